@@ -1,0 +1,21 @@
+"""Everything that a user can cause, with the exit status that a command gives it."""
+
+
+class VCError(Exception):
+    """A fault with one clear line for the user; `code` is the exit status of the command."""
+
+    code = 1
+
+
+class ConfigError(VCError):
+    """Wrong usage, a bad configuration or a bad model file."""
+
+    code = 2
+
+
+class DataError(VCError):
+    """Recordings, data directories or features that cannot be used."""
+
+
+class TrainingError(VCError):
+    """A training run that cannot go on."""

@@ -1,0 +1,61 @@
+"""What the commands share: a strict parser, and one line for each fault."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from vc import __version__
+from vc.errors import VCError
+
+
+def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """A parser that takes no abbreviations: a misspelt option stops here."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
+    made.add_argument("--version", action="version", version=f"vc {__version__}")
+    return made
+
+
+def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
+    made.add_argument("--config", metavar="YAML", required=required, help="settings; what it leaves out has a default")
+    made.add_argument(
+        "--set", metavar="KEY.SUB=VALUE", action="append", default=[], help="change one setting; may be repeated"
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
+    return number
+
+
+def warn(command: str, message: object) -> None:
+    print(f"{command}: warning: {message}", file=sys.stderr)
+
+
+def report(command: str, message: object) -> None:
+    """Each line of a fault, on stderr, with signs that could confuse a terminal escaped."""
+    for line in str(message).splitlines():
+        safe = "".join(sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in line)
+        print(f"{command}: error: {safe}", file=sys.stderr)
+
+
+def run(command: str, work: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
+    args = made.parse_args(argv)
+    try:
+        return work(args)
+    except VCError as error:
+        report(command, error)
+        return error.code
+    except KeyboardInterrupt:
+        report(command, "interrupted")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        report(command, f"{error.filename or 'system'}: {error.strerror or error}")
+        return 1

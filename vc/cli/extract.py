@@ -1,0 +1,58 @@
+"""vc-extract: data directory -> features directory."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vc.cli import common
+
+COMMAND = "vc-extract"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Extract F0 and mel-cepstra of a data directory, with each speaker's statistics and F0 search range.",
+        "example:\n  vc-extract data/train dump/train --set features.sample_rate=16000",
+    )
+    made.add_argument("data", type=Path, help="data directory")
+    made.add_argument("output", type=Path, help="features directory to write; an interrupted one is gone on with")
+    common.add_config(made)
+    made.add_argument("--jobs", type=common.positive, help="processes (default: one a core)")
+    made.add_argument(
+        "--f0-range",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("SPEAKER", "FLOOR", "CEILING"),
+        help="F0 search range in Hz of a speaker; may be repeated (default: found from his recordings)",
+    )
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _work(args: argparse.Namespace) -> int:
+    from vc.config import build, read_sections
+    from vc.extract import extract
+    from vc.features.world import WorldConfig
+    from vc.parallel import default_jobs
+
+    config = build(WorldConfig, read_sections(args.config, args.set).get("features", {}), "features")
+    ranges = {speaker: _range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
+    report = extract(args.data, args.output, config, args.jobs or default_jobs(), ranges)
+    for failure in report.failures:
+        common.report(COMMAND, failure)
+    for speaker, found in report.ranges.items():
+        print(f"{speaker}: F0 range {found.floor:g} to {found.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
+    state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
+    print(f"{args.output}: {state}")
+    return 1 if report.failures else 0
+
+
+def _range(floor: str, ceiling: str):
+    from vc.errors import ConfigError
+    from vc.features.world import F0Range
+
+    try:
+        return F0Range(float(floor), float(ceiling))
+    except ValueError:
+        raise ConfigError(f"--f0-range: expected two numbers in Hz, got {floor} {ceiling}") from None

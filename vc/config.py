@@ -1,0 +1,125 @@
+"""Frozen dataclasses from YAML: unknown keys are refused, a wrong type is named, a digest tells settings apart."""
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from vc.errors import ConfigError
+
+SECTIONS = ("method", "features", "network", "objective", "training")  # of a configuration file
+LARGEST = 64 * 1024  # bytes of a configuration file: nested or aliased YAML cannot grow past what this allows
+T = TypeVar("T")
+
+
+def read_sections(path: Path | None, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given."""
+    sections = {} if path is None else read_yaml(path)
+    for override in overrides:
+        _override(sections, override)
+    unknown = sorted(set(sections) - set(SECTIONS))
+    if unknown:
+        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
+    return sections
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping of at most 64 KiB with the safe loader."""
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ConfigError(f"{path}: larger than {LARGEST} bytes")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"{path}: expected a mapping of names")
+    return content
+
+
+def build(cls: type[T], given: Any, name: str) -> T:
+    """Make dataclass `cls` from the mapping `given`; `name` is the section that errors speak of."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{name}: expected a mapping, found {given!r}")
+    kinds = typing.get_type_hints(cls)
+    known = [field.name for field in fields(cls)]
+    unknown = sorted(str(key) for key in given if key not in known)
+    if unknown:
+        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {', '.join(known)}")
+    values = {key: _typed(value, kinds[key], f"{name}.{key}") for key, value in given.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:  # a key without a default is missing
+        missing = [key for key in known if key not in given]
+        raise ConfigError(f"{name}: missing key among {', '.join(missing)}") from error
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A dataclass as plain mappings and lists, ready for YAML or JSON."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 over the JSON of dataclasses and plain values; equal settings give equal digests."""
+    content = [plain(part) if is_dataclass(part) else part for part in parts]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _override(sections: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: expected key.sub=value")
+    *outer, last = key.split(".")
+    for name in outer:
+        sections = sections.setdefault(name, {})
+        if not isinstance(sections, dict):
+            raise ConfigError(f"--set {override}: {name} is not a section")
+    try:
+        sections[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: not a YAML value") from error
+
+
+def _typed(value: Any, kind: Any, name: str) -> Any:
+    """Check `value` against an annotation: int, float, bool, str, one of them or None, a list of them, a dataclass."""
+    if is_dataclass(kind):
+        return build(kind, value, name)
+    if typing.get_origin(kind) is types.UnionType:
+        options = typing.get_args(kind)
+        if value is None and type(None) in options:
+            return None
+        return _typed(value, next(option for option in options if option is not type(None)), name)
+    if typing.get_origin(kind) is list:
+        return [_typed(item, typing.get_args(kind)[0], name) for item in _typed(value, list, name)]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):
+        return _number(value, name)
+    if type(value) is not kind:
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+    return value
+
+
+def _number(text: str, name: str) -> float:
+    """YAML 1.1 reads 2e-4 as text."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name}: expected float, found {text!r}") from None
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse a setting: the message names it, the value found and the values allowed."""
+    if not condition:
+        raise ConfigError(message)

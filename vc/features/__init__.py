@@ -1,0 +1,1 @@
+"""Waveform -> frames: F0, mel-cepstrum and aperiodicity of WORLD."""

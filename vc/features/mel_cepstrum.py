@@ -1,0 +1,70 @@
+"""Spectral envelope <-> mel-cepstrum, each as one matrix product with the logarithm of the envelope.
+
+The mel-cepstrum is SPTK's: the cepstrum on a frequency axis warped by an all-pass of constant `warping`
+(Oppenheim and Johnson, "Discrete representation of signals", Proc. IEEE 60, 1972; Tokuda, Kobayashi, Masuko and
+Imai, ICSLP 1994). Both directions are linear in the log envelope, so that one matrix for each replaces a recursion
+over every frame; they equal SPTK's `sp2mc` and `mc2sp`.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+# Hz -> (order, all-pass constant): SPTK's constants, and orders that recipes use at these rates.
+SETTINGS = {
+    8000: (16, 0.31),
+    16000: (24, 0.42),
+    22050: (34, 0.455),
+    24000: (34, 0.466),
+    32000: (39, 0.504),
+    44100: (39, 0.544),
+    48000: (39, 0.554),
+}
+
+
+def from_envelope(envelope: np.ndarray, order: int, warping: float) -> np.ndarray:
+    """Power spectral envelope `(frames, bins)`, all above 0, to mel-cepstrum `(frames, order + 1)` with c0."""
+    return np.log(envelope) @ _analysis(envelope.shape[1], order, warping)
+
+
+def to_envelope(mel_cepstrum: np.ndarray, warping: float, bins: int) -> np.ndarray:
+    """Mel-cepstrum `(frames, order + 1)` to power spectral envelope `(frames, bins)`, float64."""
+    return np.exp(mel_cepstrum.astype(np.float64) @ synthesis(bins, mel_cepstrum.shape[1] - 1, warping))
+
+
+@lru_cache(maxsize=8)
+def _analysis(bins: int, order: int, warping: float) -> np.ndarray:
+    """`(bins, order + 1)`: log power envelope -> cepstrum -> warped cepstrum."""
+    cepstrum = np.fft.irfft(np.eye(bins), axis=1)[:, :bins]  # row: cepstrum of one bin
+    cepstrum[:, 0] /= 2  # of the log magnitude's cepstrum the first is counted once, the others twice
+    cepstrum[:, -1] /= 2  # the last is its own mirror image
+    return cepstrum @ _warp(bins - 1, order, warping)
+
+
+@lru_cache(maxsize=8)
+def synthesis(bins: int, order: int, warping: float) -> np.ndarray:
+    """`(order + 1, bins)`: mel-cepstrum -> cepstrum -> log power envelope."""
+    cepstrum = _warp(order, bins - 1, -warping)
+    angles = np.pi * np.outer(np.arange(bins), np.arange(bins)) / (bins - 1)
+    return cepstrum @ (2 * np.cos(angles))
+
+
+def _warp(order: int, new_order: int, warping: float) -> np.ndarray:
+    """`(order + 1, new_order + 1)`: frequency transform of a cepstrum by an all-pass, as a matrix.
+
+    Row n holds the series of ((z - a) / (1 - a z))^n in z; a cepstrum's coefficient n goes along it, and row 0 is c0's.
+    """
+    matrix = np.zeros((order + 1, new_order + 1))
+    matrix[0, 0] = 1
+    allpass = _allpass_series(new_order + 1, warping)
+    for n in range(1, order + 1):
+        matrix[n] = np.convolve(matrix[n - 1], allpass)[: new_order + 1]
+    return matrix
+
+
+def _allpass_series(length: int, warping: float) -> np.ndarray:
+    """First coefficients of (a + z) / (1 + a z), the all-pass that moves an axis warped by 0 to one warped by `a`."""
+    powers = (-warping) ** np.arange(length)
+    series = warping * powers
+    series[1:] += powers[:-1]
+    return series

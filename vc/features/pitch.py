@@ -1,0 +1,66 @@
+"""F0: a speaker's search range found from his recordings, and the log-Gaussian map between two speakers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vc.errors import DataError
+from vc.features.world import F0Range, WorldConfig, estimate_f0
+
+WIDE = F0Range(50.0, 700.0)  # of the first pass
+QUANTILES = (0.01, 0.99)  # of the voiced frames within the main lobe
+LOBE = 0.9  # octaves to either side of the median: beyond lie octave errors rather than speech
+MARGIN = 2 ** (3 / 12)  # three semitones beyond the quantiles
+FEWEST = 20  # voiced frames that tell a range
+
+
+def first_pass(samples: np.ndarray, config: WorldConfig) -> np.ndarray:
+    """Voiced F0 values of `(samples,)` in the wide range, by DIO: thirty times cheaper than Harvest."""
+    f0, _ = estimate_f0(samples, replace(config, f0_method="dio"), WIDE)
+    return f0[f0 > 0]
+
+
+def search_range(voiced: Iterable[np.ndarray], who: str) -> F0Range:
+    """A speaker's F0 search range from the voiced values of his recordings; `who` names him in the error.
+
+    Octave errors of the first pass lie an octave from the median, so values outside the main lobe do not count.
+    """
+    voiced = np.concatenate([np.zeros(0), *voiced])
+    if len(voiced) < FEWEST:
+        raise DataError(f"{who}: {len(voiced)} voiced frames are too few to find an F0 range")
+    octaves = np.log2(voiced)
+    lobe = octaves[np.abs(octaves - np.median(octaves)) < LOBE]
+    low, high = 2 ** np.quantile(lobe, QUANTILES)
+    floor, ceiling = max(WIDE.floor, low / MARGIN), min(WIDE.ceiling, high * MARGIN)
+    return F0Range(round(float(floor), 1), round(float(ceiling), 1))
+
+
+@dataclass(frozen=True)
+class LogF0:
+    """Mean and deviation of natural log F0 over a speaker's voiced frames."""
+
+    mean: float
+    deviation: float
+
+
+def log_f0_statistics(f0: Iterable[np.ndarray], who: str) -> LogF0:
+    """Statistics over the voiced frames of `(frames,)` tracks in Hz."""
+    tracks = np.concatenate([np.zeros(0), *f0])
+    voiced = np.log(tracks[tracks > 0], dtype=np.float64)
+    if len(voiced) < FEWEST:
+        raise DataError(f"{who}: {len(voiced)} voiced frames are too few for F0 statistics")
+    return LogF0(float(voiced.mean()), float(max(voiced.std(), 1e-3)))
+
+
+def map_f0(f0: np.ndarray, source: LogF0, target: LogF0) -> np.ndarray:
+    """Move `(frames,)` F0 in Hz from the source's log-Gaussian to the target's; unvoiced frames stay 0.
+
+    Liu, Zhang and Yan, "High quality voice conversion through phoneme-based linear mapping functions with STRAIGHT
+    for Mandarin", FSKD 2007; used so by CycleGAN-VC2 (Kaneko et al., ICASSP 2019, sec. 4.1).
+    """
+    voiced = f0 > 0
+    mapped = np.zeros_like(f0)
+    standard = (np.log(f0[voiced]) - source.mean) / source.deviation
+    mapped[voiced] = np.exp(standard * target.deviation + target.mean)
+    return mapped

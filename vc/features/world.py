@@ -1,0 +1,111 @@
+"""WORLD analysis: samples -> F0, spectral envelope, aperiodicity (Morise, Yokomori and Ozawa, IEICE E99-D, 2016)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vc.config import require
+from vc.errors import ConfigError
+from vc.features import mel_cepstrum
+
+F0_METHODS = ("harvest", "dio")
+FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every speaker alike
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """How a waveform becomes frames. `order` and `warping` follow the sample rate unless they are given."""
+
+    sample_rate: int = 22050  # Hz
+    frame_shift: float = 5.0  # milliseconds
+    order: int | None = None  # of the mel-cepstrum, without c0
+    warping: float | None = None  # all-pass constant of the mel-cepstrum
+    f0_method: str = "harvest"
+
+    def __post_init__(self) -> None:
+        require(1.0 <= self.frame_shift <= 20.0, f"features.frame_shift must be in 1..20 ms, got {self.frame_shift}")
+        known = ", ".join(F0_METHODS)
+        require(self.f0_method in F0_METHODS, f"features.f0_method must be one of {known}, got {self.f0_method!r}")
+        if self.sample_rate not in mel_cepstrum.SETTINGS:
+            rates = ", ".join(map(str, mel_cepstrum.SETTINGS))
+            raise ConfigError(f"features.sample_rate must be one of {rates} Hz, got {self.sample_rate}")
+        order, warping = mel_cepstrum.SETTINGS[self.sample_rate]
+        object.__setattr__(self, "order", order if self.order is None else self.order)
+        object.__setattr__(self, "warping", warping if self.warping is None else self.warping)
+        require(4 <= self.order <= 100, f"features.order must be in 4..100, got {self.order}")
+        require(0 <= self.warping < 1, f"features.warping must be in 0..1, got {self.warping}")
+
+    @property
+    def fft_size(self) -> int:  # samples; WORLD's rule for FFT_FLOOR
+        return 2 ** (1 + int(np.log2(3 * self.sample_rate / FFT_FLOOR + 1)))
+
+    @property
+    def bins(self) -> int:
+        return self.fft_size // 2 + 1
+
+    @property
+    def bands(self) -> int:  # rows of a mel-cepstrum with c0
+        return self.order + 1
+
+    @property
+    def frame_rate(self) -> float:  # frames per second
+        return 1000 / self.frame_shift
+
+
+@dataclass(frozen=True)
+class F0Range:
+    """Where to look for a speaker's F0, in Hz."""
+
+    floor: float = 40.0
+    ceiling: float = 800.0
+
+    def __post_init__(self) -> None:
+        if not 20 <= self.floor < self.ceiling <= 2000:
+            raise ConfigError(f"F0 range must satisfy 20 <= floor < ceiling <= 2000 Hz, got {self.floor}..{self.ceiling}")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """WORLD's view of a waveform, a frame every `frame_shift` from 0 on."""
+
+    f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
+    mel_cepstrum: np.ndarray  # (frames, order + 1)
+    aperiodicity: np.ndarray  # (frames, bins) in 0..1
+
+
+def analyse(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> Frames:
+    """F0, mel-cepstrum and aperiodicity of `(samples,)` at `config.sample_rate`."""
+    import pyworld
+
+    f0, mel_cepstrum_frames, samples, times = _envelope_frames(samples, config, f0_range)
+    aperiodicity = pyworld.d4c(samples, f0, times, config.sample_rate, fft_size=config.fft_size)
+    return Frames(f0, mel_cepstrum_frames, aperiodicity)
+
+
+def extract(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
+    """F0 `(frames,)` and mel-cepstrum `(frames, order + 1)`: what training needs, without the aperiodicity."""
+    f0, mel_cepstrum_frames, _, _ = _envelope_frames(samples, config, f0_range)
+    return f0, mel_cepstrum_frames
+
+
+def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
+    """F0 `(frames,)` in Hz, 0 where unvoiced, and the frames' times `(frames,)` in seconds."""
+    import pyworld
+
+    samples = samples.astype(np.float64)
+    arguments = (samples, config.sample_rate, f0_range.floor, f0_range.ceiling)
+    if config.f0_method == "harvest":
+        return pyworld.harvest(*arguments, frame_period=config.frame_shift)
+    f0, times = pyworld.dio(*arguments, frame_period=config.frame_shift)
+    return pyworld.stonemask(samples, f0, times, config.sample_rate), times
+
+
+def _envelope_frames(
+    samples: np.ndarray, config: WorldConfig, f0_range: F0Range
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    import pyworld
+
+    f0, times = estimate_f0(samples, config, f0_range)
+    samples = samples.astype(np.float64)
+    envelope = pyworld.cheaptrick(samples, f0, times, config.sample_rate, fft_size=config.fft_size)
+    return f0, mel_cepstrum.from_envelope(envelope, config.order, config.warping), samples, times

@@ -1,0 +1,182 @@
+"""Features on disk (Kaldi ark and scp) and tensors on disk (safetensors), each with the digest of what made them.
+
+Nothing here can run code: Kaldi archives are read by a reader that knows float matrices and vectors alone (kaldiio's
+would also follow pipes and unpickle), tensors by safetensors.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from vc.config import build, plain, read_yaml
+from vc.errors import ConfigError, DataError
+from vc.features.world import WorldConfig
+from vc.files import replacing, write_text
+from vc.normalise import Speaker, speakers_from_json, speakers_to_json
+
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ("mcep", "f0")  # mel-cepstra (frames, order + 1) and F0 (frames,) in Hz, float32
+
+
+@dataclass(frozen=True)
+class Features:
+    """A features directory: settings, statistics, and where each utterance's arrays lie."""
+
+    directory: Path
+    config: WorldConfig
+    digest: str  # of settings, recordings and F0 ranges
+    speakers: dict[str, Speaker]
+    utterances: dict[str, str]  # id -> speaker
+
+    def of(self, speaker: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """A speaker's mel-cepstra and F0 tracks, sorted by utterance id."""
+        if speaker not in self.speakers:
+            known = ", ".join(self.speakers)
+            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
+        ids = [id for id, owner in self.utterances.items() if owner == speaker]
+        mel_cepstra, f0 = (read_archive(self.directory / f"{kind}.scp", ids) for kind in KINDS)
+        for id, frames in zip(ids, mel_cepstra):
+            if frames.ndim != 2 or frames.shape[1] != self.config.bands or not np.isfinite(frames).all():
+                raise DataError(f"{self.directory}/mcep.ark: {id}: expected finite (frames, {self.config.bands})")
+        return mel_cepstra, f0
+
+
+def write_features(
+    directory: Path,
+    config: WorldConfig,
+    digest: str,
+    speakers: Mapping[str, Speaker],
+    utterances: Iterable[tuple[str, str, np.ndarray, np.ndarray]],
+) -> None:
+    """Write `(id, speaker, mel-cepstrum, F0)` rows; config.yaml comes last, so that a cut write is seen as none."""
+    rows = list(utterances)
+    (directory / "config.yaml").unlink(missing_ok=True)
+    write_archive(directory / "mcep", ((id, frames) for id, _, frames, _ in rows))
+    write_archive(directory / "f0", ((id, f0) for id, _, _, f0 in rows))
+    write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _, _ in rows))
+    write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
+    content = {"features": plain(config), "digest": digest}
+    write_text(directory / "config.yaml", yaml.safe_dump(content, sort_keys=False))
+
+
+def read_features(directory: Path) -> Features:
+    """Open a features directory; refuses one that is missing or not finished."""
+    if not (directory / "config.yaml").is_file():
+        raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
+    content = read_yaml(directory / "config.yaml")
+    config = build(WorldConfig, content.get("features"), f"{directory}/config.yaml: features")
+    try:
+        speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
+        lines = (directory / "utt2spk").read_text().splitlines()
+        utterances = dict(line.split(" ", 1) for line in lines)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
+    return Features(directory, config, str(content.get("digest")), speakers, utterances)
+
+
+def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does."""
+    import kaldiio
+
+    ark, scp = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp"))
+    lines = []
+    with replacing(ark) as temporary, temporary.open("wb") as file:
+        for id, array in arrays:
+            lines.append(f"{id} {ark}:{file.tell() + len(id) + 1}\n")
+            kaldiio.save_ark(file, {id: array.astype(np.float32)})
+    write_text(scp, "".join(lines))
+
+
+def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:
+    """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp."""
+    try:
+        places = dict(line.split(" ", 1) for line in scp.read_text().splitlines())
+        return [_read_entry(scp, places[id]) for id in ids]
+    except KeyError as error:
+        raise DataError(f"{scp}: no entry {error}") from error
+    except (OSError, ValueError, struct.error) as error:
+        raise DataError(f"{scp}: damaged, extract the features again: {error}") from error
+
+
+def _read_entry(scp: Path, place: str) -> np.ndarray:
+    name, _, offset = place.rpartition(":")
+    path = scp.parent / Path(name).name
+    with path.open("rb") as file:
+        file.seek(int(offset))
+        header = file.read(5)
+        if header not in (b"\0BFM ", b"\0BFV "):
+            raise ValueError(f"{path}: no float matrix or vector at {offset}")
+        shape = [_dimension(file) for _ in range(2 if header == b"\0BFM " else 1)]
+        count = int(np.prod(shape))
+        data = file.read(4 * count) if count * 4 <= path.stat().st_size else b""
+    if len(data) != 4 * count:
+        raise ValueError(f"{path}: cut short")
+    return np.frombuffer(data, "<f4").reshape(shape)
+
+
+def _dimension(file) -> int:
+    size, value = struct.unpack("<bi", file.read(5))
+    if size != 4 or value < 0:
+        raise ValueError(f"{file.name}: bad dimension")
+    return value
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Mapping[str, Any]) -> None:
+    """Write tensors and the JSON text of `content` as safetensors with a digest, whole or not at all.
+
+    A tensor of floats that is not finite is refused by name: such a file is never written.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _refuse_non_finite(tensors, path)
+    text = json.dumps(content)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {"vc": text, "sha256": _digest(tensors, text)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
+    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        content = json.loads(metadata["vc"])
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: damaged or not safetensors: {error}") from error
+    except KeyError as error:
+        raise ConfigError(f"{path}: safetensors, but not made by this toolkit") from error
+    if not isinstance(content, dict) or metadata.get("sha256") != _digest(tensors, metadata["vc"]):
+        raise ConfigError(f"{path}: damaged: its content does not match its digest")
+    _refuse_non_finite(tensors, path)
+    return tensors, content
+
+
+def _digest(tensors: Mapping[str, "torch.Tensor"], text: str) -> str:
+    """SHA-256 over the text, and each tensor's name, type, shape and bytes, by name."""
+    import torch
+
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _refuse_non_finite(tensors: Mapping[str, "torch.Tensor"], path: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ConfigError(f"{path}: tensor {name} holds values that are not finite")

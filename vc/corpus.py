@@ -80,7 +80,9 @@ def from_folders(
         if path.is_file() and audio.is_audio(path) and _included(path.relative_to(folder / speaker), include)
     ]
     if not utterances:
-        raise DataError(f"{folder}: no recordings in <speaker> folders below it; known endings: {' '.join(audio.SUFFIXES)}")
+        raise DataError(
+            f"{folder}: no recordings in <speaker> folders below it; known endings: {' '.join(audio.SUFFIXES)}"
+        )
     _refuse_same_ids(utterances)
     return sorted(utterances, key=lambda utterance: utterance.id)
 
@@ -136,10 +138,25 @@ def _write_lines(path: Path, lines: list[str]) -> None:
 def read(directory: Path) -> list[Utterance]:
     """Read a data directory; any fault of its lists refuses it (`check` also opens the recordings)."""
     utterances, faults, _ = _parse(directory)
+    _refuse(faults)
+    return utterances
+
+
+def _refuse(faults: list[Fault]) -> None:
     if faults:
         more = f"\n... and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
         raise DataError("\n".join(map(str, faults[:NAMED_FAULTS])) + more)
-    return utterances
+
+
+def read_recordings(scp: Path) -> dict[str, Path]:
+    """Recordings by id of a wav.scp alone, whether or not the files are there; refuses any other fault."""
+    faults: list[Fault] = []
+    table = _Table(scp, faults)
+    for id, entry in table.rows.items():
+        if entry.endswith("|"):
+            table.fault(table.lines[id], f"{id} is a command; list a file instead")
+    _refuse(faults)
+    return {id: Path(entry) for id, entry in table.rows.items()}
 
 
 def count_by_speaker(utterances: Iterable[Utterance]) -> dict[str, int]:
@@ -280,7 +297,9 @@ def _compare_speakers(speakers: _Table, listed: _Table) -> None:
     """utt2spk and spk2utt must say the same, and an utterance's id must start with its speaker's."""
     for id, speaker in speakers.rows.items():
         if not IDENTIFIER.fullmatch(speaker):
-            speakers.fault(speakers.lines[id], f"speaker {speaker!r} must be one word of letters, digits, '.', '_', '-'")
+            speakers.fault(
+                speakers.lines[id], f"speaker {speaker!r} must be one word of letters, digits, '.', '_', '-'"
+            )
         elif not id.startswith(speaker):
             speakers.fault(speakers.lines[id], f"{id} does not start with its speaker {speaker}")
         if id not in listed.rows.get(speaker, "").split():

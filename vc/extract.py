@@ -150,7 +150,9 @@ def _analyse(task: _Task) -> dict[str, np.ndarray]:
     samples, rate = task.utterance.read()
     path, wanted = task.utterance.path, task.config.sample_rate
     if rate < wanted:
-        raise DataError(f"{path}: recorded at {rate} Hz, below features.sample_rate {wanted}; set that to {rate} or lower")
+        raise DataError(
+            f"{path}: recorded at {rate} Hz, below features.sample_rate {wanted}; set that to {rate} or lower"
+        )
     samples = audio.resample(samples, rate, wanted)
     if task.f0_range is None:
         return {"voiced": pitch.first_pass(samples, task.config)}

@@ -1,6 +1,8 @@
 """What the commands share: a strict parser, and one line for each fault."""
 
 import argparse
+import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -32,20 +34,35 @@ def positive(text: str) -> int:
     return number
 
 
-def warn(command: str, message: object) -> None:
-    print(f"{command}: warning: {message}", file=sys.stderr)
+def log_to_stderr(command: str) -> None:
+    """What the package logs, on stderr: warnings under the command's name, progress as it is."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{command}: %(lowname)s%(message)s"))
+    handler.addFilter(_name_in_lower_case)
+    logger = logging.getLogger("vc")
+    logger.handlers, logger.level = [handler], logging.INFO
+
+
+def _name_in_lower_case(record: logging.LogRecord) -> bool:
+    record.lowname = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+    return True
 
 
 def report(command: str, message: object) -> None:
     """Each line of a fault, on stderr, with signs that could confuse a terminal escaped."""
     for line in str(message).splitlines():
-        safe = "".join(sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in line)
+        safe = "".join(
+            sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in line
+        )
         print(f"{command}: error: {safe}", file=sys.stderr)
 
 
-def run(command: str, work: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+def run(
+    command: str, work: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> int:
     """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
     args = made.parse_args(argv)
+    _wait_passively()
     try:
         return work(args)
     except VCError as error:
@@ -59,3 +76,12 @@ def run(command: str, work: Callable[[argparse.Namespace], int], made: argparse.
     except OSError as error:
         report(command, f"{error.filename or 'system'}: {error.strerror or error}")
         return 1
+
+
+def _wait_passively() -> None:
+    """Let torch's threads sleep while they wait for each other, unless the user has said otherwise.
+
+    They spin by default, and where another process wants a core too, a training step takes 25 times as long
+    (recipes/EXPERIMENTS.md). OpenMP reads this once, when torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -61,7 +61,9 @@ class F0Range:
 
     def __post_init__(self) -> None:
         if not 20 <= self.floor < self.ceiling <= 2000:
-            raise ConfigError(f"F0 range must satisfy 20 <= floor < ceiling <= 2000 Hz, got {self.floor}..{self.ceiling}")
+            raise ConfigError(
+                f"F0 range must satisfy 20 <= floor < ceiling <= 2000 Hz, got {self.floor}..{self.ceiling}"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,39 @@
+"""vc-train: features of two speakers -> model file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vc.cli import common
+
+COMMAND = "vc-train"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Train a speaker pair. The same command goes on with a run that was stopped.",
+        "example:\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
+        " --source SF1 --target TM3 --output exp/SF1-TM3",
+    )
+    common.add_config(made, required=True)
+    made.add_argument("--features", type=Path, required=True, help="features directory of both speakers")
+    made.add_argument("--source", required=True, metavar="SPEAKER")
+    made.add_argument("--target", required=True, metavar="SPEAKER")
+    made.add_argument("--output", type=Path, required=True, help="experiment directory")
+    made.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
+    made.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+    )
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _work(args: argparse.Namespace) -> int:
+    from vc.config import read_sections
+    from vc.train.pair import Request, train
+
+    common.log_to_stderr(COMMAND)
+    sections = read_sections(args.config, args.set)
+    step = train(Request(args.features, args.source, args.target, args.output, sections, args.validation, args.device))
+    print(f"{args.output}: step {step}, 1 model")
+    return 0

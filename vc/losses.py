@@ -1,0 +1,31 @@
+"""Loss functions on tensors, and their weighted total."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+from vc.errors import ConfigError
+
+
+def least_squares(judgement: Tensor, real: bool) -> Tensor:
+    """Mean squared distance of a discriminator's map from 1 (real) or 0 (fake) (Mao et al., ICCV 2017)."""
+    return torch.mean((judgement - 1) ** 2 if real else judgement**2)
+
+
+def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:
+    """L1 distance after a round trip through both generators (Zhu et al., ICCV 2017, eq. 2)."""
+    return l1_loss(restored, original)
+
+
+def identity_mapping(mapped: Tensor, original: Tensor) -> Tensor:
+    """L1 distance of a generator's output from an input that is of its target already (Zhu et al., sec. 5.2)."""
+    return l1_loss(mapped, original)
+
+
+def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Weighted sum; `terms` and `weights` must name the same losses."""
+    if terms.keys() != weights.keys():
+        raise ConfigError(f"losses {sorted(terms)} do not match weights {sorted(weights)}")
+    return sum(weights[name] * term for name, term in terms.items())

@@ -1,0 +1,60 @@
+"""The one file that a finished model is: weights of every direction, and one JSON text with all else."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vc.config import build, plain
+from vc.errors import ConfigError
+from vc.features.world import WorldConfig
+from vc.normalise import Speaker, speakers_from_json, speakers_to_json
+from vc.store import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+NAME = "model.safetensors"
+LICENCE = "The weights come from the recordings of the speakers named here; ask them before you use their voices."
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model file holds beside its weights."""
+
+    method: str
+    features: WorldConfig
+    network: dict[str, Any]  # the method's own settings
+    speakers: dict[str, Speaker]  # source first
+    step: int  # of training
+    data_digest: str
+    configuration: dict[str, Any] = field(default_factory=dict)  # of the whole experiment
+    metrics: dict[str, float] = field(default_factory=dict)
+    licence: str = LICENCE
+    format: int = FORMAT
+
+
+def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"]) -> None:
+    """Write a model file, whole or not at all."""
+    content = {**asdict(model), "features": plain(model.features), "speakers": speakers_to_json(model.speakers)}
+    content["sample_rate"] = model.features.sample_rate
+    write_tensors(path, weights, content)
+
+
+def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
+    """Read a model file, or the one of an experiment directory; refuses any other by name."""
+    if path.is_dir():
+        path = path / NAME
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such model file")
+    weights, content = read_tensors(path)
+    if content.get("format") != FORMAT:
+        raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
+    content.pop("sample_rate", None)
+    try:
+        content["features"] = build(WorldConfig, content.get("features"), "features")
+        content["speakers"] = speakers_from_json(content.get("speakers"))
+        return Model(**content), weights
+    except (ConfigError, TypeError) as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,24 @@
+"""Every method by its name: its configuration and its network."""
+
+from vc.config import build
+from vc.errors import ConfigError
+from vc.models.base import AbstractConverter
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+
+MODELS = {
+    "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
+    "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
+}
+
+
+def network_config(method: str, given: dict) -> object:
+    """A method's network section as its dataclass."""
+    if method not in MODELS:
+        raise ConfigError(f"method: unknown {method!r}; known: {', '.join(MODELS)}")
+    return build(MODELS[method][0], given, "network")
+
+
+def converter(method: str, config: object, bands: int, speakers: tuple[str, ...]) -> AbstractConverter:
+    """A method's network, untrained."""
+    return MODELS[method][1](config, bands, speakers)

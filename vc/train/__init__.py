@@ -1,0 +1,1 @@
+"""Training: one loop, one file a family of methods, one way to save and resume."""

@@ -1,0 +1,95 @@
+"""A training run's whole configuration: what the YAML gives over the defaults of each part."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vc.config import build, plain, read_yaml, require
+from vc.errors import ConfigError
+from vc.features.world import WorldConfig
+from vc.files import write_text
+from vc.models import network_config
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+
+# Method -> (its objective, its training); a method without an entry has nothing to learn.
+TRAININGS = {"cyclegan_vc2": (CycleGANObjective, CycleGANTraining)}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The loop, whatever the method; the defaults are the paper's where it says."""
+
+    steps: int = 400_000
+    batch: int = 1  # segments of each speaker a step
+    segment: int = 128  # frames
+    seed: int = 0
+    log_every: int = 100  # steps
+    checkpoint_every: int = 5_000  # steps
+    checkpoints: int = 2  # kept
+    sample_every: int = 10_000  # steps between conversions of the validation recordings
+    samples: int = 2  # validation recordings that are converted
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            lowest = 0 if name in ("seed", "samples") else 1
+            require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
+        require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
+
+
+CHANGEABLE = {"steps", "log_every", "checkpoint_every", "checkpoints", "sample_every", "samples"}  # in a resumed run
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: a method, its parts' settings, the pair and the features it learns from."""
+
+    method: str
+    features: WorldConfig
+    network: Any
+    objective: Any
+    training: TrainingConfig
+    speakers: tuple[str, str]
+    data_digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return plain(self)
+
+
+def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str, str], data_digest: str) -> Experiment:
+    """Fill in every default; a `features` section must agree with the features at hand."""
+    method = sections.get("method", "cyclegan_vc2")
+    network = network_config(method, sections.get("network", {}))
+    if method not in TRAININGS:
+        raise ConfigError(f"method: {method} has nothing to learn; methods to train: {', '.join(TRAININGS)}")
+    _refuse_other_features(sections.get("features", {}), features)
+    objective = build(TRAININGS[method][0], sections.get("objective", {}), "objective")
+    training = build(TrainingConfig, sections.get("training", {}), "training")
+    return Experiment(method, features, network, objective, training, speakers, data_digest)
+
+
+def _refuse_other_features(given: dict[str, Any], features: WorldConfig) -> None:
+    wanted, made = plain(build(WorldConfig, given, "features")), plain(features)
+    for key in given:
+        if wanted[key] != made[key]:
+            raise ConfigError(f"features.{key} is {wanted[key]}, but the features were extracted with {made[key]}")
+
+
+def remember(experiment: Experiment, directory: Path) -> None:
+    """Write config.yaml; if there is one, refuse by name what a resumed run may not change."""
+    path = directory / "config.yaml"
+    if path.is_file():
+        before, now = _flat(read_yaml(path)), _flat(experiment.as_dict())
+        fixed = sorted(key for key in {**before, **now} if key.removeprefix("training.") not in CHANGEABLE)
+        changed = [f"{key} ({before.get(key)} -> {now.get(key)})" for key in fixed if before.get(key) != now.get(key)]
+        if changed:
+            raise ConfigError(f"{directory}: begun with other settings: {', '.join(changed)}; take another --output")
+    write_text(path, yaml.safe_dump(experiment.as_dict(), sort_keys=False))
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

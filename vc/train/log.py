@@ -1,0 +1,70 @@
+"""Scalars, pictures and sound of a run: JSON lines always, TensorBoard where it is installed."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vc.files import write_text
+
+log = logging.getLogger(__name__)
+
+
+class RunLog:
+    """Writes log.jsonl and tensorboard/ below an experiment directory; a resumed run goes on at its step."""
+
+    def __init__(self, directory: Path, step: int):
+        path = directory / "log.jsonl"
+        _drop_after(path, step)
+        self._file = path.open("a", encoding="utf-8")
+        self._board = _tensorboard(directory / "tensorboard", step)
+
+    def report(self, step: int, losses: dict[str, float], steps_per_second: float) -> None:
+        """One line: mean losses by name since the last report, and the speed."""
+        line = {"step": step, "losses": losses, "steps_per_second": round(steps_per_second, 3)}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        if self._board:
+            for name, value in losses.items():
+                self._board.add_scalar(f"loss/{name}", value, step)
+            self._board.add_scalar("steps_per_second", steps_per_second, step)
+
+    def sound(self, name: str, samples: np.ndarray, rate: int, step: int) -> None:
+        """`(samples,)` in -1..1."""
+        if self._board:
+            self._board.add_audio(name, samples[None], step, rate)
+
+    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
+        """`(height, width, 3)` of 8 bits."""
+        if self._board:
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Forget reports of steps that a killed run did and the resumed one does again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            log.warning("%s: dropped a line that was cut short", path)
+    write_text(path, "".join(kept))
+
+
+def _tensorboard(directory: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        log.warning("TensorBoard is not installed (pip install 'vc[tensorboard]'); reports go to log.jsonl alone")
+        return None
+    return SummaryWriter(str(directory), purge_step=step)

@@ -99,8 +99,9 @@ def write(path: Path | str, samples: np.ndarray, rate: int) -> None:
         return
     try:
         with replacing(Path(path)) as temporary:
-            soundfile.write(temporary, samples, rate, format="WAV", subtype="PCM_16")
-            if soundfile.info(temporary).frames != len(samples):
+            with temporary.open("wb") as file:  # libsndfile takes a descriptor where it refuses a name
+                soundfile.write(file.fileno(), samples, rate, format="WAV", subtype="PCM_16", closefd=False)
+            if temporary.stat().st_size < 2 * len(samples):
                 raise DataError(f"{path}: written short")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error

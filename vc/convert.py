@@ -95,6 +95,7 @@ class Converter:
     ) -> None:
         """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all."""
         samples, rate = audio.read(path, self.sample_rate)
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
         audio.write(output, self.convert(samples, rate, to, source), rate)
 
     def _convert_piece(self, samples: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
@@ -131,7 +132,7 @@ def split_at_quiet(samples: np.ndarray, rate: int) -> list[np.ndarray]:
 
 def _within_range(samples: np.ndarray) -> np.ndarray:
     """Scale down what would clip, and say so."""
-    peak = float(np.abs(samples).max())
+    peak = float(np.abs(samples).max(initial=0))
     if peak <= 1:
         return samples
     log.warning("scaled down by %.1f dB, for the result would clip", 20 * np.log10(peak))

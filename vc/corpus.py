@@ -13,7 +13,7 @@ import numpy as np
 
 from vc import audio
 from vc.errors import DataError
-from vc.files import write_text
+from vc.files import sha256, write_text
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LARGEST = 64 * 1024 * 1024  # bytes of a list
@@ -199,14 +199,15 @@ def _audio_fault(utterance: Utterance, rates: dict[int, int]) -> str | None:
 
 
 def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[str, int]) -> list[Fault]:
-    """Recordings that two speakers share: a pair that learns from itself."""
-    owners: dict[Path, str] = {}
+    """Recordings, by content, that two speakers share: such a pair learns from itself."""
+    owners: dict[str, Utterance] = {}
     faults = []
     for utterance in utterances:
-        owner = owners.setdefault(utterance.path, utterance.speaker)
-        if owner != utterance.speaker and utterance.start is None:
-            text = f"{utterance.path}: listed for {owner} and for {utterance.speaker}"
-            faults.append(Fault(path, lines[utterance.id], text))
+        if utterance.start is None:
+            other = owners.setdefault(sha256(utterance.path), utterance)
+            if other.speaker != utterance.speaker:
+                text = f"{utterance.id}: the same recording as {other.id}: {utterance.path}, {other.path}"
+                faults.append(Fault(path, lines[utterance.id], text))
     return faults
 
 

@@ -60,9 +60,8 @@ class Experiment:
 def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str, str], data_digest: str) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
+    require(method in TRAININGS, f"method: {method!r} cannot be trained; methods to train: {', '.join(TRAININGS)}")
     network = network_config(method, sections.get("network", {}))
-    if method not in TRAININGS:
-        raise ConfigError(f"method: {method} has nothing to learn; methods to train: {', '.join(TRAININGS)}")
     _refuse_other_features(sections.get("features", {}), features)
     objective = build(TRAININGS[method][0], sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")

@@ -1,0 +1,62 @@
+"""Things that many tests share: seeded noise, speech-like signals, a trained tiny model of the mini corpus."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it, before torch is imported
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORPUS = ROOT / "egs/mini/corpus"
+TINY = ROOT / "recipes/pair/conf/tiny.yaml"
+
+
+def command(name: str, *arguments: object, input: bytes | None = None, cwd: Path | None = None, check: int | None = 0):
+    """Run one of the commands as its users do; refuse another exit status than `check`."""
+    line = [str(Path(sys.executable).with_name(f"vc-{name}")), *map(str, arguments)]
+    done = subprocess.run(line, input=input, capture_output=True, cwd=cwd, timeout=240)
+    if check is not None and done.returncode != check:
+        raise AssertionError(f"{name} exited {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}")
+    return done
+
+
+def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.ndarray:
+    """A buzz with formants and a little noise, `(samples,)` float32: what WORLD takes for voiced speech."""
+    from scipy.signal import lfilter
+
+    noise = np.random.default_rng(seed).standard_normal(round(seconds * rate))
+    phase = np.cumsum(np.full(len(noise), f0 / rate))
+    buzz = (np.diff(np.floor(phase), prepend=0) > 0) + 0.002 * noise
+    for formant, width in ((600.0, 80.0), (1200.0, 100.0), (2500.0, 150.0)):
+        radius, angle = np.exp(-np.pi * width / rate), 2 * np.pi * formant / rate
+        buzz = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], buzz)
+    return (0.5 * buzz / np.abs(buzz).max()).astype(np.float32)
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory) -> Path:
+    """data/train, data/eval and dump/train of the mini corpus, made by the commands."""
+    folder = tmp_path_factory.mktemp("mini")
+    command("prepare", CORPUS / "train", folder / "data/train")
+    for speaker in ("slt", "rms"):
+        command("prepare", CORPUS / "eval", folder / "data/eval" / speaker, "--speakers", speaker)
+    settings = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio")
+    command("extract", folder / "data/train", folder / "dump/train", *settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(mini) -> Path:
+    """An experiment directory: `tiny.yaml` on the mini corpus, slt -> rms."""
+    pair = ("--features", mini / "dump/train", "--source", "slt", "--target", "rms")
+    command("train", "--config", TINY, *pair, "--output", mini / "exp/tiny", "--validation", mini / "data/eval/slt")
+    return mini / "exp/tiny"

@@ -1,0 +1,132 @@
+"""Recordings in and out: every format and rate, whole or not at all, refusals in one line."""
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import vowel
+
+from vc import audio
+from vc.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "error"),
+    [
+        ("wav", "PCM_16", 1e-4),
+        ("wav", "PCM_24", 1e-6),
+        ("wav", "FLOAT", 1e-7),
+        ("wav", "DOUBLE", 1e-7),
+        ("wav", "PCM_U8", 1e-2),
+        ("wav", "ULAW", 5e-2),
+        ("flac", "PCM_16", 1e-4),
+        ("aiff", "PCM_16", 1e-4),
+        ("w64", "PCM_16", 1e-4),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_reads_what_libsndfile_decodes_mixed_down(suffix, subtype, error, channels, tmp_path, random):
+    samples = 0.3 * random.standard_normal((4000, channels)).clip(-3, 3)
+    soundfile.write(tmp_path / f"a.{suffix}", samples, 22050, subtype=subtype)
+    read, rate = audio.read(tmp_path / f"a.{suffix}")
+    assert rate == 22050 and read.dtype == np.float32
+    np.testing.assert_allclose(read, samples.mean(axis=1), atol=error)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+def test_reads_lossy_formats(suffix, tmp_path):
+    samples = vowel(1.0, 32000)
+    soundfile.write(tmp_path / f"a.{suffix}", samples, 32000)
+    read, rate = audio.read(tmp_path / f"a.{suffix}")
+    assert rate == 32000 and abs(len(read) - len(samples)) < 3000 and np.abs(read).max() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("rate", "new"), [(8000, 16000), (44100, 16000), (48000, 22050), (16000, 16000), (11025, 24000)]
+)
+def test_resampling_keeps_a_tone_and_the_duration(rate, new):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32)
+    moved = audio.resample(tone, rate, new)
+    assert len(moved) == new
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(new) / new)
+    middle = slice(new // 10, -new // 10)
+    np.testing.assert_allclose(moved[middle], expected[middle], atol=1e-3)
+
+
+def test_reading_at_a_rate_equals_resampling_what_was_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", vowel(5.0, 44100), 44100)  # longer than one block
+    samples, rate = audio.read(tmp_path / "a.wav")
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.wav", 16000)[0], audio.resample(samples, rate, 16000))
+
+
+def test_round_trip_through_a_file(tmp_path, random):
+    samples = random.uniform(-1, 1, 5000).astype(np.float32)
+    audio.write(tmp_path / "a.wav", samples, 16000)
+    info = soundfile.info(tmp_path / "a.wav")
+    assert (info.channels, info.subtype, info.samplerate) == (1, "PCM_16", 16000)
+    np.testing.assert_allclose(audio.read(tmp_path / "a.wav")[0], samples, atol=2**-14)
+    assert audio.info(tmp_path / "a.wav") == audio.AudioInfo(16000, 1, 5000)
+
+
+@pytest.mark.parametrize("bad", [np.array([0.0, np.nan]), np.array([0.0, 1.5])])
+def test_what_would_clip_or_is_not_finite_is_not_written(bad, tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"old")
+    with pytest.raises(DataError, match="finite and within"):
+        audio.write(tmp_path / "a.wav", bad, 16000)
+    assert (tmp_path / "a.wav").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    (tmp_path / "a.wav").write_bytes(b"old")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(DataError, match=r"a\.wav: No space left on device"):
+        audio.write(tmp_path / "a.wav", np.zeros(10), 16000)
+    assert (tmp_path / "a.wav").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def wav(samples: np.ndarray, rate: int = 16000, path=None) -> None:
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+
+
+def test_refusals_name_the_file(tmp_path):
+    (tmp_path / "text.wav").write_text("not a recording")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    wav(np.zeros(0), path=tmp_path / "none.wav")
+    wav(np.array([0.1, np.nan, 0.2]), path=tmp_path / "nan.wav")
+    wav(np.array([0.1, np.inf, 0.2]), path=tmp_path / "inf.wav")
+    wav(np.zeros(100), rate=2_000_000, path=tmp_path / "rate.wav")
+    for name, reason in {
+        "text": "not a recording that can be read",
+        "empty": "not a recording that can be read",
+        "none": "no samples",
+        "nan": "not finite",
+        "inf": "not finite",
+        "rate": r"rate 2000000 Hz is outside 50\.\.768000 Hz",
+        "gone": "No such file",
+    }.items():
+        with pytest.raises(DataError, match=rf"{name}\.wav: .*{reason}|{name}\.wav: {reason}"):
+            audio.read(tmp_path / f"{name}.wav")
+    with pytest.raises(DataError, match="is a folder"):
+        audio.read(tmp_path)
+
+
+def test_a_cut_file_gives_what_is_there(tmp_path):
+    wav(0.1 * np.ones(8000), path=tmp_path / "a.wav")
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
+    samples, _ = audio.read(tmp_path / "cut.wav")
+    assert 3000 < len(samples) < 4100
+
+
+def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):
+    folder = tmp_path
+    for _ in range(12):
+        folder = folder / ("x" * 100)
+    folder.mkdir(parents=True)
+    for name in (b"caf\xe9.wav", b"a b'\"c.wav"):
+        path = folder / name.decode("utf-8", "surrogateescape")
+        audio.write(path, np.zeros(100), 16000)
+        assert len(audio.read(path)[0]) == 100

@@ -1,0 +1,238 @@
+"""vc-convert and vc.Converter on recordings that no training saw."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import CORPUS, command, vowel
+
+import vc
+from vc import audio, model_file
+from vc.convert import PIECE, Converter, split_at_quiet
+from vc.errors import ConfigError, DataError
+from vc.features import world
+from vc.features.world import F0Range, WorldConfig
+
+UTTERANCE = CORPUS / "eval/slt/101.flac"
+
+
+@pytest.fixture(scope="module")
+def converter(model) -> Converter:
+    return vc.Converter.load(model / "model.safetensors")
+
+
+def check(path, seconds, rate=16000):
+    """What every output promises."""
+    info = soundfile.info(path)
+    samples, _ = soundfile.read(path)
+    assert (info.channels, info.subtype, info.samplerate) == (1, "PCM_16", rate)
+    assert abs(info.duration - seconds) < 0.02 and np.isfinite(samples).all()
+    assert 0 < np.abs(samples).max() <= 1
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_any_rate_and_channel_count(rate, channels, model, tmp_path):
+    samples, original = audio.read(UTTERANCE)
+    samples = audio.resample(samples, original, rate)
+    soundfile.write(tmp_path / "in.wav", np.stack([samples] * channels, axis=1), rate)
+    command("convert", "--model", model, tmp_path / "in.wav", "--output", tmp_path / "out.wav")
+    check(tmp_path / "out.wav", len(samples) / rate)
+
+
+def test_a_folder_is_mirrored(model, tmp_path):
+    (tmp_path / "in/deep er").mkdir(parents=True)
+    shutil.copy(UTTERANCE, tmp_path / "in/a.flac")
+    shutil.copy(UTTERANCE, tmp_path / "in/deep er/-b.flac")
+    done = command("convert", "--model", model, "in", cwd=tmp_path)
+    assert done.stderr.decode().splitlines()[-1] == "2 converted, 0 failed"
+    for name in ("a.wav", "deep er/-b.wav"):
+        check(tmp_path / "converted" / name, soundfile.info(UTTERANCE).duration)
+
+
+def test_standard_input_to_standard_output(model, tmp_path):
+    samples, rate = audio.read(UTTERANCE)
+    done = command("convert", "--model", model, "-", "--output", "-", input=audio.encode(samples, rate))
+    (tmp_path / "out.wav").write_bytes(done.stdout)
+    check(tmp_path / "out.wav", len(samples) / rate)
+    command("convert", "--model", model, UTTERANCE, "--output", tmp_path / "file.wav")
+    assert (tmp_path / "file.wav").read_bytes() == done.stdout
+
+
+def test_a_list_names_its_outputs_by_id(model, mini, tmp_path):
+    command("convert", "--model", model, "--scp", mini / "data/eval/slt/wav.scp", "--output", tmp_path / "out")
+    ids = [line.split()[0] for line in (mini / "data/eval/slt/wav.scp").read_text().splitlines()]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{id}.wav" for id in ids)
+
+
+def test_a_command_in_a_list_is_refused(model, tmp_path):
+    (tmp_path / "wav.scp").write_text(f"a touch {tmp_path}/PWNED |\n")
+    done = command("convert", "--model", model, "--scp", tmp_path / "wav.scp", check=1)
+    assert b"wav.scp:1: a is a command" in done.stderr and not (tmp_path / "PWNED").exists()
+
+
+def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(UTTERANCE, tmp_path / "in/good.flac")
+    (tmp_path / "in/text.wav").write_text("hello")
+    soundfile.write(tmp_path / "in/nan.wav", np.array([0.1, np.nan]), 16000, subtype="FLOAT")
+    (tmp_path / "in/empty.flac").write_bytes(b"")
+    done = command("convert", "--model", model, tmp_path / "in", "--output", tmp_path / "out", check=1)
+    lines = done.stderr.decode().splitlines()
+    assert lines[-1] == "1 converted, 3 failed" and len(lines) == 4
+    assert all(line.startswith(f"vc-convert: error: {tmp_path}/in/") for line in lines[:-1])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.wav"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing to convert"),
+        (("in.wav", "--to", "nobody"), "no speaker 'nobody'; there are: slt, rms"),
+        (("in.wav", "--to", "slt", "--from", "slt"), "source and target are both 'slt'"),
+        (("in.wav", "--output", "in.wav"), "is an input too"),
+        (("in.wav", "deep/in.wav"), "would both become converted/in.wav"),
+        (("in.wav", "in.wav"), "would both become converted/in.wav"),
+        (("in.wav", "deep/in.wav", "--output", "-"), "only one recording"),
+        (("in.wav", "--otput", "x"), "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(arguments, message, model, tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("in.wav", "deep/in.wav"):
+        soundfile.write(tmp_path / name, vowel(0.5, 16000), 16000)
+    done = command("convert", "--model", model, *arguments, cwd=tmp_path, check=2)
+    assert message in done.stderr.decode() and b"Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*.wav")) == ["in.wav", "in.wav"]
+
+
+def test_bad_models_are_refused_before_any_audio(model, tmp_path):
+    content = (model / "model.safetensors").read_bytes()
+    (tmp_path / "cut").write_bytes(content[:-100])
+    (tmp_path / "text").write_text("hello")
+    for name in ("cut", "text", "gone"):
+        done = command("convert", "--model", tmp_path / name, UTTERANCE, "--output", tmp_path / "o.wav", check=2)
+        assert done.stderr.decode().startswith(f"vc-convert: error: {tmp_path / name}: ")
+        assert len(done.stderr.decode().splitlines()) == 1
+    assert not (tmp_path / "o.wav").exists()
+
+
+def rewritten(model, tmp_path, **changes):
+    known, weights = model_file.read(model)
+    model_file.write(tmp_path / "m.safetensors", replace(known, **changes), weights)
+    return tmp_path / "m.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "format 99; this version reads format 1"),
+        ({"method": "unknown"}, "method: unknown 'unknown'"),
+        ({"network": {"channels": 8}}, "weights do not fit cyclegan_vc2"),
+        ({"network": {"widht": 8}}, "network: unknown key widht"),
+        ({"features": WorldConfig(16000, order=30)}, "has 25 bands, the model 31"),
+    ],
+)
+def test_models_that_lie_are_refused_by_name(changes, message, model, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        Converter.load(rewritten(model, tmp_path, **changes))
+
+
+def test_both_directions_from_one_file(converter):
+    samples, rate = audio.read(UTTERANCE)
+    there, back = converter.convert(samples, rate), converter.convert(samples, rate, to="slt")
+    assert converter.speakers == ("slt", "rms") and converter.sample_rate == 16000
+    assert converter.direction() == ("slt", "rms") and converter.direction("slt") == ("rms", "slt")
+    assert len(there) == len(back) == len(samples) and not np.array_equal(there, back)
+
+
+def test_statistics_move_from_source_to_target(converter):
+    """Means and variances alone: F0 goes to the target's, c0 stays."""
+    samples, rate = audio.read(UTTERANCE)
+    moved = converter.mean_variance().convert(samples, rate)
+    config, target = WorldConfig(16000), converter.model.speakers["rms"]
+    f0, frames = world.extract(moved, config, F0Range(50, 400))
+    before_f0, before = world.extract(samples, config, F0Range(80, 400))
+    moved_log = np.log(f0[f0 > 0]).mean()
+    assert abs(moved_log - target.log_f0_mean) < abs(np.log(before_f0[before_f0 > 0]).mean() - target.log_f0_mean) / 3
+    mean = np.array(target.mel_cepstrum_mean)[1:]
+    length = min(len(frames), len(before))
+    assert np.abs(frames[:, 1:].mean(axis=0) - mean).sum() < np.abs(before[:, 1:].mean(axis=0) - mean).sum()
+    assert np.corrcoef(frames[:length, 0], before[:length, 0])[0, 1] > 0.95
+
+
+def test_silence_stays_silent(converter):
+    assert np.abs(converter.convert(np.zeros(16000, np.float32), 16000)).max() < 1e-3
+
+
+@pytest.mark.parametrize("length", [1, 100, 4000, 16001])
+def test_length_is_kept_however_short(length, converter):
+    samples = vowel(2.0, 16000)[:length]
+    assert converter.convert(samples, 16000).shape == (length,)
+    assert converter.convert(samples, 48000).shape == (round(length / 3),)
+
+
+def test_what_would_clip_is_scaled_down_with_a_warning(converter, caplog):
+    loud = converter.mean_variance()
+    samples = np.clip(8 * vowel(1.0, 16000), -1, 1)
+    speaker = loud.model.speakers["rms"]
+    sharp = replace(speaker, mel_cepstrum_mean=[speaker.mel_cepstrum_mean[0], 3.0, *speaker.mel_cepstrum_mean[2:]])
+    loud = Converter(replace(loud.model, speakers={"slt": loud.model.speakers["slt"], "rms": sharp}), loud.network)
+    assert np.abs(loud.convert(samples, 16000)).max() == pytest.approx(1.0)
+    assert "would clip" in caplog.text
+
+
+@pytest.mark.parametrize("bad", [np.zeros(0), np.array([np.nan]), np.zeros((2, 2, 2))])
+def test_samples_that_are_none_are_refused(bad, converter):
+    with pytest.raises(DataError, match="expected finite samples"):
+        converter.convert(bad, 16000)
+
+
+def test_the_input_is_not_written_into(converter):
+    samples = vowel(0.6, 16000)
+    before = samples.copy()
+    converter.convert(samples, 16000)
+    np.testing.assert_array_equal(samples, before)
+
+
+def test_long_recordings_are_cut_where_it_is_quiet(random):
+    rate = 1000
+    samples = random.standard_normal(70 * rate).astype(np.float32)
+    for second in (25, 48):
+        samples[second * rate : second * rate + 100] = 0
+    pieces = split_at_quiet(samples, rate)
+    np.testing.assert_array_equal(np.concatenate(pieces), samples)
+    assert all(len(piece) <= PIECE * rate for piece in pieces)
+    cuts = np.cumsum([len(piece) for piece in pieces])[:2] / rate
+    assert 25 <= cuts[0] <= 25.1 and 48 <= cuts[1] <= 48.1
+
+
+def test_a_long_recording_keeps_its_length(converter):
+    samples = np.tile(audio.read(UTTERANCE)[0], 14)
+    assert len(samples) > PIECE * 16000
+    assert len(converter.mean_variance().convert(samples, 16000)) == len(samples)
+
+
+def test_the_model_file_says_what_it_is(model):
+    known, weights = model_file.read(model)
+    assert known.method == "cyclegan_vc2" and list(known.speakers) == ["slt", "rms"] and known.step == 20
+    assert known.configuration["training"]["segment"] == 64 and len(known.data_digest) == 64
+    assert known.features.sample_rate == 16000 and "ask them" in known.licence
+    assert {name.split(".")[1] for name in weights} == {"to_target", "to_source"}
+    from safetensors import safe_open
+
+    with safe_open(model / "model.safetensors", framework="pt") as file:
+        content = json.loads(file.metadata()["vc"])
+    assert content["sample_rate"] == 16000 and content["format"] == 1
+
+
+def test_conversion_is_the_same_every_time(converter):
+    samples, rate = audio.read(UTTERANCE)
+    torch.manual_seed(1)
+    first = converter.convert(samples, rate)
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(converter.convert(samples, rate), first)

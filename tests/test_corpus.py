@@ -1,0 +1,170 @@
+"""Data directories: round trip, and every fault named with file and line."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import CORPUS, command
+
+from vc import corpus
+from vc.corpus import Utterance
+from vc.errors import DataError
+
+
+def record(path, seconds=0.5, rate=16000, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate))
+    soundfile.write(path, samples, rate)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two speakers, two recordings each, one of them nested, of two formats."""
+    for number, name in enumerate(("bob/a.wav", "bob/deep/b.flac", "ann/a.wav", "ann/c.wav")):
+        record(tmp_path / "in" / name, seed=number)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def data(folder, tmp_path):
+    corpus.write(tmp_path / "data", corpus.from_folders(folder))
+    return tmp_path / "data"
+
+
+def test_folders_become_a_directory_and_come_back(folder, data):
+    utterances = corpus.read(data)
+    assert [u.id for u in utterances] == ["ann-a", "ann-c", "bob-a", "bob-deep-b"]
+    assert utterances == corpus.from_folders(folder)
+    assert corpus.check(data) == []
+    assert (data / "spk2utt").read_text() == "ann ann-a ann-c\nbob bob-a bob-deep-b\n"
+    assert [u.sentence for u in utterances] == ["a", "c", "a", "deep-b"]
+
+
+def test_lists_are_sorted_as_bytes(data):
+    for name in ("wav.scp", "utt2spk", "spk2utt"):
+        lines = (data / name).read_bytes().splitlines()
+        assert lines == sorted(lines)
+
+
+def test_segments_round_trip(folder, tmp_path):
+    path = folder / "bob/a.wav"
+    parts = [Utterance("bob-a-1", "bob", path, 0.0, 0.3), Utterance("bob-a-2", "bob", path, 0.2, 0.5)]
+    corpus.write(tmp_path / "parts", parts)
+    assert corpus.read(tmp_path / "parts") == parts
+    whole, rate = Utterance("bob", "bob", path).read()
+    samples, _ = parts[1].read()
+    np.testing.assert_array_equal(samples, whole[round(0.2 * rate) : round(0.5 * rate)])
+
+
+def test_speakers_and_globs_choose(folder):
+    assert [u.id for u in corpus.from_folders(folder, ["bob"])] == ["bob-a", "bob-deep-b"]
+    assert [u.id for u in corpus.from_folders(folder, None, ["deep/*"])] == ["bob-deep-b"]
+    with pytest.raises(DataError, match="no folder of speaker carl; there are: ann, bob"):
+        corpus.from_folders(folder, ["carl"])
+
+
+def test_odd_names_become_safe_ids(tmp_path):
+    record(tmp_path / "in/ann/a b'c.wav")
+    [utterance] = corpus.from_folders(tmp_path / "in")
+    assert utterance.id == "ann-a_b_c"
+    corpus.write(tmp_path / "data", [utterance])
+    assert corpus.read(tmp_path / "data") == [utterance]
+
+
+def test_two_files_of_one_id_are_refused(tmp_path):
+    record(tmp_path / "in/ann/a.wav")
+    record(tmp_path / "in/ann/a.flac")
+    with pytest.raises(DataError, match=r"a\.wav: would get the same id as .*a\.flac: ann-a"):
+        corpus.from_folders(tmp_path / "in")
+
+
+def test_no_recordings_are_refused(tmp_path):
+    (tmp_path / "in/ann").mkdir(parents=True)
+    with pytest.raises(DataError, match="no recordings in <speaker> folders"):
+        corpus.from_folders(tmp_path / "in")
+
+
+def replace(path, old, new):
+    text = path.read_bytes()
+    assert old in text
+    path.write_bytes(text.replace(old, new, 1))
+
+
+FAULTS = {
+    "unsorted": ("utt2spk", b"ann-a ann\nann-c ann\n", b"ann-c ann\nann-a ann\n", r"utt2spk:2: ann-a is out of order"),
+    "duplicate": ("utt2spk", b"ann-c ann\n", b"ann-a ann\n", r"utt2spk:2: ann-a stands on line 1 already"),
+    "missing": ("utt2spk", b"ann-c ann\n", b"", r"wav\.scp:2: ann-c is missing in utt2spk"),
+    "no speaker": ("utt2spk", b"ann-c ann\n", b"ann-c\n", r"utt2spk:2: expected 2 columns"),
+    "prefix": ("utt2spk", b"ann-c ann\n", b"ann-c bob\n", r"utt2spk:2: ann-c does not start with its speaker bob"),
+    "spk2utt": ("spk2utt", b"ann ann-a ann-c", b"ann ann-a", r"utt2spk:2: spk2utt does not list ann-c under ann"),
+    "stranger": ("spk2utt", b"ann-a ann-c", b"ann-a ann-c ann-d", r"spk2utt:1: utt2spk does not give ann-d to ann"),
+    "carriage return": ("wav.scp", b".wav\n", b".wav\r\n", r"wav\.scp:1: ends in CR LF"),
+    "byte order mark": ("wav.scp", b"ann-a", b"\xef\xbb\xbfann-a", r"wav\.scp:1: starts with a byte order mark"),
+    "no newline": ("utt2spk", b"bob-deep-b bob\n", b"bob-deep-b bob", r"utt2spk:4: last line does not end"),
+    "nul": ("wav.scp", b"ann-c ", b"ann-c \0", r"wav\.scp:2: holds a NUL byte"),
+    "bad id": ("wav.scp", b"ann-a ", b"../ann-a ", r"wav\.scp:1: id '\.\./ann-a' must be letters"),
+    "option id": ("wav.scp", b"ann-a ", b"-rf ", r"wav\.scp:1: id '-rf' must be letters"),
+    "no file": ("wav.scp", b"/ann/a.wav", b"/ann/z.wav", r"wav\.scp:1: no such file"),
+    "command": ("wav.scp", b"/ann/a.wav\n", b"/ann/a.wav |\n", r"wav\.scp:1: ann-a is a command"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_of_the_lists_is_named_with_file_and_line(fault, data):
+    name, old, new, message = FAULTS[fault]
+    replace(data / name, old, new)
+    with pytest.raises(DataError, match=message):
+        corpus.read(data)
+    done = command("prepare", "--check", data, check=1)
+    assert b"vc-prepare: error: " in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_command_in_a_list_is_never_run(data, tmp_path):
+    replace(data / "wav.scp", b"/ann/a.wav\n", b"/ann/a.wav; touch " + os.fsencode(tmp_path / "PWNED") + b" |\n")
+    command("prepare", "--check", data, check=1)
+    command("extract", data, tmp_path / "dump", check=1)
+    assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("bob-a x 0.4 0.2", "expected 0 <= start < end"),
+        ("bob-a x zero one", "expected start and end in seconds"),
+        ("bob-a y 0.0 0.2", "recording y is missing in wav.scp"),
+    ],
+)
+def test_faults_of_segments_are_named(line, message, folder, tmp_path):
+    corpus.write(tmp_path, [Utterance("bob-a", "bob", folder / "bob/a.wav")])
+    (tmp_path / "wav.scp").write_text(f"x {folder / 'bob/a.wav'}\n")
+    (tmp_path / "segments").write_text(line + "\n")
+    with pytest.raises(DataError, match=f"segments:1: .*{message}"):
+        corpus.read(tmp_path)
+
+
+def test_every_fault_of_the_recordings_is_named(folder, tmp_path):
+    record(folder / "ann/short.wav", seconds=0.1)
+    record(folder / "ann/rate.wav", rate=8000)
+    soundfile.write(folder / "ann/silent.wav", np.zeros(16000), 16000)
+    (folder / "ann/text.wav").write_text("hello")
+    os.link(folder / "bob/a.wav", folder / "ann/shared.wav")
+    corpus.write(tmp_path / "data", corpus.from_folders(folder))
+    faults = "\n".join(map(str, corpus.check(tmp_path / "data")))
+    assert "ann-short: " in faults and "shorter than 0.3 s" in faults
+    assert "ann-silent: " in faults and "nothing but silence" in faults
+    assert "utt2spk:8: ann-text: " in faults or ("ann-text: " in faults and "not a recording" in faults)
+    assert "recordings of several rates: 1 at 8000 Hz" in faults
+    assert "bob-a: the same recording as ann-shared" in faults
+
+
+def test_the_mini_corpus_is_prepared_and_valid(tmp_path):
+    done = command("prepare", CORPUS / "eval", tmp_path / "data")
+    assert done.stdout.decode().strip().endswith("20 utterances, rms 10, slt 10")
+    command("prepare", "--check", tmp_path / "data")
+
+
+@pytest.mark.parametrize("arguments", [("data",), ("--check", "in", "data"), ("--chek", "data")])
+def test_wrong_usage_exits_2(arguments, tmp_path):
+    assert command("prepare", *arguments, check=2, cwd=tmp_path).stderr

@@ -1,0 +1,129 @@
+"""Extraction through its command: resumable, one bad file never stops the rest, settings never mixed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from conftest import CORPUS, command
+
+from vc.store import read_features
+
+SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 2)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three recordings of each voice."""
+    for speaker in ("slt", "rms"):
+        (tmp_path / "in" / speaker).mkdir(parents=True)
+        for path in sorted((CORPUS / "eval" / speaker).glob("*.flac"))[:3]:
+            shutil.copy(path, tmp_path / "in" / speaker)
+    command("prepare", tmp_path / "in", tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_features_hold_what_training_needs(data, tmp_path):
+    done = command("extract", data, tmp_path / "dump", *SETTINGS).stdout.decode()
+    features = read_features(tmp_path / "dump")
+    assert set(features.speakers) == {"slt", "rms"} and len(features.utterances) == 6
+    assert "slt: F0 range" in done and "6 utterances, 0 failed" in done
+    for speaker, statistics in features.speakers.items():
+        mel_cepstra, f0 = features.of(speaker)
+        assert [len(frames) for frames in mel_cepstra] == [len(track) for track in f0]
+        assert mel_cepstra[0].dtype == np.float32 and mel_cepstra[0].shape[1] == 25
+        joined, tracks = np.concatenate(mel_cepstra), np.concatenate(f0)
+        np.testing.assert_allclose(joined.mean(axis=0), statistics.mel_cepstrum_mean, atol=1e-4)
+        np.testing.assert_allclose(np.log(tracks[tracks > 0]).mean(), statistics.log_f0_mean, atol=1e-4)
+        assert statistics.frames == len(joined) and statistics.utterances == 3
+    assert not (tmp_path / "dump/.work").exists()
+
+
+def test_the_same_again_does_nothing_and_other_settings_do(data, tmp_path):
+    command("extract", data, tmp_path / "dump", *SETTINGS)
+    before = (tmp_path / "dump/mcep.ark").stat().st_mtime_ns
+    assert b"nothing to do" in command("extract", data, tmp_path / "dump", *SETTINGS).stdout
+    assert (tmp_path / "dump/mcep.ark").stat().st_mtime_ns == before
+    command("extract", data, tmp_path / "dump", *SETTINGS, "--set", "features.order=20")
+    assert read_features(tmp_path / "dump").config.order == 20
+    assert yaml.safe_load((tmp_path / "dump/config.yaml").read_text())["features"]["order"] == 20
+
+
+def test_jobs_do_not_change_a_byte(data, tmp_path):
+    command("extract", data, tmp_path / "two", *SETTINGS)
+    command("extract", data, tmp_path / "one", *SETTINGS[:-1], 1)
+    for name in ("mcep.ark", "f0.ark", "speakers.json", "config.yaml"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
+    (tmp_path / "in/slt/101.flac").write_text("not a recording")
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
+    assert done.stderr.decode().count("vc-extract: error: ") == 1 and b"in/slt/101.flac" in done.stderr
+    assert b"5 utterances, 1 failed" in done.stdout and len(read_features(tmp_path / "dump").utterances) == 5
+    shutil.copy(CORPUS / "eval/slt/101.flac", tmp_path / "in/slt")
+    assert b"6 utterances, 0 failed" in command("extract", data, tmp_path / "dump", *SETTINGS).stdout
+
+
+def test_an_interrupted_extraction_goes_on(data, tmp_path):
+    from vc.corpus import read
+    from vc.extract import _Task, _work
+    from vc.features.world import F0Range, WorldConfig
+
+    config, ranges = WorldConfig(16000, f0_method="dio"), ("--f0-range", "slt", 90, 300, "--f0-range", "rms", 60, 200)
+    kept = tmp_path / "dump/.work"
+    kept.mkdir(parents=True)
+    task = _Task(read(data)[3], config, F0Range(90.0, 300.0), kept / "slt-101.npz")
+    arrays = _work(task)
+    arrays["mcep"][0, 0] = 123.0  # a mark that tells whether it was used
+    key = dict(np.load(kept / "slt-101.npz"))["key"]
+    np.savez(kept / "slt-101.npz", key=key, **arrays)
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
+    assert read_features(tmp_path / "dump").of("slt")[0][0][0, 0] == 123.0
+    assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
+
+
+def test_a_rate_above_the_recordings_is_refused_before_work(data, tmp_path):
+    done = command("extract", data, tmp_path / "dump", check=2)
+    assert b"features.sample_rate 22050 is above the recordings' 16000 Hz" in done.stderr
+    assert not (tmp_path / "dump").exists()
+
+
+def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
+    from vc import audio
+
+    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
+    soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 48000), 48000)
+    command("extract", data, tmp_path / "dump", *SETTINGS)
+    high = read_features(tmp_path / "dump").of("slt")[0][0]
+    shutil.copy(CORPUS / "eval/slt/101.flac", tmp_path / "in/slt")
+    command("extract", data, tmp_path / "again", *SETTINGS)
+    low = read_features(tmp_path / "again").of("slt")[0][0]
+    assert high.shape == low.shape and np.abs(high - low)[:, 1:13].mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "features.f0_methd=dio"), "features: unknown key f0_methd"),
+        (("--set", "feature.order=3"), "unknown section feature"),
+        (("--f0-range", "nobody", 60, 300), "no speaker nobody"),
+        (("--f0-range", "slt", "low", 300), "expected two numbers in Hz"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(arguments, message, data, tmp_path):
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, *arguments, check=None)
+    assert done.returncode in (1, 2) and message in done.stderr.decode()
+
+
+def test_damaged_features_say_to_extract_again(data, tmp_path):
+    command("extract", data, tmp_path / "dump", *SETTINGS)
+    content = json.loads((tmp_path / "dump/speakers.json").read_text())
+    content["slt"]["frames"] = "many"
+    (tmp_path / "dump/speakers.json").write_text(json.dumps(content))
+    pair = ("--source", "slt", "--target", "rms", "--output", tmp_path / "exp")
+    config = CORPUS.parents[2] / "recipes/pair/conf/tiny.yaml"
+    done = command("train", "--config", config, "--features", tmp_path / "dump", *pair, check=2)
+    assert b"speakers.slt.frames: expected int" in done.stderr

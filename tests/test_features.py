@@ -1,0 +1,164 @@
+"""Mel-cepstrum, F0 and WORLD against independent implementations and round trips."""
+
+import numpy as np
+import pytest
+from conftest import CORPUS, vowel
+
+from vc import audio
+from vc.errors import ConfigError, DataError
+from vc.features import mel_cepstrum, pitch, world
+from vc.features.world import F0Range, Frames, WorldConfig
+from vc.normalise import MeanVariance, speakers_from_json, speakers_to_json, summarise
+from vc.vocoders.world import synthesise
+
+RATES = sorted(mel_cepstrum.SETTINGS)
+
+
+def envelopes(random: np.random.Generator, bins: int = 513) -> np.ndarray:
+    return np.exp(np.cumsum(random.standard_normal((20, bins)), axis=1) * 0.1)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_mel_cepstrum_equals_sptk(rate, random):
+    pysptk = pytest.importorskip("pysptk")
+    order, warping = mel_cepstrum.SETTINGS[rate]
+    envelope = envelopes(random)
+    ours = mel_cepstrum.from_envelope(envelope, order, warping)
+    theirs = np.array([pysptk.sp2mc(row, order, warping) for row in envelope])
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    back = np.array([pysptk.mc2sp(row, warping, 1024) for row in theirs])
+    np.testing.assert_allclose(np.log(mel_cepstrum.to_envelope(ours, warping, 513)), np.log(back), atol=1e-6)
+
+
+def test_full_order_without_warping_is_a_round_trip(random):
+    envelope = envelopes(random, bins=65)
+    cepstrum = mel_cepstrum.from_envelope(envelope, 64, 0.0)
+    np.testing.assert_allclose(mel_cepstrum.to_envelope(cepstrum, 0.0, 65), envelope, rtol=1e-9)
+
+
+def test_a_smooth_envelope_survives_the_mel_cepstrum(random):
+    given = random.standard_normal((10, 25)) * 0.1
+    envelope = mel_cepstrum.to_envelope(given, 0.42, 513)
+    np.testing.assert_allclose(mel_cepstrum.from_envelope(envelope, 24, 0.42), given, atol=1e-3)
+
+
+def test_louder_speech_moves_c0_alone(random):
+    envelope = envelopes(random)
+    change = mel_cepstrum.from_envelope(100 * envelope, 24, 0.42) - mel_cepstrum.from_envelope(envelope, 24, 0.42)
+    np.testing.assert_allclose(change[:, 0], np.log(100) / 2, atol=1e-9)
+    np.testing.assert_allclose(change[:, 1:], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_fft_size_is_worlds(rate):
+    import pyworld
+
+    assert WorldConfig(rate).fft_size == pyworld.get_cheaptrick_fft_size(rate, world.FFT_FLOOR)
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 24000, 44100, 48000])
+@pytest.mark.parametrize("method", world.F0_METHODS)
+def test_analysis_and_synthesis_keep_length_and_pitch(rate, method):
+    config = WorldConfig(rate, f0_method=method)
+    samples = vowel(0.7, rate, f0=150.0)
+    frames = world.analyse(samples, config, F0Range(70, 400))
+    assert len(frames.f0) == len(frames.mel_cepstrum) == len(frames.aperiodicity)
+    assert frames.mel_cepstrum.shape[1] == config.bands and frames.aperiodicity.shape[1] == config.bins
+    voiced = frames.f0[frames.f0 > 0]
+    assert len(voiced) > 0.7 * len(frames.f0) and np.median(voiced) == pytest.approx(150, rel=0.01)
+    again = synthesise(frames, config)
+    assert abs(len(again) - len(samples)) <= 0.02 * rate and np.isfinite(again).all()
+    f0, extracted = world.extract(samples, config, F0Range(70, 400))
+    np.testing.assert_array_equal(extracted, frames.mel_cepstrum)
+    np.testing.assert_array_equal(f0, frames.f0)
+
+
+def test_copy_synthesis_keeps_the_envelope():
+    samples, rate = audio.read(CORPUS / "eval/slt/101.flac")
+    config = WorldConfig(rate, f0_method="dio")
+    frames = world.analyse(samples, config, F0Range(100, 400))
+    again = world.analyse(synthesise(frames, config), config, F0Range(100, 400))
+    length = min(len(frames.f0), len(again.f0))
+    distance = (frames.mel_cepstrum[:length] - again.mel_cepstrum[:length])[:, 1:]
+    loud = frames.mel_cepstrum[:length, 0] > frames.mel_cepstrum[:, 0].max() - 3
+    decibels = 6.1418 * np.sqrt((distance[loud] ** 2).sum(axis=1)).mean()
+    assert decibels < 3.5  # unrelated speakers lie near 8
+
+
+def tracks(random, centre: float, octaves: float, errors: float) -> list[np.ndarray]:
+    f0 = centre * 2 ** (random.standard_normal(4000) * octaves)
+    wrong = random.random(4000) < errors
+    return [np.where(wrong, f0 * random.choice([0.25, 2.5], 4000), f0)]
+
+
+@pytest.mark.parametrize(("centre", "low", "high"), [(100, 60, 170), (210, 120, 360)])
+def test_search_range_ignores_octave_errors(centre, low, high, random):
+    clean = pitch.search_range(tracks(random, centre, 0.15, 0.0), "a")
+    wrong = pitch.search_range(tracks(random, centre, 0.15, 0.08), "a")
+    assert low < clean.floor < centre < clean.ceiling < high * 1.2
+    assert wrong.floor == pytest.approx(clean.floor, rel=0.1) and wrong.ceiling == pytest.approx(clean.ceiling, rel=0.1)
+
+
+@pytest.mark.parametrize(("speaker", "low", "high"), [("slt", 100, 300), ("rms", 50, 200)])
+def test_search_range_of_real_recordings_holds_the_speaker(speaker, low, high):
+    config = WorldConfig(16000)
+    recordings = [audio.read(path)[0] for path in sorted((CORPUS / "eval" / speaker).glob("*.flac"))[:4]]
+    found = pitch.search_range([pitch.first_pass(samples, config) for samples in recordings], speaker)
+    f0 = np.concatenate([world.estimate_f0(samples, config, F0Range(50, 600))[0] for samples in recordings])
+    centre = np.median(f0[f0 > 0])
+    assert low <= found.floor < centre / 1.2 and centre * 1.2 < found.ceiling <= high * 1.3
+
+
+def test_silence_tells_no_range():
+    with pytest.raises(DataError, match="nobody: 0 voiced frames"):
+        pitch.search_range([np.zeros(0)], "nobody")
+
+
+@pytest.mark.parametrize(("floor", "ceiling"), [(300.0, 200.0), (5.0, 200.0), (50.0, 9000.0)])
+def test_impossible_ranges_are_refused(floor, ceiling):
+    with pytest.raises(ConfigError, match="F0 range"):
+        F0Range(floor, ceiling)
+
+
+def test_f0_map_moves_the_statistics_and_leaves_unvoiced_frames(random):
+    f0 = np.where(random.random(500) < 0.3, 0.0, 200 * np.exp(0.2 * random.standard_normal(500)))
+    source, target = pitch.log_f0_statistics([f0], "a"), pitch.LogF0(np.log(110), 0.1)
+    mapped = pitch.map_f0(f0, source, target)
+    assert ((mapped == 0) == (f0 == 0)).all()
+    statistics = pitch.log_f0_statistics([mapped], "b")
+    assert (statistics.mean, statistics.deviation) == pytest.approx((target.mean, target.deviation))
+    np.testing.assert_allclose(pitch.map_f0(mapped, target, source), f0, rtol=1e-9)
+
+
+def test_normaliser_round_trip_and_moments(random):
+    frames = [random.standard_normal((50, 4)) * [1, 2, 3, 4] + 7 for _ in range(3)]
+    normaliser = MeanVariance().fit(frames)
+    moved = normaliser.transform(np.concatenate(frames))
+    np.testing.assert_allclose(moved.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(moved.var(axis=0), 1)
+    np.testing.assert_allclose(normaliser.inverse(moved), np.concatenate(frames))
+
+
+def test_a_band_that_never_varies_is_refused():
+    with pytest.raises(DataError, match=r"slt: bands \[1\] never vary"):
+        summarise("slt", [np.random.default_rng(0).random((30, 2)) * [1, 0]], [np.full(30, 100.0)], F0Range())
+
+
+def test_speakers_survive_json_and_bad_ones_are_named(random):
+    speaker = summarise("a", [random.random((30, 3))], [100 + random.random(30)], F0Range(60, 300))
+    content = speakers_to_json({"a": speaker})
+    assert speakers_from_json(content) == {"a": speaker}
+    content["a"]["log_f0_mean"] = float("nan")
+    with pytest.raises(ConfigError, match="finite"):
+        speakers_from_json(content)
+
+
+def test_frames_are_not_written_into():
+    samples = vowel(0.5, 16000)
+    before = samples.copy()
+    frames = world.analyse(samples, WorldConfig(16000), F0Range())
+    kept = Frames(frames.f0.copy(), frames.mel_cepstrum.copy(), frames.aperiodicity.copy())
+    synthesise(frames, WorldConfig(16000))
+    np.testing.assert_array_equal(samples, before)
+    np.testing.assert_array_equal(frames.mel_cepstrum, kept.mel_cepstrum)
+    np.testing.assert_array_equal(frames.f0, kept.f0)

@@ -1,0 +1,134 @@
+"""CycleGAN-VC2's networks against the layer table of the paper's figure 4."""
+
+import pytest
+import torch
+from torch import nn
+
+from vc.errors import ConfigError
+from vc.models import MODELS, converter, network_config
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, Generator
+
+NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_parameter_counts_of_the_paper():
+    assert count(Generator(CycleGANVC2Config(), 35)) == 14_999_233
+    assert count(Discriminator(CycleGANVC2Config())) == 5_729_281
+
+
+def test_generator_layers_follow_the_table():
+    convolutions = [m for m in Generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
+    shapes = [(m.kernel_size, m.out_channels, m.stride[0]) for m in convolutions]
+    residual = [((3,), 512, 1), ((3,), 256, 1)] * 6
+    assert shapes == [
+        ((5, 15), 128, 1),
+        ((5, 5), 256, 2),
+        ((5, 5), 512, 2),
+        ((1,), 256, 1),
+        *residual,
+        ((1,), 2304, 1),
+        ((5, 5), 1024, 1),
+        ((5, 5), 512, 1),
+        ((5, 15), 1, 1),
+    ]
+
+
+def test_discriminator_layers_follow_the_table():
+    convolutions = [m for m in Discriminator(CycleGANVC2Config()).modules() if isinstance(m, nn.Conv2d)]
+    shapes = [(m.kernel_size, m.out_channels, m.stride[0]) for m in convolutions]
+    assert shapes == [
+        ((3, 3), 128, 1),
+        ((3, 3), 256, 2),
+        ((3, 3), 512, 2),
+        ((3, 3), 1024, 2),
+        ((1, 5), 1024, 1),
+        ((1, 3), 1, 1),
+    ]
+
+
+def test_sizes_inside_the_generator_are_those_of_the_figure():
+    generator, sizes = Generator(CycleGANVC2Config(), 35), []
+    for block in (*generator.down, generator.flatten, generator.residual, generator.unflatten, *generator.up):
+        block.register_forward_hook(lambda _, __, output: sizes.append(tuple(output.shape[1:])))
+    generator(torch.zeros(1, 35, 128) + torch.randn(1, 35, 128))
+    assert sizes == [
+        (128, 18, 64),
+        (256, 9, 32),
+        (256, 32),
+        (256, 32),
+        (2304, 32),
+        (128, 18, 64),
+        (64, 36, 128),
+    ]
+
+
+def test_map_of_the_discriminator():
+    assert Discriminator(CycleGANVC2Config())(torch.randn(2, 35, 128)).shape == (2, 5, 16)
+
+
+def test_first_and_last_convolutions_are_not_normalised_and_the_map_is_linear():
+    discriminator = Discriminator(NARROW)
+    assert isinstance(discriminator.leave, nn.Conv2d)
+    with torch.no_grad():
+        discriminator.leave.bias += 5
+    assert discriminator(torch.randn(1, 25, 64)).max() > 1.5  # a sigmoid could not
+    norms = [m for m in discriminator.modules() if isinstance(m, nn.InstanceNorm2d)]
+    assert len(norms) == 4 and all(norm.affine for norm in norms)
+
+
+@pytest.mark.parametrize("bands", [17, 24, 25, 35, 36, 80])
+@pytest.mark.parametrize("frames", [32, 101, 130])
+def test_any_height_and_any_length_are_kept(bands, frames):
+    assert Generator(NARROW, bands)(torch.randn(2, bands, frames)).shape == (2, bands, frames)
+
+
+def test_a_batch_equals_each_alone():
+    torch.manual_seed(0)
+    for network in (Generator(NARROW, 25), Discriminator(NARROW)):
+        batch = torch.randn(3, 25, 64)
+        alone = torch.cat([network(sample[None]) for sample in batch])
+        torch.testing.assert_close(network(batch), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gate_is_a_sigmoid_of_the_second_half():
+    block = Generator(NARROW, 25).down[0]
+    x = torch.randn(1, 4, 25, 32)
+    values, gates = block.norm(block.convolution(x)).chunk(2, dim=1)
+    torch.testing.assert_close(block(x), values * torch.sigmoid(gates))
+
+
+def test_each_direction_has_a_generator_of_its_own():
+    network = CycleGANVC2(NARROW, 25, ("a", "b"))
+    x = torch.randn(1, 25, 40)
+    assert torch.equal(network.convert(x, "a", "b"), network.generators["to_target"](x))
+    assert torch.equal(network.convert(x, "b", "a"), network.generators["to_source"](x))
+    assert not torch.equal(network.convert(x, "a", "b"), network.convert(x, "b", "a"))
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_every_method_is_built_and_keeps_the_shape(method):
+    network = converter(method, network_config(method, {}), 25, ("a", "b"))
+    assert network.convert(torch.randn(1, 25, 40), "a", "b").shape == (1, 25, 40)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"channels": 6}, "network.channels"), ({"residual_blocks": 0}, "residual_blocks"), ({"width": 3}, "unknown key")],
+)
+def test_impossible_sizes_are_refused_by_name(given, named):
+    with pytest.raises(ConfigError, match=named):
+        network_config("cyclegan_vc2", given)
+
+
+def test_an_unknown_method_is_refused_with_the_known():
+    with pytest.raises(ConfigError, match=r"cyclegan_vc3.*cyclegan_vc2"):
+        network_config("cyclegan_vc3", {})
+
+
+def test_a_pair_is_two_speakers():
+    with pytest.raises(ConfigError, match="two speakers"):
+        CycleGANVC2(NARROW, 25, ("a", "b", "c"))

@@ -1,0 +1,273 @@
+"""Training through its command: logs, samples, exact resume, refusals."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, command
+
+from vc.errors import ConfigError, DataError, TrainingError
+from vc.segments import PairSampler, Segments
+from vc.store import read_features, read_tensors
+from vc.train import checkpoint
+from vc.train.experiment import CHANGEABLE, TrainingConfig, resolve
+from vc.train.log import RunLog
+from vc.train.loop import Meter, run
+
+CPU = torch.device("cpu")
+
+
+def arguments(mini: Path, output: Path, *more: object) -> list:
+    pair = ["--features", mini / "dump/train", "--source", "slt", "--target", "rms"]
+    return ["train", "--config", TINY, *pair, "--output", output, *more]
+
+
+def weights(output: Path) -> dict:
+    return read_tensors(output / "model.safetensors")[0]
+
+
+def equal(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_leaves_everything(model):
+    lines = [json.loads(line) for line in (model / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20]
+    assert "identity_mapping" in lines[1]["losses"] and "identity_mapping" not in lines[2]["losses"]
+    assert all(np.isfinite(list(line["losses"].values())).all() and line["steps_per_second"] > 0 for line in lines)
+    assert sorted(path.name for path in (model / "checkpoints").iterdir()) == [
+        "checkpoint-000000010.safetensors",
+        "checkpoint-000000020.safetensors",
+    ]
+    names = sorted(path.name for path in (model / "samples").glob("*020.*"))
+    assert names[:2] == ["slt-101-to-rms-000000020.png", "slt-101-to-rms-000000020.wav"] and len(names) == 4
+    assert list((model / "tensorboard").glob("events*")) and (model / "config.yaml").is_file()
+    assert "finished at step 20" in (model / "train.log").read_text()
+
+
+def test_the_same_command_again_does_nothing(model, mini):
+    before = (model / "model.safetensors").read_bytes()
+    assert "nothing to do" in command(*arguments(mini, model)).stderr.decode()
+    assert (model / "model.safetensors").read_bytes() == before
+
+
+def test_resuming_is_exact_and_the_log_goes_on(model, mini, tmp_path):
+    command(*arguments(mini, tmp_path, "--set", "training.steps=20", "--set", "training.checkpoint_every=10"))
+    newest = tmp_path / "checkpoints/checkpoint-000000020.safetensors"
+    newest.unlink()  # as if the run had been killed before it saved
+    command(*arguments(mini, tmp_path))
+    assert equal(weights(tmp_path), weights(model))
+    assert equal(read_tensors(newest)[0], read_tensors(model / "checkpoints" / newest.name)[0])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps == [5, 10, 15, 20]
+
+
+def test_samples_and_intervals_do_not_change_the_weights(model, mini, tmp_path):
+    changes = ("--set", "training.log_every=7", "--set", "training.checkpoint_every=9")
+    command(*arguments(mini, tmp_path, *changes))
+    assert equal(weights(tmp_path), weights(model))
+
+
+def test_another_seed_gives_other_weights(model, mini, tmp_path):
+    command(*arguments(mini, tmp_path, "--set", "training.seed=1"))
+    assert not equal(weights(tmp_path), weights(model))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)])
+def test_a_signal_saves_and_the_same_command_goes_on(number, code, mini, tmp_path):
+    long = (
+        "--set",
+        "training.steps=100000",
+        "--set",
+        "training.log_every=1",
+        "--set",
+        "training.checkpoint_every=100000",
+    )
+    line = [Path(sys.executable).with_name("vc-train"), *map(str, arguments(mini, tmp_path, *long)[1:])]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: (tmp_path / "log.jsonl").is_file() and (tmp_path / "log.jsonl").stat().st_size, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code and f"stopped by {number.name} after step" in errors
+    [saved] = (tmp_path / "checkpoints").iterdir()
+    step = int(saved.stem.split("-")[1])
+    done = command(*arguments(mini, tmp_path, "--set", f"training.steps={step + 1}"))
+    assert f"step {step} of {step + 1}" in done.stderr.decode()
+
+
+def wait_for(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_one_writer_a_directory(mini, tmp_path):
+    line = [
+        Path(sys.executable).with_name("vc-train"),
+        *map(str, arguments(mini, tmp_path, "--set", "training.steps=99999")[1:]),
+    ]
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "log.jsonl").is_file(), process)
+    done = command(*arguments(mini, tmp_path), check=1)
+    assert f"in use by process {process.pid} on " in done.stderr.decode()
+    process.kill()  # the kernel frees the lock of the dead
+    process.wait()
+    command(*arguments(mini, tmp_path, "--set", "training.steps=20"))
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(model, mini, tmp_path):
+    command(*arguments(mini, tmp_path))
+    newest = tmp_path / "checkpoints/checkpoint-000000020.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    done = command(*arguments(mini, tmp_path))
+    assert "set aside as checkpoint-000000020.safetensors.corrupt" in done.stderr.decode()
+    assert "step 10 of 20" in done.stderr.decode() and equal(weights(tmp_path), weights(model))
+
+
+def test_no_usable_checkpoint_is_never_a_fresh_start(mini, tmp_path):
+    command(*arguments(mini, tmp_path))
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    done = command(*arguments(mini, tmp_path), check=1)
+    assert "no checkpoint can be read; remove the folder to start again" in done.stderr.decode()
+
+
+def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp_path):
+    command(*arguments(mini, tmp_path))
+    done = command(*arguments(mini, tmp_path, "--set", "objective.cycle_consistency=3"), check=2)
+    assert "objective.cycle_consistency (10.0 -> 3.0)" in done.stderr.decode()
+    done = command(*arguments(mini, tmp_path, "--set", "training.steps=22"))
+    assert "step 20 of 22" in done.stderr.decode() and {"steps"} < CHANGEABLE
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.stepz=3", "training: unknown key stepz"),
+        ("training.batch=0", "training.batch must be 1 or more, got 0"),
+        ("features.order=30", "features.order is 30, but the features were extracted with 24"),
+        ("method=mean_variance", "method: 'mean_variance' cannot be trained; methods to train: cyclegan_vc2"),
+        ("network.channels=3", "network.channels must be a multiple of 4"),
+        ("training.segment=100000", "slt: no utterance has 100000 frames"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
+    done = command(*arguments(mini, tmp_path, "--set", change), check=None)
+    assert done.returncode in (1, 2) and message in done.stderr.decode() and b"Traceback" not in done.stderr
+
+
+def test_unknown_speakers_and_missing_features_are_named(mini, tmp_path):
+    pair = ("--source", "slt", "--target", "bob", "--output", tmp_path)
+    done = command("train", "--config", TINY, "--features", mini / "dump/train", *pair, check=2)
+    assert "no speaker 'bob'; there are: rms, slt" in done.stderr.decode()
+    done = command("train", "--config", TINY, "--features", tmp_path / "none", *pair, check=1)
+    assert "make them with vc-extract" in done.stderr.decode()
+
+
+def test_training_needs_no_audio_library(mini, tmp_path):
+    blocked = ["librosa", "pyworld", "soundfile", "soxr", "scipy", "matplotlib", "tensorboard"]
+    code = (
+        f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\n"
+        f"from vc.cli.train import main\nsys.exit(main({[str(a) for a in arguments(mini, tmp_path)[1:]]!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "TensorBoard is not installed" in done.stderr and (tmp_path / "model.safetensors").is_file()
+
+
+def utterances(random, lengths=(100, 64, 300, 20)):
+    """Frames that tell utterance and place: (frames, 2)."""
+    return [np.stack([np.full(n, k), np.arange(n)], axis=1) for k, n in enumerate(lengths)]
+
+
+def test_segments_are_whole_pieces_of_one_utterance(random):
+    segments = Segments(utterances(random), 64, CPU, "a")
+    drawn = segments.draw(500, torch.Generator().manual_seed(0)).numpy()
+    assert drawn.shape == (500, 2, 64) and segments.skipped == 1
+    assert (drawn[:, 0] == drawn[:, 0, :1]).all() and (np.diff(drawn[:, 1], axis=1) == 1).all()
+    assert drawn[:, 1].min() == 0 and drawn[drawn[:, 0, 0] == 2][:, 1].max() == 299
+    counts = np.bincount(drawn[:, 0, 0].astype(int), minlength=4)
+    assert counts[3] == 0 and (counts[:3] > 120).all()  # uniform over utterances, not over frames
+
+
+def test_no_utterance_long_enough_is_refused(random):
+    with pytest.raises(DataError, match="ann: no utterance has 500 frames"):
+        Segments(utterances(random), 500, CPU, "ann")
+
+
+def test_the_two_speakers_are_drawn_independently(random):
+    sampler = PairSampler(*(Segments(utterances(random), 64, CPU, who) for who in "ab"), batch=200, seed=3)
+    batch = sampler.draw()
+    assert not torch.equal(batch.source, batch.target)
+    again = PairSampler(*(Segments(utterances(random), 64, CPU, who) for who in "ab"), batch=200, seed=3).draw()
+    assert torch.equal(batch.source, again.source) and torch.equal(batch.target, again.target)
+
+
+def test_statistics_come_from_the_training_features_alone(model, mini):
+    from vc import model_file
+
+    assert model_file.read(model)[0].speakers["slt"] == read_features(mini / "dump/train").speakers["slt"]
+
+
+def test_a_meter_gives_means_and_starts_again():
+    meter = Meter()
+    for value in (1.0, 2.0, 6.0):
+        meter.add({"a": torch.tensor(value)})
+    meter.add({"b": torch.tensor(5.0)})
+    assert meter.means(4)[0] == {"a": 3.0, "b": 5.0}
+    meter.add({"a": torch.tensor(7.0)})
+    assert meter.means(5)[0] == {"a": 7.0}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    meter = Meter()
+    meter.add({"cycle": torch.tensor(float("nan"))})
+    with pytest.raises(TrainingError, match="loss cycle is not finite"):
+        meter.means(1)
+
+
+def test_the_loop_knows_no_model(tmp_path):
+    class Counter:
+        def step(self, batch, step):
+            return {"anything": torch.tensor(float(step))}
+
+    class Nothing:
+        def draw(self):
+            return None
+
+    saved, sampled, log = [], [], RunLog(tmp_path, 0)
+    settings = TrainingConfig(steps=5, log_every=2, checkpoint_every=2, sample_every=3)
+    run(Counter(), Nothing(), 0, settings, log, saved.append, sampled.append)
+    log.close()
+    assert saved == [2, 4, 5] and sampled == [3, 5]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["losses"]["anything"]) for line in lines] == [(2, 0.5), (4, 2.5), (5, 4.0)]
+
+
+def test_a_line_that_was_cut_short_is_dropped(tmp_path, caplog):
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 9}\n{"st')
+    RunLog(tmp_path, 5).close()
+    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n' and "cut short" in caplog.text
+
+
+def test_a_checkpoint_of_other_networks_is_no_checkpoint(model, mini, tmp_path):
+    features = read_features(mini / "dump/train")
+    experiment = resolve({"network": {"channels": 8}}, features.config, ("slt", "rms"), features.digest)
+    from vc.models import converter
+    from vc.train.experiment import TRAININGS
+
+    network = converter("cyclegan_vc2", experiment.network, 25, ("slt", "rms"))
+    training = TRAININGS["cyclegan_vc2"][1](network, experiment.network, experiment.objective, 9, CPU)
+    sampler = PairSampler(*(Segments([np.zeros((99, 25))], 64, CPU, who) for who in "ab"), batch=1, seed=0)
+    path = tmp_path / "checkpoint-000000001.safetensors"
+    path.write_bytes((model / "checkpoints/checkpoint-000000020.safetensors").read_bytes())
+    with pytest.raises((TrainingError, ConfigError)):
+        checkpoint.resume(tmp_path, training, sampler)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000001.safetensors.corrupt"]

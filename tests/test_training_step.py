@@ -1,0 +1,153 @@
+"""The lean step against a textbook step, and who moves in it."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vc.config import build
+from vc.errors import ConfigError
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.segments import Batch
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+
+CONFIG = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
+WEIGHTS = {"adversarial": 1.0, "second_adversarial": 1.0, "cycle_consistency": 10.0, "identity_mapping": 5.0}
+
+
+def make(**objective) -> CycleGANTraining:
+    torch.manual_seed(0)
+    network = CycleGANVC2(CONFIG, 25, ("a", "b"))
+    return CycleGANTraining(network, CONFIG, CycleGANObjective(**objective), 100, torch.device("cpu"))
+
+
+def draw(seed: int = 1) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(*(torch.randn(2, 25, 64, generator=generator) for _ in range(2)))
+
+
+def gradients(module: nn.Module) -> list[torch.Tensor]:
+    return [parameter.grad for parameter in module.parameters()]
+
+
+def textbook(training: CycleGANTraining, x: torch.Tensor, y: torch.Tensor) -> tuple[nn.Module, nn.Module]:
+    """Generators' and discriminators' gradients, every network called on one thing at a time and nothing reused."""
+    generators, judges = copy.deepcopy(training.network.generators), copy.deepcopy(training.judges)
+    there, back = generators["to_target"], generators["to_source"]
+
+    def real(judge, sample):
+        return ((judges[judge](sample) - 1) ** 2).mean()
+
+    def fake(judge, sample):
+        return (judges[judge](sample) ** 2).mean()
+
+    loss = real("target", there(x)) + real("source", back(y))
+    loss = loss + real("restored_source", back(there(x))) + real("restored_target", there(back(y)))
+    loss = loss + 10 * ((back(there(x)) - x).abs().mean() + (there(back(y)) - y).abs().mean())
+    loss = loss + 5 * ((there(y) - y).abs().mean() + (back(x) - x).abs().mean())
+    loss.backward()
+    judges.zero_grad()
+    with torch.no_grad():
+        made = {
+            "target": there(x),
+            "source": back(y),
+            "restored_source": back(there(x)),
+            "restored_target": there(back(y)),
+        }
+    truth = {"target": y, "source": x, "restored_source": x, "restored_target": y}
+    sum(real(judge, truth[judge]) + fake(judge, made[judge]) for judge in judges).backward()
+    return generators, judges
+
+
+def test_gradients_equal_a_textbook_step():
+    training, batch = make(), draw()
+    generators, judges = textbook(training, batch.source, batch.target)
+    training.judges.requires_grad_(False)
+    terms, fakes = training.generator_losses(batch, WEIGHTS)
+    sum(WEIGHTS[name] * term for name, term in terms.items()).backward()
+    training.judges.requires_grad_(True)
+    sum(training.discriminator_losses(batch, fakes).values()).backward()
+    for ours, theirs in ((training.network.generators, generators), (training.judges, judges)):
+        for one, other in zip(gradients(ours), gradients(theirs), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", WEIGHTS)
+def test_each_loss_reaches_both_generators_and_no_discriminator(loss):
+    training = make()
+    training.judges.requires_grad_(False)
+    terms, _ = training.generator_losses(draw(), {"adversarial": 1.0, loss: 1.0})
+    terms[loss].backward()
+    for generator in training.network.generators.values():
+        assert all(gradient is not None and gradient.abs().sum() >= 0 for gradient in gradients(generator))
+        assert sum(float(gradient.abs().sum()) for gradient in gradients(generator)) > 0
+    assert all(gradient is None for gradient in gradients(training.judges))
+
+
+def test_second_adversarial_loss_has_discriminators_of_its_own():
+    training = make()
+    terms, fakes = training.generator_losses(draw(), WEIGHTS)
+    training.judges.zero_grad()
+    terms["second_adversarial"].backward()
+    moved = {name: any(g is not None for g in gradients(judge)) for name, judge in training.judges.items()}
+    assert moved == {"source": False, "target": False, "restored_source": True, "restored_target": True}
+    assert not fakes.restored_source.requires_grad
+
+
+def test_discriminator_losses_reach_discriminators_alone():
+    training, batch = make(), draw()
+    _, fakes = training.generator_losses(batch, WEIGHTS)
+    sum(training.discriminator_losses(batch, fakes).values()).backward()
+    assert all(gradient is None for gradient in gradients(training.network))
+    assert all(gradient is not None for gradient in gradients(training.judges))
+
+
+def test_a_step_moves_every_network():
+    training = make()
+    before = {name: copy.deepcopy(module.state_dict()) for name, module in training.modules.items()}
+    training.step(draw(), 0)
+    for name, module in training.modules.items():
+        moved = [not torch.equal(value, before[name][key]) for key, value in module.state_dict().items()]
+        assert all(moved), name
+
+
+def test_identity_mapping_ends_at_its_step_and_costs_nothing_after():
+    training, calls = make(identity_steps=2), []
+    training.to_target.register_forward_hook(lambda _, inputs, __: calls.append(inputs[0].shape[0]))
+    named = [set(training.step(draw(), step)) for step in (1, 2)]
+    assert "identity_mapping" in named[0] and "identity_mapping" not in named[1]
+    assert calls == [4, 2, 2, 2]
+
+
+def test_a_weight_of_zero_removes_its_loss_and_its_networks():
+    training = make(second_adversarial=0.0, cycle_consistency=0.0)
+    calls = []
+    training.to_target.register_forward_hook(lambda *_: calls.append(1))
+    assert set(training.step(draw(), 50_000)) == {"adversarial", "discriminator"}
+    assert set(training.judges) == {"source", "target"} and len(calls) == 1
+
+
+def rates(training: CycleGANTraining, step: int) -> tuple[float, float]:
+    training.step(draw(), step)
+    return tuple(training.optimisers[name].param_groups[0]["lr"] for name in ("network", "judges"))
+
+
+def test_both_rates_are_constant_then_fall_linearly_and_keep_their_ratio():
+    training = make(decay_from=50)
+    assert rates(training, 49) == (2e-4, 1e-4)
+    assert rates(training, 50) == pytest.approx((2e-4, 1e-4))
+    assert rates(training, 75) == pytest.approx((1e-4, 0.5e-4))
+    assert rates(training, 99) == pytest.approx((2e-4 / 50, 1e-4 / 50))
+
+
+def test_cycle_and_identity_losses_of_identity_generators_are_zero():
+    training = make()
+    training.to_target = training.to_source = nn.Identity()
+    terms, _ = training.generator_losses(draw(), WEIGHTS)
+    assert terms["cycle_consistency"] == 0 and terms["identity_mapping"] == 0
+
+
+def test_weights_are_refused_by_name():
+    with pytest.raises(ConfigError, match=r"objective\.cycle_consistency must be 0 or more, got -1"):
+        build(CycleGANObjective, {"cycle_consistency": -1}, "objective")

@@ -81,6 +81,24 @@ class Converter:
         The output is as long as the input and within -1..1. Long recordings are converted in pieces that begin
         and end at quiet places.
         """
+        converted, excess = _within_range(self._convert(samples, sample_rate, to, source))
+        if excess:
+            log.warning("scaled down by %.1f dB, for the result would clip", excess)
+        return converted
+
+    def convert_file(
+        self, path: str | Path, output: str | Path, to: str | None = None, source: str | None = None
+    ) -> None:
+        """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all."""
+        samples, rate = audio.read(path, self.sample_rate)
+        converted, excess = _within_range(self._convert(samples, rate, to, source))
+        if excess:
+            log.warning("%s: scaled down by %.1f dB, for the result would clip", path, excess)
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        audio.write(output, converted, rate)
+
+    def _convert(self, samples: np.ndarray, sample_rate: int, to: str | None, source: str | None) -> np.ndarray:
+        """`(samples,)` at the model's rate, as loud as they come."""
         samples = np.asarray(samples, np.float32)
         samples = samples.mean(axis=1) if samples.ndim == 2 else samples
         if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
@@ -88,15 +106,7 @@ class Converter:
         speakers = self.direction(to, source)
         samples = audio.resample(samples, sample_rate, self.sample_rate)
         pieces = [self._convert_piece(piece, *speakers) for piece in split_at_quiet(samples, self.sample_rate)]
-        return _within_range(np.concatenate(pieces))
-
-    def convert_file(
-        self, path: str | Path, output: str | Path, to: str | None = None, source: str | None = None
-    ) -> None:
-        """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all."""
-        samples, rate = audio.read(path, self.sample_rate)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        audio.write(output, self.convert(samples, rate, to, source), rate)
+        return np.concatenate(pieces)
 
     def _convert_piece(self, samples: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
         """The path of the data, `(samples,)` at the model's rate to the same length."""
@@ -130,10 +140,7 @@ def split_at_quiet(samples: np.ndarray, rate: int) -> list[np.ndarray]:
     return [*pieces, samples]
 
 
-def _within_range(samples: np.ndarray) -> np.ndarray:
-    """Scale down what would clip, and say so."""
+def _within_range(samples: np.ndarray) -> tuple[np.ndarray, float]:
+    """Samples that do not clip, and by how many dB they had to be scaled down."""
     peak = float(np.abs(samples).max(initial=0))
-    if peak <= 1:
-        return samples
-    log.warning("scaled down by %.1f dB, for the result would clip", 20 * np.log10(peak))
-    return samples / peak
+    return (samples, 0.0) if peak <= 1 else (samples / peak, 20 * np.log10(peak))

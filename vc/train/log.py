@@ -1,5 +1,6 @@
 """Scalars, pictures and sound of a run: JSON lines always, TensorBoard where it is installed."""
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -36,10 +37,12 @@ class RunLog:
         if self._board:
             self._board.add_audio(name, samples[None], step, rate)
 
-    def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
-        """`(height, width, 3)` of 8 bits."""
+    def picture(self, name: str, image: bytes, step: int) -> None:
+        """A PNG."""
         if self._board:
-            self._board.add_image(name, pixels, step, dataformats="HWC")
+            from matplotlib.image import imread
+
+            self._board.add_image(name, imread(io.BytesIO(image))[..., :3], step, dataformats="HWC")
 
     def close(self) -> None:
         self._file.close()

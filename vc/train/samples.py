@@ -1,6 +1,7 @@
 """Conversions of a few validation recordings at intervals: sound and spectrograms, to hear a run learn."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from vc import audio, corpus
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import VCError
+from vc.features.world import F0Range, WorldConfig, estimate_f0
+from vc.report.spectrogram import Panel, picture
 from vc.train.log import RunLog
 
 log = logging.getLogger(__name__)
@@ -35,28 +38,23 @@ class Samples:
                 log.warning("no sample of %s: %s", utterance.id, error)
 
     def _write(self, utterance: Utterance, converter: Converter, run_log: RunLog, step: int) -> None:
-        rate = converter.sample_rate
+        rate, settings = converter.sample_rate, converter.model.features
         source, target = converter.direction(source=utterance.speaker)
         original, _ = utterance.read(rate)
         converted = converter.convert(original, rate, target, source)
-        stem = self.directory / f"{utterance.id}-to-{target}-{step:09d}"
-        audio.write(f"{stem}.wav", converted, rate)
+        stem = f"{utterance.id}-to-{target}-{step:09d}"
+        audio.write(self.directory / f"{stem}.wav", converted, rate)
         run_log.sound(f"{utterance.id}/{target}", converted, rate, step)
-        pixels = _pictures({f"{source}, source": original, f"{target}, step {step}": converted}, rate, f"{stem}.png")
-        run_log.picture(f"{utterance.id}/{target}", pixels, step)
+        titles = {f"{source}, source": (source, original), f"{target}, step {step}": (target, converted)}
+        panels = [
+            Panel(title, samples, _f0(samples, settings, converter.model.speakers[speaker].f0_range))
+            for title, (speaker, samples) in titles.items()
+        ]
+        image = picture(panels, rate, settings.frame_shift / 1000)
+        (self.directory / f"{stem}.png").write_bytes(image)
+        run_log.picture(f"{utterance.id}/{target}", image, step)
 
 
-def _pictures(sounds: dict[str, np.ndarray], rate: int, path: str) -> np.ndarray:
-    """Spectrograms of the sounds under each other, as a PNG and as `(height, width, 3)` pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 2.5 * len(sounds)), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    for axes, (title, samples) in zip(figure.subplots(len(sounds), squeeze=False)[:, 0], sounds.items()):
-        window = round(0.025 * rate)
-        axes.specgram(samples + 1e-5, NFFT=window, Fs=rate, noverlap=window * 3 // 4, vmin=-120, vmax=-30)
-        axes.set(title=title, ylabel="Hz")
-    axes.set(xlabel="seconds")
-    figure.savefig(path)
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+def _f0(samples: np.ndarray, settings: WorldConfig, f0_range: F0Range) -> np.ndarray:
+    """For a picture DIO is good enough, and training waits for it."""
+    return estimate_f0(samples, replace(settings, f0_method="dio"), f0_range)[0]

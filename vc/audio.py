@@ -13,7 +13,10 @@ import numpy as np
 from vc.errors import DataError
 from vc.files import replacing
 
-SUFFIXES = [".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf", ".mat4", ".mat5"]
+SUFFIXES = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
+    | {".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf"}
+)
 BLOCK = 1 << 16  # frames read at once: a header may claim any length, memory follows what is there
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
 

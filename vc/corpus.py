@@ -81,7 +81,7 @@ def from_folders(
     ]
     if not utterances:
         raise DataError(
-            f"{folder}: no recordings in <speaker> folders below it; known endings: {' '.join(audio.SUFFIXES)}"
+            f"{folder}: no recordings in <speaker> folders below it; known endings: {' '.join(sorted(audio.SUFFIXES))}"
         )
     _refuse_same_ids(utterances)
     return sorted(utterances, key=lambda utterance: utterance.id)

@@ -72,7 +72,7 @@ def recordings_below(folder: Path) -> list[Path]:
     """Recordings below a folder, by their names' endings, sorted; refuses a folder without any."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and audio.is_audio(path))
     if not found:
-        raise DataError(f"{folder}: no recordings below it; known endings: {' '.join(audio.SUFFIXES)}")
+        raise DataError(f"{folder}: no recordings below it; known endings: {' '.join(sorted(audio.SUFFIXES))}")
     return found
 
 

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# VCC2016 -> data directories of the speakers named:  local/data.sh CORPUS DATA SPEAKER ...
+#
+# CORPUS is the public database unpacked (vcc2016_training/<speaker>/100001.wav, evaluation_all/<speaker>/200001.wav)
+# or one folder a speaker (<speaker>/train/100001.flac, <speaker>/eval/200001.flac); empty: download to downloads/.
+# Speakers S* get training sentences 100001 to 100081, speakers T* 100082 to 100162; all get every evaluation sentence.
+set -euo pipefail
+corpus=$1 data=$2
+shift 2
+
+url=${VCC2016_URL:-https://datashare.is.ed.ac.uk/bitstream/handle/10283/2211}
+first_half=('1000[0-7]?.*' '10008[01].*')
+second_half=('10008[2-9].*' '10009?.*' '1001??.*')
+
+fail() {
+    echo "local/data.sh: error: $1" >&2
+    exit 1
+}
+
+download() { # NAME: downloads/NAME.zip, unless it is there
+    local zip=downloads/$1.zip
+    [ ! -f "$zip" ] || return 0
+    echo "Downloading $url/$1.zip to $PWD/downloads"
+    mkdir -p downloads
+    if command -v curl > /dev/null; then
+        curl --fail --location --retry 3 --silent --show-error --output "$zip.part" "$url/$1.zip"
+    elif command -v wget > /dev/null; then
+        wget --tries 3 --no-verbose --output-document "$zip.part" "$url/$1.zip"
+    else
+        fail "install curl or wget, or put $1.zip of https://doi.org/10.7488/ds/1575 into $PWD/downloads"
+    fi || fail "no download; put $1.zip of https://doi.org/10.7488/ds/1575 into $PWD/downloads by hand"
+    mv "$zip.part" "$zip"
+}
+
+unpack() { # NAME: downloads/NAME/<speaker>/, whether or not the archive has a folder NAME of its own
+    local folder=downloads/$1
+    [ ! -d "$folder" ] || return 0
+    rm -rf "$folder.part"
+    python3 -m zipfile -e "$folder.zip" "$folder.part" 2> /dev/null ||
+        fail "$PWD/$folder.zip is no whole zip file; remove it to download it again"
+    if [ -d "$folder.part/$1" ]; then mv "$folder.part/$1" "$folder"; else mv "$folder.part" "$folder"; fi
+    rm -rf "$folder.part"
+}
+
+if [ -z "$corpus" ]; then
+    for name in vcc2016_training evaluation_all; do download "$name" && unpack "$name"; done
+    corpus=downloads
+fi
+if [ -d "$corpus/vcc2016_training" ]; then
+    train=$corpus/vcc2016_training eval=$corpus/evaluation_all below_train='' below_eval=''
+elif [ -d "$corpus/$1/train" ]; then
+    train=$corpus eval=$corpus below_train=train/ below_eval=eval/
+else
+    fail "$corpus: neither vcc2016_training/ nor $1/train/ is there"
+fi
+
+parts=()
+for speaker in "$@"; do
+    case $speaker in
+    S*) half=("${first_half[@]/#/$below_train}") ;;
+    T*) half=("${second_half[@]/#/$below_train}") ;;
+    *) fail "no speaker of VCC2016: $speaker" ;;
+    esac
+    parts+=("$data/parts/$speaker")
+    vc-prepare "$train" "$data/parts/$speaker" --speakers "$speaker" --include "${half[@]}"
+    vc-prepare "$eval" "$data/eval/$speaker" --speakers "$speaker" --include "${below_eval}2000??.*"
+done
+combine_data.sh "$data/train" "${parts[@]}"

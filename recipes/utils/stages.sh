@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# What the stages of a recipe share. Source it after parse_options.sh.
+
+fail() {
+    echo "run.sh: error: $1" >&2
+    exit 1
+}
+
+# FILE STAGE: an input that an earlier stage makes.
+need() { [ -s "$1" ] || fail "$PWD/$1 is missing: stage $2 makes it"; }
+
+# PATH -> absolute, as seen from the caller's folder; nothing stays nothing.
+absolute() { [ -z "$1" ] || realpath -m -- "$1"; }
+
+# [OPTIONS] LOG COMMAND ...: run a job through the backend, which is a list of words.
+job() {
+    local words
+    read -ra words <<< "${train_cmd:?}"
+    "${words[@]}" "$@"
+}
+
+# LOG: what a job printed.
+printed() { grep -av '^#' "$1" || true; }
+
+# SEAL FILE ...: remember these very files; `sealed SEAL` is true as long as none has changed or gone.
+seal() {
+    sha256sum -- "${@:2}" > "$1.part"
+    mv -- "$1.part" "$1"
+}
+sealed() { [ -s "$1" ] && sha256sum --check --status "$1" 2> /dev/null; }
+
+# FIRST LAST FUNCTION ...: run the functions numbered FIRST to LAST (from 0 on), each timed, in a process group of its own.
+run_stages() {
+    local first=$1 last=$2 number=-1 function began
+    [[ $1 =~ ^-?[0-9]+$ && $2 =~ ^-?[0-9]+$ ]] || fail "--stage and --stop_stage take whole numbers, not '$1' and '$2'"
+    trap 'interrupt 130' INT
+    trap 'interrupt 143' TERM
+    trap 'interrupt 129' HUP
+    for function in "${@:3}"; do
+        number=$((number + 1))
+        if [ "$first" -gt "$number" ] || [ "$last" -lt "$number" ]; then continue; fi
+        echo "Stage $number: ${function//_/ }"
+        began=$SECONDS
+        supervised "$function"
+        echo "Stage $number took $((SECONDS - began)) s"
+    done
+}
+
+# FUNCTION: in the background, so that a signal to the recipe is acted upon at once and reaches all that it started.
+supervised() {
+    set -m
+    {
+        trap 'exit 143' TERM # once what runs has ended
+        "$1"
+    } < /dev/null &
+    set +m
+    stage_group=$!
+    wait "$stage_group"
+}
+
+# shellcheck disable=SC2329 # called by the traps
+interrupt() {
+    trap '' INT TERM HUP
+    if [ -n "${stage_group-}" ]; then
+        kill -s TERM -- "-$stage_group" 2> /dev/null || true
+        wait "$stage_group" || true
+    fi
+    echo "run.sh: interrupted; the same command goes on from here" >&2
+    exit "$1"
+}

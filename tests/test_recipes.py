@@ -1,0 +1,344 @@
+"""Laws of the shell: Kaldi's rules for options and jobs, corpora divided as promised, stages that refuse by name."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CORPUS, ROOT, TINY
+
+UTILS = ROOT / "recipes/utils"
+VCC2016 = ROOT / "egs/vcc2016/vc2/local/data.sh"
+HALVES = {"SF1": ["100001", "100081"], "TM3": ["100082", "100162"]}
+SENTENCES = [*HALVES["SF1"], *HALVES["TM3"]]
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(UTILS), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, **more}
+
+
+def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess:
+    line = [str(word) for word in words]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=240)
+
+
+# Options
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Run a script with a few options; what it prints is what they became."""
+    script = tmp_path / "script.sh"
+    script.write_text(
+        "help_message='usage: so and so'\nnum_jobs=4\nverbose=false\ntag=\nconf=plain.yaml\n"
+        f". '{UTILS}/parse_options.sh' || exit 1\nset -eu\n"
+        'printf "%s|" "$num_jobs" "$verbose" "$tag" "$conf" "$@"\n'
+    )
+    return lambda *words: run("bash", script, *words, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ([], "4|false||plain.yaml|"),
+        (["--num-jobs", "8", "--num_jobs", "9"], "9|false||plain.yaml|"),
+        (["--verbose", "true", "a b", "--tag", "x"], "4|true||plain.yaml|a b|--tag|x|"),
+        (["--tag", "two words $HOME"], "4|false|two words $HOME|plain.yaml|"),
+        (["--tag", "--set a=1"], "4|false|--set a=1|plain.yaml|"),
+        (["--tag", "", "--", "--verbose"], "4|false||plain.yaml|--verbose|"),
+    ],
+)
+def test_options_become_variables(options, words, printed):
+    assert options(*words).stdout == printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--jobs", "8"], "unknown option --jobs"),
+        (["--num-jobs=8"], "write '--num-jobs 8' with a space"),
+        (["--verbose", "yes"], "--verbose takes true or false, not 'yes'"),
+        (["--tag"], "--tag needs a value"),
+        (["--config", "none.sh"], "--config none.sh: no such file"),
+        (["--a;b", "1"], "unknown option --a;b"),
+    ],
+)
+def test_bad_options_are_refused_by_name(options, words, message):
+    done = options(*words)
+    assert done.returncode == 1 and message in done.stderr and not done.stdout
+
+
+def test_the_command_line_wins_over_a_config_file(options, tmp_path):
+    (tmp_path / "mine.sh").write_text("num_jobs=7\ntag=mine\n")
+    assert options("--num-jobs", "8", "--config", "mine.sh").stdout == "8|false|mine|plain.yaml|"
+
+
+def test_help_is_printed(options):
+    done = options("--tag", "x", "--help")
+    assert done.stdout == "usage: so and so\n" and done.returncode == 0
+
+
+# Jobs
+
+
+def test_an_array_runs_each_job_into_its_own_log(tmp_path):
+    log, words = tmp_path / "a b" / "x.JOB.log", ("echo", "job JOB of  $HOME", "|", "tr", "a-z", "A-Z")
+    done = run("local.sh", "--max-jobs-run", 2, "--mem", "2G", "JOB=1:3", log, *words)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for number in (1, 2, 3):
+        lines = (tmp_path / "a b" / f"x.{number}.log").read_text().splitlines()
+        assert "echo" in lines[0] and lines[0].startswith("# ")
+        assert any(line.startswith("# Started at ") for line in lines)
+        assert f"JOB {number} OF  $HOME" in lines
+        assert lines[-2].startswith("# Accounting: time=") and lines[-1].startswith("# Ended (code 0) at ")
+
+
+def test_a_failed_job_fails_the_array_and_is_counted(tmp_path):
+    script = "echo here it went wrong; exit $((JOB == 2 ? 3 : 0))"
+    done = run("local.sh", "JOB=1:3", tmp_path / "x.JOB.log", "bash", "-c", script)
+    assert done.returncode == 1
+    assert f"1 / 3 failed, log is in {tmp_path}/x.*.log" in done.stderr and "here it went wrong" in done.stderr
+    assert "# Ended (code 3) at " in (tmp_path / "x.2.log").read_text()
+    assert "# Ended (code 0) at " in (tmp_path / "x.3.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["JOB=0:2", "x.JOB.log", "true"], "numbers start at 1"),
+        (["JOB=3:2", "x.JOB.log", "true"], "bad range"),
+        (["JOB=1:2", "x.log", "true"], "JOB does not occur in the log's name"),
+        (["--max-jobs-run", "many", "x.log", "true"], "--max-jobs-run needs a whole number"),
+        (["--gpu"], "--gpu needs a value"),
+        (["x.log"], "usage: local.sh"),
+    ],
+)
+def test_bad_job_calls_are_refused_by_name(tmp_path, words, message):
+    done = run("local.sh", *words, cwd=tmp_path)
+    assert done.returncode == 1 and message in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_jobs_of_one_gpu_take_turns(tmp_path):
+    script = f'mkdir "{tmp_path}/busy" && sleep 0.2 && rmdir "{tmp_path}/busy"'
+    assert run("local.sh", "--gpu", 1, "J=1:3", tmp_path / "x.J.log", "bash", "-c", script).returncode == 0
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_run_stops_its_jobs_and_waits_for_them(tmp_path, sent, status):
+    script = 'trap "sleep 0.3; echo saved; exit 143" TERM; echo up; sleep 60 & wait'
+    words = ["local.sh", "JOB=1:2", str(tmp_path / "x.JOB.log"), "bash", "-c", script]
+    process = subprocess.Popen(words, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True)
+    logs = [tmp_path / "x.1.log", tmp_path / "x.2.log"]
+    wait_until(lambda: all(log.is_file() and "\nup\n" in log.read_text() for log in logs))
+    os.killpg(process.pid, sent)
+    assert process.wait(timeout=20) == status
+    for log in logs:
+        assert "\nsaved\n" in log.read_text() and "# Ended (code 143)" in log.read_text()
+
+
+def test_an_interrupted_recipe_stops_its_stage_and_starts_no_other(tmp_path):
+    script = tmp_path / "run.sh"
+    script.write_text(
+        f"train_cmd=local.sh\n. '{UTILS}/stages.sh'\nset -euo pipefail\n"
+        """slow() { job x.log bash -c 'trap "sleep 0.3; echo saved; exit 143" TERM; echo up; sleep 60 & wait'; }\n"""
+        "never() { touch never; }\nrun_stages 0 1 slow never\n"
+    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(["bash", script], env=environment(), cwd=tmp_path, **quiet)
+    wait_until(lambda: (tmp_path / "x.log").is_file() and "\nup\n" in (tmp_path / "x.log").read_text())
+    process.terminate()  # it alone, not its process group
+    assert process.wait(timeout=20) == 143
+    assert "\nsaved\n" in (tmp_path / "x.log").read_text() and not (tmp_path / "never").exists()
+
+
+def wait_until(true, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+# Corpora
+
+
+def record(path: Path, random: np.random.Generator) -> None:
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, random.uniform(-0.1, 0.1, 8000), 16000)
+
+
+def public_layout(folder: Path, random: np.random.Generator) -> Path:
+    for speaker in HALVES:
+        for sentence in SENTENCES:
+            record(folder / "vcc2016_training" / speaker / f"{sentence}.wav", random)
+        record(folder / "evaluation_all" / speaker / "200001.wav", random)
+    return folder
+
+
+def folder_layout(folder: Path, random: np.random.Generator) -> Path:
+    for speaker in HALVES:
+        for sentence in SENTENCES:
+            record(folder / speaker / "train" / f"{sentence}.flac", random)
+        record(folder / speaker / "eval" / "200001.flac", random)
+    return folder
+
+
+def check_division(data: Path, train: str = "", evaluation: str = "") -> None:
+    expected = [f"{speaker}-{train}{sentence} {speaker}" for speaker in HALVES for sentence in HALVES[speaker]]
+    assert (data / "train/utt2spk").read_text().splitlines() == expected
+    for speaker in HALVES:
+        assert (data / f"eval/{speaker}/utt2spk").read_text() == f"{speaker}-{evaluation}200001 {speaker}\n"
+
+
+@pytest.mark.parametrize(
+    ("lay_out", "prefixes"),
+    [(public_layout, ("", "")), (folder_layout, ("train-", "eval-"))],
+    ids=["public", "folders"],
+)
+def test_vcc2016_is_divided_so_that_no_sentence_is_shared(tmp_path, random, lay_out, prefixes):
+    corpus = lay_out(tmp_path / "a corpus", random)
+    for _ in range(2):  # may be repeated
+        done = run(VCC2016, corpus, "data", *HALVES, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        check_division(tmp_path / "data", *prefixes)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: it fetches file:// addresses")
+def test_vcc2016_is_downloaded_once(tmp_path, random):
+    folder = public_layout(tmp_path / "public", random)
+    shutil.make_archive(folder / "vcc2016_training", "zip", folder, "vcc2016_training")
+    shutil.make_archive(folder / "evaluation_all", "zip", folder / "evaluation_all")  # without a folder of its own
+    done = run(VCC2016, "", "data", *HALVES, cwd=tmp_path, VCC2016_URL=folder.as_uri())
+    assert done.returncode == 0, done.stderr
+    assert f"Downloading {folder.as_uri()}/evaluation_all.zip" in done.stdout
+    check_division(tmp_path / "data")
+    shutil.rmtree(folder)
+    assert run(VCC2016, "", "data", *HALVES, cwd=tmp_path, VCC2016_URL=folder.as_uri()).returncode == 0
+
+
+def test_a_damaged_download_is_refused_by_name(tmp_path):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/vcc2016_training.zip").write_text("<html>gone</html>")
+    done = run(VCC2016, "", "data", *HALVES, cwd=tmp_path)
+    assert done.returncode == 1 and "vcc2016_training.zip is no whole zip file" in done.stderr
+
+
+def test_another_folder_is_refused_as_vcc2016(tmp_path):
+    done = run(VCC2016, tmp_path, "data", *HALVES, cwd=tmp_path)
+    assert done.returncode == 1 and "neither vcc2016_training/ nor SF1/train" in done.stderr
+
+
+# Recipes
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory) -> Path:
+    """The scripts and a corner of the mini corpus, in a folder with a space in its name."""
+    root = tmp_path_factory.mktemp("a checkout") / "with a space"
+    for folder in ("recipes", "egs/mini/vc2"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("data", "dump", "exp"))
+    for speaker in ("slt", "rms"):
+        for part, count in (("train", 4), ("eval", 2)):
+            (root / "egs/mini/corpus" / part / speaker).mkdir(parents=True)
+            for path in sorted((CORPUS / part / speaker).iterdir())[:count]:
+                shutil.copy(path, root / "egs/mini/corpus" / part / speaker)
+    (root / "features.yaml").write_text("features:\n  sample_rate: 16000\n  f0_method: dio\n")
+    return root
+
+
+def recipe(checkout: Path, *words: object) -> subprocess.CompletedProcess:
+    """The demo with a model of seconds, called from a folder above it by a relative path."""
+    settings = ("--conf", TINY, "--features_conf", "features.yaml", "--nj", 2, "--device", "cpu")
+    return run("egs/mini/vc2/run.sh", *settings, *words, cwd=checkout)
+
+
+def test_the_recipe_goes_from_a_corpus_to_two_reports(checkout):
+    done = recipe(checkout, "--tag", "whole", "--train_opts", "--set training.steps=2 --set training.batch=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    experiment = checkout / "egs/mini/vc2/exp/slt-rms_tiny_whole"
+    for way in ("slt-rms", "rms-slt"):
+        assert len(list((experiment / "converted" / way).glob("*.wav"))) == 2
+        assert json.loads((experiment / "evaluation" / way / "metrics.json").read_text())["mcd"] > 0
+        assert f"Report: {experiment / 'evaluation' / way / 'report.html'}" in done.stdout.splitlines()[-3:]
+    made = {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")}
+    again = recipe(checkout, "--tag", "whole", "--train_opts", "--set training.steps=2 --set training.batch=1")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("nothing to do") == 5  # features, two conversions, two evaluations
+    assert {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")} == made
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--stages", "2"], "unknown option --stages"),
+        (["--stage", "two"], "take whole numbers, not 'two'"),
+        (["two"], "unexpected argument 'two'"),
+        (["--conf", "none.yaml"], "--conf: no such YAML file: 'none.yaml'"),
+        (["--features_conf", "none.yaml"], "--features_conf: no such YAML file: 'none.yaml'"),
+        (["--target", ""], "give --source and --target"),
+        (["--prepare", "none.sh"], "--prepare: no such executable script"),
+        (["--corpus", "none"], "no such folder"),
+        (["--stage", "1"], "data/train/wav.scp is missing: stage 0 makes it"),
+        (["--stage", "2"], "dump/train/config.yaml is missing: stage 1 makes it"),
+        (["--stage", "3"], "model.safetensors is missing: stage 2 makes it"),
+        (["--stage", "4"], "converted/slt-rms.sha256 is missing: stage 3 makes it"),
+    ],
+)
+def test_the_recipe_refuses_by_name(checkout, tmp_path, words, message):
+    done = recipe(checkout, "--work", tmp_path, *words)
+    assert done.returncode == 1 and message in done.stderr
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_any_command_with_kaldis_calling_convention_runs_the_jobs(checkout, tmp_path):
+    """As Kaldi's do: options are pairs of words, and a word with a space is put in double quotes for bash to read."""
+    other = tmp_path / "other.pl"
+    other.write_text(
+        '#!/usr/bin/env bash\nwhile [[ $1 == -* ]]; do shift 2; done\nlog=$1 line=\nshift\nfor word in "$@"; do\n'
+        'if [[ $word == *[[:space:]]* ]]; then line+="\\"$word\\" "; else line+="$word "; fi\ndone\n'
+        'mkdir -p `dirname $log`\nbash -c "( $line ) > $log 2>&1"\n'
+    )
+    other.chmod(0o755)
+    done = recipe(checkout, "--work", tmp_path / "a b", "--stop_stage", 1, "--train_cmd", f"{other} --mem 2G")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 utterances, 0 failed" in (tmp_path / "a b/dump/log/train.log").read_text()
+
+
+def test_backends_are_refused_by_name(checkout):
+    done = run(checkout / "egs/mini/vc2/run.sh", cmd_backend="sge")
+    assert done.returncode == 1 and "unknown cmd_backend 'sge'; known: local" in done.stderr
+
+
+def test_a_missing_package_is_named(checkout, tmp_path):
+    """Without the package, the first line says how to install it."""
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([checkout / "egs/mini/vc2/run.sh"], capture_output=True, text=True, env=env)
+    assert done.returncode == 1 and "run 'make setup' first" in done.stderr
+
+
+# Set-up
+
+
+def test_set_up_names_the_missing_debian_package(tmp_path):
+    python = tmp_path / "bare-python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    done = run(ROOT / "tools/setup.sh", PYTHON=str(python))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "apt install python3-venv" in done.stderr
+
+
+def test_the_environment_is_complete():
+    done = run(sys.executable, ROOT / "tools/check_environment.py")
+    assert done.returncode == 0, done.stderr
+    assert "libsndfile" in done.stdout and "CUDA" in done.stdout

@@ -10,12 +10,13 @@ from torch import Tensor
 from vc.errors import ConfigError, TrainingError
 from vc.segments import PairSampler
 from vc.store import read_tensors, write_tensors
+from vc.train.base import Training
 
 FORMAT = 1
 log = logging.getLogger(__name__)
 
 
-def save(directory: Path, training, sampler: PairSampler, step: int, kept: int) -> None:
+def save(directory: Path, training: Training, sampler: PairSampler, step: int, kept: int) -> None:
     """Write `directory`/checkpoint-STEP.safetensors whole or not at all, then remove all but the newest `kept`."""
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {f"random.{name}": state for name, state in _random_states(sampler).items()}
@@ -28,7 +29,7 @@ def save(directory: Path, training, sampler: PairSampler, step: int, kept: int) 
         path.unlink()
 
 
-def resume(directory: Path, training, sampler: PairSampler) -> int:
+def resume(directory: Path, training: Training, sampler: PairSampler) -> int:
     """Restore the newest whole checkpoint and return its step; 0 if there never was one.
 
     A damaged checkpoint is set aside as *.corrupt and the one before it used; none usable is an error, never a
@@ -53,7 +54,7 @@ def _newest_first(directory: Path) -> list[Path]:
     return sorted(directory.glob("checkpoint-*.safetensors"), reverse=True)
 
 
-def _restore(tensors: dict[str, Tensor], content: dict, training, sampler: PairSampler, path: Path) -> int:
+def _restore(tensors: dict[str, Tensor], content: dict, training: Training, sampler: PairSampler, path: Path) -> int:
     if content.get("format") != FORMAT or not isinstance(content.get("step"), int):
         raise ConfigError(f"{path}: not a checkpoint of format {FORMAT}")
     try:

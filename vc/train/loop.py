@@ -11,6 +11,7 @@ from torch import Tensor
 from vc.errors import TrainingError
 from vc.parallel import progress
 from vc.segments import PairSampler
+from vc.train.base import Training
 from vc.train.experiment import TrainingConfig
 from vc.train.log import RunLog
 
@@ -26,7 +27,7 @@ class Stopped(TrainingError):
 
 
 def run(
-    training,
+    training: Training,
     sampler: PairSampler,
     first: int,
     settings: TrainingConfig,

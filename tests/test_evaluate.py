@@ -1,0 +1,349 @@
+"""Evaluation: what is matched with what, known answers on made-up voices, and the command from folders to page."""
+
+import base64
+import importlib.util
+import io
+import json
+import logging
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import CORPUS, command, vowel
+
+from vc import audio, corpus, model_file, store
+from vc.cli.evaluate import main
+from vc.corpus import Utterance
+from vc.errors import ConfigError, DataError
+from vc.evaluate import evaluate, format_table
+from vc.evaluate.match import match, read_side
+from vc.metrics.scores import METRICS
+from vc.report import require_matplotlib
+from vc.report.spectrogram import LOWEST, ROWS, spectrogram
+
+RATE = 16000
+STRANGE = "a & <b>'c'\"d"  # a file name that would break a page
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """The command's log handler writes to a stderr that pytest takes away."""
+    kept = logging.getLogger("vc").handlers
+    yield
+    logging.getLogger("vc").handlers = kept
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def data_directory(folder: Path, speaker: str, *ids: str) -> Path:
+    """Of recordings that need only exist."""
+    paths = [touch(folder.parent / "audio", f"{id}.wav") / f"{id}.wav" for id in ids]
+    corpus.write(folder, [Utterance(id, speaker, path) for id, path in zip(ids, paths)])
+    return folder
+
+
+def matched(**folders: Path) -> tuple[list[str], dict[str, list[str]]]:
+    recordings, left_over = match({name: read_side(folder) for name, folder in folders.items()})
+    (sentences,) = {tuple(found) for found in recordings.values()}
+    return list(sentences), left_over
+
+
+def test_folders_match_by_path_without_ending(tmp_path):
+    converted = touch(tmp_path / "a", "eval/2.wav", "eval/1.wav", "3.wav", "notes.txt")
+    reference = touch(tmp_path / "b", "eval/1.flac", "eval/2.ogg", "eval/4.wav")
+    sentences, left_over = matched(converted=converted, reference=reference)
+    assert sentences == ["eval-1", "eval-2"] and left_over == {"converted": ["3"], "reference": ["eval-4"]}
+
+
+def test_data_directories_match_without_the_speaker(tmp_path):
+    source = data_directory(tmp_path / "s", "SF1", "SF1-eval-1", "SF1-eval-2")
+    reference = data_directory(tmp_path / "r", "TM3", "TM3-eval-1", "TM3-eval-2")
+    assert matched(converted=source, reference=reference)[0] == ["eval-1", "eval-2"]
+
+
+@pytest.mark.parametrize(
+    "names", [("SF1-eval-1.wav", "SF1-eval-2.wav"), ("eval/1.wav", "eval/2.wav"), ("TM3/eval/1.wav",)]
+)
+def test_converted_files_may_be_named_by_the_utterances_of_either_speaker(tmp_path, names):
+    source = data_directory(tmp_path / "s", "SF1", "SF1-eval-1", "SF1-eval-2")
+    reference = data_directory(tmp_path / "r", "TM3", "TM3-eval-1", "TM3-eval-2")
+    sentences, _ = matched(converted=touch(tmp_path / "c", *names), reference=reference, source=source)
+    assert sentences == ["eval-1", "eval-2"][: len(names)]
+
+
+def test_no_match_is_refused_with_a_name_of_each_side(tmp_path):
+    converted, reference = touch(tmp_path / "a", "one.wav"), touch(tmp_path / "b", "two.wav")
+    with pytest.raises(DataError, match="converted has 'one', reference has 'two'"):
+        matched(converted=converted, reference=reference)
+
+
+def test_two_recordings_of_a_sentence_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"x-1\.wav .*x/1\.wav|x/1\.wav .*x-1\.wav"):
+        read_side(touch(tmp_path, "x/1.wav", "x-1.wav"))
+
+
+def test_two_speakers_on_a_side_are_refused(tmp_path):
+    paths = [touch(tmp_path, f"{name}.wav") / f"{name}.wav" for name in ("a-1", "b-1")]
+    corpus.write(tmp_path / "d", [Utterance("a-1", "a", paths[0]), Utterance("b-1", "b", paths[1])])
+    with pytest.raises(DataError, match="holds speakers a, b"):
+        read_side(tmp_path / "d")
+
+
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "no such folder"), ("empty", "no recordings in it")])
+def test_folders_without_recordings_are_refused(tmp_path, name, said):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=said):
+        read_side(tmp_path / name)
+
+
+def voices(folder: Path, f0: float, names: str = "123", rate: int = RATE, seconds: float = 0.6) -> Path:
+    """A folder of short vowels."""
+    folder.mkdir()
+    for seed, name in enumerate(names):
+        audio.write(folder / f"{name}.wav", vowel(seconds, rate, f0, seed), rate)
+    return folder
+
+
+def measure(tmp_path: Path, converted: Path, reference: Path, source: Path | None = None):
+    return evaluate(converted, reference, source, None, tmp_path / "result")
+
+
+def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
+    reference = voices(tmp_path / "r", 120)
+    evaluation = measure(tmp_path, reference, reference)
+    means = evaluation.scores["converted"].means
+    assert means["mcd"] == means["msd"] == means["log_f0_rmse"] == means["voicing_error"] == 0
+    assert (means["gv_ratio"], means["duration_ratio"]) == pytest.approx((1, 1))
+    assert 0 < evaluation.scores["copy_synthesis"].means["mcd"] < 6
+    assert list(evaluation.scores) == ["converted", "copy_synthesis"]
+    assert evaluation.notes == ["no --source: the anchors unconverted and mean_variance are left out"]
+
+
+def test_known_ratio_of_f0_is_found_and_anchors_are_measured_alike(tmp_path):
+    reference, other = voices(tmp_path / "r", 120), voices(tmp_path / "c", 180)
+    evaluation = measure(tmp_path, other, reference, source=other)
+    converted, unconverted = evaluation.scores["converted"], evaluation.scores["unconverted"]
+    assert converted.means["log_f0_rmse"] == pytest.approx(math.log(1.5), abs=0.01)
+    np.testing.assert_equal(converted, unconverted)
+    table = format_table(evaluation)
+    assert all(name in table for name in (*METRICS, *evaluation.scores, "16000 Hz", "order 24", "c0 left out"))
+
+
+def test_a_bad_recording_is_named_and_the_rest_is_measured(tmp_path, capsys):
+    reference, converted = voices(tmp_path / "r", 120), voices(tmp_path / "c", 150)
+    (converted / "2.wav").write_bytes(b"no sound at all")
+    audio.write(reference / "3.wav", np.zeros(RATE, np.float32), RATE)
+    sides = ["--converted", str(converted), "--reference", str(reference)]
+    assert main([*sides, "--output", str(tmp_path / "out"), "--jobs", "1"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        f"error: 2: {converted / '2.wav'}" in said and f"error: 3: {reference / '3.wav'}: nothing but silence" in said
+    )
+    written = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert [row["sentence"] for row in written["utterances"]] == ["1"] and written["counts"]["failed"] == 2
+    assert (tmp_path / "out/report.html").is_file()
+
+
+def test_nothing_but_bad_recordings_is_refused(tmp_path):
+    reference, converted = voices(tmp_path / "r", 120, "1"), touch(tmp_path / "c", "1.wav")
+    with pytest.raises(DataError, match=r"1: .*1\.wav"):
+        measure(tmp_path, converted, reference)
+
+
+def test_converted_recordings_of_two_rates_are_refused(tmp_path):
+    reference, converted = voices(tmp_path / "r", 120, "12"), voices(tmp_path / "c", 150, "12")
+    audio.write(converted / "2.wav", vowel(0.6, 22050), 22050)
+    with pytest.raises(DataError, match="1 has 16000 Hz, 2 has 22050 Hz"):
+        measure(tmp_path, converted, reference)
+
+
+@pytest.mark.parametrize(("rate", "measured"), [(16000, 16000), (44100, 22050), (18000, 16000)])
+def test_the_lowest_rate_is_measured_and_said(tmp_path, rate, measured):
+    reference, converted = voices(tmp_path / "r", 120, "1", rate), voices(tmp_path / "c", 120, "1", 22050)
+    evaluation = measure(tmp_path, converted, reference)
+    assert evaluation.configuration["sample_rate_hz"] == measured
+    assert any(f"measured at {measured} Hz" in note for note in evaluation.notes) == (measured < 22050)
+
+
+def test_rates_below_all_that_can_be_measured_are_refused(tmp_path):
+    folder = voices(tmp_path / "c", 120, "1", 6000)
+    with pytest.raises(DataError, match="6000 Hz is below 8000 Hz"):
+        measure(tmp_path, folder, folder)
+
+
+def test_a_set_without_a_voice_is_measured_and_noted(tmp_path):
+    reference, converted = voices(tmp_path / "r", 120), voices(tmp_path / "c", 120)
+    for path in converted.iterdir():
+        audio.write(path, 0.3 * np.sin(2 * np.pi * 3000 * np.arange(8000) / RATE), RATE)
+    evaluation = measure(tmp_path, converted, reference)
+    assert any("too few to find an F0 range; searched 50 to 700 Hz" in note for note in evaluation.notes)
+    written = json.loads((tmp_path / "result/metrics.json").read_text(), parse_constant=pytest.fail)
+    assert written["mcd"] > 0 and written["log_f0_corr"] is None
+
+
+def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
+    folder = voices(tmp_path / "c", 120, "1")
+    for _ in range(2):
+        evaluation = evaluate(folder, folder, folder, None, folder)
+        assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
+
+
+def test_missing_matplotlib_is_said_before_anything_else(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"vc\[eval\]"):
+        require_matplotlib()
+    nowhere = str(tmp_path / "nowhere")
+    assert main(["--converted", nowhere, "--reference", nowhere, "--output", nowhere]) == 2
+    assert capsys.readouterr().err == "vc-evaluate: error: the report needs matplotlib: pip install 'vc[eval]'\n"
+
+
+@pytest.mark.parametrize("given", [["--converted", "x"], ["--out", "x"], []])
+def test_wrong_usage_exits_with_2(given):
+    with pytest.raises(SystemExit) as stopped:
+        main(given)
+    assert stopped.value.code == 2
+
+
+def test_spectrogram_shows_a_tone_at_its_frequency():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    levels = spectrogram(tone, RATE)
+    brightest = np.geomspace(LOWEST, RATE / 2, ROWS)[levels[:, 100].argmax()]
+    assert levels.shape[0] == ROWS and levels.max() == 0 and brightest == pytest.approx(1000, rel=0.03)
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory) -> Path:
+    """The command's result with another speaker's recordings in place of converted ones; one name is strange."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    for speaker in ("slt", "rms"):
+        (folder / speaker).mkdir()
+        for name, to in (("101", "101"), ("103", STRANGE)):
+            shutil.copy(CORPUS / f"eval/{speaker}/{name}.flac", folder / speaker / f"{to}.flac")
+    shutil.copy(CORPUS / "eval/rms/105.flac", folder / "rms")
+    sides = ("--converted", folder / "slt", "--reference", folder / "rms", "--source", folder / "slt")
+    done = command("evaluate", *sides, "--output", folder / "new/result", "--jobs", 2)
+    (folder / "out.txt").write_bytes(done.stdout)
+    (folder / "err.txt").write_bytes(done.stderr)
+    return folder
+
+
+def test_command_says_what_it_did(stand_in):
+    said, warned = ((stand_in / name).read_text() for name in ("out.txt", "err.txt"))
+    assert "2 sentences measured, 0 failed" in said and "report.html written" in said
+    assert warned.splitlines() == [
+        "vc-evaluate: warning: no --model: the anchor mean_variance is left out",
+        "vc-evaluate: warning: reference: 1 left over without a match: 105",
+    ]
+
+
+def test_metrics_json_is_strict_and_complete(stand_in):
+    written = json.loads((stand_in / "new/result/metrics.json").read_text(), parse_constant=pytest.fail)
+    assert set(written["anchors"]) == {"unconverted", "copy_synthesis"}
+    assert written["counts"] == {
+        "utterances": 2, "converted": 2, "reference": 3, "source": 2, "unmatched": 1, "failed": 0
+    }  # fmt: skip
+    for system in (written, *written["anchors"].values()):
+        assert all(system["intervals"][name][0] <= system[name] <= system["intervals"][name][1] for name in METRICS)
+    mean = np.mean([row["mcd"] for row in written["utterances"]])
+    assert (
+        written["mcd"] == pytest.approx(mean, rel=1e-4) and written["mcd"] == written["anchors"]["unconverted"]["mcd"]
+    )
+    assert written["anchors"]["copy_synthesis"]["mcd"] < 4 < written["mcd"]
+    assert written["configuration"]["units"]["mcd"] == "dB" and written["configuration"]["mel_cepstrum_order"] == 24
+    assert {row["sentence"] for row in written["utterances"]} == {"101", STRANGE}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the headings' text; refuses a tag that is not closed in its place."""
+
+    VOID = ("meta", "img", "input", "br", "link")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.open, self.headings = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h1", "h2", "h3"):
+            self.headings.append(data)
+
+    def sources(self, tag: str) -> list[str]:
+        return [attributes["src"] for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(stand_in) -> Page:
+    return Page((stand_in / "new/result/report.html").read_text())
+
+
+def test_page_needs_no_network(stand_in, page):
+    text = (stand_in / "new/result/report.html").read_text()
+    assert "://" not in text and not re.search(r"url\(|@import|<link|<script[^>]+src", text)
+    assert all(source.startswith("data:") for tag in ("audio", "img") for source in page.sources(tag))
+    assert {name for name, _ in page.tags}.isdisjoint({"iframe", "object", "link", "base"})
+
+
+def test_page_plays_every_system_of_every_sentence(page):
+    sounds = [base64.b64decode(source.partition(",")[2]) for source in page.sources("audio")]
+    assert len(sounds) == 2 * len(("unconverted", "converted", "reference", "copy_synthesis"))
+    expected, _ = audio.read(CORPUS / "eval/slt/101.flac")
+    heard = [soundfile.read(io.BytesIO(sound), dtype="float32") for sound in sounds]
+    assert all(rate == RATE and samples.std() > 0.01 for samples, rate in heard)
+    assert any(len(samples) == len(expected) and np.array_equal(samples, expected) for samples, _ in heard)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources("img"))
+    assert len(page.sources("img")) == 2
+
+
+def test_page_escapes_names_and_describes_its_pictures(page):
+    assert {"101", STRANGE} <= set(page.headings)
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    assert not any(tag == "b" for tag, _ in page.tags)
+
+
+@pytest.fixture(scope="module")
+def statistics(mini) -> Path:
+    """A model file that holds the mini corpus's speakers and no network."""
+    features = store.read_features(mini / "dump/train")
+    speakers = {name: features.speakers[name] for name in ("slt", "rms")}
+    path = mini / "statistics.safetensors"
+    model_file.write(path, model_file.Model("mean_variance", features.config, {}, speakers, 0, features.digest), {})
+    return path
+
+
+def test_model_gives_the_mean_variance_anchor(mini, statistics, tmp_path):
+    """The source's data directory stands in for what was converted; direction and title come from the speakers."""
+    for speaker in ("slt", "rms"):
+        corpus.write(tmp_path / speaker, corpus.read(mini / "data/eval" / speaker)[:2])
+    sides = ("--converted", tmp_path / "rms", "--reference", tmp_path / "slt", "--source", tmp_path / "rms")
+    command("evaluate", *sides, "--model", statistics, "--output", tmp_path / "o", "--jobs", 2)
+    written = json.loads((tmp_path / "o/metrics.json").read_text())
+    assert written["title"] == "rms to slt" and written["configuration"]["model"]["target"] == "slt"
+    assert written["anchors"]["mean_variance"]["mcd"] < written["anchors"]["unconverted"]["mcd"]
+    assert written["anchors"]["mean_variance"]["log_f0_rmse"] < written["log_f0_rmse"]
+
+
+def test_a_speaker_that_the_model_does_not_know_is_refused(statistics, tmp_path, capsys):
+    source, reference = data_directory(tmp_path / "s", "stranger", "stranger-1"), touch(tmp_path / "r", "1.wav")
+    sides = ["--converted", str(reference), "--reference", str(reference), "--source", str(source)]
+    assert main([*sides, "--model", str(statistics), "--output", str(tmp_path / "o")]) == 2
+    said = capsys.readouterr().err
+    assert str(statistics) in said and "'stranger'" in said and "slt, rms" in said

@@ -1,0 +1,45 @@
+"""vc-evaluate: a converted set against the target's recordings -> table, metrics.json, report.html."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vc.cli import common
+
+COMMAND = "vc-evaluate"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Measure converted recordings against the target's, beside anchors that say what the figures are worth, and"
+        " write\nOUTPUT/metrics.json and OUTPUT/report.html, a page to read and to listen to.",
+        "A side is a data directory of one speaker or a folder, searched below. Recordings match by sentence: by\n"
+        "utterance id without the speaker, or by path without ending.\n\nexample:\n  vc-evaluate --converted converted"
+        " --reference data/eval_TM3 --source data/eval_SF1 --model exp/SF1-TM3 --output results",
+    )
+    made.add_argument("--converted", type=Path, required=True, metavar="DIR", help="what is measured")
+    made.add_argument("--reference", type=Path, required=True, metavar="DIR", help="the target's own recordings")
+    made.add_argument("--source", type=Path, metavar="DIR", help="what was converted; gives the anchor 'unconverted'")
+    made.add_argument("--model", type=Path, metavar="M", help="with --source, gives the anchor 'mean_variance'")
+    made.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write, made if missing")
+    made.add_argument("--jobs", type=common.positive, metavar="N", help="processes (default: one a core)")
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _work(args: argparse.Namespace) -> int:
+    from vc.evaluate import evaluate, format_table
+    from vc.parallel import default_jobs
+    from vc.report import require_matplotlib, write_report
+
+    common.log_to_stderr(COMMAND)
+    require_matplotlib()
+    jobs = args.jobs or default_jobs()
+    evaluation = evaluate(args.converted, args.reference, args.source, args.model, args.output, jobs)
+    write_report(evaluation, args.output / "report.html")
+    for failure in evaluation.failures:
+        common.report(COMMAND, failure)
+    print(format_table(evaluation))
+    print(f"{len(evaluation.sentences)} sentences measured, {len(evaluation.failures)} failed")
+    print(f"{args.output / 'metrics.json'} and {args.output / 'report.html'} written")
+    return 1 if evaluation.failures else 0

@@ -1,0 +1,69 @@
+"""Recordings that tell what a converted set's figures are worth, made one sentence at a time.
+
+Copy-synthesis is the target through the vocoder and back; mean-variance is the source moved by a model's statistics,
+without its networks.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vc import audio
+from vc.corpus import Utterance
+from vc.errors import ConfigError
+from vc.features import world
+from vc.features.world import F0Range, WorldConfig
+from vc.vocoders.world import synthesise
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Who is converted to whom by which model."""
+
+    model: Path
+    source: str
+    target: str
+    sample_rate: int  # Hz
+
+
+def find_direction(model: Path, source: str | None, target: str | None) -> Direction:
+    """A direction of `model` between the speakers that are known; a pair's second is the target where none is."""
+    from vc.convert import Converter
+
+    converter = Converter.load(model)
+    try:
+        source, target = converter.direction(to=target, source=source)
+    except ConfigError as error:
+        raise ConfigError(f"{model}: {error}") from error
+    return Direction(model, source, target, converter.sample_rate)
+
+
+def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range) -> Utterance:
+    """Write what analysis and synthesis make of `utterance` to `path`."""
+    samples, _ = utterance.read(config.sample_rate)
+    copied = synthesise(world.analyse(samples, config, f0_range), config)
+    return _write(path, audio.fit_length(copied, len(samples)), config.sample_rate)
+
+
+def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utterance:
+    """Write what the model's statistics alone make of `utterance` to `path`."""
+    converter = _mean_variance_converter(direction.model)
+    samples, rate = utterance.read()
+    moved = converter.convert(samples, rate, to=direction.target, source=direction.source)
+    return _write(path, moved, converter.sample_rate)
+
+
+@lru_cache(maxsize=1)
+def _mean_variance_converter(model: Path) -> Any:
+    """Kept, so that a process reads a model once and not once a sentence."""
+    from vc.convert import Converter
+
+    return Converter.load(model).mean_variance()
+
+
+def _write(path: Path, samples: np.ndarray, rate: int) -> Utterance:
+    audio.write(path, samples / max(1.0, np.abs(samples).max()), rate)
+    return Utterance(path.stem, "", path)

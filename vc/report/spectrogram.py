@@ -1,0 +1,83 @@
+"""A picture of recordings above each other: spectrograms with the F0 contour drawn over them."""
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vc.errors import ConfigError
+
+WINDOW, SHIFT = 0.025, 0.005  # seconds
+FFT = 2048  # samples, at least
+LOWEST = 60.0  # Hz, of the logarithmic axis
+ROWS = 192  # of a picture's frequencies
+DEPTH = 70.0  # dB below the loudest point
+TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
+GREY = "#808080"  # for what stands on the page's own ground, be it light or dark
+
+
+class Panel(NamedTuple):
+    """One recording in the picture."""
+
+    title: str
+    samples: np.ndarray  # (samples,)
+    f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
+
+
+def require_matplotlib() -> None:
+    """Refuse to begin what would fail at its end."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("the report needs matplotlib: pip install 'vc[eval]'")
+
+
+def picture(panels: Sequence[Panel], rate: int, frame_shift: float) -> bytes:
+    """PNG with one panel below the other on one time axis; `frame_shift` is that of the F0 tracks, in seconds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.75 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, panels):
+        _draw(axis, panel, rate, frame_shift)
+    for axis in axes[:-1]:
+        axis.tick_params(bottom=False)
+    axes[-1].set_xlim(0, max(len(panel.samples) for panel in panels) / rate)
+    axes[-1].set_xlabel("seconds", color=GREY)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=80, transparent=True)
+    return content.getvalue()
+
+
+def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
+    """`(ROWS, frames)` in dB below the loudest point, frequencies spaced evenly by their logarithm from LOWEST on."""
+    window, shift = round(WINDOW * rate), round(SHIFT * rate)
+    padded = np.pad(samples, window // 2)
+    padded = np.pad(padded, (0, max(0, window - len(padded))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::shift] * np.hanning(window)
+    size = max(FFT, 2 ** int(np.ceil(np.log2(window))))
+    power = np.square(np.abs(np.fft.rfft(frames, size)))
+    wanted = np.geomspace(LOWEST, rate / 2, ROWS)
+    nearest = np.rint(wanted * size / rate).astype(int)
+    decibels = 10 * np.log10(np.maximum(power[:, nearest].T, 1e-12))
+    return np.maximum(decibels - decibels.max(), -DEPTH)
+
+
+def _draw(axis: "matplotlib.axes.Axes", panel: Panel, rate: int, frame_shift: float) -> None:  # noqa: F821 - not light
+    levels = spectrogram(panel.samples, rate)
+    extent = (0, levels.shape[1] * round(SHIFT * rate) / rate, 0, 1)
+    axis.imshow(levels, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear")
+    heights = _height(np.where(panel.f0 > 0, panel.f0, np.nan), rate)
+    axis.plot(np.arange(len(heights)) * frame_shift, heights, color="white", linewidth=3)
+    axis.plot(np.arange(len(heights)) * frame_shift, heights, color="#00a0c8", linewidth=1.5)
+    ticks = [tick for tick in TICKS if tick <= rate / 2]
+    axis.set_yticks(_height(np.array(ticks), rate), [f"{tick} Hz" for tick in ticks])
+    axis.set_ylim(0, 1)
+    axis.tick_params(colors=GREY)
+    axis.spines[:].set_visible(False)
+    axis.set_title(panel.title, color=GREY, loc="left", fontsize=10)
+
+
+def _height(frequencies: np.ndarray, rate: int) -> np.ndarray:
+    """Place on an axis from 0 to 1."""
+    return np.log(frequencies / LOWEST) / np.log(rate / 2 / LOWEST)

@@ -49,7 +49,7 @@ def test_a_folder_is_mirrored(model, tmp_path):
     shutil.copy(UTTERANCE, tmp_path / "in/a.flac")
     shutil.copy(UTTERANCE, tmp_path / "in/deep er/-b.flac")
     done = command("convert", "--model", model, "in", cwd=tmp_path)
-    assert done.stderr.decode().splitlines()[-1] == "2 converted, 0 failed"
+    assert done.stdout.decode() == "2 converted, 0 failed\n"
     for name in ("a.wav", "deep er/-b.wav"):
         check(tmp_path / "converted" / name, soundfile.info(UTTERANCE).duration)
 
@@ -61,6 +61,18 @@ def test_standard_input_to_standard_output(model, tmp_path):
     check(tmp_path / "out.wav", len(samples) / rate)
     command("convert", "--model", model, UTTERANCE, "--output", tmp_path / "file.wav")
     assert (tmp_path / "file.wav").read_bytes() == done.stdout
+
+
+def test_one_recording_goes_to_a_file_or_into_a_folder(model, tmp_path):
+    (tmp_path / "there").mkdir()
+    for output, made in (
+        ("plain", "plain"),
+        ("there", "there/101.wav"),
+        ("new/", "new/101.wav"),
+        ("a/b.wav", "a/b.wav"),
+    ):
+        done = command("convert", "--model", model, UTTERANCE, "--output", output, cwd=tmp_path)
+        assert (tmp_path / made).is_file() and done.stdout == b""
 
 
 def test_a_list_names_its_outputs_by_id(model, mini, tmp_path):
@@ -83,8 +95,8 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
     (tmp_path / "in/empty.flac").write_bytes(b"")
     done = command("convert", "--model", model, tmp_path / "in", "--output", tmp_path / "out", check=1)
     lines = done.stderr.decode().splitlines()
-    assert lines[-1] == "1 converted, 3 failed" and len(lines) == 4
-    assert all(line.startswith(f"vc-convert: error: {tmp_path}/in/") for line in lines[:-1])
+    assert done.stdout.decode() == "1 converted, 3 failed\n" and len(lines) == 3
+    assert all(line.startswith(f"vc-convert: error: {tmp_path}/in/") for line in lines)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.wav"]
 
 

@@ -21,25 +21,25 @@ class Job:
 def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Job]:
     """Jobs for files, folders (searched below) and a wav.scp list, refusing what could overwrite or collide.
 
-    One input that is no folder goes to the file `output`, or into it if it is a folder; several go into the folder
-    `output`, which mirrors the folders searched.
+    One recording goes to the file `output`, or into it if it is a folder; anything else goes into the folder `output`,
+    which mirrors the folders searched.
     """
     if not inputs and scp is None:
         raise ConfigError("nothing to convert: give files, folders, '-' or --scp")
-    single = len(inputs) == 1 and scp is None and not Path(inputs[0]).is_dir()
-    if single and output is not None and (output == STANDARD or not _names_folder(output)):
-        jobs = [Job(_input(inputs[0]), output if output == STANDARD else Path(output))]
-    else:
-        if output == STANDARD:
-            raise ConfigError("--output -: only one recording can go to standard output")
+    if output == STANDARD and is_batch(inputs, scp):
+        raise ConfigError("--output -: only one recording can go to standard output")
+    if output is None or is_batch(inputs, scp) or output.endswith("/") or Path(output).is_dir():
         folder = Path(output or "converted")
         jobs = [Job(source, folder / name) for source, name in _named(inputs, scp)]
+    else:
+        jobs = [Job(_input(inputs[0]), output if output == STANDARD else Path(output))]
     _refuse_collisions(jobs)
     return jobs
 
 
-def _names_folder(output: str) -> bool:
-    return Path(output).is_dir() or output.endswith("/") or Path(output).suffix.lower() != ".wav"
+def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:
+    """Whether the inputs are more than one recording, or a folder or list that may hold any number."""
+    return len(inputs) != 1 or scp is not None or Path(inputs[0]).is_dir()
 
 
 def _input(name: str) -> Path | str:

@@ -1,7 +1,6 @@
 """vc-convert: recordings -> converted recordings."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,13 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--to", metavar="SPEAKER", help="target (default: the pair's); naming the source goes back")
     made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: the pair's other speaker)")
     made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
-    made.add_argument("--output", help="one input: a .wav file or -; else a folder (default: converted/)")
+    made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
     made.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return common.run(COMMAND, _work, made, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.inputs import plan
+    from vc.inputs import is_batch, plan
 
     jobs = plan(args.inputs, args.scp, args.output)
     from vc.convert import Converter
@@ -49,6 +48,6 @@ def _work(args: argparse.Namespace) -> int:
             common.report(COMMAND, error)
         bar.update()
     bar.close()
-    if len(jobs) > 1 or failed:
-        print(f"{len(jobs) - failed} converted, {failed} failed", file=sys.stderr)
+    if is_batch(args.inputs, args.scp):
+        print(f"{len(jobs) - failed} converted, {failed} failed")
     return 1 if failed else 0

@@ -63,6 +63,13 @@ def test_standard_input_to_standard_output(model, tmp_path):
     assert (tmp_path / "file.wav").read_bytes() == done.stdout
 
 
+def test_a_name_that_could_break_the_line_is_escaped(model, tmp_path):
+    (tmp_path / "a\n\x1b[31mb.wav").write_text("hello")
+    done = command("convert", "--model", model, "a\n\x1b[31mb.wav", cwd=tmp_path, check=1)
+    [line] = done.stderr.decode().splitlines()
+    assert line.startswith("vc-convert: error: a\\n\\x1b[31mb.wav: not a recording")
+
+
 def test_one_recording_goes_to_a_file_or_into_a_folder(model, tmp_path):
     (tmp_path / "there").mkdir()
     for output, made in (

@@ -144,8 +144,8 @@ def read(directory: Path) -> list[Utterance]:
 
 def _refuse(faults: list[Fault]) -> None:
     if faults:
-        more = f"\n... and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
-        raise DataError("\n".join(map(str, faults[:NAMED_FAULTS])) + more)
+        more = [f"... and {len(faults) - NAMED_FAULTS} more"] if len(faults) > NAMED_FAULTS else []
+        raise DataError(*map(str, faults[:NAMED_FAULTS]), *more)
 
 
 def read_recordings(scp: Path) -> dict[str, Path]:

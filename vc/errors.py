@@ -2,9 +2,12 @@
 
 
 class VCError(Exception):
-    """A fault with one clear line for the user; `code` is the exit status of the command."""
+    """A fault, or several, with one clear line each for the user; `code` is the exit status of the command."""
 
     code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ConfigError(VCError):

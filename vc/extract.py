@@ -107,7 +107,7 @@ def _find_ranges(
     failed = {line.split(": ", 1)[0] for line in failures}
     kept = [utterance for utterance in utterances if str(utterance.path) not in failed]
     if not kept:
-        raise DataError("\n".join(failures))
+        raise DataError(*failures)
     return kept
 
 

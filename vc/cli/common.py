@@ -48,13 +48,11 @@ def _name_in_lower_case(record: logging.LogRecord) -> bool:
     return True
 
 
-def report(command: str, message: object) -> None:
-    """Each line of a fault, on stderr, with signs that could confuse a terminal escaped."""
-    for line in str(message).splitlines():
-        safe = "".join(
-            sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in line
-        )
-        print(f"{command}: error: {safe}", file=sys.stderr)
+def report(command: str, fault: object) -> None:
+    """One line on stderr for each fault that `fault` stands for; signs that could break the line are escaped."""
+    for line in fault.args if isinstance(fault, VCError) else [fault]:
+        safe = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(line))
+        print(f"{command}: error: {''.join(safe)}", file=sys.stderr)
 
 
 def run(

@@ -59,7 +59,7 @@ class _Run:
     def sentences(self) -> list[str]:
         left = [sentence for sentence in self.recordings["reference"] if sentence not in self.failed]
         if not left:
-            raise DataError("\n".join(self.failed.values()))
+            raise DataError(*self.failed.values())
         return left
 
     def note(self, text: str) -> None:

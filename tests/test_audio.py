@@ -58,9 +58,16 @@ def test_reading_at_a_rate_equals_resampling_what_was_read(tmp_path):
     np.testing.assert_array_equal(audio.read(tmp_path / "a.wav", 16000)[0], audio.resample(samples, rate, 16000))
 
 
+def test_blocks_join_to_the_whole(tmp_path):
+    soundfile.write(tmp_path / "a.wav", vowel(9.0, 44100), 44100)
+    blocks = list(audio.blocks(tmp_path / "a.wav", 16000))
+    assert len(blocks) > 3
+    np.testing.assert_array_equal(np.concatenate(blocks), audio.read(tmp_path / "a.wav", 16000)[0])
+
+
 def test_round_trip_through_a_file(tmp_path, random):
     samples = random.uniform(-1, 1, 5000).astype(np.float32)
-    audio.write(tmp_path / "a.wav", samples, 16000)
+    audio.write_blocks(tmp_path / "a.wav", [samples[:2000], samples[2000:]], 16000)
     info = soundfile.info(tmp_path / "a.wav")
     assert (info.channels, info.subtype, info.samplerate) == (1, "PCM_16", 16000)
     np.testing.assert_allclose(audio.read(tmp_path / "a.wav")[0], samples, atol=2**-14)
@@ -71,7 +78,7 @@ def test_round_trip_through_a_file(tmp_path, random):
 def test_what_would_clip_or_is_not_finite_is_not_written(bad, tmp_path):
     (tmp_path / "a.wav").write_bytes(b"old")
     with pytest.raises(DataError, match="finite and within"):
-        audio.write(tmp_path / "a.wav", bad, 16000)
+        audio.write_blocks(tmp_path / "a.wav", [np.zeros(9), bad], 16000)
     assert (tmp_path / "a.wav").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -81,7 +88,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(soundfile, "write", full)
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
     with pytest.raises(DataError, match=r"a\.wav: No space left on device"):
         audio.write(tmp_path / "a.wav", np.zeros(10), 16000)
     assert (tmp_path / "a.wav").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
@@ -113,12 +120,17 @@ def test_refusals_name_the_file(tmp_path):
         audio.read(tmp_path)
 
 
-def test_a_cut_file_gives_what_is_there(tmp_path):
+def test_a_cut_file_gives_what_is_there_and_says_so(tmp_path, caplog):
     wav(0.1 * np.ones(8000), path=tmp_path / "a.wav")
     content = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
     samples, _ = audio.read(tmp_path / "cut.wav")
     assert 3000 < len(samples) < 4100
+    soundfile.write(tmp_path / "a.flac", vowel(3.0, 16000), 16000)
+    content = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(content[: len(content) // 2])
+    samples, _ = audio.read(tmp_path / "cut.flac")
+    assert 0 < len(samples) < 48000 and "cut.flac: cut short: " in caplog.text
 
 
 def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):

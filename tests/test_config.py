@@ -33,6 +33,7 @@ def test_round_trip_through_plain_values():
         ({"inner": {}, "stepz": 3}, r"outer: unknown key stepz; known: inner, steps, flag"),
         ({"inner": {}, "steps": "many"}, r"outer\.steps: expected int, found 'many'"),
         ({"inner": {}, "steps": True}, r"outer\.steps: expected int, found True"),
+        ({"inner": {"rate": float("inf")}}, r"outer\.inner\.rate: expected a finite number"),
         ({"inner": {"rate": "fast"}}, r"outer\.inner\.rate: expected float, found 'fast'"),
         ({"inner": {"names": [1]}}, r"outer\.inner\.names: expected str, found 1"),
         ({"inner": 3}, r"outer\.inner: expected a mapping"),
@@ -94,6 +95,17 @@ def test_bad_files_are_refused(text, named, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: No such file"):
         read_yaml(tmp_path / "none.yaml")
+
+
+def test_a_bomb_of_aliases_makes_a_short_line(tmp_path):
+    names = "abcdefghi"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{name}: &{name} [{', '.join([f'*{names[k]}'] * 9)}]" for k, name in enumerate(names[1:])]
+    path = tmp_path / "c.yaml"
+    path.write_text("method: m\nnetwork:\n" + "".join(f"  {line}\n" for line in lines) + "  steps: *i\n")
+    with pytest.raises(ConfigError) as caught:
+        build(Outer, {"inner": {}, "steps": read_sections(path)["network"]["steps"]}, "outer")
+    assert len(str(caught.value)) < 500
 
 
 def test_digest_tells_settings_apart_and_only_settings():

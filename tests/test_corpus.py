@@ -73,6 +73,18 @@ def test_odd_names_become_safe_ids(tmp_path):
     assert corpus.read(tmp_path / "data") == [utterance]
 
 
+def test_a_speaker_whose_name_is_no_id_is_refused_once(tmp_path):
+    record(tmp_path / "in/Anna Maria/a.wav")
+    with pytest.raises(DataError, match="in/Anna Maria: a speaker's name is his folder's"):
+        corpus.from_folders(tmp_path / "in")
+
+
+def test_a_stale_list_of_sentences_goes(data, folder):
+    (data / "text").write_text("old hello\n")
+    corpus.write(data, corpus.from_folders(folder))
+    assert corpus.check(data) == []
+
+
 def test_two_files_of_one_id_are_refused(tmp_path):
     record(tmp_path / "in/ann/a.wav")
     record(tmp_path / "in/ann/a.flac")

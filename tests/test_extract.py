@@ -9,7 +9,9 @@ import soundfile
 import yaml
 from conftest import CORPUS, command
 
-from vc.store import read_features
+from vc import corpus
+from vc.corpus import Utterance
+from vc.store import read_archive, read_features
 
 SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 2)
 
@@ -31,7 +33,8 @@ def test_features_hold_what_training_needs(data, tmp_path):
     assert set(features.speakers) == {"slt", "rms"} and len(features.utterances) == 6
     assert "slt: F0 range" in done and "6 utterances, 0 failed" in done
     for speaker, statistics in features.speakers.items():
-        mel_cepstra, f0 = features.of(speaker)
+        mel_cepstra = features.mel_cepstra(speaker)
+        f0 = read_archive(tmp_path / "dump/f0.scp", [id for id, who in features.utterances.items() if who == speaker])
         assert [len(frames) for frames in mel_cepstra] == [len(track) for track in f0]
         assert mel_cepstra[0].dtype == np.float32 and mel_cepstra[0].shape[1] == 25
         joined, tracks = np.concatenate(mel_cepstra), np.concatenate(f0)
@@ -81,7 +84,7 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     key = dict(np.load(kept / "slt-101.npz"))["key"]
     np.savez(kept / "slt-101.npz", key=key, **arrays)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
-    assert read_features(tmp_path / "dump").of("slt")[0][0][0, 0] == 123.0
+    assert read_features(tmp_path / "dump").mel_cepstra("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
 
 
@@ -97,28 +100,60 @@ def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     samples, rate = audio.read(tmp_path / "in/slt/101.flac")
     soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 48000), 48000)
     command("extract", data, tmp_path / "dump", *SETTINGS)
-    high = read_features(tmp_path / "dump").of("slt")[0][0]
+    high = read_features(tmp_path / "dump").mel_cepstra("slt")[0]
     shutil.copy(CORPUS / "eval/slt/101.flac", tmp_path / "in/slt")
     command("extract", data, tmp_path / "again", *SETTINGS)
-    low = read_features(tmp_path / "again").of("slt")[0][0]
+    low = read_features(tmp_path / "again").mel_cepstra("slt")[0]
     assert high.shape == low.shape and np.abs(high - low)[:, 1:13].mean() < 0.1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("--set", "features.f0_methd=dio"), "features: unknown key f0_methd"),
-        (("--set", "feature.order=3"), "unknown section feature"),
-        (("--f0-range", "nobody", 60, 300), "no speaker nobody"),
-        (("--f0-range", "slt", "low", 300), "expected two numbers in Hz"),
+        (("--set", "features.f0_methd=dio"), 2, "features: unknown key f0_methd"),
+        (("--set", "feature.order=3"), 2, "unknown section feature"),
+        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody"),
+        (("--f0-range", "slt", "low", 300), 2, "expected two numbers in Hz"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(arguments, message, data, tmp_path):
-    done = command("extract", data, tmp_path / "dump", *SETTINGS, *arguments, check=None)
-    assert done.returncode in (1, 2) and message in done.stderr.decode()
+def test_wrong_settings_are_refused_by_name(arguments, code, message, data, tmp_path):
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, *arguments, check=code)
+    assert message in done.stderr.decode()
 
 
-def test_damaged_features_say_to_extract_again(data, tmp_path):
+def test_a_bad_segment_leaves_the_others_of_its_recording(tmp_path):
+    path = tmp_path / "in: put/slt.flac"  # a colon and a space, as in a line of an error
+    path.parent.mkdir()
+    shutil.copy(CORPUS / "eval/slt/101.flac", path)
+    parts = [Utterance(f"slt-{a}", "slt", path, a, b) for a, b in ((0.0, 1.2), (1.2, 2.4), (90.0, 91.0))]
+    corpus.write(tmp_path / "data", parts)
+    done = command("extract", tmp_path / "data", tmp_path / "dump", *SETTINGS, check=1)
+    assert "utterance slt-90.0" in done.stderr.decode() and b"2 utterances, 1 failed" in done.stdout
+    assert list(read_features(tmp_path / "dump").utterances) == ["slt-0.0", "slt-1.2"]
+
+
+def test_other_recordings_give_another_digest_even_if_some_failed(data, tmp_path):
+    (tmp_path / "in/rms/101.flac").write_text("not a recording")
+    digests = []
+    for number in (102, 103):
+        shutil.copy(CORPUS / f"eval/slt/{number}.flac", tmp_path / "in/slt/101.flac")
+        command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
+        digests.append(read_features(tmp_path / "dump").digest)
+    assert digests[0] != digests[1]
+
+
+def test_damaged_features_and_leftovers_are_made_again(data, tmp_path):
+    command("extract", data, tmp_path / "dump", *SETTINGS)
+    whole = (tmp_path / "dump/mcep.ark").read_bytes()
+    (tmp_path / "dump/speakers.json").write_text("{")
+    (tmp_path / "dump/.work").mkdir()
+    (tmp_path / "dump/.work/slt-101.npz").write_bytes(b"")
+    (tmp_path / "dump/.work/slt-102.npz").write_bytes(b"PK\x03\x04 damaged")
+    command("extract", data, tmp_path / "dump", *SETTINGS)
+    assert (tmp_path / "dump/mcep.ark").read_bytes() == whole and read_features(tmp_path / "dump").speakers
+
+
+def test_damaged_statistics_are_named(data, tmp_path):
     command("extract", data, tmp_path / "dump", *SETTINGS)
     content = json.loads((tmp_path / "dump/speakers.json").read_text())
     content["slt"]["frames"] = "many"

@@ -81,7 +81,7 @@ def test_first_and_last_convolutions_are_not_normalised_and_the_map_is_linear():
 
 
 @pytest.mark.parametrize("bands", [17, 24, 25, 35, 36, 80])
-@pytest.mark.parametrize("frames", [32, 101, 130])
+@pytest.mark.parametrize("frames", [1, 4, 5, 32, 101, 130])
 def test_any_height_and_any_length_are_kept(bands, frames):
     assert Generator(NARROW, bands)(torch.randn(2, bands, frames)).shape == (2, bands, frames)
 

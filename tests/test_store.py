@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vc import files, store
-from vc.errors import ConfigError, DataError, VCError
+from vc.errors import ConfigError, DataError, TrainingError, VCError
 
 
 def test_archives_are_kaldis(tmp_path, random):
@@ -69,7 +69,7 @@ def test_tensors_round_trip(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path):
-    with pytest.raises(ConfigError, match="tensor bad holds values that are not finite"):
+    with pytest.raises(TrainingError, match="tensor bad holds values that are not finite"):
         store.write_tensors(tmp_path / "t", {"good": torch.ones(2), "bad": torch.tensor([1.0, float("nan")])}, {})
     assert list(tmp_path.iterdir()) == []
 

@@ -16,7 +16,7 @@ from vc.errors import ConfigError, DataError, TrainingError
 from vc.segments import PairSampler, Segments
 from vc.store import read_features, read_tensors
 from vc.train import checkpoint
-from vc.train.experiment import CHANGEABLE, TrainingConfig, resolve
+from vc.train.experiment import TrainingConfig, resolve
 from vc.train.log import RunLog
 from vc.train.loop import Meter, run
 
@@ -131,6 +131,18 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(model, mini, 
     assert "step 10 of 20" in done.stderr.decode() and equal(weights(tmp_path), weights(model))
 
 
+@pytest.mark.parametrize("lost", ["missing", "older"])
+def test_a_run_that_was_killed_before_its_model_was_written_writes_it(lost, model, mini, tmp_path):
+    command(*arguments(mini, tmp_path, "--set", "training.steps=10", "--set", "objective.decay_from=10"))
+    older = (tmp_path / "model.safetensors").read_bytes()
+    command(*arguments(mini, tmp_path))
+    path = tmp_path / "model.safetensors"
+    path.unlink() if lost == "missing" else path.write_bytes(older)
+    (tmp_path / ".vc-abc.tmp").write_bytes(b"half")
+    command(*arguments(mini, tmp_path))
+    assert equal(weights(tmp_path), weights(model)) and not list(tmp_path.glob(".vc-*"))
+
+
 def test_no_usable_checkpoint_is_never_a_fresh_start(mini, tmp_path):
     command(*arguments(mini, tmp_path))
     for path in (tmp_path / "checkpoints").iterdir():
@@ -144,23 +156,32 @@ def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp
     done = command(*arguments(mini, tmp_path, "--set", "objective.cycle_consistency=3"), check=2)
     assert "objective.cycle_consistency (10.0 -> 3.0)" in done.stderr.decode()
     done = command(*arguments(mini, tmp_path, "--set", "training.steps=22"))
-    assert "step 20 of 22" in done.stderr.decode() and {"steps"} < CHANGEABLE
+    assert "step 20 of 22" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "code", "message"),
     [
-        ("training.stepz=3", "training: unknown key stepz"),
-        ("training.batch=0", "training.batch must be 1 or more, got 0"),
-        ("features.order=30", "features.order is 30, but the features were extracted with 24"),
-        ("method=mean_variance", "method: 'mean_variance' cannot be trained; methods to train: cyclegan_vc2"),
-        ("network.channels=3", "network.channels must be a multiple of 4"),
-        ("training.segment=100000", "slt: no utterance has 100000 frames"),
+        ("training.stepz=3", 2, "training: unknown key stepz"),
+        ("training.batch=0", 2, "training.batch must be 1 or more, got 0"),
+        ("features.order=30", 2, "features.order is 30, but the features were extracted with 24"),
+        ("method=mean_variance", 2, "method: 'mean_variance' cannot be trained; methods to train: cyclegan_vc2"),
+        ("network.channels=3", 2, "network.channels must be a multiple of 4"),
+        ("method=[1]", 2, "method: [1] cannot be trained"),
+        ("training.seed=99999999999999999999", 2, "training.seed must be below 2**63"),
+        ("objective.cycle_consistency=.inf", 2, "objective.cycle_consistency: expected a finite number"),
+        ("training.segment=100000", 1, "slt: no utterance has 100000 frames"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
-    done = command(*arguments(mini, tmp_path, "--set", change), check=None)
-    assert done.returncode in (1, 2) and message in done.stderr.decode() and b"Traceback" not in done.stderr
+def test_wrong_settings_are_refused_by_name(change, code, message, mini, tmp_path):
+    done = command(*arguments(mini, tmp_path, "--set", change), check=code)
+    assert message in done.stderr.decode() and b"Traceback" not in done.stderr
+
+
+def test_a_speaker_is_not_converted_to_himself(mini, tmp_path):
+    pair = ("--source", "slt", "--target", "slt", "--output", tmp_path / "exp")
+    done = command("train", "--config", TINY, "--features", mini / "dump/train", *pair, check=2)
+    assert "source and target are both 'slt'" in done.stderr.decode() and not (tmp_path / "exp").exists()
 
 
 def test_unknown_speakers_and_missing_features_are_named(mini, tmp_path):

@@ -80,8 +80,8 @@ def test_each_loss_reaches_both_generators_and_no_discriminator(loss):
     terms, _ = training.generator_losses(draw(), {"adversarial": 1.0, loss: 1.0})
     terms[loss].backward()
     for generator in training.network.generators.values():
-        assert all(gradient is not None and gradient.abs().sum() >= 0 for gradient in gradients(generator))
-        assert sum(float(gradient.abs().sum()) for gradient in gradients(generator)) > 0
+        assert all(gradient is not None for gradient in gradients(generator))
+        assert any(float(gradient.abs().sum()) > 0 for gradient in gradients(generator))
     assert all(gradient is None for gradient in gradients(training.judges))
 
 

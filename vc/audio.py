@@ -2,11 +2,15 @@
 
 import contextlib
 import io
+import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -17,8 +21,10 @@ SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
     | {".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf"}
 )
-BLOCK = 1 << 16  # frames read at once: a header may claim any length, memory follows what is there
+BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
+STANDARD = "-"  # as a path: standard input or output
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,19 @@ class AudioInfo:
         return self.frames / self.sample_rate
 
 
-def is_audio(path: Path) -> bool:
-    """Whether a file's name ends like a recording's."""
-    return path.suffix.lower() in SUFFIXES
-
-
 def info(path: Path) -> AudioInfo:
     """Read a recording's header."""
     with _opened(path) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
+
+
+def recordings_below(folder: Path, apart_from: Path | None = None) -> list[Path]:
+    """Recordings below a folder, by their names' endings, sorted; without what lies below `apart_from`."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if apart_from is None:
+        return found
+    apart = os.path.realpath(apart_from)
+    return [path for path in found if not os.path.realpath(path).startswith(apart + os.sep)]
 
 
 def read(path: Path | str, rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -52,37 +62,52 @@ def read(path: Path | str, rate: int | None = None) -> tuple[np.ndarray, int]:
     that are not finite.
     """
     with _opened(path) as sound:
-        blocks = _mono_blocks(sound, path)
-        samples = _join(blocks) if rate is None else _resampled(blocks, sound.samplerate, rate)
         rate = rate or sound.samplerate
-    if len(samples) == 0:
-        raise DataError(f"{path}: no samples")
-    return samples, rate
+        return np.concatenate(list(_blocks(sound, path, rate))), rate
+
+
+def blocks(path: Path | str, rate: int) -> Iterator[np.ndarray]:
+    """The same a block at a time, so that memory does not follow the recording's length."""
+    with _opened(path) as sound:
+        yield from _blocks(sound, path, rate)
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """`(samples,)` at `rate` Hz to `(round(samples * new_rate / rate),)` at `new_rate` Hz, by soxr in high quality."""
-    return _resampled(iter([samples]), rate, new_rate)
+    if not RATES[0] <= rate <= RATES[1]:
+        raise DataError(f"rate {rate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
+    return np.concatenate([np.zeros(0, np.float32), *_resampled(iter([samples]), rate, new_rate)])
 
 
-def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> np.ndarray:
-    """Join blocks at `rate` Hz into samples at `new_rate` Hz; memory follows the result, not the recording."""
+def _blocks(sound: "soundfile.SoundFile", path: Path | str, rate: int) -> Iterator[np.ndarray]:  # noqa: F821
+    """At least one block."""
+    found = False
+    for block in _resampled(_mono_blocks(sound, path), sound.samplerate, rate):
+        found = True
+        yield block
+    if not found:
+        raise DataError(f"{path}: no samples")
+
+
+def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
+    """Blocks at `rate` Hz to blocks at `new_rate` Hz, `round(samples * new_rate / rate)` in all."""
     if rate == new_rate:
-        return _join(blocks)
+        yield from blocks
+        return
     import soxr
 
     stream = soxr.ResampleStream(rate, new_rate, 1, dtype="float32", quality="HQ")
-    length, resampled = 0, []
+    taken = given = 0
     for block in blocks:
-        length += len(block)
-        resampled.append(stream.resample_chunk(np.asarray(block, np.float32)))
-    resampled.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    return fit_length(_join(resampled), round(length * new_rate / rate))
-
-
-def _join(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    blocks = list(blocks)
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+        taken += len(block)
+        resampled = stream.resample_chunk(np.asarray(block, np.float32))
+        given += len(resampled)
+        if len(resampled):
+            yield resampled
+    last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    last = fit_length(last, max(0, round(taken * new_rate / rate) - given))
+    if len(last):
+        yield last
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -92,24 +117,48 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
 
 def write(path: Path | str, samples: np.ndarray, rate: int) -> None:
     """Write `(samples,)` in -1..1 as mono 16-bit WAV, whole or not at all; `-` is standard output."""
+    write_blocks(path, [samples], rate)
+
+
+def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None:
+    """The same, a block of samples at a time."""
     import soundfile
 
-    if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) > 1:
-        raise DataError(f"{path}: samples to write must be finite and within -1..1")
-    if str(path) == "-":
-        sys.stdout.buffer.write(encode(samples, rate))
-        sys.stdout.buffer.flush()
-        return
     try:
-        with replacing(Path(path)) as temporary:
-            with temporary.open("wb") as file:  # libsndfile takes a descriptor where it refuses a name
-                soundfile.write(file.fileno(), samples, rate, format="WAV", subtype="PCM_16", closefd=False)
-            if temporary.stat().st_size < 2 * len(samples):
-                raise DataError(f"{path}: written short")
+        if str(path) == STANDARD:
+            with tempfile.TemporaryFile() as file:  # a header needs the length
+                _write(file, path, blocks, rate)
+                file.seek(0)
+                shutil.copyfileobj(file, _standard(sys.stdout, "output"))
+                sys.stdout.flush()
+        else:
+            with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+                _write(file, path, blocks, rate)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except soundfile.SoundFileError as error:
         raise DataError(f"{path}: cannot write: {_reason(error)}") from error
+
+
+def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None:
+    import soundfile
+
+    count = 0
+    # libsndfile takes a descriptor where it refuses a name
+    with soundfile.SoundFile(file.fileno(), "w", rate, 1, "PCM_16", format="WAV", closefd=False) as sound:
+        for block in blocks:
+            if not np.isfinite(block).all() or np.abs(block).max(initial=0) > 1:
+                raise DataError(f"{path}: samples to write must be finite and within -1..1")
+            sound.write(block)
+            count += len(block)
+    if os.fstat(file.fileno()).st_size < 2 * count:
+        raise DataError(f"{path}: written short")
+
+
+def _standard(stream: TextIO | None, name: str) -> BinaryIO:
+    if stream is None:
+        raise DataError(f"-: standard {name} is closed")
+    return stream.buffer
 
 
 def encode(samples: np.ndarray, rate: int, format: str = "WAV") -> bytes:
@@ -138,12 +187,15 @@ def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 
 
 
 @contextlib.contextmanager
-def _descriptor(path: Path | str) -> Iterator[int | io.BytesIO]:
-    """A descriptor to read; standard input is read whole, for most formats need to seek."""
-    if str(path) == "-":
-        yield io.BytesIO(sys.stdin.buffer.read())
+def _descriptor(path: Path | str) -> Iterator[int]:
+    """A descriptor to read; standard input goes through a file, for most formats need to seek."""
+    if str(path) == STANDARD:
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(_standard(sys.stdin, "input"), file)
+            file.seek(0)
+            yield file.fileno()
         return
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         raise DataError(f"{path}: is a folder, not a recording")
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -153,11 +205,33 @@ def _descriptor(path: Path | str) -> Iterator[int | io.BytesIO]:
 
 
 def _mono_blocks(sound: "soundfile.SoundFile", path: Path | str) -> Iterator[np.ndarray]:  # noqa: F821
-    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+    count = 0
+    for block in _whole_blocks(sound):
         mono = block.mean(axis=1, dtype=np.float32)
         if not np.isfinite(mono).all():
             raise DataError(f"{path}: holds samples that are not finite")
+        count += len(mono)
         yield mono
+    if 0 < count < sound.frames:
+        log.warning("%s: cut short: %d of the %d samples that it claims can be read", path, count, sound.frames)
+
+
+def _whole_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821
+    """Blocks `(frames, channels)` up to the end or to what cannot be decoded."""
+    import soundfile
+
+    first = True
+    while True:
+        try:
+            block = sound.read(BLOCK, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError:
+            if first:
+                raise
+            return
+        if len(block) == 0:
+            return
+        first = False
+        yield block
 
 
 def _reason(error: Exception) -> str:

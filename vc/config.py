@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -16,6 +18,8 @@ from vc.errors import ConfigError
 SECTIONS = ("method", "features", "network", "objective", "training")  # of a configuration file
 LARGEST = 64 * 1024  # bytes of a configuration file: nested or aliased YAML cannot grow past what this allows
 T = TypeVar("T")
+_short = reprlib.Repr()  # of values in messages
+_short.maxlevel = 2
 
 
 def read_sections(path: Path | None, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def build(cls: type[T], given: Any, name: str) -> T:
     """Make dataclass `cls` from the mapping `given`; `name` is the section that errors speak of."""
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{name}: expected a mapping, found {given!r}")
+        raise ConfigError(f"{name}: expected a mapping, found {_short.repr(given)}")
     kinds = typing.get_type_hints(cls)
     known = [field.name for field in fields(cls)]
     unknown = sorted(str(key) for key in given if key not in known)
@@ -102,21 +106,21 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
         return _typed(value, next(option for option in options if option is not type(None)), name)
     if typing.get_origin(kind) is list:
         return [_typed(item, typing.get_args(kind)[0], name) for item in _typed(value, list, name)]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):
-        return _number(value, name)
+    if kind is float and type(value) in (int, str):
+        value = _number(value, name)
     if type(value) is not kind:
-        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {_short.repr(value)}")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{name}: expected a finite number, found {value}")
     return value
 
 
-def _number(text: str, name: str) -> float:
+def _number(value: int | str, name: str) -> float:
     """YAML 1.1 reads 2e-4 as text."""
     try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"{name}: expected float, found {text!r}") from None
+        return float(value)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{name}: expected float, found {_short.repr(value)}") from None
 
 
 def require(condition: bool, message: str) -> None:

@@ -1,13 +1,17 @@
 """wav -> wav: the whole conversion."""
 
 import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 
-from vc import audio, model_file
-from vc.errors import ConfigError, DataError
+from vc import audio, devices, model_file
+from vc.errors import ConfigError, DataError, shortened
 from vc.features import pitch, world
 from vc.features.world import Frames
 from vc.models import converter, network_config
@@ -19,6 +23,7 @@ SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while th
 PIECE = 30.0  # seconds converted at a time
 SEARCH = 10.0  # seconds before a piece's end in which its quietest place is looked for
 QUIET = 0.02  # seconds over which quietness is measured
+KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than on disk
 log = logging.getLogger(__name__)
 
 
@@ -33,21 +38,14 @@ class Converter:
     def load(cls, path: str | Path, device: str = "cpu") -> "Converter":
         """From a model file or an experiment directory; a bad one is refused by name."""
         model, weights = model_file.read(Path(path))
-        config = network_config(model.method, model.network)
-        bands, speakers = model.features.bands, tuple(model.speakers)
-        for name, speaker in model.speakers.items():
-            if len(speaker.mel_cepstrum_mean) != bands:
-                raise ConfigError(
-                    f"{path}: speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}"
-                )
-        network = converter(model.method, config, bands, speakers)
         try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"{path}: weights do not fit {model.method}: {' '.join(str(error).split())[:200]}"
-            ) from error
-        return cls(model, network, device)
+            network = _network(model)
+            network.load_state_dict(weights, assign=True)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        except (RuntimeError, OverflowError) as error:
+            raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
+        return cls(model, network, devices.choose(device))
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output
@@ -78,35 +76,43 @@ class Converter:
     ) -> np.ndarray:
         """`(samples,)` or `(samples, channels)` at any rate to `(samples,)` float32 at `self.sample_rate`.
 
-        The output is as long as the input and within -1..1. Long recordings are converted in pieces that begin
-        and end at quiet places.
+        The output is as long and as loud as the input, and within -1..1. Long recordings are converted in pieces that
+        begin and end at quiet places.
         """
-        converted, excess = _within_range(self._convert(samples, sample_rate, to, source))
-        if excess:
-            log.warning("scaled down by %.1f dB, for the result would clip", excess)
-        return converted
-
-    def convert_file(
-        self, path: str | Path, output: str | Path, to: str | None = None, source: str | None = None
-    ) -> None:
-        """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all."""
-        samples, rate = audio.read(path, self.sample_rate)
-        converted, excess = _within_range(self._convert(samples, rate, to, source))
-        if excess:
-            log.warning("%s: scaled down by %.1f dB, for the result would clip", path, excess)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        audio.write(output, converted, rate)
-
-    def _convert(self, samples: np.ndarray, sample_rate: int, to: str | None, source: str | None) -> np.ndarray:
-        """`(samples,)` at the model's rate, as loud as they come."""
         samples = np.asarray(samples, np.float32)
         samples = samples.mean(axis=1) if samples.ndim == 2 else samples
         if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
-        speakers = self.direction(to, source)
-        samples = audio.resample(samples, sample_rate, self.sample_rate)
-        pieces = [self._convert_piece(piece, *speakers) for piece in split_at_quiet(samples, self.sample_rate)]
-        return np.concatenate(pieces)
+        level = Level()
+        blocks = iter([audio.resample(samples, sample_rate, self.sample_rate)])
+        pieces = list(self._pieces(blocks, self.direction(to, source), level))
+        return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *pieces])
+
+    def convert_file(
+        self, path: str | Path, output: str | Path, to: str | None = None, source: str | None = None
+    ) -> None:
+        """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
+
+        Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole.
+        """
+        level, speakers = Level(), self.direction(to, source)
+        with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
+            for piece in self._pieces(audio.blocks(path, self.sample_rate), speakers, level):
+                spool.write(piece.tobytes())
+            spool.seek(0)
+            gain = level.gain(path)
+            try:
+                Path(output).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DataError(f"{output}: {error.strerror}") from error
+            audio.write_blocks(output, (gain * block for block in _float_blocks(spool)), self.sample_rate)
+
+    def _pieces(self, blocks: Iterator[np.ndarray], speakers: tuple[str, str], level: "Level") -> Iterator[np.ndarray]:
+        """Convert samples at the model's rate piece by piece, taking note of their level."""
+        for piece in split_at_quiet(blocks, self.sample_rate):
+            converted = self._convert_piece(piece, *speakers)
+            level.add(piece, converted)
+            yield converted
 
     def _convert_piece(self, samples: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
         """The path of the data, `(samples,)` at the model's rate to the same length."""
@@ -128,19 +134,57 @@ class Converter:
         return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
 
 
-def split_at_quiet(samples: np.ndarray, rate: int) -> list[np.ndarray]:
-    """Cut `(samples,)` into pieces of at most PIECE seconds, each at the quietest place of its last SEARCH seconds."""
+def _network(model: model_file.Model) -> AbstractConverter:
+    """A model's network without its weights; it takes no memory, whatever sizes the file claims."""
+    bands = model.features.bands
+    for name, speaker in model.speakers.items():
+        if len(speaker.mel_cepstrum_mean) != bands:
+            raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
+    with torch.device("meta"):
+        return converter(model.method, network_config(model.method, model.network), bands, tuple(model.speakers))
+
+
+@dataclass
+class Level:
+    """Energy and peak of a recording and of its conversion, summed over their pieces."""
+
+    before: float = 0.0
+    after: float = 0.0
+    peak: float = 0.0
+
+    def add(self, samples: np.ndarray, converted: np.ndarray) -> None:
+        self.before += float(np.square(samples, dtype=np.float64).sum())
+        self.after += float(np.square(converted, dtype=np.float64).sum())
+        self.peak = max(self.peak, float(np.abs(converted).max(initial=0)))
+
+    def gain(self, who: object) -> np.float32:
+        """Factor that makes the conversion as loud as the recording, or as loud as it can be without clipping.
+
+        c0 alone does not keep the loudness: another spectral envelope with the same mean logarithm has another power.
+        """
+        gain = np.sqrt(self.before / self.after) if self.after > 0 else 1.0
+        if gain * self.peak > 1:
+            log.warning("%s: scaled down by %.1f dB, for it would clip", who, 20 * np.log10(gain * self.peak))
+            gain = (1 - 1e-6) / self.peak  # the last bit must not round above 1
+        return np.float32(gain)
+
+
+def split_at_quiet(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+    """Join blocks of samples into pieces of at most PIECE seconds, cut at the quietest place of the last SEARCH."""
     longest, search, quiet = (round(seconds * rate) for seconds in (PIECE, SEARCH, QUIET))
-    pieces = []
-    while len(samples) > longest:
-        energy = np.convolve(samples[longest - search : longest].astype(np.float64) ** 2, np.ones(quiet), mode="same")
-        cut = longest - search + int(np.argmin(energy))
-        pieces.append(samples[:cut])
-        samples = samples[cut:]
-    return [*pieces, samples]
+    waiting = np.zeros(0, np.float32)
+    for block in blocks:
+        waiting = np.concatenate([waiting, block])
+        while len(waiting) > longest:
+            energy = np.square(waiting[longest - search : longest], dtype=np.float64)
+            smooth = np.convolve(energy, np.ones(quiet), mode="valid")
+            cut = longest - search + quiet // 2 + int(np.argmin(smooth))
+            yield waiting[:cut]
+            waiting = waiting[cut:]
+    if len(waiting):
+        yield waiting
 
 
-def _within_range(samples: np.ndarray) -> tuple[np.ndarray, float]:
-    """Samples that do not clip, and by how many dB they had to be scaled down."""
-    peak = float(np.abs(samples).max(initial=0))
-    return (samples, 0.0) if peak <= 1 else (samples / peak, 20 * np.log10(peak))
+def _float_blocks(file: IO[bytes]) -> Iterator[np.ndarray]:
+    while content := file.read(4 * audio.BLOCK):
+        yield np.frombuffer(content, np.float32)

@@ -73,16 +73,18 @@ def from_folders(
     missing = sorted(set(speakers or ()) - set(found))
     if missing:
         raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; there are: {', '.join(found)}")
+    for speaker in speakers or found:
+        if not IDENTIFIER.fullmatch(speaker):
+            raise DataError(f"{folder / speaker}: a speaker's name is his folder's: letters, digits, '.', '_' and '-'")
     utterances = [
         Utterance(_identifier(speaker, path.relative_to(folder / speaker)), speaker, path.absolute())
         for speaker in (speakers or found)
-        for path in sorted((folder / speaker).rglob("*"))
-        if path.is_file() and audio.is_audio(path) and _included(path.relative_to(folder / speaker), include)
+        for path in audio.recordings_below(folder / speaker)
+        if _included(path.relative_to(folder / speaker), include)
     ]
     if not utterances:
-        raise DataError(
-            f"{folder}: no recordings in <speaker> folders below it; known endings: {' '.join(sorted(audio.SUFFIXES))}"
-        )
+        known = " ".join(sorted(audio.SUFFIXES))
+        raise DataError(f"{folder}: no recordings in <speaker> folders below it; known endings: {known}")
     _refuse_same_ids(utterances)
     return sorted(utterances, key=lambda utterance: utterance.id)
 
@@ -107,6 +109,7 @@ def _refuse_same_ids(utterances: Iterable[Utterance]) -> None:
 def write(directory: Path, utterances: Sequence[Utterance]) -> None:
     """Write wav.scp, utt2spk and spk2utt (and segments, if utterances are parts), sorted in the C locale."""
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / "text").unlink(missing_ok=True)  # of other utterances
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     parts = any(utterance.start is not None for utterance in utterances)
     if parts:

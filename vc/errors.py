@@ -10,6 +10,11 @@ class VCError(Exception):
         return "\n".join(map(str, self.args))
 
 
+def shortened(error: Exception) -> str:
+    """A foreign error's text on one line, without its tail."""
+    return " ".join(str(error).split())[:200]
+
+
 class ConfigError(VCError):
     """Wrong usage, a bad configuration or a bad model file."""
 

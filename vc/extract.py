@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,10 @@ import numpy as np
 from vc import audio, corpus, files, store
 from vc.config import digest
 from vc.corpus import Utterance
-from vc.errors import ConfigError, DataError
+from vc.errors import ConfigError, DataError, VCError
 from vc.features import pitch, world
 from vc.features.world import F0Range, WorldConfig
-from vc.normalise import summarise
+from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
 
 
@@ -48,21 +49,29 @@ def extract(
     """
     utterances = corpus.read(data)
     _refuse_rate(utterances, config)
-    ranges = dict(ranges or {})
-    unknown = sorted(set(ranges) - {utterance.speaker for utterance in utterances})
+    given = dict(ranges or {})
+    unknown = sorted(set(given) - {utterance.speaker for utterance in utterances})
     if unknown:
         raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
-    made_of = digest(config, [_identity(u) for u in utterances], {who: vars(r) for who, r in sorted(ranges.items())})
-    if _is_done(output, made_of):
-        speakers = store.read_features(output).speakers
-        return Report(len(utterances), [], {name: s.f0_range for name, s in speakers.items()}, up_to_date=True)
+    finished = _finished(output, _made_of(config, utterances, given))
+    if finished:
+        return Report(len(utterances), [], {name: one.f0_range for name, one in finished.items()}, up_to_date=True)
     work = output / ".work"
     work.mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
-    utterances = _find_ranges(utterances, config, ranges, work, jobs, failures)
-    tasks = [_Task(u, config, ranges[u.speaker], work / f"{u.id}.npz") for u in utterances]
+    first = [_Task(u, config, None, work / f"{u.id}.f0.npz") for u in utterances if u.speaker not in given]
+    voiced = _voiced(first, jobs, failures)
+    ranges = {who: pitch.search_range((f0 for _, f0 in found), who) for who, found in voiced.items()} | given
+    readable = {id for found in voiced.values() for id, _ in found}
+    tasks = [
+        _Task(u, config, ranges[u.speaker], work / f"{u.id}.npz")
+        for u in utterances
+        if u.id in readable or u.speaker in given
+    ]
     results = _run(tasks, jobs, "features", failures)
-    _finish(output, config, made_of if not failures else "incomplete", results, ranges)
+    if not results:
+        raise DataError(*failures)
+    _finish(output, config, _made_of(config, [u for u, _ in results], given), results, ranges)
     shutil.rmtree(work)
     return Report(len(results), failures, ranges)
 
@@ -84,64 +93,58 @@ def _identity(utterance: Utterance) -> list:
     return [utterance.id, utterance.speaker, content, utterance.start, utterance.end]
 
 
-def _is_done(output: Path, made_of: str) -> bool:
-    return (output / "config.yaml").is_file() and store.read_features(output).digest == made_of
+def _made_of(config: WorldConfig, utterances: Iterable[Utterance], given: dict[str, F0Range]) -> str:
+    """Digest of what features are made of: settings, recordings, and the F0 ranges that were given."""
+    ranges = {speaker: vars(f0_range) for speaker, f0_range in sorted(given.items())}
+    return digest(config, [_identity(utterance) for utterance in utterances], ranges)
 
 
-def _find_ranges(
-    utterances: list[Utterance],
-    config: WorldConfig,
-    ranges: dict[str, F0Range],
-    work: Path,
-    jobs: int,
-    failures: list[str],
-) -> list[Utterance]:
-    """Fill in the ranges that are not given; return the utterances that could be read."""
-    unknown = [utterance for utterance in utterances if utterance.speaker not in ranges]
-    tasks = [_Task(utterance, config, None, work / f"{utterance.id}.f0.npz") for utterance in unknown]
-    voiced: dict[str, list[np.ndarray]] = {}
+def _finished(output: Path, made_of: str) -> dict[str, Speaker] | None:
+    """The speakers of features that were made of the same; damaged ones are made again."""
+    try:
+        features = store.read_features(output)
+    except VCError:
+        return None
+    return features.speakers if features.digest == made_of else None
+
+
+def _voiced(tasks: list[_Task], jobs: int, failures: list[str]) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """First pass: each speaker's utterances that could be read, with their voiced F0 values."""
+    voiced: dict[str, list[tuple[str, np.ndarray]]] = {}
     for utterance, arrays in _run(tasks, jobs, "F0 ranges", failures):
-        voiced.setdefault(utterance.speaker, []).append(arrays["voiced"])
-    for speaker, values in voiced.items():
-        ranges[speaker] = pitch.search_range(values, speaker)
-    failed = {line.split(": ", 1)[0] for line in failures}
-    kept = [utterance for utterance in utterances if str(utterance.path) not in failed]
-    if not kept:
-        raise DataError(*failures)
-    return kept
+        voiced.setdefault(utterance.speaker, []).append((utterance.id, arrays["voiced"]))
+    return voiced
 
 
 def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list[tuple[Utterance, dict]]:
+    """Results of the tasks that succeed; the others' faults go to `failures`."""
     results = []
     for task, result in mapped(_work, tasks, jobs, title):
-        if isinstance(result, str):
-            failures.append(result)
+        if isinstance(result, DataError):
+            failures.append(str(result))
         else:
             results.append((task.utterance, result))
     return results
 
 
-def _work(task: _Task) -> dict[str, np.ndarray] | str:
-    """One utterance's arrays, kept or made; a fault as a line of text, for it must cross to the parent process."""
+def _work(task: _Task) -> dict[str, np.ndarray]:
+    """One utterance's arrays, kept or made."""
     key = digest(task.config, _identity(task.utterance), None if task.f0_range is None else vars(task.f0_range))
     kept = _kept(task.kept, key)
     if kept is not None:
         return kept
-    try:
-        arrays = _analyse(task)
-    except DataError as error:
-        return str(error)
+    arrays = _analyse(task)
     with files.replacing(task.kept) as temporary, temporary.open("wb") as file:
         np.savez(file, key=key, **arrays)
     return arrays
 
 
 def _kept(path: Path, key: str) -> dict[str, np.ndarray] | None:
-    """What an interrupted extraction left, if it was made of the same."""
+    """What an interrupted extraction left, if it is whole and was made of the same."""
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
     return arrays if arrays.pop("key", None) == key else None
 

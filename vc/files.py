@@ -30,6 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files of a process that was killed while it wrote into `directory`."""
+    for leftover in directory.glob(".vc-*.tmp"):
+        leftover.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 (file names that are not UTF-8 keep their bytes), whole or not at all."""
     with replacing(path) as temporary:

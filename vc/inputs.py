@@ -1,13 +1,13 @@
 """What a user names to convert -> one job a recording, each with an output of its own."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vc import audio
+from vc import audio, corpus
+from vc.audio import STANDARD
 from vc.errors import ConfigError, DataError
-
-STANDARD = "-"  # input or output
 
 
 @dataclass(frozen=True)
@@ -26,67 +26,72 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
     """
     if not inputs and scp is None:
         raise ConfigError("nothing to convert: give files, folders, '-' or --scp")
+    if "" in inputs or output == "":
+        raise ConfigError("an input or --output is empty; an unset variable of the shell?")
     if output == STANDARD and is_batch(inputs, scp):
         raise ConfigError("--output -: only one recording can go to standard output")
-    if output is None or is_batch(inputs, scp) or output.endswith("/") or Path(output).is_dir():
-        folder = Path(output or "converted")
-        jobs = [Job(source, folder / name) for source, name in _named(inputs, scp)]
+    if output is None or is_batch(inputs, scp) or output.endswith("/") or os.path.isdir(output):
+        jobs = _into_folder(inputs, scp, Path(output or "converted"))
     else:
-        jobs = [Job(_input(inputs[0]), output if output == STANDARD else Path(output))]
+        jobs = [Job(_input(inputs[0]), _output_file(output))]
     _refuse_collisions(jobs)
     return jobs
 
 
 def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:
     """Whether the inputs are more than one recording, or a folder or list that may hold any number."""
-    return len(inputs) != 1 or scp is not None or Path(inputs[0]).is_dir()
+    return len(inputs) != 1 or scp is not None or os.path.isdir(inputs[0])
 
 
 def _input(name: str) -> Path | str:
     return STANDARD if name == STANDARD else Path(name)
 
 
-def _named(inputs: Sequence[str], scp: Path | None) -> list[tuple[Path | str, Path]]:
-    """Every recording with the path of its output below the output folder."""
-    found: list[tuple[Path | str, Path]] = []
-    for name in inputs:
-        path = Path(name)
-        if name == STANDARD:
-            found.append((STANDARD, Path("stdin.wav")))
-        elif path.is_dir():
-            found += [(recording, _wav(recording.relative_to(path))) for recording in recordings_below(path)]
-        else:
-            found.append((path, _wav(Path(path.name))))
-    if scp is not None:
-        from vc import corpus
+def _output_file(name: str) -> Path | str:
+    suffix = Path(name).suffix.lower()
+    if suffix in audio.SUFFIXES - {".wav", ".wave"}:
+        raise ConfigError(f"--output {name}: what is written is WAV; let the name end in .wav")
+    return STANDARD if name == STANDARD else Path(name)
 
-        found += [(path, Path(f"{id}.wav")) for id, path in corpus.read_recordings(scp).items()]
-    return found
+
+def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[Job]:
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise ConfigError(f"--output {folder}: is a file, but several recordings need a folder")
+    jobs = []
+    for name in inputs:
+        if name == STANDARD:
+            jobs.append(Job(STANDARD, folder / "stdin.wav"))
+        elif os.path.isdir(name):
+            found = audio.recordings_below(Path(name), apart_from=folder)
+            jobs += [Job(path, folder / _wav(path.relative_to(name))) for path in found]
+            if not found:  # a job that fails, for the others must go on
+                jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name or "folder"))))
+        else:
+            jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name))))
+    return jobs + [Job(path, folder / f"{id}.wav") for id, path in _listed(scp).items()]
 
 
 def _wav(path: Path) -> Path:
     return path.with_name(path.stem + ".wav")
 
 
-def recordings_below(folder: Path) -> list[Path]:
-    """Recordings below a folder, by their names' endings, sorted; refuses a folder without any."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and audio.is_audio(path))
-    if not found:
-        raise DataError(f"{folder}: no recordings below it; known endings: {' '.join(sorted(audio.SUFFIXES))}")
-    return found
+def _listed(scp: Path | None) -> dict[str, Path]:
+    try:
+        return {} if scp is None else corpus.read_recordings(scp)
+    except DataError as error:
+        raise ConfigError(*error.args) from error
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
     """No output may be an input, nor the output of two; names that differ in case alone are one on some disks."""
-    sources = {Path(job.source).resolve() for job in jobs if job.source != STANDARD}
+    sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}
     taken: dict[str, Path | str] = {}
     for job in jobs:
         if job.output == STANDARD:
             continue
-        place = Path(job.output).resolve()
+        place = os.path.realpath(job.output)
         if place in sources:
             raise ConfigError(f"{job.output}: is an input too; choose another --output")
-        if str(place).lower() in taken:
-            other = taken[str(place).lower()]
-            raise ConfigError(f"{job.source} and {other} would both become {job.output}")
-        taken[str(place).lower()] = job.source
+        if place.lower() in taken:
+            raise ConfigError(f"{job.source} and {taken[place.lower()]} would both become {job.output}")
+        taken[place.lower()] = job.source

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vc.config import build, plain
+from vc.config import build, plain, require
 from vc.errors import ConfigError
 from vc.features.world import WorldConfig
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
@@ -49,12 +49,14 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such model file")
     weights, content = read_tensors(path)
-    if content.get("format") != FORMAT:
+    if content.get("format") != FORMAT or isinstance(content["format"], bool):
         raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
     content.pop("sample_rate", None)
     try:
         content["features"] = build(WorldConfig, content.get("features"), "features")
         content["speakers"] = speakers_from_json(content.get("speakers"))
+        require(isinstance(content.get("step"), int), "step must be a number")
+        require(isinstance(content.get("network"), dict), "network must be a mapping")
         return Model(**content), weights
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -60,6 +60,7 @@ class Speaker:
             raise ConfigError("a speaker's means and deviations must be of one length")
         if min([*self.mel_cepstrum_deviation, self.log_f0_deviation]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
+        F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
 
     @property
     def normaliser(self) -> MeanVariance:

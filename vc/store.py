@@ -16,15 +16,13 @@ import numpy as np
 import yaml
 
 from vc.config import build, plain, read_yaml
-from vc.errors import ConfigError, DataError
+from vc.errors import ConfigError, DataError, TrainingError
 from vc.features.world import WorldConfig
 from vc.files import replacing, write_text
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
 if TYPE_CHECKING:
     import torch
-
-KINDS = ("mcep", "f0")  # mel-cepstra (frames, order + 1) and F0 (frames,) in Hz, float32
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,17 @@ class Features:
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
 
-    def of(self, speaker: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """A speaker's mel-cepstra and F0 tracks, sorted by utterance id."""
+    def mel_cepstra(self, speaker: str) -> list[np.ndarray]:
+        """A speaker's `(frames, order + 1)` arrays, sorted by utterance id."""
         if speaker not in self.speakers:
             known = ", ".join(self.speakers)
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
         ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        mel_cepstra, f0 = (read_archive(self.directory / f"{kind}.scp", ids) for kind in KINDS)
+        mel_cepstra = read_archive(self.directory / "mcep.scp", ids)
         for id, frames in zip(ids, mel_cepstra):
             if frames.ndim != 2 or frames.shape[1] != self.config.bands or not np.isfinite(frames).all():
                 raise DataError(f"{self.directory}/mcep.ark: {id}: expected finite (frames, {self.config.bands})")
-        return mel_cepstra, f0
+        return mel_cepstra
 
 
 def write_features(
@@ -57,7 +55,10 @@ def write_features(
     speakers: Mapping[str, Speaker],
     utterances: Iterable[tuple[str, str, np.ndarray, np.ndarray]],
 ) -> None:
-    """Write `(id, speaker, mel-cepstrum, F0)` rows; config.yaml comes last, so that a cut write is seen as none."""
+    """Write rows of id, speaker, mel-cepstrum `(frames, order + 1)` and F0 `(frames,)` in Hz, as float32.
+
+    config.yaml comes last, so that a cut write is seen as none.
+    """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
     write_archive(directory / "mcep", ((id, frames) for id, _, frames, _ in rows))
@@ -138,7 +139,9 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _refuse_non_finite(tensors, path)
+    bad = _not_finite(tensors)
+    if bad:
+        raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
     with replacing(path) as temporary:
         save_file(tensors, temporary, {"vc": text, "sha256": _digest(tensors, text)})
@@ -161,7 +164,9 @@ def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]
         raise ConfigError(f"{path}: safetensors, but not made by this toolkit") from error
     if not isinstance(content, dict) or metadata.get("sha256") != _digest(tensors, metadata["vc"]):
         raise ConfigError(f"{path}: damaged: its content does not match its digest")
-    _refuse_non_finite(tensors, path)
+    bad = _not_finite(tensors)
+    if bad:
+        raise ConfigError(f"{path}: tensor {bad} holds values that are not finite")
     return tensors, content
 
 
@@ -176,7 +181,7 @@ def _digest(tensors: Mapping[str, "torch.Tensor"], text: str) -> str:
     return digest.hexdigest()
 
 
-def _refuse_non_finite(tensors: Mapping[str, "torch.Tensor"], path: Path) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ConfigError(f"{path}: tensor {name} holds values that are not finite")
+def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
+    """The first tensor that holds something else than finite numbers."""
+    bad = (name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all())
+    return next(bad, None)

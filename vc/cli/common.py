@@ -37,22 +37,32 @@ def positive(text: str) -> int:
 def log_to_stderr(command: str) -> None:
     """What the package logs, on stderr: warnings under the command's name, progress as it is."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{command}: %(lowname)s%(message)s"))
-    handler.addFilter(_name_in_lower_case)
+    handler.setFormatter(_OneLine(command))
     logger = logging.getLogger("vc")
     logger.handlers, logger.level = [handler], logging.INFO
 
 
-def _name_in_lower_case(record: logging.LogRecord) -> bool:
-    record.lowname = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-    return True
+class _OneLine(logging.Formatter):
+    """One line a record, `command: warning: message`."""
+
+    def __init__(self, command: str):
+        super().__init__()
+        self.command = command
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return f"{self.command}: {level}{escaped(record.getMessage())}"
+
+
+def escaped(text: object) -> str:
+    """Signs that could break a line or confuse a terminal, as backslash sequences."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
 def report(command: str, fault: object) -> None:
-    """One line on stderr for each fault that `fault` stands for; signs that could break the line are escaped."""
+    """One line on stderr for each fault that `fault` stands for."""
     for line in fault.args if isinstance(fault, VCError) else [fault]:
-        safe = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(line))
-        print(f"{command}: error: {''.join(safe)}", file=sys.stderr)
+        print(f"{command}: error: {escaped(line)}", file=sys.stderr)
 
 
 def run(

@@ -30,10 +30,9 @@ def read_side(folder: Path, apart_from: Path | None = None) -> Side:
         return _data_directory(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    found = (path for path in folder.rglob("*") if path.is_file() and audio.is_audio(path))
-    paths = sorted(path for path in found if apart_from not in path.parents)
+    paths = audio.recordings_below(folder, apart_from)
     if not paths:
-        raise DataError(f"{folder}: no recordings in it or below; known endings: {' '.join(audio.SUFFIXES)}")
+        raise DataError(f"{folder}: no recordings in it or below; known endings: {' '.join(sorted(audio.SUFFIXES))}")
     names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in paths]
     named = ((name, Utterance(name, "", path)) for name, path in zip(names, paths))
     return Side(folder, None, _by_sentence(named))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vc import audio
-from vc.errors import DataError
+from vc.errors import ConfigError, DataError
 from vc.evaluate.anchors import Direction, copy_synthesis, find_direction, mean_variance
 from vc.evaluate.match import Recordings, Side, match, read_side
 from vc.evaluate.scoreboard import Evaluation, configuration, to_json
@@ -71,8 +71,8 @@ class _Run:
         systems = self.recordings.items()
         items = [_Item(name, {system: recordings[name] for system, recordings in systems}) for name in self.sentences]
         results = {}
-        for item, result in mapped(partial(_caught, work), items, jobs or self.jobs, title):
-            if isinstance(result, str):
+        for item, result in mapped(work, items, jobs or self.jobs, title):
+            if isinstance(result, DataError):
                 self.failed[item.sentence] = f"{item.sentence}: {result}"
             results[item.sentence] = result
         return {sentence: results[sentence] for sentence in self.sentences}
@@ -86,6 +86,8 @@ def evaluate(
     Each is a folder of recordings or a data directory of one speaker. `source` gives the anchor `unconverted`, and
     `model` with it `mean_variance`. The recordings of anchors that are made go to `output`/anchors.
     """
+    if model and not source:
+        raise ConfigError("--model needs --source: the anchor mean_variance is made of the source's recordings")
     folders = {"converted": converted, "reference": reference, "source": source}
     sides = {name: read_side(folder, output / "anchors") for name, folder in folders.items() if folder is not None}
     recordings, unmatched = match(sides)
@@ -192,14 +194,6 @@ def _makers(folder: Path, config: WorldConfig, f0_range: F0Range, direction: Dir
     for _, _, place in makers.values():
         place.mkdir(parents=True, exist_ok=True)
     return makers
-
-
-def _caught(work: Callable[[_Item], Any], item: _Item) -> Any:
-    """The result, or a fault as a line of text, for it must cross to the parent process."""
-    try:
-        return work(item)
-    except DataError as error:
-        return str(error)
 
 
 def _rates(item: _Item) -> dict[str, int]:

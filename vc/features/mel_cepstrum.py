@@ -52,7 +52,7 @@ def synthesis(bins: int, order: int, warping: float) -> np.ndarray:
 def _warp(order: int, new_order: int, warping: float) -> np.ndarray:
     """`(order + 1, new_order + 1)`: frequency transform of a cepstrum by an all-pass, as a matrix.
 
-    Row n holds the series of ((z - a) / (1 - a z))^n in z; a cepstrum's coefficient n goes along it, and row 0 is c0's.
+    Row n holds the series of ((a + z) / (1 + a z))^n in z: where a cepstrum's coefficient n goes; row 0 is c0's.
     """
     matrix = np.zeros((order + 1, new_order + 1))
     matrix[0, 0] = 1

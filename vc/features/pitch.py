@@ -8,7 +8,7 @@ import numpy as np
 from vc.errors import DataError
 from vc.features.world import F0Range, WorldConfig, estimate_f0
 
-WIDE = F0Range(50.0, 700.0)  # of the first pass
+WIDE = F0Range()  # of the first pass
 QUANTILES = (0.01, 0.99)  # of the voiced frames within the main lobe
 LOBE = 0.9  # octaves to either side of the median: beyond lie octave errors rather than speech
 MARGIN = 2 ** (3 / 12)  # three semitones beyond the quantiles
@@ -16,7 +16,7 @@ FEWEST = 20  # voiced frames that tell a range
 
 
 def first_pass(samples: np.ndarray, config: WorldConfig) -> np.ndarray:
-    """Voiced F0 values of `(samples,)` in the wide range, by DIO: thirty times cheaper than Harvest."""
+    """Voiced F0 values of `(samples,)` in the wide range, by DIO, which costs a small part of Harvest."""
     f0, _ = estimate_f0(samples, replace(config, f0_method="dio"), WIDE)
     return f0[f0 > 0]
 
@@ -56,8 +56,8 @@ def log_f0_statistics(f0: Iterable[np.ndarray], who: str) -> LogF0:
 def map_f0(f0: np.ndarray, source: LogF0, target: LogF0) -> np.ndarray:
     """Move `(frames,)` F0 in Hz from the source's log-Gaussian to the target's; unvoiced frames stay 0.
 
-    Liu, Zhang and Yan, "High quality voice conversion through phoneme-based linear mapping functions with STRAIGHT
-    for Mandarin", FSKD 2007; used so by CycleGAN-VC2 (Kaneko et al., ICASSP 2019, sec. 4.1).
+    The usual map of statistical voice conversion, log F0 normalised by the source's mean and deviation and brought to
+    the target's; CycleGAN-VC and its reproductions use it.
     """
     voiced = f0 > 0
     mapped = np.zeros_like(f0)

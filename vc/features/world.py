@@ -54,10 +54,10 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class F0Range:
-    """Where to look for a speaker's F0, in Hz."""
+    """Where to look for a speaker's F0, in Hz; the default is wide enough for any speaker."""
 
-    floor: float = 40.0
-    ceiling: float = 800.0
+    floor: float = 50.0
+    ceiling: float = 700.0
 
     def __post_init__(self) -> None:
         if not 20 <= self.floor < self.ceiling <= 2000:
@@ -102,6 +102,14 @@ def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> 
     return pyworld.stonemask(samples, f0, times, config.sample_rate), times
 
 
+def _within_fft(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
+    """Raise lower voiced frames to the lowest F0 that the FFT resolves: CheapTrick would take them for unvoiced."""
+    import pyworld
+
+    lowest = pyworld.get_cheaptrick_f0_floor(config.sample_rate, config.fft_size)
+    return np.where(f0 > 0, np.maximum(f0, lowest * 1.001), 0.0)
+
+
 def _envelope_frames(
     samples: np.ndarray, config: WorldConfig, f0_range: F0Range
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -109,5 +117,5 @@ def _envelope_frames(
 
     f0, times = estimate_f0(samples, config, f0_range)
     samples = samples.astype(np.float64)
-    envelope = pyworld.cheaptrick(samples, f0, times, config.sample_rate, fft_size=config.fft_size)
+    envelope = pyworld.cheaptrick(samples, _within_fft(f0, config), times, config.sample_rate, fft_size=config.fft_size)
     return f0, mel_cepstrum.from_envelope(envelope, config.order, config.warping), samples, times

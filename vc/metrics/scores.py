@@ -93,5 +93,5 @@ def summarise(rows: Sequence[dict[str, float]], converted: Sequence[Movement], r
     for metric in rows[0]:
         known = np.array([row[metric] for row in rows if math.isfinite(row[metric])])
         means[metric] = float(known.mean()) if len(known) else math.nan
-        spans[metric] = mean_interval(known) if len(known) else NOTHING
+        spans[metric] = mean_interval(known) if len(known) > 1 else NOTHING
     return Scores({name: means[name] for name in METRICS}, {name: spans[name] for name in METRICS}, rows)

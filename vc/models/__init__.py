@@ -14,7 +14,7 @@ MODELS = {
 
 def network_config(method: str, given: dict) -> object:
     """A method's network section as its dataclass."""
-    if method not in MODELS:
+    if not isinstance(method, str) or method not in MODELS:
         raise ConfigError(f"method: unknown {method!r}; known: {', '.join(MODELS)}")
     return build(MODELS[method][0], given, "network")
 

@@ -19,7 +19,7 @@ STRIDE = 4  # rows and frames of the input to one of the generator's 1-D part
 
 @dataclass(frozen=True)
 class CycleGANVC2Config:
-    """Sizes of the networks; the defaults are the paper's."""
+    """Sizes of the networks; the defaults are those of the paper's figure 4."""
 
     channels: int = 128  # of the first convolution of generator and discriminator, before the GLU
     residual_blocks: int = 6
@@ -84,7 +84,8 @@ class Generator(nn.Module):
 
     def forward(self, mel_cepstrum: Tensor) -> Tensor:
         _, bands, frames = mel_cepstrum.shape
-        x = pad(mel_cepstrum, (0, -frames % STRIDE), mode="replicate")
+        missing = max(-frames % STRIDE, 2 * STRIDE - frames)  # one frame of the 1-D part has no variance
+        x = pad(mel_cepstrum, (0, missing), mode="replicate")
         x = self.down(glu(self.enter(x.unsqueeze(1)), dim=1))
         x = self.residual(self.flatten(x.flatten(1, 2)))
         x = self.unflatten(x).unflatten(1, (-1, self.rows))

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vc.errors import ConfigError, TrainingError
+from vc.errors import ConfigError, TrainingError, shortened
+from vc.files import remove_leftovers
 from vc.segments import PairSampler
 from vc.store import read_tensors, write_tensors
 from vc.train.base import Training
@@ -35,8 +36,7 @@ def resume(directory: Path, training: Training, sampler: PairSampler) -> int:
     A damaged checkpoint is set aside as *.corrupt and the one before it used; none usable is an error, never a
     silent fresh start.
     """
-    for leftover in directory.glob(".vc-*.tmp"):
-        leftover.unlink()
+    remove_leftovers(directory)
     paths = _newest_first(directory)
     for path in paths:
         try:
@@ -64,7 +64,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, training: Training, samp
             _restore_optimiser(optimiser, _part(tensors, f"optimiser.{name}."))
         _restore_random_states(sampler, _part(tensors, "random."))
     except (RuntimeError, KeyError, IndexError) as error:
-        raise ConfigError(f"{path}: does not fit this configuration: {' '.join(str(error).split())[:200]}") from error
+        raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
     return content["step"]
 
 

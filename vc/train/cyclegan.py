@@ -1,7 +1,7 @@
 """The training step of a CycleGAN pair: two generators, two discriminators, two more for the second step.
 
 With x of the source, y of the target, and generators G (to the target) and F (to the source), the generators
-minimise, as in CycleGAN-VC2 (Kaneko et al., ICASSP 2019, sec. 2.2 and 3.1), the weighted sum of
+minimise, as in CycleGAN-VC2 (Kaneko et al., ICASSP 2019), the weighted sum of
 
     adversarial         D_y on G(x)     and D_x on F(y)
     second_adversarial  D'_x on F(G(x)) and D'_y on G(F(y))    (discriminators of their own)
@@ -26,7 +26,11 @@ from vc.segments import Batch
 
 @dataclass(frozen=True)
 class CycleGANObjective:
-    """Weights of the losses and how they are minimised; the defaults are the paper's."""
+    """Weights of the losses and how they are minimised.
+
+    The defaults are those on which the public reproductions of the paper agree; DECISIONS.md says what of it we could
+    check.
+    """
 
     adversarial: float = 1.0
     second_adversarial: float = 1.0
@@ -41,6 +45,8 @@ class CycleGANObjective:
 
     def __post_init__(self) -> None:
         for name in ("adversarial", "second_adversarial", "cycle_consistency", "identity_mapping"):
+            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        for name in ("identity_steps", "decay_from"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("generator_rate", "discriminator_rate"):
             require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")

@@ -19,7 +19,7 @@ TRAININGS = {"cyclegan_vc2": (CycleGANObjective, CycleGANTraining)}
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The loop, whatever the method; the defaults are the paper's where it says."""
+    """The loop, whatever the method."""
 
     steps: int = 400_000
     batch: int = 1  # segments of each speaker a step
@@ -35,6 +35,7 @@ class TrainingConfig:
         for name, value in vars(self).items():
             lowest = 0 if name in ("seed", "samples") else 1
             require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
+        require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
         require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
 
 
@@ -60,7 +61,11 @@ class Experiment:
 def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str, str], data_digest: str) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
-    require(method in TRAININGS, f"method: {method!r} cannot be trained; methods to train: {', '.join(TRAININGS)}")
+    require(speakers[0] != speakers[1], f"source and target are both {speakers[0]!r}")
+    require(
+        isinstance(method, str) and method in TRAININGS,
+        f"method: {method!r} cannot be trained; methods to train: {', '.join(TRAININGS)}",
+    )
     network = network_config(method, sections.get("network", {}))
     _refuse_other_features(sections.get("features", {}), features)
     objective = build(TRAININGS[method][0], sections.get("objective", {}), "objective")

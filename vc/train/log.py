@@ -70,4 +70,4 @@ def _tensorboard(directory: Path, step: int) -> Any:
     except ImportError:
         log.warning("TensorBoard is not installed (pip install 'vc[tensorboard]'); reports go to log.jsonl alone")
         return None
-    return SummaryWriter(str(directory), purge_step=step)
+    return SummaryWriter(str(directory), purge_step=step + 1 if step else 0)

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from vc import model_file
+from vc import devices, model_file
 from vc.convert import Converter
 from vc.errors import ConfigError, TrainingError
+from vc.files import remove_leftovers
 from vc.models import converter
 from vc.segments import PairSampler, Segments
 from vc.store import Features, read_features
@@ -45,13 +46,15 @@ def train(request: Request) -> int:
 
     Raises ConfigError for what cannot fit, TrainingError for a run that stopped (its `code` is the exit status).
     """
+    features = read_features(request.features)
+    pair = (request.source, request.target)
+    experiment = resolve(request.sections, features.config, pair, features.digest)
+    device = devices.choose(request.device)
     request.output.mkdir(parents=True, exist_ok=True)
     with _locked(request.output), _log_file(request.output):
-        features = read_features(request.features)
-        pair = (request.source, request.target)
-        experiment = resolve(request.sections, features.config, pair, features.digest)
+        remove_leftovers(request.output)
         remember(experiment, request.output)
-        return _train(request, experiment, features, _device(request.device))
+        return _train(request, experiment, features, device)
 
 
 def _train(request: Request, experiment: Experiment, features: Features, device: torch.device) -> int:
@@ -62,7 +65,9 @@ def _train(request: Request, experiment: Experiment, features: Features, device:
     training = make(network, experiment.network, experiment.objective, settings.steps, device)
     sampler = _sampler(experiment, features, device)
     step = checkpoint.resume(output / "checkpoints", training, sampler)
-    if step >= settings.steps and (output / model_file.NAME).is_file():
+    if step >= settings.steps:
+        if _model_step(output) != step:  # killed between the checkpoint and the model
+            model_file.write(output / model_file.NAME, _model(experiment, features, step), network.state_dict())
         log.info("%s: finished at step %d; nothing to do", output, step)
         return step
     log.info("%s: %s, %s, step %d of %d", output, " -> ".join(experiment.speakers), device, step, settings.steps)
@@ -87,7 +92,7 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device) -
     settings = experiment.training
     segments = []
     for speaker in experiment.speakers:
-        mel_cepstra, _ = features.of(speaker)
+        mel_cepstra = features.mel_cepstra(speaker)
         normaliser = features.speakers[speaker].normaliser
         found = Segments([normaliser.transform(frames) for frames in mel_cepstra], settings.segment, device, speaker)
         if found.skipped:
@@ -108,12 +113,11 @@ def _model(experiment: Experiment, features: Features, step: int) -> model_file.
     )
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: no CUDA device can be used here")
-    return torch.device(name)
+def _model_step(output: Path) -> int | None:
+    try:
+        return model_file.read(output)[0].step
+    except ConfigError:
+        return None
 
 
 @contextlib.contextmanager

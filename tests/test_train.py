@@ -272,6 +272,18 @@ def test_the_loop_knows_no_model(tmp_path):
     assert [(line["step"], line["losses"]["anything"]) for line in lines] == [(2, 0.5), (4, 2.5), (5, 4.0)]
 
 
+def test_a_resumed_run_keeps_every_report_in_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for first, steps in ((0, (5, 10, 15)), (10, (15, 20))):  # killed after 15, resumed from 10
+        log = RunLog(tmp_path, first)
+        for step in steps:
+            log.report(step, {"a": float(step)}, 1.0)
+        log.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("loss/a")
+    assert [(event.step, event.value) for event in events] == [(step, step) for step in (5, 10, 15, 20)]
+
+
 def test_a_line_that_was_cut_short_is_dropped(tmp_path, caplog):
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 9}\n{"st')
     RunLog(tmp_path, 5).close()

@@ -95,17 +95,17 @@ class Converter:
 
         Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole.
         """
-        level, speakers = Level(), self.direction(to, source)
-        with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
-            for piece in self._pieces(audio.blocks(path, self.sample_rate), speakers, level):
-                spool.write(piece.tobytes())
-            spool.seek(0)
-            gain = level.gain(path)
-            try:
+        try:
+            with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
+                level = Level()
+                for piece in self._pieces(audio.blocks(path, self.sample_rate), self.direction(to, source), level):
+                    spool.write(piece.tobytes())
+                spool.seek(0)
+                gain = level.gain(path)
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DataError(f"{output}: {error.strerror}") from error
-            audio.write_blocks(output, (gain * block for block in _float_blocks(spool)), self.sample_rate)
+                audio.write_blocks(output, (gain * block for block in _float_blocks(spool)), self.sample_rate)
+        except OSError as error:
+            raise DataError(f"{output}: {error.strerror}") from error
 
     def _pieces(self, blocks: Iterator[np.ndarray], speakers: tuple[str, str], level: "Level") -> Iterator[np.ndarray]:
         """Convert samples at the model's rate piece by piece, taking note of their level."""

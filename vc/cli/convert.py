@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: the pair's other speaker)")
     made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
     made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
-    made.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
     return common.run(COMMAND, _work, made, argv)
 
 

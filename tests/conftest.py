@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it, before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
 
 import numpy as np
 import pytest

@@ -70,7 +70,7 @@ def run(
 ) -> int:
     """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
     args = made.parse_args(argv)
-    _wait_passively()
+    _wait_briefly()
     try:
         return work(args)
     except VCError as error:
@@ -86,10 +86,12 @@ def run(
         return 1
 
 
-def _wait_passively() -> None:
-    """Let torch's threads sleep while they wait for each other, unless the user has said otherwise.
+def _wait_briefly() -> None:
+    """Let torch's threads spin only briefly while they wait for each other, unless the user has said otherwise.
 
-    They spin by default, and where another process wants a core too, a training step takes 25 times as long
-    (recipes/EXPERIMENTS.md). OpenMP reads this once, when torch is imported.
+    Where another process wants a core too, threads that spin for long make a training step many times slower, and
+    threads that do not spin at all make it slower everywhere (recipes/EXPERIMENTS.md). GNU's OpenMP reads this once,
+    when torch is imported.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")

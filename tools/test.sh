@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Lint, then pytest with the arguments given.
+# Lint, then pytest on all cores with the arguments given.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/tools/venv/bin:$PATH"
 
 tools/lint.sh
-exec python -m pytest "$@"
+exec python -m pytest --numprocesses auto "$@"

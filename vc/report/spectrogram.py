@@ -29,7 +29,7 @@ class Panel(NamedTuple):
 def require_matplotlib() -> None:
     """Refuse to begin what would fail at its end."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise ConfigError("the report needs matplotlib: pip install 'vc[eval]'")
+        raise ConfigError("the report needs matplotlib, of the extra eval: pip install matplotlib")
 
 
 def picture(panels: Sequence[Panel], rate: int, frame_shift: float) -> bytes:

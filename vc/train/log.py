@@ -68,6 +68,6 @@ def _tensorboard(directory: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        log.warning("TensorBoard is not installed (pip install 'vc[tensorboard]'); reports go to log.jsonl alone")
+        log.warning("TensorBoard is not installed (pip install tensorboard); reports go to log.jsonl alone")
         return None
     return SummaryWriter(str(directory), purge_step=step + 1 if step else 0)

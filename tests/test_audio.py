@@ -116,7 +116,7 @@ def test_refusals_name_the_file(tmp_path):
     }.items():
         with pytest.raises(DataError, match=rf"{name}\.wav: .*{reason}|{name}\.wav: {reason}"):
             audio.read(tmp_path / f"{name}.wav")
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="a folder without recordings"):
         audio.read(tmp_path)
 
 

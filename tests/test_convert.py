@@ -1,6 +1,7 @@
 """vc-convert and vc.Converter on recordings that no training saw."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from conftest import CORPUS, command, vowel
 
 import vc
 from vc import audio, model_file
-from vc.convert import PIECE, Converter, split_at_quiet
+from vc.convert import PIECE, Converter, speech_energy, split_at_quiet
 from vc.errors import ConfigError, DataError
 from vc.features import world
 from vc.features.world import F0Range, WorldConfig
@@ -77,6 +78,33 @@ def test_an_empty_folder_or_an_impossible_name_does_not_stop_the_others(model, t
     inputs = (UTTERANCE, "empty", "x" * 300 + ".wav", "loop.wav")
     done = command("convert", "--model", model, *inputs, cwd=tmp_path, check=1)
     assert done.stdout.decode() == "1 converted, 3 failed\n" and len(errors(done)) == 3
+
+
+@pytest.mark.parametrize("output", [".", "in", "in/deep"])
+def test_output_may_lie_beside_in_or_above_the_input(output, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(UTTERANCE, tmp_path / "in/a.flac")
+    command("convert", "--model", model, "in", "--output", output, cwd=tmp_path)
+    assert (tmp_path / output / "a.wav").is_file()
+
+
+def test_an_empty_folder_collides_with_nothing(model, tmp_path):
+    (tmp_path / "x/a").mkdir(parents=True)
+    shutil.copy(UTTERANCE, tmp_path / "a.flac")
+    done = command("convert", "--model", model, "x/a", "a.flac", cwd=tmp_path, check=1)
+    assert done.stdout == b"1 converted, 1 failed\n" and "x/a: a folder without recordings" in done.stderr.decode()
+
+
+def test_what_is_no_file_is_not_replaced(model, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    done = command("convert", "--model", model, UTTERANCE, "--output", tmp_path / "pipe", check=2)
+    assert b"is there already, and is no file" in done.stderr and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_reader_that_leaves_is_no_error(model, tmp_path):
+    line = [str(Path(sys.executable).with_name("vc-convert")), "--model", str(model), str(UTTERANCE), "--output", "-"]
+    done = subprocess.run(["bash", "-c", '"$@" | true; exit "${PIPESTATUS[0]}"', "bash", *line], capture_output=True)
+    assert done.returncode in (0, 141) and b"error" not in done.stderr
 
 
 def test_the_same_command_twice_does_the_same(model, tmp_path):
@@ -236,11 +264,11 @@ def test_length_is_kept_however_short(length, converter):
 
 def test_the_output_is_as_loud_as_the_input(converter):
     samples, rate = audio.read(UTTERANCE)
-    for gain in (1.0, 0.05):
-        converted = converter.mean_variance().convert(gain * samples, rate, to="rms")
-        assert np.sqrt(np.square(converted).mean()) == pytest.approx(
-            gain * np.sqrt(np.square(samples).mean()), rel=0.01
-        )
+    rumble = 0.1 * np.sin(2 * np.pi * 20 * np.arange(len(samples)) / rate).astype(np.float32)
+    for gain, added in ((1.0, 0.0), (0.05, 0.0), (0.3, np.float32(0.1)), (0.3, rumble)):
+        converted = converter.mean_variance().convert(gain * samples + added, rate, to="rms")
+        expected = gain**2 * speech_energy(samples, rate)
+        assert speech_energy(converted, rate) == pytest.approx(expected, rel=0.05)
 
 
 def test_what_would_clip_is_scaled_down_with_a_warning(converter, caplog):

@@ -47,11 +47,11 @@ def info(path: Path) -> AudioInfo:
 
 
 def recordings_below(folder: Path, apart_from: Path | None = None) -> list[Path]:
-    """Recordings below a folder, by their names' endings, sorted; without what lies below `apart_from`."""
+    """Recordings below a folder, by their names' endings, sorted; without those in a folder `apart_from` below it."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if apart_from is None:
+    apart = os.path.realpath(apart_from or folder)
+    if not apart.startswith(os.path.realpath(folder) + os.sep):
         return found
-    apart = os.path.realpath(apart_from)
     return [path for path in found if not os.path.realpath(path).startswith(apart + os.sep)]
 
 
@@ -134,6 +134,8 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
         else:
             with replacing(Path(path)) as temporary, temporary.open("wb") as file:
                 _write(file, path, blocks, rate)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except soundfile.SoundFileError as error:
@@ -196,7 +198,7 @@ def _descriptor(path: Path | str) -> Iterator[int]:
             yield file.fileno()
         return
     if os.path.isdir(path):
-        raise DataError(f"{path}: is a folder, not a recording")
+        raise DataError(f"{path}: a folder without recordings; known endings: {' '.join(sorted(SUFFIXES))}")
     descriptor = os.open(path, os.O_RDONLY)
     try:
         yield descriptor

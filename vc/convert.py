@@ -23,6 +23,7 @@ SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while th
 PIECE = 30.0  # seconds converted at a time
 SEARCH = 10.0  # seconds before a piece's end in which its quietest place is looked for
 QUIET = 0.02  # seconds over which quietness is measured
+LOWEST = 70.0  # Hz, from which on a recording's loudness is measured
 KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than on disk
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,8 @@ class Converter:
                 gain = level.gain(path)
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
                 audio.write_blocks(output, (gain * block for block in _float_blocks(spool)), self.sample_rate)
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise DataError(f"{output}: {error.strerror}") from error
 
@@ -111,7 +114,7 @@ class Converter:
         """Convert samples at the model's rate piece by piece, taking note of their level."""
         for piece in split_at_quiet(blocks, self.sample_rate):
             converted = self._convert_piece(piece, *speakers)
-            level.add(piece, converted)
+            level.add(piece, converted, self.sample_rate)
             yield converted
 
     def _convert_piece(self, samples: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
@@ -152,9 +155,9 @@ class Level:
     after: float = 0.0
     peak: float = 0.0
 
-    def add(self, samples: np.ndarray, converted: np.ndarray) -> None:
-        self.before += float(np.square(samples, dtype=np.float64).sum())
-        self.after += float(np.square(converted, dtype=np.float64).sum())
+    def add(self, samples: np.ndarray, converted: np.ndarray, rate: int) -> None:
+        self.before += speech_energy(samples, rate)
+        self.after += speech_energy(converted, rate)
         self.peak = max(self.peak, float(np.abs(converted).max(initial=0)))
 
     def gain(self, who: object) -> np.float32:
@@ -167,6 +170,14 @@ class Level:
             log.warning("%s: scaled down by %.1f dB, for it would clip", who, 20 * np.log10(gain * self.peak))
             gain = (1 - 1e-6) / self.peak  # the last bit must not round above 1
         return np.float32(gain)
+
+
+def speech_energy(samples: np.ndarray, rate: int) -> float:
+    """Sum of squares of `(samples,)` above LOWEST Hz: synthesis keeps neither an offset nor rumble."""
+    length = 2 ** int(np.ceil(np.log2(max(2, len(samples)))))
+    spectrum = np.fft.rfft(samples, length)
+    spectrum[: 1 + int(LOWEST * length / rate)] = 0
+    return float(2 * np.square(np.abs(spectrum)).sum() / length)
 
 
 def split_at_quiet(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:

@@ -51,6 +51,8 @@ def _output_file(name: str) -> Path | str:
     suffix = Path(name).suffix.lower()
     if suffix in audio.SUFFIXES - {".wav", ".wave"}:
         raise ConfigError(f"--output {name}: what is written is WAV; let the name end in .wav")
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise ConfigError(f"--output {name}: is there already, and is no file")
     return STANDARD if name == STANDARD else Path(name)
 
 
@@ -87,7 +89,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
     sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}
     taken: dict[str, Path | str] = {}
     for job in jobs:
-        if job.output == STANDARD:
+        if job.output == STANDARD or os.path.isdir(job.source):
             continue
         place = os.path.realpath(job.output)
         if place in sources:

@@ -13,7 +13,7 @@ COMMANDS = ("prepare", "extract", "train", "convert", "evaluate")
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
-    ("vc.config", "vc.files", "vc.audio", "vc.parallel", "vc.devices"),
+    ("vc.config", "vc.files", "vc.audio", "vc.parallel", "vc.devices", "vc.lists"),
     ("vc.features", "vc.normalise", "vc.corpus", "vc.store", "vc.losses"),
     ("vc.models", "vc.model_file", "vc.vocoders", "vc.metrics", "vc.segments", "vc.inputs"),
     ("vc.extract", "vc.train", "vc.convert", "vc.evaluate", "vc.report"),
@@ -116,7 +116,7 @@ def test_commands_named_in_setup_cfg_exist():
 def test_sources_stay_short():
     for path in sources():
         lines = path.read_text().splitlines()
-        assert len(lines) <= 360, f"{path} has {len(lines)} lines"
+        assert len(lines) <= 300, f"{path} has {len(lines)} lines"
         for node in ast.walk(ast.parse("\n".join(lines))):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 40, f"{path}:{node.lineno} {node.name}"

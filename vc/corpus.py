@@ -14,9 +14,8 @@ import numpy as np
 from vc import audio
 from vc.errors import DataError
 from vc.files import sha256, write_text
+from vc.lists import IDENTIFIER, Fault, Table
 
-IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LARGEST = 64 * 1024 * 1024  # bytes of a list
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
 NAMED_FAULTS = 20  # so many are spelled out in one message
 
@@ -45,18 +44,6 @@ class Utterance:
         if len(part) == 0:
             raise DataError(f"{self.path}: nothing between {self.start} s and {self.end} s (utterance {self.id})")
         return part, rate
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong, in which file, at which line (0: the whole file)."""
-
-    path: Path
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.text}" if self.line else f"{self.path}: {self.text}"
 
 
 def from_folders(
@@ -154,7 +141,7 @@ def _refuse(faults: list[Fault]) -> None:
 def read_recordings(scp: Path) -> dict[str, Path]:
     """Recordings by id of a wav.scp alone, whether or not the files are there; refuses any other fault."""
     faults: list[Fault] = []
-    table = _Table(scp, faults)
+    table = Table(scp, faults)
     for id, entry in table.rows.items():
         if entry.endswith("|"):
             table.fault(table.lines[id], f"{id} is a command; list a file instead")
@@ -214,72 +201,19 @@ def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[
     return faults
 
 
-class _Table:
-    """One list: id -> rest of the line, with the line's number; faults are collected, not raised."""
-
-    def __init__(self, path: Path, faults: list[Fault], columns: int = 2):
-        self.path, self.faults, self.columns = path, faults, columns
-        self.rows: dict[str, str] = {}
-        self.lines: dict[str, int] = {}
-        for number, line in enumerate(self._read(), 1):
-            self._add(number, line)
-
-    def fault(self, line: int, text: str) -> None:
-        self.faults.append(Fault(self.path, line, text))
-
-    def _read(self) -> list[str]:
-        if not self.path.is_file():
-            self.fault(0, "missing")
-            return []
-        content = self.path.read_bytes()
-        if len(content) > LARGEST:
-            self.fault(0, f"larger than {LARGEST} bytes")
-            return []
-        if content.startswith(b"\xef\xbb\xbf"):
-            self.fault(1, "starts with a byte order mark; save as plain UTF-8")
-            content = content[3:]
-        if b"\0" in content:
-            self.fault(content[: content.index(b"\0")].count(b"\n") + 1, "holds a NUL byte")
-            return []
-        lines = content.decode("utf-8", "surrogateescape").split("\n")
-        if lines[-1]:
-            self.fault(len(lines), "last line does not end in a newline")
-        else:
-            lines.pop()
-        if not lines:
-            self.fault(0, "empty")
-        return lines
-
-    def _add(self, number: int, line: str) -> None:
-        if line.endswith("\r"):
-            self.fault(number, "ends in CR LF; use LF alone")
-            line = line[:-1]
-        id, _, rest = line.partition(" ")
-        if not IDENTIFIER.fullmatch(id):
-            self.fault(number, f"id {id!r} must be letters, digits, '.', '_' and '-', not '-' or '.' first")
-        elif len(line.split(maxsplit=self.columns - 1)) < self.columns:
-            self.fault(number, f"expected {self.columns} columns: {line!r}")
-        elif id in self.rows:
-            self.fault(number, f"{id} stands on line {self.lines[id]} already")
-        else:
-            if self.rows and id < next(reversed(self.rows)):
-                self.fault(number, f"{id} is out of order; sort in the C locale")
-            self.rows[id], self.lines[id] = rest.strip(), number
-
-
 def _parse(directory: Path) -> tuple[list[Utterance], list[Fault], dict[str, int]]:
     """Utterances that can be made of the lists, every fault of the lists, and each utterance's line in utt2spk."""
     if not directory.is_dir():
         raise DataError(f"{directory}: no such data directory")
     faults: list[Fault] = []
-    recordings = _Table(directory / "wav.scp", faults)
-    speakers = _Table(directory / "utt2spk", faults)
-    listed = _Table(directory / "spk2utt", faults)
+    recordings = Table(directory / "wav.scp", faults)
+    speakers = Table(directory / "utt2spk", faults)
+    listed = Table(directory / "spk2utt", faults)
     segmented = (directory / "segments").exists()
-    segments = _Table(directory / "segments", faults, columns=4) if segmented else recordings
+    segments = Table(directory / "segments", faults, columns=4) if segmented else recordings
     _compare(speakers, segments)
     if (directory / "text").exists():
-        _compare(speakers, _Table(directory / "text", faults))
+        _compare(speakers, Table(directory / "text", faults))
     _compare_speakers(speakers, listed)
     utterances = []
     for id in sorted(set(speakers.rows) & set(segments.rows)):
@@ -290,14 +224,14 @@ def _parse(directory: Path) -> tuple[list[Utterance], list[Fault], dict[str, int
     return utterances, faults, speakers.lines
 
 
-def _compare(one: _Table, other: _Table) -> None:
+def _compare(one: Table, other: Table) -> None:
     for id in sorted(set(one.rows) - set(other.rows)):
         one.fault(one.lines[id], f"{id} is missing in {other.path.name}")
     for id in sorted(set(other.rows) - set(one.rows)):
         other.fault(other.lines[id], f"{id} is missing in {one.path.name}")
 
 
-def _compare_speakers(speakers: _Table, listed: _Table) -> None:
+def _compare_speakers(speakers: Table, listed: Table) -> None:
     """utt2spk and spk2utt must say the same, and an utterance's id must start with its speaker's."""
     for id, speaker in speakers.rows.items():
         if not IDENTIFIER.fullmatch(speaker):
@@ -314,12 +248,12 @@ def _compare_speakers(speakers: _Table, listed: _Table) -> None:
                 listed.fault(listed.lines[speaker], f"utt2spk does not give {id} to {speaker}")
 
 
-def _whole(id: str, speakers: _Table, segments: _Table, recordings: _Table) -> Utterance | None:
+def _whole(id: str, speakers: Table, segments: Table, recordings: Table) -> Utterance | None:
     path = _recording_path(id, recordings)
     return None if path is None else Utterance(id, speakers.rows[id], path)
 
 
-def _segment(id: str, speakers: _Table, segments: _Table, recordings: _Table) -> Utterance | None:
+def _segment(id: str, speakers: Table, segments: Table, recordings: Table) -> Utterance | None:
     line = segments.lines[id]
     recording, *times = segments.rows[id].split()
     if recording not in recordings.rows:
@@ -337,7 +271,7 @@ def _segment(id: str, speakers: _Table, segments: _Table, recordings: _Table) ->
     return None if path is None else Utterance(id, speakers.rows[id], path, start, end)
 
 
-def _recording_path(id: str, recordings: _Table) -> Path | None:
+def _recording_path(id: str, recordings: Table) -> Path | None:
     entry = recordings.rows[id]
     if entry.endswith("|"):
         recordings.fault(recordings.lines[id], f"{id} is a command; list a file instead")

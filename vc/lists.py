@@ -1,0 +1,73 @@
+"""Lists in Kaldi's manner, an id and the rest of a line: read with every fault named by file and line."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LARGEST = 64 * 1024 * 1024  # bytes of a list
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, in which file, at which line (0: the whole file)."""
+
+    path: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}" if self.line else f"{self.path}: {self.text}"
+
+
+class Table:
+    """One list: id -> rest of the line, with the line's number; faults are collected, not raised."""
+
+    def __init__(self, path: Path, faults: list[Fault], columns: int = 2):
+        self.path, self.faults, self.columns = path, faults, columns
+        self.rows: dict[str, str] = {}
+        self.lines: dict[str, int] = {}
+        for number, line in enumerate(self._read(), 1):
+            self._add(number, line)
+
+    def fault(self, line: int, text: str) -> None:
+        self.faults.append(Fault(self.path, line, text))
+
+    def _read(self) -> list[str]:
+        if not self.path.is_file():
+            self.fault(0, "missing")
+            return []
+        content = self.path.read_bytes()
+        if len(content) > LARGEST:
+            self.fault(0, f"larger than {LARGEST} bytes")
+            return []
+        if content.startswith(b"\xef\xbb\xbf"):
+            self.fault(1, "starts with a byte order mark; save as plain UTF-8")
+            content = content[3:]
+        if b"\0" in content:
+            self.fault(content[: content.index(b"\0")].count(b"\n") + 1, "holds a NUL byte")
+            return []
+        lines = content.decode("utf-8", "surrogateescape").split("\n")
+        if lines[-1]:
+            self.fault(len(lines), "last line does not end in a newline")
+        else:
+            lines.pop()
+        if not lines:
+            self.fault(0, "empty")
+        return lines
+
+    def _add(self, number: int, line: str) -> None:
+        if line.endswith("\r"):
+            self.fault(number, "ends in CR LF; use LF alone")
+            line = line[:-1]
+        id, _, rest = line.partition(" ")
+        if not IDENTIFIER.fullmatch(id):
+            self.fault(number, f"id {id!r} must be letters, digits, '.', '_' and '-', not '-' or '.' first")
+        elif len(line.split(maxsplit=self.columns - 1)) < self.columns:
+            self.fault(number, f"expected {self.columns} columns: {line!r}")
+        elif id in self.rows:
+            self.fault(number, f"{id} stands on line {self.lines[id]} already")
+        else:
+            if self.rows and id < next(reversed(self.rows)):
+                self.fault(number, f"{id} is out of order; sort in the C locale")
+            self.rows[id], self.lines[id] = rest.strip(), number

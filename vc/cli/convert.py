@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Convert recordings with a trained model: files, folders (searched below), or - for standard input.",
         "examples:\n  vc-convert --model exp/SF1-TM3 speech.wav --output converted.wav\n"
         "  vc-convert --model exp/SF1-TM3 --to SF1 recordings --output converted\n"
-        "  sox speech.flac -t wav - | vc-convert --model exp/SF1-TM3 - --output - > converted.wav\n"
+        "  vc-convert --model exp/SF1-TM3 - --output - < speech.flac > converted.wav\n"
         "exit status: 0 all converted, 1 some failed, 2 wrong usage or a bad model",
     )
     made.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")

@@ -24,6 +24,18 @@ def command(name: str, *arguments: object, input: bytes | None = None, cwd: Path
     return done
 
 
+def training(mini: Path, output: Path, *more: object) -> list:
+    """Arguments of `command` that train `tiny.yaml` on the mini corpus, slt -> rms."""
+    pair = ["--features", mini / "dump/train", "--source", "slt", "--target", "rms"]
+    return ["train", "--config", TINY, *pair, "--output", output, *more]
+
+
+def trained(mini: Path, output: Path, *more: object) -> Path:
+    """The experiment directory that `training` makes."""
+    command(*training(mini, output, *more))
+    return output
+
+
 def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.ndarray:
     """A buzz with formants and a little noise, `(samples,)` float32: what WORLD takes for voiced speech."""
     from scipy.signal import lfilter
@@ -44,19 +56,19 @@ def random() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory) -> Path:
-    """data/train, data/eval and dump/train of the mini corpus, made by the commands."""
+    """data/train, data/eval, dump/train and dump/eval of the mini corpus, made by the commands."""
     folder = tmp_path_factory.mktemp("mini")
     command("prepare", CORPUS / "train", folder / "data/train")
     for speaker in ("slt", "rms"):
         command("prepare", CORPUS / "eval", folder / "data/eval" / speaker, "--speakers", speaker)
     settings = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio")
-    command("extract", folder / "data/train", folder / "dump/train", *settings)
+    command("prepare", CORPUS / "eval", folder / "data/both")
+    for name, data in (("train", "data/train"), ("eval", "data/both")):
+        command("extract", folder / data, folder / "dump" / name, *settings)
     return folder
 
 
 @pytest.fixture(scope="session")
 def model(mini) -> Path:
     """An experiment directory: `tiny.yaml` on the mini corpus, slt -> rms."""
-    pair = ("--features", mini / "dump/train", "--source", "slt", "--target", "rms")
-    command("train", "--config", TINY, *pair, "--output", mini / "exp/tiny", "--validation", mini / "data/eval/slt")
-    return mini / "exp/tiny"
+    return trained(mini, mini / "exp/tiny", "--validation", mini / "data/eval/slt")

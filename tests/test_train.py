@@ -10,22 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, command
+from conftest import TINY, command, training
 
-from vc.errors import ConfigError, DataError, TrainingError
+from vc.errors import DataError, TrainingError
 from vc.segments import PairSampler, Segments
-from vc.store import read_features, read_tensors
+from vc.store import read_features, read_tensors, write_tensors
 from vc.train import checkpoint
+from vc.train.engine import Engine
 from vc.train.experiment import TrainingConfig, resolve
 from vc.train.log import RunLog
-from vc.train.loop import Meter, run
+from vc.train.loop import Meter, finished, run
+from vc.train.pair import make_engine
+from vc.train.processes import ALONE
+from vc.train.state import State
 
 CPU = torch.device("cpu")
-
-
-def arguments(mini: Path, output: Path, *more: object) -> list:
-    pair = ["--features", mini / "dump/train", "--source", "slt", "--target", "rms"]
-    return ["train", "--config", TINY, *pair, "--output", output, *more]
 
 
 def weights(output: Path) -> dict:
@@ -53,15 +52,15 @@ def test_a_run_leaves_everything(model):
 
 def test_the_same_command_again_does_nothing(model, mini):
     before = (model / "model.safetensors").read_bytes()
-    assert "nothing to do" in command(*arguments(mini, model)).stderr.decode()
+    assert "nothing to do" in command(*training(mini, model)).stderr.decode()
     assert (model / "model.safetensors").read_bytes() == before
 
 
 def test_resuming_is_exact_and_the_log_goes_on(model, mini, tmp_path):
-    command(*arguments(mini, tmp_path, "--set", "training.steps=20", "--set", "training.checkpoint_every=10"))
+    command(*training(mini, tmp_path, "--set", "training.steps=20", "--set", "training.checkpoint_every=10"))
     newest = tmp_path / "checkpoints/checkpoint-000000020.safetensors"
     newest.unlink()  # as if the run had been killed before it saved
-    command(*arguments(mini, tmp_path))
+    command(*training(mini, tmp_path))
     assert equal(weights(tmp_path), weights(model))
     assert equal(read_tensors(newest)[0], read_tensors(model / "checkpoints" / newest.name)[0])
     steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -70,12 +69,12 @@ def test_resuming_is_exact_and_the_log_goes_on(model, mini, tmp_path):
 
 def test_samples_and_intervals_do_not_change_the_weights(model, mini, tmp_path):
     changes = ("--set", "training.log_every=7", "--set", "training.checkpoint_every=9")
-    command(*arguments(mini, tmp_path, *changes))
+    command(*training(mini, tmp_path, *changes))
     assert equal(weights(tmp_path), weights(model))
 
 
 def test_another_seed_gives_other_weights(model, mini, tmp_path):
-    command(*arguments(mini, tmp_path, "--set", "training.seed=1"))
+    command(*training(mini, tmp_path, "--set", "training.seed=1"))
     assert not equal(weights(tmp_path), weights(model))
 
 
@@ -89,15 +88,15 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, code, mini, tmp_pat
         "--set",
         "training.checkpoint_every=100000",
     )
-    line = [Path(sys.executable).with_name("vc-train"), *map(str, arguments(mini, tmp_path, *long)[1:])]
+    line = [Path(sys.executable).with_name("vc-train"), *map(str, training(mini, tmp_path, *long)[1:])]
     process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (tmp_path / "log.jsonl").is_file() and (tmp_path / "log.jsonl").stat().st_size, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code and f"stopped by {number.name} after step" in errors
-    [saved] = (tmp_path / "checkpoints").iterdir()
+    saved = max((tmp_path / "checkpoints").iterdir())
     step = int(saved.stem.split("-")[1])
-    done = command(*arguments(mini, tmp_path, "--set", f"training.steps={step + 1}"))
+    done = command(*training(mini, tmp_path, "--set", f"training.steps={step + 1}"))
     assert f"step {step} of {step + 1}" in done.stderr.decode()
 
 
@@ -111,51 +110,51 @@ def wait_for(condition, process, seconds=60):
 def test_one_writer_a_directory(mini, tmp_path):
     line = [
         Path(sys.executable).with_name("vc-train"),
-        *map(str, arguments(mini, tmp_path, "--set", "training.steps=99999")[1:]),
+        *map(str, training(mini, tmp_path, "--set", "training.steps=99999")[1:]),
     ]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / "log.jsonl").is_file(), process)
-    done = command(*arguments(mini, tmp_path), check=1)
+    done = command(*training(mini, tmp_path), check=1)
     assert f"in use by process {process.pid} on " in done.stderr.decode()
     process.kill()  # the kernel frees the lock of the dead
     process.wait()
-    command(*arguments(mini, tmp_path, "--set", "training.steps=20"))
+    command(*training(mini, tmp_path, "--set", "training.steps=20"))
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(model, mini, tmp_path):
-    command(*arguments(mini, tmp_path))
+    command(*training(mini, tmp_path))
     newest = tmp_path / "checkpoints/checkpoint-000000020.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
-    done = command(*arguments(mini, tmp_path))
+    done = command(*training(mini, tmp_path))
     assert "set aside as checkpoint-000000020.safetensors.corrupt" in done.stderr.decode()
     assert "step 10 of 20" in done.stderr.decode() and equal(weights(tmp_path), weights(model))
 
 
 @pytest.mark.parametrize("lost", ["missing", "older"])
 def test_a_run_that_was_killed_before_its_model_was_written_writes_it(lost, model, mini, tmp_path):
-    command(*arguments(mini, tmp_path, "--set", "training.steps=10", "--set", "objective.decay_from=10"))
+    command(*training(mini, tmp_path, "--set", "training.steps=10", "--set", "objective.decay_from=10"))
     older = (tmp_path / "model.safetensors").read_bytes()
-    command(*arguments(mini, tmp_path))
+    command(*training(mini, tmp_path))
     path = tmp_path / "model.safetensors"
     path.unlink() if lost == "missing" else path.write_bytes(older)
     (tmp_path / ".vc-abc.tmp").write_bytes(b"half")
-    command(*arguments(mini, tmp_path))
+    command(*training(mini, tmp_path))
     assert equal(weights(tmp_path), weights(model)) and not list(tmp_path.glob(".vc-*"))
 
 
 def test_no_usable_checkpoint_is_never_a_fresh_start(mini, tmp_path):
-    command(*arguments(mini, tmp_path))
+    command(*training(mini, tmp_path))
     for path in (tmp_path / "checkpoints").iterdir():
         path.write_bytes(b"")
-    done = command(*arguments(mini, tmp_path), check=1)
+    done = command(*training(mini, tmp_path), check=1)
     assert "no checkpoint can be read; remove the folder to start again" in done.stderr.decode()
 
 
 def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp_path):
-    command(*arguments(mini, tmp_path))
-    done = command(*arguments(mini, tmp_path, "--set", "objective.cycle_consistency=3"), check=2)
+    command(*training(mini, tmp_path))
+    done = command(*training(mini, tmp_path, "--set", "objective.cycle_consistency=3"), check=2)
     assert "objective.cycle_consistency (10.0 -> 3.0)" in done.stderr.decode()
-    done = command(*arguments(mini, tmp_path, "--set", "training.steps=22"))
+    done = command(*training(mini, tmp_path, "--set", "training.steps=22"))
     assert "step 20 of 22" in done.stderr.decode()
 
 
@@ -174,7 +173,7 @@ def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp
     ],
 )
 def test_wrong_settings_are_refused_by_name(change, code, message, mini, tmp_path):
-    done = command(*arguments(mini, tmp_path, "--set", change), check=code)
+    done = command(*training(mini, tmp_path, "--set", change), check=code)
     assert message in done.stderr.decode() and b"Traceback" not in done.stderr
 
 
@@ -196,7 +195,7 @@ def test_training_needs_no_audio_library(mini, tmp_path):
     blocked = ["librosa", "pyworld", "soundfile", "soxr", "scipy", "matplotlib", "tensorboard"]
     code = (
         f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\n"
-        f"from vc.cli.train import main\nsys.exit(main({[str(a) for a in arguments(mini, tmp_path)[1:]]!r}))"
+        f"from vc.cli.train import main\nsys.exit(main({[str(a) for a in training(mini, tmp_path)[1:]]!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -242,34 +241,82 @@ def test_a_meter_gives_means_and_starts_again():
     for value in (1.0, 2.0, 6.0):
         meter.add({"a": torch.tensor(value)})
     meter.add({"b": torch.tensor(5.0)})
-    assert meter.means(4)[0] == {"a": 3.0, "b": 5.0}
+    assert meter.means()[0] == {"a": 3.0, "b": 5.0}
     meter.add({"a": torch.tensor(7.0)})
-    assert meter.means(5)[0] == {"a": 7.0}
+    assert meter.means()[0] == {"a": 7.0}
 
 
-def test_a_loss_that_is_not_finite_stops_the_run():
+def test_a_meter_leaves_out_losses_that_are_not_finite():
     meter = Meter()
-    meter.add({"cycle": torch.tensor(float("nan"))})
-    with pytest.raises(TrainingError, match="loss cycle is not finite"):
-        meter.means(1)
+    for value in (2.0, float("nan"), float("inf"), 4.0):
+        meter.add({"a": torch.tensor(value), "b": torch.tensor(float("nan"))})
+    assert meter.means()[0] == {"a": 3.0}
 
 
-def test_the_loop_knows_no_model(tmp_path):
-    class Counter:
-        def step(self, batch, step):
-            return {"anything": torch.tensor(float(step))}
+class Counter:
+    """Work whose only loss is its step's number; `bad` steps are refused."""
 
-    class Nothing:
-        def draw(self):
-            return None
+    def __init__(self, bad=(), **settings):
+        self.settings, self.state, self.bad = TrainingConfig(**settings), State(), bad
+        self.log, self.saved, self.scored, self.sampled, self.retreats = [], [], [], [], []
+        self.run_of_bad = self.worst = 0
 
-    saved, sampled, log = [], [], RunLog(tmp_path, 0)
-    settings = TrainingConfig(steps=5, log_every=2, checkpoint_every=2, sample_every=3)
-    run(Counter(), Nothing(), 0, settings, log, saved.append, sampled.append)
-    log.close()
-    assert saved == [2, 4, 5] and sampled == [3, 5]
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [(line["step"], line["losses"]["anything"]) for line in lines] == [(2, 0.5), (4, 2.5), (5, 4.0)]
+    def step(self):
+        self.run_of_bad = self.run_of_bad + 1 if self.state.step in self.bad else 0
+        self.worst = max(self.worst, self.run_of_bad)
+        self.state.step += 1
+        return {"anything": torch.tensor(float(self.state.step - 1))}
+
+    def refused(self):
+        return 0, self.worst
+
+    def report(self, losses, steps_per_second, refused):
+        self.log.append((self.state.step, losses["anything"]))
+
+    def retreat(self):
+        self.retreats.append(self.state.step)
+        self.state.step, self.bad, self.worst = self.saved[-1], (), 0
+
+    def score(self):
+        self.scored.append(self.state.step)
+        self.state.stale += 1
+
+    def save(self):
+        self.saved.append(self.state.step)
+
+    def sample(self):
+        self.sampled.append(self.state.step)
+
+    def agree(self, number):
+        return number
+
+
+def test_the_loop_knows_no_model():
+    work = Counter(steps=5, log_every=2, checkpoint_every=2, sample_every=3)
+    run(work)
+    assert work.saved == work.scored == [2, 4, 5] and work.sampled == [3, 5]
+    assert work.log == [(2, 0.5), (4, 2.5), (5, 4.0)]
+
+
+def test_the_loop_goes_back_after_too_many_refused_steps():
+    work = Counter(bad=range(4, 9), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
+    run(work)
+    assert work.retreats == [9] and work.saved == [4, 8, 12]
+    work = Counter(bad=range(4, 8), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
+    run(work)
+    assert work.retreats == []
+
+
+def test_a_run_ends_when_its_model_has_long_not_become_better():
+    work = Counter(steps=100, checkpoint_every=10, patience=3)
+    run(work)
+    assert work.scored == [10, 20, 30] and finished(work.state, work.settings)
+
+
+def test_a_checkpoint_comes_after_its_minutes_too():
+    work = Counter(steps=4, checkpoint_every=100, save_minutes=0.0)
+    run(work)
+    assert work.saved == [1, 2, 3, 4] and work.scored == [4]
 
 
 def test_a_resumed_run_keeps_every_report_in_tensorboard(tmp_path):
@@ -290,17 +337,40 @@ def test_a_line_that_was_cut_short_is_dropped(tmp_path, caplog):
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n' and "cut short" in caplog.text
 
 
-def test_a_checkpoint_of_other_networks_is_no_checkpoint(model, mini, tmp_path):
+def engine(mini: Path, **network: int) -> Engine:
+    """Of the mini corpus's features and the tiny network, or another."""
     features = read_features(mini / "dump/train")
-    experiment = resolve({"network": {"channels": 8}}, features.config, ("slt", "rms"), features.digest)
-    from vc.models import converter
-    from vc.train.experiment import TRAININGS
+    sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 8, **network}}
+    experiment = resolve(sections, features.config, ("slt", "rms"), features.digest)
+    return make_engine(experiment, features, CPU, ALONE)
 
-    network = converter("cyclegan_vc2", experiment.network, 25, ("slt", "rms"))
-    training = TRAININGS["cyclegan_vc2"][1](network, experiment.network, experiment.objective, 9, CPU)
-    sampler = PairSampler(*(Segments([np.zeros((99, 25))], 64, CPU, who) for who in "ab"), batch=1, seed=0)
+
+def test_a_checkpoint_of_other_networks_is_no_checkpoint(model, mini, tmp_path):
     path = tmp_path / "checkpoint-000000001.safetensors"
     path.write_bytes((model / "checkpoints/checkpoint-000000020.safetensors").read_bytes())
-    with pytest.raises((TrainingError, ConfigError)):
-        checkpoint.resume(tmp_path, training, sampler)
+    with pytest.raises(TrainingError, match="no checkpoint can be read"):
+        checkpoint.resume(tmp_path, engine(mini, channels=8))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000001.safetensors.corrupt"]
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_kept(mini, tmp_path):
+    made = engine(mini)
+    checkpoint.save(tmp_path, made, State(step=3), 2)
+    [path] = tmp_path.iterdir()
+    tensors, content = read_tensors(path)
+    write_tensors(path, tensors, {**content, "format": 99})
+    with pytest.raises(TrainingError, match="checkpoint of format 99; this version"):
+        checkpoint.resume(tmp_path, made)
+    assert path.is_file()
+
+
+def test_a_checkpoint_brings_back_everything(mini, tmp_path):
+    one, other = engine(mini), engine(mini)
+    one.step(0)
+    state = State(step=1, rate_scale=0.5, retreats=1, best_step=1, best_scores={"score": 2.5}, stale=2)
+    checkpoint.save(tmp_path, one, state, 2)
+    assert checkpoint.resume(tmp_path, other) == state
+    assert {name: float(loss) for name, loss in one.step(1).items()} == {
+        name: float(loss) for name, loss in other.step(1).items()
+    }
+    assert equal(one.converter.state_dict(), other.converter.state_dict())

@@ -15,7 +15,7 @@ import yaml
 
 from vc.errors import ConfigError
 
-SECTIONS = ("method", "features", "network", "objective", "training")  # of a configuration file
+SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 LARGEST = 64 * 1024  # bytes of a configuration file: nested or aliased YAML cannot grow past what this allows
 T = TypeVar("T")
 _short = reprlib.Repr()  # of values in messages
@@ -96,7 +96,7 @@ def _override(sections: dict[str, Any], override: str) -> None:
 
 
 def _typed(value: Any, kind: Any, name: str) -> Any:
-    """Check `value` against an annotation: int, float, bool, str, one of them or None, a list of them, a dataclass."""
+    """Check `value` against an annotation: int, float, bool, str, a list or dict of one, one or None, a dataclass."""
     if is_dataclass(kind):
         return build(kind, value, name)
     if typing.get_origin(kind) is types.UnionType:
@@ -106,6 +106,8 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
         return _typed(value, next(option for option in options if option is not type(None)), name)
     if typing.get_origin(kind) is list:
         return [_typed(item, typing.get_args(kind)[0], name) for item in _typed(value, list, name)]
+    if typing.get_origin(kind) is dict:
+        return {key: _typed(item, typing.get_args(kind)[1], name) for key, item in _typed(value, dict, name).items()}
     if kind is float and type(value) in (int, str):
         value = _number(value, name)
     if type(value) is not kind:

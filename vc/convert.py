@@ -89,6 +89,14 @@ class Converter:
         pieces = list(self._pieces(blocks, self.direction(to, source), level))
         return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *pieces])
 
+    @torch.inference_mode()
+    def convert_mel_cepstrum(self, mel_cepstrum: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
+        """`(frames, bands)` of one speaker to the same shape of the other; c0, the loudness, stays the source's."""
+        source, target = (self.model.speakers[name].normaliser for name in (source_name, target_name))
+        frames = torch.from_numpy(source.transform(mel_cepstrum).astype(np.float32).T)[None].to(self.device)
+        converted = self.network.convert(frames, source_name, target_name)[0].T.cpu().numpy()
+        return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
+
     def convert_file(
         self, path: str | Path, output: str | Path, to: str | None = None, source: str | None = None
     ) -> None:
@@ -123,18 +131,10 @@ class Converter:
         settings = self.model.features
         padded = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
         frames = world.analyse(padded, settings, source.f0_range)
-        mel_cepstrum = self._convert_frames(frames.mel_cepstrum, source_name, target_name)
+        mel_cepstrum = self.convert_mel_cepstrum(frames.mel_cepstrum, source_name, target_name)
         f0 = pitch.map_f0(frames.f0, source.log_f0, target.log_f0)
         converted = synthesise(Frames(f0, mel_cepstrum, frames.aperiodicity), settings)
         return audio.fit_length(converted.astype(np.float32), len(samples))
-
-    @torch.inference_mode()
-    def _convert_frames(self, mel_cepstrum: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
-        """`(frames, bands)` to the same; c0, the loudness, stays the source's."""
-        source, target = (self.model.speakers[name].normaliser for name in (source_name, target_name))
-        frames = torch.from_numpy(source.transform(mel_cepstrum).astype(np.float32).T)[None].to(self.device)
-        converted = self.network.convert(frames, source_name, target_name)[0].T.cpu().numpy()
-        return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
 
 
 def _network(model: model_file.Model) -> AbstractConverter:

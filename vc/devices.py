@@ -1,10 +1,15 @@
-"""Which device to compute on."""
+"""Which device to compute on, and how exactly."""
+
+import contextlib
 
 import torch
 
+from vc.config import require
 from vc.errors import ConfigError
 
 NAMES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32", "bf16")
+BF16_CPUS = ("avx512_bf16", "amx_bf16", "bf16")  # what a processor that computes in bfloat16 calls it
 
 
 def choose(name: str | torch.device) -> torch.device:
@@ -15,3 +20,20 @@ def choose(name: str | torch.device) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name}: no CUDA device can be used here")
     return device
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Let matrix products and convolutions of `device` use TF32 or not; refuse bf16 where it would crawl.
+
+    A processor without instructions for bfloat16 computes in it up to a hundred times slower.
+    """
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        slow = precision == "bf16" and not any(able.get(name) for name in BF16_CPUS)
+        require(not slow, "compute.precision: this processor has no bf16 instructions; take float32")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """Networks inside compute in bfloat16 if `precision` says so; their weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -1,4 +1,7 @@
-"""Loss functions on tensors, and their weighted total."""
+"""Loss functions on tensors, and their weighted total.
+
+Whatever precision the networks compute in, losses are float32 at least.
+"""
 
 from collections.abc import Mapping
 
@@ -11,17 +14,18 @@ from vc.errors import ConfigError
 
 def least_squares(judgement: Tensor, real: bool) -> Tensor:
     """Mean squared distance of a discriminator's map from 1 (real) or 0 (fake) (Mao et al., ICCV 2017)."""
+    judgement = _exact(judgement)
     return torch.mean((judgement - 1) ** 2 if real else judgement**2)
 
 
 def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:
     """L1 distance after a round trip through both generators (Zhu et al., ICCV 2017, eq. 2)."""
-    return l1_loss(restored, original)
+    return l1_loss(_exact(restored), original)
 
 
 def identity_mapping(mapped: Tensor, original: Tensor) -> Tensor:
     """L1 distance of a generator's output from an input that is of its target already (Zhu et al., sec. 5.2)."""
-    return l1_loss(mapped, original)
+    return l1_loss(_exact(mapped), original)
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
@@ -29,3 +33,7 @@ def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     if terms.keys() != weights.keys():
         raise ConfigError(f"losses {sorted(terms)} do not match weights {sorted(weights)}")
     return sum(weights[name] * term for name, term in terms.items())
+
+
+def _exact(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.bfloat16 else x

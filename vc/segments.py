@@ -46,12 +46,15 @@ class Segments:
 
 
 class PairSampler:
-    """Batches of two speakers' segments, drawn independently; its random state is part of a checkpoint."""
+    """Batches of two speakers' segments, drawn independently; its random state is part of a checkpoint.
 
-    def __init__(self, source: Segments, target: Segments, batch: int, seed: int):
-        self.source, self.target, self.batch = source, target, batch
+    Several processes draw the same and each takes its `share`: what they see together is what one would see alone.
+    """
+
+    def __init__(self, source: Segments, target: Segments, batch: int, seed: int, share: slice = slice(None)):
+        self.source, self.target, self.batch, self.share = source, target, batch, share
         self.generator = torch.Generator(source.frames.device).manual_seed(seed)
 
     def draw(self) -> Batch:
         source = self.source.draw(self.batch, self.generator)
-        return Batch(source, self.target.draw(self.batch, self.generator))
+        return Batch(source[self.share], self.target.draw(self.batch, self.generator)[self.share])

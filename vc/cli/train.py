@@ -1,6 +1,7 @@
 """vc-train: features of two speakers -> model file."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--source", required=True, metavar="SPEAKER")
     made.add_argument("--target", required=True, metavar="SPEAKER")
     made.add_argument("--output", type=Path, required=True, help="experiment directory")
+    made.add_argument(
+        "--held-out",
+        type=Path,
+        help="features directory of utterances that training does not see: the best model is kept",
+    )
     made.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
     made.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
@@ -34,6 +40,8 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set)
-    step = train(Request(args.features, args.source, args.target, args.output, sections, args.validation, args.device))
-    print(f"{args.output}: step {step}, 1 model")
+    places = (args.features, args.source, args.target, args.output)
+    step = train(Request(*places, sections, args.held_out, args.validation, args.device))
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(f"{args.output}: step {step}, 1 model")
     return 0

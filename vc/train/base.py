@@ -1,18 +1,27 @@
-"""What every family of methods is to the loop and to a checkpoint."""
+"""What every family of methods is to the engine and to a checkpoint."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from vc.segments import Batch
+from vc.train.player import Player
 
 
 class Training(Protocol):
-    """Networks and optimisers by name, and the step that moves them."""
+    """Networks and the players that move them, by name, and the step that they take."""
 
+    network: nn.Module  # what converts
     modules: dict[str, nn.Module]
-    optimisers: dict[str, torch.optim.Optimizer]
+    called: list[nn.Module]  # the networks that a step calls, for torch.compile
+    players: dict[str, Player]
 
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Move every network once; return each unweighted loss under its name, detached. `step` counts from 0."""
+    def schedule(self, step: int, scale: float) -> Mapping[str, float]:
+        """Set the learning rates of `step` (from 0), times `scale`; return the losses that count and their weights."""
+
+    def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Move every player once; return each unweighted loss under its name, detached.
+
+        The same `weights` are the same work on the device, and no value is read back: a step can be recorded.
+        """

@@ -7,65 +7,75 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vc.config import build, plain
 from vc.errors import ConfigError, TrainingError, shortened
 from vc.files import remove_leftovers
 from vc.segments import PairSampler
 from vc.store import read_tensors, write_tensors
-from vc.train.base import Training
+from vc.train.engine import Engine
+from vc.train.state import State
 
-FORMAT = 1
+FORMAT = 2
 log = logging.getLogger(__name__)
 
 
-def save(directory: Path, training: Training, sampler: PairSampler, step: int, kept: int) -> None:
+def save(directory: Path, engine: Engine, state: State, kept: int) -> None:
     """Write `directory`/checkpoint-STEP.safetensors whole or not at all, then remove all but the newest `kept`."""
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {f"random.{name}": state for name, state in _random_states(sampler).items()}
-    for name, module in training.modules.items():
+    tensors = {f"random.{name}": state for name, state in _random_states(engine.sampler).items()}
+    for name, module in engine.modules.items():
         tensors |= {f"module.{name}.{key}": tensor for key, tensor in module.state_dict().items()}
-    for name, optimiser in training.optimisers.items():
-        tensors |= {f"optimiser.{name}.{key}": tensor for key, tensor in _optimiser_state(optimiser).items()}
-    write_tensors(directory / f"checkpoint-{step:09d}.safetensors", tensors, {"format": FORMAT, "step": step})
+    for name, player in engine.training.players.items():
+        tensors |= {f"optimiser.{name}.{key}": tensor for key, tensor in _optimiser_state(player.optimiser).items()}
+    content = {"format": FORMAT, "state": plain(state)}
+    write_tensors(directory / f"checkpoint-{state.step:09d}.safetensors", tensors, content)
     for path in _newest_first(directory)[kept:]:
         path.unlink()
 
 
-def resume(directory: Path, training: Training, sampler: PairSampler) -> int:
-    """Restore the newest whole checkpoint and return its step; 0 if there never was one.
+def resume(directory: Path, engine: Engine) -> State | None:
+    """Restore the newest whole checkpoint and return its state; None if there never was one.
 
     A damaged checkpoint is set aside as *.corrupt and the one before it used; none usable is an error, never a
-    silent fresh start.
+    silent fresh start. So is one of another version.
     """
     remove_leftovers(directory)
-    paths = _newest_first(directory)
-    for path in paths:
+    for path in _newest_first(directory):
         try:
             tensors, content = read_tensors(path)
-            return _restore(tensors, content, training, sampler, path)
+            _refuse_other_format(content, path)
+            return _restore(tensors, content, engine, path)
         except ConfigError as error:
             path.rename(path.with_name(path.name + ".corrupt"))
             log.warning("%s; set aside as %s.corrupt", error, path.name)
     if list(directory.glob("*.corrupt")):
         raise TrainingError(f"{directory}: no checkpoint can be read; remove the folder to start again")
-    return 0
+    return None
 
 
 def _newest_first(directory: Path) -> list[Path]:
     return sorted(directory.glob("checkpoint-*.safetensors"), reverse=True)
 
 
-def _restore(tensors: dict[str, Tensor], content: dict, training: Training, sampler: PairSampler, path: Path) -> int:
-    if content.get("format") != FORMAT or not isinstance(content.get("step"), int):
-        raise ConfigError(f"{path}: not a checkpoint of format {FORMAT}")
+def _refuse_other_format(content: dict, path: Path) -> None:
+    if content.get("format") != FORMAT:
+        raise TrainingError(
+            f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format {FORMAT} alone"
+        )
+
+
+def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Path) -> State:
     try:
-        for name, module in training.modules.items():
+        state = build(State, content.get("state"), "state")
+        for name, module in engine.modules.items():
             module.load_state_dict(_part(tensors, f"module.{name}."))
-        for name, optimiser in training.optimisers.items():
-            _restore_optimiser(optimiser, _part(tensors, f"optimiser.{name}."))
-        _restore_random_states(sampler, _part(tensors, "random."))
-    except (RuntimeError, KeyError, IndexError) as error:
+        for name, player in engine.training.players.items():
+            _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
+        _restore_random_states(engine.sampler, _part(tensors, "random."))
+    except (ConfigError, RuntimeError, KeyError, IndexError) as error:
         raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
-    return content["step"]
+    engine.restored()
+    return state
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

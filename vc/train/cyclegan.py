@@ -8,11 +8,12 @@ minimise, as in CycleGAN-VC2 (Kaneko et al., ICASSP 2019), the weighted sum of
     cycle_consistency   F(G(x)) to x    and G(F(y)) to y
     identity_mapping    G(y) to y       and F(x) to x          (first steps only)
 
-Nothing is computed that is thrown away: discriminators are frozen while the generators learn and then judge the same
-fakes; a generator takes the two inputs that it has at a time in one batch, a discriminator real and fake; a term whose
-weight is 0 is not computed. Instance normalisation looks at each sample alone, so none of this changes a gradient.
+Nothing is computed that is thrown away: discriminators get no gradients while the generators learn and then judge the
+same fakes; a generator takes the two inputs that it has at a time in one batch, a discriminator real and fake; a term
+whose weight is 0 is not computed. Instance normalisation sees each sample alone, so none of this changes a gradient.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,8 @@ from vc import losses
 from vc.config import require
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
 from vc.segments import Batch
+from vc.train.player import Player
+from vc.train.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Fakes:
 
 
 class CycleGANTraining:
-    """Networks and optimisers of a pair, and the step that moves them."""
+    """Networks and players of a pair, and the step that moves them."""
 
     def __init__(
         self,
@@ -90,36 +93,39 @@ class CycleGANTraining:
         config: CycleGANVC2Config,
         objective: CycleGANObjective,
         steps: int,
-        device: torch.device,
+        precision: str = "float32",
+        processes: Processes = ALONE,
     ):
-        self.network, self.objective, self.steps = network.to(device), objective, steps
+        self.network, self.objective, self.steps = network, objective, steps
         self.to_target, self.to_source = network.generators["to_target"], network.generators["to_source"]
-        judges = ["source", "target"]
+        judges, self.judged = ["source", "target"], {"discriminator": 1.0}
         if objective.second_adversarial > 0:
             judges += ["restored_source", "restored_target"]
+            self.judged["second_discriminator"] = 1.0
+        device = next(network.parameters()).device
         self.judges = nn.ModuleDict({name: Discriminator(config) for name in judges}).to(device)
         self.modules = {"network": self.network, "judges": self.judges}
-        betas = (objective.beta1, objective.beta2)
-        self.optimisers = {
-            name: torch.optim.Adam(module.parameters(), lr=0.0, betas=betas, fused=True)
-            for name, module in self.modules.items()
+        self.called = [*network.generators.values(), *self.judges.values()]
+        how = ((objective.beta1, objective.beta2), precision, processes)
+        self.players = {
+            "network": Player(self.network, self.generator_losses, *how),
+            "judges": Player(self.judges, self.discriminator_losses, *how),
         }
 
-    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Move generators, then discriminators; return each unweighted loss under its name, detached."""
-        decay = self.objective.decay(step, self.steps)
-        self._set_rate("network", self.objective.generator_rate * decay)
-        self._set_rate("judges", self.objective.discriminator_rate * decay)
-        weights = self.objective.weights(step)
-        self.judges.requires_grad_(False)
-        terms, fakes = self.generator_losses(batch, weights)
-        self._move("network", losses.total(terms, weights))
-        self.judges.requires_grad_(True)
-        judged = self.discriminator_losses(batch, fakes)
-        self._move("judges", sum(judged.values()))
-        return {name: term.detach() for name, term in {**terms, **judged}.items()}
+    def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
+        """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
+        scale *= self.objective.decay(step, self.steps)
+        self.players["network"].set_rate(self.objective.generator_rate * scale)
+        self.players["judges"].set_rate(self.objective.discriminator_rate * scale)
+        return self.objective.weights(step)
 
-    def generator_losses(self, batch: Batch, weights: dict[str, float]) -> tuple[dict[str, Tensor], Fakes]:
+    def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Move generators, then discriminators; return each unweighted loss under its name, detached."""
+        terms, fakes = self.players["network"].move(weights, batch, weights)
+        judged, _ = self.players["judges"].move(self.judged, batch, fakes)
+        return {**terms, **judged}
+
+    def generator_losses(self, batch: Batch, weights: Iterable[str]) -> tuple[dict[str, Tensor], Fakes]:
         """The losses named in `weights`, and the fakes."""
         x, y = batch.source, batch.target
         terms = {}
@@ -143,7 +149,7 @@ class CycleGANTraining:
         detached = (None if fake is None else fake.detach() for fake in (fake_x, fake_y, restored_x, restored_y))
         return terms, Fakes(*detached)
 
-    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> dict[str, Tensor]:
+    def discriminator_losses(self, batch: Batch, fakes: Fakes) -> tuple[dict[str, Tensor], None]:
         """How far the discriminators are from telling real from fake, for each step of the cycle."""
         judged = {
             "discriminator": self._told("source", batch.source, fakes.source)
@@ -152,7 +158,7 @@ class CycleGANTraining:
         if "restored_source" in self.judges:
             judged["second_discriminator"] = self._told("restored_source", batch.source, fakes.restored_source)
             judged["second_discriminator"] += self._told("restored_target", batch.target, fakes.restored_target)
-        return judged
+        return judged, None
 
     def _fooled(self, judge: str, fake: Tensor) -> Tensor:
         return losses.least_squares(self.judges[judge](fake), real=True)
@@ -160,12 +166,3 @@ class CycleGANTraining:
     def _told(self, judge: str, real: Tensor, fake: Tensor) -> Tensor:
         on_real, on_fake = self.judges[judge](torch.cat([real, fake])).chunk(2)
         return losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
-
-    def _set_rate(self, name: str, rate: float) -> None:
-        for group in self.optimisers[name].param_groups:
-            group["lr"] = rate
-
-    def _move(self, name: str, loss: Tensor) -> None:
-        self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimisers[name].step()

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from vc.config import build, plain, read_yaml, require
+from vc.devices import PRECISIONS
 from vc.errors import ConfigError
 from vc.features.world import WorldConfig
 from vc.files import write_text
@@ -22,24 +23,47 @@ class TrainingConfig:
     """The loop, whatever the method."""
 
     steps: int = 400_000
-    batch: int = 1  # segments of each speaker a step
+    batch: int = 1  # segments of each speaker a step, over all processes
     segment: int = 128  # frames
     seed: int = 0
+    average: float = 0.0  # decay a step of the weights' moving average, which becomes the model; 0: none
     log_every: int = 100  # steps
-    checkpoint_every: int = 5_000  # steps
+    checkpoint_every: int = 5_000  # steps; the held-out set is scored then too
+    save_minutes: float = 10.0  # a checkpoint at least as often as this
     checkpoints: int = 2  # kept
+    patience: int = 0  # scorings without a better model after which the run ends; 0: never
+    refused_steps: int = 20  # in a row, for losses that are not finite, after which the run goes back
+    retreats: int = 3  # times that it goes back to its last checkpoint, each time at half the rates, before it stops
     sample_every: int = 10_000  # steps between conversions of the validation recordings
     samples: int = 2  # validation recordings that are converted
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            lowest = 0 if name in ("seed", "samples") else 1
+            lowest = 0 if name in ("seed", "samples", "average", "patience", "retreats", "save_minutes") else 1
             require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
         require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
+        require(self.average < 1, f"training.average must be below 1, got {self.average}")
 
 
-CHANGEABLE = {"steps", "log_every", "checkpoint_every", "checkpoints", "sample_every", "samples"}  # in a resumed run
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the steps are computed, not what they are: it may change when a run goes on."""
+
+    precision: str = "tf32"  # float32; tf32: so where a GPU can, float32 elsewhere; bf16: networks, not losses
+    channels_last: bool = False  # memory layout of the two-dimensional convolutions' weights
+    compile: bool = False  # the networks by torch.compile
+    record: bool = False  # on a GPU: the whole step as one CUDA graph
+
+    def __post_init__(self) -> None:
+        known = ", ".join(PRECISIONS)
+        require(self.precision in PRECISIONS, f"compute.precision must be one of {known}, got {self.precision!r}")
+
+
+CHANGEABLE = {  # in a run that goes on
+    *("steps", "log_every", "checkpoint_every", "save_minutes", "checkpoints", "patience", "sample_every", "samples"),
+    *("refused_steps", "retreats"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,7 @@ class Experiment:
     network: Any
     objective: Any
     training: TrainingConfig
+    compute: ComputeConfig
     speakers: tuple[str, str]
     data_digest: str
 
@@ -70,7 +95,8 @@ def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str
     _refuse_other_features(sections.get("features", {}), features)
     objective = build(TRAININGS[method][0], sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")
-    return Experiment(method, features, network, objective, training, speakers, data_digest)
+    compute = build(ComputeConfig, sections.get("compute", {}), "compute")
+    return Experiment(method, features, network, objective, training, compute, speakers, data_digest)
 
 
 def _refuse_other_features(given: dict[str, Any], features: WorldConfig) -> None:
@@ -85,11 +111,15 @@ def remember(experiment: Experiment, directory: Path) -> None:
     path = directory / "config.yaml"
     if path.is_file():
         before, now = _flat(read_yaml(path)), _flat(experiment.as_dict())
-        fixed = sorted(key for key in {**before, **now} if key.removeprefix("training.") not in CHANGEABLE)
+        fixed = sorted(key for key in {**before, **now} if not _changeable(key))
         changed = [f"{key} ({before.get(key)} -> {now.get(key)})" for key in fixed if before.get(key) != now.get(key)]
         if changed:
             raise ConfigError(f"{directory}: begun with other settings: {', '.join(changed)}; take another --output")
     write_text(path, yaml.safe_dump(experiment.as_dict(), sort_keys=False))
+
+
+def _changeable(key: str) -> bool:
+    return key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

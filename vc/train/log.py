@@ -22,15 +22,26 @@ class RunLog:
         self._file = path.open("a", encoding="utf-8")
         self._board = _tensorboard(directory / "tensorboard", step)
 
-    def report(self, step: int, losses: dict[str, float], steps_per_second: float) -> None:
-        """One line: mean losses by name since the last report, and the speed."""
-        line = {"step": step, "losses": losses, "steps_per_second": round(steps_per_second, 3)}
+    def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:
+        """One line since the last report: mean losses by name, speed, and the steps that were refused."""
+        speed = round(steps_per_second, 3)
+        self._write({"step": step, "losses": losses, "steps_per_second": speed, "steps_refused": refused})
+        self._scalars("loss/", losses, step)
+        self._scalars("", {"steps_per_second": steps_per_second}, step)
+
+    def score(self, step: int, scores: dict[str, float]) -> None:
+        """One line: what the held-out set says."""
+        self._write({"step": step, "held_out": scores})
+        self._scalars("held_out/", scores, step)
+
+    def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        if self._board:
-            for name, value in losses.items():
-                self._board.add_scalar(f"loss/{name}", value, step)
-            self._board.add_scalar("steps_per_second", steps_per_second, step)
+
+    def _scalars(self, prefix: str, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            if self._board:
+                self._board.add_scalar(prefix + name, value, step)
 
     def sound(self, name: str, samples: np.ndarray, rate: int, step: int) -> None:
         """`(samples,)` in -1..1."""

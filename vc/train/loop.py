@@ -1,19 +1,17 @@
-"""Draw, step, report, save, stop: the only loop. It knows no model; `step` gives it named losses."""
+"""Step, report, score, save, stop: the only loop. It knows no model; the engine gives it named losses."""
 
 import signal
 import time
-from collections.abc import Callable
 from types import FrameType
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from vc.errors import TrainingError
 from vc.parallel import progress
-from vc.segments import PairSampler
-from vc.train.base import Training
 from vc.train.experiment import TrainingConfig
-from vc.train.log import RunLog
+from vc.train.state import State
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -26,60 +24,102 @@ class Stopped(TrainingError):
         self.code = 130 if number == signal.SIGINT else 143
 
 
-def run(
-    training: Training,
-    sampler: PairSampler,
-    first: int,
-    settings: TrainingConfig,
-    log: RunLog,
-    save: Callable[[int], None],
-    sample: Callable[[int], None],
-) -> None:
-    """Steps `first` to `settings.steps`; `save(step)` and `sample(step)` are called at their intervals."""
-    meter = Meter()
-    bar = progress(settings.steps, "training", first)
-    with Signals() as signals:
-        for step in range(first + 1, settings.steps + 1):
-            meter.add(training.step(sampler.draw(), step - 1))
-            bar.update()
-            if step % settings.log_every == 0 or step == settings.steps:
-                losses, speed = meter.means(step)
-                log.report(step, losses, speed)
+class Work(Protocol):
+    """What the loop asks of a run."""
+
+    state: State
+    settings: TrainingConfig
+
+    def step(self) -> dict[str, Tensor]:
+        """Take the next step; its losses, on the device."""
+
+    def refused(self) -> tuple[int, int]:
+        """Steps refused since this was last asked, and the most in a row."""
+
+    def report(self, losses: dict[str, float], steps_per_second: float, refused: int) -> None:
+        """Mean losses since the last report."""
+
+    def retreat(self) -> None:
+        """Go back to the last checkpoint, more carefully."""
+
+    def score(self) -> None:
+        """Measure the held-out set, if there is one, and note whether the model is the best so far."""
+
+    def save(self) -> None:
+        """Write a checkpoint, and the model if it is the best so far."""
+
+    def sample(self) -> None:
+        """Convert the validation recordings."""
+
+    def agree(self, number: int) -> int:
+        """The largest `number` of all processes."""
+
+
+def run(work: Work) -> None:
+    """Steps from where `work.state` is to the last, with everything at its interval."""
+    meter, settings, saved = Meter(), work.settings, time.monotonic()
+    with Signals() as signals, progress(settings.steps, "training", work.state.step) as bar:
+        while not finished(work.state, settings):
+            meter.add(work.step())
+            step = work.state.step
+            bar.update(step - bar.n)
+            if _due(step, settings.log_every, settings):
+                losses, speed = meter.means()
+                refused, in_a_row = work.refused()
+                work.report(losses, speed, refused)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-            if step % settings.checkpoint_every == 0 or step == settings.steps or signals.number:
-                save(step)
-            if signals.number:
-                raise Stopped(signals.number, step)
-            if step % settings.sample_every == 0 or step == settings.steps:
-                sample(step)
-    bar.close()
+                if in_a_row >= settings.refused_steps:
+                    work.retreat()
+                    continue
+            stop = work.agree(signals.number)
+            regular = _due(step, settings.checkpoint_every, settings)
+            if regular:
+                work.score()
+            if regular or stop or time.monotonic() - saved > 60 * settings.save_minutes:
+                work.save()
+                saved = time.monotonic()
+            if stop:
+                raise Stopped(stop, step)
+            if _due(step, settings.sample_every, settings):
+                work.sample()
+
+
+def finished(state: State, settings: TrainingConfig) -> bool:
+    """Whether nothing is left to do: all steps are done, or the model has long not become better."""
+    return state.step >= settings.steps or 0 < settings.patience <= state.stale
+
+
+def _due(step: int, every: int, settings: TrainingConfig) -> bool:
+    return step % every == 0 or step == settings.steps
 
 
 class Meter:
-    """Means of named losses since the last report, summed on the device: no step waits for the host."""
+    """Means of named losses since the last report, summed on the device: no step waits for the host.
+
+    Losses that are not finite are left out: they belong to steps that were refused.
+    """
 
     def __init__(self):
         self._start()
 
     def _start(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, Tensor] = {}
         self.steps, self.since = 0, time.monotonic()
 
     def add(self, losses: dict[str, Tensor]) -> None:
         self.steps += 1
         for name, value in losses.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
-            self.counts[name] = self.counts.get(name, 0) + 1
+            known = torch.isfinite(value)
+            self.sums[name] = self.sums.get(name, 0) + torch.where(known, value, 0)
+            self.counts[name] = self.counts.get(name, 0) + known
 
-    def means(self, step: int) -> tuple[dict[str, float], float]:
-        """Mean of each loss, and steps a second; then start again. A mean that is not finite stops the run."""
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+    def means(self) -> tuple[dict[str, float], float]:
+        """Mean of each loss that was finite at least once, and steps a second; then start again."""
+        counts = {name: int(count) for name, count in self.counts.items()}
+        means = {name: float(self.sums[name]) / count for name, count in counts.items() if count}
         speed = self.steps / (time.monotonic() - self.since)
         self._start()
-        for name, mean in means.items():
-            if not torch.isfinite(torch.tensor(mean)):
-                raise TrainingError(f"loss {name} is not finite before step {step}; the last checkpoint is untouched")
         return means, speed
 
 

@@ -1,29 +1,33 @@
 """A training run of a speaker pair, from features to model file."""
 
 import contextlib
-import fcntl
 import logging
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vc import devices, model_file
+from vc.config import require
 from vc.convert import Converter
 from vc.errors import ConfigError, TrainingError
-from vc.files import remove_leftovers
 from vc.models import converter
 from vc.segments import PairSampler, Segments
 from vc.store import Features, read_features
 from vc.train import checkpoint
+from vc.train.average import Average
+from vc.train.engine import Engine
 from vc.train.experiment import TRAININGS, Experiment, remember, resolve
+from vc.train.held_out import HeldOut
 from vc.train.log import RunLog
-from vc.train.loop import run
+from vc.train.loop import finished, run
+from vc.train.ownership import owned
+from vc.train.processes import Processes, joined
 from vc.train.samples import Samples
+from vc.train.state import State
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class Request:
     target: str
     output: Path
     sections: dict[str, Any]  # of the configuration file
+    held_out: Path | None = None  # features directory of utterances that choose the best model
     validation: Path | None = None  # data directory of recordings to convert at intervals
     device: str = "auto"
 
@@ -49,46 +54,171 @@ def train(request: Request) -> int:
     features = read_features(request.features)
     pair = (request.source, request.target)
     experiment = resolve(request.sections, features.config, pair, features.digest)
-    device = devices.choose(request.device)
-    request.output.mkdir(parents=True, exist_ok=True)
-    with _locked(request.output), _log_file(request.output):
-        remove_leftovers(request.output)
-        remember(experiment, request.output)
-        return _train(request, experiment, features, device)
+    with joined(request.device) as (processes, device):
+        devices.set_precision(experiment.compute.precision, device)
+        with owned(request.output, processes):
+            if processes.first:
+                remember(experiment, request.output)
+            return PairRun(request, experiment, features, device, processes).train()
 
 
-def _train(request: Request, experiment: Experiment, features: Features, device: torch.device) -> int:
-    settings, output = experiment.training, request.output
+class PairRun:
+    """One run, as the loop works with it. Of several processes all take steps, and the first alone writes."""
+
+    def __init__(
+        self,
+        request: Request,
+        experiment: Experiment,
+        features: Features,
+        device: torch.device,
+        processes: Processes,
+    ):
+        self.experiment, self.settings, self.features = experiment, experiment.training, features
+        self.output, self.device, self.processes = request.output, device, processes
+        self.held_out = HeldOut.read(request.held_out, features, experiment.speakers) if request.held_out else None
+        self.samples = Samples(request.validation, self.settings.samples, self.output / "samples")
+        self.engine = make_engine(experiment, features, device, processes)
+        self.state, self.log = State(), None
+        self.agree = processes.agree
+
+    def train(self) -> int:
+        """From where the run is to its end; return the number of its last step."""
+        self._restore()
+        if finished(self.state, self.settings):
+            log.info("%s: finished at step %d; nothing to do", self.output, self.state.step)
+            return self.state.step
+        if self.state.step == 0:  # a full disk shows now and not hours later, and there is a place to go back to
+            self._save_checkpoint()
+        where = f"{self.device}, step {self.state.step} of {self.settings.steps}"
+        log.info("%s: %s, %s", self.output, " -> ".join(self.experiment.speakers), where)
+        if self.held_out and self.processes.first:
+            anchor = self.held_out.score(self._converter().mean_variance())
+            log.info("held-out score of means and variances alone: %.2f (lower is better)", anchor["score"])
+        with self._logging():
+            run(self)
+        log.info("%s: finished at step %d: %s", self.output, self.state.step, self.output / model_file.NAME)
+        return self.state.step
+
+    def step(self) -> dict[str, Tensor]:
+        losses = self.engine.step(self.state.step, self.state.rate_scale)
+        self.state.step += 1
+        return losses
+
+    def refused(self) -> tuple[int, int]:
+        return self.engine.refused.read()
+
+    def report(self, losses: dict[str, float], steps_per_second: float, refused: int) -> None:
+        losses = self.processes.means(losses)
+        if refused:
+            log.warning("before step %d: losses not finite, %d steps not taken", self.state.step, refused)
+        if self.log:
+            self.log.report(self.state.step, losses, steps_per_second, refused)
+
+    def retreat(self) -> None:
+        where, retreats, scale = self.state.step, self.state.retreats + 1, self.state.rate_scale / 2
+        if retreats > self.settings.retreats:
+            raise TrainingError(
+                f"{self.output}: losses are not finite before step {where}, after going back {retreats - 1} times;"
+                " the checkpoints are from before; try lower rates in objective:"
+            )
+        self._restore()
+        self.state.retreats, self.state.rate_scale = retreats, scale
+        log.warning("losses not finite: from step %d back to %d, all rates times %g", where, self.state.step, scale)
+        self._save_checkpoint()
+        if self.log:
+            self.log.close()
+            self.log = RunLog(self.output, self.state.step)
+
+    def score(self) -> None:
+        if not self.held_out:
+            return
+        scores = self.held_out.score(self._converter()) if self.processes.first else {}
+        better = self.processes.first and scores["score"] < self.state.best_scores.get("score", float("inf"))
+        if self.processes.agree(better):
+            self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
+        else:
+            self.state.stale += 1
+        if self.log:
+            self.log.score(self.state.step, scores)
+            best = "the best so far" if better else f"the best is that of step {self.state.best_step}"
+            log.info("step %d: held-out score %.2f, %s", self.state.step, scores["score"], best)
+
+    def save(self) -> None:
+        if not self.held_out:
+            self.state.best_step = self.state.step
+        self._save_checkpoint()
+        if self.state.best_step == self.state.step:
+            self._write_model()
+
+    def sample(self) -> None:
+        if self.log:
+            self.samples.write(self._converter(), self.log, self.state.step)
+
+    def _restore(self) -> None:
+        """From the newest checkpoint, one process after the first, who may set damaged ones aside."""
+        for turn in (True, False):
+            if self.processes.first is turn:
+                self.state = checkpoint.resume(self.output / "checkpoints", self.engine) or State()
+            self.processes.wait()
+        if self.state.best_step == self.state.step > 0 and _model_step(self.output) != self.state.step:
+            self._write_model()  # killed between the checkpoint and the model
+
+    def _save_checkpoint(self) -> None:
+        if self.processes.first:
+            checkpoint.save(self.output / "checkpoints", self.engine, self.state, self.settings.checkpoints)
+
+    def _write_model(self) -> None:
+        if self.processes.first:
+            weights = self.engine.converter.state_dict()
+            model_file.write(self.output / model_file.NAME, self._model(), weights)
+
+    def _model(self) -> model_file.Model:
+        experiment = self.experiment
+        return model_file.Model(
+            method=experiment.method,
+            features=experiment.features,
+            network=asdict(experiment.network),
+            speakers={name: self.features.speakers[name] for name in experiment.speakers},
+            step=self.state.step,
+            data_digest=experiment.data_digest,
+            configuration=experiment.as_dict(),
+            metrics=self.state.best_scores,
+        )
+
+    def _converter(self) -> Converter:
+        return Converter(self._model(), self.engine.converter, self.device)
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[None]:
+        self.log = RunLog(self.output, self.state.step) if self.processes.first else None
+        try:
+            yield
+        finally:
+            if self.log:
+                self.log.close()
+
+
+def make_engine(experiment: Experiment, features: Features, device: torch.device, processes: Processes) -> Engine:
+    """Networks, players and sampler of an experiment, untrained."""
+    settings, compute = experiment.training, experiment.compute
     torch.manual_seed(settings.seed)
-    network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
+    network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
     make = TRAININGS[experiment.method][1]
-    training = make(network, experiment.network, experiment.objective, settings.steps, device)
-    sampler = _sampler(experiment, features, device)
-    step = checkpoint.resume(output / "checkpoints", training, sampler)
-    if step >= settings.steps:
-        if _model_step(output) != step:  # killed between the checkpoint and the model
-            model_file.write(output / model_file.NAME, _model(experiment, features, step), network.state_dict())
-        log.info("%s: finished at step %d; nothing to do", output, step)
-        return step
-    log.info("%s: %s, %s, step %d of %d", output, " -> ".join(experiment.speakers), device, step, settings.steps)
-    samples = Samples(request.validation, settings.samples, output / "samples")
-    run_log = RunLog(output, step)
-
-    def save(step: int) -> None:
-        checkpoint.save(output / "checkpoints", training, sampler, step, settings.checkpoints)
-        model_file.write(output / model_file.NAME, _model(experiment, features, step), network.state_dict())
-
-    def sample(step: int) -> None:
-        samples.write(Converter(_model(experiment, features, step), network, device), run_log, step)
-        network.train()
-
-    with contextlib.closing(run_log):
-        run(training, sampler, step, settings, run_log, save, sample)
-    log.info("%s: finished at step %d: %s", output, settings.steps, output / model_file.NAME)
-    return settings.steps
+    training = make(network, experiment.network, experiment.objective, settings.steps, compute.precision, processes)
+    if compute.channels_last:
+        for module in training.modules.values():
+            module.to(memory_format=torch.channels_last)
+    if compute.compile:
+        for network_called in training.called:
+            network_called.compile()
+    record = compute.record and device.type == "cuda"
+    require(not record or processes.size == 1, "compute.record: one process alone can record its steps")
+    average = Average(network, settings.average) if settings.average else None
+    sampler = _sampler(experiment, features, device, processes.share(settings.batch))
+    return Engine(training, sampler, average, record)
 
 
-def _sampler(experiment: Experiment, features: Features, device: torch.device) -> PairSampler:
+def _sampler(experiment: Experiment, features: Features, device: torch.device, share: slice) -> PairSampler:
     settings = experiment.training
     segments = []
     for speaker in experiment.speakers:
@@ -98,19 +228,7 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device) -
         if found.skipped:
             log.warning("%s: %d utterances are shorter than a segment and left out", speaker, found.skipped)
         segments.append(found)
-    return PairSampler(*segments, settings.batch, settings.seed)
-
-
-def _model(experiment: Experiment, features: Features, step: int) -> model_file.Model:
-    return model_file.Model(
-        method=experiment.method,
-        features=experiment.features,
-        network=asdict(experiment.network),
-        speakers={name: features.speakers[name] for name in experiment.speakers},
-        step=step,
-        data_digest=experiment.data_digest,
-        configuration=experiment.as_dict(),
-    )
+    return PairSampler(*segments, settings.batch, settings.seed, share)
 
 
 def _model_step(output: Path) -> int | None:
@@ -118,32 +236,3 @@ def _model_step(output: Path) -> int | None:
         return model_file.read(output)[0].step
     except ConfigError:
         return None
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One writer a directory; the kernel frees the lock of a holder that dies."""
-    with (directory / ".lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise TrainingError(f"{directory}: in use by {file.read().strip() or 'another process'}") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
-
-
-@contextlib.contextmanager
-def _log_file(directory: Path) -> Iterator[None]:
-    """Everything that the package says also goes to train.log."""
-    handler = logging.FileHandler(directory / "train.log", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("vc")
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()

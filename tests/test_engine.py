@@ -1,0 +1,219 @@
+"""How steps are computed: refused ones, averages, precision, several processes; none may change what is learnt."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import command, trained, training
+from torch import nn
+
+from vc import devices, model_file
+from vc.convert import Converter
+from vc.errors import ConfigError
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.segments import Batch, PairSampler, Segments
+from vc.store import read_tensors
+from vc.train.average import Average
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.engine import Refused
+from vc.train.player import Player
+from vc.train.processes import Processes
+
+CPU = torch.device("cpu")
+CONFIG = CycleGANVC2Config(channels=8, residual_blocks=1, residual_channels=16)
+BF16 = any(torch.cpu.get_capabilities().get(name) for name in devices.BF16_CPUS)
+
+
+def step_of(precision: str = "float32") -> CycleGANTraining:
+    torch.manual_seed(0)
+    return CycleGANTraining(CycleGANVC2(CONFIG, 25, ("a", "b")), CONFIG, CycleGANObjective(), 100, precision)
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    return Batch(*(torch.randn(2, 25, 64, generator=generator) for _ in range(2)))
+
+
+def player(networks: nn.Module) -> Player:
+    made = Player(networks, lambda x: ({"square": (networks(x) ** 2).mean()}, None), (0.5, 0.999))
+    made.set_rate(0.1)
+    return made
+
+
+def snapshot(made: Player) -> list[torch.Tensor]:
+    moments = [value for state in made.optimiser.state.values() for value in state.values()]
+    return [tensor.detach().clone() for tensor in (*made.parameters, *moments)]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_step_that_is_not_finite_is_not_taken(bad):
+    made = player(nn.Linear(3, 1))
+    made.move({"square": 1.0}, torch.ones(2, 3))
+    before = snapshot(made)
+    made.move({"square": 1.0}, torch.tensor([[1.0, bad, 1.0]]))
+    assert made.optimiser.found_inf == 1 and all(map(torch.equal, before, snapshot(made)))
+    made.move({"square": 1.0}, torch.ones(2, 3))
+    assert made.optimiser.found_inf == 0 and not any(map(torch.equal, before, snapshot(made)))
+
+
+def test_a_finite_loss_with_a_gradient_that_is_not_finite_is_refused():
+    network = nn.Linear(1, 1, bias=False)
+    made = Player(network, lambda x: ({"root": network(x).abs().sqrt().sum()}, None), (0.5, 0.999))
+    terms, _ = made.move({"root": 1.0}, torch.zeros(1, 1))  # the root's slope at 0 is infinite
+    assert torch.isfinite(terms["root"]) and made.optimiser.found_inf == 1
+
+
+def test_refused_steps_are_counted_and_a_row_goes_on_across_readings():
+    refused, yes, no = Refused(CPU), torch.ones(()), torch.zeros(())
+    for flags in ([no, no], [yes, no], [no, yes], [no, no], [yes, yes]):
+        refused.count(flags)
+    assert refused.read() == (3, 2)
+    refused.count([yes, no])
+    assert refused.read() == (1, 2)
+    refused.count([no, no])
+    assert refused.read() == (0, 2) and refused.read() == (0, 0)
+
+
+def test_an_average_follows_the_weights():
+    network = nn.Linear(2, 2)
+    average = Average(network, 0.9)
+    before = network.weight.detach().clone()
+    with torch.no_grad():
+        network.weight += 1
+    average.update()
+    torch.testing.assert_close(average.network.weight, before + 0.1)
+    average.update()
+    torch.testing.assert_close(average.network.weight, before + 0.19)
+
+
+def test_an_average_does_not_change_what_is_learnt_and_is_the_model(mini, model, tmp_path):
+    plain, averaged = trained(mini, tmp_path), trained(mini, tmp_path / "average", "--set", "training.average=0.9")
+    assert equal(checkpoint_tensors(averaged, "module.network."), checkpoint_tensors(plain, "module.network."))
+    assert equal(weights(averaged), checkpoint_tensors(averaged, "module.average."))
+    assert not equal(weights(averaged), weights(plain))
+
+
+def checkpoint_tensors(output: Path, prefix: str) -> dict:
+    tensors, _ = read_tensors(max((output / "checkpoints").iterdir()))
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def weights(output: Path) -> dict:
+    return model_file.read(output)[1]
+
+
+def read_log(output: Path) -> dict[str, float]:
+    """Losses of the last report and scores of the last scoring."""
+    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    losses = [line["losses"] for line in lines if "losses" in line][-1]
+    return losses | [line["held_out"] for line in lines if "held_out" in line][-1]
+
+
+def equal(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def converts_alike(one: Path, other: Path) -> bool:
+    """Whether two models' conversions differ by 1e-3 at most. Their weights may differ by more: the biases before a
+    normalisation have no gradient but rounding, which Adam magnifies, and no effect."""
+    frames = 20 * np.random.default_rng(0).standard_normal((64, 25))
+    made = [Converter.load(path).convert_mel_cepstrum(frames, "slt", "rms") for path in (one, other)]
+    return np.linalg.norm(made[0] - made[1]) < 1e-3 * np.linalg.norm(made[0])
+
+
+def gradients(training: CycleGANTraining) -> torch.Tensor:
+    """Of one step, all in one row."""
+    training.step(batch(), training.schedule(0))
+    return torch.cat([p.grad.flatten() for module in training.modules.values() for p in module.parameters()])
+
+
+@pytest.mark.skipif(not BF16, reason="this processor has no bf16 instructions")
+def test_bf16_is_near_float32_and_its_losses_are_float32():
+    exact, near = gradients(step_of()), gradients(step_of("bf16"))
+    assert 0 < torch.linalg.norm(near - exact) / torch.linalg.norm(exact) < 0.15
+    losses = step_of("bf16").step(batch(), CycleGANObjective().weights(0))
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+
+
+def test_bf16_is_refused_where_it_would_crawl(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(ConfigError, match="no bf16 instructions; take float32"):
+        devices.set_precision("bf16", CPU)
+    devices.set_precision("tf32", CPU)
+
+
+def test_float32_forbids_tf32():
+    for precision, allowed in (("float32", False), ("tf32", True)):
+        devices.set_precision(precision, CPU)
+        assert torch.backends.cudnn.allow_tf32 is allowed and torch.backends.cuda.matmul.allow_tf32 is allowed
+
+
+@pytest.mark.parametrize("change", ["record=true", "precision=float32"])
+def test_settings_of_a_gpu_change_nothing_on_a_cpu(change, mini, model, tmp_path):
+    assert equal(weights(trained(mini, tmp_path, "--set", f"compute.{change}")), weights(model))
+
+
+def test_the_layout_of_weights_does_not_change_what_is_learnt(mini, model, tmp_path):
+    assert converts_alike(trained(mini, tmp_path, "--set", "compute.channels_last=true"), model)
+
+
+@pytest.mark.slow
+def test_compiled_networks_learn_the_same(mini, model, tmp_path):
+    assert converts_alike(trained(mini, tmp_path, "--set", "compute.compile=true"), model)
+
+
+def together(mini: Path, output: Path, *more: object) -> list[str]:
+    """The command that trains in two processes."""
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node=2", "--no-python"]
+    line = [str(word) for word in training(mini, output, *more)]
+    return [*torchrun, str(Path(sys.executable).with_name("vc-train")), *line[1:]]
+
+
+def test_two_processes_learn_what_one_learns(mini, tmp_path):
+    changes = ("--set", "training.batch=4", "--set", "training.average=0.5", "--held-out", mini / "dump/eval")
+    alone = trained(mini, tmp_path / "alone", *changes)
+    done = subprocess.run(together(mini, tmp_path / "both", *changes), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert converts_alike(tmp_path / "both", alone)
+    [one, other] = [read_log(output) for output in (tmp_path / "both", alone)]
+    assert one.keys() == other.keys() and all(one[name] == pytest.approx(other[name], rel=1e-3) for name in one)
+    assert done.stderr.count("finished at step 20") == 1 and done.stdout.count("1 model") == 1
+
+
+def test_processes_stop_together_and_go_on_alone_or_together(mini, tmp_path):
+    changes = ("--set", "training.batch=2", "--set", "training.log_every=1")
+    endless = ("--set", "training.steps=99999")
+    process = subprocess.Popen(together(mini, tmp_path, *changes, *endless), stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 100
+    while not (tmp_path / "log.jsonl").is_file() or not (tmp_path / "log.jsonl").stat().st_size:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode != 0 and errors.count("stopped by SIGTERM after step") >= 1
+    step = int(max((tmp_path / "checkpoints").iterdir()).stem.split("-")[1])
+    done = command(*training(mini, tmp_path, *changes, "--set", f"training.steps={step + 2}"))
+    assert f"step {step} of {step + 2}" in done.stderr.decode()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(mini, tmp_path):
+    assert Processes(1, 2).share(6) == slice(3, 6)
+    with pytest.raises(ConfigError, match=r"training\.batch is 3: 2 processes cannot share it"):
+        Processes(0, 2).share(3)
+
+
+def test_processes_together_see_the_batch_that_one_sees():
+    frames = torch.arange(300 * 2).reshape(300, 2).numpy()
+
+    def draw(share: slice) -> Batch:
+        return PairSampler(*(Segments([frames], 32, CPU, who) for who in "ab"), 6, 0, share).draw()
+
+    whole, parts = draw(slice(None)), [draw(Processes(rank, 3).share(6)) for rank in range(3)]
+    assert torch.equal(torch.cat([part.source for part in parts]), whole.source)
+    assert torch.equal(torch.cat([part.target for part in parts]), whole.target)

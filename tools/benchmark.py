@@ -1,0 +1,291 @@
+"""Time this toolkit against the plain way of doing the same, in one run: ratios that a noisy machine cannot fake.
+
+    tools/benchmark.py train            the training step against a textbook step
+
+Each contestant lives in a process of its own; they take turns, one at a time, and medians are compared. With --json
+the last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vc import devices
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
+from vc.segments import Batch
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+
+ROWS, FRAMES = 35, 128  # of the paper's figure
+CONTESTANTS = ("ours", "careful", "textbook")
+WEIGHTS = CycleGANObjective().weights(0)
+
+
+class Ours:
+    """The step of vc-train."""
+
+    def __init__(self, config: CycleGANVC2Config, device: torch.device, precision: str):
+        network = CycleGANVC2(config, ROWS, ("a", "b")).to(device)
+        self.training = CycleGANTraining(network, config, CycleGANObjective(), 1000, precision)
+
+    def step(self, batch: Batch) -> None:
+        self.training.step(batch, self.training.schedule(0))
+
+
+class Textbook:
+    """The same step as its equations are read: each network called on one thing at a time, nothing shared.
+
+    This is the control flow of the public reproductions: the generators' backward pass goes through the weights of
+    the discriminators, and for the discriminators all fakes are made again, with a graph that is walked back to the
+    generators. `careful` makes them without a graph.
+    """
+
+    def __init__(self, config: CycleGANVC2Config, device: torch.device, careful: bool = False):
+        self.generators = CycleGANVC2(config, ROWS, ("a", "b")).to(device).generators
+        names = ("source", "target", "restored_source", "restored_target")
+        self.judges = nn.ModuleDict({name: Discriminator(config) for name in names}).to(device)
+        self.careful = careful
+        betas = (0.5, 0.999)
+        self.generator_adam = torch.optim.Adam(self.generators.parameters(), lr=2e-4, betas=betas)
+        self.judge_adam = torch.optim.Adam(self.judges.parameters(), lr=1e-4, betas=betas)
+
+    def step(self, batch: Batch) -> None:
+        self.generator_adam.zero_grad()
+        self.judge_adam.zero_grad()
+        self.generator_loss(batch).backward()
+        self.generator_adam.step()
+        self.generator_adam.zero_grad()
+        self.judge_adam.zero_grad()
+        self.judge_loss(batch).backward()
+        self.judge_adam.step()
+
+    def generator_loss(self, batch: Batch) -> Tensor:
+        x, y = batch.source, batch.target
+        to_target, to_source = self.generators["to_target"], self.generators["to_source"]
+        fakes = self.fakes(batch)
+        loss = sum(((self.judges[name](fake) - 1) ** 2).mean() for name, fake in fakes.items())
+        loss = loss + 10 * (fakes["restored_source"] - x).abs().mean()
+        loss = loss + 10 * (fakes["restored_target"] - y).abs().mean()
+        return loss + 5 * (to_target(y) - y).abs().mean() + 5 * (to_source(x) - x).abs().mean()
+
+    def judge_loss(self, batch: Batch) -> Tensor:
+        with torch.set_grad_enabled(not self.careful):
+            fakes = self.fakes(batch)
+        real = {"source": batch.source, "target": batch.target}
+        loss = torch.zeros((), device=batch.source.device)
+        for name, fake in fakes.items():
+            on_real = self.judges[name](real[name.removeprefix("restored_")])
+            loss = loss + ((on_real - 1) ** 2).mean() + (self.judges[name](fake) ** 2).mean()
+        return loss
+
+    def fakes(self, batch: Batch) -> dict[str, Tensor]:
+        to_target, to_source = self.generators["to_target"], self.generators["to_source"]
+        target, source = to_target(batch.source), to_source(batch.target)
+        restored = {"restored_source": to_source(target), "restored_target": to_target(source)}
+        return {"target": target, "source": source, **restored}
+
+
+def contestant(name: str, config: CycleGANVC2Config, device: torch.device, precision: str) -> Ours | Textbook:
+    return Ours(config, device, precision) if name == "ours" else Textbook(config, device, name == "careful")
+
+
+def work(args: argparse.Namespace) -> None:
+    """One contestant: a line on standard input asks for that many steps, a line of JSON answers."""
+    torch.set_num_threads(args.threads[0])
+    torch.manual_seed(0)
+    device = devices.choose(args.device)
+    devices.set_precision(args.precision, device)
+    made = contestant(args.contestant, network(args), device, args.precision)
+    batch = Batch(*(torch.randn(args.batch[0], ROWS, FRAMES, device=device) for _ in range(2)))
+    for line in sys.stdin:
+        wait(device)
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(int(line)):
+            made.step(batch)
+        wait(device)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        print(json.dumps({"cpu": cpu / int(line), "wall": wall / int(line), "peak_bytes": peak(device)}), flush=True)
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak(device: torch.device) -> int:
+    """Bytes: of the process on a CPU, of the device's allocator on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Worker:
+    """A contestant's process."""
+
+    def __init__(self, name: str, args: argparse.Namespace, batch: int, threads: int):
+        settings = {
+            "--batch": batch,
+            "--threads": threads,
+            "--device": args.device,
+            "--precision": args.precision if name == "ours" else "float32",
+            "--channels": args.channels,
+        }
+        words = [str(word) for pair in settings.items() for word in pair]
+        line = [sys.executable, __file__, "train", "--contestant", name, *words]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def steps(self, count: int) -> dict[str, float]:
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("tools/benchmark.py: error: a contestant died; its message is above")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(args: argparse.Namespace, batch: int, threads: int) -> dict:
+    """All contestants in turns at one batch and number of threads; medians, ratios, and what ours reaches."""
+    on_gpu = devices.choose(args.device).type == "cuda"
+    workers = {name: Worker(name, args, batch, threads) for name in CONTESTANTS}
+    taken = {name: [] for name in CONTESTANTS}
+    for _ in range(1 + args.repeats):
+        for name, worker in workers.items():
+            taken[name].append(worker.steps(20 if on_gpu else 1))
+    for worker in workers.values():
+        worker.close()
+    clock = "wall" if on_gpu else "cpu"
+    seconds = {
+        name: {c: median(step[c] for step in steps[1:]) for c in ("cpu", "wall")} for name, steps in taken.items()
+    }
+    flops, rate = step_flops(network(args), batch), matrix_rate(args, threads)
+    reached = flops / seconds["ours"]["wall"]
+    return {
+        "batch": batch,
+        "threads": threads,
+        "seconds": seconds,
+        "textbook_over_ours": seconds["textbook"][clock] / seconds["ours"][clock],
+        "careful_over_ours": seconds["careful"][clock] / seconds["ours"][clock],
+        "steps_per_second": 1 / seconds["ours"]["wall"],
+        "gflop_per_step": flops / 1e9,
+        "tflops": reached / 1e12,
+        "share_of_matrix_rate": reached / rate,
+        "peak_gb": {name: steps[-1]["peak_bytes"] / 1e9 for name, steps in taken.items()},
+    }
+
+
+def network(args: argparse.Namespace) -> CycleGANVC2Config:
+    return CycleGANVC2Config(channels=args.channels, residual_channels=4 * args.channels)
+
+
+def step_flops(config: CycleGANVC2Config, batch: int) -> int:
+    """Of convolutions and matrix products of our step, identity mapping included; counted without computing."""
+    with torch.device("meta"):
+        made = Ours(config, torch.device("meta"), "float32")
+        segments = Batch(torch.empty(batch, ROWS, FRAMES), torch.empty(batch, ROWS, FRAMES))
+    training = made.training
+    with FlopCounterMode(display=False) as counter:
+        terms, fakes = training.generator_losses(segments, WEIGHTS)
+        sum(terms.values()).backward(inputs=list(training.network.parameters()))
+        judged, _ = training.discriminator_losses(segments, fakes)
+        sum(judged.values()).backward(inputs=list(training.judges.parameters()))
+    return counter.get_total_flops()
+
+
+def matrix_rate(args: argparse.Namespace, threads: int) -> float:
+    """FLOP a second of a large matrix product in the precision of our step: the best of five."""
+    device = devices.choose(args.device)
+    devices.set_precision(args.precision, device)
+    torch.set_num_threads(threads)
+    size = 8192 if device.type == "cuda" else 2048
+    kind = torch.bfloat16 if args.precision == "bf16" else torch.float32
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    best = 0.0
+    for _ in range(6):
+        wait(device)
+        start = time.perf_counter()
+        one @ other
+        wait(device)
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return best
+
+
+def shown(row: dict, on_gpu: bool) -> str:
+    """A row as lines for people."""
+    seconds, memory = row["seconds"], row["peak_gb"]
+    clock = "wall" if on_gpu else "cpu"
+    times = ", ".join(f"{name} {seconds[name][clock]:.3g} s" for name in CONTESTANTS)
+    peaks = ", ".join(f"{name} {memory[name]:.2f} GB" for name in CONTESTANTS)
+    return (
+        f"batch {row['batch']}, {row['threads']} thread(s), {clock} seconds a step: {times}\n"
+        f"  textbook / ours {row['textbook_over_ours']:.2f}, careful / ours {row['careful_over_ours']:.2f};"
+        f" ours {row['steps_per_second']:.3g} steps a second\n"
+        f"  {row['gflop_per_step']:.0f} GFLOP a step, {row['tflops']:.3g} TFLOP/s,"
+        f" {100 * row['share_of_matrix_rate']:.0f} % of the matrix rate; peak memory {peaks}"
+    )
+
+
+def train(args: argparse.Namespace) -> int:
+    device = devices.choose(args.device)
+    where = torch.cuda.get_device_name() if device.type == "cuda" else processor()
+    print(f"{where}, torch {torch.__version__}, {args.precision}; {ROWS} rows x {FRAMES} frames, identity mapping on")
+    rows = []
+    for batch in args.batch:
+        for threads in args.threads if device.type == "cpu" else args.threads[:1]:
+            rows.append(compare(args, batch, threads))
+            print(shown(rows[-1], device.type == "cuda"), flush=True)
+    if args.json:
+        about = {"command": "train", "hardware": where, "torch": torch.__version__, "precision": args.precision}
+        first = {name: rows[0][name] for name in ("textbook_over_ours", "careful_over_ours")}
+        print(json.dumps({**about, "date": date.today().isoformat(), "commit": commit(), **first, "rows": rows}))
+    return 0
+
+
+def processor() -> str:
+    """The processor's name and the cores that may be used."""
+    names = [line.partition(":")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    return f"{names[0].strip() if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def commit() -> str:
+    line = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(line, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    made = commands.add_parser("train", help="the training step against a textbook step")
+    made.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
+    made.add_argument("--repeats", type=int, default=5, help="turns of which the median is taken, after one to warm up")
+    made.add_argument("--device", choices=devices.NAMES, default="auto")
+    made.add_argument("--precision", choices=devices.PRECISIONS, default="float32", help="of our step")
+    made.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
+    made.add_argument("--json", action="store_true", help="end with one JSON object")
+    made.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.contestant:
+        work(args)
+        return 0
+    return train(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Draw and step on the device, whatever the method: nothing here reads a value back, so that the device never waits."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from vc.segments import PairSampler
+from vc.train.average import Average
+from vc.train.base import Training
+
+WARM_UP = 3  # steps of a kind that are computed as they come before one is recorded
+
+
+class Engine:
+    """A method's training, the sampler that feeds it, and what is kept beside both."""
+
+    def __init__(self, training: Training, sampler: PairSampler, average: Average | None = None, record: bool = False):
+        self.training, self.sampler, self.average = training, sampler, average
+        self.refused = Refused(sampler.generator.device)
+        self._record = record
+        self.restored()
+
+    def restored(self) -> None:
+        """What was counted and recorded is void: weights, moments and random states are others now."""
+        self.refused.forget()
+        self._compute = Recorded(self._step, self.sampler.generator) if self._record else self._step
+
+    @property
+    def converter(self) -> nn.Module:
+        """The network that a model file gets: the average where there is one."""
+        return self.training.network if self.average is None else self.average.network
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Every network whose weights a checkpoint holds."""
+        averaged = {} if self.average is None else {"average": self.average.network}
+        return {**self.training.modules, **averaged}
+
+    def step(self, number: int, scale: float = 1.0) -> dict[str, Tensor]:
+        """Step `number` (from 0) with all rates times `scale`; return each loss, unweighted, on the device."""
+        self.training.network.train()  # a conversion in between leaves it in evaluation mode
+        return self._compute(self.training.schedule(number, scale))
+
+    def _step(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        losses = self.training.step(self.sampler.draw(), weights)
+        if self.average is not None:
+            self.average.update()
+        self.refused.count([player.optimiser.found_inf for player in self.training.players.values()])
+        return losses
+
+
+class Refused:
+    """Counts, on the device, the steps that a player did not take because loss or gradient was not finite."""
+
+    def __init__(self, device: torch.device):
+        self._counts = torch.zeros(3, dtype=torch.long, device=device)
+
+    def count(self, flags: list[Tensor]) -> None:
+        """Flags of one step, 1 where a player did not move."""
+        bad = torch.stack(flags).amax().long()
+        total, row, longest = self._counts.unbind()
+        total += bad
+        row.add_(1).mul_(bad)
+        torch.maximum(longest, row, out=longest)
+
+    def read(self) -> tuple[int, int]:
+        """Steps refused, and the most in a row, since the last reading; a row goes on across readings."""
+        total, row, longest = self._counts.tolist()
+        self._counts.copy_(torch.tensor([0, row, row]))
+        return total, longest
+
+    def forget(self) -> None:
+        self._counts.zero_()
+
+
+class Recorded:
+    """Device work that is recorded once for each set of weights and replayed from then on, as CUDA graphs."""
+
+    def __init__(self, work: Callable[[Mapping[str, float]], dict[str, Tensor]], generator: torch.Generator):
+        self._work, self._generator = work, generator
+        self._seen: dict[tuple, int] = {}
+        self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]] = {}
+
+    def __call__(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        kind = tuple(weights.items())
+        self._seen[kind] = self._seen.get(kind, 0) + 1
+        if self._seen[kind] <= WARM_UP:
+            return self._beside(weights)
+        if kind not in self._graphs:
+            self._graphs = {kind: self._record(weights)}  # the kind before does not come back
+        graph, losses = self._graphs[kind]
+        graph.replay()
+        return losses
+
+    def _beside(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """On a stream of its own, as a recording wants it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            losses = self._work(weights)
+        torch.cuda.current_stream().wait_stream(stream)
+        return losses
+
+    def _record(self, weights: Mapping[str, float]) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._generator)
+        with torch.cuda.graph(graph):
+            losses = self._work(weights)
+        return graph, losses

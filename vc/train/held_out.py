@@ -1,0 +1,98 @@
+"""Utterances that training does not see: how near their conversions come tells which model to keep."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vc import metrics
+from vc.convert import Converter
+from vc.corpus import Utterance
+from vc.errors import ConfigError
+from vc.store import Features, read_features
+
+MOST = 20  # utterances of each speaker, spread over all: exact alignments take time
+LOST_WEIGHT = 4.0  # of lost content beside distances; see recipes/EXPERIMENTS.md
+Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Mel-cepstra of both speakers of a pair, by sentence."""
+
+    utterances: dict[str, Utterances]  # speaker -> his
+
+    @classmethod
+    def read(cls, directory: Path, learnt: Features, speakers: tuple[str, str]) -> "HeldOut":
+        """From a features directory made with the settings of the training features, of none of their utterances."""
+        features = read_features(directory)
+        if features.config != learnt.config:
+            raise ConfigError(f"{directory}: extracted with other settings than {learnt.directory}")
+        seen = sorted(set(features.utterances) & set(learnt.utterances))
+        if seen:
+            raise ConfigError(f"{directory}: training learns from {seen[0]} too; hold out other utterances")
+        utterances = {}
+        for speaker in speakers:
+            ids = [id for id, owner in features.utterances.items() if owner == speaker]
+            sentences = [Utterance(id, speaker, Path()).sentence for id in ids]
+            utterances[speaker] = dict(zip(sentences, features.mel_cepstra(speaker)))
+        made = cls(utterances)
+        if not made.parallel:
+            return cls({speaker: _spread(own, own) for speaker, own in utterances.items()})
+        return cls({speaker: _spread(own, made.parallel) for speaker, own in utterances.items()})
+
+    @property
+    def parallel(self) -> list[str]:
+        """The sentences that both speakers say."""
+        one, other = self.utterances.values()
+        return [sentence for sentence in one if sentence in other]
+
+    def score(self, converter: Converter) -> dict[str, float]:
+        """Each measure's mean over both directions, and their sum `score`: lower is better.
+
+        Mel-cepstral distortion and modulation-spectra distance where sentences are shared; else Frechet distance,
+        modulation-spectra distance and lost content: a distance alone would have a voice that says nothing.
+        """
+        speakers = tuple(self.utterances)
+        both = [self._measure(converter, *direction) for direction in (speakers, speakers[::-1])]
+        means = {name: float(np.mean([measures[name] for measures in both])) for name in both[0]}
+        if self.parallel:
+            score = means["mcd"] + means["msd"]
+        else:
+            score = means["frechet_distance"] + means["msd"] + LOST_WEIGHT * means["content_lost"]
+        return {"score": score, **means}
+
+    def _measure(self, converter: Converter, source: str, target: str) -> dict[str, float]:
+        theirs, wanted = self.utterances[source], self.utterances[target]
+        made = {name: converter.convert_mel_cepstrum(frames, source, target) for name, frames in theirs.items()}
+        normaliser = converter.model.speakers[target].normaliser
+        before, after = _heard(theirs, theirs), _heard(made, theirs)
+        frame_rate = 1000 / converter.model.features.frame_shift
+        measures = {
+            "msd": metrics.modulation_spectra_distance(_movement(made, frame_rate), _movement(wanted, frame_rate)),
+            "frechet_distance": metrics.frechet_distance(
+                normaliser.transform(after)[:, 1:], normaliser.transform(_heard(wanted, wanted))[:, 1:]
+            ),
+            "content_lost": metrics.content_lost(after[:, 1:], before[:, 1:]),
+        }
+        if self.parallel:
+            distortions = [metrics.mel_cepstral_distortion(made[name], wanted[name]) for name in self.parallel]
+            measures["mcd"] = float(np.mean(distortions))
+        return measures
+
+
+def _spread(utterances: Utterances, names: Iterable[str]) -> Utterances:
+    """MOST of the names at most, evenly."""
+    names = sorted(names)
+    places = np.unique(np.linspace(0, len(names) - 1, min(MOST, len(names))).round().astype(int))
+    return {names[place]: utterances[names[place]] for place in places}
+
+
+def _heard(utterances: Utterances, loudness: Utterances) -> np.ndarray:
+    """All frames, end to end, where `loudness` is audible."""
+    return np.concatenate([frames[metrics.audible(loudness[name])] for name, frames in utterances.items()])
+
+
+def _movement(utterances: Utterances, frame_rate: float) -> np.ndarray:
+    return np.mean([metrics.modulation_spectrum(frames, frame_rate) for frames in utterances.values()], axis=0)

@@ -1,0 +1,80 @@
+"""One training run in several processes, as `torchrun` starts them: a share of each batch each, the same weights."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vc import devices
+from vc.config import require
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of the run; alone, nothing is sent anywhere."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def share(self, batch: int) -> slice:
+        """This process's part of a batch that all have drawn alike."""
+        require(batch % self.size == 0, f"training.batch is {batch}: {self.size} processes cannot share it evenly")
+        part = batch // self.size
+        return slice(self.rank * part, (self.rank + 1) * part)
+
+    def replicated(self, module: nn.Module) -> nn.Module:
+        """`module`, whose backward pass now averages gradients over the processes."""
+        return module if self.size == 1 else DistributedDataParallel(module)
+
+    def largest(self, value: Tensor) -> Tensor:
+        """The largest of all processes' `value`, on its device and in its place."""
+        if self.size > 1:
+            distributed.all_reduce(value, distributed.ReduceOp.MAX)
+        return value
+
+    def agree(self, number: int) -> int:
+        """The largest of all processes' `number`: a signal that one of them got stops all after the same step."""
+        return number if self.size == 1 else int(self.largest(torch.tensor(number)))
+
+    def means(self, values: dict[str, float]) -> dict[str, float]:
+        """Each name's mean over the processes that have it."""
+        if self.size == 1:
+            return values
+        all_values: list[dict[str, float]] = [{}] * self.size
+        distributed.all_gather_object(all_values, values)
+        return {name: fmean(each[name] for each in all_values if name in each) for name in values}
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.agree(0)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
+    """The processes that `torchrun` started, or this one alone, and the device of this one."""
+    rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    chosen = devices.choose(device)
+    if size == 1:
+        yield Processes(), chosen
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(chosen)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Processes(rank, size), chosen
+    finally:
+        distributed.destroy_process_group()

@@ -6,6 +6,7 @@ import math
 import librosa
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.signal
 
 from vc.errors import DataError
@@ -13,7 +14,9 @@ from vc.features import mel_cepstrum
 from vc.metrics import (
     align,
     audible,
+    content_lost,
     distance_interval,
+    frechet_distance,
     global_variance,
     gv_ratio,
     log_f0_correlation,
@@ -285,3 +288,26 @@ def test_an_utterance_without_voice_leaves_the_mean_of_the_others(random):
     silent = [Track(track.mel_cepstrum, np.zeros(len(track.f0))) for track in converted]
     scores = scores_of(silent, reference)
     assert math.isnan(scores.means["log_f0_rmse"]) and all(map(math.isnan, scores.intervals["log_f0_rmse"]))
+
+
+def test_frechet_distance_equals_its_formula_by_scipy(random):
+    one, other = random.standard_normal((200, 5)), random.standard_normal((300, 5)) @ random.standard_normal((5, 5)) + 1
+    first, second = np.cov(one.T), np.cov(other.T)
+    apart = np.square(one.mean(axis=0) - other.mean(axis=0)).sum()
+    expected = apart + np.trace(first + second - 2 * scipy.linalg.sqrtm(first @ second).real)
+    assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_laws(random):
+    one, other = random.standard_normal((200, 5)), random.standard_normal((150, 5))
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(one, other) == pytest.approx(frechet_distance(other, one))
+    assert frechet_distance(one, random.permutation(one)) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(one, one + 2) == pytest.approx(5 * 2**2)
+
+
+def test_content_is_kept_by_linear_maps_and_lost_in_noise(random):
+    source = random.standard_normal((2000, 5))
+    assert content_lost(source @ random.standard_normal((5, 5)) + 3, source) == pytest.approx(0, abs=1e-9)
+    assert content_lost(random.standard_normal((2000, 5)), source) == pytest.approx(1, abs=0.02)
+    assert content_lost(source + random.standard_normal((2000, 5)), source) == pytest.approx(0.5, abs=0.05)

@@ -194,6 +194,8 @@ def folder_layout(folder: Path, random: np.random.Generator) -> Path:
 def check_division(data: Path, train: str = "", evaluation: str = "") -> None:
     expected = [f"{speaker}-{train}{sentence} {speaker}" for speaker in HALVES for sentence in HALVES[speaker]]
     assert (data / "train/utt2spk").read_text().splitlines() == expected
+    held_out = [f"SF1-{train}100082 SF1", f"TM3-{train}100001 TM3"]  # of the other half: none that it learns from
+    assert (data / "dev/utt2spk").read_text().splitlines() == held_out
     for speaker in HALVES:
         assert (data / f"eval/{speaker}/utt2spk").read_text() == f"{speaker}-{evaluation}200001 {speaker}\n"
 
@@ -273,6 +275,18 @@ def test_the_recipe_goes_from_a_corpus_to_two_reports(checkout):
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("nothing to do") == 5  # features, two conversions, two evaluations
     assert {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")} == made
+
+
+def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout):
+    script = checkout / "with dev.sh"
+    script.write_text('egs/mini/vc2/local/data.sh "$@" || exit 1\nvc-prepare "$1/eval" "$2/dev"\n')
+    script.write_text("#!/usr/bin/env bash\n" + script.read_text().replace("egs/", f'"{checkout}"/egs/', 1))
+    script.chmod(0o755)
+    words = ("--prepare", script.name, "--work", "held out", "--stop_stage", 2)
+    done = recipe(checkout, *words, "--train_opts", "--set training.steps=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = (checkout / "held out/exp/slt-rms_tiny/log.jsonl").read_text()
+    assert json.loads(log.splitlines()[-1])["held_out"]["score"] > 0
 
 
 @pytest.mark.parametrize(

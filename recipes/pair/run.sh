@@ -7,7 +7,8 @@ recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
 help_message="usage: run.sh [--name value ...]
   --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train, 3 convert, 4 evaluate (default: all)
   --prepare SCRIPT      corpus -> data directories; called as SCRIPT CORPUS data SPEAKER ..., it makes
-                        data/train (all speakers together) and data/eval/SPEAKER (each by himself)
+                        data/train (all speakers together) and data/eval/SPEAKER (each by himself),
+                        and data/dev (all together) if the best model is to be chosen by held-out utterances
   --corpus FOLDER       handed to SCRIPT
   --source, --target    the two speakers
   --speakers 'A B ...'  all that data/train shall hold (default: the two)
@@ -54,11 +55,16 @@ make_data() {
 }
 
 extract_features() {
-    local log=dump/log/train.log
-    need data/train/wav.scp 0
+    extract train
+    [ ! -f data/dev/wav.scp ] || extract dev
+}
+
+extract() { # SET
+    local log=dump/log/$1.log
+    need "data/$1/wav.scp" 0
     echo "Log, to follow with tail -f: $PWD/$log"
     job --num-threads "$nj" "$log" env OMP_NUM_THREADS=1 \
-        vc-extract data/train dump/train --config "${features_conf:-$conf}" --jobs "$nj"
+        vc-extract "data/$1" "dump/$1" --config "${features_conf:-$conf}" --jobs "$nj"
     printed "$log"
 }
 
@@ -68,6 +74,10 @@ train() {
     need "data/eval/$source/wav.scp" 0
     [ "$device" != cpu ] || gpu=0
     read -ra words <<< "$train_opts"
+    if [ -f data/dev/wav.scp ]; then
+        need dump/dev/config.yaml 1
+        words+=(--held-out dump/dev)
+    fi
     echo "Log, to follow with tail -f: $PWD/$log"
     job --gpu "$gpu" --num-threads "$nj" "$log" \
         vc-train --config "$conf" --features dump/train --source "$source" --target "$target" --output "$exp" \

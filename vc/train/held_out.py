@@ -68,7 +68,7 @@ class HeldOut:
         made = {name: converter.convert_mel_cepstrum(frames, source, target) for name, frames in theirs.items()}
         normaliser = converter.model.speakers[target].normaliser
         before, after = _heard(theirs, theirs), _heard(made, theirs)
-        frame_rate = 1000 / converter.model.features.frame_shift
+        frame_rate = converter.model.features.frame_rate
         measures = {
             "msd": metrics.modulation_spectra_distance(_movement(made, frame_rate), _movement(wanted, frame_rate)),
             "frechet_distance": metrics.frechet_distance(

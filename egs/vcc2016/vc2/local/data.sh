@@ -3,7 +3,8 @@
 #
 # CORPUS is the public database unpacked (vcc2016_training/<speaker>/100001.wav, evaluation_all/<speaker>/200001.wav)
 # or one folder a speaker (<speaker>/train/100001.flac, <speaker>/eval/200001.flac); empty: download to downloads/.
-# Speakers S* get training sentences 100001 to 100081, speakers T* 100082 to 100162; all get every evaluation sentence.
+# Speakers S* learn from training sentences 100001 to 100081, speakers T* from 100082 to 100162, and the first ten of the
+# half that is left over are held out to choose the best model (data/dev). All get every evaluation sentence.
 set -euo pipefail
 corpus=$1 data=$2
 shift 2
@@ -11,6 +12,8 @@ shift 2
 url=${VCC2016_URL:-https://datashare.is.ed.ac.uk/bitstream/handle/10283/2211}
 first_half=('1000[0-7]?.*' '10008[01].*')
 second_half=('10008[2-9].*' '10009?.*' '1001??.*')
+first_ten=('10000[1-9].*' '100010.*')
+second_ten=('10008[2-9].*' '10009[01].*')
 
 fail() {
     echo "local/data.sh: error: $1" >&2
@@ -54,15 +57,17 @@ else
     fail "$corpus: neither vcc2016_training/ nor $1/train/ is there"
 fi
 
-parts=()
+parts=() held_out=()
 for speaker in "$@"; do
     case $speaker in
-    S*) half=("${first_half[@]/#/$below_train}") ;;
-    T*) half=("${second_half[@]/#/$below_train}") ;;
+    S*) half=("${first_half[@]/#/$below_train}") others=("${second_ten[@]/#/$below_train}") ;;
+    T*) half=("${second_half[@]/#/$below_train}") others=("${first_ten[@]/#/$below_train}") ;;
     *) fail "no speaker of VCC2016: $speaker" ;;
     esac
-    parts+=("$data/parts/$speaker")
+    parts+=("$data/parts/$speaker") held_out+=("$data/parts/$speaker-dev")
     vc-prepare "$train" "$data/parts/$speaker" --speakers "$speaker" --include "${half[@]}"
+    vc-prepare "$train" "$data/parts/$speaker-dev" --speakers "$speaker" --include "${others[@]}"
     vc-prepare "$eval" "$data/eval/$speaker" --speakers "$speaker" --include "${below_eval}2000??.*"
 done
 combine_data.sh "$data/train" "${parts[@]}"
+combine_data.sh "$data/dev" "${held_out[@]}"

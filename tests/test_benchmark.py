@@ -1,0 +1,43 @@
+"""The benchmark runs, counts what it should count, and ends with one JSON object."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from benchmark import ROWS, Batch, Textbook, step_flops
+from conftest import ROOT
+from torch.utils.flop_counter import FlopCounterMode
+
+from vc.models.cyclegan_vc2 import CycleGANVC2Config
+
+
+def test_training_is_compared_with_the_textbook_step():
+    words = ("--channels", "8", "--batch", "1", "2", "--threads", "1", "--repeats", "1", "--device", "cpu", "--json")
+    line = [sys.executable, ROOT / "tools/benchmark.py", "train", *words]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert [row["batch"] for row in result["rows"]] == [1, 2]
+    for row in result["rows"]:
+        taken = row["seconds"]
+        assert row["textbook_over_ours"] == pytest.approx(taken["textbook"]["cpu"] / taken["ours"]["cpu"])
+        assert min(*row["peak_gb"].values(), row["steps_per_second"], row["share_of_matrix_rate"]) > 0
+    assert result["textbook_over_ours"] == result["rows"][0]["textbook_over_ours"]
+
+
+def test_a_step_of_the_paper_costs_what_it_must():
+    config = CycleGANVC2Config()
+    assert step_flops(config, 1) / 1e9 == pytest.approx(224.8, abs=0.1)
+    assert step_flops(config, 4) == 4 * step_flops(config, 1)
+
+
+def test_the_textbook_step_costs_what_peers_spend():
+    with torch.device("meta"):
+        textbook = Textbook(CycleGANVC2Config(), torch.device("meta"))
+        batch = Batch(torch.empty(1, ROWS, 128), torch.empty(1, ROWS, 128))
+    with FlopCounterMode(display=False) as counter:
+        textbook.generator_loss(batch).backward()
+        textbook.judge_loss(batch).backward()
+    assert counter.get_total_flops() / 1e9 == pytest.approx(349.1, abs=0.5)

@@ -1,0 +1,114 @@
+"""Which model is kept: scores on utterances that training does not see."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import command, trained, training
+
+from vc import metrics, model_file
+from vc.convert import Converter
+from vc.errors import ConfigError, DataError
+from vc.store import read_features
+from vc.train.held_out import MOST, HeldOut
+
+
+def held_out(mini, **kept) -> HeldOut:
+    """The evaluation sentences; of a speaker named, those alone whose places are given."""
+    made = HeldOut.read(mini / "dump/eval", read_features(mini / "dump/train"), ("slt", "rms"))
+    own = made.utterances
+    return HeldOut({name: dict(list(own[name].items())[kept.get(name, slice(None))]) for name in own})
+
+
+def scores(output) -> dict[int, float]:
+    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["held_out"]["score"] for line in lines if "held_out" in line}
+
+
+def test_the_best_model_is_kept_with_its_scores(mini, tmp_path):
+    changes = ("--set", "training.steps=40", "--set", "training.checkpoint_every=5")
+    output = trained(mini, tmp_path, "--held-out", mini / "dump/eval", *changes)
+    by_step, model = scores(output), model_file.read(output)[0]
+    assert list(by_step) == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert model.step == min(by_step, key=by_step.get) and model.metrics["score"] == min(by_step.values())
+    measured = HeldOut.read(mini / "dump/eval", read_features(mini / "dump/train"), ("slt", "rms"))
+    assert measured.score(Converter.load(output)) == pytest.approx(model.metrics)
+
+
+def test_a_run_whose_model_no_longer_improves_ends_and_stays_ended(mini, tmp_path):
+    changes = ("--set", "training.checkpoint_every=1", "--set", "training.patience=1", "--set", "training.steps=500")
+    output = trained(mini, tmp_path, "--held-out", mini / "dump/eval", *changes)
+    by_step = scores(output)
+    last = max(by_step)
+    assert last < 500 and min(by_step, key=by_step.get) == last - 1 == model_file.read(output)[0].step
+    done = command(*training(mini, output, "--held-out", mini / "dump/eval", *changes))
+    assert f"finished at step {last}; nothing to do" in done.stderr.decode() and scores(output) == by_step
+
+
+def test_scores_tell_a_conversion_from_none_and_from_a_constant(mini, model):
+    converter = Converter.load(model).mean_variance()
+    for held in (held_out(mini), held_out(mini, slt=slice(0, 5), rms=slice(5, 10))):
+        moved = held.score(converter)["score"]
+        untouched, constant = (held.score(_Instead(converter, change))["score"] for change in (np.array, dull))
+        assert moved < untouched < constant
+
+
+class _Instead:
+    """A converter that does something else with the frames."""
+
+    def __init__(self, converter, change):
+        self.model, self.change = converter.model, change
+
+    def convert_mel_cepstrum(self, mel_cepstrum, source, target):
+        return self.change(mel_cepstrum)
+
+
+def dull(frames: np.ndarray) -> np.ndarray:
+    """The utterance's mean throughout, with a little noise."""
+    flat = frames.mean(axis=0) + 0.01 * np.random.default_rng(0).standard_normal(frames.shape)
+    flat[:, 0] = frames[:, 0]
+    return flat
+
+
+def test_shared_sentences_give_a_distortion_and_others_do_without(mini, model):
+    converter = Converter.load(model)
+    assert "mcd" in held_out(mini).score(converter)
+    assert "mcd" not in held_out(mini, slt=slice(0, 5), rms=slice(5, 10)).score(converter)
+
+
+def test_a_distortion_is_that_of_the_metrics(mini, model):
+    held, converter = held_out(mini), Converter.load(model)
+    one, other = held.utterances.values()
+    found = [
+        metrics.mel_cepstral_distortion(converter.convert_mel_cepstrum(a[name], *names), b[name])
+        for a, b, names in ((one, other, ("slt", "rms")), (other, one, ("rms", "slt")))
+        for name in one
+    ]
+    assert held.score(converter)["mcd"] == pytest.approx(np.mean(found)) and len(found) == 2 * len(held.parallel)
+
+
+def test_utterances_that_training_sees_and_other_settings_are_refused(mini, tmp_path):
+    learnt = read_features(mini / "dump/train")
+    with pytest.raises(ConfigError, match=r"training learns from .* too; hold out other utterances"):
+        HeldOut.read(mini / "dump/train", learnt, ("slt", "rms"))
+    done = command(*training(mini, tmp_path, "--held-out", mini / "dump/none"), check=1)
+    assert b"make them with vc-extract" in done.stderr
+    other = tmp_path / "other"
+    settings = ("--set", "features.sample_rate=16000", "--set", "features.order=20", "--set", "features.f0_method=dio")
+    command("extract", mini / "data/both", other, *settings)
+    done = command(*training(mini, tmp_path / "exp", "--held-out", other), check=2)
+    assert b"extracted with other settings than" in done.stderr
+
+
+def test_no_more_than_some_utterances_are_scored():
+    from vc.train.held_out import _spread
+
+    names = {f"{number:03d}": np.zeros((1, 2)) for number in range(99)}
+    kept = list(_spread(names, names))
+    assert len(kept) == MOST and kept[0] == "000" and kept[-1] == "098"
+    assert len(_spread(names, ["005"])) == 1
+
+
+def test_too_few_frames_are_refused(random):
+    with pytest.raises(DataError, match="5 and 9 frames are too few for 6 bands"):
+        metrics.frechet_distance(random.standard_normal((5, 6)), random.standard_normal((9, 6)))

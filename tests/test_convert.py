@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import torch
 from conftest import CORPUS, command, vowel
 
 import vc
-from vc import audio, model_file
-from vc.convert import PIECE, Converter, speech_energy, split_at_quiet
+from vc import audio, metrics, model_file, pieces
+from vc.convert import Converter, speech_energy
 from vc.errors import ConfigError, DataError
 from vc.features import world
+from vc.features.pitch import Melody
 from vc.features.world import F0Range, WorldConfig
+from vc.vocoders import differential
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"
 
@@ -290,21 +293,9 @@ def test_the_input_is_not_written_into(converter):
     np.testing.assert_array_equal(samples, before)
 
 
-def test_long_recordings_are_cut_where_it_is_quiet(random):
-    rate = 1000
-    samples = np.sign(random.standard_normal(70 * rate)).astype(np.float32)  # equally loud everywhere
-    for second in (25, 48):
-        samples[second * rate : second * rate + 100] *= 0.8  # a little quieter: no edge may look quieter still
-    pieces = list(split_at_quiet(np.array_split(samples, 9), rate))
-    np.testing.assert_array_equal(np.concatenate(pieces), samples)
-    assert all(len(piece) <= PIECE * rate for piece in pieces)
-    cuts = np.cumsum([len(piece) for piece in pieces])[:2] / rate
-    assert 25 <= cuts[0] <= 25.1 and 48 <= cuts[1] <= 48.1
-
-
 def test_a_long_recording_keeps_its_length_from_array_and_file(converter, tmp_path):
     samples = np.tile(audio.read(UTTERANCE)[0], 14)
-    assert len(samples) > PIECE * 16000
+    assert len(samples) > pieces.LONGEST * 16000
     soundfile.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
     anchor = converter.mean_variance()
     converted = anchor.convert(samples, 16000)
@@ -332,3 +323,111 @@ def test_conversion_is_the_same_every_time(converter):
     first = converter.convert(samples, rate)
     torch.manual_seed(2)
     np.testing.assert_array_equal(converter.convert(samples, rate), first)
+
+
+def test_threads_and_pieces_change_nothing(model, tmp_path):
+    for number in (1, 2, 3):
+        shutil.copy(CORPUS / f"eval/slt/10{number}.flac", tmp_path / f"{number}.flac")
+    long = np.tile(audio.read(UTTERANCE)[0], 20)
+    soundfile.write(tmp_path / "long.wav", long, 16000)
+    assert len(long) > pieces.LONGEST * 16000
+    command("convert", "--model", model, tmp_path, "--output", tmp_path / "three", "--jobs", 3)
+    for path in (*tmp_path.glob("*.flac"), tmp_path / "long.wav"):
+        for jobs in (1, 2):
+            command("convert", "--model", model, path, "--output", tmp_path / "one.wav", "--jobs", jobs)
+            assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "three" / f"{path.stem}.wav").read_bytes()
+
+
+def test_resuming_converts_only_what_is_missing(model, tmp_path):
+    for name in ("a", "b"):
+        shutil.copy(UTTERANCE, tmp_path / f"{name}.flac")
+    arguments = ("convert", "--model", model, "a.flac", "b.flac", "--output", "out", "--resume")
+    assert command(*arguments, cwd=tmp_path).stdout.decode() == "2 converted, 0 failed\n"
+    (tmp_path / "out/b.wav").unlink()
+    (tmp_path / "out/a.wav").write_bytes(b"mine")
+    assert command(*arguments, cwd=tmp_path).stdout.decode() == "1 there already\n1 converted, 0 failed\n"
+    assert (tmp_path / "out/a.wav").read_bytes() == b"mine" and (tmp_path / "out/b.wav").is_file()
+
+
+def test_a_terminated_conversion_leaves_nothing_behind(model, tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.tile(audio.read(UTTERANCE)[0], 100), 16000)
+    line = [Path(sys.executable).with_name("vc-convert"), "--model", model, tmp_path / "long.wav"]
+    process = subprocess.Popen([*line, "--output", tmp_path / "out/x.wav"], stderr=subprocess.PIPE)
+    time.sleep(5)
+    process.terminate()
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 143 and errors.splitlines()[-1] == b"vc-convert: error: stopped by SIGTERM"
+    assert not list(tmp_path.glob("out/*"))
+
+
+def median_f0(samples: np.ndarray) -> float:
+    f0, _ = world.extract(samples, WorldConfig(16000), F0Range(50, 500))
+    return float(np.median(f0[f0 > 0]))
+
+
+def test_f0_is_kept_shifted_and_flattened_as_asked(converter):
+    samples, rate = audio.read(UTTERANCE)
+    anchor = converter.mean_variance()
+    usual, own = median_f0(anchor.convert(samples, rate)), median_f0(samples)
+    assert median_f0(anchor.convert(samples, rate, melody=Melody(keep=True))) == pytest.approx(own, rel=0.03)
+    higher = median_f0(anchor.convert(samples, rate, melody=Melody(shift=5)))
+    assert higher == pytest.approx(usual * 2 ** (5 / 12), rel=0.03)
+    f0, _ = world.extract(anchor.convert(samples, rate, melody=Melody(scale=0.0)), WorldConfig(16000), F0Range(50, 500))
+    mean = np.exp(converter.model.speakers["rms"].log_f0_mean)
+    assert np.percentile(np.abs(np.log(f0[f0 > 0] / mean)), 80) < 0.03
+
+
+def test_somebody_else_is_converted_by_his_own_f0_with_a_warning(converter, caplog):
+    other = vowel(3.0, 16000, f0=400.0)
+    speaker = converter.model.speakers["rms"]
+    assert speaker.f0_ceiling < 400
+    f0 = median_f0(converter.mean_variance().convert(other, 16000, to="slt"))
+    assert "F0 around 400 Hz, but rms speaks at" in caplog.text
+    assert f0 == pytest.approx(np.exp(converter.model.speakers["slt"].log_f0_mean), rel=0.05)
+
+
+def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
+    samples, rate = audio.read(UTTERANCE)
+    samples = np.tile(samples, 3)
+    taken, given = 0, 0
+
+    def blocks():
+        nonlocal taken
+        for block in np.array_split(samples, len(samples) // 1000):
+            taken += len(block)
+            yield block
+
+    parts = []
+    for part in converter.mean_variance().convert_stream(blocks(), longest=1.5):
+        given += len(part)
+        parts.append(part)
+        assert taken - given <= (1.5 + 2 * pieces.SHARED) * rate + 1000
+    whole, streamed = converter.mean_variance().convert(samples, rate), np.concatenate(parts)
+    assert len(streamed) == len(samples) and np.abs(streamed).max() <= 1
+    config, wide = WorldConfig(16000), F0Range(50, 400)
+    (_, one), (_, other) = (world.extract(each, config, wide) for each in (whole, streamed))
+    assert metrics.mel_cepstral_distortion(other, one) < 2
+
+
+def test_a_difference_filters_the_recording_itself(converter):
+    samples, rate = audio.read(UTTERANCE)
+    made = converter.mean_variance().convert(samples, rate, method="diff")
+    config, wide = WorldConfig(16000), F0Range(50, 400)
+    assert len(made) == len(samples) and median_f0(made) == pytest.approx(median_f0(samples), rel=0.02)
+    (_, before), (_, after) = (world.extract(each, config, wide) for each in (samples, made))
+    wanted = converter.mean_variance().convert_mel_cepstrum(before, "slt", "rms")
+    assert metrics.mel_cepstral_distortion(after, wanted) < 0.5 * metrics.mel_cepstral_distortion(before, wanted)
+
+
+def test_no_difference_is_no_change(random):
+    config = WorldConfig(22050)  # a hop of 110.25 samples
+    samples = random.standard_normal(20_000)
+    nothing = np.zeros((round(20_000 / 110.25) + 1, config.bands))
+    np.testing.assert_allclose(differential.filtered(samples, nothing, config), samples, atol=1e-9)
+    louder = nothing + np.eye(1, config.bands) * np.log(2)
+    np.testing.assert_allclose(differential.filtered(samples, louder, config), 2 * samples, atol=1e-8)
+
+
+def test_a_difference_cannot_change_f0(model, tmp_path):
+    arguments = ("--model", model, UTTERANCE, "--output", tmp_path / "x.wav", "--method", "diff", "--f0-shift", 3)
+    assert b"method diff cannot change F0" in command("convert", *arguments, check=2).stderr

@@ -4,32 +4,54 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
 
-from vc import audio, devices, model_file
+from vc import audio, devices, model_file, pieces
+from vc.config import require
 from vc.errors import ConfigError, DataError, shortened
 from vc.features import pitch, world
-from vc.features.world import Frames
+from vc.features.pitch import AS_MAPPED, LogF0, Melody
+from vc.features.world import F0Range, Frames
 from vc.models import converter, network_config
 from vc.models.base import AbstractConverter
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+from vc.parallel import ahead
+from vc.pieces import Piece
+from vc.vocoders import differential
 from vc.vocoders.world import synthesise
 
+METHODS = ("world", "diff")
 SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while they are converted
-PIECE = 30.0  # seconds converted at a time
-SEARCH = 10.0  # seconds before a piece's end in which its quietest place is looked for
-QUIET = 0.02  # seconds over which quietness is measured
 LOWEST = 70.0  # Hz, from which on a recording's loudness is measured
 KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than on disk
 log = logging.getLogger(__name__)
 
 
+class Wish(NamedTuple):
+    """What to make of a recording; in the order of `convert_file`'s arguments."""
+
+    target: str
+    source: str
+    melody: Melody
+    method: str  # one of METHODS
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks, as far as F0 tells."""
+
+    f0_range: F0Range
+    log_f0: LogF0
+
+
 class Converter:
-    """Converts samples from one speaker of a model to another."""
+    """Converts samples from one speaker of a model to another; may be used by several threads at once."""
 
     def __init__(self, model: model_file.Model, network: AbstractConverter, device: torch.device | str = "cpu"):
         self.model, self.network = model, network.to(device).eval()
@@ -72,43 +94,76 @@ class Converter:
             raise ConfigError(f"source and target are both {to!r}")
         return source, to
 
+    def wish(
+        self, to: str | None = None, source: str | None = None, melody: Melody = AS_MAPPED, method: str = "world"
+    ) -> Wish:
+        """What to make of recordings, checked: speakers as `direction` finds them."""
+        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
+        source, target = self.direction(to, source)
+        return Wish(target, source, melody, method)
+
     def convert(
-        self, samples: np.ndarray, sample_rate: int, to: str | None = None, source: str | None = None
+        self,
+        samples: np.ndarray,
+        sample_rate: int,
+        to: str | None = None,
+        source: str | None = None,
+        melody: Melody = AS_MAPPED,
+        method: str = "world",
     ) -> np.ndarray:
         """`(samples,)` or `(samples, channels)` at any rate to `(samples,)` float32 at `self.sample_rate`.
 
-        The output is as long and as loud as the input, and within -1..1. Long recordings are converted in pieces that
-        begin and end at quiet places.
+        The output is as long and as loud as the input, and within -1..1. Long recordings are converted in pieces.
+        `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays).
         """
         samples = np.asarray(samples, np.float32)
         samples = samples.mean(axis=1) if samples.ndim == 2 else samples
         if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
-        level = Level()
-        blocks = iter([audio.resample(samples, sample_rate, self.sample_rate)])
-        pieces = list(self._pieces(blocks, self.direction(to, source), level))
+        level, wish = Level(), self.wish(to, source, melody, method)
+        blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
+        pieces = list(self._converted(blocks, wish, level, "samples"))
         return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *pieces])
 
-    @torch.inference_mode()
-    def convert_mel_cepstrum(self, mel_cepstrum: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
-        """`(frames, bands)` of one speaker to the same shape of the other; c0, the loudness, stays the source's."""
-        source, target = (self.model.speakers[name].normaliser for name in (source_name, target_name))
-        frames = torch.from_numpy(source.transform(mel_cepstrum).astype(np.float32).T)[None].to(self.device)
-        converted = self.network.convert(frames, source_name, target_name)[0].T.cpu().numpy()
-        return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
+    def convert_stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        to: str | None = None,
+        source: str | None = None,
+        melody: Melody = AS_MAPPED,
+        method: str = "world",
+        longest: float = 2.0,
+    ) -> Iterator[np.ndarray]:
+        """Blocks of samples `(samples,)` at `self.sample_rate` to converted blocks, while they come.
+
+        What is given lags behind what is taken by `longest` seconds and the overlap of pieces (0.2 s) at most, beside
+        the time to compute. Loudness follows what has been heard so far, for nobody knows the rest.
+        """
+        level, wish = Level(), self.wish(to, source, melody, method)
+        for block in self._converted(blocks, wish, level, "stream", longest):
+            yield np.clip(level.gain("stream") * block, -1, 1)
 
     def convert_file(
-        self, path: str | Path, output: str | Path, to: str | None = None, source: str | None = None
+        self,
+        path: str | Path,
+        output: str | Path,
+        to: str | None = None,
+        source: str | None = None,
+        melody: Melody = AS_MAPPED,
+        method: str = "world",
+        jobs: int = 1,
     ) -> None:
         """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
 
-        Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole.
+        Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. `jobs`
+        threads work on a long one's pieces.
         """
+        level, wish = Level(), self.wish(to, source, melody, method)
         try:
             with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
-                level = Level()
-                for piece in self._pieces(audio.blocks(path, self.sample_rate), self.direction(to, source), level):
-                    spool.write(piece.tobytes())
+                for block in self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs):
+                    spool.write(block.tobytes())
                 spool.seek(0)
                 gain = level.gain(path)
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
@@ -118,23 +173,61 @@ class Converter:
         except OSError as error:
             raise DataError(f"{output}: {error.strerror}") from error
 
-    def _pieces(self, blocks: Iterator[np.ndarray], speakers: tuple[str, str], level: "Level") -> Iterator[np.ndarray]:
-        """Convert samples at the model's rate piece by piece, taking note of their level."""
-        for piece in split_at_quiet(blocks, self.sample_rate):
-            converted = self._convert_piece(piece, *speakers)
-            level.add(piece, converted, self.sample_rate)
-            yield converted
+    def _converted(
+        self,
+        blocks: Iterable[np.ndarray],
+        wish: Wish,
+        level: "Level",
+        who: object,
+        longest: float = pieces.LONGEST,
+        jobs: int = 1,
+    ) -> Iterator[np.ndarray]:
+        """Blocks at the model's rate to converted blocks, as many samples, taking note of their level."""
+        cut = pieces.split(blocks, self.sample_rate, longest)
+        for first in islice(cut, 1):
+            voice = self._voice(first.samples, wish.source, who)
+            work = partial(self._convert_piece, wish=wish, voice=voice)
+            measured = self._measured(ahead(work, chain([first], cut), jobs), level)
+            yield from pieces.join(measured, self.sample_rate)
 
-    def _convert_piece(self, samples: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
-        """The path of the data, `(samples,)` at the model's rate to the same length."""
-        source, target = self.model.speakers[source_name], self.model.speakers[target_name]
-        settings = self.model.features
+    def _measured(self, converted: Iterable[tuple[Piece, np.ndarray]], level: "Level") -> Iterator[tuple]:
+        for piece, samples in converted:
+            level.add(piece.own(piece.samples), piece.own(samples), self.sample_rate)
+            yield piece, samples
+
+    def _voice(self, samples: np.ndarray, source: str, who: object) -> Voice:
+        """The source's F0 as the model knows it; as the recording has it where somebody else plainly speaks."""
+        known = self.model.speakers[source]
+        voiced = pitch.first_pass(samples, self.model.features)
+        middle = float(np.median(voiced)) if len(voiced) >= pitch.FEWEST else known.f0_floor
+        if known.f0_floor <= middle <= known.f0_ceiling:
+            return Voice(known.f0_range, known.log_f0)
+        usual = f"{known.f0_floor:.0f} to {known.f0_ceiling:.0f} Hz"
+        log.warning("%s: F0 around %.0f Hz, but %s speaks at %s; its own F0 is used", who, middle, source, usual)
+        return Voice(pitch.search_range([voiced], source), pitch.log_f0_statistics([voiced], source))
+
+    def _convert_piece(self, piece: Piece, wish: Wish, voice: Voice) -> np.ndarray:
+        """The path of the data: `(samples,)` at the model's rate to as many."""
+        settings, samples = self.model.features, piece.samples
         padded = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
-        frames = world.analyse(padded, settings, source.f0_range)
-        mel_cepstrum = self.convert_mel_cepstrum(frames.mel_cepstrum, source_name, target_name)
-        f0 = pitch.map_f0(frames.f0, source.log_f0, target.log_f0)
-        converted = synthesise(Frames(f0, mel_cepstrum, frames.aperiodicity), settings)
+        if wish.method == "diff":
+            _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
+            wanted = self.convert_mel_cepstrum(mel_cepstrum, wish.source, wish.target)
+            converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
+        else:
+            frames = world.analyse(padded, settings, voice.f0_range)
+            wanted = self.convert_mel_cepstrum(frames.mel_cepstrum, wish.source, wish.target)
+            f0 = pitch.map_f0(frames.f0, voice.log_f0, self.model.speakers[wish.target].log_f0, wish.melody)
+            converted = synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
         return audio.fit_length(converted.astype(np.float32), len(samples))
+
+    @torch.inference_mode()
+    def convert_mel_cepstrum(self, mel_cepstrum: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
+        """`(frames, bands)` of one speaker to the same shape of the other; c0, the loudness, stays the source's."""
+        source, target = (self.model.speakers[name].normaliser for name in (source_name, target_name))
+        frames = torch.from_numpy(source.transform(mel_cepstrum).astype(np.float32).T)[None].to(self.device)
+        converted = self.network.convert(frames, source_name, target_name)[0].T.cpu().numpy()
+        return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
 
 
 def _network(model: model_file.Model) -> AbstractConverter:
@@ -178,22 +271,6 @@ def speech_energy(samples: np.ndarray, rate: int) -> float:
     spectrum = np.fft.rfft(samples, length)
     spectrum[: 1 + int(LOWEST * length / rate)] = 0
     return float(2 * np.square(np.abs(spectrum)).sum() / length)
-
-
-def split_at_quiet(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
-    """Join blocks of samples into pieces of at most PIECE seconds, cut at the quietest place of the last SEARCH."""
-    longest, search, quiet = (round(seconds * rate) for seconds in (PIECE, SEARCH, QUIET))
-    waiting = np.zeros(0, np.float32)
-    for block in blocks:
-        waiting = np.concatenate([waiting, block])
-        while len(waiting) > longest:
-            energy = np.square(waiting[longest - search : longest], dtype=np.float64)
-            smooth = np.convolve(energy, np.ones(quiet), mode="valid")
-            cut = longest - search + quiet // 2 + int(np.argmin(smooth))
-            yield waiting[:cut]
-            waiting = waiting[cut:]
-    if len(waiting):
-        yield waiting
 
 
 def _float_blocks(file: IO[bytes]) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 BLOCK = 1 << 20  # bytes read at once
+_unfinished: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -20,6 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    _unfinished.add(temporary)
     try:
         yield temporary
         _give_usual_mode(temporary)
@@ -27,6 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     finally:
+        temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+def abandon() -> None:
+    """Remove every temporary file that this process is writing: for one that ends without unwinding."""
+    for temporary in tuple(_unfinished):
         temporary.unlink(missing_ok=True)
 
 

@@ -17,6 +17,11 @@ class Job:
     source: Path | str
     output: Path | str
 
+    @property
+    def done(self) -> bool:
+        """Whether the output is there: outputs appear whole or not at all."""
+        return self.output != STANDARD and os.path.isfile(self.output)
+
 
 def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Job]:
     """Jobs for files, folders (searched below) and a wav.scp list, refusing what could overwrite or collide.

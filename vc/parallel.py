@@ -3,10 +3,12 @@
 import multiprocessing
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from vc.errors import DataError
@@ -21,18 +23,40 @@ def default_jobs() -> int:
 
 
 def mapped(
-    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str
+    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str, threads: bool = False
 ) -> Iterator[tuple[Item, Result | DataError]]:
     """Give `(item, function(item))`, or the item and its DataError, in the items' order.
 
-    By processes, because WORLD may hold the interpreter's lock.
+    By processes; by threads if `function` leaves the interpreter's lock alone for most of its time, or cannot travel.
     """
-    items = list(items)
-    bar = progress(len(items), title)
-    for item, result in zip(items, _results(partial(_caught, function), items, jobs)):
-        yield item, result
-        bar.update()
-    bar.close()
+    items, caught = list(items), partial(_caught, function)
+    results = ahead(caught, items, min(jobs, len(items))) if threads else zip(items, _results(caught, items, jobs))
+    with progress(len(items), title) as bar:
+        for item, result in results:
+            yield item, result
+            bar.update()
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
+    """Give `(item, function(item))` in the items' order, by threads that work on the next `jobs` items meanwhile.
+
+    Items are taken from their source as they are needed, so that no more than `jobs` of them are held.
+    """
+    items = iter(items)
+    if jobs <= 1:
+        yield from ((item, function(item)) for item in items)
+        return
+    waiting: deque[tuple[Item, Future]] = deque()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            while True:
+                waiting.extend((item, pool.submit(function, item)) for item in islice(items, jobs - len(waiting)))
+                if not waiting:
+                    return
+                item, future = waiting.popleft()
+                yield item, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -> Iterator[Result]:

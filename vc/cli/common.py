@@ -5,10 +5,13 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from vc import __version__
 from vc.errors import VCError
+from vc.files import abandon
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -71,19 +74,26 @@ def run(
     """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
     args = made.parse_args(argv)
     _wait_briefly()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, partial(_leave, command))
     try:
         return work(args)
     except VCError as error:
         report(command, error)
         return error.code
-    except KeyboardInterrupt:
-        report(command, "interrupted")
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except OSError as error:
         report(command, f"{error.filename or 'system'}: {error.strerror or error}")
         return 1
+
+
+def _leave(command: str, number: int, _: object) -> None:
+    """End at once, whatever threads are doing, but take away what is unfinished."""
+    abandon()
+    os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)
 
 
 def _wait_briefly() -> None:

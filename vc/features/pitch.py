@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vc.config import require
 from vc.errors import DataError
 from vc.features.world import F0Range, WorldConfig, estimate_f0
 
@@ -53,14 +54,31 @@ def log_f0_statistics(f0: Iterable[np.ndarray], who: str) -> LogF0:
     return LogF0(float(voiced.mean()), float(max(voiced.std(), 1e-3)))
 
 
-def map_f0(f0: np.ndarray, source: LogF0, target: LogF0) -> np.ndarray:
+@dataclass(frozen=True)
+class Melody:
+    """What a user wants of the converted F0."""
+
+    keep: bool = False  # the source's F0 instead of the map to the target's
+    shift: float = 0.0  # semitones up
+    scale: float = 1.0  # of the movement around the mean: below 1 flatter, above livelier
+
+    def __post_init__(self) -> None:
+        require(abs(self.shift) <= 48, f"an F0 shift must be within 48 semitones, got {self.shift}")
+        require(0 <= self.scale <= 10, f"an F0 scale must be in 0..10, got {self.scale}")
+
+
+AS_MAPPED = Melody()
+
+
+def map_f0(f0: np.ndarray, source: LogF0, target: LogF0, melody: Melody = AS_MAPPED) -> np.ndarray:
     """Move `(frames,)` F0 in Hz from the source's log-Gaussian to the target's; unvoiced frames stay 0.
 
     The usual map of statistical voice conversion, log F0 normalised by the source's mean and deviation and brought to
     the target's; CycleGAN-VC and its reproductions use it.
     """
+    target = source if melody.keep else target
     voiced = f0 > 0
     mapped = np.zeros_like(f0)
-    standard = (np.log(f0[voiced]) - source.mean) / source.deviation
-    mapped[voiced] = np.exp(standard * target.deviation + target.mean)
+    standard = melody.scale * (np.log(f0[voiced]) - source.mean) / source.deviation
+    mapped[voiced] = np.exp(standard * target.deviation + target.mean + melody.shift * np.log(2) / 12)
     return mapped

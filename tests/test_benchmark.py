@@ -27,6 +27,18 @@ def test_training_is_compared_with_the_textbook_step():
     assert result["textbook_over_ours"] == result["rows"][0]["textbook_over_ours"]
 
 
+def test_conversion_is_compared_with_the_plain_path():
+    words = ("convert", "--channels", "8", "--seconds", "3", "--repeats", "1", "--json")
+    done = subprocess.run([sys.executable, ROOT / "tools/benchmark.py", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    for path in result["stages"].values():
+        parts = {stage: taken for stage, taken in path.items() if stage != "all"}
+        assert sum(parts.values()) == pytest.approx(path["all"])
+        assert min(parts[stage] for stage in ("f0", "envelope", "aperiodicity", "network", "synthesis")) > 0
+    assert result["plain_over_ours"] == pytest.approx(result["stages"]["plain"]["all"] / result["real_time"])
+
+
 def test_a_step_of_the_paper_costs_what_it_must():
     config = CycleGANVC2Config()
     assert step_flops(config, 1) / 1e9 == pytest.approx(224.8, abs=0.1)

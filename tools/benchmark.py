@@ -1,34 +1,45 @@
 """Time this toolkit against the plain way of doing the same, in one run: ratios that a noisy machine cannot fake.
 
     tools/benchmark.py train            the training step against a textbook step
+    tools/benchmark.py convert          conversion, stage by stage, against the plain path
 
-Each contestant lives in a process of its own; they take turns, one at a time, and medians are compared. With --json
-the last line is one JSON object.
+With --json the last line is one JSON object.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
 
+import numpy as np
+import pyworld
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vc import devices
+from vc import audio, devices, model_file
+from vc.convert import Converter
+from vc.features import mel_cepstrum, pitch, world
+from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
+from vc.normalise import Speaker
 from vc.segments import Batch
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 
+ROOT = Path(__file__).parents[1]
 ROWS, FRAMES = 35, 128  # of the paper's figure
 CONTESTANTS = ("ours", "careful", "textbook")
 WEIGHTS = CycleGANObjective().weights(0)
@@ -242,6 +253,7 @@ def shown(row: dict, on_gpu: bool) -> str:
 
 
 def train(args: argparse.Namespace) -> int:
+    """Each contestant lives in a process of its own; they take turns, one at a time, and medians are compared."""
     device = devices.choose(args.device)
     where = torch.cuda.get_device_name() if device.type == "cuda" else processor()
     print(f"{where}, torch {torch.__version__}, {args.precision}; {ROWS} rows x {FRAMES} frames, identity mapping on")
@@ -255,6 +267,134 @@ def train(args: argparse.Namespace) -> int:
         first = {name: rows[0][name] for name in ("textbook_over_ours", "careful_over_ours")}
         print(json.dumps({**about, "date": date.today().isoformat(), "commit": commit(), **first, "rows": rows}))
     return 0
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Both paths take turns on one thread; CPU seconds for each second of audio, medians."""
+    torch.set_num_threads(1)
+    samples, rate = speech(args.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        model, recording = untrained(Path(folder), network(args), rate), Path(folder) / "in.wav"
+        audio.write(recording, samples, rate)
+        converter, output = Converter.load(model), Path(folder) / "out.wav"
+        stages = {"ours": [], "plain": []}
+        for _ in range(1 + args.repeats):
+            with stopwatch(STAGES) as taken:
+                converter.convert_file(recording, output)
+            stages["ours"].append(taken)
+            with stopwatch(STAGES) as taken:
+                plain_path(converter, *audio.read(recording))
+            stages["plain"].append(taken)
+        audio.write(recording, samples[: 5 * rate], rate)
+        cold = command_seconds("convert", "--model", model, recording, "--output", output)
+    help_alone = command_seconds("convert", "--help")
+    seconds = len(samples) / rate
+    medians = {
+        who: {stage: median(taken[stage] for taken in turns[1:]) / seconds for stage in turns[0]}
+        for who, turns in stages.items()
+    }
+    totals = {who: row["all"] for who, row in medians.items()}
+    print(
+        f"{processor()}, torch {torch.__version__}; {seconds:.1f} s at {rate} Hz, {args.channels} channels, one thread"
+    )
+    print("CPU seconds a second of audio: " + ", ".join(f"{who} {total:.3f}" for who, total in totals.items()))
+    for stage in medians["ours"]:
+        print(f"  {stage:20s} ours {medians['ours'][stage]:.4f}  plain {medians['plain'][stage]:.4f}")
+    print(
+        f"plain / ours {totals['plain'] / totals['ours']:.2f}; from a cold start {cold:.2f} CPU s, --help {help_alone:.2f}"
+    )
+    if args.json:
+        about = {"command": "convert", "hardware": processor(), "torch": torch.__version__, "channels": args.channels}
+        ratio = {"plain_over_ours": totals["plain"] / totals["ours"], "real_time": totals["ours"]}
+        more = {"stages": medians, "seconds": seconds, "cold_start_cpu": cold, "help_cpu": help_alone}
+        print(json.dumps({**about, "date": date.today().isoformat(), "commit": commit(), **ratio, **more}))
+    return 0
+
+
+STAGES = {  # stage -> what it calls
+    "f0": [(world, "estimate_f0"), (pitch, "first_pass"), (pyworld, "harvest")],
+    "envelope": [(pyworld, "cheaptrick"), (mel_cepstrum, "from_envelope")],
+    "aperiodicity": [(pyworld, "d4c")],
+    "network": [(Converter, "convert_mel_cepstrum"), (CycleGANVC2, "convert")],
+    "synthesis": [(pyworld, "synthesize"), (mel_cepstrum, "to_envelope")],
+}
+
+
+@contextlib.contextmanager
+def stopwatch(stages: dict) -> Iterator[dict[str, float]]:
+    """CPU seconds by stage of what runs inside, `all` of it, and the `rest`; calls within calls count once."""
+    taken, inside = dict.fromkeys(stages, 0.0), []
+    originals = [(owner, name, getattr(owner, name)) for calls in stages.values() for owner, name in calls]
+
+    def timed(stage: str, function: Callable) -> Callable:
+        def call(*args: object, **more: object) -> object:
+            start = time.process_time()
+            inside.append(stage)
+            try:
+                return function(*args, **more)
+            finally:
+                inside.pop()
+                if not inside:
+                    taken[stage] += time.process_time() - start
+
+        return call
+
+    for stage, calls in stages.items():
+        for owner, name in calls:
+            setattr(owner, name, timed(stage, getattr(owner, name)))
+    start = time.process_time()
+    try:
+        yield taken
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+        taken["rest"] = time.process_time() - start - sum(taken.values())
+        taken["all"] = sum(taken.values())
+
+
+def plain_path(converter: Converter, samples: np.ndarray, rate: int) -> np.ndarray:
+    """The whole recording at once, as the public reproductions do it: Harvest at 71 to 800 Hz, and gradients on."""
+    settings, (source, target) = converter.model.features, converter.model.speakers.items()
+    samples = samples.astype(np.float64)
+    f0, times = pyworld.harvest(samples, rate, f0_floor=71.0, f0_ceil=800.0, frame_period=settings.frame_shift)
+    envelope = pyworld.cheaptrick(samples, f0, times, rate, fft_size=settings.fft_size)
+    aperiodicity = pyworld.d4c(samples, f0, times, rate, fft_size=settings.fft_size)
+    frames = mel_cepstrum.from_envelope(envelope, settings.order, settings.warping)
+    normalised = torch.from_numpy(source[1].normaliser.transform(frames).astype(np.float32).T)[None]
+    made = converter.network.convert(normalised, source[0], target[0]).detach()[0].T.numpy()
+    wanted = np.ascontiguousarray(target[1].normaliser.inverse(made))
+    wanted[:, 0] = frames[:, 0]
+    return pyworld.synthesize(f0, mel_cepstrum.to_envelope(wanted, settings.warping, settings.bins), aperiodicity, rate)
+
+
+def speech(seconds: float) -> tuple[np.ndarray, int]:
+    """Sentences of the corpus that the repository carries, end to end."""
+    paths = sorted((ROOT / "egs/mini/corpus/eval/slt").glob("*.flac"))
+    read = [audio.read(path) for path in paths]
+    rate = read[0][1]
+    return np.resize(np.concatenate([samples for samples, _ in read]), round(seconds * rate)), rate
+
+
+def untrained(folder: Path, config: CycleGANVC2Config, rate: int) -> Path:
+    """A model file with random weights."""
+    features = WorldConfig(rate)
+    torch.manual_seed(0)
+    weights = CycleGANVC2(config, features.bands, ("a", "b")).state_dict()
+    voice = Speaker([0.0] * features.bands, [1.0] * features.bands, 5.0, 0.2, 80.0, 400.0, 1, 1)
+    path = folder / model_file.NAME
+    model_file.write(
+        path, model_file.Model("cyclegan_vc2", features, asdict(config), {"a": voice, "b": voice}, 0, ""), weights
+    )
+    return path
+
+
+def command_seconds(name: str, *words: object) -> float:
+    """CPU seconds of one of the commands, start-up included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    line = [Path(sys.executable).with_name(f"vc-{name}"), *map(str, words)]
+    subprocess.run(line, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def processor() -> str:
@@ -274,17 +414,24 @@ def main() -> int:
     made = commands.add_parser("train", help="the training step against a textbook step")
     made.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
-    made.add_argument("--repeats", type=int, default=5, help="turns of which the median is taken, after one to warm up")
+    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
     made.add_argument("--device", choices=devices.NAMES, default="auto")
     made.add_argument("--precision", choices=devices.PRECISIONS, default="float32", help="of our step")
     made.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
     made.add_argument("--json", action="store_true", help="end with one JSON object")
     made.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    made.set_defaults(run=train)
+    made = commands.add_parser("convert", help="conversion, stage by stage, against the plain path")
+    made.add_argument("--seconds", type=float, default=30.0, help="of audio")
+    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
+    made.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
+    made.add_argument("--json", action="store_true", help="end with one JSON object")
+    made.set_defaults(run=convert)
     args = parser.parse_args()
-    if args.contestant:
+    if getattr(args, "contestant", None):
         work(args)
         return 0
-    return train(args)
+    return args.run(args)
 
 
 if __name__ == "__main__":

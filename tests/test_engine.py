@@ -143,7 +143,7 @@ def test_bf16_is_near_float32_and_its_losses_are_float32():
 
 def test_bf16_is_refused_where_it_would_crawl(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    with pytest.raises(ConfigError, match="no bf16 instructions; take float32"):
+    with pytest.raises(ConfigError, match="cpu has no bf16 instructions; take float32"):
         devices.set_precision("bf16", CPU)
     devices.set_precision("tf32", CPU)
 

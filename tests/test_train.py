@@ -270,6 +270,9 @@ class Counter:
     def refused(self):
         return 0, self.worst
 
+    def astray(self):
+        return self.run_of_bad > 0
+
     def report(self, losses, steps_per_second, refused):
         self.log.append((self.state.step, losses["anything"]))
 
@@ -301,7 +304,7 @@ def test_the_loop_knows_no_model():
 def test_the_loop_goes_back_after_too_many_refused_steps():
     work = Counter(bad=range(4, 9), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
     run(work)
-    assert work.retreats == [9] and work.saved == [4, 8, 12]
+    assert work.retreats == [9] and work.saved == [4, 8, 12]  # to 4: at 8 the run was astray
     work = Counter(bad=range(4, 8), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
     run(work)
     assert work.retreats == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 import torch
@@ -33,11 +33,12 @@ KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than
 log = logging.getLogger(__name__)
 
 
-class Wish(NamedTuple):
-    """What to make of a recording; in the order of `convert_file`'s arguments."""
+@dataclass(frozen=True)
+class Wish:
+    """What to make of a recording."""
 
-    target: str
     source: str
+    target: str
     melody: Melody
     method: str  # one of METHODS
 
@@ -100,8 +101,7 @@ class Converter:
         """What to make of recordings, checked: speakers as `direction` finds them."""
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
         require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
-        source, target = self.direction(to, source)
-        return Wish(target, source, melody, method)
+        return Wish(*self.direction(to, source), melody, method)
 
     def convert(
         self,
@@ -123,8 +123,8 @@ class Converter:
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
         level, wish = Level(), self.wish(to, source, melody, method)
         blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
-        pieces = list(self._converted(blocks, wish, level, "samples"))
-        return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *pieces])
+        converted = list(self._converted(blocks, wish, level, "samples"))
+        return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *converted])
 
     def convert_stream(
         self,
@@ -137,12 +137,15 @@ class Converter:
     ) -> Iterator[np.ndarray]:
         """Blocks of samples `(samples,)` at `self.sample_rate` to converted blocks, while they come.
 
-        What is given lags behind what is taken by `longest` seconds and the overlap of pieces (0.2 s) at most, beside
-        the time to compute. Loudness follows what has been heard so far, for nobody knows the rest.
+        What is given lags behind what is taken by `longest` seconds and 0.4 s for the overlap of pieces at most, beside
+        the block in hand and the time to compute. Loudness follows what has been heard so far: nobody knows the rest.
         """
-        level, wish = Level(), self.wish(to, source, melody, method)
+        require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
+        level, wish, gain = Level(), self.wish(to, source, melody, method), None
         for block in self._converted(blocks, wish, level, "stream", longest):
-            yield np.clip(level.gain("stream") * block, -1, 1)
+            before, gain = gain, level.gain()
+            ramp = np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32)
+            yield np.clip(ramp * block, -1, 1)
 
     def convert_file(
         self,
@@ -253,14 +256,17 @@ class Level:
         self.after += speech_energy(converted, rate)
         self.peak = max(self.peak, float(np.abs(converted).max(initial=0)))
 
-    def gain(self, who: object) -> np.float32:
+    def gain(self, who: object = None) -> np.float32:
         """Factor that makes the conversion as loud as the recording, or as loud as it can be without clipping.
+
+        The latter is said in a warning that names `who`, if anybody is named.
 
         c0 alone does not keep the loudness: another spectral envelope with the same mean logarithm has another power.
         """
         gain = np.sqrt(self.before / self.after) if self.after > 0 else 1.0
         if gain * self.peak > 1:
-            log.warning("%s: scaled down by %.1f dB, for it would clip", who, 20 * np.log10(gain * self.peak))
+            if who is not None:
+                log.warning("%s: scaled down by %.1f dB, for it would clip", who, 20 * np.log10(gain * self.peak))
             gain = (1 - 1e-6) / self.peak  # the last bit must not round above 1
         return np.float32(gain)
 

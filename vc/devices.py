@@ -25,12 +25,14 @@ def choose(name: str | torch.device) -> torch.device:
 def set_precision(precision: str, device: torch.device) -> None:
     """Let matrix products and convolutions of `device` use TF32 or not; refuse bf16 where it would crawl.
 
-    A processor without instructions for bfloat16 computes in it up to a hundred times slower.
+    Without instructions for bfloat16 it is emulated.
     """
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
-        slow = precision == "bf16" and not any(able.get(name) for name in BF16_CPUS)
-        require(not slow, "compute.precision: this processor has no bf16 instructions; take float32")
+        fast = any(able.get(name) for name in BF16_CPUS)
+    else:
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    require(fast or precision != "bf16", f"compute.precision: {device} has no bf16 instructions; take float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
 
 

@@ -24,10 +24,13 @@ def replacing(path: Path) -> Iterator[Path]:
     _unfinished.add(temporary)
     try:
         yield temporary
-        _give_usual_mode(temporary)
+        temporary.chmod(_USUAL_MODE)  # mkstemp makes files private
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:  # a user knows the file by its own name
+        error.filename = error.filename if error.filename not in (None, name) else str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
@@ -37,6 +40,14 @@ def abandon() -> None:
     """Remove every temporary file that this process is writing: for one that ends without unwinding."""
     for temporary in tuple(_unfinished):
         temporary.unlink(missing_ok=True)
+
+
+def make_directory(path: Path) -> None:
+    """Make `path` and its parents where they are missing, for good: a power loss cannot take them."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        _sync(place.parent)
 
 
 def remove_leftovers(directory: Path) -> None:
@@ -60,16 +71,22 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _give_usual_mode(path: Path) -> None:
-    """mkstemp makes files private; give this one what open() would have given."""
-    mask = os.umask(0)
+def _usual_mode() -> int:
+    """What open() gives a file. Asked once: asking changes it for a moment, for every thread."""
+    mask = os.umask(0o077)
     os.umask(mask)
-    path.chmod(0o666 & ~mask)
+    return 0o666 & ~mask
+
+
+_USUAL_MODE = _usual_mode()
 
 
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(descriptor)

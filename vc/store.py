@@ -136,15 +136,15 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
 
     A tensor of floats that is not finite is refused by name: such a file is never written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     bad = _not_finite(tensors)
     if bad:
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {"vc": text, "sha256": _digest(tensors, text)})
+    with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
+        temporary.write_bytes(save(tensors, {"vc": text, "sha256": _digest(tensors, text)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -75,7 +76,7 @@ def run(
     args = made.parse_args(argv)
     _wait_briefly()
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, partial(_leave, command))
     try:
         return work(args)
@@ -90,10 +91,13 @@ def run(
 
 
 def _leave(command: str, number: int, _: object) -> None:
-    """End at once, whatever threads are doing, but take away what is unfinished."""
+    """End at once, whatever threads are doing, but take away what is unfinished; processes of a pool are ended well."""
     abandon()
     os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
-    os._exit(128 + number)
+    code = 130 if number == signal.SIGINT else 143
+    if multiprocessing.active_children():
+        raise SystemExit(code)
+    os._exit(code)
 
 
 def _wait_briefly() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from vc.cli import common
 
 COMMAND = "vc-convert"
-METHODS = "world: analysis and synthesis (default); diff: the recording itself, filtered, its F0 kept: for like voices"
+MOST_JOBS = 4  # that nobody asked for: each takes memory for a piece
+METHOD_HELP = "world: analysis and synthesis (default); diff: the recording itself, filtered, F0 kept: for like voices"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,13 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: the pair's other speaker)")
     made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
     made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
-    made.add_argument("--method", choices=("world", "diff"), default="world", help=METHODS)
+    made.add_argument("--method", choices=("world", "diff"), default="world", help=METHOD_HELP)
     made.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
     made.add_argument(
         "--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier melody above 1, flatter below"
     )
     made.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
-    made.add_argument("--jobs", type=common.positive, metavar="N", help="threads (default: one a core)")
+    help_jobs = f"threads (default: one a core, {MOST_JOBS} at most)"
+    made.add_argument("--jobs", type=common.positive, metavar="N", help=help_jobs)
     made.add_argument("--resume", action="store_true", help="leave out recordings whose output is there already")
     made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
     return common.run(COMMAND, _work, made, argv)
@@ -42,7 +44,6 @@ def _work(args: argparse.Namespace) -> int:
     from vc.inputs import is_batch, plan
 
     jobs = plan(args.inputs, args.scp, args.output)
-    there = [job for job in jobs if args.resume and job.done]
     import torch
 
     from vc.convert import Converter
@@ -53,21 +54,22 @@ def _work(args: argparse.Namespace) -> int:
     common.log_to_stderr(COMMAND)
     converter = Converter.load(args.model, args.device)
     wish = converter.wish(args.to, args.source, Melody(args.keep_f0, args.f0_shift, args.f0_scale), args.method)
-    missing = [job for job in jobs if job not in there]
-    threads = args.jobs or default_jobs()
+    missing = [job for job in jobs if not (args.resume and job.done)]
+    threads = args.jobs or min(default_jobs(), MOST_JOBS)
     torch.set_num_threads(1)  # a thread a recording, or a piece of a long one: results do not depend on how many
-    work = partial(_convert, converter=converter, wish=wish, jobs=threads if len(missing) == 1 else 1)
+    each = max(1, threads // max(1, len(missing)))  # threads for the pieces of a long one
+    work = partial(_convert, converter=converter, wish=wish, jobs=each)
     failed = 0
     for _, result in mapped(work, missing, threads, "converting", threads=True):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
-    if there:
-        print(f"{len(there)} there already")
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} there already")
     if is_batch(args.inputs, args.scp):
         print(f"{len(missing) - failed} converted, {failed} failed")
     return 1 if failed else 0
 
 
 def _convert(job: "Job", converter: "Converter", wish: "Wish", jobs: int) -> None:  # noqa: F821 - imported late
-    converter.convert_file(job.source, job.output, *wish, jobs=jobs)
+    converter.convert_file(job.source, job.output, wish.target, wish.source, wish.melody, wish.method, jobs)

@@ -6,9 +6,9 @@ import numpy as np
 
 from vc.config import require
 from vc.errors import ConfigError
-from vc.features import mel_cepstrum
+from vc.features import autocorrelation, mel_cepstrum
 
-F0_METHODS = ("harvest", "dio")
+F0_METHODS = ("harvest", "dio", "autocorrelation")
 FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every speaker alike
 
 
@@ -98,7 +98,10 @@ def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> 
     arguments = (samples, config.sample_rate, f0_range.floor, f0_range.ceiling)
     if config.f0_method == "harvest":
         return pyworld.harvest(*arguments, frame_period=config.frame_shift)
-    f0, times = pyworld.dio(*arguments, frame_period=config.frame_shift)
+    if config.f0_method == "autocorrelation":
+        f0, times = autocorrelation.estimate_f0(*arguments, config.frame_shift)
+    else:
+        f0, times = pyworld.dio(*arguments, frame_period=config.frame_shift)
     return pyworld.stonemask(samples, f0, times, config.sample_rate), times
 
 

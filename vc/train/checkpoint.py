@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vc.config import build, plain
 from vc.errors import ConfigError, TrainingError, shortened
-from vc.files import remove_leftovers
+from vc.files import make_directory, remove_leftovers
 from vc.segments import PairSampler
 from vc.store import read_tensors, write_tensors
 from vc.train.engine import Engine
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def save(directory: Path, engine: Engine, state: State, kept: int) -> None:
     """Write `directory`/checkpoint-STEP.safetensors whole or not at all, then remove all but the newest `kept`."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     tensors = {f"random.{name}": state for name, state in _random_states(engine.sampler).items()}
     for name, module in engine.modules.items():
         tensors |= {f"module.{name}.{key}": tensor for key, tensor in module.state_dict().items()}
@@ -70,7 +70,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
         for name, module in engine.modules.items():
             module.load_state_dict(_part(tensors, f"module.{name}."))
         for name, player in engine.training.players.items():
-            _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
+            _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."), fresh=state.step == 0)
         _restore_random_states(engine.sampler, _part(tensors, "random."))
     except (ConfigError, RuntimeError, KeyError, IndexError) as error:
         raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
@@ -88,12 +88,22 @@ def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{number}.{key}": tensor for number, values in state.items() for key, tensor in values.items()}
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], fresh: bool) -> None:
+    """Moments and step counts, all of them in their shapes; none if no step was taken yet."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, key = re.fullmatch(r"(\d+)\.(\w+)", name).groups()
         state.setdefault(int(number), {})[key] = tensor
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for number, parameter in enumerate([] if fresh else parameters):
+        found = {key: tensor.shape for key, tensor in state[number].items()}
+        if found != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+            raise KeyError(f"optimiser state {number}")
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for parameter, values in optimiser.state.items():  # fused steps walk moments and weights in one order of memory
+        for key, tensor in values.items():
+            if tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
+                values[key] = torch.empty_like(parameter).copy_(tensor)
 
 
 def _random_states(sampler: PairSampler) -> dict[str, Tensor]:

@@ -70,6 +70,11 @@ class Refused:
         self._counts.copy_(torch.tensor([0, row, row]))
         return total, longest
 
+    @property
+    def row(self) -> int:
+        """How many steps up to the last one were refused."""
+        return int(self._counts[1])
+
     def forget(self) -> None:
         self._counts.zero_()
 
@@ -88,7 +93,8 @@ class Recorded:
         if self._seen[kind] <= WARM_UP:
             return self._beside(weights)
         if kind not in self._graphs:
-            self._graphs = {kind: self._record(weights)}  # the kind before does not come back
+            self._graphs.clear()  # the kind before does not come back, and its memory is wanted
+            self._graphs[kind] = self._record(weights)
         graph, losses = self._graphs[kind]
         graph.replay()
         return losses

@@ -29,7 +29,7 @@ class TrainingConfig:
     average: float = 0.0  # decay a step of the weights' moving average, which becomes the model; 0: none
     log_every: int = 100  # steps
     checkpoint_every: int = 5_000  # steps; the held-out set is scored then too
-    save_minutes: float = 10.0  # a checkpoint at least as often as this
+    save_minutes: float = 10.0  # a checkpoint at least as often as this; 0: after every step
     checkpoints: int = 2  # kept
     patience: int = 0  # scorings without a better model after which the run ends; 0: never
     refused_steps: int = 20  # in a row, for losses that are not finite, after which the run goes back
@@ -60,9 +60,12 @@ class ComputeConfig:
         require(self.precision in PRECISIONS, f"compute.precision must be one of {known}, got {self.precision!r}")
 
 
-CHANGEABLE = {  # in a run that goes on
-    *("steps", "log_every", "checkpoint_every", "save_minutes", "checkpoints", "patience", "sample_every", "samples"),
-    *("refused_steps", "retreats"),
+CHANGEABLE = {"steps", "log_every", "checkpoint_every", "save_minutes", "checkpoints"} | {  # in a run that goes on
+    "patience",
+    "refused_steps",
+    "retreats",
+    "sample_every",
+    "samples",
 }
 
 

@@ -13,6 +13,7 @@ from vc.errors import ConfigError
 from vc.store import Features, read_features
 
 MOST = 20  # utterances of each speaker, spread over all: exact alignments take time
+ALIKE = 0.8  # share of sentences that both speakers must have for theirs to be taken for the same
 LOST_WEIGHT = 4.0  # of lost content beside distances; see recipes/EXPERIMENTS.md
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
@@ -22,6 +23,12 @@ class HeldOut:
     """Mel-cepstra of both speakers of a pair, by sentence."""
 
     utterances: dict[str, Utterances]  # speaker -> his
+    digest: str = ""  # of the features that they come from
+
+    def __str__(self) -> str:
+        if self.parallel:
+            return f"{len(self.parallel)} sentences of both speakers"
+        return " and ".join(f"{len(own)} utterances of {name}" for name, own in self.utterances.items())
 
     @classmethod
     def read(cls, directory: Path, learnt: Features, speakers: tuple[str, str]) -> "HeldOut":
@@ -37,10 +44,12 @@ class HeldOut:
             ids = [id for id, owner in features.utterances.items() if owner == speaker]
             sentences = [Utterance(id, speaker, Path()).sentence for id in ids]
             utterances[speaker] = dict(zip(sentences, features.mel_cepstra(speaker)))
-        made = cls(utterances)
-        if not made.parallel:
-            return cls({speaker: _spread(own, own) for speaker, own in utterances.items()})
-        return cls({speaker: _spread(own, made.parallel) for speaker, own in utterances.items()})
+        shared = cls(utterances).parallel
+        if len(shared) < ALIKE * max(map(len, utterances.values())):  # a few names may be alike by chance
+            utterances = {name: {f"{name}-{key}": own[key] for key in own} for name, own in utterances.items()}
+            shared = []
+        kept = {name: _spread(own, shared or own) for name, own in utterances.items()}
+        return cls(kept, features.digest)
 
     @property
     def parallel(self) -> list[str]:

@@ -19,7 +19,7 @@ class RunLog:
     def __init__(self, directory: Path, step: int):
         path = directory / "log.jsonl"
         _drop_after(path, step)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("ab", buffering=0)
         self._board = _tensorboard(directory / "tensorboard", step)
 
     def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:
@@ -35,8 +35,11 @@ class RunLog:
         self._scalars("held_out/", scores, step)
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(f"{json.dumps(line)}\n".encode())
+        except OSError as error:
+            error.filename = self._file.name
+            raise
 
     def _scalars(self, prefix: str, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
@@ -66,7 +69,7 @@ def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")

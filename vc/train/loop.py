@@ -20,7 +20,7 @@ class Stopped(TrainingError):
     """A signal asked the run to stop; all is saved, and the same command goes on."""
 
     def __init__(self, number: int, step: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}, saved; the same command goes on")
+        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the same command goes on")
         self.code = 130 if number == signal.SIGINT else 143
 
 
@@ -35,6 +35,9 @@ class Work(Protocol):
 
     def refused(self) -> tuple[int, int]:
         """Steps refused since this was last asked, and the most in a row."""
+
+    def astray(self) -> bool:
+        """Whether the last step was refused: nothing is saved then, for the weights may be the cause."""
 
     def report(self, losses: dict[str, float], steps_per_second: float, refused: int) -> None:
         """Mean losses since the last report."""
@@ -68,14 +71,14 @@ def run(work: Work) -> None:
                 refused, in_a_row = work.refused()
                 work.report(losses, speed, refused)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-                if in_a_row >= settings.refused_steps:
+                if in_a_row >= settings.refused_steps or (step == settings.steps and work.astray()):
                     work.retreat()
                     continue
             stop = work.agree(signals.number)
             regular = _due(step, settings.checkpoint_every, settings)
-            if regular:
-                work.score()
-            if regular or stop or time.monotonic() - saved > 60 * settings.save_minutes:
+            if (regular or stop or time.monotonic() - saved > 60 * settings.save_minutes) and not work.astray():
+                if regular:
+                    work.score()
                 work.save()
                 saved = time.monotonic()
             if stop:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vc.errors import TrainingError
-from vc.files import remove_leftovers
+from vc.files import make_directory, remove_leftovers
 from vc.train.processes import Processes
 
 
@@ -21,9 +21,10 @@ def owned(output: Path, processes: Processes) -> Iterator[None]:
         processes.wait()
         yield
         return
-    output.mkdir(parents=True, exist_ok=True)
+    make_directory(output)
     with _locked(output), _log_file(output):
-        remove_leftovers(output)
+        for directory in (output, output / "samples"):
+            remove_leftovers(directory)
         processes.wait()
         yield
 
@@ -46,7 +47,7 @@ def _locked(directory: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
     """Everything that the package says also goes to train.log."""
-    handler = logging.FileHandler(directory / "train.log", encoding="utf-8")
+    handler = _LogFile(directory / "train.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("vc")
     root.addHandler(handler)
@@ -54,4 +55,12 @@ def _log_file(directory: Path) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is lost where the disk is full, without a word: the next checkpoint will say it."""
+
+    def handleError(self, _: logging.LogRecord) -> None:
+        pass

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from vc import devices, model_file
 from vc.config import require
 from vc.convert import Converter
-from vc.errors import ConfigError, TrainingError
+from vc.errors import ConfigError, DataError, TrainingError
 from vc.models import converter
 from vc.segments import PairSampler, Segments
 from vc.store import Features, read_features
@@ -91,9 +92,7 @@ class PairRun:
             self._save_checkpoint()
         where = f"{self.device}, step {self.state.step} of {self.settings.steps}"
         log.info("%s: %s, %s", self.output, " -> ".join(self.experiment.speakers), where)
-        if self.held_out and self.processes.first:
-            anchor = self.held_out.score(self._converter().mean_variance())
-            log.info("held-out score of means and variances alone: %.2f (lower is better)", anchor["score"])
+        self._begin_scoring()
         with self._logging():
             run(self)
         log.info("%s: finished at step %d: %s", self.output, self.state.step, self.output / model_file.NAME)
@@ -107,6 +106,9 @@ class PairRun:
     def refused(self) -> tuple[int, int]:
         return self.engine.refused.read()
 
+    def astray(self) -> bool:
+        return self.engine.refused.row > 0
+
     def report(self, losses: dict[str, float], steps_per_second: float, refused: int) -> None:
         losses = self.processes.means(losses)
         if refused:
@@ -118,8 +120,8 @@ class PairRun:
         where, retreats, scale = self.state.step, self.state.retreats + 1, self.state.rate_scale / 2
         if retreats > self.settings.retreats:
             raise TrainingError(
-                f"{self.output}: losses are not finite before step {where}, after going back {retreats - 1} times;"
-                " the checkpoints are from before; try lower rates in objective:"
+                f"{self.output}: losses are not finite before step {where}, after going back {retreats - 1} times; the"
+                " checkpoints are from before; try lower rates under objective:, in another --output"
             )
         self._restore()
         self.state.retreats, self.state.rate_scale = retreats, scale
@@ -132,13 +134,13 @@ class PairRun:
     def score(self) -> None:
         if not self.held_out:
             return
-        scores = self.held_out.score(self._converter()) if self.processes.first else {}
-        better = self.processes.first and scores["score"] < self.state.best_scores.get("score", float("inf"))
+        scores = self._scores() if self.processes.first else {}
+        better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
         if self.processes.agree(better):
             self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
         else:
             self.state.stale += 1
-        if self.log:
+        if self.log and scores:
             self.log.score(self.state.step, scores)
             best = "the best so far" if better else f"the best is that of step {self.state.best_step}"
             log.info("step %d: held-out score %.2f, %s", self.state.step, scores["score"], best)
@@ -154,14 +156,37 @@ class PairRun:
         if self.log:
             self.samples.write(self._converter(), self.log, self.state.step)
 
+    def _begin_scoring(self) -> None:
+        """Say what is measured; what another held-out set said before counts no more."""
+        digest = self.held_out.digest if self.held_out else ""
+        if self.state.held_out != digest:
+            self.state.held_out, self.state.best_scores, self.state.stale = digest, {}, 0
+        if self.held_out and self.processes.first:
+            anchor = self.held_out.score(self._converter().mean_variance())
+            log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
+
+    def _scores(self) -> dict[str, float]:
+        """Of the held-out set; none where the model makes nothing that can be measured."""
+        try:
+            return self.held_out.score(self._converter())
+        except DataError as error:
+            log.warning("step %d: no held-out score: %s", self.state.step, error)
+            return {}
+
     def _restore(self) -> None:
         """From the newest checkpoint, one process after the first, who may set damaged ones aside."""
         for turn in (True, False):
             if self.processes.first is turn:
-                self.state = checkpoint.resume(self.output / "checkpoints", self.engine) or State()
+                self.state = self._newest()
             self.processes.wait()
         if self.state.best_step == self.state.step > 0 and _model_step(self.output) != self.state.step:
             self._write_model()  # killed between the checkpoint and the model
+
+    def _newest(self) -> State:
+        state = checkpoint.resume(self.output / "checkpoints", self.engine)
+        if state is None and (self.output / model_file.NAME).exists():
+            raise TrainingError(f"{self.output}: a model but no checkpoint; remove the folder to start again")
+        return state or State()
 
     def _save_checkpoint(self) -> None:
         if self.processes.first:

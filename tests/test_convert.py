@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -349,15 +350,34 @@ def test_resuming_converts_only_what_is_missing(model, tmp_path):
     assert (tmp_path / "out/a.wav").read_bytes() == b"mine" and (tmp_path / "out/b.wav").is_file()
 
 
-def test_a_terminated_conversion_leaves_nothing_behind(model, tmp_path):
-    soundfile.write(tmp_path / "long.wav", np.tile(audio.read(UTTERANCE)[0], 100), 16000)
-    line = [Path(sys.executable).with_name("vc-convert"), "--model", model, tmp_path / "long.wav"]
-    process = subprocess.Popen([*line, "--output", tmp_path / "out/x.wav"], stderr=subprocess.PIPE)
-    time.sleep(5)
-    process.terminate()
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 143 and errors.splitlines()[-1] == b"vc-convert: error: stopped by SIGTERM"
-    assert not list(tmp_path.glob("out/*"))
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)])
+def test_a_command_that_is_stopped_leaves_no_unfinished_file(number, code, tmp_path):
+    script = """if True:
+        import sys, threading, time
+        from pathlib import Path
+        from vc.cli import common
+        from vc.files import replacing
+
+        def work(_):
+            with replacing(Path("out.wav")) as temporary:
+                temporary.write_bytes(b"half")
+                print("writing", flush=True)
+                time.sleep(60)
+
+        def threaded(args):
+            threading.Thread(target=work, args=[args]).start()
+            time.sleep(60)
+
+        sys.exit(common.run("vc-convert", threaded, common.parser("vc-convert", ""), []))
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "writing\n" and len(list(tmp_path.iterdir())) == 1
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code and errors == f"vc-convert: error: stopped by {number.name}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def median_f0(samples: np.ndarray) -> float:

@@ -37,7 +37,7 @@ class Work(Protocol):
         """Steps refused since this was last asked, and the most in a row."""
 
     def astray(self) -> bool:
-        """Whether the last step was refused: nothing is saved then, for the weights may be the cause."""
+        """Whether the last step was refused: no checkpoint then but the last, for the weights may be the cause."""
 
     def report(self, losses: dict[str, float], steps_per_second: float, refused: int) -> None:
         """Mean losses since the last report."""
@@ -71,12 +71,13 @@ def run(work: Work) -> None:
                 refused, in_a_row = work.refused()
                 work.report(losses, speed, refused)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-                if in_a_row >= settings.refused_steps or (step == settings.steps and work.astray()):
+                if in_a_row >= settings.refused_steps:
                     work.retreat()
                     continue
             stop = work.agree(signals.number)
             regular = _due(step, settings.checkpoint_every, settings)
-            if (regular or stop or time.monotonic() - saved > 60 * settings.save_minutes) and not work.astray():
+            wanted = regular or stop or time.monotonic() - saved > 60 * settings.save_minutes
+            if wanted and (step == settings.steps or not work.astray()):
                 if regular:
                     work.score()
                 work.save()

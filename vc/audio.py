@@ -14,7 +14,7 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
-from vc.errors import DataError
+from vc.errors import DataError, escaped
 from vc.files import replacing
 
 SUFFIXES = frozenset(
@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
 )
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
+LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
 STANDARD = "-"  # as a path: standard input or output
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,11 @@ def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate:
         for block in blocks:
             if not np.isfinite(block).all() or np.abs(block).max(initial=0) > 1:
                 raise DataError(f"{path}: samples to write must be finite and within -1..1")
-            sound.write(block)
+            try:
+                sound.write(block)
+            except soundfile.SoundFileError:  # which does not say why; one more byte does
+                os.pwrite(file.fileno(), b"\0", os.fstat(file.fileno()).st_size)
+                raise
             count += len(block)
     if os.fstat(file.fileno()).st_size < 2 * count:
         raise DataError(f"{path}: written short")
@@ -199,7 +204,10 @@ def _descriptor(path: Path | str) -> Iterator[int]:
         return
     if os.path.isdir(path):
         raise DataError(f"{path}: a folder without recordings; known endings: {' '.join(sorted(SUFFIXES))}")
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except ValueError as error:  # a NUL, or what no file name can be encoded as
+        raise DataError(f"{path!r}: no name that a file can have") from error
     try:
         yield descriptor
     finally:
@@ -209,13 +217,15 @@ def _descriptor(path: Path | str) -> Iterator[int]:
 def _mono_blocks(sound: "soundfile.SoundFile", path: Path | str) -> Iterator[np.ndarray]:  # noqa: F821
     count = 0
     for block in _whole_blocks(sound):
+        if not (np.abs(block) <= LOUDEST).all():
+            raise DataError(f"{path}: holds samples that are not finite, or above {LOUDEST:g}")
         mono = block.mean(axis=1, dtype=np.float32)
-        if not np.isfinite(mono).all():
-            raise DataError(f"{path}: holds samples that are not finite")
         count += len(mono)
         yield mono
     if 0 < count < sound.frames:
-        log.warning("%s: cut short: %d of the %d samples that it claims can be read", path, count, sound.frames)
+        log.warning(
+            "%s: cut short: %d of the %d samples that it claims can be read", escaped(path), count, sound.frames
+        )
 
 
 def _whole_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821

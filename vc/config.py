@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from vc.errors import ConfigError
+from vc.errors import ConfigError, shortened
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 LARGEST = 64 * 1024  # bytes of a configuration file: nested or aliased YAML cannot grow past what this allows
@@ -40,11 +40,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise ConfigError(f"{path}: larger than {LARGEST} bytes")
-        content = yaml.safe_load(text)
+        content = _parsed(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except (ConfigError, ValueError) as error:  # a NUL in the name is the latter
+        raise ConfigError(f"{path}: {error}") from error
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -80,6 +80,24 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _parsed(text: str | bytes) -> Any:
+    """YAML by the safe loader, which stumbles in many ways over what is none; no number too long to print."""
+    try:
+        content = yaml.safe_load(text)
+        _refuse_endless_numbers(content)
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise ConfigError(f"not YAML: {shortened(error)}") from error
+    return content
+
+
+def _refuse_endless_numbers(content: Any) -> None:
+    parts = content if isinstance(content, list) else [*content, *content.values()] if isinstance(content, dict) else ()
+    for part in parts:
+        _refuse_endless_numbers(part)
+    if isinstance(content, int) and content.bit_length() > 64:
+        raise ValueError(f"a number of {content.bit_length()} bits")
+
+
 def _override(sections: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
@@ -90,9 +108,9 @@ def _override(sections: dict[str, Any], override: str) -> None:
         if not isinstance(sections, dict):
             raise ConfigError(f"--set {override}: {name} is not a section")
     try:
-        sections[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: not a YAML value") from error
+        sections[last] = _parsed(value)
+    except ConfigError as error:
+        raise ConfigError(f"--set {override}: {error}") from error
 
 
 def _typed(value: Any, kind: Any, name: str) -> Any:

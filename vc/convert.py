@@ -14,7 +14,7 @@ import torch
 
 from vc import audio, devices, model_file, pieces
 from vc.config import require
-from vc.errors import ConfigError, DataError, shortened
+from vc.errors import ConfigError, DataError, escaped, shortened
 from vc.features import pitch, world
 from vc.features.pitch import AS_MAPPED, LogF0, Melody
 from vc.features.world import F0Range, Frames
@@ -64,6 +64,7 @@ class Converter:
         model, weights = model_file.read(Path(path))
         try:
             network = _network(model)
+            _refuse_other_types(network, weights)
             network.load_state_dict(weights, assign=True)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
@@ -206,7 +207,9 @@ class Converter:
         if known.f0_floor <= middle <= known.f0_ceiling:
             return Voice(known.f0_range, known.log_f0)
         usual = f"{known.f0_floor:.0f} to {known.f0_ceiling:.0f} Hz"
-        log.warning("%s: F0 around %.0f Hz, but %s speaks at %s; its own F0 is used", who, middle, source, usual)
+        log.warning(
+            "%s: F0 around %.0f Hz, but %s speaks at %s; its own F0 is used", escaped(who), middle, source, usual
+        )
         return Voice(pitch.search_range([voiced], source), pitch.log_f0_statistics([voiced], source))
 
     def _convert_piece(self, piece: Piece, wish: Wish, voice: Voice) -> np.ndarray:
@@ -222,6 +225,8 @@ class Converter:
             wanted = self.convert_mel_cepstrum(frames.mel_cepstrum, wish.source, wish.target)
             f0 = pitch.map_f0(frames.f0, voice.log_f0, self.model.speakers[wish.target].log_f0, wish.melody)
             converted = synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
+        if not np.isfinite(converted).all():
+            raise DataError("the model makes samples that are not finite")
         return audio.fit_length(converted.astype(np.float32), len(samples))
 
     @torch.inference_mode()
@@ -233,9 +238,16 @@ class Converter:
         return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
 
 
+def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:
+    for name, tensor in network.state_dict().items():
+        if name in weights and weights[name].dtype != tensor.dtype:
+            raise ConfigError(f"tensor {name!r} is of type {weights[name].dtype}, not {tensor.dtype}")
+
+
 def _network(model: model_file.Model) -> AbstractConverter:
     """A model's network without its weights; it takes no memory, whatever sizes the file claims."""
     bands = model.features.bands
+    require(len(model.speakers) >= 2, f"a model has two speakers or more, this one {len(model.speakers)}")
     for name, speaker in model.speakers.items():
         if len(speaker.mel_cepstrum_mean) != bands:
             raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
@@ -266,7 +278,9 @@ class Level:
         gain = np.sqrt(self.before / self.after) if self.after > 0 else 1.0
         if gain * self.peak > 1:
             if who is not None:
-                log.warning("%s: scaled down by %.1f dB, for it would clip", who, 20 * np.log10(gain * self.peak))
+                log.warning(
+                    "%s: scaled down by %.1f dB, for it would clip", escaped(who), 20 * np.log10(gain * self.peak)
+                )
             gain = (1 - 1e-6) / self.peak  # the last bit must not round above 1
         return np.float32(gain)
 
@@ -274,7 +288,7 @@ class Level:
 def speech_energy(samples: np.ndarray, rate: int) -> float:
     """Sum of squares of `(samples,)` above LOWEST Hz: synthesis keeps neither an offset nor rumble."""
     length = 2 ** int(np.ceil(np.log2(max(2, len(samples)))))
-    spectrum = np.fft.rfft(samples, length)
+    spectrum = np.fft.rfft(samples.astype(np.float64), length)
     spectrum[: 1 + int(LOWEST * length / rate)] = 0
     return float(2 * np.square(np.abs(spectrum)).sum() / length)
 

@@ -4,6 +4,7 @@ A directory is read into utterances, written from them, and validated; every fau
 """
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vc.errors import DataError
 from vc.files import sha256, write_text
 from vc.lists import IDENTIFIER, Fault, Table
 
+LATEST = 1e9  # seconds, of a segment's end
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
 NAMED_FAULTS = 20  # so many are spelled out in one message
 
@@ -203,7 +205,7 @@ def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[
 
 def _parse(directory: Path) -> tuple[list[Utterance], list[Fault], dict[str, int]]:
     """Utterances that can be made of the lists, every fault of the lists, and each utterance's line in utt2spk."""
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise DataError(f"{directory}: no such data directory")
     faults: list[Fault] = []
     recordings = Table(directory / "wav.scp", faults)
@@ -264,8 +266,8 @@ def _segment(id: str, speakers: Table, segments: Table, recordings: Table) -> Ut
     except ValueError:
         segments.fault(line, f"expected start and end in seconds, found {' '.join(times)!r}")
         return None
-    if not 0 <= start < end < float("inf"):
-        segments.fault(line, f"expected 0 <= start < end, found {start} and {end}")
+    if not 0 <= start < end < LATEST:
+        segments.fault(line, f"expected 0 <= start < end < {LATEST:g} s, found {start} and {end}")
         return None
     path = _recording_path(recording, recordings)
     return None if path is None else Utterance(id, speakers.rows[id], path, start, end)
@@ -277,7 +279,7 @@ def _recording_path(id: str, recordings: Table) -> Path | None:
         recordings.fault(recordings.lines[id], f"{id} is a command; list a file instead")
         return None
     path = Path(entry)
-    if not path.is_file():
+    if not os.path.isfile(path):
         recordings.fault(recordings.lines[id], f"no such file: {entry}")
         return None
     return path

@@ -6,8 +6,16 @@ class VCError(Exception):
 
     code = 1
 
+    def __init__(self, *lines: object):
+        super().__init__(*map(escaped, lines))
+
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
+
+
+def escaped(text: object) -> str:
+    """Signs that could break a line or confuse a terminal, as backslash sequences."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
 def shortened(error: Exception) -> str:

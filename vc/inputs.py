@@ -49,7 +49,12 @@ def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:
 
 
 def _input(name: str) -> Path | str:
-    return STANDARD if name == STANDARD else Path(name)
+    return STANDARD if name == STANDARD else _path(name)
+
+
+def _path(name: str) -> Path:
+    """`name` as a path that is not taken for standard input or output."""
+    return Path.cwd() / name if str(Path(name)) == STANDARD else Path(name)
 
 
 def _output_file(name: str) -> Path | str:
@@ -58,7 +63,7 @@ def _output_file(name: str) -> Path | str:
         raise ConfigError(f"--output {name}: what is written is WAV; let the name end in .wav")
     if os.path.exists(name) and not os.path.isfile(name):
         raise ConfigError(f"--output {name}: is there already, and is no file")
-    return STANDARD if name == STANDARD else Path(name)
+    return STANDARD if name == STANDARD else _path(name)
 
 
 def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[Job]:
@@ -74,8 +79,8 @@ def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[
             if not found:  # a job that fails, for the others must go on
                 jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name or "folder"))))
         else:
-            jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name))))
-    return jobs + [Job(path, folder / f"{id}.wav") for id, path in _listed(scp).items()]
+            jobs.append(Job(_path(name), folder / _wav(Path(Path(name).name))))
+    return jobs + [Job(_path(str(path)), folder / f"{id}.wav") for id, path in _listed(scp).items()]
 
 
 def _wav(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Lists in Kaldi's manner, an id and the rest of a line: read with every fault named by file and line."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Table:
         self.faults.append(Fault(self.path, line, text))
 
     def _read(self) -> list[str]:
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):
             self.fault(0, "missing")
             return []
         content = self.path.read_bytes()

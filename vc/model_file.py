@@ -1,5 +1,6 @@
 """The one file that a finished model is: weights of every direction, and one JSON text with all else."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,9 +45,9 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"]) -> No
 
 def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
     """Read a model file, or the one of an experiment directory; refuses any other by name."""
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / NAME
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such model file")
     weights, content = read_tensors(path)
     if content.get("format") != FORMAT or isinstance(content["format"], bool):
@@ -55,8 +56,16 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
     try:
         content["features"] = build(WorldConfig, content.get("features"), "features")
         content["speakers"] = speakers_from_json(content.get("speakers"))
-        require(isinstance(content.get("step"), int), "step must be a number")
-        require(isinstance(content.get("network"), dict), "network must be a mapping")
+        _refuse_other_types(content)
         return Model(**content), weights
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _refuse_other_types(content: dict[str, Any]) -> None:
+    """What `build` has not looked at yet."""
+    kinds = {"method": str, "network": dict, "step": int, "data_digest": str, "configuration": dict, "metrics": dict}
+    for name, kind in {**kinds, "licence": str}.items():
+        value = content.get(name, kind())
+        require(type(value) is kind, f"{name} must be of type {kind.__name__}")
+    require(content.get("step", -1) >= 0, "step must be 0 or more")

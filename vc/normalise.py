@@ -11,6 +11,8 @@ from vc.errors import ConfigError, DataError
 from vc.features.pitch import LogF0, log_f0_statistics
 from vc.features.world import F0Range
 
+LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
+
 
 class MeanVariance:
     """Brings each band of `(frames, bands)` to mean 0 and variance 1, and back."""
@@ -60,6 +62,8 @@ class Speaker:
             raise ConfigError("a speaker's means and deviations must be of one length")
         if min([*self.mel_cepstrum_deviation, self.log_f0_deviation]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
+        if max(map(abs, numbers)) > LARGEST or not 0 < self.log_f0_mean < 10 or self.log_f0_deviation > 10:
+            raise ConfigError("a speaker's statistics are beyond anything that speaks")
         F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
 
     @property

@@ -6,6 +6,7 @@ would also follow pipes and unpickle), tensors by safetensors.
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -71,15 +72,15 @@ def write_features(
 
 def read_features(directory: Path) -> Features:
     """Open a features directory; refuses one that is missing or not finished."""
-    if not (directory / "config.yaml").is_file():
+    if not os.path.isfile(directory / "config.yaml"):
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
-    config = build(WorldConfig, content.get("features"), f"{directory}/config.yaml: features")
     try:
+        config = build(WorldConfig, content.get("features"), "config.yaml: features")
         speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
         lines = (directory / "utt2spk").read_text().splitlines()
         utterances = dict(line.split(" ", 1) for line in lines)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
     return Features(directory, config, str(content.get("digest")), speakers, utterances)
 
@@ -183,5 +184,9 @@ def _digest(tensors: Mapping[str, "torch.Tensor"], text: str) -> str:
 
 def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
     """The first tensor that holds something else than finite numbers."""
-    bad = (name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all())
-    return next(bad, None)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            exact = tensor if tensor.element_size() > 1 else tensor.float()  # torch cannot tell it of eight bits
+            if not exact.isfinite().all():
+                return name
+    return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from vc import __version__
-from vc.errors import VCError
+from vc.errors import VCError, escaped
 from vc.files import abandon
 
 
@@ -56,11 +56,6 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         return f"{self.command}: {level}{escaped(record.getMessage())}"
-
-
-def escaped(text: object) -> str:
-    """Signs that could break a line or confuse a terminal, as backslash sequences."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
 def report(command: str, fault: object) -> None:

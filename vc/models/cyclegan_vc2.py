@@ -30,7 +30,8 @@ class CycleGANVC2Config:
             self.channels >= 4 and self.channels % 4 == 0,
             f"network.channels must be a multiple of 4, got {self.channels}",
         )
-        require(self.residual_blocks >= 1, f"network.residual_blocks must be 1 or more, got {self.residual_blocks}")
+        in_range = 1 <= self.residual_blocks <= 100
+        require(in_range, f"network.residual_blocks must be in 1..100, got {self.residual_blocks}")
         even = self.residual_channels >= 2 and self.residual_channels % 2 == 0
         require(even, f"network.residual_channels must be even, got {self.residual_channels}")
 

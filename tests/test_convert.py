@@ -219,7 +219,7 @@ def rewritten(model, tmp_path, **changes):
         ({"method": "unknown"}, "method: unknown 'unknown'"),
         ({"network": {"channels": 8}}, "weights do not fit cyclegan_vc2"),
         ({"network": {"channels": 400_000}}, "weights do not fit cyclegan_vc2"),
-        ({"method": [1]}, "method: unknown"),
+        ({"method": [1]}, "method must be a text|method: unknown"),
         ({"network": 5}, "network must be a mapping"),
         ({"step": "x"}, "step must be a number"),
         ({"network": {"widht": 8}}, "network: unknown key widht"),

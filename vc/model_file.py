@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NAME = "model.safetensors"
+KINDS = {str: "text", dict: "mapping", int: "number"}
 LICENCE = "The weights come from the recordings of the speakers named here; ask them before you use their voices."
 
 
@@ -64,8 +65,8 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
 
 def _refuse_other_types(content: dict[str, Any]) -> None:
     """What `build` has not looked at yet."""
-    kinds = {"method": str, "network": dict, "step": int, "data_digest": str, "configuration": dict, "metrics": dict}
-    for name, kind in {**kinds, "licence": str}.items():
-        value = content.get(name, kind())
-        require(type(value) is kind, f"{name} must be of type {kind.__name__}")
+    kinds = {str: ("method", "data_digest", "licence"), dict: ("network", "configuration", "metrics"), int: ("step",)}
+    for kind, names in kinds.items():
+        for name in names:
+            require(type(content.get(name, kind())) is kind, f"{name} must be a {KINDS[kind]}")
     require(content.get("step", -1) >= 0, "step must be 0 or more")

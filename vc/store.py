@@ -80,7 +80,9 @@ def read_features(directory: Path) -> Features:
         speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
         lines = (directory / "utt2spk").read_text().splitlines()
         utterances = dict(line.split(" ", 1) for line in lines)
-    except (OSError, ValueError, RecursionError, ConfigError) as error:
+    except ConfigError as error:
+        raise ConfigError(f"{directory}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
     return Features(directory, config, str(content.get("digest")), speakers, utterances)
 

@@ -9,7 +9,7 @@ from conftest import command, trained, training
 from vc import metrics, model_file
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
-from vc.store import read_features
+from vc.store import read_features, read_tensors
 from vc.train.held_out import MOST, HeldOut
 
 
@@ -112,3 +112,22 @@ def test_no_more_than_some_utterances_are_scored():
 def test_too_few_frames_are_refused(random):
     with pytest.raises(DataError, match="5 and 9 frames are too few for 6 bands"):
         metrics.frechet_distance(random.standard_normal((5, 6)), random.standard_normal((9, 6)))
+
+
+def test_scores_of_another_held_out_set_count_no_more(mini, tmp_path):
+    held_out = ("--held-out", mini / "dump/eval")
+    every = ("--set", "training.checkpoint_every=5", "--set", "training.steps=10", "--set", "objective.decay_from=5")
+    trained(mini, tmp_path, *held_out, *every)
+    assert model_file.read(tmp_path)[0].metrics
+    longer = (*every[:2], "--set", "training.steps=15", *every[4:])
+    trained(mini, tmp_path, *longer)  # without: the newest is the model, and nobody has scored it
+    model = model_file.read(tmp_path)[0]
+    assert model.step == 15 and not model.metrics
+
+
+def test_a_checkpoint_knows_which_set_scored(mini, tmp_path):
+    held_out = ("--held-out", mini / "dump/eval", "--set", "training.checkpoint_every=5")
+    command(*training(mini, tmp_path, *held_out))
+    newest = max((tmp_path / "checkpoints").iterdir())
+    state = read_tensors(newest)[1]["state"]
+    assert state["held_out"] == read_features(mini / "dump/eval").digest and state["best_scores"]

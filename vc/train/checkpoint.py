@@ -60,7 +60,8 @@ def _newest_first(directory: Path) -> list[Path]:
 def _refuse_other_format(content: dict, path: Path) -> None:
     if content.get("format") != FORMAT:
         raise TrainingError(
-            f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format {FORMAT} alone"
+            f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format {FORMAT} alone;"
+            " take another --output, or remove the folder to start again"
         )
 
 

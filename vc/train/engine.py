@@ -1,4 +1,4 @@
-"""Draw and step on the device, whatever the method: nothing here reads a value back, so that the device never waits."""
+"""Draw and step on the device, whatever the method: no step reads a value back, so that the device never waits."""
 
 from collections.abc import Callable, Mapping
 

@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(TrainingError):
-    """A signal asked the run to stop; all is saved, and the same command goes on."""
+    """A signal asked the run to stop; the same command goes on from the last step that was worth saving."""
 
     def __init__(self, number: int, step: int):
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the same command goes on")

@@ -85,6 +85,7 @@ class PairRun:
     def train(self) -> int:
         """From where the run is to its end; return the number of its last step."""
         self._restore()
+        self._recognise_held_out()
         if finished(self.state, self.settings):
             log.info("%s: finished at step %d; nothing to do", self.output, self.state.step)
             return self.state.step
@@ -92,7 +93,9 @@ class PairRun:
             self._save_checkpoint()
         where = f"{self.device}, step {self.state.step} of {self.settings.steps}"
         log.info("%s: %s, %s", self.output, " -> ".join(self.experiment.speakers), where)
-        self._begin_scoring()
+        if self.held_out and self.processes.first:
+            anchor = self.held_out.score(self._converter().mean_variance())
+            log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
         with self._logging():
             run(self)
         log.info("%s: finished at step %d: %s", self.output, self.state.step, self.output / model_file.NAME)
@@ -146,7 +149,7 @@ class PairRun:
             log.info("step %d: held-out score %.2f, %s", self.state.step, scores["score"], best)
 
     def save(self) -> None:
-        if not self.held_out:
+        if not self.state.best_scores:  # until one was scored, the newest is the best
             self.state.best_step = self.state.step
         self._save_checkpoint()
         if self.state.best_step == self.state.step:
@@ -156,14 +159,11 @@ class PairRun:
         if self.log:
             self.samples.write(self._converter(), self.log, self.state.step)
 
-    def _begin_scoring(self) -> None:
-        """Say what is measured; what another held-out set said before counts no more."""
+    def _recognise_held_out(self) -> None:
+        """What another held-out set said before, or one that is gone, counts no more."""
         digest = self.held_out.digest if self.held_out else ""
         if self.state.held_out != digest:
             self.state.held_out, self.state.best_scores, self.state.stale = digest, {}, 0
-        if self.held_out and self.processes.first:
-            anchor = self.held_out.score(self._converter().mean_variance())
-            log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
 
     def _scores(self) -> dict[str, float]:
         """Of the held-out set; none where the model makes nothing that can be measured."""

@@ -133,7 +133,7 @@ def test_jobs_of_one_gpu_take_turns(tmp_path):
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_run_stops_its_jobs_and_waits_for_them(tmp_path, sent, status):
     script = 'trap "sleep 0.3; echo saved; exit 143" TERM; echo up; sleep 60 & wait'
-    words = ["local.sh", "JOB=1:2", str(tmp_path / "x.JOB.log"), "bash", "-c", script]
+    words = ["local.sh", "--max-jobs-run", "2", "JOB=1:2", str(tmp_path / "x.JOB.log"), "bash", "-c", script]
     process = subprocess.Popen(words, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True)
     logs = [tmp_path / "x.1.log", tmp_path / "x.2.log"]
     wait_until(lambda: all(log.is_file() and "\nup\n" in log.read_text() for log in logs))

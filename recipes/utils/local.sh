@@ -35,7 +35,7 @@ parse() { # the command line -> max_jobs, threads, name, first, last, log, comma
         esac
         shift 2
     done
-    [ "$max_jobs" -gt 0 ] || max_jobs=$(nproc)
+    [ "$max_jobs" -gt 0 ] || max_jobs=$(env -u OMP_NUM_THREADS nproc) # which would print that number instead
     [ "$#" -ge 2 ] || fail "usage: local.sh [options] [JOB=1:N] LOG COMMAND [WORD ...]"
     log=$1 command=("${@:2}")
     [ "$first" = "$last" ] || [[ $log == *"$name"* ]] || fail "$name does not occur in the log's name $log: jobs would share it"

@@ -8,7 +8,7 @@ from vc.config import require
 from vc.errors import ConfigError
 from vc.features import autocorrelation, mel_cepstrum
 
-F0_METHODS = ("harvest", "dio", "autocorrelation")
+F0_METHODS = ("autocorrelation", "harvest", "dio")
 FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every speaker alike
 
 
@@ -20,7 +20,7 @@ class WorldConfig:
     frame_shift: float = 5.0  # milliseconds
     order: int | None = None  # of the mel-cepstrum, without c0
     warping: float | None = None  # all-pass constant of the mel-cepstrum
-    f0_method: str = "harvest"
+    f0_method: str = "autocorrelation"
 
     def __post_init__(self) -> None:
         require(1.0 <= self.frame_shift <= 20.0, f"features.frame_shift must be in 1..20 ms, got {self.frame_shift}")

@@ -1,16 +1,13 @@
 """Conversions of a few validation recordings at intervals: sound and spectrograms, to hear a run learn."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from vc import audio, corpus
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import VCError
-from vc.features.world import F0Range, WorldConfig, estimate_f0
+from vc.features.world import estimate_f0
 from vc.report.spectrogram import Panel, picture
 from vc.train.log import RunLog
 
@@ -47,14 +44,9 @@ class Samples:
         run_log.sound(f"{utterance.id}/{target}", converted, rate, step)
         titles = {f"{source}, source": (source, original), f"{target}, step {step}": (target, converted)}
         panels = [
-            Panel(title, samples, _f0(samples, settings, converter.model.speakers[speaker].f0_range))
+            Panel(title, samples, estimate_f0(samples, settings, converter.model.speakers[speaker].f0_range)[0])
             for title, (speaker, samples) in titles.items()
         ]
         image = picture(panels, rate, settings.frame_shift / 1000)
         (self.directory / f"{stem}.png").write_bytes(image)
         run_log.picture(f"{utterance.id}/{target}", image, step)
-
-
-def _f0(samples: np.ndarray, settings: WorldConfig, f0_range: F0Range) -> np.ndarray:
-    """For a picture DIO is good enough, and training waits for it."""
-    return estimate_f0(samples, replace(settings, f0_method="dio"), f0_range)[0]

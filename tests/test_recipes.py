@@ -213,6 +213,15 @@ def test_vcc2016_is_divided_so_that_no_sentence_is_shared(tmp_path, random, lay_
         check_division(tmp_path / "data", *prefixes)
 
 
+def test_vcc2016_without_the_other_half_holds_nothing_out(tmp_path, random):
+    corpus = folder_layout(tmp_path / "corpus", random)
+    for path in corpus.glob("TM3/train/10000*"):
+        path.unlink()
+    done = run(VCC2016, corpus, "data", *HALVES, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data/train/utt2spk").is_file() and not (tmp_path / "data/dev").exists()
+
+
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: it fetches file:// addresses")
 def test_vcc2016_is_downloaded_once(tmp_path, random):
     folder = public_layout(tmp_path / "public", random)

@@ -4,7 +4,8 @@
 # CORPUS is the public database unpacked (vcc2016_training/<speaker>/100001.wav, evaluation_all/<speaker>/200001.wav)
 # or one folder a speaker (<speaker>/train/100001.flac, <speaker>/eval/200001.flac); empty: download to downloads/.
 # Speakers S* learn from training sentences 100001 to 100081, speakers T* from 100082 to 100162, and the first ten of the
-# half that is left over are held out to choose the best model (data/dev). All get every evaluation sentence.
+# half that is left over are held out to choose the best model (data/dev), where the corpus has them of all speakers.
+# All get every evaluation sentence.
 set -euo pipefail
 corpus=$1 data=$2
 shift 2
@@ -64,10 +65,17 @@ for speaker in "$@"; do
     T*) half=("${second_half[@]/#/$below_train}") others=("${first_ten[@]/#/$below_train}") ;;
     *) fail "no speaker of VCC2016: $speaker" ;;
     esac
-    parts+=("$data/parts/$speaker") held_out+=("$data/parts/$speaker-dev")
+    parts+=("$data/parts/$speaker")
     vc-prepare "$train" "$data/parts/$speaker" --speakers "$speaker" --include "${half[@]}"
-    vc-prepare "$train" "$data/parts/$speaker-dev" --speakers "$speaker" --include "${others[@]}"
+    if (cd "$train/$speaker" && compgen -G "${others[0]}" > /dev/null); then
+        held_out+=("$data/parts/$speaker-dev")
+        vc-prepare "$train" "$data/parts/$speaker-dev" --speakers "$speaker" --include "${others[@]}"
+    fi
     vc-prepare "$eval" "$data/eval/$speaker" --speakers "$speaker" --include "${below_eval}2000??.*"
 done
 combine_data.sh "$data/train" "${parts[@]}"
-combine_data.sh "$data/dev" "${held_out[@]}"
+if [ "${#held_out[@]}" -eq "$#" ]; then
+    combine_data.sh "$data/dev" "${held_out[@]}"
+else
+    rm -rf "$data/dev"
+fi

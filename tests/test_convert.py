@@ -16,12 +16,13 @@ import torch
 from conftest import CORPUS, command, vowel
 
 import vc
-from vc import audio, metrics, model_file, pieces
-from vc.convert import Converter, speech_energy
+from vc import audio, devices, metrics, model_file, pieces
+from vc.convert import Converter
 from vc.errors import ConfigError, DataError
 from vc.features import world
 from vc.features.pitch import Melody
 from vc.features.world import F0Range, WorldConfig
+from vc.level import speech_energy
 from vc.vocoders import differential
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"
@@ -338,6 +339,18 @@ def test_threads_and_pieces_change_nothing(model, tmp_path):
             assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "three" / f"{path.stem}.wav").read_bytes()
 
 
+@pytest.mark.skipif(not devices.computes_bf16(torch.device("cpu")), reason="this processor has no bf16 instructions")
+def test_bf16_is_near_float32_and_something_else(model, converter):
+    mel_cepstrum = converter.model.speakers["slt"].normaliser.inverse(
+        np.random.default_rng(0).standard_normal((400, 25))
+    )
+    half = Converter.load(model, precision="bf16").convert_mel_cepstrum(mel_cepstrum, "slt", "rms")
+    full = converter.convert_mel_cepstrum(mel_cepstrum, "slt", "rms")
+    assert half.dtype == full.dtype and not np.array_equal(half, full)
+    np.testing.assert_array_equal(half[:, 0], full[:, 0])
+    assert metrics.mel_cepstral_distortion(half, full) < 0.5
+
+
 def test_resuming_converts_only_what_is_missing(model, tmp_path):
     for name in ("a", "b"):
         shutil.copy(UTTERANCE, tmp_path / f"{name}.flac")
@@ -347,6 +360,9 @@ def test_resuming_converts_only_what_is_missing(model, tmp_path):
     (tmp_path / "out/a.wav").write_bytes(b"mine")
     assert command(*arguments, cwd=tmp_path).stdout.decode() == "1 there already\n1 converted, 0 failed\n"
     assert (tmp_path / "out/a.wav").read_bytes() == b"mine" and (tmp_path / "out/b.wav").is_file()
+    assert b"not allowed with" in command(*arguments, "--overwrite", cwd=tmp_path, check=2).stderr
+    command(*arguments[:-1], "--overwrite", cwd=tmp_path)
+    check(tmp_path / "out/a.wav", soundfile.info(UTTERANCE).duration)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)])

@@ -7,6 +7,7 @@ from torch import nn
 from vc.errors import ConfigError
 from vc.models import MODELS, converter, network_config
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, Generator
+from vc.models.layers import InstanceNorm2d
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 
@@ -132,3 +133,25 @@ def test_an_unknown_method_is_refused_with_the_known():
 def test_a_pair_is_two_speakers():
     with pytest.raises(ConfigError, match="two speakers"):
         CycleGANVC2(NARROW, 25, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_normalisation_is_torchs_in_every_layout(batch, layout):
+    ours, theirs = InstanceNorm2d(6), nn.InstanceNorm2d(6, affine=True)
+    nn.init.normal_(ours.weight)
+    nn.init.normal_(ours.bias)
+    theirs.load_state_dict(ours.state_dict())
+    x = (3 + torch.randn(batch, 6, 5, 40)).to(memory_format=layout)
+    made = ours(x)
+    torch.testing.assert_close(made, theirs(x), atol=1e-5, rtol=0)
+    if batch == 1:
+        assert made.is_contiguous(memory_format=layout)
+
+
+def test_a_generator_computes_the_same_in_every_layout():
+    generator = Generator(NARROW, 25).eval()
+    x = torch.randn(1, 25, 203)
+    with torch.inference_mode():
+        wanted = generator(x)
+        torch.testing.assert_close(generator.to(memory_format=torch.channels_last)(x), wanted, atol=1e-4, rtol=0)

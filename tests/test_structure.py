@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-COMMANDS = ("prepare", "extract", "train", "convert", "evaluate")
+COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export")
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
-    ("vc.config", "vc.files", "vc.audio", "vc.parallel", "vc.devices", "vc.lists", "vc.pieces"),
+    ("vc.config", "vc.files", "vc.audio", "vc.parallel", "vc.devices", "vc.lists", "vc.pieces", "vc.level"),
     ("vc.features", "vc.normalise", "vc.corpus", "vc.store", "vc.losses"),
     ("vc.models", "vc.model_file", "vc.vocoders", "vc.metrics", "vc.segments", "vc.inputs"),
-    ("vc.extract", "vc.train", "vc.convert", "vc.evaluate", "vc.report"),
+    ("vc.extract", "vc.train", "vc.convert", "vc.evaluate", "vc.report", "vc.export"),
     ("vc.cli",),
 )
 PURE = ("vc.models", "vc.losses", "vc.metrics")  # never touch files

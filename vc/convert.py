@@ -18,8 +18,9 @@ from vc.errors import ConfigError, DataError, escaped, shortened
 from vc.features import pitch, world
 from vc.features.pitch import AS_MAPPED, LogF0, Melody
 from vc.features.world import F0Range, Frames
+from vc.level import Level
 from vc.models import converter, network_config
-from vc.models.base import AbstractConverter
+from vc.models.base import AbstractConverter, MelCepstrumMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
 from vc.pieces import Piece
@@ -28,7 +29,7 @@ from vc.vocoders.world import synthesise
 
 METHODS = ("world", "diff")
 SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while they are converted
-LOWEST = 70.0  # Hz, from which on a recording's loudness is measured
+LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (recipes/EXPERIMENTS.md)
 KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than on disk
 log = logging.getLogger(__name__)
 
@@ -54,23 +55,35 @@ class Voice:
 class Converter:
     """Converts samples from one speaker of a model to another; may be used by several threads at once."""
 
-    def __init__(self, model: model_file.Model, network: AbstractConverter, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        model: model_file.Model,
+        network: AbstractConverter,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+    ):
         self.model, self.network = model, network.to(device).eval()
-        self.device = torch.device(device)
+        self.device, self.precision = torch.device(device), precision
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> "Converter":
-        """From a model file or an experiment directory; a bad one is refused by name."""
+    def load(cls, path: str | Path, device: str = "cpu", precision: str = "float32") -> "Converter":
+        """From a model file or an experiment directory; a bad one is refused by name.
+
+        `precision` is that of the network's pass, one of devices.PRECISIONS; features and vocoder are float64.
+        """
+        chosen = devices.choose(device)
+        devices.set_precision(precision, chosen)
         model, weights = model_file.read(Path(path))
         try:
             network = _network(model)
             _refuse_other_types(network, weights)
             network.load_state_dict(weights, assign=True)
+            network.to(memory_format=LAYOUT)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         except (RuntimeError, OverflowError) as error:
             raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-        return cls(model, network, devices.choose(device))
+        return cls(model, network, chosen, precision)
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output
@@ -83,7 +96,7 @@ class Converter:
     def mean_variance(self) -> "Converter":
         """The same speakers, without the network: means and variances alone, the anchor of an evaluation."""
         network = MeanVarianceConverter(MeanVarianceConfig(), self.model.features.bands, self.speakers)
-        return Converter(self.model, network, self.device)
+        return Converter(self.model, network, self.device, self.precision)
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """Source and target; for a pair the target is its second speaker, and the source is the other one."""
@@ -230,12 +243,16 @@ class Converter:
         return audio.fit_length(converted.astype(np.float32), len(samples))
 
     @torch.inference_mode()
-    def convert_mel_cepstrum(self, mel_cepstrum: np.ndarray, source_name: str, target_name: str) -> np.ndarray:
-        """`(frames, bands)` of one speaker to the same shape of the other; c0, the loudness, stays the source's."""
-        source, target = (self.model.speakers[name].normaliser for name in (source_name, target_name))
-        frames = torch.from_numpy(source.transform(mel_cepstrum).astype(np.float32).T)[None].to(self.device)
-        converted = self.network.convert(frames, source_name, target_name)[0].T.cpu().numpy()
-        return np.concatenate([mel_cepstrum[:, :1], target.inverse(converted)[:, 1:]], axis=1)
+    def convert_mel_cepstrum(self, mel_cepstrum: np.ndarray, source: str, target: str) -> np.ndarray:
+        """`(frames, bands)` of one speaker to the same shape of the other, float64; c0 stays the source's."""
+        frames = torch.from_numpy(np.asarray(mel_cepstrum, np.float64)).to(self.device)
+        with devices.autocast(self.precision, self.device):
+            return self.mel_cepstrum_map(source, target)(frames).cpu().numpy()
+
+    def mel_cepstrum_map(self, source: str, target: str) -> MelCepstrumMap:
+        """The network of one direction with both speakers' normalisations inside."""
+        before, after = (self.model.speakers[name].normaliser for name in (source, target))
+        return MelCepstrumMap(self.network, source, target, before, after).to(self.device)
 
 
 def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:
@@ -253,44 +270,6 @@ def _network(model: model_file.Model) -> AbstractConverter:
             raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
     with torch.device("meta"):
         return converter(model.method, network_config(model.method, model.network), bands, tuple(model.speakers))
-
-
-@dataclass
-class Level:
-    """Energy and peak of a recording and of its conversion, summed over their pieces."""
-
-    before: float = 0.0
-    after: float = 0.0
-    peak: float = 0.0
-
-    def add(self, samples: np.ndarray, converted: np.ndarray, rate: int) -> None:
-        self.before += speech_energy(samples, rate)
-        self.after += speech_energy(converted, rate)
-        self.peak = max(self.peak, float(np.abs(converted).max(initial=0)))
-
-    def gain(self, who: object = None) -> np.float32:
-        """Factor that makes the conversion as loud as the recording, or as loud as it can be without clipping.
-
-        The latter is said in a warning that names `who`, if anybody is named.
-
-        c0 alone does not keep the loudness: another spectral envelope with the same mean logarithm has another power.
-        """
-        gain = np.sqrt(self.before / self.after) if self.after > 0 else 1.0
-        if gain * self.peak > 1:
-            if who is not None:
-                log.warning(
-                    "%s: scaled down by %.1f dB, for it would clip", escaped(who), 20 * np.log10(gain * self.peak)
-                )
-            gain = (1 - 1e-6) / self.peak  # the last bit must not round above 1
-        return np.float32(gain)
-
-
-def speech_energy(samples: np.ndarray, rate: int) -> float:
-    """Sum of squares of `(samples,)` above LOWEST Hz: synthesis keeps neither an offset nor rumble."""
-    length = 2 ** int(np.ceil(np.log2(max(2, len(samples)))))
-    spectrum = np.fft.rfft(samples.astype(np.float64), length)
-    spectrum[: 1 + int(LOWEST * length / rate)] = 0
-    return float(2 * np.square(np.abs(spectrum)).sum() / length)
 
 
 def _float_blocks(file: IO[bytes]) -> Iterator[np.ndarray]:

@@ -22,17 +22,18 @@ def choose(name: str | torch.device) -> torch.device:
     return device
 
 
-def set_precision(precision: str, device: torch.device) -> None:
-    """Let matrix products and convolutions of `device` use TF32 or not; refuse bf16 where it would crawl.
-
-    Without instructions for bfloat16 it is emulated.
-    """
+def computes_bf16(device: torch.device) -> bool:
+    """Whether there are instructions for bfloat16; without them it is emulated, and crawls."""
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
-        fast = any(able.get(name) for name in BF16_CPUS)
-    else:
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    require(fast or precision != "bf16", f"compute.precision: {device} has no bf16 instructions; take float32")
+        return any(able.get(name) for name in BF16_CPUS)
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Let matrix products and convolutions of `device` use TF32 or not; refuse bf16 where it would crawl."""
+    able = precision != "bf16" or computes_bf16(device)
+    require(able, f"precision bf16: {device} has no instructions for it; take float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
 
 

@@ -30,6 +30,11 @@ def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
     )
 
 
+def add_direction(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--to", metavar="SPEAKER", help="target (default: the pair's); naming the source goes back")
+    made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: the pair's other speaker)")
+
+
 def positive(text: str) -> int:
     """A whole number from 1 on, for argparse."""
     number = int(text)

@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
+
+from vc.normalise import MeanVariance
 
 
 class AbstractConverter(nn.Module, ABC):
@@ -15,3 +18,24 @@ class AbstractConverter(nn.Module, ABC):
     @abstractmethod
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
         """`(batch, bands, frames)` of `source` to the same shape of `target`."""
+
+
+class MelCepstrumMap(nn.Module):
+    """A network's way from one speaker's mel-cepstra to another's, with both normalisations.
+
+    `(frames, bands)` to the same shape and type; the network computes in float32. c0, the loudness, stays the source's.
+    """
+
+    def __init__(self, network: AbstractConverter, source: str, target: str, before: MeanVariance, after: MeanVariance):
+        super().__init__()
+        self.network, self.source, self.target = network, source, target
+        for name, values in (("mean_before", before.mean_), ("mean_after", after.mean_)):
+            self.register_buffer(name, torch.from_numpy(values))
+        for name, values in (("deviation_before", before.deviation_), ("deviation_after", after.deviation_)):
+            self.register_buffer(name, torch.from_numpy(values))
+
+    def forward(self, mel_cepstrum: Tensor) -> Tensor:
+        frames = (mel_cepstrum - self.mean_before) / self.deviation_before
+        frames = self.network.convert(frames.float().T[None], self.source, self.target)[0].T
+        converted = frames.to(mel_cepstrum.dtype) * self.deviation_after + self.mean_after
+        return torch.cat([mel_cepstrum[:, :1], converted[:, 1:]], dim=1)

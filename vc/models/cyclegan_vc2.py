@@ -13,6 +13,7 @@ from torch.nn.functional import glu, pad
 from vc.config import require
 from vc.errors import ConfigError
 from vc.models.base import AbstractConverter
+from vc.models.layers import InstanceNorm2d
 
 STRIDE = 4  # rows and frames of the input to one of the generator's 1-D part
 
@@ -126,7 +127,7 @@ class GatedConv2d(nn.Module):
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2)
         self.convolution = nn.Conv2d(inputs, 2 * outputs, kernel, stride, padding)
-        self.norm = nn.InstanceNorm2d(2 * outputs, affine=True)
+        self.norm = InstanceNorm2d(2 * outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return glu(self.norm(self.convolution(x)), dim=1)
@@ -139,7 +140,7 @@ class UpsampleBlock(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, 8 * outputs, 5, padding=2)
         self.shuffle = nn.PixelShuffle(2)
-        self.norm = nn.InstanceNorm2d(2 * outputs, affine=True)
+        self.norm = InstanceNorm2d(2 * outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return glu(self.norm(self.shuffle(self.convolution(x))), dim=1)

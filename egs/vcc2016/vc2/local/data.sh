@@ -77,5 +77,5 @@ combine_data.sh "$data/train" "${parts[@]}"
 if [ "${#held_out[@]}" -eq "$#" ]; then
     combine_data.sh "$data/dev" "${held_out[@]}"
 else
-    rm -rf "$data/dev"
+    rm -rf "${data:?}/dev"
 fi

@@ -1,0 +1,32 @@
+"""vc-export: model -> ONNX."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vc.cli import common
+
+COMMAND = "vc-export"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Write one direction of a trained model as ONNX: mel-cepstra in, mel-cepstra out, normalisation inside.",
+        "example:\n  vc-export --model exp/SF1-TM3 --output SF1-TM3.onnx\n"
+        "The result is compared with torch's by onnxruntime before it is written. Needs pip install 'vc[onnx]'.",
+    )
+    made.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
+    common.add_direction(made)
+    made.add_argument("--output", required=True, type=Path, metavar="ONNX", help="file to write")
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _work(args: argparse.Namespace) -> int:
+    from vc.convert import Converter
+    from vc.export import export
+
+    common.log_to_stderr(COMMAND)
+    difference = export(Converter.load(args.model), args.output, args.to, args.source)
+    print(f"{args.output}: differs from torch by {difference:.1g} at most")
+    return 0

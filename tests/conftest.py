@@ -1,8 +1,12 @@
 """Things that many tests share: seeded noise, speech-like signals, a trained tiny model of the mini corpus."""
 
+import importlib
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
+from multiprocessing import reduction
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
@@ -13,15 +17,48 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.pair"])
 
 
-def command(name: str, *arguments: object, input: bytes | None = None, cwd: Path | None = None, check: int | None = 0):
-    """Run one of the commands as its users do; refuse another exit status than `check`."""
-    line = [str(Path(sys.executable).with_name(f"vc-{name}")), *map(str, arguments)]
-    done = subprocess.run(line, input=input, capture_output=True, cwd=cwd, timeout=240)
+def command(name: str, *arguments: object, input: bytes = b"", cwd: Path | None = None, check: int | None = 0):
+    """Run one of the commands in a process of its own; refuse another exit status than `check`.
+
+    The process is forked from one that has imported torch, which saves each command two seconds. test_structure.py
+    starts the commands as their users do.
+    """
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        given.write(input)
+        given.seek(0)
+        streams = [reduction.DupFd(stream.fileno()) for stream in (given, out, errors)]
+        words = [str(argument) for argument in arguments]
+        process = FORKS.Process(target=_command, args=(name, words, cwd or Path.cwd(), streams))
+        process.start()
+        process.join(240)
+        if process.exitcode is None:
+            process.kill()
+            raise AssertionError(f"{name} did not end")
+        texts = []
+        for stream in (out, errors):
+            stream.seek(0)
+            texts.append(stream.read())
+    done = subprocess.CompletedProcess([name, *words], process.exitcode, *texts)
     if check is not None and done.returncode != check:
         raise AssertionError(f"{name} exited {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}")
     return done
+
+
+def _command(name: str, words: list[str], cwd: Path, streams: list) -> None:
+    for number, stream in enumerate(streams):
+        os.dup2(stream.detach(), number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, errors=errors)
+        for number, (mode, errors) in enumerate([("r", "strict"), ("w", "strict"), ("w", "backslashreplace")])
+    )
+    os.chdir(cwd)
+    code = importlib.import_module(f"vc.cli.{name}").main(words)
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 def training(mini: Path, output: Path, *more: object) -> list:

@@ -19,6 +19,7 @@ CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.pair"])
+UTILS = ROOT / "recipes/utils"
 
 
 def command(name: str, *arguments: object, input: bytes = b"", cwd: Path | None = None, check: int | None = 0):
@@ -59,6 +60,18 @@ def _command(name: str, words: list[str], cwd: Path, streams: list) -> None:
     code = importlib.import_module(f"vc.cli.{name}").main(words)
     sys.stdout.flush()
     sys.exit(code)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """In which scripts find the commands and what recipes share."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(UTILS), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, **more}
+
+
+def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess:
+    """Run a script with the recipes' environment."""
+    line = [str(word) for word in words]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=240)
 
 
 def training(mini: Path, output: Path, *more: object) -> list:

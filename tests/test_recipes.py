@@ -1,4 +1,4 @@
-"""Laws of the shell: Kaldi's rules for options and jobs, corpora divided as promised, stages that refuse by name."""
+"""Laws of the shell: Kaldi's rules for options and jobs, stages that refuse by name."""
 
 import json
 import os
@@ -9,25 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import CORPUS, ROOT, TINY
-
-UTILS = ROOT / "recipes/utils"
-VCC2016 = ROOT / "egs/vcc2016/vc2/local/data.sh"
-HALVES = {"SF1": ["100001", "100081"], "TM3": ["100082", "100162"]}
-SENTENCES = [*HALVES["SF1"], *HALVES["TM3"]]
-
-
-def environment(**more: str) -> dict[str, str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(UTILS), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, **more}
-
-
-def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess:
-    line = [str(word) for word in words]
-    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=240)
-
+from conftest import CORPUS, ROOT, TINY, UTILS, environment, run
 
 # Options
 
@@ -163,88 +146,6 @@ def wait_until(true, seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
-
-
-# Corpora
-
-
-def record(path: Path, random: np.random.Generator) -> None:
-    import soundfile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, random.uniform(-0.1, 0.1, 8000), 16000)
-
-
-def public_layout(folder: Path, random: np.random.Generator) -> Path:
-    for speaker in HALVES:
-        for sentence in SENTENCES:
-            record(folder / "vcc2016_training" / speaker / f"{sentence}.wav", random)
-        record(folder / "evaluation_all" / speaker / "200001.wav", random)
-    return folder
-
-
-def folder_layout(folder: Path, random: np.random.Generator) -> Path:
-    for speaker in HALVES:
-        for sentence in SENTENCES:
-            record(folder / speaker / "train" / f"{sentence}.flac", random)
-        record(folder / speaker / "eval" / "200001.flac", random)
-    return folder
-
-
-def check_division(data: Path, train: str = "", evaluation: str = "") -> None:
-    expected = [f"{speaker}-{train}{sentence} {speaker}" for speaker in HALVES for sentence in HALVES[speaker]]
-    assert (data / "train/utt2spk").read_text().splitlines() == expected
-    held_out = [f"SF1-{train}100082 SF1", f"TM3-{train}100001 TM3"]  # of the other half: none that it learns from
-    assert (data / "dev/utt2spk").read_text().splitlines() == held_out
-    for speaker in HALVES:
-        assert (data / f"eval/{speaker}/utt2spk").read_text() == f"{speaker}-{evaluation}200001 {speaker}\n"
-
-
-@pytest.mark.parametrize(
-    ("lay_out", "prefixes"),
-    [(public_layout, ("", "")), (folder_layout, ("train-", "eval-"))],
-    ids=["public", "folders"],
-)
-def test_vcc2016_is_divided_so_that_no_sentence_is_shared(tmp_path, random, lay_out, prefixes):
-    corpus = lay_out(tmp_path / "a corpus", random)
-    for _ in range(2):  # may be repeated
-        done = run(VCC2016, corpus, "data", *HALVES, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        check_division(tmp_path / "data", *prefixes)
-
-
-def test_vcc2016_without_the_other_half_holds_nothing_out(tmp_path, random):
-    corpus = folder_layout(tmp_path / "corpus", random)
-    for path in corpus.glob("TM3/train/10000*"):
-        path.unlink()
-    done = run(VCC2016, corpus, "data", *HALVES, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data/train/utt2spk").is_file() and not (tmp_path / "data/dev").exists()
-
-
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: it fetches file:// addresses")
-def test_vcc2016_is_downloaded_once(tmp_path, random):
-    folder = public_layout(tmp_path / "public", random)
-    shutil.make_archive(folder / "vcc2016_training", "zip", folder, "vcc2016_training")
-    shutil.make_archive(folder / "evaluation_all", "zip", folder / "evaluation_all")  # without a folder of its own
-    done = run(VCC2016, "", "data", *HALVES, cwd=tmp_path, VCC2016_URL=folder.as_uri())
-    assert done.returncode == 0, done.stderr
-    assert f"Downloading {folder.as_uri()}/evaluation_all.zip" in done.stdout
-    check_division(tmp_path / "data")
-    shutil.rmtree(folder)
-    assert run(VCC2016, "", "data", *HALVES, cwd=tmp_path, VCC2016_URL=folder.as_uri()).returncode == 0
-
-
-def test_a_damaged_download_is_refused_by_name(tmp_path):
-    (tmp_path / "downloads").mkdir()
-    (tmp_path / "downloads/vcc2016_training.zip").write_text("<html>gone</html>")
-    done = run(VCC2016, "", "data", *HALVES, cwd=tmp_path)
-    assert done.returncode == 1 and "vcc2016_training.zip is no whole zip file" in done.stderr
-
-
-def test_another_folder_is_refused_as_vcc2016(tmp_path):
-    done = run(VCC2016, tmp_path, "data", *HALVES, cwd=tmp_path)
-    assert done.returncode == 1 and "neither vcc2016_training/ nor SF1/train" in done.stderr
 
 
 # Recipes

@@ -9,6 +9,8 @@
 set -euo pipefail
 corpus=$1 data=$2
 shift 2
+# shellcheck source-path=SCRIPTDIR/../../../.. source=recipes/utils/corpus.sh
+. corpus.sh
 
 url=${VCC2016_URL:-https://datashare.is.ed.ac.uk/bitstream/handle/10283/2211}
 first_half=('1000[0-7]?.*' '10008[01].*')
@@ -16,38 +18,11 @@ second_half=('10008[2-9].*' '10009?.*' '1001??.*')
 first_ten=('10000[1-9].*' '100010.*')
 second_ten=('10008[2-9].*' '10009[01].*')
 
-fail() {
-    echo "local/data.sh: error: $1" >&2
-    exit 1
-}
-
-download() { # NAME: downloads/NAME.zip, unless it is there
-    local zip=downloads/$1.zip
-    [ ! -f "$zip" ] || return 0
-    echo "Downloading $url/$1.zip to $PWD/downloads"
-    mkdir -p downloads
-    if command -v curl > /dev/null; then
-        curl --fail --location --retry 3 --silent --show-error --output "$zip.part" "$url/$1.zip"
-    elif command -v wget > /dev/null; then
-        wget --tries 3 --no-verbose --output-document "$zip.part" "$url/$1.zip"
-    else
-        fail "install curl or wget, or put $1.zip of https://doi.org/10.7488/ds/1575 into $PWD/downloads"
-    fi || fail "no download; put $1.zip of https://doi.org/10.7488/ds/1575 into $PWD/downloads by hand"
-    mv "$zip.part" "$zip"
-}
-
-unpack() { # NAME: downloads/NAME/<speaker>/, whether or not the archive has a folder NAME of its own
-    local folder=downloads/$1
-    [ ! -d "$folder" ] || return 0
-    rm -rf "$folder.part"
-    python3 -m zipfile -e "$folder.zip" "$folder.part" 2> /dev/null ||
-        fail "$PWD/$folder.zip is no whole zip file; remove it to download it again"
-    if [ -d "$folder.part/$1" ]; then mv "$folder.part/$1" "$folder"; else mv "$folder.part" "$folder"; fi
-    rm -rf "$folder.part"
-}
-
 if [ -z "$corpus" ]; then
-    for name in vcc2016_training evaluation_all; do download "$name" && unpack "$name"; done
+    for name in vcc2016_training evaluation_all; do
+        download "$url/$name.zip" https://doi.org/10.7488/ds/1575
+        unpack "$name.zip" "$name"
+    done
     corpus=downloads
 fi
 if [ -d "$corpus/vcc2016_training" ]; then

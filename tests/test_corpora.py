@@ -1,0 +1,323 @@
+"""Laws of the corpora: who learns from what, and that nothing of it is evaluated on."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run
+
+EGS = ROOT / "egs"
+VCC2016 = ROOT / "egs/vcc2016/vc2/local/data.sh"
+HALVES = {"SF1": ["100001", "100081"], "TM3": ["100082", "100162"]}
+SENTENCES = [*HALVES["SF1"], *HALVES["TM3"]]
+
+
+def record(path: Path, random: np.random.Generator) -> None:
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, random.uniform(-0.1, 0.1, 8000), 16000)
+
+
+# VCC2016
+
+
+def public_layout(folder: Path, random: np.random.Generator) -> Path:
+    for speaker in HALVES:
+        for sentence in SENTENCES:
+            record(folder / "vcc2016_training" / speaker / f"{sentence}.wav", random)
+        record(folder / "evaluation_all" / speaker / "200001.wav", random)
+    return folder
+
+
+def folder_layout(folder: Path, random: np.random.Generator) -> Path:
+    for speaker in HALVES:
+        for sentence in SENTENCES:
+            record(folder / speaker / "train" / f"{sentence}.flac", random)
+        record(folder / speaker / "eval" / "200001.flac", random)
+    return folder
+
+
+def check_division(data: Path, train: str = "", evaluation: str = "") -> None:
+    expected = [f"{speaker}-{train}{sentence} {speaker}" for speaker in HALVES for sentence in HALVES[speaker]]
+    assert (data / "train/utt2spk").read_text().splitlines() == expected
+    held_out = [f"SF1-{train}100082 SF1", f"TM3-{train}100001 TM3"]  # of the other half: none that it learns from
+    assert (data / "dev/utt2spk").read_text().splitlines() == held_out
+    for speaker in HALVES:
+        assert (data / f"eval/{speaker}/utt2spk").read_text() == f"{speaker}-{evaluation}200001 {speaker}\n"
+
+
+@pytest.mark.parametrize(
+    ("lay_out", "prefixes"),
+    [(public_layout, ("", "")), (folder_layout, ("train-", "eval-"))],
+    ids=["public", "folders"],
+)
+def test_vcc2016_is_divided_so_that_no_sentence_is_shared(tmp_path, random, lay_out, prefixes):
+    corpus = lay_out(tmp_path / "a corpus", random)
+    for _ in range(2):  # may be repeated
+        done = run(VCC2016, corpus, "data", *HALVES, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        check_division(tmp_path / "data", *prefixes)
+
+
+def test_vcc2016_without_the_other_half_holds_nothing_out(tmp_path, random):
+    corpus = folder_layout(tmp_path / "corpus", random)
+    for path in corpus.glob("TM3/train/10000*"):
+        path.unlink()
+    done = run(VCC2016, corpus, "data", *HALVES, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data/train/utt2spk").is_file() and not (tmp_path / "data/dev").exists()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: it fetches file:// addresses")
+def test_vcc2016_is_downloaded_once(tmp_path, random):
+    folder = public_layout(tmp_path / "public", random)
+    shutil.make_archive(folder / "vcc2016_training", "zip", folder, "vcc2016_training")
+    shutil.make_archive(folder / "evaluation_all", "zip", folder / "evaluation_all")  # without a folder of its own
+    done = run(VCC2016, "", "data", *HALVES, cwd=tmp_path, VCC2016_URL=folder.as_uri())
+    assert done.returncode == 0, done.stderr
+    assert f"Downloading {folder.as_uri()}/evaluation_all.zip" in done.stdout
+    check_division(tmp_path / "data")
+    shutil.rmtree(folder)
+    assert run(VCC2016, "", "data", *HALVES, cwd=tmp_path, VCC2016_URL=folder.as_uri()).returncode == 0
+
+
+def test_a_damaged_download_is_refused_by_name(tmp_path):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/vcc2016_training.zip").write_text("<html>gone</html>")
+    done = run(VCC2016, "", "data", *HALVES, cwd=tmp_path)
+    assert done.returncode == 1 and "vcc2016_training.zip is no whole zip file" in done.stderr
+
+
+def test_another_folder_is_refused_as_vcc2016(tmp_path):
+    done = run(VCC2016, tmp_path, "data", *HALVES, cwd=tmp_path)
+    assert done.returncode == 1 and "neither vcc2016_training/ nor SF1/train" in done.stderr
+
+
+# The others: a miniature of each, with numbers at the edges of what is chosen
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """Recordings below a corpus's folder, and the sentences that a pair shall get of them."""
+
+    files: list[str]
+    train: dict[str, list[str]]
+    dev: dict[str, list[str]]
+    evaluation: dict[str, list[str]]
+    prefix: str = ""  # of each sentence
+
+    @property
+    def pair(self) -> list[str]:
+        return list(self.train)
+
+    def make(self, folder: Path) -> Path:
+        random = np.random.default_rng(0)
+        for name in self.files:
+            record(folder / name, random)
+        return folder
+
+
+def spelt(pattern: str, *fields: list[str]) -> list[str]:
+    """The pattern with one after another of the first field's values for its first `*`, and so on."""
+    if not fields:
+        return [pattern]
+    return [name for value in fields[0] for name in spelt(pattern.replace("*", value, 1), *fields[1:])]
+
+
+def both(pair: list[str], *sentences: str) -> dict[str, list[str]]:
+    return {speaker: list(sentences) for speaker in pair}
+
+
+ARCTIC = ["slt", "rms"]
+VCTK = ["p225", "p226"]
+JVS = ["jvs001", "jvs002"]
+MINIATURES = {
+    "vcc2018": Miniature(
+        files=[
+            *spelt("vcc2018_training/VCC2SF3/*.wav", ["20001", "20081"]),
+            *spelt("vcc2018_training/VCC2*/*.wav", ["TF1", "SF1"], ["10001", "10081"]),
+            *spelt("vcc2018_evaluation/VCC2*/*.wav", ["SF3", "SF1"], ["30001", "30035"]),
+            *spelt("vcc2018_reference/VCC2TF1/*.wav", ["30001", "30035"]),
+        ],
+        train={"SF3": ["20001", "20081"], "TF1": ["10001", "10081"]},
+        dev={},
+        evaluation=both(["SF3", "TF1"], "30001", "30035"),
+    ),
+    "vcc2020": Miniature(
+        files=[
+            *spelt("source/SEF1/E*.wav", ["10001", "10049", "10050", "10051", "10060", "10070"]),
+            *spelt("target_task1/TEM1/E*.wav", ["10051", "10060", "10070", "20001", "20050"]),
+            *spelt("vcc2020_database_evaluation/SEF1/E*.wav", ["30001", "30025"]),
+            *spelt("vcc2020_database_groundtruth/TEM1/E*.wav", ["30001", "30025"]),
+        ],
+        train={"SEF1": ["10001", "10049", "10050"], "TEM1": ["20001", "20050"]},
+        dev=both(["SEF1", "TEM1"], "10051", "10060", "10070"),
+        evaluation=both(["SEF1", "TEM1"], "30001", "30025"),
+        prefix="E",
+    ),
+    "cmu_arctic": Miniature(
+        files=[
+            *spelt("cmu_us_*_arctic/wav/arctic_a*.wav", ARCTIC, ["0001", "0002", "0592", "0593"]),
+            *spelt("cmu_us_*_arctic/wav/arctic_b*.wav", ARCTIC, ["0001", "0009", "0010", "0059", "0060"]),
+        ],
+        train={"slt": ["a0002", "a0592"], "rms": ["a0001", "a0593"]},
+        dev=both(ARCTIC, "b0001", "b0009"),
+        evaluation=both(ARCTIC, "b0010", "b0059"),
+        prefix="arctic_",
+    ),
+    "vctk": Miniature(
+        files=[
+            f"wav48_silence_trimmed/{speaker}/{speaker}_{number}_{microphone}.flac"
+            for speaker in VCTK
+            for number in ("001", "024", "025", "030", "031", "099", "100", "366")
+            for microphone in ("mic1", "mic2")
+        ],
+        train={"p225": ["030", "100", "366"], "p226": ["031", "099"]},
+        dev={},
+        evaluation=both(VCTK, "001", "024"),
+    ),
+    "jvs": Miniature(
+        files=[
+            *spelt(
+                "*/parallel100/wav24kHz16bit/VOICEACTRESS100_*.wav",
+                JVS,
+                ["001", "002", "069", "070", "079", "080", "099", "100"],
+            ),
+            *spelt("*/nonpara30/wav24kHz16bit/BASIC5000_0001.wav", JVS),
+        ],
+        train={"jvs001": ["002"], "jvs002": ["001", "069"]},
+        dev=both(JVS, "070", "079"),
+        evaluation=both(JVS, "080", "099", "100"),
+        prefix="parallel100-wav24kHz16bit-VOICEACTRESS100_",
+    ),
+    "own": Miniature(
+        files=[*(f"anna/a{number:02d}.wav" for number in range(22)), *spelt("bert/an evening/*.flac", ["x y", "z"])],
+        train={"anna": [f"a{number:02d}" for number in range(1, 22) if number != 20], "bert": ["an_evening-z"]},
+        dev={},
+        evaluation={"anna": ["a00", "a20"], "bert": ["an_evening-x_y"]},
+    ),
+}
+
+
+def data_script(name: str) -> Path:
+    return EGS / name / "vc2/local/data.sh"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def sentences(directory: Path, prefix: str = "") -> dict[str, list[str]]:
+    """Speaker -> sentences of a data directory, without their prefix; none if it is not there."""
+    found: dict[str, list[str]] = {}
+    for line in (directory / "utt2spk").read_text().splitlines() if directory.is_dir() else []:
+        id, speaker = line.split()
+        found.setdefault(speaker, []).append(id.removeprefix(f"{speaker}-{prefix}"))
+    return found
+
+
+def check_lists(data: Path, miniature: Miniature) -> None:
+    assert sentences(data / "train", miniature.prefix) == miniature.train
+    assert sentences(data / "dev", miniature.prefix) == miniature.dev
+    for speaker, names in miniature.evaluation.items():
+        assert sentences(data / "eval" / speaker, miniature.prefix) == {speaker: names}
+    learnt = [name for names in miniature.train.values() for name in names]
+    held_out = [name for part in (miniature.dev, miniature.evaluation) for names in part.values() for name in names]
+    assert len(set(learnt)) == len(learnt) and not set(learnt) & set(held_out)
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_corpora_are_divided_as_they_say(tmp_path, name):
+    miniature = MINIATURES[name]
+    corpus = miniature.make(tmp_path / "a corpus")
+    made = []
+    for _ in range(2):  # may be repeated
+        done = run(data_script(name), corpus, "the data", *miniature.pair, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        made.append(contents(tmp_path / "the data"))
+    check_lists(tmp_path / "the data", miniature)
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_a_speaker_who_is_not_there_is_refused_by_name(tmp_path, name):
+    miniature = MINIATURES[name]
+    corpus = miniature.make(tmp_path / "corpus")
+    for stranger in ("nobody", miniature.pair[0] + "9"):
+        done = run(data_script(name), corpus, "data", miniature.pair[0], stranger, cwd=tmp_path)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1 and stranger in done.stderr
+        assert not list(tmp_path.glob("data/**/wav.scp"))
+
+
+@pytest.mark.parametrize("name", ["vctk", "jvs", "own"])
+def test_a_corpus_that_is_not_downloaded_is_asked_for(tmp_path, name):
+    words = ("--work", tmp_path, "--source", "anna", "--target", "bert", "--stop_stage", 0)
+    done = run(EGS / name / "vc2/run.sh", *words)
+    assert done.returncode == 1 and "local/data.sh: error: give --corpus: " in done.stderr
+
+
+ARCHIVES = {
+    "vcc2018": {f"vcc2018_database_{part}.zip": f"vcc2018_{part}" for part in ("training", "evaluation", "reference")},
+    "vcc2020": {
+        "vcc2020_database_training_source.zip": "source",
+        "vcc2020_database_training_target_task1.zip": "target_task1",
+        "vcc2020_database_evaluation.zip": "vcc2020_database_evaluation",
+        "vcc2020_database_groundtruth.zip": "vcc2020_database_groundtruth",
+    },
+    "cmu_arctic": {f"cmu_us_{speaker}_arctic.tar.bz2": f"cmu_us_{speaker}_arctic" for speaker in ARCTIC},
+}
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: it fetches file:// addresses")
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_what_is_downloaded_is_unpacked_once(tmp_path, name):
+    miniature = MINIATURES[name]
+    public = miniature.make(tmp_path / "public")
+    for archive, folder in ARCHIVES[name].items():
+        stem, kind = archive.split(".", 1)
+        shutil.make_archive(public / stem, {"zip": "zip", "tar.bz2": "bztar"}[kind], public, folder)
+    words = (EGS / name / "vc2/run.sh", "--work", tmp_path / "a work", "--stop_stage", 0)
+    done = run(*words, **{f"{name.upper()}_URL": public.as_uri()})
+    assert done.returncode == 0, done.stdout + done.stderr
+    for archive in ARCHIVES[name]:
+        assert f"Downloading {public.as_uri()}/{archive}" in done.stdout
+    assert {path.name for path in (tmp_path / "a work/downloads").iterdir()} == {
+        *ARCHIVES[name].keys(),
+        *ARCHIVES[name].values(),
+    }
+    check_lists(tmp_path / "a work/data", miniature)
+
+
+def test_a_speaker_without_evaluation_sentences_is_refused_by_name(tmp_path):
+    for speaker in ARCTIC:
+        record(tmp_path / f"cmu_us_{speaker}_arctic/wav/arctic_a0001.wav", np.random.default_rng(0))
+    done = run(data_script("cmu_arctic"), tmp_path, "data", *ARCTIC, cwd=tmp_path)
+    assert done.returncode == 1 and "slt has no set b" in done.stderr
+
+
+def test_own_recordings_with_the_same_names_are_held_out_together(tmp_path):
+    """A sentence that one is evaluated on is learnt from by neither; what one alone has is learnt from."""
+    random = np.random.default_rng(0)
+    for name in [*spelt("corpus/*/*.wav", ["anna", "bert"], ["1", "2", "3"]), "corpus/anna/0.wav"]:
+        record(tmp_path / name, random)
+    done = run(data_script("own"), "corpus", "data", "anna", "bert", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Names that all speakers have, taken for the same sentences: 3" in done.stdout
+    assert sentences(tmp_path / "data/train") == {"anna": ["0", "2", "3"], "bert": ["2", "3"]}
+    for speaker in ("anna", "bert"):
+        assert sentences(tmp_path / "data/eval" / speaker) == {speaker: ["1"]}
+
+
+def test_digits_are_dealt_out_whole_and_to_one_speaker_each():
+    script = 'data=. . corpus.sh; for speaker in "$@"; do own_digits "$speaker" "$@"; done'
+    everyone = list("abcdefghijk")
+    for count in range(1, 11):
+        done = run("bash", "-c", script, "bash", *everyone[:count])
+        dealt = [line.strip("[]") for line in done.stdout.split()]
+        assert len(dealt) == count and all(dealt) and sorted("".join(dealt)) == list("0123456789")
+    refused = run("bash", "-c", script, "bash", *everyone)
+    assert refused.returncode == 1 and "ten speakers at most, not to 11" in refused.stderr

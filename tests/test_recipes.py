@@ -222,6 +222,22 @@ def test_the_recipe_refuses_by_name(checkout, tmp_path, words, message):
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.parametrize(("target", "measured"), [("rms-2", False), ("rms-1", True)])
+def test_a_pair_without_shared_evaluation_sentences_is_not_measured(checkout, tmp_path, target, measured):
+    """Where there are some, vc-evaluate is called, and misses the recordings."""
+    for way in ("slt-rms", "rms-slt"):
+        sealed = tmp_path / "exp/slt-rms_tiny/converted" / f"{way}.sha256"
+        sealed.parent.mkdir(parents=True, exist_ok=True)
+        sealed.write_text("made by stage 3\n")
+    for utterance in ("slt-1", target):
+        speaker = utterance[:3]
+        (tmp_path / "data/eval" / speaker).mkdir(parents=True)
+        (tmp_path / "data/eval" / speaker / "utt2spk").write_text(f"{utterance} {speaker}\n")
+    done = recipe(checkout, "--work", tmp_path, "--stage", 4)
+    assert done.returncode == measured and ("vc-evaluate: error: " in done.stderr) == measured
+    assert ("slt and rms share no evaluation sentence: nothing to measure" in done.stdout) != measured
+
+
 def test_any_command_with_kaldis_calling_convention_runs_the_jobs(checkout, tmp_path):
     """As Kaldi's do: options are pairs of words, and a word with a space is put in double quotes for bash to read."""
     other = tmp_path / "other.pl"

@@ -107,7 +107,6 @@ convert_one() {
 
 evaluate_one() {
     local converted=$exp/converted/$1-$2 output=$exp/evaluation/$1-$2 log=$exp/log/evaluate.$1-$2.log
-    need "$converted.sha256" 3
     if sealed "$output.sha256"; then echo "$output: nothing to do" && return; fi
     job --num-threads "$nj" "$log" env OMP_NUM_THREADS=1 \
         vc-evaluate --converted "$converted" --reference "data/eval/$2" --source "data/eval/$1" --model "$exp" \
@@ -118,7 +117,25 @@ evaluate_one() {
 
 print_table() { printed "$exp/log/evaluate.$1-$2.log"; }
 print_report() { echo "Report: $PWD/$exp/evaluation/$1-$2/report.html"; }
+
+# Sentences that both speakers are evaluated on; vc-evaluate names them likewise, by the id without the speaker.
+shared_sentences() { comm -12 <(sentences "$source") <(sentences "$target"); }
+sentences() {
+    awk -v from="$((${#1} + 1))" '{ name = substr($1, from); sub(/^[-_.]+/, "", name); print name }' \
+        "data/eval/$1/utt2spk" | sort
+}
+
+need_converted() {
+    need "$exp/converted/$1-$2.sha256" 3
+    need "data/eval/$1/utt2spk" 0
+}
+
 evaluate() {
+    each_way need_converted
+    if [ -z "$(shared_sentences)" ]; then
+        echo "$source and $target share no evaluation sentence: nothing to measure; listen to $PWD/$exp/converted"
+        return
+    fi
     each_way evaluate_one
     each_way print_table
     each_way print_report

@@ -5,7 +5,7 @@
 # first to begin with, ten at most, is held out for evaluation and learnt from by nobody: of the names that all speakers
 # have, if there are any, else of each speaker's own. A name below two speakers' folders stands for one sentence: the
 # conversion of one is measured against the other. Where that is wrong, rename the files. Names that all have and that
-# are not held out are learnt from on both sides.
+# are not held out are learnt from on both sides. Without shared names there is nothing to measure against, but to hear.
 set -euo pipefail
 export LC_ALL=C
 corpus=$1 data=$2

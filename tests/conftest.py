@@ -17,9 +17,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
+UTILS = ROOT / "recipes/utils"
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.pair"])
-UTILS = ROOT / "recipes/utils"
 
 
 def command(name: str, *arguments: object, input: bytes = b"", cwd: Path | None = None, check: int | None = 0):
@@ -53,7 +53,7 @@ def _command(name: str, words: list[str], cwd: Path, streams: list) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream.detach(), number)
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, errors=errors)
+        os.fdopen(number, mode, errors=errors)
         for number, (mode, errors) in enumerate([("r", "strict"), ("w", "strict"), ("w", "backslashreplace")])
     )
     os.chdir(cwd)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Conversion between two speakers, both ways: data, features, training, conversion, evaluation.
+# Conversion between pairs of speakers, both ways: data, features, training, conversion, evaluation.
 recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
 . "$recipes/pair/cmd.sh" || exit 1
 . "$recipes/pair/path.sh" || exit 1
@@ -10,12 +10,14 @@ help_message="usage: run.sh [--name value ...]
                         data/train (all speakers together) and data/eval/SPEAKER (each by himself),
                         and data/dev (all together) if the best model is to be chosen by held-out utterances
   --corpus FOLDER       handed to SCRIPT
-  --source, --target    the two speakers
-  --speakers 'A B ...'  all that data/train shall hold (default: the two)
+  --source, --target    the two speakers of one pair
+  --sources, --targets  'A B ...': every source with every target; a training run serves both ways of a pair
+  --pairs FILE          a line 'SOURCE TARGET' for each pair
+  --speakers 'A B ...'  all that data/train shall hold (default: those of the pairs)
   --conf YAML           method, network, training
   --features_conf YAML  its features: section is that of stage 1 (default: that of --conf)
   --work FOLDER         data/, dump/ and exp/ lie there (default: where you are)
-  --nj N                processes (default: one a core)
+  --nj N                processes, and cores that the training runs share (default: one a core)
   --device D            auto, cpu or cuda (default: auto)
   --tag NAME            told apart by it: exp/SOURCE-TARGET_CONF_NAME
   --train_opts 'WORDS'  further options of vc-train, such as '--set training.steps=100'
@@ -28,6 +30,9 @@ prepare=
 corpus=
 source=
 target=
+sources=
+targets=
+pairs=
 speakers=
 conf=
 features_conf=
@@ -39,14 +44,15 @@ train_opts=
 
 . "$recipes/utils/parse_options.sh" || exit 1
 . "$recipes/utils/stages.sh" || exit 1
+. "$recipes/utils/pairs.sh" || exit 1
 set -euo pipefail
 
 make_data() {
     local speaker names
     [ -x "$prepare" ] || fail "--prepare: no such executable script: '$prepare'"
-    read -ra names <<< "${speakers:-$source $target}"
+    read -ra names <<< "${speakers:-$pair_speakers}"
     "$prepare" "$corpus" data "${names[@]}"
-    for speaker in "$source" "$target"; do
+    for speaker in $pair_speakers; do
         grep -q "^$speaker " data/train/spk2utt || fail "data/train has no utterance of $speaker"
         [ -s "data/eval/$speaker/wav.scp" ] || fail "$prepare made no data/eval/$speaker/wav.scp"
         echo "$speaker: $(grep -c " $speaker\$" data/train/utt2spk) utterances to learn from," \
@@ -69,80 +75,143 @@ extract() { # SET
 }
 
 train() {
-    local log=$exp/log/train.log gpu=1 words
+    local gpu=1 words cores unmade
     need dump/train/config.yaml 1
-    need "data/eval/$source/wav.scp" 0
+    each need_list "$way_list"
     [ "$device" != cpu ] || gpu=0
     read -ra words <<< "$train_opts"
     if [ -f data/dev/wav.scp ]; then
         need dump/dev/config.yaml 1
         words+=(--held-out dump/dev)
     fi
-    echo "Log, to follow with tail -f: $PWD/$log"
-    job --gpu "$gpu" --num-threads "$nj" "$log" \
-        vc-train --config "$conf" --features dump/train --source "$source" --target "$target" --output "$exp" \
-        --validation "data/eval/$source" --device "$device" "${words[@]}"
-    need "$exp/model.safetensors" 2
-    printed "$log" | tail -n 1
+    words=(vc-train --config "$conf" --features dump/train --source '{1}' --target '{2}' --output "$exp"
+        --validation 'data/eval/{1}' --device "$device" "${words[@]}")
+    cores=$(share "$pair_list")
+    if [ "$pair_count" -gt 1 ]; then # else the user's own setting, or all cores
+        words=(env OMP_NUM_THREADS="$cores" "${words[@]}")
+        unmade=$(each name_unmade "$pair_list")
+        [ -z "$unmade" ] || say_cost "$unmade"
+    fi
+    array train "$pair_list" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
+    each need_model "$pair_list"
+    each print_model "$pair_list"
 }
 
-each_way() { # FUNCTION: of A B
-    "$1" "$source" "$target"
-    "$1" "$target" "$source"
+need_list() { need "data/eval/$1/wav.scp" 0; }
+
+experiment() { echo "${exp//"{3}"/$1}"; } # PAIR -> its folder
+
+name_unmade() { [ -s "$(experiment "$3")/model.safetensors" ] || echo "$*"; }
+
+say_cost() { # LIST: of many pairs, before they are begun; measured on the first
+    mkdir -p "$lists"
+    head -n 1 <<< "$1" > "$lists/cost.list"
+    job --gpu "$gpu" --num-threads "$cores" "$lists/cost.log" on_line.sh "$lists/cost.list" 1 "${words[@]}" --estimate
+    printed "$lists/cost.log"
+    echo "$(wc -l <<< "$1") such pairs are to be trained, as many at once as cores and queue allow"
 }
 
-convert() { each_way convert_one; }
-
-convert_one() {
-    local list=data/eval/$1/wav.scp output=$exp/converted/$1-$2 log=$exp/log/convert.$1-$2.log
-    need "$exp/model.safetensors" 2
-    need "$list" 0
-    if sealed "$output.sha256"; then echo "$output: nothing to do" && return; fi
-    rm -rf "$output"
-    job --num-threads "$nj" "$log" vc-convert --model "$exp" --to "$2" --scp "$list" --output "$output"
-    [ "$(find "$output" -name '*.wav' | wc -l)" -eq "$(wc -l < "$list")" ] || fail "$output: not one file for each line of $list"
-    seal "$output.sha256" "$list" "$exp/model.safetensors" "$output"/*.wav
-    echo "$output: $(wc -l < "$list") recordings converted"
+need_model() {
+    [ -s "$(experiment "$3")/model.safetensors" ] || lose "$3" "$PWD/$(experiment "$3")/model.safetensors is missing: stage 2 makes it"
 }
 
-evaluate_one() {
-    local converted=$exp/converted/$1-$2 output=$exp/evaluation/$1-$2 log=$exp/log/evaluate.$1-$2.log
-    if sealed "$output.sha256"; then echo "$output: nothing to do" && return; fi
-    job --num-threads "$nj" "$log" env OMP_NUM_THREADS=1 \
-        vc-evaluate --converted "$converted" --reference "data/eval/$2" --source "data/eval/$1" --model "$exp" \
-        --output "$output" --jobs "$nj"
-    need "$output/report.html" 4
-    seal "$output.sha256" "$log" "$converted.sha256" "data/eval/$2/wav.scp" "$output"/{metrics.json,report.html}
+print_model() { echo "$3: $PWD/$(experiment "$3")/model.safetensors"; }
+
+convert() {
+    local missing
+    each need_list "$way_list"
+    each need_model "$pair_list"
+    each say_converted "$way_list"
+    missing=$(each name_unconverted "$way_list")
+    each clear_converted "$missing"
+    array convert "$missing" --num-threads "$(share "$missing")" -- vc-convert --model "$exp" --to '{2}' \
+        --scp 'data/eval/{1}/wav.scp' --output "$exp/converted/{1}-{2}" --jobs "$(share "$missing")"
+    each seal_converted "$missing"
 }
 
-print_table() { printed "$exp/log/evaluate.$1-$2.log"; }
-print_report() { echo "Report: $PWD/$exp/evaluation/$1-$2/report.html"; }
+converted() { echo "$(experiment "$3")/converted/$1-$2"; } # SOURCE TARGET PAIR -> its folder
+
+say_converted() { if sealed "$(converted "$@").sha256"; then echo "$(converted "$@"): nothing to do"; fi; }
+
+name_unconverted() { sealed "$(converted "$@").sha256" || echo "$*"; }
+
+clear_converted() { rm -rf "$(converted "$@")" "$(converted "$@").sha256"; }
+
+seal_converted() {
+    local list=data/eval/$1/wav.scp output
+    output=$(converted "$@")
+    if [ "$(find "$output" -name '*.wav' | wc -l)" -eq "$(wc -l < "$list")" ]; then
+        seal "$output.sha256" "$list" "$(experiment "$3")/model.safetensors" "$output"/*.wav
+        echo "$output: $(wc -l < "$list") recordings converted"
+    else
+        lose "$3" "$output: not one file for each line of $list"
+    fi
+}
+
+evaluate() {
+    local missing measured
+    each need_list "$way_list"
+    each need_converted "$way_list"
+    each say_silent "$pair_list"
+    measured=$(each name_measured "$way_list")
+    each say_evaluated "$measured"
+    missing=$(each name_unevaluated "$measured")
+    array evaluate "$missing" --num-threads "$(share "$missing")" -- env OMP_NUM_THREADS=1 \
+        vc-evaluate --converted "$exp/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
+        --model "$exp" --output "$exp/evaluation/{1}-{2}" --jobs "$(share "$missing")"
+    each seal_evaluated "$missing"
+    print_results "$(alive "$measured")"
+}
+
+need_converted() { [ -s "$(converted "$@").sha256" ] || lose "$3" "$PWD/$(converted "$@").sha256 is missing: stage 3 makes it"; }
 
 # Sentences that both speakers are evaluated on; vc-evaluate names them likewise, by the id without the speaker.
-shared_sentences() { comm -12 <(sentences "$source") <(sentences "$target"); }
+shared_sentences() { comm -12 <(sentences "$1") <(sentences "$2"); }
 sentences() {
     awk -v from="$((${#1} + 1))" '{ name = substr($1, from); sub(/^[-_.]+/, "", name); print name }' \
         "data/eval/$1/utt2spk" | sort
 }
 
-need_converted() {
-    need "$exp/converted/$1-$2.sha256" 3
-    need "data/eval/$1/utt2spk" 0
+name_measured() { [ -z "$(shared_sentences "$1" "$2")" ] || echo "$*"; }
+
+say_silent() {
+    [ -n "$(shared_sentences "$1" "$2")" ] ||
+        echo "$1 and $2 share no evaluation sentence: nothing to measure; listen to $PWD/$(experiment "$3")/converted"
 }
 
-evaluate() {
-    each_way need_converted
-    if [ -z "$(shared_sentences)" ]; then
-        echo "$source and $target share no evaluation sentence: nothing to measure; listen to $PWD/$exp/converted"
-        return
+evaluation() { echo "$(experiment "$3")/evaluation/$1-$2"; } # SOURCE TARGET PAIR -> its folder
+
+say_evaluated() { if sealed "$(evaluation "$@").sha256"; then echo "$(evaluation "$@"): nothing to do"; fi; }
+
+name_unevaluated() { sealed "$(evaluation "$@").sha256" || echo "$*"; }
+
+seal_evaluated() {
+    local output
+    output=$(evaluation "$@")
+    if [ -s "$output/report.html" ]; then
+        seal "$output.sha256" "$(converted "$@").sha256" "data/eval/$2/wav.scp" "$output"/{metrics.json,report.html}
+    else
+        lose "$3" "$output/report.html is missing: stage 4 makes it"
     fi
-    each_way evaluate_one
-    each_way print_table
-    each_way print_report
 }
+
+print_results() { # LIST
+    local files
+    mapfile -t files < <(each name_metrics "$1")
+    [ "${#files[@]}" -gt 0 ] || return 0
+    mkdir -p "$lists"
+    python3 "$recipes/utils/results.py" "${files[@]}" > "$lists/results.md"
+    cat "$lists/results.md"
+    each print_report "$1"
+}
+
+name_metrics() { echo "$(evaluation "$@")/metrics.json"; }
+
+print_report() { echo "Report: $PWD/$(evaluation "$@")/report.html"; }
 
 [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
-[ -n "$source" ] && [ -n "$target" ] || fail "give --source and --target"
+[ -z "$pairs" ] || [ -r "$pairs" ] || fail "--pairs: no such file: '$pairs'"
+list_pairs
 [ -r "$conf" ] || fail "--conf: no such YAML file: '$conf'"
 [ -z "$features_conf" ] || [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
 for variable in prepare corpus conf features_conf work; do
@@ -150,5 +219,10 @@ for variable in prepare corpus conf features_conf work; do
 done
 mkdir -p "$work"
 cd "$work"
-exp=exp/$source-${target}_$(basename "${conf%.*}")${tag:+_$tag}
+suffix=$(basename "${conf%.*}")${tag:+_$tag}
+exp='exp/{3}'_$suffix
+lists=exp/log/$suffix
+failed=$lists/failed
+rm -f "$failed"
 run_stages "$stage" "$stop_stage" make_data extract_features train convert evaluate
+say_failed

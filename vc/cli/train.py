@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
+    made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
     return common.run(COMMAND, _work, made, argv)
 
 
@@ -41,7 +42,13 @@ def _work(args: argparse.Namespace) -> int:
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set)
     places = (args.features, args.source, args.target, args.output)
-    step = train(Request(*places, sections, args.held_out, args.validation, args.device))
+    request = Request(*places, sections, args.held_out, args.validation, args.device)
+    if args.estimate:
+        from vc.train.estimate import estimate
+
+        print(estimate(request))
+        return 0
+    step = train(request)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(f"{args.output}: step {step}, 1 model")
     return 0

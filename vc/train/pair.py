@@ -52,15 +52,20 @@ def train(request: Request) -> int:
 
     Raises ConfigError for what cannot fit, TrainingError for a run that stopped (its `code` is the exit status).
     """
-    features = read_features(request.features)
-    pair = (request.source, request.target)
-    experiment = resolve(request.sections, features.config, pair, features.digest)
+    features, experiment = resolved(request)
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
             if processes.first:
                 remember(experiment, request.output)
             return PairRun(request, experiment, features, device, processes).train()
+
+
+def resolved(request: Request) -> tuple[Features, Experiment]:
+    """The features that are asked for, and the settings with all defaults."""
+    features = read_features(request.features)
+    pair = (request.source, request.target)
+    return features, resolve(request.sections, features.config, pair, features.digest)
 
 
 class PairRun:

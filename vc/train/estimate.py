@@ -1,0 +1,46 @@
+"""How long a run will take, from a few of its steps."""
+
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from vc import devices
+from vc.train.engine import Engine
+from vc.train.pair import Request, make_engine, resolved
+from vc.train.processes import joined
+
+WARM, TRIED = 3, 10  # steps: those that do not count, and all
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A run's length, apart from what it takes to score, to sample and to save."""
+
+    pair: tuple[str, str]
+    steps: int
+    seconds: float  # wall seconds a step
+    device: torch.device
+
+    def __str__(self) -> str:
+        hours, minutes = divmod(max(1, round(self.steps * self.seconds / 60)), 60)
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        where = f"{self.device}{threads}"
+        return f"{'-'.join(self.pair)}: {self.steps} steps of {self.seconds:.3g} s on {where}: {hours} h {minutes} min"
+
+
+def estimate(request: Request) -> Estimate:
+    """Take the first steps of the run that is asked for, and leave nothing behind."""
+    features, experiment = resolved(request)
+    with joined(request.device) as (processes, device):
+        devices.set_precision(experiment.compute.precision, device)
+        engine = make_engine(experiment, features, device, processes)
+        seconds = [_step_seconds(engine) for _ in range(TRIED)]
+    return Estimate(experiment.speakers, experiment.training.steps, median(seconds[WARM:]), device)
+
+
+def _step_seconds(engine: Engine) -> float:
+    start = time.perf_counter()
+    float(sum(engine.step(0).values()))  # a number on the host: the device is done
+    return time.perf_counter() - start

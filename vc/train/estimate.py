@@ -25,9 +25,9 @@ class Estimate:
 
     def __str__(self) -> str:
         hours, minutes = divmod(max(1, round(self.steps * self.seconds / 60)), 60)
-        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
-        where = f"{self.device}{threads}"
-        return f"{'-'.join(self.pair)}: {self.steps} steps of {self.seconds:.3g} s on {where}: {hours} h {minutes} min"
+        length = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+        threads = f", threads: {torch.get_num_threads()}" if self.device.type == "cpu" else ""
+        return f"{'-'.join(self.pair)}: {length} ({self.steps} steps of {self.seconds:.3g} s on {self.device}{threads})"
 
 
 def estimate(request: Request) -> Estimate:

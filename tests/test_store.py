@@ -68,6 +68,14 @@ def test_tensors_round_trip(tmp_path):
     assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
 
 
+def test_the_same_content_makes_the_same_file(tmp_path):
+    written = set()
+    for _ in range(16):
+        store.write_tensors(tmp_path / "t", {"b": torch.arange(3), "ä": torch.ones(2, 2)}, {"x": 'é"', "a": 1})
+        written.add((tmp_path / "t").read_bytes())
+    assert len(written) == 1 and store.read_tensors(tmp_path / "t")[1] == {"x": 'é"', "a": 1}
+
+
 def test_values_that_are_not_finite_are_never_written(tmp_path):
     with pytest.raises(TrainingError, match="tensor bad holds values that are not finite"):
         store.write_tensors(tmp_path / "t", {"good": torch.ones(2), "bad": torch.tensor([1.0, float("nan")])}, {})

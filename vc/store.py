@@ -147,7 +147,17 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
     with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
-        temporary.write_bytes(save(tensors, {"vc": text, "sha256": _digest(tensors, text)}))
+        temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": _digest(tensors, text)})))
+
+
+def _ordered(data: bytes) -> bytes:
+    """Safetensors with sorted metadata: the library's order varies, and the same run shall make the same file."""
+    start = 8 + int.from_bytes(data[:8], "little")  # the header's length, the header, the tensors
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[start:]))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:

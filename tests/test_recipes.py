@@ -254,7 +254,22 @@ def test_any_command_with_kaldis_calling_convention_runs_the_jobs(checkout, tmp_
 
 def test_backends_are_refused_by_name(checkout):
     done = run(checkout / "egs/mini/vc2/run.sh", cmd_backend="sge")
-    assert done.returncode == 1 and "unknown cmd_backend 'sge'; known: local" in done.stderr
+    assert done.returncode == 1 and "unknown cmd_backend 'sge'; known: local, slurm" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ({}, "local.sh"),
+        ({"cmd_backend": "slurm"}, "slurm.sh"),
+        ({"cmd_backend": "slurm", "train_cmd": "slurm.sh -p long"}, "slurm.sh -p long"),
+    ],
+)
+def test_a_backend_runs_its_own_command_unless_told_otherwise(given, command):
+    assert (
+        run("bash", "-c", '. "$1" && echo "$train_cmd"', "", ROOT / "recipes/pair/cmd.sh", **given).stdout
+        == f"{command}\n"
+    )
 
 
 def test_a_missing_package_is_named(checkout, tmp_path):

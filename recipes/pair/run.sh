@@ -21,7 +21,8 @@ help_message="usage: run.sh [--name value ...]
   --device D            auto, cpu or cuda (default: auto)
   --tag NAME            told apart by it: exp/SOURCE-TARGET_CONF_NAME
   --train_opts 'WORDS'  further options of vc-train, such as '--set training.steps=100'
-  --train_cmd 'WORDS'   how jobs are run (default: see cmd.sh)
+  --train_cmd 'WORDS'   how jobs are run (default: on this machine; under Slurm after  export cmd_backend=slurm,
+                        with WORK/conf/slurm.conf if there is one; see cmd.sh)
   --config FILE         a shell file that sets any of these"
 
 stage=0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CORPUS, ROOT, TINY, UTILS, environment, run
 
@@ -280,6 +282,108 @@ def test_a_missing_package_is_named(checkout, tmp_path):
     env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run([checkout / "egs/mini/vc2/run.sh"], capture_output=True, text=True, env=env)
     assert done.returncode == 1 and "run 'make setup' first" in done.stderr
+
+
+# Many pairs
+
+
+@pytest.fixture(scope="session")
+def three(checkout) -> Path:
+    """A corpus of three voices: kal is slt played slower."""
+    import soundfile
+
+    corpus = checkout / "three voices"
+    shutil.copytree(checkout / "egs/mini/corpus", corpus)
+    for path in sorted((corpus).glob("*/slt/*")):
+        samples, rate = soundfile.read(path)
+        slower = np.interp(np.arange(0, len(samples) - 1, 0.8), np.arange(len(samples)), samples)
+        (path.parents[1] / "kal").mkdir(exist_ok=True)
+        soundfile.write(path.parents[1] / "kal" / path.name, slower, rate)
+    return corpus
+
+
+MANY = ("--sources", "slt kal", "--targets", "rms", "--train_opts", "--set training.steps=2 --set training.batch=1")
+
+
+def test_many_pairs_are_one_array_and_one_table(checkout, three):
+    words = ("--corpus", three, "--work", "many pairs", *MANY)
+    done = recipe(checkout, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"slt-rms: 1 min \(2 steps of \S+ s on cpu, threads: 1\)\n2 such pairs are to be", done.stdout)
+    ways = ("slt-rms", "rms-slt", "kal-rms", "rms-kal")
+    table = (checkout / "many pairs/exp/log/tiny/results.md").read_text()
+    assert [line.split(",")[0] for line in table.splitlines()[2:6]] == [f"| {way}" for way in ways]
+    assert [Path(line).parent.name for line in done.stdout.splitlines() if line.startswith("Report: ")] == list(ways)
+    made = {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")}
+    again = recipe(checkout, *words)
+    assert again.returncode == 0 and again.stdout.count("nothing to do") == 9, again.stdout + again.stderr
+    assert {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")} == made
+
+
+def test_a_pair_that_fails_is_named_and_does_not_stop_the_others(checkout, three, tmp_path):
+    words = ("--corpus", three, "--work", tmp_path, *MANY, "--stop_stage", 3)
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp/slt-rms_tiny").write_text("in the way")
+    done = recipe(checkout, *words)
+    assert done.returncode == 1 and "1 of 2 pairs failed" in done.stderr
+    assert f"slt-rms: train of slt to rms failed, log is in {tmp_path}/exp/log/tiny/train.1.log" in done.stderr
+    assert len(list((tmp_path / "exp/kal-rms_tiny/converted").glob("*/*.wav"))) == 4
+    (tmp_path / "exp/slt-rms_tiny").unlink()
+    again = recipe(checkout, *words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("2 recordings converted") == 2 and again.stdout.count("nothing to do") == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("slt\n", "expected SOURCE TARGET, found 'slt'"),
+        ("slt rms kal\n", "expected SOURCE TARGET, found 'slt rms kal'"),
+        ("slt slt\n", "source and target are both slt"),
+        ("slt rms\nslt rms\n", "the pair slt-rms stands twice"),
+        ("# nothing\n\n", "give --source and --target, --sources and --targets, or --pairs FILE"),
+    ],
+)
+def test_lists_of_pairs_are_refused_by_name(checkout, tmp_path, lines, message):
+    (tmp_path / "pairs").write_text(lines)
+    done = recipe(checkout, "--work", tmp_path / "work", "--pairs", tmp_path / "pairs")
+    assert done.returncode == 1 and message in done.stderr and not (tmp_path / "work").exists()
+
+
+def test_one_run_serves_both_ways_of_a_pair(checkout, tmp_path):
+    """A grid of three speakers is three pairs."""
+    words = ("--work", tmp_path, "--sources", "a b c", "--targets", "a b c", "--stage", 5)
+    done = recipe(checkout, *words)
+    assert done.returncode == 0 and done.stdout.splitlines() == [
+        "b-a: a-b serves both ways", "c-a: a-c serves both ways", "c-b: b-c serves both ways"
+    ]  # fmt: skip
+
+
+def test_a_job_reads_its_line_of_a_list(tmp_path):
+    (tmp_path / "list").write_text("A B A-B\nC D C-D\n")
+    done = run("on_line.sh", tmp_path / "list", 2, "printf", "%s|", "{1} to {2}", "exp/{3}_x y", "{4}", "$(touch no)")
+    assert done.stdout == "C to D|exp/C-D_x y|{4}|$(touch no)|" and not Path("no").exists()
+    done = run("on_line.sh", tmp_path / "list", 3, "true")
+    assert done.returncode == 1 and done.stderr == f"on_line.sh: {tmp_path}/list has no line 3\n"
+
+
+def test_tables_are_written_between_their_marks(tmp_path):
+    """RESULTS.md keeps everything else, and a place that is not there is refused."""
+    scores = dict.fromkeys(("mcd", "msd", "gv_ratio", "log_f0_rmse", "log_f0_corr", "voicing_error"), 1.0)
+    scores["intervals"] = {name: [0.5, 1.5] for name in scores}
+    content = {**scores, "counts": {"utterances": 7}, "anchors": {"unconverted": {**scores, "mcd": 8.0}}}
+    (tmp_path / "A-B").mkdir()
+    (tmp_path / "A-B/metrics.json").write_text(json.dumps(content))
+    before, after = "# Results\n\n<!-- results: x -->\n", "<!-- end -->\n\nmore\n"
+    (tmp_path / "RESULTS.md").write_text(before + "old\n" + after)
+    script = (sys.executable, ROOT / "recipes/utils/results.py", "--into", tmp_path / "RESULTS.md")
+    assert run(*script, "--name", "x", tmp_path / "A-B/metrics.json").returncode == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert text.startswith(before) and text.endswith(after) and "old" not in text
+    assert "| A-B, 7 sentences | 8.00 (1.00) | - | 1.00 (1.00) | - |" in text
+    done = run(*script, "--name", "y", tmp_path / "A-B/metrics.json")
+    assert done.returncode == 1 and "no lines '<!-- results: y -->'" in done.stderr
+    assert (tmp_path / "RESULTS.md").read_text() == text
 
 
 # Set-up

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, trained, training
-from test_recipes import environment, run, wait_until
+from conftest import ROOT, TINY, environment, run, trained, training
+from test_recipes import MANY, checkout, three, wait_until  # noqa: F401 - fixtures
 
 # Four processors whatever there are, so that tasks overlap; what was requeued starts again after seconds, not minutes.
 CLUSTER = """\
@@ -319,6 +319,16 @@ def test_the_recipe_runs_under_slurm(cluster, tmp_path):
     done = run(ROOT / "egs/mini/vc2/run.sh", *words, cmd_backend="slurm")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in (tmp_path / "a b/dump/log/train.log").read_text()
+
+
+@pytest.mark.slow
+def test_many_pairs_are_one_array_of_slurm(cluster, checkout, three, tmp_path):
+    settings = ("--conf", TINY, "--features_conf", checkout / "features.yaml", "--nj", 2, "--device", "cpu")
+    words = (*settings, "--corpus", three, "--work", tmp_path / "a b", *MANY)
+    done = run(checkout / "egs/mini/vc2/run.sh", *words, cmd_backend="slurm")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len((tmp_path / "a b/exp/log/tiny/results.md").read_text().splitlines()[2:6]) == 4
+    assert "# Running on" in (tmp_path / "a b/exp/log/tiny/train.2.log").read_text()
 
 
 @pytest.mark.slow

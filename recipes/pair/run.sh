@@ -120,8 +120,8 @@ print_model() { echo "$3: $PWD/$(experiment "$3")/model.safetensors"; }
 
 convert() {
     local missing
-    each need_list "$way_list"
     each need_model "$pair_list"
+    each need_list "$way_list"
     each say_converted "$way_list"
     missing=$(each name_unconverted "$way_list")
     each clear_converted "$missing"
@@ -151,8 +151,8 @@ seal_converted() {
 
 evaluate() {
     local missing measured
-    each need_list "$way_list"
     each need_converted "$way_list"
+    each need_speakers "$way_list"
     each say_silent "$pair_list"
     measured=$(each name_measured "$way_list")
     each say_evaluated "$measured"
@@ -165,6 +165,8 @@ evaluate() {
 }
 
 need_converted() { [ -s "$(converted "$@").sha256" ] || lose "$3" "$PWD/$(converted "$@").sha256 is missing: stage 3 makes it"; }
+
+need_speakers() { need "data/eval/$1/utt2spk" 0; }
 
 # Sentences that both speakers are evaluated on; vc-evaluate names them likewise, by the id without the speaker.
 shared_sentences() { comm -12 <(sentences "$1") <(sentences "$2"); }

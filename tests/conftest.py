@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,3 +123,33 @@ def mini(tmp_path_factory) -> Path:
 def model(mini) -> Path:
     """An experiment directory: `tiny.yaml` on the mini corpus, slt -> rms."""
     return trained(mini, mini / "exp/tiny", "--validation", mini / "data/eval/slt")
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory) -> Path:
+    """The scripts and a corner of the mini corpus, in a folder with a space in its name."""
+    root = tmp_path_factory.mktemp("a checkout") / "with a space"
+    for folder in ("recipes", "egs/mini/vc2"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("data", "dump", "exp"))
+    for speaker in ("slt", "rms"):
+        for part, count in (("train", 4), ("eval", 2)):
+            (root / "egs/mini/corpus" / part / speaker).mkdir(parents=True)
+            for path in sorted((CORPUS / part / speaker).iterdir())[:count]:
+                shutil.copy(path, root / "egs/mini/corpus" / part / speaker)
+    (root / "features.yaml").write_text("features:\n  sample_rate: 16000\n  f0_method: dio\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def three(checkout) -> Path:
+    """A corpus of three voices: kal is slt played slower."""
+    import soundfile
+
+    corpus = checkout / "three voices"
+    shutil.copytree(checkout / "egs/mini/corpus", corpus)
+    for path in sorted(corpus.glob("*/slt/*")):
+        samples, rate = soundfile.read(path)
+        slower = np.interp(np.arange(0, len(samples) - 1, 0.8), np.arange(len(samples)), samples)
+        (path.parents[1] / "kal").mkdir(exist_ok=True)
+        soundfile.write(path.parents[1] / "kal" / path.name, slower, rate)
+    return corpus

@@ -3,16 +3,14 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import CORPUS, ROOT, TINY, UTILS, environment, run
+from conftest import ROOT, TINY, UTILS, environment, run
 
 # Options
 
@@ -153,21 +151,6 @@ def wait_until(true, seconds: float = 20) -> None:
 # Recipes
 
 
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory) -> Path:
-    """The scripts and a corner of the mini corpus, in a folder with a space in its name."""
-    root = tmp_path_factory.mktemp("a checkout") / "with a space"
-    for folder in ("recipes", "egs/mini/vc2"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("data", "dump", "exp"))
-    for speaker in ("slt", "rms"):
-        for part, count in (("train", 4), ("eval", 2)):
-            (root / "egs/mini/corpus" / part / speaker).mkdir(parents=True)
-            for path in sorted((CORPUS / part / speaker).iterdir())[:count]:
-                shutil.copy(path, root / "egs/mini/corpus" / part / speaker)
-    (root / "features.yaml").write_text("features:\n  sample_rate: 16000\n  f0_method: dio\n")
-    return root
-
-
 def recipe(checkout: Path, *words: object) -> subprocess.CompletedProcess:
     """The demo with a model of seconds, called from a folder above it by a relative path."""
     settings = ("--conf", TINY, "--features_conf", "features.yaml", "--nj", 2, "--device", "cpu")
@@ -285,21 +268,6 @@ def test_a_missing_package_is_named(checkout, tmp_path):
 
 
 # Many pairs
-
-
-@pytest.fixture(scope="session")
-def three(checkout) -> Path:
-    """A corpus of three voices: kal is slt played slower."""
-    import soundfile
-
-    corpus = checkout / "three voices"
-    shutil.copytree(checkout / "egs/mini/corpus", corpus)
-    for path in sorted((corpus).glob("*/slt/*")):
-        samples, rate = soundfile.read(path)
-        slower = np.interp(np.arange(0, len(samples) - 1, 0.8), np.arange(len(samples)), samples)
-        (path.parents[1] / "kal").mkdir(exist_ok=True)
-        soundfile.write(path.parents[1] / "kal" / path.name, slower, rate)
-    return corpus
 
 
 MANY = ("--sources", "slt kal", "--targets", "rms", "--train_opts", "--set training.steps=2 --set training.batch=1")

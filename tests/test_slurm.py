@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, TINY, environment, run, trained, training
-from test_recipes import MANY, checkout, three, wait_until  # noqa: F401 - fixtures
+from test_recipes import MANY, wait_until
 
 # Four processors whatever there are, so that tasks overlap; what was requeued starts again after seconds, not minutes.
 CLUSTER = """\

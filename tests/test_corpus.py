@@ -1,13 +1,14 @@
 """Data directories: round trip, and every fault named with file and line."""
 
 import os
+from itertools import chain
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import CORPUS, command
 
-from vc import corpus
+from vc import corpus, prepare, validate
 from vc.corpus import Utterance
 from vc.errors import DataError
 
@@ -29,15 +30,15 @@ def folder(tmp_path):
 
 @pytest.fixture
 def data(folder, tmp_path):
-    corpus.write(tmp_path / "data", corpus.from_folders(folder))
+    corpus.write(tmp_path / "data", prepare.from_folders(folder))
     return tmp_path / "data"
 
 
 def test_folders_become_a_directory_and_come_back(folder, data):
     utterances = corpus.read(data)
     assert [u.id for u in utterances] == ["ann-a", "ann-c", "bob-a", "bob-deep-b"]
-    assert utterances == corpus.from_folders(folder)
-    assert corpus.check(data) == []
+    assert utterances == prepare.from_folders(folder)
+    assert validate.check(data) == []
     assert (data / "spk2utt").read_text() == "ann ann-a ann-c\nbob bob-a bob-deep-b\n"
     assert [u.sentence for u in utterances] == ["a", "c", "a", "deep-b"]
 
@@ -59,15 +60,35 @@ def test_segments_round_trip(folder, tmp_path):
 
 
 def test_speakers_and_globs_choose(folder):
-    assert [u.id for u in corpus.from_folders(folder, ["bob"])] == ["bob-a", "bob-deep-b"]
-    assert [u.id for u in corpus.from_folders(folder, None, ["deep/*"])] == ["bob-deep-b"]
+    assert [u.id for u in prepare.from_folders(folder, ["bob"])] == ["bob-a", "bob-deep-b"]
+    assert [u.id for u in prepare.from_folders(folder, None, ["deep/*"])] == ["bob-deep-b"]
     with pytest.raises(DataError, match="no folder of speaker carl; there are: ann, bob"):
-        corpus.from_folders(folder, ["carl"])
+        prepare.from_folders(folder, ["carl"])
+
+
+def test_what_is_written_is_as_kaldis_own_validation_wants_it(folder, tmp_path):
+    """Each list sorted by its ids as bytes, utt2spk by speakers too, and spk2utt naming the same in the same order."""
+    record(folder / "ann_b/a.wav", seed=5)
+    corpus.write(tmp_path / "data", prepare.from_folders(folder))
+    lines = {name: (tmp_path / "data" / name).read_bytes().splitlines() for name in ("wav.scp", "utt2spk", "spk2utt")}
+    for rows in lines.values():
+        ids = [row.split()[0] for row in rows]
+        assert ids == sorted(set(ids))
+    assert lines["utt2spk"] == sorted(lines["utt2spk"], key=lambda row: row.split()[::-1])
+    listed = [b"%s %s" % (id, row.split()[0]) for row in lines["spk2utt"] for id in row.split()[1:]]
+    assert listed == lines["utt2spk"]
+
+
+def test_a_recording_without_a_segment_is_a_fault(folder, tmp_path):
+    corpus.write(tmp_path, [Utterance("bob-1", "bob", folder / "bob/a.wav", 0.0, 0.4)])
+    with (tmp_path / "wav.scp").open("a") as file:
+        file.write(f"bob-z {folder / 'bob/deep/b.flac'}\n")
+    assert "wav.scp:2: bob-z has no segment" in str(validate.check(tmp_path)[0])
 
 
 def test_odd_names_become_safe_ids(tmp_path):
     record(tmp_path / "in/ann/a b'c.wav")
-    [utterance] = corpus.from_folders(tmp_path / "in")
+    [utterance] = prepare.from_folders(tmp_path / "in")
     assert utterance.id == "ann-a_b_c"
     corpus.write(tmp_path / "data", [utterance])
     assert corpus.read(tmp_path / "data") == [utterance]
@@ -76,26 +97,26 @@ def test_odd_names_become_safe_ids(tmp_path):
 def test_a_speaker_whose_name_is_no_id_is_refused_once(tmp_path):
     record(tmp_path / "in/Anna Maria/a.wav")
     with pytest.raises(DataError, match="in/Anna Maria: a speaker's name is his folder's"):
-        corpus.from_folders(tmp_path / "in")
+        prepare.from_folders(tmp_path / "in")
 
 
 def test_a_stale_list_of_sentences_goes(data, folder):
     (data / "text").write_text("old hello\n")
-    corpus.write(data, corpus.from_folders(folder))
-    assert corpus.check(data) == []
+    corpus.write(data, prepare.from_folders(folder))
+    assert validate.check(data) == []
 
 
 def test_two_files_of_one_id_are_refused(tmp_path):
     record(tmp_path / "in/ann/a.wav")
     record(tmp_path / "in/ann/a.flac")
     with pytest.raises(DataError, match=r"a\.wav: would get the same id as .*a\.flac: ann-a"):
-        corpus.from_folders(tmp_path / "in")
+        prepare.from_folders(tmp_path / "in")
 
 
 def test_no_recordings_are_refused(tmp_path):
     (tmp_path / "in/ann").mkdir(parents=True)
     with pytest.raises(DataError, match="no recordings in <speaker> folders"):
-        corpus.from_folders(tmp_path / "in")
+        prepare.from_folders(tmp_path / "in")
 
 
 def replace(path, old, new):
@@ -162,8 +183,8 @@ def test_every_fault_of_the_recordings_is_named(folder, tmp_path):
     soundfile.write(folder / "ann/silent.wav", np.zeros(16000), 16000)
     (folder / "ann/text.wav").write_text("hello")
     os.link(folder / "bob/a.wav", folder / "ann/shared.wav")
-    corpus.write(tmp_path / "data", corpus.from_folders(folder))
-    faults = "\n".join(map(str, corpus.check(tmp_path / "data")))
+    corpus.write(tmp_path / "data", prepare.from_folders(folder))
+    faults = "\n".join(map(str, validate.check(tmp_path / "data")))
     assert "ann-short: " in faults and "shorter than 0.3 s" in faults
     assert "ann-silent: " in faults and "nothing but silence" in faults
     assert "utt2spk:8: ann-text: " in faults or ("ann-text: " in faults and "not a recording" in faults)
@@ -180,3 +201,103 @@ def test_the_mini_corpus_is_prepared_and_valid(tmp_path):
 @pytest.mark.parametrize("arguments", [("data",), ("--check", "in", "data"), ("--chek", "data")])
 def test_wrong_usage_exits_2(arguments, tmp_path):
     assert command("prepare", *arguments, check=2, cwd=tmp_path).stderr
+
+
+# One data directory from another
+
+
+def test_some_speakers_some_ids_and_the_first_ones(data, tmp_path):
+    (data / "text").write_text("ann-a hello\nann-c there\nbob-a hello\nbob-deep-b you\n")
+    command("prepare", data, tmp_path / "few", "--speakers", "bob", "--include", "*-b", "bob-a*")
+    assert corpus.read(tmp_path / "few") == [u for u in corpus.read(data) if u.speaker == "bob"]
+    assert (tmp_path / "few/text").read_text() == "bob-a hello\nbob-deep-b you\n"
+    done = command("prepare", data, tmp_path / "one", "--first", 1)
+    assert done.stdout.decode() == f"{tmp_path}/one: 2 utterances, ann 1, bob 1\n"
+    done = command("prepare", data, tmp_path / "none", "--speakers", "carl", check=1)
+    assert b"no speaker carl; there are: ann, bob" in done.stderr and not (tmp_path / "none").exists()
+    assert b"would be written over itself" in command("prepare", data, data, check=2).stderr
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_parts_are_the_whole_in_order(count, data, tmp_path):
+    command("prepare", data, tmp_path / "split", "--split", count)
+    parts = [corpus.read(tmp_path / "split" / str(number)) for number in range(1, count + 1)]
+    assert list(chain(*parts)) == corpus.read(data) and max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_more_parts_than_utterances_are_refused(data, tmp_path):
+    done = command("prepare", data, tmp_path / "split", "--split", 5, check=1)
+    assert b"4 utterances cannot be split into 5 parts" in done.stderr
+
+
+def test_segments_of_recordings_with_one_name_stay_apart(folder, tmp_path):
+    record(folder / "bob/deep/a.wav", seed=9)
+    parts = [Utterance(f"bob-{n}", "bob", folder / f"bob/{n}a.wav", 0.0, 0.4) for n in ("", "deep/")]
+    parts = [Utterance(u.id.replace("/", "-"), *list(vars(u).values())[1:]) for u in parts]
+    corpus.write(tmp_path / "data", parts)
+    assert corpus.read(tmp_path / "data") == parts
+
+
+def test_commands_are_run_where_that_is_allowed(data, tmp_path):
+    path = corpus.read(data)[0].path
+    replace(data / "wav.scp", f" {path}\n".encode(), f" cat '{path}' |\n".encode())
+    assert b"ann-a is a command" in command("prepare", data, tmp_path / "no", check=1).stderr
+    command("prepare", data, tmp_path / "yes", "--allow-pipes")
+    [utterance, *_] = corpus.read(tmp_path / "yes")
+    assert utterance.path == tmp_path / "yes/recordings/ann-a.wav"
+    assert utterance.path.read_bytes() == path.read_bytes()
+    replace(data / "wav.scp", b" |\n", b"x |\n")
+    done = command("prepare", data, tmp_path / "bad", "--allow-pipes", check=1)
+    assert b"wav.scp:1: command exited 1: cat: " in done.stderr and not list((tmp_path / "bad/recordings").iterdir())
+
+
+# Mending
+
+
+def test_mending_keeps_what_is_whole_and_a_copy_of_what_was(data):
+    before = {name: (data / name).read_bytes() for name in ("wav.scp", "utt2spk", "spk2utt")}
+    (data / "utt2spk").write_bytes(b"bob-deep-b bob\r\nbob-a bob\nann-c ann\nghost-1 ghost\nbob-a bob")
+    (data / "spk2utt").unlink()
+    (data / "text").write_text("ann-c there\nbob-a hello\n")
+    messed = (data / "utt2spk").read_bytes()
+    done = command("prepare", "--fix", data)
+    assert done.stdout.decode() == f"{data}: 2 of 4 utterances kept\n{data}: 2 utterances, ann 1, bob 1\n"
+    assert [u.id for u in corpus.read(data)] == ["ann-c", "bob-a"]
+    assert (data / ".backup/utt2spk").read_bytes() == messed and (data / ".backup/wav.scp").read_bytes() == before[
+        "wav.scp"
+    ]
+    after = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    command("prepare", "--fix", data)
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == after
+
+
+def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):
+    path = folder / "bob/a.wav"
+    corpus.write(tmp_path, [Utterance("bob-1", "bob", path, 0.0, 0.4), Utterance("bob-2", "bob", path, 0.1, 0.5)])
+    (tmp_path / "wav.scp").write_text(f"tape {path}\n")
+    (tmp_path / "segments").write_text("bob-2 tape 0.1 0.5\nbob-1 tape 0.0 0.4\nbob-3 tape 0.4 0.3\n")
+    command("prepare", "--fix", tmp_path)
+    assert (tmp_path / "segments").read_text() == "bob-1 tape 0.0 0.4\nbob-2 tape 0.1 0.5\n"
+    assert (tmp_path / "wav.scp").read_text() == f"tape {path}\n"
+
+
+def test_what_cannot_be_mended_is_still_said(data, folder):
+    os.link(folder / "ann/a.wav", folder / "bob/same.wav")
+    corpus.write(data, prepare.from_folders(folder))
+    done = command("prepare", "--fix", data, check=1)
+    assert b"bob-same: the same recording as ann-a" in done.stderr
+
+
+def test_nothing_is_mended_where_nothing_would_be_left(data):
+    for path in {utterance.path for utterance in corpus.read(data)}:
+        path.unlink()
+    before = (data / "wav.scp").read_bytes()
+    assert b"no utterance would be left" in command("prepare", "--fix", data, check=1).stderr
+    assert (data / "wav.scp").read_bytes() == before and not (data / ".backup").exists()
+
+
+def test_ids_that_sort_otherwise_than_their_speakers_are_named(folder, tmp_path):
+    record(folder / "ann-b/a.wav", seed=7)
+    corpus.write(tmp_path / "data", prepare.from_folders(folder))
+    faults = "\n".join(map(str, validate.check(tmp_path / "data")))
+    assert "utt2spk:3: ann-c: sorted by id, speaker ann comes after ann-b; rename one of them" in faults

@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from vc import audio, config, corpus, model_file, store
+from vc import audio, config, corpus, model_file, store, validate
 from vc.cli import convert as cli
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError, VCError, escaped
@@ -377,7 +377,7 @@ def data(tmp_path) -> Path:
         utterances += [corpus.Utterance(f"{speaker}-{n}", speaker, path, 0.5 * n, 0.5 * n + 0.4) for n in (0, 1)]
     corpus.write(tmp_path / "data", utterances)
     (tmp_path / "data/text").write_text("".join(f"{utterance.id} hello\n" for utterance in utterances))
-    assert corpus.check(tmp_path / "data") == []
+    assert validate.check(tmp_path / "data") == []
     return tmp_path / "data"
 
 
@@ -413,7 +413,7 @@ def test_any_lists_are_read_or_their_faults_named(examples, data):
             (data / other).write_bytes(content)
         allowed(partial(corpus.read, data), data)
         allowed(partial(corpus.read_recordings, data / name), data / name)
-        for fault in allowed(partial(corpus.check, data), data) or ():
+        for fault in allowed(partial(validate.check, data), data) or ():
             assert "\n" not in str(fault) and str(data) in str(fault)
 
 
@@ -430,11 +430,13 @@ def test_any_lists_are_read_or_their_faults_named(examples, data):
 def test_entries_beyond_what_a_system_can_hold_are_named_by_line(name, rest, data):
     first, *lines = (data / name).read_text().splitlines()
     (data / name).write_text("\n".join([f"{first.split()[0]} {rest}", *lines, ""]))
-    faults = [str(fault) for fault in corpus.check(data)]
+    faults = [str(fault) for fault in validate.check(data)]
     assert any(re.search(r"wav\.scp:1: |utt2spk:1: |segments:1: ", fault) for fault in faults)
 
 
-@pytest.mark.parametrize("read", [corpus.read, corpus.check, corpus.read_recordings, config.read_yaml, Converter.load])
+@pytest.mark.parametrize(
+    "read", [corpus.read, validate.check, corpus.read_recordings, config.read_yaml, Converter.load]
+)
 @pytest.mark.parametrize("name", ["x" * 300, "nul\0"], ids=["long", "nul"])
 def test_a_place_that_no_system_can_hold_is_refused(name, read):
     with pytest.raises(VCError):

@@ -3,10 +3,9 @@
 A directory is read into utterances, written from them, and validated; every fault is named with file and line.
 """
 
-import fnmatch
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,10 @@ import numpy as np
 
 from vc import audio
 from vc.errors import DataError
-from vc.files import sha256, write_text
+from vc.files import write_text
 from vc.lists import IDENTIFIER, Fault, Table
 
 LATEST = 1e9  # seconds, of a segment's end
-SHORTEST = 0.3  # seconds, of an utterance that is worth anything
 NAMED_FAULTS = 20  # so many are spelled out in one message
 
 
@@ -48,79 +46,59 @@ class Utterance:
         return part, rate
 
 
-def from_folders(
-    folder: Path, speakers: Sequence[str] | None = None, include: Sequence[str] | None = None
-) -> list[Utterance]:
-    """Every recording of `folder/<speaker>/**`, sorted by id.
-
-    An id is the speaker and the path below his folder, joined by `-`. `speakers` keeps only those folders, `include`
-    only the files whose path below the speaker's folder matches one of the globs.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    missing = sorted(set(speakers or ()) - set(found))
-    if missing:
-        raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; there are: {', '.join(found)}")
-    for speaker in speakers or found:
-        if not IDENTIFIER.fullmatch(speaker):
-            raise DataError(f"{folder / speaker}: a speaker's name is his folder's: letters, digits, '.', '_' and '-'")
-    utterances = [
-        Utterance(_identifier(speaker, path.relative_to(folder / speaker)), speaker, path.absolute())
-        for speaker in (speakers or found)
-        for path in audio.recordings_below(folder / speaker)
-        if _included(path.relative_to(folder / speaker), include)
-    ]
-    if not utterances:
-        known = " ".join(sorted(audio.SUFFIXES))
-        raise DataError(f"{folder}: no recordings in <speaker> folders below it; known endings: {known}")
-    _refuse_same_ids(utterances)
-    return sorted(utterances, key=lambda utterance: utterance.id)
-
-
-def _included(path: Path, include: Sequence[str] | None) -> bool:
-    return include is None or any(fnmatch.fnmatch(path.as_posix(), glob) for glob in include)
-
-
-def _identifier(speaker: str, path: Path) -> str:
+def identifier(speaker: str, path: Path) -> str:
     """An id that sorts with its speaker; signs that are not safe in a file name become `_`."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join([speaker, *path.with_suffix("").parts]))
 
 
-def _refuse_same_ids(utterances: Iterable[Utterance]) -> None:
-    seen: dict[str, Path] = {}
-    for utterance in utterances:
-        other = seen.setdefault(utterance.id.lower(), utterance.path)
-        if other != utterance.path:
-            raise DataError(f"{utterance.path}: would get the same id as {other}: {utterance.id}; rename one")
+def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, str] | None = None) -> None:
+    """Write wav.scp, utt2spk and spk2utt, sorted in the C locale.
 
-
-def write(directory: Path, utterances: Sequence[Utterance]) -> None:
-    """Write wav.scp, utt2spk and spk2utt (and segments, if utterances are parts), sorted in the C locale."""
+    And segments, if utterances are parts of recordings, and text, if every utterance has one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "text").unlink(missing_ok=True)  # of other utterances
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
-    parts = any(utterance.start is not None for utterance in utterances)
-    if parts:
-        recordings = {_recording(utterance): utterance.path for utterance in utterances}
-        lines = [f"{u.id} {_recording(u)} {u.start:.4f} {u.end:.4f}" for u in utterances]
-        _write_lines(directory / "segments", lines)
+    if any(utterance.start is not None for utterance in utterances):
+        recordings = _recordings(utterances)
+        segments = [f"{u.id} {recordings[u.path]} {u.start:.4f} {u.end:.4f}" for u in utterances]
+        scp = sorted(f"{id} {path}" for path, id in recordings.items())
     else:
-        (directory / "segments").unlink(missing_ok=True)
-        recordings = {utterance.id: utterance.path for utterance in utterances}
-    speakers: dict[str, list[str]] = {}
+        segments, scp = [], [f"{utterance.id} {utterance.path}" for utterance in utterances]
+    complete = text is not None and all(utterance.id in text for utterance in utterances)
+    _write_lines(directory / "text", [f"{u.id} {text[u.id]}" for u in utterances] if complete else [])
+    _write_lines(directory / "segments", segments)
+    _write_lines(directory / "wav.scp", scp)
+    write_speakers(directory, {utterance.id: utterance.speaker for utterance in utterances})
+
+
+def write_speakers(directory: Path, speakers: Mapping[str, str]) -> None:
+    """Write utt2spk and spk2utt of utterance ids and their speakers."""
+    ids: dict[str, list[str]] = {}
+    for id, speaker in sorted(speakers.items()):
+        ids.setdefault(speaker, []).append(id)
+    _write_lines(directory / "utt2spk", [f"{id} {speaker}" for id, speaker in sorted(speakers.items())])
+    _write_lines(directory / "spk2utt", [f"{name} {' '.join(theirs)}" for name, theirs in sorted(ids.items())])
+
+
+def _recordings(utterances: Iterable[Utterance]) -> dict[Path, str]:
+    """An id for each recording, from its speaker and its file's name; equal ones are numbered."""
+    ids: dict[Path, str] = {}
     for utterance in utterances:
-        speakers.setdefault(utterance.speaker, []).append(utterance.id)
-    _write_lines(directory / "wav.scp", [f"{id} {path}" for id, path in sorted(recordings.items())])
-    _write_lines(directory / "utt2spk", [f"{utterance.id} {utterance.speaker}" for utterance in utterances])
-    _write_lines(directory / "spk2utt", [f"{name} {' '.join(ids)}" for name, ids in sorted(speakers.items())])
-
-
-def _recording(utterance: Utterance) -> str:
-    return _identifier(utterance.speaker, Path(utterance.path.name))
+        if utterance.path not in ids:
+            plain, number = identifier(utterance.speaker, Path(utterance.path.name)), 1
+            id = plain
+            while id in ids.values():
+                number += 1
+                id = f"{plain}-{number}"
+            ids[utterance.path] = id
+    return ids
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
+    """Write a list; an empty one is no file."""
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
     for line in lines:
         if "\n" in line or line.endswith("|"):
             raise DataError(f"{line!r}: such a name cannot stand in {path.name}; rename the file")
@@ -129,12 +107,13 @@ def _write_lines(path: Path, lines: list[str]) -> None:
 
 def read(directory: Path) -> list[Utterance]:
     """Read a data directory; any fault of its lists refuses it (`check` also opens the recordings)."""
-    utterances, faults, _ = _parse(directory)
-    _refuse(faults)
-    return utterances
+    lists = parse(directory)
+    refuse(lists.faults)
+    return lists.utterances
 
 
-def _refuse(faults: list[Fault]) -> None:
+def refuse(faults: list[Fault]) -> None:
+    """Raise what is wrong, if anything is."""
     if faults:
         more = [f"... and {len(faults) - NAMED_FAULTS} more"] if len(faults) > NAMED_FAULTS else []
         raise DataError(*map(str, faults[:NAMED_FAULTS]), *more)
@@ -147,7 +126,7 @@ def read_recordings(scp: Path) -> dict[str, Path]:
     for id, entry in table.rows.items():
         if entry.endswith("|"):
             table.fault(table.lines[id], f"{id} is a command; list a file instead")
-    _refuse(faults)
+    refuse(faults)
     return {id: Path(entry) for id, entry in table.rows.items()}
 
 
@@ -162,53 +141,22 @@ def is_data_directory(directory: Path) -> bool:
     return (directory / "wav.scp").is_file()
 
 
-def check(directory: Path) -> list[Fault]:
-    """Every fault of a data directory: of its lists, and of each recording that they name."""
-    utterances, faults, lines = _parse(directory)
-    rates: dict[int, int] = {}
-    for utterance in utterances:
-        fault = _audio_fault(utterance, rates)
-        if fault:
-            faults.append(Fault(directory / "utt2spk", lines[utterance.id], f"{utterance.id}: {fault}"))
-    if len(rates) > 1:
-        counts = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
-        faults.append(Fault(directory / "wav.scp", 0, f"recordings of several rates: {counts}"))
-    faults.extend(_shared_recordings(directory / "utt2spk", utterances, lines))
-    return faults
+@dataclass(frozen=True)
+class Lists:
+    """What a data directory's lists say."""
+
+    utterances: list[Utterance]  # that can be made of them, sorted by id
+    faults: list[Fault]
+    lines: dict[str, int]  # of utterances in utt2spk
 
 
-def _audio_fault(utterance: Utterance, rates: dict[int, int]) -> str | None:
-    try:
-        samples, rate = utterance.read()
-    except DataError as error:
-        return str(error)
-    rates[rate] = rates.get(rate, 0) + 1
-    if len(samples) < SHORTEST * rate:
-        return f"{utterance.path}: {len(samples) / rate:.2f} s, shorter than {SHORTEST} s"
-    if not samples.any():
-        return f"{utterance.path}: nothing but silence"
-    return None
-
-
-def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[str, int]) -> list[Fault]:
-    """Recordings, by content, that two speakers share: such a pair learns from itself."""
-    owners: dict[str, Utterance] = {}
-    faults = []
-    for utterance in utterances:
-        if utterance.start is None:
-            other = owners.setdefault(sha256(utterance.path), utterance)
-            if other.speaker != utterance.speaker:
-                text = f"{utterance.id}: the same recording as {other.id}: {utterance.path}, {other.path}"
-                faults.append(Fault(path, lines[utterance.id], text))
-    return faults
-
-
-def _parse(directory: Path) -> tuple[list[Utterance], list[Fault], dict[str, int]]:
-    """Utterances that can be made of the lists, every fault of the lists, and each utterance's line in utt2spk."""
+def parse(directory: Path, made: Mapping[str, Path] | None = None) -> Lists:
+    """The lists of a data directory, faults and all; `made` has the recordings of entries that are commands."""
     if not os.path.isdir(directory):
         raise DataError(f"{directory}: no such data directory")
     faults: list[Fault] = []
     recordings = Table(directory / "wav.scp", faults)
+    recordings.rows |= {id: str(path) for id, path in (made or {}).items()}
     speakers = Table(directory / "utt2spk", faults)
     listed = Table(directory / "spk2utt", faults)
     segmented = (directory / "segments").exists()
@@ -223,7 +171,11 @@ def _parse(directory: Path) -> tuple[list[Utterance], list[Fault], dict[str, int
         utterance = make(id, speakers, segments, recordings)
         if utterance is not None:
             utterances.append(utterance)
-    return utterances, faults, speakers.lines
+    if segmented:
+        used = {row.split()[0] for row in segments.rows.values()}
+        for id in sorted(recordings.rows.keys() - used):
+            recordings.fault(recordings.lines[id], f"{id} has no segment")
+    return Lists(utterances, faults, speakers.lines)
 
 
 def _compare(one: Table, other: Table) -> None:
@@ -234,7 +186,13 @@ def _compare(one: Table, other: Table) -> None:
 
 
 def _compare_speakers(speakers: Table, listed: Table) -> None:
-    """utt2spk and spk2utt must say the same, and an utterance's id must start with its speaker's."""
+    """utt2spk and spk2utt must say the same, and ids start with their speakers' and sort as these do."""
+    before = ""
+    for id in sorted(speakers.rows):
+        if speakers.rows[id] < before:
+            text = f"{id}: sorted by id, speaker {speakers.rows[id]} comes after {before}; rename one of them"
+            speakers.fault(speakers.lines[id], text)
+        before = speakers.rows[id]
     for id, speaker in speakers.rows.items():
         if not IDENTIFIER.fullmatch(speaker):
             speakers.fault(

@@ -1,4 +1,4 @@
-"""vc-prepare: folders of recordings -> data directory; or only check one."""
+"""vc-prepare: folders of recordings, or another data directory -> data directory; or check or mend one."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,34 +12,81 @@ COMMAND = "vc-prepare"
 def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
-        "Make a Kaldi data directory of FOLDER/<speaker>/**/<recording>, or check one.",
-        "examples:\n  vc-prepare recordings data/train --include 'train/*'\n  vc-prepare --check data/train",
+        "Make a Kaldi data directory of FOLDER/<speaker>/**/<recording> or of another data directory, or check one.",
+        "examples:\n  vc-prepare recordings data/train --include 'train/*'\n  vc-prepare --check data/train\n"
+        "  vc-prepare data/train data/few --speakers anna --first 10\n"
+        "  vc-prepare data/train data/train_split --split 4",
     )
-    made.add_argument("folder", nargs="?", type=Path, help="folder that holds a folder for each speaker")
-    made.add_argument("data", type=Path, help="data directory to write, or to check")
-    made.add_argument("--check", action="store_true", help="only validate DATA: lists, recordings, levels, lengths")
-    made.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers (default: every folder)")
     made.add_argument(
-        "--include", nargs="+", metavar="GLOB", help="only recordings whose path below the speaker's folder matches"
+        "folder", nargs="?", type=Path, help="folder that holds a folder for each speaker; or a data directory"
     )
+    made.add_argument("data", type=Path, help="data directory to write, to check or to mend")
+    mode = made.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="only validate DATA: lists, recordings, levels, lengths")
+    fix_help = "sort DATA's lists and drop utterances that are unusable; the lists before stay in DATA/.backup"
+    mode.add_argument("--fix", action="store_true", help=fix_help)
+    made.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers (default: every one)")
+    made.add_argument(
+        "--include",
+        nargs="+",
+        metavar="GLOB",
+        help="only recordings whose path below the speaker's folder matches; of a data directory, whose id matches",
+    )
+    made.add_argument("--first", type=common.positive, metavar="N", help="only the first N utterances of each speaker")
+    made.add_argument("--split", type=common.positive, metavar="N", help="N parts of equal size: DATA/1 to DATA/N")
+    pipes_help = "run the commands in FOLDER's wav.scp, once, and keep what they print in DATA/recordings"
+    made.add_argument("--allow-pipes", action="store_true", help=pipes_help)
     return common.run(COMMAND, _work, made, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc import corpus
+    from vc.errors import ConfigError
+    from vc.validate import fix
+
+    if (args.check or args.fix) == (args.folder is not None):
+        raise ConfigError("give FOLDER and DATA, or --check or --fix and DATA alone")
+    if args.fix:
+        kept, before = fix(args.data)
+        print(f"{args.data}: {kept} of {before} utterances kept")
+    written = _write(args) if args.folder else [args.data]
+    return max(map(_report, written))
+
+
+def _write(args: argparse.Namespace) -> list[Path]:
+    """The data directories that are asked for."""
+    from vc import corpus, prepare
     from vc.errors import ConfigError
 
-    if args.check == (args.folder is not None):
-        raise ConfigError("give FOLDER and DATA, or --check and DATA alone")
-    if not args.check:
-        corpus.write(args.data, corpus.from_folders(args.folder, args.speakers, args.include))
-    faults = corpus.check(args.data)
+    text: dict[str, str] = {}
+    if corpus.is_data_directory(args.folder):
+        if args.folder.resolve() == args.data.resolve():
+            raise ConfigError(f"{args.data}: would be written over itself")
+        utterances, text = prepare.from_data(args.folder, args.data, args.allow_pipes)
+        utterances = prepare.choose(utterances, args.speakers, args.include, args.first)
+    else:
+        found = prepare.from_folders(args.folder, args.speakers, args.include)
+        utterances = prepare.choose(found, first=args.first)
+    if args.split is None:
+        corpus.write(args.data, utterances, text)
+        return [args.data]
+    places = [args.data / str(number) for number in range(1, args.split + 1)]
+    for place, part in zip(places, prepare.split(utterances, args.split), strict=True):
+        corpus.write(place, part, text)
+    return places
+
+
+def _report(data: Path) -> int:
+    """Say what is wrong with a data directory, or what is in it."""
+    from vc import corpus
+    from vc.validate import check
+
+    faults = check(data)
     for fault in faults:
         common.report(COMMAND, fault)
     if faults:
-        print(f"{args.data}: {len(faults)} faults")
+        print(f"{data}: {len(faults)} faults")
         return 1
-    utterances = corpus.read(args.data)
+    utterances = corpus.read(data)
     counts = corpus.count_by_speaker(utterances)
-    print(f"{args.data}: {len(utterances)} utterances, " + ", ".join(f"{who} {n}" for who, n in counts.items()))
+    print(f"{data}: {len(utterances)} utterances, " + ", ".join(f"{who} {n}" for who, n in counts.items()))
     return 0

@@ -1,12 +1,13 @@
 """Laws of the corpora: who learns from what, and that nothing of it is evaluated on."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import CORPUS, ROOT, TINY, run
 
 EGS = ROOT / "egs"
 VCC2016 = ROOT / "egs/vcc2016/vc2/local/data.sh"
@@ -321,3 +322,54 @@ def test_digits_are_dealt_out_whole_and_to_one_speaker_each():
         assert len(dealt) == count and all(dealt) and sorted("".join(dealt)) == list("0123456789")
     refused = run("bash", "-c", script, "bash", *everyone)
     assert refused.returncode == 1 and "ten speakers at most, not to 11" in refused.stderr
+
+
+# From each corpus to its reports
+
+
+def speak(folder: Path, files: list[str], first: str) -> None:
+    """Speech in every file: one voice for the speaker `first`, another for the rest, no two files alike."""
+    import soundfile
+
+    voices = {name: sorted((CORPUS / "train" / name).iterdir()) for name in ("slt", "rms")}
+    for number, name in enumerate(files):
+        voice = voices["slt" if first in name else "rms"]
+        samples, rate = soundfile.read(voice[number % len(voice)])
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, samples[2000 + number : 22_000 + number], rate)
+
+
+VCC2016_FILES = [
+    *spelt("vcc2016_training/SF1/*.wav", ["100001", "100081"]),
+    *spelt("vcc2016_training/TM3/*.wav", ["100082", "100162"]),
+    *spelt("evaluation_all/*/*.wav", ["SF1", "TM3"], ["200001", "200002"]),
+]
+RECIPES = {"vcc2016": (VCC2016_FILES, ["SF1", "TM3"])} | {name: (m.files, m.pair) for name, m in MINIATURES.items()}
+
+
+def test_every_recipe_is_tried():
+    assert {path.parts[-3] for path in EGS.glob("*/vc2/run.sh")} == {*RECIPES, "mini"}  # mini: test_recipes.py
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_stops_after_any_stage_and_goes_on(tmp_path, name):
+    files, pair = RECIPES[name]
+    speak(tmp_path / "a corpus", files, pair[0])
+    (tmp_path / "features.yaml").write_text("features:\n  sample_rate: 16000\n  f0_method: dio\n")
+    words = [EGS / name / "vc2/run.sh", "--work", tmp_path / "a work", "--corpus", tmp_path / "a corpus"]
+    words += ["--source", pair[0], "--target", pair[1], "--conf", TINY, "--features_conf", tmp_path / "features.yaml"]
+    words += ["--nj", 2, "--device", "cpu", "--train_opts", "--set training.steps=2 --set training.batch=1"]
+    for last in range(5):
+        done = run(*words, "--stop_stage", last)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.findall(r"^Stage (\d):", done.stdout, re.MULTILINE) == [str(stage) for stage in range(last + 1)]
+    ways = (f"{pair[0]}-{pair[1]}", f"{pair[1]}-{pair[0]}")
+    experiment = tmp_path / "a work/exp" / f"{ways[0]}_tiny"
+    assert all(list((experiment / "converted" / way).glob("*.wav")) for way in ways)
+    shared = name != "own"  # whose two speakers say nothing alike
+    assert all((experiment / "evaluation" / way / "report.html").is_file() == shared for way in ways)
+    made = {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")}
+    again = run(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")} == made

@@ -347,6 +347,25 @@ VCC2016_FILES = [
 RECIPES = {"vcc2016": (VCC2016_FILES, ["SF1", "TM3"])} | {name: (m.files, m.pair) for name, m in MINIATURES.items()}
 
 
+def test_the_two_files_in_the_readme_are_a_corpus(tmp_path):
+    """As somebody would who copies them."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "a clone/recipes")
+    data, script = re.findall(r"```bash\n(#!.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    recipe = tmp_path / "a clone/egs/mine/vc2"
+    (recipe / "local").mkdir(parents=True)
+    for path, content in ((recipe / "local/data.sh", data), (recipe / "run.sh", script)):
+        path.write_text(content)
+        path.chmod(0o755)
+    speak(tmp_path / "corpus", spelt("*/*/*.wav", ["train", "eval"], ["ann", "bob"], ["1", "2"]), "ann")
+    settings = ("--features_conf", tmp_path / "16k.yaml", "--stop_stage", 1)
+    (tmp_path / "16k.yaml").write_text("features:\n  sample_rate: 16000\n")
+    done = run(recipe / "run.sh", "--corpus", tmp_path / "corpus", *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ann: 2 utterances to learn from, 2 to convert" in done.stdout
+    assert sentences(recipe / "data/train") == {"ann": ["1", "2"], "bob": ["1", "2"]}
+    assert "dump/train: 4 utterances, 0 failed" in done.stdout
+
+
 def test_every_recipe_is_tried():
     assert {path.parts[-3] for path in EGS.glob("*/vc2/run.sh")} == {*RECIPES, "mini"}  # mini: test_recipes.py
 

@@ -6,7 +6,8 @@ and last in proportion to the lag, so that a high voice keeps its onsets and a l
 pass, for a lag's running sums give every frame at once. The path is that of Boersma, "Accurate short-term analysis of
 the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst. Phonetic Sciences 17,
 Amsterdam 1993: an unvoiced candidate of fixed strength, costs for leaps and for changes of voicing. What the numbers
-below do to the errors was measured: recipes/EXPERIMENTS.md, 2026-11-22.
+below do to the errors was measured: recipes/EXPERIMENTS.md, 2026-11-22. A steady pure tone above the range, a whistle,
+repeats itself at its subharmonics too, and is taken for one of them.
 """
 
 import numpy as np

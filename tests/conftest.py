@@ -26,8 +26,8 @@ FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc
 def command(name: str, *arguments: object, input: bytes = b"", cwd: Path | None = None, check: int | None = 0):
     """Run one of the commands in a process of its own; refuse another exit status than `check`.
 
-    The process is forked from one that has imported torch, which saves each command two seconds. test_structure.py
-    starts the commands as their users do.
+    The process is forked from one that has imported torch, which saves each command two seconds; it has the
+    environment of the first call. test_structure.py starts the commands as their users do.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         given.write(input)

@@ -1,6 +1,7 @@
 """vc-export: what onnxruntime computes from the file is what torch computes from the model."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_a_graph_that_computes_something_else_is_not_written(converter, tmp_path
     with pytest.raises(ConfigError, match=r"x\.onnx: onnxruntime's mel-cepstra differ from torch's by .*; not written"):
         export.export(converter, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_file_is_not_replaced(converter, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for output in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ConfigError, match="is there already, and is no file"):
+            export.export(converter, output)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_missing_package_is_named_with_what_installs_it(converter, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,9 +109,16 @@ def test_bad_job_calls_are_refused_by_name(tmp_path, words, message):
     assert done.returncode == 1 and message in done.stderr and not list(tmp_path.iterdir())
 
 
-def test_jobs_of_one_gpu_take_turns(tmp_path):
-    script = f'mkdir "{tmp_path}/busy" && sleep 0.2 && rmdir "{tmp_path}/busy"'
-    assert run("local.sh", "--gpu", 1, "J=1:3", tmp_path / "x.J.log", "bash", "-c", script).returncode == 0
+@pytest.mark.parametrize("there", [True, False])
+def test_jobs_of_one_gpu_take_turns_where_there_is_one(tmp_path, there):
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\nexit {0 if there else 1}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    (tmp_path / "nproc").write_text("#!/bin/sh\necho 3\n")
+    (tmp_path / "nproc").chmod(0o755)
+    path = f"{tmp_path}:{UTILS}:{os.environ['PATH']}"
+    script = f'mkdir "{tmp_path}/busy" && sleep 0.5 && rmdir "{tmp_path}/busy"'
+    done = run("local.sh", "--gpu", 1, "J=1:3", tmp_path / "x.J.log", "bash", "-c", script, PATH=path)
+    assert done.returncode == (not there)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -279,7 +287,8 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"slt-rms: 1 min \(2 steps of \S+ s on cpu, threads: 1\)\n2 such pairs are to be", done.stdout)
     ways = ("slt-rms", "rms-slt", "kal-rms", "rms-kal")
-    table = (checkout / "many pairs/exp/log/tiny/results.md").read_text()
+    [results] = (checkout / "many pairs/exp/log/tiny").glob("2_pairs_*/results.md")
+    table = results.read_text()
     assert [line.split(",")[0] for line in table.splitlines()[2:6]] == [f"| {way}" for way in ways]
     assert [Path(line).parent.name for line in done.stdout.splitlines() if line.startswith("Report: ")] == list(ways)
     made = {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")}
@@ -294,12 +303,50 @@ def test_a_pair_that_fails_is_named_and_does_not_stop_the_others(checkout, three
     (tmp_path / "exp/slt-rms_tiny").write_text("in the way")
     done = recipe(checkout, *words)
     assert done.returncode == 1 and "1 of 2 pairs failed" in done.stderr
-    assert f"slt-rms: train of slt to rms failed, log is in {tmp_path}/exp/log/tiny/train.1.log" in done.stderr
+    [log] = tmp_path.glob("exp/log/tiny/2_pairs_*/train.1.log")
+    assert f"slt-rms: train of slt to rms failed, log is in {log}" in done.stderr
     assert len(list((tmp_path / "exp/kal-rms_tiny/converted").glob("*/*.wav"))) == 4
     (tmp_path / "exp/slt-rms_tiny").unlink()
     again = recipe(checkout, *words)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("2 recordings converted") == 2 and again.stdout.count("nothing to do") == 3
+
+
+def test_a_pair_that_fails_one_way_keeps_the_other_and_the_other_pair(checkout, three, tmp_path):
+    """Nor does a first pair that cannot be estimated stop the second."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(three, corpus)
+    words = ("--corpus", corpus, "--work", tmp_path / "work", *MANY)
+    assert recipe(checkout, *words, "--stop_stage", 2).returncode == 0
+    bad = sorted((corpus / "eval/slt").iterdir())[0]
+    content = bad.read_bytes()
+    bad.write_text("nothing")
+    done = recipe(checkout, *words, "--stage", 3, "--stop_stage", 3)
+    assert done.returncode == 1 and "slt-rms: convert of slt to rms failed" in done.stderr
+    assert done.stdout.count("2 recordings converted") == 3 and "1 of 2 pairs failed" in done.stderr
+    bad.write_bytes(content)
+    done = recipe(checkout, *words, "--stage", 3, "--stop_stage", 3)
+    assert done.returncode == 0 and done.stdout.count("2 recordings converted") == 1, done.stdout + done.stderr
+
+
+def test_pairs_are_trained_though_the_first_is_too_short_to_be_estimated(checkout, three, tmp_path):
+    words = ("--corpus", three, "--work", tmp_path, *MANY[:4])
+    assert recipe(checkout, *words, "--stop_stage", 1).returncode == 0
+    features = tmp_path / "dump/train"
+    lists = features / "utt2spk"
+    kept = [line for line in lists.read_text().splitlines(keepends=True) if not line.endswith("slt\n")]
+    lists.write_text("".join(kept))
+    done = recipe(checkout, *words, "--stage", 2, "--stop_stage", 2, *MANY[4:])
+    assert "No estimate of the cost" in done.stdout and "1 of 2 pairs failed" in done.stderr
+    assert (tmp_path / "exp/kal-rms_tiny/model.safetensors").is_file()
+
+
+def test_a_backend_that_does_not_run_is_no_success(checkout, tmp_path):
+    """Nor are the logs of an earlier run."""
+    words = ("--work", tmp_path, "--train_opts", "--set training.steps=2 --set training.batch=1")
+    assert recipe(checkout, *words, "--stop_stage", 2).returncode == 0
+    done = recipe(checkout, *words, "--stage", 2, "--stop_stage", 2, "--train_cmd", "no_such_backend.sh")
+    assert done.returncode == 1 and "no_such_backend.sh did not run the jobs" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Training through its command: logs, samples, exact resume, refusals."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -377,3 +378,9 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
         name: float(loss) for name, loss in other.step(1).items()
     }
     assert equal(one.converter.state_dict(), other.converter.state_dict())
+
+
+def test_an_estimate_leaves_nothing_behind(mini, tmp_path):
+    done = command(*training(mini, tmp_path / "run", "--estimate"))
+    assert re.fullmatch(r"slt-rms: 1 min \(20 steps of \S+ s on cpu, threads: \d+\)\n", done.stdout.decode())
+    assert not list(tmp_path.iterdir())

@@ -69,7 +69,8 @@ class Converter:
     def load(cls, path: str | Path, device: str = "cpu", precision: str = "float32") -> "Converter":
         """From a model file or an experiment directory; a bad one is refused by name.
 
-        `precision` is that of the network's pass, one of devices.PRECISIONS; features and vocoder are float64.
+        `precision` is that of the network's pass, one of devices.PRECISIONS; features and vocoder are float64. Whether
+        a GPU may use TF32 is a setting of the whole process, which the last call decides.
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
@@ -251,8 +252,8 @@ class Converter:
 
     def mel_cepstrum_map(self, source: str, target: str) -> MelCepstrumMap:
         """The network of one direction with both speakers' normalisations inside."""
-        before, after = (self.model.speakers[name].normaliser for name in (source, target))
-        return MelCepstrumMap(self.network, source, target, before, after).to(self.device)
+        normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
+        return MelCepstrumMap(self.network, (source, target), normalisers, self.device)
 
 
 def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     onnxruntime computes something else than torch.
     """
     onnx, onnxruntime = _packages()
+    if os.path.exists(output) and not os.path.isfile(output):
+        raise ConfigError(f"{output}: is there already, and is no file")
     source, to = converter.direction(to, source)
     network = copy.deepcopy(converter.mel_cepstrum_map(source, to)).cpu().float()
     network.to(memory_format=torch.contiguous_format)

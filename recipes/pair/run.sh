@@ -13,11 +13,14 @@ help_message="usage: run.sh [--name value ...]
   --source, --target    the two speakers of one pair
   --sources, --targets  'A B ...': every source with every target; a training run serves both ways of a pair
   --pairs FILE          a line 'SOURCE TARGET' for each pair
-  --speakers 'A B ...'  all that data/train shall hold (default: those of the pairs)
+  --speakers 'A B ...'  all that data/train shall hold (default: those of the pairs); some corpora deal their
+                        sentences out to these, so that another list is another division
   --conf YAML           method, network, training
   --features_conf YAML  its features: section is that of stage 1 (default: that of --conf)
-  --work FOLDER         data/, dump/ and exp/ lie there (default: where you are)
-  --nj N                processes, and cores that the training runs share (default: one a core)
+  --work FOLDER         data/, dump/ and exp/ lie there (default: where you are); stages 0 and 1 of one run at a time
+  --nj N                processes; on this machine, cores that the jobs of a stage share; on a cluster, cores of
+                        each job (default: as many as this machine has)
+  --max_jobs N          jobs at once (default: what the backend does)
   --device D            auto, cpu or cuda (default: auto)
   --tag NAME            told apart by it: exp/SOURCE-TARGET_CONF_NAME
   --train_opts 'WORDS'  further options of vc-train, such as '--set training.steps=100'
@@ -39,6 +42,7 @@ conf=
 features_conf=
 work=.
 nj=$(env -u OMP_NUM_THREADS nproc)
+max_jobs=
 device=auto
 tag=
 train_opts=
@@ -49,14 +53,15 @@ train_opts=
 set -euo pipefail
 
 make_data() {
-    local speaker names
+    local speaker names count
     [ -x "$prepare" ] || fail "--prepare: no such executable script: '$prepare'"
     read -ra names <<< "${speakers:-$pair_speakers}"
     "$prepare" "$corpus" data "${names[@]}"
     for speaker in $pair_speakers; do
-        grep -q "^$speaker " data/train/spk2utt || fail "data/train has no utterance of $speaker"
+        count=$(awk -v who="$speaker" '$2 == who' data/train/utt2spk | wc -l)
+        [ "$count" -gt 0 ] || fail "data/train has no utterance of $speaker"
         [ -s "data/eval/$speaker/wav.scp" ] || fail "$prepare made no data/eval/$speaker/wav.scp"
-        echo "$speaker: $(grep -c " $speaker\$" data/train/utt2spk) utterances to learn from," \
+        echo "$speaker: $count utterances to learn from," \
             "$(wc -l < "data/eval/$speaker/wav.scp") to convert"
     done
 }
@@ -76,7 +81,7 @@ extract() { # SET
 }
 
 train() {
-    local gpu=1 words cores unmade
+    local gpu=1 cores words
     need dump/train/config.yaml 1
     each need_list "$way_list"
     [ "$device" != cpu ] || gpu=0
@@ -85,64 +90,74 @@ train() {
         need dump/dev/config.yaml 1
         words+=(--held-out dump/dev)
     fi
-    words=(vc-train --config "$conf" --features dump/train --source '{1}' --target '{2}' --output "$exp"
+    words=(vc-train --config "$conf" --features dump/train --source '{1}' --target '{2}' --output "$exp_pattern"
         --validation 'data/eval/{1}' --device "$device" "${words[@]}")
     cores=$(share "$pair_list")
     if [ "$pair_count" -gt 1 ]; then # else the user's own setting, or all cores
         words=(env OMP_NUM_THREADS="$cores" "${words[@]}")
-        unmade=$(each name_unmade "$pair_list")
-        [ -z "$unmade" ] || say_cost "$unmade"
+        say_cost "$(each name_untrained "$pair_list")" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
     fi
     array train "$pair_list" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
-    each need_model "$pair_list"
+    every seal_trained "$succeeded"
     each print_model "$pair_list"
 }
 
 need_list() { need "data/eval/$1/wav.scp" 0; }
 
-experiment() { echo "${exp//"{3}"/$1}"; } # PAIR -> its folder
+experiment() { echo "${exp_pattern//"{3}"/$3}"; } # SOURCE TARGET PAIR -> its folder
 
-name_unmade() { [ -s "$(experiment "$3")/model.safetensors" ] || echo "$*"; }
+name_untrained() { sealed "$(experiment "$@")/trained.sha256" || echo "$*"; }
 
-say_cost() { # LIST: of many pairs, before they are begun; measured on the first
+say_cost() { # LIST OPTION ... -- COMMAND ...: of many pairs, before they are begun; measured on the first
+    local list=$1 options=()
+    shift
+    [ -n "$list" ] || return 0
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
     mkdir -p "$lists"
-    head -n 1 <<< "$1" > "$lists/cost.list"
-    job --gpu "$gpu" --num-threads "$cores" "$lists/cost.log" on_line.sh "$lists/cost.list" 1 "${words[@]}" --estimate
-    printed "$lists/cost.log"
-    echo "$(wc -l <<< "$1") such pairs are to be trained, as many at once as cores and queue allow"
+    head -n 1 <<< "$list" > "$lists/cost.list"
+    if job "${options[@]}" "$lists/cost.log" on_line.sh "$lists/cost.list" 1 "${@:2}" --estimate; then
+        printed "$lists/cost.log"
+    else
+        echo "No estimate of the cost; its log is $PWD/$lists/cost.log"
+    fi
+    echo "$(wc -l <<< "$list") such pairs are to be trained, as many at once as cores and queue allow"
 }
+
+seal_trained() { seal "$(experiment "$@")/trained.sha256" "$(experiment "$@")/model.safetensors"; }
 
 need_model() {
-    [ -s "$(experiment "$3")/model.safetensors" ] || lose "$3" "$PWD/$(experiment "$3")/model.safetensors is missing: stage 2 makes it"
+    local folder
+    folder=$PWD/$(experiment "$@")
+    if [ ! -s "$folder/model.safetensors" ]; then
+        lose "$3" "$folder/model.safetensors is missing: stage 2 makes it"
+    elif ! sealed "$folder/trained.sha256"; then
+        echo "$3: training has not ended; the model so far is taken"
+    fi
 }
 
-print_model() { echo "$3: $PWD/$(experiment "$3")/model.safetensors"; }
+print_model() { echo "$3: $PWD/$(experiment "$@")/model.safetensors"; }
 
 convert() {
-    local missing
+    local cores
     each need_model "$pair_list"
     each need_list "$way_list"
-    each say_converted "$way_list"
-    missing=$(each name_unconverted "$way_list")
-    each clear_converted "$missing"
-    array convert "$missing" --num-threads "$(share "$missing")" -- vc-convert --model "$exp" --to '{2}' \
-        --scp 'data/eval/{1}/wav.scp' --output "$exp/converted/{1}-{2}" --jobs "$(share "$missing")"
-    each seal_converted "$missing"
+    find_missing converted "$way_list"
+    cores=$(share "$missing")
+    array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" --to '{2}' \
+        --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores"
+    every seal_converted "$succeeded"
 }
 
-converted() { echo "$(experiment "$3")/converted/$1-$2"; } # SOURCE TARGET PAIR -> its folder
-
-say_converted() { if sealed "$(converted "$@").sha256"; then echo "$(converted "$@"): nothing to do"; fi; }
-
-name_unconverted() { sealed "$(converted "$@").sha256" || echo "$*"; }
-
-clear_converted() { rm -rf "$(converted "$@")" "$(converted "$@").sha256"; }
+converted() { echo "$(experiment "$@")/converted/$1-$2"; } # SOURCE TARGET PAIR -> its folder
 
 seal_converted() {
     local list=data/eval/$1/wav.scp output
     output=$(converted "$@")
     if [ "$(find "$output" -name '*.wav' | wc -l)" -eq "$(wc -l < "$list")" ]; then
-        seal "$output.sha256" "$list" "$(experiment "$3")/model.safetensors" "$output"/*.wav
+        seal "$output.sha256" "$list" "$(experiment "$@")/model.safetensors" "$output"/*.wav
         echo "$output: $(wc -l < "$list") recordings converted"
     else
         lose "$3" "$output: not one file for each line of $list"
@@ -150,17 +165,17 @@ seal_converted() {
 }
 
 evaluate() {
-    local missing measured
+    local cores measured
     each need_converted "$way_list"
     each need_speakers "$way_list"
-    each say_silent "$pair_list"
+    each say_unmeasured "$pair_list"
     measured=$(each name_measured "$way_list")
-    each say_evaluated "$measured"
-    missing=$(each name_unevaluated "$measured")
-    array evaluate "$missing" --num-threads "$(share "$missing")" -- env OMP_NUM_THREADS=1 \
-        vc-evaluate --converted "$exp/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
-        --model "$exp" --output "$exp/evaluation/{1}-{2}" --jobs "$(share "$missing")"
-    each seal_evaluated "$missing"
+    find_missing evaluation "$measured"
+    cores=$(share "$missing")
+    array evaluate "$missing" --num-threads "$cores" -- env OMP_NUM_THREADS=1 vc-evaluate \
+        --converted "$exp_pattern/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
+        --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --jobs "$cores"
+    every seal_evaluated "$succeeded"
     print_results "$(alive "$measured")"
 }
 
@@ -177,34 +192,27 @@ sentences() {
 
 name_measured() { [ -z "$(shared_sentences "$1" "$2")" ] || echo "$*"; }
 
-say_silent() {
+say_unmeasured() {
     [ -n "$(shared_sentences "$1" "$2")" ] ||
-        echo "$1 and $2 share no evaluation sentence: nothing to measure; listen to $PWD/$(experiment "$3")/converted"
+        echo "$1 and $2 share no evaluation sentence: nothing to measure; listen to $PWD/$(experiment "$@")/converted"
 }
 
-evaluation() { echo "$(experiment "$3")/evaluation/$1-$2"; } # SOURCE TARGET PAIR -> its folder
-
-say_evaluated() { if sealed "$(evaluation "$@").sha256"; then echo "$(evaluation "$@"): nothing to do"; fi; }
-
-name_unevaluated() { sealed "$(evaluation "$@").sha256" || echo "$*"; }
+evaluation() { echo "$(experiment "$@")/evaluation/$1-$2"; } # SOURCE TARGET PAIR -> its folder
 
 seal_evaluated() {
     local output
     output=$(evaluation "$@")
-    if [ -s "$output/report.html" ]; then
-        seal "$output.sha256" "$(converted "$@").sha256" "data/eval/$2/wav.scp" "$output"/{metrics.json,report.html}
-    else
-        lose "$3" "$output/report.html is missing: stage 4 makes it"
-    fi
+    need "$output/report.html" 4
+    seal "$output.sha256" "$(converted "$@").sha256" "data/eval/$2/wav.scp" "$output"/{metrics.json,report.html}
 }
 
 print_results() { # LIST
     local files
     mapfile -t files < <(each name_metrics "$1")
     [ "${#files[@]}" -gt 0 ] || return 0
-    mkdir -p "$lists"
     python3 "$recipes/utils/results.py" "${files[@]}" > "$lists/results.md"
-    cat "$lists/results.md"
+    sed '/^$/q' "$lists/results.md" # the first table, of all ways
+    echo "With intervals, and all metrics: $PWD/$lists/results.md"
     each print_report "$1"
 }
 
@@ -223,8 +231,8 @@ done
 mkdir -p "$work"
 cd "$work"
 suffix=$(basename "${conf%.*}")${tag:+_$tag}
-exp='exp/{3}'_$suffix
-lists=exp/log/$suffix
+exp_pattern='exp/{3}'_$suffix
+lists=exp/log/$suffix/$list_name
 failed=$lists/failed
 rm -f "$failed"
 run_stages "$stage" "$stop_stage" make_data extract_features train convert evaluate

@@ -13,7 +13,7 @@ recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
 at_once() { # -> how many jobs run at once
     if [ "${options[max_jobs_run]-0}" -gt 0 ]; then
         echo "${options[max_jobs_run]}"
-    elif [ "${options[gpu]-0}" != 0 ]; then
+    elif [ "${options[gpu]-0}" != 0 ] && nvidia-smi -L &> /dev/null; then
         echo 1
     else
         env -u OMP_NUM_THREADS nproc # which would print that number instead

@@ -4,9 +4,10 @@
 # A list has a line for each job, SOURCE TARGET PAIR: $pair_list one for each pair, $way_list one for each direction.
 # PAIR names the experiment. A pair for which something fails is noted in the file $failed and left out from then on; the
 # others go on.
-# shellcheck disable=SC2154 # nj, lists and failed are the recipe's
+# shellcheck disable=SC2154 # nj, max_jobs, train_cmd, lists and failed are the recipe's
 
-# --pairs, or --sources and --targets, or --source and --target -> $pair_list, $way_list, $pair_count, $pair_speakers.
+# --pairs, or --sources and --targets, or --source and --target -> $pair_list, $way_list, $pair_count, $pair_speakers,
+# and $list_name, which tells this list of pairs from others.
 list_pairs() {
     local one other rest known=' '
     pair_list='' way_list='' pair_count=0 pair_speakers=''
@@ -25,6 +26,8 @@ list_pairs() {
         for one in "$one" "$other"; do [[ " $pair_speakers" == *" $one "* ]] || pair_speakers+="$one "; done
     done < <(named_pairs)
     [ "$pair_count" -gt 0 ] || fail "give --source and --target, --sources and --targets, or --pairs FILE"
+    list_name=${pair_list##* } list_name=${list_name%$'\n'}
+    [ "$pair_count" -eq 1 ] || list_name=${pair_count}_pairs_$(cksum <<< "$pair_list" | cut -d ' ' -f 1)
 }
 
 named_pairs() {
@@ -44,54 +47,85 @@ named_pairs() {
 alive() {
     local one other pair
     while read -r one other pair; do
-        if [ -n "$pair" ] && ! grep -qs "^$pair: " "$failed"; then echo "$one $other $pair"; fi
+        if [ -n "$pair" ] && ! has_failed "$pair"; then echo "$one $other $pair"; fi
     done <<< "$1"
 }
 
-# FUNCTION LIST: FUNCTION SOURCE TARGET PAIR for each line of the list that is alive.
-each() {
+has_failed() { awk -F ': ' -v pair="$1" '$1 == pair { found = 1 } END { exit !found }' "$failed" 2> /dev/null; } # PAIR
+
+# FUNCTION LIST: FUNCTION SOURCE TARGET PAIR for each line of the list; `each` leaves out the pairs that have failed.
+each() { every "$1" "$(alive "$2")"; }
+every() {
     local one other pair
     while read -r one other pair <&3; do
-        "$1" "$one" "$other" "$pair"
-    done 3< <(alive "$2")
+        [ -z "$pair" ] || "$1" "$one" "$other" "$pair"
+    done 3<<< "$2"
 }
 
 # PAIR REASON: it is left out from now on; where it is the only one, nothing is left to do.
 lose() {
     [ "$pair_count" -gt 1 ] || fail "$2"
-    mkdir -p "$(dirname "$failed")"
+    mkdir -p "$lists"
     echo "$1: $2" | tee -a "$failed" >&2
 }
 
-# LIST: how many cores each of its jobs has for itself.
+# LIST: how many cores each of its jobs has; on a cluster they need not share.
 share() {
     local jobs
     jobs=$(grep -c . <<< "$1" || true)
-    echo "$((nj > jobs && jobs > 0 ? nj / jobs : 1))"
+    case ${train_cmd%% *} in
+    local.sh | */local.sh | run.pl | */run.pl) echo "$((nj > jobs && jobs > 0 ? nj / jobs : jobs > 0 ? 1 : nj))" ;;
+    *) echo "$nj" ;;
+    esac
+}
+
+# FOLDER LIST -> $missing, the lines whose folder is not sealed, and is cleared; FOLDER SOURCE TARGET PAIR names it.
+find_missing() {
+    local one other pair folder
+    missing=''
+    while read -r one other pair <&3; do
+        [ -n "$pair" ] || continue
+        folder=$("$1" "$one" "$other" "$pair")
+        if sealed "$folder.sha256"; then
+            echo "$folder: nothing to do"
+        else
+            rm -rf "$folder" "$folder.sha256"
+            missing+="$one $other $pair"$'\n'
+        fi
+    done 3<<< "$(alive "$2")"
 }
 
 # NAME LIST [OPTION VALUE ...] -- COMMAND ...: the command for every line that is alive, as one array of jobs whose logs
-# are $lists/NAME.JOB.log; {1}, {2} and {3} in its words stand for SOURCE, TARGET and PAIR.
+# are $lists/NAME.JOB.log; {1}, {2} and {3} in its words stand for SOURCE, TARGET and PAIR. Leaves in $succeeded the lines
+# whose job ended well; the pairs of the others have failed.
 array() {
-    local name=$1 list options=() number one other pair log
-    list=$(alive "$2")
+    local name=$1 options=() number=0 status=0 one other pair log
+    succeeded=$(alive "$2")
     shift 2
     while [ "$1" != -- ]; do
         options+=("$1")
         shift
     done
     shift
-    [ -n "$list" ] || return 0
+    [ -n "$succeeded" ] || return 0
+    [ -z "$max_jobs" ] || options+=(--max-jobs-run "$max_jobs")
     mkdir -p "$lists"
-    echo "$list" > "$lists/$name.list"
+    rm -f "$lists/$name".*.log # of an earlier run
+    echo "$succeeded" > "$lists/$name.list"
     echo "Logs, to follow with tail -f: $PWD/$lists/$name.*.log"
-    number=$(wc -l < "$lists/$name.list")
-    job "${options[@]}" JOB=1:"$number" "$lists/$name.JOB.log" on_line.sh "$lists/$name.list" JOB "$@" && return
-    number=0
+    job "${options[@]}" JOB=1:"$(wc -l < "$lists/$name.list")" "$lists/$name.JOB.log" \
+        on_line.sh "$lists/$name.list" JOB "$@" || status=$?
+    [ "$status" -ne 0 ] || return 0
+    [ -e "$lists/$name.1.log" ] || fail "$train_cmd did not run the jobs"
+    succeeded=''
     while read -r one other pair <&3; do
         number=$((number + 1))
         log=$lists/$name.$number.log
-        ended_well "$log" || lose "$pair" "$name of $one to $other failed, log is in $PWD/$log"
+        if ended_well "$log"; then
+            succeeded+="$one $other $pair"$'\n'
+        else
+            lose "$pair" "$name of $one to $other failed, log is in $PWD/$log"
+        fi
     done 3< "$lists/$name.list"
 }
 

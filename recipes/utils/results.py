@@ -29,16 +29,31 @@ def main() -> int:
     parser.add_argument("--name", default="", help="which of its places")
     args = parser.parse_args()
     try:
-        results = {path.parent.name: json.loads(path.read_text()) for path in args.metrics}
+        results = named(args.metrics)
         text = "\n".join([summary(results), *(table(direction, content) for direction, content in results.items())])
         if args.into:
             write_text(args.into, replaced(args.into, args.name, text))
         else:
             print(text)
+    except BrokenPipeError:
+        return 0
     except (DataError, OSError, ValueError, KeyError) as error:
         print(f"results.py: error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def named(paths: list[Path]) -> dict[str, dict]:
+    """Contents by direction; with the experiment's name in front where a direction occurs twice."""
+    directions = [path.parent.name for path in paths]
+    names = [
+        direction if directions.count(direction) == 1 else f"{path.absolute().parents[2].name} {direction}"
+        for direction, path in zip(directions, paths, strict=True)
+    ]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise DataError(f"several files of {', '.join(sorted(repeated))}")
+    return {name: json.loads(path.read_text()) for name, path in zip(names, paths, strict=True)}
 
 
 def summary(results: dict[str, dict]) -> str:

@@ -46,9 +46,9 @@ def _work(args: argparse.Namespace) -> int:
     if args.estimate:
         from vc.train.estimate import estimate
 
-        print(estimate(request))
-        return 0
-    step = train(request)
+        said = estimate(request)
+    else:
+        said = f"{args.output}: step {train(request)}, 1 model"
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(f"{args.output}: step {step}, 1 model")
+        print(said)
     return 0

@@ -26,16 +26,22 @@ class MelCepstrumMap(nn.Module):
     `(frames, bands)` to the same shape and type; the network computes in float32. c0, the loudness, stays the source's.
     """
 
-    def __init__(self, network: AbstractConverter, source: str, target: str, before: MeanVariance, after: MeanVariance):
+    def __init__(
+        self,
+        network: AbstractConverter,
+        pair: tuple[str, str],
+        normalisers: tuple[MeanVariance, MeanVariance],
+        device: torch.device,
+    ):
+        """From the first of `pair` to the second, with the normalisers of both; `network` is on `device` already."""
         super().__init__()
-        self.network, self.source, self.target = network, source, target
-        for name, values in (("mean_before", before.mean_), ("mean_after", after.mean_)):
-            self.register_buffer(name, torch.from_numpy(values))
-        for name, values in (("deviation_before", before.deviation_), ("deviation_after", after.deviation_)):
-            self.register_buffer(name, torch.from_numpy(values))
+        self.network, self.pair = network, pair
+        for side, normaliser in zip(("before", "after"), normalisers, strict=True):
+            self.register_buffer(f"mean_{side}", torch.as_tensor(normaliser.mean_, device=device))
+            self.register_buffer(f"deviation_{side}", torch.as_tensor(normaliser.deviation_, device=device))
 
     def forward(self, mel_cepstrum: Tensor) -> Tensor:
         frames = (mel_cepstrum - self.mean_before) / self.deviation_before
-        frames = self.network.convert(frames.float().T[None], self.source, self.target)[0].T
+        frames = self.network.convert(frames.float().T[None], *self.pair)[0].T
         converted = frames.to(mel_cepstrum.dtype) * self.deviation_after + self.mean_after
         return torch.cat([mel_cepstrum[:, :1], converted[:, 1:]], dim=1)

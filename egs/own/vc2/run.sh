@@ -9,4 +9,5 @@ exec "$recipe/run.sh" \
     --work "$here" \
     --prepare "$here/local/data.sh" \
     --conf "$recipe/conf/cyclegan_vc2_narrow.yaml" \
+    --features_conf "$recipe/conf/16k.yaml" \
     "$@"

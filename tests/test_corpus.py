@@ -246,9 +246,15 @@ def test_commands_are_run_where_that_is_allowed(data, tmp_path):
     [utterance, *_] = corpus.read(tmp_path / "yes")
     assert utterance.path == tmp_path / "yes/recordings/ann-a.wav"
     assert utterance.path.read_bytes() == path.read_bytes()
+    (data / "utt2spk").rename(data / "gone")
+    assert b"utt2spk: missing" in command("prepare", data, tmp_path / "faulty", "--allow-pipes", check=1).stderr
+    assert not (tmp_path / "faulty").exists()  # no command is run before the lists are known to be well
+    (data / "gone").rename(data / "utt2spk")
     replace(data / "wav.scp", b" |\n", b"x |\n")
     done = command("prepare", data, tmp_path / "bad", "--allow-pipes", check=1)
-    assert b"wav.scp:1: command exited 1: cat: " in done.stderr and not list((tmp_path / "bad/recordings").iterdir())
+    assert b"wav.scp: the command of ann-a exited 1: cat: " in done.stderr and not list(
+        (tmp_path / "bad/recordings").iterdir()
+    )
 
 
 # Mending
@@ -269,6 +275,7 @@ def test_mending_keeps_what_is_whole_and_a_copy_of_what_was(data):
     after = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
     command("prepare", "--fix", data)
     assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == after
+    assert (data / ".backup/utt2spk").read_bytes() == messed  # a second time changes nothing
 
 
 def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):

@@ -65,19 +65,22 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     else:
         segments, scp = [], [f"{utterance.id} {utterance.path}" for utterance in utterances]
     complete = text is not None and all(utterance.id in text for utterance in utterances)
-    _write_lines(directory / "text", [f"{u.id} {text[u.id]}" for u in utterances] if complete else [])
-    _write_lines(directory / "segments", segments)
-    _write_lines(directory / "wav.scp", scp)
-    write_speakers(directory, {utterance.id: utterance.speaker for utterance in utterances})
+    write_lines(directory / "text", [f"{u.id} {text[u.id]}" for u in utterances] if complete else [])
+    write_lines(directory / "segments", segments)
+    write_lines(directory / "wav.scp", scp)
+    for name, lines in speaker_lists({utterance.id: utterance.speaker for utterance in utterances}).items():
+        write_lines(directory / name, lines)
 
 
-def write_speakers(directory: Path, speakers: Mapping[str, str]) -> None:
-    """Write utt2spk and spk2utt of utterance ids and their speakers."""
+def speaker_lists(speakers: Mapping[str, str]) -> dict[str, list[str]]:
+    """Lines of utt2spk and spk2utt, of utterance ids and their speakers."""
     ids: dict[str, list[str]] = {}
     for id, speaker in sorted(speakers.items()):
         ids.setdefault(speaker, []).append(id)
-    _write_lines(directory / "utt2spk", [f"{id} {speaker}" for id, speaker in sorted(speakers.items())])
-    _write_lines(directory / "spk2utt", [f"{name} {' '.join(theirs)}" for name, theirs in sorted(ids.items())])
+    return {
+        "utt2spk": [f"{id} {speaker}" for id, speaker in sorted(speakers.items())],
+        "spk2utt": [f"{name} {' '.join(theirs)}" for name, theirs in sorted(ids.items())],
+    }
 
 
 def _recordings(utterances: Iterable[Utterance]) -> dict[Path, str]:
@@ -94,7 +97,7 @@ def _recordings(utterances: Iterable[Utterance]) -> dict[Path, str]:
     return ids
 
 
-def _write_lines(path: Path, lines: list[str]) -> None:
+def write_lines(path: Path, lines: list[str]) -> None:
     """Write a list; an empty one is no file."""
     if not lines:
         path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Commands that a wav.scp lists, run where a user has asked for that: nothing else in this package runs a command."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from vc.errors import DataError
@@ -8,16 +9,19 @@ from vc.files import make_directory, replacing
 from vc.lists import Table
 
 
-def printed(scp: Path, folder: Path) -> dict[str, Path]:
-    """What each command of a wav.scp prints, as a file."""
-    table, made = Table(scp, []), {}
-    for id, entry in table.rows.items():
-        if entry.endswith("|"):
-            make_directory(folder)
-            made[id] = folder.absolute() / f"{id}.wav"
-            with replacing(made[id]) as temporary, temporary.open("wb") as file:
-                done = subprocess.run(["sh", "-c", entry[:-1]], stdout=file, stderr=subprocess.PIPE, check=False)
-                if done.returncode:
-                    said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-                    raise DataError(": ".join([f"{scp}:{table.lines[id]}: command exited {done.returncode}", *said]))
+def commands(scp: Path) -> dict[str, str]:
+    """The commands of a wav.scp (`ID COMMAND |`) by id; other entries are files."""
+    return {id: entry[:-1] for id, entry in Table(scp, []).rows.items() if entry.endswith("|")}
+
+
+def printed(scp: Path, commands: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """What each command prints, as a file in `folder`; a command of `scp` that fails is named."""
+    make_directory(folder)
+    made = {id: folder.absolute() / f"{id}.wav" for id in commands}
+    for id, command in commands.items():
+        with replacing(made[id]) as temporary, temporary.open("wb") as file:
+            done = subprocess.run(["sh", "-c", command], stdout=file, stderr=subprocess.PIPE, check=False)
+            if done.returncode:
+                said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+                raise DataError(": ".join([f"{scp}: the command of {id} exited {done.returncode}", *said]))
     return made

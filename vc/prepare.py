@@ -86,10 +86,12 @@ def from_data(source: Path, output: Path, allow_pipes: bool = False) -> tuple[li
     With `allow_pipes` wav.scp's commands (`ID COMMAND |`) are run once, by a shell, and what they print is kept in
     `output`/recordings; without, a command is a fault as any other.
     """
-    made = pipes.printed(source / "wav.scp", output / RECORDINGS) if allow_pipes else {}
-    lists = corpus.parse(source, made)
+    scp, text = source / "wav.scp", source / "text"
+    commands = pipes.commands(scp) if allow_pipes else {}
+    lists = corpus.parse(source, dict.fromkeys(commands, scp))  # a file that stands in until all is known to be well
     corpus.refuse(lists.faults)
-    text = source / "text"
+    if commands:
+        lists = corpus.parse(source, pipes.printed(scp, commands, output / RECORDINGS))
     return lists.utterances, dict(Table(text, []).rows) if text.exists() else {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from vc import corpus
 from vc.corpus import Utterance
 from vc.errors import DataError
-from vc.files import sha256, write_text
+from vc.files import sha256
 from vc.lists import Fault, Table
 
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
@@ -60,8 +60,8 @@ def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[
 def fix(directory: Path) -> tuple[int, int]:
     """Sort the lists, and leave out every utterance that is not whole in all of them or cannot be used.
 
-    Return how many utterances are kept, and how many there were. The lists as they were stay in BACKUP below. What
-    cannot be mended so, `check` finds afterwards.
+    Return how many utterances are kept, and how many there were. A list that is changed stays in BACKUP below as it
+    was. What cannot be mended so, `check` finds afterwards.
     """
     lists = corpus.parse(directory)
     rates: dict[int, int] = {}
@@ -70,16 +70,32 @@ def fix(directory: Path) -> tuple[int, int]:
     kept = [utterance for utterance in whole if _audio_fault(utterance, rates) is None]
     if not kept:
         raise DataError(f"{directory}: no utterance would be left")
-    (directory / BACKUP).mkdir(exist_ok=True)
-    for name in tables:
-        shutil.copy2(directory / name, directory / BACKUP / name)
+    for name, lines in _changed(directory, tables, kept).items():
+        (directory / BACKUP).mkdir(exist_ok=True)
+        if name in tables:
+            shutil.copy2(directory / name, directory / BACKUP / name)
+        corpus.write_lines(directory / name, lines)
+    return len(kept), len(lists.lines)
+
+
+def _changed(directory: Path, tables: dict[str, Table], kept: list[Utterance]) -> dict[str, list[str]]:
+    """The lists of the utterances that are kept, sorted; without those that are so already."""
     ids = {utterance.id for utterance in kept}
     segments = tables.get("segments")
-    recordings = {segments.rows[id].split()[0] for id in ids} if segments else ids
-    for name, wanted in (("wav.scp", recordings), ("segments", ids), ("text", ids)):
-        if name in tables:
-            rows = tables[name].rows
-            lines = [f"{id} {rows[id]}\n" for id in sorted(wanted & set(rows))]
-            write_text(directory / name, "".join(lines))
-    corpus.write_speakers(directory, {utterance.id: utterance.speaker for utterance in kept})
-    return len(kept), len(lists.lines)
+    wanted = {
+        "wav.scp": {segments.rows[id].split()[0] for id in ids} if segments else ids,
+        "segments": ids,
+        "text": ids,
+    }
+    lists = corpus.speaker_lists({utterance.id: utterance.speaker for utterance in kept})
+    for name in wanted.keys() & tables.keys():
+        lists[name] = [f"{id} {tables[name].rows[id]}" for id in sorted(wanted[name])]
+    return {name: lines for name, lines in lists.items() if _content(directory / name) != _encoded(lines)}
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _encoded(lines: list[str]) -> bytes:
+    return "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape")

@@ -33,24 +33,19 @@ else
     fail "$corpus: neither vcc2016_training/ nor $1/train/ is there"
 fi
 
-parts=() held_out=()
+with_dev=0
 for speaker in "$@"; do
     case $speaker in
     S*) half=("${first_half[@]/#/$below_train}") others=("${second_ten[@]/#/$below_train}") ;;
     T*) half=("${second_half[@]/#/$below_train}") others=("${first_ten[@]/#/$below_train}") ;;
     *) fail "no speaker of VCC2016: $speaker" ;;
     esac
-    parts+=("$data/parts/$speaker")
-    vc-prepare "$train" "$data/parts/$speaker" --speakers "$speaker" --include "${half[@]}"
+    prepare train "$speaker" "$train" "${half[@]}"
     if (cd "$train/$speaker" && compgen -G "${others[0]}" > /dev/null); then
-        held_out+=("$data/parts/$speaker-dev")
-        vc-prepare "$train" "$data/parts/$speaker-dev" --speakers "$speaker" --include "${others[@]}"
+        with_dev=$((with_dev + 1))
+        prepare dev "$speaker" "$train" "${others[@]}"
     fi
-    vc-prepare "$eval" "$data/eval/$speaker" --speakers "$speaker" --include "${below_eval}2000??.*"
+    prepare eval "$speaker" "$eval" "${below_eval}2000??.*"
 done
-combine_data.sh "$data/train" "${parts[@]}"
-if [ "${#held_out[@]}" -eq "$#" ]; then
-    combine_data.sh "$data/dev" "${held_out[@]}"
-else
-    rm -rf "${data:?}/dev"
-fi
+combine train "$@"
+if [ "$with_dev" -eq "$#" ]; then combine dev "$@"; else rm -rf "${data:?}/dev"; fi

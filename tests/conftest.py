@@ -4,6 +4,7 @@ import importlib
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,11 @@ def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.Comp
     """Run a script with the recipes' environment."""
     line = [str(word) for word in words]
     return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=240)
+
+
+def heed_interruption() -> None:
+    """For a process about to start: a suite in the background has SIGINT ignored, and its children with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def training(mini: Path, output: Path, *more: object) -> list:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, UTILS, environment, run
+from conftest import ROOT, TINY, UTILS, environment, heed_interruption, run
 
 # Options
 
@@ -125,7 +125,8 @@ def test_jobs_of_one_gpu_take_turns_where_there_is_one(tmp_path, there):
 def test_an_interrupted_run_stops_its_jobs_and_waits_for_them(tmp_path, sent, status):
     script = 'trap "sleep 0.3; echo saved; exit 143" TERM; echo up; sleep 60 & wait'
     words = ["local.sh", "--max-jobs-run", "2", "JOB=1:2", str(tmp_path / "x.JOB.log"), "bash", "-c", script]
-    process = subprocess.Popen(words, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True)
+    settings = {"start_new_session": True, "preexec_fn": heed_interruption}
+    process = subprocess.Popen(words, env=environment(), stderr=subprocess.DEVNULL, **settings)
     logs = [tmp_path / "x.1.log", tmp_path / "x.2.log"]
     wait_until(lambda: all(log.is_file() and "\nup\n" in log.read_text() for log in logs))
     os.killpg(process.pid, sent)

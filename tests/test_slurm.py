@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, environment, run, trained, training
+from conftest import ROOT, TINY, environment, heed_interruption, run, trained, training
 from test_recipes import MANY, wait_until
 
 # Four processors whatever there are, so that tasks overlap; what was requeued starts again after seconds, not minutes.
@@ -102,9 +102,8 @@ def begin(cluster):
 
         def begin(*words: object) -> subprocess.Popen:
             line = ["slurm.sh", *map(str, words)]
-            process = subprocess.Popen(
-                line, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
-            )
+            settings = {"text": True, "start_new_session": True, "preexec_fn": heed_interruption}
+            process = subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, **settings)
             stack.enter_context(process)
             stack.callback(process.terminate)
             return process

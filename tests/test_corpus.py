@@ -225,6 +225,18 @@ def test_parts_are_the_whole_in_order(count, data, tmp_path):
     assert list(chain(*parts)) == corpus.read(data) and max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.parametrize("mode", ["--check", "--fix"])
+@pytest.mark.parametrize("option", [("--first", 1), ("--split", 2), ("--include", "a*"), ("--allow-pipes",)])
+def test_options_that_would_do_nothing_are_refused(mode, option, data):
+    done = command("prepare", mode, data, *option, check=2)
+    assert f"{option[0]}: only where a FOLDER is made into DATA" in done.stderr.decode()
+
+
+def test_folders_of_recordings_have_no_commands(folder, tmp_path):
+    done = command("prepare", folder, tmp_path / "data", "--allow-pipes", check=2)
+    assert b"is no data directory" in done.stderr and not (tmp_path / "data").exists()
+
+
 def test_more_parts_than_utterances_are_refused(data, tmp_path):
     done = command("prepare", data, tmp_path / "split", "--split", 5, check=1)
     assert b"4 utterances cannot be split into 5 parts" in done.stderr

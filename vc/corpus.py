@@ -1,6 +1,6 @@
 """Data directories in Kaldi's manner: wav.scp, utt2spk, spk2utt, optional segments and text.
 
-A directory is read into utterances, written from them, and validated; every fault is named with file and line.
+A directory is read into utterances and written from them; every fault of its lists is named with file and line.
 """
 
 import os

@@ -45,6 +45,10 @@ def _work(args: argparse.Namespace) -> int:
 
     if (args.check or args.fix) == (args.folder is not None):
         raise ConfigError("give FOLDER and DATA, or --check or --fix and DATA alone")
+    chosen = {"--speakers": args.speakers, "--include": args.include, "--first": args.first, "--split": args.split}
+    given = [option for option, value in {**chosen, "--allow-pipes": args.allow_pipes or None}.items() if value]
+    if args.folder is None and given:
+        raise ConfigError(f"{', '.join(given)}: only where a FOLDER is made into DATA")
     if args.fix:
         kept, before = fix(args.data)
         print(f"{args.data}: {kept} of {before} utterances kept")
@@ -64,6 +68,8 @@ def _write(args: argparse.Namespace) -> list[Path]:
         utterances, text = prepare.from_data(args.folder, args.data, args.allow_pipes)
         utterances = prepare.choose(utterances, args.speakers, args.include, args.first)
     else:
+        if args.allow_pipes:
+            raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
         found = prepare.from_folders(args.folder, args.speakers, args.include)
         utterances = prepare.choose(found, first=args.first)
     if args.split is None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from multiprocessing import reduction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, befor
 
 import numpy as np
 import pytest
+from browser import NAMES, Browser, installed
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "egs/mini/corpus"
@@ -109,6 +111,15 @@ def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.nda
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    """A real one, for what the tests of pages share."""
+    if installed() is None:
+        pytest.skip(f"no browser on PATH: {', '.join(NAMES)}")
+    with Browser(tmp_path_factory.mktemp("downloads")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,9 @@ from vc import audio, corpus, model_file, store
 from vc.cli.evaluate import main
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
-from vc.evaluate import evaluate, format_table
+from vc.evaluate import Request, evaluate, format_table
 from vc.evaluate.match import match, read_side
-from vc.metrics.scores import METRICS
+from vc.metrics.registry import METRICS
 from vc.report import require_matplotlib
 from vc.report.spectrogram import LOWEST, ROWS, spectrogram
 
@@ -53,9 +53,10 @@ def data_directory(folder: Path, speaker: str, *ids: str) -> Path:
 
 
 def matched(**folders: Path) -> tuple[list[str], dict[str, list[str]]]:
-    recordings, left_over = match({name: read_side(folder) for name, folder in folders.items()})
-    (sentences,) = {tuple(found) for found in recordings.values()}
-    return list(sentences), left_over
+    found = match({name: read_side(folder) for name, folder in folders.items()})
+    (sentences,) = {tuple(own) for own in found.recordings.values()}
+    assert found.parallel
+    return list(sentences), found.left_over
 
 
 def test_folders_match_by_path_without_ending(tmp_path):
@@ -82,9 +83,28 @@ def test_converted_files_may_be_named_by_the_utterances_of_either_speaker(tmp_pa
 
 
 def test_no_match_is_refused_with_a_name_of_each_side(tmp_path):
-    converted, reference = touch(tmp_path / "a", "one.wav"), touch(tmp_path / "b", "two.wav")
-    with pytest.raises(DataError, match="converted has 'one', reference has 'two'"):
-        matched(converted=converted, reference=reference)
+    converted, source = touch(tmp_path / "a", "one.wav"), touch(tmp_path / "b", "two.wav")
+    with pytest.raises(DataError, match="converted has 'one', source has 'two', reference has 'two'"):
+        matched(converted=converted, source=source, reference=source)
+
+
+def test_a_reference_of_other_sentences_stands_for_itself(tmp_path):
+    source = data_directory(tmp_path / "s", "SF1", "SF1-1", "SF1-2")
+    reference = data_directory(tmp_path / "r", "TM3", "TM3-7", "TM3-8", "TM3-9")
+    sides = {"a": touch(tmp_path / "a", "SF1-1.wav", "SF1-2.wav"), "b": touch(tmp_path / "b", "2.wav", "3.wav")}
+    found = match(
+        {name: read_side(folder) for name, folder in {**sides, "source": source, "reference": reference}.items()}
+    )
+    assert not found.parallel and found.left_over == {"a": ["1"], "b": ["3"], "source": ["1"], "reference": []}
+    assert {name: list(own) for name, own in found.recordings.items()} == {
+        "a": ["2"], "b": ["2"], "source": ["2"], "reference": ["7", "8", "9"]
+    }  # fmt: skip
+
+
+def test_names_that_are_alike_by_chance_can_be_told_apart(tmp_path):
+    converted, reference = touch(tmp_path / "c", "1.wav", "2.wav"), data_directory(tmp_path / "r", "TM3", "TM3-1")
+    found = match({"converted": read_side(converted), "reference": read_side(reference)}, other_sentences=True)
+    assert not found.parallel and list(found.recordings["reference"]) == ["TM3-1"]
 
 
 def test_two_recordings_of_a_sentence_are_refused(tmp_path):
@@ -115,7 +135,7 @@ def voices(folder: Path, f0: float, names: str = "123", rate: int = RATE, second
 
 
 def measure(tmp_path: Path, converted: Path, reference: Path, source: Path | None = None):
-    return evaluate(converted, reference, source, None, tmp_path / "result")
+    return evaluate(Request({"converted": converted}, reference, source), tmp_path / "result")
 
 
 def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
@@ -125,8 +145,10 @@ def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
     assert means["mcd"] == means["msd"] == means["log_f0_rmse"] == means["voicing_error"] == 0
     assert (means["gv_ratio"], means["duration_ratio"]) == pytest.approx((1, 1))
     assert 0 < evaluation.scores["copy_synthesis"].means["mcd"] < 6
-    assert list(evaluation.scores) == ["converted", "copy_synthesis"]
-    assert evaluation.notes == ["no --source: the anchors unconverted and mean_variance are left out"]
+    assert list(evaluation.scores) == ["converted", "copy_synthesis", "reference"]
+    assert evaluation.notes == [
+        "no --source: the anchors unconverted and mean_variance are left out, and what needs the source"
+    ]
 
 
 def test_known_ratio_of_f0_is_found_and_anchors_are_measured_alike(tmp_path):
@@ -136,7 +158,10 @@ def test_known_ratio_of_f0_is_found_and_anchors_are_measured_alike(tmp_path):
     assert converted.means["log_f0_rmse"] == pytest.approx(math.log(1.5), abs=0.01)
     np.testing.assert_equal(converted, unconverted)
     table = format_table(evaluation)
-    assert all(name in table for name in (*METRICS, *evaluation.scores, "16000 Hz", "order 24", "c0 left out"))
+    assert "frechet_distance" in evaluation.metrics and "phone_error" not in evaluation.metrics
+    assert all(
+        name in table for name in (*evaluation.metrics, *evaluation.scores, "16000 Hz", "order 24", "c0 left out")
+    )
 
 
 def test_a_bad_recording_is_named_and_the_rest_is_measured(tmp_path, capsys):
@@ -194,7 +219,7 @@ def test_a_set_without_a_voice_is_measured_and_noted(tmp_path, random):
 def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
     folder = voices(tmp_path / "c", 120, "1")
     for _ in range(2):
-        evaluation = evaluate(folder, folder, folder, None, folder)
+        evaluation = evaluate(Request({"converted": folder}, folder, folder), folder)
         assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
 
 
@@ -249,12 +274,15 @@ def test_command_says_what_it_did(stand_in):
 
 def test_metrics_json_is_strict_and_complete(stand_in):
     written = json.loads((stand_in / "new/result/metrics.json").read_text(), parse_constant=pytest.fail)
-    assert set(written["anchors"]) == {"unconverted", "copy_synthesis"}
+    assert set(written["anchors"]) == {"unconverted", "copy_synthesis", "reference"}
     assert written["counts"] == {
         "utterances": 2, "converted": 2, "reference": 3, "source": 2, "unmatched": 1, "failed": 0
     }  # fmt: skip
     for system in (written, *written["anchors"].values()):
-        assert all(system["intervals"][name][0] <= system[name] <= system["intervals"][name][1] for name in METRICS)
+        known = [name for name in METRICS if None not in (system[name], *system["intervals"][name])]
+        assert all(system["intervals"][name][0] <= system[name] <= system["intervals"][name][1] for name in known)
+        assert set(METRICS) <= set(system)
+    assert written["systems"]["converted"] == {name: written[name] for name in (*METRICS, "intervals")}
     mean = np.mean([row["mcd"] for row in written["utterances"]])
     assert (
         written["mcd"] == pytest.approx(mean, rel=1e-4) and written["mcd"] == written["anchors"]["unconverted"]["mcd"]
@@ -317,7 +345,7 @@ def test_page_plays_every_system_of_every_sentence(page):
 def test_page_escapes_names_and_describes_its_pictures(page):
     assert {"101", STRANGE} <= set(page.headings)
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
-    assert not any(tag == "b" for tag, _ in page.tags)
+    assert not any(tag == "b" and "aria-hidden" not in attributes for tag, attributes in page.tags)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vc.errors import DataError
 from vc.files import write_text
-from vc.metrics.scores import METRICS
+from vc.metrics.registry import METRICS
 
 SHOWN = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "log_f0_corr", "voicing_error")
 SYSTEMS = ("unconverted", "mean_variance", "converted", "copy_synthesis")

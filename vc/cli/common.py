@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from vc import __version__
-from vc.errors import VCError, escaped
+from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
 
 
@@ -33,6 +34,29 @@ def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
 def add_direction(made: argparse.ArgumentParser) -> None:
     made.add_argument("--to", metavar="SPEAKER", help="target (default: the pair's); naming the source goes back")
     made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: the pair's other speaker)")
+
+
+def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:
+    """Systems from words `NAME=DIR` or `DIR`: a single folder is `converted`, several are called after themselves.
+
+    A name that is given several times is one system's runs, NAME#1, NAME#2, ...
+    """
+    given = [_named(word) for word in words]
+    names = [name or (folder.resolve().name if len(given) > 1 else "converted") for name, folder in given]
+    for (name, folder), meant in zip(given, names, strict=True):
+        if not name and names.count(meant) > 1:
+            raise ConfigError(f"{option}: {folder}: several folders are called {meant!r}; name the systems, NAME=DIR")
+        if "#" in meant:
+            raise ConfigError(f"{option}: {meant!r}: a name cannot have the sign '#'; name the system, NAME=DIR")
+    runs = [names[:place].count(name) + 1 for place, name in enumerate(names)]
+    numbered = [f"{name}#{run}" if names.count(name) > 1 else name for name, run in zip(names, runs)]
+    return {name: folder for name, (_, folder) in zip(numbered, given, strict=True)}
+
+
+def _named(word: str) -> tuple[str, Path]:
+    """Name and folder; what stands before `=` is a name unless it is the beginning of a path."""
+    name, found, folder = word.partition("=")
+    return (name, Path(folder)) if found and "/" not in name else ("", Path(word))
 
 
 def positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""vc-evaluate: a converted set against the target's recordings -> table, metrics.json, report.html."""
+"""vc-evaluate: converted sets against the target's recordings -> table, metrics.json, report.html."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,27 +15,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Measure converted recordings against the target's, beside anchors that say what the figures are worth, and"
         " write\nOUTPUT/metrics.json and OUTPUT/report.html, a page to read and to listen to.",
         "A side is a data directory of one speaker or a folder, searched below. Recordings match by sentence: by\n"
-        "utterance id without the speaker, or by path without ending.\n\nexample:\n  vc-evaluate --converted converted"
-        " --reference data/eval_TM3 --source data/eval_SF1 --model exp/SF1-TM3 --output results",
+        "utterance id without the speaker, or by path without ending. A NAME given twice is two runs of one system.\n\n"
+        "examples:\n  vc-evaluate --converted converted"
+        " --reference data/eval_TM3 --source data/eval_SF1 --model exp/SF1-TM3 --output results\n"
+        "  vc-evaluate --converted old=a new=b new=c --reference data/eval_TM3 --source data/eval_SF1 --output results",
     )
-    made.add_argument("--converted", type=Path, required=True, metavar="DIR", help="what is measured")
-    made.add_argument("--reference", type=Path, required=True, metavar="DIR", help="the target's own recordings")
-    made.add_argument("--source", type=Path, metavar="DIR", help="what was converted; gives the anchor 'unconverted'")
-    made.add_argument("--model", type=Path, metavar="M", help="with --source, gives the anchor 'mean_variance'")
-    made.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write, made if missing")
-    made.add_argument("--jobs", type=common.positive, metavar="N", help="processes (default: one a core)")
+    add = made.add_argument
+    add("--converted", nargs="+", required=True, metavar="[NAME=]DIR", help="what is measured; any number of systems")
+    add("--reference", type=Path, required=True, metavar="DIR", help="the target's own recordings")
+    add("--source", type=Path, metavar="DIR", help="what was converted; gives the anchor 'unconverted'")
+    add("--model", type=Path, metavar="M", help="with --source, gives the anchor 'mean_variance'")
+    add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to write, made if missing")
+    add("--jobs", type=common.positive, metavar="N", help="processes (default: one a core)")
     return common.run(COMMAND, _work, made, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.evaluate import evaluate, format_table
+    from vc.evaluate import Request, evaluate, format_table
     from vc.parallel import default_jobs
     from vc.report import require_matplotlib, write_report
 
     common.log_to_stderr(COMMAND)
+    systems = common.named_folders("--converted", args.converted)
+    request = Request(systems, args.reference, args.source, args.model, args.other_sentences)
     require_matplotlib()
-    jobs = args.jobs or default_jobs()
-    evaluation = evaluate(args.converted, args.reference, args.source, args.model, args.output, jobs)
+    evaluation = evaluate(request, args.output, args.jobs or default_jobs())
     write_report(evaluation, args.output / "report.html")
     for failure in evaluation.failures:
         common.report(COMMAND, failure)

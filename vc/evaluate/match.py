@@ -38,21 +38,52 @@ def read_side(folder: Path, apart_from: Path | None = None) -> Side:
     return Side(folder, None, _by_sentence(named))
 
 
-def match(sides: dict[str, Side]) -> tuple[dict[str, Recordings], dict[str, list[str]]]:
-    """Each side's recordings of the sentences that all have, in one order, and each side's names that are left over.
+@dataclass(frozen=True)
+class Matched:
+    """Each side's recordings, in one order, of the sentences that all sides have; or all but the reference."""
+
+    recordings: dict[str, Recordings]
+    left_over: dict[str, list[str]]  # each side's other names
+    parallel: bool  # whether the reference says the same sentences
+
+
+def match(sides: dict[str, Side], other_sentences: bool = False) -> Matched:
+    """Match the sides by sentence; `other_sentences` says that the reference's are others, whatever they are called.
 
     A side's names are tried against `reference`'s as they are, then without the prefix of a speaker that one of the
-    sides names: what was converted from a data directory is called after the source's utterances.
+    sides names: what was converted from a data directory is called after the source's utterances. Where the reference
+    shares no sentence with the others, or is not to, those match by themselves and the reference stands for itself.
     """
+    if not other_sentences:
+        matched = _match(sides, "reference")
+        if any(matched.recordings.values()):
+            return matched
+    apart = {name: side for name, side in sides.items() if name != "reference"}
+    matched = _match(apart, "source" if "source" in apart else next(iter(apart)))
+    if not any(matched.recordings.values()):
+        examples = ", ".join(f"{name} has {next(iter(side.recordings))!r}" for name, side in sides.items())
+        raise DataError(f"no sentence has a recording on every side; for example, {examples}")
+    taken = set(next(iter(matched.recordings.values())))
+    reference = _apart_from(taken, sides["reference"])
+    return Matched({**matched.recordings, "reference": reference}, {**matched.left_over, "reference": []}, False)
+
+
+def _match(sides: dict[str, Side], names_of: str) -> Matched:
     speakers = [side.speaker for side in sides.values() if side.speaker]
-    wanted = sides["reference"].recordings
+    wanted = sides[names_of].recordings
     found = {name: _under_wanted_names(side.recordings, speakers, wanted) for name, side in sides.items()}
     shared = sorted(set.intersection(*map(set, found.values())))
-    if not shared:
-        examples = ", ".join(f"{name} has {next(iter(recordings))!r}" for name, recordings in found.items())
-        raise DataError(f"no sentence has a recording on every side; for example, {examples}")
     kept = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in found.items()}
-    return kept, {name: sorted(set(recordings) - set(shared)) for name, recordings in found.items()}
+    left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in found.items()}
+    return Matched(kept, left_over, True)
+
+
+def _apart_from(taken: set[str], reference: Side) -> Recordings:
+    """The reference's recordings, by names that no other sentence has."""
+    if not taken & set(reference.recordings):
+        return dict(sorted(reference.recordings.items()))
+    owner = reference.speaker or "reference"
+    return {f"{owner}-{name}": utterance for name, utterance in sorted(reference.recordings.items())}
 
 
 def _data_directory(folder: Path) -> Side:

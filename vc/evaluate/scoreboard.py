@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,30 +9,32 @@ import numpy as np
 from vc import __version__
 from vc.config import digest
 from vc.evaluate.anchors import Direction
+from vc.evaluate.cycle import Cycle
 from vc.evaluate.match import Recordings
+from vc.evaluate.measure import says_source
+from vc.evaluate.request import Request
+from vc.evaluate.statistics import Spread, SystemComparison
+from vc.evaluate.verdict import Finding
 from vc.features.world import F0Range, WorldConfig
 from vc.metrics import distortion, intervals
-from vc.metrics.scores import METRICS, Scores
-
-DEFINITIONS = {
-    "mcd": "(10 / ln 10) * sqrt(2 * sum over c1..D of squared differences), mean over the path",
-    "msd": "root mean square over c1..D and modulation frequencies of the two sets' mean modulation spectra",
-    "gv_ratio": "variance in speech over the reference set's mean variance, mean over c1..D",
-    "log_f0_rmse": "root mean square difference of natural log F0, pairs of the path that are voiced on both sides",
-    "log_f0_corr": "Pearson's correlation of log F0 over the same pairs",
-    "voicing_error": "share of the path's pairs that are voiced on one side only",
-    "duration_ratio": "first to last speech frame, over the reference's",
-}
+from vc.metrics.registry import METRICS
+from vc.metrics.scores import Scores
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of the converted set and of its anchors, and what a report needs to show and play them."""
+    """Figures of the converted sets and of their anchors, and what a report needs to show and play them."""
 
     title: str
-    sentences: list[str]
-    scores: dict[str, Scores]  # `converted` first, then the anchors there are; their rows go along the sentences
-    recordings: dict[str, Recordings]  # of each system and of `reference`
+    systems: list[str]  # the converted ones; the first is the one that metrics.json is about
+    parallel: bool  # whether the target's recordings say the same sentences
+    scores: dict[str, Scores]  # the converted systems first, then the anchors; rows go along `recordings`
+    comparisons: list[SystemComparison]
+    verdicts: dict[str, list[Finding]]  # converted system -> what its figures say
+    cycle: Cycle | None  # of the model, there and back
+    training: list[dict[str, Any]]  # the lines of the model's log.jsonl
+    runs: dict[str, dict[str, Spread]]  # system -> metric -> spread, where there are several runs
+    recordings: dict[str, Recordings]  # of each system, those that were measured
     f0: dict[str, dict[str, np.ndarray]]  # the same, by sentence: (frames,) Hz
     configuration: dict[str, Any]
     counts: dict[str, int]
@@ -41,33 +42,72 @@ class Evaluation:
     failures: list[str]  # one line each
     notes: list[str]  # what a reader must know: what is left out, what was decided
 
+    @property
+    def sentences(self) -> list[str]:
+        return list(self.recordings[self.systems[0]])
+
+    @property
+    def metrics(self) -> list[str]:
+        """Those that at least one system has a figure of."""
+        return [name for name in METRICS if any(math.isfinite(each.means[name]) for each in self.scores.values())]
+
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of metrics.json: strict JSON, null for what cannot be told."""
-    systems = {name: {**scores.means, "intervals": scores.intervals} for name, scores in evaluation.scores.items()}
-    shown = ("title", "counts", "configuration", "notes", "failures", "unmatched")
-    content = {**systems.pop("converted"), "anchors": systems, **{name: getattr(evaluation, name) for name in shown}}
+    """The content of metrics.json: strict JSON, null for what cannot be told.
+
+    The first system's figures stand at the top, every system's under `systems` and `anchors`.
+    """
+    figures = {name: {**scores.means, "intervals": scores.intervals} for name, scores in evaluation.scores.items()}
+    systems = {name: figures.pop(name) for name in evaluation.systems}
+    shown = ("title", "parallel", "counts", "configuration", "notes", "failures", "unmatched")
+    content = {
+        **systems[evaluation.systems[0]],
+        "systems": systems,
+        "anchors": figures,
+        "runs": {system: {name: vars(each) for name, each in of.items()} for system, of in evaluation.runs.items()},
+        "verdicts": {system: [each._asdict() for each in found] for system, found in evaluation.verdicts.items()},
+        "cycle": evaluation.cycle and evaluation.cycle._asdict(),
+        "comparisons": [_comparison(each) for each in evaluation.comparisons],
+        **{name: getattr(evaluation, name) for name in shown},
+    }
+    of_source = {name for name in evaluation.scores if evaluation.parallel or says_source(name)}
     content["utterances"] = [
         {
             "sentence": sentence,
-            **evaluation.scores["converted"].rows[index],
-            "anchors": {name: evaluation.scores[name].rows[index] for name in systems},
+            **evaluation.scores[evaluation.systems[0]].rows[index],
+            "systems": {name: evaluation.scores[name].rows[index] for name in systems},
+            "anchors": {name: evaluation.scores[name].rows[index] for name in figures if name in of_source},
         }
         for index, sentence in enumerate(evaluation.sentences)
     ]
     return _strict(content)
 
 
+def _comparison(compared: SystemComparison) -> dict[str, Any]:
+    names = {"metric": compared.metric, "one": compared.one, "other": compared.other}
+    return {**names, **vars(compared.found), "p_holm": compared.p_holm}
+
+
 def format_table(evaluation: Evaluation) -> str:
-    """A line a metric and a column a system, each figure with half of its 95 % interval; then the settings."""
+    """A line a metric and a column a system, each figure with half of its 95 % interval; verdicts; settings."""
     lines = [["", *evaluation.scores]]
-    for name, metric in METRICS.items():
-        label = f"{name} [{metric.unit}]" if metric.unit else name
+    for name in evaluation.metrics:
+        unit = METRICS[name].unit
+        label = f"{name} [{unit}]" if unit else name
         lines.append([label, *(_cell(scores, name) for scores in evaluation.scores.values())])
     widths = [max(map(len, column)) for column in zip(*lines)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
     heading = f"{evaluation.title}, {len(evaluation.sentences)} sentences, ± half of the 95 % interval"
-    return "\n".join([heading, *table, evaluation.configuration["summary"]])
+    return "\n".join([heading, *table, *_verdict_lines(evaluation), evaluation.configuration["summary"]])
+
+
+def _verdict_lines(evaluation: Evaluation) -> list[str]:
+    several = len(evaluation.systems) > 1
+    return [
+        f"{system + ': ' if several else ''}{finding.aspect}, {finding.grade}: {finding.text}"
+        for system, found in evaluation.verdicts.items()
+        for finding in found
+    ]
 
 
 def _cell(scores: Scores, name: str) -> str:
@@ -88,7 +128,7 @@ def _strict(value: Any) -> Any:
 
 
 def configuration(
-    config: WorldConfig, ranges: dict[str, F0Range], folders: dict[str, Path | None], direction: Direction | None
+    config: WorldConfig, ranges: dict[str, F0Range], request: Request, direction: Direction | None
 ) -> dict[str, Any]:
     """All that the figures depend on, units in the names. The digest is that of the settings, not of the folders."""
     settings = {
@@ -105,12 +145,18 @@ def configuration(
         "path": "exact DTW on c1..D of the speech frames, Euclidean, steps (1, 1), (1, 0), (0, 1) of weight 1",
         "modulation_fft_frames": distortion.MODULATION_FFT,
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
-        "intervals": f"{intervals.CONFIDENCE:.0%} over sentences, {intervals.RESAMPLES} bootstrap resamples",
+        "intervals": f"{intervals.CONFIDENCE:.0%} over sentences: of means by {intervals.RESAMPLES} bootstrap"
+        f" resamples, of sets' figures by a jackknife of up to {intervals.GROUPS} groups",
         "seed": intervals.SEED,
-        "metrics": DEFINITIONS,
+        "metrics": {name: metric.definition for name, metric in METRICS.items()},
+        "sources": {name: metric.source for name, metric in METRICS.items() if metric.source},
         "units": {name: metric.unit or "plain number" for name, metric in METRICS.items()},
     }
-    given = {name: None if folder is None else str(folder) for name, folder in folders.items()}
+    given = {
+        "systems": {name: str(folder) for name, folder in request.converted.items()},
+        "reference": str(request.reference),
+        "source": request.source and str(request.source),
+    }
     model = (
         {"file": str(direction.model), "source": direction.source, "target": direction.target} if direction else None
     )

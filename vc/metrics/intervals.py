@@ -1,4 +1,6 @@
-"""How far a figure would move with other utterances: bootstrap intervals (Efron, Annals of Statistics 7, 1979)."""
+"""How far a figure would move with other utterances."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -7,43 +9,46 @@ from vc.errors import DataError
 RESAMPLES = 1000
 SEED = 0
 CONFIDENCE = 0.95  # share of the resamples that an interval holds
+DEVIATIONS = 1.96  # of a normal distribution, on either side of the mean, that hold as much
+GROUPS = 40  # of utterances left out in turn, at most
+
+Interval = tuple[float, float]
 
 
-def validate(values: np.ndarray, dimensions: int) -> None:
-    """Refuse what has not the dimensions asked for, utterances first, or is not finite."""
-    if values.ndim != dimensions or len(values) == 0:
-        raise DataError(f"expected {dimensions} dimensions with utterances first, got shape {values.shape}")
+def validate(values: np.ndarray) -> None:
+    """Refuse what is not `(utterances,)`, non-empty and finite."""
+    if values.ndim != 1 or len(values) == 0:
+        raise DataError(f"an interval needs (utterances,), got shape {values.shape}")
     if not np.isfinite(values).all():
         raise DataError("an interval needs finite values")
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Low and high end of the 95 % interval of the mean of `(utterances,)`, by percentiles."""
-    validate(values, 1)
-    return _percentiles(_shares(len(values)) @ values)
+def mean_interval(values: np.ndarray) -> Interval:
+    """Low and high end of the 95 % interval of the mean of `(utterances,)`: percentiles of bootstrap resamples.
 
-
-def distance_interval(differences: np.ndarray) -> tuple[float, float]:
-    """Low and high end of the 95 % interval of the root mean square of a mean over utterances.
-
-    `differences` is `(utterances, D, frequencies)`: each utterance's modulation spectrum less its reference's. The
-    square of a resample's mean holds the noise of drawing twice; the squares are moved so that their mean is the
-    square that was measured.
+    Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979.
     """
-    validate(differences, 3)
-    flat = differences.reshape(len(differences), -1).astype(np.float64)
-    products = flat @ flat.T / flat.shape[1]  # a weighted mean's square needs no more than these
-    shares = _shares(len(flat))
-    squares = np.einsum("ri,ij,rj->r", shares, products, shares)
-    return _percentiles(np.sqrt(np.maximum(squares - squares.mean() + products.mean(), 0)))
-
-
-def _shares(utterances: int) -> np.ndarray:
-    """`(resamples, utterances)`: each utterance's share of a resample drawn with replacement."""
-    drawn = np.random.default_rng(SEED).multinomial(utterances, np.full(utterances, 1 / utterances), size=RESAMPLES)
-    return drawn / utterances
-
-
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    validate(values)
+    drawn = np.random.default_rng(SEED).multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
+    low, high = np.quantile(drawn @ values / len(values), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def jackknife_variance(figure: Callable[[np.ndarray], float], utterances: int) -> float:
+    """Variance of a figure of a set: `figure` tells it of the utterances with the indices that it is given.
+
+    Up to GROUPS groups of utterances are left out in turn (Tukey, "Bias and confidence in not-quite large samples",
+    Annals of Mathematical Statistics 29, 1958). Resamples that repeat an utterance would bias distances of sets.
+    """
+    if utterances < 2:
+        return float("nan")
+    groups = min(utterances, GROUPS)
+    member = np.arange(utterances) % groups
+    without = np.array([figure(np.flatnonzero(member != group)) for group in range(groups)])
+    return float((groups - 1) * without.var())
+
+
+def interval_around(value: float, variance: float) -> Interval:
+    """The 95 % interval of a normal distribution."""
+    half = DEVIATIONS * float(np.sqrt(variance))
+    return value - half, value + half

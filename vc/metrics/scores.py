@@ -1,36 +1,20 @@
-"""The figures of one utterance, and of a system over its utterances."""
+"""What is kept of a recording, the figures of one utterance, and those of a system over its utterances."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vc.metrics import distortion, pitch
-from vc.metrics.intervals import distance_interval, mean_interval
+from vc.metrics import distortion, distribution, pitch, sets
+from vc.metrics.distribution import Moments
+from vc.metrics.diversity import different_sentences, diversity
+from vc.metrics.intervals import Interval, mean_interval
+from vc.metrics.registry import METRICS
+from vc.metrics.sets import Figure
 
-
-class Metric(NamedTuple):
-    """How a figure is shown."""
-
-    label: str
-    unit: str  # empty: a plain number
-    best: str
-    decimals: int
-
-
-METRICS = {
-    "mcd": Metric("mel-cepstral distortion", "dB", "lower is nearer", 2),
-    "msd": Metric("modulation-spectra distance", "dB", "lower is nearer", 2),
-    "gv_ratio": Metric("global-variance ratio", "", "1 is the target's", 2),
-    "log_f0_rmse": Metric("log-F0 error", "natural log", "lower is nearer", 3),
-    "log_f0_corr": Metric("log-F0 correlation", "", "1 is the target's", 2),
-    "voicing_error": Metric("voicing error", "share", "lower is nearer", 3),
-    "duration_ratio": Metric("duration ratio", "", "1 is the target's", 2),
-}
-Interval = tuple[float, float]
 NOTHING = (math.nan, math.nan)
+SAME_PACE = 0.02  # share of the frames by which a system that keeps the pace may differ
 
 
 @dataclass(frozen=True)
@@ -47,16 +31,31 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Movement:
-    """How an utterance's mel-cepstrum moves; averaged over a system before it is compared."""
+class Observation:
+    """What is kept of a recording until its system is summarised."""
 
+    figures: dict[str, float]  # metric -> figure, those that the utterance has by itself
+    mel_cepstrum: np.ndarray  # (frames, order + 1)
     variance: np.ndarray  # (D,)
-    spectrum: np.ndarray  # (D, frequencies) dB, float32
+    spectrum: np.ndarray  # (D, frequencies) dB
+    content: Moments | None  # of each speech frame of the source with the frame made of it
 
     @classmethod
-    def of(cls, track: Track, frame_rate: float) -> "Movement":
-        spectrum = distortion.modulation_spectrum(track.mel_cepstrum, frame_rate)
-        return cls(distortion.global_variance(track.mel_cepstrum), spectrum.astype(np.float32))
+    def of(
+        cls, track: Track, frame_rate: float, reference: Track | None = None, source: Track | None = None
+    ) -> "Observation":
+        """Of a recording, the target's of the same sentence, and the one that it was made of, where there are such."""
+        return cls(
+            {} if reference is None or reference is track else compare(track, reference),
+            track.mel_cepstrum.astype(np.float32),
+            distortion.global_variance(track.mel_cepstrum),
+            distortion.modulation_spectrum(track.mel_cepstrum, frame_rate).astype(np.float32),
+            None if source is None else _content(track.mel_cepstrum, source.mel_cepstrum),
+        )
+
+    @property
+    def frames(self) -> np.ndarray:  # (speech frames, 2 * D), c1..D and their movement
+        return distribution.moving(self.mel_cepstrum)[distortion.audible(self.mel_cepstrum)]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Scores:
 
     means: dict[str, float]  # metric -> figure
     intervals: dict[str, Interval]  # metric -> 95 % interval
-    rows: list[dict[str, float]]  # metric -> figure, an utterance each; without `msd`, which only a system has
+    rows: list[dict[str, float]] = field(default_factory=list)  # metric -> figure, an utterance each
 
 
 def compare(converted: Track, reference: Track) -> dict[str, float]:
@@ -80,18 +79,68 @@ def compare(converted: Track, reference: Track) -> dict[str, float]:
     }
 
 
-def summarise(rows: Sequence[dict[str, float]], converted: Sequence[Movement], reference: Sequence[Movement]) -> Scores:
-    """A system's figures from those of its utterances, in one order, and from how both sides move.
-
-    A system's figure is the mean over the utterances that have one.
+def _content(converted: np.ndarray, source: np.ndarray) -> Moments:
+    """Of a source's speech frames with the frames made of them: those of the same time, or, where a system has
+    changed the pace, those that DTW finds.
     """
-    usual = np.mean([movement.variance for movement in reference], axis=0)
-    rows = [{**row, "gv_ratio": distortion.gv_ratio(own.variance, usual)} for row, own in zip(rows, converted)]
-    own, others = (np.stack([movement.spectrum for movement in side]) for side in (converted, reference))
-    means = {"msd": distortion.modulation_spectra_distance(own.mean(axis=0), others.mean(axis=0))}
-    spans = {"msd": distance_interval(own - others)}
-    for metric in rows[0]:
-        known = np.array([row[metric] for row in rows if math.isfinite(row[metric])])
-        means[metric] = float(known.mean()) if len(known) else math.nan
-        spans[metric] = mean_interval(known) if len(known) > 1 else NOTHING
-    return Scores({name: means[name] for name in METRICS}, {name: spans[name] for name in METRICS}, rows)
+    if abs(len(converted) - len(source)) <= SAME_PACE * len(source):
+        kept = np.flatnonzero(distortion.audible(source)[: len(converted)])
+        pairs = kept, kept
+    else:
+        pairs = distortion.speech_path(converted, source)
+    return Moments.of(np.column_stack([source[pairs[1], 1:], converted[pairs[0], 1:]]))
+
+
+def summarise(
+    own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None, paired: bool
+) -> Scores:
+    """A system's figures. `source` is in the order of `own`; so is `reference` if they are `paired`.
+
+    The figure of a system is the mean over the utterances that have one; the set's own figures stand beside.
+    """
+    rows = _rows(own, reference, source)
+    figures = {name: _mean(rows, name) for name in METRICS}
+    if own is not reference:
+        for name, figure in _set_figures(own, reference, source, paired).items():
+            figures[name] = sets.told(figure, len(own), len(reference), paired)
+        if min(len(own), len(reference)) > 1:
+            figures["diversity"] = _diversity(own, reference)
+    means, intervals = ({name: figures[name][part] for name in METRICS} for part in (0, 1))
+    return Scores(means, intervals, rows)
+
+
+def _rows(
+    own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None
+) -> list[dict[str, float]]:
+    usual = np.mean([each.variance for each in reference], axis=0)
+    return [{**each.figures, "gv_ratio": distortion.gv_ratio(each.variance, usual)} for each in own]
+
+
+def _set_figures(
+    own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None, paired: bool
+) -> dict[str, Figure]:
+    frames, wanted = ([each.frames for each in side] for side in (own, reference))
+    unit = np.maximum(np.concatenate(wanted).std(axis=0), distribution.FAINTEST)
+    figures = {
+        "msd": sets.modulation(*(np.stack([each.spectrum for each in side]) for side in (own, reference))),
+        "frechet_distance": sets.frechet(frames, wanted, unit),
+        "kernel_distance": sets.kernel(frames, wanted, unit, paired),
+    }
+    if source is not None:
+        to_source = sets.frechet(frames, [each.frames for each in source], unit)
+        figures["approach"] = sets.approach(to_source, figures["frechet_distance"])
+        if all(each.content for each in own):
+            figures["content_lost"] = sets.content([each.content for each in own])
+    return figures
+
+
+def _diversity(own: Sequence[Observation], reference: Sequence[Observation]) -> tuple[float, Interval]:
+    apart, wanted = (different_sentences([each.mel_cepstrum for each in side]) for side in (own, reference))
+    return diversity(apart, wanted), mean_interval(apart / wanted.mean())
+
+
+def _mean(rows: Sequence[dict[str, float]], name: str) -> tuple[float, Interval]:
+    known = np.array([row[name] for row in rows if math.isfinite(row.get(name, math.nan))])
+    if len(known) == 0:
+        return math.nan, NOTHING
+    return float(known.mean()), mean_interval(known) if len(known) > 1 else NOTHING

@@ -1,104 +1,87 @@
-"""An evaluation as one page of HTML that needs no network: figures to read, sentences to hear and to see."""
+"""An evaluation as one page of HTML that needs no network: verdict, figures to read, sentences to hear and to see."""
 
 import base64
-import html
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vc import audio
-from vc.evaluate.scoreboard import DEFINITIONS, Evaluation
+from vc.evaluate.measure import says_source
+from vc.evaluate.scoreboard import Evaluation
 from vc.files import write_text
-from vc.metrics.scores import METRICS, Scores
+from vc.metrics.registry import METRICS
+from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
+from vc.report.html import name_of, number, safe
 from vc.report.spectrogram import Panel, picture
+from vc.report.tables import comparisons, definitions, figures, mapping, ranked_by, sentences
 from vc.report.template import PAGE, READING
 
 SHOWN = 10  # sentences to hear, spread over the ranking
 LONGEST = 20  # seconds of a recording that are played and drawn
-NAMES = {
-    "converted": "Converted",
-    "unconverted": "Source as it is",
-    "mean_variance": "Mean and variance only",
-    "copy_synthesis": "Target through the vocoder",
-    "reference": "Target",
-}
-UNITS = {"hz": "Hz", "ms": "ms", "db": "dB", "samples": "samples", "frames": "frames"}
-PLAYED = ("unconverted", "mean_variance", "converted", "reference", "copy_synthesis")
-DRAWN = ("unconverted", "converted", "reference")
+DRAWN = 3  # converted systems in a picture, at most
+MARKS = {"good": "&#10003;", "doubtful": "?", "bad": "&#10007;"}
 
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
     """Write the page, whole or not at all."""
-    title = _safe(f"Voice conversion: {evaluation.title}")
     parts = {
-        "title": title,
+        "title": safe(f"Voice conversion: {evaluation.title}"),
         "lead": _lead(evaluation),
         "notes": _notes(evaluation),
-        "figures": _figures(evaluation),
+        "verdict": "".join(_verdict(evaluation, system) for system in evaluation.systems),
+        "figures": figures(evaluation),
+        "comparisons": comparisons(evaluation),
         "reading": READING,
+        "training": _training(evaluation),
         "listening": "\n".join(_sentence(evaluation, *chosen) for chosen in _spread(evaluation)),
-        "sentences": _sentences(evaluation),
-        "configuration": _mapping(evaluation.configuration),
+        "sentences": sentences(evaluation),
+        "definitions": definitions(evaluation),
+        "configuration": mapping(evaluation.configuration),
     }
     write_text(path, PAGE.substitute(parts))
 
 
-def _safe(text: object) -> str:
-    """Any text as HTML; bytes of a file name that are not UTF-8 become question marks."""
-    return html.escape(str(text).encode("utf-8", "replace").decode())
-
-
-def _number(value: float, metric: str) -> str:
-    return "-" if math.isnan(value) else f"{value:.{METRICS[metric].decimals}f}"
-
-
 def _lead(evaluation: Evaluation) -> str:
-    """What the main figures say, in a sentence each."""
-    distortion = {name: f"{_number(scores.means['mcd'], 'mcd')} dB" for name, scores in evaluation.scores.items()}
-    clauses = [f"the converted speech lies <strong>{distortion['converted']}</strong> from the target's"]
-    told = {
-        "unconverted": "the source as it is {}",
-        "mean_variance": "the source moved by means and variances alone {}",
-        "copy_synthesis": "the target's own recordings {} after a passage through the vocoder",
-    }
-    clauses += [text.format(distortion[name]) for name, text in told.items() if name in distortion]
-    variance = _number(evaluation.scores["converted"].means["gv_ratio"], "gv_ratio")
+    """What was held against what."""
+    systems = ", ".join(f"<strong>{safe(name_of(system))}</strong>" for system in evaluation.systems)
+    kind = "its own recordings of the same sentences" if evaluation.parallel else "its recordings of other sentences"
     return (
-        f"<p>{len(evaluation.sentences)} sentences. By mel-cepstral distortion, {', '.join(clauses)}."
-        f" The converted spectrum moves with <strong>{variance}</strong> times the variance of the target's; well below"
-        " 1 it is smoothed, and sounds so, however small its distortion is.</p>"
+        f"<p>{len(evaluation.sentences)} sentences: {systems}, held against the target by {kind}, and against simpler"
+        " things that say what the figures are worth.</p>"
     )
 
 
 def _notes(evaluation: Evaluation) -> str:
     lines = [*evaluation.notes, *(f"failed: {failure}" for failure in evaluation.failures)]
-    items = "".join(f"<li>{_safe(line)}</li>" for line in lines)
+    items = "".join(f"<li>{safe(line)}</li>" for line in lines)
     return f"<ul class='notes'>{items}</ul>" if lines else ""
 
 
-def _figures(evaluation: Evaluation) -> str:
-    heads = "".join(
-        f"<th scope='col'><abbr title='{_safe(DEFINITIONS[name])}'>{metric.label}</abbr>"
-        f"<small>{metric.unit}{', ' * bool(metric.unit)}{metric.best}</small></th>"
-        for name, metric in METRICS.items()
+def _verdict(evaluation: Evaluation, system: str) -> str:
+    """A system's findings, the worst first."""
+    found = sorted(evaluation.verdicts[system], key=lambda each: list(MARKS).index(each.grade), reverse=True)
+    items = "".join(
+        f"<li class='{each.grade}'><b aria-hidden='true'>{MARKS[each.grade]}</b> {safe(each.text)}"
+        f"<small>{each.aspect}: {each.grade}</small></li>"
+        for each in found
     )
-    rows = "".join(_figures_row(name, scores) for name, scores in evaluation.scores.items())
-    return f"<table class='figures'><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    heading = f"<h3>{safe(name_of(system))}</h3>" if len(evaluation.systems) > 1 else ""
+    return f"{heading}<ul class='verdict'>{items}</ul>"
 
 
-def _figures_row(system: str, scores: Scores) -> str:
-    cells = ""
-    for name in METRICS:
-        low, high = (_number(end, name) for end in scores.intervals[name])
-        cells += f"<td>{_number(scores.means[name], name)}<small>{low} to {high}</small></td>"
-    return f"<tr class='{system}'><th scope='row'>{NAMES[system]}</th>{cells}</tr>"
+def _training(evaluation: Evaluation) -> str:
+    image = draw_curves(evaluation.training)
+    if image is None:
+        return ""
+    described = "Training losses by step, a panel each: " + ", ".join(names_of_curves(evaluation.training))
+    return f"<h2>Training</h2><p>{ABOUT_CURVES}</p>{_image(image, described)}"
 
 
 def _spread(evaluation: Evaluation) -> list[tuple[int, int]]:
-    """Index and rank of up to SHOWN sentences, from the lowest distortion to the highest in even steps of rank."""
-    ranking = np.argsort([row["mcd"] for row in evaluation.scores["converted"].rows], kind="stable")
+    """Index and rank of up to SHOWN sentences, from the first system's best to its worst in even steps of rank."""
+    metric = ranked_by(evaluation)
+    rows = evaluation.scores[evaluation.systems[0]].rows
+    ranking = np.argsort([METRICS[metric].fault(row[metric]) for row in rows], kind="stable")
     ranks = np.unique(np.linspace(0, len(ranking) - 1, min(SHOWN, len(ranking))).round().astype(int))
     return [(int(ranking[rank]), int(rank) + 1) for rank in ranks]
 
@@ -107,64 +90,56 @@ def _sentence(evaluation: Evaluation, index: int, rank: int) -> str:
     """Players and picture of one sentence."""
     sentence, count = evaluation.sentences[index], len(evaluation.sentences)
     rate = evaluation.configuration["sample_rate_hz"]
-    systems = [system for system in PLAYED if system in evaluation.recordings]
-    played = {name: evaluation.recordings[name][sentence].read(rate)[0][: LONGEST * rate] for name in systems}
-    players = "".join(_player(NAMES[name], samples, rate) for name, samples in played.items())
-    drawn = [name for name in DRAWN if name in played]
+    heard = _heard(evaluation, index)
+    played = {
+        system: evaluation.recordings[system][own].read(rate)[0][: LONGEST * rate] for system, own in heard.items()
+    }
+    labels = {system: _label(evaluation, system) for system in played}
+    players = "".join(_player(labels[system], samples, rate) for system, samples in played.items())
+    drawn = [name for name in ("unconverted", *evaluation.systems[:DRAWN], "reference") if name in played]
     shift = evaluation.configuration["frame_shift_ms"] / 1000
-    tracks = {name: evaluation.f0[name][sentence][: round(LONGEST / shift)] for name in drawn}
-    image = picture([Panel(NAMES[name], played[name], tracks[name]) for name in drawn], rate, shift)
-    place = {1: "the nearest to the target", count: "the farthest"}.get(rank, "")
-    distortion = _number(evaluation.scores["converted"].rows[index]["mcd"], "mcd")
-    described = f"Spectrograms of {sentence}: {', '.join(NAMES[name].lower() for name in drawn)}"
+    tracks = {name: evaluation.f0[name][heard[name]][: round(LONGEST / shift)] for name in drawn}
+    image = picture([Panel(labels[name], played[name], tracks[name]) for name in drawn], rate, shift)
+    described = f"Spectrograms of {sentence}: {', '.join(labels[name].lower() for name in drawn)}"
     return (
-        f"<section class='sentence'><h3>{_safe(sentence)}</h3>"
-        f"<p>{distortion} dB, rank {rank} of {count}{', ' * bool(place)}{place}</p><div class='players'>{players}</div>"
-        f"<img alt='{_safe(described)}' src='{_data('image/png', image)}'></section>"
+        f"<section class='sentence'><h3>{safe(sentence)}</h3><p>{_place(evaluation, index, rank, count)}</p>"
+        f"<div class='players'>{players}</div>{_image(image, described)}</section>"
     )
+
+
+def _heard(evaluation: Evaluation, index: int) -> dict[str, str]:
+    """System -> its sentence, in the order of the players; where the target says others, one of those."""
+    heard = {}
+    for system in ("unconverted", "mean_variance", *evaluation.systems, "reference", "copy_synthesis"):
+        if system in evaluation.recordings:
+            own = list(evaluation.recordings[system])
+            heard[system] = own[index] if evaluation.parallel or says_source(system) else own[index % len(own)]
+    return heard
+
+
+def _label(evaluation: Evaluation, system: str) -> str:
+    other = not evaluation.parallel and not says_source(system)
+    return name_of(system) + ", another sentence" * other
+
+
+def _place(evaluation: Evaluation, index: int, rank: int, count: int) -> str:
+    metric = ranked_by(evaluation)
+    value = evaluation.scores[evaluation.systems[0]].rows[index][metric]
+    place = {1: ", the best", count: ", the worst"}.get(rank, "")
+    return f"{METRICS[metric].label} {number(value, metric)} {METRICS[metric].unit}, rank {rank} of {count}{place}"
 
 
 def _player(label: str, samples: np.ndarray, rate: int) -> str:
     sound = _data("audio/flac", audio.encode(samples, rate, format="FLAC"))
-    return f"<figure><figcaption>{label}</figcaption><audio controls preload='none' src='{sound}'></audio></figure>"
+    return (
+        f"<figure><figcaption>{safe(label)}</figcaption>"
+        f"<audio controls preload='none' aria-label='{safe(label)}' src='{sound}'></audio></figure>"
+    )
+
+
+def _image(image: bytes, described: str) -> str:
+    return f"<img alt='{safe(described)}' src='{_data('image/png', image)}'>"
 
 
 def _data(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _sentences(evaluation: Evaluation) -> str:
-    """Every sentence, worst distortion first; a click on a heading sorts."""
-    anchors = [name for name in evaluation.scores if name != "converted"]
-    own = [name for name in METRICS if name != "msd"]
-    titles = ["sentence", *(METRICS[name].label for name in own), *(f"MCD, {NAMES[name].lower()}" for name in anchors)]
-    heads = "".join(f"<th scope='col'><button type='button'>{title}</button></th>" for title in titles)
-    rows = []
-    for index, sentence in enumerate(evaluation.sentences):
-        figures = [(name, evaluation.scores["converted"].rows[index][name]) for name in own]
-        figures += [("mcd", evaluation.scores[name].rows[index]["mcd"]) for name in anchors]
-        cells = "".join(f"<td>{_number(value, name)}</td>" for name, value in figures)
-        rows.append((figures[0][1], f"<tr><th scope='row'>{_safe(sentence)}</th>{cells}</tr>"))
-    body = "\n".join(row for _, row in sorted(rows, key=lambda row: -row[0]))
-    return f"<table class='sortable'><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _mapping(content: dict[str, Any]) -> str:
-    """Nested settings as nested lists of terms."""
-    items = ""
-    for key, value in content.items():
-        shown = _mapping(value) if isinstance(value, dict) else _safe(_plain(value))
-        items += f"<dt>{_safe(_term(key))}</dt><dd>{shown}</dd>"
-    return f"<dl>{items}</dl>"
-
-
-def _term(key: str) -> str:
-    """`sample_rate_hz` becomes `sample rate, Hz`."""
-    *words, last = key.split("_")
-    return " ".join(words) + f", {UNITS[last]}" if last in UNITS else " ".join([*words, last])
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return " to ".join(map(str, value))
-    return "not given" if value is None else str(value)

@@ -3,21 +3,22 @@
 from string import Template
 
 READING = """
-<p>Each converted sentence is compared with the target's own recording of the same sentence.
-<strong>Mel-cepstral distortion</strong> (MCD) is the distance of the two spectra, speech frame by speech frame, after
-both have been aligned in time; lower is nearer. It deceives when it is read alone: a voice that is averaged over all
-it might have said lies near every target, scores well and sounds muffled and dead. Two figures show that side. The
-<strong>global-variance ratio</strong> is 1 when the spectrum is as lively as the target's and falls below 1 when it
-is smoothed; the <strong>modulation-spectra distance</strong> grows when the spectrum moves at another pace than the
-target's. The <strong>F0 figures</strong> compare the melody; a conversion that only moves and scales log F0 keeps the
-source's melody, so that they tell more of the two speakers than of the model. So does <strong>duration</strong>, which
-is not converted.</p>
-<p>No figure means anything by itself; the other rows are there to hold it against. <strong>Source as it is</strong>:
-no conversion at all; a conversion must be nearer. <strong>Mean and variance only</strong>: the source moved by the
-speakers' statistics, without a network; what a network adds is the difference to this row. <strong>Target through the
-vocoder</strong>: the target's own recordings, analysed and synthesised again; no conversion through this vocoder can
-be expected to come nearer. Small figures are 95&nbsp;% intervals: where they would move with other sentences. MCDs
-of other papers were measured with other settings and cannot be compared with these.</p>
+<p>No figure means anything by itself; the other columns are there to hold it against. <strong>Source as it is</strong>:
+no conversion at all. <strong>Mean and variance only</strong>: the source moved by the speakers' statistics, without a
+network; what a network adds is the difference to this column. <strong>Target through the vocoder</strong>: the target's
+own recordings, analysed and synthesised again; no conversion through this vocoder can be expected to come nearer.
+<strong>Target</strong>: the recordings themselves. Small figures are 95&nbsp;% intervals: where they would move with
+other sentences.</p>
+<p><strong>Mel-cepstral distortion</strong> compares each converted sentence with the target's own recording of it,
+speech frame by speech frame, after both have been aligned in time. It deceives when it is read alone: a voice that is
+averaged over all it might have said lies near every target, scores well and sounds muffled and dead. The
+<strong>global-variance ratio</strong> and the <strong>modulation-spectra distance</strong> show that side. MCDs of
+other papers were measured with other settings and cannot be compared with these.</p>
+<p>The <strong>melody</strong> and the <strong>duration</strong> stay the source's in a conversion that only moves and
+scales log F0: these figures then tell more of the two speakers than of the model. <strong>The whole set</strong>
+compares how all frames of one set are spread with how the target's are, sentences apart: a system that says nothing
+could still score well on distance, so that <strong>content lost</strong> and <strong>diversity</strong> stand
+beside.</p>
 """
 
 STYLE = """
@@ -34,10 +35,15 @@ abbr { text-decoration: none; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 td { white-space: nowrap; }
-.figures th[scope=row] { position: sticky; left: 0; background: Canvas; }
+.figures th[scope=row], .sortable th[scope=row] { position: sticky; left: 0; background: Canvas; }
+.figures .group th { padding-top: 1rem; opacity: .75; font-weight: normal; border-bottom-width: 2px; }
+.figures th.system, .figures td.system { background: var(--ground); font-weight: bold; }
 .sortable th[scope=row] { white-space: nowrap; }
-tr.converted { background: var(--ground); }
-tr.converted { font-weight: bold; }
+.verdict { list-style: none; padding: 0; max-width: 50rem; }
+.verdict li { border-left: .3rem solid var(--mark); padding: .3rem .8rem; margin: .5rem 0; }
+.verdict b { display: inline-block; width: 1.2em; }
+.good { --mark: #0a6; } .doubtful { --mark: #c80; } .bad { --mark: #d22; }
+summary { cursor: pointer; margin: 1rem 0; }
 th button { font: inherit; font-weight: bold; color: inherit; background: none; border: 0; padding: 0;
   text-align: left; cursor: pointer; text-decoration: underline dotted; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
@@ -69,7 +75,11 @@ for (const table of document.querySelectorAll('table.sortable')) {
   };
   heads.forEach((head, column) => head.querySelector('button').addEventListener('click', () =>
     sort(column, head.getAttribute('aria-sort') === 'descending' ? 1 : -1)));
-  heads[1].setAttribute('aria-sort', 'descending');
+  heads[1].setAttribute('aria-sort', table.dataset.order);
+}
+const players = [...document.querySelectorAll('audio')];
+for (const player of players) {
+  player.addEventListener('play', () => players.forEach(other => other === player || other.pause()));
 }
 """
 
@@ -88,19 +98,23 @@ FRAME = """<!DOCTYPE html>
 <h1>$title</h1>
 $lead
 $notes
+<h2>Verdict</h2>
+$verdict
 <h2>Figures</h2>
-<div class="wide" tabindex="0">$figures</div>
-<h2>How to read them</h2>
-$reading
+<div class="wide" tabindex="0" role="region" aria-label="Figures">$figures</div>
+$comparisons
+<details><summary>How to read the figures</summary>$reading</details>
 <h2>Listen and look</h2>
-<p>Sentences from the nearest to the target to the farthest, in even steps of rank. Each picture has time from left to
-right, frequency from low to high and loudness as brightness; the blue line is F0, the pitch of the voice.</p>
+<p>Sentences from the best to the worst, in even steps of rank. Each picture has time from left to right, frequency from
+low to high and loudness as brightness; the blue line is F0, the pitch of the voice.</p>
 $listening
 <h2>Every sentence</h2>
-<p>Worst distortion first; a heading sorts. The last columns are the anchors' distortions of the same sentence.</p>
-<div class="wide" tabindex="0">$sentences</div>
+<p>The worst first; a heading sorts. The last columns are the other systems' figures of the same sentence.</p>
+<div class="wide" tabindex="0" role="region" aria-label="Every sentence">$sentences</div>
+$training
 <h2>How it was measured</h2>
-$configuration
+<details><summary>What each figure is</summary>$definitions</details>
+<details><summary>All settings</summary>$configuration</details>
 </main>
 <script>$script</script>
 </body>

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from vc.files import write_text
 log = logging.getLogger(__name__)
 
 
+NAME = "log.jsonl"
+
+
 class RunLog:
     """Writes log.jsonl and tensorboard/ below an experiment directory; a resumed run goes on at its step."""
 
     def __init__(self, directory: Path, step: int):
-        path = directory / "log.jsonl"
+        path = directory / NAME
         _drop_after(path, step)
         self._file = path.open("ab", buffering=0)
         self._board = _tensorboard(directory / "tensorboard", step)
@@ -64,18 +68,28 @@ class RunLog:
             self._board.close()
 
 
-def _drop_after(path: Path, step: int) -> None:
-    """Forget reports of steps that a killed run did and the resumed one does again."""
+def read(directory: Path) -> list[dict[str, Any]]:
+    """The lines of an experiment directory's log; empty where there is none."""
+    return [line for line, _ in _lines(directory / NAME)]
+
+
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each line as data and as it stands; one that was cut short is left out, with a warning."""
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
+            line = json.loads(text)
+            line["step"] + 0
+            yield line, text + "\n"
         except (ValueError, KeyError, TypeError):
             log.warning("%s: dropped a line that was cut short", path)
-    write_text(path, "".join(kept))
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Forget reports of steps that a killed run did and the resumed one does again."""
+    if path.is_file():
+        write_text(path, "".join(text for line, text in _lines(path) if line["step"] <= step))
 
 
 def _tensorboard(directory: Path, step: int) -> Any:

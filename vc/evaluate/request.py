@@ -1,0 +1,32 @@
+"""What is to be measured, and against what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vc.errors import ConfigError
+from vc.evaluate.measure import ANCHORS
+
+
+@dataclass(frozen=True)
+class Request:
+    """Each path is a folder of recordings or a data directory of one speaker."""
+
+    converted: Mapping[str, Path]  # by system; `NAME#1`, `NAME#2` are runs of one
+    reference: Path  # the target's own recordings
+    source: Path | None = None  # what was converted; gives the anchor `unconverted`
+    model: Path | None = None  # with `source`, gives the anchor `mean_variance`, and the cycle there and back
+    other_sentences: bool = False  # the reference's sentences are others, whatever they are called
+
+    def __post_init__(self) -> None:
+        if not self.converted:
+            raise ConfigError("nothing to evaluate: no converted recordings are named")
+        if taken := sorted({*ANCHORS, "source"} & set(self.converted)):
+            raise ConfigError(f"a converted system cannot be called {taken[0]!r}: that is an anchor's name")
+        if self.model and not self.source:
+            raise ConfigError("--model needs --source: the anchor mean_variance is made of the source's recordings")
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Those that are given, by side."""
+        return {**self.converted, **({"source": self.source} if self.source else {}), "reference": self.reference}

@@ -1,0 +1,147 @@
+"""What the figures say, in words: the ways in which a conversion fails that a single distance does not show.
+
+The bounds were set on real speech: good conversions, and ones that were spoilt on purpose in each of these ways
+(recipes/EXPERIMENTS.md, "What the verdict catches").
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from vc.evaluate.cycle import Cycle
+from vc.evaluate.statistics import SystemComparison
+from vc.metrics.scores import Scores
+
+GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
+HALFWAY, NEARER = 0.5, 0.95  # approach; share of sentences
+SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
+ALIKE, ALIKEST = 0.8, 0.7  # of the target's diversity
+LOST, LOST_MOST = 0.6, 0.75  # share of content
+GARBLED, GARBLED_MOST = 0.25, 0.5  # phone error above the source's
+GROWN, GROWN_MOST = 1.5, 3.0  # of noise on the way back
+CHANCE = 0.05
+
+
+class Finding(NamedTuple):
+    """One question, and its answer."""
+
+    aspect: str
+    grade: str  # GOOD, DOUBTFUL or BAD
+    text: str
+
+
+class Evidence(NamedTuple):
+    """What there is about one system."""
+
+    figures: dict[str, float]
+    anchors: dict[str, Scores]
+    comparisons: list[SystemComparison]  # of this system with anchors
+    cycle: Cycle | None
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    """The findings that the figures there are allow."""
+    asked: tuple[Callable[[Evidence], Finding | None], ...] = (_voice, _liveliness, _variety, _content, _worth, _hiding)
+    return [finding for ask in asked if (finding := ask(evidence)) is not None]
+
+
+def _voice(evidence: Evidence) -> Finding | None:
+    """Identity: is it still the source?"""
+    approach, nearer = (_figure(evidence, name) for name in ("approach", "nearer_target"))
+    if approach is None:
+        return None
+    text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){_beside(evidence, 'approach')}"
+    if nearer is not None:
+        text += f"; {nearer:.0%} of sentences are more like the target's voice than the source's"
+    shares = approach / HALFWAY, 1.0 if nearer is None else nearer / NEARER
+    if approach < HALFWAY or (nearer is not None and nearer < HALFWAY):
+        return Finding("voice", BAD, f"Not converted: {text}.")
+    if min(shares) < 1:
+        return Finding("voice", DOUBTFUL, f"Not converted everywhere: {text}.")
+    return Finding("voice", GOOD, f"Converted: {text}.")
+
+
+def _liveliness(evidence: Evidence) -> Finding | None:
+    """Over-smoothing, and its opposite."""
+    ratio = _figure(evidence, "gv_ratio")
+    if ratio is None:
+        return None
+    text = f"the spectrum moves with {ratio:.2f} times the target's variance{_beside(evidence, 'gv_ratio')}"
+    if ratio < SMOOTH:
+        return Finding("liveliness", BAD if ratio < SMOOTHEST else DOUBTFUL, f"Over-smoothed: {text}.")
+    if ratio > ROUGH:
+        return Finding("liveliness", DOUBTFUL, f"Overdone: {text}.")
+    return Finding("liveliness", GOOD, f"As lively as the target: {text}.")
+
+
+def _variety(evidence: Evidence) -> Finding | None:
+    """Mode collapse. Smoothing makes sentences more alike, too, but leaves what they say."""
+    ratio, lost = (_figure(evidence, name) for name in ("diversity", "content_lost"))
+    if ratio is None:
+        return None
+    text = f"different sentences differ {ratio:.2f} times as much as the target's own"
+    if ratio < ALIKEST and (lost is None or lost > LOST):
+        return Finding("variety", BAD, f"Collapsed: {text}; much the same comes out whatever is said.")
+    return Finding(
+        "variety", DOUBTFUL if ratio < ALIKE else GOOD, f"{'Monotonous' if ratio < ALIKE else 'Varied'}: {text}."
+    )
+
+
+def _content(evidence: Evidence) -> Finding | None:
+    """Is what the source says still there?"""
+    lost, garbled = (_figure(evidence, name) for name in ("content_lost", "phone_error_added"))
+    if lost is None:
+        return None
+    beside = _beside(evidence, "content_lost", ".0%")
+    text = f"{lost:.0%} of how the source moves cannot be told from the converted speech{beside}"
+    if garbled is not None:
+        text += f"; a recogniser mistakes {garbled:+.0%} of phones more than in the source's recordings"
+    garbled = garbled or 0.0
+    if lost > LOST_MOST or garbled > GARBLED_MOST:
+        return Finding("content", BAD, f"Lost: {text}.")
+    if lost > LOST or garbled > GARBLED:
+        return Finding("content", DOUBTFUL, f"Partly lost: {text}.")
+    return Finding("content", GOOD, f"Kept: {text}.")
+
+
+def _worth(evidence: Evidence) -> Finding | None:
+    """Is the network better than no network?"""
+    found = next((each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", "mean_variance")), None)
+    if found is None:
+        return None
+    gain, p = -found.found.difference, found.found.p
+    text = f"than means and variances alone by {abs(gain):.2f} dB of mel-cepstral distortion ({_chance(p)})"
+    if p > CHANCE:
+        return Finding("worth", DOUBTFUL, f"Not surely {'nearer' if gain > 0 else 'farther'} {text}.")
+    return Finding("worth", GOOD if gain > 0 else BAD, f"{'Nearer' if gain > 0 else 'Farther'} {text}.")
+
+
+def _hiding(evidence: Evidence) -> Finding | None:
+    """Does the cycle close by what nobody hears?"""
+    if evidence.cycle is None:
+        return None
+    gain = evidence.cycle.gain
+    text = f"small noise on the converted features comes back {gain:.1f} times as large"
+    if gain > GROWN:
+        grade = BAD if gain > GROWN_MOST else DOUBTFUL
+        return Finding("cycle", grade, f"The way back reads what is hidden in details: {text}.")
+    return Finding("cycle", GOOD, f"The way back needs no hidden details: {text}.")
+
+
+def _figure(evidence: Evidence, name: str) -> float | None:
+    value = evidence.figures.get(name, math.nan)
+    return value if math.isfinite(value) else None
+
+
+def _beside(evidence: Evidence, name: str, style: str = ".2f") -> str:
+    """The anchors' figures, in brackets."""
+    told = {"mean_variance": "means and variances alone", "copy_synthesis": "the target through the vocoder"}
+    known = {
+        words: evidence.anchors[anchor].means[name] for anchor, words in told.items() if anchor in evidence.anchors
+    }
+    shown = [f"{words} {value:{style}}" for words, value in known.items() if math.isfinite(value)]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

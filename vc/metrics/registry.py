@@ -1,0 +1,109 @@
+"""Every figure of an evaluation: its name, unit, aim, definition and source."""
+
+from typing import NamedTuple
+
+LOWER, HIGHER, ONE, HALF = "lower is better", "higher is better", "1 is the target's", "0.5 is the target's"
+
+
+class Metric(NamedTuple):
+    """How a figure is shown and read."""
+
+    label: str
+    unit: str  # empty: a plain number
+    best: str
+    decimals: int
+    definition: str
+    source: str = ""
+    group: str = "spectrum"
+
+    def fault(self, value: float) -> float:
+        """How far a figure is from the best: the larger, the worse."""
+        return {LOWER: value, HIGHER: -value, ONE: abs(value - 1), HALF: abs(value - 0.5)}[self.best]
+
+
+FREQUENCY = "pairs of the path that are voiced on both sides"
+FRAMES = "speech frames' c1..D and their slopes, in the target's deviations"
+METRICS = {
+    "mcd": Metric(
+        "mel-cepstral distortion", "dB", LOWER, 2,
+        "(10 / ln 10) * sqrt(2 * sum over c1..D of squared differences), mean over the path",
+        "Kubichek 1993",
+    ),
+    "msd": Metric(
+        "modulation-spectra distance", "dB", LOWER, 2,
+        "root mean square over c1..D and modulation frequencies of the two sets' mean modulation spectra",
+        "after Takamichi et al. 2014",
+    ),
+    "gv_ratio": Metric(
+        "global-variance ratio", "", ONE, 2,
+        "variance in speech over the reference set's mean variance, mean over c1..D",
+        "Toda et al. 2007",
+    ),
+    "log_f0_rmse": Metric(
+        "log-F0 error", "natural log", LOWER, 3,
+        f"root mean square difference of natural log F0, {FREQUENCY}", group="melody and time",
+    ),
+    "log_f0_corr": Metric(
+        "log-F0 correlation", "", ONE, 2, "Pearson's correlation of log F0 over the same pairs", group="melody and time"
+    ),
+    "voicing_error": Metric(
+        "voicing error", "share", LOWER, 3,
+        "share of the path's pairs that are voiced on one side only", group="melody and time",
+    ),
+    "duration_ratio": Metric(
+        "duration ratio", "", ONE, 2, "first to last speech frame, over the reference's", group="melody and time"
+    ),
+    "frechet_distance": Metric(
+        "Frechet distance", "", LOWER, 2,
+        f"squared Frechet distance of normal distributions, {FRAMES}",
+        "Dowson and Landau 1982", "the whole set",
+    ),
+    "kernel_distance": Metric(
+        "kernel distance", "", LOWER, 3,
+        f"squared maximum mean discrepancy, unbiased, kernel (x . y / bands + 1)^3, {FRAMES}",
+        "after Binkowski et al. 2018", "the whole set",
+    ),
+    "approach": Metric(
+        "approach to the target", "", ONE, 2,
+        "root of the Frechet distance to the source's set, over the sum of the roots to the source's and the target's",
+        group="the whole set",
+    ),
+    "diversity": Metric(
+        "diversity", "", ONE, 2,
+        "mean mel-cepstral distortion between different sentences, over that of the target's recordings",
+        group="the whole set",
+    ),
+    "content_lost": Metric(
+        "content lost", "share", LOWER, 3,
+        "share of the variance of the source's c1..D that no linear map of the converted frame gives back",
+        group="the whole set",
+    ),
+    "speaker_similarity": Metric(
+        "speaker similarity", "cosine", HIGHER, 3,
+        "of speaker embeddings (Resemblyzer), to the mean of the target's other sentences",
+        "Wan et al. 2018", "voice",
+    ),
+    "nearer_target": Metric(
+        "nearer the target", "share", ONE, 2,
+        "share of sentences more similar to the mean of the target's other sentences than of the source's",
+        group="voice",
+    ),
+    "speaker_eer": Metric(
+        "equal error rate", "share", HALF, 2,
+        "of telling two recordings of the target from a converted one and the target's, by similarity",
+        group="voice",
+    ),
+    "phone_error": Metric(
+        "phone error", "share", LOWER, 3,
+        "Levenshtein distance of the recognised phones to the expected ones, over their number",
+        group="words",
+    ),
+    "phone_error_added": Metric(
+        "phone error added", "share", LOWER, 3,
+        "phone error less that of the source's recording of the sentence", group="words",
+    ),
+    "dnsmos": Metric(
+        "predicted quality", "1..5", HIGHER, 2,
+        "overall quality by DNSMOS P.835, a predictor made for noise suppression", "Reddy et al. 2022", "quality",
+    ),
+}  # fmt: skip

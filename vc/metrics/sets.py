@@ -1,0 +1,62 @@
+"""Figures that only a whole set of utterances has, each as a function of the utterances that are kept."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vc.metrics import distortion, distribution
+from vc.metrics.distribution import Kept, Moments
+from vc.metrics.intervals import Interval, interval_around, jackknife_variance
+
+SAMPLED = 2000  # frames of a set, evenly, that the kernel distance looks at
+FEWEST, MOST = 4, 40  # of them in an utterance
+Figure = Callable[[Kept, Kept], float]  # of the utterances kept of a system and of the reference
+
+
+def modulation(own: np.ndarray, reference: np.ndarray) -> Figure:
+    """Modulation-spectra distance, from spectra `(utterances, D, frequencies)`."""
+    return lambda kept, others: distortion.modulation_spectra_distance(
+        own[kept].mean(axis=0), reference[others].mean(axis=0)
+    )
+
+
+def frechet(own: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
+    """Frechet distance, from frames `(frames, bands)` of utterances that are divided by `unit` (bands,)."""
+    moments, wanted = (Moments.stack([Moments.of(frames) for frames in side]) for side in (own, reference))
+    return lambda kept, others: distribution.frechet_of_moments(moments.pool(kept), wanted.pool(others), unit)
+
+
+def kernel(own: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray, paired: bool) -> Figure:
+    """Kernel distance, as `frechet`; of `paired` sets, utterances of one place say the same."""
+    centre = np.concatenate(reference).mean(axis=0)
+    sides = ([(_evenly(frames, len(side)) - centre) / unit for frames in side] for side in (own, reference))
+    return distribution.kernel_distance_over(*sides, paired)
+
+
+def content(together: Sequence[Moments]) -> Figure:
+    """Content lost, from each utterance's moments of source frames with converted ones behind."""
+    moments = Moments.stack(together)
+    bands = moments.total.shape[1] // 2
+    return lambda kept, _: distribution.content_lost_of_moments(moments.pool(kept), bands)
+
+
+def approach(to_source: Figure, to_target: Figure) -> Figure:
+    """Approach to the target, by both Frechet distances; the source's utterances are those of the system."""
+    return lambda kept, others: distribution.approach(to_source(kept, kept), to_target(kept, others))
+
+
+def told(figure: Figure, own: int, reference: int, paired: bool) -> tuple[float, Interval]:
+    """A figure of all utterances and its 95 % interval; of `paired` sets, both lose an utterance together."""
+    every, others = np.arange(own), np.arange(reference)
+    if paired:
+        variance = jackknife_variance(lambda kept: figure(kept, kept), own)
+    else:
+        variance = jackknife_variance(lambda kept: figure(kept, others), own)
+        variance += jackknife_variance(lambda kept: figure(every, kept), reference)
+    value = figure(every, others)
+    return value, interval_around(value, variance)
+
+
+def _evenly(frames: np.ndarray, utterances: int) -> np.ndarray:
+    wanted = min(len(frames), max(FEWEST, min(MOST, SAMPLED // utterances)))
+    return frames[np.linspace(0, len(frames) - 1, wanted).round().astype(int)].astype(np.float64)

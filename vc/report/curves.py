@@ -1,0 +1,51 @@
+"""How a training run went: its losses, and the score of its held-out recordings, by step."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from vc.report.spectrogram import GREY
+
+COLUMNS = 3
+HELD_OUT = "held-out score"
+ABOUT_CURVES = (
+    "Each panel has the step of training from left to right and a mean loss since the last report from low to high."
+    " Adversarial losses that settle between their extremes are a game that goes on; a loss curve does not tell how"
+    " the voice sounds."
+)
+
+
+def names_of_curves(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """What there is a curve of, in the order of its first report."""
+    found = dict.fromkeys(name for line in lines for name in line.get("losses", {}))
+    return [*found, *([HELD_OUT] if any("held_out" in line for line in lines) else [])]
+
+
+def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
+    """PNG with a panel a loss, of the lines of log.jsonl; None where there is nothing to draw."""
+    from matplotlib.figure import Figure
+
+    wanted = names_of_curves(lines)
+    if not wanted:
+        return None
+    rows = -(-len(wanted) // COLUMNS)
+    figure = Figure(figsize=(8, 1.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).flat
+    for name, axis in zip(wanted, axes):
+        steps, values = zip(*_points(lines, name))
+        axis.plot(steps, values, color="#00a0c8", linewidth=1.5, marker="." if len(steps) < 3 else "")
+        axis.set_title(name.replace("_", " "), color=GREY, loc="left", fontsize=9)
+        axis.tick_params(colors=GREY, labelsize=7)
+        axis.spines[:].set_visible(False)
+        axis.grid(color=GREY, alpha=0.3)
+    for axis in axes:  # those that are left
+        axis.set_axis_off()
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=80, transparent=True)
+    return content.getvalue()
+
+
+def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    if name == HELD_OUT:
+        return [(line["step"], line["held_out"]["score"]) for line in lines if "held_out" in line]
+    return [(line["step"], line["losses"][name]) for line in lines if name in line.get("losses", {})]

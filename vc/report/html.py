@@ -1,0 +1,29 @@
+"""Names and figures as HTML."""
+
+import html
+import math
+
+from vc.metrics.registry import METRICS
+
+NAMES = {
+    "converted": "Converted",
+    "unconverted": "Source as it is",
+    "mean_variance": "Mean and variance only",
+    "copy_synthesis": "Target through the vocoder",
+    "reference": "Target",
+}
+
+
+def safe(text: object) -> str:
+    """Any text as HTML; bytes of a file name that are not UTF-8 become question marks."""
+    return html.escape(str(text).encode("utf-8", "replace").decode())
+
+
+def name_of(system: str) -> str:
+    """What a reader calls a system."""
+    return NAMES.get(system, system.replace("#", ", run "))
+
+
+def number(value: float, metric: str) -> str:
+    """A figure with its metric's decimals."""
+    return "-" if math.isnan(value) else f"{round(value, METRICS[metric].decimals) + 0.0:.{METRICS[metric].decimals}f}"

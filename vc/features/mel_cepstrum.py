@@ -56,13 +56,13 @@ def _warp(order: int, new_order: int, warping: float) -> np.ndarray:
     """
     matrix = np.zeros((order + 1, new_order + 1))
     matrix[0, 0] = 1
-    allpass = _allpass_series(new_order + 1, warping)
+    allpass = allpass_series(new_order + 1, warping)
     for n in range(1, order + 1):
         matrix[n] = np.convolve(matrix[n - 1], allpass)[: new_order + 1]
     return matrix
 
 
-def _allpass_series(length: int, warping: float) -> np.ndarray:
+def allpass_series(length: int, warping: float) -> np.ndarray:
     """First coefficients of (a + z) / (1 + a z), the all-pass that moves an axis warped by 0 to one warped by `a`."""
     powers = (-warping) ** np.arange(length)
     series = warping * powers

@@ -2,6 +2,7 @@
 
 from vc.metrics.alignment import align
 from vc.metrics.comparison import compare_paired, holm
+from vc.metrics.conventions import CONVENTIONS, compared_frames, frames_distortion, mel_cepstral_distortion_by
 from vc.metrics.distortion import (
     audible,
     global_variance,
@@ -13,17 +14,22 @@ from vc.metrics.distortion import (
 )
 from vc.metrics.distribution import approach, content_lost, frechet_distance, kernel_distance, moving
 from vc.metrics.diversity import different_sentences, diversity
+from vc.metrics.fast_alignment import fast_align
 from vc.metrics.intervals import interval_around, jackknife_variance, mean_interval
 from vc.metrics.pitch import log_f0_correlation, log_f0_rmse, voicing_error
 
 __all__ = [
+    "CONVENTIONS",
     "align",
     "approach",
     "audible",
     "compare_paired",
+    "compared_frames",
     "content_lost",
     "different_sentences",
     "diversity",
+    "fast_align",
+    "frames_distortion",
     "frechet_distance",
     "global_variance",
     "gv_ratio",
@@ -35,6 +41,7 @@ __all__ = [
     "log_f0_rmse",
     "mean_interval",
     "mel_cepstral_distortion",
+    "mel_cepstral_distortion_by",
     "modulation_spectra_distance",
     "modulation_spectrum",
     "moving",

@@ -52,8 +52,12 @@ def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: 
     Pacific Rim Conference, 1993. He has no alignment; figures made by another choice of frames, order or path differ.
     """
     rows, columns = speech_path(converted, reference) if path is None else path
-    squares = np.square(converted[rows, 1:] - reference[columns, 1:]).sum(axis=1)
-    return float(DECIBELS * np.sqrt(2 * squares).mean())
+    return mean_distance(converted[rows, 1:], reference[columns, 1:])
+
+
+def mean_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean over pairs of frames, `(pairs, coefficients)` each, of their distance as mel-cepstra, in dB."""
+    return float(DECIBELS * np.sqrt(2 * np.square(one - other).sum(axis=1)).mean())
 
 
 def global_variance(mel_cepstrum: np.ndarray) -> np.ndarray:

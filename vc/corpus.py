@@ -115,6 +115,12 @@ def read(directory: Path) -> list[Utterance]:
     return lists.utterances
 
 
+def read_text(directory: Path) -> dict[str, str]:
+    """What each utterance of a data directory says, by id; empty where there is no text."""
+    path = directory / "text"
+    return dict(Table(path, []).rows) if path.exists() else {}
+
+
 def refuse(faults: list[Fault]) -> None:
     """Raise what is wrong, if anything is."""
     if faults:

@@ -8,7 +8,7 @@ from pathlib import Path
 from vc import audio, corpus, pipes
 from vc.corpus import Utterance
 from vc.errors import DataError
-from vc.lists import IDENTIFIER, Table
+from vc.lists import IDENTIFIER
 
 RECORDINGS = "recordings"  # folder of a data directory that holds what commands print
 
@@ -86,13 +86,13 @@ def from_data(source: Path, output: Path, allow_pipes: bool = False) -> tuple[li
     With `allow_pipes` wav.scp's commands (`ID COMMAND |`) are run once, by a shell, and what they print is kept in
     `output`/recordings; without, a command is a fault as any other.
     """
-    scp, text = source / "wav.scp", source / "text"
+    scp = source / "wav.scp"
     commands = pipes.commands(scp) if allow_pipes else {}
     lists = corpus.parse(source, dict.fromkeys(commands, scp))  # a file that stands in until all is known to be well
     corpus.refuse(lists.faults)
     if commands:
         lists = corpus.parse(source, pipes.printed(scp, commands, output / RECORDINGS))
-    return lists.utterances, dict(Table(text, []).rows) if text.exists() else {}
+    return lists.utterances, corpus.read_text(source)
 
 
 def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:

@@ -26,6 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--source", type=Path, metavar="DIR", help="what was converted; gives the anchor 'unconverted'")
     add("--model", type=Path, metavar="M", help="with --source, gives the anchor 'mean_variance'")
     add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
+    add(
+        "--measures",
+        nargs="*",
+        metavar="MEASURE",
+        help="models to ask, of speaker, phones, quality (default: those that the extra eval has installed)",
+    )
+    add(
+        "--conventions",
+        nargs="+",
+        default=[],
+        metavar="TOOLKIT",
+        help="distortion also as measured by sprocket, seq2seq-vc, parallel-wavegan, crank",
+    )
     add("--output", type=Path, required=True, metavar="DIR", help="folder to write, made if missing")
     add("--jobs", type=common.positive, metavar="N", help="processes (default: one a core)")
     return common.run(COMMAND, _work, made, argv)
@@ -38,7 +51,9 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     systems = common.named_folders("--converted", args.converted)
-    request = Request(systems, args.reference, args.source, args.model, args.other_sentences)
+    request = Request(
+        systems, args.reference, args.source, args.model, args.other_sentences, args.measures, args.conventions
+    )
     require_matplotlib()
     evaluation = evaluate(request, args.output, args.jobs or default_jobs())
     write_report(evaluation, args.output / "report.html")

@@ -1,7 +1,7 @@
 """Recordings of the same sentences in several folders."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vc import audio, corpus
@@ -18,6 +18,7 @@ class Side:
     folder: Path
     speaker: str | None  # of a data directory; a plain folder does not tell
     recordings: Recordings
+    texts: dict[str, str] = field(default_factory=dict)  # by utterance id, where a data directory tells
 
 
 def read_side(folder: Path, apart_from: Path | None = None) -> Side:
@@ -92,7 +93,7 @@ def _data_directory(folder: Path) -> Side:
     if len(speakers) > 1:
         raise DataError(f"{folder}: holds speakers {', '.join(speakers)}; a side is one speaker's recordings")
     named = ((utterance.sentence, utterance) for utterance in utterances)
-    return Side(folder, speakers[0], _by_sentence(named))
+    return Side(folder, speakers[0], _by_sentence(named), corpus.read_text(folder))
 
 
 def _under_wanted_names(recordings: Recordings, speakers: list[str], wanted: Iterable[str]) -> Recordings:

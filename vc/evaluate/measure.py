@@ -1,16 +1,20 @@
 """One sentence's work: read its recordings, make its anchors, analyse and measure every system alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from vc import audio
+from vc.corpus import Utterance
 from vc.errors import DataError
+from vc.evaluate.hearing import Heard, hear, heard_figures, spell
 from vc.evaluate.match import Recordings
 from vc.features import pitch, world
 from vc.features.world import F0Range, WorldConfig
+from vc.metrics.conventions import compared_frames, frames_distortion
+from vc.metrics.registry import convention_metric
 from vc.metrics.scores import Observation, Track
 
 REFERENCE, UNCONVERTED = "reference", "unconverted"
@@ -19,10 +23,11 @@ ANCHORS = (*OF_SOURCE, "copy_synthesis", REFERENCE)
 
 
 class Item(NamedTuple):
-    """A sentence's recordings by system."""
+    """A sentence's recordings by system, and what it says, where that is known."""
 
     sentence: str
     recordings: Recordings
+    text: str | None = None
 
 
 class Measured(NamedTuple):
@@ -30,6 +35,16 @@ class Measured(NamedTuple):
 
     observation: Observation
     f0: np.ndarray  # (frames,) Hz
+    remarks: list[str]  # why a measure says nothing of it
+
+
+class Settings(NamedTuple):
+    """How every recording is measured."""
+
+    config: WorldConfig
+    ranges: dict[str, F0Range]  # by system
+    measures: Sequence[str]  # of hearing.MEASURES
+    conventions: Mapping[str, int]  # of metrics.CONVENTIONS, each with its sample rate in Hz
 
 
 class Maker(NamedTuple):
@@ -65,20 +80,51 @@ def make_anchors(item: Item, makers: dict[str, Maker]) -> Recordings:
     }
 
 
-def measure(item: Item, config: WorldConfig, ranges: dict[str, F0Range]) -> dict[str, Measured]:
+def measure(item: Item, settings: Settings) -> dict[str, Measured]:
     """Analyse every recording of the sentence, and compare it with the target's and with what it was made of."""
-    tracks = {}
-    for system, utterance in item.recordings.items():
-        samples, _ = utterance.read(config.sample_rate)
-        f0, frames = world.extract(samples, config, ranges[system])
-        tracks[system] = Track(frames, f0)
+    tracks = {system: _track(utterance, settings, system) for system, utterance in item.recordings.items()}
+    heard = {system: hear(*utterance.read(), settings.measures) for system, utterance in item.recordings.items()}
+    remarks = {system: list(each.remarks) for system, each in heard.items()}
+    more, expected = _by_conventions(item, settings, remarks), _expected(item, heard)
     reference, source = tracks.get(REFERENCE), tracks.get(UNCONVERTED)
-    return {
-        system: Measured(
-            Observation.of(track, config.frame_rate, reference, source if says_source(system) else None), track.f0
-        )
-        for system, track in tracks.items()
-    }
+    measured = {}
+    for system, track in tracks.items():
+        figures = {**more.get(system, {}), **heard_figures(heard[system], expected)}
+        origin = source if says_source(system) else None
+        kept = Observation.of(track, settings.config.frame_rate, reference, origin, figures, heard[system].embedding)
+        measured[system] = Measured(kept, track.f0, remarks[system])
+    return measured
+
+
+def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
+    samples, _ = utterance.read(settings.config.sample_rate)
+    f0, frames = world.extract(samples, settings.config, settings.ranges[system])
+    return Track(frames, f0)
+
+
+def _expected(item: Item, heard: dict[str, Heard]) -> list[str] | None:
+    """The phones of the text; without it, those heard in the source's recording, or else in the target's."""
+    if item.text is not None and any(each.phones is not None for each in heard.values()):
+        return spell(item.text)
+    return next((heard[system].phones for system in (UNCONVERTED, REFERENCE) if system in heard), None)
+
+
+def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:
+    """System -> distortions by the conventions asked for, where the target says the sentence."""
+    figures: dict[str, dict[str, float]] = {system: {} for system in item.recordings}
+    if REFERENCE not in item.recordings or len(item.recordings) == 1:
+        return figures
+    for name, rate in settings.conventions.items():
+        frames = {}
+        for system, utterance in item.recordings.items():
+            try:
+                frames[system] = compared_frames(name, utterance.read(rate)[0], rate, settings.ranges[REFERENCE])
+            except DataError as error:
+                remarks[system].append(str(error))
+        for system in frames.keys() - {REFERENCE}:
+            if REFERENCE in frames:
+                figures[system][convention_metric(name)] = frames_distortion(frames[system], frames[REFERENCE])
+    return figures
 
 
 def says_source(system: str) -> bool:

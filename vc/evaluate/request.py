@@ -1,11 +1,12 @@
 """What is to be measured, and against what."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vc.errors import ConfigError
 from vc.evaluate.measure import ANCHORS
+from vc.metrics.conventions import find as find_convention
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Request:
     source: Path | None = None  # what was converted; gives the anchor `unconverted`
     model: Path | None = None  # with `source`, gives the anchor `mean_variance`, and the cycle there and back
     other_sentences: bool = False  # the reference's sentences are others, whatever they are called
+    measures: Sequence[str] | None = None  # of hearing.MEASURES; None: those that are installed
+    conventions: Sequence[str] = ()  # of metrics.CONVENTIONS
 
     def __post_init__(self) -> None:
         if not self.converted:
@@ -25,6 +28,9 @@ class Request:
             raise ConfigError(f"a converted system cannot be called {taken[0]!r}: that is an anchor's name")
         if self.model and not self.source:
             raise ConfigError("--model needs --source: the anchor mean_variance is made of the source's recordings")
+
+        for name in self.conventions:
+            find_convention(name)
 
     @property
     def folders(self) -> dict[str, Path]:

@@ -11,18 +11,20 @@ from typing import Any
 
 from vc.evaluate.anchors import Direction, find_direction
 from vc.evaluate.cycle import Cycle, measure_cycle
+from vc.evaluate.hearing import choose_measures
 from vc.evaluate.match import Matched, Recordings, Side, match, read_side
-from vc.evaluate.measure import ANCHORS, REFERENCE, UNCONVERTED, Measured, measure, says_source
+from vc.evaluate.measure import ANCHORS, REFERENCE, UNCONVERTED, Measured, Settings, measure, says_source
 from vc.evaluate.request import Request
 from vc.evaluate.scoreboard import Evaluation, configuration, to_json
 from vc.evaluate.stages import Run, add_anchors, common_config
 from vc.evaluate.statistics import SystemComparison, compare_systems, spread_of_runs, system_of
 from vc.evaluate.verdict import Evidence, Finding, judge
 from vc.files import write_text
+from vc.metrics.conventions import rate_of
 from vc.metrics.scores import Scores, summarise
 from vc.train.log import read as read_log
 
-NAMED = 5  # left-over recordings that a note spells out
+NAMED = 5  # recordings that a note spells out
 
 
 def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
@@ -30,12 +32,17 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     sides = {name: read_side(folder, output / "anchors") for name, folder in request.folders.items()}
     matched = match(sides, request.other_sentences)
     direction = find_direction(request.model, *_speakers(sides)) if request.model else None
-    run = Run({UNCONVERTED if side == "source" else side: own for side, own in matched.recordings.items()}, jobs)
-    run.note(*_missing(request), *_not_parallel(matched, request), *_left_over(matched.left_over))
+    systems = {UNCONVERTED if side == "source" else side: own for side, own in matched.recordings.items()}
+    run = Run(systems, jobs, _texts(matched, sides))
+    measures, left_out = choose_measures(request.measures)
+    run.note(*_missing(request), *left_out, *_not_parallel(matched, request), *_left_over(matched.left_over))
     config = common_config(run, list(request.converted), direction)
     ranges = add_anchors(run, config, direction, output / "anchors")
-    measured = run.each(partial(measure, config=config, ranges=ranges), "metrics")
+    conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
+    settings = Settings(config, ranges, measures, conventions)
+    measured = run.each(partial(measure, settings=settings), "metrics")
     left = run.left()
+    run.note(*_remarks(left, measured))
     evaluation = Evaluation(
         title=_title(request, sides, direction),
         systems=list(request.converted),
@@ -44,7 +51,7 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
         training=read_log(request.model) if request.model else [],
         recordings=left,
         f0={system: {name: measured[name][system].f0 for name in own} for system, own in left.items()},
-        configuration=configuration(config, ranges, request, direction),
+        configuration=configuration(settings, request, direction, bool(run.texts)),
         counts=_counts(sides, matched, run),
         unmatched=matched.left_over,
         failures=list(run.failed.values()),
@@ -72,6 +79,25 @@ def _findings(
         "cycle": cycle,
         "verdicts": _verdicts(scores, systems, comparisons, cycle),
     }
+
+
+def _texts(matched: Matched, sides: dict[str, Side]) -> dict[str, str]:
+    """Sentence -> what it says, from the first side that tells."""
+    found: dict[str, str] = {}
+    for name, own in matched.recordings.items():
+        texts = sides[name].texts
+        found = {sentence: texts[each.id] for sentence, each in own.items() if each.id in texts} | found
+    return found
+
+
+def _remarks(recordings: dict[str, Recordings], measured: dict[str, dict[str, Measured]]) -> list[str]:
+    """A note for each reason why recordings of a system have no figure by a measure."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for system, own in recordings.items():
+        for sentence in own:
+            for remark in measured[sentence][system].remarks:
+                named.setdefault((system, remark), []).append(sentence)
+    return [f"{system}: {remark} ({_some(sentences)})" for (system, remark), sentences in named.items()]
 
 
 def _speakers(sides: dict[str, Side]) -> tuple[str | None, str | None]:
@@ -103,12 +129,14 @@ def _not_parallel(matched: Matched, request: Request) -> list[str]:
 
 
 def _left_over(left_over: dict[str, list[str]]) -> list[str]:
-    notes = []
-    for side, names in left_over.items():
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        if names:
-            notes.append(f"{side}: {len(names)} left over without a match: {', '.join(names[:NAMED])}{more}")
-    return notes
+    return [
+        f"{side}: {len(names)} left over without a match: {_some(names)}" for side, names in left_over.items() if names
+    ]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _scores(

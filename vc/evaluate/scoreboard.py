@@ -11,11 +11,11 @@ from vc.config import digest
 from vc.evaluate.anchors import Direction
 from vc.evaluate.cycle import Cycle
 from vc.evaluate.match import Recordings
-from vc.evaluate.measure import says_source
+from vc.evaluate.measure import Settings, says_source
 from vc.evaluate.request import Request
 from vc.evaluate.statistics import Spread, SystemComparison
 from vc.evaluate.verdict import Finding
-from vc.features.world import F0Range, WorldConfig
+from vc.features.world import WorldConfig
 from vc.metrics import distortion, intervals
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
@@ -127,10 +127,9 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def configuration(
-    config: WorldConfig, ranges: dict[str, F0Range], request: Request, direction: Direction | None
-) -> dict[str, Any]:
+def configuration(measured: Settings, request: Request, direction: Direction | None, texts: bool) -> dict[str, Any]:
     """All that the figures depend on, units in the names. The digest is that of the settings, not of the folders."""
+    config = measured.config
     settings = {
         "vc_version": __version__,
         "sample_rate_hz": config.sample_rate,
@@ -139,12 +138,15 @@ def configuration(
         "mel_cepstrum_order": config.order,
         "all_pass_constant": config.warping,
         "f0_method": config.f0_method,
-        "f0_ranges_hz": {system: [found.floor, found.ceiling] for system, found in ranges.items()},
+        "f0_ranges_hz": {system: [found.floor, found.ceiling] for system, found in measured.ranges.items()},
         "speech": "frames whose c0 is within dynamic_range_db of the loudest frame's, on each side",
         "dynamic_range_db": distortion.DYNAMIC_RANGE,
         "path": "exact DTW on c1..D of the speech frames, Euclidean, steps (1, 1), (1, 0), (0, 1) of weight 1",
         "modulation_fft_frames": distortion.MODULATION_FFT,
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
+        "measures": list(measured.measures),
+        "expected_phones": "of the text" if texts else "heard in the source's recording",
+        "convention_sample_rates_hz": dict(measured.conventions),
         "intervals": f"{intervals.CONFIDENCE:.0%} over sentences: of means by {intervals.RESAMPLES} bootstrap"
         f" resamples, of sets' figures by a jackknife of up to {intervals.GROUPS} groups",
         "seed": intervals.SEED,

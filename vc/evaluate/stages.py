@@ -33,6 +33,7 @@ class Run:
 
     recordings: dict[str, Recordings]  # of each system and of `reference`; grows by the anchors
     jobs: int
+    texts: dict[str, str] = field(default_factory=dict)  # sentence -> what it says, where that is known
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sentence -> line
 
@@ -64,7 +65,9 @@ class Run:
             for sentence, utterance in own.items():
                 items.setdefault(sentence, {})[system] = utterance
         results = {}
-        for item, result in mapped(work, [Item(*each) for each in items.items()], jobs or self.jobs, title):
+        for item, result in mapped(
+            work, [Item(*each, self.texts.get(each[0])) for each in items.items()], jobs or self.jobs, title
+        ):
             if isinstance(result, DataError):
                 self.failed[item.sentence] = f"{item.sentence}: {result}"
             results[item.sentence] = result

@@ -84,6 +84,12 @@ def frames_distortion(converted: np.ndarray, reference: np.ndarray) -> float:
     return mean_distance(converted[rows], reference[columns])
 
 
+def rate_of(name: str, rate: int) -> int:
+    """The sample rate in Hz by which a convention compares recordings of `rate`: the highest of its own up to it."""
+    own = find(name).analyses
+    return rate if ANY in own else max((each for each in own if each <= rate), default=min(own))
+
+
 def find(name: str) -> Convention:
     """The convention called `name`."""
     if name not in CONVENTIONS:

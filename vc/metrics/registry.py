@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from vc.metrics.conventions import CONVENTIONS
+
 LOWER, HIGHER, ONE, HALF = "lower is better", "higher is better", "1 is the target's", "0.5 is the target's"
 
 
@@ -19,6 +21,11 @@ class Metric(NamedTuple):
     def fault(self, value: float) -> float:
         """How far a figure is from the best: the larger, the worse."""
         return {LOWER: value, HIGHER: -value, ONE: abs(value - 1), HALF: abs(value - 0.5)}[self.best]
+
+
+def convention_metric(name: str) -> str:
+    """The name of the distortion by a convention of `metrics.conventions`."""
+    return f"mcd_{name.replace('-', '_')}"
 
 
 FREQUENCY = "pairs of the path that are voiced on both sides"
@@ -106,4 +113,11 @@ METRICS = {
         "predicted quality", "1..5", HIGHER, 2,
         "overall quality by DNSMOS P.835, a predictor made for noise suppression", "Reddy et al. 2022", "quality",
     ),
+    **{
+        convention_metric(name): Metric(
+            f"distortion as by {name}", "dB", LOWER, 2, f"mel-cepstral distortion: {convention.description}",
+            convention.source, "as other toolkits measure",
+        )
+        for name, convention in CONVENTIONS.items()
+    },
 }  # fmt: skip

@@ -39,18 +39,30 @@ class Observation:
     variance: np.ndarray  # (D,)
     spectrum: np.ndarray  # (D, frequencies) dB
     content: Moments | None  # of each speech frame of the source with the frame made of it
+    embedding: np.ndarray | None  # (256,) of the speaker
 
     @classmethod
     def of(
-        cls, track: Track, frame_rate: float, reference: Track | None = None, source: Track | None = None
+        cls,
+        track: Track,
+        frame_rate: float,
+        reference: Track | None = None,
+        source: Track | None = None,
+        more: dict[str, float] | None = None,
+        embedding: np.ndarray | None = None,
     ) -> "Observation":
-        """Of a recording, the target's of the same sentence, and the one that it was made of, where there are such."""
+        """Of a recording, the target's of the same sentence, and the one that it was made of, where there are such.
+
+        `more` has figures that others have found, `embedding` is metrics.speaker's.
+        """
+        compared = {} if reference is None or reference is track else compare(track, reference)
         return cls(
-            {} if reference is None or reference is track else compare(track, reference),
+            {**compared, **(more or {})},
             track.mel_cepstrum.astype(np.float32),
             distortion.global_variance(track.mel_cepstrum),
             distortion.modulation_spectrum(track.mel_cepstrum, frame_rate).astype(np.float32),
             None if source is None else _content(track.mel_cepstrum, source.mel_cepstrum),
+            embedding,
         )
 
     @property
@@ -98,7 +110,7 @@ def summarise(
 
     The figure of a system is the mean over the utterances that have one; the set's own figures stand beside.
     """
-    rows = _rows(own, reference, source)
+    rows = _rows(own, reference, source, paired)
     figures = {name: _mean(rows, name) for name in METRICS}
     if own is not reference:
         for name, figure in _set_figures(own, reference, source, paired).items():
@@ -110,10 +122,37 @@ def summarise(
 
 
 def _rows(
-    own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None
+    own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None, paired: bool
 ) -> list[dict[str, float]]:
     usual = np.mean([each.variance for each in reference], axis=0)
-    return [{**each.figures, "gv_ratio": distortion.gv_ratio(each.variance, usual)} for each in own]
+    rows = [{**each.figures, "gv_ratio": distortion.gv_ratio(each.variance, usual)} for each in own]
+    for row, more in zip(rows, _voices(own, reference, source, paired), strict=True):
+        row |= more
+    if source is not None:
+        for row, each in zip(rows, source, strict=True):
+            if "phone_error" in row and "phone_error" in each.figures:
+                row["phone_error_added"] = row["phone_error"] - each.figures["phone_error"]
+    return rows
+
+
+def _voices(
+    own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None, paired: bool
+) -> list[dict[str, float]]:
+    """How alike each utterance's voice is to the target's in other sentences, and whether less to the source's."""
+    embeddings = [_embeddings(side) for side in (own, reference)]
+    likeness = sets.likeness(*embeddings, apart=paired)
+    rows = [{"speaker_similarity": float(each)} if np.isfinite(each) else {} for each in likeness]
+    if source is not None:
+        to_source = sets.likeness(embeddings[0], _embeddings(source), apart=True)
+        for row, target, other in zip(rows, likeness, to_source):
+            if np.isfinite(target + other):
+                row["nearer_target"] = float(target > other)
+    return rows
+
+
+def _embeddings(side: Sequence[Observation]) -> np.ndarray:
+    """`(utterances, 256)`, NaN where there is none."""
+    return np.array([np.full(256, np.nan) if each.embedding is None else each.embedding for each in side])
 
 
 def _set_figures(
@@ -126,6 +165,9 @@ def _set_figures(
         "frechet_distance": sets.frechet(frames, wanted, unit),
         "kernel_distance": sets.kernel(frames, wanted, unit, paired),
     }
+    voices = [_embeddings(side) for side in (own, reference)]
+    if all(np.isfinite(side).any() for side in voices):
+        figures["speaker_eer"] = sets.equal_error_rate(*voices, paired)
     if source is not None:
         to_source = sets.frechet(frames, [each.frames for each in source], unit)
         figures["approach"] = sets.approach(to_source, figures["frechet_distance"])

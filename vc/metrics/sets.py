@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vc.metrics import distortion, distribution
+from vc.metrics import distortion, distribution, speaker
 from vc.metrics.distribution import Kept, Moments
 from vc.metrics.intervals import Interval, interval_around, jackknife_variance
 
@@ -43,6 +43,30 @@ def content(together: Sequence[Moments]) -> Figure:
 def approach(to_source: Figure, to_target: Figure) -> Figure:
     """Approach to the target, by both Frechet distances; the source's utterances are those of the system."""
     return lambda kept, others: distribution.approach(to_source(kept, kept), to_target(kept, others))
+
+
+def likeness(own: np.ndarray, others: np.ndarray, apart: bool) -> np.ndarray:
+    """`(utterances,)` cosines of speaker embeddings `(utterances, 256)` to the mean of another set's.
+
+    `apart` leaves the utterance of the same place out of the mean. NaN where an embedding is.
+    """
+    centres = np.nansum(others, axis=0) - (np.nan_to_num(others) if apart else 0) + np.zeros_like(own)
+    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(centres, axis=1)
+    return np.divide((own * centres).sum(axis=1), lengths, out=np.full(len(own), np.nan), where=lengths > 0)
+
+
+def equal_error_rate(own: np.ndarray, reference: np.ndarray, paired: bool) -> Figure:
+    """Of telling pairs of the target's recordings from pairs of a converted one and the target's, by embeddings."""
+    genuine, trials = reference @ reference.T, own @ reference.T
+
+    def rate(kept: Kept, others: Kept) -> float:
+        same = genuine[np.ix_(others, others)][np.triu_indices(len(others), 1)]
+        crossed = trials[np.ix_(kept, others)]
+        crossed = crossed[~np.eye(len(kept), dtype=bool)] if paired else crossed.ravel()
+        same, crossed = (scores[np.isfinite(scores)] for scores in (same, crossed))
+        return speaker.equal_error_rate(same, crossed) if len(same) and len(crossed) else np.nan
+
+    return rate
 
 
 def told(figure: Figure, own: int, reference: int, paired: bool) -> tuple[float, Interval]:

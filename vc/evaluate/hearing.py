@@ -1,0 +1,68 @@
+"""What models of speech say of a recording: who speaks, which phones are heard, how good it sounds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vc import extras
+from vc.errors import ConfigError, DataError
+from vc.metrics import phones, quality, speaker
+
+MEASURES = {"speaker": speaker, "phones": phones, "quality": quality}
+
+
+class Heard(NamedTuple):
+    """None where a measure was not asked for, or can say nothing of the recording."""
+
+    embedding: np.ndarray | None  # (256,)
+    phones: list[str] | None
+    quality: float | None
+    remarks: list[str]  # why one says nothing
+
+
+def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The measures to take, and a note for each that is left out; those `wanted` by name are refused if missing."""
+    if wanted is None:
+        absent = {name: extras.missing(*module.MODULES) for name, module in MEASURES.items()}
+        notes = [
+            f"measure {name} is left out, not installed: {', '.join(modules)}; pip install 'vc[eval]'"
+            for name, modules in absent.items()
+            if modules
+        ]
+        return [name for name in MEASURES if not absent[name]], notes
+    for name in wanted:
+        if name not in MEASURES:
+            raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
+        MEASURES[name].require()
+    return list(wanted), []
+
+
+def hear(samples: np.ndarray, rate: int, measures: Sequence[str]) -> Heard:
+    """Of `(samples,)`, by the models asked for."""
+    remarks: list[str] = []
+    functions = {"speaker": speaker.embed, "phones": phones.recognise, "quality": quality.dnsmos}
+    found = {}
+    for name in measures:
+        try:
+            found[name] = functions[name](samples, rate)
+        except DataError as error:
+            remarks.append(f"measure {name}: {error}")
+    overall = found["quality"]["overall"] if "quality" in found else None
+    return Heard(found.get("speaker"), found.get("phones"), overall, remarks)
+
+
+def heard_figures(heard: Heard, expected: Sequence[str] | None) -> dict[str, float]:
+    """The figures of an utterance by itself; the phone error where it is known which phones are to be heard."""
+    figures = {} if heard.quality is None else {"dnsmos": heard.quality}
+    if heard.phones is not None and expected:
+        figures["phone_error"] = phones.error_rate(heard.phones, expected)
+    return figures
+
+
+def spell(text: str) -> list[str] | None:
+    """The phones of an English transcript; None of one that cannot be read, as with figures in it."""
+    try:
+        return phones.from_text(text)
+    except DataError:
+        return None

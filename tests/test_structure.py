@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export")
+COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export", "listen")
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
@@ -26,7 +26,7 @@ ROWS = (
         "vc.validate",
         "vc.prepare",
     ),
-    ("vc.extract", "vc.train", "vc.convert", "vc.evaluate", "vc.report", "vc.export"),
+    ("vc.extract", "vc.train", "vc.convert", "vc.evaluate", "vc.report", "vc.listening", "vc.export"),
     ("vc.cli",),
 )
 PURE = ("vc.models", "vc.losses", "vc.metrics")  # never touch files

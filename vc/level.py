@@ -8,6 +8,8 @@ import numpy as np
 from vc.errors import escaped
 
 LOWEST = 70.0  # Hz, from which on loudness is measured
+FRAME = 0.02  # seconds
+PAUSE = 35.0  # dB below the loudest frame, and lower
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +45,26 @@ class Level:
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:
     """Sum of squares of `(samples,)` above LOWEST Hz: synthesis keeps neither an offset nor rumble."""
+    spectrum, length = _above_lowest(samples, rate)
+    return float(2 * np.square(np.abs(spectrum)).sum() / length)
+
+
+def speech_level(samples: np.ndarray, rate: int) -> float:
+    """Mean power of `(samples,)` above LOWEST Hz in dB of full scale, -inf for silence.
+
+    Over speech alone, as ITU-T P.56 has it: a recording with longer pauses is not a quieter one.
+    """
+    spectrum, length = _above_lowest(samples, rate)
+    frame = max(1, round(FRAME * rate))
+    padded = np.pad(np.fft.irfft(spectrum, length)[: len(samples)], (0, -len(samples) % frame))
+    powers = np.square(padded).reshape(-1, frame).mean(axis=1)
+    loudest = powers.max(initial=0)
+    return float(10 * np.log10(powers[powers >= loudest * 10 ** (-PAUSE / 10)].mean())) if loudest > 0 else -np.inf
+
+
+def _above_lowest(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Spectrum of `(samples,)` from LOWEST Hz on, and the length of its transform."""
     length = 2 ** int(np.ceil(np.log2(max(2, len(samples)))))
     spectrum = np.fft.rfft(samples.astype(np.float64), length)
     spectrum[: 1 + int(LOWEST * length / rate)] = 0
-    return float(2 * np.square(np.abs(spectrum)).sum() / length)
+    return spectrum, length

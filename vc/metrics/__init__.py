@@ -15,7 +15,7 @@ from vc.metrics.distortion import (
 from vc.metrics.distribution import approach, content_lost, frechet_distance, kernel_distance, moving
 from vc.metrics.diversity import different_sentences, diversity
 from vc.metrics.fast_alignment import fast_align
-from vc.metrics.intervals import interval_around, jackknife_variance, mean_interval
+from vc.metrics.intervals import crossed_interval, interval_around, jackknife_variance, mean_interval
 from vc.metrics.pitch import log_f0_correlation, log_f0_rmse, voicing_error
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "compare_paired",
     "compared_frames",
     "content_lost",
+    "crossed_interval",
     "different_sentences",
     "diversity",
     "fast_align",

@@ -26,12 +26,26 @@ def validate(values: np.ndarray) -> None:
 def mean_interval(values: np.ndarray) -> Interval:
     """Low and high end of the 95 % interval of the mean of `(utterances,)`: percentiles of bootstrap resamples.
 
+
     Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979.
     """
     validate(values)
-    drawn = np.random.default_rng(SEED).multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
-    low, high = np.quantile(drawn @ values / len(values), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    return _percentiles(_shares(len(values)) @ values)
+
+
+def crossed_interval(values: np.ndarray) -> Interval:
+    """Low and high end of the 95 % interval of the mean of `(listeners, sentences)`, NaN where there is no value.
+
+    Listeners and sentences are drawn anew, each by themselves: the pigeonhole bootstrap (Owen, Annals of Applied
+    Statistics 1, 2007). Where there is one of a kind, only the others are.
+    """
+    known = np.isfinite(values)
+    validate(values[known])
+    listeners, sentences = (_shares(count, SEED + axis) for axis, count in enumerate(values.shape))
+    weights, sums = (
+        np.einsum("rl,ls,rs->r", listeners, table, sentences) for table in (known, np.where(known, values, 0))
+    )
+    return _percentiles(sums[weights > 0] / weights[weights > 0])
 
 
 def jackknife_variance(figure: Callable[[np.ndarray], float], utterances: int) -> float:
@@ -52,3 +66,14 @@ def interval_around(value: float, variance: float) -> Interval:
     """The 95 % interval of a normal distribution."""
     half = DEVIATIONS * float(np.sqrt(variance))
     return value - half, value + half
+
+
+def _shares(utterances: int, seed: int = SEED) -> np.ndarray:
+    """`(resamples, utterances)`: each utterance's share of a resample drawn with replacement."""
+    drawn = np.random.default_rng(seed).multinomial(utterances, np.full(utterances, 1 / utterances), size=RESAMPLES)
+    return drawn / utterances
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)

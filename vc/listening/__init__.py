@@ -1,0 +1,1 @@
+"""What people hear, asked of them: recordings -> kit -> page -> answers -> score."""

@@ -1,0 +1,145 @@
+"""The files of a listening test: what the organiser keeps, and what a listener sends back."""
+
+import json
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vc.config import build
+from vc.errors import ConfigError, DataError, shortened
+
+VERSION = 1  # of all three
+TEST, KEY, ANSWERS = "vc-listening-test", "vc-listening-key", "vc-listening-answers"
+GRADES = {"5": "Excellent", "4": "Good", "3": "Fair", "2": "Poor", "1": "Bad"}  # ITU-T P.800, annex B
+KINDS = ("mos", "abx")
+LARGEST = 16 * 1024 * 1024  # bytes
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, order=True)
+class Sound:
+    """A recording that is played."""
+
+    system: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a listener gives one answer to, by ids of sounds."""
+
+    sounds: list[str]  # one to grade, or two to choose from
+    x: str | None  # what the two are held against
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which item is which: key.json."""
+
+    format: str
+    version: int
+    test: str  # digest of what the page holds
+    kind: str
+    title: str
+    seed: int
+    sample_rate_hz: int
+    level_db: float  # of full scale
+    systems: dict[str, str]  # name -> folder
+    sounds: dict[str, Sound]
+    items: dict[str, Item]
+
+    def choices(self, item: str) -> list[str]:
+        """Answers that an item takes."""
+        return self.items[item].sounds if self.kind == "abx" else list(GRADES)
+
+    def heard(self, item: str) -> list[Sound]:
+        return [self.sounds[id] for id in self.items[item].sounds]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A grade, or the sound that was chosen."""
+
+    item: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one listener sends back, in the order in which it was heard."""
+
+    format: str
+    version: int
+    test: str
+    listener: str
+    answers: list[Answer]
+
+
+def read_json(path: Path) -> Any:
+    """The content of a file of strict JSON."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise DataError(f"{path}: larger than {LARGEST} bytes")
+        return json.loads(text, parse_constant=_refuse)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {shortened(error)}") from error
+
+
+def read_key(path: Path) -> Key:
+    """The organiser's key; without it nothing can be scored, so that a bad one is wrong usage."""
+    try:
+        key = _built(Key, KEY, path)
+    except DataError as error:
+        raise ConfigError(*error.args) from error
+    count = {"mos": 1, "abx": 2}.get(key.kind)
+    if not key.items or any(len(item.sounds) != count for item in key.items.values()):
+        raise ConfigError(
+            f"{path}: expected items of kind {' or '.join(KINDS)}, found {len(key.items)} of {key.kind!r}"
+        )
+    unknown = {id for item in key.items.values() for id in item.sounds} - set(key.sounds)
+    unknown |= {sound.system for sound in key.sounds.values()} - set(key.systems)
+    if unknown:
+        raise ConfigError(f"{path}: names sounds or systems that it does not hold: {', '.join(sorted(unknown))}")
+    return key
+
+
+def read_answers(path: Path, key: Key, partial: bool = False) -> Answers:
+    """A listener's answers to the test of `key`; incomplete ones only if that is asked for."""
+    found = _built(Answers, ANSWERS, path)
+    if found.test != key.test:
+        raise DataError(f"{path}: answers of another test, {found.test[:8]}...; the key is of {key.test[:8]}...")
+    answered = set()
+    for each in found.answers:
+        if each.item not in key.items or each.item in answered:
+            raise DataError(
+                f"{path}: item {each.item!r} {'is answered twice' if each.item in answered else 'is unknown'}"
+            )
+        if each.answer not in key.choices(each.item):
+            known = ", ".join(key.choices(each.item))
+            raise DataError(f"{path}: item {each.item}: answer {each.answer!r} is none of {known}")
+        answered.add(each.item)
+    missing = len(key.items) - len(answered)
+    if (missing and not partial) or not answered:
+        raise DataError(f"{path}: {missing} of {len(key.items)} items are not answered; --partial takes what is there")
+    return found
+
+
+def _built(cls: type[T], format: str, path: Path) -> T:
+    """A dataclass from a file that says its format and version."""
+    content = read_json(path)
+    found = [content.get(name) for name in ("format", "version")] if isinstance(content, dict) else content
+    if found != [format, VERSION]:
+        raise DataError(f"{path}: expected {format}, version {VERSION}, found {reprlib.repr(found)}")
+    try:
+        return build(cls, content, cls.__name__)
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

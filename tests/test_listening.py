@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import math
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,15 +28,18 @@ from vc.metrics import crossed_interval, mean_interval
 
 RATE, SPOKEN = 16000, 0.3  # Hz, seconds
 SENTENCES = 5
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 NAMES = ("giraffe", "walrus")  # of systems, and of nothing else
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def handlers():
-    """The command's log handler writes to a stderr that pytest takes away."""
-    kept = logging.getLogger("vc").handlers
+    """The command's log handler writes to a stderr that pytest takes away; its signal handlers end the process."""
+    kept, signals = logging.getLogger("vc").handlers, {number: signal.getsignal(number) for number in HEEDED}
     yield
     logging.getLogger("vc").handlers = kept
+    for number, handler in signals.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +183,10 @@ def test_every_listener_has_an_order_that_can_be_made_again(browser, tests):
 
 
 def begin(page: Page, listener: str) -> None:
+    """Type the name, if the page does not know it from before."""
     page.press("Tab")
-    if not page.evaluate("document.getElementById('listener').value"):
+    if page.evaluate("document.getElementById('listener').value") != listener:
+        page.evaluate("document.getElementById('listener').select()")  # another test's
         page.write(listener)
     page.press("Enter")
 
@@ -209,6 +215,7 @@ def taken(browser: Browser, folder: Path, listener: str, choose: Callable[[dict]
         begin(page, listener)
         take(page, choose, count // 2)
         page.reload()
+        assert page.evaluate("document.getElementById('listener').value") == listener
         assert page.evaluate("document.getElementById('start').textContent") == "Go on where you were"
         begin(page, listener)
         since = len(browser.events)
@@ -252,6 +259,19 @@ def test_choices_that_are_made_by_keyboard_are_those_that_are_scored(browser, te
     (pair,) = scored(tests["abx"], path)["pairs"]
     assert pair["chosen"] == {"giraffe": 0, "walrus": 2} and pair["share"] == {"giraffe": 0, "walrus": 1}
     assert pair["p"] == 0.5 and pair["intervals"]["walrus"] == [1, 1]
+
+
+def test_one_recording_plays_at_a_time_and_none_after_its_item(browser, tests):
+    with browser.open(tests["abx"] / "test.html") as page:
+        begin(page, "one")
+        page.evaluate("played = [...document.querySelectorAll('audio')], played.forEach(each => { each.loop = true; })")
+        for place in (0, 1, 2):
+            page.evaluate(f"document.querySelectorAll('.player button')[{place}].click()")
+            page.wait(f"played[{place}].currentTime > 0")
+            assert page.evaluate("played.map(each => each.paused)") == [other != place for other in range(3)]
+        page.evaluate("played.forEach(each => each.onended()), document.querySelector('#options input').click()")
+        page.evaluate("document.getElementById('next').click()")
+        assert page.evaluate("answers.length") == 1 and page.evaluate("played.every(each => each.paused)")
 
 
 @pytest.mark.parametrize(("size", "dark"), [(PHONE, False), (PHONE, True), (DESKTOP, False), (DESKTOP, True)])
@@ -343,12 +363,11 @@ def test_an_interval_over_one_of_a_kind_is_that_over_the_others(random):
 
 
 def test_an_interval_over_both_is_wider_than_over_either(random):
-    table = random.standard_normal((9, 1)) + random.standard_normal((1, 9))
+    effects = random.standard_normal(9)
+    table = effects[:, None] + effects  # would show draws of listeners that follow those of sentences
     widths = [high - low for low, high in map(crossed_interval, (table, table[:, :1], table[:1]))]
     assert widths[0] > max(widths[1:])
-    expected = (
-        2 * 1.96 * np.sqrt(table.mean(1).var() / 9 + table.mean(0).var() / 9)
-    )  # of a sum of two independent means
+    expected = 2 * 1.96 * np.sqrt(2 * effects.var() / 9)  # of a sum of two independent means
     assert widths[0] == pytest.approx(expected, rel=0.1)
 
 
@@ -447,7 +466,7 @@ def test_an_evaluation_that_tells_no_folders_is_refused(tmp_path, metrics):
         ("mos", ["--sentences", 5], 2, "more than the 5 sentences that all sides share; 4 at most"),
         ("mos", ["--seed", -1], 2, "--seed -1: must be 0 or more"),
         ("mos", ["--results", "x"], 2, "leave --converted, --reference and --source out"),
-        ("mos", ["--converted", "a=x", "a=y"], 2, "each system needs a name of its own"),
+        ("mos", ["--converted", "x/a", "y/a"], 2, "several folders are called 'a'"),
         ("mos", ["--converted", "reference=x"], 2, "'reference' cannot name a system"),
         ("mos", ["--converted", "a=nowhere"], 1, "nowhere: no such folder"),
     ],

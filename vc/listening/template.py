@@ -192,7 +192,6 @@ at('enter').onsubmit = event => {
 };
 at('reply').onsubmit = event => {
   event.preventDefault();
-  silence();
   answers.push({item: trials[answers.length].id, answer: new FormData(at('reply')).get('answer')});
   keep(`answers of ${listener}`, answers);
   advance();

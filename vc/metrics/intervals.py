@@ -26,7 +26,6 @@ def validate(values: np.ndarray) -> None:
 def mean_interval(values: np.ndarray) -> Interval:
     """Low and high end of the 95 % interval of the mean of `(utterances,)`: percentiles of bootstrap resamples.
 
-
     Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979.
     """
     validate(values)

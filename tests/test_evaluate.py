@@ -225,11 +225,11 @@ def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
 
 def test_missing_matplotlib_is_said_before_anything_else(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install matplotlib"):
+    with pytest.raises(ConfigError, match=r"pip install 'vc\[eval\]'"):
         require_matplotlib()
     nowhere = str(tmp_path / "nowhere")
     assert main(["--converted", nowhere, "--reference", nowhere, "--output", nowhere]) == 2
-    reason = "the report needs matplotlib, of the extra eval: pip install matplotlib"
+    reason = "the report needs matplotlib, of the extra eval: pip install 'vc[eval]'"
     assert capsys.readouterr().err == f"vc-evaluate: error: {reason}\n"
 
 

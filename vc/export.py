@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vc import files
+from vc import extras, files
 from vc.config import plain
 from vc.convert import Converter
 from vc.errors import ConfigError
@@ -61,12 +61,10 @@ def description(converter: Converter, source: str, target: str) -> dict:
 
 
 def _packages() -> tuple:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise ConfigError(f"export needs the package {error.name}: pip install 'vc[onnx]'") from error
+    extras.require("export", "onnx", "onnx", "onnxruntime", "onnxscript")  # the last for torch's exporter
+    import onnx
+    import onnxruntime
+
     return onnx, onnxruntime
 
 

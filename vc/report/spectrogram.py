@@ -1,13 +1,12 @@
 """A picture of recordings above each other: spectrograms with the F0 contour drawn over them."""
 
-import importlib.util
 import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from vc.errors import ConfigError
+from vc import extras
 
 WINDOW, SHIFT = 0.025, 0.005  # seconds
 FFT = 2048  # samples, at least
@@ -28,8 +27,7 @@ class Panel(NamedTuple):
 
 def require_matplotlib() -> None:
     """Refuse to begin what would fail at its end."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ConfigError("the report needs matplotlib, of the extra eval: pip install matplotlib")
+    extras.require("the report", "eval", "matplotlib")
 
 
 def picture(panels: Sequence[Panel], rate: int, frame_shift: float) -> bytes:

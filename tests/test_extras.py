@@ -1,0 +1,25 @@
+"""Packages of extras: what is missing is named with the command that installs it, and nothing is imported."""
+
+import sys
+
+import pytest
+
+from vc import extras
+from vc.errors import ConfigError
+
+
+def test_what_is_there_is_not_asked_for():
+    assert extras.missing("json", "no_such_module", "numpy") == ["no_such_module"]
+    extras.require("this", "eval", "json", "numpy")
+
+
+def test_what_is_missing_is_named_with_its_extra():
+    with pytest.raises(ConfigError) as refused:
+        extras.require("a trial", "dev", "json", "no_such_module", "nor_this")
+    assert str(refused.value) == "a trial needs no_such_module, nor_this, of the extra dev: pip install 'vc[dev]'"
+
+
+def test_what_is_installed_apart_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    with pytest.raises(ConfigError, match=r"pip install 'vc\[eval\]' && pip install --no-deps resemblyzer$"):
+        extras.require("a trial", "eval", "resemblyzer")

@@ -1,0 +1,290 @@
+"""Laws of the measures that models of speech make, on the mini corpus: two synthetic voices."""
+
+import csv
+import functools
+import itertools
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import CORPUS, FORKS, vowel
+
+from vc import extras
+from vc.errors import ConfigError, DataError
+from vc.metrics import phones, quality, speaker, speech
+
+MODELS = {
+    "speaker": (speaker, speaker.embed),
+    "phones": (phones, phones.recognise),
+    "quality": (quality, quality.dnsmos),
+}
+SIZES = [(1, 1), (1, 5), (5, 1), (4, 6), (6, 6)]
+EVALUATED = range(101, 104)
+
+
+def needs(module):
+    absent = extras.missing(*module.MODULES)
+    return pytest.mark.skipif(bool(absent), reason=f"not installed: {', '.join(absent)}")
+
+
+SPEAKER, PHONES, QUALITY = map(needs, (speaker, phones, quality))
+each_model = pytest.mark.parametrize("name", [pytest.param(name, marks=needs(MODELS[name][0])) for name in MODELS])
+
+
+@functools.cache
+def recordings(voice: str) -> list[tuple[np.ndarray, int]]:
+    return [soundfile.read(path, dtype="float32") for path in sorted(CORPUS.glob(f"*/{voice}/*.flac"))]
+
+
+def recording(voice: str, sentence: int) -> tuple[np.ndarray, int]:
+    return recordings(voice)[sentence - 101]  # eval before train
+
+
+def noisy(samples: np.ndarray, decibels: float) -> np.ndarray:
+    """With white noise, so many dB below the speech."""
+    noise = np.random.default_rng(0).standard_normal(len(samples)).astype(np.float32)
+    return samples + noise * samples.std() * 10 ** (-decibels / 20)
+
+
+def shuffled(samples: np.ndarray, rate: int) -> np.ndarray:
+    """The same pieces of 200 ms in another order."""
+    pieces = np.array_split(samples, len(samples) * 5 // rate)
+    return np.concatenate([pieces[index] for index in np.random.default_rng(0).permutation(len(pieces))])
+
+
+BAD = {
+    "shape": (np.zeros((2, 16000)), 16000, r"got shape \(2, 16000\)"),
+    "empty": (np.zeros(0), 16000, "0.000 s is too short"),
+    "short": (np.ones(3199), 16000, "0.200 s is too short to judge: 0.2 s or more"),
+    "rate": (np.ones(8000), 4000, "4000 Hz is too low"),
+    "nan": (np.append(np.zeros(16000), np.nan), 16000, "must be finite"),
+    "silent": (np.full(16000, 0.1), 16000, "nothing but silence"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("function", [function for _, function in MODELS.values()])
+def test_what_cannot_be_judged_is_refused(function, name):
+    samples, rate, reason = BAD[name]
+    with pytest.raises(DataError, match=reason) as refused:
+        function(samples, rate)
+    assert "\n" not in str(refused.value)
+
+
+def test_models_are_given_16_khz_within_full_scale():
+    samples = vowel(0.5, 48000)
+    prepared = speech.prepare(4 * samples, 48000)
+    assert prepared.dtype == np.float32 and len(prepared) == 8000 and np.abs(prepared).max() == 1
+    plain = vowel(0.5, 16000)
+    assert np.array_equal(speech.prepare(plain, 16000), plain)
+    assert np.corrcoef(speech.prepare(samples, 48000)[100:-100], prepared[100:-100])[0, 1] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_missing_package_is_named_with_what_installs_it(name, monkeypatch):
+    module = MODELS[name][0]
+    monkeypatch.setitem(sys.modules, module.MODULES[0], None)
+    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install 'vc\[eval\]'"):
+        module.require()
+
+
+@each_model
+def test_the_same_recording_gives_the_same_in_another_process(name):
+    function = MODELS[name][1]
+    first, second = (function(*recording("slt", 101)) for _ in range(2))
+    with ProcessPoolExecutor(1, mp_context=FORKS) as pool:
+        third = pool.submit(function, *recording("slt", 101)).result()
+    np.testing.assert_equal(first, second)
+    np.testing.assert_equal(first, third)
+
+
+@pytest.fixture(scope="module")
+def voices() -> dict[str, np.ndarray]:
+    """`(sentences, 256)` of each voice."""
+    return {
+        voice: np.stack([speaker.embed(*given) for given in recordings(voice)[:count]])
+        for voice, count in (("slt", 26), ("rms", 10))
+    }
+
+
+@SPEAKER
+def test_an_embedding_is_a_direction(voices):
+    for rows in voices.values():
+        assert rows.shape[1:] == (256,) and rows.dtype == np.float32 and (rows >= 0).all()
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-6)
+
+
+@SPEAKER
+def test_a_voice_is_more_like_itself_than_like_another(voices):
+    same = [speaker.similarity(*pair) for rows in voices.values() for pair in itertools.combinations(rows, 2)]
+    other = [speaker.similarity(*pair) for pair in itertools.product(*voices.values())]
+    assert np.mean(same) > np.mean(other) + 0.2
+    assert speaker.equal_error_rate(np.array(same), np.array(other)) < 0.02
+
+
+@SPEAKER
+def test_a_voice_can_be_told_from_another_but_not_from_itself(voices):
+    known, rest = voices["slt"][:6], voices["slt"][6:]
+    centre = speaker.centroid(known)
+    itself, split, other = (
+        speaker.equal_error_rate(genuine @ centre, impostor @ centre)
+        for genuine, impostor in ((rest, rest), (rest[::2], rest[1::2]), (rest, voices["rms"]))
+    )
+    assert itself == 0.5 and 0.2 < split < 0.8 and other == 0
+
+
+@SPEAKER
+def test_a_voice_stays_the_same_at_another_rate_and_level():
+    samples, rate = recording("slt", 102)
+    plain, times = speaker.embed(samples, rate), np.arange(0, len(samples) - 1, 0.5)
+    faster = np.interp(times, np.arange(len(samples)), samples)
+    assert speaker.similarity(plain, speaker.embed(faster, 2 * rate)) > 0.98
+    assert speaker.similarity(plain, speaker.embed(samples / 10, rate)) > 0.98
+
+
+@SPEAKER
+def test_what_holds_no_speech_is_refused(random):
+    with pytest.raises(DataError, match="no speech found"):
+        speaker.embed(1e-3 * np.sin(np.arange(16000) / 50), 16000)
+
+
+@SPEAKER
+def test_weights_are_loaded_without_pickle(monkeypatch):
+    def refuse(*arguments, **settings):
+        raise AssertionError("unpickled")
+
+    monkeypatch.setattr("pickle.Unpickler", refuse)
+    speaker._encoder.__wrapped__()
+
+
+def test_similarity_is_that_of_directions(random):
+    one, other = random.standard_normal((2, 256))
+    assert speaker.similarity(one, one) == pytest.approx(1) and speaker.similarity(one, -one) == pytest.approx(-1)
+    assert speaker.similarity(one, other) == speaker.similarity(other, one)
+    assert speaker.similarity(3 * one, other) == pytest.approx(speaker.similarity(one, other))
+    assert speaker.centroid(np.stack([one, one])) == pytest.approx(one / np.linalg.norm(one))
+    with pytest.raises(DataError, match="recordings, 256"):
+        speaker.centroid(one)
+
+
+def crossing(genuine: np.ndarray, impostor: np.ndarray) -> float:
+    """The error rate where false acceptance and false rejection meet: every threshold tried, every line between two."""
+    points = []
+    for threshold in [*sorted({*genuine, *impostor}), np.inf]:
+        false_rejection = sum(score < threshold for score in genuine) / len(genuine)
+        points.append((false_rejection, sum(score >= threshold for score in impostor) / len(impostor)))
+    steps = np.linspace(0, 1, 20001)
+    lines = [np.outer(1 - steps, one) + np.outer(steps, other) for one, other in itertools.pairwise(points)]
+    nearest = min(np.concatenate(lines), key=lambda rates: abs(rates[0] - rates[1]))
+    return nearest.mean()
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 7), (9, 4), (8, 8)])
+def test_equal_error_rate_is_where_the_errors_meet(random, sizes, ties):
+    for shift in (-1, 0, 1):
+        genuine, impostor = random.standard_normal(sizes[0]) + shift, random.standard_normal(sizes[1])
+        if ties:
+            genuine, impostor = genuine.round(), impostor.round()
+        found = speaker.equal_error_rate(genuine, impostor)
+        assert found == pytest.approx(crossing(genuine, impostor), abs=1e-4)
+        assert found == pytest.approx(speaker.equal_error_rate(-impostor, -genuine), abs=1e-12)
+        assert found == pytest.approx(speaker.equal_error_rate(np.exp(genuine), np.exp(impostor)), abs=1e-12)
+
+
+def test_equal_error_rates_that_are_known(random):
+    scores = random.standard_normal(50)
+    assert speaker.equal_error_rate(scores, scores) == pytest.approx(0.5)
+    assert speaker.equal_error_rate(scores + 9, scores) == 0
+    assert speaker.equal_error_rate(scores, scores + 9) == 1
+    assert speaker.equal_error_rate(np.array([1, 3, 4, 5.0]), np.array([0, 1.5, 2, 2.5])) == 0.25
+    for bad in ([], [np.nan], [[1.0]]):
+        with pytest.raises(DataError, match="impostor scores must be"):
+            speaker.equal_error_rate(scores, np.array(bad))
+
+
+def edits(found: tuple, expected: tuple) -> int:
+    """Fewest edits, by trying every one."""
+    if not found or not expected:
+        return len(found) + len(expected)
+    kept = edits(found[1:], expected[1:]) + (found[0] != expected[0])
+    return min(kept, edits(found[1:], expected) + 1, edits(found, expected[1:]) + 1)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_error_rate_counts_the_fewest_edits(random, sizes):
+    found, expected = (tuple(random.integers(0, 3, size).tolist()) for size in sizes)
+    assert phones.error_rate(found, expected) == edits(found, expected) / len(expected)
+    assert phones.error_rate(found, found) == 0
+
+
+def test_error_rates_that_are_known():
+    assert phones.error_rate(list("sitting"), list("kitten")) == pytest.approx(3 / 6)
+    assert phones.error_rate([], ["t", "u"]) == 1
+    assert phones.error_rate(["t", "u", "t", "u", "t"], ["t"]) == 4
+    with pytest.raises(DataError, match="no phones are expected"):
+        phones.error_rate(["t"], [])
+
+
+@PHONES
+def test_words_that_are_known():
+    assert phones.from_text("Dog, \u201cknight\u201d; THROUGH ...") == [
+        "d",
+        "ɔ",
+        "g",
+        *phones.from_text("night"),
+        "θ",
+        "ɹ",
+        "u",
+    ]
+    assert phones.from_text("isn\u2019t") == phones.from_text("isn't") != phones.from_text("isn t")
+    assert phones.from_text("'church'") == ["t͡ʃ", "ɝ", "t͡ʃ"]
+
+
+@PHONES
+@pytest.mark.parametrize("text, reason", [("42 dogs", "2 4 in '42 dogs'"), ("schön", "ö in"), (" ... ", "no words in")])
+def test_text_that_has_no_known_sound_is_refused(text, reason):
+    with pytest.raises(DataError, match=reason):
+        phones.from_text(text)
+
+
+@PHONES
+def test_phones_of_speech_are_those_of_its_text_and_lost_with_its_order():
+    with (CORPUS / "manifest.tsv").open() as lines:
+        texts = {(row["speaker"], row["id"]): row["text"] for row in csv.DictReader(lines, delimiter="\t")}
+    rates = []
+    for voice, sentence in itertools.product(("slt", "rms"), EVALUATED):
+        expected, (samples, rate) = phones.from_text(texts[voice, str(sentence)]), recording(voice, sentence)
+        heard = [phones.recognise(given, rate) for given in (samples, noisy(samples, 5), shuffled(samples, rate))]
+        rates.append([phones.error_rate(found, expected) for found in heard])
+    clean, noise, garbled = np.mean(rates, axis=0)
+    assert clean < 0.2 < noise < garbled and garbled > 0.6
+
+
+@PHONES
+def test_a_long_recording_is_heard_to_its_end():
+    samples, rate = recording("rms", 101)
+    once, often = (phones.recognise(np.tile(samples, count), rate) for count in (1, 11))
+    assert len(samples) * 11 > 31 * rate
+    assert phones.error_rate(often, 11 * once) < 0.1
+
+
+@QUALITY
+@pytest.mark.parametrize("seconds", [2.5, 11.2])
+def test_quality_is_what_speechmos_says(seconds):
+    dnsmos = pytest.importorskip("speechmos.dnsmos")
+    samples = np.resize(noisy(recording("slt", 103)[0], 30), round(seconds * 16000))
+    found, wanted = quality.dnsmos(samples, 16000), dnsmos.run(samples, 16000)
+    wanted = {"overall": wanted["ovrl_mos"], "signal": wanted["sig_mos"], "background": wanted["bak_mos"]}
+    assert found == pytest.approx(wanted, abs=1e-4)
+
+
+@QUALITY
+def test_noise_lowers_quality():
+    samples, rate = recording("rms", 104)
+    grades = [quality.dnsmos(noisy(samples, decibels), rate) for decibels in (60, 20, 5)]
+    for name in ("overall", "background"):
+        first, second, third = (grade[name] for grade in grades)
+        assert 5 > first > second > third >= 1

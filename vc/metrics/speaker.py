@@ -1,0 +1,96 @@
+"""Speaker similarity: how alike a neural network finds two voices.
+
+Wan, Wang, Papir and Lopez Moreno, "Generalized end-to-end loss for speaker verification", ICASSP 2018, as trained by
+the package Resemblyzer 0.1.4, which carries its weights. As there, recordings are brought to 16 kHz, raised to -30 dBFS
+if they are quieter, and their long silences shortened by WebRTC's voice activity detection. Unlike there, what is left
+is brought to one level: the network sees power, not its logarithm, and takes 6 dB less for another voice (0.95).
+
+What it is worth: two strangers of one sex may have 0.75, so that a figure tells nothing without the ones of source to
+target and target to target beside it, and cannot be compared with another encoder's. It hears noise and vocoder, too.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from vc import extras
+from vc.errors import DataError
+from vc.metrics import speech
+
+LEVEL = 10 ** (-22 / 20)  # root mean square of the speech, -22 dBFS, at which it tells VCC2016's speakers apart best
+MODULES = ("resemblyzer", "webrtcvad", "librosa", "scipy")
+
+
+def require() -> None:
+    """Refuse if a package is missing."""
+    extras.require("speaker similarity", "eval", *MODULES)
+
+
+def embed(samples: np.ndarray, rate: int) -> np.ndarray:
+    """`(256,)` float32 of length 1, none below 0: who speaks in `(samples,)`; pieces of 1.6 s are averaged."""
+    samples = speech.prepare(samples, rate)
+    encoder, preprocess = _encoder()
+    spoken = preprocess(samples)
+    if len(spoken) == 0:
+        raise DataError("no speech found: voice activity detection keeps nothing")
+    spoken = spoken * np.float32(LEVEL / np.sqrt(np.square(spoken, dtype=np.float64).mean()))
+    with _one_thread():
+        return encoder.embed_utterance(spoken)
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> float:
+    """Cosine of two embeddings: 1 for the same, 0 for what has nothing in common."""
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def centroid(embeddings: np.ndarray) -> np.ndarray:
+    """A speaker's `(256,)`, of length 1, from the `(recordings, 256)` of his recordings."""
+    if embeddings.ndim != 2 or len(embeddings) == 0:
+        raise DataError(f"expected non-empty (recordings, 256), got shape {embeddings.shape}")
+    mean = embeddings.mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
+    """Share of errors, in 0..1, at the threshold that accepts as many impostors as it rejects genuine ones.
+
+    Both are `(trials,)` scores, higher for the same speaker: 0 if a threshold tells them apart, 0.5 if they are alike.
+    Between two thresholds the shares move on a straight line. With converted speech as impostor, 0.5 is its best.
+    """
+    for name, scores in (("genuine", genuine), ("impostor", impostor)):
+        if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
+            raise DataError(f"{name} scores must be (trials,), at least one and all finite, got shape {scores.shape}")
+    thresholds = np.append(np.unique(np.concatenate([genuine, impostor])), np.inf)
+    rejected = np.searchsorted(np.sort(genuine), thresholds) / len(genuine)
+    accepted = 1 - np.searchsorted(np.sort(impostor), thresholds) / len(impostor)
+    gap = accepted - rejected  # from 1 down to -1
+    after = int(np.argmax(gap <= 0))
+    share = gap[after - 1] / (gap[after - 1] - gap[after])
+    return float(rejected[after - 1] + share * (rejected[after] - rejected[after - 1]))
+
+
+@cache
+def _encoder() -> tuple[Any, Any]:
+    """The network and what prepares recordings for it, once a process."""
+    require()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s).*scipy\.ndimage\.morphology", DeprecationWarning)  # an old import
+        from resemblyzer import VoiceEncoder, preprocess_wav
+    return VoiceEncoder("cpu", verbose=False), preprocess_wav
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Recordings are shared out over processes; a sum's rounding depends on the number of threads, besides."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -27,6 +27,7 @@ from vc.report import require_matplotlib
 from vc.report.spectrogram import LOWEST, ROWS, spectrogram
 
 RATE = 16000
+QUICK = ("--measures", "none")
 STRANGE = "a & <b>'c'\"d"  # a file name that would break a page
 
 
@@ -135,7 +136,7 @@ def voices(folder: Path, f0: float, names: str = "123", rate: int = RATE, second
 
 
 def measure(tmp_path: Path, converted: Path, reference: Path, source: Path | None = None):
-    return evaluate(Request({"converted": converted}, reference, source), tmp_path / "result")
+    return evaluate(Request({"converted": converted}, reference, source, measures=()), tmp_path / "result")
 
 
 def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
@@ -169,7 +170,7 @@ def test_a_bad_recording_is_named_and_the_rest_is_measured(tmp_path, capsys):
     (converted / "2.wav").write_bytes(b"no sound at all")
     audio.write(reference / "3.wav", np.zeros(RATE, np.float32), RATE)
     sides = ["--converted", str(converted), "--reference", str(reference)]
-    assert main([*sides, "--output", str(tmp_path / "out"), "--jobs", "1"]) == 1
+    assert main([*sides, "--output", str(tmp_path / "out"), "--jobs", "1", *QUICK]) == 1
     said = capsys.readouterr().err
     assert (
         f"error: 2: {converted / '2.wav'}" in said and f"error: 3: {reference / '3.wav'}: nothing but silence" in said
@@ -219,7 +220,7 @@ def test_a_set_without_a_voice_is_measured_and_noted(tmp_path, random):
 def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
     folder = voices(tmp_path / "c", 120, "1")
     for _ in range(2):
-        evaluation = evaluate(Request({"converted": folder}, folder, folder), folder)
+        evaluation = evaluate(Request({"converted": folder}, folder, folder, measures=()), folder)
         assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
 
 
@@ -363,7 +364,7 @@ def test_model_gives_the_mean_variance_anchor(mini, statistics, tmp_path):
     for speaker in ("slt", "rms"):
         corpus.write(tmp_path / speaker, corpus.read(mini / "data/eval" / speaker)[:2])
     sides = ("--converted", tmp_path / "rms", "--reference", tmp_path / "slt", "--source", tmp_path / "rms")
-    command("evaluate", *sides, "--model", statistics, "--output", tmp_path / "o", "--jobs", 2)
+    command("evaluate", *sides, "--model", statistics, "--output", tmp_path / "o", "--jobs", 2, *QUICK)
     written = json.loads((tmp_path / "o/metrics.json").read_text())
     assert written["title"] == "rms to slt" and written["configuration"]["model"]["target"] == "slt"
     assert written["anchors"]["mean_variance"]["mcd"] < written["anchors"]["unconverted"]["mcd"]

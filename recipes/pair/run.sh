@@ -24,6 +24,7 @@ help_message="usage: run.sh [--name value ...]
   --device D            auto, cpu or cuda (default: auto)
   --tag NAME            told apart by it: exp/SOURCE-TARGET_CONF_NAME
   --train_opts 'WORDS'  further options of vc-train, such as '--set training.steps=100'
+  --evaluate_opts 'WORDS'  further options of vc-evaluate, such as '--measures none --conventions sprocket'
   --train_cmd 'WORDS'   how jobs are run (default: on this machine; under Slurm after  export cmd_backend=slurm,
                         with WORK/conf/slurm.conf if there is one; see cmd.sh)
   --config FILE         a shell file that sets any of these"
@@ -46,6 +47,7 @@ max_jobs=
 device=auto
 tag=
 train_opts=
+evaluate_opts=
 
 . "$recipes/utils/parse_options.sh" || exit 1
 . "$recipes/utils/stages.sh" || exit 1
@@ -165,37 +167,22 @@ seal_converted() {
 }
 
 evaluate() {
-    local cores measured
+    local cores more=()
     each need_converted "$way_list"
     each need_speakers "$way_list"
-    each say_unmeasured "$pair_list"
-    measured=$(each name_measured "$way_list")
-    find_missing evaluation "$measured"
+    read -ra more <<< "$evaluate_opts"
+    find_missing evaluation "$way_list"
     cores=$(share "$missing")
     array evaluate "$missing" --num-threads "$cores" -- env OMP_NUM_THREADS=1 vc-evaluate \
         --converted "$exp_pattern/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
-        --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --jobs "$cores"
+        --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --jobs "$cores" "${more[@]}"
     every seal_evaluated "$succeeded"
-    print_results "$(alive "$measured")"
+    print_results "$(alive "$way_list")"
 }
 
 need_converted() { [ -s "$(converted "$@").sha256" ] || lose "$3" "$PWD/$(converted "$@").sha256 is missing: stage 3 makes it"; }
 
 need_speakers() { need "data/eval/$1/utt2spk" 0; }
-
-# Sentences that both speakers are evaluated on; vc-evaluate names them likewise, by the id without the speaker.
-shared_sentences() { comm -12 <(sentences "$1") <(sentences "$2"); }
-sentences() {
-    awk -v from="$((${#1} + 1))" '{ name = substr($1, from); sub(/^[-_.]+/, "", name); print name }' \
-        "data/eval/$1/utt2spk" | sort
-}
-
-name_measured() { [ -z "$(shared_sentences "$1" "$2")" ] || echo "$*"; }
-
-say_unmeasured() {
-    [ -n "$(shared_sentences "$1" "$2")" ] ||
-        echo "$1 and $2 share no evaluation sentence: nothing to measure; listen to $PWD/$(experiment "$@")/converted"
-}
 
 evaluation() { echo "$(experiment "$@")/evaluation/$1-$2"; } # SOURCE TARGET PAIR -> its folder
 

@@ -17,8 +17,9 @@ from vc.errors import DataError
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 
-SHOWN = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "log_f0_corr", "voicing_error")
-SYSTEMS = ("unconverted", "mean_variance", "converted", "copy_synthesis")
+SHOWN = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "voicing_error", "frechet_distance", "content_lost")
+HEARD = ("speaker_similarity", "nearer_target", "phone_error", "dnsmos")  # by models of speech, in a table of their own
+SYSTEMS = ("unconverted", "mean_variance", "converted", "copy_synthesis", "reference")
 END = "<!-- end -->"
 
 
@@ -30,7 +31,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         results = named(args.metrics)
-        text = "\n".join([summary(results), *(table(direction, content) for direction, content in results.items())])
+        text = "\n".join([summary(results), *(tables(direction, content) for direction, content in results.items())])
         if args.into:
             write_text(args.into, replaced(args.into, args.name, text))
         else:
@@ -58,10 +59,14 @@ def named(paths: list[Path]) -> dict[str, dict]:
 
 def summary(results: dict[str, dict]) -> str:
     """All directions in one table: distortion and variance ratio of each system."""
-    heads = ["mel-cepstral distortion in dB (global-variance ratio)", *(system.replace("_", "-") for system in SYSTEMS)]
+    shown = [system for system in SYSTEMS if system != "reference"]
+    heads = ["mel-cepstral distortion in dB (global-variance ratio)", *(system.replace("_", "-") for system in shown)]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for direction, content in results.items():
-        cells = [f"{one['mcd']:.2f} ({one['gv_ratio']:.2f})" if one else "-" for one in rows(content).values()]
+        scores = rows(content)
+        cells = [
+            f"{plain('mcd', scores[one])} ({plain('gv_ratio', scores[one])})" if scores[one] else "-" for one in shown
+        ]
         lines.append("| " + " | ".join([f"{direction}, {content['counts']['utterances']} sentences", *cells]) + " |")
     return "\n".join([*lines, ""])
 
@@ -72,24 +77,41 @@ def rows(content: dict) -> dict[str, dict | None]:
     return {system: systems.get(system) for system in SYSTEMS}
 
 
-def table(direction: str, content: dict) -> str:
-    """One direction: a row a system, with 95 % intervals behind the figures."""
-    units = {name: f" ({METRICS[name].unit})" if METRICS[name].unit else "" for name in SHOWN}
+def tables(direction: str, content: dict) -> str:
+    """One direction: a row a system, with 95 % intervals behind the figures; then the verdict."""
+    found = [table(direction, content, names) for names in (SHOWN, HEARD)]
+    verdict = [
+        f"- {each['aspect']}, {each['grade']}: {each['text']}" for each in next(iter(content["verdicts"].values()))
+    ]
+    return "\n".join([*found, *verdict, ""])
+
+
+def table(direction: str, content: dict, names: tuple[str, ...]) -> str:
+    """The metrics of these names that a system has; empty if there is none."""
+    systems = {name: scores for name, scores in rows(content).items() if scores}
+    names = tuple(name for name in names if any(scores.get(name) is not None for scores in systems.values()))
+    if not names:
+        return ""
+    units = {name: f" ({METRICS[name].unit})" if METRICS[name].unit else "" for name in names}
     head = f"| {direction}, {content['counts']['utterances']} sentences | "
-    lines = [head + " | ".join(f"`{name}`{units[name]}" for name in SHOWN) + " |", "|---" * (1 + len(SHOWN)) + "|"]
-    for system, scores in rows(content).items():
-        if scores:
-            lines.append(f"| {system.replace('_', '-')} | " + " | ".join(cell(name, scores) for name in SHOWN) + " |")
+    lines = [head + " | ".join(f"`{name}`{units[name]}" for name in names) + " |", "|---" * (1 + len(names)) + "|"]
+    for system, scores in systems.items():
+        lines.append(f"| {system.replace('_', '-')} | " + " | ".join(cell(name, scores) for name in names) + " |")
     return "\n".join([*lines, ""])
 
 
 def cell(name: str, scores: dict) -> str:
     """A figure and its interval, as many decimals as the metric wants."""
-    if scores[name] is None:
-        return "-"
-    decimals = METRICS[name].decimals
     low, high = scores["intervals"][name]
+    if None in (scores[name], low, high):
+        return plain(name, scores)
+    decimals = METRICS[name].decimals
     return f"{scores[name]:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def plain(name: str, scores: dict) -> str:
+    """A figure alone."""
+    return "-" if scores[name] is None else f"{scores[name]:.{METRICS[name].decimals}f}"
 
 
 def replaced(path: Path, name: str, text: str) -> str:

@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
     add(
         "--measures",
-        nargs="*",
+        nargs="+",
         metavar="MEASURE",
-        help="models to ask, of speaker, phones, quality (default: those that the extra eval has installed)",
+        help="models of speech to ask: speaker, phones, quality, or none (default: those that are installed)",
     )
     add(
         "--conventions",
@@ -51,8 +51,9 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     systems = common.named_folders("--converted", args.converted)
+    measures = [] if args.measures == ["none"] else args.measures
     request = Request(
-        systems, args.reference, args.source, args.model, args.other_sentences, args.measures, args.conventions
+        systems, args.reference, args.source, args.model, args.other_sentences, measures, args.conventions
     )
     require_matplotlib()
     evaluation = evaluate(request, args.output, args.jobs or default_jobs())

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc import extras
 from vc.errors import ConfigError, DataError
 from vc.metrics import phones, quality, speaker
 
@@ -23,19 +22,20 @@ class Heard(NamedTuple):
 
 def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """The measures to take, and a note for each that is left out; those `wanted` by name are refused if missing."""
-    if wanted is None:
-        absent = {name: extras.missing(*module.MODULES) for name, module in MEASURES.items()}
-        notes = [
-            f"measure {name} is left out, not installed: {', '.join(modules)}; pip install 'vc[eval]'"
-            for name, modules in absent.items()
-            if modules
-        ]
-        return [name for name in MEASURES if not absent[name]], notes
-    for name in wanted:
+    for name in wanted or ():
         if name not in MEASURES:
             raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
         MEASURES[name].require()
-    return list(wanted), []
+    if wanted is not None:
+        return list(wanted), []
+    chosen, notes = [], []
+    for name, module in MEASURES.items():
+        try:
+            module.require()
+            chosen.append(name)
+        except ConfigError as error:
+            notes.append(f"measure {name} is left out: {error}")
+    return chosen, notes
 
 
 def hear(samples: np.ndarray, rate: int, measures: Sequence[str]) -> Heard:

@@ -1,0 +1,180 @@
+"""Systems that are spoilt on purpose are each caught by the verdict, and a good one is not."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import CORPUS
+from scipy.ndimage import uniform_filter1d
+
+from vc import audio
+from vc.evaluate import cycle
+from vc.evaluate.anchors import Direction
+from vc.evaluate.cycle import Cycle, measure_cycle
+from vc.evaluate.measure import ANCHORS
+from vc.evaluate.statistics import compare_systems, runs_of, spread_of_runs
+from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, Evidence, Finding, judge
+from vc.features import world
+from vc.features.world import F0Range, WorldConfig
+from vc.metrics import speech_path
+from vc.metrics.scores import Observation, Scores, Track, summarise
+
+CONFIG = WorldConfig(16000, f0_method="dio")
+SENTENCES = range(101, 107)
+
+
+@cache
+def speech(speaker: str) -> list[Track]:
+    paths = [CORPUS / f"eval/{speaker}/{sentence}.flac" for sentence in SENTENCES]
+    found = [world.extract(audio.read(path, 16000)[0], CONFIG, F0Range()) for path in paths]
+    return [Track(frames, f0) for f0, frames in found]
+
+
+def of_source(frames: list[np.ndarray]) -> list[Track]:
+    """Converted speech has the source's loudness, time and, here, melody."""
+    return [
+        Track(np.column_stack([source.mel_cepstrum[:, 0], own]), source.f0)
+        for source, own in zip(speech("slt"), frames)
+    ]
+
+
+@cache
+def ideal() -> list[np.ndarray]:
+    """The target's frames in the source's time: what a perfect conversion would say, `(frames, D)` a sentence."""
+    made = []
+    for source, target in zip(speech("slt"), speech("rms")):
+        rows, columns = speech_path(source.mel_cepstrum, target.mel_cepstrum)
+        nearest = columns[np.searchsorted(rows, np.arange(len(source.mel_cepstrum))).clip(max=len(rows) - 1)]
+        made.append(target.mel_cepstrum[nearest, 1:])
+    return made
+
+
+def smoothed() -> list[np.ndarray]:
+    return [own.mean(axis=0) + 0.6 * (uniform_filter1d(own, 15, axis=0) - own.mean(axis=0)) for own in ideal()]
+
+
+def still() -> list[np.ndarray]:
+    mean = np.concatenate(ideal()).mean(axis=0)
+    return [np.tile(mean, (len(own), 1)) for own in ideal()]
+
+
+def one_sentence() -> list[np.ndarray]:
+    """The same lively movement, whatever is said."""
+    return [np.resize(ideal()[0], own.shape) for own in ideal()]
+
+
+def other_sentence() -> list[np.ndarray]:
+    """The target's voice, but what it says is another sentence."""
+    return [np.resize(other, own.shape) for own, other in zip(ideal(), ideal()[1:] + ideal()[:1])]
+
+
+def unconverted() -> list[np.ndarray]:
+    return [track.mel_cepstrum[:, 1:] for track in speech("slt")]
+
+
+def scores_of(tracks: list[Track]) -> Scores:
+    reference, source = speech("rms"), speech("slt")
+    seen = [Observation.of(*each[:1], 200, *each[1:]) for each in zip(tracks, reference, source)]
+    theirs = [Observation.of(track, 200) for track in reference]
+    return summarise(seen, theirs, [Observation.of(track, 200) for track in source], True)
+
+
+def verdict(make: Callable[[], list[np.ndarray]]) -> dict[str, Finding]:
+    found = judge(Evidence(scores_of(of_source(make())).means, {}, [], None))
+    return {each.aspect: each for each in found}
+
+
+def test_a_good_conversion_is_found_good():
+    assert {finding.grade for finding in verdict(ideal).values()} == {GOOD}
+
+
+@pytest.mark.parametrize(
+    ("make", "aspect", "said"),
+    [
+        (unconverted, "voice", "Not converted"),
+        (smoothed, "liveliness", "Over-smoothed"),
+        (still, "variety", "Collapsed"),
+        (one_sentence, "variety", "Collapsed"),
+        (other_sentence, "content", "Lost"),
+    ],
+)
+def test_a_spoilt_conversion_is_caught(make, aspect, said):
+    found = verdict(make)[aspect]
+    assert found.grade == BAD and found.text.startswith(said)
+
+
+def test_smoothing_is_not_taken_for_collapse_nor_another_sentence_for_an_unconverted_voice():
+    assert verdict(smoothed)["variety"].grade != BAD and verdict(smoothed)["voice"].grade == GOOD
+    assert verdict(other_sentence)["voice"].grade == GOOD and verdict(other_sentence)["variety"].grade == GOOD
+
+
+def test_models_of_speech_are_heard():
+    figures = scores_of(of_source(ideal())).means
+    grades = {}
+    for nearer, garbled in ((1.0, 0.05), (0.9, 0.3), (0.4, 0.6)):
+        more = {**figures, "nearer_target": nearer, "phone_error_added": garbled}
+        found = {each.aspect: each for each in judge(Evidence(more, {}, [], None))}
+        grades[nearer] = found["voice"].grade, found["content"].grade
+        assert f"{nearer:.0%} of sentences" in found["voice"].text
+    assert grades == {1.0: (GOOD, GOOD), 0.9: (DOUBTFUL, DOUBTFUL), 0.4: (BAD, BAD)}
+
+
+def test_better_and_worse_than_means_and_variances_is_told_with_its_chance():
+    scores = {"good": scores_of(of_source(ideal())), "mean_variance": scores_of(of_source(unconverted()))}
+    for one, grade, said in (("good", GOOD, "Nearer"), ("bad", BAD, "Farther")):
+        named = {one: scores["good"], "mean_variance": scores["mean_variance"]}
+        if one == "bad":
+            named = {one: scores["mean_variance"], "mean_variance": scores["good"]}
+        compared = compare_systems(named, [one])
+        anchors = {name: named[name] for name in named if name in ANCHORS}
+        found = {each.aspect: each for each in judge(Evidence(named[one].means, anchors, compared, None))}
+        assert (
+            found["worth"].grade == grade
+            and found["worth"].text.startswith(said)
+            and "p = 0.031" in found["worth"].text
+        )
+
+
+def test_runs_of_a_system_are_averaged_and_their_spread_is_told():
+    one, other, third = (scores_of(of_source(make())) for make in (ideal, smoothed, unconverted))
+    scores = {"a#1": one, "a#2": other, "b": third}
+    assert runs_of(scores) == {"a": ["a#1", "a#2"], "b": ["b"]}
+    spread = spread_of_runs(scores, list(scores))
+    assert list(spread) == ["a"] and spread["a"]["mcd"].runs == 2
+    figures = [each.means["mcd"] for each in (one, other)]
+    assert (spread["a"]["mcd"].mean, spread["a"]["mcd"].deviation) == pytest.approx(
+        (np.mean(figures), np.std(figures, ddof=1))
+    )
+    (found,) = [each for each in compare_systems(scores, list(scores)) if each.metric == "mcd"]
+    assert (found.one, found.other) == ("a", "b")
+    assert found.found.difference == pytest.approx(np.mean(figures) - third.means["mcd"])
+
+
+class There:
+    """A converter of two speakers; `hide` writes the source into the last digits of a mean, and reads it there."""
+
+    def __init__(self, hide: float):
+        self.hide, self.speakers, self.sample_rate = hide, ("slt", "rms"), 16000
+        normaliser = type("N", (), {"mean_": np.zeros(25), "deviation_": np.ones(25)})()
+        speaker = type("S", (), {"normaliser": normaliser, "f0_range": F0Range()})()
+        self.model = type("M", (), {"speakers": dict.fromkeys(self.speakers, speaker), "features": CONFIG})()
+
+    def convert_mel_cepstrum(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
+        scale = self.hide if source == "slt" else 1 / self.hide
+        return np.column_stack([frames[:, 0], scale * frames[:, 1:]])
+
+
+@pytest.mark.parametrize(("hide", "grade"), [(1.0, GOOD), (0.01, BAD)])
+def test_a_cycle_that_hides_what_it_needs_is_caught(hide, grade, monkeypatch):
+    monkeypatch.setattr("vc.convert.Converter.load", lambda path: There(hide))
+    utterances = [type("U", (), {"read": lambda self, rate: audio.read(CORPUS / "eval/slt/101.flac", rate)})()]
+    found = measure_cycle(utterances, Direction(CORPUS, "slt", "rms", 16000))
+    assert found.error < 1e-6 and found.gain == pytest.approx(1 / hide, rel=0.05)
+    (finding,) = [each for each in judge(Evidence({}, {}, [], found)) if each.aspect == "cycle"]
+    assert finding.grade == grade
+
+
+def test_noise_that_grows_a_little_is_doubtful():
+    (finding,) = judge(Evidence({}, {}, [], Cycle(0.1, (1 + cycle.NOISE) * 2)))
+    assert finding.grade == DOUBTFUL

@@ -118,7 +118,7 @@ def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]
         frames = {}
         for system, utterance in item.recordings.items():
             try:
-                frames[system] = compared_frames(name, utterance.read(rate)[0], rate, settings.ranges[REFERENCE])
+                frames[system] = compared_frames(name, utterance.read(rate)[0], rate)
             except DataError as error:
                 remarks[system].append(str(error))
         for system in frames.keys() - {REFERENCE}:

@@ -95,7 +95,8 @@ def _content(evidence: Evidence) -> Finding | None:
     beside = _beside(evidence, "content_lost", ".0%")
     text = f"{lost:.0%} of how the source moves cannot be told from the converted speech{beside}"
     if garbled is not None:
-        text += f"; a recogniser mistakes {garbled:+.0%} of phones more than in the source's recordings"
+        more = f"{abs(garbled):.0%} {'fewer' if garbled < 0 else 'more'} of the phones"
+        text += f"; a recogniser mistakes {more} than in the source's recordings"
     garbled = garbled or 0.0
     if lost > LOST_MOST or garbled > GARBLED_MOST:
         return Finding("content", BAD, f"Lost: {text}.")

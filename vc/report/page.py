@@ -8,6 +8,7 @@ import numpy as np
 from vc import audio
 from vc.evaluate.measure import says_source
 from vc.evaluate.scoreboard import Evaluation
+from vc.evaluate.verdict import Finding
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
@@ -28,7 +29,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         "title": safe(f"Voice conversion: {evaluation.title}"),
         "lead": _lead(evaluation),
         "notes": _notes(evaluation),
-        "verdict": "".join(_verdict(evaluation, system) for system in evaluation.systems),
+        "verdict": _verdict(evaluation),
         "figures": figures(evaluation),
         "comparisons": comparisons(evaluation),
         "reading": READING,
@@ -57,16 +58,37 @@ def _notes(evaluation: Evaluation) -> str:
     return f"<ul class='notes'>{items}</ul>" if lines else ""
 
 
-def _verdict(evaluation: Evaluation, system: str) -> str:
-    """A system's findings, the worst first."""
-    found = sorted(evaluation.verdicts[system], key=lambda each: list(MARKS).index(each.grade), reverse=True)
-    items = "".join(
-        f"<li class='{each.grade}'><b aria-hidden='true'>{MARKS[each.grade]}</b> {safe(each.text)}"
-        f"<small>{each.aspect}: {each.grade}</small></li>"
-        for each in found
+def _verdict(evaluation: Evaluation) -> str:
+    """One system's findings; of several, a table of all, and each one's folded up below."""
+    if len(evaluation.systems) == 1:
+        return _findings(evaluation.verdicts[evaluation.systems[0]])
+    aspects = list(dict.fromkeys(each.aspect for found in evaluation.verdicts.values() for each in found))
+    heads = "".join(f"<th scope='col'>{aspect}</th>" for aspect in aspects)
+    rows = ""
+    for system, found in evaluation.verdicts.items():
+        grades = {each.aspect: each.grade for each in found}
+        cells = "".join(f"<td>{_mark(grades[aspect]) if aspect in grades else '-'}</td>" for aspect in aspects)
+        rows += f"<tr><th scope='row'>{safe(name_of(system))}</th>{cells}</tr>"
+    table = f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    folded = "".join(
+        f"<details><summary>{safe(name_of(system))} in words</summary>{_findings(found)}</details>"
+        for system, found in evaluation.verdicts.items()
     )
-    heading = f"<h3>{safe(name_of(system))}</h3>" if len(evaluation.systems) > 1 else ""
-    return f"{heading}<ul class='verdict'>{items}</ul>"
+    return f"<div class='wide' tabindex='0' role='region' aria-label='Verdict'>{table}</div>{folded}"
+
+
+def _findings(found: list[Finding]) -> str:
+    """The worst first."""
+    ordered = sorted(found, key=lambda each: list(MARKS).index(each.grade), reverse=True)
+    items = "".join(
+        f"<li class='{each.grade}'>{safe(each.text)}<small>{each.aspect}: {_mark(each.grade)}</small></li>"
+        for each in ordered
+    )
+    return f"<ul class='verdict'>{items}</ul>"
+
+
+def _mark(grade: str) -> str:
+    return f"<span aria-hidden='true'>{MARKS[grade]}</span> {grade}"
 
 
 def _training(evaluation: Evaluation) -> str:

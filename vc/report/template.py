@@ -35,13 +35,13 @@ abbr { text-decoration: none; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 td { white-space: nowrap; }
+.figures th[scope=row] { min-width: 8rem; }
 .figures th[scope=row], .sortable th[scope=row] { position: sticky; left: 0; background: Canvas; }
 .figures .group th { padding-top: 1rem; opacity: .75; font-weight: normal; border-bottom-width: 2px; }
 .figures th.system, .figures td.system { background: var(--ground); font-weight: bold; }
 .sortable th[scope=row] { white-space: nowrap; }
 .verdict { list-style: none; padding: 0; max-width: 50rem; }
 .verdict li { border-left: .3rem solid var(--mark); padding: .3rem .8rem; margin: .5rem 0; }
-.verdict b { display: inline-block; width: 1.2em; }
 .good { --mark: #0a6; } .doubtful { --mark: #c80; } .bad { --mark: #d22; }
 summary { cursor: pointer; margin: 1rem 0; }
 th button { font: inherit; font-weight: bold; color: inherit; background: none; border: 0; padding: 0;
@@ -99,6 +99,7 @@ FRAME = """<!DOCTYPE html>
 $lead
 $notes
 <h2>Verdict</h2>
+<p>What the figures say of the ways in which conversions fail.</p>
 $verdict
 <h2>Figures</h2>
 <div class="wide" tabindex="0" role="region" aria-label="Figures">$figures</div>

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,9 +22,12 @@ from vc.cli.evaluate import main
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, evaluate, format_table
+from vc.evaluate.hearing import Heard, choose_measures
 from vc.evaluate.match import match, read_side
+from vc.evaluate.measure import Item, expected_phones
+from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
-from vc.report import require_matplotlib
+from vc.report import require_matplotlib, write_report
 from vc.report.spectrogram import LOWEST, ROWS, spectrogram
 
 RATE = 16000
@@ -249,6 +253,110 @@ def test_spectrogram_shows_a_tone_at_its_frequency():
 
 
 @pytest.fixture(scope="module")
+def several(tmp_path_factory) -> Path:
+    """The command's result for two systems, the second of two runs, by another toolkit's convention, too."""
+    folder = tmp_path_factory.mktemp("several")
+    for name, f0, seconds in (("far", 180, 0.6), ("near", 121, 0.6), ("nearer", 120.5, 0.6), ("target", 120, 0.7)):
+        voices(folder / name, f0, "123456", seconds=seconds)
+    systems = (f"old={folder / 'far'}", f"new={folder / 'near'}", f"new={folder / 'nearer'}")
+    sides = ("--reference", folder / "target", "--source", folder / "far", "--conventions", "parallel-wavegan")
+    done = command("evaluate", "--converted", *systems, *sides, "--output", folder / "out", "--jobs", 1, *QUICK)
+    (folder / "out.txt").write_bytes(done.stdout)
+    return folder
+
+
+def test_several_systems_are_measured_side_by_side(several):
+    written = json.loads((several / "out/metrics.json").read_text(), parse_constant=pytest.fail)
+    assert list(written["systems"]) == ["old", "new#1", "new#2"] and written["parallel"]
+    assert written["mcd"] == written["systems"]["old"]["mcd"] == written["anchors"]["unconverted"]["mcd"]
+    assert written["configuration"]["folders"]["systems"]["new#2"] == str(several / "nearer")
+    assert written["systems"]["new#1"]["log_f0_rmse"] < written["mcd"]
+    assert {*written["utterances"][0]["systems"]} == {"old", "new#1", "new#2"}
+    said = (several / "out.txt").read_text()
+    assert all(name in said.splitlines()[1] for name in ("old", "new#1", "new#2", "reference"))
+    assert "old: voice, bad: Not converted" in said
+
+
+def test_runs_of_a_system_are_summed_up_and_compared(several):
+    written = json.loads((several / "out/metrics.json").read_text())
+    figures = [written["systems"][run]["mcd"] for run in ("new#1", "new#2")]
+    spread = written["runs"]["new"]["mcd"]
+    assert list(written["runs"]) == ["new"] and spread["runs"] == 2
+    assert spread["mean"] == pytest.approx(np.mean(figures), rel=1e-4)
+    compared = {(each["metric"], each["one"], each["other"]): each for each in written["comparisons"]}
+    found = compared["log_f0_rmse", "old", "new"]
+    assert found["p"] == 2 / 2**6 and found["difference"] == pytest.approx(math.log(180 / 120) - 0.006, abs=0.01)
+    assert found["p_holm"] >= found["p"] and found["interval"][0] <= found["difference"] <= found["interval"][1]
+
+
+def test_distortion_by_another_convention_stands_beside_ours(several):
+    written = json.loads((several / "out/metrics.json").read_text())
+    for system, folder in (("old", "far"), ("new#1", "near")):
+        pairs = [[audio.read(several / side / f"{name}.wav")[0] for side in (folder, "target")] for name in "123456"]
+        expected = np.mean([mel_cepstral_distortion_by("parallel-wavegan", *pair, RATE) for pair in pairs])
+        assert written["systems"][system]["mcd_parallel_wavegan"] == pytest.approx(expected, rel=1e-4)
+    assert written["mcd_sprocket"] is None
+    assert "Hamming frames" in written["configuration"]["metrics"]["mcd_parallel_wavegan"]
+
+
+def test_a_target_that_says_other_sentences_is_measured_as_a_set(tmp_path):
+    converted, source = voices(tmp_path / "c", 121), voices(tmp_path / "s", 180)
+    reference = voices(tmp_path / "r", 120, "45678")
+    evaluation = measure(tmp_path, converted, reference, source)
+    assert not evaluation.parallel and any("says other sentences ('4', not '1')" in note for note in evaluation.notes)
+    means = evaluation.scores["converted"].means
+    assert (
+        math.isnan(means["mcd"])
+        and means["frechet_distance"] < evaluation.scores["unconverted"].means["frechet_distance"]
+    )
+    assert len(evaluation.recordings["reference"]) == 5 and evaluation.sentences == ["1", "2", "3"]
+    written = json.loads((tmp_path / "result/metrics.json").read_text())
+    assert written["mcd"] is None and set(written["utterances"][0]["anchors"]) == {"unconverted"}
+    write_report(evaluation, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Target, another sentence" in page and "its recordings of other sentences" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--converted", "a/x", "b/x"], "several folders are called 'x'"),
+        (["--converted", "reference=a"], "cannot be called 'reference'"),
+        (["--converted", "a", "--model", "m"], "--model needs --source"),
+        (["--converted", "a", "--conventions", "mine"], "unknown convention 'mine'; known ones are sprocket"),
+        (
+            ["--converted", "a", "--measures", "taste"],
+            "unknown measure 'taste'; known ones are speaker, phones",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(tmp_path, capsys, words, said):
+    folder = voices(tmp_path / "a", 120, "1")
+    words = [str(folder) if word == "a" else word for word in words]
+    assert main([*words, "--reference", str(folder), "--output", str(tmp_path / "o")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "o/metrics.json").exists()
+
+
+def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
+    folder = voices(tmp_path / "a", 120, "1")
+    monkeypatch.setitem(sys.modules, "hama", None)
+    chosen, notes = choose_measures(None)
+    assert "phones" not in chosen and len(notes) == 3 - len(chosen)
+    assert any(re.search(r"phones is left out: .*needs hama, .*pip install 'vc\[eval\]'", note) for note in notes)
+    with pytest.raises(ConfigError, match="needs hama"):
+        evaluate(Request({"converted": folder}, folder, measures=["phones"]), tmp_path / "o")
+
+
+def test_a_transcript_says_which_phones_are_expected():
+    heard = {"converted": Heard(None, ["h", "i"], None, []), "unconverted": Heard(None, ["o"], None, [])}
+    item = Item("1", {}, None)
+    assert expected_phones(item, heard) == ["o"]
+    assert expected_phones(item._replace(text="in 1995"), heard) is None
+    pytest.importorskip("hama")
+    assert expected_phones(item._replace(text="hi"), heard) not in (None, ["o"])
+
+
+@pytest.fixture(scope="module")
 def stand_in(tmp_path_factory) -> Path:
     """The command's result with another speaker's recordings in place of converted ones; one name is strange."""
     folder = tmp_path_factory.mktemp("evaluate")
@@ -284,6 +392,10 @@ def test_metrics_json_is_strict_and_complete(stand_in):
         assert all(system["intervals"][name][0] <= system[name] <= system["intervals"][name][1] for name in known)
         assert set(METRICS) <= set(system)
     assert written["systems"]["converted"] == {name: written[name] for name in (*METRICS, "intervals")}
+    judged = ("speaker_similarity", "nearer_target", "phone_error", "dnsmos")
+    if set(written["configuration"]["measures"]) == {"speaker", "phones", "quality"}:
+        assert written["nearer_target"] == 0 and written["anchors"]["copy_synthesis"]["nearer_target"] == 1
+        assert all(written["anchors"]["reference"][name] is not None for name in judged)
     mean = np.mean([row["mcd"] for row in written["utterances"]])
     assert (
         written["mcd"] == pytest.approx(mean, rel=1e-4) and written["mcd"] == written["anchors"]["unconverted"]["mcd"]

@@ -1,12 +1,12 @@
 """Systems that are spoilt on purpose are each caught by the verdict, and a good one is not."""
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import pytest
+import spoilt
 from conftest import CORPUS
-from scipy.ndimage import uniform_filter1d
+from spoilt import Sentences
 
 from vc import audio
 from vc.evaluate import cycle
@@ -17,7 +17,6 @@ from vc.evaluate.statistics import compare_systems, runs_of, spread_of_runs
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, Evidence, Finding, judge
 from vc.features import world
 from vc.features.world import F0Range, WorldConfig
-from vc.metrics import speech_path
 from vc.metrics.scores import Observation, Scores, Track, summarise
 
 CONFIG = WorldConfig(16000, f0_method="dio")
@@ -31,7 +30,7 @@ def speech(speaker: str) -> list[Track]:
     return [Track(frames, f0) for f0, frames in found]
 
 
-def of_source(frames: list[np.ndarray]) -> list[Track]:
+def of_source(frames: Sentences) -> list[Track]:
     """Converted speech has the source's loudness, time and, here, melody."""
     return [
         Track(np.column_stack([source.mel_cepstrum[:, 0], own]), source.f0)
@@ -40,36 +39,12 @@ def of_source(frames: list[np.ndarray]) -> list[Track]:
 
 
 @cache
-def ideal() -> list[np.ndarray]:
-    """The target's frames in the source's time: what a perfect conversion would say, `(frames, D)` a sentence."""
-    made = []
-    for source, target in zip(speech("slt"), speech("rms")):
-        rows, columns = speech_path(source.mel_cepstrum, target.mel_cepstrum)
-        nearest = columns[np.searchsorted(rows, np.arange(len(source.mel_cepstrum))).clip(max=len(rows) - 1)]
-        made.append(target.mel_cepstrum[nearest, 1:])
-    return made
+def ideal() -> Sentences:
+    source, target = ([track.mel_cepstrum for track in speech(speaker)] for speaker in ("slt", "rms"))
+    return spoilt.ideal(source, target)
 
 
-def smoothed() -> list[np.ndarray]:
-    return [own.mean(axis=0) + 0.6 * (uniform_filter1d(own, 15, axis=0) - own.mean(axis=0)) for own in ideal()]
-
-
-def still() -> list[np.ndarray]:
-    mean = np.concatenate(ideal()).mean(axis=0)
-    return [np.tile(mean, (len(own), 1)) for own in ideal()]
-
-
-def one_sentence() -> list[np.ndarray]:
-    """The same lively movement, whatever is said."""
-    return [np.resize(ideal()[0], own.shape) for own in ideal()]
-
-
-def other_sentence() -> list[np.ndarray]:
-    """The target's voice, but what it says is another sentence."""
-    return [np.resize(other, own.shape) for own, other in zip(ideal(), ideal()[1:] + ideal()[:1])]
-
-
-def unconverted() -> list[np.ndarray]:
+def unconverted() -> Sentences:
     return [track.mel_cepstrum[:, 1:] for track in speech("slt")]
 
 
@@ -80,33 +55,34 @@ def scores_of(tracks: list[Track]) -> Scores:
     return summarise(seen, theirs, [Observation.of(track, 200) for track in source], True)
 
 
-def verdict(make: Callable[[], list[np.ndarray]]) -> dict[str, Finding]:
-    found = judge(Evidence(scores_of(of_source(make())).means, {}, [], None))
+def verdict(frames: Sentences) -> dict[str, Finding]:
+    found = judge(Evidence(scores_of(of_source(frames)).means, {}, [], None))
     return {each.aspect: each for each in found}
 
 
 def test_a_good_conversion_is_found_good():
-    assert {finding.grade for finding in verdict(ideal).values()} == {GOOD}
+    assert {finding.grade for finding in verdict(ideal()).values()} == {GOOD}
 
 
 @pytest.mark.parametrize(
     ("make", "aspect", "said"),
     [
-        (unconverted, "voice", "Not converted"),
-        (smoothed, "liveliness", "Over-smoothed"),
-        (still, "variety", "Collapsed"),
-        (one_sentence, "variety", "Collapsed"),
-        (other_sentence, "content", "Lost"),
+        (lambda good: unconverted(), "voice", "Not converted"),
+        (spoilt.smoothed, "liveliness", "Over-smoothed"),
+        (spoilt.still, "variety", "Collapsed"),
+        (spoilt.one_sentence, "variety", "Collapsed"),
+        (spoilt.other_sentence, "content", "Lost"),
     ],
 )
 def test_a_spoilt_conversion_is_caught(make, aspect, said):
-    found = verdict(make)[aspect]
+    found = verdict(make(ideal()))[aspect]
     assert found.grade == BAD and found.text.startswith(said)
 
 
 def test_smoothing_is_not_taken_for_collapse_nor_another_sentence_for_an_unconverted_voice():
-    assert verdict(smoothed)["variety"].grade != BAD and verdict(smoothed)["voice"].grade == GOOD
-    assert verdict(other_sentence)["voice"].grade == GOOD and verdict(other_sentence)["variety"].grade == GOOD
+    smooth, other = verdict(spoilt.smoothed(ideal())), verdict(spoilt.other_sentence(ideal()))
+    assert smooth["variety"].grade != BAD and smooth["voice"].grade == GOOD
+    assert other["voice"].grade == GOOD and other["variety"].grade == GOOD
 
 
 def test_models_of_speech_are_heard():
@@ -137,7 +113,7 @@ def test_better_and_worse_than_means_and_variances_is_told_with_its_chance():
 
 
 def test_runs_of_a_system_are_averaged_and_their_spread_is_told():
-    one, other, third = (scores_of(of_source(make())) for make in (ideal, smoothed, unconverted))
+    one, other, third = (scores_of(of_source(frames)) for frames in (ideal(), spoilt.smoothed(ideal()), unconverted()))
     scores = {"a#1": one, "a#2": other, "b": third}
     assert runs_of(scores) == {"a": ["a#1", "a#2"], "b": ["b"]}
     spread = spread_of_runs(scores, list(scores))

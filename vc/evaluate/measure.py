@@ -85,7 +85,7 @@ def measure(item: Item, settings: Settings) -> dict[str, Measured]:
     tracks = {system: _track(utterance, settings, system) for system, utterance in item.recordings.items()}
     heard = {system: hear(*utterance.read(), settings.measures) for system, utterance in item.recordings.items()}
     remarks = {system: list(each.remarks) for system, each in heard.items()}
-    more, expected = _by_conventions(item, settings, remarks), _expected(item, heard)
+    more, expected = _by_conventions(item, settings, remarks), expected_phones(item, heard)
     reference, source = tracks.get(REFERENCE), tracks.get(UNCONVERTED)
     measured = {}
     for system, track in tracks.items():
@@ -102,7 +102,7 @@ def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
     return Track(frames, f0)
 
 
-def _expected(item: Item, heard: dict[str, Heard]) -> list[str] | None:
+def expected_phones(item: Item, heard: dict[str, Heard]) -> list[str] | None:
     """The phones of the text; without it, those heard in the source's recording, or else in the target's."""
     if item.text is not None and any(each.phones is not None for each in heard.values()):
         return spell(item.text)

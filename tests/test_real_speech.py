@@ -1,0 +1,100 @@
+"""The evaluation on real speech: VCC2016, whose folder the environment variable VCC2016 names."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spoilt
+from conftest import ROOT, command, run
+
+from vc import audio, corpus, model_file, store
+from vc.features import world
+from vc.vocoders.world import synthesise
+
+FOLDER = os.environ.get("VCC2016")
+SOURCES, TARGETS = ("SF1", "SM1"), ("TF2", "TM3")
+WAYS = [way for source in SOURCES for target in TARGETS for way in ((source, target), (target, source))]
+EVERY = 4  # of 54 sentences one in so many is measured
+ORDERED = {"mcd": -1, "frechet_distance": -1, "approach": 1, "speaker_similarity": 1}  # metric -> sign of the better
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(not FOLDER, reason="VCC2016=/path/to/vcc2016 is not set"),
+]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """Data directories, a few sentences to evaluate, and the speakers' statistics as model files, by the recipe."""
+    work = tmp_path_factory.mktemp("vcc2016")
+    words = ("--corpus", FOLDER, "--sources", " ".join(SOURCES), "--targets", " ".join(TARGETS), "--stop_stage", 1)
+    done = run(ROOT / "egs/vcc2016/vc2/run.sh", "--work", work, *words)
+    assert done.returncode == 0, done.stderr
+    features = store.read_features(work / "dump/train")
+    for source, target in WAYS:
+        speakers = {name: features.speakers[name] for name in (source, target)}
+        model = model_file.Model("mean_variance", features.config, {}, speakers, 0, features.digest)
+        model_file.write(work / f"{source}-{target}.safetensors", model, {})
+    for speaker in SOURCES + TARGETS:
+        corpus.write(work / speaker, corpus.read(work / "data/eval" / speaker)[::EVERY])
+    return work
+
+
+def evaluated(work: Path, source: str, target: str, *converted: object) -> dict:
+    sides = (
+        "--reference",
+        work / target,
+        "--source",
+        work / source,
+        "--model",
+        work / f"{source}-{target}.safetensors",
+    )
+    output = work / f"results-{source}-{target}-{len(converted)}"
+    command("evaluate", "--converted", *converted, *sides, "--output", output)
+    return json.loads((output / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize(("source", "target"), WAYS, ids="-".join)
+def test_anchors_come_out_in_order(work, source, target):
+    """The source's own recordings stand for a system that does nothing."""
+    found = evaluated(work, source, target, f"none={work / source}")
+    for metric, sign in ORDERED.items():
+        figures = [
+            sign * found["anchors"][anchor][metric] for anchor in ("unconverted", "mean_variance", "copy_synthesis")
+        ]
+        assert figures == sorted(figures), (metric, figures)
+    grades = {each["aspect"]: each["grade"] for each in found["verdicts"]["none"]}
+    assert grades["voice"] == grades["worth"] == "bad"
+
+
+@pytest.mark.parametrize(("source", "target"), [("SF1", "TM3"), ("TM3", "SF1")], ids="-".join)
+def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
+    speakers = store.read_features(work / "dump/train").speakers
+    config = store.read_features(work / "dump/train").config
+    sides = [corpus.read(work / name) for name in (source, target)]
+    frames = [
+        [world.analyse(each.read(config.sample_rate)[0], config, speakers[name].f0_range) for each in side]
+        for name, side in zip((source, target), sides)
+    ]
+    good = spoilt.ideal(*([each.mel_cepstrum for each in side] for side in frames))
+    makers = {"ideal": list, **{name: getattr(spoilt, name) for name in ("smoothed", "still", "one_sentence")}}
+    log_f0 = [speakers[name].log_f0 for name in (source, target)]
+    for name, make in makers.items():
+        (work / name).mkdir(exist_ok=True)
+        for utterance, own, made in zip(sides[0], frames[0], make(good)):
+            voiced = own.f0 > 0
+            moved = (np.log(own.f0, where=voiced, out=np.zeros_like(own.f0)) - log_f0[0].mean) / log_f0[0].deviation
+            f0 = np.where(voiced, np.exp(moved * log_f0[1].deviation + log_f0[1].mean), 0.0)
+            mel_cepstrum = np.column_stack([own.mel_cepstrum[:, 0], made])
+            samples = synthesise(replace(own, f0=f0, mel_cepstrum=mel_cepstrum), config)
+            audio.write(
+                work / name / f"{utterance.id}.wav", samples / max(1, np.abs(samples).max()), config.sample_rate
+            )
+    found = evaluated(work, source, target, *(f"{name}={work / name}" for name in makers))
+    grades = {name: {each["aspect"]: each["grade"] for each in verdict} for name, verdict in found["verdicts"].items()}
+    assert set(grades["ideal"].values()) == {"good"}
+    assert grades["smoothed"]["liveliness"] == "bad" and grades["smoothed"]["variety"] != "bad"
+    assert grades["still"]["variety"] == grades["one_sentence"]["variety"] == "bad"

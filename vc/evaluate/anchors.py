@@ -4,6 +4,7 @@ Copy-synthesis is the target through the vocoder and back; mean-variance is the 
 without its networks.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -61,6 +62,7 @@ def _mean_variance_converter(model: Path) -> Any:
     """Kept, so that a process reads a model once and not once a sentence."""
     from vc.convert import Converter
 
+    logging.getLogger("vc.level").setLevel(logging.ERROR)  # that an anchor had to be scaled down is no news
     return Converter.load(model).mean_variance()
 
 

@@ -26,7 +26,14 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.pair"])
 
 
-def command(name: str, *arguments: object, input: bytes = b"", cwd: Path | None = None, check: int | None = 0):
+def command(
+    name: str,
+    *arguments: object,
+    input: bytes = b"",
+    cwd: Path | None = None,
+    check: int | None = 0,
+    patience: float = 240,
+):
     """Run one of the commands in a process of its own; refuse another exit status than `check`.
 
     The process is forked from one that has imported torch, which saves each command two seconds; it has the
@@ -39,7 +46,7 @@ def command(name: str, *arguments: object, input: bytes = b"", cwd: Path | None 
         words = [str(argument) for argument in arguments]
         process = FORKS.Process(target=_command, args=(name, words, cwd or Path.cwd(), streams))
         process.start()
-        process.join(240)
+        process.join(patience)
         if process.exitcode is None:
             process.kill()
             raise AssertionError(f"{name} did not end")

@@ -9,10 +9,11 @@ import pytest
 from conftest import command
 
 import vc
-from vc import export
+from vc import export, extras
 from vc.errors import ConfigError
 
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
+onnxruntime = extras.onnx_runtime()
 
 
 @pytest.fixture(scope="module")

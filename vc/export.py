@@ -63,9 +63,8 @@ def description(converter: Converter, source: str, target: str) -> dict:
 def _packages() -> tuple:
     extras.require("export", "onnx", "onnx", "onnxruntime", "onnxscript")  # the last for torch's exporter
     import onnx
-    import onnxruntime
 
-    return onnx, onnxruntime
+    return onnx, extras.onnx_runtime()
 
 
 def _graph(network: MelCepstrumMap, bands: int) -> "onnx.ModelProto":  # noqa: F821 - imported late

@@ -1,6 +1,8 @@
 """Packages that a plain installation leaves out: asked for before work begins, not at its end."""
 
 import importlib.util
+import os
+from typing import Any
 
 from vc.errors import ConfigError
 
@@ -19,3 +21,15 @@ def require(what: str, extra: str, *modules: str) -> None:
     if absent:
         commands = [f"pip install 'vc[{extra}]'", *(APART[module] for module in absent if module in APART)]
         raise ConfigError(f"{what} needs {', '.join(absent)}, of the extra {extra}: {' && '.join(commands)}")
+
+
+def onnx_runtime() -> Any:
+    """The package onnxruntime, which is to send nothing about its use.
+
+    Its Linux wheels of 2026 (1.31 does) report every process to their maker over the network, and keep a device id in
+    the user's cache, unless this variable is set before the first import (microsoft/onnxruntime, pull request 27379).
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime

@@ -54,8 +54,7 @@ def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
 def _network() -> Any:
     """An onnxruntime session, once a process."""
     require()
-    import onnxruntime
-
+    onnxruntime = extras.onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     content = (resources.files("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx").read_bytes()

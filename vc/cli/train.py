@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections
-    from vc.train.pair import Request, train
+    from vc.train.pair import train
+    from vc.train.request import Request
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set)

@@ -38,18 +38,18 @@ def _analysis(bins: int, order: int, warping: float) -> np.ndarray:
     cepstrum = np.fft.irfft(np.eye(bins), axis=1)[:, :bins]  # row: cepstrum of one bin
     cepstrum[:, 0] /= 2  # of the log magnitude's cepstrum the first is counted once, the others twice
     cepstrum[:, -1] /= 2  # the last is its own mirror image
-    return cepstrum @ _warp(bins - 1, order, warping)
+    return cepstrum @ warping_matrix(bins - 1, order, warping)
 
 
 @lru_cache(maxsize=8)
 def _synthesis(bins: int, order: int, warping: float) -> np.ndarray:
     """`(order + 1, bins)`: mel-cepstrum -> cepstrum -> log power envelope."""
-    cepstrum = _warp(order, bins - 1, -warping)
+    cepstrum = warping_matrix(order, bins - 1, -warping)
     angles = np.pi * np.outer(np.arange(bins), np.arange(bins)) / (bins - 1)
     return cepstrum @ (2 * np.cos(angles))
 
 
-def _warp(order: int, new_order: int, warping: float) -> np.ndarray:
+def warping_matrix(order: int, new_order: int, warping: float) -> np.ndarray:
     """`(order + 1, new_order + 1)`: frequency transform of a cepstrum by an all-pass, as a matrix.
 
     Row n holds the series of ((a + z) / (1 + a z))^n in z: where a cepstrum's coefficient n goes; row 0 is c0's.

@@ -4,11 +4,14 @@ from vc.config import build
 from vc.errors import ConfigError
 from vc.models.base import AbstractConverter
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 
 MODELS = {
     "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
     "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
+    "warp": (WarpConfig, LinearConverter),
+    "nearest": (NearestConfig, LinearConverter),
 }
 
 

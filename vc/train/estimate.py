@@ -8,8 +8,10 @@ import torch
 
 from vc import devices
 from vc.train.engine import Engine
-from vc.train.pair import Request, make_engine, resolved
+from vc.train.experiment import FITS
+from vc.train.pair import make_engine, resolved
 from vc.train.processes import joined
+from vc.train.request import Request
 
 WARM, TRIED = 3, 10  # steps that do not count, and those that do
 
@@ -30,12 +32,14 @@ class Estimate:
         return f"{'-'.join(self.pair)}: {length} ({self.steps} steps of {self.seconds:.3g} s on {self.device}{threads})"
 
 
-def estimate(request: Request) -> Estimate:
+def estimate(request: Request) -> Estimate | str:
     """Take steps from all over the schedule of the run that is asked for, and leave nothing behind.
 
     Steps of one phase cost more than those of another: the identity mapping ends.
     """
     features, experiment = resolved(request)
+    if experiment.method in FITS:
+        return f"{'-'.join(experiment.speakers)}: less than a minute ({experiment.method} takes no steps)"
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(experiment, features, device, processes)

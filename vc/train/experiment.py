@@ -1,21 +1,29 @@
 """A training run's whole configuration: what the YAML gives over the defaults of each part."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from vc import model_file
 from vc.config import build, plain, read_yaml, require
 from vc.devices import PRECISIONS
 from vc.errors import ConfigError
 from vc.features.world import WorldConfig
 from vc.files import write_text
 from vc.models import network_config
+from vc.store import Features
+from vc.train import nearest, warp
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.nearest import NearestObjective
+from vc.train.warp import WarpObjective
 
-# Method -> (its objective, its training); a method without an entry has nothing to learn.
+# Method -> its objective, and its training: by steps, or at once from all frames of both voices. A method without an
+# entry has nothing to learn.
 TRAININGS = {"cyclegan_vc2": (CycleGANObjective, CycleGANTraining)}
+FITS = {"warp": (WarpObjective, warp.fit), "nearest": (NearestObjective, nearest.fit)}
+OBJECTIVES = {method: objective for method, (objective, _) in (TRAININGS | FITS).items()}
 
 
 @dataclass(frozen=True)
@@ -85,18 +93,31 @@ class Experiment:
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
 
+    def model(self, features: Features, step: int, metrics: dict[str, float]) -> model_file.Model:
+        """What a model file says of a network of this run after `step` steps."""
+        return model_file.Model(
+            method=self.method,
+            features=self.features,
+            network=asdict(self.network),
+            speakers={name: features.speakers[name] for name in self.speakers},
+            step=step,
+            data_digest=self.data_digest,
+            configuration=self.as_dict(),
+            metrics=metrics,
+        )
+
 
 def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str, str], data_digest: str) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
     require(speakers[0] != speakers[1], f"source and target are both {speakers[0]!r}")
     require(
-        isinstance(method, str) and method in TRAININGS,
-        f"method: {method!r} cannot be trained; methods to train: {', '.join(TRAININGS)}",
+        isinstance(method, str) and method in OBJECTIVES,
+        f"method: {method!r} cannot be trained; methods to train: {', '.join(OBJECTIVES)}",
     )
     network = network_config(method, sections.get("network", {}))
     _refuse_other_features(sections.get("features", {}), features)
-    objective = build(TRAININGS[method][0], sections.get("objective", {}), "objective")
+    objective = build(OBJECTIVES[method], sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
     return Experiment(method, features, network, objective, training, compute, speakers, data_digest)

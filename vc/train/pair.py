@@ -4,9 +4,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,30 +19,18 @@ from vc.store import Features, read_features
 from vc.train import checkpoint
 from vc.train.average import Average
 from vc.train.engine import Engine
-from vc.train.experiment import TRAININGS, Experiment, remember, resolve
+from vc.train.experiment import FITS, TRAININGS, Experiment, remember, resolve
+from vc.train.fit import FITTED, fit_pair
 from vc.train.held_out import HeldOut
 from vc.train.log import RunLog
 from vc.train.loop import finished, run
 from vc.train.ownership import owned
 from vc.train.processes import Processes, joined
+from vc.train.request import Request
 from vc.train.samples import Samples
 from vc.train.state import State
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks of a run."""
-
-    features: Path
-    source: str
-    target: str
-    output: Path
-    sections: dict[str, Any]  # of the configuration file
-    held_out: Path | None = None  # features directory of utterances that choose the best model
-    validation: Path | None = None  # data directory of recordings to convert at intervals
-    device: str = "auto"
 
 
 def train(request: Request) -> int:
@@ -58,6 +44,8 @@ def train(request: Request) -> int:
         with owned(request.output, processes):
             if processes.first:
                 remember(experiment, request.output)
+            if experiment.method in FITS:
+                return fit_pair(request, experiment, features, device) if processes.first else FITTED
             return PairRun(request, experiment, features, device, processes).train()
 
 
@@ -203,17 +191,7 @@ class PairRun:
             model_file.write(self.output / model_file.NAME, self._model(), weights)
 
     def _model(self) -> model_file.Model:
-        experiment = self.experiment
-        return model_file.Model(
-            method=experiment.method,
-            features=experiment.features,
-            network=asdict(experiment.network),
-            speakers={name: self.features.speakers[name] for name in experiment.speakers},
-            step=self.state.step,
-            data_digest=experiment.data_digest,
-            configuration=experiment.as_dict(),
-            metrics=self.state.best_scores,
-        )
+        return self.experiment.model(self.features, self.state.step, self.state.best_scores)
 
     def _converter(self) -> Converter:
         return Converter(self._model(), self.engine.converter, self.device)

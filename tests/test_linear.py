@@ -1,0 +1,208 @@
+"""Laws of the methods that are fitted at once: alignment by neighbours, `warp`, `nearest`."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import command
+from torch import nn
+
+from vc import metrics, model_file
+from vc.convert import Converter
+from vc.errors import ConfigError, DataError
+from vc.features.mel_cepstrum import warping_matrix
+from vc.models import converter, network_config
+from vc.models.linear import LinearMap, NearestConfig, WarpConfig
+from vc.normalise import MeanVariance
+from vc.store import read_features
+from vc.train import nearest, warp
+from vc.train.alignment import Aligner, Voice, neighbours
+
+PAIR = ("slt", "rms")
+
+
+def made_up(random, lengths=(300, 1, 700), bands=5) -> Voice:
+    """Random walks that return: frames that move."""
+    utterances = []
+    for length in lengths:
+        steps = random.standard_normal((length + 50, bands))
+        utterances.append(np.stack([np.convolve(band, 0.9 ** np.arange(50), "valid")[:length] for band in steps.T], 1))
+    return voice(utterances)
+
+
+def voice(utterances) -> Voice:
+    return Voice.of(utterances, MeanVariance().fit(utterances), torch.device("cpu"))
+
+
+def fitted(mini, output, method: str, *more: object):
+    """The experiment directory of a method that is fitted to the mini corpus."""
+    config = output.parent / f"{method}.yaml"
+    config.write_text(f"method: {method}\n")
+    pair = ("--source", "slt", "--target", "rms", "--output", output)
+    return command("train", "--config", config, "--features", mini / "dump/train", *pair, *more)
+
+
+def test_neighbours_are_those_of_all_distances(random):
+    one, other = (torch.from_numpy(random.standard_normal((rows, 7))) for rows in (3000, 200))
+    indices, squares = neighbours(one, other)
+    distances = torch.cdist(one, other)
+    assert torch.equal(indices, distances.argmin(1))
+    torch.testing.assert_close(squares, distances.amin(1) ** 2)
+
+
+def test_a_context_is_what_a_convolution_sees(random):
+    spoken, regression = made_up(random), nn.Conv1d(5, 3, 9, padding=4, padding_mode="replicate")
+    places = torch.arange(len(spoken.frames))
+    seen = spoken.contexts(places, range(-4, 5))
+    expected = seen @ regression.weight.permute(2, 1, 0).flatten(0, 1) + regression.bias
+    torch.testing.assert_close(nearest.converted(regression, spoken).frames, expected)
+
+
+def test_places_are_audible_and_as_many_as_asked_for(random):
+    spoken = made_up(random)
+    assert spoken.audible[spoken.places(100)].all() and len(spoken.places(100).unique()) == 100
+    assert torch.equal(spoken.places(10**6), torch.nonzero(spoken.audible)[:, 0])
+
+
+def test_a_voice_is_aligned_with_itself(random):
+    spoken = made_up(random)
+    one, other, distance = Aligner().pairs(spoken, spoken)
+    assert torch.equal(one, other) and distance == pytest.approx(0, abs=1e-3)
+
+
+def test_alignment_knows_no_order(random):
+    source, target = made_up(random), made_up(random)
+    there, back = Aligner().pairs(source, target), Aligner().pairs(target, source)
+    assert {*zip(*map(torch.Tensor.tolist, there[:2]))} == {*zip(*map(torch.Tensor.tolist, back[1::-1]))}
+    assert there[2] == pytest.approx(back[2], rel=1e-5)
+
+
+def test_regression_finds_the_map_that_made_the_frames(random):
+    spoken, truth, found = made_up(random), *(nn.Conv1d(5, 5, 3, padding=1, padding_mode="replicate") for _ in "ab")
+    places = torch.arange(len(spoken.frames))
+    nearest.regress(found, spoken, places, nearest.converted(truth, spoken).frames, ridge=0)
+    torch.testing.assert_close(found.weight, truth.weight, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.bias, truth.bias, atol=1e-4, rtol=0)
+
+
+def test_spread_gives_means_and_deviations_of_the_target(random):
+    source, target = made_up(random), made_up(random)
+    once = nearest.spread(replace(source, frames=0.1 * source.frames + 3), target)
+    own, theirs = once.frames[source.audible], target.frames[target.audible]
+    torch.testing.assert_close((own.mean(0), own.std(0)), (theirs.mean(0), theirs.std(0)), atol=1e-4, rtol=1e-4)
+
+
+def test_movement_that_is_right_is_left_alone(random):
+    spoken, linear = made_up(random), LinearMap(NearestConfig(), 5)
+    nearest.set_movement(linear, spoken, spoken)
+    torch.testing.assert_close(linear.movement.weight, LinearMap(NearestConfig(), 5).movement.weight)
+
+
+def test_movement_that_was_smoothed_away_comes_back(random):
+    spoken = made_up(random, (4000, 4000))
+    smooth = nn.Conv1d(5, 5, 5, padding=2, groups=5, bias=False, padding_mode="replicate")
+    nn.init.constant_(smooth.weight, 1 / 5)
+    dull, linear = nearest.converted(smooth, spoken), LinearMap(NearestConfig(), 5)
+    nearest.set_movement(linear, dull, spoken)
+    lively = nearest.converted(linear.movement, dull)
+    lost, left = (decibels_apart(made, spoken) for made in (dull, lively))
+    assert lost > 5 and left < 1.5
+
+
+def decibels_apart(one: Voice, other: Voice) -> float:
+    low = slice(1, 200)  # at 80 Hz of 200 the box has a zero, from which nothing comes back
+    return float((10 * (nearest.movement(one) / nearest.movement(other)).log10())[low].abs().mean())
+
+
+def test_too_few_frames_for_a_modulation_spectrum_are_refused(random):
+    with pytest.raises(DataError, match="300 frames are too few"):
+        nearest.movement(made_up(random, (300,)))
+
+
+@pytest.mark.parametrize("constant", [-0.08, 0.05])
+def test_warp_finds_the_constant_that_was_used(constant, mini):
+    utterances = read_features(mini / "dump/train").mel_cepstra("slt")
+    matrix = warping_matrix(24, 24, constant)
+    voices = {"slt": voice(utterances[:20]), "other": voice([frames @ matrix for frames in utterances[20:]])}
+    network = converter("warp", WarpConfig(), 25, ("slt", "other"))
+    warp.fit(network, warp.WarpObjective(tried=31), voices)
+    there, back = (network.maps[name].regression.weight.detach()[..., 0].T for name in ("to_target", "to_source"))
+    grid = np.linspace(-0.15, 0.15, 31)
+    assert abs(chosen(there, voices["slt"], grid) - constant) < 0.021
+    assert abs(chosen(back, voices["other"], grid) + constant) < 0.021
+
+
+def chosen(matrix: torch.Tensor, spoken: Voice, grid: np.ndarray) -> float:
+    return grid[np.argmin([float((warp.warped(spoken, constant) - matrix).abs().max()) for constant in grid])]
+
+
+@pytest.mark.parametrize(("method", "gain"), [("warp", 0.05), ("nearest", 0.8)])
+def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
+    done = fitted(mini, tmp_path / "exp", method, "--held-out", mini / "dump/eval")
+    assert done.stdout.decode() == f"{tmp_path}/exp: step 1, 1 model\n"
+    made = Converter.load(tmp_path / "exp")
+    evaluation = read_features(mini / "dump/eval")
+    spoken = {name: evaluation.mel_cepstra(name) for name in PAIR}
+    for source, target in (PAIR, PAIR[::-1]):
+        moved = distortion(made.mean_variance(), spoken, source, target)
+        assert distortion(made, spoken, source, target) < moved - gain
+    assert set(model_file.read(tmp_path / "exp")[0].metrics) == {
+        "score",
+        "mcd",
+        "msd",
+        "frechet_distance",
+        "content_lost",
+    }
+
+
+def distortion(made: Converter, spoken: dict, source: str, target: str) -> float:
+    pairs = zip(spoken[source], spoken[target])
+    return np.mean([metrics.mel_cepstral_distortion(made.convert_mel_cepstrum(a, source, target), b) for a, b in pairs])
+
+
+def test_the_same_fit_makes_the_same_file_and_is_done_once(mini, tmp_path):
+    quick = ("--set", "objective.frames=500")
+    for name in ("one", "other"):
+        fitted(mini, tmp_path / name, "nearest", *quick)
+    one, other = (model_file.read(tmp_path / name)[1] for name in ("one", "other"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert "nothing to do" in fitted(mini, tmp_path / "one", "nearest", *quick).stderr.decode()
+    other_settings = fitted_badly(mini, tmp_path / "one", "objective.frames=501")
+    assert "objective.frames (500 -> 501)" in other_settings
+
+
+def fitted_badly(mini, output, change: str) -> str:
+    (output.parent / "nearest.yaml").write_text("method: nearest\n")
+    pair = ("--source", "slt", "--target", "rms", "--output", output, "--set", change)
+    words = ("--config", output.parent / "nearest.yaml", "--features", mini / "dump/train", *pair)
+    return command("train", *words, check=2).stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("objective.passes=0", "objective.passes must be 1 or more, got 0"),
+        ("objective.cycle_consistency=1", "objective: unknown key cycle_consistency"),
+        ("network.context=99", "network.context must be in 0..50 frames, got 99"),
+        ("network.reach=256", "network.reach must be in 0..255 frames, got 256"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
+    assert message in fitted_badly(mini, tmp_path / "exp", change)
+
+
+def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
+    done = fitted(mini, tmp_path / "exp", "nearest", "--estimate")
+    assert done.stdout.decode() == "slt-rms: less than a minute (nearest takes no steps)\n"
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize("method", ["warp", "nearest"])
+def test_unfitted_maps_are_the_identity_and_keep_the_frames(method):
+    network = converter(method, network_config(method, {}), 25, PAIR)
+    for frames in (1, 2, 300):
+        x = torch.randn(2, 25, frames)
+        torch.testing.assert_close(network.convert(x, *PAIR), x)
+    with pytest.raises(ConfigError, match="between two speakers, got 3: a, b, c"):
+        converter(method, network_config(method, {}), 25, ("a", "b", "c"))

@@ -1,0 +1,61 @@
+"""Linear conversions, the anchors above means and variances: `warp` and `nearest`. vc/train says how each is fitted."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from vc.config import require
+from vc.errors import ConfigError
+from vc.models.base import AbstractConverter
+
+
+@dataclass(frozen=True)
+class WarpConfig:
+    """Vocal-tract length alone: each frame by itself."""
+
+    context: ClassVar[int] = 0
+    reach: ClassVar[int] = 0
+
+
+@dataclass(frozen=True)
+class NearestConfig:
+    """Regression on neighbouring frames, then a filter of each band's movement."""
+
+    context: int = 4  # frames to each side that the regression sees
+    reach: int = 64  # frames to each side that the filter sees; 0: it can only scale
+
+    def __post_init__(self) -> None:
+        require(0 <= self.context <= 50, f"network.context must be in 0..50 frames, got {self.context}")
+        require(0 <= self.reach <= 255, f"network.reach must be in 0..255 frames, got {self.reach}")
+
+
+class LinearConverter(AbstractConverter):
+    """A linear map over time and bands for each direction of a speaker pair; unfitted, the identity."""
+
+    def __init__(self, config: WarpConfig | NearestConfig, bands: int, speakers: tuple[str, ...]):
+        super().__init__()
+        if len(speakers) != 2:
+            raise ConfigError(f"a linear map is between two speakers, got {len(speakers)}: {', '.join(speakers)}")
+        self.directions = {tuple(speakers): "to_target", tuple(reversed(speakers)): "to_source"}
+        self.maps = nn.ModuleDict({name: LinearMap(config, bands) for name in ("to_target", "to_source")})
+
+    def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
+        return self.maps[self.directions[source, target]](frames)
+
+
+class LinearMap(nn.Module):
+    """`(batch, bands, frames)` to the same shape, any number of frames; the ends are held."""
+
+    def __init__(self, config: WarpConfig | NearestConfig, bands: int):
+        super().__init__()
+        width, taps = 2 * config.context + 1, 2 * config.reach + 1
+        held = {"padding_mode": "replicate"}
+        self.regression = nn.Conv1d(bands, bands, width, padding=config.context, **held)
+        self.movement = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **held)
+        nn.init.dirac_(self.regression.weight)
+        nn.init.zeros_(self.regression.bias)
+        nn.init.dirac_(self.movement.weight, groups=bands)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.movement(self.regression(frames))

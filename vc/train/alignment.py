@@ -1,0 +1,92 @@
+"""Frames of two speakers who share no sentence, brought together by their nearest neighbours.
+
+Distances are taken on mel-cepstra in their natural scale, where they are the mel-cepstral distortion: with every band
+brought to variance 1, the many high coefficients, which say little, decide (recipes/EXPERIMENTS.md).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vc import metrics
+from vc.errors import DataError
+from vc.normalise import MeanVariance
+
+ROWS = 1024  # of a distance matrix at a time
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker's frames, his utterances end to end, normalised."""
+
+    frames: Tensor  # (frames, bands)
+    lengths: list[int]  # of the utterances
+    audible: Tensor  # (frames,), true for a frame that is
+    deviation: Tensor  # (bands,), which normalisation took out
+
+    @classmethod
+    def of(cls, utterances: Sequence[np.ndarray], normaliser: MeanVariance, device: torch.device) -> "Voice":
+        """From mel-cepstra `(frames, order + 1)`."""
+        frames = np.concatenate([normaliser.transform(utterance) for utterance in utterances]).astype(np.float32)
+        audible = np.concatenate([metrics.audible(utterance) for utterance in utterances])
+        deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
+        lengths = [len(utterance) for utterance in utterances]
+        return cls(torch.from_numpy(frames).to(device), lengths, torch.from_numpy(audible).to(device), deviation)
+
+    def places(self, most: int) -> Tensor:
+        """`(places,)`: `most` of the audible frames at most, evenly."""
+        heard = torch.nonzero(self.audible)[:, 0]
+        chosen = torch.linspace(0, len(heard) - 1, min(most, len(heard)), device=heard.device)
+        return heard[chosen.round().long()]
+
+    def contexts(self, places: Tensor, offsets: Iterable[int]) -> Tensor:
+        """`(places, offsets * bands)`: the frames around each place, those of its own utterance alone."""
+        lengths = torch.tensor(self.lengths, device=places.device)
+        ends = lengths.cumsum(0)
+        owner = torch.searchsorted(ends, places, right=True)
+        around = places[:, None] + torch.tensor(list(offsets), device=places.device)
+        first, last = (ends - lengths)[owner], ends[owner] - 1
+        return self.frames[around.clamp(first[:, None], last[:, None])].flatten(1)
+
+
+def neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of `(queries, dimensions)` its nearest of `(others, dimensions)`: index and squared distance."""
+    squares = others.square().sum(1)
+    found = [torch.min(squares - 2 * rows @ others.T, dim=1) for rows in queries.split(ROWS)]
+    distances = torch.cat([row.values for row in found]) + queries.square().sum(1)
+    return torch.cat([row.indices for row in found]), distances
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """What two frames are compared by: their surroundings, each band as wide as both voices have it on average."""
+
+    reach: int = 16  # frames to each side
+    stride: int = 4  # every so many of them
+    loudness: float = 0.5  # weight of c0 beside the other bands
+    most: int = 8_000  # frames of each voice
+
+    def pairs(self, source: Voice, target: Voice) -> tuple[Tensor, Tensor, float]:
+        """Places `(pairs,)` in both voices, and their mean squared distance.
+
+        Each frame of the one with its nearest of the other, and each of the other with its nearest of the one: Erro,
+        Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel corpora", IEEE
+        Trans. ASLP 18, 2010, sec. III.
+        """
+        places = source.places(self.most), target.places(self.most)
+        if min(map(len, places)) == 0:
+            raise DataError("a voice without audible frames cannot be aligned")
+        weights = (source.deviation + target.deviation) / 2
+        weights[0] *= self.loudness
+        there, here = (self._looks(voice, where, weights) for voice, where in zip((source, target), places))
+        (onto, far), (back, near) = neighbours(there, here), neighbours(here, there)
+        one = torch.cat([places[0], places[0][back]])
+        other = torch.cat([places[1][onto], places[1]])
+        return one, other, float(torch.cat([far, near]).mean())
+
+    def _looks(self, voice: Voice, places: Tensor, weights: Tensor) -> Tensor:
+        offsets = range(-self.reach, self.reach + 1, self.stride)
+        return voice.contexts(places, offsets) * weights.repeat(len(offsets))

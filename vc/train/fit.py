@@ -1,0 +1,50 @@
+"""A method that is fitted at once, from all frames of both voices, rather than by steps."""
+
+import logging
+
+import torch
+
+from vc import model_file
+from vc.convert import Converter
+from vc.models import converter
+from vc.store import Features
+from vc.train.alignment import Voice
+from vc.train.experiment import FITS, Experiment
+from vc.train.held_out import HeldOut
+from vc.train.log import RunLog
+from vc.train.request import Request
+from vc.train.samples import Samples
+
+FITTED = 1  # the step at which such a model is finished
+log = logging.getLogger(__name__)
+
+
+def fit_pair(request: Request, experiment: Experiment, features: Features, device: torch.device) -> int:
+    """Write the model of the pair, with the held-out set's scores and samples if asked for; return its step."""
+    path = request.output / model_file.NAME
+    if path.is_file():
+        log.info("%s: fitted already; nothing to do", request.output)
+        return FITTED
+    held_out = HeldOut.read(request.held_out, features, experiment.speakers) if request.held_out else None
+    network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
+    voices = {name: _voice(features, name, device) for name in experiment.speakers}
+    FITS[experiment.method][1](network, experiment.objective, voices)
+    made = Converter(experiment.model(features, FITTED, {}), network, device)
+    scores = held_out.score(made) if held_out else {}
+    _report(request, experiment.training.samples, made, scores)
+    model_file.write(path, experiment.model(features, FITTED, scores), network.state_dict())
+    log.info("%s: fitted: %s", request.output, path)
+    return FITTED
+
+
+def _voice(features: Features, name: str, device: torch.device) -> Voice:
+    return Voice.of(features.mel_cepstra(name), features.speakers[name].normaliser, device)
+
+
+def _report(request: Request, samples: int, made: Converter, scores: dict[str, float]) -> None:
+    run_log = RunLog(request.output, FITTED)
+    if scores:
+        run_log.score(FITTED, scores)
+        log.info("step %d: held-out score %.2f", FITTED, scores["score"])
+    Samples(request.validation, samples, request.output / "samples").write(made, run_log, FITTED)
+    run_log.close()

@@ -1,0 +1,57 @@
+"""`warp`: one all-pass constant between two voices, chosen without shared sentences.
+
+Vocal tracts of other lengths stretch the frequency axis; an all-pass of the cepstrum comes near to it (Pitz and Ney,
+"Vocal tract normalization equals linear transformation in cepstral space", IEEE Trans. SAP 13, 2005).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vc.config import require
+from vc.features.mel_cepstrum import warping_matrix
+from vc.models.linear import LinearConverter, LinearMap
+from vc.train.alignment import Aligner, Voice
+
+
+@dataclass(frozen=True)
+class WarpObjective:
+    """Which constants are tried; the one stays that brings the voices nearest to each other."""
+
+    largest: float = 0.15  # all-pass constant
+    tried: int = 31  # from -largest to largest
+    frames: int = 2_000  # of each speaker that are compared
+
+    def __post_init__(self) -> None:
+        require(0 <= self.largest <= 0.5, f"objective.largest must be in 0..0.5, got {self.largest}")
+        require(1 <= self.tried <= 1000, f"objective.tried must be in 1..1000, got {self.tried}")
+        require(self.frames >= 100, f"objective.frames must be 100 or more, got {self.frames}")
+
+
+def fit(network: LinearConverter, objective: WarpObjective, voices: dict[str, Voice]) -> None:
+    """Set both directions' maps; `voices` by speaker."""
+    constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
+    aligner = Aligner(most=objective.frames)
+    for (source, target), name in network.directions.items():
+        matrices = [warped(voices[source], constant) for constant in constants]
+        far = [_distance(aligner, voices[source], voices[target], matrix) for matrix in matrices]
+        set_matrix(network.maps[name], matrices[far.index(min(far))])
+
+
+def warped(voice: Voice, constant: float) -> Tensor:
+    """`(bands, bands)`: normalised frames of `voice` times it are warped and normalised again."""
+    order = voice.frames.shape[1] - 1
+    matrix = torch.from_numpy(warping_matrix(order, order, constant)).to(voice.frames)
+    matrix = voice.deviation[:, None] * matrix
+    return matrix / (voice.frames @ matrix).std(0, correction=0)
+
+
+@torch.no_grad()
+def set_matrix(linear: LinearMap, matrix: Tensor) -> None:
+    """Frames times `(bands, bands)`, each by itself."""
+    linear.regression.weight.copy_(matrix.T[..., None])
+
+
+def _distance(aligner: Aligner, source: Voice, target: Voice, matrix: Tensor) -> float:
+    return aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2]

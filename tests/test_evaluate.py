@@ -152,7 +152,8 @@ def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
     assert 0 < evaluation.scores["copy_synthesis"].means["mcd"] < 6
     assert list(evaluation.scores) == ["converted", "copy_synthesis", "reference"]
     assert evaluation.notes == [
-        "no --source: the anchors unconverted and mean_variance are left out, and what needs the source"
+        "only 3 sentences: figures, intervals and verdicts are rough",
+        "no --source: the anchors unconverted and mean_variance are left out, and what needs the source",
     ]
 
 
@@ -228,13 +229,39 @@ def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
         assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
 
 
+def test_anchors_of_the_same_output_cannot_be_measured(tmp_path):
+    folder = voices(tmp_path / "c", 120, "1")
+    measure(tmp_path, folder, folder)
+    with pytest.raises(ConfigError, match="which is written anew; choose another --output"):
+        measure(tmp_path, tmp_path / "result/anchors/copy_synthesis", folder)
+
+
+def test_texts_that_differ_show_that_names_are_alike_by_chance(tmp_path):
+    for speaker, text in (("a", "So it is."), ("b", "so, IT is"), ("c", "It is not.")):
+        folder = voices(tmp_path / speaker, 120, "1")
+        corpus.write(folder / "data", [Utterance(f"{speaker}-1", speaker, folder / "1.wav")], {f"{speaker}-1": text})
+    sides = {name: read_side(tmp_path / name / "data") for name in "abc"}
+    assert match({"converted": sides["a"], "reference": sides["b"]}).parallel
+    with pytest.raises(DataError, match=r"sentence 1: .*'So it is.', .*'It is not.'; .*give --other-sentences"):
+        match({"converted": sides["a"], "reference": sides["c"]})
+    assert not match({"converted": sides["a"], "reference": sides["c"]}, other_sentences=True).parallel
+
+
+def test_a_system_of_any_printable_name_is_shown(tmp_path):
+    """Signs that a picture's font lacks, that mean mathematics in it, or mark-up in a page."""
+    folder, reference = voices(tmp_path / "c", 121, "1"), voices(tmp_path / "r", 120, "1")
+    request = Request({"a$_$b": folder, "<b>\u58f0": folder}, reference, measures=())
+    write_report(evaluate(request, tmp_path / "o"), tmp_path / "page.html")
+    assert "a$_$b" in (tmp_path / "page.html").read_text() and "&lt;b&gt;\u58f0" in (tmp_path / "page.html").read_text()
+
+
 def test_missing_matplotlib_is_said_before_anything_else(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'vc\[eval\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[eval\]'"):
         require_matplotlib()
     nowhere = str(tmp_path / "nowhere")
     assert main(["--converted", nowhere, "--reference", nowhere, "--output", nowhere]) == 2
-    reason = "the report needs matplotlib, of the extra eval: pip install 'vc[eval]'"
+    reason = "the report needs matplotlib, of the extra eval; in a clone: pip install '.[eval]'"
     assert capsys.readouterr().err == f"vc-evaluate: error: {reason}\n"
 
 
@@ -321,7 +348,9 @@ def test_a_target_that_says_other_sentences_is_measured_as_a_set(tmp_path):
     ("words", "said"),
     [
         (["--converted", "a/x", "b/x"], "several folders are called 'x'"),
-        (["--converted", "reference=a"], "cannot be called 'reference'"),
+        (["--converted", "reference=a"], "'reference' cannot name a converted system"),
+        (["--converted", "a\x1b=a"], "cannot name a converted system"),
+        (["--converted", "x="], "'x=': expected NAME=DIR or DIR"),
         (["--converted", "a", "--model", "m"], "--model needs --source"),
         (["--converted", "a", "--conventions", "mine"], "unknown convention 'mine'; known ones are sprocket"),
         (
@@ -342,7 +371,7 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "hama", None)
     chosen, notes = choose_measures(None)
     assert "phones" not in chosen and len(notes) == 3 - len(chosen)
-    assert any(re.search(r"phones is left out: .*needs hama, .*pip install 'vc\[eval\]'", note) for note in notes)
+    assert any(re.search(r"phones is left out: .*needs hama, .*pip install '\.\[eval\]'", note) for note in notes)
     with pytest.raises(ConfigError, match="needs hama"):
         evaluate(Request({"converted": folder}, folder, measures=["phones"]), tmp_path / "o")
 
@@ -350,10 +379,13 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
 def test_a_transcript_says_which_phones_are_expected():
     heard = {"converted": Heard(None, ["h", "i"], None, []), "unconverted": Heard(None, ["o"], None, [])}
     item = Item("1", {}, None)
-    assert expected_phones(item, heard) == ["o"]
-    assert expected_phones(item._replace(text="in 1995"), heard) is None
+    remarks = {system: [] for system in heard}
+    assert (
+        expected_phones(item, heard, remarks) == expected_phones(item._replace(text="in 1995"), heard, remarks) == ["o"]
+    )
+    assert "the text is left aside: 1 5 9 in 'in 1995'" in remarks["unconverted"][0] and not remarks["converted"]
     pytest.importorskip("hama")
-    assert expected_phones(item._replace(text="hi"), heard) not in (None, ["o"])
+    assert expected_phones(item._replace(text="hi"), heard, remarks) not in (None, ["o"])
 
 
 @pytest.fixture(scope="module")
@@ -376,6 +408,7 @@ def test_command_says_what_it_did(stand_in):
     said, warned = ((stand_in / name).read_text() for name in ("out.txt", "err.txt"))
     assert "2 sentences measured, 0 failed" in said and "report.html written" in said
     assert warned.splitlines() == [
+        "vc-evaluate: warning: only 2 sentences: figures, intervals and verdicts are rough",
         "vc-evaluate: warning: no --model: the anchor mean_variance is left out",
         "vc-evaluate: warning: reference: 1 left over without a match: 105",
     ]

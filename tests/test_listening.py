@@ -467,7 +467,7 @@ def test_an_evaluation_that_tells_no_folders_is_refused(tmp_path, metrics):
         ("mos", ["--seed", -1], 2, "--seed -1: must be 0 or more"),
         ("mos", ["--results", "x"], 2, "leave --converted, --reference and --source out"),
         ("mos", ["--converted", "x/a", "y/a"], 2, "several folders are called 'a'"),
-        ("mos", ["--converted", "reference=x"], 2, "'reference' cannot name a system"),
+        ("mos", ["--converted", "reference=x"], 2, "'reference' cannot name a converted system"),
         ("mos", ["--converted", "a=nowhere"], 1, "nowhere: no such folder"),
     ],
 )

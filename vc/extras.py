@@ -19,8 +19,10 @@ def require(what: str, extra: str, *modules: str) -> None:
     """Refuse `what` where modules of an extra of setup.cfg are missing, with the command that installs them."""
     absent = missing(*modules)
     if absent:
-        commands = [f"pip install 'vc[{extra}]'", *(APART[module] for module in absent if module in APART)]
-        raise ConfigError(f"{what} needs {', '.join(absent)}, of the extra {extra}: {' && '.join(commands)}")
+        commands = [f"pip install '.[{extra}]'", *(APART[module] for module in absent if module in APART)]
+        raise ConfigError(
+            f"{what} needs {', '.join(absent)}, of the extra {extra}; in a clone: {' && '.join(commands)}"
+        )
 
 
 def onnx_runtime() -> Any:

@@ -79,11 +79,10 @@ def rows(content: dict) -> dict[str, dict | None]:
 
 def tables(direction: str, content: dict) -> str:
     """One direction: a row a system, with 95 % intervals behind the figures; then the verdict."""
-    found = [table(direction, content, names) for names in (SHOWN, HEARD)]
-    verdict = [
-        f"- {each['aspect']}, {each['grade']}: {each['text']}" for each in next(iter(content["verdicts"].values()))
-    ]
-    return "\n".join([*found, *verdict, ""])
+    shown = [table(direction, content, names) for names in (SHOWN, HEARD)]
+    findings = [each for found in content.get("verdicts", {}).values() for each in found]
+    verdict = [f"- {each['aspect']}, {each['grade']}: {each['text']}" for each in findings]
+    return "\n".join([*shown, *verdict, ""])
 
 
 def table(direction: str, content: dict, names: tuple[str, ...]) -> str:

@@ -56,7 +56,11 @@ def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:
 def _named(word: str) -> tuple[str, Path]:
     """Name and folder; what stands before `=` is a name unless it is the beginning of a path."""
     name, found, folder = word.partition("=")
-    return (name, Path(folder)) if found and "/" not in name else ("", Path(word))
+    if found and "/" not in name:
+        if not folder:
+            raise ConfigError(f"{word!r}: expected NAME=DIR or DIR")
+        return name, Path(folder)
+    return "", Path(word)
 
 
 def positive(text: str) -> int:

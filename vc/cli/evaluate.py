@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--reference", type=Path, required=True, metavar="DIR", help="the target's own recordings")
     add("--source", type=Path, metavar="DIR", help="what was converted; gives the anchor 'unconverted'")
     add("--model", type=Path, metavar="M", help="with --source, gives the anchor 'mean_variance'")
+    add("--to", metavar="SPEAKER", help="the target by its name in the model, where no data directory tells it")
+    add("--from", dest="from_speaker", metavar="SPEAKER", help="the source likewise")
     add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
     add(
         "--measures",
@@ -51,9 +53,16 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     systems = common.named_folders("--converted", args.converted)
-    measures = [] if args.measures == ["none"] else args.measures
     request = Request(
-        systems, args.reference, args.source, args.model, args.other_sentences, measures, args.conventions
+        systems,
+        args.reference,
+        args.source,
+        args.model,
+        args.other_sentences,
+        [] if args.measures == ["none"] else args.measures,
+        args.conventions,
+        args.to,
+        args.from_speaker,
     )
     require_matplotlib()
     evaluation = evaluate(request, args.output, args.jobs or default_jobs())

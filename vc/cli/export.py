@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         COMMAND,
         "Write one direction of a trained model as ONNX: mel-cepstra in, mel-cepstra out, normalisation inside.",
         "example:\n  vc-export --model exp/SF1-TM3 --output SF1-TM3.onnx\n"
-        "The result is compared with torch's by onnxruntime before it is written. Needs pip install 'vc[onnx]'.",
+        "The result is compared with torch's by onnxruntime before it is written. Needs pip install '.[onnx]'.",
     )
     made.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
     common.add_direction(made)

@@ -1,6 +1,7 @@
 """What models of speech say of a recording: who speaks, which phones are heard, how good it sounds."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
             raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
         MEASURES[name].require()
     if wanted is not None:
-        return list(wanted), []
+        return list(dict.fromkeys(wanted)), []
     chosen, notes = [], []
     for name, module in MEASURES.items():
         try:
@@ -36,6 +37,11 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
         except ConfigError as error:
             notes.append(f"measure {name} is left out: {error}")
     return chosen, notes
+
+
+def versions(measures: Sequence[str]) -> dict[str, str]:
+    """The packages that the measures come from, by name."""
+    return {name: version(name) for name in (MEASURES[measure].MODULES[0] for measure in measures)}
 
 
 def hear(samples: np.ndarray, rate: int, measures: Sequence[str]) -> Heard:
@@ -58,11 +64,3 @@ def heard_figures(heard: Heard, expected: Sequence[str] | None) -> dict[str, flo
     if heard.phones is not None and expected:
         figures["phone_error"] = phones.error_rate(heard.phones, expected)
     return figures
-
-
-def spell(text: str) -> list[str] | None:
-    """The phones of an English transcript; None of one that cannot be read, as with figures in it."""
-    try:
-        return phones.from_text(text)
-    except DataError:
-        return None

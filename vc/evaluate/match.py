@@ -6,9 +6,16 @@ from pathlib import Path
 
 from vc import audio, corpus
 from vc.corpus import Utterance
-from vc.errors import DataError
+from vc.errors import ConfigError, DataError
 
 Recordings = dict[str, Utterance]  # by sentence
+
+
+def check_names(systems: Iterable[str], taken: Iterable[str]) -> None:
+    """Refuse names of converted systems that cannot be shown, or that mean something else."""
+    for name in systems:
+        if not name.strip() or not name.isprintable() or name in taken:
+            raise ConfigError(f"{name!r} cannot name a converted system; taken are {', '.join(taken)}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ def match(sides: dict[str, Side], other_sentences: bool = False) -> Matched:
     if not other_sentences:
         matched = _match(sides, "reference")
         if any(matched.recordings.values()):
+            _refuse_other_texts(sides, matched.recordings)
             return matched
     apart = {name: side for name, side in sides.items() if name != "reference"}
     matched = _match(apart, "source" if "source" in apart else next(iter(apart)))
@@ -67,6 +75,16 @@ def match(sides: dict[str, Side], other_sentences: bool = False) -> Matched:
     taken = set(next(iter(matched.recordings.values())))
     reference = _apart_from(taken, sides["reference"])
     return Matched({**matched.recordings, "reference": reference}, {**matched.left_over, "reference": []}, False)
+
+
+def _refuse_other_texts(sides: dict[str, Side], recordings: dict[str, Recordings]) -> None:
+    """Names that are alike by chance show where two sides tell what is said."""
+    for sentence in next(iter(recordings.values())):
+        ids = {name: recordings[name][sentence].id for name in sides}
+        said = {name: side.texts[ids[name]] for name, side in sides.items() if ids[name] in side.texts}
+        if len({"".join(filter(str.isalnum, text.casefold())) for text in said.values()}) > 1:
+            told = ", ".join(f"{name} says {text!r}" for name, text in said.items())
+            raise DataError(f"sentence {sentence}: {told}; where sentences differ, give --other-sentences")
 
 
 def _match(sides: dict[str, Side], names_of: str) -> Matched:

@@ -9,16 +9,18 @@ import numpy as np
 from vc import audio
 from vc.corpus import Utterance
 from vc.errors import DataError
-from vc.evaluate.hearing import Heard, hear, heard_figures, spell
+from vc.evaluate.hearing import Heard, hear, heard_figures
 from vc.evaluate.match import Recordings
 from vc.features import pitch, world
 from vc.features.world import F0Range, WorldConfig
+from vc.metrics import phones
 from vc.metrics.conventions import compared_frames, frames_distortion
 from vc.metrics.registry import convention_metric
 from vc.metrics.scores import Observation, Track
 
 REFERENCE, UNCONVERTED = "reference", "unconverted"
 OF_SOURCE = (UNCONVERTED, "mean_variance")  # anchors that say what the source says, as every converted system does
+MODEL = "model"  # stands for it among the verdicts
 ANCHORS = (*OF_SOURCE, "copy_synthesis", REFERENCE)
 
 
@@ -85,7 +87,7 @@ def measure(item: Item, settings: Settings) -> dict[str, Measured]:
     tracks = {system: _track(utterance, settings, system) for system, utterance in item.recordings.items()}
     heard = {system: hear(*utterance.read(), settings.measures) for system, utterance in item.recordings.items()}
     remarks = {system: list(each.remarks) for system, each in heard.items()}
-    more, expected = _by_conventions(item, settings, remarks), expected_phones(item, heard)
+    more, expected = _by_conventions(item, settings, remarks), expected_phones(item, heard, remarks)
     reference, source = tracks.get(REFERENCE), tracks.get(UNCONVERTED)
     measured = {}
     for system, track in tracks.items():
@@ -102,11 +104,17 @@ def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
     return Track(frames, f0)
 
 
-def expected_phones(item: Item, heard: dict[str, Heard]) -> list[str] | None:
-    """The phones of the text; without it, those heard in the source's recording, or else in the target's."""
+def expected_phones(item: Item, heard: dict[str, Heard], remarks: dict[str, list[str]]) -> list[str] | None:
+    """The phones of the text; of none, or one that cannot be read, those heard in the source's recording, or else in
+    the target's.
+    """
+    origin = next((system for system in (UNCONVERTED, REFERENCE) if system in heard), None)
     if item.text is not None and any(each.phones is not None for each in heard.values()):
-        return spell(item.text)
-    return next((heard[system].phones for system in (UNCONVERTED, REFERENCE) if system in heard), None)
+        try:
+            return phones.from_text(item.text)
+        except DataError as error:
+            remarks[origin or next(iter(heard))].append(f"measure phones: the text is left aside: {error}")
+    return heard[origin].phones if origin else None
 
 
 def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vc.errors import ConfigError
-from vc.evaluate.measure import ANCHORS
+from vc.evaluate.match import check_names
+from vc.evaluate.measure import ANCHORS, MODEL
 from vc.metrics.conventions import find as find_convention
 
 
@@ -20,12 +21,13 @@ class Request:
     other_sentences: bool = False  # the reference's sentences are others, whatever they are called
     measures: Sequence[str] | None = None  # of hearing.MEASURES; None: those that are installed
     conventions: Sequence[str] = ()  # of metrics.CONVENTIONS
+    to: str | None = None  # the target by its name in the model, where no data directory tells it
+    source_speaker: str | None = None  # the source likewise
 
     def __post_init__(self) -> None:
         if not self.converted:
             raise ConfigError("nothing to evaluate: no converted recordings are named")
-        if taken := sorted({*ANCHORS, "source"} & set(self.converted)):
-            raise ConfigError(f"a converted system cannot be called {taken[0]!r}: that is an anchor's name")
+        check_names(self.converted, (*ANCHORS, "source", MODEL))
         if self.model and not self.source:
             raise ConfigError("--model needs --source: the anchor mean_variance is made of the source's recordings")
 

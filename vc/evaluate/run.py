@@ -9,33 +9,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vc.errors import ConfigError
 from vc.evaluate.anchors import Direction, find_direction
-from vc.evaluate.cycle import Cycle, measure_cycle
+from vc.evaluate.cycle import measure_cycle
 from vc.evaluate.hearing import choose_measures
 from vc.evaluate.match import Matched, Recordings, Side, match, read_side
-from vc.evaluate.measure import ANCHORS, REFERENCE, UNCONVERTED, Measured, Settings, measure, says_source
+from vc.evaluate.measure import ANCHORS, MODEL, REFERENCE, UNCONVERTED, Measured, Settings, measure, says_source
 from vc.evaluate.request import Request
 from vc.evaluate.scoreboard import Evaluation, configuration, to_json
 from vc.evaluate.stages import Run, add_anchors, common_config
-from vc.evaluate.statistics import SystemComparison, compare_systems, spread_of_runs, system_of
-from vc.evaluate.verdict import Evidence, Finding, judge
+from vc.evaluate.statistics import SystemComparison, compare_systems, runs_of, spread_of_runs, system_of
+from vc.evaluate.verdict import Evidence, Finding, judge, judge_cycle
 from vc.files import write_text
 from vc.metrics.conventions import rate_of
 from vc.metrics.scores import Scores, summarise
 from vc.train.log import read as read_log
 
 NAMED = 5  # recordings that a note spells out
+ENOUGH = 10  # sentences; with fewer, a note warns
 
 
 def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     """Measure what is asked for; write `output`/metrics.json, and the recordings of anchors to `output`/anchors."""
-    sides = {name: read_side(folder, output / "anchors") for name, folder in request.folders.items()}
+    sides = _read_sides(request, output / "anchors")
     matched = match(sides, request.other_sentences)
-    direction = find_direction(request.model, *_speakers(sides)) if request.model else None
+    direction = _direction(request, sides) if request.model else None
     systems = {UNCONVERTED if side == "source" else side: own for side, own in matched.recordings.items()}
     run = Run(systems, jobs, _texts(matched, sides))
     measures, left_out = choose_measures(request.measures)
-    run.note(*_missing(request), *left_out, *_not_parallel(matched, request), *_left_over(matched.left_over))
+    run.note(
+        *_few(matched),
+        *_missing(request),
+        *_unsure(request, sides, direction),
+        *left_out,
+        *_not_parallel(matched, request),
+        *_left_over(matched.left_over),
+    )
     config = common_config(run, list(request.converted), direction)
     ranges = add_anchors(run, config, direction, output / "anchors")
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
@@ -48,7 +57,7 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
         systems=list(request.converted),
         parallel=matched.parallel,
         **_findings(left, measured, list(request.converted), direction, matched.parallel),
-        training=read_log(request.model) if request.model else [],
+        training=read_log(_experiment(request.model)) if request.model else [],
         recordings=left,
         f0={system: {name: measured[name][system].f0 for name in own} for system, own in left.items()},
         configuration=configuration(settings, request, direction, bool(run.texts)),
@@ -59,6 +68,14 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     )
     write_text(output / "metrics.json", json.dumps(to_json(evaluation), indent=1, allow_nan=False) + "\n")
     return evaluation
+
+
+def _read_sides(request: Request, made: Path) -> dict[str, Side]:
+    """The recordings of every side; those in `made` are anchors, which are written anew."""
+    for folder in request.folders.values():
+        if folder.resolve().is_relative_to(made.resolve()):
+            raise ConfigError(f"{folder}: lies in {made}, which is written anew; choose another --output")
+    return {name: read_side(folder, made) for name, folder in request.folders.items()}
 
 
 def _findings(
@@ -72,12 +89,13 @@ def _findings(
     scores = _scores(recordings, measured, parallel)
     comparisons = compare_systems(scores, systems)
     cycle = measure_cycle(list(recordings[UNCONVERTED].values()), direction) if direction else None
+    judged = _verdicts(scores, systems, comparisons)
     return {
         "scores": scores,
         "comparisons": comparisons,
         "runs": spread_of_runs(scores, systems),
         "cycle": cycle,
-        "verdicts": _verdicts(scores, systems, comparisons, cycle),
+        "verdicts": judged | ({MODEL: [judge_cycle(cycle)]} if cycle else {}),
     }
 
 
@@ -110,6 +128,29 @@ def _title(request: Request, sides: dict[str, Side], direction: Direction | None
     if source and target:
         return f"{source} to {target}"
     return f"{next(iter(request.converted.values()))} against {target or request.reference}"
+
+
+def _direction(request: Request, sides: dict[str, Side]) -> Direction:
+    """Who is converted to whom: as the request says, else as data directories tell, else the model's own way."""
+    source, target = _speakers(sides)
+    return find_direction(request.model, request.source_speaker or source, request.to or target)
+
+
+def _unsure(request: Request, sides: dict[str, Side], direction: Direction | None) -> list[str]:
+    if direction is None or request.to or request.source_speaker or any(_speakers(sides)):
+        return []
+    return [f"taken for {direction.source} to {direction.target}, the model's first way; --to says which it is"]
+
+
+def _experiment(model: Path) -> Path:
+    """The directory of a model."""
+    return model if model.is_dir() else model.parent
+
+
+def _few(matched: Matched) -> list[str]:
+    count = len(next(iter(matched.recordings.values())))
+    few = f"only {count} sentence{'s' * (count > 1)}: figures, intervals and verdicts are rough"
+    return [few] if count < ENOUGH else []
 
 
 def _missing(request: Request) -> list[str]:
@@ -156,15 +197,15 @@ def _scores(
 
 
 def _verdicts(
-    scores: dict[str, Scores], systems: list[str], comparisons: list[SystemComparison], cycle: Cycle | None
+    scores: dict[str, Scores], systems: list[str], comparisons: list[SystemComparison]
 ) -> dict[str, list[Finding]]:
-    """System -> findings. The cycle is that of `model`, which is taken for the first system's."""
-    anchors = {name: scores[name] for name in scores if name in ANCHORS}
+    """System -> findings."""
+    anchors, groups = {name: scores[name] for name in scores if name in ANCHORS}, runs_of(systems)
     verdicts = {}
     for system in systems:
-        own = [each for each in comparisons if each.one == system_of(system) and each.other in anchors]
-        evidence = Evidence(scores[system].means, anchors, own, cycle if system == systems[0] else None)
-        verdicts[system] = judge(evidence)
+        group = system_of(system)
+        own = [each for each in comparisons if each.one == group and each.other in anchors]
+        verdicts[system] = judge(Evidence(scores[system].means, anchors, own, len(groups[group])))
     return verdicts
 
 

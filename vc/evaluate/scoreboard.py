@@ -10,6 +10,7 @@ from vc import __version__
 from vc.config import digest
 from vc.evaluate.anchors import Direction
 from vc.evaluate.cycle import Cycle
+from vc.evaluate.hearing import versions
 from vc.evaluate.match import Recordings
 from vc.evaluate.measure import Settings, says_source
 from vc.evaluate.request import Request
@@ -97,7 +98,8 @@ def format_table(evaluation: Evaluation) -> str:
         lines.append([label, *(_cell(scores, name) for scores in evaluation.scores.values())])
     widths = [max(map(len, column)) for column in zip(*lines)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    heading = f"{evaluation.title}, {len(evaluation.sentences)} sentences, ± half of the 95 % interval"
+    count = len(evaluation.sentences)
+    heading = f"{evaluation.title}, {count} sentence{'s' * (count > 1)}, ± half of the 95 % interval"
     return "\n".join([heading, *table, *_verdict_lines(evaluation), evaluation.configuration["summary"]])
 
 
@@ -113,7 +115,8 @@ def _verdict_lines(evaluation: Evaluation) -> list[str]:
 def _cell(scores: Scores, name: str) -> str:
     value, (low, high) = scores.means[name], scores.intervals[name]
     decimals = METRICS[name].decimals
-    return "-" if math.isnan(value) else f"{value:.{decimals}f} ± {(high - low) / 2:.{decimals}f}"
+    span = "" if math.isnan(high - low) else f" ± {(high - low) / 2:.{decimals}f}"
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}{span}"
 
 
 def _strict(value: Any) -> Any:
@@ -145,7 +148,10 @@ def configuration(measured: Settings, request: Request, direction: Direction | N
         "modulation_fft_frames": distortion.MODULATION_FFT,
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
         "measures": list(measured.measures),
-        "expected_phones": "of the text" if texts else "heard in the source's recording",
+        "measure_packages": versions(measured.measures),
+        "expected_phones": "of the text where one can be read, else those heard in the source's recording"
+        if texts
+        else "heard in the source's recording, or without one in the target's",
         "convention_sample_rates_hz": dict(measured.conventions),
         "intervals": f"{intervals.CONFIDENCE:.0%} over sentences: of means by {intervals.RESAMPLES} bootstrap"
         f" resamples, of sets' figures by a jackknife of up to {intervals.GROUPS} groups",
@@ -155,9 +161,9 @@ def configuration(measured: Settings, request: Request, direction: Direction | N
         "units": {name: metric.unit or "plain number" for name, metric in METRICS.items()},
     }
     given = {
-        "systems": {name: str(folder) for name, folder in request.converted.items()},
-        "reference": str(request.reference),
-        "source": request.source and str(request.source),
+        "systems": {name: str(folder.absolute()) for name, folder in request.converted.items()},
+        "reference": str(request.reference.absolute()),
+        "source": request.source and str(request.source.absolute()),
     }
     model = (
         {"file": str(direction.model), "source": direction.source, "target": direction.target} if direction else None

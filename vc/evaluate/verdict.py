@@ -16,10 +16,11 @@ GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
 HALFWAY, NEARER = 0.5, 0.95  # approach; share of sentences
 SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
 ALIKE, ALIKEST = 0.8, 0.7  # of the target's diversity
-LOST, LOST_MOST = 0.6, 0.75  # share of content
+LOST, LOST_MOST = 0.85, 0.93  # share of content, 1 by chance
 GARBLED, GARBLED_MOST = 0.25, 0.5  # phone error above the source's
 GROWN, GROWN_MOST = 1.5, 3.0  # of noise on the way back
 CHANCE = 0.05
+FEWEST = 6  # sentences: with fewer, no difference can be more than chance
 
 
 class Finding(NamedTuple):
@@ -36,12 +37,12 @@ class Evidence(NamedTuple):
     figures: dict[str, float]
     anchors: dict[str, Scores]
     comparisons: list[SystemComparison]  # of this system with anchors
-    cycle: Cycle | None
+    runs: int = 1  # that the comparisons are a mean of
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """The findings that the figures there are allow."""
-    asked: tuple[Callable[[Evidence], Finding | None], ...] = (_voice, _liveliness, _variety, _content, _worth, _hiding)
+    """The findings that the figures allow; what they do not allow is left out."""
+    asked: tuple[Callable[[Evidence], Finding | None], ...] = (_voice, _liveliness, _variety, _content, _worth)
     return [finding for ask in asked if (finding := ask(evidence)) is not None]
 
 
@@ -53,10 +54,9 @@ def _voice(evidence: Evidence) -> Finding | None:
     text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){_beside(evidence, 'approach')}"
     if nearer is not None:
         text += f"; {nearer:.0%} of sentences are more like the target's voice than the source's"
-    shares = approach / HALFWAY, 1.0 if nearer is None else nearer / NEARER
     if approach < HALFWAY or (nearer is not None and nearer < HALFWAY):
         return Finding("voice", BAD, f"Not converted: {text}.")
-    if min(shares) < 1:
+    if nearer is not None and nearer < NEARER:
         return Finding("voice", DOUBTFUL, f"Not converted everywhere: {text}.")
     return Finding("voice", GOOD, f"Converted: {text}.")
 
@@ -88,45 +88,51 @@ def _variety(evidence: Evidence) -> Finding | None:
 
 
 def _content(evidence: Evidence) -> Finding | None:
-    """Is what the source says still there?"""
+    """Is what the source says still there? Phones, where they are recognised, tell more than frames."""
     lost, garbled = (_figure(evidence, name) for name in ("content_lost", "phone_error_added"))
-    if lost is None:
+    if lost is None and garbled is None:
         return None
-    beside = _beside(evidence, "content_lost", ".0%")
-    text = f"{lost:.0%} of how the source moves cannot be told from the converted speech{beside}"
+    told, grade = [], GOOD
+    if lost is not None:
+        beside = _beside(evidence, "content_lost")
+        told.append(f"{lost:.2f} of how the source moves is lost, where 1 is another sentence{beside}")
+        grade = _grade(lost, LOST, LOST_MOST)
     if garbled is not None:
         more = f"{abs(garbled):.0%} {'fewer' if garbled < 0 else 'more'} of the phones"
-        text += f"; a recogniser mistakes {more} than in the source's recordings"
-    garbled = garbled or 0.0
-    if lost > LOST_MOST or garbled > GARBLED_MOST:
-        return Finding("content", BAD, f"Lost: {text}.")
-    if lost > LOST or garbled > GARBLED:
-        return Finding("content", DOUBTFUL, f"Partly lost: {text}.")
-    return Finding("content", GOOD, f"Kept: {text}.")
+        told.append(f"a recogniser mistakes {more} than in the source's recordings")
+        grade = _grade(garbled, GARBLED, GARBLED_MOST)
+    said = {GOOD: "Kept", DOUBTFUL: "Partly lost", BAD: "Lost"}[grade]
+    return Finding("content", grade, f"{said}: {'; '.join(told)}.")
+
+
+def _grade(value: float, doubtful: float, bad: float) -> str:
+    return BAD if value > bad else DOUBTFUL if value > doubtful else GOOD
 
 
 def _worth(evidence: Evidence) -> Finding | None:
-    """Is the network better than no network?"""
-    found = next((each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", "mean_variance")), None)
-    if found is None:
+    """Is the network better than no network? Distortion alone does not condemn what comes nearer as a set."""
+    compared = (each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", "mean_variance"))
+    if (each := next(compared, None)) is None:
         return None
-    gain, p = -found.found.difference, found.found.p
-    text = f"than means and variances alone by {abs(gain):.2f} dB of mel-cepstral distortion ({_chance(p)})"
-    if p > CHANCE:
-        return Finding("worth", DOUBTFUL, f"Not surely {'nearer' if gain > 0 else 'farther'} {text}.")
-    return Finding("worth", GOOD if gain > 0 else BAD, f"{'Nearer' if gain > 0 else 'Farther'} {text}.")
+    gain, runs = -each.found.difference, ", mean of all runs" if evidence.runs > 1 else ""
+    text = f"than means and variances alone by {abs(gain):.2f} dB of mel-cepstral distortion{runs}"
+    side = "nearer" if gain > 0 else "farther"
+    if each.found.utterances < FEWEST:
+        return Finding("worth", DOUBTFUL, f"Too few sentences to tell: {side} {text}.")
+    if each.p_holm > CHANCE:
+        return Finding("worth", DOUBTFUL, f"Not surely {side} {text} ({_chance(each.p_holm)}).")
+    approach, before = _figure(evidence, "approach"), evidence.anchors["mean_variance"].means["approach"]
+    grade = GOOD if gain > 0 else DOUBTFUL if approach is not None and approach > before else BAD
+    return Finding("worth", grade, f"{side.capitalize()} {text} ({_chance(each.p_holm)}).")
 
 
-def _hiding(evidence: Evidence) -> Finding | None:
-    """Does the cycle close by what nobody hears?"""
-    if evidence.cycle is None:
-        return None
-    gain = evidence.cycle.gain
-    text = f"small noise on the converted features comes back {gain:.1f} times as large"
-    if gain > GROWN:
-        grade = BAD if gain > GROWN_MOST else DOUBTFUL
-        return Finding("cycle", grade, f"The way back reads what is hidden in details: {text}.")
-    return Finding("cycle", GOOD, f"The way back needs no hidden details: {text}.")
+def judge_cycle(cycle: Cycle) -> Finding:
+    """Does a model's cycle close by what nobody hears?"""
+    text = f"small noise on converted features comes back {cycle.gain:.1f} times as large"
+    grade = _grade(cycle.gain, GROWN, GROWN_MOST)
+    if grade == GOOD:
+        return Finding("cycle", grade, f"The model's way back needs no hidden details: {text}.")
+    return Finding("cycle", grade, f"The model's way back reads what is hidden in details: {text}.")
 
 
 def _figure(evidence: Evidence, name: str) -> float | None:
@@ -134,13 +140,13 @@ def _figure(evidence: Evidence, name: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _beside(evidence: Evidence, name: str, style: str = ".2f") -> str:
+def _beside(evidence: Evidence, name: str) -> str:
     """The anchors' figures, in brackets."""
     told = {"mean_variance": "means and variances alone", "copy_synthesis": "the target through the vocoder"}
     known = {
         words: evidence.anchors[anchor].means[name] for anchor, words in told.items() if anchor in evidence.anchors
     }
-    shown = [f"{words} {value:{style}}" for words, value in known.items() if math.isfinite(value)]
+    shown = [f"{words} {value:.2f}" for words, value in known.items() if math.isfinite(value)]
     return f" ({', '.join(shown)})" if shown else ""
 
 

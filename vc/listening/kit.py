@@ -9,7 +9,7 @@ import numpy as np
 
 from vc import audio
 from vc.errors import ConfigError, DataError
-from vc.evaluate.match import Recordings, match, read_side
+from vc.evaluate.match import Recordings, check_names, match, read_side
 from vc.level import speech_level
 from vc.listening.formats import Item, Sound, read_json
 
@@ -31,9 +31,7 @@ class Folders:
     def __post_init__(self) -> None:
         if not self.systems:
             raise ConfigError("a listening test needs a system at least")
-        for name in self.systems:
-            if not name.strip() or not name.isprintable() or name in (REFERENCE, SOURCE):
-                raise ConfigError(f"{name!r} cannot name a system; {REFERENCE} and {SOURCE} are taken")
+        check_names(self.systems, (REFERENCE, SOURCE))
 
     @property
     def by_name(self) -> dict[str, Path]:

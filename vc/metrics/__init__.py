@@ -1,5 +1,6 @@
 """How far converted speech is from the target's: arrays in, numbers out; no files."""
 
+from vc.metrics import phones, quality, speaker
 from vc.metrics.alignment import align
 from vc.metrics.comparison import compare_paired, holm
 from vc.metrics.conventions import CONVENTIONS, compared_frames, frames_distortion, mel_cepstral_distortion_by
@@ -46,6 +47,9 @@ __all__ = [
     "modulation_spectra_distance",
     "modulation_spectrum",
     "moving",
+    "phones",
+    "quality",
+    "speaker",
     "speech_path",
     "voicing_error",
 ]

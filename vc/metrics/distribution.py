@@ -9,6 +9,7 @@ from vc.errors import DataError
 
 Kept = np.ndarray  # indices of the utterances that count
 SPAN = 2  # frames on either side, of the regression that gives a frame's movement
+NEGLIGIBLE = 1e-3  # sum of the roots of two distances: source and target are the same recordings
 FAINTEST = 1e-12  # variance of what does not move
 
 
@@ -88,7 +89,7 @@ def frechet_of_moments(one: Moments, other: Moments, unit: np.ndarray | float = 
 def approach(to_source: float, to_target: float) -> float:
     """How far converted speech has gone, in 0..1, by its Frechet distances: 0 is at the source, 1 at the target."""
     source, target = np.sqrt(to_source), np.sqrt(to_target)
-    return float(source / (source + target)) if source + target > 0 else float("nan")
+    return float(source / (source + target)) if source + target > NEGLIGIBLE else float("nan")
 
 
 def kernel_distance(one: Sequence[np.ndarray], other: Sequence[np.ndarray], paired: bool) -> float:

@@ -82,7 +82,8 @@ METRICS = {
     ),
     "content_lost": Metric(
         "content lost", "share", LOWER, 3,
-        "share of the variance of the source's c1..D that no linear map of the converted frame gives back",
+        "share of the variance of the source's c1..D that no linear map of the converted frame gives back, over the"
+        " same of another sentence's frames",
         group="the whole set",
     ),
     "speaker_similarity": Metric(

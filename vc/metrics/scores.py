@@ -91,11 +91,11 @@ def compare(converted: Track, reference: Track) -> dict[str, float]:
     }
 
 
-def _content(converted: np.ndarray, source: np.ndarray) -> Moments:
-    """Of a source's speech frames with the frames made of them: those of the same time, or, where a system has
+def _content(converted: np.ndarray, source: np.ndarray, same_time: bool = False) -> Moments:
+    """Of a source's speech frames with the frames made of them: those of the `same_time`, or, where a system has
     changed the pace, those that DTW finds.
     """
-    if abs(len(converted) - len(source)) <= SAME_PACE * len(source):
+    if same_time or abs(len(converted) - len(source)) <= SAME_PACE * len(source):
         kept = np.flatnonzero(distortion.audible(source)[: len(converted)])
         pairs = kept, kept
     else:
@@ -116,7 +116,7 @@ def summarise(
         for name, figure in _set_figures(own, reference, source, paired).items():
             figures[name] = sets.told(figure, len(own), len(reference), paired)
         if min(len(own), len(reference)) > 1:
-            figures["diversity"] = _diversity(own, reference)
+            figures["diversity"] = _diversity(own, reference, paired)
     means, intervals = ({name: figures[name][part] for name in METRICS} for part in (0, 1))
     return Scores(means, intervals, rows)
 
@@ -171,14 +171,21 @@ def _set_figures(
     if source is not None:
         to_source = sets.frechet(frames, [each.frames for each in source], unit)
         figures["approach"] = sets.approach(to_source, figures["frechet_distance"])
-        if all(each.content for each in own):
-            figures["content_lost"] = sets.content([each.content for each in own])
+        if all(each.content for each in own) and len(own) > 1:
+            figures["content_lost"] = sets.content([each.content for each in own], _by_chance(own, source))
     return figures
 
 
-def _diversity(own: Sequence[Observation], reference: Sequence[Observation]) -> tuple[float, Interval]:
+def _by_chance(own: Sequence[Observation], source: Sequence[Observation]) -> list[Moments]:
+    """Each source sentence with what was made of another one, frame by frame from the beginning."""
+    half = len(own) // 2
+    others = [*own[half:], *own[:half]]
+    return [_content(other.mel_cepstrum, each.mel_cepstrum, True) for each, other in zip(source, others, strict=True)]
+
+
+def _diversity(own: Sequence[Observation], reference: Sequence[Observation], paired: bool) -> tuple[float, Interval]:
     apart, wanted = (different_sentences([each.mel_cepstrum for each in side]) for side in (own, reference))
-    return diversity(apart, wanted), mean_interval(apart / wanted.mean())
+    return sets.told(lambda kept, others: diversity(apart[kept], wanted[others]), len(apart), len(wanted), paired)
 
 
 def _mean(rows: Sequence[dict[str, float]], name: str) -> tuple[float, Interval]:

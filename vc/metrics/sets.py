@@ -33,11 +33,19 @@ def kernel(own: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.
     return distribution.kernel_distance_over(*sides, paired)
 
 
-def content(together: Sequence[Moments]) -> Figure:
-    """Content lost, from each utterance's moments of source frames with converted ones behind."""
-    moments = Moments.stack(together)
+def content(together: Sequence[Moments], by_chance: Sequence[Moments]) -> Figure:
+    """Content lost, over that of unrelated sentences: 1 is as if another sentence had been said.
+
+    From each utterance's moments of source frames with converted ones behind: its own, and another utterance's.
+    """
+    moments, unrelated = Moments.stack(together), Moments.stack(by_chance)
     bands = moments.total.shape[1] // 2
-    return lambda kept, _: distribution.content_lost_of_moments(moments.pool(kept), bands)
+
+    def lost(kept: Kept, _: Kept) -> float:
+        own, other = (distribution.content_lost_of_moments(each.pool(kept), bands) for each in (moments, unrelated))
+        return own / other if other > 0 else float("nan")
+
+    return lost
 
 
 def approach(to_source: Figure, to_target: Figure) -> Figure:

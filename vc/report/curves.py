@@ -1,10 +1,9 @@
 """How a training run went: its losses, and the score of its held-out recordings, by step."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from vc.report.spectrogram import GREY
+from vc.report.spectrogram import GREY, as_png
 
 COLUMNS = 3
 HELD_OUT = "held-out score"
@@ -40,9 +39,7 @@ def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
         axis.grid(color=GREY, alpha=0.3)
     for axis in axes:  # those that are left
         axis.set_axis_off()
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=80, transparent=True)
-    return content.getvalue()
+    return as_png(figure)
 
 
 def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:

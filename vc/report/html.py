@@ -14,9 +14,14 @@ NAMES = {
 }
 
 
+def shown(text: object) -> str:
+    """Any text as Unicode; bytes of a file name that are not UTF-8 become question marks."""
+    return str(text).encode("utf-8", "replace").decode()
+
+
 def safe(text: object) -> str:
-    """Any text as HTML; bytes of a file name that are not UTF-8 become question marks."""
-    return html.escape(str(text).encode("utf-8", "replace").decode())
+    """Any text as HTML."""
+    return html.escape(shown(text))
 
 
 def name_of(system: str) -> str:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from vc import audio
-from vc.evaluate.measure import says_source
+from vc.evaluate.measure import MODEL, says_source
 from vc.evaluate.scoreboard import Evaluation
 from vc.evaluate.verdict import Finding
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
-from vc.report.html import name_of, number, safe
+from vc.report.html import name_of, number, safe, shown
 from vc.report.spectrogram import Panel, picture
 from vc.report.tables import comparisons, definitions, figures, mapping, ranked_by, sentences
 from vc.report.template import PAGE, READING
@@ -59,26 +59,30 @@ def _notes(evaluation: Evaluation) -> str:
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    """One system's findings; of several, a table of all, and each one's folded up below."""
-    if len(evaluation.systems) == 1:
-        return _findings(evaluation.verdicts[evaluation.systems[0]])
-    aspects = list(dict.fromkeys(each.aspect for found in evaluation.verdicts.values() for each in found))
+    """One system's findings; of several, a table of all, and each one's folded up below; then the model's."""
+    verdicts = {system: evaluation.verdicts[system] for system in evaluation.systems}
+    model = evaluation.verdicts.get(MODEL, [])
+    if len(verdicts) == 1:
+        return _findings([*verdicts[evaluation.systems[0]], *model])
+    aspects = list(dict.fromkeys(each.aspect for found in verdicts.values() for each in found))
     heads = "".join(f"<th scope='col'>{aspect}</th>" for aspect in aspects)
     rows = ""
-    for system, found in evaluation.verdicts.items():
+    for system, found in verdicts.items():
         grades = {each.aspect: each.grade for each in found}
         cells = "".join(f"<td>{_mark(grades[aspect]) if aspect in grades else '-'}</td>" for aspect in aspects)
         rows += f"<tr><th scope='row'>{safe(name_of(system))}</th>{cells}</tr>"
     table = f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     folded = "".join(
         f"<details><summary>{safe(name_of(system))} in words</summary>{_findings(found)}</details>"
-        for system, found in evaluation.verdicts.items()
+        for system, found in verdicts.items()
     )
-    return f"<div class='wide' tabindex='0' role='region' aria-label='Verdict'>{table}</div>{folded}"
+    return f"<div class='wide' tabindex='0' role='region' aria-label='Verdict'>{table}</div>{folded}{_findings(model)}"
 
 
 def _findings(found: list[Finding]) -> str:
     """The worst first."""
+    if not found:
+        return ""
     ordered = sorted(found, key=lambda each: list(MARKS).index(each.grade), reverse=True)
     items = "".join(
         f"<li class='{each.grade}'>{safe(each.text)}<small>{each.aspect}: {_mark(each.grade)}</small></li>"
@@ -121,7 +125,7 @@ def _sentence(evaluation: Evaluation, index: int, rank: int) -> str:
     drawn = [name for name in ("unconverted", *evaluation.systems[:DRAWN], "reference") if name in played]
     shift = evaluation.configuration["frame_shift_ms"] / 1000
     tracks = {name: evaluation.f0[name][heard[name]][: round(LONGEST / shift)] for name in drawn}
-    image = picture([Panel(labels[name], played[name], tracks[name]) for name in drawn], rate, shift)
+    image = picture([Panel(shown(labels[name]), played[name], tracks[name]) for name in drawn], rate, shift)
     described = f"Spectrograms of {sentence}: {', '.join(labels[name].lower() for name in drawn)}"
     return (
         f"<section class='sentence'><h3>{safe(sentence)}</h3><p>{_place(evaluation, index, rank, count)}</p>"

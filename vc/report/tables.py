@@ -98,7 +98,7 @@ def ranked_by(evaluation: Evaluation) -> str:
 def sentences(evaluation: Evaluation) -> str:
     """Every sentence, the first system's worst first; a click on a heading sorts."""
     first, metric = evaluation.systems[0], ranked_by(evaluation)
-    known = evaluation.scores[first].rows[0]
+    known = {name for row in evaluation.scores[first].rows for name in row}
     own = [metric, *(name for name in METRICS if name in known and name != metric)]
     others = [name for name in evaluation.scores if name != first and _comparable(evaluation, name, metric)]
     label = METRICS[metric].label
@@ -111,7 +111,7 @@ def sentences(evaluation: Evaluation) -> str:
     rows = []
     for index, sentence in enumerate(evaluation.sentences):
         values = [(name, evaluation.scores[first].rows[index].get(name, math.nan)) for name in own]
-        values += [(metric, evaluation.scores[name].rows[index][metric]) for name in others]
+        values += [(metric, evaluation.scores[name].rows[index].get(metric, math.nan)) for name in others]
         cells = "".join(f"<td>{number(value, name)}</td>" for name, value in values)
         rows.append((METRICS[metric].fault(values[0][1]), f"<tr><th scope='row'>{safe(sentence)}</th>{cells}</tr>"))
     body = "\n".join(row for _, row in sorted(rows, key=lambda row: -row[0]))
@@ -121,7 +121,7 @@ def sentences(evaluation: Evaluation) -> str:
 
 def _comparable(evaluation: Evaluation, system: str, metric: str) -> bool:
     """Whether a system has the metric of the same sentences."""
-    return (evaluation.parallel or says_source(system)) and metric in evaluation.scores[system].rows[0]
+    return (evaluation.parallel or says_source(system)) and any(metric in row for row in evaluation.scores[system].rows)
 
 
 def definitions(evaluation: Evaluation) -> str:
@@ -134,13 +134,13 @@ def definitions(evaluation: Evaluation) -> str:
     return f"<dl>{items}</dl>"
 
 
-def mapping(content: dict[str, Any]) -> str:
-    """Nested settings as nested lists of terms."""
+def mapping(content: dict[str, Any], verbatim: bool = False) -> str:
+    """Nested settings as nested lists of terms; what stands below a setting has names of its own, kept `verbatim`."""
     items = ""
     for key, value in content.items():
         if key not in ("metrics", "sources", "units"):  # definitions() tells them
-            shown = mapping(value) if isinstance(value, dict) else safe(_plain(value))
-            items += f"<dt>{safe(_term(key))}</dt><dd>{shown}</dd>"
+            shown = mapping(value, True) if isinstance(value, dict) else safe(_plain(value))
+            items += f"<dt>{safe(key if verbatim else _term(key))}</dt><dd>{shown}</dd>"
     return f"<dl>{items}</dl>"
 
 
@@ -152,5 +152,5 @@ def _term(key: str) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list):
-        return " to ".join(map(str, value))
+        return (" to " if len(value) == 2 and not isinstance(value[0], str) else ", ").join(map(str, value))
     return "not given" if value is None else str(value)

@@ -99,7 +99,7 @@ FRAME = """<!DOCTYPE html>
 $lead
 $notes
 <h2>Verdict</h2>
-<p>What the figures say of the ways in which conversions fail.</p>
+<p>What the figures say of the ways in which conversions fail, by fixed bounds.</p>
 $verdict
 <h2>Figures</h2>
 <div class="wide" tabindex="0" role="region" aria-label="Figures">$figures</div>
@@ -107,7 +107,8 @@ $comparisons
 <details><summary>How to read the figures</summary>$reading</details>
 <h2>Listen and look</h2>
 <p>Sentences from the best to the worst, in even steps of rank. Each picture has time from left to right, frequency from
-low to high and loudness as brightness; the blue line is F0, the pitch of the voice.</p>
+low to high and loudness as brightness; the blue line is F0, the pitch of the voice. Sounds have the sample rate at
+which they were measured.</p>
 $listening
 <h2>Every sentence</h2>
 <p>The worst first; a heading sorts. The last columns are the other systems' figures of the same sentence.</p>

@@ -36,6 +36,12 @@ class Voice:
         lengths = [len(utterance) for utterance in utterances]
         return cls(torch.from_numpy(frames).to(device), lengths, torch.from_numpy(audible).to(device), deviation)
 
+    @property
+    def spoken(self) -> Tensor:
+        """`(frames,)`, true from an utterance's first audible frame to its last."""
+        parts = self.audible.int().split(self.lengths)
+        return torch.cat([(part.cumsum(0) * part.flip(0).cumsum(0).flip(0)) > 0 for part in parts])
+
     def places(self, most: int) -> Tensor:
         """`(places,)`: `most` of the audible frames at most, evenly."""
         heard = torch.nonzero(self.audible)[:, 0]

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from vc.config import require
 from vc.errors import DataError
 from vc.models.linear import LinearConverter, LinearMap
+from vc.train import warp
 from vc.train.alignment import Aligner, Voice
+from vc.train.warp import WarpObjective
 
 WINDOW = 512  # frames of a modulation spectrum
 LOUDEST = 20.0  # gain of a modulation frequency: where the regression leaves nothing, nothing is to be had
@@ -33,10 +35,11 @@ class NearestObjective:
 
 
 def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str, Voice]) -> None:
-    """Set both directions' maps; `voices` by speaker."""
+    """Set both directions' maps; `voices` by speaker. The first alignment is of the source warped to the target."""
     aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
     for (source, target), name in network.directions.items():
-        linear, alike = network.maps[name], voices[source]
+        linear, matrix = network.maps[name], warp.best(voices[source], voices[target], WarpObjective())
+        alike = replace(voices[source], frames=voices[source].frames @ matrix)
         for _ in range(objective.passes):
             one, other, _ = aligner.pairs(alike, voices[target])
             regress(linear.regression, voices[source], one, voices[target].frames[other], objective.ridge)
@@ -87,13 +90,17 @@ def set_movement(linear: LinearMap, made: Voice, target: Voice) -> None:
 
 
 def movement(voice: Voice) -> Tensor:
-    """`(modulation frequencies, bands)`: mean power over windows of the frames end to end, float64."""
+    """`(modulation frequencies, bands)`: power over windows of the frames end to end, for each spoken one, float64.
+
+    What lies before and after speech does not move: its length is the recording's, not the speaker's.
+    """
     if len(voice.frames) < WINDOW:
         raise DataError(f"{len(voice.frames)} frames are too few for a modulation spectrum, which needs {WINDOW}")
-    windows = voice.frames.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)
+    spoken = voice.spoken
+    moving = (voice.frames - voice.frames[spoken].mean(0)) * spoken[:, None]
+    windows = moving.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)
     taper = torch.hann_window(WINDOW, device=windows.device)
     power = 0
     for some in windows.split(BATCH):
-        moving = (some - some.mean(-1, keepdim=True)) * taper
-        power = power + torch.fft.rfft(moving).abs().square().double().sum(0).T
-    return power / len(windows)
+        power = power + torch.fft.rfft(some * taper).abs().square().double().sum(0).T
+    return power / spoken.sum()

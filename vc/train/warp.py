@@ -31,12 +31,17 @@ class WarpObjective:
 
 def fit(network: LinearConverter, objective: WarpObjective, voices: dict[str, Voice]) -> None:
     """Set both directions' maps; `voices` by speaker."""
-    constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
-    aligner = Aligner(most=objective.frames)
     for (source, target), name in network.directions.items():
-        matrices = [warped(voices[source], constant) for constant in constants]
-        far = [_distance(aligner, voices[source], voices[target], matrix) for matrix in matrices]
-        set_matrix(network.maps[name], matrices[far.index(min(far))])
+        set_matrix(network.maps[name], best(voices[source], voices[target], objective))
+
+
+def best(source: Voice, target: Voice, objective: WarpObjective) -> Tensor:
+    """`(bands, bands)`: normalised frames of `source` times it come nearest to those of `target`."""
+    constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
+    matrices = [warped(source, constant) for constant in constants]
+    aligner = Aligner(most=objective.frames)
+    far = [aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2] for matrix in matrices]
+    return matrices[far.index(min(far))]
 
 
 def warped(voice: Voice, constant: float) -> Tensor:
@@ -51,7 +56,3 @@ def warped(voice: Voice, constant: float) -> Tensor:
 def set_matrix(linear: LinearMap, matrix: Tensor) -> None:
     """Frames times `(bands, bands)`, each by itself."""
     linear.regression.weight.copy_(matrix.T[..., None])
-
-
-def _distance(aligner: Aligner, source: Voice, target: Voice, matrix: Tensor) -> float:
-    return aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2]

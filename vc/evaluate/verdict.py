@@ -15,7 +15,7 @@ from vc.metrics.scores import Scores
 GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
 HALFWAY, NEARER = 0.5, 0.95  # approach; share of sentences
 SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
-ALIKE, ALIKEST = 0.8, 0.7  # of the target's diversity
+ALIKE = 0.8  # of the target's diversity
 LOST, LOST_MOST = 0.85, 0.93  # share of content, 1 by chance
 GARBLED, GARBLED_MOST = 0.25, 0.5  # phone error above the source's
 GROWN, GROWN_MOST = 1.5, 3.0  # of noise on the way back
@@ -80,7 +80,7 @@ def _variety(evidence: Evidence) -> Finding | None:
     if ratio is None:
         return None
     text = f"different sentences differ {ratio:.2f} times as much as the target's own"
-    if ratio < ALIKEST and (lost is None or lost > LOST):
+    if ratio < ALIKE and (lost is None or lost > LOST):
         return Finding("variety", BAD, f"Collapsed: {text}; much the same comes out whatever is said.")
     return Finding(
         "variety", DOUBTFUL if ratio < ALIKE else GOOD, f"{'Monotonous' if ratio < ALIKE else 'Varied'}: {text}."

@@ -161,6 +161,13 @@ def distortion(made: Converter, spoken: dict, source: str, target: str) -> float
     return np.mean([metrics.mel_cepstral_distortion(made.convert_mel_cepstrum(a, source, target), b) for a, b in pairs])
 
 
+def test_means_and_variances_alone_are_a_model_too(mini, tmp_path, random):
+    fitted(mini, tmp_path / "exp", "mean_variance")
+    made, frames = Converter.load(tmp_path / "exp"), random.standard_normal((50, 25))
+    moved = made.mean_variance().convert_mel_cepstrum(frames, *PAIR)
+    assert np.array_equal(made.convert_mel_cepstrum(frames, *PAIR), moved) and not np.array_equal(moved, frames)
+
+
 def test_the_same_fit_makes_the_same_file_and_is_done_once(mini, tmp_path):
     quick = ("--set", "objective.frames=500")
     for name in ("one", "other"):

@@ -166,9 +166,9 @@ def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp
         ("training.batch=0", 2, "training.batch must be 1 or more, got 0"),
         ("features.order=30", 2, "features.order is 30, but the features were extracted with 24"),
         (
-            "method=mean_variance",
+            "method=gmm",
             2,
-            "method: 'mean_variance' cannot be trained; methods to train: cyclegan_vc2, warp, nearest",
+            "method: 'gmm' cannot be trained; methods to train: cyclegan_vc2, mean_variance, warp, nearest",
         ),
         ("network.channels=3", 2, "network.channels must be a multiple of 4"),
         ("method=[1]", 2, "method: [1] cannot be trained"),

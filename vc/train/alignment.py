@@ -80,7 +80,7 @@ class Aligner:
 
         Each frame of the one with its nearest of the other, and each of the other with its nearest of the one: Erro,
         Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel corpora", IEEE
-        Trans. ASLP 18, 2010, sec. III.
+        Trans. ASLP 18, 2010.
         """
         places = source.places(self.most), target.places(self.most)
         if min(map(len, places)) == 0:

@@ -13,16 +13,20 @@ from vc.errors import ConfigError
 from vc.features.world import WorldConfig
 from vc.files import write_text
 from vc.models import network_config
+from vc.models.mean_variance import MeanVarianceConfig
 from vc.store import Features
 from vc.train import nearest, warp
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 from vc.train.nearest import NearestObjective
 from vc.train.warp import WarpObjective
 
-# Method -> its objective, and its training: by steps, or at once from all frames of both voices. A method without an
-# entry has nothing to learn.
+# Method -> its objective, and its training: by steps, or at once from all frames of both voices.
 TRAININGS = {"cyclegan_vc2": (CycleGANObjective, CycleGANTraining)}
-FITS = {"warp": (WarpObjective, warp.fit), "nearest": (NearestObjective, nearest.fit)}
+FITS = {
+    "mean_variance": (MeanVarianceConfig, lambda *_: None),  # the speakers' statistics are all there is
+    "warp": (WarpObjective, warp.fit),
+    "nearest": (NearestObjective, nearest.fit),
+}
 OBJECTIVES = {method: objective for method, (objective, _) in (TRAININGS | FITS).items()}
 
 

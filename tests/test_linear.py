@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import command
+from conftest import CORPUS, ROOT, command
 from torch import nn
 
-from vc import metrics, model_file
+from vc import audio, metrics, model_file
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
+from vc.features import world
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models import converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
@@ -213,3 +214,22 @@ def test_unfitted_maps_are_the_identity_and_keep_the_frames(method):
         torch.testing.assert_close(network.convert(x, *PAIR), x)
     with pytest.raises(ConfigError, match="between two speakers, got 3: a, b, c"):
         converter(method, network_config(method, {}), 25, ("a", "b", "c"))
+
+
+def test_the_model_in_the_repository_converts_both_ways_nearer_than_means_and_variances():
+    carried = Converter.load(ROOT / "egs/mini/model.safetensors")
+    config = carried.model.features
+    for source, target in (("slt", "rms"), ("rms", "slt")):
+        spoken, wanted = (
+            world.extract(
+                audio.read(CORPUS / f"eval/{name}/101.flac", config.sample_rate)[0],
+                config,
+                carried.model.speakers[name].f0_range,
+            )[1]
+            for name in (source, target)
+        )
+        far, near = (
+            metrics.mel_cepstral_distortion(each.convert_mel_cepstrum(spoken, source, target), wanted)
+            for each in (carried.mean_variance(), carried)
+        )
+        assert near < far - 1.5  # dB

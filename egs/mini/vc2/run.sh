@@ -7,5 +7,5 @@ exec "$here/../../../recipes/pair/run.sh" \
     --prepare "$here/local/data.sh" \
     --corpus "$here/../corpus" \
     --source slt --target rms \
-    --conf "$here/conf/demo.yaml" \
+    --conf "$here/conf/nearest.yaml" \
     "$@"

@@ -165,4 +165,4 @@ def test_a_cycle_that_hides_what_it_needs_is_caught(hide, grade, monkeypatch):
 
 
 def test_noise_that_grows_a_little_is_doubtful():
-    assert judge_cycle(Cycle(error=0.1, gain=2.2)).grade == DOUBTFUL
+    assert judge_cycle(Cycle(error=0.1, gain=5.0)).grade == DOUBTFUL

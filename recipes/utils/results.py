@@ -79,15 +79,16 @@ def rows(content: dict) -> dict[str, dict | None]:
 
 def tables(direction: str, content: dict) -> str:
     """One direction: a row a system, with 95 % intervals behind the figures; then the verdict."""
-    shown = [table(direction, content, names) for names in (SHOWN, HEARD)]
+    compared = {system: scores for system, scores in rows(content).items() if scores and system != "reference"}
+    heard = {system: scores for system, scores in rows(content).items() if scores}
+    shown = [table(direction, content, *each) for each in ((compared, SHOWN), (heard, HEARD))]
     findings = [each for found in content.get("verdicts", {}).values() for each in found]
     verdict = [f"- {each['aspect']}, {each['grade']}: {each['text']}" for each in findings]
     return "\n".join([*shown, *verdict, ""])
 
 
-def table(direction: str, content: dict, names: tuple[str, ...]) -> str:
+def table(direction: str, content: dict, systems: dict[str, dict], names: tuple[str, ...]) -> str:
     """The metrics of these names that a system has; empty if there is none."""
-    systems = {name: scores for name, scores in rows(content).items() if scores}
     names = tuple(name for name in names if any(scores.get(name) is not None for scores in systems.values()))
     if not names:
         return ""
@@ -104,13 +105,18 @@ def cell(name: str, scores: dict) -> str:
     low, high = scores["intervals"][name]
     if None in (scores[name], low, high):
         return plain(name, scores)
-    decimals = METRICS[name].decimals
-    return f"{scores[name]:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{rounded(name, scores[name])} [{rounded(name, low)}, {rounded(name, high)}]"
 
 
 def plain(name: str, scores: dict) -> str:
     """A figure alone."""
-    return "-" if scores[name] is None else f"{scores[name]:.{METRICS[name].decimals}f}"
+    return "-" if scores[name] is None else rounded(name, scores[name])
+
+
+def rounded(name: str, value: float) -> str:
+    """With the metric's decimals; never -0."""
+    decimals = METRICS[name].decimals
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
 def replaced(path: Path, name: str, text: str) -> str:

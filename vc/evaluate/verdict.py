@@ -18,7 +18,7 @@ SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
 ALIKE = 0.8  # of the target's diversity
 LOST, LOST_MOST = 0.85, 0.93  # share of content, 1 by chance
 GARBLED, GARBLED_MOST = 0.25, 0.5  # phone error above the source's
-GROWN, GROWN_MOST = 1.5, 3.0  # of noise on the way back
+GROWN, GROWN_MOST = 3.0, 10.0  # of noise on the way back; a linear map that restores movement has up to 2
 CHANCE = 0.05
 FEWEST = 6  # sentences: with fewer, no difference can be more than chance
 

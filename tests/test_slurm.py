@@ -221,7 +221,8 @@ def test_tasks_take_turns_if_told_to(cluster, tmp_path):
 # Ends
 
 
-SAVES = 'trap "sleep 0.5; echo saved; exit 143" TERM; echo up; sleep 60 & wait'
+# A loop, for the sleep may be killed before bash is.
+SAVES = 'trap "sleep 0.5; echo saved; exit 143" TERM; echo up; while :; do sleep 60 & wait; done'
 
 
 def test_tasks_cancelled_from_outside_have_failed(begin, tmp_path):

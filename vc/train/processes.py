@@ -74,7 +74,9 @@ def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    processes = Processes(rank, size)
     try:
-        yield Processes(rank, size), chosen
+        yield processes, chosen
+        processes.wait()  # a process that leaves while another works may be ended by the threads that connect them
     finally:
         distributed.destroy_process_group()

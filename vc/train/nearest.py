@@ -95,7 +95,7 @@ def movement(voice: Voice) -> Tensor:
     What lies before and after speech does not move: its length is the recording's, not the speaker's.
     """
     if len(voice.frames) < WINDOW:
-        raise DataError(f"{len(voice.frames)} frames are too few for a modulation spectrum, which needs {WINDOW}")
+        raise DataError(f"{len(voice.frames)} frames are too few to learn from: give {WINDOW} or more of each speaker")
     spoken = voice.spoken
     moving = (voice.frames - voice.frames[spoken].mean(0)) * spoken[:, None]
     windows = moving.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)

@@ -12,7 +12,7 @@ import vc
 from vc import export, extras
 from vc.errors import ConfigError
 
-pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
 onnxruntime = extras.onnx_runtime()
 
 

@@ -57,7 +57,7 @@ def evaluated(work: Path, source: str, target: str, *converted: object) -> dict:
     return json.loads((output / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize(("source", "target"), WAYS, ids="-".join)
+@pytest.mark.parametrize(("source", "target"), WAYS)
 def test_anchors_come_out_in_order(work, source, target):
     """The source's own recordings stand for a system that does nothing."""
     found = evaluated(work, source, target, f"none={work / source}")
@@ -73,7 +73,7 @@ def test_anchors_come_out_in_order(work, source, target):
     assert grades["voice"] == "bad" and grades["worth"] != "good"
 
 
-@pytest.mark.parametrize(("source", "target"), [("SF1", "TM3"), ("TM3", "SF1")], ids="-".join)
+@pytest.mark.parametrize(("source", "target"), [("SF1", "TM3"), ("TM3", "SF1")])
 def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
     speakers = store.read_features(work / "dump/train").speakers
     config = store.read_features(work / "dump/train").config

@@ -94,12 +94,10 @@ def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
             f0 = np.where(voiced, np.exp(moved * log_f0[1].deviation + log_f0[1].mean), 0.0)
             mel_cepstrum = np.column_stack([own.mel_cepstrum[:, 0], made])
             samples = synthesise(replace(own, f0=f0, mel_cepstrum=mel_cepstrum), config)
-            audio.write(
-                work / name / f"{utterance.id}.wav", samples / max(1, np.abs(samples).max()), config.sample_rate
-            )
+            audio.write(folder / f"{utterance.id}.wav", samples / max(1, np.abs(samples).max()), config.sample_rate)
     found = evaluated(work, source, target, *(f"{name}={work / f'{name}-{source}-{target}'}" for name in makers))
     grades = {name: {each["aspect"]: each["grade"] for each in verdict} for name, verdict in found["verdicts"].items()}
-    assert grades["ideal"].pop("content") in ("good", "doubtful")  # a recogniser stumbles over frames that stand still
+    assert grades["ideal"].pop("worth") != "bad"  # nine sentences and a dozen comparisons are little to be sure by
     assert set(grades["ideal"].values()) == {"good"}
     assert grades["smoothed"]["liveliness"] == "bad" and grades["smoothed"]["variety"] != "bad"
     assert grades["still"]["variety"] == grades["one_sentence"]["variety"] == "bad"

@@ -323,7 +323,15 @@ def test_distortion_by_another_convention_stands_beside_ours(several):
         expected = np.mean([mel_cepstral_distortion_by("parallel-wavegan", *pair, RATE) for pair in pairs])
         assert written["systems"][system]["mcd_parallel_wavegan"] == pytest.approx(expected, rel=1e-4)
     assert written["mcd_sprocket"] is None
+    assert not any("compares at" in note for note in written["notes"])
     assert "Hamming frames" in written["configuration"]["metrics"]["mcd_parallel_wavegan"]
+
+
+def test_a_convention_without_settings_for_the_rate_is_resampled_to_and_noted(tmp_path):
+    folder, reference = voices(tmp_path / "c", 150, "1"), voices(tmp_path / "r", 120, "1")
+    evaluation = evaluate(Request({"converted": folder}, reference, measures=(), conventions=["crank"]), tmp_path / "o")
+    assert any("crank compares at 22050 Hz or more: recordings at 16000 Hz" in note for note in evaluation.notes)
+    assert evaluation.scores["converted"].means["mcd_crank"] > 0
 
 
 def test_a_target_that_says_other_sentences_is_measured_as_a_set(tmp_path):

@@ -12,10 +12,12 @@ from spoilt import Sentences
 from vc import audio
 from vc.evaluate.anchors import Direction
 from vc.evaluate.cycle import Cycle, measure_cycle
-from vc.evaluate.statistics import compare_systems, runs_of, spread_of_runs
+from vc.evaluate.statistics import SystemComparison, compare_systems, runs_of, spread_of_runs
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, Evidence, Finding, judge, judge_cycle
 from vc.features import world
 from vc.features.world import F0Range, WorldConfig
+from vc.metrics.comparison import Comparison
+from vc.metrics.registry import METRICS
 from vc.metrics.scores import Observation, Scores, Track, summarise
 
 CONFIG = WorldConfig(16000, f0_method="dio")
@@ -109,10 +111,21 @@ def test_better_and_worse_than_means_and_variances_is_told_with_its_chance():
     assert worse.grade == BAD and worse.text.startswith("Farther")
 
 
-def test_what_is_farther_but_nearer_as_a_set_is_not_condemned():
-    """Smoothing brings the distortion down, and takes the set away from the target's."""
-    found = worth(ideal(), [0.9 * own + 0.1 * own.mean(axis=0) for own in ideal()])
-    assert found.grade in (DOUBTFUL, GOOD)
+@pytest.mark.parametrize(("approach", "grade"), [(0.7, DOUBTFUL), (0.3, BAD)])
+def test_what_is_farther_is_condemned_unless_it_is_nearer_as_a_set(approach, grade):
+    anchors = {"mean_variance": Scores({**dict.fromkeys(METRICS, np.nan), "approach": 0.4}, {}, [])}
+    farther = SystemComparison("mcd", "one", "mean_variance", Comparison(1.0, (0.5, 1.5), 0.001, 20), 0.01)
+    (found,) = [each for each in judge(Evidence({"approach": approach}, anchors, [farther])) if each.aspect == "worth"]
+    assert found.grade == grade and found.text.startswith("Farther")
+
+
+def test_collapse_is_told_by_lost_content_alone():
+    """Without the source, sentences that are alike may only be smoothed."""
+    grades = {}
+    for lost in (np.nan, 0.5, 0.95):
+        figures = {"diversity": 0.6, "content_lost": lost}
+        grades[lost] = next(each.grade for each in judge(Evidence(figures, {}, [])) if each.aspect == "variety")
+    assert list(grades.values()) == [DOUBTFUL, DOUBTFUL, BAD]
 
 
 def test_few_sentences_tell_no_difference():

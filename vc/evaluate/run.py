@@ -48,6 +48,7 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     config = common_config(run, list(request.converted), direction)
     ranges = add_anchors(run, config, direction, output / "anchors")
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
+    run.note(*_resampled(conventions, config.sample_rate))
     settings = Settings(config, ranges, measures, conventions)
     measured = run.each(partial(measure, settings=settings), "metrics")
     left = run.left()
@@ -166,6 +167,14 @@ def _not_parallel(matched: Matched, request: Request) -> list[str]:
     return [
         f"the reference says other sentences ({names[1]!r}, not {names[0]!r}): what compares sentences is left out,"
         " distances between the sets are measured"
+    ]
+
+
+def _resampled(conventions: dict[str, int], rate: int) -> list[str]:
+    return [
+        f"{name} compares at {own} Hz or more: recordings at {rate} Hz were brought to that, and have nothing above"
+        for name, own in conventions.items()
+        if own > rate
     ]
 
 

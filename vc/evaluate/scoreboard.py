@@ -31,7 +31,7 @@ class Evaluation:
     parallel: bool  # whether the target's recordings say the same sentences
     scores: dict[str, Scores]  # the converted systems first, then the anchors; rows go along `recordings`
     comparisons: list[SystemComparison]
-    verdicts: dict[str, list[Finding]]  # converted system -> what its figures say
+    verdicts: dict[str, list[Finding]]  # converted system, or MODEL -> what its figures say
     cycle: Cycle | None  # of the model, there and back
     training: list[dict[str, Any]]  # the lines of the model's log.jsonl
     runs: dict[str, dict[str, Spread]]  # system -> metric -> spread, where there are several runs

@@ -75,12 +75,12 @@ def _liveliness(evidence: Evidence) -> Finding | None:
 
 
 def _variety(evidence: Evidence) -> Finding | None:
-    """Mode collapse. Smoothing makes sentences more alike, too, but leaves what they say."""
+    """Mode collapse. Smoothing makes sentences more alike, too, but leaves what they say: the source must tell."""
     ratio, lost = (_figure(evidence, name) for name in ("diversity", "content_lost"))
     if ratio is None:
         return None
     text = f"different sentences differ {ratio:.2f} times as much as the target's own"
-    if ratio < ALIKE and (lost is None or lost > LOST):
+    if ratio < ALIKE and lost is not None and lost > LOST:
         return Finding("variety", BAD, f"Collapsed: {text}; much the same comes out whatever is said.")
     return Finding(
         "variety", DOUBTFUL if ratio < ALIKE else GOOD, f"{'Monotonous' if ratio < ALIKE else 'Varied'}: {text}."
@@ -110,7 +110,7 @@ def _grade(value: float, doubtful: float, bad: float) -> str:
 
 
 def _worth(evidence: Evidence) -> Finding | None:
-    """Is the network better than no network? Distortion alone does not condemn what comes nearer as a set."""
+    """Is it better than no method at all? Distortion alone does not condemn what comes nearer as a set."""
     compared = (each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", "mean_variance"))
     if (each := next(compared, None)) is None:
         return None

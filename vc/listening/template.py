@@ -2,6 +2,8 @@
 
 from string import Template
 
+from vc.report.html import HEAD
+
 TASK = {
     "mos": """
 <p>You will hear short recordings of speech, one at a time. Some were made by a machine. Say how
@@ -204,20 +206,9 @@ invite();
 show('welcome');
 """
 
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:;
- style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<noscript><p class="note">This page needs JavaScript: please allow it, or take another browser.</p></noscript>
+PAGE = Template(
+    HEAD
+    + """<noscript><p class="note">This page needs JavaScript: please allow it, or take another browser.</p></noscript>
 <p class="note" id="unkept" hidden>This browser keeps nothing when the page is closed: please finish in one go.</p>
 <p class="note" id="mute" hidden>This browser cannot play the recordings: please open the page in another one.</p>
 <section id="welcome" hidden>
@@ -265,4 +256,5 @@ $task
 <script>$script</script>
 </body>
 </html>
-""")
+"""
+)

@@ -28,7 +28,7 @@ def convention_metric(name: str) -> str:
     return f"mcd_{name.replace('-', '_')}"
 
 
-FREQUENCY = "pairs of the path that are voiced on both sides"
+VOICED_PAIRS = "pairs of the path that are voiced on both sides"
 FRAMES = "speech frames' c1..D and their slopes, in the target's deviations"
 METRICS = {
     "mcd": Metric(
@@ -48,7 +48,7 @@ METRICS = {
     ),
     "log_f0_rmse": Metric(
         "log-F0 error", "natural log", LOWER, 3,
-        f"root mean square difference of natural log F0, {FREQUENCY}", group="melody and time",
+        f"root mean square difference of natural log F0, {VOICED_PAIRS}", group="melody and time",
     ),
     "log_f0_corr": Metric(
         "log-F0 correlation", "", ONE, 2, "Pearson's correlation of log F0 over the same pairs", group="melody and time"

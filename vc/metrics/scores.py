@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Scores:
 
     means: dict[str, float]  # metric -> figure
     intervals: dict[str, Interval]  # metric -> 95 % interval
-    rows: list[dict[str, float]] = field(default_factory=list)  # metric -> figure, an utterance each
+    rows: list[dict[str, float]]  # metric -> figure, an utterance each
 
 
 def compare(converted: Track, reference: Track) -> dict[str, float]:

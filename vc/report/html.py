@@ -5,6 +5,21 @@ import math
 
 from vc.metrics.registry import METRICS
 
+# Of every page that we write: it asks nobody for anything.
+HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:;
+ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+"""
 NAMES = {
     "converted": "Converted",
     "unconverted": "Source as it is",

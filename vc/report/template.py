@@ -2,6 +2,8 @@
 
 from string import Template
 
+from vc.report.html import HEAD
+
 READING = """
 <p>No figure means anything by itself; the other columns are there to hold it against. <strong>Source as it is</strong>:
 no conversion at all. <strong>Mean and variance only</strong>: the source moved by the speakers' statistics, without a
@@ -83,20 +85,9 @@ for (const player of players) {
 }
 """
 
-FRAME = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:;
- style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-$lead
+FRAME = (
+    HEAD
+    + """$lead
 $notes
 <h2>Verdict</h2>
 <p>What the figures say of the ways in which conversions fail, by fixed bounds.</p>
@@ -122,5 +113,6 @@ $training
 </body>
 </html>
 """
+)
 
 PAGE = Template(Template(FRAME).safe_substitute(style=STYLE, script=SCRIPT))

@@ -83,8 +83,8 @@ class Aligner:
         Trans. ASLP 18, 2010.
         """
         places = source.places(self.most), target.places(self.most)
-        if min(map(len, places)) == 0:
-            raise DataError("a voice without audible frames cannot be aligned")
+        if min(map(len, places)) < 2:
+            raise DataError("a voice of fewer than two audible frames cannot be aligned")
         weights = (source.deviation + target.deviation) / 2
         weights[0] *= self.loudness
         there, here = (self._looks(voice, where, weights) for voice, where in zip((source, target), places))

@@ -1,0 +1,89 @@
+"""Waveform -> log-mel spectrogram, as the published universal HiFi-GAN models take it.
+
+Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
+NeurIPS 2020, and their released front end: samples reflected at both ends so that frame i is centred on hop i, Hann
+window, magnitude, mel filters of equal area (Slaney, "Auditory toolbox", 1998), natural logarithm. On any device, and
+with gradients: training a vocoder needs both.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from vc.config import require
+
+FLOOR = 1e-5  # of a mel band's magnitude, before the logarithm
+TINY = 1e-9  # added to squared magnitudes: the square root's gradient stays finite
+LINEAR_BELOW = 1000.0  # Hz; the mel scale of Slaney's toolbox is linear up to there
+LINEAR_STEP = 200 / 3  # Hz a mel
+LOG_STEP = np.log(6.4) / 27  # of a mel above
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """How a waveform becomes log-mel frames."""
+
+    sample_rate: int = 22050  # Hz
+    fft_size: int = 1024  # samples, of the window too
+    hop: int = 256  # samples
+    bands: int = 80
+    lowest: float = 0.0  # Hz
+    highest: float = 8000.0  # Hz
+
+    def __post_init__(self) -> None:
+        require(8000 <= self.sample_rate <= 96000, f"mel.sample_rate must be in 8000..96000, got {self.sample_rate}")
+        require(64 <= self.fft_size <= 16384, f"mel.fft_size must be in 64..16384, got {self.fft_size}")
+        even = (self.fft_size - self.hop) % 2 == 0
+        fits = 16 <= self.hop <= self.fft_size and even
+        require(fits, f"mel.hop must be in 16..fft_size and even beside it, got {self.hop}")
+        require(8 <= self.bands <= self.fft_size // 2, f"mel.bands must be in 8..fft_size / 2, got {self.bands}")
+        within = 0 <= self.lowest < self.highest <= self.sample_rate / 2
+        require(within, f"mel.lowest and highest must satisfy 0 <= {self.lowest} < {self.highest} <= sample_rate / 2")
+
+    @property
+    def frame_shift(self) -> float:  # milliseconds
+        return 1000 * self.hop / self.sample_rate
+
+    @property
+    def frame_rate(self) -> float:  # frames per second
+        return self.sample_rate / self.hop
+
+
+def log_mel(samples: Tensor, config: MelConfig) -> Tensor:
+    """`(batch, samples)` in -1..1 to `(batch, bands, samples // hop)`; at least `(fft_size - hop) / 2 + 1` samples."""
+    margin = (config.fft_size - config.hop) // 2
+    padded = pad(samples[:, None], (margin, margin), mode="reflect")[:, 0]
+    window = torch.hann_window(config.fft_size, dtype=samples.dtype, device=samples.device)
+    spectrum = torch.stft(
+        padded, config.fft_size, config.hop, window=window, center=False, onesided=True, return_complex=True
+    )
+    magnitude = (spectrum.real.square() + spectrum.imag.square() + TINY).sqrt()
+    filters = torch.from_numpy(mel_filters(config)).to(magnitude)
+    return (filters @ magnitude).clamp(min=FLOOR).log()
+
+
+@lru_cache(maxsize=8)
+def mel_filters(config: MelConfig) -> np.ndarray:
+    """`(bands, fft_size / 2 + 1)`: triangles, evenly spaced in mel, each of area 2 over Hz."""
+    edges = _hertz(np.linspace(_mel(config.lowest), _mel(config.highest), config.bands + 2))
+    bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
+    widths = np.diff(edges)
+    rising = (bins - edges[:-2, None]) / widths[:-1, None]
+    falling = (edges[2:, None] - bins) / widths[1:, None]
+    heights = 2 / (edges[2:] - edges[:-2])
+    return np.maximum(0, np.minimum(rising, falling)) * heights[:, None]
+
+
+def _mel(hertz: float) -> float:
+    if hertz < LINEAR_BELOW:
+        return hertz / LINEAR_STEP
+    return LINEAR_BELOW / LINEAR_STEP + np.log(hertz / LINEAR_BELOW) / LOG_STEP
+
+
+def _hertz(mel: np.ndarray) -> np.ndarray:
+    knee = LINEAR_BELOW / LINEAR_STEP
+    return np.where(mel < knee, mel * LINEAR_STEP, LINEAR_BELOW * np.exp(LOG_STEP * (mel - knee)))

@@ -12,7 +12,7 @@ from conftest import ROOT, command, run
 
 from vc import audio, corpus, model_file, store
 from vc.features import world
-from vc.vocoders.world import synthesise
+from vc.vocoders.world import WORLD
 
 FOLDER = os.environ.get("VCC2016")
 SOURCES, TARGETS = ("SF1", "SM1"), ("TF2", "TM3")
@@ -93,7 +93,7 @@ def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
             moved = (np.log(own.f0, where=voiced, out=np.zeros_like(own.f0)) - log_f0[0].mean) / log_f0[0].deviation
             f0 = np.where(voiced, np.exp(moved * log_f0[1].deviation + log_f0[1].mean), 0.0)
             mel_cepstrum = np.column_stack([own.mel_cepstrum[:, 0], made])
-            samples = synthesise(replace(own, f0=f0, mel_cepstrum=mel_cepstrum), config)
+            samples = WORLD.synthesise(replace(own, f0=f0, mel_cepstrum=mel_cepstrum), config)
             audio.write(folder / f"{utterance.id}.wav", samples / max(1, np.abs(samples).max()), config.sample_rate)
     found = evaluated(work, source, target, *(f"{name}={work / f'{name}-{source}-{target}'}" for name in makers))
     grades = {name: {each["aspect"]: each["grade"] for each in verdict} for name, verdict in found["verdicts"].items()}

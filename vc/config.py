@@ -114,7 +114,9 @@ def _override(sections: dict[str, Any], override: str) -> None:
 
 
 def _typed(value: Any, kind: Any, name: str) -> Any:
-    """Check `value` against an annotation: int, float, bool, str, a list or dict of one, one or None, a dataclass."""
+    """Check `value` against an annotation: Any, int, float, bool, str, a list or dict of one, one or None, a class."""
+    if kind is Any:
+        return value
     if is_dataclass(kind):
         return build(kind, value, name)
     if typing.get_origin(kind) is types.UnionType:

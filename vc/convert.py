@@ -23,12 +23,12 @@ from vc.models import converter, network_config
 from vc.models.base import AbstractConverter, MelCepstrumMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
-from vc.pieces import Piece
-from vc.vocoders import differential
-from vc.vocoders.world import synthesise
+from vc.pieces import SHORTEST, Piece
+from vc.vocoders import choice, differential
+from vc.vocoders.base import Vocoder
+from vc.vocoders.world import WORLD
 
 METHODS = ("world", "diff")
-SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while they are converted
 LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (recipes/EXPERIMENTS.md)
 KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than on disk
 log = logging.getLogger(__name__)
@@ -61,16 +61,20 @@ class Converter:
         network: AbstractConverter,
         device: torch.device | str = "cpu",
         precision: str = "float32",
+        vocoder: Vocoder = WORLD,
     ):
-        self.model, self.network = model, network.to(device).eval()
+        self.model, self.network, self.vocoder = model, network.to(device).eval(), vocoder
         self.device, self.precision = torch.device(device), precision
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", precision: str = "float32") -> "Converter":
+    def load(
+        cls, path: str | Path, device: str = "cpu", precision: str = "float32", vocoder: str = "world"
+    ) -> "Converter":
         """From a model file or an experiment directory; a bad one is refused by name.
 
-        `precision` is that of the network's pass, one of devices.PRECISIONS; features and vocoder are float64. Whether
-        a GPU may use TF32 is a setting of the whole process, which the last call decides.
+        `precision` is that of the network's pass, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU
+        may use TF32 is a setting of the whole process, which the last call decides. `vocoder` is a name or a path, as
+        vc/vocoders/choice.py has it.
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
@@ -84,7 +88,7 @@ class Converter:
             raise ConfigError(f"{path}: {error}") from error
         except (RuntimeError, OverflowError) as error:
             raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-        return cls(model, network, chosen, precision)
+        return cls(model, network, chosen, precision, choice.choose(vocoder, chosen))
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output
@@ -97,7 +101,7 @@ class Converter:
     def mean_variance(self) -> "Converter":
         """The same speakers, without the network: means and variances alone, the anchor of an evaluation."""
         network = MeanVarianceConverter(MeanVarianceConfig(), self.model.features.bands, self.speakers)
-        return Converter(self.model, network, self.device, self.precision)
+        return Converter(self.model, network, self.device, self.precision, self.vocoder)
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """Source and target; for a pair the target is its second speaker, and the source is the other one."""
@@ -116,6 +120,7 @@ class Converter:
         """What to make of recordings, checked: speakers as `direction` finds them."""
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
         require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
+        require(method == "world" or self.vocoder is WORLD, f"method {method} needs no vocoder")
         return Wish(*self.direction(to, source), melody, method)
 
     def convert(
@@ -238,7 +243,7 @@ class Converter:
             frames = world.analyse(padded, settings, voice.f0_range)
             wanted = self.convert_mel_cepstrum(frames.mel_cepstrum, wish.source, wish.target)
             f0 = pitch.map_f0(frames.f0, voice.log_f0, self.model.speakers[wish.target].log_f0, wish.melody)
-            converted = synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
+            converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
         if not np.isfinite(converted).all():
             raise DataError("the model makes samples that are not finite")
         return audio.fit_length(converted.astype(np.float32), len(samples))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while they are analysed
 LONGEST = 30.0  # seconds of a piece, without what it shares with its neighbours
 SEARCH = 1 / 3  # of a piece, at its end, in which its quietest place is looked for
 QUIET = 0.02  # seconds over which quietness is measured

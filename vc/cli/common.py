@@ -15,6 +15,8 @@ from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
 
+VOCODER_HELP = "world (default), one that vc-vocoder imported, a vocoder's file, or the directory of its training"
+
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser that takes no abbreviations: a misspelt option stops here."""

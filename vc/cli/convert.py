@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
     made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
     made.add_argument("--method", choices=("world", "diff"), default="world", help=METHOD_HELP)
+    made.add_argument("--vocoder", default="world", help=common.VOCODER_HELP)
     made.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
     made.add_argument(
         "--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier melody above 1, flatter below"
@@ -55,7 +56,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.parallel import default_jobs, mapped
 
     common.log_to_stderr(COMMAND)
-    converter = Converter.load(args.model, args.device, args.precision)
+    converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
     wish = converter.wish(args.to, args.source, Melody(args.keep_f0, args.f0_shift, args.f0_scale), args.method)
     missing = [job for job in jobs if not (args.resume and job.done)]
     threads = args.jobs or min(default_jobs(), MOST_JOBS)

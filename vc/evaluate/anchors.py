@@ -15,9 +15,8 @@ import numpy as np
 from vc import audio
 from vc.corpus import Utterance
 from vc.errors import ConfigError
-from vc.features import world
 from vc.features.world import F0Range, WorldConfig
-from vc.vocoders.world import synthesise
+from vc.vocoders.world import WORLD
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
 def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range) -> Utterance:
     """Write what analysis and synthesis make of `utterance` to `path`."""
     samples, _ = utterance.read(config.sample_rate)
-    copied = synthesise(world.analyse(samples, config, f0_range), config)
-    return _write(path, audio.fit_length(copied, len(samples)), config.sample_rate)
+    return _write(path, WORLD.copy(samples, config, f0_range), config.sample_rate)
 
 
 def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utterance:

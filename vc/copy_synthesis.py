@@ -1,0 +1,46 @@
+"""wav -> wav through a vocoder and nothing else: the best that a conversion through it can sound."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vc import audio, pieces
+from vc.features import pitch
+from vc.features.world import F0Range, WorldConfig
+from vc.pieces import SHORTEST, Piece
+from vc.vocoders.base import Vocoder
+
+
+class Copier:
+    """Copies recordings through `vocoder`; `config` is the analysis of one that has no front end of its own."""
+
+    def __init__(self, vocoder: Vocoder, config: WorldConfig):
+        self.vocoder, self.config = vocoder, config
+
+    @property
+    def sample_rate(self) -> int:  # Hz, of the copies
+        return self.vocoder.native_rate or self.config.sample_rate
+
+    def copy_file(self, source: Path | str, output: Path | str) -> float:
+        """A recording (`-`: standard input) to a mono 16-bit WAV, scaled down if it would clip; return its seconds."""
+        cut = pieces.split(audio.blocks(source, self.sample_rate), self.sample_rate)
+        copied = np.concatenate(list(pieces.join(self._copied(cut, source), self.sample_rate)))
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        audio.write(output, copied / max(1.0, np.abs(copied).max()), self.sample_rate)
+        return len(copied) / self.sample_rate
+
+    def _copied(self, cut: Iterator[Piece], who: Path | str) -> Iterator[tuple[Piece, np.ndarray]]:
+        f0_range = None
+        for piece in cut:
+            samples = audio.fit_length(piece.samples, max(len(piece.samples), round(SHORTEST * self.sample_rate)))
+            f0_range = f0_range or self._f0_range(samples, who)
+            copied = self.vocoder.copy(samples, self.config, f0_range)
+            yield piece, copied[: len(piece.samples)].astype(np.float32)
+
+    def _f0_range(self, samples: np.ndarray, who: Path | str) -> F0Range:
+        """That of the recording's voice, as its first piece has it; the widest where hardly anything is voiced."""
+        if self.vocoder.native_rate is not None:
+            return pitch.WIDE
+        voiced = pitch.first_pass(samples, self.config)
+        return pitch.search_range([voiced], str(who)) if len(voiced) >= pitch.FEWEST else pitch.WIDE

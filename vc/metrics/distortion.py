@@ -27,13 +27,15 @@ def validate(mel_cepstrum: np.ndarray) -> None:
 
 
 def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
-    """`(frames,)`, true for a frame whose loudness is within 35 dB of the loudest frame's.
+    """`(frames,)`, true for a frame whose loudness is within 35 dB of the loudest frame's."""
+    level = loudness(mel_cepstrum)
+    return level > level.max() - DYNAMIC_RANGE
 
-    Loudness is c0 in dB: the mean of the log power spectrum over the warped frequencies, 20 / ln 10 * c0.
-    """
+
+def loudness(mel_cepstrum: np.ndarray) -> np.ndarray:
+    """`(frames,)`: c0 in dB, the mean of the log power spectrum over the warped frequencies, 20 / ln 10 * c0."""
     validate(mel_cepstrum)
-    loudness = 2 * DECIBELS * mel_cepstrum[:, 0]
-    return loudness > loudness.max() - DYNAMIC_RANGE
+    return 2 * DECIBELS * mel_cepstrum[:, 0]
 
 
 def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vc import metrics
 from vc.errors import DataError
+from vc.metrics.distortion import DYNAMIC_RANGE, loudness
 from vc.normalise import MeanVariance
 
 ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
@@ -32,7 +33,7 @@ class Voice:
     def of(cls, utterances: Sequence[np.ndarray], normaliser: MeanVariance, device: torch.device) -> "Voice":
         """From mel-cepstra `(frames, order + 1)`."""
         frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in utterances])
-        audible = np.concatenate([metrics.audible(utterance) for utterance in utterances])
+        audible = np.concatenate(heard(utterances))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
         return cls(torch.from_numpy(frames).to(device), lengths, torch.from_numpy(audible).to(device), deviation)
@@ -57,6 +58,16 @@ class Voice:
         around = places[:, None] + torch.tensor(list(offsets), device=places.device)
         first, last = (ends - lengths)[owner], ends[owner] - 1
         return self.frames[around.clamp(first[:, None], last[:, None])].flatten(1)
+
+
+def heard(utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each utterance's audible frames, `(frames,)`; none of a recording of background noise alone.
+
+    Such a one's loudest frame is as far below those of the speaker's other recordings as silence is in speech.
+    """
+    loudest = np.array([loudness(utterance).max() for utterance in utterances])
+    speech = loudest > np.median(loudest) - DYNAMIC_RANGE
+    return [metrics.audible(utterance) & speaks for utterance, speaks in zip(utterances, speech)]
 
 
 def neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

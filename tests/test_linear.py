@@ -17,7 +17,7 @@ from vc.models import converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
 from vc.normalise import MeanVariance
 from vc.store import read_features
-from vc.train import nearest, warp
+from vc.train import alignment, nearest, warp
 from vc.train.alignment import Aligner, Voice, neighbours
 
 PAIR = ("slt", "rms")
@@ -50,6 +50,13 @@ def test_neighbours_are_those_of_all_distances(random):
     distances = torch.cdist(one, other)
     assert torch.equal(indices, distances.argmin(1))
     torch.testing.assert_close(squares, distances.amin(1) ** 2)
+
+
+def test_neighbours_are_the_same_however_many_at_once(random, monkeypatch):
+    one, other = (torch.from_numpy(random.standard_normal((rows, 7))) for rows in (300, 200))
+    whole = neighbours(one, other)
+    monkeypatch.setattr(alignment, "ENTRIES", 150)  # less than one row
+    torch.testing.assert_close(neighbours(one, other), whole)
 
 
 def test_a_context_is_what_a_convolution_sees(random):
@@ -126,8 +133,30 @@ def decibels_apart(one: Voice, other: Voice) -> float:
 
 
 def test_too_few_frames_for_a_modulation_spectrum_are_refused(random):
-    with pytest.raises(DataError, match="300 frames are too few"):
-        nearest.movement(made_up(random, (300,)))
+    network = converter("nearest", NearestConfig(), 5, ("anna", "bert"))
+    voices = {"anna": made_up(random), "bert": made_up(random, (300,))}
+    with pytest.raises(DataError, match="bert: 300 frames are too few"):
+        nearest.fit(network, nearest.NearestObjective(), voices)
+
+
+def test_a_regression_without_a_single_solution_is_refused(random):
+    spoken, regression = made_up(random), LinearMap(NearestConfig(), 5).regression
+    twins = replace(spoken, frames=spoken.frames[:, [0, 0, 1, 2, 3]])
+    with pytest.raises(DataError, match=r"objective\.ridge above 0"):
+        nearest.regress(regression, twins, torch.arange(1001), spoken.frames, ridge=0)
+
+
+def test_a_voice_of_far_fewer_frames_is_fitted(random):
+    network = converter("nearest", NearestConfig(), 5, ("anna", "bert"))
+    voices = {"anna": made_up(random, (1, 600)), "bert": made_up(random, (9000, 9000))}
+    nearest.fit(network, nearest.NearestObjective(), voices)
+    assert all(weight.isfinite().all() for weight in network.state_dict().values())
+
+
+@pytest.mark.parametrize("tried", [1, 30, 1001])
+def test_constants_that_leave_no_warp_out_are_refused(tried):
+    with pytest.raises(ConfigError, match=f"objective.tried must be odd and in 3..999, got {tried}"):
+        warp.WarpObjective(tried=tried)
 
 
 @pytest.mark.parametrize("constant", [-0.08, 0.05])
@@ -211,7 +240,7 @@ def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
 
 def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
     done = fitted(mini, tmp_path / "exp", "nearest", "--estimate")
-    assert done.stdout.decode() == "slt-rms: less than a minute (nearest takes no steps)\n"
+    assert done.stdout.decode() == "slt-rms: a minute at most for an hour of each (nearest takes no steps)\n"
     assert not (tmp_path / "exp").exists()
 
 

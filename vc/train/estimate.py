@@ -39,7 +39,8 @@ def estimate(request: Request) -> Estimate | str:
     """
     features, experiment = resolved(request)
     if experiment.method in FITS:
-        return f"{'-'.join(experiment.speakers)}: less than a minute ({experiment.method} takes no steps)"
+        length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
+        return f"{'-'.join(experiment.speakers)}: {length}"
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(experiment, features, device, processes)

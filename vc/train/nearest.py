@@ -36,6 +36,9 @@ class NearestObjective:
 
 def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str, Voice]) -> None:
     """Set both directions' maps; `voices` by speaker. The first alignment is of the source warped to the target."""
+    for name, voice in voices.items():
+        if len(voice.frames) < WINDOW:
+            raise DataError(f"{name}: {len(voice.frames)} frames are too few to learn from: give {WINDOW} or more")
     aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
     for (source, target), name in network.directions.items():
         linear, matrix = network.maps[name], warp.best(voices[source], voices[target], WarpObjective())
@@ -56,7 +59,10 @@ def regress(regression: nn.Conv1d, source: Voice, places: Tensor, wanted: Tensor
     centre, middle = seen.mean(0), wanted.double().mean(0)
     seen = seen - centre
     squares = seen.T @ seen / len(seen) + ridge * torch.eye(seen.shape[1]).to(seen)
-    weights = torch.linalg.solve(squares, seen.T @ (wanted - middle) / len(seen))
+    try:
+        weights = torch.linalg.solve(squares, seen.T @ (wanted - middle) / len(seen))
+    except torch.linalg.LinAlgError as error:
+        raise DataError(f"the regression has no single solution: give objective.ridge above {ridge:g}") from error
     regression.weight.copy_(weights.unflatten(0, (-1, wanted.shape[1])).permute(2, 1, 0))
     regression.bias.copy_(middle - centre @ weights)
 
@@ -77,7 +83,9 @@ def spread(voice: Voice, target: Voice) -> Voice:
 
 @torch.no_grad()
 def set_movement(linear: LinearMap, made: Voice, target: Voice) -> None:
-    """A filter over time for each band that gives what was made the target's modulation spectrum; means stay.
+    """A filter over time for each band that gives what was made the target's modulation spectrum.
+
+    Cut to its taps, it also raises what stands still, where the target moves more: a band's mean is not kept.
 
     The idea of Takamichi, Toda, Black and Nakamura, "Modulation spectrum-based post-filter for GMM-based voice
     conversion", APSIPA 2014, as one filter of linear phase; theirs works on each utterance's own spectrum.
@@ -95,8 +103,6 @@ def movement(voice: Voice) -> Tensor:
 
     What lies before and after speech does not move: its length is the recording's, not the speaker's.
     """
-    if len(voice.frames) < WINDOW:
-        raise DataError(f"{len(voice.frames)} frames are too few to learn from: give {WINDOW} or more of each speaker")
     spoken = voice.spoken
     moving = (voice.frames - voice.frames[spoken].mean(0)) * spoken[:, None]
     windows = moving.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)

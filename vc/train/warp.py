@@ -20,12 +20,13 @@ class WarpObjective:
     """Which constants are tried; the one stays that brings the voices nearest to each other."""
 
     largest: float = 0.15  # all-pass constant
-    tried: int = 31  # from -largest to largest
+    tried: int = 31  # from -largest to largest, 0 among them
     frames: int = 2_000  # of each speaker that are compared
 
     def __post_init__(self) -> None:
         require(0 <= self.largest <= 0.5, f"objective.largest must be in 0..0.5, got {self.largest}")
-        require(1 <= self.tried <= 1000, f"objective.tried must be in 1..1000, got {self.tried}")
+        odd = 3 <= self.tried <= 999 and self.tried % 2 == 1
+        require(odd, f"objective.tried must be odd and in 3..999, got {self.tried}")
         require(self.frames >= 100, f"objective.frames must be 100 or more, got {self.frames}")
 
 

@@ -344,8 +344,8 @@ def test_bf16_is_near_float32_and_something_else(model, converter):
     mel_cepstrum = converter.model.speakers["slt"].normaliser.inverse(
         np.random.default_rng(0).standard_normal((400, 25))
     )
-    half = Converter.load(model, precision="bf16").convert_mel_cepstrum(mel_cepstrum, "slt", "rms")
-    full = converter.convert_mel_cepstrum(mel_cepstrum, "slt", "rms")
+    half = Converter.load(model, precision="bf16").convert_frames(mel_cepstrum, "slt", "rms")
+    full = converter.convert_frames(mel_cepstrum, "slt", "rms")
     assert half.dtype == full.dtype and not np.array_equal(half, full)
     np.testing.assert_array_equal(half[:, 0], full[:, 0])
     assert metrics.mel_cepstral_distortion(half, full) < 0.5
@@ -450,7 +450,7 @@ def test_a_difference_filters_the_recording_itself(converter):
     config, wide = WorldConfig(16000), F0Range(50, 400)
     assert len(made) == len(samples) and median_f0(made) == pytest.approx(median_f0(samples), rel=0.02)
     (_, before), (_, after) = (world.extract(each, config, wide) for each in (samples, made))
-    wanted = converter.mean_variance().convert_mel_cepstrum(before, "slt", "rms")
+    wanted = converter.mean_variance().convert_frames(before, "slt", "rms")
     assert metrics.mel_cepstral_distortion(after, wanted) < 0.5 * metrics.mel_cepstral_distortion(before, wanted)
 
 

@@ -33,7 +33,7 @@ def test_features_hold_what_training_needs(data, tmp_path):
     assert set(features.speakers) == {"slt", "rms"} and len(features.utterances) == 6
     assert "slt: F0 range" in done and "6 utterances, 0 failed" in done
     for speaker, statistics in features.speakers.items():
-        mel_cepstra = features.mel_cepstra(speaker)
+        mel_cepstra = features.frames(speaker)
         f0 = read_archive(tmp_path / "dump/f0.scp", [id for id, who in features.utterances.items() if who == speaker])
         assert [len(frames) for frames in mel_cepstra] == [len(track) for track in f0]
         assert mel_cepstra[0].dtype == np.float32 and mel_cepstra[0].shape[1] == 25
@@ -84,7 +84,7 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     key = dict(np.load(kept / "slt-101.npz"))["key"]
     np.savez(kept / "slt-101.npz", key=key, **arrays)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
-    assert read_features(tmp_path / "dump").mel_cepstra("slt")[0][0, 0] == 123.0
+    assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
 
 
@@ -100,10 +100,10 @@ def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     samples, rate = audio.read(tmp_path / "in/slt/101.flac")
     soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 48000), 48000)
     command("extract", data, tmp_path / "dump", *SETTINGS)
-    high = read_features(tmp_path / "dump").mel_cepstra("slt")[0]
+    high = read_features(tmp_path / "dump").frames("slt")[0]
     shutil.copy(CORPUS / "eval/slt/101.flac", tmp_path / "in/slt")
     command("extract", data, tmp_path / "again", *SETTINGS)
-    low = read_features(tmp_path / "again").mel_cepstra("slt")[0]
+    low = read_features(tmp_path / "again").frames("slt")[0]
     assert high.shape == low.shape and np.abs(high - low)[:, 1:13].mean() < 0.1
 
 

@@ -84,14 +84,14 @@ def test_analysis_and_synthesis_keep_length_and_pitch(rate, method):
     config = WorldConfig(rate, f0_method=method)
     samples = vowel(0.7, rate, f0=150.0)
     frames = world.analyse(samples, config, F0Range(70, 400))
-    assert len(frames.f0) == len(frames.mel_cepstrum) == len(frames.aperiodicity)
-    assert frames.mel_cepstrum.shape[1] == config.bands and frames.aperiodicity.shape[1] == config.bins
+    assert len(frames.f0) == len(frames.spectrum) == len(frames.aperiodicity)
+    assert frames.spectrum.shape[1] == config.bands and frames.aperiodicity.shape[1] == config.bins
     voiced = frames.f0[frames.f0 > 0]
     assert len(voiced) > 0.7 * len(frames.f0) and np.median(voiced) == pytest.approx(150, rel=0.01)
     again = WORLD.synthesise(frames, config)
     assert abs(len(again) - len(samples)) <= 0.02 * rate and np.isfinite(again).all()
     f0, extracted = world.extract(samples, config, F0Range(70, 400))
-    np.testing.assert_array_equal(extracted, frames.mel_cepstrum)
+    np.testing.assert_array_equal(extracted, frames.spectrum)
     np.testing.assert_array_equal(f0, frames.f0)
 
 
@@ -116,8 +116,8 @@ def test_copy_synthesis_keeps_the_envelope():
     frames = world.analyse(samples, config, F0Range(100, 400))
     again = world.analyse(WORLD.synthesise(frames, config), config, F0Range(100, 400))
     length = min(len(frames.f0), len(again.f0))
-    distance = (frames.mel_cepstrum[:length] - again.mel_cepstrum[:length])[:, 1:]
-    loud = frames.mel_cepstrum[:length, 0] > frames.mel_cepstrum[:, 0].max() - 3
+    distance = (frames.spectrum[:length] - again.spectrum[:length])[:, 1:]
+    loud = frames.spectrum[:length, 0] > frames.spectrum[:, 0].max() - 3
     decibels = 6.1418 * np.sqrt((distance[loud] ** 2).sum(axis=1)).mean()
     assert decibels < 3.5  # unrelated speakers lie near 8
 
@@ -194,8 +194,8 @@ def test_frames_are_not_written_into():
     samples = vowel(0.5, 16000)
     before = samples.copy()
     frames = world.analyse(samples, WorldConfig(16000), F0Range())
-    kept = Frames(frames.f0.copy(), frames.mel_cepstrum.copy(), frames.aperiodicity.copy())
+    kept = Frames(frames.f0.copy(), frames.spectrum.copy(), frames.aperiodicity.copy())
     WORLD.synthesise(frames, WorldConfig(16000))
     np.testing.assert_array_equal(samples, before)
-    np.testing.assert_array_equal(frames.mel_cepstrum, kept.mel_cepstrum)
+    np.testing.assert_array_equal(frames.spectrum, kept.spectrum)
     np.testing.assert_array_equal(frames.f0, kept.f0)

@@ -460,7 +460,7 @@ def opened(dump: Path) -> list[np.ndarray]:
     """All that training reads of a features directory."""
     features = store.read_features(dump)
     tracks = store.read_archive(dump / "f0.scp", features.utterances)
-    return tracks + [frames for speaker in features.speakers for frames in features.mel_cepstra(speaker)]
+    return tracks + [frames for speaker in features.speakers for frames in features.frames(speaker)]
 
 
 @often(150)

@@ -161,7 +161,7 @@ def test_constants_that_leave_no_warp_out_are_refused(tried):
 
 @pytest.mark.parametrize("constant", [-0.08, 0.05])
 def test_warp_finds_the_constant_that_was_used(constant, mini):
-    utterances = read_features(mini / "dump/train").mel_cepstra("slt")
+    utterances = read_features(mini / "dump/train").frames("slt")
     matrix = warping_matrix(24, 24, constant)
     voices = {"slt": voice(utterances[:20]), "other": voice([frames @ matrix for frames in utterances[20:]])}
     network = converter("warp", WarpConfig(), 25, ("slt", "other"))
@@ -182,7 +182,7 @@ def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
     assert done.stdout.decode() == f"{tmp_path}/exp: step 1, 1 model\n"
     made = Converter.load(tmp_path / "exp")
     evaluation = read_features(mini / "dump/eval")
-    spoken = {name: evaluation.mel_cepstra(name) for name in PAIR}
+    spoken = {name: evaluation.frames(name) for name in PAIR}
     for source, target in (PAIR, PAIR[::-1]):
         moved = distortion(made.mean_variance(), spoken, source, target)
         assert distortion(made, spoken, source, target) < moved - gain
@@ -197,14 +197,14 @@ def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
 
 def distortion(made: Converter, spoken: dict, source: str, target: str) -> float:
     pairs = zip(spoken[source], spoken[target])
-    return np.mean([metrics.mel_cepstral_distortion(made.convert_mel_cepstrum(a, source, target), b) for a, b in pairs])
+    return np.mean([metrics.mel_cepstral_distortion(made.convert_frames(a, source, target), b) for a, b in pairs])
 
 
 def test_means_and_variances_alone_are_a_model_too(mini, tmp_path, random):
     fitted(mini, tmp_path / "exp", "mean_variance")
     made, frames = Converter.load(tmp_path / "exp"), random.standard_normal((50, 25))
-    moved = made.mean_variance().convert_mel_cepstrum(frames, *PAIR)
-    assert np.array_equal(made.convert_mel_cepstrum(frames, *PAIR), moved) and not np.array_equal(moved, frames)
+    moved = made.mean_variance().convert_frames(frames, *PAIR)
+    assert np.array_equal(made.convert_frames(frames, *PAIR), moved) and not np.array_equal(moved, frames)
 
 
 def test_the_same_fit_makes_the_same_file_and_is_done_once(mini, tmp_path):
@@ -267,7 +267,7 @@ def test_the_model_in_the_repository_converts_both_ways_nearer_than_means_and_va
             for name in (source, target)
         )
         far, near = (
-            metrics.mel_cepstral_distortion(each.convert_mel_cepstrum(spoken, source, target), wanted)
+            metrics.mel_cepstral_distortion(each.convert_frames(spoken, source, target), wanted)
             for each in (carried.mean_variance(), carried)
         )
         assert near < far - 1.5  # dB

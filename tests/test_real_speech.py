@@ -82,7 +82,7 @@ def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
         [world.analyse(each.read(config.sample_rate)[0], config, speakers[name].f0_range) for each in side]
         for name, side in zip((source, target), sides)
     ]
-    good = spoilt.ideal(*([each.mel_cepstrum for each in side] for side in frames))
+    good = spoilt.ideal(*([each.spectrum for each in side] for side in frames))
     makers = {"ideal": list, **{name: getattr(spoilt, name) for name in ("smoothed", "still", "one_sentence")}}
     log_f0 = [speakers[name].log_f0 for name in (source, target)]
     for name, make in makers.items():
@@ -92,8 +92,8 @@ def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
             voiced = own.f0 > 0
             moved = (np.log(own.f0, where=voiced, out=np.zeros_like(own.f0)) - log_f0[0].mean) / log_f0[0].deviation
             f0 = np.where(voiced, np.exp(moved * log_f0[1].deviation + log_f0[1].mean), 0.0)
-            mel_cepstrum = np.column_stack([own.mel_cepstrum[:, 0], made])
-            samples = WORLD.synthesise(replace(own, f0=f0, mel_cepstrum=mel_cepstrum), config)
+            mel_cepstrum = np.column_stack([own.spectrum[:, 0], made])
+            samples = WORLD.synthesise(replace(own, f0=f0, spectrum=mel_cepstrum), config)
             audio.write(folder / f"{utterance.id}.wav", samples / max(1, np.abs(samples).max()), config.sample_rate)
     found = evaluated(work, source, target, *(f"{name}={work / f'{name}-{source}-{target}'}" for name in makers))
     grades = {name: {each["aspect"]: each["grade"] for each in verdict} for name, verdict in found["verdicts"].items()}

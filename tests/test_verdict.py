@@ -163,7 +163,7 @@ class There:
         speaker = type("S", (), {"normaliser": normaliser, "f0_range": F0Range()})()
         self.model = type("M", (), {"speakers": dict.fromkeys(self.speakers, speaker), "features": CONFIG})()
 
-    def convert_mel_cepstrum(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
+    def convert_frames(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
         scale = self.hide if source == "slt" else 1 / self.hide
         return np.column_stack([frames[:, 0], scale * frames[:, 1:]])
 

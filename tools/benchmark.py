@@ -314,7 +314,7 @@ STAGES = {  # stage -> what it calls
     "f0": [(world, "estimate_f0"), (pitch, "first_pass"), (pyworld, "harvest")],
     "envelope": [(pyworld, "cheaptrick"), (mel_cepstrum, "from_envelope")],
     "aperiodicity": [(pyworld, "d4c")],
-    "network": [(Converter, "convert_mel_cepstrum"), (CycleGANVC2, "convert")],
+    "network": [(Converter, "convert_frames"), (CycleGANVC2, "convert")],
     "synthesis": [(pyworld, "synthesize"), (mel_cepstrum, "to_envelope")],
 }
 

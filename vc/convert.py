@@ -20,7 +20,7 @@ from vc.features.pitch import AS_MAPPED, LogF0, Melody
 from vc.features.world import F0Range, Frames
 from vc.level import Level
 from vc.models import converter, network_config
-from vc.models.base import AbstractConverter, MelCepstrumMap
+from vc.models.base import AbstractConverter, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
 from vc.pieces import SHORTEST, Piece
@@ -237,11 +237,11 @@ class Converter:
         padded = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
         if wish.method == "diff":
             _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
-            wanted = self.convert_mel_cepstrum(mel_cepstrum, wish.source, wish.target)
+            wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
             converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
         else:
             frames = world.analyse(padded, settings, voice.f0_range)
-            wanted = self.convert_mel_cepstrum(frames.mel_cepstrum, wish.source, wish.target)
+            wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
             f0 = pitch.map_f0(frames.f0, voice.log_f0, self.model.speakers[wish.target].log_f0, wish.melody)
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
         if not np.isfinite(converted).all():
@@ -249,16 +249,16 @@ class Converter:
         return audio.fit_length(converted.astype(np.float32), len(samples))
 
     @torch.inference_mode()
-    def convert_mel_cepstrum(self, mel_cepstrum: np.ndarray, source: str, target: str) -> np.ndarray:
+    def convert_frames(self, mel_cepstrum: np.ndarray, source: str, target: str) -> np.ndarray:
         """`(frames, bands)` of one speaker to the same shape of the other, float64; c0 stays the source's."""
         frames = torch.from_numpy(np.asarray(mel_cepstrum, np.float64)).to(self.device)
         with devices.autocast(self.precision, self.device):
-            return self.mel_cepstrum_map(source, target)(frames).cpu().numpy()
+            return self.frame_map(source, target)(frames).cpu().numpy()
 
-    def mel_cepstrum_map(self, source: str, target: str) -> MelCepstrumMap:
+    def frame_map(self, source: str, target: str) -> FrameMap:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
-        return MelCepstrumMap(self.network, (source, target), normalisers, self.device)
+        return FrameMap(self.network, (source, target), normalisers, self.device)
 
 
 def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:

@@ -14,7 +14,7 @@ from vc import extras, files
 from vc.config import plain
 from vc.convert import Converter
 from vc.errors import ConfigError
-from vc.models.base import MelCepstrumMap
+from vc.models.base import FrameMap
 
 OPSET = 20
 FEWEST, MOST = 8, 1 << 20  # frames; a generator's innermost layers need two of theirs
@@ -35,7 +35,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     if os.path.exists(output) and not os.path.isfile(output):
         raise ConfigError(f"{output}: is there already, and is no file")
     source, to = converter.direction(to, source)
-    network = copy.deepcopy(converter.mel_cepstrum_map(source, to)).cpu().float()
+    network = copy.deepcopy(converter.frame_map(source, to)).cpu().float()
     network.to(memory_format=torch.contiguous_format)
     graph = _graph(network, converter.model.features.bands)
     text = json.dumps(description(converter, source, to), allow_nan=False)
@@ -67,7 +67,7 @@ def _packages() -> tuple:
     return onnx, extras.onnx_runtime()
 
 
-def _graph(network: MelCepstrumMap, bands: int) -> "onnx.ModelProto":  # noqa: F821 - imported late
+def _graph(network: FrameMap, bands: int) -> "onnx.ModelProto":  # noqa: F821 - imported late
     example = torch.zeros(TRIED[0], bands)
     frames = {INPUT: {0: torch.export.Dim("frames", min=FEWEST, max=MOST)}}
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
@@ -81,7 +81,7 @@ def _graph(network: MelCepstrumMap, bands: int) -> "onnx.ModelProto":  # noqa: F
 
 
 @torch.inference_mode()
-def _difference(session: "onnxruntime.InferenceSession", network: MelCepstrumMap, frames: int) -> float:  # noqa: F821
+def _difference(session: "onnxruntime.InferenceSession", network: FrameMap, frames: int) -> float:  # noqa: F821
     """Largest absolute one over random frames with the source's mean and deviation."""
     random = np.random.default_rng(frames)
     mean, deviation = network.mean_before.numpy(), network.deviation_before.numpy()

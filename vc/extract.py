@@ -13,8 +13,9 @@ from vc import audio, corpus, files, store
 from vc.config import digest
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError, VCError
-from vc.features import pitch, world
-from vc.features.world import F0Range, WorldConfig
+from vc.features import kinds, pitch
+from vc.features.kinds import FeatureConfig
+from vc.features.world import F0Range
 from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
 
@@ -34,13 +35,13 @@ class _Task:
     """One utterance's work, and the file that keeps its result until all is done."""
 
     utterance: Utterance
-    config: WorldConfig
+    config: FeatureConfig
     f0_range: F0Range | None  # None: first pass
     kept: Path
 
 
 def extract(
-    data: Path, output: Path, config: WorldConfig, jobs: int = 1, ranges: dict[str, F0Range] | None = None
+    data: Path, output: Path, config: FeatureConfig, jobs: int = 1, ranges: dict[str, F0Range] | None = None
 ) -> Report:
     """Extract `data` into `output`: F0 and mel-cepstra, per-speaker statistics and F0 search ranges.
 
@@ -76,7 +77,7 @@ def extract(
     return Report(len(results), failures, ranges)
 
 
-def _refuse_rate(utterances: list[Utterance], config: WorldConfig) -> None:
+def _refuse_rate(utterances: list[Utterance], config: FeatureConfig) -> None:
     """A rate above that of all recordings is a mistake in the settings, not in one of them."""
     highest = 0
     for path in {utterance.path for utterance in utterances}:
@@ -93,7 +94,7 @@ def _identity(utterance: Utterance) -> list:
     return [utterance.id, utterance.speaker, content, utterance.start, utterance.end]
 
 
-def _made_of(config: WorldConfig, utterances: Iterable[Utterance], given: dict[str, F0Range]) -> str:
+def _made_of(config: FeatureConfig, utterances: Iterable[Utterance], given: dict[str, F0Range]) -> str:
     """Digest of what features are made of: settings, recordings, and the F0 ranges that were given."""
     ranges = {speaker: vars(f0_range) for speaker, f0_range in sorted(given.items())}
     return digest(config, [_identity(utterance) for utterance in utterances], ranges)
@@ -159,18 +160,18 @@ def _analyse(task: _Task) -> dict[str, np.ndarray]:
     samples = audio.resample(samples, rate, wanted)
     if task.f0_range is None:
         return {"voiced": pitch.first_pass(samples, task.config)}
-    f0, mel_cepstrum = world.extract(samples, task.config, task.f0_range)
-    if not np.isfinite(mel_cepstrum).all():
-        raise DataError(f"{path}: its spectral envelope is not finite")
-    return {"mcep": mel_cepstrum.astype(np.float32), "f0": f0.astype(np.float32)}
+    f0, frames = kinds.extract(samples, task.config, task.f0_range)
+    if not np.isfinite(frames).all():
+        raise DataError(f"{path}: its spectrum is not finite")
+    return {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
 
 
 def _finish(
-    output: Path, config: WorldConfig, made_of: str, results: list[tuple[Utterance, dict]], ranges: dict[str, F0Range]
+    output: Path, config: FeatureConfig, made_of: str, results: list[tuple[Utterance, dict]], ranges: dict[str, F0Range]
 ) -> None:
     speakers = {}
     for name in sorted({utterance.speaker for utterance, _ in results}):
         arrays = [arrays for utterance, arrays in results if utterance.speaker == name]
-        speakers[name] = summarise(name, [a["mcep"] for a in arrays], [a["f0"] for a in arrays], ranges[name])
-    rows = ((u.id, u.speaker, arrays["mcep"], arrays["f0"]) for u, arrays in results)
+        speakers[name] = summarise(name, [a["frames"] for a in arrays], [a["f0"] for a in arrays], ranges[name])
+    rows = ((u.id, u.speaker, arrays["frames"], arrays["f0"]) for u, arrays in results)
     store.write_features(output, config, made_of, speakers, rows)

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vc.config import build, plain, require
+from vc.config import plain, require
 from vc.errors import ConfigError
-from vc.features.world import WorldConfig
+from vc.features.kinds import FeatureConfig, build_features
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 from vc.store import read_tensors, write_tensors
 
@@ -26,7 +26,7 @@ class Model:
     """What a model file holds beside its weights."""
 
     method: str
-    features: WorldConfig
+    features: FeatureConfig
     network: dict[str, Any]  # the method's own settings
     speakers: dict[str, Speaker]  # source first
     step: int  # of training
@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
         raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
     content.pop("sample_rate", None)
     try:
-        content["features"] = build(WorldConfig, content.get("features"), "features")
+        content["features"] = build_features(content.get("features"))
         content["speakers"] = speakers_from_json(content.get("speakers"))
         _refuse_other_types(content)
         return Model(**content), weights

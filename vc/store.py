@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from vc.config import build, plain, read_yaml
+from vc.config import plain, read_yaml
 from vc.errors import ConfigError, DataError, TrainingError
-from vc.features.world import WorldConfig
+from vc.features.kinds import FeatureConfig, build_features
 from vc.files import replacing, write_text
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
@@ -31,38 +31,39 @@ class Features:
     """A features directory: settings, statistics, and where each utterance's arrays lie."""
 
     directory: Path
-    config: WorldConfig
+    config: FeatureConfig
     digest: str  # of settings, recordings and F0 ranges
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
 
-    def mel_cepstra(self, speaker: str) -> list[np.ndarray]:
-        """A speaker's `(frames, order + 1)` arrays, sorted by utterance id."""
+    def frames(self, speaker: str) -> list[np.ndarray]:
+        """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
         if speaker not in self.speakers:
             known = ", ".join(self.speakers)
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
         ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        mel_cepstra = read_archive(self.directory / "mcep.scp", ids)
-        for id, frames in zip(ids, mel_cepstra):
-            if frames.ndim != 2 or frames.shape[1] != self.config.bands or not np.isfinite(frames).all():
-                raise DataError(f"{self.directory}/mcep.ark: {id}: expected finite (frames, {self.config.bands})")
-        return mel_cepstra
+        name, bands = self.config.archive, self.config.bands
+        arrays = read_archive(self.directory / f"{name}.scp", ids)
+        for id, frames in zip(ids, arrays):
+            if frames.ndim != 2 or frames.shape[1] != bands or not np.isfinite(frames).all():
+                raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite (frames, {bands})")
+        return arrays
 
 
 def write_features(
     directory: Path,
-    config: WorldConfig,
+    config: FeatureConfig,
     digest: str,
     speakers: Mapping[str, Speaker],
     utterances: Iterable[tuple[str, str, np.ndarray, np.ndarray]],
 ) -> None:
-    """Write rows of id, speaker, mel-cepstrum `(frames, order + 1)` and F0 `(frames,)` in Hz, as float32.
+    """Write rows of id, speaker, frames `(frames, bands)` and F0 `(frames,)` in Hz, as float32.
 
     config.yaml comes last, so that a cut write is seen as none.
     """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
-    write_archive(directory / "mcep", ((id, frames) for id, _, frames, _ in rows))
+    write_archive(directory / config.archive, ((id, frames) for id, _, frames, _ in rows))
     write_archive(directory / "f0", ((id, f0) for id, _, _, f0 in rows))
     write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _, _ in rows))
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
@@ -76,7 +77,7 @@ def read_features(directory: Path) -> Features:
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
     try:
-        config = build(WorldConfig, content.get("features"), "config.yaml: features")
+        config = build_features(content.get("features"), "config.yaml: features")
         speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
         lines = (directory / "utt2spk").read_text().splitlines()
         utterances = dict(line.split(" ", 1) for line in lines)

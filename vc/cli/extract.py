@@ -12,7 +12,7 @@ COMMAND = "vc-extract"
 def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
-        "Extract F0 and mel-cepstra of a data directory, with each speaker's statistics and F0 search range.",
+        "Extract F0 and mel-cepstra (or log-mel spectrograms) of a data directory, with each speaker's statistics and F0 search range.",
         "example:\n  vc-extract data/train dump/train --set features.sample_rate=16000",
     )
     made.add_argument("data", type=Path, help="data directory")
@@ -31,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.config import build, read_sections
+    from vc.config import read_sections
     from vc.extract import extract
-    from vc.features.world import WorldConfig
+    from vc.features.kinds import build_features
     from vc.parallel import default_jobs
 
-    config = build(WorldConfig, read_sections(args.config, args.set).get("features", {}), "features")
+    config = build_features(read_sections(args.config, args.set).get("features", {}))
     ranges = {speaker: _range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
     report = extract(args.data, args.output, config, args.jobs or default_jobs(), ranges)
     for failure in report.failures:

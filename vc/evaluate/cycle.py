@@ -52,10 +52,10 @@ def _there_and_back(
     source, target = (converter.model.speakers[name] for name in pair)
     samples, _ = utterance.read(converter.sample_rate)
     _, given = world.extract(samples, converter.model.features, source.f0_range)
-    there = converter.convert_mel_cepstrum(given, *pair)
+    there = converter.convert_frames(given, *pair)
     noise = NOISE * random.standard_normal(there.shape) * target.normaliser.deviation_
     noise[:, 0] = 0  # c0 is the source's on either way
-    back, disturbed = (converter.convert_mel_cepstrum(frames, *pair[::-1]) for frames in (there, there + noise))
+    back, disturbed = (converter.convert_frames(frames, *pair[::-1]) for frames in (there, there + noise))
     heard, unit = audible(given), source.normaliser.deviation_[1:]
     error, moved = ((one - other)[heard, 1:] / unit for one, other in ((back, given), (disturbed, back)))
     return float(np.square(error).mean()), float(np.square(moved).mean())

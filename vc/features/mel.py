@@ -8,13 +8,16 @@ with gradients: training a vocoder needs both.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
 
 from vc.config import require
+from vc.features.world import WorldConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 FLOOR = 1e-5  # of a mel band's magnitude, before the logarithm
 TINY = 1e-9  # added to squared magnitudes: the square root's gradient stays finite
@@ -53,8 +56,48 @@ class MelConfig:
         return self.sample_rate / self.hop
 
 
-def log_mel(samples: Tensor, config: MelConfig) -> Tensor:
+@dataclass(frozen=True)
+class MelFeatures(MelConfig):
+    """Log-mel frames as features of a speaker pair, with F0 at the same places."""
+
+    kind: str = "mel"
+    f0_method: str = "autocorrelation"  # as in WorldConfig
+
+    archive: ClassVar[str] = "mel"
+    kept: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.kind == "mel", f"features.kind must be mel, got {self.kind!r}")
+        _ = self.world  # refuses what WORLD cannot
+
+    @property
+    def mel(self) -> MelConfig:
+        """What a vocoder must take."""
+        return MelConfig(**{name: getattr(self, name) for name in MelConfig.__dataclass_fields__})
+
+    @property
+    def world(self) -> WorldConfig:
+        """WORLD's analysis at the same frames."""
+        return WorldConfig(self.sample_rate, self.frame_shift, f0_method=self.f0_method)
+
+
+def analyse(samples: np.ndarray, config: MelConfig, device: "torch.device | str" = "cpu") -> np.ndarray:
+    """`(samples,)` to log-mel `(frames, bands)` float32 that covers every sample: the last may see silence after it."""
+    import torch
+
+    length = max(len(samples) + -len(samples) % config.hop, config.fft_size)
+    padded = np.pad(samples.astype(np.float32), (0, length - len(samples)))
+    with torch.inference_mode():
+        frames = log_mel(torch.from_numpy(padded)[None].to(device), config)[0].T.cpu().numpy()
+    return frames[: -(-len(samples) // config.hop)]
+
+
+def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
     """`(batch, samples)` in -1..1 to `(batch, bands, samples // hop)`; at least `(fft_size - hop) / 2 + 1` samples."""
+    import torch
+    from torch.nn.functional import pad
+
     margin = (config.fft_size - config.hop) // 2
     padded = pad(samples[:, None], (margin, margin), mode="reflect")[:, 0]
     window = torch.hann_window(config.fft_size, dtype=samples.dtype, device=samples.device)

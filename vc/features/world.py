@@ -1,6 +1,7 @@
 """WORLD analysis: samples -> F0, spectral envelope, aperiodicity (Morise, Yokomori and Ozawa, IEICE E99-D, 2016)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,10 @@ FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every
 @dataclass(frozen=True)
 class WorldConfig:
     """How a waveform becomes frames. `order` and `warping` follow the sample rate unless they are given."""
+
+    kind: ClassVar[str] = "world"
+    archive: ClassVar[str] = "mcep"  # of the frames, in a features directory
+    kept: ClassVar[int] = 1  # bands from the first that a conversion leaves alone: c0, the loudness
 
     sample_rate: int = 22050  # Hz
     frame_shift: float = 5.0  # milliseconds
@@ -68,11 +73,11 @@ class F0Range:
 
 @dataclass(frozen=True)
 class Frames:
-    """WORLD's view of a waveform, a frame every `frame_shift` from 0 on."""
+    """A waveform's frames: what methods convert, and WORLD's excitation, which a vocoder may do without."""
 
-    f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
-    mel_cepstrum: np.ndarray  # (frames, order + 1)
-    aperiodicity: np.ndarray  # (frames, bins) in 0..1
+    f0: np.ndarray | None  # (frames,) Hz, 0 where unvoiced
+    spectrum: np.ndarray  # (frames, bands): mel-cepstrum, or log-mel
+    aperiodicity: np.ndarray | None  # (frames, bins) in 0..1
 
 
 def analyse(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> Frames:

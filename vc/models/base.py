@@ -20,7 +20,7 @@ class AbstractConverter(nn.Module, ABC):
         """`(batch, bands, frames)` of `source` to the same shape of `target`."""
 
 
-class MelCepstrumMap(nn.Module):
+class FrameMap(nn.Module):
     """A network's way from one speaker's mel-cepstra to another's, with both normalisations.
 
     `(frames, bands)` to the same shape and type; the network computes in float32. c0, the loudness, stays the source's.

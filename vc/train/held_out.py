@@ -43,7 +43,7 @@ class HeldOut:
         for speaker in speakers:
             ids = [id for id, owner in features.utterances.items() if owner == speaker]
             sentences = [Utterance(id, speaker, Path()).sentence for id in ids]
-            utterances[speaker] = dict(zip(sentences, features.mel_cepstra(speaker)))
+            utterances[speaker] = dict(zip(sentences, features.frames(speaker)))
         shared = cls(utterances).parallel
         if len(shared) < ALIKE * max(map(len, utterances.values())):  # a few names may be alike by chance
             utterances = {name: {f"{name}-{key}": own[key] for key in own} for name, own in utterances.items()}
@@ -74,7 +74,7 @@ class HeldOut:
 
     def _measure(self, converter: Converter, source: str, target: str) -> dict[str, float]:
         theirs, wanted = self.utterances[source], self.utterances[target]
-        made = {name: converter.convert_mel_cepstrum(frames, source, target) for name, frames in theirs.items()}
+        made = {name: converter.convert_frames(frames, source, target) for name, frames in theirs.items()}
         normaliser = converter.model.speakers[target].normaliser
         before, after = _heard(theirs, theirs), _heard(made, theirs)
         frame_rate = converter.model.features.frame_rate

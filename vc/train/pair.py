@@ -230,7 +230,7 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device, s
     settings = experiment.training
     segments = []
     for speaker in experiment.speakers:
-        mel_cepstra = features.mel_cepstra(speaker)
+        mel_cepstra = features.frames(speaker)
         normaliser = features.speakers[speaker].normaliser
         found = Segments([normaliser.transform(frames) for frames in mel_cepstra], settings.segment, device, speaker)
         if found.skipped:

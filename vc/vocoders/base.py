@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range, Frames, WorldConfig
 
 
@@ -16,7 +17,15 @@ class Vocoder(ABC):
         """Hz, of its own front end; None: it works at any rate."""
 
     @abstractmethod
-    def synthesise(self, frames: Frames, config: WorldConfig) -> np.ndarray:
+    def refuse_other(self, config: FeatureConfig) -> None:
+        """Refuse features that it cannot take, by name."""
+
+    @abstractmethod
+    def needs_excitation(self, config: FeatureConfig) -> bool:
+        """Whether it takes F0 and aperiodicity beside the spectrum of such features."""
+
+    @abstractmethod
+    def synthesise(self, frames: Frames, config: FeatureConfig) -> np.ndarray:
         """About `frames * frame_shift` samples `(samples,)` at `config.sample_rate`; not limited to -1..1."""
 
     @abstractmethod

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from vc import audio
 from vc.errors import ConfigError, DataError, shortened
-from vc.features.mel import MelConfig, log_mel
+from vc.features import mel
+from vc.features.kinds import FeatureConfig
+from vc.features.mel import MelConfig
 from vc.features.world import F0Range, Frames, WorldConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.base import Vocoder
@@ -26,8 +28,8 @@ class NeuralVocoder(Vocoder):
     with: so every sample depends on the same frames however a recording is cut, and in whatever batch it comes.
     """
 
-    def __init__(self, network: nn.Module, mel: MelConfig, device: torch.device | str = "cpu"):
-        self.network, self.mel, self.device = network.to(device).eval(), mel, torch.device(device)
+    def __init__(self, network: nn.Module, config: MelConfig, device: torch.device | str = "cpu"):
+        self.network, self.mel, self.device = network.to(device).eval(), config, torch.device(device)
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> "NeuralVocoder":
@@ -46,12 +48,6 @@ class NeuralVocoder(Vocoder):
     @property
     def native_rate(self) -> int:
         return self.mel.sample_rate
-
-    def analyse(self, samples: np.ndarray) -> np.ndarray:
-        """`(samples,)` at `native_rate` to log-mel `(frames, bands)`; the last frame may see silence after the end."""
-        length = max(len(samples) + -len(samples) % self.mel.hop, self.mel.fft_size)
-        padded = torch.from_numpy(audio.fit_length(samples.astype(np.float32), length)).to(self.device)
-        return log_mel(padded[None], self.mel)[0].T.cpu().numpy()
 
     def vocode(self, log_mels: Sequence[np.ndarray], chunk: int = CHUNK, batch: int = 1) -> list[np.ndarray]:
         """Log-mels `(frames, bands)` to samples `(frames * hop,)` float32, `batch` chunks of all of them at a time.
@@ -89,10 +85,23 @@ class NeuralVocoder(Vocoder):
 
     def again(self, samples: np.ndarray) -> np.ndarray:
         """`(samples,)` at `native_rate` to as many, float32, from their log-mel alone."""
-        return self.vocode([self.analyse(samples)])[0][: len(samples)]
+        return self.vocode([mel.analyse(samples, self.mel, self.device)])[0][: len(samples)]
 
-    def synthesise(self, frames: Frames, config: WorldConfig) -> np.ndarray:
-        """WORLD's synthesis, said again by the network from its log-mel: what sounds like a vocoder becomes speech."""
+    def refuse_other(self, config: FeatureConfig) -> None:
+        if isinstance(config, WorldConfig):
+            return
+        own, given = vars(self.mel), vars(config.mel)
+        others = [f"{key} ({given[key]} -> {own[key]})" for key in own if own[key] != given[key]]
+        if others:
+            raise ConfigError(f"the vocoder takes other features than the model makes: {', '.join(others)}")
+
+    def needs_excitation(self, config: FeatureConfig) -> bool:
+        return isinstance(config, WorldConfig)
+
+    def synthesise(self, frames: Frames, config: FeatureConfig) -> np.ndarray:
+        """From log-mel; WORLD's frames by WORLD first, said again from its log-mel: it sounds less like a vocoder."""
+        if not isinstance(config, WorldConfig):
+            return self.vocode([frames.spectrum])[0]
         rough = WORLD.synthesise(frames, config)
         again = self.again(audio.resample(rough.astype(np.float32), config.sample_rate, self.native_rate))
         return audio.fit_length(audio.resample(again, self.native_rate, config.sample_rate), len(rough))

@@ -1,18 +1,18 @@
 """What every family of methods is to the engine and to a checkpoint."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from vc.segments import Batch
 from vc.train.player import Player
 
 
 class Training(Protocol):
     """Networks and the players that move them, by name, and the step that they take."""
 
-    network: nn.Module  # what converts
+    network: nn.Module  # what a model file gets
     modules: dict[str, nn.Module]
     called: list[nn.Module]  # the networks that a step calls, for torch.compile
     players: dict[str, Player]
@@ -20,8 +20,17 @@ class Training(Protocol):
     def schedule(self, step: int, scale: float) -> Mapping[str, float]:
         """Set the learning rates of `step` (from 0), times `scale`; return the losses that count and their weights."""
 
-    def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    def step(self, batch: Any, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Move every player once; return each unweighted loss under its name, detached.
 
         The same `weights` are the same work on the device, and no value is read back: a step can be recorded.
         """
+
+
+class Sampler(Protocol):
+    """What draws a family's batches on the training device; its random state is part of a checkpoint."""
+
+    generator: torch.Generator
+
+    def draw(self) -> Any:
+        """The next batch, as the family's `Training.step` takes it."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from vc.config import build, plain
 from vc.errors import ConfigError, TrainingError, shortened
 from vc.files import make_directory, remove_leftovers
-from vc.segments import PairSampler
 from vc.store import read_tensors, write_tensors
+from vc.train.base import Sampler
 from vc.train.engine import Engine
 from vc.train.state import State
 
@@ -107,14 +107,14 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
                 values[key] = torch.empty_like(parameter).copy_(tensor)
 
 
-def _random_states(sampler: PairSampler) -> dict[str, Tensor]:
+def _random_states(sampler: Sampler) -> dict[str, Tensor]:
     states = {"sampler": sampler.generator.get_state(), "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
 
-def _restore_random_states(sampler: PairSampler, states: dict[str, Tensor]) -> None:
+def _restore_random_states(sampler: Sampler, states: dict[str, Tensor]) -> None:
     sampler.generator.set_state(states["sampler"])
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and "cuda" in states:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from vc.segments import PairSampler
+from vc.config import require
 from vc.train.average import Average
-from vc.train.base import Training
+from vc.train.base import Sampler, Training
+from vc.train.experiment import ComputeConfig, TrainingConfig
+from vc.train.processes import Processes
 
 WARM_UP = 3  # steps of a kind that are computed as they come before one is recorded
 
@@ -15,7 +17,7 @@ WARM_UP = 3  # steps of a kind that are computed as they come before one is reco
 class Engine:
     """A method's training, the sampler that feeds it, and what is kept beside both."""
 
-    def __init__(self, training: Training, sampler: PairSampler, average: Average | None = None, record: bool = False):
+    def __init__(self, training: Training, sampler: Sampler, average: Average | None = None, record: bool = False):
         self.training, self.sampler, self.average = training, sampler, average
         self.refused = Refused(sampler.generator.device)
         self._record = record
@@ -48,6 +50,22 @@ class Engine:
             self.average.update()
         self.refused.count([player.optimiser.found_inf for player in self.training.players.values()])
         return losses
+
+
+def assembled(
+    training: Training, sampler: Sampler, settings: TrainingConfig, compute: ComputeConfig, processes: Processes
+) -> Engine:
+    """The engine of a training that has just been made, computing as `compute` says."""
+    if compute.channels_last:
+        for module in training.modules.values():
+            module.to(memory_format=torch.channels_last)
+    if compute.compile:
+        for network_called in training.called:
+            network_called.compile()
+    record = compute.record and sampler.generator.device.type == "cuda"
+    require(not record or processes.size == 1, "compute.record: one process alone can record its steps")
+    average = Average(training.network, settings.average) if settings.average else None
+    return Engine(training, sampler, average, record)
 
 
 class Refused:

@@ -1,0 +1,109 @@
+"""A light generator for CPUs, in Vocos' manner: all its layers work on frames, an inverse STFT makes the samples.
+
+Siuzdak, "Vocos: closing the gap between time-domain and Fourier-based neural vocoders for high-quality audio
+synthesis", ICLR 2024, sec. 3; its blocks are those of ConvNeXt (Liu et al., "A ConvNet for the 2020s", CVPR 2022).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import fold, gelu
+
+from vc.config import require
+from vc.features.mel import MelConfig
+
+KERNEL = 7  # frames, of every convolution
+EPSILON = 1e-6  # of the layer norms
+
+
+@dataclass(frozen=True)
+class ISTFTConfig:
+    """Sizes of the network; the paper's has 512 channels, 8 blocks and 1536 channels inside them."""
+
+    channels: int = 256
+    blocks: int = 8
+    widening: int = 3  # channels inside a block, times those outside
+
+    def __post_init__(self) -> None:
+        require(8 <= self.channels <= 4096, f"network.channels must be in 8..4096, got {self.channels}")
+        require(1 <= self.blocks <= 100, f"network.blocks must be in 1..100, got {self.blocks}")
+        require(1 <= self.widening <= 8, f"network.widening must be in 1..8, got {self.widening}")
+
+
+class ISTFT(nn.Module):
+    """Log-mel `(batch, bands, frames)` to samples `(batch, frames * hop)`, aligned with those that `log_mel` took.
+
+    | block       | layers                                                                | size, T frames   |
+    |-------------|-----------------------------------------------------------------------|------------------|
+    | enter       | convolution 7, layer norm                                             | 256 x T          |
+    | blocks x 8  | by channel: convolution 7; layer norm, 256 -> 768, GELU, 768 -> 256   | 256 x T          |
+    | leave       | layer norm, linear                                                    | 2 x 513 x T      |
+    | inverse STFT| log-magnitude and phase, overlapping frames of 1024 samples every 256 | 256 T samples    |
+
+    Differs from the paper: half the channels; a magnitude ends where that of the loudest waveform in -1..1 would.
+    """
+
+    def __init__(self, config: ISTFTConfig, mel: MelConfig):
+        super().__init__()
+        require(2 * mel.hop <= mel.fft_size, f"mel.hop must be at most fft_size / 2 for istft, got {mel.hop}")
+        self.fft_size, self.hop = mel.fft_size, mel.hop
+        self.margin = (mel.fft_size - mel.hop) // 2  # samples of a frame's window before its hop
+        self.context = KERNEL // 2 * (config.blocks + 1) + math.ceil(self.margin / mel.hop)  # frames on either side
+        self.loudest = math.log(mel.fft_size / 2)  # sum of the window: no sum over samples in -1..1 is larger
+        self.enter = nn.Conv1d(mel.bands, config.channels, KERNEL, padding=KERNEL // 2)
+        self.norm = nn.LayerNorm(config.channels, EPSILON)
+        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.blocks)))
+        self.last_norm = nn.LayerNorm(config.channels, EPSILON)
+        self.leave = nn.Linear(config.channels, mel.fft_size + 2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.waveform(*self.spectrum(mel))
+
+    def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-magnitude and phase, both `(batch, fft_size / 2 + 1, frames)` float32, of log-mel."""
+        x = self.norm(self.enter(mel).transpose(1, 2))
+        x = self.leave(self.last_norm(self.blocks(x)))
+        log_magnitude, phase = x.transpose(1, 2).float().chunk(2, dim=1)
+        return log_magnitude.clamp(max=self.loudest), phase
+
+    def waveform(self, log_magnitude: Tensor, phase: Tensor) -> Tensor:
+        """Samples `(batch, frames * hop)`: the inverse of `log_mel`'s STFT, which is nearest in least squares.
+
+        Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE Trans. ASSP 32 (1984),
+        eq. 6. Frames of complex numbers at an edge lack neighbours: what they lack is not counted.
+        """
+        frames = torch.fft.irfft(torch.polar(log_magnitude.exp(), phase), self.fft_size, dim=1)
+        window = torch.hann_window(self.fft_size, device=phase.device)[:, None]
+        samples = self._overlapped(frames * window)
+        weights = self._overlapped((window**2).expand(1, -1, phase.shape[2]))
+        return samples / weights
+
+    def _overlapped(self, frames: Tensor) -> Tensor:
+        """`(batch, fft_size, frames)` added up hop by hop, `(batch, frames * hop)` without the margins."""
+        kept = frames.shape[2] * self.hop
+        length = kept + 2 * self.margin
+        added = fold(frames, (1, length), (1, self.fft_size), stride=(1, self.hop))[:, 0, 0]
+        return added[:, self.margin : self.margin + kept]
+
+
+class Block(nn.Module):
+    """ConvNeXt block without a stride: `(batch, frames, channels)` to the same shape, added to its input."""
+
+    def __init__(self, config: ISTFTConfig):
+        super().__init__()
+        channels, inner = config.channels, config.widening * config.channels
+        self.along_time = nn.Conv1d(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
+        self.norm = nn.LayerNorm(channels, EPSILON)
+        self.widen = nn.Linear(channels, inner)
+        self.narrow = nn.Linear(inner, channels)
+        self.scale = nn.Parameter(torch.full((channels,), 1 / config.blocks))  # as the paper's released code begins
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.norm(self.along_time(x.transpose(1, 2)).transpose(1, 2))
+        return x + self.scale * self.narrow(gelu(self.widen(inner)))

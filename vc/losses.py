@@ -3,7 +3,7 @@
 Whatever precision the networks compute in, losses are float32 at least.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,19 @@ def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:
 def identity_mapping(mapped: Tensor, original: Tensor) -> Tensor:
     """L1 distance of a generator's output from an input that is of its target already (Zhu et al., sec. 5.2)."""
     return l1_loss(_exact(mapped), original)
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean L1 distance of each of a discriminator's feature maps from that of real samples, added up.
+
+    Kong et al., NeurIPS 2020, sec. 2.4; after Larsen et al., ICML 2016. What is real gets no gradient.
+    """
+    return sum(l1_loss(_exact(one), _exact(other.detach())) for one, other in zip(fake, real, strict=True))
+
+
+def mel_distance(fake: Tensor, real: Tensor) -> Tensor:
+    """L1 distance of two log-mel spectrograms `(batch, bands, frames)` (Kong et al., NeurIPS 2020, sec. 2.4)."""
+    return l1_loss(_exact(fake), real)
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

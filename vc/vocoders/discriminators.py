@@ -1,0 +1,142 @@
+"""What a generator of waveforms learns against: the judges of HiFi-GAN.
+
+Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
+NeurIPS 2020, sec. 2.3; sizes as in the released code. `width` scales all channels: 1 is the paper's.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, pad
+from torch.nn.utils.parametrizations import spectral_norm
+
+from vc.config import require
+from vc.vocoders.normalised import normalise
+
+PERIODS = (2, 3, 5, 7, 11)  # samples
+SCALES = 3
+SLOPE = 0.1  # of the leaky ReLU below 0
+WIDTHS = (1.0, 0.5, 0.25, 0.125)  # below, a group of channels would be none
+
+
+class Judgement(NamedTuple):
+    """What one discriminator says."""
+
+    map: Tensor  # (batch, places), linear: 1 is real
+    features: list[Tensor]  # what every layer gives, the last included
+
+
+class Discriminators(nn.Module):
+    """All of them: samples `(batch, samples)` to eight judgements, those of the periods first."""
+
+    def __init__(self, width: float = 1.0):
+        super().__init__()
+        require(width in WIDTHS, f"discriminators' width must be one of {', '.join(map(str, WIDTHS))}, got {width}")
+        self.periods = MultiPeriod(width)
+        self.scales = MultiScale(width)
+
+    def forward(self, samples: Tensor) -> list[Judgement]:
+        return self.periods(samples) + self.scales(samples)
+
+
+class MultiPeriod(nn.Module):
+    """MPD: five discriminators, each for samples a period apart; 41.1 M parameters at full width."""
+
+    def __init__(self, width: float = 1.0):
+        super().__init__()
+        self.judges = nn.ModuleList(Period(period, width) for period in PERIODS)
+
+    def forward(self, samples: Tensor) -> list[Judgement]:
+        return [judge(samples) for judge in self.judges]
+
+
+class MultiScale(nn.Module):
+    """MSD: of the samples and of two averages, each at half the rate of the one before; 29.6 M parameters.
+
+    That of the samples themselves has spectral normalisation, the others have weight normalisation.
+    """
+
+    def __init__(self, width: float = 1.0):
+        super().__init__()
+        self.judges = nn.ModuleList(Scale(width, spectral=number == 0) for number in range(SCALES))
+        self.halve = nn.AvgPool1d(4, stride=2, padding=2)
+
+    def forward(self, samples: Tensor) -> list[Judgement]:
+        x, judgements = samples[:, None], []
+        for number, judge in enumerate(self.judges):
+            x = self.halve(x) if number else x
+            judgements.append(judge(x))
+        return judgements
+
+
+class Period(nn.Module):
+    """The samples as a matrix with one row a period: columns are judged without their neighbours.
+
+    | layer  | kernel | channels          | stride |
+    |--------|--------|-------------------|--------|
+    | layers | 5 x 1  | 32, 128, 512, 1024| 3 x 1  |
+    |        | 5 x 1  | 1024              | 1      |
+    | leave  | 3 x 1  | 1, linear         | 1      |
+
+    Leaky ReLU after each but the last; weight normalisation. The samples are reflected at their end to fill a row.
+    """
+
+    def __init__(self, period: int, width: float):
+        super().__init__()
+        self.period = period
+        channels = [1, *(round(width * count) for count in (32, 128, 512, 1024, 1024))]
+        strides = (3, 3, 3, 3, 1)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, (5, 1), (stride, 1), padding=(2, 0))
+            for inputs, outputs, stride in zip(channels, channels[1:], strides)
+        )
+        self.leave = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
+        normalise(self)
+
+    def forward(self, samples: Tensor) -> Judgement:
+        missing = -samples.shape[1] % self.period
+        x = pad(samples[:, None], (0, missing), mode="reflect").unflatten(2, (-1, self.period))
+        return _judged(x, self.layers, self.leave)
+
+
+class Scale(nn.Module):
+    """Judges `(batch, 1, samples)` at one rate.
+
+    | layer  | kernel | channels          | stride | groups     |
+    |--------|--------|-------------------|--------|------------|
+    | layers | 15     | 128               | 1      | 1          |
+    |        | 41     | 128, 256          | 2, 2   | 4, 16      |
+    |        | 41     | 512, 1024         | 4, 4   | 16, 16     |
+    |        | 41     | 1024              | 1      | 16         |
+    |        | 5      | 1024              | 1      | 1          |
+    | leave  | 3      | 1, linear         | 1      | 1          |
+
+    Leaky ReLU after each but the last.
+    """
+
+    def __init__(self, width: float, spectral: bool):
+        super().__init__()
+        channels = [1, *(round(width * count) for count in (128, 128, 256, 512, 1024, 1024, 1024))]
+        kernels, strides, groups = (15, 41, 41, 41, 41, 41, 5), (1, 2, 2, 4, 4, 1, 1), (1, 4, 16, 16, 16, 16, 1)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2, groups=group)
+            for inputs, outputs, kernel, stride, group in zip(channels, channels[1:], kernels, strides, groups)
+        )
+        self.leave = nn.Conv1d(channels[-1], 1, 3, padding=1)
+        if spectral:
+            for layer in (*self.layers, self.leave):
+                spectral_norm(layer)
+        else:
+            normalise(self)
+
+    def forward(self, x: Tensor) -> Judgement:
+        return _judged(x, self.layers, self.leave)
+
+
+def _judged(x: Tensor, layers: nn.ModuleList, leave: nn.Module) -> Judgement:
+    features = []
+    for layer in layers:
+        x = leaky_relu(layer(x), SLOPE)
+        features.append(x)
+    x = leave(x)
+    return Judgement(x.flatten(1), [*features, x])

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from vc.features.world import F0Range, WorldConfig
 from vc.normalise import summarise
-from vc.store import _digest, read_archive, read_tensors, write_archive, write_features
+from vc.store import read_archive, read_tensors, tensors_digest, write_archive, write_features
 
 STEPS = 12
 SMALL = (  # the smallest network that there is, and all that a checkpoint can hold
@@ -585,7 +585,7 @@ def changed(whole: Whole, folder: Path, part: str, change: Callable) -> bytes:
     new = change(tensors.pop(name))
     tensors |= {} if new is None else {name: new}
     text = json.dumps(content)
-    save_file(tensors, folder / "changed", {"vc": text, "sha256": _digest(tensors, text)})
+    save_file(tensors, folder / "changed", {"vc": text, "sha256": tensors_digest(tensors, text)})
     return (folder / "changed").read_bytes()
 
 

@@ -198,7 +198,7 @@ def content(tiny) -> dict[str, Any]:
 def forged(path: Path, content: object, weights: dict[str, torch.Tensor]) -> Path:
     """A model file of any content and weights, with the digest that they should have."""
     text = json.dumps(content)
-    save_file(weights, path, {"vc": text, "sha256": store._digest(weights, text)})
+    save_file(weights, path, {"vc": text, "sha256": store.tensors_digest(weights, text)})
     return path
 
 

@@ -16,20 +16,23 @@ import yaml
 from vc.errors import ConfigError, shortened
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
+VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of one for a vocoder
 LARGEST = 64 * 1024  # bytes of a configuration file: nested or aliased YAML cannot grow past what this allows
 T = TypeVar("T")
 _short = reprlib.Repr()  # of values in messages
 _short.maxlevel = 2
 
 
-def read_sections(path: Path | None, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given."""
+def read_sections(
+    path: Path | None, overrides: Iterable[str] = (), known: tuple[str, ...] = SECTIONS
+) -> dict[str, Any]:
+    """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given, of those `known`."""
     sections = {} if path is None else read_yaml(path)
     for override in overrides:
         _override(sections, override)
-    unknown = sorted(set(sections) - set(SECTIONS))
+    unknown = sorted(set(sections) - set(known))
     if unknown:
-        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
+        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(known)}")
     return sections
 
 

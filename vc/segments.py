@@ -24,10 +24,12 @@ class Segments:
     All frames lie end to end on the device; a draw is two random numbers a segment and one gather.
     """
 
-    def __init__(self, utterances: Sequence[np.ndarray], length: int, device: torch.device, who: str):
+    def __init__(
+        self, utterances: Sequence[np.ndarray], length: int, device: torch.device, who: str, unit: str = "frames"
+    ):
         long_enough = [frames for frames in utterances if len(frames) >= length]
         if not long_enough:
-            raise DataError(f"{who}: no utterance has {length} frames, the length of a training segment")
+            raise DataError(f"{who}: no utterance has {length} {unit}, the length of a training segment")
         self.skipped = len(utterances) - len(long_enough)
         self.length = length
         joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32))

@@ -148,7 +148,7 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
     with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
-        temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": _digest(tensors, text)})))
+        temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
 
 
 def _ordered(data: bytes) -> bytes:
@@ -176,7 +176,7 @@ def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]
         raise ConfigError(f"{path}: damaged or not safetensors: {error}") from error
     except KeyError as error:
         raise ConfigError(f"{path}: safetensors, but not made by this toolkit") from error
-    if not isinstance(content, dict) or metadata.get("sha256") != _digest(tensors, metadata["vc"]):
+    if not isinstance(content, dict) or metadata.get("sha256") != tensors_digest(tensors, metadata["vc"]):
         raise ConfigError(f"{path}: damaged: its content does not match its digest")
     bad = _not_finite(tensors)
     if bad:
@@ -184,7 +184,7 @@ def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]
     return tensors, content
 
 
-def _digest(tensors: Mapping[str, "torch.Tensor"], text: str) -> str:
+def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str:
     """SHA-256 over the text, and each tensor's name, type, shape and bytes, by name."""
     import torch
 

@@ -134,16 +134,16 @@ def _refuse_other_features(given: dict[str, Any], features: WorldConfig) -> None
             raise ConfigError(f"features.{key} is {wanted[key]}, but the features were extracted with {made[key]}")
 
 
-def remember(experiment: Experiment, directory: Path) -> None:
-    """Write config.yaml; if there is one, refuse by name what a resumed run may not change."""
+def remember(settings: dict[str, Any], directory: Path) -> None:
+    """Write config.yaml of all settings; if there is one, refuse by name what a resumed run may not change."""
     path = directory / "config.yaml"
     if path.is_file():
-        before, now = _flat(read_yaml(path)), _flat(experiment.as_dict())
+        before, now = _flat(read_yaml(path)), _flat(settings)
         fixed = sorted(key for key in {**before, **now} if not _changeable(key))
         changed = [f"{key} ({before.get(key)} -> {now.get(key)})" for key in fixed if before.get(key) != now.get(key)]
         if changed:
             raise ConfigError(f"{directory}: begun with other settings: {', '.join(changed)}; take another --output")
-    write_text(path, yaml.safe_dump(experiment.as_dict(), sort_keys=False))
+    write_text(path, yaml.safe_dump(settings, sort_keys=False))
 
 
 def _changeable(key: str) -> bool:

@@ -17,7 +17,7 @@ class Player:
 
     A step is not taken where loss or gradient is not finite: the optimiser itself leaves weights and moments as they
     are, so that nobody has to wait for the device to tell. `optimiser.found_inf` is 1 after such a step, 0 after any
-    other.
+    other. Weights shrink by `decay` times the rate every step (Loshchilov and Hutter, ICLR 2019).
     """
 
     def __init__(
@@ -27,12 +27,17 @@ class Player:
         betas: tuple[float, float],
         precision: str = "float32",
         processes: Processes = ALONE,
+        decay: float = 0.0,
     ):
         self.parameters = list(networks.parameters())
         self.device, self.precision, self.processes = self.parameters[0].device, precision, processes
         on_gpu = self.device.type == "cuda"
         rate = torch.zeros((), device=self.device) if on_gpu else 0.0  # a tensor can change under a recorded step
-        self.optimiser = torch.optim.Adam(self.parameters, rate, betas, fused=True, capturable=on_gpu)
+        how = {"betas": betas, "fused": True, "capturable": on_gpu}
+        if decay:
+            self.optimiser = torch.optim.AdamW(self.parameters, rate, weight_decay=decay, **how)
+        else:
+            self.optimiser = torch.optim.Adam(self.parameters, rate, **how)
         self.optimiser.grad_scale, self.optimiser.found_inf = None, torch.zeros((), device=self.device)
         self._losses = processes.replicated(_Pass(networks, losses))
 

@@ -6,10 +6,11 @@ from vc.config import build
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
+from vc.vocoders.istft import ISTFT, ISTFTConfig
 
 # Each takes log-mel (batch, bands, frames), gives samples (batch, frames * hop), and says on how many frames of
 # `context` before and after a frame its samples depend.
-GENERATORS = {"hifigan": (HiFiGANConfig, HiFiGAN)}
+GENERATORS = {"hifigan": (HiFiGANConfig, HiFiGAN), "istft": (ISTFTConfig, ISTFT)}
 
 
 def network_config(method: str, given: dict) -> object:

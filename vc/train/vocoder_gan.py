@@ -1,0 +1,142 @@
+"""The training step of a neural vocoder: HiFi-GAN's, for any generator of waveforms from log-mel frames.
+
+Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
+NeurIPS 2020, sec. 2.4. With x a segment of a recording and G(s) what the generator makes of its frames s, the
+generator minimises the weighted sum of
+
+    mel                 log-mel over the full band of G(s) to that of x
+    adversarial         every discriminator on G(s)
+    feature_matching    every discriminator's feature maps of G(s) to those of x
+
+Differs from the released code: the generator moves first and the discriminators then judge the same fakes, which
+spares a pass; frames at a segment's ends are those of the whole recording. Before `adversarial_from` the generator
+learns from the first loss alone, while the discriminators learn already: those of a published model are seldom at
+hand, and fresh ones would teach a trained generator nothing good.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from vc import losses
+from vc.config import require
+from vc.features.mel import MelConfig, log_mel
+from vc.train.player import Player
+from vc.train.processes import ALONE, Processes
+from vc.train.waveforms import WaveBatch
+from vc.vocoders.discriminators import WIDTHS, Discriminators
+
+
+@dataclass(frozen=True)
+class VocoderObjective:
+    """Weights of the losses and how they are minimised; the defaults are HiFi-GAN's, but for `decay_every`."""
+
+    mel: float = 45.0
+    feature_matching: float = 2.0
+    adversarial: float = 1.0
+    adversarial_from: int = 0  # step from which feature_matching and adversarial count
+    generator_rate: float = 2e-4
+    discriminator_rate: float = 2e-4
+    decay: float = 0.999  # factor on both rates
+    decay_every: int = 1000  # steps; the paper's decay every epoch
+    beta1: float = 0.8
+    beta2: float = 0.99
+    weight_decay: float = 0.01
+    discriminator_width: float = 1.0  # of all their channels, on a CPU less
+
+    def __post_init__(self) -> None:
+        for name in ("feature_matching", "adversarial", "adversarial_from"):
+            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        require(self.mel > 0, f"objective.mel must be above 0, got {self.mel}")
+        for name in ("generator_rate", "discriminator_rate"):
+            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+        for name in ("beta1", "beta2", "weight_decay"):
+            require(
+                0 <= getattr(self, name) < 1, f"objective.{name} must be from 0 to below 1, got {getattr(self, name)}"
+            )
+        require(0 < self.decay <= 1, f"objective.decay must be above 0 and at most 1, got {self.decay}")
+        require(self.decay_every >= 1, f"objective.decay_every must be 1 or more, got {self.decay_every}")
+        known, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
+        require(width in WIDTHS, f"objective.discriminator_width must be one of {known}, got {width}")
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are discriminators at all."""
+        return self.adversarial > 0 or self.feature_matching > 0
+
+    def weights(self, step: int) -> dict[str, float]:
+        """The losses that count at `step` (from 0), with their weights."""
+        weights = {"mel": self.mel}
+        if step >= self.adversarial_from:
+            weights |= {"adversarial": self.adversarial, "feature_matching": self.feature_matching}
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+class VocoderTraining:
+    """A generator, its discriminators and their players, and the step that moves them."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mel: MelConfig,
+        objective: VocoderObjective,
+        precision: str = "float32",
+        processes: Processes = ALONE,
+    ):
+        self.network, self.objective = network, objective
+        self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as the released code's loss: nothing is let be
+        self.device = next(network.parameters()).device
+        how = ((objective.beta1, objective.beta2), precision, processes, objective.weight_decay)
+        self.modules, self.called = {"network": network}, [network]
+        self.players = {"network": Player(network, self.generator_losses, *how)}
+        if objective.judged:
+            self.judges = Discriminators(objective.discriminator_width).to(self.device)
+            self.modules["judges"] = self.judges
+            self.called.append(self.judges)
+            self.players["judges"] = Player(self.judges, self.discriminator_losses, *how)
+
+    def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
+        """Set both learning rates for `step` (from 0); return the generator's losses that count, with their weights."""
+        scale *= self.objective.decay ** (step // self.objective.decay_every)
+        self.players["network"].set_rate(self.objective.generator_rate * scale)
+        if "judges" in self.players:
+            self.players["judges"].set_rate(self.objective.discriminator_rate * scale)
+        return self.objective.weights(step)
+
+    def step(self, batch: WaveBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Move the generator, then the discriminators; return each unweighted loss under its name, detached."""
+        terms, fake = self.players["network"].move(weights, batch, weights)
+        if "judges" not in self.players:
+            return terms
+        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, fake)
+        return {**terms, **judged}
+
+    def generator_losses(self, batch: WaveBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses named in `weights`, and the fake samples, detached."""
+        fake = self.network(batch.mel).float()
+        terms = {"mel": losses.mel_distance(self._log_mel(fake), self._log_mel(batch.samples))}
+        if len(weights) > 1:
+            on_fake = self.judges(fake)
+            if "adversarial" in weights:
+                terms["adversarial"] = sum(losses.least_squares(judgement.map, real=True) for judgement in on_fake)
+            if "feature_matching" in weights:
+                with torch.no_grad():
+                    on_real = self.judges(batch.samples)
+                terms["feature_matching"] = sum(
+                    losses.feature_matching(one.features, other.features) for one, other in zip(on_fake, on_real)
+                )
+        return terms, fake.detach()
+
+    def discriminator_losses(self, batch: WaveBatch, fake: Tensor) -> tuple[dict[str, Tensor], None]:
+        """How far the discriminators are from telling real from fake, added up over all of them."""
+        told = 0.0
+        for judgement in self.judges(torch.cat([batch.samples, fake])):
+            on_real, on_fake = judgement.map.chunk(2)
+            told += losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
+        return {"discriminator": told}, None
+
+    def _log_mel(self, samples: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, enabled=False):  # losses are float32, whatever the networks are
+            return log_mel(samples, self.full_band)

@@ -80,7 +80,7 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     kept.mkdir(parents=True)
     task = _Task(read(data)[3], config, F0Range(90.0, 300.0), kept / "slt-101.npz")
     arrays = _work(task)
-    arrays["mcep"][0, 0] = 123.0  # a mark that tells whether it was used
+    arrays["frames"][0, 0] = 123.0  # a mark that tells whether it was used
     key = dict(np.load(kept / "slt-101.npz"))["key"]
     np.savez(kept / "slt-101.npz", key=key, **arrays)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)

@@ -13,6 +13,7 @@ from vc.convert import Converter
 from vc.errors import ConfigError, DataError
 from vc.features import world
 from vc.features.mel_cepstrum import warping_matrix
+from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
 from vc.normalise import MeanVariance
@@ -33,7 +34,7 @@ def made_up(random, lengths=(300, 1, 700), bands=5) -> Voice:
 
 
 def voice(utterances) -> Voice:
-    return Voice.of(utterances, MeanVariance().fit(utterances), torch.device("cpu"))
+    return Voice.of(utterances, MeanVariance().fit(utterances), torch.device("cpu"), WorldConfig(16000))
 
 
 def fitted(mini, output, method: str, *more: object):

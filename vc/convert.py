@@ -15,7 +15,7 @@ import torch
 from vc import audio, devices, model_file, pieces
 from vc.config import require
 from vc.errors import ConfigError, DataError, escaped, shortened
-from vc.features import pitch, world
+from vc.features import kinds, pitch, world
 from vc.features.pitch import AS_MAPPED, LogF0, Melody
 from vc.features.world import F0Range, Frames
 from vc.level import Level
@@ -68,13 +68,13 @@ class Converter:
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "cpu", precision: str = "float32", vocoder: str = "world"
+        cls, path: str | Path, device: str = "cpu", precision: str = "float32", vocoder: str | None = None
     ) -> "Converter":
         """From a model file or an experiment directory; a bad one is refused by name.
 
         `precision` is that of the network's pass, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU
         may use TF32 is a setting of the whole process, which the last call decides. `vocoder` is a name or a path, as
-        vc/vocoders/choice.py has it.
+        vc/vocoders/choice.py has it; by default the one that goes with the model's features.
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
@@ -84,11 +84,13 @@ class Converter:
             _refuse_other_types(network, weights)
             network.load_state_dict(weights, assign=True)
             network.to(memory_format=LAYOUT)
+            chosen_vocoder = choice.choose(vocoder or choice.usual(model.features), chosen)
+            chosen_vocoder.refuse_other(model.features)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         except (RuntimeError, OverflowError) as error:
             raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-        return cls(model, network, chosen, precision, choice.choose(vocoder, chosen))
+        return cls(model, network, chosen, precision, chosen_vocoder)
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output
@@ -121,6 +123,9 @@ class Converter:
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
         require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
         require(method == "world" or self.vocoder is WORLD, f"method {method} needs no vocoder")
+        require(method == "world" or self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
+        moved = melody != AS_MAPPED and not self.vocoder.needs_excitation(self.model.features)
+        require(not moved, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
         return Wish(*self.direction(to, source), melody, method)
 
     def convert(
@@ -240,25 +245,27 @@ class Converter:
             wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
             converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
         else:
-            frames = world.analyse(padded, settings, voice.f0_range)
+            excited = self.vocoder.needs_excitation(settings)
+            frames = kinds.analyse(padded, settings, voice.f0_range if excited else None)
             wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
-            f0 = pitch.map_f0(frames.f0, voice.log_f0, self.model.speakers[wish.target].log_f0, wish.melody)
+            target = self.model.speakers[wish.target].log_f0
+            f0 = pitch.map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
         if not np.isfinite(converted).all():
             raise DataError("the model makes samples that are not finite")
         return audio.fit_length(converted.astype(np.float32), len(samples))
 
     @torch.inference_mode()
-    def convert_frames(self, mel_cepstrum: np.ndarray, source: str, target: str) -> np.ndarray:
+    def convert_frames(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
         """`(frames, bands)` of one speaker to the same shape of the other, float64; c0 stays the source's."""
-        frames = torch.from_numpy(np.asarray(mel_cepstrum, np.float64)).to(self.device)
+        given = torch.from_numpy(np.asarray(frames, np.float64)).to(self.device)
         with devices.autocast(self.precision, self.device):
-            return self.frame_map(source, target)(frames).cpu().numpy()
+            return self.frame_map(source, target)(given).cpu().numpy()
 
     def frame_map(self, source: str, target: str) -> FrameMap:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
-        return FrameMap(self.network, (source, target), normalisers, self.device)
+        return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.kept)
 
 
 def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vc import extras, files
-from vc.config import plain
+from vc.config import plain, require
 from vc.convert import Converter
 from vc.errors import ConfigError
 from vc.models.base import FrameMap
@@ -34,6 +34,8 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     onnx, onnxruntime = _packages()
     if os.path.exists(output) and not os.path.isfile(output):
         raise ConfigError(f"{output}: is there already, and is no file")
+    kind = converter.model.features.kind
+    require(kind == "world", f"a graph takes mel-cepstra, features of kind world; the model's are of kind {kind}")
     source, to = converter.direction(to, source)
     network = copy.deepcopy(converter.frame_map(source, to)).cpu().float()
     network.to(memory_format=torch.contiguous_format)

@@ -83,7 +83,7 @@ def _refuse_rate(utterances: list[Utterance], config: FeatureConfig) -> None:
     for path in {utterance.path for utterance in utterances}:
         with contextlib.suppress(DataError):
             highest = max(highest, audio.info(path).sample_rate)
-    if 0 < highest < config.sample_rate:
+    if 0 < highest < config.lowest_rate:
         hint = f"give --set features.sample_rate={highest}"
         raise ConfigError(f"features.sample_rate {config.sample_rate} is above the recordings' {highest} Hz; {hint}")
 
@@ -153,7 +153,7 @@ def _kept(path: Path, key: str) -> dict[str, np.ndarray] | None:
 def _analyse(task: _Task) -> dict[str, np.ndarray]:
     samples, rate = task.utterance.read()
     path, wanted = task.utterance.path, task.config.sample_rate
-    if rate < wanted:
+    if rate < task.config.lowest_rate:
         raise DataError(
             f"{path}: recorded at {rate} Hz, below features.sample_rate {wanted}; set that to {rate} or lower"
         )

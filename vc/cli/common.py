@@ -15,7 +15,7 @@ from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
 
-VOCODER_HELP = "world (default), one that vc-vocoder imported, a vocoder's file, or the directory of its training"
+VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -63,6 +63,11 @@ def _named(word: str) -> tuple[str, Path]:
             raise ConfigError(f"{word!r}: expected NAME=DIR or DIR")
         return name, Path(folder)
     return "", Path(word)
+
+
+def first_process() -> bool:
+    """Whether this process is the one of a run that speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def positive(text: str) -> int:

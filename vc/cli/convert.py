@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
     made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
     made.add_argument("--method", choices=("world", "diff"), default="world", help=METHOD_HELP)
-    made.add_argument("--vocoder", default="world", help=common.VOCODER_HELP)
+    made.add_argument("--vocoder", help=f"{common.VOCODER_HELP}; default: what goes with the model's features")
     made.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
     made.add_argument(
         "--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier melody above 1, flatter below"

@@ -12,7 +12,7 @@ COMMAND = "vc-extract"
 def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
-        "Extract F0 and mel-cepstra (or log-mel spectrograms) of a data directory, with each speaker's statistics and F0 search range.",
+        "Extract F0 and mel-cepstra (or log-mel) of a data directory, each speaker's statistics and F0 search range.",
         "example:\n  vc-extract data/train dump/train --set features.sample_rate=16000",
     )
     made.add_argument("data", type=Path, help="data directory")

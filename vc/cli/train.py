@@ -1,7 +1,6 @@
 """vc-train: features of two speakers -> model file."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +49,6 @@ def _work(args: argparse.Namespace) -> int:
         said = estimate(request)
     else:
         said = f"{args.output}: step {train(request)}, 1 model"
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+    if common.first_process():
         print(said)
     return 0

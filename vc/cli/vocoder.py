@@ -19,8 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-vocoder copy --vocoder hifigan recordings --output copies\n"
         "  vc-convert --model exp/SF1-TM3 --vocoder hifigan speech.wav",
     )
-    commands = made.add_subparsers(dest="action", required=True, metavar="import|copy")
+    commands = made.add_subparsers(dest="action", required=True, metavar="import|train|copy")
     _add_import(commands)
+    _add_train(commands)
     _add_copy(commands)
     return common.run(COMMAND, _work, made, argv)
 
@@ -36,12 +37,26 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your vocoders")
 
 
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    text = "Train a vocoder, or go on from one. The same command goes on with a run that was stopped."
+    made = commands.add_parser("train", help="recordings -> a vocoder", description=text)
+    common.add_config(made, required=True)
+    made.add_argument("--data", type=Path, required=True, help="data directory of recordings to learn from")
+    made.add_argument("--output", type=Path, required=True, help="experiment directory")
+    made.add_argument("--start", metavar="VOCODER", help="fine-tune this one (a name or a path, as for --vocoder)")
+    made.add_argument("--held-out", type=Path, help="data directory of others: the best model is kept by them")
+    made.add_argument("--validation", type=Path, help="data directory of recordings to copy at intervals")
+    made.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+    )
+
+
 def _add_copy(commands: argparse._SubParsersAction) -> None:
     text = "Analyse recordings and synthesise them again: what a vocoder makes of speech that nobody converted."
     made = commands.add_parser("copy", help="recordings -> copies through a vocoder", description=text)
     made.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
     made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
-    made.add_argument("--vocoder", default="world", help=common.VOCODER_HELP)
+    made.add_argument("--vocoder", default="world", help=f"{common.VOCODER_HELP}; default: world")
     made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
     common.add_config(made)
     made.add_argument("--jobs", type=common.positive, default=1, metavar="N", help="threads (default: 1)")
@@ -50,7 +65,7 @@ def _add_copy(commands: argparse._SubParsersAction) -> None:
 
 
 def _work(args: argparse.Namespace) -> int:
-    return {"import": _import, "copy": _copy}[args.action](args)
+    return {"import": _import, "train": _train, "copy": _copy}[args.action](args)
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -68,6 +83,21 @@ def _import(args: argparse.Namespace) -> int:
     files.make_directory(output.parent)
     vocoder_file.write(output, model, weights)
     print(f"{output}: {sum(tensor.numel() for tensor in weights.values()):,} weights of {origin}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from vc.config import VOCODER_SECTIONS, read_sections
+    from vc.train.vocoder import VocoderRequest, train_vocoder
+    from vc.vocoders import choice, vocoder_file
+
+    common.log_to_stderr(COMMAND)
+    sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
+    start = vocoder_file.read(choice.find(args.start)) if args.start else None
+    request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
+    said = f"{args.output}: step {train_vocoder(request)}, 1 model"
+    if common.first_process():
+        print(said)
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vc.corpus import Utterance
 from vc.evaluate.anchors import Direction
-from vc.features import world
+from vc.features import kinds
 from vc.metrics import audible
 
 SENTENCES = 8  # spread over all
@@ -51,11 +51,12 @@ def _there_and_back(
     pair = direction.source, direction.target
     source, target = (converter.model.speakers[name] for name in pair)
     samples, _ = utterance.read(converter.sample_rate)
-    _, given = world.extract(samples, converter.model.features, source.f0_range)
+    config = converter.model.features
+    _, given = kinds.extract(samples, config, source.f0_range)
     there = converter.convert_frames(given, *pair)
     noise = NOISE * random.standard_normal(there.shape) * target.normaliser.deviation_
-    noise[:, 0] = 0  # c0 is the source's on either way
+    noise[:, : config.kept] = 0  # c0 is the source's on either way
     back, disturbed = (converter.convert_frames(frames, *pair[::-1]) for frames in (there, there + noise))
-    heard, unit = audible(given), source.normaliser.deviation_[1:]
-    error, moved = ((one - other)[heard, 1:] / unit for one, other in ((back, given), (disturbed, back)))
+    heard, unit = audible(kinds.to_mel_cepstrum(given, config)), source.normaliser.deviation_[config.kept :]
+    error, moved = ((one - other)[heard, config.kept :] / unit for one, other in ((back, given), (disturbed, back)))
     return float(np.square(error).mean()), float(np.square(moved).mean())

@@ -6,6 +6,7 @@ window, magnitude, mel filters of equal area (Slaney, "Auditory toolbox", 1998),
 with gradients: training a vocoder needs both.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -75,6 +76,10 @@ class MelFeatures(MelConfig):
     def mel(self) -> MelConfig:
         """What a vocoder must take."""
         return MelConfig(**{name: getattr(self, name) for name in MelConfig.__dataclass_fields__})
+
+    @property
+    def lowest_rate(self) -> int:  # Hz, of recordings that hold all that the bands cover
+        return min(self.sample_rate, math.ceil(2 * self.highest))
 
     @property
     def world(self) -> WorldConfig:

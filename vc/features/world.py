@@ -45,6 +45,10 @@ class WorldConfig:
         return 2 ** (1 + int(np.log2(3 * self.sample_rate / FFT_FLOOR + 1)))
 
     @property
+    def lowest_rate(self) -> int:  # Hz, of recordings that hold all that is analysed
+        return self.sample_rate
+
+    @property
     def bins(self) -> int:
         return self.fft_size // 2 + 1
 

@@ -21,9 +21,10 @@ class AbstractConverter(nn.Module, ABC):
 
 
 class FrameMap(nn.Module):
-    """A network's way from one speaker's mel-cepstra to another's, with both normalisations.
+    """A network's way from one speaker's frames to another's, with both normalisations.
 
-    `(frames, bands)` to the same shape and type; the network computes in float32. c0, the loudness, stays the source's.
+    `(frames, bands)` to the same shape and type; the network computes in float32. The first `kept` bands stay the
+    source's: of mel-cepstra c0, the loudness.
     """
 
     def __init__(
@@ -32,16 +33,17 @@ class FrameMap(nn.Module):
         pair: tuple[str, str],
         normalisers: tuple[MeanVariance, MeanVariance],
         device: torch.device,
+        kept: int = 1,
     ):
         """From the first of `pair` to the second, with the normalisers of both; `network` is on `device` already."""
         super().__init__()
-        self.network, self.pair = network, pair
+        self.network, self.pair, self.kept = network, pair, kept
         for side, normaliser in zip(("before", "after"), normalisers, strict=True):
             self.register_buffer(f"mean_{side}", torch.as_tensor(normaliser.mean_, device=device))
             self.register_buffer(f"deviation_{side}", torch.as_tensor(normaliser.deviation_, device=device))
 
-    def forward(self, mel_cepstrum: Tensor) -> Tensor:
-        frames = (mel_cepstrum - self.mean_before) / self.deviation_before
+    def forward(self, given: Tensor) -> Tensor:
+        frames = (given - self.mean_before) / self.deviation_before
         frames = self.network.convert(frames.float().T[None], *self.pair)[0].T
-        converted = frames.to(mel_cepstrum.dtype) * self.deviation_after + self.mean_after
-        return torch.cat([mel_cepstrum[:, :1], converted[:, 1:]], dim=1)
+        converted = frames.to(given.dtype) * self.deviation_after + self.mean_after
+        return torch.cat([given[:, : self.kept], converted[:, self.kept :]], dim=1)

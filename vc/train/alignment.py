@@ -13,6 +13,8 @@ from torch import Tensor
 
 from vc import metrics
 from vc.errors import DataError
+from vc.features import kinds
+from vc.features.kinds import FeatureConfig
 from vc.metrics.distortion import DYNAMIC_RANGE, loudness
 from vc.normalise import MeanVariance
 
@@ -28,15 +30,23 @@ class Voice:
     lengths: list[int]  # of the utterances
     audible: Tensor  # (frames,), true for a frame that is
     deviation: Tensor  # (bands,), which normalisation took out
+    cepstral: bool = True  # an all-pass can warp them
 
     @classmethod
-    def of(cls, utterances: Sequence[np.ndarray], normaliser: MeanVariance, device: torch.device) -> "Voice":
-        """From mel-cepstra `(frames, order + 1)`."""
+    def of(
+        cls,
+        utterances: Sequence[np.ndarray],
+        normaliser: MeanVariance,
+        device: torch.device,
+        config: FeatureConfig,
+    ) -> "Voice":
+        """From arrays `(frames, bands)`."""
         frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in utterances])
-        audible = np.concatenate(heard(utterances))
+        audible = np.concatenate(heard([kinds.to_mel_cepstrum(utterance, config) for utterance in utterances]))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
-        return cls(torch.from_numpy(frames).to(device), lengths, torch.from_numpy(audible).to(device), deviation)
+        where = (torch.from_numpy(frames).to(device), lengths, torch.from_numpy(audible).to(device))
+        return cls(*where, deviation, config.kind == "world")
 
     @property
     def spoken(self) -> Tensor:

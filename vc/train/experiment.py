@@ -10,7 +10,7 @@ from vc import model_file
 from vc.config import build, plain, read_yaml, require
 from vc.devices import PRECISIONS
 from vc.errors import ConfigError
-from vc.features.world import WorldConfig
+from vc.features.kinds import FeatureConfig, build_features
 from vc.files import write_text
 from vc.models import network_config
 from vc.models.mean_variance import MeanVarianceConfig
@@ -27,6 +27,7 @@ FITS = {
     "warp": (WarpObjective, warp.fit),
     "nearest": (NearestObjective, nearest.fit),
 }
+WORLD_ONLY = {"warp"}  # an all-pass of cepstra
 OBJECTIVES = {method: objective for method, (objective, _) in (TRAININGS | FITS).items()}
 
 
@@ -86,7 +87,7 @@ class Experiment:
     """One run: a method, its parts' settings, the pair and the features it learns from."""
 
     method: str
-    features: WorldConfig
+    features: FeatureConfig
     network: Any
     objective: Any
     training: TrainingConfig
@@ -111,7 +112,9 @@ class Experiment:
         )
 
 
-def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str, str], data_digest: str) -> Experiment:
+def resolve(
+    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, str], data_digest: str
+) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
     require(speakers[0] != speakers[1], f"source and target are both {speakers[0]!r}")
@@ -119,6 +122,8 @@ def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str
         isinstance(method, str) and method in OBJECTIVES,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(OBJECTIVES)}",
     )
+    fits = features.kind == "world" or method not in WORLD_ONLY
+    require(fits, f"method {method} learns from features of kind world, not {features.kind}")
     network = network_config(method, sections.get("network", {}))
     _refuse_other_features(sections.get("features", {}), features)
     objective = build(OBJECTIVES[method], sections.get("objective", {}), "objective")
@@ -127,11 +132,15 @@ def resolve(sections: dict[str, Any], features: WorldConfig, speakers: tuple[str
     return Experiment(method, features, network, objective, training, compute, speakers, data_digest)
 
 
-def _refuse_other_features(given: dict[str, Any], features: WorldConfig) -> None:
-    wanted, made = plain(build(WorldConfig, given, "features")), plain(features)
+def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> None:
+    wanted, made = build_features(given), features
+    if wanted.kind != made.kind and given:
+        raise ConfigError(f"features.kind is {wanted.kind}, but the features were extracted with {made.kind}")
     for key in given:
-        if wanted[key] != made[key]:
-            raise ConfigError(f"features.{key} is {wanted[key]}, but the features were extracted with {made[key]}")
+        if getattr(wanted, key) != getattr(made, key):
+            raise ConfigError(
+                f"features.{key} is {getattr(wanted, key)}, but the features were extracted with {getattr(made, key)}"
+            )
 
 
 def remember(settings: dict[str, Any], directory: Path) -> None:

@@ -38,7 +38,7 @@ def fit_pair(request: Request, experiment: Experiment, features: Features, devic
 
 
 def _voice(features: Features, name: str, device: torch.device) -> Voice:
-    return Voice.of(features.frames(name), features.speakers[name].normaliser, device)
+    return Voice.of(features.frames(name), features.speakers[name].normaliser, device, features.config)
 
 
 def _report(request: Request, samples: int, made: Converter, scores: dict[str, float]) -> None:

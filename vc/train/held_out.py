@@ -10,6 +10,9 @@ from vc import metrics
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import ConfigError
+from vc.features import kinds
+from vc.features.kinds import FeatureConfig
+from vc.normalise import MeanVariance
 from vc.store import Features, read_features
 
 MOST = 20  # utterances of each speaker, spread over all: exact alignments take time
@@ -75,7 +78,10 @@ class HeldOut:
     def _measure(self, converter: Converter, source: str, target: str) -> dict[str, float]:
         theirs, wanted = self.utterances[source], self.utterances[target]
         made = {name: converter.convert_frames(frames, source, target) for name, frames in theirs.items()}
+        theirs, wanted, made = (_mel_cepstra(each, converter.model.features) for each in (theirs, wanted, made))
         normaliser = converter.model.speakers[target].normaliser
+        if converter.model.features.kind != "world":  # the speaker's statistics are of other features
+            normaliser = MeanVariance().fit(wanted.values())
         before, after = _heard(theirs, theirs), _heard(made, theirs)
         frame_rate = converter.model.features.frame_rate
         measures = {
@@ -96,6 +102,10 @@ def _spread(utterances: Utterances, names: Iterable[str]) -> Utterances:
     names = sorted(names)
     places = np.unique(np.linspace(0, len(names) - 1, min(MOST, len(names))).round().astype(int))
     return {names[place]: utterances[names[place]] for place in places}
+
+
+def _mel_cepstra(utterances: Utterances, config: FeatureConfig) -> Utterances:
+    return {name: kinds.to_mel_cepstrum(frames, config) for name, frames in utterances.items()}
 
 
 def _heard(utterances: Utterances, loudness: Utterances) -> np.ndarray:

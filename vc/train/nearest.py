@@ -41,8 +41,10 @@ def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str,
             raise DataError(f"{name}: {len(voice.frames)} frames are too few to learn from: give {WINDOW} or more")
     aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
     for (source, target), name in network.directions.items():
-        linear, matrix = network.maps[name], warp.best(voices[source], voices[target], WarpObjective())
-        alike = replace(voices[source], frames=voices[source].frames @ matrix)
+        linear, alike = network.maps[name], voices[source]
+        if alike.cepstral:
+            matrix = warp.best(alike, voices[target], WarpObjective())
+            alike = replace(alike, frames=alike.frames @ matrix)
         for _ in range(objective.passes):
             one, other, _ = aligner.pairs(alike, voices[target])
             regress(linear.regression, voices[source], one, voices[target].frames[other], objective.ridge)

@@ -7,6 +7,9 @@ generator minimises the weighted sum of
     mel                 log-mel over the full band of G(s) to that of x
     adversarial         every discriminator on G(s)
     feature_matching    every discriminator's feature maps of G(s) to those of x
+    spectrum            complex short-time spectra of G(s) to those of x; not HiFi-GAN's
+
+The last is for distillation: phases cannot be told from s, unless x is what another generator makes of s.
 
 Differs from the released code: the generator moves first and the discriminators then judge the same fakes, which
 spares a pass; frames at a segment's ends are those of the whole recording. Before `adversarial_from` the generator
@@ -36,6 +39,7 @@ class VocoderObjective:
     mel: float = 45.0
     feature_matching: float = 2.0
     adversarial: float = 1.0
+    spectrum: float = 0.0  # above 0 for samples that another vocoder made
     adversarial_from: int = 0  # step from which feature_matching and adversarial count
     generator_rate: float = 2e-4
     discriminator_rate: float = 2e-4
@@ -47,7 +51,7 @@ class VocoderObjective:
     discriminator_width: float = 1.0  # of all their channels, on a CPU less
 
     def __post_init__(self) -> None:
-        for name in ("feature_matching", "adversarial", "adversarial_from"):
+        for name in ("feature_matching", "adversarial", "spectrum", "adversarial_from"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.mel > 0, f"objective.mel must be above 0, got {self.mel}")
         for name in ("generator_rate", "discriminator_rate"):
@@ -68,7 +72,7 @@ class VocoderObjective:
 
     def weights(self, step: int) -> dict[str, float]:
         """The losses that count at `step` (from 0), with their weights."""
-        weights = {"mel": self.mel}
+        weights = {"mel": self.mel, "spectrum": self.spectrum}
         if step >= self.adversarial_from:
             weights |= {"adversarial": self.adversarial, "feature_matching": self.feature_matching}
         return {name: weight for name, weight in weights.items() if weight > 0}
@@ -117,7 +121,9 @@ class VocoderTraining:
         """The losses named in `weights`, and the fake samples, detached."""
         fake = self.network(batch.mel).float()
         terms = {"mel": losses.mel_distance(self._log_mel(fake), self._log_mel(batch.samples))}
-        if len(weights) > 1:
+        if "spectrum" in weights:
+            terms["spectrum"] = losses.compressed_spectrum(fake, batch.samples)
+        if "adversarial" in weights or "feature_matching" in weights:
             on_fake = self.judges(fake)
             if "adversarial" in weights:
                 terms["adversarial"] = sum(losses.least_squares(judgement.map, real=True) for judgement in on_fake)

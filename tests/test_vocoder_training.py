@@ -223,11 +223,12 @@ def test_without_weights_there_are_no_discriminators():
     assert set(training.step(batch(), training.schedule(0))) == {"mel"} and set(training.modules) == {"network"}
 
 
-def test_rates_fall_by_their_factor_and_weights_decay():
-    training = make(objective=replace(OBJECTIVE, decay=0.5, decay_every=10))
-    for step, rate in ((9, 2e-4), (10, 1e-4), (25, 0.5e-4)):
+def test_rates_rise_and_fall_by_their_factor_and_weights_decay():
+    training = make(objective=replace(OBJECTIVE, warm_up=3, decay=0.5, decay_every=10))
+    for step, rate in ((0, 0.5e-4), (2, 1.5e-4), (3, 2e-4), (9, 2e-4), (10, 1e-4), (25, 0.5e-4)):
         training.schedule(step)
-        assert [player.optimiser.param_groups[0]["lr"] for player in training.players.values()] == [rate] * 2
+        rates = [player.optimiser.param_groups[0]["lr"] for player in training.players.values()]
+        assert rates == pytest.approx([rate] * 2)
     assert all(player.optimiser.param_groups[0]["weight_decay"] == 0.01 for player in training.players.values())
 
 
@@ -305,6 +306,15 @@ def test_a_few_dozen_steps_bring_copies_nearer(data, tmp_path):
     said = (tmp_path / "train.log").read_text()
     before = float(said.split("before the first step they score ")[1].split()[0])
     assert scores[-1] < 0.9 * before and vocoder_file.read(tmp_path)[0].metrics["score"] == min(scores)
+
+
+def test_a_model_from_before_the_discriminators_count_is_not_kept(data, tmp_path, monkeypatch):
+    scores = iter([9.0, 1.0, 3.0, 2.0, 4.0])  # before the first step, then every fifth
+    monkeypatch.setattr(HeldOutRecordings, "score", lambda *_: {"score": next(scores)})
+    changes = ("objective.adversarial_from=5", "training.checkpoint_every=5")
+    train_vocoder(request(data, tmp_path, *changes, validation=None))
+    model, _ = vocoder_file.read(tmp_path)
+    assert model.metrics == {"score": 2.0} and model.step == 15
 
 
 @pytest.mark.parametrize("method", SMALL)

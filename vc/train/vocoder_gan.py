@@ -43,6 +43,7 @@ class VocoderObjective:
     adversarial_from: int = 0  # step from which feature_matching and adversarial count
     generator_rate: float = 2e-4
     discriminator_rate: float = 2e-4
+    warm_up: int = 0  # steps in which both rates rise: a trained generator's moments are lost, and all steps are long
     decay: float = 0.999  # factor on both rates
     decay_every: int = 1000  # steps; the paper's decay every epoch
     beta1: float = 0.8
@@ -51,7 +52,7 @@ class VocoderObjective:
     discriminator_width: float = 1.0  # of all their channels, on a CPU less
 
     def __post_init__(self) -> None:
-        for name in ("feature_matching", "adversarial", "spectrum", "adversarial_from"):
+        for name in ("feature_matching", "adversarial", "spectrum", "adversarial_from", "warm_up"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.mel > 0, f"objective.mel must be above 0, got {self.mel}")
         for name in ("generator_rate", "discriminator_rate"):
@@ -69,6 +70,10 @@ class VocoderObjective:
     def judged(self) -> bool:
         """Whether there are discriminators at all."""
         return self.adversarial > 0 or self.feature_matching > 0
+
+    def scale(self, step: int) -> float:
+        """Factor on both learning rates at `step` (from 0)."""
+        return min(1.0, (step + 1) / (self.warm_up + 1)) * self.decay ** (step // self.decay_every)
 
     def weights(self, step: int) -> dict[str, float]:
         """The losses that count at `step` (from 0), with their weights."""
@@ -103,7 +108,7 @@ class VocoderTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generator's losses that count, with their weights."""
-        scale *= self.objective.decay ** (step // self.objective.decay_every)
+        scale *= self.objective.scale(step)
         self.players["network"].set_rate(self.objective.generator_rate * scale)
         if "judges" in self.players:
             self.players["judges"].set_rate(self.objective.discriminator_rate * scale)

@@ -1,0 +1,220 @@
+"""Kinds of features: log-mel beside WORLD's mel-cepstra, through extraction, training, conversion and evaluation."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import CORPUS, TINY, command, vowel
+
+from vc import audio, metrics, model_file
+from vc.convert import Converter
+from vc.errors import ConfigError
+from vc.features import kinds, world
+from vc.features.mel import MelConfig, MelFeatures
+from vc.features.pitch import Melody
+from vc.features.world import F0Range, Frames, WorldConfig
+from vc.store import read_features
+from vc.vocoders import choice, vocoder_file
+from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
+from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.world import WORLD
+
+MEL = MelFeatures()
+RANGE = F0Range(100, 400)
+SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return audio.read(SPEECH, MEL.sample_rate)[0]
+
+
+@pytest.fixture(scope="module")
+def mel_model(mini, tmp_path_factory) -> Path:
+    """An experiment directory: `tiny.yaml` on log-mel of the mini corpus, slt -> rms."""
+    folder = tmp_path_factory.mktemp("mel")
+    command("extract", mini / "data/train", folder / "dump", "--set", "features.kind=mel")
+    pair = ["--features", folder / "dump", "--source", "slt", "--target", "rms", "--output", folder / "exp"]
+    command("train", "--config", TINY, *pair, "--validation", mini / "data/eval/slt")
+    return folder / "exp"
+
+
+def vocoder_of(mel: MelConfig, path: Path) -> Path:
+    config = HiFiGANConfig(16, [mel.hop // 16, 16], [mel.hop // 8, 32], [3], [[1]])
+    torch.manual_seed(0)
+    network = HiFiGAN(config, mel)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    vocoder_file.write(path, VocoderModel("hifigan", mel, vars(config)), network.state_dict())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, WorldConfig()), ({"kind": "world", "order": 20}, WorldConfig(order=20)), ({"kind": "mel"}, MEL)],
+)
+def test_settings_choose_their_kind(given, expected):
+    assert kinds.build_features(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kind": "linear"}, r"features\.kind must be one of world, mel, got 'linear'"),
+        ({"kind": ["mel"]}, r"features\.kind must be one of"),
+        ({"kind": "mel", "order": 24}, "features: unknown key order"),
+        ({"hop": 256}, "features: unknown key hop"),
+        ({"kind": "mel", "f0_method": "ear"}, "f0_method must be one of"),
+        ({"kind": "mel", "hop": 4, "fft_size": 64}, r"mel\.hop must be"),
+        ([], "features: expected a mapping"),
+    ],
+)
+def test_refuses_settings_by_name(given, message):
+    with pytest.raises(ConfigError, match=message):
+        kinds.build_features(given)
+
+
+def test_frames_cover_the_samples_and_f0_stands_beside_them():
+    samples = vowel(1.0, MEL.sample_rate, 150.0)[: 256 * 80 + 7]
+    f0, spectrum = kinds.extract(samples, MEL, RANGE)
+    frames = kinds.analyse(samples, MEL, RANGE)
+    assert spectrum.shape == (81, 80) and len(f0) == len(frames.aperiodicity) == 81
+    np.testing.assert_array_equal(spectrum, frames.spectrum)
+    np.testing.assert_allclose(f0[10:-10], 150, rtol=0.01)
+    assert kinds.analyse(samples, MEL, None).f0 is None
+
+
+def test_f0_and_log_mel_are_of_the_same_moment():
+    """A vowel begins in the middle: its first loud frame and its first voiced one are the same, to a frame."""
+    samples = np.concatenate([np.zeros(22050 // 2, np.float32), vowel(0.5, MEL.sample_rate, 150.0)])
+    f0, spectrum = kinds.extract(samples, MEL, RANGE)
+    loud = spectrum.mean(axis=1) > spectrum.mean(axis=1).max() - 3
+    assert abs(int(np.argmax(loud)) - int(np.argmax(f0 > 0))) <= 2
+    assert abs(int(np.argmax(loud)) - 22050 // 2 // 256) <= 2
+
+
+def test_mel_cepstra_follow_gain_alone_in_c0():
+    """Linear in the logarithm: twice the samples is c0 higher by ln 2 and nothing else, far above the floor."""
+    noise = 0.2 * np.random.default_rng(0).standard_normal(22050).astype(np.float32)
+    loud, soft = (kinds.to_mel_cepstrum(kinds.analyse(gain * noise, MEL, None).spectrum, MEL) for gain in (1, 0.5))
+    np.testing.assert_allclose((loud - soft)[:, 0], np.log(2), atol=1e-3)
+    np.testing.assert_allclose(loud[:, 1:], soft[:, 1:], atol=1e-3)
+    assert kinds.to_mel_cepstrum(loud, WorldConfig()) is loud
+
+
+def test_mel_cepstra_of_noise_are_worlds():
+    """White noise has a flat spectrum: c0 is half the logarithm of its power, and WORLD's is the same."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(3 * 22050)
+    cepstra = kinds.to_mel_cepstrum(kinds.extract(noise.astype(np.float32), MEL, RANGE)[1], MEL).mean(axis=0)
+    _, theirs = world.extract(noise, MEL.world, RANGE)
+    assert cepstra[0] == pytest.approx(np.log(0.1), abs=0.35)  # the mean of a logarithm lies below that of the power
+    assert cepstra[0] == pytest.approx(theirs.mean(axis=0)[0], abs=0.35)
+    assert np.abs(cepstra[1:]).max() < 0.1
+
+
+def test_world_speaks_from_log_mel(speech):
+    """Same length, same pitch, and nearer to the recording than to silence or to another sentence."""
+    frames = kinds.analyse(speech, MEL, RANGE)
+    copied = WORLD.synthesise(frames, MEL)[: len(speech)]
+    assert np.isfinite(copied).all() and abs(len(copied) - len(speech)) < 2 * MEL.hop
+    other = audio.read(sorted((CORPUS / "eval/slt").iterdir())[1], MEL.sample_rate)[0]
+    settings = WorldConfig(16000)  # what the bands cover
+    lower = (audio.resample(each.astype(np.float32), MEL.sample_rate, 16000) for each in (speech, copied, other))
+    (f0, own), (its_f0, made), (_, another) = (world.extract(each, settings, RANGE) for each in lower)
+    assert metrics.mel_cepstral_distortion(made, own) < 0.6 * metrics.mel_cepstral_distortion(another, own)
+    length = min(len(f0), len(its_f0))
+    both = (f0[:length] > 0) & (its_f0[:length] > 0)
+    assert np.median(np.abs(np.log(its_f0[:length][both] / f0[:length][both]))) < 0.02
+
+
+def test_features_and_model_remember_their_kind(mel_model):
+    features = read_features(mel_model.parent / "dump")
+    assert features.config == MEL and (mel_model.parent / "dump/mel.ark").is_file()
+    assert {frames.shape[1] for frames in features.frames("slt")} == {80}
+    model, _ = model_file.read(mel_model)
+    assert model.features == MEL and len(model.speakers["slt"].mel_cepstrum_mean) == 80
+    assert list((mel_model / "samples").glob("*.wav"))  # by WORLD: training asks for no vocoder
+
+
+def test_every_band_of_log_mel_is_converted(mel_model, speech):
+    converter = Converter.load(mel_model, vocoder="world").mean_variance()
+    frames = kinds.analyse(speech, MEL, None).spectrum
+    source, target = (converter.model.speakers[name].normaliser for name in ("slt", "rms"))
+    expected = target.inverse(source.transform(frames))
+    np.testing.assert_allclose(converter.convert_frames(frames, "slt", "rms"), expected, atol=1e-5)
+
+
+def test_a_mel_model_speaks_through_any_vocoder_that_fits(mel_model, tmp_path):
+    fits = vocoder_of(MEL.mel, tmp_path / "fits.safetensors")
+    other = vocoder_of(replace(MEL.mel, hop=128, highest=7600.0), tmp_path / "other.safetensors")
+    for vocoder in ("world", fits):
+        out = tmp_path / "out.wav"
+        command("convert", "--model", mel_model, "--vocoder", vocoder, SPEECH, "--output", out)
+        info = soundfile.info(out)
+        assert info.samplerate == 22050 and abs(info.duration - audio.info(SPEECH).seconds) < 0.02
+    words = ("convert", "--model", mel_model, SPEECH, "--output", tmp_path / "no.wav")
+    refused = command(*words, "--vocoder", other, check=2).stderr.decode()
+    assert "hop (256 -> 128), highest (8000.0 -> 7600.0)" in refused
+    assert b"F0 cannot be changed" in command(*words, "--vocoder", fits, "--f0-shift", 2, check=2).stderr
+    assert (
+        b"method diff filters by mel-cepstra"
+        in command(*words, "--vocoder", "world", "--method", "diff", check=2).stderr
+    )
+    assert not (tmp_path / "no.wav").exists()
+
+
+def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path, monkeypatch, caplog, speech):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    converter = Converter.load(mel_model)
+    assert converter.vocoder is WORLD and "vc-vocoder import" in caplog.text
+    higher = converter.convert(speech, MEL.sample_rate, melody=Melody(shift=6))
+    assert len(higher) == len(speech)
+    vocoder_of(MEL.mel, choice.place("hifigan").parent.mkdir(parents=True) or choice.place("hifigan"))
+    assert Converter.load(mel_model).vocoder is not WORLD
+
+
+def test_a_mel_model_is_evaluated(mel_model, mini, tmp_path):
+    words = ("--model", mel_model, "--to", "rms", "--vocoder", "world")
+    command("convert", *words, CORPUS / "eval/slt", "--output", tmp_path / "made")
+    data = ("--reference", mini / "data/eval/rms", "--source", mini / "data/eval/slt", "--model", mel_model)
+    done = ("--converted", tmp_path / "made", "--measures", "none", "--output", tmp_path / "results", "--jobs", 1)
+    command("evaluate", *done, *data)
+    results = json.loads((tmp_path / "results/metrics.json").read_text())
+    assert results["mcd"] > 0 and results["cycle"] is not None and "mean_variance" in results["anchors"]
+
+
+def test_methods_refuse_kinds_that_they_cannot_learn_from(mel_model, tmp_path):
+    pair = ("--features", mel_model.parent / "dump", "--source", "slt", "--target", "rms", "--output", tmp_path / "exp")
+    (tmp_path / "warp.yaml").write_text("method: warp\n")
+    done = command("train", "--config", tmp_path / "warp.yaml", *pair, check=2)
+    assert b"method warp learns from features of kind world, not mel" in done.stderr
+    (tmp_path / "other.yaml").write_text("method: nearest\nfeatures: {order: 24}\n")
+    done = command("train", "--config", tmp_path / "other.yaml", *pair, check=2)
+    assert b"features.kind is world, but the features were extracted with mel" in done.stderr
+    done = command("export", "--model", mel_model, "--output", tmp_path / "x.onnx", check=2)
+    assert b"features of kind world" in done.stderr
+
+
+def test_recordings_need_the_rate_of_the_highest_band_only(tmp_path):
+    for rate in (16000, 12000):
+        for number in range(3):
+            audio.write(tmp_path / f"{rate}-{number}.wav", vowel(1.0, rate, 120 + number), rate)
+        (tmp_path / "list").write_text("".join(f"a-{n} {tmp_path}/{rate}-{n}.wav\n" for n in range(3)))
+        (tmp_path / f"data{rate}").mkdir()
+        (tmp_path / f"data{rate}/wav.scp").write_text((tmp_path / "list").read_text())
+        (tmp_path / f"data{rate}/utt2spk").write_text("a-0 a\na-1 a\na-2 a\n")
+        (tmp_path / f"data{rate}/spk2utt").write_text("a a-0 a-1 a-2\n")
+    settings = ("--set", "features.kind=mel")
+    command("extract", tmp_path / "data16000", tmp_path / "dump", *settings)
+    done = command("extract", tmp_path / "data12000", tmp_path / "low", *settings, check=2)
+    assert b"12000" in done.stderr
+
+
+def test_frames_without_excitation_are_not_for_world(speech):
+    frames = kinds.analyse(speech, MEL, None)
+    assert frames == Frames(None, frames.spectrum, None) or frames.aperiodicity is None
+    assert WORLD.needs_excitation(MEL) and WORLD.needs_excitation(WorldConfig())

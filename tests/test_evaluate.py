@@ -385,7 +385,7 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
 
 
 def test_a_transcript_says_which_phones_are_expected():
-    heard = {"converted": Heard(None, ["h", "i"], None, []), "unconverted": Heard(None, ["o"], None, [])}
+    heard = {"converted": Heard(None, ["h", "i"], None, None, []), "unconverted": Heard(None, ["o"], None, None, [])}
     item = Item("1", {}, None)
     remarks = {system: [] for system in heard}
     assert (

@@ -13,12 +13,14 @@ from conftest import CORPUS, FORKS, vowel
 
 from vc import extras
 from vc.errors import ConfigError, DataError
-from vc.metrics import phones, quality, speaker, speech
+from vc.evaluate.hearing import choose_measures
+from vc.metrics import mos, phones, quality, speaker, speech
 
 MODELS = {
     "speaker": (speaker, speaker.embed),
     "phones": (phones, phones.recognise),
     "quality": (quality, quality.dnsmos),
+    "mos": (mos, mos.distillmos),
 }
 SIZES = [(1, 1), (1, 5), (5, 1), (4, 6), (6, 6)]
 EVALUATED = range(101, 104)
@@ -29,7 +31,7 @@ def needs(module):
     return pytest.mark.skipif(bool(absent), reason=f"not installed: {', '.join(absent)}")
 
 
-SPEAKER, PHONES, QUALITY = map(needs, (speaker, phones, quality))
+SPEAKER, PHONES, QUALITY, MOS = map(needs, (speaker, phones, quality, mos))
 each_model = pytest.mark.parametrize("name", [pytest.param(name, marks=needs(MODELS[name][0])) for name in MODELS])
 
 
@@ -84,9 +86,9 @@ def test_models_are_given_16_khz_within_full_scale():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_missing_package_is_named_with_what_installs_it(name, monkeypatch):
-    module = MODELS[name][0]
+    module, extra = MODELS[name][0], "mos" if name == "mos" else "eval"
     monkeypatch.setitem(sys.modules, module.MODULES[0], None)
-    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install '\.\[eval\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install '\.\[{extra}\]'"):
         module.require()
 
 
@@ -288,3 +290,15 @@ def test_noise_lowers_quality():
     for name in ("overall", "background"):
         first, second, third = (grade[name] for grade in grades)
         assert 5 > first > second > third >= 1
+
+
+@MOS
+def test_noise_lowers_the_predicted_opinion():
+    samples, rate = recording("rms", 104)
+    first, second, third = (mos.distillmos(noisy(samples, decibels), rate) for decibels in (60, 20, 5))
+    assert 5 > first > second > third >= 1
+
+
+def test_a_measure_that_is_asked_for_alone_is_not_missed():
+    chosen, notes = choose_measures(None)
+    assert "mos" not in chosen and not any("mos" in note for note in notes)

@@ -20,7 +20,7 @@ from vc.errors import DataError
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 
-SHOWN = ("dnsmos", "speaker_similarity", "mcd", "msd", "log_f0_rmse", "voicing_error", "phone_error_added")
+SHOWN = ("distillmos", "dnsmos", "speaker_similarity", "phone_error_added", "mcd", "log_f0_rmse", "voicing_error")
 ORIGINAL = "reference"
 
 

@@ -58,13 +58,13 @@ make_data() {
 
 train() {
     local conf words name gpu=1
-    [ -n "$confs" ] || return 0
+    [ "${#conf_files[@]}" -gt 0 ] || return 0
     need data/train/wav.scp 0
     [ "$device" != cpu ] || gpu=0
     read -ra words <<< "$train_opts"
     [ -z "$start" ] || words+=(--start "$start")
     [ ! -f data/dev/wav.scp ] || words+=(--held-out data/dev)
-    for conf in $confs; do
+    for conf in "${conf_files[@]}"; do
         name=$(basename "$conf" .yaml)
         echo "Log, to follow with tail -f: $PWD/exp/log/$name.log"
         job --gpu "$gpu" --num-threads "$nj" "exp/log/$name.log" \
@@ -78,7 +78,9 @@ listed() {
     local conf without='^ *\(#\|$\)'
     [ -n "$systems" ] || vocoder_known || without+='\|hifigan$'
     grep -v "$without" -- "${systems:-$recipes/vocoder/conf/systems.list}"
-    for conf in $confs; do echo "$(basename "$conf" .yaml) --vocoder exp/$(basename "$conf" .yaml)"; done
+    for conf in "${conf_files[@]}"; do
+        echo "$(basename "$conf" .yaml) --vocoder exp/$(basename "$conf" .yaml)"
+    done
 }
 
 vocoder_known() { python3 -c 'from vc.vocoders.choice import choose; choose("hifigan")' 2> /dev/null; }
@@ -156,7 +158,12 @@ table() {
 [ -n "$speakers" ] || fail "give --speakers"
 heard=${heard:-$speakers}
 prepare=$(absolute "$prepare") corpus=$(absolute "$corpus") systems=$(absolute "$systems")
-confs=$(for conf in $confs; do absolute "$conf"; done)
+[ ! -e "$start" ] || start=$(absolute "$start")
+conf_files=()
+for conf in $confs; do
+    [ -r "$conf" ] || fail "--confs: no such YAML file: '$conf'"
+    conf_files+=("$(absolute "$conf")")
+done
 mkdir -p "$work"
 cd "$work"
 run_stages "$stage" "$stop_stage" make_data train copy evaluate

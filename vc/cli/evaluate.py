@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--measures",
         nargs="+",
         metavar="MEASURE",
-        help="models of speech to ask: speaker, phones, quality, or none (default: those that are installed)",
+        help="models of speech to ask: speaker, phones, quality, mos, or none (default: the first three, if installed)",
     )
     add(
         "--conventions",

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vc.errors import ConfigError, DataError
-from vc.metrics import phones, quality, speaker
+from vc.metrics import mos, phones, quality, speaker
 
-MEASURES = {"speaker": speaker, "phones": phones, "quality": quality}
+MEASURES = {"speaker": speaker, "phones": phones, "quality": quality, "mos": mos}
+ASKED_FOR = ("mos",)  # taken only by name: it is no part of the usual installation
 
 
 class Heard(NamedTuple):
@@ -18,6 +19,7 @@ class Heard(NamedTuple):
     embedding: np.ndarray | None  # (256,)
     phones: list[str] | None
     quality: float | None
+    mos: float | None
     remarks: list[str]  # why one says nothing
 
 
@@ -30,9 +32,9 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
     if wanted is not None:
         return list(dict.fromkeys(wanted)), []
     chosen, notes = [], []
-    for name, module in MEASURES.items():
+    for name in (name for name in MEASURES if name not in ASKED_FOR):
         try:
-            module.require()
+            MEASURES[name].require()
             chosen.append(name)
         except ConfigError as error:
             notes.append(f"measure {name} is left out: {error}")
@@ -47,7 +49,7 @@ def versions(measures: Sequence[str]) -> dict[str, str]:
 def hear(samples: np.ndarray, rate: int, measures: Sequence[str]) -> Heard:
     """Of `(samples,)`, by the models asked for."""
     remarks: list[str] = []
-    functions = {"speaker": speaker.embed, "phones": phones.recognise, "quality": quality.dnsmos}
+    functions = {"speaker": speaker.embed, "phones": phones.recognise, "quality": quality.dnsmos, "mos": mos.distillmos}
     found = {}
     for name in measures:
         try:
@@ -55,12 +57,13 @@ def hear(samples: np.ndarray, rate: int, measures: Sequence[str]) -> Heard:
         except DataError as error:
             remarks.append(f"measure {name}: {error}")
     overall = found["quality"]["overall"] if "quality" in found else None
-    return Heard(found.get("speaker"), found.get("phones"), overall, remarks)
+    return Heard(found.get("speaker"), found.get("phones"), overall, found.get("mos"), remarks)
 
 
 def heard_figures(heard: Heard, expected: Sequence[str] | None) -> dict[str, float]:
     """The figures of an utterance by itself; the phone error where it is known which phones are to be heard."""
-    figures = {} if heard.quality is None else {"dnsmos": heard.quality}
+    judged = {"dnsmos": heard.quality, "distillmos": heard.mos}
+    figures = {name: value for name, value in judged.items() if value is not None}
     if heard.phones is not None and expected:
         figures["phone_error"] = phones.error_rate(heard.phones, expected)
     return figures

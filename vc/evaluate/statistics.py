@@ -11,7 +11,7 @@ from vc.metrics.comparison import Comparison, compare_paired, holm
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
 
-COMPARED = ("mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "phone_error", "dnsmos")  # of an utterance
+OF_UTTERANCES = ("mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "phone_error", "dnsmos", "distillmos")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def compare_systems(scores: dict[str, Scores], converted: Sequence[str]) -> list
     anchors = [anchor for anchor in OF_SOURCE if anchor in scores]
     pairs = [*combinations(groups, 2), *((system, anchor) for system in groups for anchor in anchors)]
     found = []
-    for metric in COMPARED:
+    for metric in OF_UTTERANCES:
         means = {
             name: _averaged([scores[run] for run in groups.get(name, [name])], metric) for name in (*groups, *anchors)
         }

@@ -1,6 +1,6 @@
 """How far converted speech is from the target's: arrays in, numbers out; no files."""
 
-from vc.metrics import phones, quality, speaker
+from vc.metrics import mos, phones, quality, speaker
 from vc.metrics.alignment import align
 from vc.metrics.comparison import compare_paired, holm
 from vc.metrics.conventions import CONVENTIONS, compared_frames, frames_distortion, mel_cepstral_distortion_by
@@ -46,6 +46,7 @@ __all__ = [
     "mel_cepstral_distortion_by",
     "modulation_spectra_distance",
     "modulation_spectrum",
+    "mos",
     "moving",
     "phones",
     "quality",

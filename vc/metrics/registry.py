@@ -114,6 +114,11 @@ METRICS = {
         "predicted quality", "1..5", HIGHER, 2,
         "overall quality by DNSMOS P.835, a predictor made for noise suppression", "Reddy et al. 2022", "quality",
     ),
+    "distillmos": Metric(
+        "predicted opinion", "1..5", HIGHER, 2,
+        "overall quality by DistillMOS, distilled from models of speech that learnt from listeners",
+        "Stahl and Gamper 2025", "quality",
+    ),
     **{
         convention_metric(name): Metric(
             f"distortion as by {name}", "dB", LOWER, 2, f"mel-cepstral distortion: {convention.description}",

@@ -1,0 +1,56 @@
+"""The recipe of vocoders: from a corpus to a trained one, copies by every system, and one table."""
+
+import json
+from pathlib import Path
+
+from conftest import ROOT, run
+
+from vc.config import VOCODER_SECTIONS, read_sections
+from vc.train.vocoder import resolve
+
+CONF = ROOT / "recipes/vocoder/conf"
+
+
+def recipe(checkout: Path, work: Path, *words: object):
+    (checkout / "systems.list").write_text(
+        "# two\nworld --vocoder world\nslow --vocoder world --set features.frame_shift=10\n"
+    )
+    settings = ("--corpus", "egs/mini/corpus", "--prepare", "egs/mini/vc2/local/data.sh", "--speakers", "slt rms")
+    settings += ("--heard", "slt", "--systems", "systems.list", "--work", work, "--nj", 1, "--device", "cpu")
+    settings += ("--evaluate_opts", "--measures none")
+    return run("recipes/vocoder/run.sh", *settings, *words, cwd=checkout)
+
+
+def test_the_recipe_goes_from_a_corpus_to_a_table(checkout, tmp_path):
+    tiny = checkout / "recipes/vocoder/conf/tiny.yaml"
+    work, opts = tmp_path / "a b", ("--train_opts", "--set training.steps=2 --set training.checkpoint_every=2")
+    done = recipe(checkout, work, "--confs", "recipes/vocoder/conf/tiny.yaml", *opts)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tiny.is_file() and (work / "exp/tiny/model.safetensors").is_file()
+    systems = json.loads((work / "evaluation/slt/metrics.json").read_text())["systems"]
+    assert list(systems) == ["world", "slow", "tiny"] and systems["world"]["mcd"] < systems["tiny"]["mcd"]
+    table = (work / "evaluation/table.md").read_text()
+    assert table in done.stdout
+    rows = [line.split(" | ") for line in table.splitlines()]
+    assert rows[0][0] == "| 2 recordings of slt" and "`mcd` (dB)" in rows[0]
+    assert [row[0] for row in rows[2:]] == ["| reference", "| world", "| slow", "| tiny"]
+    assert all(float(row[-1].strip(" |")) > 0 for row in rows[3:])
+    made = {path: path.stat().st_mtime_ns for path in work.glob("copies/slt/*/*.wav")}
+    assert len(made) == 6
+    again = recipe(checkout, work, "--confs", "recipes/vocoder/conf/tiny.yaml", *opts, "--stage", 2, "--stop_stage", 2)
+    assert again.returncode == 0 and made == {path: path.stat().st_mtime_ns for path in made}
+
+
+def test_the_recipe_refuses_by_name(checkout, tmp_path):
+    for words, message in (
+        (("--speakers", ""), "give --speakers"),
+        (("--prepare", "none.sh"), "no such executable script"),
+        (("--stage", 3), "is missing: stage 2 makes it"),
+    ):
+        done = recipe(checkout, tmp_path / "work", *words)
+        assert done.returncode == 1 and message in done.stderr, done.stderr
+
+
+def test_every_configuration_resolves():
+    for path in sorted(CONF.glob("*.yaml")):
+        assert resolve(read_sections(path, (), VOCODER_SECTIONS), "digest").method in ("hifigan", "istft"), path

@@ -13,7 +13,7 @@ import torch
 from conftest import CORPUS, command
 from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
 
-from vc import audio
+from vc import audio, devices
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
 from vc.features import mel
@@ -161,6 +161,14 @@ def test_chunks_and_batches_change_nothing(small):
     for settings in ({}, {"chunk": 50}, {"chunk": 50, "batch": 7}, {"batch": 3}):
         for got, expected in zip(small.vocode(mels, **settings), whole):
             np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.skipif(not devices.computes_bf16(torch.device("cpu")), reason="no instructions for bfloat16")
+def test_bfloat16_changes_little(small, small_file):
+    frames = [np.random.default_rng(0).normal(-4, 2, (100, 80))]
+    half = NeuralVocoder.load(small_file, precision="bf16").vocode(frames)[0]
+    full = small.vocode(frames)[0]
+    assert 0 < np.square(half - full).mean() < 0.01 * np.square(full).mean()
 
 
 def test_the_front_end_covers_every_sample(small):

@@ -72,7 +72,7 @@ class Converter:
     ) -> "Converter":
         """From a model file or an experiment directory; a bad one is refused by name.
 
-        `precision` is that of the network's pass, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU
+        `precision` is that of the networks' passes, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU
         may use TF32 is a setting of the whole process, which the last call decides. `vocoder` is a name or a path, as
         vc/vocoders/choice.py has it; by default the one that goes with the model's features.
         """
@@ -84,7 +84,7 @@ class Converter:
             _refuse_other_types(network, weights)
             network.load_state_dict(weights, assign=True)
             network.to(memory_format=LAYOUT)
-            chosen_vocoder = choice.choose(vocoder or choice.usual(model.features), chosen)
+            chosen_vocoder = choice.choose(vocoder or choice.usual(model.features), chosen, precision)
             chosen_vocoder.refuse_other(model.features)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error

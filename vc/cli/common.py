@@ -16,6 +16,13 @@ from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
+PRECISION_HELP = "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU"
+
+
+def add_device(made: argparse.ArgumentParser) -> None:
+    """Where the networks of a conversion compute, and how exactly."""
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
+    made.add_argument("--precision", choices=("float32", "tf32", "bf16"), default="float32", help=PRECISION_HELP)
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

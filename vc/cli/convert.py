@@ -9,7 +9,6 @@ from vc.cli import common
 
 COMMAND = "vc-convert"
 MOST_JOBS = 4  # that nobody asked for: each takes memory for a piece
-PRECISION_HELP = "of the network (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU"
 METHOD_HELP = "world: analysis and synthesis (default); diff: the recording itself, filtered, F0 kept: for like voices"
 
 
@@ -39,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     again = made.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="convert again what is there already (default)")
     again.add_argument("--resume", action="store_true", help="leave out recordings whose output is there already")
-    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
-    made.add_argument("--precision", choices=("float32", "tf32", "bf16"), default="float32", help=PRECISION_HELP)
+    common.add_device(made)
     return common.run(COMMAND, _work, made, argv)
 
 

@@ -60,7 +60,7 @@ def _add_copy(commands: argparse._SubParsersAction) -> None:
     made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
     common.add_config(made)
     made.add_argument("--jobs", type=common.positive, default=1, metavar="N", help="threads (default: 1)")
-    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
+    common.add_device(made)
     made.add_argument("--report", type=Path, metavar="JSON", help="write how long it took")
 
 
@@ -119,7 +119,9 @@ def _copy(args: argparse.Namespace) -> int:
     jobs = plan(args.inputs, args.scp, args.output)
     config = build(WorldConfig, read_sections(args.config, args.set).get("features", {}), "features")
     common.log_to_stderr(COMMAND)
-    copier = Copier(choose(args.vocoder, devices.choose(args.device)), config)
+    device = devices.choose(args.device)
+    devices.set_precision(args.precision, device)
+    copier = Copier(choose(args.vocoder, device, args.precision), config)
     torch.set_num_threads(1)
     began, failed, seconds = time.process_time(), 0, 0.0
     for _, result in mapped(partial(_copy_one, copier), jobs, args.jobs, "copying", threads=True):

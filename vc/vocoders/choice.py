@@ -17,9 +17,9 @@ SUFFIX = Path(NAME).suffix
 log = logging.getLogger(__name__)
 
 
-def choose(name: str, device: torch.device | str = "cpu") -> Vocoder:
-    """`world`, or the neural vocoder that `find` finds."""
-    return WORLD if name == "world" else NeuralVocoder.load(find(name), device)
+def choose(name: str, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
+    """`world`, or the neural vocoder that `find` finds; device and precision are a network's."""
+    return WORLD if name == "world" else NeuralVocoder.load(find(name), device, precision)
 
 
 def usual(config: FeatureConfig) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vc import audio
+from vc import audio, devices
 from vc.errors import ConfigError, DataError, shortened
 from vc.features import mel
 from vc.features.kinds import FeatureConfig
@@ -28,12 +28,22 @@ class NeuralVocoder(Vocoder):
     with: so every sample depends on the same frames however a recording is cut, and in whatever batch it comes.
     """
 
-    def __init__(self, network: nn.Module, config: MelConfig, device: torch.device | str = "cpu"):
-        self.network, self.mel, self.device = network.to(device).eval(), config, torch.device(device)
+    def __init__(
+        self,
+        network: nn.Module,
+        config: MelConfig,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+    ):
+        self.network, self.mel = network.to(device).eval(), config
+        self.device, self.precision = torch.device(device), precision
 
     @classmethod
-    def load(cls, path: Path, device: torch.device | str = "cpu") -> "NeuralVocoder":
-        """From a vocoder's file or the directory of its training; a bad one is refused by name."""
+    def load(cls, path: Path, device: torch.device | str = "cpu", precision: str = "float32") -> "NeuralVocoder":
+        """From a vocoder's file or the directory of its training; a bad one is refused by name.
+
+        `precision` is that of the network, one of devices.PRECISIONS.
+        """
         model, weights = vocoder_file.read(path)
         try:
             with torch.device("meta"):
@@ -43,7 +53,7 @@ class NeuralVocoder(Vocoder):
             raise ConfigError(f"{path}: {error}") from error
         except RuntimeError as error:
             raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-        return cls(network, model.mel, device)
+        return cls(network, model.mel, device, precision)
 
     @property
     def native_rate(self) -> int:
@@ -52,7 +62,7 @@ class NeuralVocoder(Vocoder):
     def vocode(self, log_mels: Sequence[np.ndarray], chunk: int = CHUNK, batch: int = 1) -> list[np.ndarray]:
         """Log-mels `(frames, bands)` to samples `(frames * hop,)` float32, `batch` chunks of all of them at a time.
 
-        Neither `chunk` nor `batch` nor what else is vocoded changes a sample by more than 1e-4.
+        Neither `chunk` nor `batch` nor what else is vocoded changes a sample by more than 1e-4 (float32).
         """
         for frames in log_mels:
             if frames.ndim != 2 or frames.shape[1] != self.mel.bands or len(frames) == 0:
@@ -76,7 +86,8 @@ class NeuralVocoder(Vocoder):
         """Samples of each chunk without its context; chunks of one length go through the network together."""
         edge = self.network.context * self.mel.hop
         for together in _of_one_shape(chunks):
-            samples = self.network(torch.stack(together).to(self.device)).float().cpu().numpy()
+            with devices.autocast(self.precision, self.device):
+                samples = self.network(torch.stack(together).to(self.device)).float().cpu().numpy()
             yield from samples[:, edge : samples.shape[1] - edge]
 
     def copy(self, samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> np.ndarray:

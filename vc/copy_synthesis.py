@@ -7,7 +7,8 @@ import numpy as np
 
 from vc import audio, pieces
 from vc.features import pitch
-from vc.features.world import F0Range, WorldConfig
+from vc.features.kinds import FeatureConfig
+from vc.features.world import F0Range
 from vc.pieces import SHORTEST, Piece
 from vc.vocoders.base import Vocoder
 
@@ -15,7 +16,7 @@ from vc.vocoders.base import Vocoder
 class Copier:
     """Copies recordings through `vocoder`; `config` is the analysis of one that has no front end of its own."""
 
-    def __init__(self, vocoder: Vocoder, config: WorldConfig):
+    def __init__(self, vocoder: Vocoder, config: FeatureConfig):
         self.vocoder, self.config = vocoder, config
 
     @property

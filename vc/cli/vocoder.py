@@ -108,16 +108,16 @@ def _copy(args: argparse.Namespace) -> int:
     import torch
 
     from vc import devices, files
-    from vc.config import build, read_sections
+    from vc.config import read_sections
     from vc.copy_synthesis import Copier
     from vc.errors import DataError
-    from vc.features.world import WorldConfig
+    from vc.features.kinds import build_features
     from vc.inputs import plan
     from vc.parallel import mapped
     from vc.vocoders.choice import choose
 
     jobs = plan(args.inputs, args.scp, args.output)
-    config = build(WorldConfig, read_sections(args.config, args.set).get("features", {}), "features")
+    config = build_features(read_sections(args.config, args.set).get("features", {}))
     common.log_to_stderr(COMMAND)
     device = devices.choose(args.device)
     devices.set_precision(args.precision, device)

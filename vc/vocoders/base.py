@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from vc.features.kinds import FeatureConfig
-from vc.features.world import F0Range, Frames, WorldConfig
+from vc.features.world import F0Range, Frames
 
 
 class Vocoder(ABC):
@@ -29,5 +29,5 @@ class Vocoder(ABC):
         """About `frames * frame_shift` samples `(samples,)` at `config.sample_rate`; not limited to -1..1."""
 
     @abstractmethod
-    def copy(self, samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> np.ndarray:
+    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> np.ndarray:
         """`(samples,)` at `native_rate`, or else `config.sample_rate`, analysed and made again: as many, float64."""

@@ -18,7 +18,7 @@ from vc.vocoders.base import Vocoder
 from vc.vocoders.generators import generator, network_config
 from vc.vocoders.world import WORLD
 
-CHUNK = 256  # frames at a time, without what they see of their neighbours
+CHUNK = 128  # frames at a time, without what they see of their neighbours
 
 
 class NeuralVocoder(Vocoder):
@@ -90,7 +90,7 @@ class NeuralVocoder(Vocoder):
                 samples = self.network(torch.stack(together).to(self.device)).float().cpu().numpy()
             yield from samples[:, edge : samples.shape[1] - edge]
 
-    def copy(self, samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> np.ndarray:
+    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> np.ndarray:
         """Through the front end and back; F0 is nothing to it."""
         return self.again(samples).astype(np.float64)
 

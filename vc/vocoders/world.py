@@ -3,9 +3,9 @@
 import numpy as np
 
 from vc import audio
-from vc.features import kinds, world
+from vc.features import kinds
 from vc.features.kinds import FeatureConfig
-from vc.features.world import F0Range, Frames, WorldConfig
+from vc.features.world import F0Range, Frames
 from vc.vocoders.base import Vocoder
 
 
@@ -29,8 +29,8 @@ class World(Vocoder):
         samples = pyworld.synthesize(f0, envelope, aperiodicity, config.sample_rate, config.frame_shift)
         return np.pad(samples, (kinds.delay(config), 0))
 
-    def copy(self, samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> np.ndarray:
-        copied = self.synthesise(world.analyse(samples, config, f0_range), config)
+    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> np.ndarray:
+        copied = self.synthesise(kinds.analyse(samples, config, f0_range), config)
         return audio.fit_length(copied, len(samples))
 
 

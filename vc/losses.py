@@ -3,11 +3,12 @@
 Whatever precision the networks compute in, losses are float32 at least.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import l1_loss
+from torch.nn.functional import l1_loss, relu, softplus
 
 from vc.errors import ConfigError
 
@@ -16,6 +17,57 @@ def least_squares(judgement: Tensor, real: bool) -> Tensor:
     """Mean squared distance of a discriminator's map from 1 (real) or 0 (fake) (Mao et al., ICCV 2017)."""
     judgement = _exact(judgement)
     return torch.mean((judgement - 1) ** 2 if real else judgement**2)
+
+
+def logistic(judgement: Tensor, real: bool) -> Tensor:
+    """Mean cross-entropy of a map of logits with real or fake (Goodfellow et al., NIPS 2014, sec. 3).
+
+    For a generator `real` is true: the loss that does not saturate, of their section 3 too.
+    """
+    judgement = _exact(judgement)
+    return softplus(-judgement if real else judgement).mean()
+
+
+def hinge(judgement: Tensor, real: bool) -> Tensor:
+    """How far a map falls short of 1 (real) or -1 (fake) on average (Lim and Ye, 2017, arXiv:1705.02894)."""
+    judgement = _exact(judgement)
+    return relu(1 - judgement if real else 1 + judgement).mean()
+
+
+def wasserstein(judgement: Tensor, real: bool) -> Tensor:
+    """A critic's mean, falling as it judges what is real higher (Arjovsky et al., ICML 2017, eqs. 2 and 3)."""
+    mean = _exact(judgement).mean()
+    return -mean if real else mean
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
+    """Mean squared distance from 1 of the norm of a critic's gradient between what is real and what is fake.
+
+    Gulrajani et al., NIPS 2017, eq. 3. `real` and `fake` are `(batch, ...)`; `share` `(batch, 1)` in 0..1 is how much
+    of the point is real. A map is judged by its mean, as in the other losses.
+    """
+    share = share.reshape(-1, *[1] * (real.dim() - 1))
+    between = (share * real + (1 - share) * fake).requires_grad_()
+    judged = _exact(critic(between)).reshape(len(real), -1).mean(1)
+    [gradient] = torch.autograd.grad(judged.sum(), between, create_graph=True)
+    return torch.mean((gradient.flatten(1).norm(dim=1) - 1) ** 2)
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """What discriminators minimise on maps of real and of fake, and what generators minimise on maps called real."""
+
+    told: Callable[[Tensor, bool], Tensor]
+    fooled: Callable[[Tensor, bool], Tensor]
+    penalty: float = 0.0  # weight of `gradient_penalty` for the discriminators
+
+
+ADVERSARIAL = {
+    "least_squares": Adversarial(least_squares, least_squares),
+    "original": Adversarial(logistic, logistic),
+    "hinge": Adversarial(hinge, wasserstein),
+    "wasserstein_gp": Adversarial(wasserstein, wasserstein, penalty=10.0),  # Gulrajani et al., algorithm 1
+}
 
 
 def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def test_the_penalty_of_a_linear_critic_is_known_and_so_is_its_gradient():
     real, fake = torch.randn(4, 3), torch.randn(4, 3)
     penalty = losses.gradient_penalty(lambda x: x @ weight, real, fake, torch.rand(4, 1))
     penalty.backward()
-    assert float(penalty) == pytest.approx((3 - 1) ** 2)
+    assert penalty.item() == pytest.approx((3 - 1) ** 2)
     torch.testing.assert_close(weight.grad, 2 * (3 - 1) * weight.detach() / 3)
 
 
@@ -71,7 +71,7 @@ def test_the_penalty_is_taken_between_real_and_fake_at_each_samples_share():
     points = [fake[0], 0.25 * real[1] + 0.75 * fake[1], real[2]]
     wanted = np.mean([(float(point.norm()) - 1) ** 2 for point in points])
     found = losses.gradient_penalty(lambda x: x.square().sum((1, 2)) / 2, real, fake, share)
-    assert float(found) == pytest.approx(wanted, rel=1e-5)
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_map_is_judged_by_its_mean():

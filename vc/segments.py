@@ -1,6 +1,6 @@
 """Unpaired segments of one length, drawn on the training device from features that live there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ class Batch:
 
     source: Tensor  # (batch, bands, frames), normalised
     target: Tensor  # (batch, bands, frames), normalised
+    chance: Callable[[int], Tensor] | None = None  # how many -> (batch, how many) uniform in 0..1, for a step's lots
 
 
 class Segments:
@@ -51,6 +52,8 @@ class PairSampler:
     """Batches of two speakers' segments, drawn independently; its random state is part of a checkpoint.
 
     Several processes draw the same and each takes its `share`: what they see together is what one would see alone.
+    What a step draws by lot comes from the same generator, so that a run that goes on draws the same; a step that draws
+    nothing leaves the generator as it is.
     """
 
     def __init__(self, source: Segments, target: Segments, batch: int, seed: int, share: slice = slice(None)):
@@ -59,4 +62,9 @@ class PairSampler:
 
     def draw(self) -> Batch:
         source = self.source.draw(self.batch, self.generator)
-        return Batch(source[self.share], self.target.draw(self.batch, self.generator)[self.share])
+        target = self.target.draw(self.batch, self.generator)
+        return Batch(source[self.share], target[self.share], self._chance)
+
+    def _chance(self, count: int) -> Tensor:
+        device = self.generator.device
+        return torch.rand(self.batch, count, generator=self.generator, device=device)[self.share]

@@ -1,30 +1,60 @@
-"""The training step of a CycleGAN pair: two generators, two discriminators, two more for the second step.
+"""The training step of the CycleGAN family: two generators, a discriminator for each, two more for the second step.
 
 With x of the source, y of the target, and generators G (to the target) and F (to the source), the generators
 minimise, as in CycleGAN-VC2 (Kaneko et al., ICASSP 2019), the weighted sum of
 
-    adversarial         D_y on G(x)     and D_x on F(y)
-    second_adversarial  D'_x on F(G(x)) and D'_y on G(F(y))    (discriminators of their own)
-    cycle_consistency   F(G(x)) to x    and G(F(y)) to y
-    identity_mapping    G(y) to y       and F(x) to x          (first steps only)
+                        forward                 backward
+    adversarial         D_y on G(x)             D_x on F(y)
+    second_adversarial  D'_x on F(G(x))         D'_y on G(F(y))    (discriminators of their own)
+    cycle_consistency   F(G(x)) to x            G(F(y)) to y
+    identity_mapping    G(y) to y               F(x) to x          (first steps only)
+
+Any of the eight can be left out. A term whose weight is 0 is not computed, a discriminator that judges nothing is not
+built, and a generator that neither fools a discriminator nor is part of a cycle stays as it was drawn: identity mapping
+alone moves none.
 
 Nothing is computed that is thrown away: discriminators get no gradients while the generators learn and then judge the
-same fakes; a generator takes the two inputs that it has at a time in one batch, a discriminator real and fake; a term
-whose weight is 0 is not computed. Instance normalisation sees each sample alone, so none of this changes a gradient.
+same fakes; a generator takes the two inputs that it has at a time in one batch, a discriminator real and fake.
+Instance normalisation sees each sample alone, so none of this changes a gradient.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
+from vc.models.pair import Chance, PairConverter
 from vc.segments import Batch
 from vc.train.player import Player
 from vc.train.processes import ALONE, Processes
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way round the cycle: from a voice to the other and back."""
+
+    start: str
+    end: str
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """Of each adversarial loss, named after what they judge."""
+        return {"adversarial": self.end, "second_adversarial": f"restored_{self.start}"}
+
+
+WAYS = {"forward": Way("source", "target"), "backward": Way("target", "source")}
+PARTS = {  # loss -> what it is called in the names of its factors
+    "adversarial": "adversarial",
+    "second_adversarial": "second_adversarial",
+    "cycle_consistency": "cycle",
+    "identity_mapping": "identity",
+}
+ADVERSARIES = ("adversarial", "second_adversarial")
+AROUND = ("cycle_consistency", "second_adversarial")  # of what has gone through both generators
 
 
 @dataclass(frozen=True)
@@ -45,27 +75,48 @@ class CycleGANObjective:
     decay_from: int = 200_000  # step from which both rates fall linearly, to 0 at the last step
     beta1: float = 0.5
     beta2: float = 0.999
+    adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL; of both steps
+    forward_adversarial: float = 1.0  # these eight: factors on the weights above, for one direction
+    backward_adversarial: float = 1.0
+    forward_second_adversarial: float = 1.0
+    backward_second_adversarial: float = 1.0
+    forward_cycle: float = 1.0
+    backward_cycle: float = 1.0
+    forward_identity: float = 1.0
+    backward_identity: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("adversarial", "second_adversarial", "cycle_consistency", "identity_mapping"):
-            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
-        for name in ("identity_steps", "decay_from"):
+        factors = (f"{way}_{part}" for way in WAYS for part in PARTS.values())
+        for name in (*PARTS, *factors, "identity_steps", "decay_from"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("generator_rate", "discriminator_rate"):
             require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
-        require(self.adversarial > 0, "objective.adversarial must be above 0: without it nothing pulls to the target")
+        known = ", ".join(losses.ADVERSARIAL)
+        chosen = self.adversarial_loss in losses.ADVERSARIAL
+        require(chosen, f"objective.adversarial_loss must be one of {known}, got {self.adversarial_loss!r}")
+        nothing = "adversarial, second_adversarial and cycle_consistency are 0 in both directions: nothing is learnt"
+        require(bool(self.learners), f"objective: {nothing}")
+
+    @property
+    def learners(self) -> list[str]:
+        """The directions whose generators learn: a way round needs both, a way out its own alone."""
+        if self.factors("cycle_consistency") or self.factors("second_adversarial"):
+            return list(WAYS)
+        return list(self.factors("adversarial"))
+
+    def factors(self, name: str) -> dict[str, float]:
+        """The directions in which a loss counts, with their factors, the loss's own weight aside."""
+        factors = {way: getattr(self, f"{way}_{PARTS[name]}") for way in WAYS if getattr(self, name) > 0}
+        if name == "identity_mapping":
+            factors = {way: factor for way, factor in factors.items() if way in self.learners}
+        return {way: factor for way, factor in factors.items() if factor > 0}
 
     def weights(self, step: int) -> dict[str, float]:
         """The losses that count at `step` (from 0), with their weights."""
-        weights = {
-            "adversarial": self.adversarial,
-            "second_adversarial": self.second_adversarial,
-            "cycle_consistency": self.cycle_consistency,
-            "identity_mapping": self.identity_mapping if step < self.identity_steps else 0.0,
-        }
-        return {name: weight for name, weight in weights.items() if weight > 0}
+        names = [name for name in PARTS if self.factors(name)]
+        return {name: getattr(self, name) for name in names if name != "identity_mapping" or step < self.identity_steps}
 
     def decay(self, step: int, steps: int) -> float:
         """Factor on both learning rates at `step` (from 0) of `steps`."""
@@ -76,12 +127,12 @@ class CycleGANObjective:
 
 @dataclass(frozen=True)
 class Fakes:
-    """What the generators made in their step, for the discriminators to learn from; detached."""
+    """What the generators made in their step, for the discriminators to learn from; detached. None: nobody asks."""
 
-    source: Tensor  # F(y)
-    target: Tensor  # G(x)
-    restored_source: Tensor | None  # F(G(x))
-    restored_target: Tensor | None  # G(F(y))
+    source: Tensor | None = None  # F(y)
+    target: Tensor | None = None  # G(x)
+    restored_source: Tensor | None = None  # F(G(x))
+    restored_target: Tensor | None = None  # G(F(y))
 
 
 class CycleGANTraining:
@@ -89,8 +140,8 @@ class CycleGANTraining:
 
     def __init__(
         self,
-        network: CycleGANVC2,
-        config: CycleGANVC2Config,
+        network: PairConverter,
+        config: Any,
         objective: CycleGANObjective,
         steps: int,
         precision: str = "float32",
@@ -98,71 +149,109 @@ class CycleGANTraining:
     ):
         self.network, self.objective, self.steps = network, objective, steps
         self.to_target, self.to_source = network.generators["to_target"], network.generators["to_source"]
-        judges, self.judged = ["source", "target"], {"discriminator": 1.0}
-        if objective.second_adversarial > 0:
-            judges += ["restored_source", "restored_target"]
-            self.judged["second_discriminator"] = 1.0
-        device = next(network.parameters()).device
-        self.judges = nn.ModuleDict({name: Discriminator(config) for name in judges}).to(device)
-        self.modules = {"network": self.network, "judges": self.judges}
-        self.called = [*network.generators.values(), *self.judges.values()]
+        self.factors = {name: objective.factors(name) for name in PARTS}
+        self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
+        self.judges = self._discriminators(config)
+        self.modules, self.called = {"network": network}, [*network.generators.values()]
         how = ((objective.beta1, objective.beta2), precision, processes)
-        self.players = {
-            "network": Player(self.network, self.generator_losses, *how),
-            "judges": Player(self.judges, self.discriminator_losses, *how),
-        }
+        learning = network if len(objective.learners) > 1 else self._generator(WAYS[objective.learners[0]].end)
+        self.players = {"network": Player(learning, self.generator_losses, *how)}
+        self.judged = {}
+        if len(self.judges):
+            self.modules["judges"] = self.judges
+            self.called += self.judges.values()
+            self.players["judges"] = Player(self.judges, self.discriminator_losses, *how)
+            self.judged = dict.fromkeys(map(_judged_as, self.judges), 1.0)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
         scale *= self.objective.decay(step, self.steps)
-        self.players["network"].set_rate(self.objective.generator_rate * scale)
-        self.players["judges"].set_rate(self.objective.discriminator_rate * scale)
+        rates = {"network": self.objective.generator_rate, "judges": self.objective.discriminator_rate}
+        for name, player in self.players.items():
+            player.set_rate(rates[name] * scale)
         return self.objective.weights(step)
 
     def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        """Move generators, then discriminators; return each unweighted loss under its name, detached."""
+        """Move generators, then discriminators; return each loss under its name, detached.
+
+        Losses are unweighted, but for the factors of their directions.
+        """
         terms, fakes = self.players["network"].move(weights, batch, weights)
+        if "judges" not in self.players:
+            return terms
         judged, _ = self.players["judges"].move(self.judged, batch, fakes)
         return {**terms, **judged}
 
     def generator_losses(self, batch: Batch, weights: Iterable[str]) -> tuple[dict[str, Tensor], Fakes]:
         """The losses named in `weights`, and the fakes."""
-        x, y = batch.source, batch.target
-        terms = {}
-        if "identity_mapping" in weights:
-            fake_y, same_y = self.to_target(torch.cat([x, y])).chunk(2)
-            fake_x, same_x = self.to_source(torch.cat([y, x])).chunk(2)
-            terms["identity_mapping"] = losses.identity_mapping(same_y, y) + losses.identity_mapping(same_x, x)
-        else:
-            fake_y, fake_x = self.to_target(x), self.to_source(y)
-        terms["adversarial"] = self._fooled("target", fake_y) + self._fooled("source", fake_x)
-        restored_x = restored_y = None
-        if "cycle_consistency" in weights or "second_adversarial" in weights:
-            restored_x, restored_y = self.to_source(fake_y), self.to_target(fake_x)
-        if "cycle_consistency" in weights:
-            terms["cycle_consistency"] = losses.cycle_consistency(restored_x, x) + losses.cycle_consistency(
-                restored_y, y
-            )
-        if "second_adversarial" in weights:
-            fooled = self._fooled("restored_source", restored_x) + self._fooled("restored_target", restored_y)
-            terms["second_adversarial"] = fooled
-        detached = (None if fake is None else fake.detach() for fake in (fake_x, fake_y, restored_x, restored_y))
-        return terms, Fakes(*detached)
+        real = {"source": batch.source, "target": batch.target}
+        made = self._first_pass(real, batch.chance, weights)
+        terms = self._terms(("identity_mapping", "adversarial"), weights, real, made)
+        made |= self._second_pass(made, weights)
+        terms |= self._terms(AROUND, weights, real, made)
+        return terms, Fakes(**{name: made[name].detach() for name in self.judges if name in made})
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> tuple[dict[str, Tensor], None]:
         """How far the discriminators are from telling real from fake, for each step of the cycle."""
-        judged = {
-            "discriminator": self._told("source", batch.source, fakes.source)
-            + self._told("target", batch.target, fakes.target)
-        }
-        if "restored_source" in self.judges:
-            judged["second_discriminator"] = self._told("restored_source", batch.source, fakes.restored_source)
-            judged["second_discriminator"] += self._told("restored_target", batch.target, fakes.restored_target)
+        judged = {}
+        for judge in self.judges:
+            real, name = batch.target if judge.endswith("target") else batch.source, _judged_as(judge)
+            judged[name] = judged.get(name, 0) + self._told(judge, real, getattr(fakes, judge), batch.chance)
         return judged, None
 
-    def _fooled(self, judge: str, fake: Tensor) -> Tensor:
-        return losses.least_squares(self.judges[judge](fake), real=True)
+    def _discriminators(self, config: Any) -> nn.ModuleDict:
+        """Those that an adversarial loss asks for; they are drawn in the order of the names of `Fakes`."""
+        asked = {WAYS[way].judges[name] for name in ADVERSARIES for way in self.factors[name]}
+        names = [field.name for field in fields(Fakes) if field.name in asked]
+        device = next(self.network.parameters()).device
+        return nn.ModuleDict({name: self.network.discriminator(config) for name in names}).to(device)
 
-    def _told(self, judge: str, real: Tensor, fake: Tensor) -> Tensor:
+    def _first_pass(self, real: Mapping[str, Tensor], chance: Chance | None, weights: Iterable[str]) -> dict:
+        """What the generators make of both voices, by name: `target` of the source, `same_target` of the target."""
+        made = {}
+        for name, way in WAYS.items():
+            given = {}
+            if any(name in self.factors[loss] for loss in (*ADVERSARIES, "cycle_consistency")):
+                given[way.end] = self.network.given(real[way.start], chance)
+            if "identity_mapping" in weights and name in self.factors["identity_mapping"]:
+                given[f"same_{way.end}"] = self.network.given(real[way.end])
+            if given:
+                made |= zip(given, self._generator(way.end)(torch.cat([*given.values()])).chunk(len(given)))
+        return made
+
+    def _second_pass(self, made: Mapping[str, Tensor], weights: Iterable[str]) -> dict[str, Tensor]:
+        """What comes back of the fakes, for the losses that ask for it."""
+        asked = {name for loss in AROUND if loss in weights for name in self.factors[loss]}
+        ways = [way for name, way in WAYS.items() if name in asked]
+        return {f"restored_{way.start}": self._generator(way.start)(self.network.given(made[way.end])) for way in ways}
+
+    def _generator(self, to: str) -> nn.Module:
+        return self.to_target if to == "target" else self.to_source
+
+    def _terms(self, names: Iterable[str], weights: Iterable[str], real: Mapping, made: Mapping) -> dict[str, Tensor]:
+        """Of `names`, the losses that are in `weights`: sums over their directions."""
+        return {
+            name: sum(factor * self._loss(name, WAYS[way], real, made) for way, factor in self.factors[name].items())
+            for name in names
+            if name in weights
+        }
+
+    def _loss(self, name: str, way: Way, real: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> Tensor:
+        if name in ADVERSARIES:
+            judge = way.judges[name]
+            return self.adversarial.fooled(self.judges[judge](made[judge]), True)
+        if name == "identity_mapping":
+            return losses.identity_mapping(made[f"same_{way.end}"], real[way.end])
+        return losses.cycle_consistency(made[f"restored_{way.start}"], real[way.start])
+
+    def _told(self, judge: str, real: Tensor, fake: Tensor, chance: Chance | None) -> Tensor:
         on_real, on_fake = self.judges[judge](torch.cat([real, fake])).chunk(2)
-        return losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
+        loss = self.adversarial.told(on_real, True) + self.adversarial.told(on_fake, False)
+        if self.adversarial.penalty:
+            penalty = losses.gradient_penalty(self.judges[judge], real, fake, chance(1))
+            loss = loss + self.adversarial.penalty * penalty
+        return loss
+
+
+def _judged_as(judge: str) -> str:
+    return "second_discriminator" if judge.startswith("restored") else "discriminator"

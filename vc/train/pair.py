@@ -33,7 +33,7 @@ def train(request: Request) -> int:
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
             if processes.first:
-                remember(experiment.as_dict(), request.output)
+                remember(experiment.as_dict(), request.output, experiment.defaults)
             if experiment.method in FITS:
                 return fit_pair(request, experiment, features, device) if processes.first else FITTED
             return PairRun(request, experiment, features, device, processes).train()

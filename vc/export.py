@@ -71,7 +71,7 @@ def _packages() -> tuple:
 
 def _graph(network: FrameMap, bands: int) -> "onnx.ModelProto":  # noqa: F821 - imported late
     example = torch.zeros(TRIED[0], bands)
-    frames = {INPUT: {0: torch.export.Dim("frames", min=FEWEST, max=MOST)}}
+    frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names every package that it could use, too
     with warnings.catch_warnings():

@@ -3,12 +3,18 @@
 from vc.config import build
 from vc.errors import ConfigError
 from vc.models.base import AbstractConverter
+from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
 from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
+from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 
 MODELS = {
+    "cyclegan_vc": (CycleGANVCConfig, CycleGANVC),
     "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
+    "cyclegan_vc3": (CycleGANVC3Config, CycleGANVC3),
+    "mask_cyclegan_vc": (MaskCycleGANVCConfig, MaskCycleGANVC),
     "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
     "warp": (WarpConfig, LinearConverter),
     "nearest": (NearestConfig, LinearConverter),

@@ -21,7 +21,12 @@ from vc.train.nearest import NearestObjective
 from vc.train.warp import WarpObjective
 
 # Method -> its objective, and its training: by steps, or at once from all frames of both voices.
-TRAININGS = {"cyclegan_vc2": (CycleGANObjective, CycleGANTraining)}
+TRAININGS = {
+    "cyclegan_vc": (CycleGANObjective, CycleGANTraining),
+    "cyclegan_vc2": (CycleGANObjective, CycleGANTraining),
+    "cyclegan_vc3": (CycleGANObjective, CycleGANTraining),
+    "mask_cyclegan_vc": (CycleGANObjective, CycleGANTraining),
+}
 FITS = {
     "mean_variance": (MeanVarianceConfig, lambda *_: None),  # the speakers' statistics are all there is
     "warp": (WarpObjective, warp.fit),

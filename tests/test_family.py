@@ -1,0 +1,369 @@
+"""The CycleGAN family: its networks by arithmetic, its parts one by one, masks, and whole runs by the command."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import CORPUS, ROOT, TINY, command
+from torch import nn
+from torch.nn.functional import glu, instance_norm
+
+from vc import audio, losses, model_file
+from vc.config import build, read_sections
+from vc.convert import Converter
+from vc.errors import ConfigError
+from vc.features.kinds import build_features
+from vc.models import MODELS, converter, network_config
+from vc.models.cyclegan_vc3 import TFAN, CycleGANVC3Config
+from vc.models.layers import UpsampleBlock1d
+from vc.models.mask_cyclegan_vc import MaskCycleGANVC
+from vc.segments import Batch, PairSampler, Segments
+from vc.store import read_tensors
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.experiment import OBJECTIVES, resolve
+
+CONF = ROOT / "recipes/pair/conf"
+FAMILY = ("cyclegan_vc", "cyclegan_vc2", "cyclegan_vc3", "mask_cyclegan_vc")
+SMALL = {"channels": 4, "residual_blocks": 1, "residual_channels": 8}
+LATE = 20_000  # a step at which identity mapping is over, of
+STEPS = 10**6
+
+
+def small(method: str) -> dict:
+    return SMALL | ({"adaptive_channels": 4} if method == "cyclegan_vc3" else {})
+
+
+def make(method: str = "cyclegan_vc2", bands: int = 10, **objective) -> CycleGANTraining:
+    torch.manual_seed(0)
+    config = network_config(method, small(method))
+    network = converter(method, config, bands, ("a", "b"))
+    return CycleGANTraining(network, config, CycleGANObjective(**objective), STEPS)
+
+
+def batch(bands: int = 10, frames: int = 64, seed: int = 1) -> Batch:
+    random = torch.Generator().manual_seed(seed)
+    segments = (torch.randn(2, bands, frames, generator=random) for _ in "ab")
+    return Batch(*segments, lambda count: torch.rand(2, count, generator=random))
+
+
+# Networks, by arithmetic from the tables; a gated layer has twice its channels as values and gates.
+
+
+def conv(inputs: int, outputs: int, *kernel: int) -> int:
+    size = 1
+    for side in kernel:
+        size *= side
+    return inputs * outputs * size + outputs
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def counts(method: str, bands: int) -> tuple[int, int]:
+    """Parameters of generator and discriminator at the paper's sizes."""
+    with torch.device("meta"):
+        made, config = MODELS[method][1], network_config(method, {})
+        return count(made.generator(config, bands)), count(made.discriminator(config))
+
+
+def test_parameters_of_cyclegan_vc():
+    residual = conv(512, 2048, 3) + 2 * 2048 + conv(1024, 512, 3) + 2 * 512
+    generator = conv(24, 256, 15) + conv(128, 512, 5) + 2 * 512 + conv(256, 1024, 5) + 2 * 1024 + 6 * residual
+    generator += conv(512, 2048, 5) + 2 * 1024 + conv(512, 1024, 5) + 2 * 512 + conv(256, 24, 15)
+    judge = conv(1, 256, 3, 3) + conv(128, 512, 3, 3) + 2 * 512 + conv(256, 1024, 3, 3) + 2 * 1024
+    judge += conv(512, 2048, 6, 3) + 2 * 2048 + conv(1024, 1, 1)
+    assert counts("cyclegan_vc", 24) == (generator, judge) == (38_055_704, 21_837_825)
+
+
+def around(bands: int, inputs: int) -> int:
+    """CycleGAN-VC2's generator without the normalisation of its way back."""
+    rows = -(-bands // 4)
+    residual = conv(256, 512, 3) + 2 * 512 + conv(256, 256, 3) + 2 * 256
+    inward = conv(inputs, 128, 5, 15) + conv(64, 256, 5, 5) + 2 * 256 + conv(128, 512, 5, 5) + 2 * 512
+    middle = conv(256 * rows, 256, 1) + 2 * 256 + 6 * residual + conv(256, 256 * rows, 1)
+    return inward + middle + conv(256, 1024, 5, 5) + conv(128, 512, 5, 5) + conv(64, 1, 5, 15)
+
+
+@pytest.mark.parametrize(("method", "bands", "inputs"), [("cyclegan_vc2", 35, 1), ("mask_cyclegan_vc", 80, 2)])
+def test_parameters_of_cyclegan_vc2_and_mask_cyclegan_vc(method, bands, inputs):
+    norms = 2 * 256 * -(-bands // 4) + 2 * 256 + 2 * 128
+    assert counts(method, bands) == (around(bands, inputs) + norms, 5_729_281)
+    assert around(35, 1) + 2 * 2304 + 2 * 256 + 2 * 128 == 14_999_233
+
+
+def test_parameters_of_cyclegan_vc3():
+    def adaptive(inputs: int, channels: int, *kernel: int) -> int:
+        return conv(inputs, 128, *kernel) + 2 * conv(128, 128, *kernel) + 2 * conv(128, channels, *kernel)
+
+    norms = adaptive(80, 5120, 5) + adaptive(1, 256, 5, 5) + adaptive(1, 128, 5, 5)
+    assert counts("cyclegan_vc3", 80) == (around(80, 1) + norms, 5_729_281)
+    assert around(80, 1) + norms == 27_321_665
+
+
+@pytest.mark.parametrize("method", FAMILY)
+@pytest.mark.parametrize("bands", [17, 24, 80])
+@pytest.mark.parametrize("frames", [1, 5, 32, 101])
+def test_any_height_and_any_length_are_kept(method, bands, frames):
+    network = converter(method, network_config(method, small(method)), bands, ("a", "b"))
+    made = network.convert(torch.randn(2, bands, frames), "a", "b")
+    assert made.shape == (2, bands, frames) and torch.isfinite(made).all()
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_a_batch_equals_each_alone(method):
+    training, frames = make(method), torch.randn(3, 10, 64)
+    for network in (lambda x: training.network.convert(x, "b", "a"), training.judges["source"]):
+        alone = torch.cat([network(one[None]) for one in frames])
+        torch.testing.assert_close(network(frames), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_map_of_cyclegan_vcs_discriminator():
+    config = network_config("cyclegan_vc", SMALL)
+    assert MODELS["cyclegan_vc"][1].discriminator(config)(torch.randn(2, 24, 128)).shape == (2, 6, 8)
+
+
+def test_a_shuffle_along_time_interleaves():
+    block, x = UpsampleBlock1d(3, 2), torch.randn(1, 8, 5)
+    block.convolution = block.norm = nn.Identity()
+    wanted = torch.stack([torch.stack([x[0, 2 * c], x[0, 2 * c + 1]], dim=1).flatten() for c in range(4)])
+    torch.testing.assert_close(block(x), glu(wanted[None], dim=1))
+
+
+def test_an_adaptive_norm_that_gives_nothing_is_instance_normalisation():
+    norm, x = TFAN(nn.Conv2d, 1, 6, CycleGANVC3Config(**small("cyclegan_vc3"))), torch.randn(2, 6, 8, 16)
+    source = torch.randn(2, 1, 16, 32)
+    assert not torch.allclose(norm(x, source), instance_norm(x), atol=1e-3)
+    nn.init.zeros_(norm.layers[-1].weight)
+    nn.init.zeros_(norm.layers[-1].bias)
+    torch.testing.assert_close(norm(x, source), instance_norm(x))
+
+
+def test_an_adaptive_norm_changes_only_near_where_the_source_does():
+    norm = TFAN(nn.Conv1d, 3, 6, CycleGANVC3Config(**small("cyclegan_vc3")))
+    x, source = torch.randn(1, 6, 60), torch.randn(1, 3, 60)
+    other = source.clone()
+    other[..., 30] += 1
+    changed = (norm(x, source) != norm(x, other)).any(dim=1)[0]
+    assert changed[30] and not changed[: 30 - 8].any() and not changed[30 + 9 :].any()  # four kernels of 5
+
+
+# Parts, each on or off.
+
+PARTS = {  # configuration -> generators that move, and who judges
+    "cycle": (["to_source", "to_target"], []),
+    "gan": (["to_source", "to_target"], ["source", "target"]),
+    "gan_forward": (["to_source", "to_target"], ["source", "target", "restored_source"]),
+    "gan_backward": (["to_source", "to_target"], ["source", "target", "restored_target"]),
+    "full": (["to_source", "to_target"], ["source", "target", "restored_source", "restored_target"]),
+}
+ONE_WAY = {"second_adversarial": 0.0, "cycle_consistency": 0.0, "backward_adversarial": 0.0}
+
+
+def ablation(name: str) -> dict:
+    return read_sections(CONF / f"ablation/{name}.yaml")["objective"]
+
+
+def moved(training: CycleGANTraining, step: int) -> tuple[list[str], list[str], dict]:
+    """Generators and discriminators that a step changes, and its losses."""
+    groups = {"generators": training.network.generators, "judges": training.judges}
+    before = copy.deepcopy({name: group.state_dict() for name, group in groups.items()})
+    made = training.step(batch(), training.schedule(step))
+    changed = {
+        name: sorted({key.split(".")[0] for key, value in group.state_dict().items() if not value.equal(old[key])})
+        for (name, group), old in zip(groups.items(), before.values())
+    }
+    return changed["generators"], changed["judges"], made
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_who_moves_in_each_ablation(name):
+    training = make(**ablation(name))
+    generators, judges, made = moved(training, LATE)
+    assert generators == PARTS[name][0] and judges == sorted(PARTS[name][1]) == sorted(training.judges)
+    around = {"cycle_consistency"} if name != "gan" else set()
+    second = {"second_adversarial", "second_discriminator"} if len(judges) > 2 else set()
+    assert set(made) == around | second | ({"adversarial", "discriminator"} if judges else set())
+    assert set(moved(training, 0)[2]) == {*made, "identity_mapping"}
+
+
+def test_one_way_alone_moves_one_generator_and_calls_no_other():
+    training, calls = make(**ONE_WAY), []
+    untouched = copy.deepcopy(training.to_source.state_dict())
+    training.to_source.register_forward_hook(lambda *_: calls.append(1))
+    for step in (0, LATE):
+        assert moved(training, step)[:2] == (["to_target"], ["target"])
+    assert not calls and all(value.equal(untouched[key]) for key, value in training.to_source.state_dict().items())
+
+
+def test_what_judges_nothing_is_neither_built_nor_kept():
+    training = make(**ablation("cycle"))
+    assert training.modules.keys() == training.players.keys() == {"network"} and len(training.judges) == 0
+
+
+def test_each_direction_has_its_factor():
+    factors = {"adversarial": (0.5, 2.0), "second_adversarial": (3.0, 0.0), "cycle": (0.0, 4.0)}
+    factors["identity"] = (0.25, 5.0)
+    given = {f"{way}_{part}": f for part, both in factors.items() for way, f in zip(("forward", "backward"), both)}
+    training, drawn = make(**given), batch()
+    x, y, to_y, to_x = drawn.source, drawn.target, training.to_target, training.to_source
+    terms, fakes = training.generator_losses(drawn, training.objective.weights(0))
+
+    def fooled(judge: str, fake: torch.Tensor) -> torch.Tensor:
+        return ((training.judges[judge](fake) - 1) ** 2).mean()
+
+    wanted = {
+        "adversarial": 0.5 * fooled("target", to_y(x)) + 2 * fooled("source", to_x(y)),
+        "second_adversarial": 3 * fooled("restored_source", to_x(to_y(x))),
+        "cycle_consistency": 4 * (to_y(to_x(y)) - y).abs().mean(),
+        "identity_mapping": 0.25 * (to_y(y) - y).abs().mean() + 5 * (to_x(x) - x).abs().mean(),
+    }
+    assert terms.keys() == wanted.keys() and fakes.restored_target is None
+    for name, value in wanted.items():
+        torch.testing.assert_close(terms[name], value)
+
+
+def test_ablations_differ_from_the_narrow_settings_in_weights_alone():
+    narrow = read_sections(CONF / "cyclegan_vc2_narrow.yaml")
+    assert sorted(path.stem for path in (CONF / "ablation").iterdir()) == sorted(PARTS)
+    for name in PARTS:
+        sections = read_sections(CONF / f"ablation/{name}.yaml")
+        own = {key: sections["objective"].pop(key) for key in ablation(name) if key not in narrow["objective"]}
+        assert sections == narrow and set(own.values()) <= {0} and bool(own) == (name != "full")
+
+
+@pytest.mark.parametrize("name", losses.ADVERSARIAL)
+def test_every_adversarial_loss_moves_everybody(name):
+    generators, judges, made = moved(make(adversarial_loss=name), 0)
+    assert (generators, judges) == (["to_source", "to_target"], sorted(PARTS["full"][1]))
+    assert all(torch.isfinite(value) for value in made.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"adversarial": 0, "second_adversarial": 0, "cycle_consistency": 0}, "in both directions: nothing is learnt"),
+        ({"forward_cycle": -1}, r"objective\.forward_cycle must be 0 or more, got -1"),
+        (
+            {"adversarial_loss": "quadratic"},
+            r"adversarial_loss must be one of least_squares, original, hinge, wasserstein_gp, got 'quadratic'",
+        ),
+    ],
+)
+def test_objectives_are_refused_by_name(given, message):
+    with pytest.raises(ConfigError, match=message):
+        build(CycleGANObjective, given, "objective")
+
+
+# Filling in frames.
+
+
+def test_what_is_not_hidden_is_as_it_was_and_lengths_go_up_to_the_share():
+    network = MaskCycleGANVC(network_config("mask_cyclegan_vc", SMALL), 10, ("a", "b"))
+    random = torch.Generator().manual_seed(0)
+    frames = torch.randn(2000, 10, 21)
+    given = network.given(frames, lambda count: torch.rand(2000, count, generator=random))
+    seen, mask = given.unbind(1)
+    assert set(mask.unique().tolist()) == {0.0, 1.0} and (mask == mask[:, :1]).all()
+    torch.testing.assert_close(seen, torch.where(mask == 1, frames, 0), rtol=0, atol=0)
+    hidden = mask[:, 0] == 0
+    lengths = hidden.sum(1).bincount(minlength=12)
+    assert len(lengths) == 12 and lengths[11:] == 0 and (lengths[:11] > 120).all()  # 0 to 10 of 21, each as often
+    edges = hidden.int().diff(dim=1).abs().sum(1)
+    assert (edges <= 2).all() and hidden[:, 0].any() and hidden[:, -1].any()  # one stretch, up to both ends
+
+
+def test_only_the_first_pass_hides_and_conversion_does_not():
+    training, calls = make("mask_cyclegan_vc"), []
+    for generator in training.network.generators.values():
+        generator.register_forward_hook(lambda _, inputs, __: calls.append(inputs[0]))
+    drawn = batch()
+    training.generator_losses(drawn, training.objective.weights(0))
+    first, second = calls[:2], calls[2:]
+    assert all((given[:2, 1] == 0).any() and (given[2:, 1] == 1).all() for given in first)
+    assert torch.equal(first[0][2:, 0], drawn.target) and all((given[:, 1] == 1).all() for given in second)
+    calls.clear()
+    training.network.convert(drawn.source, "a", "b")
+    assert torch.equal(calls[0], torch.stack([drawn.source, torch.ones_like(drawn.source)], dim=1))
+
+
+def test_processes_together_draw_the_lots_that_one_draws():
+    frames = torch.randn(100, 5).numpy()
+
+    def lots(share: slice) -> torch.Tensor:
+        segments = (Segments([frames], 32, torch.device("cpu"), who) for who in "ab")
+        return PairSampler(*segments, 6, 0, share).draw().chance(2)
+
+    together = torch.cat([lots(slice(0, 3)), lots(slice(3, 6))])
+    assert torch.equal(together, lots(slice(None))) and together.shape == (6, 2)
+
+
+def test_lots_that_nobody_draws_leave_the_segments_as_they_were():
+    frames, random = torch.randn(100, 5).numpy(), torch.Generator().manual_seed(0)
+    segments = [Segments([frames], 32, torch.device("cpu"), who) for who in "ab"]
+    sampler = PairSampler(*segments, 2, 0)
+    for _ in range(3):
+        drawn = sampler.draw()
+        assert all(map(torch.equal, (drawn.source, drawn.target), [each.draw(2, random) for each in segments]))
+
+
+# Whole runs.
+
+RUNS = {
+    "cyclegan_vc": (),
+    "cyclegan_vc3": ("network.adaptive_channels=4",),
+    "mask_cyclegan_vc": ("objective.adversarial_loss=wasserstein_gp",),
+    "cyclegan_vc2": ("objective.adversarial=0", "objective.second_adversarial=0"),
+}
+
+
+@pytest.fixture(scope="module")
+def dumps(mini, tmp_path_factory) -> dict[str, Path]:
+    """Features of both kinds, by method."""
+    log_mel = tmp_path_factory.mktemp("mel")
+    command("extract", mini / "data/train", log_mel, "--set", "features.kind=mel")
+    return dict.fromkeys(RUNS, mini / "dump/train") | dict.fromkeys(("cyclegan_vc3", "mask_cyclegan_vc"), log_mel)
+
+
+def run(dumps: dict[str, Path], method: str, output: Path, *changes: str, check: int = 0):
+    settings = ["training.steps=6", "training.checkpoint_every=3", "objective.identity_steps=4", "training.log_every=1"]
+    words = [f"method={method}", "training.segment=32", "training.batch=2", *settings, *RUNS[method], *changes]
+    pair = ["--features", dumps[method], "--source", "slt", "--target", "rms", "--output", output]
+    return command("train", "--config", TINY, *pair, *(w for word in words for w in ("--set", word)), check=check)
+
+
+@pytest.mark.parametrize("method", RUNS)
+def test_every_method_trains_goes_on_bit_for_bit_and_converts(method, dumps, tmp_path):
+    run(dumps, method, tmp_path / "whole")
+    run(dumps, method, tmp_path / "again")
+    newest = "checkpoints/checkpoint-000000006.safetensors"
+    (tmp_path / "again" / newest).unlink()  # as if the run had been killed before it saved
+    run(dumps, method, tmp_path / "again")
+    one, other = (read_tensors(tmp_path / name / newest)[0] for name in ("whole", "again"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert model_file.read(tmp_path / "whole")[0].method == method
+    samples, rate = audio.read(sorted((CORPUS / "eval/slt").iterdir())[0])
+    made = Converter.load(tmp_path / "whole").convert(samples[:rate], rate)
+    assert len(made) in range(int(0.9 * Converter.load(tmp_path / "whole").sample_rate), 22051) and abs(made).max() > 0
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on(dumps, tmp_path):
+    run(dumps, "cyclegan_vc2", tmp_path)
+    path = tmp_path / "config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    for name in ("forward_cycle", "backward_identity", "adversarial_loss"):
+        del settings["objective"][name]
+    path.write_text(yaml.safe_dump(settings))
+    run(dumps, "cyclegan_vc2", tmp_path, "training.steps=7")
+    path.write_text(yaml.safe_dump(settings))
+    done = run(dumps, "cyclegan_vc2", tmp_path, "objective.forward_cycle=2", check=2)
+    assert "objective.forward_cycle (1.0 -> 2.0)" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*cyclegan*.yaml")) + sorted(CONF.glob("ablation/*")), ids=str)
+def test_every_configuration_is_one(path):
+    sections = read_sections(path)
+    experiment = resolve(sections, build_features(sections.get("features", {})), ("a", "b"), "")
+    assert experiment.method in FAMILY and OBJECTIVES[experiment.method] is CycleGANObjective

@@ -1,0 +1,105 @@
+"""CycleGAN-VC (Kaneko and Kameoka, EUSIPCO 2018, arXiv:1711.11293): one-dimensional generators.
+
+A gated layer's channels are those after the GLU, as the tables print them: each has as many values as gates.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.functional import glu, pad
+
+from vc.config import require
+from vc.models.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
+from vc.models.pair import PairConverter
+
+
+@dataclass(frozen=True)
+class CycleGANVCConfig:
+    """Sizes of the networks; the defaults are the paper's."""
+
+    channels: int = 128  # of the first convolution of generator and discriminator, after the GLU
+    residual_blocks: int = 6
+    residual_channels: int = 1024  # of a residual block's first convolution, after the GLU
+
+    def __post_init__(self) -> None:
+        require(self.channels >= 1, f"network.channels must be 1 or more, got {self.channels}")
+        in_range = 1 <= self.residual_blocks <= 100
+        require(in_range, f"network.residual_blocks must be in 1..100, got {self.residual_blocks}")
+        require(
+            self.residual_channels >= 1, f"network.residual_channels must be 1 or more, got {self.residual_channels}"
+        )
+
+
+class CycleGANVC(PairConverter):
+    """A generator for each direction of a speaker pair."""
+
+    @staticmethod
+    def generator(config: CycleGANVCConfig, bands: int) -> nn.Module:
+        return Generator(config, bands)
+
+    @staticmethod
+    def discriminator(config: CycleGANVCConfig) -> nn.Module:
+        return Discriminator(config)
+
+
+class Generator(nn.Module):
+    """Along time alone: `(batch, bands, frames)` to the same shape, any number of frames.
+
+    | block        | kernel | channels after GLU | stride    | size for 24 bands, T frames |
+    |--------------|--------|--------------------|-----------|-----------------------------|
+    | enter        | 15     | 128, no norm       | 1         | T                           |
+    | down         | 5      | 256, 512           | 2         | T/2, T/4                    |
+    | residual x 6 | 3, 3   | 1024 -> 512        | 1         | T/4                         |
+    | up           | 5      | 512, 256           | shuffle 2 | T/2, T                      |
+    | leave        | 15     | 24, linear         | 1         | T                           |
+
+    The second convolution of a residual block has no GLU. After the description on which public reproductions agree;
+    we have not checked it against the paper's figure. Instance normalisation is affine, as in CycleGAN-VC2 here.
+    """
+
+    def __init__(self, config: CycleGANVCConfig, bands: int):
+        super().__init__()
+        width = config.channels
+        inner = 4 * width
+        self.enter = nn.Conv1d(bands, 2 * width, 15, padding=7)
+        self.down = nn.Sequential(
+            GatedConv1d(width, 2 * width, 5, stride=2), GatedConv1d(2 * width, inner, 5, stride=2)
+        )
+        blocks = (ResidualBlock(inner, 2 * config.residual_channels) for _ in range(config.residual_blocks))
+        self.residual = nn.Sequential(*blocks)
+        self.up = nn.Sequential(UpsampleBlock1d(inner, inner), UpsampleBlock1d(inner, 2 * width))
+        self.leave = nn.Conv1d(2 * width, bands, 15, padding=7)
+
+    def forward(self, mel_cepstrum: Tensor) -> Tensor:
+        x = glu(self.enter(padded(mel_cepstrum)), dim=1)
+        return self.leave(self.up(self.residual(self.down(x))))[..., : mel_cepstrum.shape[-1]]
+
+
+class Discriminator(nn.Module):
+    """Over bands and time: `(batch, bands, frames)` to a map `(batch, bands / 4, frames / 16)`, linear.
+
+    | block  | kernel | channels after GLU | stride | size for 24 x 128 |
+    |--------|--------|--------------------|--------|-------------------|
+    | enter  | 3 x 3  | 128, no norm       | 1 x 2  | 24 x 64           |
+    | down   | 3 x 3  | 256, 512           | 2      | 6 x 16            |
+    | deepen | 6 x 3  | 1024               | 1 x 2  | 6 x 8             |
+    | leave  | 1 x 1  | 1, linear          | 1      | 6 x 8             |
+
+    Differs from the paper, as far as we know it: there the last layer is fully connected over a segment of one length
+    and ends in a sigmoid; here it is one linear layer for every place, so that any length fits.
+    """
+
+    def __init__(self, config: CycleGANVCConfig):
+        super().__init__()
+        width = config.channels
+        self.enter = nn.Conv2d(1, 2 * width, 3, (1, 2), padding=1)
+        self.down = nn.Sequential(
+            GatedConv2d(width, 2 * width, (3, 3), stride=2), GatedConv2d(2 * width, 4 * width, (3, 3), stride=2)
+        )
+        self.deepen = GatedConv2d(4 * width, 8 * width, (6, 3), stride=(1, 2))
+        self.leave = nn.Conv2d(8 * width, 1, 1)
+
+    def forward(self, mel_cepstrum: Tensor) -> Tensor:
+        x = glu(self.enter(mel_cepstrum.unsqueeze(1)), dim=1)
+        x = pad(self.down(x), (0, 0, 0, 1))  # a kernel of 6 rows: two above, three below
+        return self.leave(self.deepen(x)).squeeze(1)

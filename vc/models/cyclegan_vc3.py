@@ -1,0 +1,105 @@
+"""CycleGAN-VC3 (Kaneko, Kameoka, Tanaka and Hojo, Interspeech 2020, arXiv:2010.11672): for log-mel spectrograms.
+
+CycleGAN-VC2 with time-frequency adaptive normalisation (TFAN) on the way back to two dimensions, where the source
+frames say place by place how far and about what values vary. Layers, gates and channels are named as in CycleGAN-VC2.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.functional import glu, instance_norm, interpolate
+
+from vc.config import require
+from vc.models.cyclegan_vc2 import Discriminator
+from vc.models.pair import PairConverter
+from vc.models.two_one_two import Sizes, TwoOneTwo
+
+
+@dataclass(frozen=True)
+class CycleGANVC3Config(Sizes):
+    """Sizes of the networks; CycleGAN-VC2's, and those of TFAN."""
+
+    adaptive_channels: int = 128  # of TFAN's hidden convolutions
+    adaptive_layers: int = 3  # of them in each TFAN
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.adaptive_channels >= 1, f"network.adaptive_channels must be 1 or more, got {self.adaptive_channels}"
+        )
+        in_range = 1 <= self.adaptive_layers <= 20
+        require(in_range, f"network.adaptive_layers must be in 1..20, got {self.adaptive_layers}")
+
+
+class CycleGANVC3(PairConverter):
+    """A generator for each direction of a speaker pair."""
+
+    @staticmethod
+    def generator(config: CycleGANVC3Config, bands: int) -> nn.Module:
+        return Generator(config, bands)
+
+    @staticmethod
+    def discriminator(config: CycleGANVC3Config) -> nn.Module:
+        return Discriminator(config)
+
+
+class Generator(TwoOneTwo):
+    """2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
+
+    | block        | kernel | channels before GLU        | stride | size for 80 bands, T frames |
+    |--------------|--------|----------------------------|--------|-----------------------------|
+    | enter        | 5 x 15 | 128                        | 1      | 80 x T                      |
+    | down         | 5 x 5  | 256, 512                   | 2      | 40 x T/2, 20 x T/4          |
+    | flatten      | 1      | 5120 -> 256                | 1      | 1 x T/4                     |
+    | residual x 6 | 3, 3   | 512 -> 256                 | 1      | 1 x T/4                     |
+    | unflatten    | 1      | 256 -> 5120, TFAN          | 1      | 20 x T/4                    |
+    | up           | 5 x 5  | 1024, 512, shuffle 2, TFAN | 1      | 40 x T/2, 80 x T            |
+    | leave        | 5 x 15 | 1, linear                  | 1      | 80 x T                      |
+
+    Where TFAN stands is the paper's, as a summary of it says; we have not checked it against the paper.
+    """
+
+    def build_way_back(self, config: CycleGANVC3Config, bands: int, inner: int) -> None:
+        self.unflatten = nn.Conv1d(inner, inner * self.rows, 1)
+        self.adapt = TFAN(nn.Conv1d, bands, inner * self.rows, config)
+        self.up = nn.ModuleList(AdaptiveUpsampleBlock(inputs, inputs // 2, config) for inputs in (inner, inner // 2))
+
+    def back(self, hidden: Tensor, source: Tensor) -> Tensor:
+        x = self.adapt(self.unflatten(hidden), source.squeeze(1)).unflatten(1, (-1, self.rows))
+        for block in self.up:
+            x = block(x, source)
+        return x
+
+
+class AdaptiveUpsampleBlock(nn.Module):
+    """Convolution, pixel shuffle by 2, TFAN, GLU: both sizes double."""
+
+    def __init__(self, inputs: int, outputs: int, config: CycleGANVC3Config):
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, 8 * outputs, 5, padding=2)
+        self.shuffle = nn.PixelShuffle(2)
+        self.adapt = TFAN(nn.Conv2d, 1, 2 * outputs, config)
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        return glu(self.adapt(self.shuffle(self.convolution(x)), source), dim=1)
+
+
+class TFAN(nn.Module):
+    """Time-frequency adaptive normalisation (sec. 3): each value's scale and shift follow from the source frames.
+
+    `x` `(batch, channels, ...)` is normalised by instance, without weights of its own; `source` `(batch, inputs, ...)`
+    is brought to the size of `x` by its nearest values, and convolutions of 5 by 5 (5 along time, in one dimension)
+    make scale and shift of it: hidden ones with ReLU, and one without. The scale is 1 plus what they give, so that an
+    untrained layer is nearly plain normalisation, as in the image networks that it is after (Park et al., CVPR 2019).
+    """
+
+    def __init__(self, convolution: type[nn.Module], inputs: int, channels: int, config: CycleGANVC3Config):
+        super().__init__()
+        width, layers = config.adaptive_channels, []
+        for number in range(config.adaptive_layers):
+            layers += [convolution(width if number else inputs, width, 5, padding=2), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, convolution(width, 2 * channels, 5, padding=2))
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        scale, shift = self.layers(interpolate(source, x.shape[2:], mode="nearest")).chunk(2, dim=1)
+        return instance_norm(x) * (1 + scale) + shift

@@ -211,7 +211,7 @@ def test_processes_together_see_the_batch_that_one_sees():
     frames = torch.arange(300 * 2).reshape(300, 2).numpy()
 
     def draw(share: slice) -> Batch:
-        return PairSampler(*(Segments([frames], 32, CPU, who) for who in "ab"), 6, 0, share).draw()
+        return PairSampler([Segments([frames], 32, CPU, who) for who in "ab"], 6, 0, share).draw()
 
     whole, parts = draw(slice(None)), [draw(Processes(rank, 3).share(6)) for rank in range(3)]
     assert torch.equal(torch.cat([part.source for part in parts]), whole.source)

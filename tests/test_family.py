@@ -294,7 +294,7 @@ def test_processes_together_draw_the_lots_that_one_draws():
 
     def lots(share: slice) -> torch.Tensor:
         segments = (Segments([frames], 32, torch.device("cpu"), who) for who in "ab")
-        return PairSampler(*segments, 6, 0, share).draw().chance(2)
+        return PairSampler(segments, 6, 0, share).draw().chance(2)
 
     together = torch.cat([lots(slice(0, 3)), lots(slice(3, 6))])
     assert torch.equal(together, lots(slice(None))) and together.shape == (6, 2)
@@ -303,7 +303,7 @@ def test_processes_together_draw_the_lots_that_one_draws():
 def test_lots_that_nobody_draws_leave_the_segments_as_they_were():
     frames, random = torch.randn(100, 5).numpy(), torch.Generator().manual_seed(0)
     segments = [Segments([frames], 32, torch.device("cpu"), who) for who in "ab"]
-    sampler = PairSampler(*segments, 2, 0)
+    sampler = PairSampler(segments, 2, 0)
     for _ in range(3):
         drawn = sampler.draw()
         assert all(map(torch.equal, (drawn.source, drawn.target), [each.draw(2, random) for each in segments]))

@@ -228,10 +228,10 @@ def test_no_utterance_long_enough_is_refused(random):
 
 
 def test_the_two_speakers_are_drawn_independently(random):
-    sampler = PairSampler(*(Segments(utterances(random), 64, CPU, who) for who in "ab"), batch=200, seed=3)
+    sampler = PairSampler([Segments(utterances(random), 64, CPU, who) for who in "ab"], batch=200, seed=3)
     batch = sampler.draw()
     assert not torch.equal(batch.source, batch.target)
-    again = PairSampler(*(Segments(utterances(random), 64, CPU, who) for who in "ab"), batch=200, seed=3).draw()
+    again = PairSampler([Segments(utterances(random), 64, CPU, who) for who in "ab"], batch=200, seed=3).draw()
     assert torch.equal(batch.source, again.source) and torch.equal(batch.target, again.target)
 
 

@@ -1,7 +1,9 @@
 """Unpaired segments of one length, drawn on the training device from features that live there."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,23 +50,62 @@ class Segments:
         return self.frames[:, place[:, None] + self.steps].transpose(0, 1)
 
 
-class PairSampler:
-    """Batches of two speakers' segments, drawn independently; its random state is part of a checkpoint.
+@dataclass(frozen=True)
+class ManyBatch:
+    """Segments of many speakers, each with the speaker that it is to be converted to."""
+
+    frames: Tensor  # (batch, bands, frames), each normalised by its speaker's statistics
+    speakers: Tensor  # (batch,) numbers of the speakers, in the order of the model's
+    targets: Tensor  # (batch,) numbers of others
+    chance: Callable[[int], Tensor] | None = None  # as in Batch
+
+
+class SegmentSampler(ABC):
+    """Batches of speakers' segments, drawn independently; its random state is part of a checkpoint.
 
     Several processes draw the same and each takes its `share`: what they see together is what one would see alone.
     What a step draws by lot comes from the same generator, so that a run that goes on draws the same; a step that draws
     nothing leaves the generator as it is.
     """
 
-    def __init__(self, source: Segments, target: Segments, batch: int, seed: int, share: slice = slice(None)):
-        self.source, self.target, self.batch, self.share = source, target, batch, share
-        self.generator = torch.Generator(source.frames.device).manual_seed(seed)
+    def __init__(self, segments: Sequence[Segments], batch: int, seed: int, share: slice = slice(None)):
+        """`batch` segments of each speaker of `segments`."""
+        self.segments, self.batch, self.share = segments, batch, share
+        self.generator = torch.Generator(segments[0].frames.device).manual_seed(seed)
 
-    def draw(self) -> Batch:
-        source = self.source.draw(self.batch, self.generator)
-        target = self.target.draw(self.batch, self.generator)
-        return Batch(source[self.share], target[self.share], self._chance)
+    @abstractmethod
+    def draw(self) -> Any:
+        """The next batch."""
+
+    def _draw(self) -> list[Tensor]:
+        """`(batch, bands, frames)` of each speaker."""
+        return [own.draw(self.batch, self.generator)[self.share] for own in self.segments]
 
     def _chance(self, count: int) -> Tensor:
-        device = self.generator.device
-        return torch.rand(self.batch, count, generator=self.generator, device=device)[self.share]
+        return self._lots(self.batch, count)[self.share]
+
+    def _lots(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self.generator, device=self.generator.device)
+
+
+class PairSampler(SegmentSampler):
+    """Of two speakers, each by himself."""
+
+    def draw(self) -> Batch:
+        return Batch(*self._draw(), self._chance)
+
+
+class ManySampler(SegmentSampler):
+    """Of any number of speakers in one batch; targets are drawn evenly from the others."""
+
+    def draw(self) -> ManyBatch:
+        count = len(self.segments)
+        frames = torch.stack(self._draw())  # (speakers, batch, bands, frames)
+        lots = self._lots(count, self.batch)[:, self.share]
+        speakers = torch.arange(count, device=frames.device)[:, None].expand(lots.shape)
+        targets = (speakers + 1 + (lots * (count - 1)).long()) % count
+        return ManyBatch(frames.flatten(0, 1), speakers.flatten(), targets.flatten(), self._chances)
+
+    def _chances(self, count: int) -> Tensor:
+        """As `_chance`, for the segments of all speakers."""
+        return self._lots(len(self.segments), self.batch, count)[:, self.share].flatten(0, 1)

@@ -12,14 +12,17 @@ COMMAND = "vc-train"
 def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
-        "Train a speaker pair. The same command goes on with a run that was stopped.",
-        "example:\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
-        " --source SF1 --target TM3 --output exp/SF1-TM3",
+        "Train a speaker pair, or one network for many speakers. The same command goes on with a run that was stopped.",
+        "examples:\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
+        " --source SF1 --target TM3 --output exp/SF1-TM3\n"
+        "  vc-train --config recipes/many/conf/stargan_vc2_narrow.yaml --features dump/train"
+        " --speakers SF1 SM1 TF2 TM3 --output exp/four",
     )
     common.add_config(made, required=True)
     made.add_argument("--features", type=Path, required=True, help="features directory of both speakers")
-    made.add_argument("--source", required=True, metavar="SPEAKER")
-    made.add_argument("--target", required=True, metavar="SPEAKER")
+    made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
+    made.add_argument("--target", metavar="SPEAKER")
+    made.add_argument("--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves")
     made.add_argument("--output", type=Path, required=True, help="experiment directory")
     made.add_argument(
         "--held-out",
@@ -41,8 +44,9 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set)
-    places = (args.features, args.source, args.target, args.output)
-    request = Request(*places, sections, args.held_out, args.validation, args.device)
+    request = Request(
+        args.features, _speakers(args), args.output, sections, args.held_out, args.validation, args.device
+    )
     if args.estimate:
         from vc.train.estimate import estimate
 
@@ -52,3 +56,12 @@ def _work(args: argparse.Namespace) -> int:
     if common.first_process():
         print(said)
     return 0
+
+
+def _speakers(args: argparse.Namespace) -> tuple[str, ...]:
+    from vc.errors import ConfigError
+
+    pair = (args.source, args.target)
+    if bool(args.speakers) == any(pair) or any(pair) != all(pair):
+        raise ConfigError("give --source and --target, or --speakers")
+    return tuple(args.speakers or pair)

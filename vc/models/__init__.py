@@ -9,12 +9,15 @@ from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
 from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
 
 MODELS = {
     "cyclegan_vc": (CycleGANVCConfig, CycleGANVC),
     "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
     "cyclegan_vc3": (CycleGANVC3Config, CycleGANVC3),
     "mask_cyclegan_vc": (MaskCycleGANVCConfig, MaskCycleGANVC),
+    "stargan_vc2": (StarGANVC2Config, StarGANVC2),
+    "conditional_gan": (ConditionalGANConfig, StarGANVC2),
     "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
     "warp": (WarpConfig, LinearConverter),
     "nearest": (NearestConfig, LinearConverter),

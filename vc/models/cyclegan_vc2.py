@@ -78,6 +78,9 @@ class Discriminator(nn.Module):
         self.deepen = GatedConv2d(8 * width, 8 * width, (1, 5), stride=1)
         self.leave = nn.Conv2d(8 * width, 1, (1, 3), padding=(0, 1))
 
-    def forward(self, mel_cepstrum: Tensor) -> Tensor:
-        x = glu(self.enter(mel_cepstrum.unsqueeze(1)), dim=1)
-        return self.leave(self.deepen(self.down(x))).squeeze(1)
+    def features(self, frames: Tensor) -> Tensor:
+        """`(batch, channels, bands / 8, frames / 8)`: the last map before it is judged."""
+        return self.deepen(self.down(glu(self.enter(frames.unsqueeze(1)), dim=1)))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.leave(self.features(frames)).squeeze(1)

@@ -62,10 +62,14 @@ class TwoOneTwo(nn.Module, ABC):
         `source` `(batch, 1, bands, frames)` is what the generator is given, of a multiple of 4 frames.
         """
 
-    def forward(self, given: Tensor) -> Tensor:
+    def between(self, hidden: Tensor, *condition: Tensor) -> Tensor:
+        """`(batch, inner, frames / 4)` to the same shape, under what `forward` is told beside the frames."""
+        return self.residual(hidden)
+
+    def forward(self, given: Tensor, *condition: Tensor) -> Tensor:
         bands, frames = given.shape[-2:]
         x = padded(given)
         x = x.unsqueeze(1) if x.dim() == 3 else x
         hidden = self.down(glu(self.enter(x), dim=1))
-        hidden = self.residual(self.flatten(hidden.flatten(1, 2)))
+        hidden = self.between(self.flatten(hidden.flatten(1, 2)), *condition)
         return self.leave(self.back(hidden, x[:, :1])).squeeze(1)[:, :bands, :frames]

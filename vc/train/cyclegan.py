@@ -28,9 +28,10 @@ from torch import Tensor, nn
 from vc import losses
 from vc.config import require
 from vc.models.pair import Chance, PairConverter
-from vc.segments import Batch
+from vc.segments import Batch, PairSampler
 from vc.train.player import Player
 from vc.train.processes import ALONE, Processes
+from vc.train.rates import Rates
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ AROUND = ("cycle_consistency", "second_adversarial")  # of what has gone through
 
 
 @dataclass(frozen=True)
-class CycleGANObjective:
+class CycleGANObjective(Rates):
     """Weights of the losses and how they are minimised.
 
     The defaults are those on which the public reproductions of the paper agree; DECISIONS.md says what of it we could
@@ -70,12 +71,6 @@ class CycleGANObjective:
     cycle_consistency: float = 10.0
     identity_mapping: float = 5.0
     identity_steps: int = 10_000  # the identity mapping loss counts before this step only
-    generator_rate: float = 2e-4
-    discriminator_rate: float = 1e-4
-    decay_from: int = 200_000  # step from which both rates fall linearly, to 0 at the last step
-    beta1: float = 0.5
-    beta2: float = 0.999
-    adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL; of both steps
     forward_adversarial: float = 1.0  # these eight: factors on the weights above, for one direction
     backward_adversarial: float = 1.0
     forward_second_adversarial: float = 1.0
@@ -87,15 +82,9 @@ class CycleGANObjective:
 
     def __post_init__(self) -> None:
         factors = (f"{way}_{part}" for way in WAYS for part in PARTS.values())
-        for name in (*PARTS, *factors, "identity_steps", "decay_from"):
+        super().__post_init__()
+        for name in (*PARTS, *factors, "identity_steps"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
-        for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
-        for name in ("beta1", "beta2"):
-            require(0 <= getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
-        known = ", ".join(losses.ADVERSARIAL)
-        chosen = self.adversarial_loss in losses.ADVERSARIAL
-        require(chosen, f"objective.adversarial_loss must be one of {known}, got {self.adversarial_loss!r}")
         nothing = "adversarial, second_adversarial and cycle_consistency are 0 in both directions: nothing is learnt"
         require(bool(self.learners), f"objective: {nothing}")
 
@@ -118,12 +107,6 @@ class CycleGANObjective:
         names = [name for name in PARTS if self.factors(name)]
         return {name: getattr(self, name) for name in names if name != "identity_mapping" or step < self.identity_steps}
 
-    def decay(self, step: int, steps: int) -> float:
-        """Factor on both learning rates at `step` (from 0) of `steps`."""
-        if step < self.decay_from:
-            return 1.0
-        return max(0.0, (steps - step) / (steps - self.decay_from)) if steps > self.decay_from else 0.0
-
 
 @dataclass(frozen=True)
 class Fakes:
@@ -137,6 +120,8 @@ class Fakes:
 
 class CycleGANTraining:
     """Networks and players of a pair, and the step that moves them."""
+
+    sampler = PairSampler
 
     def __init__(
         self,
@@ -165,10 +150,9 @@ class CycleGANTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
-        scale *= self.objective.decay(step, self.steps)
-        rates = {"network": self.objective.generator_rate, "judges": self.objective.discriminator_rate}
+        rates = self.objective.scale(step, self.steps, scale)
         for name, player in self.players.items():
-            player.set_rate(rates[name] * scale)
+            player.set_rate(rates[name])
         return self.objective.weights(step)
 
     def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from vc.models import network_config
 from vc.models.mean_variance import MeanVarianceConfig
 from vc.store import Features
 from vc.train import nearest, warp
+from vc.train.conditional import ConditionalGANObjective, ConditionalObjective, ConditionalTraining
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 from vc.train.nearest import NearestObjective
 from vc.train.warp import WarpObjective
@@ -26,6 +27,8 @@ TRAININGS = {
     "cyclegan_vc2": (CycleGANObjective, CycleGANTraining),
     "cyclegan_vc3": (CycleGANObjective, CycleGANTraining),
     "mask_cyclegan_vc": (CycleGANObjective, CycleGANTraining),
+    "stargan_vc2": (ConditionalObjective, ConditionalTraining),
+    "conditional_gan": (ConditionalGANObjective, ConditionalTraining),
 }
 FITS = {
     "mean_variance": (MeanVarianceConfig, lambda *_: None),  # the speakers' statistics are all there is
@@ -97,7 +100,7 @@ class Experiment:
     objective: Any
     training: TrainingConfig
     compute: ComputeConfig
-    speakers: tuple[str, str]
+    speakers: tuple[str, ...]  # of a pair the source first
     data_digest: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,11 +127,14 @@ class Experiment:
 
 
 def resolve(
-    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, str], data_digest: str
+    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str
 ) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
-    require(speakers[0] != speakers[1], f"source and target are both {speakers[0]!r}")
+    twice = next((name for name in speakers if speakers.count(name) > 1), None)
+    pair = "source and target are both" if len(speakers) == 2 else "two speakers are"
+    require(twice is None, f"{pair} {twice!r}")
+    require(len(speakers) > 1, "two speakers or more are needed")
     require(
         isinstance(method, str) and method in OBJECTIVES,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(OBJECTIVES)}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +16,26 @@ from vc.features.kinds import FeatureConfig
 from vc.normalise import MeanVariance
 from vc.store import Features, read_features
 
-MOST = 20  # utterances of each speaker, spread over all: exact alignments take time
-ALIKE = 0.8  # share of sentences that both speakers must have for theirs to be taken for the same
+MOST = 20  # conversions of each speaker, spread over all: exact alignments take time
+ALIKE = 0.8  # share of sentences that all speakers must have for theirs to be taken for the same
 LOST_WEIGHT = 4.0  # of lost content beside distances; see recipes/EXPERIMENTS.md
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Mel-cepstra of both speakers of a pair, by sentence."""
+    """Frames of all speakers of a model, by sentence."""
 
     utterances: dict[str, Utterances]  # speaker -> his
     digest: str = ""  # of the features that they come from
 
     def __str__(self) -> str:
         if self.parallel:
-            return f"{len(self.parallel)} sentences of both speakers"
+            return f"{len(self.parallel)} sentences of all speakers"
         return " and ".join(f"{len(own)} utterances of {name}" for name, own in self.utterances.items())
 
     @classmethod
-    def read(cls, directory: Path, learnt: Features, speakers: tuple[str, str]) -> "HeldOut":
+    def read(cls, directory: Path, learnt: Features, speakers: tuple[str, ...]) -> "HeldOut":
         """From a features directory made with the settings of the training features, of none of their utterances."""
         features = read_features(directory)
         if features.config != learnt.config:
@@ -51,24 +52,24 @@ class HeldOut:
         if len(shared) < ALIKE * max(map(len, utterances.values())):  # a few names may be alike by chance
             utterances = {name: {f"{name}-{key}": own[key] for key in own} for name, own in utterances.items()}
             shared = []
-        kept = {name: _spread(own, shared or own) for name, own in utterances.items()}
+        most = max(1, MOST // (len(speakers) - 1))  # so that more directions do not take more time for each speaker
+        kept = {name: _spread(own, shared or own, most) for name, own in utterances.items()}
         return cls(kept, features.digest)
 
     @property
     def parallel(self) -> list[str]:
-        """The sentences that both speakers say."""
-        one, other = self.utterances.values()
-        return [sentence for sentence in one if sentence in other]
+        """The sentences that all speakers say."""
+        first, *others = self.utterances.values()
+        return [sentence for sentence in first if all(sentence in other for other in others)]
 
     def score(self, converter: Converter) -> dict[str, float]:
-        """Each measure's mean over both directions, and their sum `score`: lower is better.
+        """Each measure's mean over all directions, and their sum `score`: lower is better.
 
         Mel-cepstral distortion and modulation-spectra distance where sentences are shared; else Frechet distance,
         modulation-spectra distance and lost content: a distance alone would have a voice that says nothing.
         """
-        speakers = tuple(self.utterances)
-        both = [self._measure(converter, *direction) for direction in (speakers, speakers[::-1])]
-        means = {name: float(np.mean([measures[name] for measures in both])) for name in both[0]}
+        found = [self._measure(converter, *direction) for direction in permutations(self.utterances, 2)]
+        means = {name: float(np.mean([measures[name] for measures in found])) for name in found[0]}
         if self.parallel:
             score = means["mcd"] + means["msd"]
         else:
@@ -97,10 +98,10 @@ class HeldOut:
         return measures
 
 
-def _spread(utterances: Utterances, names: Iterable[str]) -> Utterances:
-    """MOST of the names at most, evenly."""
+def _spread(utterances: Utterances, names: Iterable[str], most: int) -> Utterances:
+    """`most` of the names at most, evenly."""
     names = sorted(names)
-    places = np.unique(np.linspace(0, len(names) - 1, min(MOST, len(names))).round().astype(int))
+    places = np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int))
     return {names[place]: utterances[names[place]] for place in places}
 
 

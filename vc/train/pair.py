@@ -8,7 +8,7 @@ from vc import devices, model_file
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
 from vc.models import converter
-from vc.segments import PairSampler, Segments
+from vc.segments import Segments, SegmentSampler
 from vc.store import Features, read_features
 from vc.train.engine import Engine, assembled
 from vc.train.experiment import FITS, TRAININGS, Experiment, remember, resolve
@@ -42,8 +42,7 @@ def train(request: Request) -> int:
 def resolved(request: Request) -> tuple[Features, Experiment]:
     """The features that are asked for, and the settings with all defaults."""
     features = read_features(request.features)
-    pair = (request.source, request.target)
-    return features, resolve(request.sections, features.config, pair, features.digest)
+    return features, resolve(request.sections, features.config, request.speakers, features.digest)
 
 
 class PairRun(Run):
@@ -65,7 +64,7 @@ class PairRun(Run):
 
     @property
     def title(self) -> str:
-        return f"{' -> '.join(self.experiment.speakers)}, {self.device}"
+        return f"{', '.join(self.experiment.speakers)}, {self.device}"
 
     def begun(self) -> None:
         if self.held_out:
@@ -109,7 +108,7 @@ def make_engine(experiment: Experiment, features: Features, device: torch.device
     return assembled(training, sampler, settings, compute, processes)
 
 
-def _sampler(experiment: Experiment, features: Features, device: torch.device, share: slice) -> PairSampler:
+def _sampler(experiment: Experiment, features: Features, device: torch.device, share: slice) -> SegmentSampler:
     settings = experiment.training
     segments = []
     for speaker in experiment.speakers:
@@ -119,4 +118,4 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device, s
         if found.skipped:
             log.warning("%s: %d utterances are shorter than a segment and left out", speaker, found.skipped)
         segments.append(found)
-    return PairSampler(*segments, settings.batch, settings.seed, share)
+    return TRAININGS[experiment.method][1].sampler(segments, settings.batch, settings.seed, share)

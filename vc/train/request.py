@@ -10,8 +10,7 @@ class Request:
     """What a user asks of a run."""
 
     features: Path
-    source: str
-    target: str
+    speakers: tuple[str, ...]  # of a pair the source first
     output: Path
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # features directory of utterances that choose the best model

@@ -36,7 +36,9 @@ class Samples:
 
     def _write(self, utterance: Utterance, converter: Converter, run_log: RunLog, step: int) -> None:
         rate, settings = converter.sample_rate, converter.model.features
-        source, target = converter.direction(source=utterance.speaker)
+        source = utterance.speaker
+        target = next(name for name in converter.speakers if name != source)
+        converter.direction(target, source)  # refuses an unknown one
         original, _ = utterance.read(rate)
         converted = converter.convert(original, rate, target, source)
         stem = f"{utterance.id}-to-{target}-{step:09d}"

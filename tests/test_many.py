@@ -1,0 +1,226 @@
+"""Many speakers in one network: who is drawn, what the codes change, the step, and the commands."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import CORPUS, TINY, command
+from torch.nn.functional import l1_loss
+
+from vc import losses
+from vc.convert import Converter
+from vc.errors import ConfigError
+from vc.models import converter, network_config
+from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
+from vc.normalise import summarise
+from vc.segments import ManyBatch, ManySampler, Segments
+from vc.store import read_features, write_features
+from vc.train.conditional import ConditionalGANObjective, ConditionalObjective, ConditionalTraining
+
+CPU = torch.device("cpu")
+NAMES = ("ann", "bob", "cyd")
+CONFIG = StarGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
+CONF = Path(__file__).parents[1] / "recipes/many/conf"
+
+
+@pytest.fixture
+def batch(random) -> ManyBatch:
+    return sampler(random).draw()
+
+
+def sampler(random, share: slice = slice(None), batch: int = 2) -> ManySampler:
+    """Speaker n's frames are all n."""
+    return ManySampler([Segments([np.full((90, 9), n)], 32, CPU, who) for n, who in enumerate(NAMES)], batch, 0, share)
+
+
+@pytest.fixture
+def training() -> ConditionalTraining:
+    torch.manual_seed(0)
+    return ConditionalTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, ConditionalObjective(), 10)
+
+
+def test_every_speaker_is_drawn_and_never_his_own_target(random):
+    drawn = sampler(random, batch=200).draw()
+    assert drawn.frames.shape == (600, 9, 32)
+    assert torch.equal(drawn.frames[:, 0, 0].long(), drawn.speakers) and (drawn.speakers.bincount() == 200).all()
+    assert (drawn.targets != drawn.speakers).all()
+    for number in range(3):
+        counts = drawn.targets[drawn.speakers == number].bincount(minlength=3)
+        assert counts[number] == 0 and counts.max() < 130  # 100 expected of each, deviation 7
+
+
+def test_processes_share_what_one_would_draw(random):
+    whole, parts = sampler(random).draw(), [sampler(random, slice(n, n + 1)).draw() for n in range(2)]
+    order = torch.arange(6).unflatten(0, (3, 2))
+    for n, part in enumerate(parts):
+        assert torch.equal(part.targets, whole.targets[order[:, n]]) and torch.equal(part.speakers, torch.arange(3))
+        assert torch.equal(part.chance(2), sampler(random).draw().chance(2)[order[:, n]])
+
+
+@pytest.mark.parametrize("frames", [7, 32, 45])
+def test_the_codes_change_the_output_and_the_shape_stays(frames):
+    torch.manual_seed(0)
+    network = StarGANVC2(CONFIG, 9, NAMES).eval()
+    x = torch.randn(1, 9, frames)
+    made = {pair: network.convert(x, *pair) for pair in (("ann", "bob"), ("ann", "cyd"), ("cyd", "bob"))}
+    assert all(each.shape == x.shape for each in made.values())
+    assert not torch.allclose(made["ann", "bob"], made["ann", "cyd"], atol=1e-4)
+    assert not torch.allclose(made["ann", "bob"], made["cyd", "bob"], atol=1e-4)
+    torch.manual_seed(0)
+    deaf = StarGANVC2(replace(CONFIG, told_source=False), 9, NAMES).eval()
+    assert torch.equal(deaf.convert(x, "ann", "bob"), deaf.convert(x, "cyd", "bob"))
+
+
+def test_each_item_of_a_batch_has_its_own_condition():
+    torch.manual_seed(0)
+    network = StarGANVC2(CONFIG, 9, NAMES).eval()
+    x, s, t = torch.randn(3, 9, 32), torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])
+    one_by_one = torch.cat([network.change(x[n : n + 1], s[n : n + 1], t[n : n + 1]) for n in range(3)])
+    torch.testing.assert_close(network.change(x, s, t), one_by_one, atol=1e-5, rtol=1e-5)
+
+
+def test_conditional_normalisation_is_instance_normalisation_with_the_codes_scale_and_bias():
+    norm, x = ConditionalNorm(4, 3, True), torch.randn(2, 4, 50)
+    s, t = torch.tensor([0, 2]), torch.tensor([1, 0])
+    code = norm.code.source.weight[s] + norm.code.target.weight[t]
+    standard = (x - x.mean(2, keepdim=True)) / (x.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    expected = standard * (1 + code[:, :4, None]) + code[:, 4:, None]
+    torch.testing.assert_close(norm(x, s, t), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_discriminator_projects_its_last_map_on_the_code():
+    torch.manual_seed(0)
+    judge, x = ConditionalDiscriminator(CONFIG, 3), torch.randn(2, 9, 32)
+    s, t = torch.tensor([0, 2]), torch.tensor([1, 0])
+    hidden = judge.body.features(x)
+    code = judge.code.source.weight[s] + judge.code.target.weight[t]
+    expected = judge.body(x) + (hidden * code[:, :, None, None]).sum(1)
+    torch.testing.assert_close(judge(x, s, t), expected)
+
+
+def test_a_step_moves_generator_then_discriminator(training, batch):
+    before = [{name: p.clone() for name, p in each.named_parameters()} for each in training.modules.values()]
+    terms = training.step(batch, training.schedule(0))
+    assert set(terms) == {"adversarial", "cycle_consistency", "identity_mapping", "discriminator"}
+    for old, module in zip(before, training.modules.values()):
+        assert any(not torch.equal(old[name], p) for name, p in module.named_parameters())
+    assert all(torch.isfinite(value) for value in terms.values())
+
+
+def test_losses_are_those_of_the_docstring(training, batch):
+    x, s, t = batch.frames, batch.speakers, batch.targets
+    weights = training.schedule(0)
+    terms, fake = training.generator_losses(batch, weights)
+    change, judge = training.network.change, training.judge
+    expected = change(x, s, t)
+    torch.testing.assert_close(fake, expected.detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t), True))
+    torch.testing.assert_close(terms["cycle_consistency"], l1_loss(change(expected, t, s), x))
+    torch.testing.assert_close(terms["identity_mapping"], l1_loss(change(x, s, s), x))
+    judged, _ = training.discriminator_losses(batch, fake)
+    told = losses.least_squares(judge(x, t, s), True) + losses.least_squares(judge(fake, s, t), False)
+    torch.testing.assert_close(judged["discriminator"], told)
+
+
+@pytest.mark.parametrize("adversarial_loss", losses.ADVERSARIAL)
+def test_a_conditional_gan_has_no_cycle_and_refuses_wrong_names(batch, adversarial_loss):
+    objective = ConditionalGANObjective(adversarial_loss=adversarial_loss)
+    config = network_config("conditional_gan", {"channels": 8, "residual_blocks": 1, "residual_channels": 8})
+    training = ConditionalTraining(converter("conditional_gan", config, 9, NAMES), config, objective, 10)
+    terms = training.step(batch, training.schedule(0))
+    assert set(terms) == {"adversarial", "identity_mapping", "discriminator", "wrong_name"}
+    judged, _ = training.discriminator_losses(batch, torch.zeros_like(batch.frames))
+    told = losses.ADVERSARIAL[adversarial_loss].told
+    expected = told(training.judge(batch.frames, batch.speakers, batch.targets), False)
+    torch.testing.assert_close(judged["wrong_name"], expected)
+
+
+@pytest.mark.parametrize("given", [{"adversarial": 0.0}, {"wrong_name": -1.0}, {"generator_rate": 0.0}])
+def test_refuses_objectives_by_name(given):
+    with pytest.raises(ConfigError, match=rf"objective\.{next(iter(given))}"):
+        ConditionalObjective(**given)
+
+
+@pytest.fixture(scope="module")
+def three_dump(mini, tmp_path_factory) -> Path:
+    """Features of three voices: kal is slt with other names."""
+    features, folder = read_features(mini / "dump/train"), tmp_path_factory.mktemp("three")
+    rows, speakers = [], {}
+    for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
+        frames, known = features.frames(origin), features.speakers[origin]
+        f0 = np.full(400, np.exp(known.log_f0_mean))
+        speakers[name] = summarise(name, frames, [f0 * np.linspace(0.9, 1.1, 400)], known.f0_range)
+        rows += [(f"{name}-{n}", name, each, np.full(len(each), 100.0)) for n, each in enumerate(frames)]
+    (folder / "dump").mkdir()
+    write_features(folder / "dump", features.config, "three", speakers, rows)
+    return folder / "dump"
+
+
+def words(dump: Path, output: Path, method: str, *more: object) -> list:
+    (output.parent / "many.yaml").write_text(TINY.read_text().replace("cyclegan_vc2", method))
+    known = ["--features", dump, "--speakers", "slt", "rms", "kal", "--output", output]
+    return ["train", "--config", output.parent / "many.yaml", *known, *more]
+
+
+@pytest.mark.parametrize("method", ["stargan_vc2", "conditional_gan"])
+def test_three_speakers_train_resume_and_convert(three_dump, tmp_path, method):
+    command(*words(three_dump, tmp_path / "straight", method))
+    command(*words(three_dump, tmp_path / "parts", method, "--set", "training.steps=10"))
+    command(*words(three_dump, tmp_path / "parts", method))
+    models = [
+        (tmp_path / name / "checkpoints/checkpoint-000000020.safetensors").read_bytes()
+        for name in ("straight", "parts")
+    ]
+    assert models[0] == models[1]
+    assert Converter.load(tmp_path / "straight").speakers == ("slt", "rms", "kal")
+    speech = sorted((CORPUS / "eval/slt").iterdir())[0]
+    convert = ["convert", "--model", tmp_path / "straight", speech, "--output", tmp_path / "out.wav"]
+    command(*convert, "--from", "slt", "--to", "kal")
+    assert (tmp_path / "out.wav").stat().st_size > 1000
+    done = command(*convert, "--to", "kal", check=2).stderr.decode()
+    assert "the model has several speakers: name the source; there are: slt, rms, kal" in done
+    done = command(*convert, "--to", "kal", "--from", "zoe", check=2).stderr.decode()
+    assert "the model has no speaker 'zoe'; there are: slt, rms, kal" in done
+
+
+def test_held_out_sets_score_every_direction(three_dump, mini, tmp_path):
+    features = read_features(three_dump)
+    rows = [
+        (f"{who}-held{n}", who, each, np.full(len(each), 100.0))
+        for who in features.speakers
+        for n, each in enumerate(features.frames(who)[:2])
+    ]
+    (tmp_path / "dev").mkdir()
+    write_features(tmp_path / "dev", features.config, "dev", features.speakers, rows)
+    done = command(*words(three_dump, tmp_path / "exp", "stargan_vc2", "--held-out", tmp_path / "dev"))
+    assert b"2 sentences of all speakers" in done.stderr and b"step 20: held-out score" in done.stderr
+
+
+def test_mean_variance_serves_any_number(three_dump, tmp_path):
+    (tmp_path / "mv.yaml").write_text("method: mean_variance\n")
+    known = ["--features", three_dump, "--speakers", "slt", "rms", "kal", "--output", tmp_path / "exp"]
+    command("train", "--config", tmp_path / "mv.yaml", *known)
+    made = Converter.load(tmp_path / "exp")
+    assert made.direction("kal", "rms") == ("rms", "kal")
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        (["--speakers", "slt"], "two speakers or more are needed"),
+        (["--speakers", "slt", "rms", "slt"], "two speakers are 'slt'"),
+        (["--speakers", "slt", "rms", "zoe"], "no speaker 'zoe'"),
+        (["--source", "slt"], "give --source and --target, or --speakers"),
+        (["--source", "slt", "--target", "rms", "--speakers", "slt", "rms"], "give --source and --target, or"),
+    ],
+)
+def test_refuses_speakers_by_name(three_dump, tmp_path, speakers, message):
+    known = ["--config", CONF / "stargan_vc2_narrow.yaml", "--features", three_dump, "--output", tmp_path / "exp"]
+    assert message in command("train", *known, *speakers, check=2).stderr.decode()
+
+
+def test_a_pair_method_refuses_three(three_dump, tmp_path):
+    done = command(*words(three_dump, tmp_path / "exp", "cyclegan_vc2"), check=2)
+    assert b"a CycleGAN converts between two speakers, got 3: slt, rms, kal" in done.stderr

@@ -293,7 +293,7 @@ def test_processes_together_draw_the_lots_that_one_draws():
     frames = torch.randn(100, 5).numpy()
 
     def lots(share: slice) -> torch.Tensor:
-        segments = (Segments([frames], 32, torch.device("cpu"), who) for who in "ab")
+        segments = [Segments([frames], 32, torch.device("cpu"), who) for who in "ab"]
         return PairSampler(segments, 6, 0, share).draw().chance(2)
 
     together = torch.cat([lots(slice(0, 3)), lots(slice(3, 6))])

@@ -104,9 +104,9 @@ def test_no_more_than_some_utterances_are_scored():
     from vc.train.held_out import _spread
 
     names = {f"{number:03d}": np.zeros((1, 2)) for number in range(99)}
-    kept = list(_spread(names, names))
+    kept = list(_spread(names, names, MOST))
     assert len(kept) == MOST and kept[0] == "000" and kept[-1] == "098"
-    assert len(_spread(names, ["005"])) == 1
+    assert len(_spread(names, ["005"], MOST)) == 1
 
 
 def test_too_few_frames_are_refused(random):

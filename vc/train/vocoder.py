@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vc import devices
 from vc.config import build, plain, require
 from vc.corpus import Utterance
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError
 from vc.features.mel import MelConfig
 from vc.store import tensors_digest
 from vc.train.copies import Copies, HeldOutRecordings
@@ -25,7 +25,7 @@ from vc.train.run import NAME, Run
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.train.waveforms import WaveSampler, read_all, read_list
 from vc.vocoders import vocoder_file
-from vc.vocoders.generators import generator, network_config
+from vc.vocoders.generators import generator, loaded, network_config
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.normalised import folded, normalise
 from vc.vocoders.vocoder_file import VocoderModel
@@ -209,10 +209,9 @@ def make_engine(
 
 
 def _begun(experiment: VocoderExperiment, start: Start | None) -> nn.Module:
-    network = generator(experiment.method, experiment.network, experiment.mel)
-    if start is not None:
-        try:
-            network.load_state_dict({name: tensor.float() for name, tensor in start[1].items()})
-        except RuntimeError as error:
-            raise ConfigError(f"weights to start from do not fit {experiment.method}: {shortened(error)}") from error
-    return normalise(network) if experiment.method in NORMALISED else network
+    method, config, mel = experiment.method, experiment.network, experiment.mel
+    if start is None:
+        network = generator(method, config, mel)
+    else:
+        network = loaded(method, config, mel, {name: tensor.clone() for name, tensor in start[1].items()})
+    return normalise(network) if method in NORMALISED else network

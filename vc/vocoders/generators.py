@@ -1,9 +1,12 @@
 """Every neural vocoder's generator by its name: its configuration and its network."""
 
-from torch import nn
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
 
 from vc.config import build
-from vc.errors import ConfigError
+from vc.errors import ConfigError, shortened
 from vc.features.mel import MelConfig
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.istft import ISTFT, ISTFTConfig
@@ -23,3 +26,14 @@ def network_config(method: str, given: dict) -> object:
 def generator(method: str, config: object, mel: MelConfig) -> nn.Module:
     """A generator, untrained."""
     return GENERATORS[method][1](config, mel)
+
+
+def loaded(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A generator of `weights`, which it takes over; it takes no other memory, whatever sizes `config` claims."""
+    with torch.device("meta"):
+        network = generator(method, config, mel)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    except RuntimeError as error:
+        raise ConfigError(f"weights do not fit {method}: {shortened(error)}") from error
+    return network

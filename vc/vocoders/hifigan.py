@@ -33,12 +33,12 @@ class HiFiGANConfig:
         require(fit, f"network.upsample_kernels must be a rate and an even number each, got {self.upsample_kernels}")
         halved = 0 < self.channels <= 4096 and self.channels % 2**stages == 0
         require(halved, f"network.channels must be a multiple of {2**stages}, got {self.channels}")
-        odd = self.kernels and all(1 <= kernel <= 31 and kernel % 2 for kernel in self.kernels)
-        require(bool(odd), f"network.kernels must be odd numbers in 1..31, got {self.kernels}")
+        odd = 0 < len(self.kernels) <= 8 and all(1 <= kernel <= 31 and kernel % 2 for kernel in self.kernels)
+        require(odd, f"network.kernels must be 1..8 odd numbers in 1..31, got {self.kernels}")
         match = len(self.dilations) == len(self.kernels) and all(
-            own and all(1 <= dilation <= 64 for dilation in own) for own in self.dilations
+            0 < len(own) <= 8 and all(1 <= dilation <= 64 for dilation in own) for own in self.dilations
         )
-        require(match, f"network.dilations must be a list of 1..64 for each of network.kernels, got {self.dilations}")
+        require(match, f"network.dilations must be 1..8 of 1..64 for each of network.kernels, got {self.dilations}")
 
     @property
     def _upsamplings(self) -> list[tuple[int, int]]:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from vc import audio, devices
-from vc.errors import ConfigError, DataError, shortened
+from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.kinds import FeatureConfig
 from vc.features.mel import MelConfig
 from vc.features.world import F0Range, Frames, WorldConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.base import Vocoder
-from vc.vocoders.generators import generator, network_config
+from vc.vocoders.generators import loaded, network_config
 from vc.vocoders.world import WORLD
 
 CHUNK = 128  # frames at a time, without what they see of their neighbours
@@ -46,13 +46,9 @@ class NeuralVocoder(Vocoder):
         """
         model, weights = vocoder_file.read(path)
         try:
-            with torch.device("meta"):
-                network = generator(model.method, network_config(model.method, model.network), model.mel)
-            network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+            network = loaded(model.method, network_config(model.method, model.network), model.mel, weights)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
-        except RuntimeError as error:
-            raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
         return cls(network, model.mel, device, precision)
 
     @property

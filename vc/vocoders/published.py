@@ -6,7 +6,6 @@ The released code (jik876/hifi-gan) and those that follow it name a generator's 
 
 import importlib.util
 import json
-import pickle
 import re
 from math import prod
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vc.config import require
+from vc.config import build, require
 from vc.errors import ConfigError, shortened
 from vc.features.mel import MelConfig
-from vc.vocoders.generators import generator
+from vc.vocoders.generators import loaded
 from vc.vocoders.hifigan import HiFiGANConfig
 from vc.vocoders.vocoder_file import VocoderModel
 
@@ -59,36 +58,39 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[Voc
     try:
         tensors = _whole(_tensors(checkpoint))
         mel, config = _settings(configuration) if configuration else (MelConfig(), _guessed(tensors))
-        network = generator("hifigan", config, mel)
         weights = {_our_name(name, len(config.kernels)): tensor for name, tensor in tensors.items()}
-        network.load_state_dict(weights)
+        network = loaded("hifigan", config, mel, weights)
     except ConfigError as error:
         raise ConfigError(f"{checkpoint}: {error}") from error
-    except RuntimeError as error:
-        raise ConfigError(f"{checkpoint}: not the generator that is described: {shortened(error)}") from error
     return VocoderModel("hifigan", mel, vars(config), origin=origin), network.state_dict()
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The generator's tensors of a safetensors file or of a torch archive, which is read as tensors alone."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     require(path.is_file(), "no such file")
-    faults = (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError)
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except faults as error:  # torch's own text recommends to run what is in the file
+    except PermissionError as error:
+        raise ConfigError(str(error.strerror)) from error
+    except Exception as error:  # damage has any effect; torch's own text recommends to run what is in the file
         raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
     for name in ("generator", "model", "state_dict"):
         content = content[name] if isinstance(content, dict) and isinstance(content.get(name), dict) else content
     given = content if isinstance(content, dict) else {}
-    tensors = {key: value.float() for key, value in given.items() if isinstance(value, Tensor)}
+    tensors = {key: value.float() for key, value in given.items() if isinstance(key, str) and _plain(value)}
     require(any(key.startswith("conv_pre.") for key in tensors), "no HiFi-GAN generator in it: no tensor conv_pre")
     return tensors
+
+
+def _plain(value: Any) -> bool:
+    """Whether it is a tensor of numbers that all stand in memory."""
+    numbers = isinstance(value, Tensor) and value.is_floating_point()
+    return numbers and value.layout is torch.strided and not value.is_meta
 
 
 def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -99,8 +101,10 @@ def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             stem = name.removesuffix(length)
             towards = whole.pop(stem + direction, None)
             require(towards is not None and towards.ndim == 3, f"{name} has no {stem}{direction}")
+            given = whole.pop(name)
+            require(given.shape == (len(towards), 1, 1), f"{name} is of shape {list(given.shape)}")
             norm = towards.norm(dim=(1, 2), keepdim=True)
-            whole[f"{stem}weight"] = whole.pop(name) * towards / norm
+            whole[f"{stem}weight"] = given * towards / norm
     return whole
 
 
@@ -110,7 +114,7 @@ def _our_name(name: str, kernels: int) -> str:
     name = re.sub(r"^conv_pre\.", "enter.", name)
     name = re.sub(r"^conv_post\.", "leave.", name)
     name = re.sub(r"^(ups|upsampler)\.", "up.", name)
-    block = re.match(r"resblocks\.(\d+)\.convs([12]?)\.(\d+)\.(\w+)$", name)
+    block = re.match(r"resblocks\.(\d{1,3})\.convs([12]?)\.(\d+)\.(\w+)$", name)
     if not block:
         return name
     stage, kernel = divmod(int(block[1]), kernels)
@@ -121,28 +125,26 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
     """Front end and sizes of the released configuration file."""
     try:
         content = json.loads(path.read_text())
-        mel = {ours: _number(content[theirs]) for ours, theirs in MEL_KEYS.items() if theirs in content}
+        mel = {ours: content[theirs] for ours, theirs in MEL_KEYS.items() if theirs in content}
         network = {ours: content[theirs] for ours, theirs in NETWORK_KEYS.items()}
+        window = content.get("win_size", content.get("n_fft"))
+        network["paired"] = str(content.get("resblock", "1")) == "1"
+        require(window == content.get("n_fft"), f"win_size {window} is not n_fft, which is the window here")
+        return build(MelConfig, mel, "mel"), build(HiFiGANConfig, network, "network")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shortened(error)}") from error
-    return MelConfig(**mel), HiFiGANConfig(**network, paired=str(content.get("resblock", "1")) == "1")
-
-
-def _number(value: Any) -> Any:
-    if not isinstance(value, int | float):
-        raise ValueError(f"expected a number, found {value!r}")
-    return value
 
 
 def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:
     """V1's or V2's sizes as the shapes tell them; dilations leave no trace and are the paper's."""
-    kernels = []
-    for number in range(8):
-        up = tensors.get(f"ups.{number}.weight")
-        kernels += [up.shape[2]] if up is not None else []
+    shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.ndim == 3}
+    ups = [shapes[name] for name in (f"ups.{number}.weight" for number in range(8)) if name in shapes]
+    kernels = [kernel for *_, kernel in ups]
     rates = [kernel // 2 for kernel in kernels]
-    plain = any(".convs1." in name for name in tensors)
+    plain = "conv_pre.weight" in shapes and any(".convs1." in name for name in tensors)
     require(plain and prod(rates) == MelConfig().hop, "sizes other than V1's or V2's: give its --config")
-    return HiFiGANConfig(tensors["conv_pre.weight"].shape[0], rates, kernels)
+    return HiFiGANConfig(shapes["conv_pre.weight"][0], rates, kernels)

@@ -349,6 +349,24 @@ def test_copies_are_as_long_and_finite(vocoder, small_file, tmp_path):
     assert b"1 copied, 1 failed" in done.stdout and b"report.json: not a recording" in done.stderr
 
 
+def test_a_copy_to_standard_output_is_a_recording_and_nothing_else(tmp_path):
+    done = command("vocoder", "copy", SPEECH, "--output", tmp_path / "file.wav")
+    assert b"1 copied, 0 failed" in done.stdout
+    done = command("vocoder", "copy", "-", "--output", "-", input=SPEECH.read_bytes())
+    assert done.stdout == (tmp_path / "file.wav").read_bytes() and b"1 copied, 0 failed" in done.stderr
+
+
+def test_a_copy_that_cannot_be_written_leaves_the_others(tmp_path):
+    for folder in ("in/one", "in/two", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("one", "two"):
+        audio.write(tmp_path / "in" / folder / "a.wav", np.zeros(4000), 8000)
+    (tmp_path / "out/one").write_text("in the way")
+    done = command("vocoder", "copy", tmp_path / "in", "--output", tmp_path / "out", check=1)
+    assert b"1 copied, 1 failed" in done.stdout and b"one/a.wav: File exists" in done.stderr
+    assert (tmp_path / "out/two/a.wav").is_file()
+
+
 def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     plain, again = tmp_path / "plain.wav", tmp_path / "again.wav"
     command("convert", "--model", model, SPEECH, "--output", plain)

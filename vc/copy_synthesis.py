@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vc import audio, pieces
+from vc.errors import DataError
 from vc.features import pitch
 from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range
@@ -27,7 +28,10 @@ class Copier:
         """A recording (`-`: standard input) to a mono 16-bit WAV, scaled down if it would clip; return its seconds."""
         cut = pieces.split(audio.blocks(source, self.sample_rate), self.sample_rate)
         copied = np.concatenate(list(pieces.join(self._copied(cut, source), self.sample_rate)))
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{output}: {error.strerror}") from error
         audio.write(output, copied / max(1.0, np.abs(copied).max()), self.sample_rate)
         return len(copied) / self.sample_rate
 

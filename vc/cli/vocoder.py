@@ -103,11 +103,12 @@ def _train(args: argparse.Namespace) -> int:
 
 def _copy(args: argparse.Namespace) -> int:
     import json
+    import sys
     import time
 
     import torch
 
-    from vc import devices, files
+    from vc import audio, devices, files
     from vc.config import read_sections
     from vc.copy_synthesis import Copier
     from vc.errors import DataError
@@ -135,7 +136,8 @@ def _copy(args: argparse.Namespace) -> int:
         content = {"vocoder": args.vocoder, "audio_seconds": seconds, "cpu_seconds": spent}
         files.write_text(args.report, json.dumps(content) + "\n")
     share = f", {spent / seconds:.3f} CPU seconds a second" if seconds else ""
-    print(f"{len(jobs) - failed} copied, {failed} failed{share}")
+    said = sys.stderr if args.output == audio.STANDARD else sys.stdout  # where the copy itself goes
+    print(f"{len(jobs) - failed} copied, {failed} failed{share}", file=said)
     return 1 if failed else 0
 
 

@@ -175,6 +175,8 @@ def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path,
     assert len(higher) == len(speech)
     vocoder_of(MEL.mel, choice.place("hifigan").parent.mkdir(parents=True) or choice.place("hifigan"))
     assert Converter.load(mel_model).vocoder is not WORLD
+    vocoder_of(replace(MEL.mel, hop=128), choice.place("hifigan"))
+    assert Converter.load(mel_model).vocoder is WORLD and "hop (256 -> 128)" in caplog.text
 
 
 def test_a_mel_model_is_evaluated(mel_model, mini, tmp_path):

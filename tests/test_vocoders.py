@@ -332,6 +332,36 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch):
         published.universal()
 
 
+def test_an_imported_vocoder_comes_before_a_folder_of_its_name(small_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "kept"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ConfigError, match="no vocoder 'mine'; there are: world; to get one"):
+        choice.find("mine")
+    vocoder_file.write(tmp_path / "mine" / vocoder_file.NAME, *vocoder_file.read(small_file))
+    assert choice.find("mine") == Path("mine")
+    choice.place("mine").parent.mkdir(parents=True)
+    vocoder_file.write(choice.place("mine"), *vocoder_file.read(small_file))
+    assert choice.find("mine") == choice.place("mine") and choice.find("./mine") == Path("mine")
+
+
+@pytest.mark.parametrize("name", ["world", "", "a/b", "a.safetensors"])
+def test_names_that_would_not_be_found_are_refused(name, tmp_path):
+    torch.save(published_tensors(replace(V2, channels=32)), tmp_path / "g.pt")
+    done = command("vocoder", "import", tmp_path / "g.pt", "--name", name, check=2)
+    assert f"{name!r} cannot be the name of a neural vocoder" in done.stderr.decode()
+
+
+def test_an_import_does_not_replace_its_checkpoint(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "g.safetensors"
+    save_file(published_tensors(replace(V2, channels=32)), path)
+    before = path.read_bytes()
+    done = command("vocoder", "import", path, "--output", path, check=2)
+    assert b"is the checkpoint itself" in done.stderr and path.read_bytes() == before
+
+
 @pytest.mark.parametrize("vocoder", ["world", "small"])
 def test_copies_are_as_long_and_finite(vocoder, small_file, tmp_path):
     name = small_file if vocoder == "small" else vocoder
@@ -374,7 +404,9 @@ def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     (one, rate), (other, its_rate) = audio.read(plain), audio.read(again)
     assert rate == its_rate and len(one) == len(other) and not np.allclose(one, other, atol=0.01)
     done = command("convert", "--model", model, "--vocoder", "none", SPEECH, check=2)
-    assert b"no vocoder 'none'; there are: world" in done.stderr
+    assert b"error: no vocoder 'none'; there are: world" in done.stderr
+    done = command("convert", "--model", model, "--vocoder", "", SPEECH, check=2)
+    assert b"'' cannot be the name of a neural vocoder" in done.stderr
     both = ("--vocoder", small_file, "--method", "diff")
     done = command("convert", "--model", model, *both, SPEECH, check=2)
     assert b"method diff needs no vocoder" in done.stderr

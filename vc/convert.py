@@ -84,13 +84,14 @@ class Converter:
             _refuse_other_types(network, weights)
             network.load_state_dict(weights, assign=True)
             network.to(memory_format=LAYOUT)
-            chosen_vocoder = choice.choose(vocoder or choice.usual(model.features), chosen, precision)
-            chosen_vocoder.refuse_other(model.features)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         except (RuntimeError, OverflowError) as error:
             raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-        return cls(model, network, chosen, precision, chosen_vocoder)
+        how = (chosen, precision)
+        speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
+        speaks.refuse_other(model.features)
+        return cls(model, network, *how, speaks)
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output

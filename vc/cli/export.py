@@ -27,6 +27,6 @@ def _work(args: argparse.Namespace) -> int:
     from vc.export import export
 
     common.log_to_stderr(COMMAND)
-    difference = export(Converter.load(args.model), args.output, args.to, args.source)
+    difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)
     print(f"{args.output}: differs from torch by {difference:.1g} at most")
     return 0

@@ -1,6 +1,7 @@
 """vc-vocoder: neural vocoders: get one, train one, hear what one makes of recordings."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -73,13 +74,15 @@ def _import(args: argparse.Namespace) -> int:
     from vc.errors import ConfigError
     from vc.vocoders import choice, published, vocoder_file
 
-    if args.name and args.output:
+    if args.name is not None and args.output:
         raise ConfigError("--name and --output exclude each other")
     checkpoint, configuration, origin = args.checkpoint, args.config, str(args.checkpoint)
     if checkpoint is None:
         (checkpoint, configuration), origin = published.universal(), published.ORIGIN
     model, weights = published.read(checkpoint, configuration, origin)
-    output = args.output or choice.place(args.name or "hifigan")
+    output = args.output or choice.place("hifigan" if args.name is None else args.name)
+    if args.checkpoint and os.path.realpath(output) == os.path.realpath(args.checkpoint):
+        raise ConfigError(f"{output}: is the checkpoint itself; choose another --output")
     files.make_directory(output.parent)
     vocoder_file.write(output, model, weights)
     print(f"{output}: {sum(tensor.numel() for tensor in weights.values()):,} weights of {origin}")

@@ -33,7 +33,7 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
     """A direction of `model` between the speakers that are known; a pair's second is the target where none is."""
     from vc.convert import Converter
 
-    converter = Converter.load(model)
+    converter = Converter.load(model, vocoder="world")
     try:
         source, target = converter.direction(to=target, source=source)
     except ConfigError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vc.config import require
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig
 from vc.vocoders.base import Vocoder
@@ -22,28 +23,38 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     return WORLD if name == "world" else NeuralVocoder.load(find(name), device, precision)
 
 
-def usual(config: FeatureConfig) -> str:
-    """The vocoder that goes with a model's features; WORLD, with a warning, in place of one that is not there."""
+def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
+    """The vocoder that goes with a model's features; WORLD, with a warning, where it is not there or takes others."""
     if config.kind == "world":
-        return "world"
+        return WORLD
     if not place("hifigan").is_file():
         log.warning("no vocoder 'hifigan', so WORLD speaks in its place; to get it: vc-vocoder import --help")
-        return "world"
-    return "hifigan"
+        return WORLD
+    vocoder = NeuralVocoder.load(place("hifigan"), device, precision)
+    try:
+        vocoder.refuse_other(config)
+    except ConfigError as error:
+        log.warning("no vocoder 'hifigan' for this model, so WORLD speaks in its place: %s", error)
+        return WORLD
+    return vocoder
 
 
 def find(name: str) -> Path:
-    """A vocoder's file or the directory of its training; or the file of one that `vc-vocoder import` keeps."""
-    if os.path.exists(name) or name.endswith(SUFFIX) or os.sep in name:
+    """The file of a vocoder that `vc-vocoder import` keeps, by its name; else a vocoder's file or directory."""
+    if name.endswith(SUFFIX) or os.sep in name:
         return Path(name)
     kept = place(name)
-    if not kept.is_file():
-        known = ", ".join(["world", *(path.stem for path in sorted(kept.parent.glob(f"*{SUFFIX}")))])
-        raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
-    return kept
+    if kept.is_file():
+        return kept
+    if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
+        return Path(name)
+    known = ", ".join(["world", *(path.stem for path in sorted(kept.parent.glob(f"*{SUFFIX}")))])
+    raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
 
 
 def place(name: str) -> Path:
     """Where an imported vocoder is kept for the user, whichever the project: $XDG_DATA_HOME/vc/vocoders."""
+    plain = name not in ("", "world") and os.sep not in name and not name.endswith(SUFFIX)
+    require(plain, f"{name!r} cannot be the name of a neural vocoder: a word but 'world', no path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(home) / "vc/vocoders" / f"{name}{SUFFIX}"

@@ -16,7 +16,7 @@ from vc.errors import ConfigError
 from vc.features import kinds, world
 from vc.features.mel import MelConfig, MelFeatures
 from vc.features.pitch import Melody
-from vc.features.world import F0Range, Frames, WorldConfig
+from vc.features.world import F0Range, WorldConfig
 from vc.store import read_features
 from vc.vocoders import choice, vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
@@ -86,6 +86,13 @@ def test_frames_cover_the_samples_and_f0_stands_beside_them():
     np.testing.assert_array_equal(spectrum, frames.spectrum)
     np.testing.assert_allclose(f0[10:-10], 150, rtol=0.01)
     assert kinds.analyse(samples, MEL, None).f0 is None
+
+
+@pytest.mark.parametrize("method", world.F0_METHODS)
+@pytest.mark.parametrize("length", [1, 128, 300])
+def test_less_than_a_frame_has_features_too(method, length):
+    f0, spectrum = kinds.extract(0.1 * np.ones(length, np.float32), replace(MEL, f0_method=method), RANGE)
+    assert len(f0) == len(spectrum) == -(-length // 256) and np.isfinite(spectrum).all()
 
 
 def test_f0_and_log_mel_are_of_the_same_moment():
@@ -216,7 +223,7 @@ def test_recordings_need_the_rate_of_the_highest_band_only(tmp_path):
     assert b"12000" in done.stderr
 
 
-def test_frames_without_excitation_are_not_for_world(speech):
+def test_excitation_is_what_a_range_gives_and_world_needs(speech):
     frames = kinds.analyse(speech, MEL, None)
-    assert frames == Frames(None, frames.spectrum, None) or frames.aperiodicity is None
+    assert frames.f0 is None and frames.aperiodicity is None
     assert WORLD.needs_excitation(MEL) and WORLD.needs_excitation(WorldConfig())

@@ -55,7 +55,9 @@ def test_silence_is_the_floor_and_gradients_stay_finite():
     assert torch.isfinite(samples.grad).all()
 
 
-@pytest.mark.parametrize("given", [{"hop": 8}, {"bands": 2}, {"highest": 20000.0}, {"sample_rate": 100}, {"hop": 255}])
+@pytest.mark.parametrize(
+    "given", [{"hop": 8}, {"bands": 2}, {"highest": 20000.0}, {"sample_rate": 100}, {"hop": 255}, {"fft_size": 1025}]
+)
 def test_refuses_what_is_none(given):
     with pytest.raises(ConfigError, match=rf"mel\.{next(iter(given))}" if "highest" not in given else "highest"):
         MelConfig(**given)

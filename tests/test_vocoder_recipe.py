@@ -3,12 +3,7 @@
 import json
 from pathlib import Path
 
-from conftest import ROOT, run
-
-from vc.config import VOCODER_SECTIONS, read_sections
-from vc.train.vocoder import resolve
-
-CONF = ROOT / "recipes/vocoder/conf"
+from conftest import run
 
 
 def recipe(checkout: Path, work: Path, *words: object):
@@ -49,8 +44,3 @@ def test_the_recipe_refuses_by_name(checkout, tmp_path):
     ):
         done = recipe(checkout, tmp_path / "work", *words)
         assert done.returncode == 1 and message in done.stderr, done.stderr
-
-
-def test_every_configuration_resolves():
-    for path in sorted(CONF.glob("*.yaml")):
-        assert resolve(read_sections(path, (), VOCODER_SECTIONS), "digest").method in ("hifigan", "istft"), path

@@ -375,6 +375,24 @@ def test_what_weights_to_start_from_fix_cannot_be_set_otherwise(changes, message
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["mel.fft_size=4096", "mel.hop=16"], "512 samples are too few, the losses take more than 2040"),
+        (["objective.spectrum=1", "mel.hop=32"], "1024 samples are too few, the losses take more than 1024"),
+    ],
+)
+def test_segments_too_short_for_the_losses_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=rf"training\.segment: {message}"):
+        resolve(read_sections(CONF / "tiny.yaml", changes, VOCODER_SECTIONS), "")
+    longer = read_sections(CONF / "tiny.yaml", [*changes, "training.segment=128"], VOCODER_SECTIONS)
+    objective, mel = resolve(longer, "").objective, resolve(longer, "").mel
+    network = generator("istft", network_config("istft", SMALL["istft"]), mel)
+    samples = noise(2, 128 * mel.hop)
+    training = VocoderTraining(network, mel, replace(objective, adversarial=0, feature_matching=0))
+    assert torch.isfinite(training.step(WaveBatch(log_mel(samples, mel), samples), training.schedule(0))["mel"])
+
+
+@pytest.mark.parametrize(
     ("section", "message"),
     [
         ({"mel": 0.0}, r"objective\.mel must be above 0, got 0\.0"),

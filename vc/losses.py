@@ -12,6 +12,8 @@ from torch.nn.functional import l1_loss, relu, softplus
 
 from vc.errors import ConfigError
 
+SPECTRA = (512, 1024, 2048)  # samples, of the windows of `compressed_spectrum`
+
 
 def least_squares(judgement: Tensor, real: bool) -> Tensor:
     """Mean squared distance of a discriminator's map from 1 (real) or 0 (fake) (Mao et al., ICCV 2017)."""
@@ -93,8 +95,10 @@ def mel_distance(fake: Tensor, real: Tensor) -> Tensor:
     return l1_loss(_exact(fake), real)
 
 
-def compressed_spectrum(fake: Tensor, real: Tensor, sizes: Sequence[int] = (512, 1024, 2048)) -> Tensor:
+def compressed_spectrum(fake: Tensor, real: Tensor, sizes: Sequence[int] = SPECTRA) -> Tensor:
     """Mean L1 distance of complex short-time spectra of `(batch, samples)`, their magnitudes to the power of 0.3.
+
+    More samples than half the largest size.
 
     Phases count: for samples that are a function of what the network is given, as another network's are. After
     Ephrat et al., "Looking to listen at the cocktail party", SIGGRAPH 2018, sec. 4.3; Hann windows of `sizes` samples,

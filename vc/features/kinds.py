@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vc import audio
 from vc.config import build, require
 from vc.errors import ConfigError
 from vc.features import mel, mel_cepstrum, world
@@ -84,8 +85,8 @@ def _from_log_mel(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shifted(samples: np.ndarray, config: MelFeatures) -> np.ndarray:
-    """Samples whose WORLD frame i is centred where log-mel's frame i is."""
-    return samples[delay(config) :]
+    """Samples, one at least, whose WORLD frame i is centred where log-mel's frame i is."""
+    return audio.fit_length(samples, max(len(samples), delay(config) + 1))[delay(config) :]
 
 
 def _as_many(values: np.ndarray, frames: np.ndarray) -> np.ndarray:

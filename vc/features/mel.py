@@ -40,13 +40,17 @@ class MelConfig:
 
     def __post_init__(self) -> None:
         require(8000 <= self.sample_rate <= 96000, f"mel.sample_rate must be in 8000..96000, got {self.sample_rate}")
-        require(64 <= self.fft_size <= 16384, f"mel.fft_size must be in 64..16384, got {self.fft_size}")
-        even = (self.fft_size - self.hop) % 2 == 0
-        fits = 16 <= self.hop <= self.fft_size and even
-        require(fits, f"mel.hop must be in 16..fft_size and even beside it, got {self.hop}")
+        possible = 64 <= self.fft_size <= 16384 and self.fft_size % 2 == 0
+        require(possible, f"mel.fft_size must be even and in 64..16384, got {self.fft_size}")
+        fits = 16 <= self.hop <= self.fft_size and self.hop % 2 == 0
+        require(fits, f"mel.hop must be even and in 16..fft_size, got {self.hop}")
         require(8 <= self.bands <= self.fft_size // 2, f"mel.bands must be in 8..fft_size / 2, got {self.bands}")
         within = 0 <= self.lowest < self.highest <= self.sample_rate / 2
         require(within, f"mel.lowest and highest must satisfy 0 <= {self.lowest} < {self.highest} <= sample_rate / 2")
+
+    @property
+    def margin(self) -> int:  # samples of a frame's window on either side of its hop
+        return (self.fft_size - self.hop) // 2
 
     @property
     def frame_shift(self) -> float:  # milliseconds
@@ -99,12 +103,11 @@ def analyse(samples: np.ndarray, config: MelConfig, device: "torch.device | str"
 
 
 def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
-    """`(batch, samples)` in -1..1 to `(batch, bands, samples // hop)`; at least `(fft_size - hop) / 2 + 1` samples."""
+    """`(batch, samples)` in -1..1 to `(batch, bands, samples // hop)`; more than `margin` samples."""
     import torch
     from torch.nn.functional import pad
 
-    margin = (config.fft_size - config.hop) // 2
-    padded = pad(samples[:, None], (margin, margin), mode="reflect")[:, 0]
+    padded = pad(samples[:, None], (config.margin, config.margin), mode="reflect")[:, 0]
     window = torch.hann_window(config.fft_size, dtype=samples.dtype, device=samples.device)
     spectrum = torch.stft(
         padded, config.fft_size, config.hop, window=window, center=False, onesided=True, return_complex=True

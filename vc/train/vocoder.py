@@ -96,6 +96,8 @@ def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = No
     require(start is None or given == method, f"method is {given!r}, but the weights to start from are of {method!r}")
     require(isinstance(given, str), f"method: {given!r} is no name")
     mel = build(MelConfig, _agreed(sections, known, "mel"), "mel")
+    longest, samples = objective.reflected(mel), training.segment * mel.hop
+    require(samples > longest, f"training.segment: {samples} samples are too few, the losses take more than {longest}")
     network = network_config(given, _agreed(sections, known, "network"))
     return VocoderExperiment(given, mel, network, objective, training, compute, data_digest, weights)
 

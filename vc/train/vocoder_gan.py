@@ -71,6 +71,10 @@ class VocoderObjective:
         """Whether there are discriminators at all."""
         return self.adversarial > 0 or self.feature_matching > 0
 
+    def reflected(self, mel: MelConfig) -> int:
+        """Samples that the losses reflect at either end of a segment, which must be longer."""
+        return max(mel.margin, max(losses.SPECTRA) // 2 if self.spectrum > 0 else 0)
+
     def scale(self, step: int) -> float:
         """Factor on both learning rates at `step` (from 0)."""
         return min(1.0, (step + 1) / (self.warm_up + 1)) * self.decay ** (step // self.decay_every)

@@ -46,7 +46,7 @@ class WaveSampler:
         share: slice = slice(None),
     ):
         self.mel, self.batch, self.share = mel, batch, share
-        self.beyond = math.ceil((mel.fft_size - mel.hop) / 2 / mel.hop)  # frames
+        self.beyond = math.ceil(mel.margin / mel.hop)  # frames
         length = (frames + 2 * self.beyond) * mel.hop
         alone = [samples[:, None] for samples in recordings]
         self.segments = Segments(alone, length, device, "the data", f"samples at {mel.sample_rate} Hz")

@@ -49,7 +49,7 @@ class ISTFT(nn.Module):
         super().__init__()
         require(2 * mel.hop <= mel.fft_size, f"mel.hop must be at most fft_size / 2 for istft, got {mel.hop}")
         self.fft_size, self.hop = mel.fft_size, mel.hop
-        self.margin = (mel.fft_size - mel.hop) // 2  # samples of a frame's window before its hop
+        self.margin = mel.margin
         self.context = KERNEL // 2 * (config.blocks + 1) + math.ceil(self.margin / mel.hop)  # frames on either side
         self.loudest = math.log(mel.fft_size / 2)  # sum of the window: no sum over samples in -1..1 is larger
         self.enter = nn.Conv1d(mel.bands, config.channels, KERNEL, padding=KERNEL // 2)

@@ -1,9 +1,12 @@
 """The recipe of vocoders: from a corpus to a trained one, copies by every system, and one table."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from conftest import run
+from conftest import ROOT, run
+
+from vc.vocoders import vocoder_file
 
 
 def recipe(checkout: Path, work: Path, *words: object):
@@ -34,13 +37,28 @@ def test_the_recipe_goes_from_a_corpus_to_a_table(checkout, tmp_path):
     assert len(made) == 6
     again = recipe(checkout, work, "--confs", "recipes/vocoder/conf/tiny.yaml", *opts, "--stage", 2, "--stop_stage", 2)
     assert again.returncode == 0 and made == {path: path.stat().st_mtime_ns for path in made}
+    model = work / "exp/tiny/model.safetensors"
+    vocoder, weights = vocoder_file.read(model)
+    vocoder_file.write(model, replace(vocoder, step=3), weights)
+    recipe(checkout, work, "--confs", "recipes/vocoder/conf/tiny.yaml", *opts, "--stage", 2, "--stop_stage", 2)
+    newer = {path.parent.name for path, when in made.items() if path.stat().st_mtime_ns != when}
+    assert newer == {"tiny"}  # what has trained on is heard again, the rest is not
+    told = table_of("metrics.json", folder=work / "evaluation/slt")
+    assert told.returncode == 0 and told.stdout == table
+
+
+def table_of(*words: object, folder: Path):
+    return run(ROOT / "recipes/utils/vocoders.py", *words, cwd=folder)
 
 
 def test_the_recipe_refuses_by_name(checkout, tmp_path):
+    (checkout / "twice.list").write_text("world --vocoder world\nslow --vocoder world\nworld --vocoder hifigan\n")
     for words, message in (
         (("--speakers", ""), "give --speakers"),
         (("--prepare", "none.sh"), "no such executable script"),
         (("--stage", 3), "is missing: stage 2 makes it"),
+        (("--systems", "none.list"), "no such list"),
+        (("--systems", "twice.list"), "two systems have one name: world;"),
     ):
         done = recipe(checkout, tmp_path / "work", *words)
         assert done.returncode == 1 and message in done.stderr, done.stderr

@@ -44,7 +44,7 @@ def main() -> int:
 
 def table(paths: list[Path]) -> str:
     """A row for each system, the recordings themselves first; the last column is CPU seconds a second of sound."""
-    contents = {path.parent.name: json.loads(path.read_text()) for path in paths}
+    contents = {path.resolve().parent.name: json.loads(path.read_text()) for path in paths}
     names = list(next(iter(contents.values()))["systems"])
     rows = {ORIGINAL: [content["anchors"][ORIGINAL] for content in contents.values()]}
     rows |= {name: [content["systems"][name] for content in contents.values()] for name in names}
@@ -66,7 +66,7 @@ def mean(name: str, values: list[float | None]) -> str:
 
 def cost(name: str, paths: list[Path]) -> str:
     """CPU seconds a second of sound, over all speakers."""
-    reports = [path.parents[2] / "copies" / path.parent.name / f"{name}.json" for path in paths]
+    reports = [path.resolve().parents[2] / "copies" / path.resolve().parent.name / f"{name}.json" for path in paths]
     found = [json.loads(report.read_text()) for report in reports if report.is_file()]
     seconds = sum(each["audio_seconds"] for each in found)
     return f"{sum(each['cpu_seconds'] for each in found) / seconds:.3f}" if seconds else "-"

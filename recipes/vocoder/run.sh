@@ -77,7 +77,7 @@ train() {
 listed() {
     local conf without='^ *\(#\|$\)'
     [ -n "$systems" ] || vocoder_known || without+='\|hifigan$'
-    grep -v "$without" -- "${systems:-$recipes/vocoder/conf/systems.list}"
+    grep -v "$without" -- "${systems:-$recipes/vocoder/conf/systems.list}" || true # the list may be comments alone
     for conf in "${conf_files[@]}"; do
         echo "$(basename "$conf" .yaml) --vocoder exp/$(basename "$conf" .yaml)"
     done
@@ -110,16 +110,19 @@ choose_sentences() { # SPEAKER: the recordings that are copied, in copies/SPEAKE
 }
 
 copy_by() { # SPEAKER NAME OPTION ...
-    local output=copies/$1/$2 log=copies/log/$1_$2.log
+    local output=copies/$1/$2 log=copies/log/$1_$2.log option made_by=()
     mkdir -p "$output"
     echo "${*:3} $rate" > "$output.options.part"
+    for option in "${@:3}"; do
+        if [ -f "$option/model.safetensors" ]; then made_by+=("$option/model.safetensors"); fi
+    done
     if sealed "$output.sha256" && cmp -s "$output.options.part" "$output.options"; then return 0; fi
     mv "$output.options.part" "$output.options"
     # one thread: seconds of CPU can be compared
     job --num-threads 1 "$log" env OMP_NUM_THREADS=1 vc-vocoder copy --scp "copies/$1/data/wav.scp" \
         --output "$output" --report "$output.json" --set "features.sample_rate=$(world_rate "$1")" "${@:3}"
     printed "$log" | sed "s|^|$1, $2: |"
-    seal "$output.sha256" "copies/$1/data/wav.scp" "$output.json" "$output"/*.wav
+    seal "$output.sha256" "copies/$1/data/wav.scp" "${made_by[@]}" "$output.json" "$output"/*.wav
 }
 
 # SPEAKER: the rate of WORLD's analysis.
@@ -164,6 +167,9 @@ for conf in $confs; do
     [ -r "$conf" ] || fail "--confs: no such YAML file: '$conf'"
     conf_files+=("$(absolute "$conf")")
 done
+[ -z "$systems" ] || [ -r "$systems" ] || fail "--systems: no such list: '$systems'"
 mkdir -p "$work"
 cd "$work"
+twice=$(listed | awk '{ print $1 }' | sort | uniq -d)
+[ -z "$twice" ] || fail "two systems have one name: $twice; rename the YAML file, or give another --systems"
 run_stages "$stage" "$stop_stage" make_data train copy evaluate

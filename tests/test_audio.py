@@ -142,3 +142,12 @@ def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):
         path = folder / name.decode("utf-8", "surrogateescape")
         audio.write(path, np.zeros(100), 16000)
         assert len(audio.read(path)[0]) == 100
+
+
+def test_a_gain_hears_the_peak_of_all_and_nothing_is_kept_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "KEPT", 100)  # the rest waits on disk
+    blocks = [np.full(40_000, level, np.float32) for level in (0.5, -2, 1)]
+    count = audio.write_scaled(tmp_path / "a b/out.wav", iter(blocks), 8000, lambda peak: 1 / (2 * peak))
+    samples, rate = audio.read(tmp_path / "a b/out.wav")
+    assert count == len(samples) == 120_000 and rate == 8000
+    np.testing.assert_allclose(samples, np.concatenate(blocks) / 4, atol=1e-4)

@@ -7,6 +7,7 @@ import resource
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,14 +17,17 @@ from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
 
 from vc import audio, devices
 from vc.convert import Converter
+from vc.copy_synthesis import Copier
 from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.mel import MelConfig, log_mel
+from vc.features.world import WorldConfig
 from vc.vocoders import choice, published, vocoder_file
 from vc.vocoders.generators import generator, network_config
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.world import WORLD
 
 MEL = MelConfig()
 V2 = HiFiGANConfig(channels=128)
@@ -384,6 +388,14 @@ def test_a_copy_to_standard_output_is_a_recording_and_nothing_else(tmp_path):
     assert b"1 copied, 0 failed" in done.stdout
     done = command("vocoder", "copy", "-", "--output", "-", input=SPEECH.read_bytes())
     assert done.stdout == (tmp_path / "file.wav").read_bytes() and b"1 copied, 0 failed" in done.stderr
+
+
+def test_copies_that_would_clip_are_scaled_down(tmp_path):
+    loud = Copier(WORLD, WorldConfig(16000))
+    loud.vocoder = SimpleNamespace(native_rate=16000, copy=lambda samples, *_: 3.7 * samples.astype(np.float64))
+    audio.write(tmp_path / "in.wav", np.sin(np.arange(16000)), 16000)
+    assert loud.copy_file(tmp_path / "in.wav", tmp_path / "out.wav") == 1.0
+    np.testing.assert_allclose(*(audio.read(tmp_path / name)[0] for name in ("out.wav", "in.wav")), atol=1e-4)
 
 
 def test_a_copy_that_cannot_be_written_leaves_the_others(tmp_path):

@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import IO, BinaryIO, TextIO
 
 import numpy as np
 
@@ -21,6 +21,7 @@ SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
     | {".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf"}
 )
+KEPT = 1 << 26  # bytes of samples that wait in memory rather than on disk
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
 LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
@@ -141,6 +142,33 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
         raise DataError(f"{path}: {error.strerror}") from error
     except soundfile.SoundFileError as error:
         raise DataError(f"{path}: cannot write: {_reason(error)}") from error
+
+
+def write_scaled(path: Path | str, blocks: Iterable[np.ndarray], rate: int, gain: Callable[[float], float]) -> int:
+    """Blocks of float32 samples times `gain` of the peak of all; return how many samples. Makes the folder of `path`.
+
+    Memory does not follow their number: they wait on disk until the peak is known.
+    """
+    peak, count = 0.0, 0
+    try:
+        with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
+            for block in blocks:
+                spool.write(block.tobytes())
+                peak, count = max(peak, float(np.abs(block).max(initial=0))), count + len(block)
+            spool.seek(0)
+            factor = np.float32(gain(peak))
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            write_blocks(path, (factor * block for block in _float_blocks(spool)), rate)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    return count
+
+
+def _float_blocks(file: IO[bytes]) -> Iterator[np.ndarray]:
+    while content := file.read(4 * BLOCK):
+        yield np.frombuffer(content, np.float32)
 
 
 def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None:

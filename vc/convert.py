@@ -1,13 +1,11 @@
 """wav -> wav: the whole conversion."""
 
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -30,7 +28,6 @@ from vc.vocoders.world import WORLD
 
 METHODS = ("world", "diff")
 LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (recipes/EXPERIMENTS.md)
-KEPT = 1 << 26  # bytes of a converted recording that wait in memory rather than on disk
 log = logging.getLogger(__name__)
 
 
@@ -194,18 +191,8 @@ class Converter:
         threads work on a long one's pieces.
         """
         level, wish = Level(), self.wish(to, source, melody, method)
-        try:
-            with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
-                for block in self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs):
-                    spool.write(block.tobytes())
-                spool.seek(0)
-                gain = level.gain(path)
-                Path(output).parent.mkdir(parents=True, exist_ok=True)
-                audio.write_blocks(output, (gain * block for block in _float_blocks(spool)), self.sample_rate)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise DataError(f"{output}: {error.strerror}") from error
+        converted = self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs)
+        audio.write_scaled(output, converted, self.sample_rate, lambda _: level.gain(path))
 
     def _converted(
         self,
@@ -289,8 +276,3 @@ def _network(model: model_file.Model) -> AbstractConverter:
             raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
     with torch.device("meta"):
         return converter(model.method, network_config(model.method, model.network), bands, tuple(model.speakers))
-
-
-def _float_blocks(file: IO[bytes]) -> Iterator[np.ndarray]:
-    while content := file.read(4 * audio.BLOCK):
-        yield np.frombuffer(content, np.float32)

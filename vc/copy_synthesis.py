@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from vc import audio, pieces
-from vc.errors import DataError
 from vc.features import pitch
 from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range
@@ -25,15 +24,13 @@ class Copier:
         return self.vocoder.native_rate or self.config.sample_rate
 
     def copy_file(self, source: Path | str, output: Path | str) -> float:
-        """A recording (`-`: standard input) to a mono 16-bit WAV, scaled down if it would clip; return its seconds."""
+        """A recording (`-`: standard input) to a mono 16-bit WAV, scaled down if it would clip; return its seconds.
+
+        Memory does not follow the recording's length.
+        """
         cut = pieces.split(audio.blocks(source, self.sample_rate), self.sample_rate)
-        copied = np.concatenate(list(pieces.join(self._copied(cut, source), self.sample_rate)))
-        try:
-            Path(output).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{output}: {error.strerror}") from error
-        audio.write(output, copied / max(1.0, np.abs(copied).max()), self.sample_rate)
-        return len(copied) / self.sample_rate
+        copied = pieces.join(self._copied(cut, source), self.sample_rate)
+        return audio.write_scaled(output, copied, self.sample_rate, _unclipped) / self.sample_rate
 
     def _copied(self, cut: Iterator[Piece], who: Path | str) -> Iterator[tuple[Piece, np.ndarray]]:
         f0_range = None
@@ -49,3 +46,7 @@ class Copier:
             return pitch.WIDE
         voiced = pitch.first_pass(samples, self.config)
         return pitch.search_range([voiced], str(who)) if len(voiced) >= pitch.FEWEST else pitch.WIDE
+
+
+def _unclipped(peak: float) -> float:
+    return (1 - 1e-6) / peak if peak > 1 else 1.0  # the last bit must not round above 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import CORPUS, ROOT
 from torch import nn
 from torch.nn.functional import pad
@@ -411,6 +412,30 @@ def test_objectives_are_refused_by_name(section, message):
 def test_a_held_out_set_that_is_learnt_from_is_refused(data, tmp_path):
     with pytest.raises(ConfigError, match="training learns from rms-041 too"):
         train_vocoder(request(data, tmp_path, held_out=data / "train"))
+
+
+def test_parts_of_a_recording_that_is_learnt_from_are_not_held_out(tmp_path):
+    path = CORPUS / "train/rms/041.flac"
+    learnt = [Utterance("rms-a", "rms", path, 0.5, 1.0)]
+    for name, start, end, refused in (
+        ("before", 0.0, 0.5, False),
+        ("over", 0.9, 1.2, True),
+        ("whole", None, None, True),
+    ):
+        corpus.write(tmp_path / name, [Utterance(f"rms-{name}", "rms", path, start, end)])
+        if refused:
+            with pytest.raises(ConfigError, match=f"training learns from rms-{name} too"):
+                HeldOutRecordings.read(tmp_path / name, learnt, 16000)
+        else:
+            assert len(HeldOutRecordings.read(tmp_path / name, learnt, 16000).recordings[0]) == 8000
+
+
+def test_a_setting_that_is_newer_than_a_run_was_its_default(trained, data):
+    path = trained / "config.yaml"
+    content = yaml.safe_load(path.read_text())
+    assert content["objective"].pop("warm_up") == 0
+    path.write_text(yaml.safe_dump(content))
+    assert train_vocoder(request(data, trained)) == 20
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)

@@ -35,7 +35,7 @@ class Segments:
             raise DataError(f"{who}: no utterance has {length} {unit}, the length of a training segment")
         self.skipped = len(utterances) - len(long_enough)
         self.length = length
-        joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32))
+        joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32, copy=False))
         self.frames = joined.T.contiguous().to(device)  # (bands, all frames)
         lengths = torch.tensor([len(frames) for frames in long_enough])
         self.starts = (torch.cumsum(lengths, 0) - lengths).to(device)

@@ -1,6 +1,7 @@
 """What a vocoder makes of recordings that it does not learn from: a score that chooses the best model, and samples."""
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,12 +32,16 @@ class HeldOutRecordings:
 
     @classmethod
     def read(cls, directory: Path, learnt: Iterable[Utterance], rate: int) -> "HeldOutRecordings":
-        """From a data directory that has no utterance and no recording of those that are learnt."""
+        """From a data directory that has no utterance of those that are learnt, nor any part of one."""
         utterances, digest = read_list(directory)
-        learnt = list(learnt)
-        seen = {utterance.id for utterance in learnt} | {_place(utterance) for utterance in learnt}
+        seen, spans = set(), {}
+        for utterance in learnt:
+            seen.add(utterance.id)
+            spans.setdefault(utterance.path.resolve(), []).append(_span(utterance))
         for utterance in utterances:
-            if utterance.id in seen or _place(utterance) in seen:
+            start, end = _span(utterance)
+            shared = any(start < last and first < end for first, last in spans.get(utterance.path.resolve(), ()))
+            if utterance.id in seen or shared:
                 raise ConfigError(f"{directory}: training learns from {utterance.id} too; hold out other utterances")
         places = np.unique(np.linspace(0, len(utterances) - 1, min(MOST, len(utterances))).round().astype(int))
         return cls(read_all([utterances[place] for place in places], rate), digest)
@@ -84,8 +89,9 @@ class Copies:
         run_log.picture(utterance.id, image, step)
 
 
-def _place(utterance: Utterance) -> tuple[Path, float | None]:
-    return utterance.path.resolve(), utterance.start
+def _span(utterance: Utterance) -> tuple[float, float]:
+    """Seconds of its recording."""
+    return utterance.start or 0.0, math.inf if utterance.end is None else utterance.end
 
 
 @torch.inference_mode()

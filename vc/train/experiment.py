@@ -106,12 +106,6 @@ class Experiment:
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
 
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """What the parts' settings are where nothing is said; without the features, which always say all."""
-        parts = ("network", "objective", "training", "compute")
-        return {name: plain(type(getattr(self, name))()) for name in parts}
-
     def model(self, features: Features, step: int, metrics: dict[str, float]) -> model_file.Model:
         """What a model file says of a network of this run after `step` steps."""
         return model_file.Model(
@@ -160,14 +154,20 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
             )
 
 
-def remember(settings: dict[str, Any], directory: Path, defaults: dict[str, Any] | None = None) -> None:
+def defaults(experiment: Any) -> dict[str, Any]:
+    """What the settings of an experiment's parts are where nothing is said; without features or mel, which say all."""
+    parts = ("network", "objective", "training", "compute")
+    return {name: plain(type(getattr(experiment, name))()) for name in parts}
+
+
+def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | None = None) -> None:
     """Write config.yaml of all settings; if there is one, refuse by name what a resumed run may not change.
 
     A setting that the run began without, because it is newer than the run, was its default.
     """
     path = directory / "config.yaml"
     if path.is_file():
-        before, now = _flat(defaults or {}) | _flat(read_yaml(path)), _flat(settings)
+        before, now = _flat(usual or {}) | _flat(read_yaml(path)), _flat(settings)
         fixed = sorted(key for key in {**before, **now} if not _changeable(key))
         changed = [f"{key} ({before.get(key)} -> {now.get(key)})" for key in fixed if before.get(key) != now.get(key)]
         if changed:

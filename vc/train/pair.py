@@ -11,7 +11,7 @@ from vc.models import converter
 from vc.segments import Segments, SegmentSampler
 from vc.store import Features, read_features
 from vc.train.engine import Engine, assembled
-from vc.train.experiment import FITS, TRAININGS, Experiment, remember, resolve
+from vc.train.experiment import FITS, TRAININGS, Experiment, defaults, remember, resolve
 from vc.train.fit import FITTED, fit_pair
 from vc.train.held_out import HeldOut
 from vc.train.ownership import owned
@@ -33,7 +33,7 @@ def train(request: Request) -> int:
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
             if processes.first:
-                remember(experiment.as_dict(), request.output, experiment.defaults)
+                remember(experiment.as_dict(), request.output, defaults(experiment))
             if experiment.method in FITS:
                 return fit_pair(request, experiment, features, device) if processes.first else FITTED
             return PairRun(request, experiment, features, device, processes).train()

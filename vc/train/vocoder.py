@@ -18,7 +18,7 @@ from vc.features.mel import MelConfig
 from vc.store import tensors_digest
 from vc.train.copies import Copies, HeldOutRecordings
 from vc.train.engine import Engine, assembled
-from vc.train.experiment import ComputeConfig, TrainingConfig, remember
+from vc.train.experiment import ComputeConfig, TrainingConfig, defaults, remember
 from vc.train.ownership import owned
 from vc.train.processes import Processes, joined
 from vc.train.run import NAME, Run
@@ -76,7 +76,7 @@ def train_vocoder(request: VocoderRequest) -> int:
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
             if processes.first:
-                remember(experiment.as_dict(), request.output)
+                remember(experiment.as_dict(), request.output, defaults(experiment))
             return VocoderRun(request, experiment, utterances, device, processes).train()
 
 

@@ -121,6 +121,7 @@ def test_digest_tells_settings_apart_and_only_settings():
         ({"frame_shift": 0.0}, r"features\.frame_shift"),
         ({"order": 1}, r"features\.order"),
         ({"warping": 1.0}, r"features\.warping"),
+        ({"unvoiced_f0": 60.0}, r"features\.unvoiced_f0 must be in 71\.\.1000 Hz, got 60\.0"),
     ],
 )
 def test_impossible_features_are_refused(given, named):

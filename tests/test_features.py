@@ -110,6 +110,33 @@ def test_the_envelope_of_a_low_voice_is_that_of_a_longer_window(rate):
     assert distance < 3.5  # 6 to 9 dB where the low voice is taken for unvoiced
 
 
+@pytest.mark.parametrize("rate", [16000, 22050, 48000])
+def test_noise_has_the_steadier_envelope_the_longer_the_window(rate, random):
+    import pyworld
+
+    noise = 0.1 * random.standard_normal(2 * rate)
+    configs = [WorldConfig(rate, f0_method="dio", unvoiced_f0=f0) for f0 in (500.0, 250.0, 150.0)]
+    f0, frames = zip(*(world.extract(noise, config, F0Range(100, 400)) for config in configs))
+    moved = [one[f0[0] == 0, :5].std(axis=0).mean() for one in frames]
+    assert 0.85 * moved[0] > moved[1] and 0.85 * moved[1] > moved[2]
+    default, times = WorldConfig(rate), np.arange(len(f0[0])) * 0.005
+    theirs = pyworld.cheaptrick(noise, f0[0], times, rate, fft_size=default.fft_size)  # 0: WORLD's own 500 Hz
+    np.testing.assert_array_equal(frames[0], mel_cepstrum.from_envelope(theirs, default.order, default.warping))
+
+
+def test_copies_of_noise_move_less_by_a_longer_window(random):
+    """Noise shaped by what noise happened to be moves twice; the window takes most of that away."""
+    rate, noise = 16000, 0.1 * random.standard_normal(32000)
+    moved = []
+    for unvoiced_f0 in (500.0, 150.0):
+        config = WorldConfig(rate, f0_method="dio", unvoiced_f0=unvoiced_f0)
+        copy = WORLD.copy(noise, config, F0Range(100, 400))
+        power = np.square(copy[1600:30400]).reshape(-1, 80).mean(axis=1)  # every 5 ms
+        moved.append(np.log(power).std())
+    own = np.log(np.square(noise).reshape(-1, 80).mean(axis=1)).std()
+    assert moved[0] > 1.3 * own and moved[1] < 0.5 * (moved[0] + own)
+
+
 def test_copy_synthesis_keeps_the_envelope():
     samples, rate = audio.read(CORPUS / "eval/slt/101.flac")
     config = WorldConfig(rate, f0_method="dio")

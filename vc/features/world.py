@@ -26,6 +26,7 @@ class WorldConfig:
     order: int | None = None  # of the mel-cepstrum, without c0
     warping: float | None = None  # all-pass constant of the mel-cepstrum
     f0_method: str = "autocorrelation"
+    unvoiced_f0: float = 500.0  # Hz, for whose period CheapTrick's window is set where nothing is voiced; as in WORLD
 
     def __post_init__(self) -> None:
         require(1.0 <= self.frame_shift <= 20.0, f"features.frame_shift must be in 1..20 ms, got {self.frame_shift}")
@@ -39,6 +40,8 @@ class WorldConfig:
         object.__setattr__(self, "warping", warping if self.warping is None else self.warping)
         require(4 <= self.order <= 100, f"features.order must be in 4..100, got {self.order}")
         require(0 <= self.warping < 1, f"features.warping must be in 0..1, got {self.warping}")
+        given = self.unvoiced_f0
+        require(FFT_FLOOR <= given <= 1000, f"features.unvoiced_f0 must be in {FFT_FLOOR:g}..1000 Hz, got {given}")
 
     @property
     def fft_size(self) -> int:  # samples; WORLD's rule for FFT_FLOOR
@@ -114,12 +117,15 @@ def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> 
     return pyworld.stonemask(samples, f0, times, config.sample_rate), times
 
 
-def _within_fft(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
-    """Raise lower voiced frames to the lowest F0 that the FFT resolves: CheapTrick would take them for unvoiced."""
+def _windows(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
+    """F0 whose periods set CheapTrick's windows: voiced frames below what the FFT resolves are raised to it.
+
+    CheapTrick would take them for unvoiced.
+    """
     import pyworld
 
     lowest = pyworld.get_cheaptrick_f0_floor(config.sample_rate, config.fft_size)
-    return np.where(f0 > 0, np.maximum(f0, lowest * 1.001), 0.0)
+    return np.where(f0 > 0, np.maximum(f0, lowest * 1.001), config.unvoiced_f0)
 
 
 def _envelope_frames(
@@ -129,5 +135,5 @@ def _envelope_frames(
 
     f0, times = estimate_f0(samples, config, f0_range)
     samples = samples.astype(np.float64)
-    envelope = pyworld.cheaptrick(samples, _within_fft(f0, config), times, config.sample_rate, fft_size=config.fft_size)
+    envelope = pyworld.cheaptrick(samples, _windows(f0, config), times, config.sample_rate, fft_size=config.fft_size)
     return f0, mel_cepstrum.from_envelope(envelope, config.order, config.warping), samples, times

@@ -10,14 +10,17 @@ from conftest import CORPUS, TINY, command
 from torch.nn.functional import l1_loss
 
 from vc import losses
+from vc.config import read_sections
 from vc.convert import Converter
 from vc.errors import ConfigError
+from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
 from vc.normalise import summarise
 from vc.segments import ManyBatch, ManySampler, Segments
 from vc.store import read_features, write_features
 from vc.train.conditional import ConditionalGANObjective, ConditionalObjective, ConditionalTraining
+from vc.train.experiment import resolve
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
@@ -126,15 +129,56 @@ def test_losses_are_those_of_the_docstring(training, batch):
 
 @pytest.mark.parametrize("adversarial_loss", losses.ADVERSARIAL)
 def test_a_conditional_gan_has_no_cycle_and_refuses_wrong_names(batch, adversarial_loss):
+    training = conditional_gan(adversarial_loss)
+    terms = training.step(batch, training.schedule(0))
+    assert set(terms) == {"adversarial", "identity_mapping", "discriminator"}
+    x, s, t, fake = batch.frames, batch.speakers, batch.targets, torch.zeros_like(batch.frames)
+    told, judge = losses.ADVERSARIAL[adversarial_loss].told, training.judge
+    expected = told(judge(x, t, s), True) + (told(judge(fake, s, t), False) + told(judge(x, s, t), False)) / 2
+    training.adversarial = replace(training.adversarial, penalty=0.0)
+    judged, _ = training.discriminator_losses(batch, fake)
+    torch.testing.assert_close(judged["discriminator"], expected)
+
+
+def conditional_gan(adversarial_loss: str) -> ConditionalTraining:
+    torch.manual_seed(0)
     objective = ConditionalGANObjective(adversarial_loss=adversarial_loss)
     config = network_config("conditional_gan", {"channels": 8, "residual_blocks": 1, "residual_channels": 8})
-    training = ConditionalTraining(converter("conditional_gan", config, 9, NAMES), config, objective, 10)
-    terms = training.step(batch, training.schedule(0))
-    assert set(terms) == {"adversarial", "identity_mapping", "discriminator", "wrong_name"}
-    judged, _ = training.discriminator_losses(batch, torch.zeros_like(batch.frames))
-    told = losses.ADVERSARIAL[adversarial_loss].told
-    expected = told(training.judge(batch.frames, batch.speakers, batch.targets), False)
-    torch.testing.assert_close(judged["wrong_name"], expected)
+    return ConditionalTraining(converter("conditional_gan", config, 9, NAMES), config, objective, 10)
+
+
+def test_a_critic_gains_nothing_by_judging_everything_higher(batch):
+    """What it refuses counts as much as what it does not: a bias cancels, and cannot run away."""
+    training, fake = conditional_gan("wasserstein_gp"), torch.zeros_like(batch.frames)
+    batch = replace(batch, chance=lambda count: torch.full((len(batch.frames), count), 0.5))
+    before = training.discriminator_losses(batch, fake)[0]["discriminator"]
+    with torch.no_grad():
+        training.judge.body.leave.bias += 5
+    torch.testing.assert_close(
+        training.discriminator_losses(batch, fake)[0]["discriminator"], before, atol=1e-4, rtol=0
+    )
+
+
+def test_the_penalty_lies_between_the_targets_own_speech_and_the_fake(training, batch, monkeypatch):
+    seen = []
+    monkeypatch.setattr(losses, "gradient_penalty", lambda critic, real, *_: seen.append(real) or torch.zeros(()))
+    training.adversarial = losses.ADVERSARIAL["wasserstein_gp"]
+    training.discriminator_losses(batch, torch.zeros_like(batch.frames))
+    assert torch.equal(seen[0][:, 0, 0].long(), batch.targets)  # speaker n's frames are all n
+
+
+def test_a_player_moves_its_own_network_alone(training, batch):
+    def state(module):
+        return [p.detach().clone() for p in module.parameters()]
+
+    network, judge = state(training.network), state(training.judge)
+    _, fake = training.players["network"].move(training.schedule(0), batch, training.schedule(0))
+    assert all(map(torch.equal, judge, training.judge.parameters()))
+    assert not all(map(torch.equal, network, training.network.parameters()))
+    network = state(training.network)
+    training.players["judges"].move({"discriminator": 1.0}, batch, fake)
+    assert all(map(torch.equal, network, training.network.parameters()))
+    assert not all(map(torch.equal, judge, training.judge.parameters()))
 
 
 @pytest.mark.parametrize("given", [{"adversarial": 0.0}, {"wrong_name": -1.0}, {"generator_rate": 0.0}])
@@ -221,6 +265,14 @@ def test_refuses_speakers_by_name(three_dump, tmp_path, speakers, message):
     assert message in command("train", *known, *speakers, check=2).stderr.decode()
 
 
-def test_a_pair_method_refuses_three(three_dump, tmp_path):
+def test_what_is_refused_leaves_the_output_free(three_dump, tmp_path):
     done = command(*words(three_dump, tmp_path / "exp", "cyclegan_vc2"), check=2)
     assert b"a CycleGAN converts between two speakers, got 3: slt, rms, kal" in done.stderr
+    assert not (tmp_path / "exp").exists()
+    command(*words(three_dump, tmp_path / "exp", "stargan_vc2", "--set", "training.steps=2"))
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_resolves(path):
+    experiment = resolve(read_sections(path), WorldConfig(16000), NAMES, "digest")
+    assert experiment.method in ("stargan_vc2", "conditional_gan")

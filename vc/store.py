@@ -36,11 +36,15 @@ class Features:
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
 
-    def frames(self, speaker: str) -> list[np.ndarray]:
-        """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
+    def require(self, speaker: str) -> None:
+        """Refuse a speaker of whom there is nothing."""
         if speaker not in self.speakers:
             known = ", ".join(self.speakers)
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
+
+    def frames(self, speaker: str) -> list[np.ndarray]:
+        """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
+        self.require(speaker)
         ids = [id for id, owner in self.utterances.items() if owner == speaker]
         name, bands = self.config.archive, self.config.bands
         arrays = read_archive(self.directory / f"{name}.scp", ids)

@@ -41,8 +41,8 @@ def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def add_direction(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--to", metavar="SPEAKER", help="target (default: the pair's); naming the source goes back")
-    made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: the pair's other speaker)")
+    made.add_argument("--to", metavar="SPEAKER", help="target (default: a pair's second; of more than two, name both)")
+    made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: a pair's other speaker)")
 
 
 def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:

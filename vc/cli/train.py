@@ -1,4 +1,4 @@
-"""vc-train: features of two speakers -> model file."""
+"""vc-train: features of speakers -> model file."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         " --speakers SF1 SM1 TF2 TM3 --output exp/four",
     )
     common.add_config(made, required=True)
-    made.add_argument("--features", type=Path, required=True, help="features directory of both speakers")
+    made.add_argument("--features", type=Path, required=True, help="features directory of the speakers")
     made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
     made.add_argument("--target", metavar="SPEAKER")
     made.add_argument("--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves")

@@ -1,9 +1,10 @@
 """StarGAN-VC2 (Kaneko, Kameoka, Tanaka and Hojo, Interspeech 2019, arXiv:1907.12279): one network for many speakers.
 
-The generator is that of CycleGAN-VC2, told who speaks and who shall: conditional instance normalisation in its 1-D part
-takes scale and bias from the two speakers' codes (sec. 3.2). The discriminator is told both, too, by projection (sec.
-3.1; Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018). Sizes are CycleGAN-VC2's: the paper's own
-could not be checked.
+The generator is that of CycleGAN-VC2, told who speaks and who shall: the first instance normalisation of each residual
+block takes scale and bias from the two speakers' codes. The discriminator is told both, too, by projection (after
+Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018). The paper was not at hand: sizes are
+CycleGAN-VC2's, which normalisations are conditional is our reading, a pair's code is the sum of one vector for the
+source and one for the target, and the projection is taken at every place of the map.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class StarGANVC2(AbstractConverter):
 
 
 class ConditionalGenerator(Generator):
-    """CycleGAN-VC2's generator, its residual blocks normalised by the two speakers' codes."""
+    """CycleGAN-VC2's generator, the first normalisation of its residual blocks by the two speakers' codes."""
 
     def __init__(self, config: StarGANVC2Config, bands: int, speakers: int):
         super().__init__(config, bands)
@@ -72,7 +73,7 @@ class ConditionalGenerator(Generator):
 
 
 class ConditionalBlock(nn.Module):
-    """Gated convolution along time, added to its input; scale and bias of its normalisation are the speakers'."""
+    """Gated convolution along time and back, added to its input; the first one's normalisation is the speakers'."""
 
     def __init__(self, width: int, inner: int, speakers: int, told_source: bool):
         super().__init__()

@@ -9,7 +9,8 @@ minimises the weighted sum of
 
 and D tells x, said to be made of t, from G(x, s, t): the source-and-target conditional loss of StarGAN-VC2 (Kaneko et
 al., Interspeech 2019, sec. 3.1). With `wrong_name`, D also refuses x under the name of t: real speech of somebody else
-(Reed et al., "Generative adversarial text to image synthesis", ICML 2016, algorithm 1).
+(after Reed et al., "Generative adversarial text to image synthesis", ICML 2016). What is refused counts as much as what
+is not: a mean of the two refusals, the latter weighted by `wrong_name`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,7 +36,7 @@ class ConditionalObjective(Rates):
     cycle_consistency: float = 10.0
     identity_mapping: float = 5.0
     identity_steps: int = 10_000  # the identity mapping loss counts before this step only
-    wrong_name: float = 0.0  # of the discriminator's loss
+    wrong_name: float = 0.0  # weight of real speech under a wrong name beside 1 for fakes
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,20 +86,17 @@ class ConditionalTraining:
             "network": Player(network, self.generator_losses, *how),
             "judges": Player(self.judge, self.discriminator_losses, *how),
         }
-        self.judged = {"discriminator": 1.0}
-        if objective.wrong_name > 0:
-            self.judged["wrong_name"] = objective.wrong_name
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generator's losses that count, with their weights."""
-        for name, rate in self.objective.scale(step, self.steps, scale).items():
+        for name, rate in self.objective.rates(step, self.steps, scale).items():
             self.players[name].set_rate(rate)
         return self.objective.weights(step)
 
     def step(self, batch: ManyBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Move the generator, then the discriminator; return each unweighted loss under its name, detached."""
         terms, fake = self.players["network"].move(weights, batch, weights)
-        judged, _ = self.players["judges"].move(self.judged, batch, fake)
+        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, fake)
         return {**terms, **judged}
 
     def generator_losses(self, batch: ManyBatch, weights: Iterable[str]) -> tuple[dict[str, Tensor], Tensor]:
@@ -119,11 +117,17 @@ class ConditionalTraining:
         """How far the discriminator is from telling real from fake, and right names from wrong."""
         x, s, t = batch.frames, batch.speakers, batch.targets
         on_real, on_fake = self.judge(torch.cat([x, fake]), torch.cat([t, s]), torch.cat([s, t])).chunk(2)
-        told = self.adversarial.told(on_real, True) + self.adversarial.told(on_fake, False)
+        refused, wrong = self.adversarial.told(on_fake, False), self.objective.wrong_name
+        if wrong > 0:
+            refused = (refused + wrong * self.adversarial.told(self.judge(x, s, t), False)) / (1 + wrong)
+        told = self.adversarial.told(on_real, True) + refused
         if self.adversarial.penalty:
-            penalty = losses.gradient_penalty(lambda each: self.judge(each, s, t), x, fake, batch.chance(1))
+            theirs = self._speech_of(t, x)
+            penalty = losses.gradient_penalty(lambda each: self.judge(each, s, t), theirs, fake, batch.chance(1))
             told = told + self.adversarial.penalty * penalty
-        judged = {"discriminator": told}
-        if "wrong_name" in self.judged:
-            judged["wrong_name"] = self.adversarial.told(self.judge(x, s, t), False)
-        return judged, None
+        return {"discriminator": told}, None
+
+    def _speech_of(self, speakers: Tensor, frames: Tensor) -> Tensor:
+        """Of a batch's `(batch, bands, frames)`, which lie speaker by speaker, one segment of each of `speakers`."""
+        each = len(frames) // len(self.network.numbers)  # segments of a speaker
+        return frames[speakers * each + torch.arange(len(frames), device=frames.device) % each]

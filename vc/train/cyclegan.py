@@ -150,7 +150,7 @@ class CycleGANTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
-        rates = self.objective.scale(step, self.steps, scale)
+        rates = self.objective.rates(step, self.steps, scale)
         for name, player in self.players.items():
             player.set_rate(rates[name])
         return self.objective.weights(step)

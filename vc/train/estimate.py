@@ -20,7 +20,7 @@ WARM, TRIED = 3, 10  # steps that do not count, and those that do
 class Estimate:
     """A whole run's length, apart from what it takes to score, to sample and to save."""
 
-    pair: tuple[str, str]
+    speakers: tuple[str, ...]
     steps: int
     seconds: float  # wall seconds a step
     device: torch.device
@@ -29,7 +29,8 @@ class Estimate:
         hours, minutes = divmod(max(1, round(self.steps * self.seconds / 60)), 60)
         length = f"{hours} h {minutes} min" if hours else f"{minutes} min"
         threads = f", threads: {torch.get_num_threads()}" if self.device.type == "cpu" else ""
-        return f"{'-'.join(self.pair)}: {length} ({self.steps} steps of {self.seconds:.3g} s on {self.device}{threads})"
+        cost = f"{self.steps} steps of {self.seconds:.3g} s on {self.device}{threads}"
+        return f"{'-'.join(self.speakers)}: {length} ({cost})"
 
 
 def estimate(request: Request) -> Estimate | str:

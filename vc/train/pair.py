@@ -40,9 +40,15 @@ def train(request: Request) -> int:
 
 
 def resolved(request: Request) -> tuple[Features, Experiment]:
-    """The features that are asked for, and the settings with all defaults."""
+    """The features that are asked for, and the settings with all defaults; what cannot fit is refused before it is
+    written down."""
     features = read_features(request.features)
-    return features, resolve(request.sections, features.config, request.speakers, features.digest)
+    experiment = resolve(request.sections, features.config, request.speakers, features.digest)
+    for name in experiment.speakers:
+        features.require(name)
+    with torch.device("meta"):
+        converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
+    return features, experiment
 
 
 class PairRun(Run):

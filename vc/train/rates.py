@@ -33,7 +33,7 @@ class Rates:
             return 1.0
         return max(0.0, (steps - step) / (steps - self.decay_from)) if steps > self.decay_from else 0.0
 
-    def scale(self, step: int, steps: int, scale: float) -> dict[str, float]:
+    def rates(self, step: int, steps: int, scale: float) -> dict[str, float]:
         """Rates of the players `network` and `judges` at `step`, times `scale`."""
         scale *= self.decay(step, steps)
         return {"network": self.generator_rate * scale, "judges": self.discriminator_rate * scale}

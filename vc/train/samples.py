@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Samples:
-    """The first `count` utterances of a data directory, converted to the other speaker whenever it is called."""
+    """The first `count` utterances of a data directory, converted to the first other speaker whenever it is called."""
 
     def __init__(self, data: Path | None, count: int, directory: Path):
         self.directory = directory

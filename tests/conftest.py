@@ -86,8 +86,9 @@ def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.Comp
 
 
 def heed_interruption() -> None:
-    """For a process about to start: a suite in the background has SIGINT ignored, and its children with it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """For a process about to start: a suite in the background, or under nohup, ignores signals, and its children too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def training(mini: Path, output: Path, *more: object) -> list:

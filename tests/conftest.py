@@ -86,7 +86,7 @@ def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.Comp
 
 
 def heed_interruption() -> None:
-    """For a process about to start: a suite in the background, or under nohup, ignores signals, and its children too."""
+    """For a process about to start: a suite in the background or under nohup ignores signals, and so would it."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

@@ -224,7 +224,7 @@ def test_three_speakers_train_resume_and_convert(three_dump, tmp_path, method):
     command(*convert, "--from", "slt", "--to", "kal")
     assert (tmp_path / "out.wav").stat().st_size > 1000
     done = command(*convert, "--to", "kal", check=2).stderr.decode()
-    assert "the model has several speakers: name the source; there are: slt, rms, kal" in done
+    assert "the model has several speakers: name the source (--from); there are: slt, rms, kal" in done
     done = command(*convert, "--to", "kal", "--from", "zoe", check=2).stderr.decode()
     assert "the model has no speaker 'zoe'; there are: slt, rms, kal" in done
 

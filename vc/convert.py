@@ -106,7 +106,9 @@ class Converter:
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """Source and target; for a pair the target is its second speaker, and the source is the other one."""
         if len(self.speakers) > 2 and None in (to, source):
-            missing = " and ".join(name for name, given in (("source", source), ("target", to)) if given is None)
+            missing = " and ".join(
+                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
+            )
             raise ConfigError(
                 f"the model has several speakers: name the {missing}; there are: {', '.join(self.speakers)}"
             )

@@ -1,4 +1,4 @@
-"""A training run of a speaker pair, from features to model file."""
+"""A training run of a converter between two speakers or more, from features to model file."""
 
 import logging
 
@@ -36,7 +36,7 @@ def train(request: Request) -> int:
                 remember(experiment.as_dict(), request.output, defaults(experiment))
             if experiment.method in FITS:
                 return fit_pair(request, experiment, features, device) if processes.first else FITTED
-            return PairRun(request, experiment, features, device, processes).train()
+            return ConverterRun(request, experiment, features, device, processes).train()
 
 
 def resolved(request: Request) -> tuple[Features, Experiment]:
@@ -51,8 +51,8 @@ def resolved(request: Request) -> tuple[Features, Experiment]:
     return features, experiment
 
 
-class PairRun(Run):
-    """The run of a pair: held-out utterances and validation recordings are converted."""
+class ConverterRun(Run):
+    """The run of a converter: held-out utterances and validation recordings are converted."""
 
     def __init__(
         self,
@@ -118,9 +118,9 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device, s
     settings = experiment.training
     segments = []
     for speaker in experiment.speakers:
-        mel_cepstra = features.frames(speaker)
         normaliser = features.speakers[speaker].normaliser
-        found = Segments([normaliser.transform(frames) for frames in mel_cepstra], settings.segment, device, speaker)
+        utterances = [normaliser.transform(frames) for frames in features.frames(speaker)]
+        found = Segments(utterances, settings.segment, device, speaker)
         if found.skipped:
             log.warning("%s: %d utterances are shorter than a segment and left out", speaker, found.skipped)
         segments.append(found)

@@ -23,7 +23,7 @@ CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
 UTILS = ROOT / "recipes/utils"
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.pair"])
+FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.converter"])
 
 
 def command(

@@ -20,6 +20,7 @@ from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.segments import Batch, PairSampler, Segments
 from vc.store import read_tensors
 from vc.train.average import Average
+from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 from vc.train.engine import Refused
 from vc.train.player import Player
@@ -31,7 +32,7 @@ CONFIG = CycleGANVC2Config(channels=8, residual_blocks=1, residual_channels=16)
 
 def step_of(precision: str = "float32") -> CycleGANTraining:
     torch.manual_seed(0)
-    return CycleGANTraining(CycleGANVC2(CONFIG, 25, ("a", "b")), CONFIG, CycleGANObjective(), 100, precision)
+    return CycleGANTraining(CycleGANVC2(CONFIG, 25, ("a", "b")), CONFIG, CycleGANObjective(), Setting(100, precision))
 
 
 def batch() -> Batch:

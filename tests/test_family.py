@@ -21,8 +21,10 @@ from vc.models.layers import UpsampleBlock1d
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC
 from vc.segments import Batch, PairSampler, Segments
 from vc.store import read_tensors
+from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.experiment import OBJECTIVES, resolve
+from vc.train.experiment import resolve
+from vc.train.methods import METHODS
 
 CONF = ROOT / "recipes/pair/conf"
 FAMILY = ("cyclegan_vc", "cyclegan_vc2", "cyclegan_vc3", "mask_cyclegan_vc")
@@ -39,7 +41,7 @@ def make(method: str = "cyclegan_vc2", bands: int = 10, **objective) -> CycleGAN
     torch.manual_seed(0)
     config = network_config(method, small(method))
     network = converter(method, config, bands, ("a", "b"))
-    return CycleGANTraining(network, config, CycleGANObjective(**objective), STEPS)
+    return CycleGANTraining(network, config, CycleGANObjective(**objective), Setting(STEPS))
 
 
 def batch(bands: int = 10, frames: int = 64, seed: int = 1) -> Batch:
@@ -366,4 +368,4 @@ def test_a_run_from_before_a_setting_was_there_goes_on(dumps, tmp_path):
 def test_every_configuration_is_one(path):
     sections = read_sections(path)
     experiment = resolve(sections, build_features(sections.get("features", {})), ("a", "b"), "")
-    assert experiment.method in FAMILY and OBJECTIVES[experiment.method] is CycleGANObjective
+    assert experiment.method in FAMILY and METHODS[experiment.method].objective is CycleGANObjective

@@ -19,8 +19,9 @@ from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, Sta
 from vc.normalise import summarise
 from vc.segments import ManyBatch, ManySampler, Segments
 from vc.store import read_features, write_features
-from vc.train.conditional import ConditionalGANObjective, ConditionalObjective, ConditionalTraining
+from vc.train.base import Setting
 from vc.train.experiment import resolve
+from vc.train.many import ConditionalGANObjective, ManyObjective, ManyTraining
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
@@ -39,9 +40,9 @@ def sampler(random, share: slice = slice(None), batch: int = 2) -> ManySampler:
 
 
 @pytest.fixture
-def training() -> ConditionalTraining:
+def training() -> ManyTraining:
     torch.manual_seed(0)
-    return ConditionalTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, ConditionalObjective(), 10)
+    return ManyTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, ManyObjective(), Setting(10))
 
 
 def test_every_speaker_is_drawn_and_never_his_own_target(random):
@@ -100,7 +101,7 @@ def test_the_discriminator_projects_its_last_map_on_the_code():
     hidden = judge.body.features(x)
     code = judge.code.source.weight[s] + judge.code.target.weight[t]
     expected = judge.body(x) + (hidden * code[:, :, None, None]).sum(1)
-    torch.testing.assert_close(judge(x, s, t), expected)
+    torch.testing.assert_close(judge(x, s, t).real, expected)
 
 
 def test_a_step_moves_generator_then_discriminator(training, batch):
@@ -115,15 +116,15 @@ def test_a_step_moves_generator_then_discriminator(training, batch):
 def test_losses_are_those_of_the_docstring(training, batch):
     x, s, t = batch.frames, batch.speakers, batch.targets
     weights = training.schedule(0)
-    terms, fake = training.generator_losses(batch, weights)
+    terms, fake = training.model_losses(batch, weights)
     change, judge = training.network.change, training.judge
     expected = change(x, s, t)
     torch.testing.assert_close(fake, expected.detach(), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t), True))
+    torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t).real, True))
     torch.testing.assert_close(terms["cycle_consistency"], l1_loss(change(expected, t, s), x))
     torch.testing.assert_close(terms["identity_mapping"], l1_loss(change(x, s, s), x))
     judged, _ = training.discriminator_losses(batch, fake)
-    told = losses.least_squares(judge(x, t, s), True) + losses.least_squares(judge(fake, s, t), False)
+    told = losses.least_squares(judge(x, t, s).real, True) + losses.least_squares(judge(fake, s, t).real, False)
     torch.testing.assert_close(judged["discriminator"], told)
 
 
@@ -134,17 +135,19 @@ def test_a_conditional_gan_has_no_cycle_and_refuses_wrong_names(batch, adversari
     assert set(terms) == {"adversarial", "identity_mapping", "discriminator"}
     x, s, t, fake = batch.frames, batch.speakers, batch.targets, torch.zeros_like(batch.frames)
     told, judge = losses.ADVERSARIAL[adversarial_loss].told, training.judge
-    expected = told(judge(x, t, s), True) + (told(judge(fake, s, t), False) + told(judge(x, s, t), False)) / 2
+    expected = (
+        told(judge(x, t, s).real, True) + (told(judge(fake, s, t).real, False) + told(judge(x, s, t).real, False)) / 2
+    )
     training.adversarial = replace(training.adversarial, penalty=0.0)
     judged, _ = training.discriminator_losses(batch, fake)
     torch.testing.assert_close(judged["discriminator"], expected)
 
 
-def conditional_gan(adversarial_loss: str) -> ConditionalTraining:
+def conditional_gan(adversarial_loss: str) -> ManyTraining:
     torch.manual_seed(0)
     objective = ConditionalGANObjective(adversarial_loss=adversarial_loss)
     config = network_config("conditional_gan", {"channels": 8, "residual_blocks": 1, "residual_channels": 8})
-    return ConditionalTraining(converter("conditional_gan", config, 9, NAMES), config, objective, 10)
+    return ManyTraining(converter("conditional_gan", config, 9, NAMES), config, objective, Setting(10))
 
 
 def test_a_critic_gains_nothing_by_judging_everything_higher(batch):
@@ -181,10 +184,23 @@ def test_a_player_moves_its_own_network_alone(training, batch):
     assert not all(map(torch.equal, judge, training.judge.parameters()))
 
 
-@pytest.mark.parametrize("given", [{"adversarial": 0.0}, {"wrong_name": -1.0}, {"generator_rate": 0.0}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"code_cost": -1.0},
+        {"wrong_name": -1.0},
+        {"generator_rate": 0.0},
+        {"wrong_name": 1.0, "adversarial": 0.0},
+    ],
+)
 def test_refuses_objectives_by_name(given):
     with pytest.raises(ConfigError, match=rf"objective\.{next(iter(given))}"):
-        ConditionalObjective(**given)
+        ManyObjective(**given)
+
+
+def test_refuses_to_learn_nothing():
+    with pytest.raises(ConfigError, match="nothing is learnt"):
+        ManyObjective(adversarial=0, cycle_consistency=0, identity_mapping=0, classification=1)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from torch import nn
 
 from vc.errors import ConfigError
 from vc.models import MODELS, converter, network_config
-from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, Generator
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, generator
 from vc.models.layers import InstanceNorm2d
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
@@ -17,12 +17,12 @@ def count(network: nn.Module) -> int:
 
 
 def test_parameter_counts_of_the_paper():
-    assert count(Generator(CycleGANVC2Config(), 35)) == 14_999_233
+    assert count(generator(CycleGANVC2Config(), 35)) == 14_999_233
     assert count(Discriminator(CycleGANVC2Config())) == 5_729_281
 
 
 def test_generator_layers_follow_the_table():
-    convolutions = [m for m in Generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
+    convolutions = [m for m in generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
     shapes = [(m.kernel_size, m.out_channels, m.stride[0]) for m in convolutions]
     residual = [((3,), 512, 1), ((3,), 256, 1)] * 6
     assert shapes == [
@@ -52,10 +52,11 @@ def test_discriminator_layers_follow_the_table():
 
 
 def test_sizes_inside_the_generator_are_those_of_the_figure():
-    generator, sizes = Generator(CycleGANVC2Config(), 35), []
-    for block in (*generator.down, generator.flatten, generator.residual, generator.unflatten, *generator.up):
+    network, sizes = generator(CycleGANVC2Config(), 35), []
+    inward, outward = network.inward, network.outward
+    for block in (*inward.down, inward.flatten, network.inner, outward.unflatten, *outward.up):
         block.register_forward_hook(lambda _, __, output: sizes.append(tuple(output.shape[1:])))
-    generator(torch.zeros(1, 35, 128) + torch.randn(1, 35, 128))
+    network(torch.zeros(1, 35, 128) + torch.randn(1, 35, 128))
     assert sizes == [
         (128, 18, 64),
         (256, 9, 32),
@@ -84,19 +85,19 @@ def test_first_and_last_convolutions_are_not_normalised_and_the_map_is_linear():
 @pytest.mark.parametrize("bands", [17, 24, 25, 35, 36, 80])
 @pytest.mark.parametrize("frames", [1, 4, 5, 32, 101, 130])
 def test_any_height_and_any_length_are_kept(bands, frames):
-    assert Generator(NARROW, bands)(torch.randn(2, bands, frames)).shape == (2, bands, frames)
+    assert generator(NARROW, bands)(torch.randn(2, bands, frames)).shape == (2, bands, frames)
 
 
 def test_a_batch_equals_each_alone():
     torch.manual_seed(0)
-    for network in (Generator(NARROW, 25), Discriminator(NARROW)):
+    for network in (generator(NARROW, 25), Discriminator(NARROW)):
         batch = torch.randn(3, 25, 64)
         alone = torch.cat([network(sample[None]) for sample in batch])
         torch.testing.assert_close(network(batch), alone, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gate_is_a_sigmoid_of_the_second_half():
-    block = Generator(NARROW, 25).down[0]
+    block = generator(NARROW, 25).inward.down[0]
     x = torch.randn(1, 4, 25, 32)
     values, gates = block.norm(block.convolution(x)).chunk(2, dim=1)
     torch.testing.assert_close(block(x), values * torch.sigmoid(gates))
@@ -150,8 +151,8 @@ def test_instance_normalisation_is_torchs_in_every_layout(batch, layout):
 
 
 def test_a_generator_computes_the_same_in_every_layout():
-    generator = Generator(NARROW, 25).eval()
+    network = generator(NARROW, 25).eval()
     x = torch.randn(1, 25, 203)
     with torch.inference_mode():
-        wanted = generator(x)
-        torch.testing.assert_close(generator.to(memory_format=torch.channels_last)(x), wanted, atol=1e-4, rtol=0)
+        wanted = network(x)
+        torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), wanted, atol=1e-4, rtol=0)

@@ -17,11 +17,11 @@ from vc.errors import DataError, TrainingError
 from vc.segments import PairSampler, Segments
 from vc.store import read_features, read_tensors, write_tensors
 from vc.train import checkpoint
+from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.experiment import TrainingConfig, resolve
 from vc.train.log import RunLog
 from vc.train.loop import Meter, finished, run
-from vc.train.pair import make_engine
 from vc.train.processes import ALONE
 from vc.train.state import State
 

@@ -11,6 +11,7 @@ from vc.config import build
 from vc.errors import ConfigError
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.segments import Batch
+from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 
 CONFIG = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
@@ -20,7 +21,7 @@ WEIGHTS = {"adversarial": 1.0, "second_adversarial": 1.0, "cycle_consistency": 1
 def make(**objective) -> CycleGANTraining:
     torch.manual_seed(0)
     network = CycleGANVC2(CONFIG, ROWS, ("a", "b"))
-    return CycleGANTraining(network, CONFIG, CycleGANObjective(**objective), 100)
+    return CycleGANTraining(network, CONFIG, CycleGANObjective(**objective), Setting(100))
 
 
 def draw(seed: int = 1) -> Batch:

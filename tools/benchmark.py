@@ -37,6 +37,7 @@ from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
 from vc.normalise import Speaker
 from vc.segments import Batch
+from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ class Ours:
 
     def __init__(self, config: CycleGANVC2Config, device: torch.device, precision: str):
         network = CycleGANVC2(config, ROWS, ("a", "b")).to(device)
-        self.training = CycleGANTraining(network, config, CycleGANObjective(), 1000, precision)
+        self.training = CycleGANTraining(network, config, CycleGANObjective(), Setting(1000, precision))
 
     def step(self, batch: Batch) -> None:
         self.training.step(batch, self.training.schedule(0))

@@ -5,10 +5,11 @@ Whatever precision the networks compute in, losses are float32 at least.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import l1_loss, relu, softplus
+from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, relu, softplus
 
 from vc.errors import ConfigError
 
@@ -80,6 +81,39 @@ def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:
 def identity_mapping(mapped: Tensor, original: Tensor) -> Tensor:
     """L1 distance of a generator's output from an input that is of its target already (Zhu et al., sec. 5.2)."""
     return l1_loss(_exact(mapped), original)
+
+
+def classification(logits: Tensor, speakers: Tensor) -> Tensor:
+    """Mean cross-entropy, in nats, of `(batch, speakers, places)` with the numbers `(batch,)` of who speaks."""
+    return cross_entropy(_exact(logits), speakers[:, None].expand(-1, logits.shape[-1]))
+
+
+def reversed_gradient(x: Tensor) -> Tensor:
+    """`x`, through which gradients come back with the other sign (Ganin and Lempitsky, ICML 2015)."""
+    return _Reversed.apply(x)
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return -gradient
+
+
+def code_consistency(again: Tensor, code: Tensor) -> Tensor:
+    """L1 distance of the code of what was decoded for another from the code itself (Royer et al., 2017, sec. 3.1)."""
+    return l1_loss(_exact(again), _exact(code))
+
+
+def content(converted: Tensor, original: Tensor) -> Tensor:
+    """One minus the mean cosine between embeddings `(batch, channels, places)` of what was converted and of its source.
+
+    It has no scale, so that one weight suits every encoder.
+    """
+    return 1 - cosine_similarity(_exact(converted), _exact(original), dim=1).mean()
 
 
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:

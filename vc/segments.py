@@ -96,15 +96,19 @@ class PairSampler(SegmentSampler):
 
 
 class ManySampler(SegmentSampler):
-    """Of any number of speakers in one batch; targets are drawn evenly from the others."""
+    """Of any number of speakers in one batch, each segment with a target drawn evenly from the others.
+
+    The n-th segments of all speakers have a different target each, so that every speaker is one as often.
+    """
 
     def draw(self) -> ManyBatch:
         count = len(self.segments)
         frames = torch.stack(self._draw())  # (speakers, batch, bands, frames)
-        lots = self._lots(count, self.batch)[:, self.share]
-        speakers = torch.arange(count, device=frames.device)[:, None].expand(lots.shape)
-        targets = (speakers + 1 + (lots * (count - 1)).long()) % count
-        return ManyBatch(frames.flatten(0, 1), speakers.flatten(), targets.flatten(), self._chances)
+        turns = 1 + (self._lots(self.batch)[self.share] * (count - 1)).long()
+        speakers = torch.arange(count, device=frames.device)[:, None].expand(frames.shape[:2])
+        return ManyBatch(
+            frames.flatten(0, 1), speakers.flatten(), ((speakers + turns) % count).flatten(), self._chances
+        )
 
     def _chances(self, count: int) -> Tensor:
         """As `_chance`, for the segments of all speakers."""

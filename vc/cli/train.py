@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections
-    from vc.train.pair import train
+    from vc.train.converter import train
     from vc.train.request import Request
 
     common.log_to_stderr(COMMAND)

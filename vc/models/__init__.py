@@ -3,12 +3,15 @@
 from vc.config import build
 from vc.errors import ConfigError
 from vc.models.base import AbstractConverter
+from vc.models.common_space import ComboGANConfig, CommonSpace, CommonSpaceConfig, UNITConfig, VQVAEConfig
 from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
+from vc.models.dr_gan import DRGAN, DRGANConfig
 from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
 
 MODELS = {
@@ -16,8 +19,14 @@ MODELS = {
     "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
     "cyclegan_vc3": (CycleGANVC3Config, CycleGANVC3),
     "mask_cyclegan_vc": (MaskCycleGANVCConfig, MaskCycleGANVC),
-    "stargan_vc2": (StarGANVC2Config, StarGANVC2),
     "conditional_gan": (ConditionalGANConfig, StarGANVC2),
+    "stargan_vc": (StarGANVCConfig, StarGANVC),
+    "stargan_vc2": (StarGANVC2Config, StarGANVC2),
+    "dr_gan": (DRGANConfig, DRGAN),
+    "unit": (UNITConfig, CommonSpace),
+    "combogan": (ComboGANConfig, CommonSpace),
+    "xgan": (CommonSpaceConfig, CommonSpace),
+    "vqvae": (VQVAEConfig, CommonSpace),
     "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
     "warp": (WarpConfig, LinearConverter),
     "nearest": (NearestConfig, LinearConverter),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
-from vc.models.layers import GatedConv2d, UpsampleBlock
+from vc.models.layers import GatedConv2d
 from vc.models.pair import PairConverter
-from vc.models.two_one_two import Sizes, TwoOneTwo
+from vc.models.two_one_two import Inward, Outward, Sizes, TwoOneTwo, residual
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class CycleGANVC2(PairConverter):
 
     @staticmethod
     def generator(config: CycleGANVC2Config, bands: int) -> nn.Module:
-        return Generator(config, bands)
+        return generator(config, bands)
 
     @staticmethod
     def discriminator(config: CycleGANVC2Config) -> nn.Module:
         return Discriminator(config)
 
 
-class Generator(TwoOneTwo):
+def generator(config: Sizes, bands: int, inputs: int = 1) -> TwoOneTwo:
     """2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
 
     | block        | kernel | channels before GLU  | stride | size for 35 bands, T frames |
@@ -47,14 +47,7 @@ class Generator(TwoOneTwo):
     Differs from the figure: it prints 35 channels for the last convolution, which in two dimensions must be 1.
     Instance normalisation is affine, as TensorFlow's was when the paper was written; the paper does not say.
     """
-
-    def build_way_back(self, config: Sizes, bands: int, inner: int) -> None:
-        rows = inner * self.rows
-        self.unflatten = nn.Sequential(nn.Conv1d(inner, rows, 1), nn.InstanceNorm1d(rows, affine=True))
-        self.up = nn.Sequential(UpsampleBlock(inner, inner // 2), UpsampleBlock(inner // 2, inner // 4))
-
-    def back(self, hidden: Tensor, source: Tensor) -> Tensor:
-        return self.up(self.unflatten(hidden).unflatten(1, (-1, self.rows)))
+    return TwoOneTwo(Inward(config, bands, inputs), residual(config), Outward(config, bands))
 
 
 class Discriminator(nn.Module):

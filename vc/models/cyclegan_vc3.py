@@ -12,7 +12,7 @@ from torch.nn.functional import glu, instance_norm, interpolate
 from vc.config import require
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.pair import PairConverter
-from vc.models.two_one_two import Sizes, TwoOneTwo
+from vc.models.two_one_two import Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class CycleGANVC3(PairConverter):
 
     @staticmethod
     def generator(config: CycleGANVC3Config, bands: int) -> nn.Module:
-        return Generator(config, bands)
+        return generator(config, bands)
 
     @staticmethod
     def discriminator(config: CycleGANVC3Config) -> nn.Module:
         return Discriminator(config)
 
 
-class Generator(TwoOneTwo):
+def generator(config: CycleGANVC3Config, bands: int) -> TwoOneTwo:
     """2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
 
     | block        | kernel | channels before GLU        | stride | size for 80 bands, T frames |
@@ -58,17 +58,25 @@ class Generator(TwoOneTwo):
 
     Where TFAN stands is the paper's, as a summary of it says; we have not checked it against the paper.
     """
+    return TwoOneTwo(Inward(config, bands), residual(config), AdaptiveOutward(config, bands))
 
-    def build_way_back(self, config: CycleGANVC3Config, bands: int, inner: int) -> None:
+
+class AdaptiveOutward(nn.Module):
+    """From one dimension back to two, under the source frames `(batch, 1, bands, frames)`."""
+
+    def __init__(self, config: CycleGANVC3Config, bands: int):
+        super().__init__()
+        inner, self.rows = config.inner, rows_inside(bands)
         self.unflatten = nn.Conv1d(inner, inner * self.rows, 1)
         self.adapt = TFAN(nn.Conv1d, bands, inner * self.rows, config)
         self.up = nn.ModuleList(AdaptiveUpsampleBlock(inputs, inputs // 2, config) for inputs in (inner, inner // 2))
+        self.leave = leave(config)
 
-    def back(self, hidden: Tensor, source: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, source: Tensor) -> Tensor:
         x = self.adapt(self.unflatten(hidden), source.squeeze(1)).unflatten(1, (-1, self.rows))
         for block in self.up:
             x = block(x, source)
-        return x
+        return self.leave(x).squeeze(1)
 
 
 class AdaptiveUpsampleBlock(nn.Module):

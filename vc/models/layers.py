@@ -43,7 +43,7 @@ class GatedConv1d(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
         super().__init__()
-        self.convolution = nn.Conv1d(inputs, 2 * outputs, kernel, stride, kernel // 2)
+        self.convolution = nn.Conv1d(inputs, 2 * outputs, kernel, stride, (kernel - 1) // 2)
         self.norm = nn.InstanceNorm1d(2 * outputs, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:

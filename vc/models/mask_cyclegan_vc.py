@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.cyclegan_vc2 import Discriminator, Generator
+from vc.models.cyclegan_vc2 import Discriminator, generator
 from vc.models.pair import Chance, PairConverter
 from vc.models.two_one_two import Sizes
 
@@ -36,7 +36,7 @@ class MaskCycleGANVC(PairConverter):
 
     @staticmethod
     def generator(config: MaskCycleGANVCConfig, bands: int) -> nn.Module:
-        return Generator(config, bands, inputs=2)
+        return generator(config, bands, inputs=2)
 
     @staticmethod
     def discriminator(config: MaskCycleGANVCConfig) -> nn.Module:

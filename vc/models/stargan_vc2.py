@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
-from vc.config import require
-from vc.models.base import AbstractConverter
-from vc.models.cyclegan_vc2 import Discriminator, Generator
-from vc.models.two_one_two import Sizes
+from vc.models.cyclegan_vc2 import Discriminator
+from vc.models.layers import padded
+from vc.models.many import Judgement, ManyConverter
+from vc.models.two_one_two import Inward, Outward, Sizes
 
 
 @dataclass(frozen=True)
@@ -33,42 +33,41 @@ class ConditionalGANConfig(StarGANVC2Config):
     told_source: bool = False
 
 
-class StarGANVC2(AbstractConverter):
-    """One generator for every direction between `speakers`."""
+class StarGANVC2(ManyConverter):
+    """One generator for every direction between `speakers`; its code is what the residual blocks are given."""
 
     def __init__(self, config: StarGANVC2Config, bands: int, speakers: tuple[str, ...]):
-        super().__init__()
-        require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
-        self.numbers = {name: number for number, name in enumerate(speakers)}
-        self.generator = ConditionalGenerator(config, bands, len(speakers))
+        super().__init__(speakers)
+        self.inward = Inward(config, bands)
+        self.inner = ConditionalResidual(config, config.residual_blocks, len(speakers), config.told_source)
+        self.outward, self.bands = Outward(config, bands), bands
+
+    @property
+    def code_channels(self) -> int:
+        return self.inner.width
+
+    def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
+        return self.inward(padded(frames))
+
+    def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
+        return self.outward(self.inner(code, source, target))[:, : self.bands, :frames]
 
     def discriminator(self, config: StarGANVC2Config) -> nn.Module:
         return ConditionalDiscriminator(config, len(self.numbers))
 
-    def change(self, frames: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """`(batch, bands, frames)` of the speakers numbered `source` `(batch,)` to the same shape of `target`."""
-        return self.generator(frames, source, target)
 
-    def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        pair = (torch.full((len(frames),), self.numbers[name], device=frames.device) for name in (source, target))
-        return self.change(frames, *pair)
+class ConditionalResidual(nn.Module):
+    """Residual blocks under two speakers' codes: `(batch, inner, frames / 4)` to the same shape."""
 
+    def __init__(self, config: Sizes, blocks: int, speakers: int, told_source: bool):
+        super().__init__()
+        self.width = config.inner
+        made = (ConditionalBlock(self.width, config.residual_channels, speakers, told_source) for _ in range(blocks))
+        self.blocks = nn.ModuleList(made)
 
-class ConditionalGenerator(Generator):
-    """CycleGAN-VC2's generator, the first normalisation of its residual blocks by the two speakers' codes."""
-
-    def __init__(self, config: StarGANVC2Config, bands: int, speakers: int):
-        super().__init__(config, bands)
-        inner = 2 * config.channels
-        blocks = (
-            ConditionalBlock(inner, config.residual_channels, speakers, config.told_source)
-            for _ in range(config.residual_blocks)
-        )
-        self.residual = nn.ModuleList(blocks)
-
-    def between(self, hidden: Tensor, *condition: Tensor) -> Tensor:
-        for block in self.residual:
-            hidden = block(hidden, *condition)
+    def forward(self, hidden: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        for block in self.blocks:
+            hidden = block(hidden, source, target)
         return hidden
 
 
@@ -123,7 +122,7 @@ class ConditionalDiscriminator(nn.Module):
         self.body = Discriminator(config)
         self.code = PairCode(self.body.leave.in_channels, speakers, config.told_source)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Map of real or fake, linear, of `(batch, bands, frames)` said to be of `target` and made of `source`."""
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
         hidden = self.body.features(frames)
-        return self.body.leave(hidden).squeeze(1) + torch.einsum("bcrt,bc->brt", hidden, self.code(source, target))
+        told = torch.einsum("bcrt,bc->brt", hidden, self.code(source, target))
+        return Judgement(self.body.leave(hidden).squeeze(1) + told)

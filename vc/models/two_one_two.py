@@ -1,14 +1,13 @@
-"""The 2-1-2-D generator of CycleGAN-VC2 up to where it comes back to two dimensions; its heirs differ from there on."""
+"""The 2-1-2-D generator of CycleGAN-VC2 in its three parts, which its heirs exchange or put together otherwise."""
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from vc.config import require
-from vc.models.layers import STRIDE, GatedConv2d, ResidualBlock, padded
+from vc.models.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, padded
 
 
 @dataclass(frozen=True)
@@ -29,47 +28,81 @@ class Sizes:
         even = self.residual_channels >= 2 and self.residual_channels % 2 == 0
         require(even, f"network.residual_channels must be even, got {self.residual_channels}")
 
+    @property
+    def inner(self) -> int:
+        """Channels of the one-dimensional part."""
+        return 2 * self.channels
 
-class TwoOneTwo(nn.Module, ABC):
-    """`(batch, bands, frames)` to the same shape, any number of both; the layers are in each method's table.
 
-    A generator of several `inputs` takes `(batch, inputs, bands, frames)`.
+class Inward(nn.Module):
+    """From two dimensions to one: `(batch, bands, frames)` of a multiple of 4 frames to `(batch, inner, frames / 4)`.
+
+    One of several `inputs` takes `(batch, inputs, bands, frames)`.
     """
 
     def __init__(self, config: Sizes, bands: int, inputs: int = 1):
         super().__init__()
         width = config.channels // 2  # after the GLU
-        inner = 4 * width
-        self.rows = math.ceil(bands / STRIDE)  # two convolutions of stride 2, each rounding up
         self.enter = nn.Conv2d(inputs, 2 * width, (5, 15), padding=(2, 7))
         self.down = nn.Sequential(
-            GatedConv2d(width, 2 * width, (5, 5), stride=2), GatedConv2d(2 * width, inner, (5, 5), stride=2)
+            GatedConv2d(width, 2 * width, (5, 5), stride=2), GatedConv2d(2 * width, config.inner, (5, 5), stride=2)
         )
-        self.flatten = nn.Sequential(nn.Conv1d(inner * self.rows, inner, 1), nn.InstanceNorm1d(inner, affine=True))
-        blocks = (ResidualBlock(inner, config.residual_channels) for _ in range(config.residual_blocks))
-        self.residual = nn.Sequential(*blocks)
-        self.build_way_back(config, bands, inner)
-        self.leave = nn.Conv2d(width, 1, (5, 15), padding=(2, 7))
+        rows = config.inner * rows_inside(bands)
+        self.flatten = nn.Sequential(nn.Conv1d(rows, config.inner, 1), nn.InstanceNorm1d(config.inner, affine=True))
 
-    @abstractmethod
-    def build_way_back(self, config: Sizes, bands: int, inner: int) -> None:
-        """Make the layers of `back`, which take `inner` channels."""
+    def forward(self, frames: Tensor) -> Tensor:
+        x = frames.unsqueeze(1) if frames.dim() == 3 else frames
+        return self.flatten(self.down(glu(self.enter(x), dim=1)).flatten(1, 2))
 
-    @abstractmethod
-    def back(self, hidden: Tensor, source: Tensor) -> Tensor:
-        """`(batch, inner, frames / 4)` to `(batch, channels / 2, 4 * self.rows, frames)`.
 
-        `source` `(batch, 1, bands, frames)` is what the generator is given, of a multiple of 4 frames.
-        """
+class Outward(nn.Module):
+    """From one dimension back to two: `(batch, inner, frames / 4)` to `(batch, bands, frames)`, at least as many bands.
 
-    def between(self, hidden: Tensor, *condition: Tensor) -> Tensor:
-        """`(batch, inner, frames / 4)` to the same shape, under what `forward` is told beside the frames."""
-        return self.residual(hidden)
+    What else a generator's last part is given, it leaves aside.
+    """
+
+    def __init__(self, config: Sizes, bands: int):
+        super().__init__()
+        inner, self.rows = config.inner, rows_inside(bands)
+        rows = inner * self.rows
+        self.unflatten = nn.Sequential(nn.Conv1d(inner, rows, 1), nn.InstanceNorm1d(rows, affine=True))
+        self.up = nn.Sequential(UpsampleBlock(inner, inner // 2), UpsampleBlock(inner // 2, inner // 4))
+        self.leave = leave(config)
+
+    def forward(self, hidden: Tensor, *_: Tensor) -> Tensor:
+        return self.leave(self.up(self.unflatten(hidden).unflatten(1, (-1, self.rows)))).squeeze(1)
+
+
+class TwoOneTwo(nn.Module):
+    """`(batch, bands, frames)` to the same shape, any number of both; the layers are in each method's table.
+
+    With several inputs it takes `(batch, inputs, bands, frames)`. The inner part takes what `forward` is told beside
+    the frames, the last one the first input `(batch, 1, bands, frames)`, of a multiple of 4 frames.
+    """
+
+    def __init__(self, inward: nn.Module, inner: nn.Module, outward: nn.Module):
+        super().__init__()
+        self.inward, self.inner, self.outward = inward, inner, outward
 
     def forward(self, given: Tensor, *condition: Tensor) -> Tensor:
         bands, frames = given.shape[-2:]
         x = padded(given)
-        x = x.unsqueeze(1) if x.dim() == 3 else x
-        hidden = self.down(glu(self.enter(x), dim=1))
-        hidden = self.between(self.flatten(hidden.flatten(1, 2)), *condition)
-        return self.leave(self.back(hidden, x[:, :1])).squeeze(1)[:, :bands, :frames]
+        hidden = self.inner(self.inward(x), *condition)
+        source = x.unsqueeze(1) if x.dim() == 3 else x[:, :1]
+        return self.outward(hidden, source)[:, :bands, :frames]
+
+
+def residual(config: Sizes, blocks: int | None = None) -> nn.Sequential:
+    """`(batch, inner, frames / 4)` to the same shape: all of a generator's residual blocks, or some."""
+    count = config.residual_blocks if blocks is None else blocks
+    return nn.Sequential(*(ResidualBlock(config.inner, config.residual_channels) for _ in range(count)))
+
+
+def leave(config: Sizes) -> nn.Conv2d:
+    """A generator's last layer."""
+    return nn.Conv2d(config.channels // 2, 1, (5, 15), padding=(2, 7))
+
+
+def rows_inside(bands: int) -> int:
+    """Of a generator's innermost two-dimensional map: two convolutions of stride 2, each rounding up."""
+    return math.ceil(bands / STRIDE)

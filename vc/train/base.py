@@ -1,12 +1,32 @@
 """What every family of methods is to the engine and to a checkpoint."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vc.features.kinds import FeatureConfig
+from vc.normalise import Speaker
 from vc.train.player import Player
+from vc.train.processes import ALONE, Processes
+from vc.train.rates import Rates
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a training is made in, beside its network and its objective."""
+
+    steps: int
+    precision: str = "float32"
+    processes: Processes = ALONE
+    speakers: Mapping[str, Speaker] | None = None  # whose features the steps see, normalised
+    features: FeatureConfig | None = None  # and what features they are
+
+    def how(self, objective: Rates) -> tuple[tuple[float, float], str, Processes]:
+        """What every player takes behind its networks and losses."""
+        return (objective.beta1, objective.beta2), self.precision, self.processes
 
 
 class Training(Protocol):

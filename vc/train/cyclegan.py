@@ -29,8 +29,8 @@ from vc import losses
 from vc.config import require
 from vc.models.pair import Chance, PairConverter
 from vc.segments import Batch, PairSampler
+from vc.train.base import Setting
 from vc.train.player import Player
-from vc.train.processes import ALONE, Processes
 from vc.train.rates import Rates
 
 
@@ -128,17 +128,15 @@ class CycleGANTraining:
         network: PairConverter,
         config: Any,
         objective: CycleGANObjective,
-        steps: int,
-        precision: str = "float32",
-        processes: Processes = ALONE,
+        setting: Setting,
     ):
-        self.network, self.objective, self.steps = network, objective, steps
+        self.network, self.objective, self.steps = network, objective, setting.steps
         self.to_target, self.to_source = network.generators["to_target"], network.generators["to_source"]
         self.factors = {name: objective.factors(name) for name in PARTS}
         self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
         self.judges = self._discriminators(config)
         self.modules, self.called = {"network": network}, [*network.generators.values()]
-        how = ((objective.beta1, objective.beta2), precision, processes)
+        how = setting.how(objective)
         learning = network if len(objective.learners) > 1 else self._generator(WAYS[objective.learners[0]].end)
         self.players = {"network": Player(learning, self.generator_losses, *how)}
         self.judged = {}

@@ -7,9 +7,9 @@ from statistics import mean
 import torch
 
 from vc import devices
+from vc.train.converter import make_engine, resolved
 from vc.train.engine import Engine
-from vc.train.experiment import FITS
-from vc.train.pair import make_engine, resolved
+from vc.train.methods import METHODS
 from vc.train.processes import joined
 from vc.train.request import Request
 
@@ -39,7 +39,7 @@ def estimate(request: Request) -> Estimate | str:
     Steps of one phase cost more than those of another: the identity mapping ends.
     """
     features, experiment = resolved(request)
-    if experiment.method in FITS:
+    if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
         return f"{'-'.join(experiment.speakers)}: {length}"
     with joined(request.device) as (processes, device):

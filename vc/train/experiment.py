@@ -13,30 +13,8 @@ from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig, build_features
 from vc.files import write_text
 from vc.models import network_config
-from vc.models.mean_variance import MeanVarianceConfig
 from vc.store import Features
-from vc.train import nearest, warp
-from vc.train.conditional import ConditionalGANObjective, ConditionalObjective, ConditionalTraining
-from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.nearest import NearestObjective
-from vc.train.warp import WarpObjective
-
-# Method -> its objective, and its training: by steps, or at once from all frames of both voices.
-TRAININGS = {
-    "cyclegan_vc": (CycleGANObjective, CycleGANTraining),
-    "cyclegan_vc2": (CycleGANObjective, CycleGANTraining),
-    "cyclegan_vc3": (CycleGANObjective, CycleGANTraining),
-    "mask_cyclegan_vc": (CycleGANObjective, CycleGANTraining),
-    "stargan_vc2": (ConditionalObjective, ConditionalTraining),
-    "conditional_gan": (ConditionalGANObjective, ConditionalTraining),
-}
-FITS = {
-    "mean_variance": (MeanVarianceConfig, lambda *_: None),  # the speakers' statistics are all there is
-    "warp": (WarpObjective, warp.fit),
-    "nearest": (NearestObjective, nearest.fit),
-}
-WORLD_ONLY = {"warp"}  # an all-pass of cepstra
-OBJECTIVES = {method: objective for method, (objective, _) in (TRAININGS | FITS).items()}
+from vc.train.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -130,14 +108,14 @@ def resolve(
     require(twice is None, f"{pair} {twice!r}")
     require(len(speakers) > 1, "two speakers or more are needed")
     require(
-        isinstance(method, str) and method in OBJECTIVES,
-        f"method: {method!r} cannot be trained; methods to train: {', '.join(OBJECTIVES)}",
+        isinstance(method, str) and method in METHODS,
+        f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
     )
-    fits = features.kind == "world" or method not in WORLD_ONLY
-    require(fits, f"method {method} learns from features of kind world, not {features.kind}")
+    kinds, found = METHODS[method].kinds, features.kind
+    require(found in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {found}")
     network = network_config(method, sections.get("network", {}))
     _refuse_other_features(sections.get("features", {}), features)
-    objective = build(OBJECTIVES[method], sections.get("objective", {}), "objective")
+    objective = build(METHODS[method].objective, sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
     return Experiment(method, features, network, objective, training, compute, speakers, data_digest)

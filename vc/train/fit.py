@@ -9,9 +9,10 @@ from vc.convert import Converter
 from vc.models import converter
 from vc.store import Features
 from vc.train.alignment import Voice
-from vc.train.experiment import FITS, Experiment
+from vc.train.experiment import Experiment
 from vc.train.held_out import HeldOut
 from vc.train.log import RunLog
+from vc.train.methods import METHODS
 from vc.train.request import Request
 from vc.train.samples import Samples
 
@@ -28,7 +29,7 @@ def fit_pair(request: Request, experiment: Experiment, features: Features, devic
     held_out = HeldOut.read(request.held_out, features, experiment.speakers) if request.held_out else None
     network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
     voices = {name: _voice(features, name, device) for name in experiment.speakers}
-    FITS[experiment.method][1](network, experiment.objective, voices)
+    METHODS[experiment.method].fit(network, experiment.objective, voices)
     made = Converter(experiment.model(features, FITTED, {}), network, device)
     scores = held_out.score(made) if held_out else {}
     _report(request, experiment.training.samples, made, scores)

@@ -10,10 +10,12 @@ from vc.errors import ConfigError, DataError
 from vc.models import converter
 from vc.segments import Segments, SegmentSampler
 from vc.store import Features, read_features
+from vc.train.base import Setting
 from vc.train.engine import Engine, assembled
-from vc.train.experiment import FITS, TRAININGS, Experiment, defaults, remember, resolve
+from vc.train.experiment import Experiment, defaults, remember, resolve
 from vc.train.fit import FITTED, fit_pair
 from vc.train.held_out import HeldOut
+from vc.train.methods import METHODS
 from vc.train.ownership import owned
 from vc.train.processes import Processes, joined
 from vc.train.request import Request
@@ -34,7 +36,7 @@ def train(request: Request) -> int:
         with owned(request.output, processes):
             if processes.first:
                 remember(experiment.as_dict(), request.output, defaults(experiment))
-            if experiment.method in FITS:
+            if METHODS[experiment.method].fit:
                 return fit_pair(request, experiment, features, device) if processes.first else FITTED
             return ConverterRun(request, experiment, features, device, processes).train()
 
@@ -108,8 +110,9 @@ def make_engine(experiment: Experiment, features: Features, device: torch.device
     settings, compute = experiment.training, experiment.compute
     torch.manual_seed(settings.seed)
     network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
-    make = TRAININGS[experiment.method][1]
-    training = make(network, experiment.network, experiment.objective, settings.steps, compute.precision, processes)
+    speakers = {name: features.speakers[name] for name in experiment.speakers}
+    setting = Setting(settings.steps, compute.precision, processes, speakers, features.config)
+    training = METHODS[experiment.method].training(network, experiment.network, experiment.objective, setting)
     sampler = _sampler(experiment, features, device, processes.share(settings.batch))
     return assembled(training, sampler, settings, compute, processes)
 
@@ -124,4 +127,4 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device, s
         if found.skipped:
             log.warning("%s: %d utterances are shorter than a segment and left out", speaker, found.skipped)
         segments.append(found)
-    return TRAININGS[experiment.method][1].sampler(segments, settings.batch, settings.seed, share)
+    return METHODS[experiment.method].training.sampler(segments, settings.batch, settings.seed, share)

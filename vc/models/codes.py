@@ -1,0 +1,110 @@
+"""Codes between an encoder and a decoder: as they are, drawn from a distribution, or one of a book's entries."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vc.config import require
+from vc.models.pair import Chance
+from vc.models.two_one_two import Sizes
+
+COMMITMENT = 0.25  # weight of what holds an encoder to the book's entries (van den Oord et al., 2017, sec. 3.2)
+SMALLEST = 1e-6  # chances are kept this far from 0 and 1, whose normal deviates are infinite
+
+
+@dataclass(frozen=True)
+class CodeConfig(Sizes):
+    """Sizes of the networks, and of the code in their middle."""
+
+    code: str = "plain"  # plain, variational or quantised
+    code_channels: int = 32  # for every fourth frame
+    entries: int = 128  # of the book of a quantised code
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.code in CODES, f"network.code must be one of {', '.join(CODES)}, got {self.code!r}")
+        require(self.residual_blocks >= 2, "network.residual_blocks must be 2 or more, on either side of the code")
+        for name in ("code_channels", "entries"):
+            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
+
+    @property
+    def blocks_before(self) -> int:
+        """Residual blocks before the code."""
+        return self.residual_blocks // 2
+
+    @property
+    def blocks_behind(self) -> int:
+        return self.residual_blocks - self.blocks_before
+
+
+class Plain(nn.Module):
+    """The code as the encoder writes it."""
+
+    written = 1  # values that an encoder writes for each of the code's
+
+    def __init__(self, config: CodeConfig):
+        super().__init__()
+
+    def forward(self, written: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
+        """Code, and what it costs: nothing."""
+        return written, written.new_zeros(())
+
+
+class Variational(nn.Module):
+    """A normal distribution of which training draws and conversion takes the mean (Kingma and Welling, ICLR 2014).
+
+    The cost is the mean divergence of a value's distribution from the standard normal one, in nats (appendix B).
+    """
+
+    written = 2
+
+    def __init__(self, config: CodeConfig):
+        super().__init__()
+
+    def forward(self, written: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
+        mean, log_variance = written.chunk(2, dim=1)
+        log_variance = log_variance.clamp(-20, 20)  # its exponential stays finite
+        cost = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+        if chance is None:
+            return mean, cost
+        lot = chance(mean[0].numel()).reshape(mean.shape).clamp(SMALLEST, 1 - SMALLEST)
+        return mean + (log_variance / 2).exp() * torch.special.ndtri(lot), cost
+
+
+class Quantised(nn.Module):
+    """The nearest entry of a book (van den Oord, Vinyals and Kavukcuoglu, NeurIPS 2017, eqs. 1 to 3).
+
+    Gradients pass as if the code were what was written; the cost draws entries to what was written, and, weighted by
+    COMMITMENT, what is written to its entries.
+    """
+
+    written = 1
+
+    def __init__(self, config: CodeConfig):
+        super().__init__()
+        self.book = nn.Parameter(torch.randn(config.entries, config.code_channels) / 2)
+
+    def forward(self, written: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
+        entries = self.book[self.nearest(written)].transpose(1, 2)  # (batch, channels, places)
+        cost = (entries - written.detach()).square().mean() + COMMITMENT * (entries.detach() - written).square().mean()
+        return written + (entries - written).detach(), cost
+
+    @torch.no_grad()
+    def nearest(self, written: Tensor) -> Tensor:
+        """Numbers `(batch, places)` of the entries nearest to `(batch, channels, places)`."""
+        distances = self.book.square().sum(1) - 2 * written.transpose(1, 2) @ self.book.T
+        return distances.argmin(-1)
+
+
+CODES = {"plain": Plain, "variational": Variational, "quantised": Quantised}
+
+
+def write(config: CodeConfig) -> nn.Conv1d:
+    """The last layer of an encoder."""
+    return nn.Conv1d(config.inner, CODES[config.code].written * config.code_channels, 1)
+
+
+def read(config: CodeConfig) -> nn.Conv1d:
+    """The first layer of a decoder."""
+    return nn.Conv1d(config.code_channels, config.inner, 1)

@@ -1,0 +1,111 @@
+"""A common space: for every speaker an encoder into it and a decoder out of it, 2 N networks for N (N - 1) directions.
+
+What makes codes of all speakers mean the same differs, and is chosen by network and objective:
+
+    unit      inner layers that all share, a variational code, the way round (Liu, Breuel and Kautz, NeurIPS 2017; of
+              coupled networks without encoders, Liu and Tuzel, NIPS 2016)
+    combogan  the way round through the other's code, nothing shared (Anoosheh et al., CVPR workshops 2018)
+    xgan      shared layers, a code that does not tell who speaks, by gradient reversal, and that stays through the
+              other's decoder (Royer et al., 2017, arXiv:1711.05139)
+    vqvae     shared layers and a book of codes that all share (van den Oord et al., NeurIPS 2017)
+
+Encoders and decoders are the halves of CycleGAN-VC2's generator; the papers' networks are of images.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vc.config import require
+from vc.models import codes
+from vc.models.codes import CODES, CodeConfig
+from vc.models.cyclegan_vc2 import Discriminator
+from vc.models.layers import padded
+from vc.models.many import BySpeaker, ManyConverter, SpeakerDiscriminators
+from vc.models.pair import Chance
+from vc.models.two_one_two import Inward, Outward, residual
+
+
+@dataclass(frozen=True)
+class CommonSpaceConfig(CodeConfig):
+    """Sizes of the networks, CycleGAN-VC2's, of the code, and how much of them all speakers share."""
+
+    shared_blocks: int = 1  # residual blocks on each side of the code, with the layers that write and read it; 0: none
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = self.blocks_before
+        found = f"network.shared_blocks must be in 0..{most}, half of residual_blocks, got {self.shared_blocks}"
+        require(0 <= self.shared_blocks <= most, found)
+
+
+@dataclass(frozen=True)
+class UNITConfig(CommonSpaceConfig):
+    """A variational code behind shared layers."""
+
+    code: str = "variational"
+
+
+@dataclass(frozen=True)
+class ComboGANConfig(CommonSpaceConfig):
+    """Nothing shared."""
+
+    shared_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class VQVAEConfig(CommonSpaceConfig):
+    """A book of codes behind shared layers."""
+
+    code: str = "quantised"
+
+
+class CommonSpace(ManyConverter):
+    """An encoder and a decoder for each of `speakers`, and what they share."""
+
+    grows = True
+
+    def __init__(self, config: CommonSpaceConfig, bands: int, speakers: tuple[str, ...]):
+        super().__init__(speakers)
+        shared = config.shared_blocks
+        before, behind = config.blocks_before - shared, config.blocks_behind - shared
+        write, read = ([codes.write(config)], [codes.read(config)]) if shared else ([], [])
+
+        def encoder() -> nn.Module:
+            last = [] if shared else [codes.write(config)]
+            return nn.Sequential(Inward(config, bands), residual(config, before), *last)
+
+        def decoder() -> nn.Module:
+            first = [] if shared else [codes.read(config)]
+            return nn.Sequential(*first, residual(config, behind), Outward(config, bands))
+
+        self.encoders = BySpeaker(encoder, len(speakers))
+        self.before = nn.Sequential(residual(config, shared), *write)
+        self.bottleneck = CODES[config.code](config)
+        self.behind = nn.Sequential(*read, residual(config, shared))
+        self.decoders = BySpeaker(decoder, len(speakers))
+        self.code_width, self.bands = config.code_channels, bands
+
+    @property
+    def code_channels(self) -> int:
+        return self.code_width
+
+    def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
+        return self.before(self.encoders(padded(frames), speakers))
+
+    def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
+        return self.bottleneck(code, chance)
+
+    def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
+        return self.decoders(self.behind(code), target)[:, : self.bands, :frames]
+
+    def discriminator(self, config: CommonSpaceConfig) -> nn.Module:
+        return SpeakerDiscriminators(lambda: Discriminator(config), len(self.numbers))
+
+    def code(self, frames: Tensor, speaker: str) -> Tensor:
+        return self.before(self.encoders.each[self.numbers[speaker]](padded(frames)))
+
+    def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
+        code, _ = self.passed(self.code(frames, source))
+        made = self.decoders.each[self.numbers[target]](self.behind(code))
+        return made[:, : self.bands, : frames.shape[-1]]

@@ -1,0 +1,67 @@
+"""Disentangling in the manner of DR-GAN (Tran, Yin and Liu, CVPR 2017): a code freed of the speaker, another's put in.
+
+There, an encoder-decoder turns faces, and a discriminator with two heads judges truth and names person and pose. Here
+the decoder is told the target, and the source is to be gone from the code, by training (`objective.code_speaker`).
+Encoder and decoder are the halves of CycleGAN-VC2's generator.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vc.models import codes
+from vc.models.codes import CODES, CodeConfig
+from vc.models.cyclegan_vc2 import Discriminator
+from vc.models.layers import padded
+from vc.models.many import Judgement, ManyConverter
+from vc.models.pair import Chance
+from vc.models.stargan_vc2 import ConditionalResidual
+from vc.models.two_one_two import Inward, Outward, residual
+
+
+@dataclass(frozen=True)
+class DRGANConfig(CodeConfig):
+    """Sizes of the networks, CycleGAN-VC2's, and of the code in their middle."""
+
+
+class DRGAN(ManyConverter):
+    """One encoder for all speakers, and one decoder that is told the target."""
+
+    names = True
+
+    def __init__(self, config: DRGANConfig, bands: int, speakers: tuple[str, ...]):
+        super().__init__(speakers)
+        self.encoder = nn.Sequential(Inward(config, bands), residual(config, config.blocks_before), codes.write(config))
+        self.bottleneck = CODES[config.code](config)
+        self.read = codes.read(config)
+        self.inner = ConditionalResidual(config, config.blocks_behind, len(speakers), told_source=False)
+        self.outward, self.bands = Outward(config, bands), bands
+
+    @property
+    def code_channels(self) -> int:
+        return self.read.in_channels
+
+    def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
+        return self.encoder(padded(frames))
+
+    def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
+        return self.bottleneck(code, chance)
+
+    def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
+        return self.outward(self.inner(self.read(code), source, target))[:, : self.bands, :frames]
+
+    def discriminator(self, config: DRGANConfig) -> nn.Module:
+        return TwoHeads(config, len(self.numbers))
+
+
+class TwoHeads(nn.Module):
+    """CycleGAN-VC2's discriminator with a second head beside it, which names the speaker at each place in time."""
+
+    def __init__(self, config: DRGANConfig, speakers: int):
+        super().__init__()
+        self.body = Discriminator(config)
+        self.names = nn.Conv1d(self.body.leave.in_channels, speakers, 5, padding=2)
+
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
+        hidden = self.body.features(frames)
+        return Judgement(self.body.leave(hidden).squeeze(1), self.names(hidden.mean(2)))

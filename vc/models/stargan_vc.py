@@ -1,0 +1,106 @@
+"""StarGAN-VC (Kameoka, Kaneko, Tanaka and Hojo, SLT 2018, arXiv:1806.02169): an auxiliary classifier for many speakers.
+
+One generator is told the target at every layer of its way back; a discriminator judges frames and names their speaker,
+in the manner of AC-GAN (Odena, Olah and Shlens, ICML 2017). Layers after the one-dimensional networks of the authors'
+later code (github.com/kamepong/StarGAN-VC), not after the paper's two-dimensional ones, which were not at hand.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vc.config import require
+from vc.models.layers import GatedConv1d, UpsampleBlock1d, padded
+from vc.models.many import Judgement, ManyConverter
+
+
+@dataclass(frozen=True)
+class StarGANVCConfig:
+    """Sizes of the networks; the defaults are those of the authors' later code, but for `judge_channels`."""
+
+    channels: int = 64  # of the generator's layers, after the GLU
+    code_channels: int = 16
+    speaker_channels: int = 16  # of what a layer is told
+    judge_channels: int = 32  # of the discriminator's layers, after the GLU
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require(value >= 1, f"network.{name} must be 1 or more, got {value}")
+
+
+class StarGANVC(ManyConverter):
+    """`(batch, bands, frames)` to the same shape, any number of frames.
+
+    | block  | kernel | channels after GLU          | stride    | size for T frames |
+    |--------|--------|-----------------------------|-----------|-------------------|
+    | encode | 9      | 64                          | 1         | T                 |
+    |        | 8, 8   | 64, 64                      | 2         | T/2, T/4          |
+    |        | 5, 5   | 64, 16                      | 1         | T/4               |
+    | decode | 5, 5   | 64 and 16 of the target, 64 | 1         | T/4               |
+    |        | 5, 5   | 64, 64                      | shuffle 2 | T/2, T            |
+    |        | 9      | bands, linear               | 1         | T                 |
+
+    Every layer of the decoder takes 16 channels of the target beside what it is given. Differs from the authors' code:
+    time doubles by a shuffle as in our other networks, not by transposed convolutions of 8; instance normalisation is
+    affine, and weights are not normalised.
+    """
+
+    names = True
+
+    def __init__(self, config: StarGANVCConfig, bands: int, speakers: tuple[str, ...]):
+        super().__init__(speakers)
+        width, told, self.code_width = config.channels, config.speaker_channels, config.code_channels
+        self.encoder = nn.Sequential(
+            GatedConv1d(bands, width, 9),
+            GatedConv1d(width, width, 8, stride=2),
+            GatedConv1d(width, width, 8, stride=2),
+            GatedConv1d(width, width, 5),
+            GatedConv1d(width, self.code_width, 5),
+        )
+        self.speakers = nn.Embedding(len(speakers), told)
+        self.decoder = nn.ModuleList(
+            [
+                GatedConv1d(self.code_width + told, width, 5),
+                GatedConv1d(width + told, width, 5),
+                UpsampleBlock1d(width + told, width),
+                UpsampleBlock1d(width + told, width),
+                nn.Conv1d(width + told, bands, 9, padding=4),
+            ]
+        )
+
+    @property
+    def code_channels(self) -> int:
+        return self.code_width
+
+    def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
+        return self.encoder(padded(frames))
+
+    def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
+        told = self.speakers(target)[..., None]  # (batch, speaker channels, 1)
+        for layer in self.decoder:
+            code = layer(torch.cat([code, told.expand(-1, -1, code.shape[-1])], dim=1))
+        return code[..., :frames]
+
+    def discriminator(self, config: StarGANVCConfig) -> nn.Module:
+        return Discriminator(config, self.encoder[0].convolution.in_channels, len(self.numbers))
+
+
+class Discriminator(nn.Module):
+    """Along time, two heads on one body: real or fake, and who speaks, at every fourth frame. Told nothing."""
+
+    def __init__(self, config: StarGANVCConfig, bands: int, speakers: int):
+        super().__init__()
+        width = config.judge_channels
+        self.body = nn.Sequential(
+            GatedConv1d(bands, width, 9),
+            GatedConv1d(width, width, 8, stride=2),
+            GatedConv1d(width, width, 8, stride=2),
+            GatedConv1d(width, width, 5),
+        )
+        self.real = nn.Conv1d(width, 1, 5, padding=2)
+        self.names = nn.Conv1d(width, speakers, 5, padding=2)
+
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
+        hidden = self.body(frames)
+        return Judgement(self.real(hidden).squeeze(1), self.names(hidden))

@@ -1,0 +1,72 @@
+"""Every method that `vc-train` knows: what it is, what it minimises, and how it is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vc.models.mean_variance import MeanVarianceConfig
+from vc.train import nearest, warp
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.many import (
+    ConditionalGANObjective,
+    DRGANObjective,
+    ManyObjective,
+    ManyTraining,
+    StarGANVCObjective,
+    UNITObjective,
+    VQVAEObjective,
+    XGANObjective,
+)
+from vc.train.nearest import NearestObjective
+from vc.train.warp import WarpObjective
+
+PAIR, MANY, ANY = "a pair", "many speakers", "any number of speakers"
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a network of `vc.models.MODELS` is trained: by steps, or fitted at once from all frames of the voices."""
+
+    serves: str  # speakers of one model
+    summary: str  # in one line
+    objective: type
+    training: type | None = None
+    fit: Callable[..., None] | None = None
+    kinds: tuple[str, ...] = ("world", "mel")  # of features
+
+
+def _pair(summary: str) -> Method:
+    return Method(PAIR, summary, CycleGANObjective, CycleGANTraining)
+
+
+def _many(objective: type, summary: str) -> Method:
+    return Method(MANY, summary, objective, ManyTraining)
+
+
+def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **how: Any) -> Method:
+    return Method(serves, summary, objective, fit=fit, **how)
+
+
+METHODS = {
+    "nearest": _fit("regression on frames aligned by their nearest neighbours; seconds", NearestObjective, nearest.fit),
+    "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, warp.fit, kinds=("world",)),
+    "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
+    "cyclegan_vc": _pair("CycleGAN with networks along time alone (Kaneko and Kameoka, 2018)"),
+    "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
+    "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),
+    "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),
+    "conditional_gan": _many(ConditionalGANObjective, "told the target; refuses real speech under a wrong name"),
+    "stargan_vc": _many(StarGANVCObjective, "told the target; an auxiliary classifier (Kameoka et al., 2018)"),
+    "stargan_vc2": _many(ManyObjective, "told source and target, in every normalisation (Kaneko et al., 2019)"),
+    "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
+    "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
+    "combogan": _many(ManyObjective, "common space: the way round by the other's code (after Anoosheh et al., 2018)"),
+    "xgan": _many(XGANObjective, "common space: a code that tells no speaker and stays (after Royer et al., 2017)"),
+    "vqvae": _many(VQVAEObjective, "common space: a book of codes, no discriminator (after van den Oord et al., 2017)"),
+}
+
+
+def described() -> str:
+    """A line for each method."""
+    width = max(map(len, METHODS))
+    return "\n".join(f"{name:{width}}  {method.serves}: {method.summary}" for name, method in METHODS.items())

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Pairs of speakers, and what is done for each of them. Source it after stages.sh.
+# Pairs of speakers, or one model of many, and what is done for each of them. Source it after stages.sh.
 #
-# A list has a line for each job, SOURCE TARGET PAIR: $pair_list one for each pair, $way_list one for each direction.
-# PAIR names the experiment. A pair for which something fails is noted in the file $failed and left out from then on; the
-# others go on.
+# A list has a line for each job, SOURCE TARGET PAIR: $pair_list one for each model, $way_list one for each direction.
+# PAIR names the experiment; of a model of many speakers it is all of them. A pair for which something fails is noted in
+# the file $failed and left out from then on; the others go on.
 # shellcheck disable=SC2154 # nj, max_jobs, train_cmd, lists and failed are the recipe's
 
 # --pairs, or --sources and --targets, or --source and --target -> $pair_list, $way_list, $pair_count, $pair_speakers,
@@ -40,6 +40,26 @@ named_pairs() {
         for other in ${targets:-$target}; do
             [ "$one" = "$other" ] && [ -n "$sources$targets" ] || echo "$one $other"
         done
+    done
+}
+
+# --speakers and --ways -> the same of the one model that serves them all.
+list_model() {
+    local one other way names
+    read -ra names <<< "$speakers"
+    [ "${#names[@]}" -gt 1 ] || fail "give --speakers 'A B ...', two or more"
+    pair_speakers="$speakers " pair_count=1 way_list=''
+    list_name=$(IFS=- && echo "${names[*]}")
+    [ "${#names[@]}" -le 4 ] || list_name=${#names[@]}_speakers_$(cksum <<< "$speakers" | cut -d ' ' -f 1)
+    pair_list="${names[0]} ${names[1]} $list_name"$'\n'
+    for one in "${names[@]}"; do
+        for other in "${names[@]}"; do
+            if [ "$one" = "$other" ]; then continue; fi
+            [ -n "$ways" ] && [[ " $ways " != *" $one:$other "* ]] || way_list+="$one $other $list_name"$'\n'
+        done
+    done
+    for way in $ways; do
+        [[ $'\n'$way_list == *$'\n'"${way%:*} ${way#*:} "* ]] || fail "--ways: '$way' is no SOURCE:TARGET of $speakers"
     done
 }
 

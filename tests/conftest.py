@@ -145,6 +145,24 @@ def mini(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def three_dump(mini, tmp_path_factory) -> Path:
+    """Features of three voices: kal is slt with other names."""
+    from vc.normalise import summarise
+    from vc.store import read_features, write_features
+
+    features, folder = read_features(mini / "dump/train"), tmp_path_factory.mktemp("three")
+    rows, speakers = [], {}
+    for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
+        frames, known = features.frames(origin), features.speakers[origin]
+        f0 = np.full(400, np.exp(known.log_f0_mean))
+        speakers[name] = summarise(name, frames, [f0 * np.linspace(0.9, 1.1, 400)], known.f0_range)
+        rows += [(f"{name}-{n}", name, each, np.full(len(each), 100.0)) for n, each in enumerate(frames)]
+    (folder / "dump").mkdir()
+    write_features(folder / "dump", features.config, "three", speakers, rows)
+    return folder / "dump"
+
+
+@pytest.fixture(scope="session")
 def model(mini) -> Path:
     """An experiment directory: `tiny.yaml` on the mini corpus, slt -> rms."""
     return trained(mini, mini / "exp/tiny", "--validation", mini / "data/eval/slt")

@@ -159,13 +159,13 @@ PARTS = {  # configuration -> generators that move, and who judges
     "gan": (["to_source", "to_target"], ["source", "target"]),
     "gan_forward": (["to_source", "to_target"], ["source", "target", "restored_source"]),
     "gan_backward": (["to_source", "to_target"], ["source", "target", "restored_target"]),
-    "full": (["to_source", "to_target"], ["source", "target", "restored_source", "restored_target"]),
+    "cyclegan_vc2": (["to_source", "to_target"], ["source", "target", "restored_source", "restored_target"]),
 }
 ONE_WAY = {"second_adversarial": 0.0, "cycle_consistency": 0.0, "backward_adversarial": 0.0}
 
 
 def ablation(name: str) -> dict:
-    return read_sections(CONF / f"ablation/{name}.yaml")["objective"]
+    return read_sections(CONF / f"family/{name}.yaml")["objective"]
 
 
 def moved(training: CycleGANTraining, step: int) -> tuple[list[str], list[str], dict]:
@@ -227,19 +227,22 @@ def test_each_direction_has_its_factor():
         torch.testing.assert_close(terms[name], value)
 
 
-def test_ablations_differ_from_the_narrow_settings_in_weights_alone():
-    narrow = read_sections(CONF / "cyclegan_vc2_narrow.yaml")
-    assert sorted(path.stem for path in (CONF / "ablation").iterdir()) == sorted(PARTS)
+def test_parts_differ_from_the_whole_in_weights_and_length_alone():
+    whole = read_sections(CONF / "family/cyclegan_vc2.yaml")
     for name in PARTS:
-        sections = read_sections(CONF / f"ablation/{name}.yaml")
-        own = {key: sections["objective"].pop(key) for key in ablation(name) if key not in narrow["objective"]}
-        assert sections == narrow and set(own.values()) <= {0} and bool(own) == (name != "full")
+        sections = read_sections(CONF / f"family/{name}.yaml")
+        own = {key: sections["objective"].pop(key) for key in ablation(name) if key not in whole["objective"]}
+        assert set(own.values()) <= {0} and bool(own) == (name != "cyclegan_vc2")
+        steps = sections["training"].pop("steps")
+        assert sections["objective"] == {"identity_steps": steps // 5, "decay_from": steps * 3 // 5}
+        rest = {key: value for key, value in whole["training"].items() if key != "steps"}
+        assert sections["training"] == rest and sections["network"] == whole["network"]
 
 
 @pytest.mark.parametrize("name", losses.ADVERSARIAL)
 def test_every_adversarial_loss_moves_everybody(name):
     generators, judges, made = moved(make(adversarial_loss=name), 0)
-    assert (generators, judges) == (["to_source", "to_target"], sorted(PARTS["full"][1]))
+    assert (generators, judges) == (["to_source", "to_target"], sorted(PARTS["cyclegan_vc2"][1]))
     assert all(torch.isfinite(value) for value in made.values())
 
 
@@ -364,7 +367,7 @@ def test_a_run_from_before_a_setting_was_there_goes_on(dumps, tmp_path):
     assert "objective.forward_cycle (1.0 -> 2.0)" in done.stderr.decode()
 
 
-@pytest.mark.parametrize("path", sorted(CONF.rglob("*cyclegan*.yaml")) + sorted(CONF.glob("ablation/*")), ids=str)
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*cyclegan*.yaml")) + sorted(CONF.glob("family/*")), ids=str)
 def test_every_configuration_is_one(path):
     sections = read_sections(path)
     experiment = resolve(sections, build_features(sections.get("features", {})), ("a", "b"), "")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import CORPUS, TINY, command
 from torch.nn.functional import l1_loss
 
@@ -16,12 +17,12 @@ from vc.errors import ConfigError
 from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
-from vc.normalise import summarise
 from vc.segments import ManyBatch, ManySampler, Segments
 from vc.store import read_features, write_features
 from vc.train.base import Setting
 from vc.train.experiment import resolve
 from vc.train.many import ConditionalGANObjective, ManyObjective, ManyTraining
+from vc.train.methods import METHODS, described
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
@@ -203,32 +204,16 @@ def test_refuses_to_learn_nothing():
         ManyObjective(adversarial=0, cycle_consistency=0, identity_mapping=0, classification=1)
 
 
-@pytest.fixture(scope="module")
-def three_dump(mini, tmp_path_factory) -> Path:
-    """Features of three voices: kal is slt with other names."""
-    features, folder = read_features(mini / "dump/train"), tmp_path_factory.mktemp("three")
-    rows, speakers = [], {}
-    for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
-        frames, known = features.frames(origin), features.speakers[origin]
-        f0 = np.full(400, np.exp(known.log_f0_mean))
-        speakers[name] = summarise(name, frames, [f0 * np.linspace(0.9, 1.1, 400)], known.f0_range)
-        rows += [(f"{name}-{n}", name, each, np.full(len(each), 100.0)) for n, each in enumerate(frames)]
-    (folder / "dump").mkdir()
-    write_features(folder / "dump", features.config, "three", speakers, rows)
-    return folder / "dump"
-
-
 def words(dump: Path, output: Path, method: str, *more: object) -> list:
     (output.parent / "many.yaml").write_text(TINY.read_text().replace("cyclegan_vc2", method))
     known = ["--features", dump, "--speakers", "slt", "rms", "kal", "--output", output]
     return ["train", "--config", output.parent / "many.yaml", *known, *more]
 
 
-@pytest.mark.parametrize("method", ["stargan_vc2", "conditional_gan"])
-def test_three_speakers_train_resume_and_convert(three_dump, tmp_path, method):
-    command(*words(three_dump, tmp_path / "straight", method))
-    command(*words(three_dump, tmp_path / "parts", method, "--set", "training.steps=10"))
-    command(*words(three_dump, tmp_path / "parts", method))
+def test_three_speakers_train_resume_and_convert(three_dump, tmp_path):
+    command(*words(three_dump, tmp_path / "straight", "stargan_vc2"))
+    command(*words(three_dump, tmp_path / "parts", "stargan_vc2", "--set", "training.steps=10"))
+    command(*words(three_dump, tmp_path / "parts", "stargan_vc2"))
     models = [
         (tmp_path / name / "checkpoints/checkpoint-000000020.safetensors").read_bytes()
         for name in ("straight", "parts")
@@ -288,7 +273,28 @@ def test_what_is_refused_leaves_the_output_free(three_dump, tmp_path):
     command(*words(three_dump, tmp_path / "exp", "stargan_vc2", "--set", "training.steps=2"))
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_resolves(path):
     experiment = resolve(read_sections(path), WorldConfig(16000), NAMES, "digest")
-    assert experiment.method in ("stargan_vc2", "conditional_gan")
+    assert METHODS[experiment.method].training is ManyTraining
+
+
+def test_methods_are_listed_and_described_so_that_they_can_be_trained():
+    listed = command("train", "--method").stdout.decode().splitlines()
+    assert [line.split()[0] for line in listed] == list(METHODS) and all(len(line) < 120 for line in listed)
+    for name, method in METHODS.items():
+        text = command("train", "--method", name).stdout.decode() if name == "unit" else described(name)
+        sections = yaml.safe_load(text)
+        assert text.startswith(f"# {method.summary[0].upper()}{method.summary[1:]}") and method.serves in text
+        assert resolve(sections, WorldConfig(16000), NAMES[:2], "") == resolve(
+            {"method": name}, WorldConfig(16000), NAMES[:2], ""
+        )
+    done = command("train", "--method", "unti", check=2).stderr.decode()
+    assert "unknown 'unti'; known: nearest," in done
+
+
+def test_a_method_replaces_the_configurations(three_dump, tmp_path):
+    known = ["--features", three_dump, "--speakers", "slt", "rms", "--output", tmp_path / "exp"]
+    assert "give --config or --method" in command("train", *known, check=2).stderr.decode()
+    command("train", *known, "--method", "mean_variance")
+    assert Converter.load(tmp_path / "exp").model.method == "mean_variance"

@@ -22,6 +22,7 @@ from vc.train.engine import Engine
 from vc.train.experiment import TrainingConfig, resolve
 from vc.train.log import RunLog
 from vc.train.loop import Meter, finished, run
+from vc.train.plan import Plan
 from vc.train.processes import ALONE
 from vc.train.state import State
 
@@ -350,7 +351,7 @@ def engine(mini: Path, **network: int) -> Engine:
     features = read_features(mini / "dump/train")
     sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 8, **network}}
     experiment = resolve(sections, features.config, ("slt", "rms"), features.digest)
-    return make_engine(experiment, features, CPU, ALONE)
+    return make_engine(Plan(features, experiment), CPU, ALONE)
 
 
 def test_a_checkpoint_of_other_networks_is_no_checkpoint(model, mini, tmp_path):

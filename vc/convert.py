@@ -75,16 +75,8 @@ class Converter:
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
-        model, weights = model_file.read(Path(path))
-        try:
-            network = _network(model)
-            _refuse_other_types(network, weights)
-            network.load_state_dict(weights, assign=True)
-            network.to(memory_format=LAYOUT)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-        except (RuntimeError, OverflowError) as error:
-            raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
+        model, network = read_network(Path(path))
+        network.to(memory_format=LAYOUT)
         how = (chosen, precision)
         speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
         speaks.refuse_other(model.features)
@@ -261,6 +253,20 @@ class Converter:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
         return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.kept)
+
+
+def read_network(path: Path) -> tuple[model_file.Model, AbstractConverter]:
+    """What a model file or an experiment directory says, and its network; a bad one is refused by name."""
+    model, weights = model_file.read(path)
+    try:
+        network = _network(model)
+        _refuse_other_types(network, weights)
+        network.load_state_dict(weights, assign=True)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (RuntimeError, OverflowError) as error:
+        raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
+    return model, network
 
 
 def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:

@@ -1,6 +1,7 @@
 """vc-train: features of speakers -> model file."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-train --config recipes/many/conf/stargan_vc2_narrow.yaml --features dump/train"
         " --speakers SF1 SM1 TF2 TM3 --output exp/four",
     )
-    common.add_config(made, required=True)
+    common.add_config(made)
+    made.add_argument(
+        "--method",
+        metavar="NAME",
+        help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
+    )
     made.add_argument("--features", type=Path, required=True, help="features directory of the speakers")
     made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
     made.add_argument("--target", metavar="SPEAKER")
@@ -29,23 +35,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         help="features directory of utterances that training does not see: the best model is kept",
     )
+    made.add_argument(
+        "--start", type=Path, metavar="MODEL", help="add the last of --speakers to this model; the others' parts stay"
+    )
     made.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
     made.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
     made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--method"] and len(words) <= 2:
+        asked = common.parser(COMMAND, "Describe a method, or list all.")
+        asked.add_argument("--method", nargs="?", default="")
+        return common.run(COMMAND, _describe, asked, words)
     return common.run(COMMAND, _work, made, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections
+    from vc.errors import ConfigError
     from vc.train.converter import train
     from vc.train.request import Request
 
     common.log_to_stderr(COMMAND)
+    if not (args.config or args.method):
+        raise ConfigError("give --config or --method; vc-train --method lists the methods")
     sections = read_sections(args.config, args.set)
+    if args.method:
+        sections["method"] = args.method
     request = Request(
-        args.features, _speakers(args), args.output, sections, args.held_out, args.validation, args.device
+        args.features,
+        _speakers(args),
+        args.output,
+        sections,
+        args.held_out,
+        args.validation,
+        args.start,
+        args.device,
     )
     if args.estimate:
         from vc.train.estimate import estimate
@@ -55,6 +81,13 @@ def _work(args: argparse.Namespace) -> int:
         said = f"{args.output}: step {train(request)}, 1 model"
     if common.first_process():
         print(said)
+    return 0
+
+
+def _describe(args: argparse.Namespace) -> int:
+    from vc.train.methods import described
+
+    print(described(args.method or ""))
     return 0
 
 

@@ -100,11 +100,11 @@ class Quantised(nn.Module):
 CODES = {"plain": Plain, "variational": Variational, "quantised": Quantised}
 
 
-def write(config: CodeConfig) -> nn.Conv1d:
+def writer(config: CodeConfig) -> nn.Conv1d:
     """The last layer of an encoder."""
     return nn.Conv1d(config.inner, CODES[config.code].written * config.code_channels, 1)
 
 
-def read(config: CodeConfig) -> nn.Conv1d:
+def reader(config: CodeConfig) -> nn.Conv1d:
     """The first layer of a decoder."""
     return nn.Conv1d(config.code_channels, config.inner, 1)

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models import codes
-from vc.models.codes import CODES, CodeConfig
+from vc.models.codes import CODES, CodeConfig, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.layers import padded
 from vc.models.many import BySpeaker, ManyConverter, SpeakerDiscriminators
@@ -69,14 +68,14 @@ class CommonSpace(ManyConverter):
         super().__init__(speakers)
         shared = config.shared_blocks
         before, behind = config.blocks_before - shared, config.blocks_behind - shared
-        write, read = ([codes.write(config)], [codes.read(config)]) if shared else ([], [])
+        write, read = ([writer(config)], [reader(config)]) if shared else ([], [])
 
         def encoder() -> nn.Module:
-            last = [] if shared else [codes.write(config)]
+            last = [] if shared else [writer(config)]
             return nn.Sequential(Inward(config, bands), residual(config, before), *last)
 
         def decoder() -> nn.Module:
-            first = [] if shared else [codes.read(config)]
+            first = [] if shared else [reader(config)]
             return nn.Sequential(*first, residual(config, behind), Outward(config, bands))
 
         self.encoders = BySpeaker(encoder, len(speakers))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vc.models import codes
-from vc.models.codes import CODES, CodeConfig
+from vc.models.codes import CODES, CodeConfig, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.layers import padded
 from vc.models.many import Judgement, ManyConverter
@@ -31,9 +30,9 @@ class DRGAN(ManyConverter):
 
     def __init__(self, config: DRGANConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
-        self.encoder = nn.Sequential(Inward(config, bands), residual(config, config.blocks_before), codes.write(config))
+        self.encoder = nn.Sequential(Inward(config, bands), residual(config, config.blocks_before), writer(config))
         self.bottleneck = CODES[config.code](config)
-        self.read = codes.read(config)
+        self.read = reader(config)
         self.inner = ConditionalResidual(config, config.blocks_behind, len(speakers), told_source=False)
         self.outward, self.bands = Outward(config, bands), bands
 

@@ -19,6 +19,7 @@ class PairConverter(AbstractConverter):
         super().__init__()
         if len(speakers) != 2:
             raise ConfigError(f"a CycleGAN converts between two speakers, got {len(speakers)}: {', '.join(speakers)}")
+        self.speakers = tuple(speakers)
         self.directions = {tuple(speakers): "to_target", tuple(reversed(speakers)): "to_source"}
         names = ("to_target", "to_source")
         self.generators = nn.ModuleDict({name: self.generator(config, bands) for name in names})

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from vc.features.kinds import FeatureConfig
-from vc.normalise import Speaker
+from vc.train.content import ContentEncoder
 from vc.train.player import Player
 from vc.train.processes import ALONE, Processes
 from vc.train.rates import Rates
@@ -21,8 +20,7 @@ class Setting:
     steps: int
     precision: str = "float32"
     processes: Processes = ALONE
-    speakers: Mapping[str, Speaker] | None = None  # whose features the steps see, normalised
-    features: FeatureConfig | None = None  # and what features they are
+    encoder: ContentEncoder | None = None  # fixed, of what is said
 
     def how(self, objective: Rates) -> tuple[tuple[float, float], str, Processes]:
         """What every player takes behind its networks and losses."""

@@ -9,14 +9,15 @@ from vc.convert import Converter
 from vc.errors import ConfigError, DataError
 from vc.models import converter
 from vc.segments import Segments, SegmentSampler
-from vc.store import Features, read_features
+from vc.store import Features
 from vc.train.base import Setting
 from vc.train.engine import Engine, assembled
-from vc.train.experiment import Experiment, defaults, remember, resolve
+from vc.train.experiment import Experiment, defaults, remember
 from vc.train.fit import FITTED, fit_pair
 from vc.train.held_out import HeldOut
 from vc.train.methods import METHODS
 from vc.train.ownership import owned
+from vc.train.plan import Plan
 from vc.train.processes import Processes, joined
 from vc.train.request import Request
 from vc.train.run import NAME, Run
@@ -30,45 +31,27 @@ def train(request: Request) -> int:
 
     Raises ConfigError for what cannot fit, TrainingError for a run that stopped (its `code` is the exit status).
     """
-    features, experiment = resolved(request)
+    plan = Plan.of(request)
+    experiment = plan.experiment
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
             if processes.first:
                 remember(experiment.as_dict(), request.output, defaults(experiment))
             if METHODS[experiment.method].fit:
-                return fit_pair(request, experiment, features, device) if processes.first else FITTED
-            return ConverterRun(request, experiment, features, device, processes).train()
-
-
-def resolved(request: Request) -> tuple[Features, Experiment]:
-    """The features that are asked for, and the settings with all defaults; what cannot fit is refused before it is
-    written down."""
-    features = read_features(request.features)
-    experiment = resolve(request.sections, features.config, request.speakers, features.digest)
-    for name in experiment.speakers:
-        features.require(name)
-    with torch.device("meta"):
-        converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
-    return features, experiment
+                return fit_pair(request, experiment, plan.features, device) if processes.first else FITTED
+            return ConverterRun(request, plan, device, processes).train()
 
 
 class ConverterRun(Run):
     """The run of a converter: held-out utterances and validation recordings are converted."""
 
-    def __init__(
-        self,
-        request: Request,
-        experiment: Experiment,
-        features: Features,
-        device: torch.device,
-        processes: Processes,
-    ):
-        self.experiment, self.features, self.device = experiment, features, device
-        held_out = HeldOut.read(request.held_out, features, experiment.speakers) if request.held_out else None
-        self.samples = Samples(request.validation, experiment.training.samples, request.output / "samples")
-        engine = make_engine(experiment, features, device, processes)
-        super().__init__(request.output, experiment.training, engine, processes, held_out)
+    def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
+        self.experiment, self.features, self.device = plan.experiment, plan.features, device
+        speakers, settings = self.experiment.speakers, self.experiment.training
+        held_out = HeldOut.read(request.held_out, self.features, speakers) if request.held_out else None
+        self.samples = Samples(request.validation, settings.samples, request.output / "samples")
+        super().__init__(request.output, settings, make_engine(plan, device, processes), processes, held_out)
 
     @property
     def title(self) -> str:
@@ -105,13 +88,15 @@ class ConverterRun(Run):
         return Converter(self._model(), self.engine.converter, self.device)
 
 
-def make_engine(experiment: Experiment, features: Features, device: torch.device, processes: Processes) -> Engine:
+def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engine:
     """Networks, players and sampler of an experiment, untrained."""
+    experiment, features = plan.experiment, plan.features
     settings, compute = experiment.training, experiment.compute
     torch.manual_seed(settings.seed)
     network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
-    speakers = {name: features.speakers[name] for name in experiment.speakers}
-    setting = Setting(settings.steps, compute.precision, processes, speakers, features.config)
+    if plan.start:
+        plan.start.take_up(network)
+    setting = Setting(settings.steps, compute.precision, processes, plan.encoder)
     training = METHODS[experiment.method].training(network, experiment.network, experiment.objective, setting)
     sampler = _sampler(experiment, features, device, processes.share(settings.batch))
     return assembled(training, sampler, settings, compute, processes)

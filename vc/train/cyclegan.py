@@ -8,10 +8,11 @@ minimise, as in CycleGAN-VC2 (Kaneko et al., ICASSP 2019), the weighted sum of
     second_adversarial  D'_x on F(G(x))         D'_y on G(F(y))    (discriminators of their own)
     cycle_consistency   F(G(x)) to x            G(F(y)) to y
     identity_mapping    G(y) to y               F(x) to x          (first steps only)
+    content             E(G(x)) to E(x)         E(F(y)) to E(y)    (with a fixed encoder E)
 
-Any of the eight can be left out. A term whose weight is 0 is not computed, a discriminator that judges nothing is not
+Any of the ten can be left out. A term whose weight is 0 is not computed, a discriminator that judges nothing is not
 built, and a generator that neither fools a discriminator nor is part of a cycle stays as it was drawn: identity mapping
-alone moves none.
+or content alone moves none.
 
 Nothing is computed that is thrown away: discriminators get no gradients while the generators learn and then judge the
 same fakes; a generator takes the two inputs that it has at a time in one batch, a discriminator real and fake.
@@ -53,8 +54,10 @@ PARTS = {  # loss -> what it is called in the names of its factors
     "second_adversarial": "second_adversarial",
     "cycle_consistency": "cycle",
     "identity_mapping": "identity",
+    "content": "content",
 }
 ADVERSARIES = ("adversarial", "second_adversarial")
+CONVERTED = (*ADVERSARIES, "cycle_consistency", "content")  # of what has gone through a generator from the other voice
 AROUND = ("cycle_consistency", "second_adversarial")  # of what has gone through both generators
 
 
@@ -70,8 +73,10 @@ class CycleGANObjective(Rates):
     second_adversarial: float = 1.0
     cycle_consistency: float = 10.0
     identity_mapping: float = 5.0
+    content: float = 0.0
+    encoder: str = ""  # that `content` compares by: path of a model of many speakers, a TorchScript file, or a folder
     identity_steps: int = 10_000  # the identity mapping loss counts before this step only
-    forward_adversarial: float = 1.0  # these eight: factors on the weights above, for one direction
+    forward_adversarial: float = 1.0  # these ten: factors on the weights above, for one direction
     backward_adversarial: float = 1.0
     forward_second_adversarial: float = 1.0
     backward_second_adversarial: float = 1.0
@@ -79,6 +84,8 @@ class CycleGANObjective(Rates):
     backward_cycle: float = 1.0
     forward_identity: float = 1.0
     backward_identity: float = 1.0
+    forward_content: float = 1.0
+    backward_content: float = 1.0
 
     def __post_init__(self) -> None:
         factors = (f"{way}_{part}" for way in WAYS for part in PARTS.values())
@@ -98,7 +105,7 @@ class CycleGANObjective(Rates):
     def factors(self, name: str) -> dict[str, float]:
         """The directions in which a loss counts, with their factors, the loss's own weight aside."""
         factors = {way: getattr(self, f"{way}_{PARTS[name]}") for way in WAYS if getattr(self, name) > 0}
-        if name == "identity_mapping":
+        if name in ("identity_mapping", "content"):
             factors = {way: factor for way, factor in factors.items() if way in self.learners}
         return {way: factor for way, factor in factors.items() if factor > 0}
 
@@ -135,6 +142,8 @@ class CycleGANTraining:
         self.factors = {name: objective.factors(name) for name in PARTS}
         self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
         self.judges = self._discriminators(config)
+        self.speakers = dict(zip(("source", "target"), network.speakers, strict=True))
+        self.encoder = setting.encoder and setting.encoder.to(next(network.parameters()).device)
         self.modules, self.called = {"network": network}, [*network.generators.values()]
         how = setting.how(objective)
         learning = network if len(objective.learners) > 1 else self._generator(WAYS[objective.learners[0]].end)
@@ -168,7 +177,7 @@ class CycleGANTraining:
         """The losses named in `weights`, and the fakes."""
         real = {"source": batch.source, "target": batch.target}
         made = self._first_pass(real, batch.chance, weights)
-        terms = self._terms(("identity_mapping", "adversarial"), weights, real, made)
+        terms = self._terms(("identity_mapping", "adversarial", "content"), weights, real, made)
         made |= self._second_pass(made, weights)
         terms |= self._terms(AROUND, weights, real, made)
         return terms, Fakes(**{name: made[name].detach() for name in self.judges if name in made})
@@ -193,7 +202,7 @@ class CycleGANTraining:
         made = {}
         for name, way in WAYS.items():
             given = {}
-            if any(name in self.factors[loss] for loss in (*ADVERSARIES, "cycle_consistency")):
+            if any(name in self.factors[loss] for loss in CONVERTED):
                 given[way.end] = self.network.given(real[way.start], chance)
             if "identity_mapping" in weights and name in self.factors["identity_mapping"]:
                 given[f"same_{way.end}"] = self.network.given(real[way.end])
@@ -224,6 +233,10 @@ class CycleGANTraining:
             return self.adversarial.fooled(self.judges[judge](made[judge]), True)
         if name == "identity_mapping":
             return losses.identity_mapping(made[f"same_{way.end}"], real[way.end])
+        if name == "content":
+            with torch.no_grad():
+                said = self.encoder(real[way.start], self.speakers[way.start])
+            return losses.content(self.encoder(made[way.end], self.speakers[way.end]), said)
         return losses.cycle_consistency(made[f"restored_{way.start}"], real[way.start])
 
     def _told(self, judge: str, real: Tensor, fake: Tensor, chance: Chance | None) -> Tensor:

@@ -7,9 +7,10 @@ from statistics import mean
 import torch
 
 from vc import devices
-from vc.train.converter import make_engine, resolved
+from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
+from vc.train.plan import Plan
 from vc.train.processes import joined
 from vc.train.request import Request
 
@@ -38,13 +39,14 @@ def estimate(request: Request) -> Estimate | str:
 
     Steps of one phase cost more than those of another: the identity mapping ends.
     """
-    features, experiment = resolved(request)
+    plan = Plan.of(request)
+    experiment = plan.experiment
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
         return f"{'-'.join(experiment.speakers)}: {length}"
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
-        engine = make_engine(experiment, features, device, processes)
+        engine = make_engine(plan, device, processes)
         steps = experiment.training.steps
         numbers = [0] * WARM + [steps * number // TRIED for number in range(TRIED)]
         seconds = [_step_seconds(engine, number) for number in numbers]

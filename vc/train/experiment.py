@@ -80,6 +80,7 @@ class Experiment:
     compute: ComputeConfig
     speakers: tuple[str, ...]  # of a pair the source first
     data_digest: str
+    start: str = ""  # digest of the weights that new speakers are added to; empty: none
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -99,7 +100,7 @@ class Experiment:
 
 
 def resolve(
-    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str
+    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str, start: str = ""
 ) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
@@ -118,7 +119,7 @@ def resolve(
     objective = build(METHODS[method].objective, sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
-    return Experiment(method, features, network, objective, training, compute, speakers, data_digest)
+    return Experiment(method, features, network, objective, training, compute, speakers, data_digest, start)
 
 
 def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> None:
@@ -135,7 +136,7 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
 def defaults(experiment: Any) -> dict[str, Any]:
     """What the settings of an experiment's parts are where nothing is said; without features or mel, which say all."""
     parts = ("network", "objective", "training", "compute")
-    return {name: plain(type(getattr(experiment, name))()) for name in parts}
+    return {"start": ""} | {name: plain(type(getattr(experiment, name))()) for name in parts}
 
 
 def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | None = None) -> None:

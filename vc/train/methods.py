@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
+from vc.config import plain, require
+from vc.models import MODELS
 from vc.models.mean_variance import MeanVarianceConfig
 from vc.train import nearest, warp
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
@@ -66,7 +70,16 @@ METHODS = {
 }
 
 
-def described() -> str:
-    """A line for each method."""
-    width = max(map(len, METHODS))
-    return "\n".join(f"{name:{width}}  {method.serves}: {method.summary}" for name, method in METHODS.items())
+def described(name: str = "") -> str:
+    """What a method is, and all its settings as YAML with their defaults; without a name, a line for each method."""
+    if not name:
+        width = max(map(len, METHODS))
+        return "\n".join(f"{name:{width}}  {method.serves}: {method.summary}" for name, method in METHODS.items())
+    require(name in METHODS, f"--method: unknown {name!r}; known: {', '.join(METHODS)}")
+    method = METHODS[name]
+    settings = {"method": name, "network": plain(MODELS[name][0]()), "objective": plain(method.objective())}
+    how = "fitted at once" if method.fit else "by steps"
+    head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {how}."
+    return (
+        f"{head}\n{yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)}".rstrip()
+    )

@@ -29,7 +29,7 @@ class Player:
         processes: Processes = ALONE,
         decay: float = 0.0,
     ):
-        self.parameters = list(networks.parameters())
+        self.parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]
         self.device, self.precision, self.processes = self.parameters[0].device, precision, processes
         on_gpu = self.device.type == "cuda"
         rate = torch.zeros((), device=self.device) if on_gpu else 0.0  # a tensor can change under a recorded step

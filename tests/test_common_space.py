@@ -1,0 +1,447 @@
+"""Codes, encoders and decoders a speaker, auxiliary classifiers, and a speaker added beside others."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import command
+from torch import nn
+from torch.nn.functional import cross_entropy, l1_loss
+
+from vc import losses, model_file
+from vc.config import build
+from vc.convert import Converter
+from vc.errors import ConfigError
+from vc.models import MODELS, converter, network_config
+from vc.models.codes import CODES, CodeConfig
+from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
+from vc.segments import ManyBatch, ManySampler, Segments
+from vc.store import read_features
+from vc.train import checkpoint, content
+from vc.train.base import Setting
+from vc.train.converter import make_engine
+from vc.train.experiment import resolve
+from vc.train.many import ManyTraining
+from vc.train.methods import METHODS
+from vc.train.plan import Plan
+from vc.train.processes import ALONE
+from vc.train.state import State
+
+CPU = torch.device("cpu")
+NAMES = ("ann", "bob", "cyd")
+MANY = [name for name, method in METHODS.items() if method.training is ManyTraining]
+COMMON = [name for name in MANY if MODELS[name][1].grows]
+SMALL = {"channels": 8, "residual_blocks": 2, "residual_channels": 16}
+CODED = {"code_channels": 4}
+
+
+def small(method: str) -> dict:
+    if method == "stargan_vc":
+        return {"channels": 8, "judge_channels": 8}
+    return SMALL | (CODED if issubclass(MODELS[method][0], CodeConfig) else {})
+
+
+def network(method: str, bands: int = 9, **more) -> ManyConverter:
+    torch.manual_seed(0)
+    return converter(method, network_config(method, small(method) | more), bands, NAMES).eval()
+
+
+def training(method: str, network_more: dict | None = None, **objective) -> ManyTraining:
+    made = network(method, **(network_more or {}))
+    config = network_config(method, small(method) | (network_more or {}))
+    torch.manual_seed(1)
+    return ManyTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setting(10))
+
+
+@pytest.fixture
+def batch() -> ManyBatch:
+    random = np.random.default_rng(3)
+    segments = [Segments([random.standard_normal((90, 9)) + n], 32, CPU, who) for n, who in enumerate(NAMES)]
+    return ManySampler(segments, 2, 0).draw()
+
+
+def test_targets_are_balanced_so_that_a_batch_can_be_divided(batch):
+    assert torch.equal(batch.speakers.bincount(), batch.targets.bincount())
+
+
+@pytest.mark.parametrize("method", MANY)
+@pytest.mark.parametrize("frames", [7, 32, 45])
+def test_every_length_is_kept_and_every_target_is_another(method, frames):
+    made, x = network(method), torch.randn(1, 9, frames)
+    one, other = (made.convert(x, "ann", target) for target in ("bob", "cyd"))
+    assert one.shape == x.shape and torch.isfinite(one).all() and not torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_a_step_computes_what_a_conversion_does(method, batch):
+    """Item by item: the parts of each speaker get his items, and the items come back in their order."""
+    made = network(method)
+    changed = made.change(batch.frames, batch.speakers, batch.targets)
+    for item, (source, target) in enumerate(zip(batch.speakers.tolist(), batch.targets.tolist())):
+        alone = made.convert(batch.frames[item : item + 1], NAMES[source], NAMES[target])
+        torch.testing.assert_close(changed[item : item + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_by_speaker_leads_every_item_through_its_own():
+    each = BySpeaker(lambda: nn.Linear(2, 2), 3)
+    x, speakers = torch.randn(6, 2), torch.tensor([2, 0, 1, 1, 2, 0])
+    wanted = torch.stack([each.each[speaker](item) for item, speaker in zip(x, speakers)])
+    torch.testing.assert_close(each(x, speakers), wanted)
+
+
+# Codes.
+
+
+def test_a_variational_code_is_drawn_around_its_mean_and_costs_its_divergence():
+    code, written = CODES["variational"](CodeConfig()), torch.randn(4, 6, 50)
+    mean, log_variance = written.chunk(2, dim=1)
+    normal = torch.distributions.Normal
+    wanted = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)).mean()
+    passed, cost = code(written)
+    assert torch.equal(passed, mean)
+    torch.testing.assert_close(cost, wanted)
+    random = torch.Generator().manual_seed(0)
+    drawn, _ = code(written, lambda count: torch.rand(4, count, generator=random))
+    standard = (drawn - mean) / (log_variance / 2).exp()
+    assert abs(standard.mean()) < 0.15 and abs(standard.std() - 1) < 0.1  # of 600
+
+
+def test_a_quantised_code_is_the_nearest_entry_and_gradients_pass_by():
+    code = CODES["quantised"](CodeConfig(code_channels=3, entries=5))
+    written = torch.randn(2, 3, 7, requires_grad=True)
+    passed, cost = code(written)
+    distances = (written.transpose(1, 2)[:, :, None] - code.book).square().sum(-1)
+    entries = code.book[distances.argmin(-1)].transpose(1, 2)
+    torch.testing.assert_close(passed, entries)
+    torch.testing.assert_close(cost, 1.25 * (written - entries).square().mean())
+    passed.sum().backward()
+    assert torch.equal(written.grad, torch.ones_like(written)) and code.book.grad is None
+    code(written)[1].backward()
+    assert code.book.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_fits_every_common_space(code, batch):
+    made = training("xgan", {"code": code}, code_cost=1.0)
+    terms = made.step(batch, made.schedule(0))
+    assert all(torch.isfinite(value) for value in terms.values()) and (terms["code_cost"] > 0) == (code != "plain")
+
+
+# Losses.
+
+
+def test_a_reversed_gradient_has_the_other_sign():
+    x = torch.randn(5, requires_grad=True)
+    y = losses.reversed_gradient(x)
+    assert torch.equal(x, y)
+    (y**2).sum().backward()
+    assert torch.equal(x.grad, -2 * x)
+
+
+def test_classification_is_cross_entropy_at_every_place():
+    logits, speakers = torch.randn(4, 3, 7), torch.tensor([2, 0, 1, 1])
+    wanted = torch.stack([cross_entropy(logits[n, :, t][None], speakers[n][None]) for n in range(4) for t in range(7)])
+    torch.testing.assert_close(losses.classification(logits, speakers), wanted.mean())
+
+
+def test_terms_are_those_of_the_docstring(batch):
+    made = training("unit", {"code": "plain"}, **dict.fromkeys(("code_speaker", "code_consistency"), 1.0))
+    x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
+    terms, fake = made.model_losses(batch, made.objective.weights(0))
+    code = net.encode(x, s)
+    wanted = net.change(x, s, t)
+    again = net.encode(wanted, t)
+    torch.testing.assert_close(fake, wanted.detach(), atol=1e-5, rtol=1e-4)
+    expected = {
+        "adversarial": losses.least_squares(made.judge(wanted, s, t).real, True),
+        "cycle_consistency": l1_loss(net.change(wanted, t, s), x),
+        "identity_mapping": l1_loss(net.change(x, s, s), x),
+        "code_speaker": losses.classification(made.listener(code), s),
+        "code_consistency": l1_loss(again, code),
+        "code_cost": torch.zeros(()),
+    }
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["stargan_vc", "dr_gan"])
+def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_the_targets(method, batch):
+    made = training(method, adversarial_loss="least_squares", identity_mapping=1.0)
+    terms, fake = made.model_losses(batch, {"classification": 1.0})
+    named = made.judge(fake, batch.speakers, batch.targets).names
+    torch.testing.assert_close(terms["classification"], losses.classification(named, batch.targets))
+    judged, _ = made.discriminator_losses(batch, fake)
+    named = made.judge(batch.frames, batch.targets, batch.speakers).names
+    torch.testing.assert_close(judged["classifier"], losses.classification(named, batch.speakers))
+
+
+def test_the_listener_follows_its_gradient_and_the_encoder_the_reversed_one(batch):
+    made = training("xgan")
+    terms, _ = made.model_losses(batch, {"code_speaker": 1.0, "adversarial": 1.0})
+    plain = losses.classification(made.listener(made.network.encode(batch.frames, batch.speakers)), batch.speakers)
+    inside = made.network.before[-1].weight
+    for parameter, sign in ((inside, -1), (next(made.listener.parameters()), 1)):
+        [one] = torch.autograd.grad(terms["code_speaker"], parameter, retain_graph=True)
+        [other] = torch.autograd.grad(plain, parameter, retain_graph=True)
+        torch.testing.assert_close(one, sign * other)
+
+
+@pytest.mark.parametrize(("reversed_", "low", "high"), [(True, 1.0, 1.2), (False, 0.0, 0.1)])
+def test_a_classifier_of_codes_falls_to_chance_where_the_gradient_is_reversed(reversed_, low, high):
+    """Three voices, each with its own mean in three bands; what is said is in the fourth, and must come through.
+
+    Chance is log 3 = 1.10 nats, for a classifier made anew. The code is noisy: what is made small is lost.
+    """
+    torch.manual_seed(0)
+    encoder, decoder, heard = nn.Conv1d(4, 4, 1), nn.Conv1d(4, 1, 1), CodeClassifier(4, 3)
+    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters(), *heard.parameters()], 3e-3, (0.5, 0.99))
+    speakers = torch.arange(3).repeat_interleave(8)
+
+    def loss(listener: nn.Module, turned: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        said, mean = torch.randn(24, 1, 16), torch.eye(3)[speakers][..., None]
+        code = encoder(torch.cat([mean + 0.3 * torch.randn(24, 3, 16), said], dim=1))
+        code = code + torch.randn_like(code) / 2
+        named = listener(losses.reversed_gradient(code) if turned else code)
+        return losses.classification(named, speakers), l1_loss(decoder(code), said)
+
+    for _ in range(400):
+        named, kept = loss(heard, reversed_)
+        optimiser.zero_grad()
+        (named + kept).backward()
+        optimiser.step()
+    assert kept < 0.3
+    probe = CodeClassifier(4, 3)
+    learning = torch.optim.Adam(probe.parameters(), 3e-3)
+    for _ in range(150):
+        named, _ = loss(probe, False)
+        learning.zero_grad()
+        named.backward(inputs=list(probe.parameters()))
+        learning.step()
+    assert low < named.item() < high
+
+
+# Steps and runs.
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_a_step_moves_everybody_once(method, batch):
+    made = training(method)
+    before = copy.deepcopy({name: module.state_dict() for name, module in made.modules.items()})
+    terms = made.step(batch, made.schedule(0))
+    assert set(terms) == set(made.objective.weights(0)) | set(made.objective.judged)
+    assert all(torch.isfinite(value) for value in terms.values())
+    for name, module in made.modules.items():
+        still = [key for key, value in module.state_dict().items() if value.equal(before[name][key])]
+        assert [key for key in still if not key.endswith("book")] == [], name  # entries that nobody chose stay
+
+
+def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
+    made, calls = training("vqvae", code_speaker=0.0), []
+    assert made.modules.keys() == made.players.keys() == {"network"}
+    made.network.decoders.register_forward_hook(lambda *_: calls.append(1))
+    made.step(batch, made.schedule(0))
+    assert len(calls) == 1  # the speakers' own frames; no fakes
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        ("unit", {"classification": 1.0}, "objective.classification: this method's discriminator names nobody"),
+        ("dr_gan", {"wrong_name": 1.0}, "objective.wrong_name: this method's discriminator is told no name"),
+    ],
+)
+def test_refuses_by_name_what_a_discriminator_cannot(method, given, message):
+    with pytest.raises(ConfigError, match=message):
+        training(method, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"code": "sparse"}, "network.code must be one of plain, variational, quantised, got 'sparse'"),
+        ({"shared_blocks": 4}, r"network.shared_blocks must be in 0..3, half of residual_blocks, got 4"),
+        ({"residual_blocks": 1}, "network.residual_blocks must be 2 or more"),
+        ({"entries": 0}, "network.entries must be 1 or more, got 0"),
+    ],
+)
+def test_refuses_codes_by_name(given, message):
+    with pytest.raises(ConfigError, match=message):
+        network_config("unit", given)
+
+
+def test_parameters_of_common_spaces_by_arithmetic():
+    """An encoder and a decoder are the halves of CycleGAN-VC2's generator (14,999,233) and a layer of 1 x 1 each."""
+
+    def count(method: str, speakers: int, **more) -> int:
+        with torch.device("meta"):
+            names = tuple(f"s{n}" for n in range(speakers))
+            made = converter(method, network_config(method, more), 35, names)
+        return sum(parameter.numel() for parameter in made.parameters())
+
+    write, read = 256 * 32 + 32, 32 * 256 + 256
+    block = 256 * 512 * 3 + 512 + 2 * 512 + 256 * 256 * 3 + 256 + 2 * 256
+    assert count("combogan", 3) == 3 * (14_999_233 + write + read)
+    assert count("combogan", 4) - count("combogan", 3) == 14_999_233 + write + read
+    assert count("xgan", 3) == 3 * (14_999_233 - 2 * block) + 2 * block + write + read
+    assert count("unit", 3) == count("xgan", 3) + write
+    assert count("vqvae", 3, entries=64) == count("xgan", 3) + 64 * 32
+
+
+def test_parameters_of_stargan_vc():
+    def gated(inputs: int, outputs: int, kernel: int) -> int:
+        return inputs * 2 * outputs * kernel + 2 * outputs + 4 * outputs  # and an affine normalisation
+
+    with torch.device("meta"):
+        made = converter("stargan_vc", network_config("stargan_vc", {}), 80, ("a", "b"))
+        judge = made.discriminator(network_config("stargan_vc", {}))
+    encoder = gated(80, 64, 9) + 2 * gated(64, 64, 8) + gated(64, 64, 5) + gated(64, 16, 5)
+    up = 80 * 256 * 5 + 256 + 4 * 64
+    decoder = gated(32, 64, 5) + gated(80, 64, 5) + 2 * up + 80 * 80 * 9 + 80
+    heads = 32 * 5 + 1 + 2 * 32 * 5 + 2
+    body = gated(80, 32, 9) + 2 * gated(32, 32, 8) + gated(32, 32, 5)
+    assert sum(p.numel() for p in made.parameters()) == encoder + decoder + 2 * 16
+    assert sum(p.numel() for p in judge.parameters()) == body + heads
+
+
+def plan(method: str, dump: Path) -> Plan:
+    features, names = read_features(dump), ("slt", "rms", "kal")
+    sections = {"method": method, "network": small(method), "training": {"steps": 6, "segment": 64}}
+    return Plan(features, resolve(sections, features.config, names, features.digest))
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_a_run_goes_on_bit_for_bit(method, three_dump, tmp_path):
+    asked = plan(method, three_dump)
+    straight, parts = (make_engine(asked, CPU, ALONE) for _ in range(2))
+    for number in range(4):
+        straight.step(number)
+    for number in range(2):
+        parts.step(number)
+    checkpoint.save(tmp_path, parts, State(step=2), 1)
+    parts = make_engine(asked, CPU, ALONE)
+    assert checkpoint.resume(tmp_path, parts).step == 2
+    for number in range(2, 4):
+        parts.step(number)
+    for name, module in straight.modules.items():
+        for key, value in module.state_dict().items():
+            assert value.equal(parts.modules[name].state_dict()[key]), (name, key)
+
+
+@pytest.fixture(scope="module")
+def grown(three_dump, tmp_path_factory) -> Path:
+    """unit.yaml, a model `two` of two speakers, and `three`, which has another one."""
+    folder = tmp_path_factory.mktemp("grown")
+    settings = "\n".join(f"  {key}: {value}" for key, value in small("unit").items())
+    (folder / "unit.yaml").write_text(f"method: unit\nnetwork:\n{settings}\ntraining:\n  steps: 4\n  segment: 64\n")
+    known = ["--config", folder / "unit.yaml", "--features", three_dump]
+    command("train", *known, "--speakers", "slt", "rms", "--output", folder / "two")
+    start = ["--start", folder / "two"]
+    command("train", *known, *start, "--speakers", "slt", "rms", "kal", "--output", folder / "three")
+    return folder
+
+
+def test_a_speaker_is_added_and_the_others_stay_as_they_are(grown):
+    two, three = (Converter.load(grown / name) for name in ("two", "three"))
+    assert three.speakers == ("slt", "rms", "kal")
+    frames = np.random.default_rng(0).standard_normal((40, two.model.features.bands))
+    assert np.array_equal(two.convert_frames(frames, "slt", "rms"), three.convert_frames(frames, "slt", "rms"))
+    one, other = model_file.read(grown / "two")[1], model_file.read(grown / "three")[1]
+    assert all(value.equal(other[name]) for name, value in one.items())
+    experiment = resolve({"method": "unit", "network": small("unit")}, two.model.features, three.speakers, "")
+    torch.manual_seed(experiment.training.seed)
+    drawn = converter("unit", experiment.network, two.model.features.bands, three.speakers).state_dict()
+    new = [name for name in other if name not in one]
+    assert len(new) > 20 and not any(other[name].equal(drawn[name]) for name in new)  # all of it has learnt
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--speakers", "slt", "kal"], "first those of"),
+        (["--speakers", "slt", "rms"], "first those of"),
+        (["--speakers", "slt", "rms", "kal", "--set", "network.code_channels=5"], "settings: network.code_channels"),
+        (["--speakers", "slt", "rms", "kal", "--method", "stargan_vc2"], "stargan_vc2 cannot take up a speaker; these"),
+        (["--speakers", "slt", "rms", "kal", "--method", "combogan"], "of method unit, not combogan"),
+    ],
+)
+def test_refuses_by_name_what_does_not_grow(grown, three_dump, tmp_path, words, message):
+    config = grown / "unit.yaml"
+    if "stargan_vc2" in words:
+        config = tmp_path / "c.yaml"
+        config.write_text("training:\n  steps: 4\n")
+    known = ["--config", config, "--features", three_dump, "--start", grown / "two", "--output", tmp_path / "exp"]
+    assert message in command("train", *known, *words, check=2).stderr.decode()
+
+
+def test_a_grown_run_is_not_resumed_from_another_start(grown, three_dump):
+    known = ["--config", grown / "unit.yaml", "--features", three_dump, "--speakers", "slt", "rms", "kal"]
+    done = command("train", *known, "--output", grown / "three", check=2).stderr.decode()
+    assert "begun with other settings: start (" in done
+
+
+# A fixed encoder.
+
+
+def content_settings(path: object) -> list:
+    return ["--set", "objective.content=5", "--set", f"objective.encoder={path}"]
+
+
+def test_a_models_code_holds_content_for_a_pair(grown, three_dump, tmp_path):
+    known = ["--method", "cyclegan_vc2", "--features", three_dump, "--source", "slt", "--target", "rms"]
+    small_ones = [word for key, value in SMALL.items() for word in ("--set", f"network.{key}={value}")]
+    short = ["--set", "training.steps=2", "--set", "training.segment=64", "--set", "training.log_every=1"]
+    alone = ["--set", "objective.cycle_consistency=0", "--set", "objective.second_adversarial=0"]
+    words = ["train", *known, *small_ones, *short, *alone, "--output", tmp_path / "exp"]
+    command(*words, *content_settings(grown / "three"))
+    assert '"content"' in (tmp_path / "exp/log.jsonl").read_text()
+    words[-1] = tmp_path / "other"
+    for path, message in {tmp_path / "no.pt": "no TorchScript", tmp_path: "no such model"}.items():
+        assert message in command(*words, *content_settings(path), check=2).stderr.decode()
+    done = command(*words, "--set", "objective.content=5", check=2).stderr.decode()
+    assert "objective.content needs objective.encoder" in done
+
+
+class Doubled(nn.Module):
+    """Stands for an encoder of the user's own: twice the features, and what it was given."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return 2 * frames
+
+
+def read_encoder(path: Path, dump: Path) -> content.ContentEncoder:
+    features = read_features(dump)
+    return content.read(str(path), features.speakers, features.config)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_torchscript_encoder_is_given_features_as_they_were_extracted(three_dump, tmp_path):
+    torch.jit.script(Doubled()).save(str(tmp_path / "own.pt"))
+    features = read_features(three_dump)
+    frames = np.asarray(features.frames("rms")[0])
+    normalised = torch.from_numpy(features.speakers["rms"].normaliser.transform(frames)).float().T[None]
+    made = read_encoder(tmp_path / "own.pt", three_dump)(normalised, "rms")
+    torch.testing.assert_close(made[0].T, torch.from_numpy(2 * frames).float(), atol=1e-3, rtol=1e-4)
+
+
+def test_a_transformers_encoder_is_a_folder(three_dump, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="the extra encoders is not installed")
+    bands = read_features(three_dump).config.bands
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "conv_channels": 16}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 20}
+    config = transformers.Speech2TextConfig(input_feat_per_channel=bands, **sizes, **heads)
+    transformers.Speech2TextModel(config).save_pretrained(tmp_path)
+    frames = torch.randn(2, bands, 64, requires_grad=True)
+    made = read_encoder(tmp_path, three_dump)(frames, "slt")
+    assert made.shape == (2, 16, 16)
+    made.sum().backward()
+    assert frames.grad.abs().sum() > 0
+
+
+def test_content_is_one_minus_the_cosine_at_every_place():
+    one, other = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
+    cosine = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+    torch.testing.assert_close(losses.content(one, other), 1 - cosine.mean())
+    assert losses.content(3 * one, one).abs() < 1e-6

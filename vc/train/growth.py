@@ -1,0 +1,54 @@
+"""A new speaker for a model that has parts for each: the others' parts, and what they share, stay as they are."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from vc import model_file
+from vc.config import require
+from vc.model_file import Model
+from vc.models import MODELS
+from vc.store import Features, tensors_digest
+from vc.train.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Start:
+    """A finished model that a run takes up."""
+
+    path: Path
+    model: Model
+    weights: Mapping[str, Tensor]
+
+    @classmethod
+    def read(cls, path: Path) -> "Start":
+        return cls(path, *model_file.read(path))
+
+    @property
+    def digest(self) -> str:
+        return tensors_digest(self.weights)
+
+    def check(self, experiment: Experiment, features: Features) -> None:
+        """Refuse by name what would not leave the model's speakers as they are."""
+        known, wanted = tuple(self.model.speakers), experiment.speakers
+        grow = [name for name, (_, network) in MODELS.items() if getattr(network, "grows", False)]
+        method = experiment.method
+        require(method in grow, f"--start: {method} cannot take up a speaker; these can: {', '.join(grow)}")
+        require(self.model.method == method, f"{self.path}: of method {self.model.method}, not {method}")
+        network = asdict(experiment.network)
+        other = [key for key in network if network[key] != self.model.network.get(key)]
+        require(not other, f"{self.path}: made with other settings: network.{', network.'.join(other)}")
+        require(self.model.features == features.config, f"{self.path}: learnt from features of other settings")
+        first = f"--speakers: first those of {self.path}, {' '.join(known)}, then new ones"
+        require(wanted[: len(known)] == known and len(wanted) > len(known), first)
+        for name in known:
+            same = self.model.speakers[name] == features.speakers[name]
+            require(same, f"{name}: the features' statistics are not those of {self.path}: extract the same recordings")
+
+    def take_up(self, network: nn.Module) -> None:
+        """Give `network` the model's weights, which no step moves from now on."""
+        network.load_state_dict(self.weights, strict=False)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name not in self.weights)

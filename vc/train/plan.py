@@ -1,0 +1,41 @@
+"""What a run is made of, read and found to fit before anything of it is written down."""
+
+from dataclasses import dataclass
+
+import torch
+
+from vc.models import converter
+from vc.store import Features, read_features
+from vc.train import content
+from vc.train.content import ContentEncoder
+from vc.train.experiment import Experiment, resolve
+from vc.train.growth import Start
+from vc.train.request import Request
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Features to learn from, the settings with all defaults, and the models that the run takes from elsewhere."""
+
+    features: Features
+    experiment: Experiment
+    start: Start | None = None  # a model whose speakers stay as they are
+    encoder: ContentEncoder | None = None  # that `objective.content` compares by
+
+    @classmethod
+    def of(cls, request: Request) -> "Plan":
+        """What a request asks for; refuses by name what cannot fit."""
+        features, start = read_features(request.features), request.start and Start.read(request.start)
+        digest = start.digest if start else ""
+        experiment = resolve(request.sections, features.config, request.speakers, features.digest, digest)
+        for name in experiment.speakers:
+            features.require(name)
+        with torch.device("meta"):
+            converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
+        if start:
+            start.check(experiment, features)
+        encoder = None
+        if getattr(experiment.objective, "content", 0) > 0:
+            speakers = {name: features.speakers[name] for name in experiment.speakers}
+            encoder = content.read(experiment.objective.encoder, speakers, features.config)
+        return cls(features, experiment, start, encoder)

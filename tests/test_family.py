@@ -1,6 +1,9 @@
 """The CycleGAN family: its networks by arithmetic, its parts one by one, masks, and whole runs by the command."""
 
 import copy
+import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -20,11 +23,15 @@ from vc.models.cyclegan_vc3 import TFAN, CycleGANVC3Config
 from vc.models.layers import UpsampleBlock1d
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC
 from vc.segments import Batch, PairSampler, Segments
-from vc.store import read_tensors
+from vc.store import read_features, read_tensors
+from vc.train import methods
 from vc.train.base import Setting
+from vc.train.converter import make_engine
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
+from vc.train.plan import Plan
+from vc.train.processes import ALONE
 
 CONF = ROOT / "recipes/pair/conf"
 FAMILY = ("cyclegan_vc", "cyclegan_vc2", "cyclegan_vc3", "mask_cyclegan_vc")
@@ -372,3 +379,26 @@ def test_every_configuration_is_one(path):
     sections = read_sections(path)
     experiment = resolve(sections, build_features(sections.get("features", {})), ("a", "b"), "")
     assert experiment.method in FAMILY and METHODS[experiment.method].objective is CycleGANObjective
+
+
+def test_the_contributors_example_is_a_method(monkeypatch, mini):
+    """CONTRIBUTING's text as it stands: fewer than 60 lines, and what they make trains and converts."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Adding a method")[2].partition("\n## ")[0]
+    module, *entries = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(section.splitlines()) < 60 and len(entries) == 2
+    names = {"__name__": "vc.models.frame_gan"}
+    monkeypatch.setitem(sys.modules, "vc.models.frame_gan", types.ModuleType("vc.models.frame_gan"))
+    exec(module, names)
+    for registry, entry in zip((MODELS, METHODS), entries):
+        [(name, value)] = eval(f"{{{entry}}}", {**vars(methods), **names}).items()
+        monkeypatch.setitem(registry, name, value)
+    features = read_features(mini / "dump/train")
+    sections = {"method": "frame_gan", "training": {"steps": 2, "segment": 64}}
+    plan = Plan(features, resolve(sections, features.config, ("slt", "rms"), features.digest))
+    engine = make_engine(plan, torch.device("cpu"), ALONE)
+    before = [parameter.clone() for parameter in engine.converter.parameters()]
+    losses_made = [engine.step(number) for number in range(2)]
+    assert all(torch.isfinite(value) for made in losses_made for value in made.values())
+    assert not any(map(torch.equal, before, engine.converter.parameters()))
+    made = Converter(plan.experiment.model(features, 2, {}), engine.converter)
+    assert made.convert_frames(features.frames("slt")[0], "slt", "rms").shape == features.frames("slt")[0].shape

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Every method of a folder of configurations on the same speakers: trained, converted, evaluated side by side.
+recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
+. "$recipes/family/cmd.sh" || exit 1
+. "$recipes/family/path.sh" || exit 1
+. "$recipes/utils/conversion.sh" || exit 1
+
+stop_stage=3
+source=
+target=
+pair_confs=$recipes/pair/conf/family
+many_confs=$recipes/many/conf/family
+methods=
+jobs=1
+
+help_message="usage: run.sh [--name value ...]
+  --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train and convert, 3 evaluate (default: all)
+  --prepare SCRIPT, --corpus FOLDER  as for recipes/pair/run.sh
+  --source, --target    the pair that is compared, both ways
+  --speakers 'A B ...'  those of the models of many, source and target among them
+  --features_conf YAML  its features: section is that of stage 1
+  --pair_confs FOLDER, --many_confs FOLDER  configurations, one a method (default: those of ten minutes on one core)
+  --methods 'X Y ...'   names of those that are taken (default: all)
+  --jobs N              methods at once, a core each (default: $jobs)
+  --work, --nj, --device, --train_opts, --evaluate_opts, --train_cmd, --config  as for recipes/pair/run.sh"
+
+. "$recipes/utils/parse_options.sh" || exit 1
+. "$recipes/utils/stages.sh" || exit 1
+. "$recipes/utils/pairs.sh" || exit 1
+set -euo pipefail
+
+make_data() { many --conf "$features_conf" --stage 0 --stop_stage 0; }
+
+extract_features() { many --conf "$features_conf" --stage 1 --stop_stage 1; }
+
+many() {
+    "$recipes/many/run.sh" --work "$work" --prepare "$prepare" --corpus "$corpus" --speakers "$speakers" \
+        --ways "$ways" --features_conf "$features_conf" --nj "$nj" --device "$device" \
+        --train_cmd "$train_cmd" "$@"
+}
+
+pair() {
+    "$recipes/pair/run.sh" --work "$work" --source "$source" --target "$target" --speakers "$speakers" \
+        --features_conf "$features_conf" --nj "$nj" --device "$device" --train_cmd "$train_cmd" "$@"
+}
+
+train_and_convert() {
+    local conf name
+    need dump/train/config.yaml 1
+    rm -f exp/log/family.failed
+    mkdir -p exp/log
+    for conf in "${of_many[@]}"; do begin many "$conf"; done
+    wait # an encoder is one of these
+    for conf in "${of_pairs[@]}"; do begin pair "$conf"; done
+    wait
+    [ ! -s exp/log/family.failed ] || fail "these failed: $(xargs < exp/log/family.failed); the others are done"
+}
+
+begin() { # KIND CONF: as soon as a core is free
+    local name
+    name=$(basename "$2" .yaml)
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do sleep 1; done
+    echo "$name: log, to follow with tail -f: $PWD/exp/log/$name.log"
+    OMP_NUM_THREADS=1 "$1" --conf "$2" --nj 1 --stage 2 --stop_stage 3 --train_opts "$(options "$2")" \
+        > "exp/log/$name.log" 2>&1 || echo "$name" >> exp/log/family.failed &
+}
+
+options() { # CONF: the encoder is the model of the method xgan
+    printf '%s ' "$train_opts"
+    if grep -q '^  content:' "$1"; then echo "--set objective.encoder=$(folder_of many xgan)"; fi
+}
+
+folder_of() { # KIND NAME
+    if [ "$1" = many ]; then echo "$PWD/exp/${list_name}_$2"; else echo "$PWD/exp/$source-${target}_$2"; fi
+}
+
+evaluate() {
+    local words=() systems=() models=() way kind name
+    read -ra words <<< "$evaluate_opts"
+    for way in "$source $target" "$target $source"; do
+        systems=() models=()
+        for name in "${names[@]}"; do
+            kind=pair
+            [ -f "$pair_confs/$name.yaml" ] || kind=many
+            need "$(folder_of "$kind" "$name")/model.safetensors" 2
+            systems+=("$name=$(folder_of "$kind" "$name")/converted/${way/ /-}")
+            models+=("$name=$(folder_of "$kind" "$name")")
+        done
+        # shellcheck disable=SC2086 # the way is two words
+        evaluate_way $way "${systems[@]}"
+    done
+    python3 "$recipes/utils/family.py" evaluation/"$source-$target"/metrics.json \
+        evaluation/"$target-$source"/metrics.json --models "${models[@]}" | tee evaluation/table.md
+    echo "Reports: $PWD/evaluation/{$source-$target,$target-$source}/report.html"
+}
+
+evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
+    job --num-threads "$nj" "evaluation/log/$1-$2.log" env OMP_NUM_THREADS=1 vc-evaluate --converted "${@:3}" \
+        --reference "data/eval/$2" --source "data/eval/$1" --from "$1" --to "$2" --model "${models[0]#*=}" \
+        --output "evaluation/$1-$2" --jobs "$nj" "${words[@]}"
+}
+
+[ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
+for name in source target speakers; do [ -n "${!name}" ] || fail "give --$name"; done
+[ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
+for variable in prepare corpus features_conf work pair_confs many_confs; do
+    printf -v "$variable" '%s' "$(absolute "${!variable}")"
+done
+of_pairs=() of_many=() names=()
+for name in ${methods:-$(cd "$many_confs" && ls ./*.yaml) $(cd "$pair_confs" && ls ./*.yaml)}; do
+    name=$(basename "$name" .yaml)
+    if [ -f "$many_confs/$name.yaml" ]; then
+        of_many+=("$many_confs/$name.yaml")
+    elif [ -f "$pair_confs/$name.yaml" ]; then
+        of_pairs+=("$pair_confs/$name.yaml")
+    else
+        fail "--methods: no $name.yaml in $many_confs or $pair_confs"
+    fi
+    names+=("$name")
+done
+ways="$source:$target $target:$source"
+list_model
+mkdir -p "$work"
+cd "$work" || exit 1
+run_stages "$stage" "$stop_stage" make_data extract_features train_and_convert evaluate

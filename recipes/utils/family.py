@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Evaluations of several methods on the same ways -> one Markdown table: how near each comes, and what it costs.
+
+    family.py evaluation/*/metrics.json --models gan=exp/A-B_gan unit=exp/A-B-C_unit
+
+prints it, means over the ways; --into METHODS.md --name NAME writes it between the lines `<!-- results: NAME -->` and
+`<!-- end -->`. --models says where a system's experiment lies: its parameters and its training time stand there.
+"""
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import systems
+from safetensors import safe_open
+
+from vc.errors import DataError
+
+SHOWN = ("mcd", "msd", "gv_ratio", "approach", "content_lost", "phone_error_added", "nearer_target", "dnsmos")
+ANCHORS = ("unconverted", "mean_variance", "copy_synthesis", "reference")
+
+
+def table(args: Namespace) -> str:
+    """A row for each method, then for each anchor."""
+    contents = systems.read(args.metrics)
+    models = {name: Path(folder) for name, found, folder in (word.partition("=") for word in args.models) if found}
+    anchors = [name for name in ANCHORS if name in next(iter(contents.values()))["anchors"]]
+    scores = [
+        each["systems"] | {name: each["anchors"][name] for name in anchors if name in each["anchors"]}
+        for each in contents.values()
+    ]
+    counts = {content["counts"]["utterances"] for content in contents.values()}
+    head = f"{' and '.join(map(str, sorted(counts)))} sentences, {', '.join(contents)}"
+    costs = {
+        "speakers": lambda name: str(len(said(models[name])["speakers"])) if name in models else "-",
+        "parameters (million)": lambda name: f"{parameters(models[name]) / 1e6:.2f}" if name in models else "-",
+        "steps": lambda name: f"{said(models[name])['step']:,}" if name in models else "-",
+        "minutes": lambda name: f"{minutes(models[name]):.0f}" if name in models else "-",
+    }
+    return systems.table(head, scores, SHOWN, costs)
+
+
+def said(folder: Path) -> dict:
+    """What a model file says of its model."""
+    with safe_open(folder / "model.safetensors", "np") as file:
+        return json.loads(file.metadata()["vc"])
+
+
+def parameters(folder: Path) -> int:
+    """Of the whole model."""
+    with safe_open(folder / "model.safetensors", "np") as file:
+        return sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118  # no mapping
+
+
+def minutes(folder: Path) -> float:
+    """Of wall time that the steps of a run took, by its log; reports are equally many steps apart, but for the last."""
+    if not (folder / "log.jsonl").is_file():
+        raise DataError(f"{folder}: no log.jsonl")
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    reports = [row for row in rows if "steps_per_second" in row]
+    steps = [now["step"] - before for now, before in zip(reports, [0, *(row["step"] for row in reports)])]
+    return sum(count / row["steps_per_second"] for count, row in zip(steps, reports)) / 60
+
+
+if __name__ == "__main__":
+    sys.exit(systems.main(__doc__, table, ["--models"]))

@@ -65,9 +65,9 @@ begin() { # KIND CONF: as soon as a core is free
         > "exp/log/$name.log" 2>&1 || echo "$name" >> exp/log/family.failed &
 }
 
-options() { # CONF: the encoder is the model of the method xgan
+options() { # CONF: the encoder is the model of the method xgan, as seen from the folder of work
     printf '%s ' "$train_opts"
-    if grep -q '^  content:' "$1"; then echo "--set objective.encoder=$(folder_of many xgan)"; fi
+    if grep -q '^  content:' "$1"; then echo "--set objective.encoder=exp/${list_name}_xgan"; fi
 }
 
 folder_of() { # KIND NAME

@@ -1,0 +1,113 @@
+"""recipes/many and recipes/family: one model of three voices, and methods side by side."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import TINY, run
+
+from vc import model_file
+from vc.store import write_tensors
+
+TWO = ("--speakers", "a b")
+WAYS = "slt:kal kal:rms"
+SMALL = "network:\n  channels: 4\n  residual_blocks: 2\n  residual_channels: 8\n"
+SHORT = "training:\n  steps: 2\n  segment: 64\n  log_every: 1\n"
+
+
+def made(recipe: str, checkout: Path, three: Path, *words: object) -> subprocess.CompletedProcess:
+    settings = ("--prepare", checkout / "egs/mini/vc2/local/data.sh", "--corpus", three, "--work", "one model")
+    settings += ("--features_conf", "features.yaml", "--nj", 2, "--device", "cpu", "--evaluate_opts", "--measures none")
+    return run(f"recipes/{recipe}/run.sh", *settings, *words, cwd=checkout)
+
+
+@pytest.fixture(scope="module")
+def confs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("confs")
+    for kind, name, method, objective in (
+        ("many", "xgan", "xgan", "  code_cost: 0\n"),
+        ("pair", "gan_encoder", "cyclegan_vc2", "  cycle_consistency: 0\n  content: 1\n"),
+    ):
+        (folder / kind).mkdir()
+        text = f"method: {method}\n{SMALL}objective:\n{objective}{SHORT}"
+        (folder / kind / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def test_one_model_serves_the_ways_that_are_asked_for(checkout, three, confs):
+    words = ("--conf", confs / "many/xgan.yaml", "--speakers", "slt rms kal", "--ways", WAYS, "--stop_stage", 3)
+    done = made("many", checkout, three, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    experiment = checkout / "one model/exp/slt-rms-kal_xgan"
+    assert tuple(model_file.read(experiment)[0].speakers) == ("slt", "rms", "kal")
+    for way in ("slt-kal", "kal-rms"):
+        assert len(list((experiment / "converted" / way).glob("*.wav"))) == 2
+    assert {path.name for path in (experiment / "converted").iterdir() if path.is_dir()} == {"slt-kal", "kal-rms"}
+    again = made("many", checkout, three, *words)
+    assert again.stdout.count("nothing to do") == 3  # features, two conversions
+
+
+@pytest.mark.slow
+def test_methods_are_compared_in_one_table(checkout, three, confs):
+    words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms kal", "--jobs", 2)
+    words += ("--pair_confs", confs / "pair", "--many_confs", confs / "many")
+    done = made("family", checkout, three, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (checkout / "one model/evaluation/table.md").read_text().splitlines()
+    rows = {row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")[2:-1]] for row in table[2:]}
+    heads = [cell.strip() for cell in table[0].split("|")[2:-1]]
+    assert list(rows)[:2] == ["xgan", "gan encoder"] and {"unconverted", "mean variance"} <= set(rows)
+    cell = {name: dict(zip(heads, row, strict=True)) for name, row in rows.items()}
+    speakers = {name: cell[name]["speakers"] for name in ("xgan", "gan encoder", "unconverted")}
+    assert speakers == {"xgan": "3", "gan encoder": "2", "unconverted": "-"}
+    assert cell["xgan"]["steps"] == "2" and float(cell["unconverted"]["`mcd` (dB)"]) > 3
+    content = json.loads((checkout / "one model/evaluation/slt-rms/metrics.json").read_text())
+    other = json.loads((checkout / "one model/evaluation/rms-slt/metrics.json").read_text())
+    mean = (content["systems"]["xgan"]["mcd"] + other["systems"]["xgan"]["mcd"]) / 2
+    assert abs(float(cell["xgan"]["`mcd` (dB)"]) - mean) < 0.006
+    assert '"content"' in (checkout / "one model/exp/slt-rms_gan_encoder/log.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "message"),
+    [
+        ("many", ["--conf", TINY], "give --speakers 'A B ...', two or more"),
+        ("many", ["--conf", TINY, "--speakers", "slt"], "give --speakers 'A B ...', two or more"),
+        ("many", ["--conf", TINY, "--speakers", "a b", "--ways", "a:c"], "--ways: 'a:c' is no SOURCE:TARGET of a b"),
+        ("many", ["--speakers", "a b"], "--conf: no such YAML file: ''"),
+        ("family", ["--source", "a", "--target", "b"], "give --speakers"),
+        ("family", [*TWO, "--source", "a", "--target", "b", "--methods", "ban"], "--methods: no ban.yaml"),
+        ("family", [*TWO, "--source", "a", "--target", "c"], "--ways: 'a:c' is no SOURCE:TARGET"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(checkout, three, recipe, words, message):
+    done = made(recipe, checkout, three, *words, "--work", "refused")
+    assert done.returncode == 1 and message in done.stderr
+    assert not (checkout / "refused").exists()
+
+
+@pytest.mark.slow
+def test_a_method_that_fails_is_named_and_the_others_are_done(checkout, three, confs, tmp_path):
+    (tmp_path / "bad.yaml").write_text(f"method: cyclegan_vc2\nnetwork:\n  channels: 3\n{SHORT}")
+    (tmp_path / "good.yaml").write_text(f"method: cyclegan_vc2\n{SMALL}{SHORT}")
+    words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms kal", "--stage", 2)
+    done = made("family", checkout, three, *words, "--pair_confs", tmp_path, "--methods", "bad good")
+    assert done.returncode == 1 and "these failed: bad; the others are done" in done.stderr
+    assert (checkout / "one model/exp/slt-rms_good/model.safetensors").is_file()
+
+
+def test_more_than_four_speakers_are_named_by_their_number(checkout):
+    line = '. "$1/pairs.sh"; speakers="a b c d e" ways=; list_model; echo "$list_name $(wc -l <<< "$way_list")"'
+    done = run("bash", "-euc", line, "-", checkout / "recipes/utils")
+    assert done.stdout.startswith("5_speakers_") and done.stdout.endswith(" 21\n")  # 20 ways and an empty line
+
+
+def test_a_table_without_a_log_is_refused(tmp_path):
+    (tmp_path / "A-B").mkdir()
+    content = {"systems": {"x": {}}, "anchors": {}, "counts": {"utterances": 1}}
+    (tmp_path / "A-B/metrics.json").write_text(json.dumps(content))
+    write_tensors(tmp_path / "model.safetensors", {}, {"speakers": {"a": 1}, "step": 3})
+    script = Path(__file__).parents[1] / "recipes/utils/family.py"
+    done = run(script, tmp_path / "A-B/metrics.json", "--models", f"x={tmp_path}")
+    assert done.returncode == 1 and "no log.jsonl" in done.stderr

@@ -18,12 +18,12 @@ from vc.models import MODELS, converter, network_config
 from vc.models.codes import CODES, CodeConfig
 from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
 from vc.segments import ManyBatch, ManySampler, Segments
-from vc.store import read_features
+from vc.store import read_features, read_tensors, write_tensors
 from vc.train import checkpoint, content
 from vc.train.base import Setting
 from vc.train.converter import make_engine
 from vc.train.experiment import resolve
-from vc.train.many import ManyTraining
+from vc.train.many import LOSSES, ManyTraining
 from vc.train.methods import METHODS
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
@@ -123,10 +123,26 @@ def test_a_quantised_code_is_the_nearest_entry_and_gradients_pass_by():
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_code_fits_every_common_space(code, batch):
-    made = training("xgan", {"code": code}, code_cost=1.0)
+@pytest.mark.parametrize("method", ["dr_gan", *COMMON])
+def test_every_code_fits_every_method_that_has_one(method, code, batch):
+    made = training(method, {"code": code}, code_cost=1.0)
     terms = made.step(batch, made.schedule(0))
     assert all(torch.isfinite(value) for value in terms.values()) and (terms["code_cost"] > 0) == (code != "plain")
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_any_loss_can_be_left_out_or_the_objective_is_refused(method, batch):
+    """What no loss asks for, such as a head of a discriminator, stays as it is."""
+    for name in LOSSES:
+        given = {name: 0.0} | ({"wrong_name": 0.0} if name == "adversarial" else {})
+        try:
+            made = training(method, **given)
+        except ConfigError as error:
+            assert "nothing is learnt" in str(error) or "objective.code_cost" in str(error)
+            continue
+        for step in (0, 1):
+            terms = made.step(batch, made.schedule(step))
+        assert name not in terms and all(torch.isfinite(value) for value in terms.values())
 
 
 # Losses.
@@ -251,11 +267,19 @@ def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
     [
         ("unit", {"classification": 1.0}, "objective.classification: this method's discriminator names nobody"),
         ("dr_gan", {"wrong_name": 1.0}, "objective.wrong_name: this method's discriminator is told no name"),
+        ("vqvae", {"code_cost": 0.0}, "network.code: quantised needs objective.code_cost above 0"),
+        ("vqvae", {"identity_steps": 5}, "objective.identity_steps: nothing is learnt from step 5 on"),
     ],
 )
-def test_refuses_by_name_what_a_discriminator_cannot(method, given, message):
+def test_what_cannot_be_learnt_is_refused_by_name_and_leaves_the_output_free(
+    method, given, message, three_dump, tmp_path
+):
     with pytest.raises(ConfigError, match=message):
         training(method, **given)
+    words = [word for key, value in given.items() for word in ("--set", f"objective.{key}={value}")]
+    known = ["--method", method, "--features", three_dump, "--speakers", "slt", "rms", "--output", tmp_path / "exp"]
+    assert message in command("train", *known, *words, check=2).stderr.decode()
+    assert not (tmp_path / "exp").exists()
 
 
 @pytest.mark.parametrize(
@@ -338,7 +362,7 @@ def grown(three_dump, tmp_path_factory) -> Path:
     (folder / "unit.yaml").write_text(f"method: unit\nnetwork:\n{settings}\ntraining:\n  steps: 4\n  segment: 64\n")
     known = ["--config", folder / "unit.yaml", "--features", three_dump]
     command("train", *known, "--speakers", "slt", "rms", "--output", folder / "two")
-    start = ["--start", folder / "two"]
+    start = ["--add-to", folder / "two"]
     command("train", *known, *start, "--speakers", "slt", "rms", "kal", "--output", folder / "three")
     return folder
 
@@ -372,8 +396,18 @@ def test_refuses_by_name_what_does_not_grow(grown, three_dump, tmp_path, words, 
     if "stargan_vc2" in words:
         config = tmp_path / "c.yaml"
         config.write_text("training:\n  steps: 4\n")
-    known = ["--config", config, "--features", three_dump, "--start", grown / "two", "--output", tmp_path / "exp"]
+    known = ["--config", config, "--features", three_dump, "--add-to", grown / "two", "--output", tmp_path / "exp"]
     assert message in command("train", *known, *words, check=2).stderr.decode()
+
+
+def test_a_model_of_other_names_is_not_grown(grown, three_dump, tmp_path):
+    """As of another version: its parts would be drawn anew."""
+    tensors, content = read_tensors(grown / "two/model.safetensors")
+    other = {name.replace("encoders", "inward"): value for name, value in tensors.items()}
+    write_tensors(tmp_path / "other.safetensors", other, content)
+    known = ["--config", grown / "unit.yaml", "--features", three_dump, "--speakers", "slt", "rms", "kal"]
+    words = ["train", *known, "--add-to", tmp_path / "other.safetensors", "--output", tmp_path / "exp"]
+    assert "weights do not fit unit" in command(*words, check=2).stderr.decode() and not (tmp_path / "exp").exists()
 
 
 def test_a_grown_run_is_not_resumed_from_another_start(grown, three_dump):
@@ -402,6 +436,23 @@ def test_a_models_code_holds_content_for_a_pair(grown, three_dump, tmp_path):
         assert message in command(*words, *content_settings(path), check=2).stderr.decode()
     done = command(*words, "--set", "objective.content=5", check=2).stderr.decode()
     assert "objective.content needs objective.encoder" in done
+    done = command(*words, "--set", "objective.encoder=here", check=2).stderr.decode()
+    assert "objective.encoder is named, but objective.content is 0" in done and not words[-1].exists()
+
+
+def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(grown, three_dump, tmp_path):
+    def words(encoder: Path, steps: int) -> list:
+        known = ["--method", "cyclegan_vc2", "--features", three_dump, "--source", "slt", "--target", "rms"]
+        small_ones = [word for key, value in SMALL.items() for word in ("--set", f"network.{key}={value}")]
+        short = ["--set", f"training.steps={steps}", "--set", "training.segment=64"]
+        return ["train", *known, *small_ones, *short, *content_settings(encoder), "--output", tmp_path / "exp"]
+
+    command(*words(grown / "three", 1))
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    elsewhere.write_bytes((grown / "three/model.safetensors").read_bytes())
+    command(*words(elsewhere, 2))
+    done = command(*words(grown / "two", 3), check=2).stderr.decode()
+    assert "begun with other settings: encoder (" in done
 
 
 class Doubled(nn.Module):
@@ -414,6 +465,39 @@ class Doubled(nn.Module):
 def read_encoder(path: Path, dump: Path) -> content.ContentEncoder:
     features = read_features(dump)
     return content.read(str(path), features.speakers, features.config)
+
+
+class Stops(nn.Module):
+    """Lets no gradient through."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.detach() + 0 * self.weight
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+
+class Pooled(nn.Module):
+    """One embedding for all frames."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.mean(2)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Stops(), "lets no gradient through"),
+        (Pooled(), "gives no finite embeddings"),
+        (nn.Conv1d(80, 4, 3), "no encoder of"),
+    ],
+)
+def test_an_encoder_is_tried_before_the_run_begins(three_dump, tmp_path, network, message):
+    torch.jit.script(network).save(str(tmp_path / "own.pt"))
+    with pytest.raises(ConfigError, match=message):
+        read_encoder(tmp_path / "own.pt", three_dump)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

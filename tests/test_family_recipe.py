@@ -78,6 +78,13 @@ def test_methods_are_compared_in_one_table(checkout, three, confs):
         ("many", ["--speakers", "a b"], "--conf: no such YAML file: ''"),
         ("family", ["--source", "a", "--target", "b"], "give --speakers"),
         ("family", [*TWO, "--source", "a", "--target", "b", "--methods", "ban"], "--methods: no ban.yaml"),
+        ("family", [*TWO, "--source", "a", "--target", "b", "--jobs", "0"], "--jobs takes a whole number from 1 on"),
+        (
+            "family",
+            [*TWO, "--source", "a", "--target", "b", "--pair_confs", "no"],
+            "--pair_confs: no such folder: 'no'",
+        ),
+        ("many", ["--conf", TINY, "--speakers", "a b a"], "--speakers: a stands twice"),
         ("family", [*TWO, "--source", "a", "--target", "c"], "--ways: 'a:c' is no SOURCE:TARGET"),
     ],
 )

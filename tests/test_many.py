@@ -289,6 +289,7 @@ def test_methods_are_listed_and_described_so_that_they_can_be_trained():
         assert resolve(sections, WorldConfig(16000), NAMES[:2], "") == resolve(
             {"method": name}, WorldConfig(16000), NAMES[:2], ""
         )
+    assert command("train", "--method=unit").stdout == command("train", "--method", "unit").stdout
     done = command("train", "--method", "unti", check=2).stderr.decode()
     assert "unknown 'unti'; known: nearest," in done
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, relu, softplus
+from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, mse_loss, relu, softplus
 
 from vc.errors import ConfigError
 
@@ -106,6 +106,21 @@ class _Reversed(torch.autograd.Function):
 def code_consistency(again: Tensor, code: Tensor) -> Tensor:
     """L1 distance of the code of what was decoded for another from the code itself (Royer et al., 2017, sec. 3.1)."""
     return l1_loss(_exact(again), _exact(code))
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Mean divergence, in nats, of normal distributions from the standard one (Kingma and Welling, 2014, app. B)."""
+    mean, log_variance = _exact(mean), _exact(log_variance)
+    return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+
+
+def commitment(entries: Tensor, written: Tensor, weight: float) -> Tensor:
+    """Mean squared distance that draws a book's entries to what was written, and, weighted, what is written to them.
+
+    Van den Oord et al., NeurIPS 2017, eq. 3, its last two terms.
+    """
+    entries, written = _exact(entries), _exact(written)
+    return mse_loss(entries, written.detach()) + weight * mse_loss(written, entries.detach())
 
 
 def content(converted: Tensor, original: Tensor) -> Tensor:

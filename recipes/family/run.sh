@@ -11,6 +11,7 @@ target=
 pair_confs=$recipes/pair/conf/family
 many_confs=$recipes/many/conf/family
 methods=
+encoder=xgan
 jobs=1
 
 help_message="usage: run.sh [--name value ...]
@@ -21,6 +22,7 @@ help_message="usage: run.sh [--name value ...]
   --features_conf YAML  its features: section is that of stage 1
   --pair_confs FOLDER, --many_confs FOLDER  configurations, one a method (default: those of ten minutes on one core)
   --methods 'X Y ...'   names of those that are taken (default: all)
+  --encoder NAME        of the methods of many speakers, the one whose code holds content (default: $encoder)
   --jobs N              methods at once, a core each (default: $jobs)
   --work, --nj, --device, --train_opts, --evaluate_opts, --train_cmd, --config  as for recipes/pair/run.sh"
 
@@ -45,13 +47,17 @@ pair() {
 }
 
 train_and_convert() {
-    local conf name
+    local conf
     need dump/train/config.yaml 1
     rm -f exp/log/family.failed
     mkdir -p exp/log
     for conf in "${of_many[@]}"; do begin many "$conf"; done
     wait # an encoder is one of these
-    for conf in "${of_pairs[@]}"; do begin pair "$conf"; done
+    for conf in "${of_pairs[@]}"; do
+        ! asks_encoder "$conf" || [ -s "$(folder_of many "$encoder")/model.safetensors" ] ||
+            fail "$(basename "$conf") wants an encoder: train $encoder first, or name another --encoder"
+        begin pair "$conf"
+    done
     wait
     [ ! -s exp/log/family.failed ] || fail "these failed: $(xargs < exp/log/family.failed); the others are done"
 }
@@ -65,9 +71,11 @@ begin() { # KIND CONF: as soon as a core is free
         > "exp/log/$name.log" 2>&1 || echo "$name" >> exp/log/family.failed &
 }
 
-options() { # CONF: the encoder is the model of the method xgan, as seen from the folder of work
+asks_encoder() { grep -Eq '^ +content: *[^0 ]' "$1"; } # CONF
+
+options() { # CONF: the encoder's path is as seen from the folder of work
     printf '%s ' "$train_opts"
-    if grep -q '^  content:' "$1"; then echo "--set objective.encoder=exp/${list_name}_xgan"; fi
+    if asks_encoder "$1"; then echo "--set objective.encoder=exp/${list_name}_$encoder"; fi
 }
 
 folder_of() { # KIND NAME
@@ -102,6 +110,8 @@ evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
 
 [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
 for name in source target speakers; do [ -n "${!name}" ] || fail "give --$name"; done
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || fail "--jobs takes a whole number from 1 on, not '$jobs'"
+for name in pair_confs many_confs; do [ -d "${!name}" ] || fail "--$name: no such folder: '${!name}'"; done
 [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
 for variable in prepare corpus features_conf work pair_confs many_confs; do
     printf -v "$variable" '%s' "$(absolute "${!variable}")"

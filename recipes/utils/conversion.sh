@@ -85,6 +85,7 @@ train() {
     fi
     array train "$pair_list" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
     every seal_trained "$succeeded"
+    lose_failed
     each print_model "$pair_list"
 }
 
@@ -135,6 +136,7 @@ convert() {
     array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" --from '{1}' --to '{2}' \
         --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores"
     every seal_converted "$succeeded"
+    lose_failed
 }
 
 converted() { echo "$(experiment "$@")/converted/$1-$2"; } # SOURCE TARGET PAIR -> its folder
@@ -161,6 +163,7 @@ evaluate() {
         --converted "$exp_pattern/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
         --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --jobs "$cores" "${more[@]}"
     every seal_evaluated "$succeeded"
+    lose_failed
     print_results "$(alive "$way_list")"
 }
 

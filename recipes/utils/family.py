@@ -35,7 +35,7 @@ def table(args: Namespace) -> str:
     costs = {
         "speakers": lambda name: str(len(said(models[name])["speakers"])) if name in models else "-",
         "parameters (million)": lambda name: f"{parameters(models[name]) / 1e6:.2f}" if name in models else "-",
-        "steps": lambda name: f"{said(models[name])['step']:,}" if name in models else "-",
+        "steps": lambda name: f"{steps(models[name]):,}" if name in models else "-",
         "minutes": lambda name: f"{minutes(models[name]):.0f}" if name in models else "-",
     }
     return systems.table(head, scores, SHOWN, costs)
@@ -53,14 +53,24 @@ def parameters(folder: Path) -> int:
         return sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118  # no mapping
 
 
-def minutes(folder: Path) -> float:
-    """Of wall time that the steps of a run took, by its log; reports are equally many steps apart, but for the last."""
+def reports(folder: Path) -> list[dict]:
+    """A run's reports of its losses, in order; a method without steps has none."""
     if not (folder / "log.jsonl").is_file():
         raise DataError(f"{folder}: no log.jsonl")
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    reports = [row for row in rows if "steps_per_second" in row]
-    steps = [now["step"] - before for now, before in zip(reports, [0, *(row["step"] for row in reports)])]
-    return sum(count / row["steps_per_second"] for count, row in zip(steps, reports)) / 60
+    return [row for row in rows if "steps_per_second" in row]
+
+
+def steps(folder: Path) -> int:
+    """That a run took, whichever model was kept as the best."""
+    return reports(folder)[-1]["step"] if reports(folder) else 0
+
+
+def minutes(folder: Path) -> float:
+    """Of wall time that the steps of a run took, with what was saved and scored between them."""
+    rows = reports(folder)
+    counts = [now["step"] - before for now, before in zip(rows, [0, *(row["step"] for row in rows)])]
+    return sum(count / row["steps_per_second"] for count, row in zip(counts, rows)) / 60
 
 
 if __name__ == "__main__":

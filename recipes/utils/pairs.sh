@@ -48,9 +48,11 @@ list_model() {
     local one other way names
     read -ra names <<< "$speakers"
     [ "${#names[@]}" -gt 1 ] || fail "give --speakers 'A B ...', two or more"
-    pair_speakers="$speakers " pair_count=1 way_list=''
+    one=$(printf '%s\n' "${names[@]}" | sort | uniq -d | head -n 1)
+    [ -z "$one" ] || fail "--speakers: $one stands twice"
+    pair_speakers="${names[*]} " pair_count=1 way_list=''
     list_name=$(IFS=- && echo "${names[*]}")
-    [ "${#names[@]}" -le 4 ] || list_name=${#names[@]}_speakers_$(cksum <<< "$speakers" | cut -d ' ' -f 1)
+    [ "${#names[@]}" -le 4 ] || list_name=${#names[@]}_speakers_$(cksum <<< "${names[*]}" | cut -d ' ' -f 1)
     pair_list="${names[0]} ${names[1]} $list_name"$'\n'
     for one in "${names[@]}"; do
         for other in "${names[@]}"; do
@@ -59,7 +61,7 @@ list_model() {
         done
     done
     for way in $ways; do
-        [[ $'\n'$way_list == *$'\n'"${way%:*} ${way#*:} "* ]] || fail "--ways: '$way' is no SOURCE:TARGET of $speakers"
+        [[ $'\n'$way_list == *$'\n'"${way%:*} ${way#*:} "* ]] || fail "--ways: '$way' is no SOURCE:TARGET of ${names[*]}"
     done
 }
 
@@ -117,10 +119,10 @@ find_missing() {
 
 # NAME LIST [OPTION VALUE ...] -- COMMAND ...: the command for every line that is alive, as one array of jobs whose logs
 # are $lists/NAME.JOB.log; {1}, {2} and {3} in its words stand for SOURCE, TARGET and PAIR. Leaves in $succeeded the lines
-# whose job ended well; the pairs of the others have failed.
+# whose job ended well, and notes the others for lose_failed, which is to be called once the former are sealed.
 array() {
     local name=$1 options=() number=0 status=0 one other pair log
-    succeeded=$(alive "$2")
+    succeeded=$(alive "$2") lost=''
     shift 2
     while [ "$1" != -- ]; do
         options+=("$1")
@@ -144,9 +146,16 @@ array() {
         if ended_well "$log"; then
             succeeded+="$one $other $pair"$'\n'
         else
-            lose "$pair" "$name of $one to $other failed, log is in $PWD/$log"
+            lost+="$pair $name of $one to $other failed, log is in $PWD/$log"$'\n'
         fi
     done 3< "$lists/$name.list"
+}
+
+lose_failed() {
+    local pair reason
+    while read -r pair reason <&3; do
+        [ -z "$pair" ] || lose "$pair" "$reason"
+    done 3<<< "$lost"
 }
 
 # LOG: whether its job ended with status 0, as Kaldi's run.pl or queue.pl say it.

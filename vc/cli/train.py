@@ -11,6 +11,15 @@ COMMAND = "vc-train"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0].partition("=")[0] == "--method" and len(words) <= 2:
+        asked = common.parser(COMMAND, "Describe a method, or list all.")
+        asked.add_argument("--method", nargs="?", default="")
+        return common.run(COMMAND, _describe, asked, words)
+    return common.run(COMMAND, _work, _parser(), argv)
+
+
+def _parser() -> argparse.ArgumentParser:
     made = common.parser(
         COMMAND,
         "Train a speaker pair, or one network for many speakers. The same command goes on with a run that was stopped.",
@@ -36,19 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="features directory of utterances that training does not see: the best model is kept",
     )
     made.add_argument(
-        "--start", type=Path, metavar="MODEL", help="add the last of --speakers to this model; the others' parts stay"
+        "--add-to",
+        type=Path,
+        metavar="MODEL",
+        help="add the last of --speakers to this model, whose others stay as they are; --features has all of them",
     )
     made.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
     made.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
     made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["--method"] and len(words) <= 2:
-        asked = common.parser(COMMAND, "Describe a method, or list all.")
-        asked.add_argument("--method", nargs="?", default="")
-        return common.run(COMMAND, _describe, asked, words)
-    return common.run(COMMAND, _work, made, argv)
+    return made
 
 
 def _work(args: argparse.Namespace) -> int:
@@ -70,7 +77,7 @@ def _work(args: argparse.Namespace) -> int:
         sections,
         args.held_out,
         args.validation,
-        args.start,
+        args.add_to,
         args.device,
     )
     if args.estimate:

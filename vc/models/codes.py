@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vc import losses
 from vc.config import require
 from vc.models.pair import Chance
 from vc.models.two_one_two import Sizes
@@ -54,7 +55,7 @@ class Plain(nn.Module):
 class Variational(nn.Module):
     """A normal distribution of which training draws and conversion takes the mean (Kingma and Welling, ICLR 2014).
 
-    The cost is the mean divergence of a value's distribution from the standard normal one, in nats (appendix B).
+    The cost is the mean divergence of a value's distribution from the standard normal one.
     """
 
     written = 2
@@ -65,7 +66,7 @@ class Variational(nn.Module):
     def forward(self, written: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
         mean, log_variance = written.chunk(2, dim=1)
         log_variance = log_variance.clamp(-20, 20)  # its exponential stays finite
-        cost = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+        cost = losses.divergence(mean, log_variance)
         if chance is None:
             return mean, cost
         lot = chance(mean[0].numel()).reshape(mean.shape).clamp(SMALLEST, 1 - SMALLEST)
@@ -87,14 +88,12 @@ class Quantised(nn.Module):
 
     def forward(self, written: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
         entries = self.book[self.nearest(written)].transpose(1, 2)  # (batch, channels, places)
-        cost = (entries - written.detach()).square().mean() + COMMITMENT * (entries.detach() - written).square().mean()
-        return written + (entries - written).detach(), cost
+        return written + (entries - written).detach(), losses.commitment(entries, written, COMMITMENT)
 
     @torch.no_grad()
     def nearest(self, written: Tensor) -> Tensor:
         """Numbers `(batch, places)` of the entries nearest to `(batch, channels, places)`."""
-        distances = self.book.square().sum(1) - 2 * written.transpose(1, 2) @ self.book.T
-        return distances.argmin(-1)
+        return torch.cdist(written.transpose(1, 2).float(), self.book).argmin(-1)
 
 
 CODES = {"plain": Plain, "variational": Variational, "quantised": Quantised}

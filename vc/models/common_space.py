@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.codes import CODES, CodeConfig, reader, writer
+from vc.models.codes import CODES, CodeConfig, Quantised, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.layers import padded
 from vc.models.many import BySpeaker, ManyConverter, SpeakerDiscriminators
@@ -91,6 +91,10 @@ class CommonSpace(ManyConverter):
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.before(self.encoders(padded(frames), speakers))
+
+    @property
+    def costs(self) -> bool:
+        return isinstance(self.bottleneck, Quantised)
 
     def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
         return self.bottleneck(code, chance)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vc.models.codes import CODES, CodeConfig, reader, writer
+from vc.models.codes import CODES, CodeConfig, Quantised, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.layers import padded
 from vc.models.many import Judgement, ManyConverter
@@ -42,6 +42,10 @@ class DRGAN(ManyConverter):
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.encoder(padded(frames))
+
+    @property
+    def costs(self) -> bool:
+        return isinstance(self.bottleneck, Quantised)
 
     def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
         return self.bottleneck(code, chance)

@@ -27,6 +27,7 @@ class ManyConverter(AbstractConverter):
     """
 
     grows = False  # whether a speaker can be added and the others' parts stay as they are
+    costs = False  # whether the code has to be paid for, or part of the network never learns
     names = False  # whether its discriminator names the speaker, and is told none
 
     def __init__(self, speakers: tuple[str, ...]):

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vc.train.content import ContentEncoder
 from vc.train.player import Player
 from vc.train.processes import ALONE, Processes
 from vc.train.rates import Rates
+
+if TYPE_CHECKING:
+    from vc.train.content import ContentEncoder
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Setting:
     steps: int
     precision: str = "float32"
     processes: Processes = ALONE
-    encoder: ContentEncoder | None = None  # fixed, of what is said
+    encoder: "ContentEncoder | None" = None  # fixed, of what is said
 
     def how(self, objective: Rates) -> tuple[tuple[float, float], str, Processes]:
         """What every player takes behind its networks and losses."""

@@ -74,7 +74,9 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
             _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."), fresh=state.step == 0)
         _restore_random_states(engine.sampler, _part(tensors, "random."))
     except (ConfigError, RuntimeError, KeyError, IndexError) as error:
-        raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
+        raise TrainingError(
+            f"{path}: does not fit these networks, another version's perhaps: {shortened(error)}; take another --output"
+        ) from error
     engine.restored()
     return state
 

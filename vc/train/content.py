@@ -14,16 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from vc import extras
-from vc.config import require
+from vc.config import digest, require
 from vc.convert import read_network
-from vc.errors import ConfigError
+from vc.errors import ConfigError, shortened
 from vc.features.kinds import FeatureConfig
+from vc.files import sha256
 from vc.models.many import ManyConverter
 from vc.normalise import Speaker
+from vc.store import tensors_digest
+
+TRIED = 64  # frames that an encoder is tried with
 
 
 class ContentEncoder(ABC, nn.Module):
     """Embeddings `(batch, channels, places)` of normalised `(batch, bands, frames)` of a speaker; nothing moves it."""
+
+    digest = ""  # of its weights
 
     @abstractmethod
     def forward(self, frames: Tensor, speaker: str) -> Tensor: ...
@@ -64,16 +70,40 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     require(bool(path), "objective.content needs objective.encoder: a model of many speakers, a .pt file or a folder")
     place = Path(path)
     if (place / "config.json").is_file():
-        return Foreign(_transformer(place), speakers, frames_first=True)
-    if place.suffix == ".pt":
-        return Foreign(_script(place), speakers, frames_first=False)
-    return CommonCode(_common(place, speakers, features))
+        encoder = Foreign(_transformer(place), speakers, frames_first=True)
+        encoder.digest = digest(*(sha256(file) for file in sorted(place.glob("*.safetensors"))))
+    elif place.suffix == ".pt":
+        encoder = Foreign(_script(place), speakers, frames_first=False)
+        encoder.digest = sha256(place)
+    else:
+        network = _common(place, speakers, features)
+        encoder = CommonCode(network)
+        encoder.digest = tensors_digest(network.state_dict())
+    _try(encoder, next(iter(speakers)), features.bands, place)
+    return encoder
+
+
+def _try(encoder: ContentEncoder, speaker: str, bands: int, path: Path) -> None:
+    """Refuse an encoder that a step could not learn by."""
+    frames = torch.zeros(2, bands, TRIED, requires_grad=True)
+    try:
+        made = encoder(frames, speaker)
+        fits = isinstance(made, Tensor) and made.dim() == 3 and len(made) == 2 and made.is_floating_point()
+        require(fits and bool(made.isfinite().all()), f"{path}: gives no finite embeddings (batch, channels, places)")
+        through = (
+            made.requires_grad and torch.autograd.grad(made.float().sum(), frames, allow_unused=True)[0] is not None
+        )
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        reason = shortened(error)
+        raise ConfigError(f"{path}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
+    require(through, f"{path}: lets no gradient through to the features")
 
 
 def _fixed(network: nn.Module) -> nn.Module:
+    network = network.float().eval()
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return network.eval()
+    return network
 
 
 def _common(path: Path, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ManyConverter:

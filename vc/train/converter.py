@@ -36,11 +36,13 @@ def train(request: Request) -> int:
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
-            if processes.first:
+            fitted = bool(METHODS[experiment.method].fit)
+            run = None if fitted else ConverterRun(request, plan, device, processes)
+            if processes.first:  # and not before: what cannot run leaves no settings behind
                 remember(experiment.as_dict(), request.output, defaults(experiment))
-            if METHODS[experiment.method].fit:
+            if fitted:
                 return fit_pair(request, experiment, plan.features, device) if processes.first else FITTED
-            return ConverterRun(request, plan, device, processes).train()
+            return run.train()
 
 
 class ConverterRun(Run):

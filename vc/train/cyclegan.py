@@ -92,6 +92,8 @@ class CycleGANObjective(Rates):
         super().__post_init__()
         for name in (*PARTS, *factors, "identity_steps"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        asked = not self.encoder or bool(self.factors("content"))
+        require(asked, "objective.encoder is named, but objective.content is 0")
         nothing = "adversarial, second_adversarial and cycle_consistency are 0 in both directions: nothing is learnt"
         require(bool(self.learners), f"objective: {nothing}")
 

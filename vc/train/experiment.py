@@ -81,6 +81,7 @@ class Experiment:
     speakers: tuple[str, ...]  # of a pair the source first
     data_digest: str
     start: str = ""  # digest of the weights that new speakers are added to; empty: none
+    encoder: str = ""  # digest of the fixed encoder that the objective names; empty: none
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -100,7 +101,7 @@ class Experiment:
 
 
 def resolve(
-    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str, start: str = ""
+    sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str
 ) -> Experiment:
     """Fill in every default; a `features` section must agree with the features at hand."""
     method = sections.get("method", "cyclegan_vc2")
@@ -119,7 +120,7 @@ def resolve(
     objective = build(METHODS[method].objective, sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
-    return Experiment(method, features, network, objective, training, compute, speakers, data_digest, start)
+    return Experiment(method, features, network, objective, training, compute, speakers, data_digest)
 
 
 def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> None:
@@ -136,7 +137,7 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
 def defaults(experiment: Any) -> dict[str, Any]:
     """What the settings of an experiment's parts are where nothing is said; without features or mel, which say all."""
     parts = ("network", "objective", "training", "compute")
-    return {"start": ""} | {name: plain(type(getattr(experiment, name))()) for name in parts}
+    return {"start": "", "encoder": ""} | {name: plain(type(getattr(experiment, name))()) for name in parts}
 
 
 def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | None = None) -> None:
@@ -155,7 +156,8 @@ def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | 
 
 
 def _changeable(key: str) -> bool:
-    return key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
+    elsewhere = key == "objective.encoder"  # where it lies; its digest says what it is
+    return elsewhere or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from vc import model_file
 from vc.config import require
+from vc.convert import read_network
 from vc.model_file import Model
 from vc.models import MODELS
 from vc.store import Features, tensors_digest
@@ -24,7 +24,8 @@ class Start:
 
     @classmethod
     def read(cls, path: Path) -> "Start":
-        return cls(path, *model_file.read(path))
+        model, network = read_network(path)
+        return cls(path, model, network.state_dict())
 
     @property
     def digest(self) -> str:
@@ -35,7 +36,7 @@ class Start:
         known, wanted = tuple(self.model.speakers), experiment.speakers
         grow = [name for name, (_, network) in MODELS.items() if getattr(network, "grows", False)]
         method = experiment.method
-        require(method in grow, f"--start: {method} cannot take up a speaker; these can: {', '.join(grow)}")
+        require(method in grow, f"--add-to: {method} cannot take up a speaker; these can: {', '.join(grow)}")
         require(self.model.method == method, f"{self.path}: of method {self.model.method}, not {method}")
         network = asdict(experiment.network)
         other = [key for key in network if network[key] != self.model.network.get(key)]

@@ -7,8 +7,8 @@ code, the model minimises the weighted sum of
     classification      the name that D gives G(z, s, t), to be t's       (its own names: of real speech alone)
     cycle_consistency   G(E(G(z, s, t), t), t, s) to x
     identity_mapping    G(z, s, s) to x                                   (before step `identity_steps`)
-    code_speaker        a classifier's name for z, to be s's; its gradient comes to E reversed
-    code_consistency    E(G(z, s, t), t) to z
+    code_speaker        a classifier's name for z as G gets it, to be s's; its gradient comes to E reversed
+    code_consistency    E(G(z, s, t), t) to z, of a variational code the means
     code_cost           what the method's code costs: divergence, or distance from a book's entries
 
 and D tells x, said to be made of t, from G(z, s, t): the source-and-target conditional loss of StarGAN-VC2 (Kaneko et
@@ -16,12 +16,14 @@ al., Interspeech 2019, sec. 3.1), where D is told both. With `wrong_name`, D als
 speech of somebody else (after Reed et al., "Generative adversarial text to image synthesis", ICML 2016). What is
 refused counts as much as what is not: a mean of the two refusals, the latter weighted by `wrong_name`.
 
-A term whose weight is 0 is not computed, and a discriminator that nobody asks is not built.
+On the way round a code is not drawn, and costs nothing. A term whose weight is 0 is not computed, and a discriminator
+that nobody asks is not built.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch
@@ -44,6 +46,7 @@ LOSSES = (
     "code_consistency",
     "code_cost",
 )
+LEARNT = {"adversarial", "cycle_consistency", "identity_mapping"}  # without any of these, frames are anything
 OF_FAKES = {"adversarial", "classification", "cycle_consistency", "code_consistency"}
 ALWAYS = 10**9  # a step that no run reaches
 
@@ -68,9 +71,17 @@ class ManyObjective(Rates):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         told = self.wrong_name == 0 or self.adversarial > 0
         require(told, "objective.wrong_name counts beside objective.adversarial, which is 0")
-        learns = self.adversarial + self.cycle_consistency + self.identity_mapping > 0
-        nothing = "adversarial, cycle_consistency and identity_mapping are 0: nothing is learnt"
-        require(learns, f"objective: {nothing}")
+        learns = sum(getattr(self, name) for name in LEARNT) > 0
+        require(learns, "objective: adversarial, cycle_consistency and identity_mapping are 0: nothing is learnt")
+
+    def check(self, network: ManyConverter, steps: int) -> None:
+        """Refuse by name what `network` cannot learn by this in a run of so many steps."""
+        named, told = not self.classification or network.names, not self.wrong_name or not network.names
+        require(named, "objective.classification: this method's discriminator names nobody")
+        require(told, "objective.wrong_name: this method's discriminator is told no name")
+        require(not network.costs or self.code_cost > 0, "network.code: quantised needs objective.code_cost above 0")
+        later = LEARNT & set(self.weights(steps - 1))
+        require(bool(later), f"objective.identity_steps: nothing is learnt from step {self.identity_steps} on")
 
     def weights(self, step: int) -> dict[str, float]:
         """The model's losses that count at `step` (from 0), with their weights."""
@@ -96,7 +107,7 @@ class ConditionalGANObjective(ManyObjective):
 
 @dataclass(frozen=True)
 class StarGANVCObjective(ManyObjective):
-    """The authors' later code: all weights 1, a critic with gradient penalty, rates a hundred times apart."""
+    """The authors' later code: losses of weight 1, a critic with gradient penalty (10 here), rates 100 times apart."""
 
     classification: float = 1.0
     cycle_consistency: float = 1.0
@@ -184,13 +195,12 @@ class Round:
 
     @cached_property
     def back(self) -> Tensor:
-        """The fakes' code."""
-        return self.network.encode(self.made["fake"], self.batch.targets)
+        """The fakes' code, not drawn."""
+        return self.network.passed(self.network.encode(self.made["fake"], self.batch.targets))[0]
 
     @cached_property
     def restored(self) -> Tensor:
-        code, _ = self.network.passed(self.back)
-        return self.network.decode(code, self.batch.targets, self.batch.speakers, self.batch.frames.shape[-1])
+        return self.network.decode(self.back, self.batch.targets, self.batch.speakers, self.batch.frames.shape[-1])
 
 
 class ManyTraining:
@@ -201,7 +211,9 @@ class ManyTraining:
     def __init__(self, network: ManyConverter, config: Any, objective: ManyObjective, setting: Setting):
         self.network, self.objective, self.steps = network, objective, setting.steps
         self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
-        self.modules, self.called, moved = {"network": network}, [*network.children()], nn.ModuleList([network])
+        objective.check(network, setting.steps)
+        parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
+        self.modules, self.called, moved = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
         device, how = next(network.parameters()).device, setting.how(objective)
         self.judge = self.listener = None
         if objective.code_speaker:
@@ -211,9 +223,6 @@ class ManyTraining:
             moved.append(self.listener)
         self.players = {"network": Player(moved, self.model_losses, *how)}
         if objective.judged:
-            named, told = not objective.classification or network.names, not objective.wrong_name or not network.names
-            require(named, "objective.classification: this method's discriminator names nobody")
-            require(told, "objective.wrong_name: this method's discriminator is told no name")
             self.judge = network.discriminator(config).to(device)
             self.modules["judges"] = self.judge
             self.called.append(self.judge)
@@ -277,6 +286,6 @@ TERMS: dict[str, Callable[[ManyTraining, Round], Tensor]] = {
     "code_speaker": lambda own, made: losses.classification(
         own.listener(losses.reversed_gradient(made.passed[0])), made.batch.speakers
     ),
-    "code_consistency": lambda own, made: losses.code_consistency(made.back, made.code),
+    "code_consistency": lambda own, made: losses.code_consistency(made.back, own.network.passed(made.code)[0]),
     "code_cost": lambda own, made: made.passed[1],
 }

@@ -61,7 +61,7 @@ METHODS = {
     "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),
     "conditional_gan": _many(ConditionalGANObjective, "told the target; refuses real speech under a wrong name"),
     "stargan_vc": _many(StarGANVCObjective, "told the target; an auxiliary classifier (Kameoka et al., 2018)"),
-    "stargan_vc2": _many(ManyObjective, "told source and target, in every normalisation (Kaneko et al., 2019)"),
+    "stargan_vc2": _many(ManyObjective, "told source and target, in normalisations (Kaneko et al., 2019)"),
     "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
     "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
     "combogan": _many(ManyObjective, "common space: the way round by the other's code (after Anoosheh et al., 2018)"),

@@ -1,6 +1,6 @@
 """What a run is made of, read and found to fit before anything of it is written down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,6 +10,7 @@ from vc.train import content
 from vc.train.content import ContentEncoder
 from vc.train.experiment import Experiment, resolve
 from vc.train.growth import Start
+from vc.train.many import ManyObjective
 from vc.train.request import Request
 
 
@@ -25,17 +26,20 @@ class Plan:
     @classmethod
     def of(cls, request: Request) -> "Plan":
         """What a request asks for; refuses by name what cannot fit."""
-        features, start = read_features(request.features), request.start and Start.read(request.start)
-        digest = start.digest if start else ""
-        experiment = resolve(request.sections, features.config, request.speakers, features.digest, digest)
-        for name in experiment.speakers:
+        features, start = read_features(request.features), request.add_to and Start.read(request.add_to)
+        for name in request.speakers:
             features.require(name)
-        with torch.device("meta"):
-            converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
-        if start:
-            start.check(experiment, features)
+        experiment = resolve(request.sections, features.config, request.speakers, features.digest)
         encoder = None
         if getattr(experiment.objective, "content", 0) > 0:
             speakers = {name: features.speakers[name] for name in experiment.speakers}
             encoder = content.read(experiment.objective.encoder, speakers, features.config)
+        others = {"start": start.digest if start else "", "encoder": encoder.digest if encoder else ""}
+        experiment = replace(experiment, **others)
+        with torch.device("meta"):
+            network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
+        if isinstance(experiment.objective, ManyObjective):
+            experiment.objective.check(network, experiment.training.steps)
+        if start:
+            start.check(experiment, features)
         return cls(features, experiment, start, encoder)

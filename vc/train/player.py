@@ -59,6 +59,9 @@ class Player:
         loss = losses.total(terms, weights)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=self.parameters)
+        for parameter in self.parameters:
+            if parameter.grad is None:  # nothing depends on it, as on a head that no loss asks
+                parameter.grad = torch.zeros_like(parameter)
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.parameters])
         bad = (~torch.isfinite(norm + loss.detach())).float()
         self.optimiser.found_inf = self.processes.largest(bad)

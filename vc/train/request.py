@@ -15,5 +15,5 @@ class Request:
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # features directory of utterances that choose the best model
     validation: Path | None = None  # data directory of recordings to convert at intervals
-    start: Path | None = None  # model whose speakers stay as they are, new ones beside them
+    add_to: Path | None = None  # model whose speakers stay as they are, new ones beside them
     device: str = "auto"

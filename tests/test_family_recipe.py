@@ -1,11 +1,14 @@
 """recipes/many and recipes/family: one model of three voices, and methods side by side."""
 
+import importlib.util
 import json
+import struct
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import TINY, run
+from conftest import CORPUS, ROOT, TINY, run
 
 from vc import model_file
 from vc.store import write_tensors
@@ -115,6 +118,41 @@ def test_a_table_without_a_log_is_refused(tmp_path):
     content = {"systems": {"x": {}}, "anchors": {}, "counts": {"utterances": 1}}
     (tmp_path / "A-B/metrics.json").write_text(json.dumps(content))
     write_tensors(tmp_path / "model.safetensors", {}, {"speakers": {"a": 1}, "step": 3})
-    script = Path(__file__).parents[1] / "recipes/utils/family.py"
+    script = ROOT / "recipes/utils/family.py"
     done = run(script, tmp_path / "A-B/metrics.json", "--models", f"x={tmp_path}")
     assert done.returncode == 1 and "no log.jsonl" in done.stderr
+
+
+def script(name: str):
+    """A script of recipes/utils as a module."""
+    found = importlib.util.spec_from_file_location(name, ROOT / f"recipes/utils/{name}.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("apart", "low", "high"), [(0.0, 0.15, 0.55), (1.0, 0.95, 1.01)])
+def test_a_probe_names_speakers_by_what_tells_them_apart_alone(random, monkeypatch, apart, low, high):
+    probe = script("probe")
+    monkeypatch.setattr(probe, "STEPS", 60)
+    codes = {
+        name: [random.standard_normal((70, 4)) + apart * np.eye(4)[number] for _ in range(6)]
+        for number, name in enumerate(("a", "b", "c"))
+    }
+    assert low < probe.named(codes) < high
+
+
+def test_a_probe_asks_models_with_a_code(model, mini):
+    done = run(ROOT / "recipes/utils/probe.py", model, "--features", mini / "dump/train")
+    assert done.returncode == 1 and done.stderr == f"probe.py: error: {model}: method cyclegan_vc2 has no code\n"
+
+
+def test_a_picture_shows_each_recording(tmp_path):
+    speech = sorted((CORPUS / "eval/slt").iterdir())[0]
+    words = ["--output", tmp_path / "two.png", f"source={speech}", f"again={speech}"]
+    assert run(ROOT / "recipes/utils/pictures.py", *words).returncode == 0
+    content = (tmp_path / "two.png").read_bytes()
+    width, height = struct.unpack(">II", content[16:24])
+    assert content[:8] == b"\x89PNG\r\n\x1a\n" and (width, height) == (640, 280) and len(content) < 100_000
+    done = run(ROOT / "recipes/utils/pictures.py", *words[:2], "source=none.wav")
+    assert done.returncode == 1 and done.stderr.startswith("pictures.py: error: none.wav: ")

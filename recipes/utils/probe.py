@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vc.convert import read_network
 from vc.errors import VCError
 from vc.losses import classification
 from vc.models.many import CodeClassifier, ManyConverter
 from vc.segments import Segments
 from vc.store import Features, read_features
+from vc.train.content import read_coded
 
 STEPS, BATCH, PLACES = 400, 16, 32  # of the classifier; segments of each speaker; places of a code in one
 TRIED = 8  # batches that are measured
@@ -33,7 +33,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         features = read_features(args.features)
-        made = [(path.name, *read_network(path)) for path in args.models]
+        made = [(path.name, *read_coded(path)) for path in args.models]
         codes = {"features": normalised(features, tuple(made[0][1].speakers))}
         codes |= {name: encoded(network, features) for name, _, network in made}
         for name, each in codes.items():

@@ -19,6 +19,7 @@ from vc.convert import read_network
 from vc.errors import ConfigError, shortened
 from vc.features.kinds import FeatureConfig
 from vc.files import sha256
+from vc.model_file import Model
 from vc.models.many import ManyConverter
 from vc.normalise import Speaker
 from vc.store import tensors_digest
@@ -106,9 +107,15 @@ def _fixed(network: nn.Module) -> nn.Module:
     return network
 
 
-def _common(path: Path, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ManyConverter:
+def read_coded(path: Path) -> tuple[Model, ManyConverter]:
+    """A model that has a code."""
     model, network = read_network(path)
-    require(isinstance(network, ManyConverter), f"{path}: a model of method {model.method} has no code")
+    require(isinstance(network, ManyConverter), f"{path}: method {model.method} has no code")
+    return model, network
+
+
+def _common(path: Path, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ManyConverter:
+    model, network = read_coded(path)
     require(model.features == features, f"{path}: learnt from features of other settings")
     for name, speaker in speakers.items():
         require(model.speakers.get(name) == speaker, f"{path}: does not know {name} by the same features")

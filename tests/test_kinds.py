@@ -186,6 +186,7 @@ def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path,
     assert Converter.load(mel_model).vocoder is WORLD and "hop (256 -> 128)" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_mel_model_is_evaluated(mel_model, mini, tmp_path):
     words = ("--model", mel_model, "--to", "rms", "--vocoder", "world")
     command("convert", *words, CORPUS / "eval/slt", "--output", tmp_path / "made")

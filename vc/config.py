@@ -93,10 +93,15 @@ def _parsed(text: str | bytes) -> Any:
     return content
 
 
-def _refuse_endless_numbers(content: Any) -> None:
+def _refuse_endless_numbers(content: Any, seen: set[int] | None = None) -> None:
+    """Each part once, however often aliases name it."""
+    seen = set() if seen is None else seen
+    if id(content) in seen:
+        return
+    seen.add(id(content))
     parts = content if isinstance(content, list) else [*content, *content.values()] if isinstance(content, dict) else ()
     for part in parts:
-        _refuse_endless_numbers(part)
+        _refuse_endless_numbers(part, seen)
     if isinstance(content, int) and content.bit_length() > 1000:  # Python does not print one of 4,300 digits
         raise ValueError(f"a number of {content.bit_length()} bits")
 

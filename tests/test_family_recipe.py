@@ -123,6 +123,18 @@ def test_a_table_without_a_log_is_refused(tmp_path):
     assert done.returncode == 1 and "no log.jsonl" in done.stderr
 
 
+def test_systems_of_one_way_are_put_together(tmp_path):
+    paths = [tmp_path / folder / "A-B/metrics.json" for folder in ("first", "second")]
+    for path, name, mcd in zip(paths, "xy", (7.0, 8.0)):
+        path.parent.mkdir(parents=True)
+        content = {"systems": {name: {"mcd": mcd}}, "anchors": {}, "counts": {"utterances": 1}}
+        path.write_text(json.dumps(content))
+    done = run(ROOT / "recipes/utils/family.py", *paths)
+    assert done.returncode == 0 and "| x | 7.00 |" in done.stdout and "| y | 8.00 |" in done.stdout
+    done = run(ROOT / "recipes/utils/family.py", *paths, paths[0])
+    assert done.returncode == 1 and "x once more" in done.stderr
+
+
 def script(name: str):
     """A script of recipes/utils as a module."""
     found = importlib.util.spec_from_file_location(name, ROOT / f"recipes/utils/{name}.py")

@@ -38,8 +38,16 @@ def main(description: str, make: Callable[[argparse.Namespace], str], more: Sequ
 
 
 def read(paths: Sequence[Path]) -> dict[str, dict]:
-    """Contents of metrics.json files by the folders that hold them."""
-    return {path.resolve().parent.name: json.loads(path.read_text()) for path in paths}
+    """Contents of metrics.json files by the folders that hold them; systems of folders of one name stand together."""
+    contents: dict[str, dict] = {}
+    for path in paths:
+        content = json.loads(path.read_text())
+        known = contents.setdefault(path.resolve().parent.name, content)
+        twice = sorted(set(known["systems"]) & set(content["systems"])) if known is not content else []
+        if twice:
+            raise DataError(f"{path}: {', '.join(twice)} once more")
+        known["systems"] |= content["systems"]
+    return contents
 
 
 def table(

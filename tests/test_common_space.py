@@ -244,7 +244,7 @@ def test_a_classifier_of_codes_falls_to_chance_where_the_gradient_is_reversed(re
 
 @pytest.mark.parametrize("method", MANY)
 def test_a_step_moves_everybody_once(method, batch):
-    made = training(method)
+    made = training(method, adversarial_loss="least_squares")  # a critic's bias cancels
     before = copy.deepcopy({name: module.state_dict() for name, module in made.modules.items()})
     terms = made.step(batch, made.schedule(0))
     assert set(terms) == set(made.objective.weights(0)) | set(made.objective.judged)

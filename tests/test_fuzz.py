@@ -36,7 +36,7 @@ from vc.features.world import WorldConfig
 from vc.models import converter
 from vc.models.cyclegan_vc2 import CycleGANVC2Config
 from vc.normalise import Speaker
-from vc.train import checkpoint, experiment
+from vc.train import checkpoint, cyclegan, experiment
 
 RATE = 16000  # Hz
 SLOW = (pytest.mark.slow, pytest.mark.timeout(3600))
@@ -291,7 +291,7 @@ def test_weights_that_overflow_are_refused_or_give_samples_within_range(content,
 SECTIONS = {
     "features": WorldConfig,
     "network": CycleGANVC2Config,
-    "objective": experiment.CycleGANObjective,
+    "objective": cyclegan.CycleGANObjective,
     "training": experiment.TrainingConfig,
     "compute": experiment.ComputeConfig,
 }

@@ -285,6 +285,7 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
     assert {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")} == made
 
 
+@pytest.mark.slow
 def test_a_pair_that_fails_is_named_and_does_not_stop_the_others(checkout, three, tmp_path):
     words = ("--corpus", three, "--work", tmp_path, *MANY, "--stop_stage", 3)
     (tmp_path / "exp").mkdir()

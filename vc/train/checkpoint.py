@@ -15,7 +15,7 @@ from vc.train.base import Sampler
 from vc.train.engine import Engine
 from vc.train.state import State
 
-FORMAT = 2
+FORMAT = 3
 log = logging.getLogger(__name__)
 
 
@@ -74,9 +74,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
             _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."), fresh=state.step == 0)
         _restore_random_states(engine.sampler, _part(tensors, "random."))
     except (ConfigError, RuntimeError, KeyError, IndexError) as error:
-        raise TrainingError(
-            f"{path}: does not fit these networks, another version's perhaps: {shortened(error)}; take another --output"
-        ) from error
+        raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
     engine.restored()
     return state
 

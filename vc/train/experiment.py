@@ -137,7 +137,8 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
 def defaults(experiment: Any) -> dict[str, Any]:
     """What the settings of an experiment's parts are where nothing is said; without features or mel, which say all."""
     parts = ("network", "objective", "training", "compute")
-    return {"start": "", "encoder": ""} | {name: plain(type(getattr(experiment, name))()) for name in parts}
+    digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
+    return digests | {name: plain(type(getattr(experiment, name))()) for name in parts}
 
 
 def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | None = None) -> None:

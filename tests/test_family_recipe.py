@@ -81,6 +81,7 @@ def test_methods_are_compared_in_one_table(checkout, three, confs):
         ("many", ["--speakers", "a b"], "--conf: no such YAML file: ''"),
         ("family", ["--source", "a", "--target", "b"], "give --speakers"),
         ("family", [*TWO, "--source", "a", "--target", "b", "--methods", "ban"], "--methods: no ban.yaml"),
+        ("family", [*TWO, "--tag", "x"], "unknown option --tag"),
         ("family", [*TWO, "--source", "a", "--target", "b", "--jobs", "0"], "--jobs takes a whole number from 1 on"),
         (
             "family",

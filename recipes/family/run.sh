@@ -5,6 +5,7 @@ recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
 . "$recipes/family/path.sh" || exit 1
 . "$recipes/utils/conversion.sh" || exit 1
 
+unset conf max_jobs tag # each method has its own, or none
 stop_stage=3
 source=
 target=

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
+from vc.models.many import ManyConverter
 from vc.models.pair import Chance
 from vc.models.two_one_two import Sizes
 
@@ -94,6 +95,19 @@ class Quantised(nn.Module):
     def nearest(self, written: Tensor) -> Tensor:
         """Numbers `(batch, places)` of the entries nearest to `(batch, channels, places)`."""
         return torch.cdist(written.transpose(1, 2).float(), self.book).argmin(-1)
+
+
+class CodedConverter(ManyConverter):
+    """A model of many speakers whose code passes `bottleneck`, one of CODES."""
+
+    bottleneck: nn.Module
+
+    @property
+    def costs(self) -> bool:
+        return isinstance(self.bottleneck, Quantised)
+
+    def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
+        return self.bottleneck(code, chance)
 
 
 CODES = {"plain": Plain, "variational": Variational, "quantised": Quantised}

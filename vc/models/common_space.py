@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.codes import CODES, CodeConfig, Quantised, reader, writer
+from vc.models.codes import CODES, CodeConfig, CodedConverter, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.layers import padded
-from vc.models.many import BySpeaker, ManyConverter, SpeakerDiscriminators
-from vc.models.pair import Chance
+from vc.models.many import BySpeaker, SpeakerDiscriminators
 from vc.models.two_one_two import Inward, Outward, residual
 
 
@@ -59,7 +58,7 @@ class VQVAEConfig(CommonSpaceConfig):
     code: str = "quantised"
 
 
-class CommonSpace(ManyConverter):
+class CommonSpace(CodedConverter):
     """An encoder and a decoder for each of `speakers`, and what they share."""
 
     grows = True
@@ -91,13 +90,6 @@ class CommonSpace(ManyConverter):
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.before(self.encoders(padded(frames), speakers))
-
-    @property
-    def costs(self) -> bool:
-        return isinstance(self.bottleneck, Quantised)
-
-    def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
-        return self.bottleneck(code, chance)
 
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         return self.decoders(self.behind(code), target)[:, : self.bands, :frames]

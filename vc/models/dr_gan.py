@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vc.models.codes import CODES, CodeConfig, Quantised, reader, writer
+from vc.models.codes import CODES, CodeConfig, CodedConverter, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
 from vc.models.layers import padded
-from vc.models.many import Judgement, ManyConverter
-from vc.models.pair import Chance
+from vc.models.many import Judgement
 from vc.models.stargan_vc2 import ConditionalResidual
 from vc.models.two_one_two import Inward, Outward, residual
 
@@ -23,7 +22,7 @@ class DRGANConfig(CodeConfig):
     """Sizes of the networks, CycleGAN-VC2's, and of the code in their middle."""
 
 
-class DRGAN(ManyConverter):
+class DRGAN(CodedConverter):
     """One encoder for all speakers, and one decoder that is told the target."""
 
     names = True
@@ -42,13 +41,6 @@ class DRGAN(ManyConverter):
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.encoder(padded(frames))
-
-    @property
-    def costs(self) -> bool:
-        return isinstance(self.bottleneck, Quantised)
-
-    def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
-        return self.bottleneck(code, chance)
 
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         return self.outward(self.inner(self.read(code), source, target))[:, : self.bands, :frames]

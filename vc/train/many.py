@@ -21,7 +21,7 @@ that nobody asks is not built.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -168,7 +168,7 @@ class Round:
     network: ManyConverter
     judge: nn.Module | None
     batch: ManyBatch
-    asked: frozenset[str] = field(default_factory=frozenset)  # losses that will be computed
+    asked: frozenset[str]  # losses that will be computed
 
     @cached_property
     def code(self) -> Tensor:

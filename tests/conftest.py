@@ -154,8 +154,7 @@ def three_dump(mini, tmp_path_factory) -> Path:
     rows, speakers = [], {}
     for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
         frames, known = features.frames(origin), features.speakers[origin]
-        f0 = np.full(400, np.exp(known.log_f0_mean))
-        speakers[name] = summarise(name, frames, [f0 * np.linspace(0.9, 1.1, 400)], known.f0_range)
+        speakers[name] = summarise(name, frames, known.voice)
         rows += [(f"{name}-{n}", name, each, np.full(len(each), 100.0)) for n, each in enumerate(frames)]
     (folder / "dump").mkdir()
     write_features(folder / "dump", features.config, "three", speakers, rows)

@@ -22,7 +22,8 @@ import torch
 from conftest import TINY
 from safetensors.torch import load_file, save_file
 
-from vc.features.world import F0Range, WorldConfig
+from vc.features.pitch import voice_of
+from vc.features.world import WorldConfig
 from vc.normalise import summarise
 from vc.store import read_archive, read_tensors, tensors_digest, write_archive, write_features
 
@@ -143,7 +144,7 @@ def write_small_features(directory: Path) -> Path:
         mel_cepstra = [noise.normal(mean, size=(48, 5)) for _ in range(4)]
         f0 = [noise.uniform(100, 200, 48) for _ in range(4)]
         rows += [(f"{speaker}-{n}", speaker, *arrays) for n, arrays in enumerate(zip(mel_cepstra, f0))]
-        speakers[speaker] = summarise(speaker, mel_cepstra, f0, F0Range())
+        speakers[speaker] = summarise(speaker, mel_cepstra, voice_of(np.concatenate(f0)))
     directory.mkdir()
     write_features(directory, WorldConfig(16000, order=4), "of noise", speakers, rows)
     return directory

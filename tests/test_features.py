@@ -7,10 +7,13 @@ from conftest import CORPUS, vowel
 from vc import audio
 from vc.errors import ConfigError, DataError
 from vc.features import mel_cepstral_analysis, mel_cepstrum, pitch, world
+from vc.features.autocorrelation import PitchTrack
+from vc.features.speech import speech
 from vc.features.world import F0Range, Frames, WorldConfig
 from vc.normalise import MeanVariance, speakers_from_json, speakers_to_json, summarise
 from vc.vocoders.world import WORLD
 
+CONFIG = WorldConfig(16000)
 RATES = sorted(mel_cepstrum.SETTINGS)
 
 
@@ -149,33 +152,130 @@ def test_copy_synthesis_keeps_the_envelope():
     assert decibels < 3.5  # unrelated speakers lie near 8
 
 
-def tracks(random, centre: float, octaves: float, errors: float) -> list[np.ndarray]:
+def pitch_track(f0: np.ndarray, periodicity: float = 0.95, power: float = 0.01) -> PitchTrack:
+    """Of frames that are alike but for their F0."""
+    same = np.ones(len(f0))
+    return PitchTrack(f0, np.arange(len(f0)) * 0.005, periodicity * same * (f0 > 0), power * same)
+
+
+def joined(*tracks: PitchTrack) -> PitchTrack:
+    return PitchTrack(*(np.concatenate([vars(each)[name] for each in tracks]) for name in vars(tracks[0])))
+
+
+def tracks(random, centre: float, octaves: float, errors: float) -> list[PitchTrack]:
     f0 = centre * 2 ** (random.standard_normal(4000) * octaves)
     wrong = random.random(4000) < errors
-    return [np.where(wrong, f0 * random.choice([0.25, 2.5], 4000), f0)]
+    return [pitch_track(np.where(wrong, f0 * random.choice([0.25, 2.5], 4000), f0))]
 
 
 @pytest.mark.parametrize(("centre", "low", "high"), [(100, 60, 170), (210, 120, 360)])
-def test_search_range_ignores_octave_errors(centre, low, high, random):
-    clean = pitch.search_range(tracks(random, centre, 0.15, 0.0), "a")
-    wrong = pitch.search_range(tracks(random, centre, 0.15, 0.08), "a")
-    assert low < clean.floor < centre < clean.ceiling < high * 1.2
-    assert wrong.floor == pytest.approx(clean.floor, rel=0.1) and wrong.ceiling == pytest.approx(clean.ceiling, rel=0.1)
+def test_a_search_range_ignores_octave_errors(centre, low, high, random):
+    clean, wrong = (pitch.find_voice(tracks(random, centre, 0.15, errors), CONFIG, "a") for errors in (0, 0.08))
+    assert low < clean.f0_range.floor < centre < clean.f0_range.ceiling < high * 1.2
+    for one, other in ((clean.f0_range, wrong.f0_range), (clean.log_f0, wrong.log_f0)):
+        assert list(vars(one).values()) == pytest.approx(list(vars(other).values()), rel=0.1)
 
 
 @pytest.mark.parametrize(("speaker", "low", "high"), [("slt", 100, 300), ("rms", 50, 200)])
-def test_search_range_of_real_recordings_holds_the_speaker(speaker, low, high):
-    config = WorldConfig(16000)
+def test_a_search_range_of_real_recordings_holds_the_speaker(speaker, low, high):
     recordings = [audio.read(path)[0] for path in sorted((CORPUS / "eval" / speaker).glob("*.flac"))[:4]]
-    found = pitch.search_range([pitch.first_pass(samples, config) for samples in recordings], speaker)
-    f0 = np.concatenate([world.estimate_f0(samples, config, F0Range(50, 600))[0] for samples in recordings])
+    found = pitch.find_voice([pitch.first_pass(samples, CONFIG) for samples in recordings], CONFIG, speaker).f0_range
+    f0 = np.concatenate([world.estimate_f0(samples, CONFIG, F0Range(50, 600))[0] for samples in recordings])
     centre = np.median(f0[f0 > 0])
     assert low <= found.floor < centre / 1.2 and centre * 1.2 < found.ceiling <= high * 1.3
 
 
 def test_silence_tells_no_range():
-    with pytest.raises(DataError, match="nobody: 0 voiced frames"):
-        pitch.search_range([np.zeros(0)], "nobody")
+    with pytest.raises(DataError, match="nobody: 0 clearly voiced frames"):
+        pitch.find_voice([pitch.first_pass(np.zeros(16000, np.float32), CONFIG)], CONFIG, "nobody")
+
+
+def test_faint_and_unclear_frames_do_not_decide(random):
+    speech = pitch_track(200 * np.exp(0.1 * random.standard_normal(300)))
+    hum = pitch_track(np.full(6000, 60.0), power=0.01 * 10**-2)
+    hiss = pitch_track(random.uniform(100, 700, 300), periodicity=0.5)
+    alone, among = (pitch.find_voice([each], CONFIG, "a") for each in (speech, joined(hum, speech, hiss)))
+    assert among == alone
+
+
+def background(kind: str, count: int, rate: int, random: np.random.Generator) -> np.ndarray:
+    """`(count,)` of something that is not the voice."""
+    times = np.arange(count) / rate
+    if kind == "white":
+        return random.standard_normal(count)
+    if kind == "music":
+        return sum(np.sin(2 * np.pi * f0 * times) * (1 + 0.3 * np.sin(np.pi * times)) for f0 in (110, 138.6, 164.8))
+    if kind in ("slt", "rms"):
+        return np.resize(audio.read(CORPUS / "eval" / kind / "105.flac")[0], count)
+    return sum(np.sin(2 * np.pi * float(kind) * k * times + k) / k for k in range(1, 8))
+
+
+def known_speech(speaker: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Sentences spoken again on a melody that is known: samples and F0 `(frames,)`."""
+    found = []
+    for path in sorted((CORPUS / "eval" / speaker).glob("*.flac"))[:2]:
+        frames = world.analyse(audio.read(path)[0], CONFIG, F0Range(60, 400))
+        f0 = np.where(frames.aperiodicity[:, :20].mean(axis=1) > 0.9, 0, frames.f0)
+        samples = WORLD.synthesise(Frames(f0, frames.spectrum, frames.aperiodicity), CONFIG)
+        found.append((samples[: 80 * (len(f0) - 1)], f0))  # that as many frames come of it
+    return found
+
+
+@pytest.mark.parametrize("speaker", ["slt", "rms"])
+@pytest.mark.parametrize(
+    ("kind", "below"),
+    [(hum, below) for hum in ("50", "60", "100") for below in (20, 32, 45)]
+    + [("white", 20), ("music", 20), ("slt", 20), ("rms", 20)],
+)
+def test_f0_is_right_whatever_is_around_the_voice(speaker, kind, below, random):
+    recordings, truth = zip(*known_speech(speaker))
+    noisy = []
+    for samples in recordings:
+        more = background(kind, len(samples), 16000, random)
+        noisy.append(samples + more * np.sqrt(np.square(samples).mean() / np.square(more).mean()) * 10 ** (-below / 20))
+    voice = pitch.find_voice([pitch.first_pass(samples, CONFIG) for samples in noisy], CONFIG, speaker)
+    f0 = np.concatenate([world.estimate_f0(samples, CONFIG, voice.f0_range)[0] for samples in noisy])
+    true = np.concatenate(truth)
+    assert voice.f0_range.floor < np.quantile(true[true > 0], 0.01) < 1.6 * voice.f0_range.floor
+    assert voice.f0_range.ceiling / 1.6 < np.quantile(true[true > 0], 0.99) < voice.f0_range.ceiling
+    assert voice.log_f0.mean == pytest.approx(np.log(true[true > 0]).mean(), abs=0.02)
+    assert voice.log_f0.deviation == pytest.approx(np.log(true[true > 0]).std(), rel=0.15)
+    both = (true > 0) & (f0 > 0)
+    assert both.sum() > 0.9 * (true > 0).sum()
+    assert (np.abs(np.log2(f0[both] / true[both])) > 0.25).mean() < 0.08
+
+
+@pytest.mark.parametrize(("low", "high"), [(36, 51), (650, 1130)])
+def test_creaking_and_singing_are_found_where_they_lie(low, high, random):
+    times = np.arange(64000) / 16000
+    f0 = np.sqrt(low * high) * (high / low) ** (0.5 * np.sin(2 * np.pi * 0.4 * times))
+    phase = np.cumsum(f0) / 16000
+    buzz = sum(np.where(k * f0 < 7600, 1 / k, 0) * np.cos(2 * np.pi * k * phase) for k in range(1, 100))
+    samples = 0.3 * buzz / np.abs(buzz).max() + 1e-4 * random.standard_normal(len(buzz))
+    voice = pitch.find_voice([pitch.first_pass(samples, CONFIG)], CONFIG, "a")
+    found, at = world.estimate_f0(samples, CONFIG, voice.f0_range)
+    true = f0[np.minimum((at * 16000).astype(int), len(f0) - 1)]
+    assert (np.abs(np.log2(np.maximum(found, 1) / true)) < 0.1).mean() > 0.9
+
+
+@pytest.mark.parametrize("speaker", ["slt", "rms"])
+def test_whispering_is_known_to_have_no_f0(speaker):
+    samples, _ = audio.read(CORPUS / "eval" / speaker / "101.flac")
+    frames = world.analyse(samples, CONFIG, F0Range(60, 400))
+    nothing = Frames(np.zeros_like(frames.f0), frames.spectrum, np.ones_like(frames.aperiodicity))
+    whispered = WORLD.synthesise(nothing, CONFIG)
+    assert pitch.find_voice([pitch.first_pass(whispered, CONFIG)], CONFIG, speaker) == pitch.WHISPER
+    assert pitch.find_voice([pitch.first_pass(samples, CONFIG)], CONFIG, speaker) != pitch.WHISPER
+    assert not world.estimate_f0(whispered, CONFIG, None)[0].any()
+
+
+@pytest.mark.parametrize("f0", [1e16, -1e16, 5.0, 1e5])
+def test_native_code_is_given_no_f0_beyond_what_it_bears(f0):
+    frames = world.analyse(vowel(0.5, 16000), CONFIG, F0Range(60, 400))
+    wild = Frames(np.full_like(frames.f0, f0), frames.spectrum, frames.aperiodicity)
+    assert np.isfinite(WORLD.synthesise(wild, CONFIG)).all()
+    with pytest.raises(DataError, match="must be finite"):
+        WORLD.synthesise(Frames(np.full_like(frames.f0, np.nan), frames.spectrum, frames.aperiodicity), CONFIG)
 
 
 @pytest.mark.parametrize(("floor", "ceiling"), [(300.0, 200.0), (5.0, 200.0), (50.0, 9000.0)])
@@ -186,12 +286,27 @@ def test_impossible_ranges_are_refused(floor, ceiling):
 
 def test_f0_map_moves_the_statistics_and_leaves_unvoiced_frames(random):
     f0 = np.where(random.random(500) < 0.3, 0.0, 200 * np.exp(0.2 * random.standard_normal(500)))
-    source, target = pitch.log_f0_statistics([f0], "a"), pitch.LogF0(np.log(110), 0.1)
+    source, target = pitch.LogF0.of(f0[f0 > 0]), pitch.LogF0(np.log(110), 0.1)
     mapped = pitch.map_f0(f0, source, target)
     assert ((mapped == 0) == (f0 == 0)).all()
-    statistics = pitch.log_f0_statistics([mapped], "b")
+    statistics = pitch.LogF0.of(mapped[mapped > 0])
     assert (statistics.mean, statistics.deviation) == pytest.approx((target.mean, target.deviation))
     np.testing.assert_allclose(pitch.map_f0(mapped, target, source), f0, rtol=1e-9)
+
+
+def test_f0_map_leads_to_what_the_target_can_say():
+    source, target = pitch.LogF0.of(np.full(100, 150.0)), pitch.LogF0(np.log(110), 0.1)
+    assert source.deviation == pitch.STEADIEST
+    mapped = pitch.map_f0(np.array([10.0, 150.0, 2000.0]), source, target)
+    np.testing.assert_allclose(np.log(mapped), np.log(110) + np.array([-0.4, 0, 0.4]))
+    kept = pitch.map_f0(np.array([10.0, 150.0, 2000.0]), source, target, pitch.Melody(keep=True))
+    np.testing.assert_allclose(kept, [10, 150, 2000])
+
+
+def test_a_voice_without_f0_neither_gives_nor_gets_one():
+    f0, spoken = np.array([0.0, 100.0, 120.0]), pitch.LogF0(np.log(110), 0.1)
+    assert not pitch.map_f0(f0, spoken, None).any() and not pitch.map_f0(f0, None, spoken).any()
+    np.testing.assert_allclose(pitch.map_f0(f0, spoken, None, pitch.Melody(keep=True)), f0)
 
 
 def test_normaliser_round_trip_and_moments(random):
@@ -205,16 +320,33 @@ def test_normaliser_round_trip_and_moments(random):
 
 def test_a_band_that_never_varies_is_refused():
     with pytest.raises(DataError, match=r"slt: bands \[1\] never vary"):
-        summarise("slt", [np.random.default_rng(0).random((30, 2)) * [1, 0]], [np.full(30, 100.0)], F0Range())
+        summarise("slt", [np.random.default_rng(0).random((30, 2)) * [1, 0]], pitch.WHISPER)
 
 
 def test_speakers_survive_json_and_bad_ones_are_named(random):
-    speaker = summarise("a", [random.random((30, 3))], [100 + random.random(30)], F0Range(60, 300))
+    speaker = summarise("a", [random.random((30, 3))], pitch.Voice(F0Range(60, 300), pitch.LogF0(5.0, 0.1)))
     content = speakers_to_json({"a": speaker})
     assert speakers_from_json(content) == {"a": speaker}
     content["a"]["log_f0_mean"] = float("nan")
     with pytest.raises(ConfigError, match="finite"):
         speakers_from_json(content)
+    content["a"]["log_f0_mean"] = None
+    with pytest.raises(ConfigError, match="or neither"):
+        speakers_from_json(content)
+
+
+def test_a_whispering_speaker_survives_json_without_f0(random):
+    speaker = summarise("a", [random.random((30, 3))], pitch.WHISPER)
+    assert speakers_from_json(speakers_to_json({"a": speaker})) == {"a": speaker} and speaker.voice == pitch.WHISPER
+
+
+def test_pauses_do_not_enter_the_statistics(random):
+    frames = random.standard_normal((200, 5)) * [0.1, 1, 1, 1, 1]  # c0 of less than 35 dB
+    gated = np.concatenate([np.full((300, 5), -40.0), frames, np.full((100, 5), -40.0)])
+    alone = summarise("a", [frames], pitch.WHISPER)
+    padded = summarise("a", [gated], pitch.WHISPER, speech=speech([gated]))
+    assert padded.mel_cepstrum_mean == pytest.approx(alone.mel_cepstrum_mean)
+    assert padded.mel_cepstrum_deviation == pytest.approx(alone.mel_cepstrum_deviation)
 
 
 def test_frames_are_not_written_into():

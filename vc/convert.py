@@ -1,10 +1,8 @@
 """wav -> wav: the whole conversion."""
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,9 @@ import torch
 
 from vc import audio, devices, model_file, pieces
 from vc.config import require
-from vc.errors import ConfigError, DataError, escaped, shortened
+from vc.errors import ConfigError, DataError, shortened
 from vc.features import kinds, pitch, world
-from vc.features.pitch import AS_MAPPED, LogF0, Melody
+from vc.features.pitch import AS_MAPPED, Melody, Voice
 from vc.features.world import F0Range, Frames
 from vc.level import Level
 from vc.models import converter, network_config
@@ -22,13 +20,13 @@ from vc.models.base import AbstractConverter, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
 from vc.pieces import SHORTEST, Piece
+from vc.source_voice import SourceVoice
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
 
 METHODS = ("world", "diff")
 LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (recipes/EXPERIMENTS.md)
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,7 @@ class Wish:
     target: str
     melody: Melody
     method: str  # one of METHODS
-
-
-@dataclass(frozen=True)
-class Voice:
-    """Who speaks, as far as F0 tells."""
-
-    f0_range: F0Range
-    log_f0: LogF0
+    f0_range: F0Range | None = None  # where to look for the recording's F0; None: where it lies
 
 
 class Converter:
@@ -114,7 +105,12 @@ class Converter:
         return source, to
 
     def wish(
-        self, to: str | None = None, source: str | None = None, melody: Melody = AS_MAPPED, method: str = "world"
+        self,
+        to: str | None = None,
+        source: str | None = None,
+        melody: Melody = AS_MAPPED,
+        method: str = "world",
+        f0_range: F0Range | None = None,
     ) -> Wish:
         """What to make of recordings, checked: speakers as `direction` finds them."""
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
@@ -123,7 +119,7 @@ class Converter:
         require(method == "world" or self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
         moved = melody != AS_MAPPED and not self.vocoder.needs_excitation(self.model.features)
         require(not moved, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
-        return Wish(*self.direction(to, source), melody, method)
+        return Wish(*self.direction(to, source), melody, method, f0_range)
 
     def convert(
         self,
@@ -133,17 +129,19 @@ class Converter:
         source: str | None = None,
         melody: Melody = AS_MAPPED,
         method: str = "world",
+        f0_range: F0Range | None = None,
     ) -> np.ndarray:
         """`(samples,)` or `(samples, channels)` at any rate to `(samples,)` float32 at `self.sample_rate`.
 
         The output is as long and as loud as the input, and within -1..1. Long recordings are converted in pieces.
-        `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays).
+        `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays). `f0_range`
+        says where the recording's F0 lies, if that is known better than it can be found.
         """
         samples = np.asarray(samples, np.float32)
         samples = samples.mean(axis=1) if samples.ndim == 2 else samples
         if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
-        level, wish = Level(), self.wish(to, source, melody, method)
+        level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
         converted = list(self._converted(blocks, wish, level, "samples"))
         return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *converted])
@@ -156,6 +154,7 @@ class Converter:
         melody: Melody = AS_MAPPED,
         method: str = "world",
         longest: float = 2.0,
+        f0_range: F0Range | None = None,
     ) -> Iterator[np.ndarray]:
         """Blocks of samples `(samples,)` at `self.sample_rate` to converted blocks, while they come.
 
@@ -163,7 +162,7 @@ class Converter:
         the block in hand and the time to compute. Loudness follows what has been heard so far: nobody knows the rest.
         """
         require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
-        level, wish, gain = Level(), self.wish(to, source, melody, method), None
+        level, wish, gain = Level(), self.wish(to, source, melody, method, f0_range), None
         for block in self._converted(blocks, wish, level, "stream", longest):
             before, gain = gain, level.gain()
             ramp = np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32)
@@ -178,13 +177,14 @@ class Converter:
         melody: Melody = AS_MAPPED,
         method: str = "world",
         jobs: int = 1,
+        f0_range: F0Range | None = None,
     ) -> None:
         """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
 
         Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. `jobs`
         threads work on a long one's pieces.
         """
-        level, wish = Level(), self.wish(to, source, melody, method)
+        level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         converted = self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs)
         audio.write_scaled(output, converted, self.sample_rate, lambda _: level.gain(path))
 
@@ -199,33 +199,35 @@ class Converter:
     ) -> Iterator[np.ndarray]:
         """Blocks at the model's rate to converted blocks, as many samples, taking note of their level."""
         cut = pieces.split(blocks, self.sample_rate, longest)
-        for first in islice(cut, 1):
-            voice = self._voice(first.samples, wish.source, who)
-            work = partial(self._convert_piece, wish=wish, voice=voice)
-            measured = self._measured(ahead(work, chain([first], cut), jobs), level)
-            yield from pieces.join(measured, self.sample_rate)
+        source = self._source_voice(wish.source, who, wish.f0_range)
+        if wish.method == "diff" or self.vocoder.needs_excitation(self.model.features):
+            spoken = source.judge(cut)
+        else:  # F0 plays no part
+            spoken = ((piece, source.known) for piece in cut)
+        measured = self._measured(ahead(partial(self._convert_piece, wish=wish), spoken, jobs), level)
+        yield from pieces.join(measured, self.sample_rate)
 
-    def _measured(self, converted: Iterable[tuple[Piece, np.ndarray]], level: "Level") -> Iterator[tuple]:
-        for piece, samples in converted:
+    def _measured(self, converted: Iterable[tuple[tuple[Piece, Voice], np.ndarray]], level: "Level") -> Iterator[tuple]:
+        for (piece, _), samples in converted:
             level.add(piece.own(piece.samples), piece.own(samples), self.sample_rate)
             yield piece, samples
 
-    def _voice(self, samples: np.ndarray, source: str, who: object) -> Voice:
-        """The source's F0 as the model knows it; as the recording has it where somebody else plainly speaks."""
+    def _source_voice(self, source: str, who: object, f0_range: F0Range | None = None) -> SourceVoice:
+        """A judge of one recording. A search range that was given for the source at its extraction holds here, too."""
         known = self.model.speakers[source]
-        voiced = pitch.first_pass(samples, self.model.features)
-        middle = float(np.median(voiced)) if len(voiced) >= pitch.FEWEST else known.f0_floor
-        if known.f0_floor <= middle <= known.f0_ceiling:
-            return Voice(known.f0_range, known.log_f0)
-        usual = f"{known.f0_floor:.0f} to {known.f0_ceiling:.0f} Hz"
-        log.warning(
-            "%s: F0 around %.0f Hz, but %s speaks at %s; its own F0 is used", escaped(who), middle, source, usual
-        )
-        return Voice(pitch.search_range([voiced], source), pitch.log_f0_statistics([voiced], source))
+        search = f0_range or (known.f0_range if known.f0_range_given else None)
+        return SourceVoice(known.voice, self.model.features, who=who, name=source, search=search)
 
-    def _convert_piece(self, piece: Piece, wish: Wish, voice: Voice) -> np.ndarray:
+    def _voice(self, samples: np.ndarray, source: str, who: object) -> Voice:
+        """The voice that speaks for most of `(samples,)`."""
+        spans = self._source_voice(source, who).spans(samples)
+        ends = [*(start for start, _ in spans[1:]), np.inf]
+        return max(zip(spans, ends), key=lambda pair: pair[1] - pair[0][0])[0][1]
+
+    def _convert_piece(self, spoken: tuple[Piece, Voice], wish: Wish) -> np.ndarray:
         """The path of the data: `(samples,)` at the model's rate to as many."""
-        settings, samples = self.model.features, piece.samples
+        (piece, voice), settings = spoken, self.model.features
+        samples = piece.samples
         padded = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
         if wish.method == "diff":
             _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
@@ -233,7 +235,7 @@ class Converter:
             converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
-            frames = kinds.analyse(padded, settings, voice.f0_range if excited else None)
+            frames = kinds.analyse(padded, settings, voice.f0_range, excited)
             wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
             target = self.model.speakers[wish.target].log_f0
             f0 = pitch.map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from vc import audio, pieces
-from vc.features import pitch
 from vc.features.kinds import FeatureConfig
-from vc.features.world import F0Range
+from vc.features.pitch import WHISPER
 from vc.pieces import SHORTEST, Piece
+from vc.source_voice import SourceVoice
 from vc.vocoders.base import Vocoder
 
 
@@ -33,19 +33,14 @@ class Copier:
         return audio.write_scaled(output, copied, self.sample_rate, _unclipped) / self.sample_rate
 
     def _copied(self, cut: Iterator[Piece], who: Path | str) -> Iterator[tuple[Piece, np.ndarray]]:
-        f0_range = None
-        for piece in cut:
+        if self.vocoder.native_rate is None:
+            spoken = SourceVoice(None, self.config, who=who).judge(cut)
+        else:  # it takes no F0
+            spoken = ((piece, WHISPER) for piece in cut)
+        for piece, voice in spoken:
             samples = audio.fit_length(piece.samples, max(len(piece.samples), round(SHORTEST * self.sample_rate)))
-            f0_range = f0_range or self._f0_range(samples, who)
-            copied = self.vocoder.copy(samples, self.config, f0_range)
+            copied = self.vocoder.copy(samples, self.config, voice.f0_range)
             yield piece, copied[: len(piece.samples)].astype(np.float32)
-
-    def _f0_range(self, samples: np.ndarray, who: Path | str) -> F0Range:
-        """That of the recording's voice, as its first piece has it; the widest where hardly anything is voiced."""
-        if self.vocoder.native_rate is not None:
-            return pitch.WIDE
-        voiced = pitch.first_pass(samples, self.config)
-        return pitch.search_range([voiced], str(who)) if len(voiced) >= pitch.FEWEST else pitch.WIDE
 
 
 def _unclipped(peak: float) -> float:

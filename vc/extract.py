@@ -14,10 +14,15 @@ from vc.config import digest
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError, VCError
 from vc.features import kinds, pitch
+from vc.features.autocorrelation import PitchTrack
 from vc.features.kinds import FeatureConfig
+from vc.features.pitch import Voice
+from vc.features.speech import speech
 from vc.features.world import F0Range
 from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
+
+REVISION = 2  # of what is extracted with the same settings: features of another are made anew
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Report:
 
     done: int
     failures: list[str]  # one line each
-    ranges: dict[str, F0Range]
+    voices: dict[str, Voice]  # of the speakers
     up_to_date: bool = False
 
 
@@ -36,7 +41,8 @@ class _Task:
 
     utterance: Utterance
     config: FeatureConfig
-    f0_range: F0Range | None  # None: first pass
+    search: F0Range  # of the first pass
+    voice: Voice | None  # None: it is the first pass
     kept: Path
 
 
@@ -45,8 +51,9 @@ def extract(
 ) -> Report:
     """Extract `data` into `output`: F0 and mel-cepstra, per-speaker statistics and F0 search ranges.
 
-    `ranges` gives speakers' F0 search ranges; the others' are found. Results lie in `output`/.work until all are
-    there, so that an interrupted extraction goes on where it stopped. Raises DataError if nothing could be done.
+    `ranges` gives speakers' F0 search ranges; the others' are found. Whispered recordings have no F0, and are features
+    all the same. Results lie in `output`/.work until all are there, so that an interrupted extraction goes on where it
+    stopped. Raises DataError if nothing could be done.
     """
     utterances = corpus.read(data)
     _refuse_rate(utterances, config)
@@ -56,25 +63,36 @@ def extract(
         raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
     finished = _finished(output, _made_of(config, utterances, given))
     if finished:
-        return Report(len(utterances), [], {name: one.f0_range for name, one in finished.items()}, up_to_date=True)
+        return Report(len(utterances), [], {name: one.voice for name, one in finished.items()}, up_to_date=True)
     work = output / ".work"
     work.mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
-    first = [_Task(u, config, None, work / f"{u.id}.f0.npz") for u in utterances if u.speaker not in given]
-    voiced = _voiced(first, jobs, failures)
-    ranges = {who: pitch.search_range((f0 for _, f0 in found), who) for who, found in voiced.items()} | given
-    readable = {id for found in voiced.values() for id, _ in found}
+    first = [_Task(u, config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.f0.npz") for u in utterances]
+    tracks: dict[str, list[tuple[str, PitchTrack]]] = {}
+    for utterance, arrays in _run(first, jobs, "F0 ranges", failures):
+        tracks.setdefault(utterance.speaker, []).append((utterance.id, PitchTrack(**arrays)))
+    voices = {
+        who: pitch.find_voice((track for _, track in own), config, who, given.get(who)) for who, own in tracks.items()
+    }
+    readable = {id for own in tracks.values() for id, _ in own}
     tasks = [
-        _Task(u, config, ranges[u.speaker], work / f"{u.id}.npz")
+        _Task(u, config, given.get(u.speaker, pitch.WIDE), voices[u.speaker], work / f"{u.id}.npz")
         for u in utterances
-        if u.id in readable or u.speaker in given
+        if u.id in readable
     ]
     results = _run(tasks, jobs, "features", failures)
     if not results:
         raise DataError(*failures)
-    _finish(output, config, _made_of(config, [u for u, _ in results], given), results, ranges)
+    made_of = _made_of(config, [u for u, _ in results], given)
+    speakers = {}
+    for name in sorted({utterance.speaker for utterance, _ in results}):
+        frames = [arrays["frames"] for utterance, arrays in results if utterance.speaker == name]
+        heard = speech([kinds.to_mel_cepstrum(each, config) for each in frames])
+        speakers[name] = summarise(name, frames, voices[name], speech=heard, range_given=name in given)
+    rows = ((u.id, u.speaker, arrays["frames"], arrays["f0"]) for u, arrays in results)
+    store.write_features(output, config, made_of, speakers, rows)
     shutil.rmtree(work)
-    return Report(len(results), failures, ranges)
+    return Report(len(results), failures, voices)
 
 
 def _refuse_rate(utterances: list[Utterance], config: FeatureConfig) -> None:
@@ -97,7 +115,7 @@ def _identity(utterance: Utterance) -> list:
 def _made_of(config: FeatureConfig, utterances: Iterable[Utterance], given: dict[str, F0Range]) -> str:
     """Digest of what features are made of: settings, recordings, and the F0 ranges that were given."""
     ranges = {speaker: vars(f0_range) for speaker, f0_range in sorted(given.items())}
-    return digest(config, [_identity(utterance) for utterance in utterances], ranges)
+    return digest(REVISION, config, [_identity(utterance) for utterance in utterances], ranges)
 
 
 def _finished(output: Path, made_of: str) -> dict[str, Speaker] | None:
@@ -107,14 +125,6 @@ def _finished(output: Path, made_of: str) -> dict[str, Speaker] | None:
     except VCError:
         return None
     return features.speakers if features.digest == made_of else None
-
-
-def _voiced(tasks: list[_Task], jobs: int, failures: list[str]) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """First pass: each speaker's utterances that could be read, with their voiced F0 values."""
-    voiced: dict[str, list[tuple[str, np.ndarray]]] = {}
-    for utterance, arrays in _run(tasks, jobs, "F0 ranges", failures):
-        voiced.setdefault(utterance.speaker, []).append((utterance.id, arrays["voiced"]))
-    return voiced
 
 
 def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list[tuple[Utterance, dict]]:
@@ -130,7 +140,8 @@ def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> 
 
 def _work(task: _Task) -> dict[str, np.ndarray]:
     """One utterance's arrays, kept or made."""
-    key = digest(task.config, _identity(task.utterance), None if task.f0_range is None else vars(task.f0_range))
+    ranges = [task.search, *([] if task.voice is None else [task.voice.f0_range])]
+    key = digest(REVISION, task.config, _identity(task.utterance), [each and vars(each) for each in ranges])
     kept = _kept(task.kept, key)
     if kept is not None:
         return kept
@@ -158,20 +169,9 @@ def _analyse(task: _Task) -> dict[str, np.ndarray]:
             f"{path}: recorded at {rate} Hz, below features.sample_rate {wanted}; set that to {rate} or lower"
         )
     samples = audio.resample(samples, rate, wanted)
-    if task.f0_range is None:
-        return {"voiced": pitch.first_pass(samples, task.config)}
-    f0, frames = kinds.extract(samples, task.config, task.f0_range)
+    if task.voice is None:
+        return vars(pitch.first_pass(samples, task.config, task.search))
+    f0, frames = kinds.extract(samples, task.config, task.voice.f0_range)
     if not np.isfinite(frames).all():
         raise DataError(f"{path}: its spectrum is not finite")
     return {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
-
-
-def _finish(
-    output: Path, config: FeatureConfig, made_of: str, results: list[tuple[Utterance, dict]], ranges: dict[str, F0Range]
-) -> None:
-    speakers = {}
-    for name in sorted({utterance.speaker for utterance, _ in results}):
-        arrays = [arrays for utterance, arrays in results if utterance.speaker == name]
-        speakers[name] = summarise(name, [a["frames"] for a in arrays], [a["f0"] for a in arrays], ranges[name])
-    rows = ((u.id, u.speaker, arrays["frames"], arrays["f0"]) for u, arrays in results)
-    store.write_features(output, config, made_of, speakers, rows)

@@ -1,17 +1,19 @@
 """Per-speaker statistics: learnt from training recordings alone, kept in features and in the model file."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vc.config import build, plain
 from vc.errors import ConfigError, DataError
-from vc.features.pitch import LogF0, log_f0_statistics
-from vc.features.world import F0Range
+from vc.features.pitch import LogF0, Voice
+from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range
 
 LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
+LIVELIEST = 2.0  # deviation of natural log F0; speech has 0.1 to 0.3
+ANYWHERE = F0Range()  # stands for the range of a voice without F0
 
 
 class MeanVariance:
@@ -47,22 +49,28 @@ class Speaker:
 
     mel_cepstrum_mean: list[float]  # (order + 1,)
     mel_cepstrum_deviation: list[float]  # (order + 1,)
-    log_f0_mean: float  # natural log of Hz, voiced frames
-    log_f0_deviation: float
+    log_f0_mean: float | None  # natural log of Hz, clearly voiced frames; None: the speaker whispers
+    log_f0_deviation: float | None
     f0_floor: float  # Hz, search range
     f0_ceiling: float  # Hz
     utterances: int
     frames: int
+    f0_range_given: bool = False  # by somebody who knows the speaker, not found from the recordings
 
     def __post_init__(self) -> None:
-        numbers = [*self.mel_cepstrum_mean, *self.mel_cepstrum_deviation, self.log_f0_mean, self.log_f0_deviation]
+        pitch = [self.log_f0_mean, self.log_f0_deviation]
+        if (pitch[0] is None) != (pitch[1] is None):
+            raise ConfigError("a speaker has a mean and a deviation of log F0, or neither")
+        pitch = [] if None in pitch else pitch
+        numbers = [*self.mel_cepstrum_mean, *self.mel_cepstrum_deviation, *pitch]
         if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
             raise ConfigError("a speaker's statistics must be finite numbers")
         if len(self.mel_cepstrum_mean) != len(self.mel_cepstrum_deviation):
             raise ConfigError("a speaker's means and deviations must be of one length")
-        if min([*self.mel_cepstrum_deviation, self.log_f0_deviation]) <= 0:
+        if min([*self.mel_cepstrum_deviation, *pitch[1:]]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
-        if max(map(abs, numbers)) > LARGEST or not 0 < self.log_f0_mean < 10 or self.log_f0_deviation > 10:
+        sounds = not pitch or (LOWEST_F0 < math.exp(min(pitch[0], 10)) < HIGHEST_F0 and pitch[1] <= LIVELIEST)
+        if max(map(abs, numbers)) > LARGEST or not sounds:
             raise ConfigError("a speaker's statistics are beyond anything that speaks")
         F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
 
@@ -71,30 +79,52 @@ class Speaker:
         return MeanVariance(self.mel_cepstrum_mean, self.mel_cepstrum_deviation)
 
     @property
-    def log_f0(self) -> LogF0:
-        return LogF0(self.log_f0_mean, self.log_f0_deviation)
+    def log_f0(self) -> LogF0 | None:
+        return None if self.log_f0_mean is None else LogF0(self.log_f0_mean, self.log_f0_deviation)
 
     @property
-    def f0_range(self) -> F0Range:
-        return F0Range(self.f0_floor, self.f0_ceiling)
+    def f0_range(self) -> F0Range | None:
+        return None if self.log_f0_mean is None else F0Range(self.f0_floor, self.f0_ceiling)
+
+    @property
+    def voice(self) -> Voice:
+        return Voice(self.f0_range, self.log_f0)
 
 
-def summarise(name: str, mel_cepstra: list[np.ndarray], f0: list[np.ndarray], f0_range: F0Range) -> Speaker:
-    """Statistics of a speaker's `(frames, order + 1)` mel-cepstra and `(frames,)` F0 tracks; `name` is for errors."""
+def summarise(
+    name: str,
+    frames: Sequence[np.ndarray],
+    voice: Voice,
+    *,
+    speech: Sequence[np.ndarray] | None = None,
+    range_given: bool = False,
+) -> Speaker:
+    """Statistics of a speaker.
+
+    Parameters
+    ----------
+    name : the speaker, for errors
+    frames : `(frames, bands)` of each recording
+    voice : F0 search range and statistics
+    speech : `(frames,)` of each recording, true where there is speech: pauses say nothing of a voice; default: all
+    range_given : whether the F0 search range was given, not found
+    """
+    spoken = frames if speech is None else [each[heard] for each, heard in zip(frames, speech, strict=True)]
     try:
-        normaliser = MeanVariance().fit(mel_cepstra)
+        normaliser = MeanVariance().fit(spoken)
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    log_f0 = log_f0_statistics(f0, name)
+    f0_range, log_f0 = voice.f0_range or ANYWHERE, voice.log_f0
     return Speaker(
         mel_cepstrum_mean=normaliser.mean_.tolist(),
         mel_cepstrum_deviation=normaliser.deviation_.tolist(),
-        log_f0_mean=log_f0.mean,
-        log_f0_deviation=log_f0.deviation,
+        log_f0_mean=log_f0 and log_f0.mean,
+        log_f0_deviation=log_f0 and log_f0.deviation,
         f0_floor=f0_range.floor,
         f0_ceiling=f0_range.ceiling,
-        utterances=len(mel_cepstra),
-        frames=sum(map(len, mel_cepstra)),
+        utterances=len(frames),
+        frames=sum(map(len, frames)),
+        f0_range_given=range_given,
     )
 
 

@@ -44,6 +44,28 @@ def split(blocks: Iterable[np.ndarray], rate: int, longest: float = LONGEST) -> 
         yield Piece(waiting, before)
 
 
+def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, int]]:
+    """A piece cut further, at samples `places` in ascending order: parts, each with how many places lie before it.
+
+    Places that lie outside the piece's own samples, or too near to their ends or each other, are left out.
+    """
+    shared, length = round(SHARED * rate), len(piece.samples)
+    first, last = piece.before + shared, length - piece.after - shared
+    cuts = []
+    for number, place in enumerate(places, 1):
+        if place < first:
+            cuts = [(0, number)]  # what comes before it belongs to the piece before, or is too short
+        elif place <= last and place - (cuts[-1][0] if cuts else 0) > 2 * shared:
+            cuts.append((place, number))
+    cuts = cuts if cuts and cuts[0][0] == 0 else [(0, 0), *cuts]
+    parts = []
+    for (start, number), (stop, _) in zip(cuts, [*cuts[1:], (length, 0)]):
+        before, after = (piece.before if start == 0 else shared), (piece.after if stop == length else shared)
+        begin, end = (0 if start == 0 else start - shared), (length if stop == length else stop + shared)
+        parts.append((Piece(piece.samples[begin:end], before, after), number))
+    return parts
+
+
 def _quietest(samples: np.ndarray, rate: int) -> int:
     """Middle of the quietest QUIET seconds in the last SEARCH of `(samples,)`."""
     first, quiet = round((1 - SEARCH) * len(samples)), round(QUIET * rate)

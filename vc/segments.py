@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,31 @@ class Batch:
 class Segments:
     """Random segments of one speaker: an utterance uniformly, then a place in it uniformly.
 
-    All frames lie end to end on the device; a draw is two random numbers a segment and one gather.
+    All frames lie end to end on the device; a draw is two random numbers a segment and two gathers.
+
+    Parameters
+    ----------
+    utterances : `(frames, bands)` each
+    length : frames of a segment
+    who : the speaker, for an error
+    unit : what a frame is called in an error
+    speech : `(frames,)` of each utterance, true where there is speech. Half of a segment is speech at least, or as much
+        as the utterance has at one place; an utterance without any is left out. Default: all is speech.
     """
 
     def __init__(
-        self, utterances: Sequence[np.ndarray], length: int, device: torch.device, who: str, unit: str = "frames"
+        self,
+        utterances: Sequence[np.ndarray],
+        length: int,
+        device: torch.device,
+        who: str,
+        unit: str = "frames",
+        speech: Sequence[np.ndarray] | None = None,
     ):
-        long_enough = [frames for frames in utterances if len(frames) >= length]
+        usable = [len(frames) >= length for frames in utterances]
+        if speech is not None:
+            usable = [enough and bool(heard.any()) for enough, heard in zip(usable, speech, strict=True)]
+        long_enough = list(compress(utterances, usable))
         if not long_enough:
             raise DataError(f"{who}: no utterance has {length} {unit}, the length of a training segment")
         self.skipped = len(utterances) - len(long_enough)
@@ -38,16 +57,31 @@ class Segments:
         joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32, copy=False))
         self.frames = joined.T.contiguous().to(device)  # (bands, all frames)
         lengths = torch.tensor([len(frames) for frames in long_enough])
-        self.starts = (torch.cumsum(lengths, 0) - lengths).to(device)
-        self.places = (lengths - length + 1).to(device)
+        starts = torch.cumsum(lengths, 0) - lengths
+        if speech is None:
+            self.places, counts = None, lengths - length + 1
+        else:
+            places = [_places(heard, length) for heard in compress(speech, usable)]
+            self.places = torch.cat([start + each for start, each in zip(starts, places)]).to(device)
+            counts = torch.tensor([len(each) for each in places])
+            starts = torch.cumsum(counts, 0) - counts
+        self.starts, self.counts = starts.to(device), counts.to(device)
         self.steps = torch.arange(length, device=device)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """`(count, bands, length)`."""
         chance = torch.rand(2, count, generator=generator, device=self.frames.device, dtype=torch.float64)
         utterance = (chance[0] * len(self.starts)).long()
-        place = self.starts[utterance] + (chance[1] * self.places[utterance]).long()
+        place = self.starts[utterance] + (chance[1] * self.counts[utterance]).long()
+        place = place if self.places is None else self.places[place]
         return self.frames[:, place[:, None] + self.steps].transpose(0, 1)
+
+
+def _places(speech: np.ndarray, length: int) -> Tensor:
+    """Where segments of `length` may begin in an utterance, by its frames `(frames,)` of speech."""
+    sums = np.concatenate([[0], np.cumsum(speech)])
+    heard = sums[length:] - sums[: len(sums) - length]
+    return torch.from_numpy(np.flatnonzero(heard >= min(length / 2, heard.max())))
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ def panel(word: str, settings: WorldConfig) -> Panel:
     """A recording by `TITLE=FILE`; its F0 is looked for where its own voice lies."""
     title, _, path = word.partition("=")
     samples, _ = audio.read(Path(path), RATE)
-    found = pitch.search_range([pitch.first_pass(samples, settings)], title)
-    return Panel(title, samples, estimate_f0(samples, settings, found)[0])
+    voice = pitch.find_voice([pitch.first_pass(samples, settings)], settings, title)
+    return Panel(title, samples, estimate_f0(samples, settings, voice.f0_range)[0])
 
 
 if __name__ == "__main__":

@@ -85,6 +85,16 @@ def positive(text: str) -> int:
     return number
 
 
+def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported late, it is not light
+    """The F0 search range that a user gave in Hz."""
+    from vc.features.world import F0Range
+
+    try:
+        return F0Range(float(floor), float(ceiling))
+    except ValueError:
+        raise ConfigError(f"--f0-range: expected two numbers in Hz, got {floor} {ceiling}") from None
+
+
 def log_to_stderr(command: str) -> None:
     """What the package logs, on stderr: warnings under the command's name, progress as it is."""
     handler = logging.StreamHandler()

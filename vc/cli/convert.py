@@ -32,6 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier melody above 1, flatter below"
     )
+    made.add_argument(
+        "--f0-range",
+        nargs=2,
+        metavar=("FLOOR", "CEILING"),
+        help="where the recordings' F0 lies, in Hz (default: found)",
+    )
     made.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
     help_jobs = f"threads (default: one a core, {MOST_JOBS} at most)"
     made.add_argument("--jobs", type=common.positive, metavar="N", help=help_jobs)
@@ -55,7 +61,9 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
-    wish = converter.wish(args.to, args.source, Melody(args.keep_f0, args.f0_shift, args.f0_scale), args.method)
+    melody = Melody(args.keep_f0, args.f0_shift, args.f0_scale)
+    f0_range = args.f0_range and common.f0_range(*args.f0_range)
+    wish = converter.wish(args.to, args.source, melody, args.method, f0_range)
     missing = [job for job in jobs if not (args.resume and job.done)]
     threads = args.jobs or min(default_jobs(), MOST_JOBS)
     torch.set_num_threads(1)  # a thread a recording, or a piece of a long one: results do not depend on how many
@@ -74,4 +82,6 @@ def _work(args: argparse.Namespace) -> int:
 
 
 def _convert(job: "Job", converter: "Converter", wish: "Wish", jobs: int) -> None:  # noqa: F821 - imported late
-    converter.convert_file(job.source, job.output, wish.target, wish.source, wish.melody, wish.method, jobs)
+    converter.convert_file(
+        job.source, job.output, wish.target, wish.source, wish.melody, wish.method, jobs, wish.f0_range
+    )

@@ -37,22 +37,16 @@ def _work(args: argparse.Namespace) -> int:
     from vc.parallel import default_jobs
 
     config = build_features(read_sections(args.config, args.set).get("features", {}))
-    ranges = {speaker: _range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
+    ranges = {speaker: common.f0_range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
     report = extract(args.data, args.output, config, args.jobs or default_jobs(), ranges)
     for failure in report.failures:
         common.report(COMMAND, failure)
-    for speaker, found in report.ranges.items():
-        print(f"{speaker}: F0 range {found.floor:g} to {found.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
+    for speaker, voice in report.voices.items():
+        f0 = voice.f0_range
+        if f0 is None:
+            print(f"{speaker}: no F0: the recordings are whispered, and what is converted to {speaker} will be, too")
+        else:
+            print(f"{speaker}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
     state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
     print(f"{args.output}: {state}")
     return 1 if report.failures else 0
-
-
-def _range(floor: str, ceiling: str):
-    from vc.errors import ConfigError
-    from vc.features.world import F0Range
-
-    try:
-        return F0Range(float(floor), float(ceiling))
-    except ValueError:
-        raise ConfigError(f"--f0-range: expected two numbers in Hz, got {floor} {ceiling}") from None

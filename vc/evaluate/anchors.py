@@ -41,7 +41,7 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
     return Direction(model, source, target, converter.sample_rate)
 
 
-def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range) -> Utterance:
+def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range | None) -> Utterance:
     """Write what analysis and synthesis make of `utterance` to `path`."""
     samples, _ = utterance.read(config.sample_rate)
     return _write(path, WORLD.copy(samples, config, f0_range), config.sample_rate)

@@ -12,6 +12,7 @@ from vc.errors import DataError
 from vc.evaluate.hearing import Heard, hear, heard_figures
 from vc.evaluate.match import Recordings
 from vc.features import pitch, world
+from vc.features.autocorrelation import PitchTrack
 from vc.features.world import F0Range, WorldConfig
 from vc.metrics import phones
 from vc.metrics.conventions import compared_frames, frames_distortion
@@ -44,7 +45,7 @@ class Settings(NamedTuple):
     """How every recording is measured."""
 
     config: WorldConfig
-    ranges: dict[str, F0Range]  # by system
+    ranges: dict[str, F0Range | None]  # by system; None: without F0
     measures: Sequence[str]  # of hearing.MEASURES
     conventions: Mapping[str, int]  # of metrics.CONVENTIONS, each with its sample rate in Hz
 
@@ -62,8 +63,8 @@ def find_sample_rates(item: Item) -> dict[str, int]:
     return {system: audio.info(utterance.path).sample_rate for system, utterance in item.recordings.items()}
 
 
-def find_voiced(item: Item, systems: Sequence[str], config: WorldConfig) -> dict[str, np.ndarray]:
-    """System -> voiced F0 values of the first pass; silence is refused."""
+def find_tracks(item: Item, systems: Sequence[str], config: WorldConfig) -> dict[str, PitchTrack]:
+    """System -> F0 by the first pass; silence is refused."""
     found = {}
     for system in item.recordings.keys() & set(systems):
         samples, _ = item.recordings[system].read(config.sample_rate)

@@ -16,6 +16,7 @@ from vc.evaluate.measure import Settings, says_source
 from vc.evaluate.request import Request
 from vc.evaluate.statistics import Spread, SystemComparison
 from vc.evaluate.verdict import Finding
+from vc.features import speech
 from vc.features.world import WorldConfig
 from vc.metrics import distortion, intervals
 from vc.metrics.registry import METRICS
@@ -143,7 +144,7 @@ def configuration(measured: Settings, request: Request, direction: Direction | N
         "f0_method": config.f0_method,
         "f0_ranges_hz": {system: [found.floor, found.ceiling] for system, found in measured.ranges.items()},
         "speech": "frames whose c0 is within dynamic_range_db of the loudest frame's, on each side",
-        "dynamic_range_db": distortion.DYNAMIC_RANGE,
+        "dynamic_range_db": speech.DYNAMIC_RANGE,
         "path": "exact DTW on c1..D of the speech frames, Euclidean, steps (1, 1), (1, 0), (0, 1) of weight 1",
         "modulation_fft_frames": distortion.MODULATION_FFT,
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
@@ -175,6 +176,6 @@ def configuration(measured: Settings, request: Request, direction: Direction | N
 def _summary(config: WorldConfig) -> str:
     return (
         f"WORLD at {config.sample_rate} Hz, {config.frame_shift:g} ms; mel-cepstrum of order {config.order}, all-pass"
-        f" {config.warping}, c0 left out; frames within {distortion.DYNAMIC_RANGE:g} dB of the loudest; exact DTW;"
+        f" {config.warping}, c0 left out; frames within {speech.DYNAMIC_RANGE:g} dB of the loudest; exact DTW;"
         f" F0 by {config.f0_method}"
     )

@@ -17,7 +17,7 @@ from vc.evaluate.measure import (
     Item,
     Maker,
     find_sample_rates,
-    find_voiced,
+    find_tracks,
     make_anchors,
 )
 from vc.features import mel_cepstrum, pitch
@@ -94,8 +94,8 @@ def common_config(run: Run, systems: Sequence[str], direction: Direction | None)
     return WorldConfig(max(usable))
 
 
-def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, folder: Path) -> dict[str, F0Range]:
-    """Make the anchors' recordings; return every system's F0 search range."""
+def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, folder: Path) -> dict[str, F0Range | None]:
+    """Make the anchors' recordings; return every system's F0 search range, None where it has no F0."""
     ranges = _find_ranges(run, run.systems, config)
     makers = _makers(folder, config, ranges[REFERENCE], direction)
     made = run.each(partial(make_anchors, makers=makers), "anchors")
@@ -104,20 +104,25 @@ def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, fold
     return ranges | _find_ranges(run, list(makers), config)
 
 
-def _find_ranges(run: Run, systems: Sequence[str], config: WorldConfig) -> dict[str, F0Range]:
+def _find_ranges(run: Run, systems: Sequence[str], config: WorldConfig) -> dict[str, F0Range | None]:
     """Each system's F0 search range, from its own recordings; a system without a voice is searched widely."""
-    voiced = run.each(partial(find_voiced, systems=systems, config=config), "F0 ranges")
+    tracks = run.each(partial(find_tracks, systems=systems, config=config), "F0 ranges")
     ranges = {}
     for system in systems:
         try:
-            ranges[system] = pitch.search_range((each[system] for each in voiced.values() if system in each), system)
+            own = (each[system] for each in tracks.values() if system in each)
+            ranges[system] = pitch.find_voice(own, config, system).f0_range
+            if ranges[system] is None:
+                run.note(f"{system}: its recordings have no F0, as whispered ones")
         except DataError as error:
             ranges[system] = pitch.WIDE
             run.note(f"{error}; searched {pitch.WIDE.floor:g} to {pitch.WIDE.ceiling:g} Hz")
     return ranges
 
 
-def _makers(folder: Path, config: WorldConfig, f0_range: F0Range, direction: Direction | None) -> dict[str, Maker]:
+def _makers(
+    folder: Path, config: WorldConfig, f0_range: F0Range | None, direction: Direction | None
+) -> dict[str, Maker]:
     copy = partial(copy_synthesis, config=config, f0_range=f0_range)
     makers = {"copy_synthesis": Maker(REFERENCE, copy, folder / "copy_synthesis")}
     if direction:

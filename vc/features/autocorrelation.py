@@ -10,6 +10,8 @@ below do to the errors was measured: recipes/EXPERIMENTS.md, 2026-11-22. A stead
 repeats itself at its subharmonics too, and is taken for one of them.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vc import audio
@@ -26,28 +28,69 @@ LEAP = 0.5  # cost of an octave between frames 10 ms apart
 SWITCH = 0.25  # cost of a change of voicing between frames 10 ms apart
 BLOCK = 2048  # frames worked on at once: memory depends on it, results do not
 NONE = -9.0  # strength of a candidate that is none
+POWER_WINDOW = 0.025  # seconds, over which a frame's power is taken
 TINY = np.finfo(float).tiny  # so that digital silence correlates 0
 
 
-def estimate_f0(
-    samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_shift: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """F0 `(frames,)` in Hz, 0 where unvoiced, and the frames' times `(frames,)` in seconds, as WORLD sets them.
+@dataclass(frozen=True)
+class PitchTrack:
+    """The F0 of a recording, and how far to believe it; frames are at the times at which WORLD sets them."""
 
-    `(samples,)` at `rate` Hz have any level and offset; F0 is looked for in `floor`..`ceiling` Hz, every `frame_shift`
-    milliseconds. It is a mean over three periods or more; StoneMask, given it, finds the frequency at the frame itself.
+    f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
+    times: np.ndarray  # (frames,) seconds
+    periodicity: np.ndarray  # (frames,) normalised correlation at the F0's period, in -1..1; 0 where unvoiced
+    power: np.ndarray  # (frames,) mean square of the samples around, below 2 kHz or so
+
+
+def track(samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_shift: float) -> PitchTrack:
+    """F0 by the best path through the peaks of the correlation.
+
+    F0 is a mean over three periods or more; StoneMask, given it, finds the frequency at the frame itself.
+
+    Parameters
+    ----------
+    samples : (samples,), of any level and offset
+    rate : Hz, of the samples
+    floor, ceiling : Hz, between which F0 is looked for
+    frame_shift : milliseconds
     """
-    times = np.arange(int(1000.0 * len(samples) / rate / frame_shift) + 1) * frame_shift / 1000
+    times = frame_times(len(samples), rate, frame_shift)
     centred = np.pad(samples - samples.mean(dtype=np.float64), (0, rate // RATE))  # a single sample leaves one, too
     band = _band(audio.resample(centred.astype(np.float32), rate, RATE).astype(np.float64), floor)
     power = np.square(band)
     faint = FAINT * power[power >= power.mean()].mean()
     lags = np.arange(int(RATE / ceiling) - 1, int(RATE / floor) + 3)
     blocks = [times[start : start + BLOCK] for start in range(0, len(times), BLOCK)]
-    found = [_candidates(_correlations(band, block, lags, faint), lags, floor, ceiling) for block in blocks]
-    f0, strength = (np.concatenate(parts) for parts in zip(*found))
-    path = _best_path(f0, strength, 10 / frame_shift)
-    return f0[np.arange(len(f0)), path], times
+    candidates = [_candidates(_correlations(band, block, lags, faint), lags, floor, ceiling) for block in blocks]
+    f0, strength = (np.concatenate(parts) for parts in zip(*candidates))
+    path = np.arange(len(f0)), _best_path(f0, strength, 10 / frame_shift)
+    f0, strength = f0[path], strength[path]
+    voiced = f0 > 0
+    octaves = np.log2(f0, out=np.zeros_like(f0), where=voiced) - np.log2(floor)
+    periodicity = np.where(voiced, strength - OCTAVE * octaves, 0.0)
+    return PitchTrack(f0, times, periodicity, _powers(power, times))
+
+
+def estimate_f0(
+    samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_shift: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """F0 `(frames,)` in Hz, 0 where unvoiced, and the frames' times `(frames,)` in seconds, as `track` finds them."""
+    found = track(samples, rate, floor, ceiling, frame_shift)
+    return found.f0, found.times
+
+
+def frame_times(samples: int, rate: int, frame_shift: float) -> np.ndarray:
+    """`(frames,)` seconds: where WORLD sets the frames of so many samples at `rate` Hz, every `frame_shift` ms."""
+    return np.arange(int(1000.0 * samples / rate / frame_shift) + 1) * frame_shift / 1000
+
+
+def _powers(power: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """`(frames,)`: means of the squared samples at RATE over POWER_WINDOW around each time, zero beyond the ends."""
+    half = round(POWER_WINDOW * RATE / 2)
+    centres = np.round(times * RATE).astype(int)
+    sums = _sums(power)
+    ends = [np.clip(centres + side, 0, len(power)) for side in (-half, half)]
+    return (sums[ends[1]] - sums[ends[0]]) / (2 * half)
 
 
 def _band(samples: np.ndarray, floor: float) -> np.ndarray:

@@ -25,18 +25,21 @@ def build_features(given: Any, name: str = "features") -> FeatureConfig:
     return build(KINDS[kind], {key: given[key] for key in given if key != "kind" or kind != "world"}, name)
 
 
-def analyse(samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> Frames:
-    """Frames of `(samples,)` at `config.sample_rate`; of a kind that can do without, no excitation without a range."""
+def analyse(samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None, excitation: bool = True) -> Frames:
+    """Frames of `(samples,)` at `config.sample_rate`; without a range nothing is voiced.
+
+    A kind that can do without F0 and aperiodicity leaves them out unless `excitation` is wanted.
+    """
     if isinstance(config, WorldConfig):
         return world.analyse(samples, config, f0_range)
     spectrum = mel.analyse(samples, config).astype(np.float64)
-    if f0_range is None:
+    if not excitation:
         return Frames(None, spectrum, None)
     frames = world.analyse(_shifted(samples, config), config.world, f0_range)
     return Frames(_as_many(frames.f0, spectrum), spectrum, _as_many(frames.aperiodicity, spectrum))
 
 
-def extract(samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
+def extract(samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
     """F0 `(frames,)` and the frames `(frames, bands)` that methods learn from."""
     if isinstance(config, WorldConfig):
         return world.extract(samples, config, f0_range)

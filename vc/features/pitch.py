@@ -1,57 +1,117 @@
-"""F0: a speaker's search range found from his recordings, and the log-Gaussian map between two speakers."""
+"""F0: whose voice a recording has, and the log-Gaussian map from one voice to another.
+
+A voice is judged by its loud and clearly periodic frames. Hum, noise and what else fills pauses are neither: a search
+that takes every voiced frame finds the hum of a recording in which it lies 40 dB below the speech
+(recipes/EXPERIMENTS.md, 2026-11-26).
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from vc.config import require
 from vc.errors import DataError
-from vc.features.world import F0Range, WorldConfig, estimate_f0
+from vc.features import autocorrelation
+from vc.features.autocorrelation import PitchTrack
+from vc.features.world import F0Range, WorldConfig
 
 WIDE = F0Range()  # of the first pass
-QUANTILES = (0.01, 0.99)  # of the voiced frames within the main lobe
-LOBE = 0.9  # octaves to either side of the median: beyond lie octave errors rather than speech
-MARGIN = 2 ** (3 / 12)  # three semitones beyond the quantiles
-FEWEST = 20  # voiced frames that tell a range
-
-
-def first_pass(samples: np.ndarray, config: WorldConfig) -> np.ndarray:
-    """Voiced F0 values of `(samples,)` in the wide range, by DIO, which costs a small part of Harvest."""
-    f0, _ = estimate_f0(samples, replace(config, f0_method="dio"), WIDE)
-    return f0[f0 > 0]
-
-
-def search_range(voiced: Iterable[np.ndarray], who: str) -> F0Range:
-    """A speaker's F0 search range from the voiced values of his recordings; `who` names him in the error.
-
-    Octave errors of the first pass lie an octave from the median, so values outside the main lobe do not count.
-    """
-    voiced = np.concatenate([np.zeros(0), *voiced])
-    if len(voiced) < FEWEST:
-        raise DataError(f"{who}: {len(voiced)} voiced frames are too few to find an F0 range")
-    octaves = np.log2(voiced)
-    lobe = octaves[np.abs(octaves - np.median(octaves)) < LOBE]
-    low, high = 2 ** np.quantile(lobe, QUANTILES)
-    floor, ceiling = max(WIDE.floor, low / MARGIN), min(WIDE.ceiling, high * MARGIN)
-    return F0Range(round(float(floor), 1), round(float(ceiling), 1))
+LOUD = 15.0  # dB below the mean power, weighted by power: speech, and no hum, where there is speech
+CLEAR = 0.8  # periodicity; of loud voiced frames two thirds or more lie higher, of loud whispered ones 6 % or fewer
+WHISPERED = 0.2  # share of the loud frames that are clearly voiced; below it there is no F0
+ENOUGH = 1.0  # seconds of loud frames that tell whether there is an F0
+FEWEST = 20  # clearly voiced frames that tell a range
+QUANTILES = (0.01, 0.99)  # of the clearly voiced frames within the main lobe
+LOBE = (0.7, 0.9)  # octaves below and above the median: beyond lie octave errors rather than speech
+MARGIN = 2 ** (4 / 12)  # four semitones beyond the quantiles, for the quiet ends of phrases
+STEADIEST = 0.05  # deviation of log F0; no voice moves less, and a map divides by it
+FARTHEST = 4.0  # deviations of the target from its mean, beyond which no F0 is mapped
 
 
 @dataclass(frozen=True)
 class LogF0:
-    """Mean and deviation of natural log F0 over a speaker's voiced frames."""
+    """Mean and deviation of natural log F0 over a speaker's clearly voiced frames."""
 
     mean: float
     deviation: float
 
+    @classmethod
+    def of(cls, f0: np.ndarray) -> "LogF0":
+        """Of voiced values `(frames,)` in Hz."""
+        values = np.log(f0, dtype=np.float64)
+        return cls(float(values.mean()), float(max(values.std(), STEADIEST)))
 
-def log_f0_statistics(f0: Iterable[np.ndarray], who: str) -> LogF0:
-    """Statistics over the voiced frames of `(frames,)` tracks in Hz."""
-    tracks = np.concatenate([np.zeros(0), *f0])
-    voiced = np.log(tracks[tracks > 0], dtype=np.float64)
-    if len(voiced) < FEWEST:
-        raise DataError(f"{who}: {len(voiced)} voiced frames are too few for F0 statistics")
-    return LogF0(float(voiced.mean()), float(max(voiced.std(), 1e-3)))
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice, as far as F0 tells: where to look for it, and how it lies; both None of one that whispers."""
+
+    f0_range: F0Range | None
+    log_f0: LogF0 | None
+
+
+WHISPER = Voice(None, None)
+
+
+def first_pass(samples: np.ndarray, config: WorldConfig, search: F0Range = WIDE) -> PitchTrack:
+    """F0 of `(samples,)` at `config.sample_rate`, looked for widely, with what tells how far to believe it."""
+    return autocorrelation.track(samples, config.sample_rate, search.floor, search.ceiling, config.frame_shift)
+
+
+def loud_frames(power: np.ndarray, faintest: float = 0.0) -> np.ndarray:
+    """`(frames,)`, true for a frame of `(frames,)` powers within 15 dB of the mean power weighted by power.
+
+    So weighted, the mean is that of what is loud, however long the pauses are. Nothing below `faintest` is loud.
+    """
+    total = power.sum()
+    reference = np.square(power).sum() / total if total > 0 else np.inf
+    return power > max(reference * 10 ** (-LOUD / 10), faintest)
+
+
+def clear_frames(track: PitchTrack, loud: np.ndarray) -> np.ndarray:
+    """`(frames,)`, true for a `loud` frame that is clearly voiced."""
+    return loud & (track.f0 > 0) & (track.periodicity > CLEAR)
+
+
+def whispers(clear: np.ndarray, loud: np.ndarray, config: WorldConfig) -> bool:
+    """Whether there is enough loud speech to tell that it has no F0."""
+    return loud.sum() >= ENOUGH * config.frame_rate and clear.sum() < WHISPERED * loud.sum()
+
+
+def find_voice(tracks: Iterable[PitchTrack], config: WorldConfig, who: str, search: F0Range | None = None) -> Voice:
+    """The voice of one speaker's recordings.
+
+    Parameters
+    ----------
+    tracks : of `first_pass`
+    config : settings of the analysis that made them
+    who : the speaker, for an error
+    search : the range that they were searched in, if it was given by somebody who knows; then it is the voice's
+
+    Raises
+    ------
+    DataError : too little that is voiced to tell an F0, and too little speech to call it whispered
+    """
+    parts = [np.stack([track.f0, track.times, track.periodicity, track.power]) for track in tracks]
+    whole = PitchTrack(*np.concatenate([np.zeros((4, 0)), *parts], axis=1))
+    loud = loud_frames(whole.power)
+    clear = clear_frames(whole, loud)
+    if whispers(clear, loud, config):
+        return WHISPER
+    if clear.sum() < FEWEST:
+        raise DataError(f"{who}: {clear.sum()} clearly voiced frames are too few to find an F0 range")
+    voice = voice_of(whole.f0[clear])
+    return voice if search is None else Voice(search, voice.log_f0)
+
+
+def voice_of(f0: np.ndarray) -> Voice:
+    """The voice of clearly voiced values `(frames,)` in Hz; values outside the main lobe do not count."""
+    octaves = np.log2(f0 / np.median(f0))
+    f0 = f0[(octaves > -LOBE[0]) & (octaves < LOBE[1])]
+    low, high = np.quantile(f0, QUANTILES)
+    floor, ceiling = max(WIDE.floor, low / MARGIN), min(WIDE.ceiling, high * MARGIN)
+    return Voice(F0Range(round(float(floor), 1), round(float(ceiling), 1)), LogF0.of(f0))
 
 
 @dataclass(frozen=True)
@@ -70,15 +130,20 @@ class Melody:
 AS_MAPPED = Melody()
 
 
-def map_f0(f0: np.ndarray, source: LogF0, target: LogF0, melody: Melody = AS_MAPPED) -> np.ndarray:
+def map_f0(f0: np.ndarray, source: LogF0 | None, target: LogF0 | None, melody: Melody = AS_MAPPED) -> np.ndarray:
     """Move `(frames,)` F0 in Hz from the source's log-Gaussian to the target's; unvoiced frames stay 0.
 
     The usual map of statistical voice conversion, log F0 normalised by the source's mean and deviation and brought to
-    the target's; CycleGAN-VC and its reproductions use it.
+    the target's; CycleGAN-VC and its reproductions use it. Ours is that nothing is mapped farther than four deviations
+    of the target from its mean. A voice without F0, None, neither gives one nor gets one.
     """
     target = source if melody.keep else target
-    voiced = f0 > 0
     mapped = np.zeros_like(f0)
+    if source is None or target is None:
+        return mapped
+    voiced = f0 > 0
     standard = melody.scale * (np.log(f0[voiced]) - source.mean) / source.deviation
+    if not melody.keep:
+        standard = np.clip(standard, -FARTHEST, FARTHEST)
     mapped[voiced] = np.exp(standard * target.deviation + target.mean + melody.shift * np.log(2) / 12)
     return mapped

@@ -10,6 +10,7 @@ from vc.errors import ConfigError
 from vc.features import autocorrelation, mel_cepstrum
 
 F0_METHODS = ("autocorrelation", "harvest", "dio")
+LOWEST_F0, HIGHEST_F0 = 20.0, 2000.0  # Hz; beyond, native code is given no F0
 FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every speaker alike
 
 
@@ -66,15 +67,16 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class F0Range:
-    """Where to look for a speaker's F0, in Hz; the default is wide enough for any speaker."""
+    """Where to look for F0, in Hz; the default reaches from a creaking voice to a soprano's highest notes."""
 
-    floor: float = 50.0
-    ceiling: float = 700.0
+    floor: float = 30.0
+    ceiling: float = 1400.0
 
     def __post_init__(self) -> None:
-        if not 20 <= self.floor < self.ceiling <= 2000:
+        if not LOWEST_F0 <= self.floor < self.ceiling <= HIGHEST_F0:
             raise ConfigError(
-                f"F0 range must satisfy 20 <= floor < ceiling <= 2000 Hz, got {self.floor}..{self.ceiling}"
+                f"F0 range must satisfy {LOWEST_F0:g} <= floor < ceiling <= {HIGHEST_F0:g} Hz,"
+                f" got {self.floor}..{self.ceiling}"
             )
 
 
@@ -87,8 +89,8 @@ class Frames:
     aperiodicity: np.ndarray | None  # (frames, bins) in 0..1
 
 
-def analyse(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> Frames:
-    """F0, mel-cepstrum and aperiodicity of `(samples,)` at `config.sample_rate`."""
+def analyse(samples: np.ndarray, config: WorldConfig, f0_range: F0Range | None) -> Frames:
+    """F0, mel-cepstrum and aperiodicity of `(samples,)` at `config.sample_rate`; without a range nothing is voiced."""
     import pyworld
 
     f0, mel_cepstrum_frames, samples, times = _envelope_frames(samples, config, f0_range)
@@ -96,16 +98,22 @@ def analyse(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> Fram
     return Frames(f0, mel_cepstrum_frames, aperiodicity)
 
 
-def extract(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
+def extract(samples: np.ndarray, config: WorldConfig, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
     """F0 `(frames,)` and mel-cepstrum `(frames, order + 1)`: what training needs, without the aperiodicity."""
     f0, mel_cepstrum_frames, _, _ = _envelope_frames(samples, config, f0_range)
     return f0, mel_cepstrum_frames
 
 
-def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
-    """F0 `(frames,)` in Hz, 0 where unvoiced, and the frames' times `(frames,)` in seconds."""
+def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
+    """F0 `(frames,)` in Hz, 0 where unvoiced, and the frames' times `(frames,)` in seconds.
+
+    Without a range, of a voice that whispers, nothing is voiced.
+    """
     import pyworld
 
+    if f0_range is None:
+        times = autocorrelation.frame_times(len(samples), config.sample_rate, config.frame_shift)
+        return np.zeros(len(times)), times
     samples = samples.astype(np.float64)
     arguments = (samples, config.sample_rate, f0_range.floor, f0_range.ceiling)
     if config.f0_method == "harvest":
@@ -114,7 +122,8 @@ def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range) -> 
         f0, times = autocorrelation.estimate_f0(*arguments, config.frame_shift)
     else:
         f0, times = pyworld.dio(*arguments, frame_period=config.frame_shift)
-    return pyworld.stonemask(samples, f0, times, config.sample_rate), times
+    refined = pyworld.stonemask(samples, f0, times, config.sample_rate)
+    return np.where(refined > 0, refined, f0), times  # it gives up below 40 Hz and above a twelfth of the rate
 
 
 def _windows(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
@@ -129,7 +138,7 @@ def _windows(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
 
 
 def _envelope_frames(
-    samples: np.ndarray, config: WorldConfig, f0_range: F0Range
+    samples: np.ndarray, config: WorldConfig, f0_range: F0Range | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     import pyworld
 

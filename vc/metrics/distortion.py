@@ -7,10 +7,10 @@ modulation spectrum show what distortion hides.
 import numpy as np
 
 from vc.errors import DataError
+from vc.features import speech
+from vc.features.speech import DECIBELS
 from vc.metrics.alignment import align
 
-DYNAMIC_RANGE = 35.0  # dB below the loudest frame; what lies lower is silence
-DECIBELS = 10 / np.log(10)  # of a natural logarithm of power
 MODULATION_FFT = 4096  # frames
 HIGHEST_MODULATION = 50.0  # Hz
 FAINTEST = 1e-12  # power of a trajectory that does not move
@@ -28,14 +28,8 @@ def validate(mel_cepstrum: np.ndarray) -> None:
 
 def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
     """`(frames,)`, true for a frame whose loudness is within 35 dB of the loudest frame's."""
-    level = loudness(mel_cepstrum)
-    return level > level.max() - DYNAMIC_RANGE
-
-
-def loudness(mel_cepstrum: np.ndarray) -> np.ndarray:
-    """`(frames,)`: c0 in dB, the mean of the log power spectrum over the warped frequencies, 20 / ln 10 * c0."""
     validate(mel_cepstrum)
-    return 2 * DECIBELS * mel_cepstrum[:, 0]
+    return speech.audible(mel_cepstrum)
 
 
 def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:

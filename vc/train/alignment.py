@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vc import metrics
 from vc.errors import DataError
-from vc.features import kinds
+from vc.features import kinds, speech
 from vc.features.kinds import FeatureConfig
-from vc.metrics.distortion import DYNAMIC_RANGE, loudness
 from vc.normalise import MeanVariance
 
 ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
@@ -24,11 +22,12 @@ ENTRIES = 2**24  # of it at most, 64 MiB
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker's frames, his utterances end to end, normalised."""
+    """A speaker's frames, the utterances end to end, normalised."""
 
     frames: Tensor  # (frames, bands)
     lengths: list[int]  # of the utterances
-    audible: Tensor  # (frames,), true for a frame that is
+    audible: Tensor  # (frames,), true for a frame that is speech
+    spoken: Tensor  # (frames,), true from an utterance's first audible frame to its last, but for digital silence
     deviation: Tensor  # (bands,), which normalisation took out
     cepstral: bool = True  # an all-pass can warp them
 
@@ -40,19 +39,20 @@ class Voice:
         device: torch.device,
         config: FeatureConfig,
     ) -> "Voice":
-        """From arrays `(frames, bands)`."""
-        frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in utterances])
-        audible = np.concatenate(heard([kinds.to_mel_cepstrum(utterance, config) for utterance in utterances]))
+        """From arrays `(frames, bands)`.
+
+        In digital silence, which tells of an editor or a gate and not of the voice, the last frame before it is held.
+        """
+        mel_cepstra = [kinds.to_mel_cepstrum(utterance, config) for utterance in utterances]
+        audible = speech.speech(mel_cepstra)
+        sounding = [~speech.silent(mel_cepstrum) for mel_cepstrum in mel_cepstra]
+        spoken = [speech.from_first_to_last(heard) & there for heard, there in zip(audible, sounding)]
+        frames = [utterance[speech.held(there)] for utterance, there in zip(utterances, sounding)]
+        frames = np.concatenate([normaliser.transform(each).astype(np.float32) for each in frames])
+        masks = (torch.from_numpy(np.concatenate(mask)).to(device) for mask in (audible, spoken))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
-        where = (torch.from_numpy(frames).to(device), lengths, torch.from_numpy(audible).to(device))
-        return cls(*where, deviation, config.kind == "world")
-
-    @property
-    def spoken(self) -> Tensor:
-        """`(frames,)`, true from an utterance's first audible frame to its last."""
-        parts = self.audible.int().split(self.lengths)
-        return torch.cat([(part.cumsum(0) * part.flip(0).cumsum(0).flip(0)) > 0 for part in parts])
+        return cls(torch.from_numpy(frames).to(device), lengths, *masks, deviation, config.kind == "world")
 
     def places(self, most: int) -> Tensor:
         """`(places,)`: `most` of the audible frames at most, evenly."""
@@ -68,16 +68,6 @@ class Voice:
         around = places[:, None] + torch.tensor(list(offsets), device=places.device)
         first, last = (ends - lengths)[owner], ends[owner] - 1
         return self.frames[around.clamp(first[:, None], last[:, None])].flatten(1)
-
-
-def heard(utterances: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each utterance's audible frames, `(frames,)`; none of a recording of background noise alone.
-
-    Such a one's loudest frame is as far below those of the speaker's other recordings as silence is in speech.
-    """
-    loudest = np.array([loudness(utterance).max() for utterance in utterances])
-    speech = loudest > np.median(loudest) - DYNAMIC_RANGE
-    return [metrics.audible(utterance) & speaks for utterance, speaks in zip(utterances, speech)]
 
 
 def neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

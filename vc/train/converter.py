@@ -7,6 +7,8 @@ import torch
 from vc import devices, model_file
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
+from vc.features import kinds
+from vc.features.speech import speech
 from vc.models import converter
 from vc.segments import Segments, SegmentSampler
 from vc.store import Features
@@ -109,9 +111,11 @@ def _sampler(experiment: Experiment, features: Features, device: torch.device, s
     segments = []
     for speaker in experiment.speakers:
         normaliser = features.speakers[speaker].normaliser
-        utterances = [normaliser.transform(frames) for frames in features.frames(speaker)]
-        found = Segments(utterances, settings.segment, device, speaker)
+        utterances = features.frames(speaker)
+        heard = speech([kinds.to_mel_cepstrum(frames, features.config) for frames in utterances])
+        normalised = [normaliser.transform(frames) for frames in utterances]
+        found = Segments(normalised, settings.segment, device, speaker, speech=heard)
         if found.skipped:
-            log.warning("%s: %d utterances are shorter than a segment and left out", speaker, found.skipped)
+            log.warning("%s: %d utterances are shorter than a segment, or silent, and left out", speaker, found.skipped)
         segments.append(found)
     return METHODS[experiment.method].training.sampler(segments, settings.batch, settings.seed, share)

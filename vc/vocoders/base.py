@@ -29,5 +29,5 @@ class Vocoder(ABC):
         """About `frames * frame_shift` samples `(samples,)` at `config.sample_rate`; not limited to -1..1."""
 
     @abstractmethod
-    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> np.ndarray:
+    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> np.ndarray:
         """`(samples,)` at `native_rate`, or else `config.sample_rate`, analysed and made again: as many, float64."""

@@ -86,7 +86,7 @@ class NeuralVocoder(Vocoder):
                 samples = self.network(torch.stack(together).to(self.device)).float().cpu().numpy()
             yield from samples[:, edge : samples.shape[1] - edge]
 
-    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> np.ndarray:
+    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> np.ndarray:
         """Through the front end and back; F0 is nothing to it."""
         return self.again(samples).astype(np.float64)
 

@@ -3,9 +3,10 @@
 import numpy as np
 
 from vc import audio
+from vc.errors import DataError
 from vc.features import kinds
 from vc.features.kinds import FeatureConfig
-from vc.features.world import F0Range, Frames
+from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range, Frames
 from vc.vocoders.base import Vocoder
 
 
@@ -24,12 +25,17 @@ class World(Vocoder):
         import pyworld
 
         envelope = kinds.envelope(frames.spectrum, config)
-        f0 = np.ascontiguousarray(frames.f0, np.float64)
+        if not (
+            np.isfinite(frames.f0).all() and np.isfinite(envelope).all() and np.isfinite(frames.aperiodicity).all()
+        ):
+            raise DataError("F0, spectral envelope and aperiodicity to synthesise must be finite")
+        # Native code trusts its input: F0 far above half the rate makes it write where it must not.
+        f0 = np.where(frames.f0 > 0, np.clip(frames.f0, LOWEST_F0, HIGHEST_F0), 0.0)
         aperiodicity = np.ascontiguousarray(frames.aperiodicity, np.float64)
         samples = pyworld.synthesize(f0, envelope, aperiodicity, config.sample_rate, config.frame_shift)
         return np.pad(samples, (kinds.delay(config), 0))
 
-    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range) -> np.ndarray:
+    def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> np.ndarray:
         copied = self.synthesise(kinds.analyse(samples, config, f0_range), config)
         return audio.fit_length(copied, len(samples))
 

@@ -9,6 +9,7 @@ from vc import audio, pieces
 from vc.features import pitch
 from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range
+from vc.level import to_full_scale
 from vc.pieces import SHORTEST, Piece
 from vc.vocoders.base import Vocoder
 
@@ -24,13 +25,22 @@ class Copier:
         return self.vocoder.native_rate or self.config.sample_rate
 
     def copy_file(self, source: Path | str, output: Path | str) -> float:
-        """A recording (`-`: standard input) to a mono 16-bit WAV, scaled down if it would clip; return its seconds.
+        """A recording (`-`: standard input) to a mono 16-bit WAV; return its seconds.
 
-        Memory does not follow the recording's length.
+        Memory does not follow the recording's length. Peaks that would clip are limited (vc/limiter.py), with a warning
+        where that takes much.
         """
-        cut = pieces.split(audio.blocks(source, self.sample_rate), self.sample_rate)
-        copied = pieces.join(self._copied(cut, source), self.sample_rate)
-        return audio.write_scaled(output, copied, self.sample_rate, _unclipped) / self.sample_rate
+        peak = 0.0
+
+        def measured_blocks() -> Iterator[np.ndarray]:
+            nonlocal peak
+            for block in audio.blocks(source, self.sample_rate):
+                peak = max(peak, float(np.abs(block).max(initial=0)))
+                yield block
+
+        copied = pieces.join(self._copied(pieces.split(measured_blocks(), self.sample_rate), source), self.sample_rate)
+        count = audio.write_scaled(output, copied, self.sample_rate, lambda: to_full_scale(peak, source), source)
+        return count / self.sample_rate
 
     def _copied(self, cut: Iterator[Piece], who: Path | str) -> Iterator[tuple[Piece, np.ndarray]]:
         f0_range = None
@@ -46,7 +56,3 @@ class Copier:
             return pitch.WIDE
         voiced = pitch.first_pass(samples, self.config)
         return pitch.search_range([voiced], str(who)) if len(voiced) >= pitch.FEWEST else pitch.WIDE
-
-
-def _unclipped(peak: float) -> float:
-    return (1 - 1e-6) / peak if peak > 1 else 1.0  # the last bit must not round above 1

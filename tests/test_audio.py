@@ -7,6 +7,7 @@ from conftest import vowel
 
 from vc import audio
 from vc.errors import DataError
+from vc.limiter import CEILING
 
 
 @pytest.mark.parametrize(
@@ -144,10 +145,24 @@ def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):
         assert len(audio.read(path)[0]) == 100
 
 
-def test_a_gain_hears_the_peak_of_all_and_nothing_is_kept_in_memory(tmp_path, monkeypatch):
+def test_a_gain_is_asked_for_after_the_last_block_and_nothing_is_kept_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(audio, "KEPT", 100)  # the rest waits on disk
     blocks = [np.full(40_000, level, np.float32) for level in (0.5, -2, 1)]
-    count = audio.write_scaled(tmp_path / "a b/out.wav", iter(blocks), 8000, lambda peak: 1 / (2 * peak))
+    taken = []
+    count = audio.write_scaled(
+        tmp_path / "a b/out.wav", (taken.append(block) or block for block in blocks), 8000, lambda: len(taken) / 12
+    )
     samples, rate = audio.read(tmp_path / "a b/out.wav")
     assert count == len(samples) == 120_000 and rate == 8000
     np.testing.assert_allclose(samples, np.concatenate(blocks) / 4, atol=1e-4)
+
+
+def test_peaks_of_what_is_scaled_are_limited_and_the_rest_is_not(tmp_path, caplog):
+    samples = 0.25 * np.sin(np.arange(40_000) / 10).astype(np.float32)
+    samples[20_000] = 1.0
+    assert audio.write_scaled(tmp_path / "out.wav", np.split(samples, 8), 8000, lambda: 2.0, "its name") == 40_000
+    written, _ = audio.read(tmp_path / "out.wav")
+    assert written[20_000] == pytest.approx(CEILING, abs=1e-4) and np.abs(written).max() < 1
+    far = np.r_[0:19_900, 21_000:40_000]
+    np.testing.assert_allclose(written[far], 2 * samples[far], atol=1e-4)
+    assert caplog.messages == ["its name: peaks lowered by up to 7.0 dB, for they would clip"]

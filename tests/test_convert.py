@@ -22,7 +22,8 @@ from vc.errors import ConfigError, DataError
 from vc.features import world
 from vc.features.pitch import Melody
 from vc.features.world import F0Range, WorldConfig
-from vc.level import speech_energy
+from vc.level import speech_energy, speech_level
+from vc.limiter import CEILING, LOOK_AHEAD
 from vc.vocoders import differential
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"
@@ -275,10 +276,56 @@ def test_the_output_is_as_loud_as_the_input(converter):
         assert speech_energy(converted, rate) == pytest.approx(expected, rel=0.05)
 
 
-def test_what_would_clip_is_scaled_down_with_a_warning(converter, caplog):
-    square = np.sign(vowel(1.0, 16000)) * np.float32(0.99)  # as loud as can be, so that any peak is too high
-    assert np.abs(converter.mean_variance().convert(square, 16000)).max() == pytest.approx(1.0, abs=1e-3)
-    assert "it would clip" in caplog.text
+def peaky(seconds: float = 1.0) -> np.ndarray:
+    """As loud as can be, so that any peak of a conversion is too high."""
+    return np.sign(vowel(seconds, 16000)) * np.float32(0.99)
+
+
+def warned_of_peaks(caplog) -> list[str]:
+    return [line for line in caplog.messages if " peaks lowered by " in line]
+
+
+def test_peaks_that_would_clip_are_limited_with_a_warning(converter, tmp_path, caplog):
+    anchor = converter.mean_variance()
+    assert np.abs(anchor.convert(peaky(), 16000)).max() == pytest.approx(CEILING, abs=1e-3)
+    [line] = warned_of_peaks(caplog)
+    assert line.startswith("samples: peaks lowered by up to ")
+    caplog.clear()
+    soundfile.write(tmp_path / "in.wav", peaky(), 16000, subtype="FLOAT")
+    anchor.convert_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert warned_of_peaks(caplog) == [line.replace("samples", str(tmp_path / "in.wav"))]
+    np.testing.assert_allclose(audio.read(tmp_path / "out.wav")[0], anchor.convert(peaky(), 16000), atol=2**-14)
+
+
+def test_a_limited_stream_keeps_its_length_and_warns_once(converter, caplog):
+    given = np.array_split(peaky(4.0), 50)
+    streamed = np.concatenate(list(converter.mean_variance().convert_stream(given, longest=1.0)))
+    assert len(streamed) == 64_000 and np.abs(streamed).max() <= CEILING
+    assert [line.split(" by ")[0] for line in warned_of_peaks(caplog)] == ["stream: peaks lowered"]
+
+
+def test_a_folder_keeps_its_loudness_relations(converter):
+    """One recording quiet, one loud and one so loud that its conversion has peaks beyond full scale."""
+    samples, rate = audio.read(UTTERANCE)
+    anchor, loudest = converter.mean_variance(), np.abs(samples).max()
+    levels = []
+    for peak in (0.1, 0.5, 0.8):
+        recording = samples * (peak / loudest)
+        levels.append(speech_level(anchor.convert(recording, rate, to="rms"), rate) - speech_level(recording, rate))
+    unlimited = 8 * np.abs(anchor.convert(samples * (0.1 / loudest), rate, to="rms")).max()
+    assert unlimited > 1.2  # else the last of them says nothing
+    assert np.ptp(levels) < 0.5  # dB
+
+
+def test_a_recording_of_another_scale_is_brought_to_full_scale(converter, tmp_path, caplog):
+    samples, rate = audio.read(UTTERANCE)
+    samples = samples / np.abs(samples).max()
+    usual = converter.mean_variance().convert(samples, rate)
+    caplog.clear()
+    soundfile.write(tmp_path / "in.wav", 32768 * samples, rate, subtype="FLOAT")
+    converter.mean_variance().convert_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    np.testing.assert_allclose(audio.read(tmp_path / "out.wav")[0], usual, atol=0.02)
+    assert caplog.messages[0].endswith("in.wav: 90.3 dB above full scale; scaled down by as much")
 
 
 @pytest.mark.parametrize("bad", [np.zeros(0), np.array([np.nan]), np.zeros((2, 2, 2))])
@@ -436,7 +483,7 @@ def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
     for part in converter.mean_variance().convert_stream(blocks(), longest=1.5):
         given += len(part)
         parts.append(part)
-        assert taken - given <= (1.5 + 2 * pieces.SHARED) * rate + 1000
+        assert taken - given <= (1.5 + 2 * pieces.SHARED + LOOK_AHEAD) * rate + 1000
     whole, streamed = converter.mean_variance().convert(samples, rate), np.concatenate(parts)
     assert len(streamed) == len(samples) and np.abs(streamed).max() <= 1
     config, wide = WorldConfig(16000), F0Range(50, 400)

@@ -21,10 +21,13 @@ from vc import audio, corpus, model_file, store
 from vc.cli.evaluate import main
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
-from vc.evaluate import Request, evaluate, format_table
+from vc.evaluate import Request, anchors, evaluate, format_table
 from vc.evaluate.hearing import Heard, choose_measures
 from vc.evaluate.match import match, read_side
 from vc.evaluate.measure import Item, expected_phones
+from vc.features.world import F0Range, WorldConfig
+from vc.level import speech_level
+from vc.limiter import CEILING
 from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.report import require_matplotlib, write_report
@@ -530,3 +533,15 @@ def test_a_speaker_that_the_model_does_not_know_is_refused(statistics, tmp_path,
     assert main([*sides, "--model", str(statistics), "--output", str(tmp_path / "o")]) == 2
     said = capsys.readouterr().err
     assert str(statistics) in said and "'stranger'" in said and "slt, rms" in said
+
+
+@pytest.mark.parametrize("scale", [1, 32768])
+def test_peaks_of_an_anchor_are_limited(scale, tmp_path):
+    """Of a recording of another scale, too."""
+    square = np.sign(vowel(1.0, 16000)) * np.float32(0.99 * scale)
+    soundfile.write(tmp_path / "a.wav", square, 16000, subtype="FLOAT")
+    utterance = Utterance("a", "", tmp_path / "a.wav")
+    anchor = anchors.copy_synthesis(utterance, tmp_path / "b.wav", WorldConfig(16000), F0Range(60, 700))
+    samples, _ = anchor.read(16000)
+    assert np.abs(samples).max() == pytest.approx(CEILING, abs=1e-3)
+    assert speech_level(samples, 16000) > -8  # a flat signal's level by itself is -1 dB

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import CORPUS, command
 from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
@@ -22,6 +23,7 @@ from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.mel import MelConfig, log_mel
 from vc.features.world import WorldConfig
+from vc.limiter import CEILING
 from vc.vocoders import choice, published, vocoder_file
 from vc.vocoders.generators import generator, network_config
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
@@ -390,12 +392,29 @@ def test_a_copy_to_standard_output_is_a_recording_and_nothing_else(tmp_path):
     assert done.stdout == (tmp_path / "file.wav").read_bytes() and b"1 copied, 0 failed" in done.stderr
 
 
-def test_copies_that_would_clip_are_scaled_down(tmp_path):
+def test_peaks_of_copies_that_would_clip_are_limited_with_a_warning(tmp_path, caplog):
     loud = Copier(WORLD, WorldConfig(16000))
     loud.vocoder = SimpleNamespace(native_rate=16000, copy=lambda samples, *_: 3.7 * samples.astype(np.float64))
-    audio.write(tmp_path / "in.wav", np.sin(np.arange(16000)), 16000)
+    samples = 0.2 * np.sin(np.arange(16000))
+    samples[8000:8100] *= 5
+    audio.write(tmp_path / "in.wav", samples, 16000)
     assert loud.copy_file(tmp_path / "in.wav", tmp_path / "out.wav") == 1.0
-    np.testing.assert_allclose(*(audio.read(tmp_path / name)[0] for name in ("out.wav", "in.wav")), atol=1e-4)
+    copied, _ = audio.read(tmp_path / "out.wav")
+    assert np.abs(copied).max() == pytest.approx(CEILING, abs=1e-3)
+    np.testing.assert_allclose(copied[:7900], 3.7 * samples[:7900], atol=1e-3)
+    [line] = caplog.messages
+    assert line.startswith(f"{tmp_path}/in.wav: peaks lowered by up to 12.4 dB")
+
+
+def test_a_copy_of_a_recording_of_another_scale_is_brought_to_full_scale(tmp_path, caplog):
+    samples = 32768 * 0.5 * np.sin(np.arange(16000)).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
+    same = Copier(WORLD, WorldConfig(16000))
+    same.vocoder = SimpleNamespace(native_rate=16000, copy=lambda samples, *_: samples)
+    same.copy_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    copied, _ = audio.read(tmp_path / "out.wav")
+    assert np.corrcoef(copied, samples)[0, 1] > 0.999
+    assert "in.wav: 84.3 dB above full scale; scaled down by as much" in caplog.text
 
 
 def test_a_copy_that_cannot_be_written_leaves_the_others(tmp_path):

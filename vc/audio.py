@@ -16,6 +16,7 @@ import numpy as np
 
 from vc.errors import DataError, escaped
 from vc.files import replacing
+from vc.limiter import limit_blocks
 
 SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
@@ -144,21 +145,42 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
         raise DataError(f"{path}: cannot write: {_reason(error)}") from error
 
 
-def write_scaled(path: Path | str, blocks: Iterable[np.ndarray], rate: int, gain: Callable[[float], float]) -> int:
-    """Blocks of float32 samples times `gain` of the peak of all; return how many samples. Makes the folder of `path`.
+def write_scaled(
+    path: Path | str, blocks: Iterable[np.ndarray], rate: int, gain: Callable[[], float], who: object = None
+) -> int:
+    """Write blocks of samples times a gain that is known after the last one, with peaks limited.
 
-    Memory does not follow their number: they wait on disk until the peak is known.
+    Memory does not follow the number of samples: they wait on disk. Nothing is made at `path` before all are there.
+
+    Parameters
+    ----------
+    path : Path or str
+        A mono 16-bit WAV, whose folder is made if it is missing; `-` is standard output.
+    blocks : iterable of np.ndarray
+        Each of shape `(samples,)`, float32; full scale is 1.
+    rate : int
+        Hz.
+    gain : callable
+        Gives the factor; asked once, after the last block.
+    who : object, optional
+        A recording's name for the limiter's warning.
+
+    Returns
+    -------
+    int
+        How many samples were written.
     """
-    peak, count = 0.0, 0
+    count = 0
     try:
         with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
             for block in blocks:
                 spool.write(block.tobytes())
-                peak, count = max(peak, float(np.abs(block).max(initial=0))), count + len(block)
+                count += len(block)
             spool.seek(0)
-            factor = np.float32(gain(peak))
+            factor = np.float32(gain())
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            write_blocks(path, (factor * block for block in _float_blocks(spool)), rate)
+            scaled = (factor * block for block in _float_blocks(spool))
+            write_blocks(path, limit_blocks(scaled, rate, who), rate)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -15,6 +15,7 @@ from vc.features import kinds, pitch, world
 from vc.features.pitch import AS_MAPPED, Melody, Voice
 from vc.features.world import F0Range, Frames
 from vc.level import Level
+from vc.limiter import limit, limit_blocks
 from vc.models import converter, network_config
 from vc.models.base import AbstractConverter, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
@@ -133,7 +134,8 @@ class Converter:
     ) -> np.ndarray:
         """`(samples,)` or `(samples, channels)` at any rate to `(samples,)` float32 at `self.sample_rate`.
 
-        The output is as long and as loud as the input, and within -1..1. Long recordings are converted in pieces.
+        The output is as long and as loud as the input, and within -1..1: peaks that would clip are limited
+        (vc/limiter.py), with a warning where that takes much. Long recordings are converted in pieces.
         `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays). `f0_range`
         says where the recording's F0 lies, if that is known better than it can be found.
         """
@@ -143,8 +145,8 @@ class Converter:
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
-        converted = list(self._converted(blocks, wish, level, "samples"))
-        return level.gain("samples") * np.concatenate([np.zeros(0, np.float32), *converted])
+        converted = np.concatenate([np.zeros(0, np.float32), *self._converted(blocks, wish, level, "samples")])
+        return limit(level.gain("samples") * converted, self.sample_rate, "samples")
 
     def convert_stream(
         self,
@@ -158,15 +160,15 @@ class Converter:
     ) -> Iterator[np.ndarray]:
         """Blocks of samples `(samples,)` at `self.sample_rate` to converted blocks, while they come.
 
-        What is given lags behind what is taken by `longest` seconds and 0.4 s for the overlap of pieces at most, beside
-        the block in hand and the time to compute. Loudness follows what has been heard so far: nobody knows the rest.
+        What is given lags behind what is taken by `longest` seconds, 0.4 s for the overlap of pieces and 5 ms in which
+        the limiter looks ahead at most, beside the block in hand and the time to compute; in all there are as many
+        samples. Loudness follows what has been heard so far: nobody knows the rest. Peaks that would clip are limited,
+        and where that takes much, a warning says so at the end.
         """
         require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
-        level, wish, gain = Level(), self.wish(to, source, melody, method, f0_range), None
-        for block in self._converted(blocks, wish, level, "stream", longest):
-            before, gain = gain, level.gain()
-            ramp = np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32)
-            yield np.clip(ramp * block, -1, 1)
+        level, wish = Level(), self.wish(to, source, melody, method, f0_range)
+        converted = self._converted(blocks, wish, level, "stream", longest)
+        yield from limit_blocks(_with_running_gain(converted, level), self.sample_rate, "stream")
 
     def convert_file(
         self,
@@ -181,12 +183,12 @@ class Converter:
     ) -> None:
         """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
 
-        Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. `jobs`
-        threads work on a long one's pieces.
+        Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. Peaks
+        that would clip are limited, with a warning where that takes much. `jobs` threads work on a long one's pieces.
         """
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         converted = self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs)
-        audio.write_scaled(output, converted, self.sample_rate, lambda _: level.gain(path))
+        audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
 
     def _converted(
         self,
@@ -255,6 +257,14 @@ class Converter:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
         return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.kept)
+
+
+def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[np.ndarray]:
+    """Each block times the gain so far, which moves from the one before's by a straight line."""
+    gain = None
+    for block in blocks:
+        before, gain = gain, level.gain()
+        yield np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32) * block
 
 
 def read_network(path: Path) -> tuple[model_file.Model, AbstractConverter]:

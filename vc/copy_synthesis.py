@@ -8,6 +8,7 @@ import numpy as np
 from vc import audio, pieces
 from vc.features.kinds import FeatureConfig
 from vc.features.pitch import WHISPER
+from vc.level import to_full_scale
 from vc.pieces import SHORTEST, Piece
 from vc.source_voice import SourceVoice
 from vc.vocoders.base import Vocoder
@@ -24,13 +25,22 @@ class Copier:
         return self.vocoder.native_rate or self.config.sample_rate
 
     def copy_file(self, source: Path | str, output: Path | str) -> float:
-        """A recording (`-`: standard input) to a mono 16-bit WAV, scaled down if it would clip; return its seconds.
+        """A recording (`-`: standard input) to a mono 16-bit WAV; return its seconds.
 
-        Memory does not follow the recording's length.
+        Memory does not follow the recording's length. Peaks that would clip are limited (vc/limiter.py), with a warning
+        where that takes much.
         """
-        cut = pieces.split(audio.blocks(source, self.sample_rate), self.sample_rate)
-        copied = pieces.join(self._copied(cut, source), self.sample_rate)
-        return audio.write_scaled(output, copied, self.sample_rate, _unclipped) / self.sample_rate
+        peak = 0.0
+
+        def measured_blocks() -> Iterator[np.ndarray]:
+            nonlocal peak
+            for block in audio.blocks(source, self.sample_rate):
+                peak = max(peak, float(np.abs(block).max(initial=0)))
+                yield block
+
+        copied = pieces.join(self._copied(pieces.split(measured_blocks(), self.sample_rate), source), self.sample_rate)
+        count = audio.write_scaled(output, copied, self.sample_rate, lambda: to_full_scale(peak, source), source)
+        return count / self.sample_rate
 
     def _copied(self, cut: Iterator[Piece], who: Path | str) -> Iterator[tuple[Piece, np.ndarray]]:
         if self.vocoder.native_rate is None:
@@ -41,7 +51,3 @@ class Copier:
             samples = audio.fit_length(piece.samples, max(len(piece.samples), round(SHORTEST * self.sample_rate)))
             copied = self.vocoder.copy(samples, self.config, voice.f0_range)
             yield piece, copied[: len(piece.samples)].astype(np.float32)
-
-
-def _unclipped(peak: float) -> float:
-    return (1 - 1e-6) / peak if peak > 1 else 1.0  # the last bit must not round above 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from vc.errors import escaped
 
+HOTTEST = 2.0  # peak of a recording, full scale 1, that lossy formats and resampling make; beyond, its scale is another
 LOWEST = 70.0  # Hz, from which on loudness is measured
 FRAME = 0.02  # seconds
 PAUSE = 35.0  # dB below the loudest frame, and lower
@@ -15,32 +16,60 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Level:
-    """Energy and peak of a recording and of its conversion, summed over their pieces."""
+    """Energy of a recording and of its conversion, summed over their pieces, and the recording's peak."""
 
     before: float = 0.0
     after: float = 0.0
-    peak: float = 0.0
+    peak: float = 0.0  # of the recording; full scale is 1
 
     def add(self, samples: np.ndarray, converted: np.ndarray, rate: int) -> None:
+        """Take note of a piece: `(samples,)` at `rate` Hz, and its conversion of the same shape."""
         self.before += speech_energy(samples, rate)
         self.after += speech_energy(converted, rate)
-        self.peak = max(self.peak, float(np.abs(converted).max(initial=0)))
+        self.peak = max(self.peak, float(np.abs(samples).max(initial=0)))
 
     def gain(self, who: object = None) -> np.float32:
-        """Factor that makes the conversion as loud as the recording, or as loud as it can be without clipping.
-
-        The latter is said in a warning that names `who`, if anybody is named.
+        """Factor that makes the conversion as loud as the recording.
 
         c0 alone does not keep the loudness: another spectral envelope with the same mean logarithm has another power.
+        Peaks of the product are the limiter's concern. A recording of another scale is first brought to full scale.
+
+        Parameters
+        ----------
+        who : object, optional
+            The recording's name, for a warning if it is of another scale; without it nothing is said.
+
+        Returns
+        -------
+        np.float32
+            Factor, 0 or more.
         """
         gain = np.sqrt(self.before / self.after) if self.after > 0 else 1.0
-        if gain * self.peak > 1:
-            if who is not None:
-                log.warning(
-                    "%s: scaled down by %.1f dB, for it would clip", escaped(who), 20 * np.log10(gain * self.peak)
-                )
-            gain = (1 - 1e-6) / self.peak  # the last bit must not round above 1
-        return np.float32(gain)
+        return np.float32(gain * to_full_scale(self.peak, who))
+
+
+def to_full_scale(peak: float, who: object = None) -> float:
+    """Factor for a recording with this peak: 1, or what brings it to full scale if it is beyond HOTTEST.
+
+    Floating-point files may hold, say, 16-bit integers; limiting all of it would leave nothing but noise.
+
+    Parameters
+    ----------
+    peak : float
+        Largest magnitude of a sample; full scale is 1.
+    who : object, optional
+        The recording's name, for a warning if the factor is not 1; without it nothing is said.
+
+    Returns
+    -------
+    float
+        Factor above 0, at most 1.
+    """
+    if peak <= HOTTEST:
+        return 1.0
+    if who is not None:
+        log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(who), 20 * np.log10(peak))
+    return 1 / peak
 
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:

@@ -16,6 +16,8 @@ from vc import audio
 from vc.corpus import Utterance
 from vc.errors import ConfigError
 from vc.features.world import F0Range, WorldConfig
+from vc.level import to_full_scale
+from vc.limiter import limit
 from vc.vocoders.world import WORLD
 
 
@@ -44,7 +46,8 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
 def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range | None) -> Utterance:
     """Write what analysis and synthesis make of `utterance` to `path`."""
     samples, _ = utterance.read(config.sample_rate)
-    return _write(path, WORLD.copy(samples, config, f0_range), config.sample_rate)
+    copied = to_full_scale(float(np.abs(samples).max())) * WORLD.copy(samples, config, f0_range)
+    return _write(path, copied, config.sample_rate)
 
 
 def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utterance:
@@ -60,10 +63,11 @@ def _mean_variance_converter(model: Path) -> Any:
     """Kept, so that a process reads a model once and not once a sentence."""
     from vc.convert import Converter
 
-    logging.getLogger("vc.level").setLevel(logging.ERROR)  # that an anchor had to be scaled down is no news
+    for name in ("vc.level", "vc.limiter"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # that an anchor's peaks had to be lowered is no news
     return Converter.load(model).mean_variance()
 
 
 def _write(path: Path, samples: np.ndarray, rate: int) -> Utterance:
-    audio.write(path, samples / max(1.0, np.abs(samples).max()), rate)
+    audio.write(path, limit(samples, rate), rate)
     return Utterance(path.stem, "", path)

@@ -471,6 +471,7 @@ def test_experiments_on_the_same_directions_are_compared_pair_by_pair(tmp_path):
     assert cells(done, "new one less old") == ["-0.25 ± 0.00"]
     assert float(cells(done, "mean, old")[0].split(" ± ")[1]) > 1
     assert "- old, voice, good: Converted." in done.stdout and "- new one, voice, good" in done.stdout
+    assert cells(results(*paths[:3]), "mean of 1, new one")[0].startswith("3.25 ± ")
     done = results(*paths, paths[0])
     assert done.returncode == 1 and "old once more" in done.stderr
 

@@ -78,9 +78,10 @@ def summary(contents: dict[str, Content], means: bool) -> str:
                 cells = [systems.mean(metric, [content], name) for metric in known]
                 rows.append([f"{direction}, {spoken(name)}", *cells])
     if means or len(found) > 1:
-        rows += [
-            [f"mean, {spoken(name)}", *(overall(metric, found, name, means) for metric in known)] for name in names
-        ]
+        for name in names:
+            count = sum(name in systems.scores(content) for content in found)
+            label = "mean" if count == len(found) else f"mean of {count}"
+            rows.append([f"{label}, {spoken(name)}", *(overall(metric, found, name, means) for metric in known)])
     first, *others = [name for name in names if name not in ANCHORS]
     for other in others:
         cells = [difference(metric, found, other, first) for metric in known]

@@ -1,7 +1,7 @@
 .PHONY: help setup demo test test-slow lint clean distclean
 
 help:
-	@echo 'make setup      make the environment tools/venv (5 GB, some minutes the first time)'
+	@echo 'make setup      make the environment tools/venv (6 GB, some minutes the first time)'
 	@echo 'make demo       set up, then train, convert and evaluate on the small corpus in egs/mini'
 	@echo 'make test       set up, then lint and the tests'
 	@echo 'make test-slow  set up, then lint and only the tests that take minutes'

@@ -22,7 +22,7 @@ from vc.cli.evaluate import main
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, anchors, evaluate, format_table
-from vc.evaluate.hearing import Heard, choose_measures
+from vc.evaluate.hearing import MEASURES, Heard, choose_measures
 from vc.evaluate.match import match, read_side
 from vc.evaluate.measure import Item, expected_phones
 from vc.features.world import F0Range, WorldConfig
@@ -381,7 +381,7 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
     folder = voices(tmp_path / "a", 120, "1")
     monkeypatch.setitem(sys.modules, "hama", None)
     chosen, notes = choose_measures(None)
-    assert "phones" not in chosen and len(notes) == 3 - len(chosen)
+    assert "phones" not in chosen and len(notes) == len(MEASURES) - len(chosen)
     assert any(re.search(r"phones is left out: .*needs hama, .*pip install '\.\[eval\]'", note) for note in notes)
     with pytest.raises(ConfigError, match="needs hama"):
         evaluate(Request({"converted": folder}, folder, measures=["phones"]), tmp_path / "o")
@@ -436,8 +436,8 @@ def test_metrics_json_is_strict_and_complete(stand_in):
         assert all(system["intervals"][name][0] <= system[name] <= system["intervals"][name][1] for name in known)
         assert set(METRICS) <= set(system)
     assert written["systems"]["converted"] == {name: written[name] for name in (*METRICS, "intervals")}
-    judged = ("speaker_similarity", "nearer_target", "phone_error", "dnsmos")
-    if set(written["configuration"]["measures"]) == {"speaker", "phones", "quality"}:
+    judged = ("speaker_similarity", "nearer_target", "phone_error", "dnsmos", "distillmos")
+    if set(written["configuration"]["measures"]) == set(MEASURES):
         assert written["nearer_target"] == 0 and written["anchors"]["copy_synthesis"]["nearer_target"] == 1
         assert all(written["anchors"]["reference"][name] is not None for name in judged)
     mean = np.mean([row["mcd"] for row in written["utterances"]])

@@ -277,7 +277,9 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
     ways = ("slt-rms", "rms-slt", "kal-rms", "rms-kal")
     [results] = (checkout / "many pairs/exp/log/tiny").glob("2_pairs_*/results.md")
     table = results.read_text()
-    assert [line.split(",")[0] for line in table.splitlines()[2:6]] == [f"| {way}" for way in ways]
+    rows = [line.split("|")[1].strip() for line in table.split("\n\n")[0].splitlines()[2:]]
+    shown = ("unconverted", "mean-variance", "converted", "copy-synthesis", "reference")
+    assert rows == [f"{way}, {system}" for way in (*ways, "mean") for system in shown]
     assert [Path(line).parent.name for line in done.stdout.splitlines() if line.startswith("Report: ")] == list(ways)
     made = {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")}
     again = recipe(checkout, *words)
@@ -371,27 +373,107 @@ def test_a_job_reads_its_line_of_a_list(tmp_path):
     assert done.returncode == 1 and done.stderr == f"on_line.sh: {tmp_path}/list has no line 3\n"
 
 
+def evaluated(path: Path, figures: dict[str, list[float]], metric: str = "mcd") -> Path:
+    """A metrics.json of systems by their sentences' figures of one metric; `unconverted` is an anchor."""
+    sums = {
+        name: {
+            **dict.fromkeys(METRICS),
+            metric: sum(own) / len(own),
+            "intervals": {each: [0.5, 2.0] for each in METRICS},
+        }
+        for name, own in figures.items()
+    }
+    anchors = {name: sums.pop(name) for name in ("unconverted",) if name in sums}
+    rows = [
+        {
+            "sentence": f"{number}",
+            "systems": {name: {metric: own[number]} for name, own in figures.items() if name in sums},
+            "anchors": {name: {metric: figures[name][number]} for name in anchors},
+        }
+        for number in range(len(next(iter(figures.values()))))
+    ]
+    content = {"systems": sums, "anchors": anchors, "counts": {"utterances": len(rows)}, "utterances": rows}
+    content["verdicts"] = {"converted": [{"aspect": "voice", "grade": "good", "text": "Converted."}]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def results(*words: object) -> subprocess.CompletedProcess:
+    return run(sys.executable, ROOT / "recipes/utils/results.py", *words)
+
+
+def cells(done: subprocess.CompletedProcess, row: str) -> list[str]:
+    """Of the first table's row of this name."""
+    assert done.returncode == 0, done.stderr
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.split("\n\n")[0].splitlines()]
+    [found] = [cells[1:] for cells in table if cells[0] == row]
+    return found
+
+
 def test_tables_are_written_between_their_marks(tmp_path):
     """RESULTS.md keeps everything else, and a place that is not there is refused."""
-    scores = {**dict.fromkeys(METRICS), **dict.fromkeys(("mcd", "msd", "gv_ratio", "dnsmos"), 1.0)}
-    scores["intervals"] = {name: [0.5, 1.5] for name in METRICS}
-    anchors = {"unconverted": {**scores, "mcd": 8.0}, "mean_variance": {**scores, "mcd": None}}
-    verdicts = {"converted": [{"aspect": "voice", "grade": "good", "text": "Converted."}]}
-    content = {**scores, "counts": {"utterances": 7}, "anchors": anchors, "verdicts": verdicts}
-    (tmp_path / "A-B").mkdir()
-    (tmp_path / "A-B/metrics.json").write_text(json.dumps(content))
+    path = evaluated(tmp_path / "A-B/metrics.json", {"converted": [1.0] * 7, "unconverted": [8.0] * 7})
     before, after = "# Results\n\n<!-- results: x -->\n", "<!-- end -->\n\nmore\n"
     (tmp_path / "RESULTS.md").write_text(before + "old\n" + after)
-    script = (sys.executable, ROOT / "recipes/utils/results.py", "--into", tmp_path / "RESULTS.md")
-    assert run(*script, "--name", "x", tmp_path / "A-B/metrics.json").returncode == 0
+    assert results("--into", tmp_path / "RESULTS.md", "--name", "x", path).returncode == 0
     text = (tmp_path / "RESULTS.md").read_text()
     assert text.startswith(before) and text.endswith(after) and "old" not in text
-    assert "| A-B, 7 sentences | 8.00 (1.00) | - (1.00) | 1.00 (1.00) | - |" in text
-    assert "| A-B, 7 sentences | `dnsmos` (1..5) |" in text and "- voice, good: Converted." in text
+    assert "| 7 sentences, ± half of the 95 % interval | `mcd` (dB) |" in text and "mean" not in text
+    assert "| A-B, unconverted | 8.00 ± 0.75 |\n| A-B, converted | 1.00 ± 0.75 |" in text
+    assert "| converted | 1.00 [0.50, 2.00] |" in text and "- voice, good: Converted." in text
     assert "speaker_similarity" not in text
-    done = run(*script, "--name", "y", tmp_path / "A-B/metrics.json")
+    done = results("--into", tmp_path / "RESULTS.md", "--name", "y", path)
     assert done.returncode == 1 and "no lines '<!-- results: y -->'" in done.stderr
     assert (tmp_path / "RESULTS.md").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "metric", ["mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity"]
+)
+def test_what_decides_stands_in_the_first_table(tmp_path, metric):
+    paths = [evaluated(tmp_path / way / "metrics.json", {"converted": [0.0, 1, 2]}, metric) for way in ("A-B", "B-A")]
+    assert results(*paths).stdout.split("\n\n")[0].count(f"`{metric}`") == 1
+    assert cells(results(*paths), "mean, converted")[0].startswith("1.0")
+    assert re.search(r"± [\d.]+ \(1\.0+ to 1\.0+\)$", cells(results("--means", *paths), "mean, converted")[0])
+
+
+def test_a_mean_over_directions_varies_with_directions_and_with_sentences(tmp_path):
+    """Without any spread there is no interval; with either kind there is, and more of it with both."""
+    halves = []
+    for name, directions, sentences in (("none", 0, 0), ("ways", 1, 0), ("words", 0, 1), ("both", 1, 1)):
+        paths = [
+            evaluated(
+                tmp_path / name / f"A-{way}/metrics.json",
+                {"converted": [5 + directions * way + sentences * number for number in range(6)]},
+            )
+            for way in range(6)
+        ]
+        [cell] = cells(results("--means", *paths), "mean, converted")
+        halves.append(float(cell.split("± ")[1].split()[0]))
+        assert results("--means", *paths).stdout.count("\n") == 3  # one table, one row
+    assert halves[0] == 0 < halves[1] and halves[2] == pytest.approx(halves[1], abs=0.15)
+    assert halves[3] == pytest.approx((halves[1] ** 2 + halves[2] ** 2) ** 0.5, abs=0.2)
+
+
+def test_experiments_on_the_same_directions_are_compared_pair_by_pair(tmp_path):
+    """However the directions scatter, a difference that is the same everywhere is certain."""
+    paths = [
+        evaluated(
+            tmp_path / f"exp/A-B_{name}/evaluation/{way}/metrics.json",
+            {"unconverted": [9.0] * 4, "converted": [level + more + number for number in range(4)]},
+        )
+        for name, more in (("old", 0), ("new_one", -0.25))
+        for way, level in (("A-B", 2), ("B-A", 6))
+    ]
+    done = results(*paths)
+    assert cells(done, "A-B, old") == ["3.50 ± 0.75"] and cells(done, "B-A, new one") == ["7.25 ± 0.75"]
+    assert cells(done, "new one less old") == ["-0.25 ± 0.00"]
+    assert float(cells(done, "mean, old")[0].split(" ± ")[1]) > 1
+    assert "- old, voice, good: Converted." in done.stdout and "- new one, voice, good" in done.stdout
+    assert cells(results(*paths[:3]), "mean of 1, new one")[0].startswith("3.25 ± ")
+    done = results(*paths, paths[0])
+    assert done.returncode == 1 and "old once more" in done.stderr
 
 
 # Set-up

@@ -86,9 +86,9 @@ def test_models_are_given_16_khz_within_full_scale():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_missing_package_is_named_with_what_installs_it(name, monkeypatch):
-    module, extra = MODELS[name][0], "mos" if name == "mos" else "eval"
+    module = MODELS[name][0]
     monkeypatch.setitem(sys.modules, module.MODULES[0], None)
-    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install '\.\[{extra}\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install '\.\[eval\]'"):
         module.require()
 
 
@@ -299,6 +299,28 @@ def test_noise_lowers_the_predicted_opinion():
     assert 5 > first > second > third >= 1
 
 
-def test_a_measure_that_is_asked_for_alone_is_not_missed():
-    chosen, notes = choose_measures(None)
-    assert "mos" not in chosen and not any("mos" in note for note in notes)
+@MOS
+def test_the_network_of_the_predicted_opinion_is_in_its_package(monkeypatch):
+    def refuse(*arguments, **settings):
+        raise AssertionError("connected")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    mos._network.__wrapped__()
+
+
+@MOS
+def test_a_torchaudio_of_another_build_is_left_out_by_default_and_refused_by_name(monkeypatch, tmp_path):
+    (tmp_path / "torchaudio").mkdir()
+    fault = 'raise OSError("could not load\\nthis") from OSError("libc10_cuda.so: no such file\\nat all")'
+    (tmp_path / "torchaudio/__init__.py").write_text(fault)
+    monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"same build as torch [^\n]*: libc10_cuda\.so: no such file$"):
+        choose_measures(["mos"])
+    chosen, [*_, note] = choose_measures(None)
+    assert "mos" not in chosen and note.startswith("measure mos is left out: predicted opinion score needs")
+
+
+def test_every_measure_that_is_installed_is_taken_by_default():
+    installed = [name for name, (module, _) in MODELS.items() if not extras.missing(*module.MODULES)]
+    assert choose_measures(None)[0] == installed

@@ -54,7 +54,7 @@ if command -v flock > /dev/null; then # of two at once, the second waits and fin
 fi
 wanted="$(place) $(pins)"
 if works vc && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
-echo "Setting up $venv: about 5 GB, some minutes the first time"
+echo "Setting up $venv: about 6 GB, some minutes the first time"
 fresh=--clear
 if works pip && [ "$(cut -d ' ' -f 1 "$stamp")" = "${wanted% *}" ]; then fresh=--upgrade; fi
 rm -f "$stamp"

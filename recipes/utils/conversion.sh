@@ -185,8 +185,12 @@ print_results() { # LIST
     mapfile -t files < <(each name_metrics "$1")
     [ "${#files[@]}" -gt 0 ] || return 0
     python3 "$recipes/utils/results.py" "${files[@]}" > "$lists/results.md"
-    sed '/^$/q' "$lists/results.md" # the first table, of all ways
-    echo "With intervals, and all metrics: $PWD/$lists/results.md"
+    if [ "${#files[@]}" -gt 4 ]; then
+        python3 "$recipes/utils/results.py" --means "${files[@]}"
+    else
+        sed '/^$/q' "$lists/results.md" # the first table, of what decides
+    fi
+    echo "All metrics: $PWD/$lists/results.md"
     each print_report "$1"
 }
 

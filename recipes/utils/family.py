@@ -3,13 +3,14 @@
 
     family.py evaluation/*/metrics.json --models gan=exp/A-B_gan unit=exp/A-B-C_unit
 
-prints it, means over the ways; --into METHODS.md --name NAME writes it between the lines `<!-- results: NAME -->` and
-`<!-- end -->`. --models says where a system's experiment lies: its parameters and its training time stand there.
+prints it, means over the ways with half of their 95 % intervals; --into METHODS.md --name NAME writes it between the
+lines `<!-- results: NAME -->` and `<!-- end -->`. --models says where a system's experiment lies: its parameters and
+its training time stand there.
 """
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import systems
@@ -17,19 +18,15 @@ from safetensors import safe_open
 
 from vc.errors import DataError
 
-SHOWN = ("mcd", "msd", "gv_ratio", "approach", "content_lost", "phone_error_added", "nearer_target", "dnsmos")
-ANCHORS = ("unconverted", "mean_variance", "copy_synthesis", "reference")
+SHOWN = (*systems.DECIDING, "nearer_target", "msd", "approach", "content_lost")
 
 
 def table(args: Namespace) -> str:
     """A row for each method, then for each anchor."""
     contents = systems.read(args.metrics)
     models = {name: Path(folder) for name, found, folder in (word.partition("=") for word in args.models) if found}
-    anchors = [name for name in ANCHORS if name in next(iter(contents.values()))["anchors"]]
-    scores = [
-        each["systems"] | {name: each["anchors"][name] for name in anchors if name in each["anchors"]}
-        for each in contents.values()
-    ]
+    first = next(iter(contents.values()))
+    rows = [*first["systems"], *(name for name in systems.ANCHORS if name in first["anchors"])]
     counts = {content["counts"]["utterances"] for content in contents.values()}
     head = f"{' and '.join(map(str, sorted(counts)))} sentences, {', '.join(contents)}"
     costs = {
@@ -38,7 +35,11 @@ def table(args: Namespace) -> str:
         "steps": lambda name: f"{steps(models[name]):,}" if name in models else "-",
         "minutes": lambda name: f"{minutes(models[name]):.0f}" if name in models else "-",
     }
-    return systems.table(head, scores, SHOWN, costs)
+    return systems.table(head, list(contents.values()), rows, SHOWN, costs)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--models", nargs="+", default=[], metavar="NAME=DIR", help="experiments of the systems")
 
 
 def said(folder: Path) -> dict:
@@ -74,4 +75,4 @@ def minutes(folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(systems.main(__doc__, table, ["--models"]))
+    sys.exit(systems.main(__doc__, table, add_options))

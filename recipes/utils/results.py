@@ -5,128 +5,151 @@
     results.py --into RESULTS.md --name narrow exp/*_narrow/evaluation/*/metrics.json
 
 writes them into RESULTS.md, between the lines `<!-- results: narrow -->` and `<!-- end -->`, in place of what stands
-there.
+there. The first table has what decides, a row for each direction and system, then means over the directions, and the
+differences of further systems from the first; figures are followed by half of their 95 % intervals. After it come all
+figures and the verdict of each direction. --means leaves everything but the means and differences out, and adds the
+lowest and highest direction.
+
+Where several files are about one direction, their systems are compared under the names of their experiments.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from statistics import fmean
 
-from vc.errors import DataError
-from vc.files import write_text
-from vc.metrics.registry import METRICS
+import numpy as np
+import systems
+from systems import ANCHORS, DECIDING, Content, rounded, spoken
+
+from vc.metrics.intervals import crossed_interval
 
 SHOWN = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "voicing_error", "frechet_distance", "content_lost")
-HEARD = ("speaker_similarity", "nearer_target", "phone_error", "dnsmos")  # by models of speech, in a table of their own
-SYSTEMS = ("unconverted", "mean_variance", "converted", "copy_synthesis", "reference")
-END = "<!-- end -->"
+# By models of speech, in a table of their own
+HEARD = ("distillmos", "dnsmos", "phone_error", "phone_error_added", "speaker_similarity", "nearer_target")
+CONVERTED, MODEL = "converted", "model"  # as recipes call what they convert, and what verdicts call its model
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("metrics", nargs="+", type=Path)
-    parser.add_argument("--into", type=Path, metavar="RESULTS.md", help="file to write the tables into")
-    parser.add_argument("--name", default="", help="which of its places")
-    args = parser.parse_args()
-    try:
-        results = named(args.metrics)
-        text = "\n".join([summary(results), *(tables(direction, content) for direction, content in results.items())])
-        if args.into:
-            write_text(args.into, replaced(args.into, args.name, text))
-        else:
-            print(text)
-    except BrokenPipeError:
-        return 0
-    except (DataError, OSError, ValueError, KeyError) as error:
-        print(f"results.py: error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return systems.main(
+        __doc__,
+        text,
+        lambda parser: parser.add_argument("--means", action="store_true", help="means over the directions alone"),
+    )
 
 
-def named(paths: list[Path]) -> dict[str, dict]:
-    """Contents by direction; with the experiment's name in front where a direction occurs twice."""
-    directions = [path.parent.name for path in paths]
-    names = [
-        direction if directions.count(direction) == 1 else f"{path.absolute().parents[2].name} {direction}"
-        for direction, path in zip(directions, paths, strict=True)
+def text(args: argparse.Namespace) -> str:
+    """The tables that are asked for."""
+    contents = systems.read(args.metrics, experiments(args.metrics))
+    tables = [summary(contents, args.means)]
+    if not args.means:
+        tables += [each for direction, content in contents.items() for each in details(direction, content)]
+    return "\n".join(tables)
+
+
+def experiments(paths: list[Path]) -> list[dict[str, str]]:
+    """For each file the name that its converted system gets: the experiment's, where a direction occurs twice.
+
+    `exp/A-B_nearest/evaluation/B-A/metrics.json` is of the experiment `nearest`, whichever speakers it is about.
+    """
+    directions = [path.resolve().parent.name for path in paths]
+    if len(set(directions)) == len(directions):
+        return [{} for _ in paths]
+    names = [experiment(path.resolve().parents[2].name, direction) for path, direction in zip(paths, directions)]
+    return [{CONVERTED: name, MODEL: f"{name}'s model"} for name in names]
+
+
+def experiment(folder: str, direction: str) -> str:
+    """A folder's name without the pair of speakers, in either order, with which it begins."""
+    words = direction.split("-")
+    turned = ("-".join([*words[cut:], *words[:cut]]) for cut in range(len(words)))
+    return next((folder[len(pair) + 1 :] for pair in turned if folder.startswith(f"{pair}_")), folder)
+
+
+def summary(contents: dict[str, Content], means: bool) -> str:
+    """What decides: every system of every direction, then means over the directions and differences between systems."""
+    found = list(contents.values())
+    names = list(dict.fromkeys(name for content in found for name in systems.scores(content)))
+    known = systems.known_metrics(found, DECIDING)
+    rows = [[heading(contents), *systems.heads(known)]]
+    if not means:
+        for direction, content in contents.items():
+            for name in systems.scores(content):
+                cells = [systems.mean(metric, [content], name) for metric in known]
+                rows.append([f"{direction}, {spoken(name)}", *cells])
+    if means or len(found) > 1:
+        for name in names:
+            count = sum(name in systems.scores(content) for content in found)
+            label = "mean" if count == len(found) else f"mean of {count}"
+            rows.append([f"{label}, {spoken(name)}", *(overall(metric, found, name, means) for metric in known)])
+    first, *others = [name for name in names if name not in ANCHORS]
+    for other in others:
+        cells = [difference(metric, found, other, first) for metric in known]
+        rows.append([f"{spoken(other)} less {spoken(first)}", *cells])
+    return systems.markdown(rows)
+
+
+def heading(contents: dict[str, Content]) -> str:
+    """How much was measured, and what stands behind the figures."""
+    counts = sorted({content["counts"]["utterances"] for content in contents.values()})
+    spread = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    directions = f"{len(contents)} directions of " if len(contents) > 1 else ""
+    return f"{directions}{spread} sentences, ± half of the 95 % interval"
+
+
+def overall(metric: str, contents: list[Content], name: str, span: bool) -> str:
+    """A mean over the directions; behind it, if a `span` is asked for, the lowest and the highest of them."""
+    cell, found = systems.mean(metric, contents, name), systems.figures(metric, contents, name)
+    if not span or len(found) < 2:
+        return cell
+    return f"{cell} ({rounded(metric, min(found))} to {rounded(metric, max(found))})"
+
+
+def difference(metric: str, contents: list[Content], one: str, other: str) -> str:
+    """How far `one` lies above `other` in the sentences and directions that both have, with half of its interval."""
+    apart = systems.sentences(contents, one, metric) - systems.sentences(contents, other, metric)
+    known = np.isfinite(apart)
+    if not known.any():
+        return "-"
+    apart = apart[known.any(1)][:, known.any(0)]
+    low, high = crossed_interval(apart)
+    value = fmean(np.nanmean(apart, axis=1))  # of each direction alike, as in the rows above
+    sign = "+" if round(value, systems.METRICS[metric].decimals) > 0 else ""
+    return sign + systems.plus_minus(metric, value, (high - low) / 2 if apart.size > 1 else None)
+
+
+def details(direction: str, content: Content) -> list[str]:
+    """One direction: a row for each system, with the ends of the 95 % intervals; then the verdict."""
+    scores = systems.scores(content)
+    compared = {name: own for name, own in scores.items() if name != "reference"}
+    shown = [table(direction, content, *each) for each in ((compared, SHOWN), (scores, HEARD))]
+    several = len(content["systems"]) > 1
+    verdict = [
+        f"- {spoken(name) + ', ' if several else ''}{each['aspect']}, {each['grade']}: {each['text']}"
+        for name, findings in content["verdicts"].items()
+        for each in findings
     ]
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise DataError(f"several files of {', '.join(sorted(repeated))}")
-    return {name: json.loads(path.read_text()) for name, path in zip(names, paths, strict=True)}
+    return [*filter(None, shown), "\n".join([*verdict, ""])]
 
 
-def summary(results: dict[str, dict]) -> str:
-    """All directions in one table: distortion and variance ratio of each system."""
-    shown = [system for system in SYSTEMS if system != "reference"]
-    heads = ["mel-cepstral distortion in dB (global-variance ratio)", *(system.replace("_", "-") for system in shown)]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for direction, content in results.items():
-        scores = rows(content)
-        cells = [
-            f"{plain('mcd', scores[one])} ({plain('gv_ratio', scores[one])})" if scores[one] else "-" for one in shown
-        ]
-        lines.append("| " + " | ".join([f"{direction}, {content['counts']['utterances']} sentences", *cells]) + " |")
-    return "\n".join([*lines, ""])
-
-
-def rows(content: dict) -> dict[str, dict | None]:
-    """A direction's scores by system, None where one was not measured."""
-    systems = {"converted": content, **content["anchors"]}
-    return {system: systems.get(system) for system in SYSTEMS}
-
-
-def tables(direction: str, content: dict) -> str:
-    """One direction: a row a system, with 95 % intervals behind the figures; then the verdict."""
-    compared = {system: scores for system, scores in rows(content).items() if scores and system != "reference"}
-    heard = {system: scores for system, scores in rows(content).items() if scores}
-    shown = [table(direction, content, *each) for each in ((compared, SHOWN), (heard, HEARD))]
-    findings = [each for found in content.get("verdicts", {}).values() for each in found]
-    verdict = [f"- {each['aspect']}, {each['grade']}: {each['text']}" for each in findings]
-    return "\n".join([*shown, *verdict, ""])
-
-
-def table(direction: str, content: dict, systems: dict[str, dict], names: tuple[str, ...]) -> str:
+def table(direction: str, content: Content, scores: dict, names: tuple[str, ...]) -> str:
     """The metrics of these names that a system has; empty if there is none."""
-    names = tuple(name for name in names if any(scores.get(name) is not None for scores in systems.values()))
-    if not names:
+    known = systems.known_metrics([content], names, list(scores))
+    if not known:
         return ""
-    units = {name: f" ({METRICS[name].unit})" if METRICS[name].unit else "" for name in names}
-    head = f"| {direction}, {content['counts']['utterances']} sentences | "
-    lines = [head + " | ".join(f"`{name}`{units[name]}" for name in names) + " |", "|---" * (1 + len(names)) + "|"]
-    for system, scores in systems.items():
-        lines.append(f"| {system.replace('_', '-')} | " + " | ".join(cell(name, scores) for name in names) + " |")
-    return "\n".join([*lines, ""])
+    rows = [[f"{direction}, {content['counts']['utterances']} sentences", *systems.heads(known)]]
+    rows += [[spoken(name), *(cell(metric, own) for metric in known)] for name, own in scores.items()]
+    return systems.markdown(rows)
 
 
-def cell(name: str, scores: dict) -> str:
-    """A figure and its interval, as many decimals as the metric wants."""
-    low, high = scores["intervals"][name]
-    if None in (scores[name], low, high):
-        return plain(name, scores)
-    return f"{rounded(name, scores[name])} [{rounded(name, low)}, {rounded(name, high)}]"
-
-
-def plain(name: str, scores: dict) -> str:
-    """A figure alone."""
-    return "-" if scores[name] is None else rounded(name, scores[name])
-
-
-def rounded(name: str, value: float) -> str:
-    """With the metric's decimals; never -0."""
-    decimals = METRICS[name].decimals
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"
-
-
-def replaced(path: Path, name: str, text: str) -> str:
-    """The file's text with `text` between the lines that name the place."""
-    content, begin = path.read_text(), f"<!-- results: {name} -->"
-    before, found, rest = content.partition(begin + "\n")
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise DataError(f"{path}: no lines '{begin}' and '{END}'")
-    return f"{before}{begin}\n\n{text}\n{END}{after}"
+def cell(metric: str, scores: dict) -> str:
+    """A figure and its interval."""
+    value = scores.get(metric)
+    if value is None:
+        return "-"
+    ends = scores["intervals"][metric]
+    span = "" if None in ends else f" [{', '.join(rounded(metric, end) for end in ends)}]"
+    return rounded(metric, value) + span
 
 
 if __name__ == "__main__":

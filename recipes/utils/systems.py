@@ -1,73 +1,204 @@
-"""Several systems of one or more evaluations as one Markdown table; what vocoders.py and family.py share."""
+"""Evaluations as Markdown tables: what results.py, family.py and vocoders.py share.
+
+A cell is a figure with half of its 95 % interval. For a mean over directions, directions and sentences are drawn anew,
+each by themselves (`vc.metrics.intervals.crossed_interval`), since the figure is to hold for other speakers and for
+other sentences. Figures of whole sets have none by sentence: there the mean of the directions' halves stands, which is
+the widest that it can be.
+"""
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
-from results import replaced, rounded
+import numpy as np
 
 from vc.errors import DataError
 from vc.files import write_text
+from vc.metrics.intervals import crossed_interval
 from vc.metrics.registry import METRICS
 
-Scores = Mapping[str, Mapping]  # of one evaluation: system -> metric -> mean
+# What decides between methods, never one of them alone.
+DECIDING = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")
+ANCHORS = ("unconverted", "mean_variance", "copy_synthesis", "reference")
+END = "<!-- end -->"
+
+Content = dict[str, Any]  # of a metrics.json
 
 
-def main(description: str, make: Callable[[argparse.Namespace], str], more: Sequence[str] = ()) -> int:
+def main(
+    description: str,
+    make: Callable[[argparse.Namespace], str],
+    add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> int:
     """Print what `make` makes of the words, or write it into a file; one line for what is wrong with them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("metrics", nargs="+", type=Path)
-    parser.add_argument("--into", type=Path, metavar="RESULTS.md", help="file to write the table into")
+    parser.add_argument("--into", type=Path, metavar="RESULTS.md", help="file to write the tables into")
     parser.add_argument("--name", default="", help="which of its places")
-    for option in more:
-        parser.add_argument(option, nargs="+", default=[])
+    add_options(parser)
     args = parser.parse_args()
     try:
         text = make(args)
         if args.into:
             write_text(args.into, replaced(args.into, args.name, text))
         else:
-            print(text, end="")
+            print(text, end="", flush=True)
+    except BrokenPipeError:
+        return 0
     except (DataError, OSError, ValueError, KeyError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def read(paths: Sequence[Path]) -> dict[str, dict]:
-    """Contents of metrics.json files by the folders that hold them; systems of folders of one name stand together."""
-    contents: dict[str, dict] = {}
-    for path in paths:
-        content = json.loads(path.read_text())
+def read(paths: Sequence[Path], names: Sequence[Mapping[str, str]] = ()) -> dict[str, Content]:
+    """Contents by direction, the folder that holds a metrics.json; systems of one direction stand together.
+
+    `names` has, for each path, names for systems of it, in place of their own.
+    """
+    contents: dict[str, Content] = {}
+    for number, path in enumerate(paths):
+        content = renamed(json.loads(path.read_text()), names[number] if names else {})
         known = contents.setdefault(path.resolve().parent.name, content)
-        twice = sorted(set(known["systems"]) & set(content["systems"])) if known is not content else []
-        if twice:
-            raise DataError(f"{path}: {', '.join(twice)} once more")
-        known["systems"] |= content["systems"]
+        if known is not content:
+            join(known, content, path)
     return contents
 
 
+def renamed(content: Content, names: Mapping[str, str]) -> Content:
+    """With other names for some of its systems."""
+    changed = dict(content)
+    for part in ("systems", "verdicts"):
+        changed[part] = {names.get(name, name): own for name, own in content.get(part, {}).items()}
+    changed["utterances"] = [
+        {**row, "systems": {names.get(name, name): own for name, own in row.get("systems", {}).items()}}
+        for row in content.get("utterances", [])
+    ]
+    return changed
+
+
+def join(known: Content, content: Content, path: Path) -> None:
+    """Put the systems of another evaluation of a direction beside those that are known of it."""
+    twice = sorted(set(known["systems"]) & set(content["systems"]))
+    if twice:
+        raise DataError(f"{path}: {', '.join(twice)} once more")
+    known["systems"] |= content["systems"]
+    known["verdicts"] |= content["verdicts"]
+    rows = {row["sentence"]: row for row in known["utterances"]}
+    for row in content["utterances"]:
+        own = rows.setdefault(row["sentence"], {"sentence": row["sentence"], "systems": {}})
+        own["systems"] |= row["systems"]
+    known["utterances"] = list(rows.values())
+
+
+def scores(content: Content) -> dict[str, Mapping]:
+    """System -> metric -> figure of one direction: what was converted between the anchors of source and target."""
+    anchors = {name: content["anchors"][name] for name in ANCHORS if name in content["anchors"]}
+    first = {name: anchors.pop(name) for name in ANCHORS[:2] if name in anchors}
+    return {**first, **content["systems"], **anchors}
+
+
+def sentences(contents: Sequence[Content], system: str, metric: str) -> np.ndarray:
+    """`(directions, sentences)` figures of one system, NaN where it has none."""
+    found = [
+        {
+            row["sentence"]: {**row.get("systems", {}), **row.get("anchors", {})}.get(system, {}).get(metric)
+            for row in content.get("utterances", [])
+        }
+        for content in contents
+    ]
+    names = list(dict.fromkeys(name for own in found for name in own))
+    table = [[math.nan if own.get(name) is None else own[name] for name in names] for own in found]
+    return np.array(table, dtype=float).reshape(len(found), len(names))
+
+
+def half(metric: str, contents: Sequence[Content], system: str) -> float | None:
+    """Half of the 95 % interval of a system's mean over the directions."""
+    own = [scores(content).get(system, {}) for content in contents]
+    if len(contents) > 1:
+        table = sentences(contents, system, metric)
+        known = np.isfinite(table)
+        if known.sum() > 1:
+            low, high = crossed_interval(table[known.any(1)][:, known.any(0)])
+            return (high - low) / 2
+    ends = [each["intervals"][metric] for each in own if each.get(metric) is not None and "intervals" in each]
+    halves = [(high - low) / 2 for low, high in ends if None not in (low, high)]
+    return fmean(halves) if halves else None
+
+
+def mean(metric: str, contents: Sequence[Content], system: str) -> str:
+    """A system's mean over the directions, with half of its interval."""
+    found = figures(metric, contents, system)
+    return plus_minus(metric, fmean(found), half(metric, contents, system)) if found else "-"
+
+
+def figures(metric: str, contents: Sequence[Content], system: str) -> list[float]:
+    """A system's figure in each direction that has one."""
+    found = (scores(content).get(system, {}).get(metric) for content in contents)
+    return [value for value in found if value is not None]
+
+
+def plus_minus(metric: str, value: float, half_width: float | None) -> str:
+    """A figure, and half of its interval where there is one."""
+    return rounded(metric, value) + ("" if half_width is None else f" ± {rounded(metric, half_width)}")
+
+
+def rounded(metric: str, value: float) -> str:
+    """With the metric's decimals; never -0."""
+    decimals = METRICS[metric].decimals
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+
+
+def known_metrics(contents: Sequence[Content], names: Sequence[str], systems: Sequence[str] | None = None) -> list[str]:
+    """Those of the metrics that a system has a figure of."""
+    rows = [
+        own for content in contents for system, own in scores(content).items() if systems is None or system in systems
+    ]
+    return [name for name in names if any(own.get(name) is not None for own in rows)]
+
+
+def heads(metrics: Sequence[str]) -> list[str]:
+    """Headings of a table's columns."""
+    return [f"`{name}`" + f" ({METRICS[name].unit})" * bool(METRICS[name].unit) for name in metrics]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells, the first row its head, and an empty line."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:], ""])
+
+
+def spoken(system: str) -> str:
+    """A system's name in a table."""
+    return system.replace("_", "-") if system in ANCHORS else system.replace("_", " ")
+
+
 def table(
-    head: str, evaluations: Sequence[Scores], shown: Sequence[str], costs: Mapping[str, Callable[[str], str]]
+    head: str,
+    contents: Sequence[Content],
+    systems: Sequence[str],
+    shown: Sequence[str],
+    costs: Mapping[str, Callable[[str], str]],
 ) -> str:
-    """A row for each system of the first evaluation: its metrics' means over all, and what it costs."""
-    rows = {name: [each.get(name, {}) for each in evaluations] for name in evaluations[0]}
-    known = [one for one in shown if any(scores.get(one) is not None for own in rows.values() for scores in own)]
-    units = [f" ({METRICS[one].unit})" if METRICS[one].unit else "" for one in known]
-    heads = [head, *(f"`{one}`{unit}" for one, unit in zip(known, units)), *costs]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for name, scores in rows.items():
-        cells = [mean(one, [each.get(one) for each in scores]) for one in known]
-        lines.append(
-            "| " + " | ".join([name.replace("_", " "), *cells, *(tell(name) for tell in costs.values())]) + " |"
-        )
-    return "\n".join([*lines, ""])
+    """A row for each system: its metrics' means over all directions, and what it costs."""
+    known = known_metrics(contents, shown, systems)
+    rows = [[head, *heads(known), *costs]]
+    for name in systems:
+        cells = [mean(metric, contents, name) for metric in known]
+        rows.append([spoken(name), *cells, *(tell(name) for tell in costs.values())])
+    return markdown(rows)
 
 
-def mean(name: str, values: list[float | None]) -> str:
-    """With the metric's decimals."""
-    found = [value for value in values if value is not None]
-    return rounded(name, fmean(found)) if found else "-"
+def replaced(path: Path, name: str, text: str) -> str:
+    """The file's text with `text` between the lines that name the place."""
+    content, begin = path.read_text(), f"<!-- results: {name} -->"
+    before, found, rest = content.partition(begin + "\n")
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise DataError(f"{path}: no lines '{begin}' and '{END}'")
+    return f"{before}{begin}\n\n{text}\n{END}{after}"

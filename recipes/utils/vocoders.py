@@ -16,17 +16,17 @@ from pathlib import Path
 
 import systems
 
-SHOWN = ("distillmos", "dnsmos", "speaker_similarity", "phone_error_added", "mcd", "log_f0_rmse", "voicing_error")
+SHOWN = ("distillmos", "dnsmos", "speaker_similarity", "phone_error", "mcd", "gv_ratio", "log_f0_rmse", "voicing_error")
 ORIGINAL = "reference"
 
 
 def table(args: Namespace) -> str:
     """A row for each system, the recordings themselves first; the last column is CPU seconds a second of sound."""
     contents = systems.read(args.metrics)
-    scores = [{ORIGINAL: each["anchors"][ORIGINAL]} | each["systems"] for each in contents.values()]
+    rows = [ORIGINAL, *next(iter(contents.values()))["systems"]]
     counts = sum(content["counts"]["utterances"] for content in contents.values())
     head = f"{counts} recordings of {', '.join(contents)}"
-    return systems.table(head, scores, SHOWN, {"CPU s/s": partial(cost, args.metrics)})
+    return systems.table(head, list(contents.values()), rows, SHOWN, {"CPU s/s": partial(cost, args.metrics)})
 
 
 def cost(paths: list[Path], name: str) -> str:

@@ -10,7 +10,6 @@ from vc.errors import ConfigError, DataError
 from vc.metrics import mos, phones, quality, speaker
 
 MEASURES = {"speaker": speaker, "phones": phones, "quality": quality, "mos": mos}
-ASKED_FOR = ("mos",)  # taken only by name: it is no part of the usual installation
 
 
 class Heard(NamedTuple):
@@ -32,7 +31,7 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
     if wanted is not None:
         return list(dict.fromkeys(wanted)), []
     chosen, notes = [], []
-    for name in (name for name in MEASURES if name not in ASKED_FOR):
+    for name in MEASURES:
         try:
             MEASURES[name].require()
             chosen.append(name)

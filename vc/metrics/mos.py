@@ -1,8 +1,9 @@
 """Predicted opinion score: what listeners would say of a recording by itself, guessed from what large models heard.
 
 DistillMOS: Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality
-assessment", ICASSP 2025; the package distillmos carries the network. It hears speech that sounds synthetic, which
-`quality` hardly does. No part of the usual installation: it brings transformers and torchaudio along.
+assessment", ICASSP 2025. The package distillmos 0.9.1 carries the network and its weights (nothing is downloaded). It
+hears speech that sounds synthetic, which `quality` hardly does. It takes 7.7 s at a time: shorter recordings are padded
+to that, longer ones cut into pieces that overlap, a second apart.
 """
 
 import contextlib
@@ -13,22 +14,57 @@ from typing import Any
 import numpy as np
 
 from vc import extras
+from vc.errors import ConfigError
 from vc.metrics import speech
 
-MODULES = ("distillmos", "torchaudio", "transformers")
+MODULES = ("distillmos", "xls_r_sqa", "torchaudio")
 
 
 def require() -> None:
-    """Refuse if a package is missing."""
-    extras.require("predicted opinion score", "mos", *MODULES)
+    """Refuse if a package is missing, or torchaudio, which distillmos imports, cannot be loaded beside this torch.
+
+    torchaudio 2.11, its last release, is built for torch 2.11 and later, but the build for CUDA asks for a torch with
+    the same CUDA, and that of PyPI is for CUDA 13.0.
+    """
+    extras.require("predicted opinion score", "eval", *MODULES)
+    try:
+        import torchaudio  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        import torch
+
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise ConfigError(
+            f"predicted opinion score needs a torchaudio of the same build as torch {torch.__version__}, from the"
+            f" index that torch came from: {reason}"
+        ) from None
 
 
 def distillmos(samples: np.ndarray, rate: int) -> float:
-    """About 1 (bad) to 5 (excellent), of `(samples,)`."""
+    """Predicted mean opinion score of a recording.
+
+    Parameters
+    ----------
+    samples
+        `(samples,)`, full scale 1.
+    rate
+        Sample rate in Hz; the network hears 16 kHz.
+
+    Returns
+    -------
+    float
+        About 1 (bad) to 5 (excellent).
+
+    Raises
+    ------
+    DataError
+        If the recording is too short, silent or not finite.
+    ConfigError
+        If a package is missing.
+    """
     import torch
 
     samples = torch.from_numpy(speech.prepare(samples, rate))[None]
-    with torch.inference_mode():
+    with torch.inference_mode(), speech.one_thread():
         return float(_network()(samples))
 
 

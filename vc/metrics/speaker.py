@@ -11,8 +11,6 @@ encoder's. It hears noise and vocoder, too (recipes/EXPERIMENTS.md).
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -39,7 +37,7 @@ def embed(samples: np.ndarray, rate: int) -> np.ndarray:
     if len(spoken) == 0:
         raise DataError("no speech found: voice activity detection keeps nothing")
     spoken = spoken * np.float32(LEVEL / np.sqrt(np.square(spoken, dtype=np.float64).mean()))
-    with _one_thread():
+    with speech.one_thread():
         return encoder.embed_utterance(spoken)
 
 
@@ -82,16 +80,3 @@ def _encoder() -> tuple[Any, Any]:
         warnings.filterwarnings("ignore", r"(?s).*scipy\.ndimage\.morphology", DeprecationWarning)  # an old import
         from resemblyzer import VoiceEncoder, preprocess_wav
     return VoiceEncoder("cpu", verbose=False), preprocess_wav
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Recordings are shared out over processes; a sum's rounding depends on the number of threads, besides."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

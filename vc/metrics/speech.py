@@ -1,5 +1,8 @@
 """What models of speech are given: mono at 16 kHz, for which all of ours were trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from vc.errors import DataError
@@ -33,3 +36,18 @@ def prepare(samples: np.ndarray, rate: int) -> np.ndarray:
 
         samples = soxr.resample(samples, rate, RATE)
     return samples / max(1.0, np.abs(samples).max())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: recordings are shared out over processes, and a sum's rounding depends on the
+    number of threads.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,6 +13,7 @@ from vc import audio, corpus
 from vc.corpus import Utterance
 from vc.errors import ConfigError, VCError
 from vc.features.mel import MelConfig, log_mel
+from vc.limiter import limit
 from vc.report.spectrogram import Panel, picture
 from vc.train.log import RunLog
 from vc.train.waveforms import read_all, read_list
@@ -79,7 +80,7 @@ class Copies:
     def _write(self, utterance: Utterance, vocoder: NeuralVocoder, run_log: RunLog, step: int) -> None:
         rate = vocoder.mel.sample_rate
         original, _ = utterance.read(rate)
-        copied = np.clip(vocoder.again(original), -1, 1)
+        copied = limit(vocoder.again(original), rate)
         stem = f"{utterance.id}-{step:09d}"
         audio.write(self.directory / f"{stem}.wav", copied, rate)
         run_log.sound(utterance.id, copied, rate, step)

@@ -19,8 +19,8 @@ import vc
 from vc import audio, devices, metrics, model_file, pieces
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
-from vc.features import world
-from vc.features.pitch import Melody
+from vc.features import pitch, world
+from vc.features.pitch import WHISPER, Melody, Voice
 from vc.features.world import F0Range, WorldConfig
 from vc.level import speech_energy, speech_level
 from vc.limiter import CEILING, LOOK_AHEAD
@@ -466,6 +466,30 @@ def test_somebody_else_is_converted_by_his_own_f0_with_a_warning(converter, capl
     f0 = median_f0(converter.mean_variance().convert(other, 16000, to="slt"))
     assert "F0 around 400 Hz, but rms speaks at" in caplog.text
     assert f0 == pytest.approx(np.exp(converter.model.speakers["slt"].log_f0_mean), rel=0.05)
+
+
+def test_an_f0_range_is_taken_from_the_user_and_from_the_extraction(model, converter, tmp_path):
+    arguments = ("convert", "--model", model, UTTERANCE, "--output", tmp_path / "x.wav")
+    command(*arguments, "--f0-range", 60, 120)  # an octave too low for this voice
+    low = median_f0(audio.read(tmp_path / "x.wav")[0])
+    command(*arguments)
+    assert low < 0.95 * median_f0(audio.read(tmp_path / "x.wav")[0])
+    assert b"F0 range must satisfy" in command(*arguments, "--f0-range", 300, 200, check=2).stderr
+    assert b"expected two numbers" in command(*arguments, "--f0-range", "low", 200, check=2).stderr
+    slt = converter.model.speakers["slt"]
+    given = replace(slt, f0_floor=60.0, f0_ceiling=120.0, f0_range_given=True)
+    known = replace(converter.model, speakers={**converter.model.speakers, "slt": given})
+    samples, _ = audio.read(UTTERANCE)
+    voice = Converter(known, converter.network)._voice(samples, "slt", "x")
+    assert voice == Voice(F0Range(60, 120), slt.log_f0)
+
+
+def test_a_voice_that_whispers_is_converted_to_without_f0(converter):
+    samples, rate = audio.read(UTTERANCE)
+    rms = replace(converter.model.speakers["rms"], log_f0_mean=None, log_f0_deviation=None)
+    whispering = replace(converter.model, speakers={**converter.model.speakers, "rms": rms})
+    converted = Converter(whispering, converter.network).mean_variance().convert(samples, rate)
+    assert pitch.find_voice([pitch.first_pass(converted, WorldConfig(16000))], WorldConfig(16000), "rms") == WHISPER
 
 
 def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):

@@ -11,8 +11,11 @@ from conftest import CORPUS, command
 
 from vc import corpus
 from vc.corpus import Utterance
+from vc.features import world
 from vc.features.speech import speech
+from vc.features.world import F0Range, Frames, WorldConfig
 from vc.store import read_archive, read_features
+from vc.vocoders.world import WORLD
 
 SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 2)
 
@@ -75,7 +78,6 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     from vc.corpus import read
     from vc.extract import _Task, _work
     from vc.features.pitch import LogF0, Voice
-    from vc.features.world import F0Range, WorldConfig
 
     config, ranges = WorldConfig(16000, f0_method="dio"), ("--f0-range", "slt", 90, 300, "--f0-range", "rms", 60, 200)
     kept = tmp_path / "dump/.work"
@@ -90,6 +92,29 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
     assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
+
+
+def test_hum_does_not_move_a_range_and_whispering_is_said(tmp_path):
+    times = np.arange(10 * 16000) / 16000
+    hum = sum(np.sin(2 * np.pi * 60 * k * times) / k for k in range(1, 8))
+    for number in (101, 102, 103):
+        samples, rate = soundfile.read(CORPUS / f"eval/slt/{number}.flac")
+        more = hum[: len(samples)] * np.sqrt(np.square(samples).mean() / np.square(hum).mean()) * 10 ** (-32 / 20)
+        frames = world.analyse(samples, WorldConfig(rate), F0Range(100, 300))
+        nothing = Frames(0 * frames.f0, frames.spectrum, np.ones_like(frames.aperiodicity))
+        made = {"clean": samples, "hum": samples + more, "whisper": WORLD.synthesise(nothing, WorldConfig(rate))}
+        for name, recording in made.items():
+            (tmp_path / "in" / name).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / f"in/{name}/{number}.wav", recording, rate)
+    command("prepare", tmp_path / "in", tmp_path / "data")
+    done = command("extract", tmp_path / "data", tmp_path / "dump", *SETTINGS)
+    speakers = read_features(tmp_path / "dump").speakers
+    clean, hummed = speakers["clean"], speakers["hum"]
+    assert hummed.f0_floor == pytest.approx(clean.f0_floor, rel=0.05)
+    assert hummed.log_f0_mean == pytest.approx(clean.log_f0_mean, abs=0.01)
+    assert "whisper: no F0" in done.stdout.decode() and speakers["whisper"].log_f0_mean is None
+    again = command("extract", tmp_path / "data", tmp_path / "dump", *SETTINGS).stdout.decode()
+    assert "whisper: no F0" in again and "nothing to do" in again
 
 
 def test_a_rate_above_the_recordings_is_refused_before_work(data, tmp_path):

@@ -223,6 +223,18 @@ def test_segments_are_whole_pieces_of_one_utterance(random):
     assert counts[3] == 0 and (counts[:3] > 120).all()  # uniform over utterances, not over frames
 
 
+def test_segments_are_taken_where_there_is_speech(random):
+    long, silent, little = np.arange(600), np.arange(300), np.arange(300)
+    spoken = [(long >= 200) & (long < 400), silent < 0, (little >= 100) & (little < 110)]
+    frames = [np.stack([np.full(len(each), k), each], axis=1) for k, each in enumerate((long, silent, little))]
+    segments = Segments(frames, 64, CPU, "a", speech=spoken)
+    drawn = segments.draw(500, torch.Generator().manual_seed(0)).numpy()
+    first, utterance = drawn[:, 1, 0].astype(int), drawn[:, 0, 0]
+    assert segments.skipped == 1 and set(utterance) == {0, 2}
+    assert first[utterance == 0].min() == 200 - 32 and first[utterance == 0].max() == 400 - 32
+    assert first[utterance == 2].min() >= 110 - 64 and first[utterance == 2].max() <= 100
+
+
 def test_no_utterance_long_enough_is_refused(random):
     with pytest.raises(DataError, match="ann: no utterance has 500 frames"):
         Segments(utterances(random), 500, CPU, "ann")

@@ -69,7 +69,7 @@ class SourceVoice:
         clear = pitch.clear_frames(track, loud)
         if pitch.whispers(clear, loud, self.config):
             if self.known not in (None, WHISPER):
-                self._warn("whisper", "speech without F0, as in whispering, is converted without one")
+                self._warn("whisper", "without F0, as whispering is: converted without a melody")
             return [(0, WHISPER)]
         places = np.flatnonzero(clear)
         if len(places) < pitch.FEWEST:

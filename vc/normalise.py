@@ -103,11 +103,21 @@ def summarise(
 
     Parameters
     ----------
-    name : the speaker, for errors
-    frames : `(frames, bands)` of each recording
-    voice : F0 search range and statistics
-    speech : `(frames,)` of each recording, true where there is speech: pauses say nothing of a voice; default: all
-    range_given : whether the F0 search range was given, not found
+    name : str
+        For errors.
+    frames : sequence of np.ndarray
+        Shape `(frames, bands)`, one for each recording.
+    voice : Voice
+        F0 search range and statistics.
+    speech : sequence of np.ndarray, optional
+        Shape `(frames,)` each, true where there is speech: pauses say nothing of a voice. Default: all is speech.
+    range_given : bool
+        Whether the F0 search range was given by a user, not found.
+
+    Raises
+    ------
+    DataError
+        There is no speech, or a band never varies.
     """
     spoken = frames if speech is None else [each[heard] for each, heard in zip(frames, speech, strict=True)]
     try:

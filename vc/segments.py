@@ -29,12 +29,17 @@ class Segments:
 
     Parameters
     ----------
-    utterances : `(frames, bands)` each
-    length : frames of a segment
-    who : the speaker, for an error
-    unit : what a frame is called in an error
-    speech : `(frames,)` of each utterance, true where there is speech. Half of a segment is speech at least, or as much
-        as the utterance has at one place; an utterance without any is left out. Default: all is speech.
+    utterances : sequence of np.ndarray
+        Shape `(frames, bands)` each.
+    length : int
+        Frames of a segment.
+    device : torch.device
+        Where they live.
+    who, unit : str
+        The speaker, and what a frame is called, for an error.
+    speech : sequence of np.ndarray, optional
+        Shape `(frames,)` each, true where there is speech. Half of a segment is speech at least, or as much as the
+        utterance has at one place; an utterance without any is left out. Default: all is speech.
     """
 
     def __init__(

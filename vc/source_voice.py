@@ -30,11 +30,16 @@ class SourceVoice:
 
     Parameters
     ----------
-    known : the voice of the source speaker; None: nobody is known, and each recording has its own
-    config : settings of the analysis
-    who : the recording, for warnings
-    name : the source speaker, for warnings
-    search : the F0 range to look in, if a user gave one; it is then every voice's
+    known : Voice or None
+        The voice of the source speaker; None: nobody is known, and each recording has its own.
+    config : FeatureConfig
+        Settings of the analysis.
+    who : object
+        The recording, for warnings.
+    name : str
+        The source speaker, for warnings.
+    search : F0Range, optional
+        Where to look for F0, if a user gave it; it is then every voice's range.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class SourceVoice:
         search: F0Range | None = None,
     ):
         self.known, self.config, self.who, self.name, self.search = known, config, who, name, search
-        self._voice = self._searched(known or WHISPER)
+        self._voice = self._searched(known or Voice(pitch.WIDE, None))
         self._recent = np.zeros(0)  # Hz, clearly voiced frames of the piece before
         self._others = np.zeros(0)  # Hz, clearly voiced frames of whoever is not known
         self._warned: set[str] = set()
@@ -58,12 +63,14 @@ class SourceVoice:
         for piece in cut:
             spans = self.spans(piece.samples)
             places = [round(start * rate / self.config.frame_rate) for start, _ in spans[1:]]
-            parts = pieces.cut_at(piece, places, rate)
-            for part, number in parts:
+            for part, number in pieces.cut_at(piece, places, rate):
                 yield part, spans[number][1]
 
     def spans(self, samples: np.ndarray) -> list[tuple[int, Voice]]:
-        """Frames from which on a voice speaks in `(samples,)`, the first 0, and the voice."""
+        """Frames from which on a voice speaks in `(samples,)`, the first 0, and the voice.
+
+        Where too little is heard to tell, it is the voice of the piece before, at first the known one.
+        """
         track = pitch.first_pass(samples, self.config, self.search or pitch.WIDE)
         loud = pitch.loud_frames(track.power, FAINTEST)
         clear = pitch.clear_frames(track, loud)

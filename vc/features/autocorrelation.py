@@ -54,10 +54,14 @@ def track(samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_sh
 
     Parameters
     ----------
-    samples : (samples,), of any level and offset
-    rate : Hz, of the samples
-    floor, ceiling : Hz, between which F0 is looked for
-    frame_shift : milliseconds
+    samples : np.ndarray
+        Shape `(samples,)`, of any level and offset.
+    rate : int
+        Hz, of the samples.
+    floor, ceiling : float
+        Hz, between which F0 is looked for.
+    frame_shift : float
+        Milliseconds.
     """
     times = frame_times(len(samples), rate, frame_shift)
     centred = np.pad(samples - samples.mean(dtype=np.float64), (0, rate // RATE))  # a single sample leaves one, too

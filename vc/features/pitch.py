@@ -84,14 +84,24 @@ def find_voice(tracks: Iterable[PitchTrack], config: WorldConfig, who: str, sear
 
     Parameters
     ----------
-    tracks : of `first_pass`
-    config : settings of the analysis that made them
-    who : the speaker, for an error
-    search : the range that they were searched in, if it was given by somebody who knows; then it is the voice's
+    tracks : iterable of PitchTrack
+        What `first_pass` found in each recording.
+    config : WorldConfig
+        Settings of the analysis that made them.
+    who : str
+        The speaker, for an error.
+    search : F0Range, optional
+        Where F0 was looked for, if a user gave it; it is then the voice's range.
+
+    Returns
+    -------
+    Voice
+        WHISPER where there is enough speech, and no F0.
 
     Raises
     ------
-    DataError : too little that is voiced to tell an F0, and too little speech to call it whispered
+    DataError
+        There is too little that is voiced to tell an F0, and too little speech to call it whispered.
     """
     parts = [np.stack([track.f0, track.times, track.periodicity, track.power]) for track in tracks]
     whole = PitchTrack(*np.concatenate([np.zeros((4, 0)), *parts], axis=1))

@@ -172,7 +172,7 @@ class There:
 def test_a_cycle_that_hides_what_it_needs_is_caught(hide, grade, monkeypatch):
     monkeypatch.setattr("vc.convert.Converter.load", lambda path, **_: There(hide))
     utterances = [type("U", (), {"read": lambda self, rate: audio.read(CORPUS / "eval/slt/101.flac", rate)})()]
-    found = measure_cycle(utterances, Direction(CORPUS, "slt", "rms", 16000))
+    found = measure_cycle(utterances, Direction(CORPUS, "slt", "rms", CONFIG))
     assert found.error < 1e-6 and found.gain == pytest.approx(1 / hide, rel=0.05)
     assert judge_cycle(found).grade == grade
 

@@ -1,7 +1,7 @@
 """Recordings that tell what a converted set's figures are worth, made one sentence at a time.
 
-Copy-synthesis is the target through the vocoder and back; mean-variance is the source moved by a model's statistics,
-without its networks.
+Copy-synthesis is the target through WORLD and back, by the settings of the model's features; mean-variance is the
+source moved by a model's statistics, without its networks.
 """
 
 import logging
@@ -15,6 +15,7 @@ import numpy as np
 from vc import audio
 from vc.corpus import Utterance
 from vc.errors import ConfigError
+from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range, WorldConfig
 from vc.level import to_full_scale
 from vc.limiter import limit
@@ -28,7 +29,11 @@ class Direction:
     model: Path
     source: str
     target: str
-    sample_rate: int  # Hz
+    features: FeatureConfig
+
+    @property
+    def sample_rate(self) -> int:  # Hz
+        return self.features.sample_rate
 
 
 def find_direction(model: Path, source: str | None, target: str | None) -> Direction:
@@ -40,7 +45,7 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
         source, target = converter.direction(to=target, source=source)
     except ConfigError as error:
         raise ConfigError(f"{model}: {error}") from error
-    return Direction(model, source, target, converter.sample_rate)
+    return Direction(model, source, target, converter.model.features)
 
 
 def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range | None) -> Utterance:

@@ -24,6 +24,7 @@ from vc.features import mel_cepstrum, pitch
 from vc.features.world import F0Range, WorldConfig
 from vc.parallel import mapped
 
+UNVOICED_F0 = 500.0  # Hz, as in WORLD
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +77,10 @@ class Run:
 
 
 def common_config(run: Run, systems: Sequence[str], direction: Direction | None) -> WorldConfig:
-    """Analysis at the highest rate that we know and that no recording lies below."""
+    """Analysis at the highest rate that we know and that no recording lies below.
+
+    Its settings are WORLD's own, whatever a model's are, so that distortions can be compared from one model to another.
+    """
     rates = run.each(find_sample_rates, "sample rates", jobs=1)
     for system in systems:
         converted = {each[system]: sentence for sentence, each in rates.items() if system in each}
@@ -91,7 +95,7 @@ def common_config(run: Run, systems: Sequence[str], direction: Direction | None)
     higher = {rate for each in rates.values() for system in systems if (rate := each.get(system, 0)) > max(usable)}
     if higher:
         run.note(f"measured at {max(usable)} Hz; the converted recordings have {max(higher)} Hz")
-    return WorldConfig(max(usable))
+    return WorldConfig(max(usable), unvoiced_f0=UNVOICED_F0)
 
 
 def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, folder: Path) -> dict[str, F0Range | None]:
@@ -123,7 +127,9 @@ def _find_ranges(run: Run, systems: Sequence[str], config: WorldConfig) -> dict[
 def _makers(
     folder: Path, config: WorldConfig, f0_range: F0Range | None, direction: Direction | None
 ) -> dict[str, Maker]:
-    copy = partial(copy_synthesis, config=config, f0_range=f0_range)
+    by_world = direction and direction.features.kind == "world"
+    settings = direction.features if by_world else WorldConfig(config.sample_rate)
+    copy = partial(copy_synthesis, config=settings, f0_range=f0_range)
     makers = {"copy_synthesis": Maker(REFERENCE, copy, folder / "copy_synthesis")}
     if direction:
         move = partial(mean_variance, direction=direction)

@@ -170,15 +170,18 @@ def recipe(checkout: Path, *words: object) -> subprocess.CompletedProcess:
 
 
 def test_the_recipe_goes_from_a_corpus_to_two_reports(checkout):
-    done = recipe(checkout, "--tag", "whole", "--train_opts", "--set training.steps=2 --set training.batch=1")
+    words = ("--tag", "whole", "--train_opts", "--set training.steps=2 --set training.batch=1")
+    words += ("--convert_opts", "--keep-f0")
+    done = recipe(checkout, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     experiment = checkout / "egs/mini/vc2/exp/slt-rms_tiny_whole"
+    assert any("--keep-f0" in path.read_text() for path in (experiment.parent / "log").rglob("convert*.log"))
     for way in ("slt-rms", "rms-slt"):
         assert len(list((experiment / "converted" / way).glob("*.wav"))) == 2
         assert json.loads((experiment / "evaluation" / way / "metrics.json").read_text())["mcd"] > 0
         assert f"Report: {experiment / 'evaluation' / way / 'report.html'}" in done.stdout.splitlines()[-3:]
     made = {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")}
-    again = recipe(checkout, "--tag", "whole", "--train_opts", "--set training.steps=2 --set training.batch=1")
+    again = recipe(checkout, *words)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("nothing to do") == 5  # features, two conversions, two evaluations
     assert {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")} == made

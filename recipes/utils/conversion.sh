@@ -17,6 +17,7 @@ max_jobs=
 device=auto
 tag=
 train_opts=
+convert_opts=
 evaluate_opts=
 
 prepare_help="  --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train, 3 convert, 4 evaluate (default: all)
@@ -33,6 +34,7 @@ shared_help="  --conf YAML           method, network, training
   --device D            auto, cpu or cuda (default: auto)
   --tag NAME            told apart by it: exp/NAMES_CONF_NAME
   --train_opts 'WORDS'  further options of vc-train, such as '--set training.steps=100'
+  --convert_opts 'WORDS'  further options of vc-convert, such as '--vocoder hifigan'; with a --tag of their own
   --evaluate_opts 'WORDS'  further options of vc-evaluate, such as '--measures none --conventions sprocket'
   --train_cmd 'WORDS'   how jobs are run (default: on this machine; under Slurm after  export cmd_backend=slurm,
                         with WORK/conf/slurm.conf if there is one; see cmd.sh)
@@ -128,13 +130,14 @@ need_model() {
 print_model() { echo "$3: $PWD/$(experiment "$@")/model.safetensors"; }
 
 convert() {
-    local cores
+    local cores more=()
+    read -ra more <<< "$convert_opts"
     each need_model "$pair_list"
     each need_list "$way_list"
     find_missing converted "$way_list"
     cores=$(share "$missing")
     array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" --from '{1}' --to '{2}' \
-        --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores"
+        --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores" "${more[@]}"
     every seal_converted "$succeeded"
     lose_failed
 }

@@ -21,7 +21,7 @@ from vc.evaluate.measure import (
     make_anchors,
 )
 from vc.features import mel_cepstrum, pitch
-from vc.features.world import F0Range, WorldConfig
+from vc.features.world import WORLD_UNVOICED_F0, F0Range, WorldConfig
 from vc.parallel import mapped
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,10 @@ class Run:
 
 
 def common_config(run: Run, systems: Sequence[str], direction: Direction | None) -> WorldConfig:
-    """Analysis at the highest rate that we know and that no recording lies below."""
+    """Analysis at the highest rate that we know and that no recording lies below.
+
+    Its window is WORLD's own where nothing is voiced: distortions stay comparable whatever the features' default.
+    """
     rates = run.each(find_sample_rates, "sample rates", jobs=1)
     for system in systems:
         converted = {each[system]: sentence for sentence, each in rates.items() if system in each}
@@ -91,7 +94,7 @@ def common_config(run: Run, systems: Sequence[str], direction: Direction | None)
     higher = {rate for each in rates.values() for system in systems if (rate := each.get(system, 0)) > max(usable)}
     if higher:
         run.note(f"measured at {max(usable)} Hz; the converted recordings have {max(higher)} Hz")
-    return WorldConfig(max(usable))
+    return WorldConfig(max(usable), unvoiced_f0=WORLD_UNVOICED_F0)
 
 
 def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, folder: Path) -> dict[str, F0Range]:

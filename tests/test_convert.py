@@ -24,6 +24,7 @@ from vc.features.pitch import WHISPER, Melody, Voice
 from vc.features.world import F0Range, WorldConfig
 from vc.level import speech_energy, speech_level
 from vc.limiter import CEILING, LOOK_AHEAD
+from vc.store import read_tensors, write_tensors
 from vc.vocoders import differential
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"
@@ -231,6 +232,13 @@ def rewritten(model, tmp_path, **changes):
 def test_models_that_lie_are_refused_by_name(changes, message, model, tmp_path):
     with pytest.raises(ConfigError, match=f"m.safetensors: .*{message}"):
         Converter.load(rewritten(model, tmp_path, **changes))
+
+
+def test_a_file_from_before_a_window_was_a_setting_has_worlds(model, tmp_path):
+    weights, content = read_tensors(model / model_file.NAME)
+    assert content["features"].pop("unvoiced_f0") == WorldConfig(16000).unvoiced_f0 != 500
+    write_tensors(tmp_path / "old.safetensors", weights, content)
+    assert model_file.read(tmp_path / "old.safetensors")[0].features.unvoiced_f0 == 500
 
 
 def test_both_directions_from_one_file(converter):

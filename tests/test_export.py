@@ -6,11 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import command
+import torch
+from conftest import ROOT, command
 
 import vc
 from vc import export, extras
 from vc.errors import ConfigError
+from vc.train import nearest, warp
 
 pytest.importorskip("onnx")
 onnxruntime = extras.onnx_runtime()
@@ -39,6 +41,14 @@ def test_the_graph_converts_as_the_converter_does(frames, session, converter, ra
     assert converted.dtype == np.float32
     np.testing.assert_array_equal(converted[:, 0], mel_cepstrum[:, 0])
     np.testing.assert_allclose(converted, converter.convert_frames(mel_cepstrum, "rms", "slt"), atol=export.CLOSE)
+
+
+def test_linear_maps_are_exported_with_both_their_ways(tmp_path, random):
+    converter = vc.Converter.load(ROOT / "egs/mini/model.safetensors")
+    for linear in converter.network.maps.values():
+        warp.set_matrix(linear.warp, torch.from_numpy(random.standard_normal((25, 25)) / 5))
+        nearest.set_filters(linear, 4.0)
+    assert export.export(converter, tmp_path / "there.onnx") <= export.CLOSE
 
 
 def test_the_graph_says_what_stands_around_it(session, converter):

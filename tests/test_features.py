@@ -122,9 +122,19 @@ def test_noise_has_the_steadier_envelope_the_longer_the_window(rate, random):
     f0, frames = zip(*(world.extract(noise, config, F0Range(100, 400)) for config in configs))
     moved = [one[f0[0] == 0, :5].std(axis=0).mean() for one in frames]
     assert 0.85 * moved[0] > moved[1] and 0.85 * moved[1] > moved[2]
-    default, times = WorldConfig(rate), np.arange(len(f0[0])) * 0.005
+    default, times = configs[0], np.arange(len(f0[0])) * 0.005
     theirs = pyworld.cheaptrick(noise, f0[0], times, rate, fft_size=default.fft_size)  # 0: WORLD's own 500 Hz
     np.testing.assert_array_equal(frames[0], mel_cepstrum.from_envelope(theirs, default.order, default.warping))
+
+
+def test_restored_power_is_the_sources_where_it_changes_slowly(random):
+    config = WorldConfig(16000)
+    steady, bent = np.repeat(random.standard_normal((2, 1, 25)), 400, axis=1)
+    restored = world.restore_power(bent, steady, config)
+    power = [mel_cepstrum.to_envelope(frames, config.warping, config.bins).sum(axis=1) for frames in (restored, steady)]
+    np.testing.assert_allclose(*power)
+    np.testing.assert_array_equal(restored[:, 1:], bent[:, 1:])
+    np.testing.assert_allclose(world.restore_power(steady, steady, config), steady)
 
 
 def test_copies_of_noise_move_less_by_a_longer_window(random):

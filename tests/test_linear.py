@@ -114,8 +114,9 @@ def test_spread_gives_means_and_deviations_of_the_target(random):
 
 def test_movement_that_is_right_is_left_alone(random):
     spoken, linear = made_up(random), LinearMap(NearestConfig(), 5)
-    nearest.set_movement(linear, spoken, spoken)
-    torch.testing.assert_close(linear.movement.weight, LinearMap(NearestConfig(), 5).movement.weight)
+    nearest.set_filters(linear, 0.0, nearest.missing(spoken, spoken))
+    unfitted = LinearMap(NearestConfig(), 5).state_dict()
+    torch.testing.assert_close(linear.state_dict(), unfitted)
 
 
 def test_movement_that_was_smoothed_away_comes_back(random):
@@ -123,10 +124,50 @@ def test_movement_that_was_smoothed_away_comes_back(random):
     smooth = nn.Conv1d(5, 5, 5, padding=2, groups=5, bias=False, padding_mode="replicate")
     nn.init.constant_(smooth.weight, 1 / 5)
     dull, linear = nearest.converted(smooth, spoken), LinearMap(NearestConfig(), 5)
-    nearest.set_movement(linear, dull, spoken)
+    nearest.set_filters(linear, 0.0, nearest.missing(dull, spoken))
     lively = nearest.converted(linear.movement, dull)
     lost, left = (decibels_apart(made, spoken) for made in (dull, lively))
     assert lost > 5 and left < 1.5
+
+
+def parted(warp_gain: float, slow: float = 4.0) -> LinearMap:
+    """The identity where movement is slow, `warp_gain` times it where it is fast."""
+    linear = LinearMap(NearestConfig(), 5)
+    warp.set_matrix(linear.warp, warp_gain * torch.eye(5))
+    nearest.set_filters(linear, slow)
+    return linear
+
+
+@pytest.mark.parametrize("slow", [0.0, 1.0, 4.0, 20.0])
+def test_two_equal_maps_make_the_map_itself(slow, random):
+    frames = torch.from_numpy(random.standard_normal((2, 5, 300))).float()
+    torch.testing.assert_close(parted(1.0, slow)(frames), frames, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("period", "gain"), [(400, 1.0), (200, 1.0), (8, -3.0), (4, -3.0)])
+def test_slow_movement_is_the_regressions_and_fast_movement_the_warps(period, gain):
+    wave = torch.sin(2 * torch.pi * torch.arange(1600) / period).expand(1, 5, -1)
+    inner = slice(100, -100)  # without the ends that are held
+    torch.testing.assert_close(parted(-3.0)(wave)[..., inner], gain * wave[..., inner], atol=0.15, rtol=0)
+
+
+def test_gains_are_those_of_both_ways(random):
+    frames = torch.from_numpy(random.standard_normal((1, 5, 300))).float()
+    linear = parted(1.0)
+    nearest.set_filters(linear, 4.0, 2.5)
+    torch.testing.assert_close(linear(frames), 2.5 * frames, atol=1e-5, rtol=0)
+
+
+def test_a_model_without_the_second_map_converts_as_it_did(random):
+    fitted = LinearMap(NearestConfig(), 5)
+    nearest.set_filters(fitted, 0.0, torch.from_numpy(random.uniform(0.5, 2, (nearest.WINDOW // 2 + 1, 5))))
+    old = {name: weights for name, weights in fitted.state_dict().items() if not name.startswith(("warp", "detail"))}
+    frames = torch.from_numpy(random.standard_normal((1, 5, 300))).float()
+    loaded = parted(1.0)
+    loaded.load_state_dict(old)
+    assert torch.equal(loaded(frames), fitted.movement(fitted.regression(frames)))
+    with pytest.raises(RuntimeError, match=r"Missing key.*detail\.weight"):
+        loaded.load_state_dict({**old, "warp.weight": torch.zeros(5, 5, 1)})
 
 
 def decibels_apart(one: Voice, other: Voice) -> float:
@@ -231,6 +272,8 @@ def fitted_badly(mini, output, change: str) -> str:
     ("change", "message"),
     [
         ("objective.passes=0", "objective.passes must be 1 or more, got 0"),
+        ("objective.slow=-1", "objective.slow must be 0 or more, got -1"),
+        ("objective.slow=22", "objective.slow must be at most network.reach / 3, 21.3333, got 22"),
         ("objective.cycle_consistency=1", "objective: unknown key cycle_consistency"),
         ("network.context=99", "network.context must be in 0..50 frames, got 99"),
         ("network.reach=256", "network.reach must be in 0..255 frames, got 256"),

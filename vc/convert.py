@@ -239,6 +239,8 @@ class Converter:
             excited = self.vocoder.needs_excitation(settings)
             frames = kinds.analyse(padded, settings, voice.f0_range, excited)
             wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
+            if settings.kind == "world":
+                wanted = world.restore_power(wanted, frames.spectrum, settings)
             target = self.model.speakers[wish.target].log_f0
             f0 = pitch.map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vc.config import plain, require
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig, build_features
+from vc.features.world import WORLD_UNVOICED_F0
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 from vc.store import read_tensors, write_tensors
 
@@ -57,12 +58,19 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
         raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
     content.pop("sample_rate", None)
     try:
-        content["features"] = build_features(content.get("features"))
+        content["features"] = build_features(_completed(content.get("features")))
         content["speakers"] = speakers_from_json(content.get("speakers"))
         _refuse_other_types(content)
         return Model(**content), weights
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _completed(features: Any) -> Any:
+    """Files written before `unvoiced_f0` was a setting have WORLD's, not today's default."""
+    if isinstance(features, dict) and features.get("kind", "world") == "world":
+        return {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
+    return features
 
 
 def _refuse_other_types(content: dict[str, Any]) -> None:

@@ -21,10 +21,9 @@ from vc.evaluate.measure import (
     make_anchors,
 )
 from vc.features import mel_cepstrum, pitch
-from vc.features.world import F0Range, WorldConfig
+from vc.features.world import WORLD_UNVOICED_F0, F0Range, WorldConfig
 from vc.parallel import mapped
 
-UNVOICED_F0 = 500.0  # Hz, as in WORLD
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +78,8 @@ class Run:
 def common_config(run: Run, systems: Sequence[str], direction: Direction | None) -> WorldConfig:
     """Analysis at the highest rate that we know and that no recording lies below.
 
-    Its settings are WORLD's own, whatever a model's are, so that distortions can be compared from one model to another.
+    Its settings do not follow a model's, and where nothing is voiced its window is WORLD's own, so that distortions can
+    be compared from one model to another.
     """
     rates = run.each(find_sample_rates, "sample rates", jobs=1)
     for system in systems:
@@ -95,7 +95,7 @@ def common_config(run: Run, systems: Sequence[str], direction: Direction | None)
     higher = {rate for each in rates.values() for system in systems if (rate := each.get(system, 0)) > max(usable)}
     if higher:
         run.note(f"measured at {max(usable)} Hz; the converted recordings have {max(higher)} Hz")
-    return WorldConfig(max(usable), unvoiced_f0=UNVOICED_F0)
+    return WorldConfig(max(usable), unvoiced_f0=WORLD_UNVOICED_F0)
 
 
 def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, folder: Path) -> dict[str, F0Range | None]:

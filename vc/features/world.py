@@ -12,6 +12,8 @@ from vc.features import autocorrelation, mel_cepstrum
 F0_METHODS = ("autocorrelation", "harvest", "dio")
 LOWEST_F0, HIGHEST_F0 = 20.0, 2000.0  # Hz; beyond, native code is given no F0
 FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every speaker alike
+WORLD_UNVOICED_F0 = 500.0  # Hz, WORLD's own: what distances are measured by, and old models were made with
+POWER_SMOOTHING = 0.04  # seconds, deviation of a Gaussian
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class WorldConfig:
     order: int | None = None  # of the mel-cepstrum, without c0
     warping: float | None = None  # all-pass constant of the mel-cepstrum
     f0_method: str = "autocorrelation"
-    unvoiced_f0: float = 500.0  # Hz, for whose period CheapTrick's window is set where nothing is voiced; as in WORLD
+    unvoiced_f0: float = 150.0  # Hz, for whose period CheapTrick's window is set where nothing is voiced
 
     def __post_init__(self) -> None:
         require(1.0 <= self.frame_shift <= 20.0, f"features.frame_shift must be in 1..20 ms, got {self.frame_shift}")
@@ -146,3 +148,28 @@ def _envelope_frames(
     samples = samples.astype(np.float64)
     envelope = pyworld.cheaptrick(samples, _windows(f0, config), times, config.sample_rate, fft_size=config.fft_size)
     return f0, mel_cepstrum.from_envelope(envelope, config.order, config.warping), samples, times
+
+
+def restore_power(converted: np.ndarray, source: np.ndarray, config: WorldConfig) -> np.ndarray:
+    """Converted mel-cepstra with c0 moved so that they follow the power of the source's frames.
+
+    c0 is the mean of the log spectrum: with the source's c0, another spectral envelope has another power, and a
+    conversion swells and fades where the recording does not. The correction is smoothed over time, for its own quick
+    movement is heard as roughness (recipes/EXPERIMENTS.md, 2026-11-26).
+
+    Parameters
+    ----------
+    converted, source
+        `(frames, order + 1)` each.
+
+    Returns
+    -------
+    `(frames, order + 1)`, equal to `converted` but for c0.
+    """
+    envelopes = (mel_cepstrum.to_envelope(frames, config.warping, config.bins) for frames in (source, converted))
+    wanted, own = (np.log(envelope.sum(axis=1)) for envelope in envelopes)
+    deviation = POWER_SMOOTHING * config.frame_rate  # frames
+    reach = int(np.ceil(3 * deviation))
+    gaussian = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    missing = np.convolve(np.pad((wanted - own) / 2, reach, mode="edge"), gaussian / gaussian.sum(), "valid")
+    return np.column_stack([converted[:, 0] + missing, converted[:, 1:]])

@@ -1,8 +1,9 @@
 """Linear conversions, the anchors above means and variances: `warp` and `nearest`. vc/train says how each is fitted."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from vc.config import require
@@ -20,10 +21,10 @@ class WarpConfig:
 
 @dataclass(frozen=True)
 class NearestConfig:
-    """Regression on neighbouring frames, then a filter of each band's movement."""
+    """Regression on neighbouring frames, a matrix beside it, and a filter of each band's movement behind either."""
 
     context: int = 4  # frames to each side that the regression sees
-    reach: int = 64  # frames to each side that the filter sees; 0: it can only scale
+    reach: int = 64  # frames to each side that a filter sees; 0: it can only scale
 
     def __post_init__(self) -> None:
         require(0 <= self.context <= 50, f"network.context must be in 0..50 frames, got {self.context}")
@@ -45,7 +46,11 @@ class LinearConverter(AbstractConverter):
 
 
 class LinearMap(nn.Module):
-    """`(batch, bands, frames)` to the same shape, any number of frames; the ends are held."""
+    """`(batch, bands, frames)` to the same shape, any number of frames; the ends are held.
+
+    The sum of two maps, each followed by one filter for each band: `regression` with `movement`, and `warp`, which sees
+    one frame, with `detail`. Unfitted, the first is the identity and the second is 0.
+    """
 
     def __init__(self, config: WarpConfig | NearestConfig, bands: int):
         super().__init__()
@@ -53,9 +58,22 @@ class LinearMap(nn.Module):
         held = {"padding_mode": "replicate"}
         self.regression = nn.Conv1d(bands, bands, width, padding=config.context, **held)
         self.movement = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **held)
+        self.warp = nn.Conv1d(bands, bands, 1, bias=False)
+        self.detail = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **held)
         nn.init.dirac_(self.regression.weight)
         nn.init.zeros_(self.regression.bias)
         nn.init.dirac_(self.movement.weight, groups=bands)
+        nn.init.zeros_(self.warp.weight)
+        nn.init.zeros_(self.detail.weight)
+        self.register_load_state_dict_pre_hook(_without_detail)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.movement(self.regression(frames))
+        return self.movement(self.regression(frames)) + self.detail(self.warp(frames))
+
+
+def _without_detail(module: nn.Module, weights: dict[str, Any], prefix: str, *_: object) -> None:
+    """Models written before the second map was there have it as 0, and convert as they did."""
+    names = [f"{prefix}{name}.weight" for name in ("warp", "detail")]
+    if not any(name in weights for name in names):
+        for name, part in zip(names, (module.warp, module.detail)):
+            weights[name] = torch.zeros(part.weight.shape)

@@ -7,11 +7,11 @@ Vocal tracts of other lengths stretch the frequency axis; an all-pass of the cep
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vc.config import require
 from vc.features.mel_cepstrum import warping_matrix
-from vc.models.linear import LinearConverter, LinearMap
+from vc.models.linear import LinearConverter
 from vc.train.alignment import Aligner, Voice
 
 
@@ -33,7 +33,7 @@ class WarpObjective:
 def fit(network: LinearConverter, objective: WarpObjective, voices: dict[str, Voice]) -> None:
     """Set both directions' maps; `voices` by speaker."""
     for (source, target), name in network.directions.items():
-        set_matrix(network.maps[name], best(voices[source], voices[target], objective))
+        set_matrix(network.maps[name].regression, best(voices[source], voices[target], objective))
 
 
 def best(source: Voice, target: Voice, objective: WarpObjective) -> Tensor:
@@ -54,6 +54,6 @@ def warped(voice: Voice, constant: float) -> Tensor:
 
 
 @torch.no_grad()
-def set_matrix(linear: LinearMap, matrix: Tensor) -> None:
+def set_matrix(convolution: nn.Conv1d, matrix: Tensor) -> None:
     """Frames times `(bands, bands)`, each by itself."""
-    linear.regression.weight.copy_(matrix.T[..., None])
+    convolution.weight.copy_(matrix.T[..., None])

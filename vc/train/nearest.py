@@ -42,7 +42,7 @@ class NearestObjective:
     stride: int = Aligner.stride  # every so many of them
     loudness: float = Aligner.loudness  # weight of c0 in a comparison
     ridge: float = 3e-3  # added to the variances of the regression's inputs, which are 1
-    slow: float = 4.0  # frames, deviation of the Gaussian that parts slow from fast; 0: all is the regression's
+    slow: float = 3.0  # frames, deviation of the Gaussian that parts slow from fast; 0: all is the regression's
 
     def __post_init__(self) -> None:
         lowest = {"passes": 1, "frames": 100, "reach": 0, "stride": 1, "loudness": 0, "ridge": 0, "slow": 0}

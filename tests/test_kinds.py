@@ -85,7 +85,7 @@ def test_frames_cover_the_samples_and_f0_stands_beside_them():
     assert spectrum.shape == (81, 80) and len(f0) == len(frames.aperiodicity) == 81
     np.testing.assert_array_equal(spectrum, frames.spectrum)
     np.testing.assert_allclose(f0[10:-10], 150, rtol=0.01)
-    assert kinds.analyse(samples, MEL, None).f0 is None
+    assert not kinds.analyse(samples, MEL, None).f0.any()
 
 
 @pytest.mark.parametrize("method", world.F0_METHODS)
@@ -224,7 +224,9 @@ def test_recordings_need_the_rate_of_the_highest_band_only(tmp_path):
     assert b"12000" in done.stderr
 
 
-def test_excitation_is_what_a_range_gives_and_world_needs(speech):
-    frames = kinds.analyse(speech, MEL, None)
+def test_excitation_is_made_where_it_is_wanted_and_world_needs_it(speech):
+    frames = kinds.analyse(speech, MEL, RANGE, excitation=False)
     assert frames.f0 is None and frames.aperiodicity is None
+    whispered = kinds.analyse(speech, MEL, None)
+    assert not whispered.f0.any() and len(whispered.aperiodicity) == len(frames.spectrum)
     assert WORLD.needs_excitation(MEL) and WORLD.needs_excitation(WorldConfig())

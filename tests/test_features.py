@@ -208,6 +208,28 @@ def test_faint_and_unclear_frames_do_not_decide(random):
     assert among == alone
 
 
+def test_one_recording_decides_nothing_for_the_others(random):
+    recordings = [0.1 * audio.read(path)[0] for path in sorted((CORPUS / "eval/slt").glob("*.flac"))[:4]]
+    click = recordings[0].copy()
+    click[8000:8160] = 0.9
+    alone = pitch.find_voice([pitch.first_pass(samples, CONFIG) for samples in recordings], CONFIG, "slt")
+    for odd in (0.3 * random.standard_normal(32000), click, 1000 * recordings[1]):
+        tracks = [pitch.first_pass(samples, CONFIG) for samples in (*recordings, odd)]
+        found = pitch.find_voice(tracks, CONFIG, "slt")
+        assert found.f0_range.floor == pytest.approx(alone.f0_range.floor, rel=0.05)
+        assert found.log_f0.mean == pytest.approx(alone.log_f0.mean, abs=0.02)
+
+
+def test_speech_is_told_in_spite_of_clicks_and_silent_recordings(random):
+    frames = random.standard_normal((300, 5)) * [0.5, 1, 1, 1, 1]
+    clicked = frames.copy()
+    clicked[100] += [6, 0, 0, 0, 0]
+    (usual,), (with_click,) = speech([frames]), speech([clicked])
+    assert (usual != with_click).mean() < 0.05
+    silent = np.full((300, 5), -40.0) + 0.01 * frames
+    assert [heard.any() for heard in speech([silent, frames, silent])] == [False, True, False]
+
+
 def background(kind: str, count: int, rate: int, random: np.random.Generator) -> np.ndarray:
     """`(count,)` of something that is not the voice."""
     times = np.arange(count) / rate
@@ -371,3 +393,21 @@ def test_frames_are_not_written_into():
     np.testing.assert_array_equal(samples, before)
     np.testing.assert_array_equal(frames.spectrum, kept.spectrum)
     np.testing.assert_array_equal(frames.f0, kept.f0)
+
+
+def test_power_is_restored_in_speech_whatever_pauses_need(random):
+    config = WorldConfig(16000, order=4)
+    source = np.ones((400, 1)) * [0.0, 0.3, 0.3, 0.2, 0.2] + 0.02 * random.standard_normal((400, 5))
+    converted = source + np.array([0, 0.4, -0.2, 0.1, 0])
+    plain = world.restore_power(converted, source, config)
+    source[100:200, 0] = converted[100:200, 0] = -40.0  # a gate
+    converted[100:200, 1:] *= 20  # whatever a model makes of silence
+    gated = world.restore_power(converted, source, config)
+    np.testing.assert_array_equal(gated[:, 1:], converted[:, 1:])
+    heard = np.r_[0:100, 200:400]
+    assert np.abs(gated[heard, 0] - plain[heard, 0]).max() < 0.5 * np.log(10) / 20  # half a decibel
+    (wanted, moved, before) = (
+        np.log(mel_cepstrum.to_envelope(frames[heard], config.warping, config.bins).sum(axis=1))
+        for frames in (source, gated, converted)
+    )
+    assert np.abs(moved - wanted).mean() < 0.1 * np.abs(before - wanted).mean()

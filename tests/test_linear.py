@@ -19,12 +19,12 @@ from vc.models.linear import LinearMap, NearestConfig, WarpConfig
 from vc.normalise import MeanVariance
 from vc.store import read_features
 from vc.train import alignment, nearest, warp
-from vc.train.alignment import Aligner, Voice, neighbours
+from vc.train.alignment import Aligner, SpeakerFrames, neighbours
 
 PAIR = ("slt", "rms")
 
 
-def made_up(random, lengths=(300, 1, 700), bands=5) -> Voice:
+def made_up(random, lengths=(300, 1, 700), bands=5) -> SpeakerFrames:
     """Random walks that return: frames that move."""
     utterances = []
     for length in lengths:
@@ -34,8 +34,8 @@ def made_up(random, lengths=(300, 1, 700), bands=5) -> Voice:
     return voice(utterances)
 
 
-def voice(utterances) -> Voice:
-    return Voice.of(utterances, MeanVariance().fit(utterances), torch.device("cpu"), WorldConfig(16000))
+def voice(utterances) -> SpeakerFrames:
+    return SpeakerFrames.of(utterances, MeanVariance().fit(utterances), torch.device("cpu"), WorldConfig(16000))
 
 
 def fitted(mini, output, method: str, *more: object):
@@ -170,7 +170,7 @@ def test_a_model_without_the_second_map_converts_as_it_did(random):
         loaded.load_state_dict({**old, "warp.weight": torch.zeros(5, 5, 1)})
 
 
-def decibels_apart(one: Voice, other: Voice) -> float:
+def decibels_apart(one: SpeakerFrames, other: SpeakerFrames) -> float:
     low = slice(1, 200)  # at 80 Hz of 200 the box has a zero, from which nothing comes back
     return float((10 * (nearest.movement(one) / nearest.movement(other)).log10())[low].abs().mean())
 
@@ -215,7 +215,7 @@ def test_warp_finds_the_constant_that_was_used(constant, mini):
     assert abs(chosen(back, voices["other"], grid) + constant) < 0.021
 
 
-def chosen(matrix: torch.Tensor, spoken: Voice, grid: np.ndarray) -> float:
+def chosen(matrix: torch.Tensor, spoken: SpeakerFrames, grid: np.ndarray) -> float:
     return grid[np.argmin([float((warp.warped(spoken, constant) - matrix).abs().max()) for constant in grid])]
 
 

@@ -50,6 +50,21 @@ def test_noise_and_silence_before_speech_do_not_decide(random):
         assert {voice for _, voice in voices(np.concatenate([lead, said("slt", 101)]))} == {SLT}
 
 
+@pytest.mark.parametrize("kind", ["noise", "hum"])
+def test_what_sounds_in_a_pause_is_no_voice_and_no_whisper(kind, random, caplog):
+    pause = 3e-3 * random.standard_normal(6 * RATE) if kind == "noise" else hum(6, 6e-3)
+    recording = np.concatenate([said("slt", 101, 102), pause, said("slt", 103)])
+    assert {voice for _, voice in voices(recording, 2.0)} == {SLT} and not caplog.messages
+
+
+def test_noise_as_loud_as_the_voice_is_no_whispering(random):
+    samples = said("slt", 101, 102)
+    spectrum = np.fft.rfft(random.standard_normal(len(samples))) / np.sqrt(np.arange(1, len(samples) // 2 + 2))
+    pink = np.fft.irfft(spectrum, len(samples))
+    noisy = samples + pink * np.sqrt(np.square(samples).mean() / np.square(pink).mean())
+    assert {voice for _, voice in voices(noisy)} == {SLT}
+
+
 @pytest.mark.parametrize("longest", [30.0, 2.0])
 def test_voices_change_where_the_speakers_do(longest, caplog):
     parts = [said("slt", 101, 102), said("rms", 101, 102, 103), said("slt", 104)]
@@ -95,13 +110,23 @@ def test_without_a_known_voice_a_recording_has_its_own():
     assert start == 0 and voice.f0_range.ceiling < 200
 
 
-@pytest.mark.parametrize("places", [[], [8000], [100, 20_000], [3000, 3100, 19_000], [15_000, 31_900]])
-def test_parts_of_a_piece_joined_are_the_piece(places, random):
+@pytest.mark.parametrize(
+    ("places", "last"),
+    [
+        ([], 0),
+        ([8000], 1),
+        ([100, 20_000], 2),
+        ([13_000, 15_000], 2),
+        ([13_000, 15_000, 24_000], 3),
+        ([15_000, 31_900], 1),
+    ],
+)
+def test_parts_of_a_piece_joined_are_the_piece(places, last, random):
     whole = pieces.Piece(random.standard_normal(32_000).astype(np.float32), before=3200, after=0)
     parts = pieces.cut_at(whole, places, RATE)
     own = np.concatenate([part.own(part.samples) for part, _ in parts])
     np.testing.assert_array_equal(own, whole.own(whole.samples))
     numbers = [number for _, number in parts]
-    assert numbers == sorted(set(numbers)) and numbers[-1] <= len(places)
+    assert numbers == sorted(set(numbers)) and numbers[-1] == last
     joined = np.concatenate(list(pieces.join(((part, part.samples.copy()) for part, _ in parts), RATE)))
     np.testing.assert_allclose(joined[160:], whole.own(whole.samples), atol=1e-6)

@@ -118,8 +118,9 @@ class Converter:
         require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
         require(method == "world" or self.vocoder is WORLD, f"method {method} needs no vocoder")
         require(method == "world" or self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
-        moved = melody != AS_MAPPED and not self.vocoder.needs_excitation(self.model.features)
-        require(not moved, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
+        by_f0 = method == "diff" or self.vocoder.needs_excitation(self.model.features)
+        require(by_f0 or melody == AS_MAPPED, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
+        require(by_f0 or f0_range is None, "an F0 range plays no part: this vocoder takes F0 from the model's log-mel")
         return Wish(*self.direction(to, source), melody, method, f0_range)
 
     def convert(
@@ -234,6 +235,7 @@ class Converter:
         if wish.method == "diff":
             _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
             wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
+            wanted = world.restore_power(wanted, mel_cepstrum, settings)
             converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)

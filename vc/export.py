@@ -14,6 +14,7 @@ from vc import extras, files
 from vc.config import plain, require
 from vc.convert import Converter
 from vc.errors import ConfigError
+from vc.features.world import POWER_SMOOTHING
 from vc.models.base import FrameMap
 
 OPSET = 20
@@ -54,11 +55,24 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
 
 
 def description(converter: Converter, source: str, target: str) -> dict:
-    """What a program around the graph needs: analysis, both speakers' log F0 statistics and F0 search ranges."""
-    names = ("log_f0_mean", "log_f0_deviation", "f0_floor", "f0_ceiling")
-    speakers = {who: {name: getattr(converter.model.speakers[who], name) for name in names} for who in (source, target)}
+    """What a program around the graph needs: analysis, both speakers' log F0 statistics and F0 search ranges.
+
+    c0 is the source's; vc-convert then moves it by features.world.restore_power, whose smoothing is told.
+    """
+    speakers = {}
+    for who in (source, target):
+        voice = converter.model.speakers[who].voice
+        f0_range, log_f0 = voice.f0_range, voice.log_f0  # None: the speaker whispers
+        speakers[who] = {
+            "log_f0_mean": log_f0 and log_f0.mean,
+            "log_f0_deviation": log_f0 and log_f0.deviation,
+            "f0_floor": f0_range and f0_range.floor,
+            "f0_ceiling": f0_range and f0_range.ceiling,
+        }
     features = {**plain(converter.model.features), "fft_size": converter.model.features.fft_size}
     about = {"source": source, "target": target, "fewest_frames": FEWEST, "licence": converter.model.licence}
+    if converter.model.features.kind == "world":
+        about["power_smoothing_seconds"] = POWER_SMOOTHING
     return {**about, "method": converter.model.method, "features": features, "speakers": speakers}
 
 

@@ -71,10 +71,13 @@ def extract(
     tracks: dict[str, list[tuple[str, PitchTrack]]] = {}
     for utterance, arrays in _run(first, jobs, "F0 ranges", failures):
         tracks.setdefault(utterance.speaker, []).append((utterance.id, PitchTrack(**arrays)))
-    voices = {
-        who: pitch.find_voice((track for _, track in own), config, who, given.get(who)) for who, own in tracks.items()
-    }
-    readable = {id for own in tracks.values() for id, _ in own}
+    voices = {}
+    for who, own in tracks.items():
+        try:
+            voices[who] = pitch.find_voice((track for _, track in own), config, who, given.get(who))
+        except DataError as error:
+            failures.append(str(error))
+    readable = {id for who in voices for id, _ in tracks[who]}
     tasks = [
         _Task(u, config, given.get(u.speaker, pitch.WIDE), voices[u.speaker], work / f"{u.id}.npz")
         for u in utterances

@@ -8,6 +8,7 @@ import numpy as np
 from vc.errors import escaped
 
 HOTTEST = 2.0  # peak of a recording, full scale 1, that lossy formats and resampling make; beyond, its scale is another
+MOST = 1e3  # gain; a conversion that is quieter still is none
 LOWEST = 70.0  # Hz, from which on loudness is measured
 FRAME = 0.02  # seconds
 PAUSE = 35.0  # dB below the loudest frame, and lower
@@ -44,7 +45,7 @@ class Level:
         np.float32
             Factor, 0 or more.
         """
-        gain = np.sqrt(self.before / self.after) if self.after > 0 else 1.0
+        gain = min(np.sqrt(self.before / self.after), MOST) if self.after > 0 else 1.0
         return np.float32(gain * to_full_scale(self.peak, who))
 
 

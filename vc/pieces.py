@@ -55,8 +55,12 @@ def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, 
     for number, place in enumerate(places, 1):
         if place < first:
             cuts = [(0, number)]  # what comes before it belongs to the piece before, or is too short
-        elif place <= last and place - (cuts[-1][0] if cuts else 0) > 2 * shared:
+        elif place > last:
+            break
+        elif place - (cuts[-1][0] if cuts else 0) > 2 * shared:
             cuts.append((place, number))
+        else:
+            cuts = [*cuts[:-1], (cuts[-1][0] if cuts else 0, number)]  # what lies between is too short
     cuts = cuts if cuts and cuts[0][0] == 0 else [(0, 0), *cuts]
     parts = []
     for (start, number), (stop, _) in zip(cuts, [*cuts[1:], (length, 0)]):

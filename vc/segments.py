@@ -56,7 +56,8 @@ class Segments:
             usable = [enough and bool(heard.any()) for enough, heard in zip(usable, speech, strict=True)]
         long_enough = list(compress(utterances, usable))
         if not long_enough:
-            raise DataError(f"{who}: no utterance has {length} {unit}, the length of a training segment")
+            spoken = "" if speech is None else ", with speech among them"
+            raise DataError(f"{who}: no utterance has {length} {unit}, the length of a training segment{spoken}")
         self.skipped = len(utterances) - len(long_enough)
         self.length = length
         joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32, copy=False))

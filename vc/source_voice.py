@@ -13,6 +13,7 @@ import numpy as np
 from vc import pieces
 from vc.errors import escaped
 from vc.features import pitch
+from vc.features.autocorrelation import PitchTrack
 from vc.features.kinds import FeatureConfig
 from vc.features.pitch import WHISPER, Voice
 from vc.features.world import F0Range
@@ -22,6 +23,8 @@ JUDGED = 1.0  # seconds of clearly voiced frames whose median F0 says who speaks
 CHANGED = 0.3  # seconds of them that a change of voice lasts at least
 REMEMBERED = 60.0  # seconds of them from which another's range and statistics are taken
 FAINTEST = 2e-7  # mean square, full scale being 1: below -67 dB nobody speaks
+PAUSE = 10**-2.5  # of the loudest voice so far; a piece that is fainter is a pause, and says nothing of who speaks
+MEDIAN_OF = 200  # values; more of them in a second tell no more
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +58,7 @@ class SourceVoice:
         self._voice = self._searched(known or Voice(pitch.WIDE, None))
         self._recent = np.zeros(0)  # Hz, clearly voiced frames of the piece before
         self._others = np.zeros(0)  # Hz, clearly voiced frames of whoever is not known
+        self._loudest = 0.0  # mean square of clearly voiced frames, in the piece in which they were loudest
         self._warned: set[str] = set()
 
     def judge(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, Voice]]:
@@ -71,16 +75,18 @@ class SourceVoice:
 
         Where too little is heard to tell, it is the voice of the piece before, at first the known one.
         """
-        track = pitch.first_pass(samples, self.config, self.search or pitch.WIDE)
-        loud = pitch.loud_frames(track.power, FAINTEST)
-        clear = pitch.clear_frames(track, loud)
-        if pitch.whispers(clear, loud, self.config):
+        track, loud, clear = self._heard(samples, self.search or pitch.WIDE)
+        if self.search is None and pitch.whispers(clear, loud, self.config):
+            known = self.known and self.known.f0_range
+            if known and not pitch.whispers(*self._heard(samples, known)[:0:-1], self.config):
+                return [(0, self.known)]  # who is hidden by noise, but found where they are looked for
             if self.known not in (None, WHISPER):
                 self._warn("whisper", "without F0, as whispering is: converted without a melody")
             return [(0, WHISPER)]
         places = np.flatnonzero(clear)
         if len(places) < pitch.FEWEST:
             return [(0, self._voice)]
+        self._loudest = max(self._loudest, float(track.power[places].mean()))
         f0 = track.f0[places]
         if len(self._recent) + len(f0) < self._frames(CHANGED):
             self._recent = np.concatenate([self._recent, f0])
@@ -96,6 +102,12 @@ class SourceVoice:
         self._recent = np.concatenate([self._recent, f0])[-self._frames(JUDGED) :]
         return spans
 
+    def _heard(self, samples: np.ndarray, search: F0Range) -> tuple[PitchTrack, np.ndarray, np.ndarray]:
+        """F0 in a range, the loud frames, and the clearly voiced ones among them."""
+        track = pitch.first_pass(samples, self.config, search)
+        loud = pitch.loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
+        return track, loud, pitch.clear_frames(track, loud)
+
     def _frames(self, seconds: float) -> int:
         return round(seconds * self.config.frame_rate)
 
@@ -103,7 +115,10 @@ class SourceVoice:
         """Stretches of clearly voiced `f0` in which the same one speaks, and whether it is the one who is known."""
         if self.known is None or self.known.f0_range is None:
             return [(slice(0, len(f0)), False)]
-        level = _running_median(np.concatenate([self._recent, f0]), self._frames(JUDGED))[len(self._recent) :]
+        step = max(1, self._frames(JUDGED) // MEDIAN_OF)
+        values = np.concatenate([self._recent, f0])
+        level = np.repeat(_running_median(values[::step], self._frames(JUDGED) // step), step)
+        level = level[len(self._recent) : len(values)]
         inside = (level >= self.known.f0_range.floor) & (level <= self.known.f0_range.ceiling)
         bounds = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), len(f0)]
         runs = [slice(*pair) for pair in pairwise(bounds)]

@@ -83,5 +83,12 @@ def _work(args: argparse.Namespace) -> int:
 
 def _convert(job: "Job", converter: "Converter", wish: "Wish", jobs: int) -> None:  # noqa: F821 - imported late
     converter.convert_file(
-        job.source, job.output, wish.target, wish.source, wish.melody, wish.method, jobs, wish.f0_range
+        job.source,
+        job.output,
+        to=wish.target,
+        source=wish.source,
+        melody=wish.melody,
+        method=wish.method,
+        f0_range=wish.f0_range,
+        jobs=jobs,
     )

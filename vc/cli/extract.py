@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar=("SPEAKER", "FLOOR", "CEILING"),
-        help="F0 search range in Hz of a speaker; may be repeated (default: found from his recordings)",
+        help="F0 search range in Hz of a speaker; may be repeated (default: found from loud, clearly voiced frames)",
     )
     return common.run(COMMAND, _work, made, argv)
 

@@ -48,6 +48,13 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
     return Direction(model, source, target, converter.model.features)
 
 
+def copied_by(direction: Direction | None, measured_by: WorldConfig) -> WorldConfig:
+    """Settings of copy-synthesis: the model's if it has WORLD's features, or else the defaults at the measured rate."""
+    if direction and isinstance(direction.features, WorldConfig):
+        return direction.features
+    return WorldConfig(measured_by.sample_rate)
+
+
 def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range | None) -> Utterance:
     """Write what analysis and synthesis make of `utterance` to `path`."""
     samples, _ = utterance.read(config.sample_rate)

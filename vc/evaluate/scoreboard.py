@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from vc import __version__
-from vc.config import digest
-from vc.evaluate.anchors import Direction
+from vc.config import digest, plain
+from vc.evaluate.anchors import Direction, copied_by
 from vc.evaluate.cycle import Cycle
 from vc.evaluate.hearing import versions
 from vc.evaluate.match import Recordings
@@ -143,6 +143,7 @@ def configuration(measured: Settings, request: Request, direction: Direction | N
         "all_pass_constant": config.warping,
         "f0_method": config.f0_method,
         "unvoiced_f0_hz": config.unvoiced_f0,
+        "copy_synthesis": plain(copied_by(direction, config)),
         "f0_ranges_hz": {name: each and [each.floor, each.ceiling] for name, each in measured.ranges.items()},
         "speech": "frames whose c0 is within dynamic_range_db of the loudest frame's, on each side",
         "dynamic_range_db": speech.DYNAMIC_RANGE,

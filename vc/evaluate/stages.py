@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vc.errors import DataError
-from vc.evaluate.anchors import Direction, copy_synthesis, mean_variance
+from vc.evaluate.anchors import Direction, copied_by, copy_synthesis, mean_variance
 from vc.evaluate.match import Recordings
 from vc.evaluate.measure import (
     ANCHORS,
@@ -127,9 +127,7 @@ def _find_ranges(run: Run, systems: Sequence[str], config: WorldConfig) -> dict[
 def _makers(
     folder: Path, config: WorldConfig, f0_range: F0Range | None, direction: Direction | None
 ) -> dict[str, Maker]:
-    by_world = direction and direction.features.kind == "world"
-    settings = direction.features if by_world else WorldConfig(config.sample_rate)
-    copy = partial(copy_synthesis, config=settings, f0_range=f0_range)
+    copy = partial(copy_synthesis, config=copied_by(direction, config), f0_range=f0_range)
     makers = {"copy_synthesis": Maker(REFERENCE, copy, folder / "copy_synthesis")}
     if direction:
         move = partial(mean_variance, direction=direction)

@@ -31,7 +31,7 @@ BLOCK = 2048  # frames worked on at once: memory depends on it, results do not
 NONE = -9.0  # strength of a candidate that is none
 QUIETEST = 5.0  # % of the frames, whose power is that of what sounds in pauses, too: noise, hum
 ABOVE_QUIETEST = 4.0  # times that power: frames below it are a pause, and none of them is voiced
-SILENCE = 1e-8  # of the loud samples' power; what is fainter is digital silence, and tells of no pause
+DIGITAL_SILENCE = 1e-8  # of the loud samples' power; what is fainter is digital silence, and tells of no pause
 PAUSE = 10**-1.8  # of the loud samples' power; a louder frame is no pause
 POWER_WINDOW = 0.025  # seconds over which a frame's power is taken, or twice the longest period
 TINY = np.finfo(float).tiny  # so that digital silence correlates 0
@@ -76,7 +76,7 @@ def track(samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_sh
     path = np.arange(len(f0)), _best_path(f0, strength, 10 / frame_shift)
     f0, strength = f0[path], strength[path]
     powers = _powers(power, times, max(POWER_WINDOW, 2 / floor))
-    sounding = powers[powers > SILENCE * loud]
+    sounding = powers[powers > DIGITAL_SILENCE * loud]
     quietest = np.percentile(sounding, QUIETEST) if len(sounding) else 0.0
     f0 = np.where(powers < min(ABOVE_QUIETEST * quietest, PAUSE * loud), 0.0, f0)
     voiced = f0 > 0

@@ -103,15 +103,16 @@ def find_voice(tracks: Iterable[PitchTrack], config: WorldConfig, who: str, sear
     DataError
         There is too little that is voiced to tell an F0, and too little speech to call it whispered.
     """
-    parts = [np.stack([track.f0, track.times, track.periodicity, track.power]) for track in tracks]
-    whole = PitchTrack(*np.concatenate([np.zeros((4, 0)), *parts], axis=1))
-    loud = loud_frames(whole.power)
-    clear = clear_frames(whole, loud)
-    if whispers(clear, loud, config):
+    judged = []  # each recording by itself: one of another loudness, or full of noise, does not decide for the rest
+    for track in tracks:
+        loud = loud_frames(track.power)
+        judged.append((track.f0, loud, clear_frames(track, loud)))
+    f0, loud, clear = (np.concatenate(parts) for parts in zip((np.zeros(0), *[np.zeros(0, bool)] * 2), *judged))
+    if search is None and whispers(clear, loud, config):
         return WHISPER
     if clear.sum() < FEWEST:
         raise DataError(f"{who}: {clear.sum()} clearly voiced frames are too few to find an F0 range")
-    voice = voice_of(whole.f0[clear])
+    voice = voice_of(f0[clear])
     return voice if search is None else Voice(search, voice.log_f0)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 DYNAMIC_RANGE = 35.0  # dB below the loudest frame; what lies lower is a pause
 SILENCE = 60.0  # dB below the loudest frame; what lies lower is no room's noise, but a gate's or an editor's silence
+LOUD_QUANTILE = 0.99  # of a recording's frames, that says how loud it is: louder ones are a click or a knock
 DECIBELS = 10 / np.log(10)  # of a natural logarithm of power
 
 
@@ -29,12 +30,14 @@ def silent(mel_cepstrum: np.ndarray) -> np.ndarray:
 def speech(mel_cepstra: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The frames that are speech, `(frames,)` each, of one speaker's recordings `(frames, order + 1)`.
 
-    A recording's are its audible ones. One that holds nothing but background noise has none: its loudest frame is as
-    far below those of the speaker's other recordings as a pause is below speech.
+    They are within 35 dB of a recording's loud frames, of which a click is none. A recording of nothing but background
+    noise has none: it is as far below the speaker's other recordings as a pause is below speech.
     """
-    loudest = np.array([loudness(mel_cepstrum).max() for mel_cepstrum in mel_cepstra])
-    spoken = loudest > np.median(loudest) - DYNAMIC_RANGE
-    return [audible(mel_cepstrum) & speaks for mel_cepstrum, speaks in zip(mel_cepstra, spoken)]
+    levels = [loudness(mel_cepstrum) for mel_cepstrum in mel_cepstra]
+    loud = np.array([np.quantile(level, LOUD_QUANTILE) for level in levels])
+    usual = np.median(loud[loud > loud.max() - SILENCE])
+    speaks = loud > usual - DYNAMIC_RANGE
+    return [(level > own - DYNAMIC_RANGE) & said for level, own, said in zip(levels, loud, speaks)]
 
 
 def from_first_to_last(mask: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from vc.config import require
 from vc.errors import ConfigError
 from vc.features import autocorrelation, mel_cepstrum
+from vc.features.speech import audible
 
 F0_METHODS = ("autocorrelation", "harvest", "dio")
 LOWEST_F0, HIGHEST_F0 = 20.0, 2000.0  # Hz; beyond, native code is given no F0
@@ -155,21 +156,28 @@ def restore_power(converted: np.ndarray, source: np.ndarray, config: WorldConfig
 
     c0 is the mean of the log spectrum: with the source's c0, another spectral envelope has another power, and a
     conversion swells and fades where the recording does not. The correction is smoothed over time, for its own quick
-    movement is heard as roughness (recipes/EXPERIMENTS.md, 2026-11-26).
+    movement is heard as roughness (recipes/EXPERIMENTS.md, 2026-11-26). It is that of audible frames: what a pause
+    would need does not reach the speech beside it.
 
     Parameters
     ----------
-    converted, source
-        `(frames, order + 1)` each.
+    converted, source : np.ndarray
+        Shape `(frames, order + 1)` each.
+    config : WorldConfig
+        Settings of their analysis.
 
     Returns
     -------
-    `(frames, order + 1)`, equal to `converted` but for c0.
+    np.ndarray
+        Shape `(frames, order + 1)`, equal to `converted` but for c0.
     """
     envelopes = (mel_cepstrum.to_envelope(frames, config.warping, config.bins) for frames in (source, converted))
     wanted, own = (np.log(envelope.sum(axis=1)) for envelope in envelopes)
     deviation = POWER_SMOOTHING * config.frame_rate  # frames
     reach = int(np.ceil(3 * deviation))
     gaussian = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
-    missing = np.convolve(np.pad((wanted - own) / 2, reach, mode="edge"), gaussian / gaussian.sum(), "valid")
-    return np.column_stack([converted[:, 0] + missing, converted[:, 1:]])
+    heard = audible(source).astype(float)
+    gaps = heard * (wanted - own) / 2
+    weights, missing = (np.convolve(values, gaussian)[reach : reach + len(heard)] for values in (heard, gaps))
+    correction = np.divide(missing, weights, out=np.zeros_like(missing), where=weights > 0)
+    return np.column_stack([converted[:, 0] + correction, converted[:, 1:]])

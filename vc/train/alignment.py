@@ -21,7 +21,7 @@ ENTRIES = 2**24  # of it at most, 64 MiB
 
 
 @dataclass(frozen=True)
-class Voice:
+class SpeakerFrames:
     """A speaker's frames, the utterances end to end, normalised."""
 
     frames: Tensor  # (frames, bands)
@@ -38,7 +38,7 @@ class Voice:
         normaliser: MeanVariance,
         device: torch.device,
         config: FeatureConfig,
-    ) -> "Voice":
+    ) -> "SpeakerFrames":
         """From arrays `(frames, bands)`.
 
         In digital silence, which tells of an editor or a gate and not of the voice, the last frame before it is held.
@@ -88,7 +88,7 @@ class Aligner:
     loudness: float = 0.5  # weight of c0 beside the other bands
     most: int = 8_000  # frames of each voice
 
-    def pairs(self, source: Voice, target: Voice) -> tuple[Tensor, Tensor, float]:
+    def pairs(self, source: SpeakerFrames, target: SpeakerFrames) -> tuple[Tensor, Tensor, float]:
         """Places `(pairs,)` in both voices, and their mean squared distance.
 
         Each frame of the one with its nearest of the other, and each of the other with its nearest of the one: Erro,
@@ -106,6 +106,6 @@ class Aligner:
         other = torch.cat([places[1][onto], places[1]])
         return one, other, float(torch.cat([far, near]).mean())
 
-    def _looks(self, voice: Voice, places: Tensor, weights: Tensor) -> Tensor:
+    def _looks(self, voice: SpeakerFrames, places: Tensor, weights: Tensor) -> Tensor:
         offsets = range(-self.reach, self.reach + 1, self.stride)
         return voice.contexts(places, offsets) * weights.repeat(len(offsets))

@@ -8,7 +8,7 @@ from vc import model_file
 from vc.convert import Converter
 from vc.models import converter
 from vc.store import Features
-from vc.train.alignment import Voice
+from vc.train.alignment import SpeakerFrames
 from vc.train.experiment import Experiment
 from vc.train.held_out import HeldOut
 from vc.train.log import RunLog
@@ -38,8 +38,8 @@ def fit_pair(request: Request, experiment: Experiment, features: Features, devic
     return FITTED
 
 
-def _voice(features: Features, name: str, device: torch.device) -> Voice:
-    return Voice.of(features.frames(name), features.speakers[name].normaliser, device, features.config)
+def _voice(features: Features, name: str, device: torch.device) -> SpeakerFrames:
+    return SpeakerFrames.of(features.frames(name), features.speakers[name].normaliser, device, features.config)
 
 
 def _report(request: Request, samples: int, made: Converter, scores: dict[str, float]) -> None:

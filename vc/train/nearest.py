@@ -23,7 +23,7 @@ from vc.config import require
 from vc.errors import DataError
 from vc.models.linear import LinearConverter, LinearMap
 from vc.train import warp
-from vc.train.alignment import Aligner, Voice
+from vc.train.alignment import Aligner, SpeakerFrames
 from vc.train.warp import WarpObjective
 
 WINDOW = 512  # frames of a modulation spectrum
@@ -50,7 +50,7 @@ class NearestObjective:
             require(getattr(self, name) >= least, f"objective.{name} must be {least} or more, got {vars(self)[name]}")
 
 
-def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str, Voice]) -> None:
+def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str, SpeakerFrames]) -> None:
     """Set both directions' maps; `voices` by speaker. The first alignment is of the source warped to the target.
 
     Of log-mel, which an all-pass cannot warp, all movement is the regression's.
@@ -76,7 +76,7 @@ def fit(network: LinearConverter, objective: NearestObjective, voices: dict[str,
 
 
 @torch.no_grad()
-def regress(regression: nn.Conv1d, source: Voice, places: Tensor, wanted: Tensor, ridge: float) -> None:
+def regress(regression: nn.Conv1d, source: SpeakerFrames, places: Tensor, wanted: Tensor, ridge: float) -> None:
     """Set the least-squares map from the surroundings of `places` to the frames `(places, bands)` that are wanted."""
     context = regression.padding[0]
     seen = source.contexts(places, range(-context, context + 1)).double()
@@ -92,13 +92,13 @@ def regress(regression: nn.Conv1d, source: Voice, places: Tensor, wanted: Tensor
 
 
 @torch.no_grad()
-def converted(network: nn.Module, voice: Voice) -> Voice:
+def converted(network: nn.Module, voice: SpeakerFrames) -> SpeakerFrames:
     """The voice with each of its utterances mapped."""
     mapped = [network(frames.T[None])[0].T for frames in voice.frames.split(voice.lengths)]
     return replace(voice, frames=torch.cat(mapped))
 
 
-def spread(voice: Voice, target: Voice) -> Voice:
+def spread(voice: SpeakerFrames, target: SpeakerFrames) -> SpeakerFrames:
     """Means and deviations of the audible frames brought to the target's: what a regression makes is too even."""
     own, theirs = voice.frames[voice.audible], target.frames[target.audible]
     scale = theirs.std(0) / own.std(0).clamp(min=torch.finfo(own.dtype).tiny)
@@ -120,7 +120,7 @@ def set_filters(linear: LinearMap, slow: float, gains: Tensor | float = 1.0) -> 
         part.weight.copy_((response * taper[:, None]).T[:, None])
 
 
-def missing(made: Voice, target: Voice) -> Tensor:
+def missing(made: SpeakerFrames, target: SpeakerFrames) -> Tensor:
     """`(modulation frequencies, bands)`: gains that give what was made the target's modulation spectrum; 1 at rest.
 
     The idea of Takamichi, Toda, Black and Nakamura, "Modulation spectrum-based post-filter for GMM-based voice
@@ -131,7 +131,7 @@ def missing(made: Voice, target: Voice) -> Tensor:
     return gains
 
 
-def movement(voice: Voice) -> Tensor:
+def movement(voice: SpeakerFrames) -> Tensor:
     """`(modulation frequencies, bands)`: power over windows of the frames end to end, for each spoken one, float64.
 
     What lies before and after speech does not move: its length is the recording's, not the speaker's.

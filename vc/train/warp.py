@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vc.config import require
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models.linear import LinearConverter
-from vc.train.alignment import Aligner, Voice
+from vc.train.alignment import Aligner, SpeakerFrames
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class WarpObjective:
         require(self.frames >= 100, f"objective.frames must be 100 or more, got {self.frames}")
 
 
-def fit(network: LinearConverter, objective: WarpObjective, voices: dict[str, Voice]) -> None:
+def fit(network: LinearConverter, objective: WarpObjective, voices: dict[str, SpeakerFrames]) -> None:
     """Set both directions' maps; `voices` by speaker."""
     for (source, target), name in network.directions.items():
         set_matrix(network.maps[name].regression, best(voices[source], voices[target], objective))
 
 
-def best(source: Voice, target: Voice, objective: WarpObjective) -> Tensor:
+def best(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:
     """`(bands, bands)`: normalised frames of `source` times it come nearest to those of `target`."""
     constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
     matrices = [warped(source, constant) for constant in constants]
@@ -45,7 +45,7 @@ def best(source: Voice, target: Voice, objective: WarpObjective) -> Tensor:
     return matrices[far.index(min(far))]
 
 
-def warped(voice: Voice, constant: float) -> Tensor:
+def warped(voice: SpeakerFrames, constant: float) -> Tensor:
     """`(bands, bands)`: normalised frames of `voice` times it are warped and normalised again."""
     order = voice.frames.shape[1] - 1
     matrix = torch.from_numpy(warping_matrix(order, order, constant)).to(voice.frames)

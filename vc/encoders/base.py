@@ -1,0 +1,52 @@
+"""What every content encoder is to the rest: samples in, one vector of what is said for each frame out."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+
+class Encoder(ABC):
+    """A frozen content encoder; may be used by several threads at once.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of its weights and settings: content of one encoder is never mixed with another's.
+    sample_rate : int
+        Hz, of the samples that it takes.
+    frame_rate : float
+        Frames a second.
+    first : float
+        Seconds from the first sample to the centre of the first frame.
+    dims : int
+        Of a frame's vector.
+    """
+
+    digest: str
+    sample_rate: int
+    frame_rate: float
+    first: float
+    dims: int
+
+    @abstractmethod
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Content of a recording, or of a piece of one.
+
+        Parameters
+        ----------
+        samples : np.ndarray
+            Shape `(samples,)`, -1..1, at `sample_rate`, one sample at least and no longer than some 30 seconds.
+
+        Returns
+        -------
+        np.ndarray
+            Shape `(frames, dims)`, float32; the frames whose centres lie within the samples, one at least.
+        """
+
+    def at(self, content: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+        """`(frames, dims)` at other places in time, `(places,)` in seconds, by straight lines; the ends are held."""
+        places = np.clip((seconds - self.first) * self.frame_rate, 0, len(content) - 1)
+        before = np.floor(places).astype(int)
+        after = np.minimum(before + 1, len(content) - 1)
+        share = (places - before).astype(np.float32)[:, None]
+        return content[before] * (1 - share) + content[after] * share

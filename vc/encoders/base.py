@@ -3,6 +3,11 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
+from torch import nn
+
+from vc import config
+from vc.errors import DataError
+from vc.store import tensors_digest
 
 
 class Encoder(ABC):
@@ -50,3 +55,19 @@ class Encoder(ABC):
         after = np.minimum(before + 1, len(content) - 1)
         share = (places - before).astype(np.float32)[:, None]
         return content[before] * (1 - share) + content[after] * share
+
+
+def checked(samples: np.ndarray) -> np.ndarray:
+    """`(samples,)` float32; what is no recording is refused."""
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim != 1 or not len(samples):
+        raise DataError(f"expected samples (samples,), got shape {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise DataError("samples that are not finite")
+    return samples
+
+
+def digest_of(network: nn.Module, layer: int) -> str:
+    """Of a network with its `config`, as it computes: in float32, whatever its file keeps."""
+    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    return config.digest(type(network).__name__, network.config, layer, tensors_digest(weights))

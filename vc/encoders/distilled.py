@@ -8,11 +8,16 @@ trained, on what, and how well it does.
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, pad
 
 from vc.config import require
+from vc.encoders.base import Encoder, checked, digest_of
+from vc.errors import DataError
+from vc.features import mel
+from vc.features.mel import MelConfig
 
 STRIDE = 2  # log-mel frames a content frame
 CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, near enough: speech lies between -11.5 and 2
@@ -36,6 +41,10 @@ class DistilledConfig:
         require(1 <= len(self.dilations) <= 64, "encoder.dilations must be 1 to 64 numbers")
         require(all(1 <= dilation <= 64 for dilation in self.dilations), "encoder.dilations must be in 1..64 each")
         require(-1 <= self.lookahead <= 64, f"encoder.lookahead must be in -1..64, got {self.lookahead}")
+
+    @property
+    def layers(self) -> int:  # that can be asked for: the last
+        return 1
 
 
 class DistilledNetwork(nn.Module):
@@ -93,3 +102,29 @@ class ChannelNorm(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         return layer_norm(frames.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
+
+
+class DistilledEncoder(Encoder):
+    """A distilled network and its front end, on CPU or GPU."""
+
+    def __init__(self, network: DistilledNetwork, device: torch.device | str = "cpu"):
+        self.mel = MelConfig()
+        bands = network.config.bands
+        require(bands == self.mel.bands, f"encoder.bands must be {self.mel.bands}, the front end's, got {bands}")
+        self.digest = digest_of(network, 1)
+        self.network, self.device = network.to(device).eval(), torch.device(device)
+        self.sample_rate = self.mel.sample_rate
+        self.frame_rate = self.mel.frame_rate / STRIDE
+        self.first = self.mel.hop / self.mel.sample_rate  # between its two log-mel frames, which are half a hop away
+        self.dims = network.config.dims
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        return self.encode_log_mel(mel.analyse(checked(samples), self.mel, self.device))
+
+    @torch.inference_mode()
+    def encode_log_mel(self, log_mel: np.ndarray) -> np.ndarray:
+        """Log-mel `(frames, bands)` of `vc.features.mel` to content `(ceil(frames / 2), dims)`, float32."""
+        if log_mel.ndim != 2 or log_mel.shape[1] != self.mel.bands or not len(log_mel):
+            raise DataError(f"expected (frames, {self.mel.bands}), got shape {log_mel.shape}")
+        frames = torch.from_numpy(np.ascontiguousarray(log_mel.T, np.float32)).to(self.device)
+        return self.network(frames[None])[0].T.contiguous().cpu().numpy()

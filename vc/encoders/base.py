@@ -45,7 +45,7 @@ class Encoder(ABC):
         Returns
         -------
         np.ndarray
-            Shape `(frames, dims)`, float32; the frames whose centres lie within the samples, one at least.
+            Shape `(frames, dims)`, float32; the frames that begin within the samples, one at least.
         """
 
     def at(self, content: np.ndarray, seconds: np.ndarray) -> np.ndarray:

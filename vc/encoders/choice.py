@@ -17,9 +17,21 @@ CARRIED = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
 
 
 def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder that `find` finds; without a `layer`, of the one that its file names.
+    """The encoder that a name or a path means; the same one again while its file stays as it is.
 
-    The same one is given again while its file stays as it is.
+    Parameters
+    ----------
+    name : str
+        `distilled`, a name that `vc-encoder import` gave, or a file.
+    layer : int
+        Whose output is the content, 1..layers; 0 for the one that the file names.
+    device : torch.device or str
+        Where the network computes.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such encoder, its file is none, or it has no such layer.
     """
     path = find(name)
     if not path.is_file():
@@ -32,7 +44,10 @@ def _loaded(path: Path, modified: int, layer: int, device: str) -> Encoder:
     model, weights = encoder_file.read(path)
     try:
         network = networks.loaded(model.kind, networks.network_config(model.kind, model.network), weights)
-        return networks.encoder(model.kind, network, layer or model.layer, device)
+        encoder = networks.encoder(model.kind, network, layer or model.layer, device)
+        if model.kind != DISTILLED:
+            del network.blocks[layer or model.layer :]  # WavLM large is 1.3 GB, and every process has its own
+        return encoder
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -98,7 +98,7 @@ class HubertNetwork(nn.Module):
         bias = self._distance_bias(frames.shape[1]) if self.config.buckets else None
         for block in self.blocks[:layer]:
             frames = block(frames, bias)
-        if self.config.norm_first and layer == len(self.blocks):
+        if self.config.norm_first and layer == self.config.layers:
             frames = self.norm(frames)
         return frames.transpose(1, 2)
 

@@ -69,7 +69,7 @@ class WhisperNetwork(nn.Module):
         frames = frames + self.positions[: frames.shape[1]]
         for block in self.blocks[:layer]:
             frames = block(frames)
-        if layer == len(self.blocks):
+        if layer == self.config.layers:
             frames = self.norm(frames)
         return frames.transpose(1, 2)
 

@@ -1,0 +1,66 @@
+"""Which content encoder a user means by a name or a path."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from vc.config import require
+from vc.encoders import encoder_file, networks
+from vc.encoders.base import Encoder
+from vc.encoders.encoder_file import SUFFIX
+from vc.errors import ConfigError
+
+DISTILLED = "distilled"
+CARRIED = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
+
+
+def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Encoder:
+    """The encoder that `find` finds; without a `layer`, of the one that its file names.
+
+    The same one is given again while its file stays as it is.
+    """
+    path = find(name)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such encoder file")
+    return _loaded(path.resolve(), path.stat().st_mtime_ns, layer, str(device))
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, modified: int, layer: int, device: str) -> Encoder:
+    model, weights = encoder_file.read(path)
+    try:
+        network = networks.loaded(model.kind, networks.network_config(model.kind, model.network), weights)
+        return networks.encoder(model.kind, network, layer or model.layer, device)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def find(name: str) -> Path:
+    """The file of an encoder: the one carried, one that `vc-encoder import` keeps, by its name; else a file's path."""
+    if name == DISTILLED:
+        require(CARRIED.is_file(), f"the encoder {DISTILLED!r} is missing from this installation: {CARRIED}")
+        return CARRIED
+    if name.endswith(SUFFIX) or os.sep in name:
+        return Path(name)
+    kept = place(name)
+    if kept.is_file():
+        return kept
+    if os.path.isfile(name):
+        return Path(name)
+    raise ConfigError(f"no encoder {name!r}; there are: {', '.join(known())}; to get one: vc-encoder import --help")
+
+
+def known() -> dict[str, Path]:
+    """Every encoder that has a name, and its file."""
+    carried = {DISTILLED: CARRIED} if CARRIED.is_file() else {}
+    return carried | {path.stem: path for path in sorted(place("any").parent.glob(f"*{SUFFIX}"))}
+
+
+def place(name: str) -> Path:
+    """Where an imported encoder is kept for the user, whichever the project: $XDG_DATA_HOME/vc/encoders."""
+    plain = name not in ("", DISTILLED) and os.sep not in name and not name.endswith(SUFFIX)
+    require(plain, f"{name!r} cannot be the name of an encoder: a word but {DISTILLED!r}, no path")
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    return Path(home) / "vc/encoders" / f"{name}{SUFFIX}"

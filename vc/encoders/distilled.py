@@ -1,0 +1,130 @@
+"""The content encoder that this toolkit carries: Whisper's, distilled into a small convolutional network.
+
+It takes the log-mel frames that HiFi-GAN speaks (vc/features/mel.py), so that one analysis serves encoder, decoder and
+vocoder, and gradients reach from content back to log-mel. Blocks after Liu et al., "A ConvNet for the 2020s", CVPR
+2022: depthwise convolution, layer normalisation, two pointwise layers, a residual around all. recipes/encoder says how
+it was trained, on what, and how well it does.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, layer_norm, pad
+
+from vc.config import require
+from vc.encoders.base import Encoder, checked, digest_of
+from vc.errors import DataError
+from vc.features import mel
+from vc.features.mel import MelConfig
+
+STRIDE = 2  # log-mel frames a content frame
+CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, near enough: speech lies between -11.5 and 2
+
+
+@dataclass(frozen=True)
+class DistilledConfig:
+    """Sizes of the network."""
+
+    bands: int = 80  # of log-mel
+    dims: int = 512  # of content
+    channels: int = 256
+    kernel: int = 7  # content frames, of the depthwise convolutions
+    dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 1, 2, 4, 8])
+    lookahead: int = -1  # content frames that the blocks see of the future, in all; -1: as much as of the past
+
+    def __post_init__(self) -> None:
+        for name, highest in (("bands", 512), ("dims", 4096), ("channels", 4096)):
+            require(1 <= getattr(self, name) <= highest, f"encoder.{name} must be in 1..{highest}")
+        require(self.kernel % 2 == 1 and 1 <= self.kernel <= 63, "encoder.kernel must be odd and in 1..63")
+        require(1 <= len(self.dilations) <= 64, "encoder.dilations must be 1 to 64 numbers")
+        require(all(1 <= dilation <= 64 for dilation in self.dilations), "encoder.dilations must be in 1..64 each")
+        require(-1 <= self.lookahead <= 64, f"encoder.lookahead must be in -1..64, got {self.lookahead}")
+
+    @property
+    def layers(self) -> int:  # that can be asked for: the last
+        return 1
+
+
+class DistilledNetwork(nn.Module):
+    """Log-mel `(batch, bands, frames)` to content `(batch, dims, ceil(frames / 2))`.
+
+    Content frame j is centred between log-mel frames 2 j and 2 j + 1. Beyond either end, the first and last log-mel
+    frame are repeated.
+    """
+
+    def __init__(self, config: DistilledConfig):
+        super().__init__()
+        self.config = config
+        self.enter = nn.Conv1d(config.bands, config.channels, 5)
+        self.halve = nn.Conv1d(config.channels, config.channels, 2 * STRIDE, stride=STRIDE)
+        blocks, left = [], config.lookahead
+        for dilation in config.dilations:
+            half = dilation * (config.kernel // 2)
+            ahead = half if config.lookahead < 0 else min(half, left)
+            left -= ahead
+            blocks.append(Block(config.channels, config.kernel, dilation, ahead))
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = ChannelNorm(config.channels)
+        self.leave = nn.Conv1d(config.channels, config.dims, 1)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        frames = (log_mel - CENTRE) / SCALE
+        ahead = 3 if self.config.lookahead < 0 else 0  # log-mel frames beyond the two that a content frame covers
+        frames = pad(frames, (6 - ahead, ahead + frames.shape[-1] % STRIDE), mode="replicate")
+        return self.leave(self.norm(self.blocks(gelu(self.halve(gelu(self.enter(frames)))))))
+
+
+class Block(nn.Module):
+    """Depthwise convolution over time and two pointwise layers, around which the input passes."""
+
+    def __init__(self, channels: int, kernel: int, dilation: int, ahead: int):
+        super().__init__()
+        reach = dilation * (kernel - 1)
+        self.edges = (reach - ahead, ahead)
+        self.norm = ChannelNorm(channels)
+        self.depthwise = nn.Conv1d(channels, channels, kernel, dilation=dilation, groups=channels)
+        self.widen = nn.Conv1d(channels, 2 * channels, 1)
+        self.narrow = nn.Conv1d(2 * channels, channels, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        moved = self.depthwise(pad(self.norm(frames), self.edges))
+        return frames + self.narrow(gelu(self.widen(moved)))
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation of each frame's channels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return layer_norm(frames.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
+
+
+class DistilledEncoder(Encoder):
+    """A distilled network and its front end, on CPU or GPU."""
+
+    def __init__(self, network: DistilledNetwork, device: torch.device | str = "cpu"):
+        self.mel = MelConfig()
+        bands = network.config.bands
+        require(bands == self.mel.bands, f"encoder.bands must be {self.mel.bands}, the front end's, got {bands}")
+        self.digest = digest_of(network, 1)
+        self.network, self.device = network.to(device).eval(), torch.device(device)
+        self.sample_rate = self.mel.sample_rate
+        self.frame_rate = self.mel.frame_rate / STRIDE
+        self.first = self.mel.hop / self.mel.sample_rate  # between its two log-mel frames, which are half a hop away
+        self.dims = network.config.dims
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        return self.encode_log_mel(mel.analyse(checked(samples), self.mel, self.device))
+
+    @torch.inference_mode()
+    def encode_log_mel(self, log_mel: np.ndarray) -> np.ndarray:
+        """Log-mel `(frames, bands)` of `vc.features.mel` to content `(ceil(frames / 2), dims)`, float32."""
+        if log_mel.ndim != 2 or log_mel.shape[1] != self.mel.bands or not len(log_mel):
+            raise DataError(f"expected (frames, {self.mel.bands}), got shape {log_mel.shape}")
+        frames = torch.from_numpy(np.ascontiguousarray(log_mel.T, np.float32)).to(self.device)
+        return self.network(frames[None])[0].T.contiguous().cpu().numpy()

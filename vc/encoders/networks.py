@@ -1,0 +1,53 @@
+"""Every kind of content encoder by its name: its configuration, its network, what makes an encoder of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vc.config import build, require
+from vc.encoders.base import Encoder
+from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
+from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
+
+NETWORKS = {
+    "distilled": (DistilledConfig, DistilledNetwork),
+    "whisper": (WhisperConfig, WhisperNetwork),
+}
+
+
+def network_config(kind: str, given: Mapping[str, Any]) -> Any:
+    """An encoder's network section as its dataclass, which has `dims` and `layers`."""
+    require(kind in NETWORKS, f"kind: unknown encoder {kind!r}; known: {', '.join(NETWORKS)}")
+    return build(NETWORKS[kind][0], given, "encoder")
+
+
+def require_fit(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Refuse weights that are not the network's, by name; gives the network, which has no memory yet."""
+    with torch.device("meta"):
+        network = NETWORKS[kind][1](config)
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    for fault, names in (("missing", shapes.keys() - weights.keys()), ("unknown", weights.keys() - shapes.keys())):
+        require(not names, f"weights do not fit {kind}: {len(names)} {fault}, {min(names, default='')} first")
+    for name, shape in shapes.items():
+        found = weights[name]
+        fits = found.shape == shape and found.is_floating_point()
+        wrong = f"{name} is {found.dtype} {list(found.shape)}, not {list(shape)}"
+        require(fits, f"weights do not fit {kind}: {wrong}")
+    return network
+
+
+def loaded(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A network of `weights` in float32; it takes no other memory, whatever sizes `config` claims."""
+    network = require_fit(kind, config, weights)
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    return network.requires_grad_(False)
+
+
+def encoder(kind: str, network: nn.Module, layer: int, device: torch.device | str = "cpu") -> Encoder:
+    """An encoder of a network; `layer` is of 1..layers, of which the distilled one has one."""
+    if kind == "distilled":
+        require(layer == 1, f"a distilled encoder has one layer, not {layer}")
+        return DistilledEncoder(network, device)
+    return WhisperEncoder(network, layer, device)

@@ -1,0 +1,137 @@
+"""Whisper's encoder: the layers of a speech recogniser that know what is said and forget who says it.
+
+Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023, section 2.2, and the released
+code's front end: log-mel of Slaney's filters, two convolutions, sinusoidal positions, transformer blocks that norm what
+enters them. Differs from the release: recordings are not filled up to 30 seconds; a second of silence follows them, for
+at the very end of its input the network answers otherwise than within, and its frames are cut off again.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, pad, scaled_dot_product_attention
+
+from vc.config import require
+from vc.encoders.base import Encoder, checked, digest_of
+from vc.features.mel import MelConfig, mel_filters
+
+SAMPLE_RATE = 16000  # Hz
+FFT_SIZE, HOP = 400, 160  # samples
+STRIDE = 2  # log-mel frames a content frame
+FRAME = STRIDE * HOP  # samples of a content frame
+QUIETEST = 1e-10  # power of a mel band, before the logarithm
+RANGE = 8.0  # decades below the loudest band that are told apart
+TAIL = SAMPLE_RATE // FRAME  # content frames of silence after a recording
+OVERLAP = 4 * SAMPLE_RATE // FRAME  # content frames that two windows of a long recording share
+
+
+@dataclass(frozen=True)
+class WhisperConfig:
+    """Sizes of an encoder; the defaults are those of Whisper base."""
+
+    bands: int = 80
+    width: int = 512
+    heads: int = 8
+    layers: int = 6
+    hidden: int = 2048  # units of a block's wide layer
+    positions: int = 1500  # content frames that the network knows a place for
+
+    def __post_init__(self) -> None:
+        limits = {"bands": (8, 200), "width": (8, 4096), "layers": (1, 128), "hidden": (1, 16384)}
+        for name, (lowest, highest) in {**limits, "positions": (500, 6000)}.items():
+            number = getattr(self, name)
+            require(lowest <= number <= highest, f"encoder.{name} must be in {lowest}..{highest}, got {number}")
+        divides = self.heads > 0 and self.width % self.heads == 0
+        require(divides, f"encoder.heads must divide encoder.width, {self.width}, got {self.heads}")
+
+    @property
+    def dims(self) -> int:
+        return self.width
+
+
+class WhisperNetwork(nn.Module):
+    """Log-mel `(batch, bands, frames)` to content `(batch, width, ceil(frames / 2))`, 2 * positions frames at most."""
+
+    def __init__(self, config: WhisperConfig):
+        super().__init__()
+        self.config = config
+        self.enter = nn.Conv1d(config.bands, config.width, 3, padding=1)
+        self.halve = nn.Conv1d(config.width, config.width, 3, stride=STRIDE, padding=1)
+        self.positions = nn.Parameter(torch.zeros(config.positions, config.width))
+        self.blocks = nn.ModuleList(Block(config.width, config.heads, config.hidden) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, log_mel: Tensor, layer: int) -> Tensor:
+        """What block `layer` of 1..layers gives; the last one's output is normed."""
+        frames = gelu(self.halve(gelu(self.enter(log_mel)))).transpose(1, 2)
+        frames = frames + self.positions[: frames.shape[1]]
+        for block in self.blocks[:layer]:
+            frames = block(frames)
+        if layer == len(self.blocks):
+            frames = self.norm(frames)
+        return frames.transpose(1, 2)
+
+
+class Block(nn.Module):
+    """Attention and a wide layer, each normed before and added to its input: `(batch, frames, width)` to the same."""
+
+    def __init__(self, width: int, heads: int, hidden: int):
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)  # queries, keys, values
+        self.gather = nn.Linear(width, width)
+        self.wide_norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        projected = self.project(self.attention_norm(frames)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # (batch, heads, frames, width / heads) each
+        mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        frames = frames + self.gather(mixed)
+        return frames + self.narrow(gelu(self.widen(self.wide_norm(frames))))
+
+
+def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
+    """`(batch, samples)` at 16 kHz to what the network takes, `(batch, bands, samples // 160)`; 201 samples or more."""
+    window = torch.hann_window(FFT_SIZE, dtype=samples.dtype, device=samples.device)
+    spectrum = torch.stft(samples, FFT_SIZE, HOP, window=window, return_complex=True)[..., :-1]
+    filters = torch.from_numpy(mel_filters(MelConfig(SAMPLE_RATE, FFT_SIZE, HOP, bands))).to(samples)
+    levels = (filters @ (spectrum.real.square() + spectrum.imag.square())).clamp(min=QUIETEST).log10()
+    levels = torch.maximum(levels, levels.amax((1, 2), keepdim=True) - RANGE)
+    return (levels + 4) / 4
+
+
+class WhisperEncoder(Encoder):
+    """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` of a recording.
+
+    Recordings beyond 29 seconds are encoded in windows of which two share four seconds, each one's half of them kept.
+    """
+
+    def __init__(self, network: WhisperNetwork, layer: int, device: torch.device | str = "cpu"):
+        layers = network.config.layers
+        require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
+        self.digest = digest_of(network, layer)
+        self.network, self.layer, self.device = network.to(device).eval(), layer, torch.device(device)
+        self.sample_rate = SAMPLE_RATE
+        self.frame_rate = SAMPLE_RATE / FRAME
+        self.first = FRAME / 2 / SAMPLE_RATE
+        self.dims = network.config.width
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        samples = checked(samples)
+        window = self.network.config.positions - TAIL  # content frames
+        starts = range(0, max(1, len(samples) - OVERLAP * FRAME), (window - OVERLAP) * FRAME)
+        parts = [self._encode(samples[start : start + window * FRAME]) for start in starts]
+        before = [part[: -OVERLAP // 2] for part in parts[:-1]] + parts[-1:]
+        return np.concatenate([part[OVERLAP // 2 if number else 0 :] for number, part in enumerate(before)])
+
+    @torch.inference_mode()
+    def _encode(self, samples: np.ndarray) -> np.ndarray:
+        frames = -(-len(samples) // FRAME)
+        padded = pad(torch.from_numpy(samples).to(self.device), (0, (frames + TAIL) * FRAME - len(samples)))
+        content = self.network(log_mel(padded[None], self.network.config.bands), self.layer)
+        return content[0, :, :frames].T.contiguous().cpu().numpy()

@@ -97,9 +97,7 @@ def extract(
         if isinstance(config, ContentFeatures):
             own = [arrays["content"] for utterance, arrays in results if utterance.speaker == name]
             content = _statistics(own, frames, heard, config)
-        speakers[name] = summarise(
-            name, frames, voices[name], speech=heard, range_given=name in given, content=content
-        )
+        speakers[name] = summarise(name, frames, voices[name], speech=heard, range_given=name in given, content=content)
     rows = ((u.id, u.speaker, arrays) for u, arrays in results)
     store.write_features(output, config, made_of, speakers, rows)
     shutil.rmtree(work)

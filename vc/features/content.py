@@ -1,7 +1,7 @@
 """What is said, and how: content vectors of an encoder, and the prosody that a decoder is given beside them.
 
-An encoder (vc/encoders) says what is spoken. Who speaks is left in its vectors mostly as their mean, which is taken away
-before frames of two speakers are compared or decoded.
+An encoder (vc/encoders) says what is spoken. Who speaks is left in its vectors mostly as their mean, which is taken
+away before frames of two speakers are compared or decoded.
 """
 
 from dataclasses import dataclass, field
@@ -101,6 +101,11 @@ class ContentMeter:
 def loudness(log_mel: np.ndarray) -> np.ndarray:
     """`(frames,)` natural logarithm of the mean magnitude over the bands of `(frames, bands)`."""
     return np.log(np.exp(log_mel.astype(np.float64)).mean(axis=1))
+
+
+def standard_loudness(log_mel: np.ndarray, speaker: ContentStatistics) -> np.ndarray:
+    """`(frames,)` loudness of a speaker's `(frames, bands)`, brought to mean 0 and deviation 1 over speech."""
+    return (loudness(log_mel) - speaker.loudness_mean) / speaker.loudness_deviation
 
 
 def prosody(f0: np.ndarray, loud: np.ndarray, voice: LogF0 | None, config: MelConfig) -> np.ndarray:

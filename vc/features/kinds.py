@@ -1,4 +1,4 @@
-"""The kinds of features that a method may learn from: WORLD's mel-cepstra, log-mel spectrograms, content beside them."""
+"""The kinds of features that a method may learn from: mel-cepstra of WORLD, log-mel, and log-mel with content."""
 
 from functools import lru_cache
 from typing import Any

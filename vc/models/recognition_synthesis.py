@@ -1,9 +1,9 @@
 """Recognition-synthesis: content vectors that say what is spoken, and a decoder that says it in a target's voice.
 
-The plan is that of phonetic posteriorgrams (Sun et al., "Phonetic posteriorgrams for many-to-one voice conversion without
-parallel data training", ICME 2016): what is recognised of anyone is synthesised as one target, whose recordings alone are
-learnt from. Here a frozen encoder gives the vectors (vc/encoders), and the decoder learns adversarially, by log-mel
-spectrograms; vc/train/recognition_synthesis.py has the losses.
+The plan is that of phonetic posteriorgrams (Sun et al., "Phonetic posteriorgrams for many-to-one voice conversion
+without parallel data training", ICME 2016): what is recognised of anyone is synthesised as one target, whose recordings
+alone are learnt from. Here a frozen encoder gives the vectors (vc/encoders), and the decoder learns adversarially;
+vc/train/recognition_synthesis.py has the losses.
 """
 
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class RecognitionSynthesis(AbstractDecoder):
         return Discriminator(config.discriminator_channels)
 
     def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor) -> Tensor:
-        """What is decoded, `(batch, bands, frames)`, before its variance is restored; `speakers` are `(batch,)` numbers."""
+        """What is decoded, `(batch, bands, frames)`, its variance not restored; `speakers` are numbers `(batch,)`."""
         said = leaky_relu(self.content(dropout(content, self.dropout, self.training)), SLOPE)
         frames = self.enter(torch.cat([said, prosody], dim=1))
         if self.speaker is not None:
@@ -96,8 +96,8 @@ class Variance(nn.Module):
     """Brings means and deviations of a log-mel's cepstrum to the target's, for a decoder's output is too smooth.
 
     After Toda, Black and Tokuda, "Voice conversion based on maximum-likelihood estimation of spectral parameter
-    trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are those over
-    all speech frames of training, which the training's steps take note of. c0, the loudness, and pauses stay.
+    trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are those
+    over the speech frames of training, of which its steps take note. c0, the loudness, and pauses stay.
     """
 
     def __init__(self, bands: int, speakers: int):
@@ -107,7 +107,9 @@ class Variance(nn.Module):
         cosines[0] /= np.sqrt(2)
         self.register_buffer("cosines", torch.from_numpy(cosines.astype(np.float32)), persistent=False)
         # mean and mean square of the cepstrum, decoded and real
-        self.register_buffer("moments", torch.stack([torch.zeros(2, bands), torch.ones(2, bands)]).repeat(speakers, 1, 1, 1))
+        self.register_buffer(
+            "moments", torch.stack([torch.zeros(2, bands), torch.ones(2, bands)]).repeat(speakers, 1, 1, 1)
+        )
 
     @torch.no_grad()
     def update(self, decoded: Tensor, real: Tensor, loudness: Tensor, speakers: Tensor) -> None:

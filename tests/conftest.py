@@ -155,7 +155,8 @@ def three_dump(mini, tmp_path_factory) -> Path:
     for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
         frames, known = features.frames(origin), features.speakers[origin]
         speakers[name] = summarise(name, frames, known.voice)
-        rows += [(f"{name}-{n}", name, each, np.full(len(each), 100.0)) for n, each in enumerate(frames)]
+        for n, each in enumerate(frames):
+            rows.append((f"{name}-{n}", name, {"frames": each, "f0": np.full(len(each), 100.0)}))
     (folder / "dump").mkdir()
     write_features(folder / "dump", features.config, "three", speakers, rows)
     return folder / "dump"

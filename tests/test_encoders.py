@@ -194,15 +194,6 @@ def test_the_distilled_encoder_takes_log_mel_too():
         encoder.encode_log_mel(frames[:7].T)
 
 
-def test_content_between_frames_lies_between_them(encoder):
-    content = encoder.encode(vowel(0.3, encoder.sample_rate))
-    centres = encoder.first + np.arange(len(content)) / encoder.frame_rate
-    np.testing.assert_allclose(encoder.at(content, centres), content, atol=1e-5)
-    between = encoder.at(content, centres[:-1] + 0.5 / encoder.frame_rate)
-    np.testing.assert_allclose(between, (content[:-1] + content[1:]) / 2, atol=1e-5)
-    np.testing.assert_array_equal(encoder.at(content, np.array([-1.0, 9.0])), content[[0, -1]])
-
-
 @pytest.mark.parametrize(
     ("samples", "message"),
     [(np.zeros(0), "got shape"), (np.zeros((2, 9)), "got shape"), (np.full(9, np.nan), "not finite")],
@@ -220,6 +211,14 @@ def test_a_file_gives_the_same_encoder(kind, tmp_path):
     samples = vowel(0.5, got.sample_rate)
     np.testing.assert_array_equal(got.encode(samples), expected.encode(samples))
     assert got.digest == expected.digest and len(got.digest) == 64
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_encoder_tells_of_itself_makes_it_again(kind, tmp_path):
+    """As models of the toolkit carry theirs."""
+    first = choice.choose(str(written(tmp_path, kind)))
+    again = networks.restored(EncoderModel(**first.description), first.weights)
+    assert again.digest == first.digest and again.dims == first.dims
 
 
 def test_float16_is_kept_and_computed_in_float32(tmp_path):

@@ -143,7 +143,8 @@ def write_small_features(directory: Path) -> Path:
     for speaker, mean in (("rms", 1.0), ("slt", -1.0)):
         mel_cepstra = [noise.normal(mean, size=(48, 5)) for _ in range(4)]
         f0 = [noise.uniform(100, 200, 48) for _ in range(4)]
-        rows += [(f"{speaker}-{n}", speaker, *arrays) for n, arrays in enumerate(zip(mel_cepstra, f0))]
+        for n, arrays in enumerate(zip(mel_cepstra, f0)):
+            rows.append((f"{speaker}-{n}", speaker, dict(zip(("frames", "f0"), arrays))))
         speakers[speaker] = summarise(speaker, mel_cepstra, voice_of(np.concatenate(f0)))
     directory.mkdir()
     write_features(directory, WorldConfig(16000, order=4), "of noise", speakers, rows)

@@ -450,7 +450,9 @@ def test_a_place_that_no_system_can_hold_is_refused(name, read):
 def dump(tmp_path) -> Path:
     """A features directory with one utterance of each speaker."""
     random = np.random.default_rng(0)
-    rows = [(f"{name}-1", name, random.random((30, 25)), 100 + random.random(30)) for name in SPEAKERS]
+    rows = [
+        (f"{name}-1", name, {"frames": random.random((30, 25)), "f0": 100 + random.random(30)}) for name in SPEAKERS
+    ]
     (tmp_path / "dump").mkdir()
     store.write_features(tmp_path / "dump", WorldConfig(RATE), "digest", SPEAKERS, rows)
     return tmp_path / "dump"

@@ -233,7 +233,7 @@ def test_three_speakers_train_resume_and_convert(three_dump, tmp_path):
 def test_held_out_sets_score_every_direction(three_dump, mini, tmp_path):
     features = read_features(three_dump)
     rows = [
-        (f"{who}-held{n}", who, each, np.full(len(each), 100.0))
+        (f"{who}-held{n}", who, {"frames": each, "f0": np.full(len(each), 100.0)})
         for who in features.speakers
         for n, each in enumerate(features.frames(who)[:2])
     ]
@@ -254,7 +254,7 @@ def test_mean_variance_serves_any_number(three_dump, tmp_path):
 @pytest.mark.parametrize(
     ("speakers", "message"),
     [
-        (["--speakers", "slt"], "two speakers or more are needed"),
+        (["--speakers", "slt"], "needs two speakers or more"),
         (["--speakers", "slt", "rms", "slt"], "two speakers are 'slt'"),
         (["--speakers", "slt", "rms", "zoe"], "no speaker 'zoe'"),
         (["--source", "slt"], "give --source and --target, or --speakers"),

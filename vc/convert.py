@@ -1,7 +1,7 @@
 """wav -> wav: the whole conversion."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,17 +10,21 @@ import torch
 
 from vc import audio, devices, model_file, pieces
 from vc.config import require
+from vc.encoders.base import Encoder
+from vc.encoders.features import content_of, encoder_of
 from vc.errors import ConfigError, DataError, shortened
 from vc.features import kinds, pitch, world
+from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.pitch import AS_MAPPED, Melody, Voice
 from vc.features.world import F0Range, Frames
 from vc.level import Level
 from vc.limiter import limit, limit_blocks
-from vc.models import converter, network_config
-from vc.models.base import AbstractConverter, FrameMap
+from vc.models import network, network_config
+from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
 from vc.pieces import SHORTEST, Piece
+from vc.source_content import SourceContent
 from vc.source_voice import SourceVoice
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
@@ -34,26 +38,40 @@ LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on
 class Wish:
     """What to make of a recording."""
 
-    source: str
+    source: str | None  # None: whoever speaks
     target: str
     melody: Melody
     method: str  # one of METHODS
     f0_range: F0Range | None = None  # where to look for the recording's F0; None: where it lies
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """A piece of a recording, and what was found of who speaks."""
+
+    piece: Piece
+    voice: Voice
+    frames: Frames | None = None  # where it was analysed already: its content is wanted
+    statistics: ContentStatistics | None = None  # of the one who speaks
+
+
 class Converter:
-    """Converts samples from one speaker of a model to another; may be used by several threads at once."""
+    """Converts samples to a speaker of a model; may be used by several threads at once."""
 
     def __init__(
         self,
         model: model_file.Model,
-        network: AbstractConverter,
+        network: AbstractConverter | AbstractDecoder,
         device: torch.device | str = "cpu",
         precision: str = "float32",
         vocoder: Vocoder = WORLD,
+        encoder: Encoder | None = None,
     ):
+        """Without an `encoder`, one that is wanted is the one that the model's features name."""
         self.model, self.network, self.vocoder = model, network.to(device).eval(), vocoder
         self.device, self.precision = torch.device(device), precision
+        self.decodes = isinstance(network, AbstractDecoder)  # whoever speaks, in place of maps between speakers
+        self.encoder = encoder or (encoder_of(model.features) if self.decodes else None)
 
     @classmethod
     def load(
@@ -67,12 +85,12 @@ class Converter:
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
-        model, network = read_network(Path(path))
+        model, network, encoder = read_network(Path(path))
         network.to(memory_format=LAYOUT)
         how = (chosen, precision)
         speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
         speaks.refuse_other(model.features)
-        return cls(model, network, *how, speaks)
+        return cls(model, network, *how, speaks, encoder)
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output
@@ -84,11 +102,17 @@ class Converter:
 
     def mean_variance(self) -> "Converter":
         """The same speakers, without the network: means and variances alone, the anchor of an evaluation."""
+        require(not self.decodes, f"method {self.model.method} has no means and variances of a source")
         network = MeanVarianceConverter(MeanVarianceConfig(), self.model.features.bands, self.speakers)
         return Converter(self.model, network, self.device, self.precision, self.vocoder)
 
-    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
-        """Source and target; for a pair the target is its second speaker, and the source is the other one."""
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str | None, str]:
+        """Source and target; for a pair the target is its second speaker, and the source is the other one.
+
+        Where a decoder says what anyone speaks, there is no source unless it is named.
+        """
+        if self.decodes:
+            return self._from_anyone(to, source)
         if len(self.speakers) > 2 and None in (to, source):
             missing = " and ".join(
                 name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
@@ -105,6 +129,16 @@ class Converter:
             raise ConfigError(f"source and target are both {to!r}")
         return source, to
 
+    def _from_anyone(self, to: str | None, source: str | None) -> tuple[str | None, str]:
+        known = ", ".join(self.speakers)
+        require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
+        others = [name for name in self.speakers if name != source]
+        target = to or (others or self.speakers)[-1]
+        require(target in self.speakers, f"the model has no speaker {target!r}; there are: {known}")
+        require(source is None or source in self.speakers, f"the model does not know {source!r}: leave --from out")
+        require(source != target, f"source and target are both {target!r}")
+        return source, target
+
     def wish(
         self,
         to: str | None = None,
@@ -118,10 +152,14 @@ class Converter:
         require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
         require(method == "world" or self.vocoder is WORLD, f"method {method} needs no vocoder")
         require(method == "world" or self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
-        by_f0 = method == "diff" or self.vocoder.needs_excitation(self.model.features)
+        by_f0 = method == "diff" or self._takes_f0
         require(by_f0 or melody == AS_MAPPED, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
         require(by_f0 or f0_range is None, "an F0 range plays no part: this vocoder takes F0 from the model's log-mel")
         return Wish(*self.direction(to, source), melody, method, f0_range)
+
+    @property
+    def _takes_f0(self) -> bool:
+        return self.decodes or self.vocoder.needs_excitation(self.model.features)
 
     def convert(
         self,
@@ -203,23 +241,46 @@ class Converter:
         """Blocks at the model's rate to converted blocks, as many samples, taking note of their level."""
         cut = pieces.split(blocks, self.sample_rate, longest)
         source = self._source_voice(wish.source, who, wish.f0_range)
-        if wish.method == "diff" or self.vocoder.needs_excitation(self.model.features):
-            spoken = source.judge(cut)
+        if wish.method == "diff" or self._takes_f0:
+            spoken = (Spoken(*heard) for heard in source.judge(cut))
         else:  # F0 plays no part
-            spoken = ((piece, source.known) for piece in cut)
+            spoken = (Spoken(piece, source.known) for piece in cut)
+        if self.decodes:
+            spoken = self._listened(spoken, wish)
         measured = self._measured(ahead(partial(self._convert_piece, wish=wish), spoken, jobs), level)
         yield from pieces.join(measured, self.sample_rate)
 
-    def _measured(self, converted: Iterable[tuple[tuple[Piece, Voice], np.ndarray]], level: "Level") -> Iterator[tuple]:
-        for (piece, _), samples in converted:
+    def _measured(self, converted: Iterable[tuple[Spoken, np.ndarray]], level: "Level") -> Iterator[tuple]:
+        for spoken, samples in converted:
+            piece = spoken.piece
             level.add(piece.own(piece.samples), piece.own(samples), self.sample_rate)
             yield piece, samples
 
-    def _source_voice(self, source: str, who: object, f0_range: F0Range | None = None) -> SourceVoice:
+    def _source_voice(self, source: str | None, who: object, f0_range: F0Range | None = None) -> SourceVoice:
         """A judge of one recording. A search range that was given for the source at its extraction holds here, too."""
+        if source is None:
+            return SourceVoice(None, self.model.features, who=who, search=f0_range)
         known = self.model.speakers[source]
         search = f0_range or (known.f0_range if known.f0_range_given else None)
         return SourceVoice(known.voice, self.model.features, who=who, name=source, search=search)
+
+    def _listened(self, spoken: Iterable[Spoken], wish: Wish) -> Iterator[Spoken]:
+        """Pieces with their content and the statistics of who speaks, which gather unless the source is known."""
+        settings = self.model.features
+        known = None if wish.source is None else self.model.speakers[wish.source].content
+        heard = SourceContent(known, self.model.speakers[wish.target].content, settings)
+        for each in spoken:
+            samples = self._padded(each.piece.samples)
+            excited = self.vocoder.needs_excitation(settings)
+            frames = kinds.analyse(samples, settings, each.voice.f0_range, excited)
+            content = content_of(samples, settings, self.encoder)
+            places = kinds.content_places(len(frames.spectrum), len(content), settings)
+            frames = replace(frames, content=kinds.content_at(content, places))
+            yield Spoken(each.piece, each.voice, frames, heard.statistics(frames))
+
+    def _padded(self, samples: np.ndarray) -> np.ndarray:
+        """`(samples,)`, those of a very short recording with silence after them."""
+        return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
 
     def _voice(self, samples: np.ndarray, source: str, who: object) -> Voice:
         """The voice that speaks for most of `(samples,)`."""
@@ -227,12 +288,17 @@ class Converter:
         ends = [*(start for start, _ in spans[1:]), np.inf]
         return max(zip(spans, ends), key=lambda pair: pair[1] - pair[0][0])[0][1]
 
-    def _convert_piece(self, spoken: tuple[Piece, Voice], wish: Wish) -> np.ndarray:
+    def _convert_piece(self, spoken: Spoken, wish: Wish) -> np.ndarray:
         """The path of the data: `(samples,)` at the model's rate to as many."""
-        (piece, voice), settings = spoken, self.model.features
-        samples = piece.samples
-        padded = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
-        if wish.method == "diff":
+        voice, settings = spoken.voice, self.model.features
+        samples = spoken.piece.samples
+        padded = self._padded(samples)
+        if self.decodes:
+            frames, target = spoken.frames, self.model.speakers[wish.target]
+            f0 = pitch.map_f0(frames.f0, voice.log_f0, target.log_f0, wish.melody)
+            wanted = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, wish.target)
+            converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
+        elif wish.method == "diff":
             _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
             wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
             wanted = world.restore_power(wanted, mel_cepstrum, settings)
@@ -249,6 +315,41 @@ class Converter:
         if not np.isfinite(converted).all():
             raise DataError("the model makes samples that are not finite")
         return audio.fit_length(converted.astype(np.float32), len(samples))
+
+    def say(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
+        """A recording of a speaker of a decoder again, from its content and prosody.
+
+        Parameters
+        ----------
+        content : np.ndarray
+            Shape `(content frames, dims)`.
+        f0 : np.ndarray
+            Shape `(frames,)`, Hz, 0 where unvoiced.
+        log_mel : np.ndarray
+            Shape `(frames, bands)`, whose loudness alone counts.
+        speaker : str
+            Whose recording it is, and who says it again.
+
+        Returns
+        -------
+        np.ndarray
+            Log-mel, shape `(frames, bands)`, float64.
+        """
+        at = kinds.content_at(content, kinds.content_places(len(log_mel), len(content), self.model.features))
+        return self._decoded(at, log_mel, f0, self.model.speakers[speaker].content, speaker)
+
+    @torch.inference_mode()
+    def _decoded(
+        self, content: np.ndarray, log_mel: np.ndarray, f0: np.ndarray, source: ContentStatistics, target: str
+    ) -> np.ndarray:
+        """`(frames, bands)` of what a target says with content and loudness of a source, at the target's F0."""
+        speaker, settings = self.model.speakers[target], self.model.features
+        said = (content - np.asarray(source.mean)) / speaker.content.deviation
+        manner = prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
+        given = (torch.from_numpy(each.astype(np.float32).T[None]).to(self.device) for each in (said, manner))
+        with devices.autocast(self.precision, self.device):
+            decoded = self.network.decode(*given, target)
+        return speaker.normaliser.inverse(decoded[0].T.double().cpu().numpy())
 
     @torch.inference_mode()
     def convert_frames(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
@@ -271,10 +372,16 @@ def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[n
         yield np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32) * block
 
 
-def read_network(path: Path) -> tuple[model_file.Model, AbstractConverter]:
-    """What a model file or an experiment directory says, and its network; a bad one is refused by name."""
+def read_network(
+    path: Path,
+) -> tuple[model_file.Model, AbstractConverter | AbstractDecoder, Encoder | None]:
+    """What a model file or an experiment directory says, its network, and the content encoder if it holds one.
+
+    A bad file is refused by name.
+    """
     model, weights = model_file.read(path)
     try:
+        encoder, weights = model_file.encoder_of(model, weights)
         network = _network(model)
         _refuse_other_types(network, weights)
         network.load_state_dict(weights, assign=True)
@@ -282,21 +389,27 @@ def read_network(path: Path) -> tuple[model_file.Model, AbstractConverter]:
         raise ConfigError(f"{path}: {error}") from error
     except (RuntimeError, OverflowError) as error:
         raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-    return model, network
+    return model, network, encoder
 
 
-def _refuse_other_types(network: AbstractConverter, weights: dict[str, torch.Tensor]) -> None:
+def _refuse_other_types(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
     for name, tensor in network.state_dict().items():
         if name in weights and weights[name].dtype != tensor.dtype:
             raise ConfigError(f"tensor {name!r} is of type {weights[name].dtype}, not {tensor.dtype}")
 
 
-def _network(model: model_file.Model) -> AbstractConverter:
+def _network(model: model_file.Model) -> AbstractConverter | AbstractDecoder:
     """A model's network without its weights; it takes no memory, whatever sizes the file claims."""
-    bands = model.features.bands
-    require(len(model.speakers) >= 2, f"a model has two speakers or more, this one {len(model.speakers)}")
+    bands, content = model.features.bands, getattr(model.features, "content", None)
+    with torch.device("meta"):
+        untrained = network(
+            model.method, network_config(model.method, model.network), model.features, tuple(model.speakers)
+        )
+    fewest = 1 if isinstance(untrained, AbstractDecoder) else 2
+    require(len(model.speakers) >= fewest, f"a model has {fewest} speakers or more, this one {len(model.speakers)}")
     for name, speaker in model.speakers.items():
         if len(speaker.mel_cepstrum_mean) != bands:
             raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
-    with torch.device("meta"):
-        return converter(model.method, network_config(model.method, model.network), bands, tuple(model.speakers))
+        if content and len(speaker.content.mean if speaker.content else ()) != content.dims:
+            raise ConfigError(f"speaker {name} has no statistics of {content.dims} dims of content")
+    return untrained

@@ -12,9 +12,11 @@ import numpy as np
 from vc import audio, corpus, files, store
 from vc.config import digest
 from vc.corpus import Utterance
+from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError, VCError
 from vc.features import kinds, pitch
 from vc.features.autocorrelation import PitchTrack
+from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
 from vc.features.kinds import FeatureConfig
 from vc.features.pitch import Voice
 from vc.features.speech import speech
@@ -55,7 +57,7 @@ def extract(
     all the same. Results lie in `output`/.work until all are there, so that an interrupted extraction goes on where it
     stopped. Raises DataError if nothing could be done.
     """
-    utterances = corpus.read(data)
+    utterances, config = corpus.read(data), completed(config)
     _refuse_rate(utterances, config)
     given = dict(ranges or {})
     unknown = sorted(set(given) - {utterance.speaker for utterance in utterances})
@@ -91,11 +93,25 @@ def extract(
     for name in sorted({utterance.speaker for utterance, _ in results}):
         frames = [arrays["frames"] for utterance, arrays in results if utterance.speaker == name]
         heard = speech([kinds.to_mel_cepstrum(each, config) for each in frames])
-        speakers[name] = summarise(name, frames, voices[name], speech=heard, range_given=name in given)
-    rows = ((u.id, u.speaker, arrays["frames"], arrays["f0"]) for u, arrays in results)
+        content = None
+        if isinstance(config, ContentFeatures):
+            own = [arrays["content"] for utterance, arrays in results if utterance.speaker == name]
+            content = _statistics(own, frames, heard, config)
+        speakers[name] = summarise(name, frames, voices[name], speech=heard, range_given=name in given, content=content)
+    rows = ((u.id, u.speaker, arrays) for u, arrays in results)
     store.write_features(output, config, made_of, speakers, rows)
     shutil.rmtree(work)
     return Report(len(results), failures, voices)
+
+
+def _statistics(
+    content: list[np.ndarray], frames: list[np.ndarray], speech: list[np.ndarray], config: ContentFeatures
+) -> ContentStatistics:
+    """A speaker's, from all of their recordings."""
+    meter = ContentMeter()
+    for said, log_mel, heard in zip(content, frames, speech):
+        meter.hear(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, heard)
+    return meter.statistics()
 
 
 def _refuse_rate(utterances: list[Utterance], config: FeatureConfig) -> None:
@@ -177,4 +193,7 @@ def _analyse(task: _Task) -> dict[str, np.ndarray]:
     f0, frames = kinds.extract(samples, task.config, task.voice.f0_range)
     if not np.isfinite(frames).all():
         raise DataError(f"{path}: its spectrum is not finite")
-    return {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
+    arrays = {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
+    if isinstance(task.config, ContentFeatures):
+        arrays["content"] = content_of(samples, task.config, encoder_of(task.config))
+    return arrays

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vc.config import plain, require
+from vc.config import build, plain, require
+from vc.encoders.encoder_file import EncoderModel
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig, build_features
 from vc.features.world import WORLD_UNVOICED_F0
@@ -16,8 +17,11 @@ from vc.store import read_tensors, write_tensors
 if TYPE_CHECKING:
     import torch
 
+    from vc.encoders.base import Encoder
+
 FORMAT = 1
 NAME = "model.safetensors"
+ENCODER = "encoder."  # before the names of a content encoder's weights
 KINDS = {str: "text", dict: "mapping", int: "number"}
 LICENCE = "The weights come from the recordings of the speakers named here; ask them before you use their voices."
 
@@ -35,11 +39,15 @@ class Model:
     configuration: dict[str, Any] = field(default_factory=dict)  # of the whole experiment
     metrics: dict[str, float] = field(default_factory=dict)
     licence: str = LICENCE
+    encoder: dict[str, Any] | None = None  # of content: what it is; its weights are beside the network's
     format: int = FORMAT
 
 
-def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"]) -> None:
-    """Write a model file, whole or not at all."""
+def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
+    """Write a model file, whole or not at all; with the `encoder` where there is one: nothing else is needed."""
+    if encoder is not None:
+        model = replace(model, encoder=encoder.description)
+        weights = {**weights, **{f"{ENCODER}{name}": tensor for name, tensor in encoder.weights.items()}}
     content = {**asdict(model), "features": plain(model.features), "speakers": speakers_to_json(model.speakers)}
     content["sample_rate"] = model.features.sample_rate
     write_tensors(path, weights, content)
@@ -66,6 +74,19 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def encoder_of(
+    model: Model, weights: Mapping[str, "torch.Tensor"]
+) -> tuple["Encoder | None", dict[str, "torch.Tensor"]]:
+    """The content encoder that `read` found in a model's file, if there is one, and the weights of the rest."""
+    own = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER)}
+    if model.encoder is None:
+        return None, own
+    from vc.encoders import networks
+
+    theirs = {name.removeprefix(ENCODER): weights[name] for name in weights.keys() - own.keys()}
+    return networks.restored(build(EncoderModel, model.encoder, "encoder"), theirs), own
+
+
 def _completed(features: Any) -> Any:
     """Files written before `unvoiced_f0` was a setting have WORLD's, not today's default."""
     if isinstance(features, dict) and features.get("kind", "world") == "world":
@@ -79,4 +100,5 @@ def _refuse_other_types(content: dict[str, Any]) -> None:
     for kind, names in kinds.items():
         for name in names:
             require(type(content.get(name, kind())) is kind, f"{name} must be a {KINDS[kind]}")
+    require(isinstance(content.get("encoder"), dict | None), "encoder must be a mapping")
     require(content.get("step", -1) >= 0, "step must be 0 or more")

@@ -8,6 +8,7 @@ import numpy as np
 
 from vc.config import build, plain
 from vc.errors import ConfigError, DataError
+from vc.features.content import ContentStatistics
 from vc.features.pitch import LogF0, Voice
 from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range
 
@@ -56,6 +57,7 @@ class Speaker:
     utterances: int
     frames: int
     f0_range_given: bool = False  # by somebody who knows the speaker, not found from the recordings
+    content: ContentStatistics | None = None  # where the features have content
 
     def __post_init__(self) -> None:
         pitch = [self.log_f0_mean, self.log_f0_deviation]
@@ -98,6 +100,7 @@ def summarise(
     *,
     speech: Sequence[np.ndarray] | None = None,
     range_given: bool = False,
+    content: ContentStatistics | None = None,
 ) -> Speaker:
     """Statistics of a speaker.
 
@@ -113,6 +116,8 @@ def summarise(
         Shape `(frames,)` each, true where there is speech: pauses say nothing of a voice. Default: all is speech.
     range_given : bool
         Whether the F0 search range was given by a user, not found.
+    content : ContentStatistics, optional
+        Of the content vectors, where the features have them.
 
     Raises
     ------
@@ -135,6 +140,7 @@ def summarise(
         utterances=len(frames),
         frames=sum(map(len, frames)),
         f0_range_given=range_given,
+        content=content,
     )
 
 

@@ -1,5 +1,6 @@
 """Unpaired segments of one length, drawn on the training device from features that live there."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ import torch
 from torch import Tensor
 
 from vc.errors import DataError
+from vc.features import kinds
+from vc.features.speech import speech as find_speech
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ class Segments:
             spoken = "" if speech is None else ", with speech among them"
             raise DataError(f"{who}: no utterance has {length} {unit}, the length of a training segment{spoken}")
         self.skipped = len(utterances) - len(long_enough)
+        if self.skipped:
+            reason = "shorter than a segment" if speech is None else "shorter than a segment, or silent"
+            log.warning("%s: %d recordings are %s, and left out", who, self.skipped, reason)
         self.length = length
         joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32, copy=False))
         self.frames = joined.T.contiguous().to(device)  # (bands, all frames)
@@ -112,6 +120,17 @@ class SegmentSampler(ABC):
         """`batch` segments of each speaker of `segments`."""
         self.segments, self.batch, self.share = segments, batch, share
         self.generator = torch.Generator(segments[0].frames.device).manual_seed(seed)
+
+    @classmethod
+    def of(cls, experiment: Any, features: Any, device: torch.device, share: slice) -> "SegmentSampler":
+        """Of the speakers of an experiment (vc/train/experiment.py), from a features directory (vc/store.py)."""
+        settings, segments = experiment.training, []
+        for speaker in experiment.speakers:
+            normaliser, utterances = features.speakers[speaker].normaliser, features.frames(speaker)
+            heard = find_speech([kinds.to_mel_cepstrum(frames, features.config) for frames in utterances])
+            normalised = [normaliser.transform(frames) for frames in utterances]
+            segments.append(Segments(normalised, settings.segment, device, speaker, speech=heard))
+        return cls(segments, settings.batch, settings.seed, share)
 
     @abstractmethod
     def draw(self) -> Any:

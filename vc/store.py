@@ -25,6 +25,8 @@ from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 if TYPE_CHECKING:
     import torch
 
+CONTENT = "content"  # the archive of content vectors
+
 
 @dataclass(frozen=True)
 class Features:
@@ -44,13 +46,25 @@ class Features:
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
+        return self._arrays(speaker, self.config.archive, (self.config.bands,))
+
+    def f0(self, speaker: str) -> list[np.ndarray]:
+        """A speaker's F0 `(frames,)` in Hz, 0 where unvoiced, in the same order."""
+        return self._arrays(speaker, "f0", ())
+
+    def content(self, speaker: str) -> list[np.ndarray]:
+        """A speaker's content `(content frames, dims)`, in the same order."""
+        return self._arrays(speaker, CONTENT, (self.config.content.dims,))
+
+    def _arrays(self, speaker: str, name: str, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """Of an archive, each of `(frames, *shape)`, one frame at least."""
         self.require(speaker)
         ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        name, bands = self.config.archive, self.config.bands
         arrays = read_archive(self.directory / f"{name}.scp", ids)
         for id, frames in zip(ids, arrays):
-            if frames.ndim != 2 or frames.shape[1] != bands or not np.isfinite(frames).all():
-                raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite (frames, {bands})")
+            if frames.shape[1:] != shape or len(frames) == 0 or not np.isfinite(frames).all():
+                expected = ", ".join(map(str, ("frames", *shape)))
+                raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite ({expected})")
         return arrays
 
 
@@ -59,17 +73,19 @@ def write_features(
     config: FeatureConfig,
     digest: str,
     speakers: Mapping[str, Speaker],
-    utterances: Iterable[tuple[str, str, np.ndarray, np.ndarray]],
+    utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray]]],
 ) -> None:
-    """Write rows of id, speaker, frames `(frames, bands)` and F0 `(frames,)` in Hz, as float32.
+    """Write rows of id, speaker and arrays, as float32: `frames` `(frames, bands)`, `f0` `(frames,)` in Hz and, where
+    the features have it, `content` `(content frames, dims)`.
 
     config.yaml comes last, so that a cut write is seen as none.
     """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
-    write_archive(directory / config.archive, ((id, frames) for id, _, frames, _ in rows))
-    write_archive(directory / "f0", ((id, f0) for id, _, _, f0 in rows))
-    write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _, _ in rows))
+    names = {"frames": config.archive, "f0": "f0"} | ({CONTENT: CONTENT} if config.kind == "content" else {})
+    for array, name in names.items():
+        write_archive(directory / name, ((id, arrays[array]) for id, _, arrays in rows))
+    write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _ in rows))
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
     content = {"features": plain(config), "digest": digest}
     write_text(directory / "config.yaml", yaml.safe_dump(content, sort_keys=False))

@@ -102,6 +102,6 @@ def _speakers(args: argparse.Namespace) -> tuple[str, ...]:
     from vc.errors import ConfigError
 
     pair = (args.source, args.target)
-    if bool(args.speakers) == any(pair) or any(pair) != all(pair):
-        raise ConfigError("give --source and --target, or --speakers")
-    return tuple(args.speakers or pair)
+    if bool(args.speakers) == any(pair) or (args.source and not args.target):
+        raise ConfigError("give --source and --target, --target alone where a method needs no source, or --speakers")
+    return tuple(args.speakers or filter(None, pair))

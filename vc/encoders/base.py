@@ -1,9 +1,11 @@
 """What every content encoder is to the rest: samples in, one vector of what is said for each frame out."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vc import config
 from vc.errors import DataError
@@ -15,6 +17,10 @@ class Encoder(ABC):
 
     Attributes
     ----------
+    network : nn.Module
+        Its network, in evaluation mode, in float32.
+    description : dict
+        What it is, as an encoder's file says it (vc/encoders/encoder_file.py).
     digest : str
         SHA-256 of its weights and settings: content of one encoder is never mixed with another's.
     sample_rate : int
@@ -27,6 +33,8 @@ class Encoder(ABC):
         Of a frame's vector.
     """
 
+    network: nn.Module
+    description: dict[str, Any]  # an EncoderModel's values
     digest: str
     sample_rate: int
     frame_rate: float
@@ -48,13 +56,14 @@ class Encoder(ABC):
             Shape `(frames, dims)`, float32; the frames that begin within the samples, one at least.
         """
 
-    def at(self, content: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """`(frames, dims)` at other places in time, `(places,)` in seconds, by straight lines; the ends are held."""
-        places = np.clip((seconds - self.first) * self.frame_rate, 0, len(content) - 1)
-        before = np.floor(places).astype(int)
-        after = np.minimum(before + 1, len(content) - 1)
-        share = (places - before).astype(np.float32)[:, None]
-        return content[before] * (1 - share) + content[after] * share
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Of its network by name; those that float16 holds exactly are float16."""
+        kept = {}
+        for name, tensor in self.network.state_dict().items():
+            half = tensor.half()
+            kept[name] = half if torch.equal(half.float(), tensor) else tensor
+        return kept
 
 
 def checked(samples: np.ndarray) -> np.ndarray:

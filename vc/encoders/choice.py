@@ -1,6 +1,7 @@
 """Which content encoder a user means by a name or a path."""
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,11 +44,7 @@ def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Enc
 def _loaded(path: Path, modified: int, layer: int, device: str) -> Encoder:
     model, weights = encoder_file.read(path)
     try:
-        network = networks.loaded(model.kind, networks.network_config(model.kind, model.network), weights)
-        encoder = networks.encoder(model.kind, network, layer or model.layer, device)
-        if model.kind != DISTILLED:
-            del network.blocks[layer or model.layer :]  # WavLM large is 1.3 GB, and every process has its own
-        return encoder
+        return networks.restored(replace(model, layer=layer or model.layer), weights, device)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

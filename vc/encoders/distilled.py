@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, pad
+from torch.nn.functional import gelu, pad
 
 from vc.config import require
 from vc.encoders.base import Encoder, checked, digest_of
 from vc.errors import DataError
 from vc.features import mel
 from vc.features.mel import MelConfig
+from vc.models.layers import ChannelNorm
 
 STRIDE = 2  # log-mel frames a content frame
 CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, near enough: speech lies between -11.5 and 2
@@ -91,17 +92,6 @@ class Block(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         moved = self.depthwise(pad(self.norm(frames), self.edges))
         return frames + self.narrow(gelu(self.widen(moved)))
-
-
-class ChannelNorm(nn.Module):
-    """Layer normalisation of each frame's channels."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return layer_norm(frames.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
 
 
 class DistilledEncoder(Encoder):

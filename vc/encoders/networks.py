@@ -1,6 +1,7 @@
 """Every kind of content encoder by its name: its configuration, its network, what makes an encoder of it."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from vc.config import build, require
 from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
+from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
 from vc.errors import ConfigError, shortened
@@ -36,6 +38,14 @@ def loaded(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
     except RuntimeError as error:
         raise ConfigError(f"weights do not fit {kind}: {shortened(error)}") from error
     return network.requires_grad_(False)
+
+
+def restored(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
+    """The encoder that a file describes, of its weights."""
+    network = loaded(model.kind, network_config(model.kind, model.network), weights)
+    made = encoder(model.kind, network, model.layer, device)
+    made.description = asdict(model)
+    return made
 
 
 def encoder(kind: str, network: nn.Module, layer: int, device: torch.device | str = "cpu") -> Encoder:

@@ -27,9 +27,10 @@ class Direction:
     """Who is converted to whom by which model."""
 
     model: Path
-    source: str
+    source: str | None  # None: whoever speaks
     target: str
     features: FeatureConfig
+    maps: bool = True  # frames of one speaker to another's, and back
 
     @property
     def sample_rate(self) -> int:  # Hz
@@ -41,11 +42,13 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
     from vc.convert import Converter
 
     converter = Converter.load(model, vocoder="world")
+    if converter.decodes and source not in converter.speakers:
+        source = None
     try:
         source, target = converter.direction(to=target, source=source)
     except ConfigError as error:
         raise ConfigError(f"{model}: {error}") from error
-    return Direction(model, source, target, converter.model.features)
+    return Direction(model, source, target, converter.model.features, not converter.decodes)
 
 
 def copied_by(direction: Direction | None, measured_by: WorldConfig) -> WorldConfig:

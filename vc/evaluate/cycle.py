@@ -31,6 +31,8 @@ def measure_cycle(utterances: Sequence[Utterance], direction: Direction) -> Cycl
     """Take some of the source's utterances there and back; None of a model that has no way back."""
     from vc.convert import Converter
 
+    if not direction.maps:
+        return None
     converter = Converter.load(direction.model, vocoder="world")
     if len(converter.speakers) != 2:
         return None

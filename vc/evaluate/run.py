@@ -125,7 +125,9 @@ def _speakers(sides: dict[str, Side]) -> tuple[str | None, str | None]:
 
 
 def _title(request: Request, sides: dict[str, Side], direction: Direction | None) -> str:
-    source, target = (direction.source, direction.target) if direction else _speakers(sides)
+    source, target = _speakers(sides)
+    if direction:
+        source, target = direction.source or source, direction.target
     if source and target:
         return f"{source} to {target}"
     return f"{next(iter(request.converted.values()))} against {target or request.reference}"
@@ -140,7 +142,8 @@ def _direction(request: Request, sides: dict[str, Side]) -> Direction:
 def _unsure(request: Request, sides: dict[str, Side], direction: Direction | None) -> list[str]:
     if direction is None or request.to or request.source_speaker or any(_speakers(sides)):
         return []
-    return [f"taken for {direction.source} to {direction.target}, the model's first way; --to says which it is"]
+    way = f"{direction.source or 'anyone'} to {direction.target}"
+    return [f"taken for {way}, the model's first way; --to says which it is"]
 
 
 def _experiment(model: Path) -> Path:

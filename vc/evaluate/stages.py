@@ -129,7 +129,7 @@ def _makers(
 ) -> dict[str, Maker]:
     copy = partial(copy_synthesis, config=copied_by(direction, config), f0_range=f0_range)
     makers = {"copy_synthesis": Maker(REFERENCE, copy, folder / "copy_synthesis")}
-    if direction:
+    if direction and direction.maps:
         move = partial(mean_variance, direction=direction)
         makers["mean_variance"] = Maker(UNCONVERTED, move, folder / "mean_variance")
     for maker in makers.values():

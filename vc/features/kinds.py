@@ -1,4 +1,4 @@
-"""The kinds of features that a method may learn from: WORLD's mel-cepstra, or log-mel spectrograms."""
+"""The kinds of features that a method may learn from: mel-cepstra of WORLD, log-mel, and log-mel with content."""
 
 from functools import lru_cache
 from typing import Any
@@ -9,10 +9,11 @@ from vc import audio
 from vc.config import build, require
 from vc.errors import ConfigError
 from vc.features import mel, mel_cepstrum, world
+from vc.features.content import ContentFeatures
 from vc.features.mel import MelFeatures
 from vc.features.world import F0Range, Frames, WorldConfig
 
-KINDS = {"world": WorldConfig, "mel": MelFeatures}
+KINDS = {"world": WorldConfig, "mel": MelFeatures, "content": ContentFeatures}
 FeatureConfig = WorldConfig | MelFeatures
 
 
@@ -34,7 +35,8 @@ def analyse(samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None
         return world.analyse(samples, config, f0_range)
     spectrum = mel.analyse(samples, config).astype(np.float64)
     if not excitation:
-        return Frames(None, spectrum, None)
+        own = isinstance(config, ContentFeatures)  # its decoder is given F0, whatever the vocoder takes
+        return Frames(extract(samples, config, f0_range)[0] if own else None, spectrum, None)
     frames = world.analyse(_shifted(samples, config), config.world, f0_range)
     return Frames(_as_many(frames.f0, spectrum), spectrum, _as_many(frames.aperiodicity, spectrum))
 
@@ -85,6 +87,20 @@ def _from_log_mel(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
     both = np.exp(np.vstack([2 * spread, constant]))  # from_envelope takes its logarithm
     cepstra = mel_cepstrum.from_envelope(both, own.order, own.warping)
     return cepstra[:-1], cepstra[-1]
+
+
+def content_places(frames: int, content_frames: int, config: ContentFeatures) -> np.ndarray:
+    """Where the centres of log-mel frames lie among content frames: `(frames,)`, in 0..content_frames - 1."""
+    seconds = (np.arange(frames) * config.hop + delay(config)) / config.sample_rate
+    return np.clip((seconds - config.content.first) * config.content.frame_rate, 0, content_frames - 1)
+
+
+def content_at(content: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """`(content frames, dims)` at `(places,)`, by straight lines between neighbours."""
+    before = places.astype(int)
+    after = np.minimum(before + 1, len(content) - 1)
+    share = (places - before).astype(np.float32)[:, None]
+    return content[before] * (1 - share) + content[after] * share
 
 
 def _shifted(samples: np.ndarray, config: MelFeatures) -> np.ndarray:

@@ -73,7 +73,8 @@ class MelFeatures(MelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.kind == "mel", f"features.kind must be mel, got {self.kind!r}")
+        own = type(self).kind
+        require(self.kind == own, f"features.kind must be {own}, got {self.kind!r}")
         _ = self.world  # refuses what WORLD cannot
 
     @property

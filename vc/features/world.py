@@ -90,6 +90,7 @@ class Frames:
     f0: np.ndarray | None  # (frames,) Hz, 0 where unvoiced
     spectrum: np.ndarray  # (frames, bands): mel-cepstrum, or log-mel
     aperiodicity: np.ndarray | None  # (frames, bins) in 0..1
+    content: np.ndarray | None = None  # (frames, dims) of a content encoder
 
 
 def analyse(samples: np.ndarray, config: WorldConfig, f0_range: F0Range | None) -> Frames:

@@ -1,8 +1,10 @@
 """Every method by its name: its configuration and its network."""
 
-from vc.config import build
+from vc.config import build, require
 from vc.errors import ConfigError
-from vc.models.base import AbstractConverter
+from vc.features.content import ContentFeatures
+from vc.features.kinds import FeatureConfig
+from vc.models.base import AbstractConverter, AbstractDecoder
 from vc.models.common_space import ComboGANConfig, CommonSpace, CommonSpaceConfig, UNITConfig, VQVAEConfig
 from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
@@ -11,6 +13,7 @@ from vc.models.dr_gan import DRGAN, DRGANConfig
 from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
 
@@ -30,6 +33,7 @@ MODELS = {
     "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
     "warp": (WarpConfig, LinearConverter),
     "nearest": (NearestConfig, LinearConverter),
+    "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
 }
 
 
@@ -41,5 +45,17 @@ def network_config(method: str, given: dict) -> object:
 
 
 def converter(method: str, config: object, bands: int, speakers: tuple[str, ...]) -> AbstractConverter:
-    """A method's network, untrained."""
+    """The network, untrained, of a method that converts frames of `bands`."""
     return MODELS[method][1](config, bands, speakers)
+
+
+def network(
+    method: str, config: object, features: FeatureConfig, speakers: tuple[str, ...]
+) -> AbstractConverter | AbstractDecoder:
+    """A method's network, untrained; refuses features of a kind that it cannot take."""
+    cls = MODELS[method][1]
+    decodes, has_content = issubclass(cls, AbstractDecoder), isinstance(features, ContentFeatures)
+    require(decodes == has_content, f"method {method} does not take features of kind {features.kind}")
+    if decodes:
+        return cls(config, features.bands, features.content.dims, speakers)
+    return converter(method, config, features.bands, speakers)

@@ -20,6 +20,18 @@ class AbstractConverter(nn.Module, ABC):
         """`(batch, bands, frames)` of `source` to the same shape of `target`."""
 
 
+class AbstractDecoder(nn.Module, ABC):
+    """Says in a target's voice what an encoder has recognised of anyone.
+
+    Content is `(batch, dims, frames)`, without its speaker's mean and divided by the target's deviation; prosody
+    `(batch, bands + 3, frames)`, as vc/features/content.py has it, in the target's terms.
+    """
+
+    @abstractmethod
+    def decode(self, content: Tensor, prosody: Tensor, target: str) -> Tensor:
+        """`(batch, bands, frames)` of log-mel, normalised by the target's statistics."""
+
+
 class FrameMap(nn.Module):
     """A network's way from one speaker's frames to another's, with both normalisations.
 

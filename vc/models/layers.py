@@ -6,7 +6,7 @@ and instance normalisation covers both.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, glu, pad
+from torch.nn.functional import batch_norm, glu, layer_norm, pad
 
 STRIDE = 4  # rows and frames of a generator's input to one of its innermost part
 
@@ -36,6 +36,17 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         if len(x) == 1 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
             return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(x)
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation of each frame's channels by themselves: `(batch, channels, frames)` to the same shape."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return layer_norm(x.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
 
 
 class GatedConv1d(nn.Module):

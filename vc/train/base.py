@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class Setting:
 class Training(Protocol):
     """Networks and the players that move them, by name, and the step that they take."""
 
+    sampler: ClassVar[type]  # its `of` makes a Sampler
+    held_out: ClassVar[type]  # its `read` makes what scores a converter
     network: nn.Module  # what a model file gets
     modules: dict[str, nn.Module]
     called: list[nn.Module]  # the networks that a step calls, for torch.compile

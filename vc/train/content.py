@@ -109,7 +109,7 @@ def _fixed(network: nn.Module) -> nn.Module:
 
 def read_coded(path: Path) -> tuple[Model, ManyConverter]:
     """A model that has a code."""
-    model, network = read_network(path)
+    model, network, _ = read_network(path)
     require(isinstance(network, ManyConverter), f"{path}: method {model.method} has no code")
     return model, network
 

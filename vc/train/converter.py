@@ -7,16 +7,12 @@ import torch
 from vc import devices, model_file
 from vc.convert import Converter
 from vc.errors import ConfigError, DataError
-from vc.features import kinds
-from vc.features.speech import speech
-from vc.models import converter
-from vc.segments import Segments, SegmentSampler
-from vc.store import Features
+from vc.models import network
+from vc.models.base import AbstractConverter
 from vc.train.base import Setting
 from vc.train.engine import Engine, assembled
-from vc.train.experiment import Experiment, defaults, remember
+from vc.train.experiment import defaults, remember
 from vc.train.fit import FITTED, fit_pair
-from vc.train.held_out import HeldOut
 from vc.train.methods import METHODS
 from vc.train.ownership import owned
 from vc.train.plan import Plan
@@ -56,7 +52,8 @@ class ConverterRun(Run):
     def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
         self.experiment, self.features, self.device = plan.experiment, plan.features, device
         speakers, settings = self.experiment.speakers, self.experiment.training
-        held_out = HeldOut.read(request.held_out, self.features, speakers) if request.held_out else None
+        scoring = METHODS[self.experiment.method].training.held_out
+        held_out = scoring.read(request.held_out, self.features, speakers) if request.held_out else None
         self.samples = Samples(request.validation, settings.samples, request.output / "samples")
         super().__init__(request.output, settings, make_engine(plan, device, processes), processes, held_out)
 
@@ -65,7 +62,7 @@ class ConverterRun(Run):
         return f"{', '.join(self.experiment.speakers)}, {self.device}"
 
     def begun(self) -> None:
-        if self.held_out:
+        if self.held_out and isinstance(self.engine.converter, AbstractConverter):
             anchor = self.held_out.score(self._converter().mean_variance())
             log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
 
@@ -80,7 +77,8 @@ class ConverterRun(Run):
         self.samples.write(self._converter(), self.log, self.state.step)
 
     def write_model(self) -> None:
-        model_file.write(self.output / NAME, self._model(), self.engine.converter.state_dict())
+        converter = self._converter()
+        model_file.write(self.output / NAME, converter.model, converter.network.state_dict(), converter.encoder)
 
     def model_step(self) -> int | None:
         try:
@@ -100,25 +98,10 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
     experiment, features = plan.experiment, plan.features
     settings, compute = experiment.training, experiment.compute
     torch.manual_seed(settings.seed)
-    network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
+    made = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     if plan.start:
-        plan.start.take_up(network)
+        plan.start.take_up(made)
     setting = Setting(settings.steps, compute.precision, processes, plan.encoder)
-    training = METHODS[experiment.method].training(network, experiment.network, experiment.objective, setting)
-    sampler = _sampler(experiment, features, device, processes.share(settings.batch))
+    training = METHODS[experiment.method].training(made, experiment.network, experiment.objective, setting)
+    sampler = training.sampler.of(experiment, features, device, processes.share(settings.batch))
     return assembled(training, sampler, settings, compute, processes)
-
-
-def _sampler(experiment: Experiment, features: Features, device: torch.device, share: slice) -> SegmentSampler:
-    settings = experiment.training
-    segments = []
-    for speaker in experiment.speakers:
-        normaliser = features.speakers[speaker].normaliser
-        utterances = features.frames(speaker)
-        heard = speech([kinds.to_mel_cepstrum(frames, features.config) for frames in utterances])
-        normalised = [normaliser.transform(frames) for frames in utterances]
-        found = Segments(normalised, settings.segment, device, speaker, speech=heard)
-        if found.skipped:
-            log.warning("%s: %d utterances are shorter than a segment, or silent, and left out", speaker, found.skipped)
-        segments.append(found)
-    return METHODS[experiment.method].training.sampler(segments, settings.batch, settings.seed, share)

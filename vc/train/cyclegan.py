@@ -31,6 +31,7 @@ from vc.config import require
 from vc.models.pair import Chance, PairConverter
 from vc.segments import Batch, PairSampler
 from vc.train.base import Setting
+from vc.train.held_out import HeldOut
 from vc.train.player import Player
 from vc.train.rates import Rates
 
@@ -130,7 +131,7 @@ class Fakes:
 class CycleGANTraining:
     """Networks and players of a pair, and the step that moves them."""
 
-    sampler = PairSampler
+    sampler, held_out = PairSampler, HeldOut
 
     def __init__(
         self,

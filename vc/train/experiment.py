@@ -14,7 +14,7 @@ from vc.features.kinds import FeatureConfig, build_features
 from vc.files import write_text
 from vc.models import network_config
 from vc.store import Features
-from vc.train.methods import METHODS
+from vc.train.methods import METHODS, TARGETS
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,12 @@ def resolve(
     twice = next((name for name in speakers if speakers.count(name) > 1), None)
     pair = "source and target are both" if len(speakers) == 2 else "two speakers are"
     require(twice is None, f"{pair} {twice!r}")
-    require(len(speakers) > 1, "two speakers or more are needed")
     require(
         isinstance(method, str) and method in METHODS,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
     )
+    alone = METHODS[method].serves == TARGETS
+    require(alone or len(speakers) > 1, f"method {method} needs two speakers or more")
     kinds, found = METHODS[method].kinds, features.kind
     require(found in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {found}")
     network = network_config(method, sections.get("network", {}))
@@ -127,11 +128,10 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
     wanted, made = build_features(given), features
     if wanted.kind != made.kind and given:
         raise ConfigError(f"features.kind is {wanted.kind}, but the features were extracted with {made.kind}")
-    for key in given:
-        if getattr(wanted, key) != getattr(made, key):
-            raise ConfigError(
-                f"features.{key} is {getattr(wanted, key)}, but the features were extracted with {getattr(made, key)}"
-            )
+    asked, found = _flat(plain(wanted)), _flat(plain(made))
+    for key in _flat(given):
+        if key in found and asked[key] != found[key]:
+            raise ConfigError(f"features.{key} is {asked[key]}, but the features were extracted with {found[key]}")
 
 
 def defaults(experiment: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 
 from vc import model_file
 from vc.convert import Converter
-from vc.models import converter
+from vc.models import network
 from vc.store import Features
 from vc.train.alignment import SpeakerFrames
 from vc.train.experiment import Experiment
@@ -27,13 +27,13 @@ def fit_pair(request: Request, experiment: Experiment, features: Features, devic
         log.info("%s: fitted already; nothing to do", request.output)
         return FITTED
     held_out = HeldOut.read(request.held_out, features, experiment.speakers) if request.held_out else None
-    network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers).to(device)
+    fitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     voices = {name: _voice(features, name, device) for name in experiment.speakers}
-    METHODS[experiment.method].fit(network, experiment.objective, voices)
-    made = Converter(experiment.model(features, FITTED, {}), network, device)
+    METHODS[experiment.method].fit(fitted, experiment.objective, voices)
+    made = Converter(experiment.model(features, FITTED, {}), fitted, device)
     scores = held_out.score(made) if held_out else {}
     _report(request, experiment.training.samples, made, scores)
-    model_file.write(path, experiment.model(features, FITTED, scores), network.state_dict())
+    model_file.write(path, experiment.model(features, FITTED, scores), fitted.state_dict())
     log.info("%s: fitted: %s", request.output, path)
     return FITTED
 

@@ -24,7 +24,7 @@ class Start:
 
     @classmethod
     def read(cls, path: Path) -> "Start":
-        model, network = read_network(path)
+        model, network, _ = read_network(path)
         return cls(path, model, network.state_dict())
 
     @property

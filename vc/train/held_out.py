@@ -37,12 +37,7 @@ class HeldOut:
     @classmethod
     def read(cls, directory: Path, learnt: Features, speakers: tuple[str, ...]) -> "HeldOut":
         """From a features directory made with the settings of the training features, of none of their utterances."""
-        features = read_features(directory)
-        if features.config != learnt.config:
-            raise ConfigError(f"{directory}: extracted with other settings than {learnt.directory}")
-        seen = sorted(set(features.utterances) & set(learnt.utterances))
-        if seen:
-            raise ConfigError(f"{directory}: training learns from {seen[0]} too; hold out other utterances")
+        features = _unseen(directory, learnt)
         utterances = {}
         for speaker in speakers:
             ids = [id for id, owner in features.utterances.items() if owner == speaker]
@@ -96,6 +91,52 @@ class HeldOut:
             distortions = [metrics.mel_cepstral_distortion(made[name], wanted[name]) for name in self.parallel]
             measures["mcd"] = float(np.mean(distortions))
         return measures
+
+
+@dataclass(frozen=True)
+class HeldOutResynthesis:
+    """Recordings of the targets, each to be said again in its own voice from its content and prosody."""
+
+    recordings: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]  # speaker -> content, F0, log-mel
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return " and ".join(f"{len(own)} recordings of {name}" for name, own in self.recordings.items())
+
+    @classmethod
+    def read(cls, directory: Path, learnt: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
+        """From a features directory made with the settings of the training features, of none of their utterances."""
+        features = _unseen(directory, learnt)
+        recordings = {}
+        for name in speakers:
+            own = list(zip(features.content(name), features.f0(name), features.frames(name), strict=True))
+            places = np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).round().astype(int))
+            recordings[name] = [own[place] for place in places]
+        return cls(recordings, features.digest)
+
+    def score(self, converter: Converter) -> dict[str, float]:
+        """Mel-cepstral distortion, modulation-spectra distance, and their sum `score`: lower is better."""
+        config, distortions, distances = converter.model.features, [], []
+        for name, recordings in self.recordings.items():
+            said = {str(n): converter.say(*each, name) for n, each in enumerate(recordings)}
+            wanted = {str(n): log_mel for n, (_, _, log_mel) in enumerate(recordings)}
+            said, wanted = _mel_cepstra(said, config), _mel_cepstra(wanted, config)
+            distortions += [metrics.mel_cepstral_distortion(said[key], wanted[key]) for key in said]
+            movement = (_movement(each, config.frame_rate) for each in (said, wanted))
+            distances.append(metrics.modulation_spectra_distance(*movement))
+        mcd, msd = float(np.mean(distortions)), float(np.mean(distances))
+        return {"score": mcd + msd, "mcd": mcd, "msd": msd}
+
+
+def _unseen(directory: Path, learnt: Features) -> Features:
+    """Features made with the settings of the training features, of none of their utterances; others are refused."""
+    features = read_features(directory)
+    if features.config != learnt.config:
+        raise ConfigError(f"{directory}: extracted with other settings than {learnt.directory}")
+    seen = sorted(set(features.utterances) & set(learnt.utterances))
+    if seen:
+        raise ConfigError(f"{directory}: training learns from {seen[0]} too; hold out other utterances")
+    return features
 
 
 def _spread(utterances: Utterances, names: Iterable[str], most: int) -> Utterances:

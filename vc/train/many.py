@@ -34,6 +34,7 @@ from vc.config import require
 from vc.models.many import CodeClassifier, Judgement, ManyConverter
 from vc.segments import ManyBatch, ManySampler
 from vc.train.base import Setting
+from vc.train.held_out import HeldOut
 from vc.train.player import Player
 from vc.train.rates import Rates
 
@@ -206,7 +207,7 @@ class Round:
 class ManyTraining:
     """Model, discriminator, classifier of codes, and the step that moves them."""
 
-    sampler = ManySampler
+    sampler, held_out = ManySampler, HeldOut
 
     def __init__(self, network: ManyConverter, config: Any, objective: ManyObjective, setting: Setting):
         self.network, self.objective, self.steps = network, objective, setting.steps

@@ -22,9 +22,11 @@ from vc.train.many import (
     XGANObjective,
 )
 from vc.train.nearest import NearestObjective
+from vc.train.recognition_synthesis import RecognitionSynthesisObjective, RecognitionSynthesisTraining
 from vc.train.warp import WarpObjective
 
 PAIR, MANY, ANY = "a pair", "many speakers", "any number of speakers"
+TARGETS = "one target or several, from whoever speaks"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,13 @@ def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = 
 
 
 METHODS = {
+    "recognition_synthesis": Method(
+        TARGETS,
+        "a decoder of what a speech encoder recognises; minutes (after Sun et al., 2016)",
+        RecognitionSynthesisObjective,
+        RecognitionSynthesisTraining,
+        kinds=("content",),
+    ),
     "nearest": _fit("regression on frames aligned by their nearest neighbours; seconds", NearestObjective, nearest.fit),
     "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, warp.fit, kinds=("world",)),
     "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),

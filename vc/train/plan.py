@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from vc.models import converter
+from vc.models import network
 from vc.store import Features, read_features
 from vc.train import content
 from vc.train.content import ContentEncoder
@@ -37,9 +37,9 @@ class Plan:
         others = {"start": start.digest if start else "", "encoder": encoder.digest if encoder else ""}
         experiment = replace(experiment, **others)
         with torch.device("meta"):
-            network = converter(experiment.method, experiment.network, features.config.bands, experiment.speakers)
+            untrained = network(experiment.method, experiment.network, features.config, experiment.speakers)
         if isinstance(experiment.objective, ManyObjective):
-            experiment.objective.check(network, experiment.training.steps)
+            experiment.objective.check(untrained, experiment.training.steps)
         if start:
             start.check(experiment, features)
         return cls(features, experiment, start, encoder)

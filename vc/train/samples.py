@@ -7,7 +7,7 @@ from vc import audio, corpus
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import VCError
-from vc.features.world import estimate_f0
+from vc.features.world import F0Range, estimate_f0
 from vc.report.spectrogram import Panel, picture
 from vc.train.log import RunLog
 
@@ -37,6 +37,8 @@ class Samples:
     def _write(self, utterance: Utterance, converter: Converter, run_log: RunLog, step: int) -> None:
         rate, settings = converter.sample_rate, converter.model.features
         source = utterance.speaker
+        if converter.decodes and source not in converter.speakers:
+            source = None
         target = next(name for name in converter.speakers if name != source)
         converter.direction(target, source)  # refuses an unknown one
         original, _ = utterance.read(rate)
@@ -44,9 +46,10 @@ class Samples:
         stem = f"{utterance.id}-to-{target}-{step:09d}"
         audio.write(self.directory / f"{stem}.wav", converted, rate)
         run_log.sound(f"{utterance.id}/{target}", converted, rate, step)
-        titles = {f"{source}, source": (source, original), f"{target}, step {step}": (target, converted)}
+        titles = {f"{utterance.speaker}, source": (source, original), f"{target}, step {step}": (target, converted)}
+        ranges = {name: speaker.f0_range for name, speaker in converter.model.speakers.items()} | {None: F0Range()}
         panels = [
-            Panel(title, samples, estimate_f0(samples, settings, converter.model.speakers[speaker].f0_range)[0])
+            Panel(title, samples, estimate_f0(samples, settings, ranges[speaker])[0])
             for title, (speaker, samples) in titles.items()
         ]
         image = picture(panels, rate, settings.frame_shift / 1000)

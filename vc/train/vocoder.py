@@ -205,8 +205,6 @@ def make_engine(
     share = processes.share(settings.batch)
     recordings = read_all(utterances, mel.sample_rate)
     sampler = WaveSampler(recordings, mel, settings.segment, settings.batch, settings.seed, device, share)
-    if sampler.segments.skipped:
-        log.warning("%d recordings are shorter than a segment and left out", sampler.segments.skipped)
     return assembled(training, sampler, settings, compute, processes)
 
 

@@ -1,0 +1,169 @@
+"""What is said, and how: content vectors of an encoder, and the prosody that a decoder is given beside them.
+
+An encoder (vc/encoders) says what is spoken. Who speaks is left in its vectors mostly as their mean, which is taken
+away before frames of two speakers are compared or decoded.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from vc.config import require
+from vc.features.mel import MelConfig, MelFeatures, mel_filters
+from vc.features.pitch import LogF0
+
+LOWEST_F0, STEPS_PER_OCTAVE, HIGHEST_F0 = 20.0, 48, 2000.0  # Hz; steps of a quarter of a semitone
+ASPIRATION = 0.003  # power of the noise under the pulses of voiced frames, beside all that these have
+PROSODY = 3  # rows of a decoder's prosody beside the excitation
+
+
+@dataclass(frozen=True)
+class ContentConfig:
+    """Whose content vectors they are; extraction fills in what it finds."""
+
+    encoder: str = "distilled"  # a name or a path, as vc-encoder has them
+    layer: int = 0  # of the encoder; 0: the usual one
+    digest: str = ""  # of its weights: another's vectors mean something else
+    dims: int = 0
+    frame_rate: float = 0.0  # content frames a second
+    first: float = 0.0  # seconds to the centre of the first content frame
+
+    def __post_init__(self) -> None:
+        require(bool(self.encoder), "features.content.encoder must name an encoder")
+        require(0 <= self.layer <= 1000, f"features.content.layer must be 0 or more, got {self.layer}")
+        require(0 <= self.dims <= 65536, f"features.content.dims must be in 0..65536, got {self.dims}")
+        require(0 <= self.frame_rate <= 1000, f"features.content.frame_rate must be in 0..1000, got {self.frame_rate}")
+        require(0 <= self.first <= 1, f"features.content.first must be in 0..1 s, got {self.first}")
+
+
+@dataclass(frozen=True)
+class ContentFeatures(MelFeatures):
+    """Content vectors beside log-mel frames and F0: what is said, and all that a decoder shall make of it."""
+
+    kind: str = "content"
+    content: ContentConfig = field(default_factory=ContentConfig)
+
+
+@dataclass(frozen=True)
+class ContentStatistics:
+    """What a speaker's speech is beside what is said: the mean of the content, and how loud it is."""
+
+    mean: list[float]  # (dims,)
+    deviation: float  # root mean square over frames and dims, of what the mean leaves
+    loudness_mean: float  # of `loudness`
+    loudness_deviation: float
+
+    def __post_init__(self) -> None:
+        numbers = np.array([*self.mean, self.deviation, self.loudness_mean, self.loudness_deviation])
+        require(bool(np.isfinite(numbers).all()), "statistics of content must be finite")
+        require(min(self.deviation, self.loudness_deviation) > 0, "deviations of content must be above 0")
+
+
+class ContentMeter:
+    """Statistics of speech, as it comes.
+
+    Parameters
+    ----------
+    prior : ContentStatistics, optional
+        What is taken for likely before anything is heard, as if `seconds` of it had been heard already.
+    frames : float
+        How many frames the prior counts for.
+    """
+
+    def __init__(self, prior: ContentStatistics | None = None, frames: float = 0.0):
+        self.count = self.content = self.squares = self.loudness = self.loudness_squares = 0.0
+        if prior is not None:
+            mean, loudness = np.asarray(prior.mean), prior.loudness_mean
+            self.count, self.content, self.loudness = frames, frames * mean, frames * loudness
+            self.squares = frames * (prior.deviation**2 + float(np.square(mean).mean()))
+            self.loudness_squares = frames * (prior.loudness_deviation**2 + loudness**2)
+
+    def hear(self, content: np.ndarray, log_mel: np.ndarray, speech: np.ndarray) -> None:
+        """Take note of `(frames, dims)` and `(frames, bands)` where `(frames,)` is true."""
+        heard, loud = content[speech].astype(np.float64), loudness(log_mel[speech])
+        self.count += len(heard)
+        self.content = self.content + heard.sum(axis=0)
+        self.squares += float(np.square(heard).mean(axis=1).sum())
+        self.loudness += float(loud.sum())
+        self.loudness_squares += float(np.square(loud).sum())
+
+    def statistics(self) -> ContentStatistics:
+        """Of all that was heard; of something at least."""
+        mean, level = self.content / self.count, self.loudness / self.count
+        variance = self.squares / self.count - np.square(mean).mean()
+        moves = self.loudness_squares / self.count - level**2
+        return ContentStatistics(
+            mean.tolist(), float(np.sqrt(max(variance, 1e-8))), float(level), float(np.sqrt(max(moves, 1e-4)))
+        )
+
+
+def loudness(log_mel: np.ndarray) -> np.ndarray:
+    """`(frames,)` natural logarithm of the mean magnitude over the bands of `(frames, bands)`."""
+    return np.log(np.exp(log_mel.astype(np.float64)).mean(axis=1))
+
+
+def standard_loudness(log_mel: np.ndarray, speaker: ContentStatistics) -> np.ndarray:
+    """`(frames,)` loudness of a speaker's `(frames, bands)`, brought to mean 0 and deviation 1 over speech."""
+    return (loudness(log_mel) - speaker.loudness_mean) / speaker.loudness_deviation
+
+
+def prosody(f0: np.ndarray, loud: np.ndarray, voice: LogF0 | None, config: MelConfig) -> np.ndarray:
+    """How it is said: excitation, melody, voicing and loudness.
+
+    Parameters
+    ----------
+    f0 : np.ndarray
+        Shape `(frames,)`, Hz, 0 where unvoiced, of the voice that shall speak.
+    loud : np.ndarray
+        Shape `(frames,)`, loudness, brought to mean 0 and deviation 1 over speech.
+    voice : LogF0 or None
+        Of the voice that shall speak; None of one that whispers.
+    config : MelConfig
+        Of the log-mel frames.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(frames, bands + 3)`, float32: the bands of `excitation`; log F0, brought to mean 0 and deviation 1 and
+        held in straight lines where unvoiced; 1 where voiced; loudness.
+    """
+    voiced = f0 > 0
+    melody = np.zeros(len(f0))
+    if voice is not None and voiced.any():
+        standard = (np.log(f0[voiced]) - voice.mean) / voice.deviation
+        melody = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), standard)
+    return np.column_stack([excitation(f0, config), melody, voiced, loud]).astype(np.float32)
+
+
+def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:
+    """Log-mel `(frames, bands)` of pulses at F0 `(frames,)`, less that of white noise as strong; unvoiced frames are 0.
+
+    It shows where harmonics lie, and depends on nothing but each frame's own F0.
+    """
+    table = _pulses(config)
+    shown = np.zeros((len(f0), config.bands))
+    voiced = f0 > 0
+    places = STEPS_PER_OCTAVE * np.log2(np.clip(f0[voiced], LOWEST_F0, HIGHEST_F0) / LOWEST_F0)
+    before = np.minimum(places.astype(int), len(table) - 2)
+    share = (places - before)[:, None]
+    shown[voiced] = table[before] * (1 - share) + table[before + 1] * share
+    return shown
+
+
+@lru_cache(maxsize=8)
+def _pulses(config: MelConfig) -> np.ndarray:
+    """`excitation` for each step of F0: `(steps, bands)`."""
+    size, rate = config.fft_size, config.sample_rate
+    filters, bins = mel_filters(config), np.arange(size // 2 + 1)
+    steps = int(np.ceil(STEPS_PER_OCTAVE * np.log2(HIGHEST_F0 / LOWEST_F0))) + 1
+    flat = filters.sum(axis=1)  # of noise whose power is 1 in each bin
+    rows = []
+    for f0 in LOWEST_F0 * 2.0 ** (np.arange(steps) / STEPS_PER_OCTAVE):
+        harmonics = np.arange(1, int(rate / 2 / f0) + 1) * f0 * size / rate  # in bins
+        away = bins[:, None] - harmonics
+        window = np.sinc(away) / np.where(np.abs(np.abs(away) - 1) < 1e-6, np.inf, 1 - np.square(away))
+        window = np.where(np.abs(np.abs(away) - 1) < 1e-6, 0.5, window)  # Hann's transform, 1 at its middle
+        power = np.square(window).sum(axis=1) * f0 * size / rate / 1.5  # a Hann window's noise bandwidth is 1.5 bins
+        rows.append(np.log((filters @ np.sqrt(power + ASPIRATION)) / flat))
+    return np.array(rows)

@@ -1,0 +1,160 @@
+"""Recognition-synthesis: content vectors that say what is spoken, and a decoder that says it in a target's voice.
+
+The plan is that of phonetic posteriorgrams (Sun et al., "Phonetic posteriorgrams for many-to-one voice conversion
+without parallel data training", ICME 2016): what is recognised of anyone is synthesised as one target, whose recordings
+alone are learnt from. Here a frozen encoder gives the vectors (vc/encoders), and the decoder learns adversarially;
+vc/train/recognition_synthesis.py has the losses.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, leaky_relu, one_hot
+from torch.nn.utils.parametrizations import weight_norm
+
+from vc.config import require
+from vc.features.content import PROSODY
+from vc.models.base import AbstractDecoder
+from vc.models.layers import ChannelNorm
+
+SLOPE = 0.1  # of the decoder's leaky ReLUs
+JUDGE_SLOPE = 0.2
+PAUSES = (-3.7, -2.0)  # loudness in deviations from speech's mean: below the first nothing is restored, above all is
+MOMENTUM = 0.01  # of a step in the moments of what is decoded
+
+
+@dataclass(frozen=True)
+class RecognitionSynthesisConfig:
+    """Sizes of the decoder and its discriminator."""
+
+    channels: int = 256
+    content_channels: int = 160  # that the content is brought to
+    kernel: int = 5  # frames
+    dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 1, 2])
+    dropout: float = 0.1  # of the content in training
+    discriminator_channels: int = 24
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "content_channels", "discriminator_channels"):
+            require(1 <= getattr(self, name) <= 4096, f"network.{name} must be in 1..4096, got {getattr(self, name)}")
+        require(self.kernel % 2 == 1 and 1 <= self.kernel <= 63, "network.kernel must be odd and in 1..63 frames")
+        require(1 <= len(self.dilations) <= 64, "network.dilations must be 1 to 64 numbers")
+        require(all(1 <= dilation <= 64 for dilation in self.dilations), "network.dilations must be in 1..64 each")
+        require(0 <= self.dropout < 1, f"network.dropout must be from 0 to below 1, got {self.dropout}")
+
+
+class RecognitionSynthesis(AbstractDecoder):
+    """One decoder for all targets, which it is told by an embedding where there are several."""
+
+    def __init__(self, config: RecognitionSynthesisConfig, bands: int, dims: int, speakers: tuple[str, ...]):
+        super().__init__()
+        self.numbers = {name: number for number, name in enumerate(speakers)}
+        self.dropout = config.dropout
+        inputs = config.content_channels + bands + PROSODY
+        self.content = nn.Conv1d(dims, config.content_channels, 1)
+        self.enter = nn.Conv1d(inputs, config.channels, config.kernel, padding=config.kernel // 2)
+        self.speaker = nn.Embedding(len(speakers), config.channels) if len(speakers) > 1 else None
+        self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, each) for each in config.dilations))
+        self.leave = nn.Conv1d(config.channels, bands, config.kernel, padding=config.kernel // 2)
+        self.variance = Variance(bands, len(speakers))
+
+    @staticmethod
+    def discriminator(config: RecognitionSynthesisConfig) -> nn.Module:
+        return Discriminator(config.discriminator_channels)
+
+    def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor) -> Tensor:
+        """What is decoded, `(batch, bands, frames)`, its variance not restored; `speakers` are numbers `(batch,)`."""
+        said = leaky_relu(self.content(dropout(content, self.dropout, self.training)), SLOPE)
+        frames = self.enter(torch.cat([said, prosody], dim=1))
+        if self.speaker is not None:
+            frames = frames + self.speaker(speakers)[..., None]
+        return self.leave(leaky_relu(self.blocks(frames), SLOPE))
+
+    def decode(self, content: Tensor, prosody: Tensor, target: str) -> Tensor:
+        speakers = torch.full((len(content),), self.numbers[target], device=content.device)
+        decoded = self(content, prosody, speakers).float()
+        return self.variance.restored(decoded, prosody[:, -1:].float(), speakers)
+
+
+class Block(nn.Module):
+    """Layer normalisation, dilated convolution and a pointwise one, added to the input."""
+
+    def __init__(self, channels: int, kernel: int, dilation: int):
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.dilated = nn.Conv1d(channels, channels, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+        self.mixing = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        moved = self.dilated(leaky_relu(self.norm(frames), SLOPE))
+        return frames + self.mixing(leaky_relu(moved, SLOPE))
+
+
+class Variance(nn.Module):
+    """Brings means and deviations of a log-mel's cepstrum to the target's, for a decoder's output is too smooth.
+
+    After Toda, Black and Tokuda, "Voice conversion based on maximum-likelihood estimation of spectral parameter
+    trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are those
+    over the speech frames of training, of which its steps take note. c0, the loudness, and pauses stay.
+    """
+
+    def __init__(self, bands: int, speakers: int):
+        super().__init__()
+        places = np.pi * (np.arange(bands) + 0.5)[None] * np.arange(bands)[:, None] / bands
+        cosines = np.sqrt(2 / bands) * np.cos(places)  # the orthonormal DCT of type II
+        cosines[0] /= np.sqrt(2)
+        self.register_buffer("cosines", torch.from_numpy(cosines.astype(np.float32)), persistent=False)
+        # mean and mean square of the cepstrum, decoded and real
+        self.register_buffer(
+            "moments", torch.stack([torch.zeros(2, bands), torch.ones(2, bands)]).repeat(speakers, 1, 1, 1)
+        )
+
+    @torch.no_grad()
+    def update(self, decoded: Tensor, real: Tensor, loudness: Tensor, speakers: Tensor) -> None:
+        """Take note of `(batch, bands, frames)` of `(batch,)` speakers, where `(batch, 1, frames)` is loudness."""
+        both = torch.stack([decoded.float(), real.float()], dim=1)  # (batch, 2, bands, frames)
+        cepstra = self.cosines @ both
+        speech = (loudness > PAUSES[1]).float()[:, None]  # (batch, 1, 1, frames)
+        sums = torch.stack([(cepstra * speech).sum(-1), (cepstra.square() * speech).sum(-1)], dim=1)
+        whose = one_hot(speakers, len(self.moments)).to(sums).T  # (speakers, batch)
+        counts = (whose @ speech.sum((1, 2, 3)))[:, None, None, None]
+        means = torch.einsum("sb,bmkc->smkc", whose, sums) / counts.clamp(min=1)
+        self.moments.lerp_(means, MOMENTUM * (counts > 0))
+
+    def restored(self, decoded: Tensor, loudness: Tensor, speakers: Tensor) -> Tensor:
+        """`(batch, bands, frames)` as it is decoded to the same shape."""
+        mean, square = self.moments[speakers].unbind(1)  # (batch, 2, bands) each
+        deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
+        cepstrum = self.cosines @ decoded
+        ratio = (deviation[:, 1] / deviation[:, 0])[..., None]
+        change = (cepstrum - mean[:, 0, :, None]) * (ratio - 1) + (mean[:, 1] - mean[:, 0])[..., None]
+        change[:, 0] = 0
+        share = ((loudness - PAUSES[0]) / (PAUSES[1] - PAUSES[0])).clamp(0, 1)
+        return decoded + share * (self.cosines.T @ change)
+
+
+class Discriminator(nn.Module):
+    """Tells real log-mel from decoded: `(batch, bands, frames)` to a map, and the feature maps before it."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        shapes = (
+            (1, channels, (3, 5), (2, 1)),
+            (channels, channels, (3, 5), (2, 2)),
+            (channels, 2 * channels, (3, 5), (2, 2)),
+            (2 * channels, 2 * channels, (3, 3), (1, 1)),
+            (2 * channels, 1, (3, 3), (1, 1)),
+        )
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(inputs, outputs, kernel, stride, tuple(size // 2 for size in kernel)))
+            for inputs, outputs, kernel, stride in shapes
+        )
+
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, list[Tensor]]:
+        frames, maps = log_mel[:, None], []
+        for layer in self.layers[:-1]:
+            frames = leaky_relu(layer(frames), JUDGE_SLOPE)
+            maps.append(frames)
+        return self.layers[-1](frames), maps

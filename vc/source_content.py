@@ -1,0 +1,38 @@
+"""What is left of the speaker in a recording's content, and how loud it is: known, or gathered as it goes on."""
+
+import numpy as np
+
+from vc.features import kinds
+from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
+from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
+from vc.features.world import Frames
+
+LIKELY = 0.5  # seconds that the target's statistics count for before anything is heard
+
+
+class SourceContent:
+    """Statistics of the one who speaks, piece by piece, in their order.
+
+    Parameters
+    ----------
+    known : ContentStatistics or None
+        The source's; None: nobody is known, and each recording has its own.
+    target : ContentStatistics
+        The target's, which are taken for likely before much is heard.
+    config : ContentFeatures
+        Settings of the analysis.
+    """
+
+    def __init__(self, known: ContentStatistics | None, target: ContentStatistics, config: ContentFeatures):
+        self.known, self.config = known, config
+        self._meter = ContentMeter(target, LIKELY * config.frame_rate)
+        self._loudest = -np.inf  # dB, of a piece's loud frames
+
+    def statistics(self, frames: Frames) -> ContentStatistics:
+        """Of the recording up to a piece of it, whose frames these are."""
+        if self.known is not None:
+            return self.known
+        level = loudness(kinds.to_mel_cepstrum(frames.spectrum, self.config))
+        self._loudest = max(self._loudest, float(np.quantile(level, LOUD_QUANTILE)))
+        self._meter.hear(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
+        return self._meter.statistics()

@@ -1,0 +1,277 @@
+"""The training step of recognition-synthesis: a decoder of content vectors, its discriminator, and their losses.
+
+With c the content of a real segment x of the target, p its prosody and G the decoder, the decoder minimises the
+weighted sum of
+
+    spectrum            L1 of G(c, p) to x
+    adversarial         D on G(c, p), as least squares
+    feature_matching    D's feature maps of G(c, p) to those of x
+
+A conversion's content is another speaker's, and a decoder that has only seen the target's own learns too much of it.
+So a segment's content is drawn from three: its own; each frame's nearest neighbours in the target's other recordings;
+and those in other speakers' recordings, where there are any. What is matched says the same and fits less well, as
+another speaker's would (prematched training, after Baas, van Niekerk and Kamper, "Voice conversion with just nearest
+neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from vc import losses
+from vc.config import require
+from vc.features import kinds
+from vc.features.content import prosody, standard_loudness
+from vc.features.speech import speech
+from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
+from vc.segments import Segments
+from vc.store import Features
+from vc.train.base import Setting
+from vc.train.held_out import HeldOutResynthesis
+from vc.train.player import Player
+
+CHUNK = 2048  # content frames that are matched at a time
+MOST = 40_000  # content frames among which neighbours are looked for: some fifteen minutes
+GENERATOR_BETAS, JUDGE_BETAS = (0.9, 0.98), (0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class RecognitionSynthesisObjective:
+    """Weights of the losses, how they are minimised, and whose content a segment is decoded from."""
+
+    spectrum: float = 1.0
+    adversarial: float = 0.2
+    feature_matching: float = 1.0
+    adversarial_from: float = 0.4  # share of the steps after which discriminator and its losses count
+    generator_rate: float = 1e-3
+    adversarial_rate: float = 0.5  # factor on `generator_rate` from then on
+    discriminator_rate: float = 4e-4
+    warm_up: int = 50  # steps in which both rates rise
+    decay_from: float = 0.6  # share of the steps after which both rates fall to `last`
+    last: float = 0.03  # factor on both rates at the last step
+    weight_decay: float = 0.01
+    own: float = 0.3  # how often a segment's content is its own, beside
+    prematched: float = 0.4  # its nearest neighbours' in the target's other recordings, and
+    matched: float = 0.3  # its nearest neighbours' in other speakers'
+    neighbours: int = 4  # whose mean it is
+
+    def __post_init__(self) -> None:
+        names = ("adversarial", "feature_matching", "own", "prematched", "matched")
+        for name in names:
+            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
+        require(self.own > 0, f"objective.own must be above 0, got {self.own}")
+        for name in ("generator_rate", "discriminator_rate"):
+            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+        for name in ("adversarial_from", "adversarial_rate", "decay_from", "last", "weight_decay"):
+            require(0 <= getattr(self, name) <= 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+        require(self.warm_up >= 0, f"objective.warm_up must be 0 or more, got {self.warm_up}")
+        require(1 <= self.neighbours <= 100, f"objective.neighbours must be in 1..100, got {self.neighbours}")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Factor on both learning rates at `step` (from 0) of `steps`."""
+        rising = min(1.0, (step + 1) / (self.warm_up + 1))
+        gone = max(0.0, step / steps - self.decay_from) / max(1 - self.decay_from, 1e-9)
+        return rising * max(self.last, 1 - gone)
+
+
+@dataclass(frozen=True)
+class ContentBatch:
+    """Segments of the targets, each with content that it may be decoded from."""
+
+    content: Tensor  # (batch, dims, frames)
+    prosody: Tensor  # (batch, bands + 3, frames)
+    log_mel: Tensor  # (batch, bands, frames), normalised
+    speakers: Tensor  # (batch,) numbers
+
+
+class ContentSampler:
+    """Batches of the speakers' segments on the training device; its random state is part of a checkpoint.
+
+    Several processes draw the same and each takes its `share`, as in vc/segments.py.
+    """
+
+    def __init__(
+        self, recordings: Sequence["Recordings"], chances: Sequence[float], batch: int, seed: int, share: slice
+    ):
+        """`batch` segments of each speaker; a segment's content is drawn from its ways by their `chances`."""
+        self.recordings, self.batch, self.share = recordings, batch, share
+        device = recordings[0].segments.frames.device
+        self.bounds = torch.cumsum(torch.tensor(chances, dtype=torch.float64, device=device), 0) / sum(chances)
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    @classmethod
+    def of(cls, experiment: Any, features: Features, device: torch.device, share: slice) -> "ContentSampler":
+        """Of an experiment's speakers; their content is matched here."""
+        objective, settings = experiment.objective, experiment.training
+        banks = {name: Bank.of(features, name, device) for name in experiment.speakers}
+        recordings = []
+        for name, bank in banks.items():
+            ways = [bank.own, match(bank, [bank], objective.neighbours)]
+            others = [other for other in banks.values() if other is not bank]
+            ways += [match(bank, others, objective.neighbours)] if others else []
+            recordings.append(Recordings.of(features, name, ways, settings.segment, device))
+        chances = [objective.own, objective.prematched, *([objective.matched] if len(banks) > 1 else [])]
+        return cls(recordings, chances, settings.batch, settings.seed, share)
+
+    def draw(self) -> ContentBatch:
+        """The next batch."""
+        drawn = [own.draw(self.batch, self.bounds, self.generator) for own in self.recordings]
+        content, prosodies, log_mels = (torch.cat([part[self.share] for part in parts]) for parts in zip(*drawn))
+        numbers = torch.arange(len(drawn), device=content.device)
+        return ContentBatch(content, prosodies, log_mels, numbers.repeat_interleave(len(content) // len(drawn)))
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A speaker's content, all recordings end to end."""
+
+    own: Tensor  # (content frames, dims), without the speaker's mean and divided by the deviation
+    recording: Tensor  # (content frames,) number of the recording
+
+    @classmethod
+    def of(cls, features: Features, name: str, device: torch.device) -> "Bank":
+        said, statistics = features.content(name), features.speakers[name].content
+        own = (np.concatenate(said) - np.asarray(statistics.mean)) / statistics.deviation
+        numbers = np.repeat(np.arange(len(said)), [len(each) for each in said])
+        return cls(torch.from_numpy(own.astype(np.float32)).to(device), torch.from_numpy(numbers).to(device))
+
+
+def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
+    """`(content frames, dims)`: for each frame the mean of its nearest by the cosine, none of the same recording.
+
+    Of long recordings, MOST frames spread over all are looked at.
+    """
+    theirs = torch.cat([other.own for other in others])
+    numbers = torch.cat(
+        [other.recording if other is bank else torch.full_like(other.recording, -1) for other in others]
+    )
+    kept = torch.linspace(0, len(theirs) - 1, min(len(theirs), MOST), device=theirs.device).round().long()
+    theirs, numbers = theirs[kept], numbers[kept]
+    require(len(numbers.unique()) > 1 or others != [bank], "one recording alone cannot be matched; give two or more")
+    directions = normalize(theirs, dim=1).T.contiguous()
+    matched = torch.empty_like(bank.own)
+    for first in range(0, len(bank.own), CHUNK):
+        chunk = slice(first, first + CHUNK)
+        likeness = normalize(bank.own[chunk], dim=1) @ directions
+        likeness.masked_fill_(bank.recording[chunk, None] == numbers, -2.0)
+        matched[chunk] = theirs[likeness.topk(min(neighbours, len(theirs)), dim=1).indices].mean(1)
+    return matched
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """A speaker's recordings as segments: of log-mel, prosody, and places among content frames."""
+
+    segments: Segments
+    ways: Tensor  # (ways, content frames, dims): each content that a recording may be decoded from; float16
+    bands: int
+
+    @classmethod
+    def of(
+        cls, features: Features, name: str, ways: Sequence[Tensor], length: int, device: torch.device
+    ) -> "Recordings":
+        """Of `length` frames each; `ways` are of all recordings end to end."""
+        speaker, config = features.speakers[name], features.config
+        log_mels, start, rows = features.frames(name), 0, []
+        for log_mel, f0, said in zip(log_mels, features.f0(name), features.content(name), strict=True):
+            places = start + kinds.content_places(len(log_mel), len(said), config)
+            start += len(said)
+            rows.append(
+                np.column_stack(
+                    [
+                        speaker.normaliser.transform(log_mel),
+                        prosody(f0, standard_loudness(log_mel, speaker.content), speaker.log_f0, config),
+                        places.astype(int),  # two rows: a float32 holds whole numbers up to 2**24
+                        places % 1,
+                    ]
+                )
+            )
+        require(start < 2**24, f"{name}: more recordings than one run can hold; leave some out")
+        heard = speech([kinds.to_mel_cepstrum(frames, config) for frames in log_mels])
+        segments = Segments(rows, length, device, name, speech=heard)
+        return cls(segments, torch.stack([way.half() for way in ways]), config.bands)
+
+    def draw(self, count: int, bounds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Content, prosody and log-mel, `(count, ..., length)`; which way is drawn by the upper `bounds` of each."""
+        drawn = self.segments.draw(count, generator)
+        lots = torch.rand(count, 1, generator=generator, device=drawn.device, dtype=torch.float64)
+        way = (lots >= bounds[:-1]).sum(1)[:, None]
+        before, share = drawn[:, -2].long(), drawn[:, -1:]
+        after = (before + 1).clamp(max=self.ways.shape[1] - 1)
+        content = (self.ways[way, before].float().transpose(1, 2), self.ways[way, after].float().transpose(1, 2))
+        return torch.lerp(*content, share), drawn[:, self.bands : -2], drawn[:, : self.bands]
+
+
+class RecognitionSynthesisTraining:
+    """Decoder, discriminator and their players, and the step that moves them."""
+
+    sampler, held_out = ContentSampler, HeldOutResynthesis
+
+    def __init__(
+        self,
+        network: RecognitionSynthesis,
+        config: RecognitionSynthesisConfig,
+        objective: RecognitionSynthesisObjective,
+        setting: Setting,
+    ):
+        self.network, self.objective, self.steps = network, objective, setting.steps
+        self.modules, self.called = {"network": network}, [network]
+        how = (setting.precision, setting.processes, objective.weight_decay)
+        self.players = {"network": Player(network, self.decoder_losses, GENERATOR_BETAS, *how)}
+        if objective.adversarial > 0 or objective.feature_matching > 0:
+            self.judge = network.discriminator(config).to(next(network.parameters()).device)
+            self.modules["judges"] = self.judge
+            self.called.append(self.judge)
+            self.players["judges"] = Player(self.judge, self.discriminator_losses, JUDGE_BETAS, *how)
+
+    def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
+        """Set the learning rates of `step` (from 0); return the decoder's losses that count, with their weights."""
+        objective, judged = self.objective, "judges" in self.players and step >= self.adversarial_from
+        scale *= objective.rate(step, self.steps)
+        self.players["network"].set_rate(
+            scale * objective.generator_rate * (objective.adversarial_rate if judged else 1)
+        )
+        weights = {"spectrum": objective.spectrum}
+        if judged:
+            self.players["judges"].set_rate(scale * objective.discriminator_rate)
+            weights |= {"adversarial": objective.adversarial, "feature_matching": objective.feature_matching}
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+    @property
+    def adversarial_from(self) -> int:
+        """Step (from 0) from which a discriminator judges."""
+        return round(self.objective.adversarial_from * self.steps)
+
+    def step(self, batch: ContentBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Move the decoder, then the discriminator; return each unweighted loss under its name, detached."""
+        terms, decoded = self.players["network"].move(weights, batch, weights)
+        self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
+        if weights.keys() <= {"spectrum"}:
+            return terms
+        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, decoded)
+        return {**terms, **judged}
+
+    def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses named in `weights`, and what was decoded, detached."""
+        decoded = self.network(batch.content, batch.prosody, batch.speakers).float()
+        terms = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}
+        if "adversarial" in weights or "feature_matching" in weights:
+            judgement, maps = self.judge(decoded)
+            if "adversarial" in weights:
+                terms["adversarial"] = losses.least_squares(judgement, real=True)
+            if "feature_matching" in weights:
+                with torch.no_grad():
+                    _, real = self.judge(batch.log_mel)
+                terms["feature_matching"] = losses.feature_matching(maps, real)
+        return terms, decoded.detach()
+
+    def discriminator_losses(self, batch: ContentBatch, decoded: Tensor) -> tuple[dict[str, Tensor], None]:
+        """How far the discriminator is from telling real from decoded."""
+        real, fake = self.judge(torch.cat([batch.log_mel, decoded]))[0].chunk(2)
+        return {"discriminator": losses.least_squares(real, real=True) + losses.least_squares(fake, real=False)}, None

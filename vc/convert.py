@@ -295,7 +295,10 @@ class Converter:
         padded = self._padded(samples)
         if self.decodes:
             frames, target = spoken.frames, self.model.speakers[wish.target]
-            f0 = pitch.map_f0(frames.f0, voice.log_f0, target.log_f0, wish.melody)
+            spoken_f0, target_f0 = voice.log_f0, target.log_f0
+            if wish.source is None and spoken_f0 and target_f0:  # one recording tells how high it is, not how lively
+                spoken_f0 = replace(spoken_f0, deviation=target_f0.deviation)
+            f0 = pitch.map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
             wanted = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, wish.target)
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
         elif wish.method == "diff":

@@ -35,6 +35,7 @@ class RecognitionSynthesisConfig:
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 1, 2])
     dropout: float = 0.1  # of the content in training
     discriminator_channels: int = 24
+    restoration: float = 3.0  # power of the ratio of deviations, real to decoded; 0: means alone are restored
 
     def __post_init__(self) -> None:
         for name in ("channels", "content_channels", "discriminator_channels"):
@@ -42,6 +43,7 @@ class RecognitionSynthesisConfig:
         require(self.kernel % 2 == 1 and 1 <= self.kernel <= 63, "network.kernel must be odd and in 1..63 frames")
         require(1 <= len(self.dilations) <= 64, "network.dilations must be 1 to 64 numbers")
         require(all(1 <= dilation <= 64 for dilation in self.dilations), "network.dilations must be in 1..64 each")
+        require(0 <= self.restoration <= 10, f"network.restoration must be in 0..10, got {self.restoration}")
         require(0 <= self.dropout < 1, f"network.dropout must be from 0 to below 1, got {self.dropout}")
 
 
@@ -58,7 +60,7 @@ class RecognitionSynthesis(AbstractDecoder):
         self.speaker = nn.Embedding(len(speakers), config.channels) if len(speakers) > 1 else None
         self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, each) for each in config.dilations))
         self.leave = nn.Conv1d(config.channels, bands, config.kernel, padding=config.kernel // 2)
-        self.variance = Variance(bands, len(speakers))
+        self.variance = Variance(bands, len(speakers), config.restoration)
 
     @staticmethod
     def discriminator(config: RecognitionSynthesisConfig) -> nn.Module:
@@ -97,11 +99,13 @@ class Variance(nn.Module):
 
     After Toda, Black and Tokuda, "Voice conversion based on maximum-likelihood estimation of spectral parameter
     trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are those
-    over the speech frames of training, of which its steps take note. c0, the loudness, and pauses stay.
+    over the speech frames of training, of which its steps take note. Conversions are smoother than what is decoded in
+    training, so that the ratio is taken to a power. c0, the loudness, and pauses stay.
     """
 
-    def __init__(self, bands: int, speakers: int):
+    def __init__(self, bands: int, speakers: int, power: float):
         super().__init__()
+        self.power = power
         places = np.pi * (np.arange(bands) + 0.5)[None] * np.arange(bands)[:, None] / bands
         cosines = np.sqrt(2 / bands) * np.cos(places)  # the orthonormal DCT of type II
         cosines[0] /= np.sqrt(2)
@@ -128,7 +132,7 @@ class Variance(nn.Module):
         mean, square = self.moments[speakers].unbind(1)  # (batch, 2, bands) each
         deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
         cepstrum = self.cosines @ decoded
-        ratio = (deviation[:, 1] / deviation[:, 0])[..., None]
+        ratio = (deviation[:, 1] / deviation[:, 0])[..., None] ** self.power
         change = (cepstrum - mean[:, 0, :, None]) * (ratio - 1) + (mean[:, 1] - mean[:, 0])[..., None]
         change[:, 0] = 0
         share = ((loudness - PAUSES[0]) / (PAUSES[1] - PAUSES[0])).clamp(0, 1)

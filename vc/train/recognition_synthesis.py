@@ -51,9 +51,9 @@ class RecognitionSynthesisObjective:
     generator_rate: float = 1e-3
     adversarial_rate: float = 0.5  # factor on `generator_rate` from then on
     discriminator_rate: float = 4e-4
-    warm_up: int = 50  # steps in which both rates rise
-    decay_from: float = 0.6  # share of the steps after which both rates fall to `last`
-    last: float = 0.03  # factor on both rates at the last step
+    warm_up: int = 50  # steps in which the decoder's rate rises
+    decay_from: float = 0.6  # share of the steps after which it falls to `last`
+    last: float = 0.03  # factor on it at the last step
     weight_decay: float = 0.01
     own: float = 0.3  # how often a segment's content is its own, beside
     prematched: float = 0.4  # its nearest neighbours' in the target's other recordings, and
@@ -74,7 +74,7 @@ class RecognitionSynthesisObjective:
         require(1 <= self.neighbours <= 100, f"objective.neighbours must be in 1..100, got {self.neighbours}")
 
     def rate(self, step: int, steps: int) -> float:
-        """Factor on both learning rates at `step` (from 0) of `steps`."""
+        """Factor on the decoder's learning rate at `step` (from 0) of `steps`."""
         rising = min(1.0, (step + 1) / (self.warm_up + 1))
         gone = max(0.0, step / steps - self.decay_from) / max(1 - self.decay_from, 1e-9)
         return rising * max(self.last, 1 - gone)
@@ -233,10 +233,8 @@ class RecognitionSynthesisTraining:
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the decoder's losses that count, with their weights."""
         objective, judged = self.objective, "judges" in self.players and step >= self.adversarial_from
-        scale *= objective.rate(step, self.steps)
-        self.players["network"].set_rate(
-            scale * objective.generator_rate * (objective.adversarial_rate if judged else 1)
-        )
+        slower = objective.adversarial_rate if judged else 1.0
+        self.players["network"].set_rate(scale * slower * objective.rate(step, self.steps) * objective.generator_rate)
         weights = {"spectrum": objective.spectrum}
         if judged:
             self.players["judges"].set_rate(scale * objective.discriminator_rate)

@@ -15,7 +15,7 @@ ROWS = (
     ("vc.errors", "vc"),
     ("vc.config", "vc.extras", "vc.files", "vc.limiter", "vc.audio", "vc.parallel", "vc.devices", "vc.lists"),
     ("vc.pieces", "vc.level", "vc.pipes"),
-    ("vc.features", "vc.normalise", "vc.corpus", "vc.store", "vc.losses", "vc.source_voice"),
+    ("vc.features", "vc.normalise", "vc.corpus", "vc.store", "vc.losses", "vc.source_voice", "vc.source_content"),
     (
         "vc.encoders",
         "vc.models",

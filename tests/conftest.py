@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
 UTILS = ROOT / "recipes/utils"
+ENCODER = {"channels": 8, "dims": 12, "dilations": [1, 2]}  # sizes of the smallest content encoder
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.converter"])
 
@@ -160,6 +161,38 @@ def three_dump(mini, tmp_path_factory) -> Path:
     (folder / "dump").mkdir()
     write_features(folder / "dump", features.config, "three", speakers, rows)
     return folder / "dump"
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory) -> Path:
+    """A content encoder's file: the smallest network, which has learnt nothing."""
+    import torch
+
+    from vc.encoders import encoder_file
+    from vc.encoders.distilled import DistilledConfig, DistilledNetwork
+
+    path, config = tmp_path_factory.mktemp("encoder") / "small.safetensors", DistilledConfig(**ENCODER)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = DistilledNetwork(config).state_dict()
+    encoder_file.write(path, encoder_file.EncoderModel("distilled", ENCODER), weights)
+    return path
+
+
+@pytest.fixture(scope="session")
+def content(encoder, tmp_path_factory) -> Path:
+    """data/train and dump/train with content of three short recordings of each voice, dump/held_out of two others."""
+    folder = tmp_path_factory.mktemp("content")
+    for part, numbers in (("train", slice(0, 3)), ("held_out", slice(3, 5))):
+        for speaker in ("slt", "rms"):
+            (folder / part / speaker).mkdir(parents=True)
+            shortest = sorted((CORPUS / "train" / speaker).iterdir(), key=lambda path: path.stat().st_size)
+            for path in shortest[numbers]:
+                shutil.copy(path, folder / part / speaker)
+        command("prepare", folder / part, folder / "data" / part)
+        settings = ("--set", "features.kind=content", "--set", f"features.content.encoder={encoder}")
+        command("extract", folder / "data" / part, folder / "dump" / part, *settings, "--jobs", 1)
+    return folder
 
 
 @pytest.fixture(scope="session")

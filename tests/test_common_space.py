@@ -12,11 +12,14 @@ from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build
-from vc.convert import Converter
+from vc.convert import Converter, read_network
 from vc.errors import ConfigError
+from vc.features.world import WorldConfig
+from vc.model_file import Model
 from vc.models import MODELS, converter, network_config
 from vc.models.codes import CODES, CodeConfig
 from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
+from vc.normalise import Speaker
 from vc.segments import ManyBatch, ManySampler, Segments
 from vc.store import read_features, read_tensors, write_tensors
 from vc.train import checkpoint, content
@@ -64,6 +67,16 @@ def batch() -> ManyBatch:
 
 def test_targets_are_balanced_so_that_a_batch_can_be_divided(batch):
     assert torch.equal(batch.speakers.bincount(), batch.targets.bincount())
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_a_model_file_gives_the_network_back(method, tmp_path):
+    made, voice = network(method), Speaker([0.0] * 9, [1.0] * 9, 5.0, 0.2, 80.0, 300.0, 1, 100)
+    model = Model(method, WorldConfig(16000, order=8), small(method), dict.fromkeys(NAMES, voice), 1, "digest")
+    model_file.write(tmp_path / "m", model, made.state_dict())
+    _, read, _ = read_network(tmp_path / "m")
+    x = torch.randn(1, 9, 32)
+    torch.testing.assert_close(read.eval().convert(x, "ann", "cyd"), made.convert(x, "ann", "cyd"))
 
 
 @pytest.mark.parametrize("method", MANY)

@@ -64,7 +64,7 @@ def test_settings_choose_their_kind(given, expected):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kind": "linear"}, r"features\.kind must be one of world, mel, got 'linear'"),
+        ({"kind": "linear"}, r"features\.kind must be one of world, mel, content, got 'linear'"),
         ({"kind": ["mel"]}, r"features\.kind must be one of"),
         ({"kind": "mel", "order": 24}, "features: unknown key order"),
         ({"hop": 256}, "features: unknown key hop"),

@@ -14,6 +14,7 @@ from vc import losses
 from vc.config import read_sections
 from vc.convert import Converter
 from vc.errors import ConfigError
+from vc.features import kinds
 from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
@@ -257,8 +258,8 @@ def test_mean_variance_serves_any_number(three_dump, tmp_path):
         (["--speakers", "slt"], "needs two speakers or more"),
         (["--speakers", "slt", "rms", "slt"], "two speakers are 'slt'"),
         (["--speakers", "slt", "rms", "zoe"], "no speaker 'zoe'"),
-        (["--source", "slt"], "give --source and --target, or --speakers"),
-        (["--source", "slt", "--target", "rms", "--speakers", "slt", "rms"], "give --source and --target, or"),
+        (["--source", "slt"], "give --source and --target, --target alone"),
+        (["--source", "slt", "--target", "rms", "--speakers", "slt", "rms"], "give --source and --target, "),
     ],
 )
 def test_refuses_speakers_by_name(three_dump, tmp_path, speakers, message):
@@ -286,12 +287,11 @@ def test_methods_are_listed_and_described_so_that_they_can_be_trained():
         text = command("train", "--method", name).stdout.decode() if name == "unit" else described(name)
         sections = yaml.safe_load(text)
         assert text.startswith(f"# {method.summary[0].upper()}{method.summary[1:]}") and method.serves in text
-        assert resolve(sections, WorldConfig(16000), NAMES[:2], "") == resolve(
-            {"method": name}, WorldConfig(16000), NAMES[:2], ""
-        )
+        features = kinds.build_features({"kind": method.kinds[0]})
+        assert resolve(sections, features, NAMES[:2], "") == resolve({"method": name}, features, NAMES[:2], "")
     assert command("train", "--method=unit").stdout == command("train", "--method", "unit").stdout
     done = command("train", "--method", "unti", check=2).stderr.decode()
-    assert "unknown 'unti'; known: nearest," in done
+    assert "unknown 'unti'; known: recognition_synthesis, nearest," in done
 
 
 def test_a_method_replaces_the_configurations(three_dump, tmp_path):

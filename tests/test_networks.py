@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from vc.errors import ConfigError
+from vc.features.content import PROSODY
 from vc.models import MODELS, converter, network_config
+from vc.models.base import AbstractDecoder
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, generator
 from vc.models.layers import InstanceNorm2d
 
@@ -113,8 +115,13 @@ def test_each_direction_has_a_generator_of_its_own():
 
 @pytest.mark.parametrize("method", MODELS)
 def test_every_method_is_built_and_keeps_the_shape(method):
-    network = converter(method, network_config(method, {}), 25, ("a", "b"))
-    assert network.convert(torch.randn(1, 25, 40), "a", "b").shape == (1, 25, 40)
+    network, config = MODELS[method][1], network_config(method, {})
+    if issubclass(network, AbstractDecoder):
+        said, manner = torch.randn(1, 12, 40), torch.randn(1, 25 + PROSODY, 40)
+        assert network(config, 25, 12, ("a", "b")).decode(said, manner, "b").shape == (1, 25, 40)
+        return
+    made = converter(method, config, 25, ("a", "b"))
+    assert made.convert(torch.randn(1, 25, 40), "a", "b").shape == (1, 25, 40)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from vc import audio, devices, model_file, pieces
 from vc.config import require
 from vc.encoders.base import Encoder
-from vc.encoders.features import content_of, encoder_of
+from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError, shortened
 from vc.features import kinds, pitch, world
 from vc.features.content import ContentStatistics, prosody, standard_loudness
@@ -386,6 +386,10 @@ def read_network(
     try:
         encoder, weights = model_file.encoder_of(model, weights)
         network = _network(model)
+        if isinstance(network, AbstractDecoder):
+            require(encoder is not None, "holds no content encoder")
+            same = completed(model.features, encoder) == model.features
+            require(same, "holds another content encoder than the one that its features are of")
         _refuse_other_types(network, weights)
         network.load_state_dict(weights, assign=True)
     except ConfigError as error:

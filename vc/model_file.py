@@ -78,11 +78,11 @@ def encoder_of(
     model: Model, weights: Mapping[str, "torch.Tensor"]
 ) -> tuple["Encoder | None", dict[str, "torch.Tensor"]]:
     """The content encoder that `read` found in a model's file, if there is one, and the weights of the rest."""
-    own = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER)}
     if model.encoder is None:
-        return None, own
+        return None, dict(weights)  # a network may have an encoder of its own
     from vc.encoders import networks
 
+    own = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER)}
     theirs = {name.removeprefix(ENCODER): weights[name] for name in weights.keys() - own.keys()}
     return networks.restored(build(EncoderModel, model.encoder, "encoder"), theirs), own
 

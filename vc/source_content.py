@@ -24,8 +24,8 @@ class SourceContent:
     """
 
     def __init__(self, known: ContentStatistics | None, target: ContentStatistics, config: ContentFeatures):
-        self.known, self.config = known, config
-        self._meter = ContentMeter(target, LIKELY * config.frame_rate)
+        self.known, self.target, self.config = known, target, config
+        self._meter = ContentMeter()
         self._loudest = -np.inf  # dB, of a piece's loud frames
 
     def statistics(self, frames: Frames) -> ContentStatistics:
@@ -33,6 +33,9 @@ class SourceContent:
         if self.known is not None:
             return self.known
         level = loudness(kinds.to_mel_cepstrum(frames.spectrum, self.config))
-        self._loudest = max(self._loudest, float(np.quantile(level, LOUD_QUANTILE)))
+        loud = float(np.quantile(level, LOUD_QUANTILE))
+        if loud > self._loudest + DYNAMIC_RANGE:  # what came before was a pause
+            self._meter = ContentMeter(self.target, LIKELY * self.config.frame_rate)
+        self._loudest = max(self._loudest, loud)
         self._meter.hear(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
         return self._meter.statistics()

@@ -21,11 +21,11 @@ def encoder_of(config: ContentFeatures) -> Encoder:
     return found
 
 
-def completed(config: FeatureConfig) -> FeatureConfig:
-    """`config` with what only its content encoder knows."""
+def completed(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
+    """`config` with what only its content encoder knows, which is the one that it names unless `encoder` is given."""
     if not isinstance(config, ContentFeatures):
         return config
-    own = encoder_of(config)
+    own = encoder or encoder_of(config)
     found = {"digest": own.digest, "dims": own.dims, "frame_rate": own.frame_rate, "first": own.first}
     return replace(config, content=replace(config.content, **found))
 

@@ -57,5 +57,6 @@ def network(
     decodes, has_content = issubclass(cls, AbstractDecoder), isinstance(features, ContentFeatures)
     require(decodes == has_content, f"method {method} does not take features of kind {features.kind}")
     if decodes:
+        require(features.content.dims > 0, "features.content.dims must be 1 or more, got 0")
         return cls(config, features.bands, features.content.dims, speakers)
     return converter(method, config, features.bands, speakers)

@@ -125,7 +125,8 @@ class Variance(nn.Module):
         whose = one_hot(speakers, len(self.moments)).to(sums).T  # (speakers, batch)
         counts = (whose @ speech.sum((1, 2, 3)))[:, None, None, None]
         means = torch.einsum("sb,bmkc->smkc", whose, sums) / counts.clamp(min=1)
-        self.moments.lerp_(means, MOMENTUM * (counts > 0))
+        usable = (counts > 0) & means.isfinite().all()  # a decoder that has gone astray is taken back by its run
+        self.moments.copy_(torch.where(usable, self.moments.lerp(means, MOMENTUM), self.moments))
 
     def restored(self, decoded: Tensor, loudness: Tensor, speakers: Tensor) -> Tensor:
         """`(batch, bands, frames)` as it is decoded to the same shape."""

@@ -71,7 +71,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
         for name, module in engine.modules.items():
             module.load_state_dict(_part(tensors, f"module.{name}."))
         for name, player in engine.training.players.items():
-            _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."), fresh=state.step == 0)
+            _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
         _restore_random_states(engine.sampler, _part(tensors, "random."))
     except (ConfigError, RuntimeError, KeyError, IndexError) as error:
         raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
@@ -89,14 +89,14 @@ def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{number}.{key}": tensor for number, values in state.items() for key, tensor in values.items()}
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], fresh: bool) -> None:
-    """Moments and step counts, all of them in their shapes; none if no step was taken yet."""
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Moments and step counts, all of them in their shapes; none of what has not moved yet."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, key = re.fullmatch(r"(\d+)\.(\w+)", name).groups()
         state.setdefault(int(number), {})[key] = tensor
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for number, parameter in enumerate([] if fresh else parameters):
+    for number, parameter in enumerate(parameters if state else []):
         found = {key: tensor.shape for key, tensor in state[number].items()}
         if found != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
             raise KeyError(f"optimiser state {number}")

@@ -26,7 +26,7 @@ from vc.train.recognition_synthesis import RecognitionSynthesisObjective, Recogn
 from vc.train.warp import WarpObjective
 
 PAIR, MANY, ANY = "a pair", "many speakers", "any number of speakers"
-TARGETS = "one target or several, from whoever speaks"
+TARGETS = "one target or several"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = 
 METHODS = {
     "recognition_synthesis": Method(
         TARGETS,
-        "a decoder of what a speech encoder recognises; minutes (after Sun et al., 2016)",
+        "what anyone says, in a target's voice; minutes (after Sun et al., 2016)",
         RecognitionSynthesisObjective,
         RecognitionSynthesisTraining,
         kinds=("content",),

@@ -153,14 +153,17 @@ def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
     )
     kept = torch.linspace(0, len(theirs) - 1, min(len(theirs), MOST), device=theirs.device).round().long()
     theirs, numbers = theirs[kept], numbers[kept]
-    require(len(numbers.unique()) > 1 or others != [bank], "one recording alone cannot be matched; give two or more")
+    alone = all(other is bank for other in others) and len(numbers.unique()) == 1
+    require(not alone, "one recording alone cannot be matched; give two or more")
     directions = normalize(theirs, dim=1).T.contiguous()
     matched = torch.empty_like(bank.own)
     for first in range(0, len(bank.own), CHUNK):
         chunk = slice(first, first + CHUNK)
         likeness = normalize(bank.own[chunk], dim=1) @ directions
-        likeness.masked_fill_(bank.recording[chunk, None] == numbers, -2.0)
-        matched[chunk] = theirs[likeness.topk(min(neighbours, len(theirs)), dim=1).indices].mean(1)
+        likeness.masked_fill_(bank.recording[chunk, None] == numbers, -torch.inf)
+        likeness, nearest = likeness.topk(min(neighbours, len(theirs)), dim=1)
+        usable = likeness.isfinite()[..., None]  # of two short recordings, one has fewer frames than are asked for
+        matched[chunk] = (theirs[nearest] * usable).sum(1) / usable.sum(1)
     return matched
 
 

@@ -37,8 +37,8 @@ class Samples:
     def _write(self, utterance: Utterance, converter: Converter, run_log: RunLog, step: int) -> None:
         rate, settings = converter.sample_rate, converter.model.features
         source = utterance.speaker
-        if converter.decodes and source not in converter.speakers:
-            source = None
+        if converter.decodes and (source not in converter.speakers or len(converter.speakers) == 1):
+            source = None  # whoever speaks, were it the one target
         target = next(name for name in converter.speakers if name != source)
         converter.direction(target, source)  # refuses an unknown one
         original, _ = utterance.read(rate)

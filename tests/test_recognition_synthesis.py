@@ -1,0 +1,885 @@
+"""Recognition-synthesis: the decoder, matched content, what is drawn, the step, and the commands from end to end."""
+
+import copy
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import CORPUS, command
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vc import audio, losses, model_file, pieces
+from vc.cli import train as train_command
+from vc.config import read_sections
+from vc.convert import Converter
+from vc.encoders.distilled import DistilledConfig, DistilledNetwork
+from vc.encoders.features import encoder_of
+from vc.errors import ConfigError
+from vc.export import export
+from vc.features import kinds, pitch
+from vc.features.content import PROSODY, loudness, prosody, standard_loudness
+from vc.features.mel import MelFeatures
+from vc.features.pitch import Melody
+from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig, Variance
+from vc.segments import Segments
+from vc.store import read_features, read_tensors, tensors_digest
+from vc.train import recognition_synthesis
+from vc.train.average import Average
+from vc.train.base import Setting
+from vc.train.converter import train
+from vc.train.engine import Engine
+from vc.train.estimate import estimate
+from vc.train.experiment import Experiment, resolve
+from vc.train.held_out import HeldOutResynthesis
+from vc.train.recognition_synthesis import (
+    Bank,
+    ContentBatch,
+    ContentSampler,
+    RecognitionSynthesisObjective,
+    RecognitionSynthesisTraining,
+    Recordings,
+    match,
+)
+from vc.train.request import Request
+from vc.vocoders.world import WORLD
+
+CPU = torch.device("cpu")
+BANDS, DIMS = 9, 6
+CONFIG = RecognitionSynthesisConfig(
+    channels=16, content_channels=8, kernel=3, dilations=[1, 2], discriminator_channels=4
+)
+OBJECTIVE = RecognitionSynthesisObjective(adversarial_from=0.5)
+SMALL = (
+    *("network.channels=16", "network.content_channels=8", "network.kernel=3", "network.dilations=[1]"),
+    *("network.discriminator_channels=4", "training.batch=2", "training.segment=32", "training.steps=6"),
+    *("training.checkpoint_every=3", "training.log_every=1", "objective.warm_up=0"),
+)
+SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
+
+
+def decoder(*speakers: str, **config) -> RecognitionSynthesis:
+    torch.manual_seed(0)
+    return RecognitionSynthesis(replace(CONFIG, **config), BANDS, DIMS, speakers)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# The network
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 100])
+def test_as_many_frames_come_out_as_go_in(frames):
+    network = decoder("ann", "bob").eval()
+    decoded = network.decode(normal(1, DIMS, frames), normal(1, BANDS + PROSODY, frames), "bob")
+    assert decoded.shape == (1, BANDS, frames) and decoded.isfinite().all()
+    judgement, maps = network.discriminator(CONFIG)(decoded)
+    assert judgement.isfinite().all() and len(maps) == 4
+
+
+def test_a_batch_of_two_equals_each_alone():
+    network, speakers = decoder("ann", "bob").eval(), torch.tensor([1, 0])
+    said, manner = normal(2, DIMS, 40), normal(2, BANDS + PROSODY, 40, seed=1)
+    alone = [network(said[n : n + 1], manner[n : n + 1], speakers[n : n + 1]) for n in range(2)]
+    torch.testing.assert_close(network(said, manner, speakers), torch.cat(alone), atol=1e-5, rtol=1e-5)
+    judge = network.discriminator(CONFIG)
+    both = torch.cat([judge(each)[0] for each in alone])
+    torch.testing.assert_close(judge(torch.cat(alone))[0], both, atol=1e-5, rtol=1e-5)
+
+
+def test_a_frame_depends_on_its_context_and_on_no_other():
+    """Three convolutions of 3 frames, one dilated by 2: 1 + 1 + 2 + 1 to either side."""
+    network, said = decoder("ann").eval(), normal(1, DIMS, 40).requires_grad_()
+    network(said, normal(1, BANDS + PROSODY, 40), torch.zeros(1, dtype=torch.long))[0, :, 20].square().sum().backward()
+    [reached] = torch.nonzero(said.grad[0].abs().sum(0), as_tuple=True)
+    assert (reached.min(), reached.max()) == (15, 25)
+
+
+def test_targets_differ_by_their_embedding_and_one_alone_has_none():
+    network = decoder("ann", "bob", "cyd").eval()
+    given = normal(1, DIMS, 20), normal(1, BANDS + PROSODY, 20)
+    ann, bob = (network.decode(*given, name) for name in ("ann", "bob"))
+    assert (ann - bob).abs().max() > 1e-3
+    with torch.no_grad():
+        network.speaker.weight[1] = network.speaker.weight[0]
+    torch.testing.assert_close(network.decode(*given, "bob"), ann)
+    assert decoder("ann").speaker is None
+
+
+def test_content_is_dropped_in_training_alone():
+    network = decoder("ann", dropout=0.5)
+    given = normal(1, DIMS, 20), normal(1, BANDS + PROSODY, 20), torch.tensor([0])
+    assert not torch.equal(network(*given), network(*given))
+    assert torch.equal(network.eval()(*given), network(*given))
+
+
+@pytest.mark.parametrize("speakers", [("ann",), ("ann", "bob", "cyd")])
+def test_parameters_are_those_of_the_layers(speakers):
+    config, bands, dims = RecognitionSynthesisConfig(), 80, 512
+    network = RecognitionSynthesis(config, bands, dims, speakers)
+    channels, kernel = config.channels, config.kernel
+    block = 2 * channels + (channels * channels * kernel + channels) + (channels * channels + channels)
+    inputs = config.content_channels + bands + 3
+    ends = inputs * channels * kernel + channels + channels * bands * kernel + bands
+    embedding = len(speakers) * channels if len(speakers) > 1 else 0
+    content = dims * config.content_channels + config.content_channels
+    assert count(network) == content + ends + len(config.dilations) * block + embedding
+    width = config.discriminator_channels
+    layers = [(1, width, 15), (width, width, 15), (width, 2 * width, 15), (2 * width, 2 * width, 9), (2 * width, 1, 9)]
+    assert count(network.discriminator(config)) == sum((size * given + 2) * made for given, made, size in layers)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"channels": 0}, {"kernel": 4}, {"dilations": []}, {"dilations": [0]}, {"dropout": 1.0}]
+)
+def test_impossible_sizes_are_refused_by_name(wrong):
+    with pytest.raises(ConfigError, match=f"network.{next(iter(wrong))} must be"):
+        replace(CONFIG, **wrong)
+
+
+def smooth_and_real(seed: int, mean: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Log-mel `(4, bands, 300)` as a decoder gives it, too smooth and beside the point, and as it should be."""
+    real = normal(4, BANDS, 300, seed=seed) + mean + torch.arange(BANDS)[:, None] / 4
+    return 0.6 * real + 0.2 * normal(4, BANDS, 300, seed=seed + 1000) + 0.3, real
+
+
+def learnt_variance(means: tuple[float, ...] = (0.0,), steps: int = 600) -> Variance:
+    variance, loud = Variance(BANDS, len(means)), torch.zeros(4, 1, 300)
+    for step in range(steps):
+        for number, mean in enumerate(means):
+            variance.update(*smooth_and_real(step, mean), loud, torch.full((4,), number))
+    return variance
+
+
+def test_variance_gives_speech_the_means_and_deviations_of_real_speech():
+    variance, (decoded, real) = learnt_variance(), smooth_and_real(5000)
+    restored = variance.restored(decoded, torch.zeros(4, 1, 300), torch.zeros(4, dtype=torch.long))
+    cepstra = [variance.cosines @ each for each in (restored, real, decoded)]
+    (mean, deviation), (true_mean, true_deviation), (_, smooth) = (
+        (each.mean((0, 2)), each.std((0, 2))) for each in cepstra
+    )
+    assert (smooth[1:] < 0.75 * true_deviation[1:]).all()
+    torch.testing.assert_close(deviation[1:], true_deviation[1:], rtol=0.05, atol=0)
+    torch.testing.assert_close(mean[1:], true_mean[1:], rtol=0, atol=0.06)
+    torch.testing.assert_close(cepstra[0][:, 0], cepstra[2][:, 0], atol=1e-5, rtol=1e-5)  # c0 stays
+
+
+def test_variance_leaves_pauses_alone_and_comes_in_between_them_and_speech():
+    variance, (decoded, _) = learnt_variance(steps=50), smooth_and_real(5000)
+    speakers = torch.zeros(4, dtype=torch.long)
+    full = variance.restored(decoded, torch.zeros(4, 1, 300), speakers) - decoded
+    for level, share in ((-9.0, 0.0), (PAUSES[0], 0.0), (sum(PAUSES) / 2, 0.5), (PAUSES[1], 1.0), (5.0, 1.0)):
+        change = variance.restored(decoded, torch.full((4, 1, 300), level), speakers) - decoded
+        torch.testing.assert_close(change, share * full, atol=1e-5, rtol=1e-4)
+
+
+def test_variance_without_training_is_the_identity():
+    decoded = normal(2, BANDS, 30)
+    restored = Variance(BANDS, 2).restored(decoded, torch.zeros(2, 1, 30), torch.tensor([0, 1]))
+    assert torch.equal(restored, decoded)
+
+
+def test_variance_takes_note_of_speech_alone_and_of_each_speaker_for_themselves():
+    variance, (decoded, real) = learnt_variance((0.0, 4.0), steps=400), smooth_and_real(1)
+    zero, four = (variance.cosines @ torch.full((BANDS,), mean) for mean in (0.0, 4.0))
+    apart = variance.moments[1, 0, 1] - variance.moments[0, 0, 1]
+    torch.testing.assert_close(apart, four - zero, rtol=0.03, atol=0.05)
+    before, nobody = variance.moments.clone(), torch.full((4, 1, 300), PAUSES[1] - 1)
+    variance.update(decoded, real, nobody, torch.zeros(4, dtype=torch.long))
+    assert torch.equal(variance.moments, before)
+    variance.update(decoded, real, torch.zeros(4, 1, 300), torch.ones(4, dtype=torch.long))
+    assert torch.equal(variance.moments[0], before[0]) and not torch.equal(variance.moments[1], before[1])
+    some = torch.where(torch.arange(300) < 100, 0.0, -9.0).expand(4, 1, -1)
+    one, other = Variance(BANDS, 1), Variance(BANDS, 1)
+    one.update(decoded, real, some, torch.zeros(4, dtype=torch.long))
+    other.update(decoded[..., :100], real[..., :100], some[..., :100], torch.zeros(4, dtype=torch.long))
+    torch.testing.assert_close(one.moments, other.moments)
+
+
+# Matched content
+
+
+def bank(*lengths: int, seed: int = 0) -> Bank:
+    numbers = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    return Bank(normal(sum(lengths), DIMS, seed=seed), numbers)
+
+
+def brute_force(own: Bank, others: list[Bank], neighbours: int) -> np.ndarray:
+    """By all pairs, in NumPy."""
+    theirs = np.concatenate([other.own.numpy() for other in others])
+    whose = [(id(other), int(number)) for other in others for number in other.recording]
+    matched = []
+    for frame, number in zip(own.own.numpy(), own.recording):
+        usable = [n for n, who in enumerate(whose) if who != (id(own), int(number))]
+        known = theirs[usable]
+        likeness = known @ frame / np.linalg.norm(known, axis=1) / np.linalg.norm(frame)
+        matched.append(known[np.argsort(-likeness)[:neighbours]].mean(axis=0))
+    return np.array(matched)
+
+
+@pytest.mark.parametrize("chunk", [7, 2048])
+@pytest.mark.parametrize("neighbours", [1, 4])
+def test_matches_are_those_of_all_pairs(neighbours, chunk, monkeypatch):
+    monkeypatch.setattr(recognition_synthesis, "CHUNK", chunk)
+    own, others = bank(30, 20, 5), [bank(25, seed=1), bank(40, 3, seed=2)]
+    for among in ([own], others, others[:1]):
+        found = match(own, among, neighbours).numpy()
+        np.testing.assert_allclose(found, brute_force(own, among, neighbours), atol=1e-5)
+
+
+def test_a_match_is_never_of_the_same_recording():
+    """Nor where the other recordings have fewer frames than neighbours are asked for."""
+    own = bank(30, 2)
+    np.testing.assert_allclose(match(own, [own], 4).numpy(), brute_force(own, [own], 4), atol=1e-5)
+    torch.testing.assert_close(match(own, [own], 4)[:30], own.own[30:].mean(0).expand(30, -1))
+
+
+def test_one_recording_alone_is_refused_and_matched_among_others():
+    own, other = bank(30), bank(20, seed=1)
+    with pytest.raises(ConfigError, match="one recording alone cannot be matched"):
+        match(own, [own], 4)
+    np.testing.assert_allclose(match(own, [other], 4).numpy(), brute_force(own, [other], 4), atol=1e-5)
+
+
+def test_of_many_frames_some_are_looked_at(monkeypatch):
+    monkeypatch.setattr(recognition_synthesis, "MOST", 11)
+    own, other = bank(30, 20), bank(101, seed=1)
+    kept = Bank(other.own[::10], other.recording[::10])
+    np.testing.assert_allclose(match(own, [other], 2).numpy(), brute_force(own, [kept], 2), atol=1e-5)
+
+
+# What is drawn
+
+
+@pytest.fixture(scope="module")
+def dump(content):
+    return read_features(content / "dump/train")
+
+
+def experiment(dump, *speakers: str, **objective) -> Experiment:
+    sections = {"method": "recognition_synthesis", "training": {"segment": 32, "batch": 4}, "objective": objective}
+    return resolve(sections, dump.config, speakers, dump.digest)
+
+
+def hand_made(dump, name: str, ways: list[Tensor]) -> list[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
+    """Of each recording normalised log-mel, prosody and content of every way at the same frames, `(frames, ...)`."""
+    speaker, recordings, start = dump.speakers[name], [], 0
+    for log_mel, f0, said in zip(dump.frames(name), dump.f0(name), dump.content(name)):
+        normalised = (log_mel - np.array(speaker.mel_cepstrum_mean)) / np.array(speaker.mel_cepstrum_deviation)
+        loud = standard_loudness(log_mel, speaker.content)
+        places = kinds.content_places(len(log_mel), len(said), dump.config)
+        at = [kinds.content_at(way[start : start + len(said)].numpy(), places) for way in ways]
+        recordings.append((normalised, prosody(f0, loud, speaker.log_f0, dump.config), at))
+        start += len(said)
+    return recordings
+
+
+def assert_drawn(batch: ContentBatch, recordings: list) -> list[int]:
+    """Every segment is a stretch of one of the recordings, with content of one way; which one it is."""
+    ways = []
+    for content, manner, log_mel in zip(
+        *(each.transpose(1, 2).numpy() for each in vars(batch).values() if each.dim() == 3)
+    ):
+        places = [
+            (normalised, *rest, start)
+            for normalised, *rest in recordings
+            for start in range(len(normalised) - len(log_mel) + 1)
+            if np.allclose(normalised[start], log_mel[0], atol=1e-4)
+        ]
+        [(normalised, wanted, at, start)] = places
+        stretch = slice(start, start + len(log_mel))
+        np.testing.assert_allclose(log_mel, normalised[stretch], atol=1e-4)
+        np.testing.assert_allclose(manner, wanted[stretch], atol=1e-4)
+        distances = [np.abs(content - way[stretch]).max() for way in at]
+        ways.append(int(np.argmin(distances)))
+        assert min(distances) < 5e-3  # float16
+    return ways
+
+
+def test_what_is_drawn_is_what_the_features_hold_at_one_place(dump):
+    sampler = ContentSampler.of(experiment(dump, "slt", "rms"), dump, CPU, slice(None))
+    banks = {name: Bank.of(dump, name, CPU) for name in ("slt", "rms")}
+    recordings = {}
+    for name, own in banks.items():
+        others = [other for other in banks.values() if other is not own]
+        ways = [own.own, match(own, [own], 4), match(own, others, 4)]
+        recordings[name] = hand_made(dump, name, ways)
+        statistics = dump.speakers[name].content
+        expected = (np.concatenate(dump.content(name)) - np.array(statistics.mean)) / statistics.deviation
+        np.testing.assert_allclose(own.own, expected, atol=1e-5)
+    ways = []
+    for _ in range(5):
+        drawn = sampler.draw()
+        assert drawn.speakers.tolist() == [0] * 4 + [1] * 4 and drawn.content.shape == (8, 12, 32)
+        for number, name in enumerate(("slt", "rms")):
+            mine = drawn.speakers == number
+            parts = {key: each[mine] for key, each in vars(drawn).items()}
+            ways += assert_drawn(ContentBatch(**parts), recordings[name])
+    assert set(ways) == {0, 1, 2}
+
+
+def test_one_target_is_drawn_from_itself_alone(dump):
+    sampler = ContentSampler.of(experiment(dump, "rms", matched=5.0), dump, CPU, slice(None))
+    own = Bank.of(dump, "rms", CPU)
+    recordings = hand_made(dump, "rms", [own.own, match(own, [own], 4)])
+    drawn = sampler.draw()
+    assert not drawn.speakers.any() and set(assert_drawn(drawn, recordings)) <= {0, 1}
+    assert sampler.bounds.tolist() == pytest.approx([0.3 / 0.7, 1.0])
+
+
+def numbered(ways: int, batch: int, chances: tuple[float, ...], share: slice = slice(None)) -> ContentSampler:
+    """Of two speakers whose content is the number of its way throughout, and whose log-mel counts frames."""
+    rows = np.column_stack([np.arange(90.0), np.arange(90.0), np.arange(90.0) // 2, np.arange(90) % 2 / 2])
+    content = torch.arange(ways).half()[:, None, None].expand(-1, 45, 1)
+    segments = [Segments([rows + first * np.eye(4)[0]], 32, CPU, "a voice") for first in (0, 100)]
+    own = [Recordings(each, content, 1) for each in segments]
+    return ContentSampler(own, chances, batch, 0, share)
+
+
+@pytest.mark.parametrize(
+    "chances", [(0.3, 0.4, 0.3), (1.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 0.5), (0.5, 0.0, 1.5)]
+)
+def test_ways_are_drawn_by_their_chances_and_those_of_none_never(chances):
+    drawn = numbered(3, 500, chances).draw().content
+    assert torch.equal(drawn, drawn[..., :1].expand_as(drawn))  # one way for a whole segment
+    shares = drawn[:, 0, 0].long().bincount(minlength=3) / len(drawn)
+    expected = torch.tensor(chances) / sum(chances)
+    assert not shares[expected == 0].any()
+    torch.testing.assert_close(shares, expected, atol=0.06, rtol=0)  # four deviations
+
+
+def test_processes_share_what_one_would_draw():
+    whole, parts = (
+        numbered(3, 6, (1, 1, 1)).draw(),
+        [numbered(3, 6, (1, 1, 1), slice(n, n + 2)).draw() for n in (0, 2, 4)],
+    )
+    for name, wanted in vars(whole).items():
+        drawn = torch.stack([getattr(part, name).unflatten(0, (2, 2)) for part in parts], dim=1)
+        assert torch.equal(drawn.flatten(0, 2), wanted), name
+
+
+# The step
+
+
+def training(*speakers: str, steps: int = 10, **objective) -> RecognitionSynthesisTraining:
+    return RecognitionSynthesisTraining(
+        decoder(*speakers or ("ann",)), CONFIG, replace(OBJECTIVE, **objective), Setting(steps)
+    )
+
+
+@pytest.fixture
+def batch() -> ContentBatch:
+    speakers = torch.zeros(4, dtype=torch.long)
+    return ContentBatch(
+        normal(4, DIMS, 32), normal(4, BANDS + PROSODY, 32, seed=1), normal(4, BANDS, 32, seed=2), speakers
+    )
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def moved(before: dict[str, Tensor], module: nn.Module) -> bool:
+    return any(not torch.equal(before[name], parameter) for name, parameter in module.named_parameters())
+
+
+def test_who_moves(batch):
+    made = training()
+    network, judge = made.network, made.judge
+    for step in range(10):
+        before = [weights_of(module) for module in (network, judge)]
+        terms = made.step(batch, made.schedule(step))
+        judged = {"adversarial", "feature_matching", "discriminator"} if step >= 5 else set()
+        assert set(terms) == {"spectrum"} | judged and all(term.isfinite() for term in terms.values())
+        assert moved(before[0], network) and moved(before[1], judge) is (step >= 5)
+    before = [weights_of(module) for module in (network, judge)]
+    made.players["judges"].move({"discriminator": 1.0}, batch, normal(4, BANDS, 32))
+    assert not moved(before[0], network) and moved(before[1], judge)
+    before = weights_of(judge)
+    made.players["network"].move(made.schedule(9), batch, made.schedule(9))
+    assert not moved(before, judge)
+
+
+def test_losses_are_those_of_the_docstring(batch):
+    made = training()
+    made.network.eval()  # no dropout
+    terms, decoded = made.decoder_losses(batch, made.schedule(9))
+    expected = made.network(batch.content, batch.prosody, batch.speakers)
+    torch.testing.assert_close(decoded, expected.detach())
+    assert not decoded.requires_grad
+    torch.testing.assert_close(terms["spectrum"], (expected - batch.log_mel).abs().mean())
+    judgement, maps = made.judge(expected)
+    torch.testing.assert_close(terms["adversarial"], torch.square(judgement - 1).mean())
+    real = made.judge(batch.log_mel)
+    torch.testing.assert_close(terms["feature_matching"], losses.feature_matching(maps, real[1]))
+    judged, _ = made.discriminator_losses(batch, decoded)
+    told = torch.square(real[0] - 1).mean() + torch.square(judgement).mean()
+    torch.testing.assert_close(judged["discriminator"], told)
+
+
+@pytest.mark.parametrize("name", ["spectrum", "adversarial", "feature_matching"])
+def test_the_gradient_of_each_loss_is_finite_and_reaches_the_decoder(name, batch):
+    made = training("ann", "bob")
+    terms, _ = made.decoder_losses(batch, made.schedule(9))
+    gradients = torch.autograd.grad(terms[name], list(made.network.parameters()))
+    assert all(gradient.isfinite().all() for gradient in gradients) and all(g.any() for g in gradients[1:])
+
+
+@pytest.mark.parametrize(
+    "without", [{"adversarial": 0.0}, {"feature_matching": 0.0}, {"adversarial": 0.0, "feature_matching": 0.0}]
+)
+def test_a_loss_that_does_not_count_is_not_computed(without, batch):
+    made = training(**without)
+    terms = made.step(batch, made.schedule(9))
+    counted = {"adversarial", "feature_matching"} - without.keys()
+    assert set(terms) == {"spectrum"} | counted | ({"discriminator"} if counted else set())
+    assert ("judges" in made.players) is bool(counted)
+
+
+def test_rates_rise_fall_and_change_where_the_discriminator_comes(batch):
+    made = training(
+        *("ann",), steps=100, warm_up=4, decay_from=0.6, last=0.1, adversarial_from=0.4, adversarial_rate=0.5
+    )
+    for step, factor in ((0, 0.2), (1, 0.4), (4, 1), (30, 1), (40, 1), (60, 1), (80, 0.5), (99, 0.1), (500, 0.1)):
+        for scale in (1.0, 0.5):
+            weights = made.schedule(step, scale)
+            judged = step >= 40
+            rate = scale * factor * OBJECTIVE.generator_rate * (0.5 if judged else 1)
+            assert made.players["network"].optimiser.param_groups[0]["lr"] == pytest.approx(rate)
+            assert set(weights) == ({"spectrum", "adversarial", "feature_matching"} if judged else {"spectrum"})
+            if judged:
+                judges = scale * factor * OBJECTIVE.discriminator_rate
+                assert made.players["judges"].optimiser.param_groups[0]["lr"] == pytest.approx(judges)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"spectrum": 0.0}, {"own": 0.0}, {"matched": -1.0}, {"generator_rate": 0.0}, {"decay_from": 1.5}),
+        *({"warm_up": -1}, {"neighbours": 0}, {"last": -0.1}, {"adversarial": -1.0}),
+    ],
+)
+def test_impossible_objectives_are_refused_by_name(wrong):
+    with pytest.raises(ConfigError, match=f"objective.{next(iter(wrong))} must be"):
+        replace(OBJECTIVE, **wrong)
+
+
+def test_a_step_takes_note_of_the_variance_and_one_that_is_not_taken_does_not(batch):
+    made = training()
+    made.step(batch, made.schedule(0))
+    before = made.network.variance.moments.clone()
+    assert not torch.equal(before, Variance(BANDS, 1).moments)
+    bad = replace(batch, content=torch.full_like(batch.content, float("nan")))
+    made.step(bad, made.schedule(1))
+    assert torch.equal(made.network.variance.moments, before)
+
+
+def test_an_average_has_the_variance_too(batch):
+    class Drawn:
+        generator = torch.Generator()
+
+        def draw(self) -> ContentBatch:
+            return batch
+
+    made = training()
+    engine = Engine(made, Drawn(), Average(made.network, 0.9))
+    engine.step(0)
+    assert torch.equal(engine.converter.variance.moments, made.network.variance.moments)
+
+
+def test_a_decoder_learns_what_content_says():
+    """Log-mel that is a function of content: the spectral loss falls far below that of the mean."""
+    rates = {"generator_rate": 1e-2, "adversarial_from": 1.0, "warm_up": 5, "decay_from": 0.5}
+    made, hidden = training(steps=150, **rates), normal(BANDS, DIMS, seed=7)
+    for step in range(150):
+        content = normal(8, DIMS, 32, seed=step)
+        given = ContentBatch(
+            content, torch.zeros(8, BANDS + PROSODY, 32), hidden @ content, torch.zeros(8, dtype=torch.long)
+        )
+        loss = made.step(given, made.schedule(step))["spectrum"]
+    assert loss < 0.5 * given.log_mel.abs().mean()
+
+
+# The commands
+
+
+def request(content: Path, output: Path, *speakers: str, settings: tuple[str, ...] = ()) -> Request:
+    sections = read_sections(None, ["method=recognition_synthesis", *SMALL, *settings])
+    return Request(content / "dump/train", speakers, output, sections, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def one(content, tmp_path_factory) -> Path:
+    """An experiment directory: rms alone, the best of held-out recordings, by the command."""
+    output, settings = tmp_path_factory.mktemp("one") / "exp", [word for each in SMALL for word in ("--set", each)]
+    validation = ("--validation", content / "data/held_out", "--set", "training.sample_every=6")
+    known = ("--method", "recognition_synthesis", "--features", content / "dump/train", *settings)
+    scored = ("--held-out", content / "dump/held_out")
+    command("train", *known, "--target", "rms", *scored, *validation, "--output", output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def two(content, tmp_path_factory) -> Path:
+    """An experiment directory: slt and rms."""
+    output = tmp_path_factory.mktemp("two") / "exp"
+    assert train(request(content, output, "slt", "rms")) == 6
+    return output
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return audio.read(SPEECH, MelFeatures().sample_rate)[0]
+
+
+def converter(path: Path) -> Converter:
+    return Converter.load(path, vocoder="world")
+
+
+def test_a_target_is_enough_and_the_best_of_held_out_recordings_is_kept(one, content, dump):
+    lines = [json.loads(line) for line in (one / "log.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["held_out"] for line in lines if "held_out" in line}
+    made = converter(one)
+    assert made.speakers == ("rms",) and made.direction() == (None, "rms") and list(scores) == [3, 6]
+    best = min(scores, key=lambda step: scores[step]["score"])
+    assert made.model.step == best and made.model.metrics == scores[best]
+    assert all(each["score"] == pytest.approx(each["mcd"] + each["msd"]) for each in scores.values())
+    held_out = HeldOutResynthesis.read(content / "dump/held_out", dump, ("rms",))
+    assert held_out.score(made) == pytest.approx(made.model.metrics, rel=1e-4)
+    assert str(held_out) == "2 recordings of rms"
+
+
+def test_samples_of_everyone_are_written_while_it_learns(one):
+    names = sorted(path.name for path in (one / "samples").glob("*.wav"))
+    assert len(names) == 2 and all("-to-rms-000000006" in name for name in names)
+
+
+def test_a_score_falls_as_what_is_said_comes_nearer(one, content, dump):
+    held_out = HeldOutResynthesis.read(content / "dump/held_out", dump, ("rms",))
+
+    class Saying:
+        model = converter(one).model
+
+        def __init__(self, noise: float):
+            self.noise = noise
+
+        def say(self, content, f0, log_mel, speaker):
+            return log_mel + self.noise * np.random.default_rng(0).standard_normal(log_mel.shape)
+
+    near, far, farther = (held_out.score(Saying(noise))["score"] for noise in (0.0, 0.3, 0.6))
+    assert near == pytest.approx(0, abs=1e-6) and near < far < farther
+
+
+def test_held_out_recordings_are_of_the_same_settings_and_not_learnt_from(content, dump, one, tmp_path):
+    with pytest.raises(ConfigError, match="training learns from"):
+        HeldOutResynthesis.read(content / "dump/train", dump, ("rms",))
+    shutil.copytree(content / "dump/held_out", tmp_path / "other")
+    path = tmp_path / "other/config.yaml"
+    path.write_text(path.read_text().replace("layer: 0", "layer: 1"))
+    with pytest.raises(ConfigError, match="extracted with other settings"):
+        HeldOutResynthesis.read(tmp_path / "other", dump, ("rms",))
+    with pytest.raises(ConfigError, match="no speaker 'zoe'"):
+        HeldOutResynthesis.read(content / "dump/held_out", dump, ("zoe",))
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(step, content, two, tmp_path, caplog):
+    """Before the discriminator has moved, and after."""
+    wanted = request(content, tmp_path, "slt", "rms", settings=("training.save_minutes=0", "training.checkpoints=9"))
+    train(wanted)
+    for path in [tmp_path / "model.safetensors", *sorted((tmp_path / "checkpoints").iterdir())[step + 1 :]]:
+        path.unlink()
+    with caplog.at_level("INFO", "vc"):
+        train(wanted)
+    assert f"step {step} of 6" in caplog.text
+    one, other = (read_tensors(folder / "model.safetensors")[0] for folder in (tmp_path, two))
+    assert tensors_digest(one) == tensors_digest(other)
+
+
+def test_the_model_holds_its_encoder(content, encoder, one):
+    model, weights = model_file.read(one)
+    own, rest = model_file.encoder_of(model, weights)
+    assert own.digest == model.features.content.digest == encoder_of(model.features).digest
+    assert not any(name.startswith("encoder.") for name in rest) and model.encoder["kind"] == "distilled"
+
+
+def test_a_model_converts_anyone_without_the_encoders_file(content, encoder, speech, two, tmp_path):
+    shutil.copytree(content / "dump/train", tmp_path / "dump")
+    shutil.copy(encoder, tmp_path / "mine.safetensors")
+    settings = (tmp_path / "dump/config.yaml").read_text()
+    (tmp_path / "dump/config.yaml").write_text(settings.replace(str(encoder), str(tmp_path / "mine.safetensors")))
+    train(replace(request(content, tmp_path / "exp", "slt", "rms"), features=tmp_path / "dump"))
+    (tmp_path / "mine.safetensors").unlink()
+    shutil.rmtree(tmp_path / "dump")
+    np.testing.assert_array_equal(
+        converter(tmp_path / "exp").convert(speech, 22050), converter(two).convert(speech, 22050)
+    )
+
+
+@pytest.mark.parametrize("samples", [1, 300, 22050, 40001])
+def test_the_output_is_finite_and_as_long_as_the_input(samples, one, speech):
+    converted = converter(one).convert(np.resize(speech, samples), 22050)
+    assert converted.shape == (samples,) and np.isfinite(converted).all() and np.abs(converted).max() <= 1
+
+
+def test_silence_is_converted_too(one):
+    converted = converter(one).convert(np.zeros(30000, np.float32), 22050)
+    assert np.isfinite(converted).all() and len(converted) == 30000
+
+
+def test_directions(one, two):
+    alone, both = converter(one), converter(two)
+    assert alone.direction("rms") == both.direction() == (None, "rms")
+    assert both.direction("slt") == (None, "slt") and both.direction("slt", "rms") == ("rms", "slt")
+    assert both.direction(source="rms") == ("rms", "slt")
+    for made, to, source, message in (
+        (alone, "zoe", None, "no speaker 'zoe'; there are: rms"),
+        (alone, None, "zoe", "does not know 'zoe': leave --from out"),
+        (alone, None, "rms", "source and target are both 'rms'"),
+        (both, "rms", "zoe", "does not know 'zoe'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            made.direction(to, source)
+
+
+def test_a_command_refuses_in_one_line(one, tmp_path):
+    line = ("convert", "--model", one, "--vocoder", "world", SPEECH, "--output", tmp_path / "o.wav", "--to", "zoe")
+    [complaint] = command(*line, check=2).stderr.decode().splitlines()
+    assert complaint == "vc-convert: error: the model has no speaker 'zoe'; there are: rms"
+    assert not (tmp_path / "o.wav").exists()
+
+
+def test_what_a_decoder_cannot_is_refused_by_name(one, tmp_path):
+    made = converter(one)
+    with pytest.raises(ConfigError, match="features of kind world; the model's are of kind content"):
+        export(made, tmp_path / "x.onnx")
+    with pytest.raises(ConfigError, match="recognition_synthesis has no means and variances of a source"):
+        made.mean_variance()
+    with pytest.raises(ConfigError, match="method diff filters by mel-cepstra"):
+        made.wish(method="diff")
+
+
+def test_methods_between_speakers_still_need_two_and_other_features(content, dump, tmp_path):
+    for method in ("nearest", "cyclegan_vc2", "mean_variance"):
+        with pytest.raises(ConfigError, match=f"method {method} needs two speakers or more"):
+            resolve({"method": method}, MelFeatures(), ("rms",), "digest")
+        with pytest.raises(ConfigError, match=f"method {method} learns from features of kind .*, not content"):
+            resolve({"method": method}, dump.config, ("slt", "rms"), "digest")
+    with pytest.raises(ConfigError, match="recognition_synthesis learns from features of kind content, not mel"):
+        resolve({"method": "recognition_synthesis"}, MelFeatures(), ("rms",), "digest")
+    with pytest.raises(ConfigError, match="source and target are both 'rms'"):
+        experiment(dump, "rms", "rms")
+
+
+@pytest.mark.parametrize(
+    ("given", "speakers"),
+    [
+        (("--target", "rms"), ("rms",)),
+        (("--source", "slt", "--target", "rms"), ("slt", "rms")),
+        (("--speakers", "slt", "rms"), ("slt", "rms")),
+        (("--speakers", "rms"), ("rms",)),
+        ((), None),
+        (("--source", "rms"), None),
+        (("--target", "rms", "--speakers", "slt"), None),
+    ],
+)
+def test_speakers_are_those_of_the_command_line(given, speakers):
+    args = train_command._parser().parse_args(["--features", "dump", "--output", "exp", *given])
+    if speakers:
+        assert train_command._speakers(args) == speakers
+    else:
+        with pytest.raises(ConfigError, match="give --source and --target, --target alone where"):
+            train_command._speakers(args)
+
+
+def test_training_refuses_by_name_and_leaves_nothing(content, one, tmp_path):
+    with pytest.raises(ConfigError, match="no speaker 'zoe'; there are: rms, slt"):
+        train(request(content, tmp_path / "exp", "zoe"))
+    with pytest.raises(ConfigError, match="--add-to: recognition_synthesis cannot take up a speaker"):
+        train(replace(request(content, tmp_path / "exp", "rms"), add_to=one))
+    assert not (tmp_path / "exp").exists()
+
+
+def test_the_length_of_a_run_is_estimated(content, tmp_path):
+    told = str(estimate(request(content, tmp_path / "exp", "rms")))
+    assert told.startswith("rms: 1 min (6 steps of ") and not (tmp_path / "exp").exists()
+
+
+def mean_log_f0(samples: np.ndarray) -> float:
+    """Of the clearly voiced frames."""
+    config = MelFeatures()
+    track = pitch.first_pass(samples, config)
+    return float(np.log(track.f0[pitch.clear_frames(track, pitch.loud_frames(track.power))]).mean())
+
+
+def test_melody_is_the_targets_and_moves_as_it_is_told(one, speech):
+    made = converter(one)
+    assert made.vocoder is WORLD
+    target = made.model.speakers["rms"].log_f0
+    usual, higher = (mean_log_f0(made.convert(speech, 22050, melody=Melody(shift=shift))) for shift in (0, 12))
+    assert abs(mean_log_f0(speech) - target.mean) > 0.3  # a woman's
+    assert usual == pytest.approx(target.mean, abs=0.03)
+    assert higher - usual == pytest.approx(np.log(2), abs=0.03)
+    assert mean_log_f0(made.convert(speech, 22050, melody=Melody(keep=True))) == pytest.approx(
+        mean_log_f0(speech), abs=0.03
+    )
+
+
+class Listening(Converter):
+    """Keeps what its decoder is given."""
+
+    def _decoded(self, content, log_mel, f0, source, target):
+        self.sources = [*getattr(self, "sources", []), source]
+        return super()._decoded(content, log_mel, f0, source, target)
+
+
+def listening(path: Path) -> Listening:
+    made = converter(path)
+    return Listening(made.model, made.network, vocoder=WORLD, encoder=made.encoder)
+
+
+def test_a_known_source_brings_its_statistics_and_an_unknown_one_those_of_the_recording(two, speech):
+    made = listening(two)
+    made.convert(speech, 22050, to="rms", source="slt")
+    assert made.sources == [made.model.speakers["slt"].content]
+    made.sources = []
+    converted = made.convert(speech, 22050, to="rms")
+    [found] = made.sources
+    assert found not in [speaker.content for speaker in made.model.speakers.values()] and len(converted) == len(speech)
+    spectrum = kinds.analyse(speech, made.model.features, None).spectrum
+    assert loudness(spectrum).mean() < found.loudness_mean < loudness(spectrum).max()
+
+
+def test_a_recording_in_pieces_is_close_to_the_whole(two, monkeypatch):
+    """Cut every few seconds where it is quiet; the speaker is known, so that each piece knows the same."""
+    spoken = np.concatenate([audio.read(path, 22050)[0] for path in sorted((CORPUS / "eval/slt").iterdir())[:2]])
+    made = listening(two)
+    whole = made.convert(spoken, 22050, to="rms", source="slt")
+    alone = len(made.sources)
+    parts = list(made.convert_stream(np.array_split(spoken, 50), to="rms", source="slt", longest=1.5))
+    joined = np.concatenate(parts)
+    assert len(joined) == len(whole) == len(spoken) and np.isfinite(joined).all()
+    assert len(made.sources) - alone > 2 * alone
+    log_mels = [kinds.analyse(each, MelFeatures(), None).spectrum for each in (whole, joined)]
+    gain = np.median(log_mels[1] - log_mels[0])  # a stream's loudness is that of what was heard so far
+    loud = log_mels[0].mean(axis=1) > log_mels[0].mean(axis=1).max() - 3
+    assert np.abs(log_mels[1] - log_mels[0] - gain)[loud].mean() < 0.5
+
+
+def test_files_are_converted_in_pieces_as_arrays_are(two, speech, tmp_path, monkeypatch):
+    defaults = Converter._converted.__defaults__
+    assert defaults[0] == pieces.LONGEST
+    monkeypatch.setattr(Converter._converted, "__defaults__", (1.5, *defaults[1:]))
+    made = listening(two)
+    audio.write(tmp_path / "in.wav", speech, 22050)
+    made.convert_file(tmp_path / "in.wav", tmp_path / "out.wav", jobs=2)
+    assert len(made.sources) > 1 and len(audio.read(tmp_path / "out.wav")[0]) == len(speech)
+    array = made.convert(audio.read(tmp_path / "in.wav")[0], 22050)
+    np.testing.assert_allclose(audio.read(tmp_path / "out.wav")[0], array, atol=2**-14)
+
+
+def test_a_model_is_evaluated_without_means_of_a_source(one, speech, tmp_path):
+    for speaker in ("slt", "rms"):
+        (tmp_path / speaker).mkdir()
+        shutil.copy(sorted((CORPUS / "eval" / speaker).iterdir())[0], tmp_path / speaker / "1.flac")
+    converter(one).convert_file(SPEECH, tmp_path / "made/1.wav")
+    sides = ("--reference", tmp_path / "rms", "--source", tmp_path / "slt", "--model", one, "--to", "rms")
+    done = ("--converted", tmp_path / "made", "--measures", "none", "--output", tmp_path / "results", "--jobs", 1)
+    command("evaluate", *done, *sides)
+    results = json.loads((tmp_path / "results/metrics.json").read_text())
+    assert results["mcd"] > 0 and {"copy_synthesis", "unconverted"} <= results["anchors"].keys()
+    assert "mean_variance" not in results["anchors"]
+    assert results["cycle"] is None
+
+
+# Hostile model files
+
+
+def forged(path: Path, content: dict, weights: dict[str, Tensor]) -> Path:
+    """A model file of any content and weights, with the digest that they should have."""
+    text = json.dumps(content)
+    save_file(weights, path, {"vc": text, "sha256": tensors_digest(weights, text)})
+    return path
+
+
+def put(place: str, value: object, content: dict, weights: dict[str, Tensor]) -> tuple[dict, dict]:
+    """A value set at a place, `outer.inner`."""
+    content = inner = copy.deepcopy(content)
+    *outer, last = place.split(".")
+    for name in outer:
+        inner = inner[name]
+    inner[last] = value
+    return content, weights
+
+
+def other_encoder(content: dict, weights: dict[str, Tensor], seed: int, **sizes: int) -> tuple[dict, dict]:
+    """Another encoder in the place of the model's."""
+    torch.manual_seed(seed)
+    network = {**content["encoder"]["network"], **sizes}
+    theirs = DistilledNetwork(DistilledConfig(**network)).state_dict()
+    weights = without_encoder(content, weights)[1] | {f"encoder.{name}": each for name, each in theirs.items()}
+    return put("encoder.network", network, content, weights)
+
+
+def without_encoder(content: dict, weights: dict[str, Tensor]) -> tuple[dict, dict]:
+    return content, {name: each for name, each in weights.items() if not name.startswith("encoder.")}
+
+
+def without_dims(content: dict, weights: dict[str, Tensor]) -> tuple[dict, dict]:
+    return put("features.content.dims", 0, *put("speakers.rms.content.mean", [], content, weights))
+
+
+NO_STATISTICS, OTHER = "speaker rms has no statistics of 12 dims of content", "holds another content encoder"
+HOSTILE = {  # how a model is changed, and the reason that is given
+    "another method": (partial(put, "method", "nearest"), "network: unknown key"),
+    "of world": (partial(put, "features", {"sample_rate": 16000}), "does not take features of kind world"),
+    "of log-mel alone": (partial(put, "features", {"kind": "mel"}), "does not take features of kind mel"),
+    "no statistics": (partial(put, "speakers.rms.content", None), NO_STATISTICS),
+    "statistics of other dims": (partial(put, "speakers.rms.content.mean", [0.0]), NO_STATISTICS),
+    "statistics that cannot be": (partial(put, "speakers.rms.content.deviation", 0.0), "content must be above 0"),
+    "no dims": (without_dims, "features.content.dims must be 1 or more"),
+    "nobody": (partial(put, "speakers", {}), "a model has 1 speakers or more"),
+    "no encoder": (partial(put, "encoder", None), "holds no content encoder"),
+    "no encoder's weights": (without_encoder, "weights do not fit distilled: "),
+    "an unknown encoder": (partial(put, "encoder.kind", "ear"), "unknown encoder 'ear'"),
+    "an encoder of another type": (partial(put, "encoder", []), "encoder must be a mapping"),
+    "an endless encoder": (partial(put, "encoder.network.channels", 10**9), "encoder.channels must be in"),
+    "an encoder of other dims": (partial(other_encoder, seed=0, dims=13), OTHER),
+    "an encoder of other weights": (partial(other_encoder, seed=5), OTHER),
+    "another frame rate": (partial(put, "features.content.frame_rate", 50.0), OTHER),
+    "another first frame": (partial(put, "features.content.first", 0.5), OTHER),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_model_that_does_not_fit_itself_is_refused_by_name(what, one, tmp_path):
+    weights, content = read_tensors(one / "model.safetensors")
+    change, reason = HOSTILE[what]
+    path = forged(tmp_path / "m", *change(content, weights))
+    with pytest.raises(ConfigError, match="m: ") as refused:
+        Converter.load(path, vocoder="world")
+    assert str(refused.value).startswith(f"{path}: ") and reason in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_content_is_nothing_to_a_method_that_maps_frames(one, tmp_path):
+    weights, content = read_tensors(one / "model.safetensors")
+    content, weights = put("method", "nearest", *put("network", {}, content, weights))
+    with pytest.raises(ConfigError, match=r"m: method nearest does not take features of kind content"):
+        Converter.load(forged(tmp_path / "m", content, weights), vocoder="world")
+
+
+def test_the_model_that_is_not_changed_is_taken(one, tmp_path):
+    weights, content = read_tensors(one / "model.safetensors")
+    assert converter(forged(tmp_path / "m", content, weights)).speakers == ("rms",)

@@ -176,6 +176,7 @@ def test_a_mel_model_speaks_through_any_vocoder_that_fits(mel_model, tmp_path):
 
 def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path, monkeypatch, caplog, speech):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(choice.published, "installed", lambda: False)
     converter = Converter.load(mel_model)
     assert converter.vocoder is WORLD and "vc-vocoder import" in caplog.text
     higher = converter.convert(speech, MEL.sample_rate, melody=Melody(shift=6))

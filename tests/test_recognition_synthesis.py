@@ -190,6 +190,18 @@ def test_variance_without_training_is_the_identity():
     assert torch.equal(restored, decoded)
 
 
+def test_a_power_of_the_ratio_restores_as_if_it_were_applied_as_often():
+    once, thrice = Variance(BANDS, 1), Variance(BANDS, 1, power=3.0)
+    for variance in (once, thrice):
+        variance.moments.copy_(torch.rand(1, 2, 2, BANDS, generator=torch.Generator().manual_seed(0)))
+        variance.moments[:, 0] = 0.0
+    speech, who = torch.zeros(1, 1, 20), torch.zeros(1, dtype=torch.long)
+    expected = decoded = normal(1, BANDS, 20)
+    for _ in range(3):
+        expected = once.restored(expected, speech, who)
+    torch.testing.assert_close(thrice.restored(decoded, speech, who), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_variance_takes_note_of_speech_alone_and_of_each_speaker_for_themselves():
     variance, (decoded, real) = learnt_variance((0.0, 4.0), steps=400), smooth_and_real(1)
     zero, four = (variance.cosines @ torch.full((BANDS,), mean) for mean in (0.0, 4.0))
@@ -459,7 +471,7 @@ def test_rates_rise_fall_and_change_where_the_discriminator_comes(batch):
             assert made.players["network"].optimiser.param_groups[0]["lr"] == pytest.approx(rate)
             assert set(weights) == ({"spectrum", "adversarial", "feature_matching"} if judged else {"spectrum"})
             if judged:
-                judges = scale * factor * OBJECTIVE.discriminator_rate
+                judges = scale * OBJECTIVE.discriminator_rate
                 assert made.players["judges"].optimiser.param_groups[0]["lr"] == pytest.approx(judges)
 
 

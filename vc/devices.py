@@ -1,6 +1,7 @@
 """Which device to compute on, and how exactly."""
 
 import contextlib
+from functools import lru_cache
 
 import torch
 
@@ -8,7 +9,7 @@ from vc.config import require
 from vc.errors import ConfigError
 
 NAMES = ("auto", "cpu", "cuda")
-PRECISIONS = ("float32", "tf32", "bf16")
+PRECISIONS = ("float32", "tf32", "bf16", "auto")
 BF16_CPUS = ("avx512_bf16", "amx_bf16", "bf16")  # what a processor that computes in bfloat16 calls it
 
 
@@ -22,6 +23,7 @@ def choose(name: str | torch.device) -> torch.device:
     return device
 
 
+@lru_cache(maxsize=8)
 def computes_bf16(device: torch.device) -> bool:
     """Whether there are instructions for bfloat16; without them it is emulated, and crawls."""
     if device.type == "cpu":
@@ -38,5 +40,6 @@ def set_precision(precision: str, device: torch.device) -> None:
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """Networks inside compute in bfloat16 if `precision` says so; their weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """Networks inside compute in bfloat16 if `precision` says so, or `auto` and it is fast; weights stay float32."""
+    enabled = precision == "bf16" or (precision == "auto" and computes_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

@@ -22,7 +22,9 @@ PRECISION_HELP = "of the networks (default: float32); bf16 is quicker where the 
 def add_device(made: argparse.ArgumentParser) -> None:
     """Where the networks of a conversion compute, and how exactly."""
     made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
-    made.add_argument("--precision", choices=("float32", "tf32", "bf16"), default="float32", help=PRECISION_HELP)
+    made.add_argument(
+        "--precision", choices=("float32", "tf32", "bf16", "auto"), default="float32", help=PRECISION_HELP
+    )
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

@@ -103,7 +103,7 @@ class Variance(nn.Module):
     training, so that the ratio is taken to a power. c0, the loudness, and pauses stay.
     """
 
-    def __init__(self, bands: int, speakers: int, power: float):
+    def __init__(self, bands: int, speakers: int, power: float = 1.0):
         super().__init__()
         self.power = power
         places = np.pi * (np.arange(bands) + 0.5)[None] * np.arange(bands)[:, None] / bands

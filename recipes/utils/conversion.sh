@@ -19,6 +19,7 @@ tag=
 train_opts=
 convert_opts=
 evaluate_opts=
+source_option=(--from '{1}') # of vc-convert; none where a model converts anyone
 
 prepare_help="  --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train, 3 convert, 4 evaluate (default: all)
   --prepare SCRIPT      corpus -> data directories; called as SCRIPT CORPUS data SPEAKER ..., it makes
@@ -136,7 +137,7 @@ convert() {
     each need_list "$way_list"
     find_missing converted "$way_list"
     cores=$(share "$missing")
-    array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" --from '{1}' --to '{2}' \
+    array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" "${source_option[@]}" --to '{2}' \
         --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores" "${more[@]}"
     every seal_converted "$succeeded"
     lose_failed

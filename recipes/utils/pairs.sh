@@ -65,6 +65,30 @@ list_model() {
     done
 }
 
+# --sources, --targets and --ways -> the same of one model for each target, which PAIR names.
+list_targets() {
+    local one other way known=' '
+    [ -n "${sources// /}" ] && [ -n "${targets// /}" ] || fail "give --sources 'A B ...' and --targets 'A B ...'"
+    pair_list='' way_list='' pair_count=0 pair_speakers=''
+    for other in $targets; do
+        [[ $known != *" $other "* ]] || fail "--targets: $other stands twice"
+        known+="$other "
+        for one in $sources; do
+            if [ "$one" = "$other" ]; then continue; fi
+            [ -n "$ways" ] && [[ " $ways " != *" $one:$other "* ]] || way_list+="$one $other $other"$'\n'
+        done
+        one=$(awk -v who="$other" '$2 == who { print $1; exit }' <<< "$way_list")
+        [ -n "$one" ] || fail "--targets: nobody is converted to $other"
+        pair_list+="$one $other $other"$'\n' pair_count=$((pair_count + 1))
+    done
+    for way in $ways; do
+        [[ $'\n'$way_list == *$'\n'"${way%:*} ${way#*:} "* ]] || fail "--ways: '$way' is no SOURCE:TARGET of these"
+    done
+    for one in $sources $targets; do [[ " $pair_speakers" == *" $one "* ]] || pair_speakers+="$one "; done
+    list_name=${targets// /-}
+    [ "$pair_count" -le 4 ] || list_name=${pair_count}_targets_$(cksum <<< "$targets" | cut -d ' ' -f 1)
+}
+
 # LIST: without the pairs that have failed.
 alive() {
     local one other pair

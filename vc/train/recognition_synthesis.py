@@ -15,7 +15,8 @@ neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vc import losses
+from vc import devices, losses
 from vc.config import require
 from vc.features import kinds
 from vc.features.content import prosody, standard_loudness
@@ -37,6 +38,8 @@ from vc.train.player import Player
 
 CHUNK = 2048  # content frames that are matched at a time
 MOST = 40_000  # content frames among which neighbours are looked for: some fifteen minutes
+UNSEEN_EVERY = 10  # one recording in so many is seen by no loss, where there are twice as many
+UNSEEN_SHARE = 4  # a batch has so many times more segments than are drawn of those
 GENERATOR_BETAS, JUDGE_BETAS = (0.9, 0.98), (0.5, 0.9)
 
 
@@ -88,6 +91,7 @@ class ContentBatch:
     prosody: Tensor  # (batch, bands + 3, frames)
     log_mel: Tensor  # (batch, bands, frames), normalised
     speakers: Tensor  # (batch,) numbers
+    unseen: "ContentBatch | None" = None  # of recordings that no loss sees: how smooth the decoder is on these counts
 
 
 class ContentSampler:
@@ -121,10 +125,19 @@ class ContentSampler:
 
     def draw(self) -> ContentBatch:
         """The next batch."""
-        drawn = [own.draw(self.batch, self.bounds, self.generator) for own in self.recordings]
-        content, prosodies, log_mels = (torch.cat([part[self.share] for part in parts]) for parts in zip(*drawn))
-        numbers = torch.arange(len(drawn), device=content.device)
-        return ContentBatch(content, prosodies, log_mels, numbers.repeat_interleave(len(content) // len(drawn)))
+        batch = _joined([own.draw(self.batch, self.bounds, self.generator) for own in self.recordings], self.share)
+        if any(own.unseen is None for own in self.recordings):
+            return batch
+        count = max(1, self.batch // UNSEEN_SHARE)
+        unseen = [own.draw_unseen(count, self.generator) for own in self.recordings]
+        return replace(batch, unseen=_joined(unseen, slice(None)))  # the same in all processes
+
+
+def _joined(drawn: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:
+    """A batch of what was drawn of each speaker, as many segments of each."""
+    content, prosodies, log_mels = (torch.cat([part[share] for part in parts]) for parts in zip(*drawn))
+    numbers = torch.arange(len(drawn), device=content.device)
+    return ContentBatch(content, prosodies, log_mels, numbers.repeat_interleave(len(content) // len(drawn)))
 
 
 @dataclass(frozen=True)
@@ -174,6 +187,7 @@ class Recordings:
     segments: Segments
     ways: Tensor  # (ways, content frames, dims): each content that a recording may be decoded from; float16
     bands: int
+    unseen: Segments | None = None  # of recordings that no loss sees; None: there are too few
 
     @classmethod
     def of(
@@ -197,14 +211,28 @@ class Recordings:
             )
         require(start < 2**24, f"{name}: more recordings than one run can hold; leave some out")
         heard = speech([kinds.to_mel_cepstrum(frames, config) for frames in log_mels])
-        segments = Segments(rows, length, device, name, speech=heard)
-        return cls(segments, torch.stack([way.half() for way in ways]), config.bands)
+        ways = torch.stack([way.half() for way in ways])
+        held = np.arange(len(rows)) % UNSEEN_EVERY == UNSEEN_EVERY - 1
+        if len(rows) < 2 * UNSEEN_EVERY or not any(
+            len(rows[n]) >= length and heard[n].any() for n in np.flatnonzero(held)
+        ):
+            return cls(Segments(rows, length, device, name, speech=heard), ways, config.bands)
+        parts = ([list(compress(each, mask)) for each in (rows, heard)] for mask in (~held, held))
+        seen, unseen = (Segments(frames, length, device, name, speech=spoken) for frames, spoken in parts)
+        return cls(seen, ways, config.bands, unseen)
 
     def draw(self, count: int, bounds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Content, prosody and log-mel, `(count, ..., length)`; which way is drawn by the upper `bounds` of each."""
         drawn = self.segments.draw(count, generator)
         lots = torch.rand(count, 1, generator=generator, device=drawn.device, dtype=torch.float64)
-        way = (lots >= bounds[:-1]).sum(1)[:, None]
+        return self._parts(drawn, (lots >= bounds[:-1]).sum(1)[:, None])
+
+    def draw_unseen(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of recordings that no loss sees, decoded from the last way: the least like their own content."""
+        drawn = self.unseen.draw(count, generator)
+        return self._parts(drawn, torch.full((count, 1), len(self.ways) - 1, device=drawn.device))
+
+    def _parts(self, drawn: Tensor, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         before, share = drawn[:, -2].long(), drawn[:, -1:]
         after = (before + 1).clamp(max=self.ways.shape[1] - 1)
         content = (self.ways[way, before].float().transpose(1, 2), self.ways[way, after].float().transpose(1, 2))
@@ -224,6 +252,7 @@ class RecognitionSynthesisTraining:
         setting: Setting,
     ):
         self.network, self.objective, self.steps = network, objective, setting.steps
+        self.precision = setting.precision
         self.modules, self.called = {"network": network}, [network]
         how = (setting.precision, setting.processes, objective.weight_decay)
         self.players = {"network": Player(network, self.decoder_losses, GENERATOR_BETAS, *how)}
@@ -252,11 +281,20 @@ class RecognitionSynthesisTraining:
     def step(self, batch: ContentBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Move the decoder, then the discriminator; return each unweighted loss under its name, detached."""
         terms, decoded = self.players["network"].move(weights, batch, weights)
-        self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
+        self._take_note(batch.unseen or batch)
         if weights.keys() <= {"spectrum"}:
             return terms
         judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, decoded)
         return {**terms, **judged}
+
+    @torch.no_grad()
+    def _take_note(self, batch: ContentBatch) -> None:
+        """Of the moments of what the decoder makes of a batch."""
+        self.network.eval()
+        with devices.autocast(self.precision, batch.content.device):
+            decoded = self.network(batch.content, batch.prosody, batch.speakers)
+        self.network.train()
+        self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
     def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
         """The losses named in `weights`, and what was decoded, detached."""

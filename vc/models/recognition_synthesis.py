@@ -35,7 +35,7 @@ class RecognitionSynthesisConfig:
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 1, 2])
     dropout: float = 0.1  # of the content in training
     discriminator_channels: int = 24
-    restoration: float = 3.0  # power of the ratio of deviations, real to decoded; 0: means alone are restored
+    restoration: float = 1.5  # power of the ratio of deviations, real to decoded; 0: means alone are restored
 
     def __post_init__(self) -> None:
         for name in ("channels", "content_channels", "discriminator_channels"):
@@ -99,8 +99,8 @@ class Variance(nn.Module):
 
     After Toda, Black and Tokuda, "Voice conversion based on maximum-likelihood estimation of spectral parameter
     trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are those
-    over the speech frames of training, of which its steps take note. Conversions are smoother than what is decoded in
-    training, so that the ratio is taken to a power. c0, the loudness, and pauses stay.
+    of speech in recordings that no loss sees, of which training's steps take note. Conversions are smoother still, so
+    that the ratio is taken to a power. c0, the loudness, and pauses stay.
     """
 
     def __init__(self, bands: int, speakers: int, power: float = 1.0):

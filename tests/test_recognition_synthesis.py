@@ -297,11 +297,15 @@ def hand_made(dump, name: str, ways: list[Tensor]) -> list[tuple[np.ndarray, np.
     return recordings
 
 
+def tensors(batch: ContentBatch) -> dict[str, torch.Tensor]:
+    return {name: each for name, each in vars(batch).items() if name != "unseen"}
+
+
 def assert_drawn(batch: ContentBatch, recordings: list) -> list[int]:
     """Every segment is a stretch of one of the recordings, with content of one way; which one it is."""
     ways = []
     for content, manner, log_mel in zip(
-        *(each.transpose(1, 2).numpy() for each in vars(batch).values() if each.dim() == 3)
+        *(each.transpose(1, 2).numpy() for each in tensors(batch).values() if each.dim() == 3)
     ):
         places = [
             (normalised, *rest, start)
@@ -336,7 +340,7 @@ def test_what_is_drawn_is_what_the_features_hold_at_one_place(dump):
         assert drawn.speakers.tolist() == [0] * 4 + [1] * 4 and drawn.content.shape == (8, 12, 32)
         for number, name in enumerate(("slt", "rms")):
             mine = drawn.speakers == number
-            parts = {key: each[mine] for key, each in vars(drawn).items()}
+            parts = {key: each[mine] for key, each in tensors(drawn).items()}
             ways += assert_drawn(ContentBatch(**parts), recordings[name])
     assert set(ways) == {0, 1, 2}
 
@@ -359,6 +363,17 @@ def numbered(ways: int, batch: int, chances: tuple[float, ...], share: slice = s
     return ContentSampler(own, chances, batch, 0, share)
 
 
+def test_one_recording_in_ten_is_seen_by_no_loss_and_tells_the_variance(dump, monkeypatch):
+    monkeypatch.setattr(recognition_synthesis, "UNSEEN_EVERY", 1.5)  # of three recordings the third
+    sampler = ContentSampler.of(experiment(dump, "rms"), dump, CPU, slice(None))
+    own = Bank.of(dump, "rms", CPU)
+    first, second, third = hand_made(dump, "rms", [own.own, match(own, [own], 4)])
+    for _ in range(5):
+        drawn = sampler.draw()
+        assert_drawn(drawn, [first, second])
+        assert assert_drawn(drawn.unseen, [third]) == [1] * len(drawn.unseen.content)
+
+
 @pytest.mark.parametrize(
     "chances", [(0.3, 0.4, 0.3), (1.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 0.5), (0.5, 0.0, 1.5)]
 )
@@ -376,7 +391,7 @@ def test_processes_share_what_one_would_draw():
         numbered(3, 6, (1, 1, 1)).draw(),
         [numbered(3, 6, (1, 1, 1), slice(n, n + 2)).draw() for n in (0, 2, 4)],
     )
-    for name, wanted in vars(whole).items():
+    for name, wanted in tensors(whole).items():
         drawn = torch.stack([getattr(part, name).unflatten(0, (2, 2)) for part in parts], dim=1)
         assert torch.equal(drawn.flatten(0, 2), wanted), name
 
@@ -643,6 +658,21 @@ def test_a_model_converts_anyone_without_the_encoders_file(content, encoder, spe
 def test_the_output_is_finite_and_as_long_as_the_input(samples, one, speech):
     converted = converter(one).convert(np.resize(speech, samples), 22050)
     assert converted.shape == (samples,) and np.isfinite(converted).all() and np.abs(converted).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [3e-3, 2.0**15])
+def test_a_recording_of_another_scale_says_the_same(scale, one, speech):
+    usual, other = (converter(one).convert(factor * speech, 22050) for factor in (1.0, scale))
+    usual, other = (each / np.abs(each).max() for each in (usual, other))
+    assert np.corrcoef(usual, other)[0, 1] > 0.95
+
+
+def test_noise_before_speech_stays_as_faint_as_it_is(one, speech):
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(2 * 22050).astype(np.float32)
+    blocks = np.array_split(np.concatenate([noise, speech]), 20)
+    converted = np.concatenate(list(converter(one).convert_stream(blocks, longest=1.0)))
+    before, after = (np.sqrt(np.square(each).mean()) for each in (converted[:22050], converted[-len(speech) :]))
+    assert before < 0.05 * after
 
 
 def test_silence_is_converted_too(one):

@@ -25,7 +25,8 @@ def _parser() -> argparse.ArgumentParser:
         "Train a voice, a speaker pair, or one network for many speakers. The same command goes on with a run that was"
         " stopped.",
         "examples:\n  vc-train --config recipes/target/conf/recognition_synthesis.yaml --features dump/train"
-        " --target TM3 --output exp/TM3\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
+        " --target TM3 --output exp/TM3\n"
+        "  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
         " --source SF1 --target TM3 --output exp/SF1-TM3\n"
         "  vc-train --config recipes/many/conf/stargan_vc2_narrow.yaml --features dump/train"
         " --speakers SF1 SM1 TF2 TM3 --output exp/four",

@@ -660,7 +660,7 @@ def test_the_output_is_finite_and_as_long_as_the_input(samples, one, speech):
     assert converted.shape == (samples,) and np.isfinite(converted).all() and np.abs(converted).max() <= 1
 
 
-@pytest.mark.parametrize("scale", [3e-3, 2.0**15])
+@pytest.mark.parametrize("scale", [0.03, 2.0**15])
 def test_a_recording_of_another_scale_says_the_same(scale, one, speech):
     usual, other = (converter(one).convert(factor * speech, 22050) for factor in (1.0, scale))
     usual, other = (each / np.abs(each).max() for each in (usual, other))

@@ -17,7 +17,8 @@ def encoder_of(config: ContentFeatures) -> Encoder:
     wanted = config.content
     found = choice.choose(wanted.encoder, wanted.layer)
     same = wanted.digest in ("", found.digest)
-    require(same, f"the content encoder {wanted.encoder!r} has other weights than the one that made these features")
+    message = f"the content encoder {wanted.encoder!r} has other weights than the one that made these features"
+    require(same, f"{message}; extract them again, or bring that one back")
     return found
 
 

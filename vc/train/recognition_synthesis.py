@@ -167,7 +167,7 @@ def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
     kept = torch.linspace(0, len(theirs) - 1, min(len(theirs), MOST), device=theirs.device).round().long()
     theirs, numbers = theirs[kept], numbers[kept]
     alone = all(other is bank for other in others) and len(numbers.unique()) == 1
-    require(not alone, "one recording alone cannot be matched; give two or more")
+    require(not alone, "one recording alone cannot be matched: give two or more, or cut it into several")
     directions = normalize(theirs, dim=1).T.contiguous()
     matched = torch.empty_like(bank.own)
     for first in range(0, len(bank.own), CHUNK):

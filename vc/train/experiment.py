@@ -49,9 +49,8 @@ class TrainingConfig:
 class ComputeConfig:
     """How the steps are computed, not what they are: it may change when a run goes on."""
 
-    precision: str = (
-        "tf32"  # float32; tf32: so where a GPU can; bf16: networks, not losses; auto: bf16 where it is fast, else tf32
-    )
+    # float32; tf32: so where a GPU can, float32 elsewhere; bf16: networks, not losses; auto: bf16 where fast, else tf32
+    precision: str = "tf32"
     channels_last: bool = False  # memory layout of the two-dimensional convolutions' weights
     compile: bool = False  # the networks by torch.compile
     record: bool = False  # on a GPU: the whole step as one CUDA graph

@@ -110,7 +110,7 @@ def _statistics(
     """A speaker's, from all of their recordings."""
     meter = ContentMeter()
     for said, log_mel, heard in zip(content, frames, speech):
-        meter.hear(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, heard)
+        meter.add(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, heard)
     return meter.statistics()
 
 

@@ -18,8 +18,8 @@ from vc.files import abandon
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
 SOURCE_HELP = "source (default: a pair's other speaker; whoever speaks, where a model converts anyone)"
 PRECISION_HELP = (
-    "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it is"
-    " quicker, else tf32"
+    "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it"
+    " is quicker, else tf32"
 )
 
 

@@ -22,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     made = common.parser(
         COMMAND,
-        "Train a speaker pair, one target for any source, or one network for many speakers. The same command goes on with a run that was stopped.",
+        "Train a speaker pair, one target for any source, or one network for many speakers."
+        " The same command goes on with a run that was stopped.",
         "examples:\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
         " --source SF1 --target TM3 --output exp/SF1-TM3\n"
         "  vc-train --config recipes/many/conf/stargan_vc2_narrow.yaml --features dump/train"

@@ -113,8 +113,8 @@ def resolve(
         isinstance(method, str) and method in METHODS,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
     )
-    alone = METHODS[method].serves == TARGETS
-    require(alone or len(speakers) > 1, f"method {method} needs two speakers or more: --source and --target, or --speakers")
+    alone, options = METHODS[method].serves == TARGETS, "--source and --target, or --speakers"
+    require(alone or len(speakers) > 1, f"method {method} needs two speakers or more: {options}")
     kinds, found = METHODS[method].kinds, features.kind
     require(found in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {found}")
     network = network_config(method, sections.get("network", {}))

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -301,7 +302,7 @@ def assert_drawn(batch: ContentBatch, recordings: list) -> list[int]:
     """Every segment is a stretch of one of the recordings, with content of one way; which one it is."""
     ways = []
     for content, manner, log_mel in zip(
-        *(each.transpose(1, 2).numpy() for each in vars(batch).values() if each.dim() == 3)
+        *(each.transpose(1, 2).numpy() for each in (batch.content, batch.prosody, batch.log_mel))
     ):
         places = [
             (normalised, *rest, start)
@@ -336,7 +337,7 @@ def test_what_is_drawn_is_what_the_features_hold_at_one_place(dump):
         assert drawn.speakers.tolist() == [0] * 4 + [1] * 4 and drawn.content.shape == (8, 12, 32)
         for number, name in enumerate(("slt", "rms")):
             mine = drawn.speakers == number
-            parts = {key: each[mine] for key, each in vars(drawn).items()}
+            parts = {key: each[mine] for key, each in vars(drawn).items() if each is not None}
             ways += assert_drawn(ContentBatch(**parts), recordings[name])
     assert set(ways) == {0, 1, 2}
 
@@ -348,6 +349,25 @@ def test_one_target_is_drawn_from_itself_alone(dump):
     drawn = sampler.draw()
     assert not drawn.speakers.any() and set(assert_drawn(drawn, recordings)) <= {0, 1}
     assert sampler.bounds.tolist() == pytest.approx([0.3 / 0.7, 1.0])
+
+
+def both_voices(dump, name: str, _: str) -> list[np.ndarray]:
+    """Arrays of all six recordings, as if one speaker's."""
+    return getattr(dump, name)("rms") + getattr(dump, name)("slt")
+
+
+def test_unseen_recordings_are_drawn_apart_and_decoded_from_the_last_way(dump, monkeypatch):
+    monkeypatch.setattr(recognition_synthesis, "UNSEEN_EVERY", 2)
+    arrays = {name: partial(both_voices, dump, name) for name in ("frames", "f0", "content")}
+    features = SimpleNamespace(config=dump.config, speakers=dump.speakers, **arrays)
+    sampler = ContentSampler.of(experiment(dump, "rms"), features, CPU, slice(None))
+    own = Bank.of(features, "rms", CPU)
+    recordings = hand_made(features, "rms", [own.own, match(own, [own], 4)])
+    for _ in range(5):
+        drawn = sampler.draw()
+        assert_drawn(replace(drawn, unseen=None), recordings[::2])
+        assert set(assert_drawn(drawn.unseen, recordings[1::2])) == {1}
+        assert len(drawn.unseen.content) == 1
 
 
 def numbered(ways: int, batch: int, chances: tuple[float, ...], share: slice = slice(None)) -> ContentSampler:
@@ -376,7 +396,9 @@ def test_processes_share_what_one_would_draw():
         numbered(3, 6, (1, 1, 1)).draw(),
         [numbered(3, 6, (1, 1, 1), slice(n, n + 2)).draw() for n in (0, 2, 4)],
     )
-    for name, wanted in vars(whole).items():
+    assert whole.unseen is None
+    for name in ("content", "prosody", "log_mel", "speakers"):
+        wanted = getattr(whole, name)
         drawn = torch.stack([getattr(part, name).unflatten(0, (2, 2)) for part in parts], dim=1)
         assert torch.equal(drawn.flatten(0, 2), wanted), name
 

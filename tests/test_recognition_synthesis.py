@@ -745,6 +745,15 @@ def test_training_refuses_by_name_and_leaves_nothing(content, one, tmp_path):
     assert not (tmp_path / "exp").exists()
 
 
+def test_training_without_its_encoder_is_refused_before_it_begins(content, encoder, tmp_path):
+    dump = shutil.copytree(content / "dump/train", tmp_path / "dump")
+    settings = (dump / "config.yaml").read_text()
+    (dump / "config.yaml").write_text(settings.replace(str(encoder), str(tmp_path / "gone.safetensors")))
+    with pytest.raises(ConfigError, match=r"gone\.safetensors: no such encoder file"):
+        train(replace(request(content, tmp_path / "exp", "rms"), features=dump))
+    assert not (tmp_path / "exp/config.yaml").exists()
+
+
 def test_the_length_of_a_run_is_estimated(content, tmp_path):
     told = str(estimate(request(content, tmp_path / "exp", "rms")))
     assert told.startswith("rms: 1 min (6 steps of ") and not (tmp_path / "exp").exists()

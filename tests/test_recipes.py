@@ -494,3 +494,46 @@ def test_the_environment_is_complete():
     done = run(sys.executable, ROOT / "tools/check_environment.py")
     assert done.returncode == 0, done.stderr
     assert "libsndfile" in done.stdout and "CUDA" in done.stdout
+
+
+# One target, anyone's recordings
+
+
+ANYONE = """method: recognition_synthesis
+features: {kind: content}
+network: {channels: 8, content_channels: 8, dilations: [1], discriminator_channels: 2}
+training: {steps: 2, batch: 1, segment: 32}
+"""
+
+
+def test_a_model_of_each_target_converts_who_is_in_none(checkout):
+    (checkout / "anyone.yaml").write_text(ANYONE)
+    words = ("--prepare", "egs/mini/vc2/local/data.sh", "--corpus", "egs/mini/corpus", "--conf", "anyone.yaml")
+    words += ("--work", "any to one", "--sources", "slt", "--targets", "rms", "--nj", 2, "--device", "cpu")
+    words += ("--convert_opts", "--vocoder world", "--evaluate_opts", "--measures none")
+    done = run("recipes/target/run.sh", *words, cwd=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    experiment = checkout / "any to one/exp/rms_anyone"
+    assert len(list((experiment / "converted/slt-rms").glob("*.wav"))) == 2
+    results = json.loads((experiment / "evaluation/slt-rms/metrics.json").read_text())
+    assert results["mcd"] > 0 and "mean_variance" not in results["anchors"]
+    again = run("recipes/target/run.sh", *words, cwd=checkout)
+    assert again.returncode == 0 and again.stdout.count("nothing to do") == 3, again.stdout + again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--sources", "slt"), "give --sources 'A B ...' and --targets 'A B ...'"),
+        (("--sources", "slt", "--targets", "rms rms"), "--targets: rms stands twice"),
+        (("--sources", "slt", "--targets", "slt"), "--targets: nobody is converted to slt"),
+        (
+            ("--sources", "slt", "--targets", "rms", "--ways", "slt:rms rms:slt"),
+            "--ways: 'rms:slt' is no SOURCE:TARGET",
+        ),
+    ],
+)
+def test_targets_are_refused_by_name(checkout, tmp_path, words, message):
+    (checkout / "anyone.yaml").write_text(ANYONE)
+    done = run("recipes/target/run.sh", "--conf", "anyone.yaml", "--work", tmp_path, *words, cwd=checkout)
+    assert done.returncode == 1 and message in done.stderr

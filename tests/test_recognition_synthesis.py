@@ -667,6 +667,21 @@ def test_the_output_is_finite_and_as_long_as_the_input(samples, one, speech):
     assert converted.shape == (samples,) and np.isfinite(converted).all() and np.abs(converted).max() <= 1
 
 
+@pytest.mark.parametrize("scale", [3e-3, 2.0**15])
+def test_a_recording_of_another_scale_says_the_same(scale, one, speech):
+    usual, other = (converter(one).convert(factor * speech, 22050) for factor in (1.0, scale))
+    usual, other = (each / np.abs(each).max() for each in (usual, other))
+    assert np.corrcoef(usual, other)[0, 1] > 0.95
+
+
+def test_noise_before_speech_stays_as_faint_as_it_is(one, speech):
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(2 * 22050).astype(np.float32)
+    blocks = np.array_split(np.concatenate([noise, speech]), 20)
+    converted = np.concatenate(list(converter(one).convert_stream(blocks, longest=1.0)))
+    before, after = (np.sqrt(np.square(each).mean()) for each in (converted[:22050], converted[-len(speech) :]))
+    assert before < 0.05 * after
+
+
 def test_silence_is_converted_too(one):
     converted = converter(one).convert(np.zeros(30000, np.float32), 22050)
     assert np.isfinite(converted).all() and len(converted) == 30000

@@ -17,7 +17,7 @@ from vc.features import kinds, pitch, world
 from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.pitch import AS_MAPPED, Melody, Voice
 from vc.features.world import F0Range, Frames
-from vc.level import Level
+from vc.level import Level, speech_energy, to_usual_level
 from vc.limiter import limit, limit_blocks
 from vc.models import network, network_config
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
@@ -270,7 +270,7 @@ class Converter:
         known = None if wish.source is None else self.model.speakers[wish.source].content
         heard = SourceContent(known, self.model.speakers[wish.target].content, settings)
         for each in spoken:
-            samples = self._padded(each.piece.samples)
+            samples = self._padded(to_usual_level(each.piece.samples))
             excited = self.vocoder.needs_excitation(settings)
             frames = kinds.analyse(samples, settings, each.voice.f0_range, excited)
             content = content_of(samples, settings, self.encoder)
@@ -301,6 +301,9 @@ class Converter:
             f0 = pitch.map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
             wanted = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, wish.target)
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
+            # A decoder makes speech of whatever is loudest in a piece: let pieces keep their levels beside each other.
+            wanted_energy, energy = (speech_energy(each, self.sample_rate) for each in (padded, converted))
+            converted = np.sqrt(wanted_energy / energy if energy > 0 else 0.0) * converted
         elif wish.method == "diff":
             _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
             wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)

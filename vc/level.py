@@ -8,6 +8,7 @@ import numpy as np
 from vc.errors import escaped
 
 HOTTEST = 2.0  # peak of a recording, full scale 1, that lossy formats and resampling make; beyond, its scale is another
+FAINTEST = 0.1  # peak of a recording as faint as most
 MOST = 1e3  # gain; a conversion that is quieter still is none
 LOWEST = 70.0  # Hz, from which on loudness is measured
 FRAME = 0.02  # seconds
@@ -71,6 +72,24 @@ def to_full_scale(peak: float, who: object = None) -> float:
     if who is not None:
         log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(who), 20 * np.log10(peak))
     return 1 / peak
+
+
+def to_usual_level(samples: np.ndarray) -> np.ndarray:
+    """`(samples,)`, scaled if their peak is far from that of a recording: what networks have learnt from is near it.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`; full scale is 1.
+
+    Returns
+    -------
+    np.ndarray
+        The same shape; with a peak of FAINTEST to HOTTEST as it is, of more brought to 1, of less to FAINTEST.
+    """
+    peak = float(np.abs(samples).max(initial=0))
+    gain = min(FAINTEST / peak, MOST) if 0 < peak < FAINTEST else to_full_scale(peak)
+    return samples if gain == 1 else np.float32(gain) * samples
 
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:

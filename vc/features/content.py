@@ -22,7 +22,8 @@ PROSODY = 3  # rows of a decoder's prosody beside the excitation
 class ContentConfig:
     """Whose content vectors they are; extraction fills in what it finds."""
 
-    encoder: str = "distilled"  # a name or a path, as vc-encoder has them
+    # A name or a path, as vc-encoder has them; the digest, not this, says whether two encoders are one.
+    encoder: str = field(default="distilled", compare=False)
     layer: int = 0  # of the encoder; 0: the usual one
     digest: str = ""  # of its weights: another's vectors mean something else
     dims: int = 0

@@ -133,7 +133,7 @@ def test_a_meter_has_the_statistics_of_all_frames_however_they_are_cut(cuts, ran
     content, log_mel, speech = heard(random)
     meter = ContentMeter()
     for part in zip(*(np.split(each, cuts) for each in (content, log_mel, speech))):
-        meter.hear(*part)
+        meter.add(*part)
     found, spoken, level = meter.statistics(), content[speech].astype(np.float64), loudness(log_mel[speech])
     np.testing.assert_allclose(found.mean, spoken.mean(axis=0), rtol=1e-9)
     assert found.deviation == pytest.approx(np.sqrt(np.square(spoken - spoken.mean(axis=0)).mean()), rel=1e-6)
@@ -145,14 +145,14 @@ def test_a_meter_has_the_statistics_of_all_frames_however_they_are_cut(cuts, ran
 def test_a_prior_counts_as_frames_that_were_heard(random):
     (content, log_mel, speech), before = heard(random), heard(random, 200)
     first = ContentMeter()
-    first.hear(*before)
+    first.add(*before)
     prior, nothing = first.statistics(), np.zeros(300, bool)
     whole, meter = first, ContentMeter(prior, first.count)
     for each in (whole, meter):
-        each.hear(content, log_mel, speech)
+        each.add(content, log_mel, speech)
     assert_alike(meter.statistics(), whole.statistics())
     silent = ContentMeter(prior, 7.0)
-    silent.hear(content, log_mel, nothing)
+    silent.add(content, log_mel, nothing)
     assert_alike(silent.statistics(), prior)
 
 
@@ -163,7 +163,7 @@ def assert_alike(one: ContentStatistics, other: ContentStatistics) -> None:
 
 def test_frames_that_never_vary_have_deviations_all_the_same():
     meter = ContentMeter()
-    meter.hear(np.ones((5, 4)), np.zeros((5, 80)), np.ones(5, bool))
+    meter.add(np.ones((5, 4)), np.zeros((5, 80)), np.ones(5, bool))
     found = meter.statistics()
     assert found.deviation > 0 and found.loudness_deviation > 0
 

@@ -14,7 +14,7 @@ from vc.encoders import choice, encoder_file, networks, published
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.hubert import FRAME, REACH, HubertConfig, HubertEncoder, HubertNetwork
-from vc.encoders.whisper import OVERLAP, TAIL, WhisperConfig, WhisperEncoder, WhisperNetwork, log_mel
+from vc.encoders.whisper import TAIL, WhisperConfig, WhisperEncoder, WhisperNetwork, log_mel
 from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.mel import MelConfig
@@ -158,6 +158,9 @@ def test_a_click_is_heard_where_it_is():
             middle = (moved**4 * np.arange(len(moved))).sum() / (moved**4).sum()
             misses.append(encoder.first + middle / encoder.frame_rate - place / encoder.sample_rate)
         assert abs(np.mean(misses)) < 0.02
+
+
+OVERLAP = 200  # content frames of Whisper's in four seconds
 
 
 def test_a_long_recording_is_encoded_in_windows():

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from vc import audio, losses, model_file, pieces
 from vc.cli import train as train_command
 from vc.config import read_sections
 from vc.convert import Converter
+from vc.encoders import choice
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
-from vc.encoders.features import encoder_of
 from vc.errors import ConfigError
 from vc.export import export
 from vc.features import kinds, pitch
@@ -297,15 +298,11 @@ def hand_made(dump, name: str, ways: list[Tensor]) -> list[tuple[np.ndarray, np.
     return recordings
 
 
-def tensors(batch: ContentBatch) -> dict[str, torch.Tensor]:
-    return {name: each for name, each in vars(batch).items() if name != "unseen"}
-
-
 def assert_drawn(batch: ContentBatch, recordings: list) -> list[int]:
     """Every segment is a stretch of one of the recordings, with content of one way; which one it is."""
     ways = []
     for content, manner, log_mel in zip(
-        *(each.transpose(1, 2).numpy() for each in tensors(batch).values() if each.dim() == 3)
+        *(each.transpose(1, 2).numpy() for each in (batch.content, batch.prosody, batch.log_mel))
     ):
         places = [
             (normalised, *rest, start)
@@ -336,11 +333,11 @@ def test_what_is_drawn_is_what_the_features_hold_at_one_place(dump):
         np.testing.assert_allclose(own.own, expected, atol=1e-5)
     ways = []
     for _ in range(5):
-        drawn = sampler.draw()
+        drawn = replace(sampler.draw(), unseen=None)
         assert drawn.speakers.tolist() == [0] * 4 + [1] * 4 and drawn.content.shape == (8, 12, 32)
         for number, name in enumerate(("slt", "rms")):
             mine = drawn.speakers == number
-            parts = {key: each[mine] for key, each in tensors(drawn).items()}
+            parts = {key: each[mine] for key, each in vars(drawn).items() if each is not None}
             ways += assert_drawn(ContentBatch(**parts), recordings[name])
     assert set(ways) == {0, 1, 2}
 
@@ -354,6 +351,25 @@ def test_one_target_is_drawn_from_itself_alone(dump):
     assert sampler.bounds.tolist() == pytest.approx([0.3 / 0.7, 1.0])
 
 
+def both_voices(dump, name: str, _: str) -> list[np.ndarray]:
+    """Arrays of all six recordings, as if one speaker's."""
+    return getattr(dump, name)("rms") + getattr(dump, name)("slt")
+
+
+def test_unseen_recordings_are_drawn_apart_and_decoded_from_the_last_way(dump, monkeypatch):
+    monkeypatch.setattr(recognition_synthesis, "UNSEEN_EVERY", 2)
+    arrays = {name: partial(both_voices, dump, name) for name in ("frames", "f0", "content")}
+    features = SimpleNamespace(config=dump.config, speakers=dump.speakers, **arrays)
+    sampler = ContentSampler.of(experiment(dump, "rms"), features, CPU, slice(None))
+    own = Bank.of(features, "rms", CPU)
+    recordings = hand_made(features, "rms", [own.own, match(own, [own], 4)])
+    for _ in range(5):
+        drawn = sampler.draw()
+        assert_drawn(replace(drawn, unseen=None), recordings[::2])
+        assert set(assert_drawn(drawn.unseen, recordings[1::2])) == {1}
+        assert len(drawn.unseen.content) == 1
+
+
 def numbered(ways: int, batch: int, chances: tuple[float, ...], share: slice = slice(None)) -> ContentSampler:
     """Of two speakers whose content is the number of its way throughout, and whose log-mel counts frames."""
     rows = np.column_stack([np.arange(90.0), np.arange(90.0), np.arange(90.0) // 2, np.arange(90) % 2 / 2])
@@ -361,17 +377,6 @@ def numbered(ways: int, batch: int, chances: tuple[float, ...], share: slice = s
     segments = [Segments([rows + first * np.eye(4)[0]], 32, CPU, "a voice") for first in (0, 100)]
     own = [Recordings(each, content, 1) for each in segments]
     return ContentSampler(own, chances, batch, 0, share)
-
-
-def test_one_recording_in_ten_is_seen_by_no_loss_and_tells_the_variance(dump, monkeypatch):
-    monkeypatch.setattr(recognition_synthesis, "UNSEEN_EVERY", 1.5)  # of three recordings the third
-    sampler = ContentSampler.of(experiment(dump, "rms"), dump, CPU, slice(None))
-    own = Bank.of(dump, "rms", CPU)
-    first, second, third = hand_made(dump, "rms", [own.own, match(own, [own], 4)])
-    for _ in range(5):
-        drawn = sampler.draw()
-        assert_drawn(drawn, [first, second])
-        assert assert_drawn(drawn.unseen, [third]) == [1] * len(drawn.unseen.content)
 
 
 @pytest.mark.parametrize(
@@ -391,7 +396,9 @@ def test_processes_share_what_one_would_draw():
         numbered(3, 6, (1, 1, 1)).draw(),
         [numbered(3, 6, (1, 1, 1), slice(n, n + 2)).draw() for n in (0, 2, 4)],
     )
-    for name, wanted in tensors(whole).items():
+    assert whole.unseen is None
+    for name in ("content", "prosody", "log_mel", "speakers"):
+        wanted = getattr(whole, name)
         drawn = torch.stack([getattr(part, name).unflatten(0, (2, 2)) for part in parts], dim=1)
         assert torch.equal(drawn.flatten(0, 2), wanted), name
 
@@ -493,7 +500,7 @@ def test_rates_rise_fall_and_change_where_the_discriminator_comes(batch):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"spectrum": 0.0}, {"own": 0.0}, {"matched": -1.0}, {"generator_rate": 0.0}, {"decay_from": 1.5}),
+        *({"spectrum": 0.0}, {"unmatched": 0.0}, {"matched": -1.0}, {"generator_rate": 0.0}, {"decay_from": 1.5}),
         *({"warm_up": -1}, {"neighbours": 0}, {"last": -0.1}, {"adversarial": -1.0}),
     ],
 )
@@ -637,7 +644,8 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(step, content, tw
 def test_the_model_holds_its_encoder(content, encoder, one):
     model, weights = model_file.read(one)
     own, rest = model_file.encoder_of(model, weights)
-    assert own.digest == model.features.content.digest == encoder_of(model.features).digest
+    assert own.digest == model.features.content.digest == choice.choose(str(encoder)).digest
+    assert model.features.content.encoder == encoder.stem  # and not the path to it
     assert not any(name.startswith("encoder.") for name in rest) and model.encoder["kind"] == "distilled"
 
 
@@ -658,6 +666,20 @@ def test_a_model_converts_anyone_without_the_encoders_file(content, encoder, spe
 def test_the_output_is_finite_and_as_long_as_the_input(samples, one, speech):
     converted = converter(one).convert(np.resize(speech, samples), 22050)
     assert converted.shape == (samples,) and np.isfinite(converted).all() and np.abs(converted).max() <= 1
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.25, 0.4])
+def test_a_word_of_anyone_has_a_melody(seconds, one):
+    made = converter(one)
+    times = np.arange(round(seconds * 22050)) / 22050
+    voiced = np.sin(2 * np.pi * 200 * times[:, None] * np.arange(1, 20)).sum(axis=1).astype(np.float32) / 40
+    target = made.model.speakers[made.speakers[0]].log_f0
+    f0 = []
+    made.vocoder = copy.copy(made.vocoder)
+    made.vocoder.synthesise = lambda frames, config: f0.append(frames.f0) or np.zeros(len(frames.f0) * config.hop)
+    made.convert(np.pad(voiced, 2000), 22050)
+    [f0] = f0
+    assert (f0 > 0).sum() > 3 and abs(np.log(f0[f0 > 0]).mean() - target.mean) < 0.1
 
 
 @pytest.mark.parametrize("scale", [0.03, 2.0**15])
@@ -751,6 +773,15 @@ def test_training_refuses_by_name_and_leaves_nothing(content, one, tmp_path):
     with pytest.raises(ConfigError, match="--add-to: recognition_synthesis cannot take up a speaker"):
         train(replace(request(content, tmp_path / "exp", "rms"), add_to=one))
     assert not (tmp_path / "exp").exists()
+
+
+def test_training_without_its_encoder_is_refused_before_it_begins(content, encoder, tmp_path):
+    dump = shutil.copytree(content / "dump/train", tmp_path / "dump")
+    settings = (dump / "config.yaml").read_text()
+    (dump / "config.yaml").write_text(settings.replace(str(encoder), str(tmp_path / "gone.safetensors")))
+    with pytest.raises(ConfigError, match=r"gone\.safetensors: no such encoder file"):
+        train(replace(request(content, tmp_path / "exp", "rms"), features=dump))
+    assert not (tmp_path / "exp/config.yaml").exists()
 
 
 def test_the_length_of_a_run_is_estimated(content, tmp_path):

@@ -15,7 +15,7 @@ from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError, shortened
 from vc.features import kinds, pitch, world
 from vc.features.content import ContentStatistics, prosody, standard_loudness
-from vc.features.pitch import AS_MAPPED, Melody, Voice
+from vc.features.pitch import AS_MAPPED, LogF0, Melody, Voice
 from vc.features.world import F0Range, Frames
 from vc.level import Level, speech_energy, to_usual_level
 from vc.limiter import limit, limit_blocks
@@ -85,7 +85,7 @@ class Converter:
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
-        model, network, encoder = read_network(Path(path))
+        model, network, encoder = read_network(Path(path), chosen)
         network.to(memory_format=LAYOUT)
         how = (chosen, precision)
         speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
@@ -259,7 +259,7 @@ class Converter:
     def _source_voice(self, source: str | None, who: object, f0_range: F0Range | None = None) -> SourceVoice:
         """A judge of one recording. A search range that was given for the source at its extraction holds here, too."""
         if source is None:
-            return SourceVoice(None, self.model.features, who=who, search=f0_range)
+            return SourceVoice(None, self.model.features, who=who, name="anyone", search=f0_range)
         known = self.model.speakers[source]
         search = f0_range or (known.f0_range if known.f0_range_given else None)
         return SourceVoice(known.voice, self.model.features, who=who, name=source, search=search)
@@ -295,7 +295,9 @@ class Converter:
         padded = self._padded(samples)
         if self.decodes:
             frames, target = spoken.frames, self.model.speakers[wish.target]
-            spoken_f0, target_f0 = voice.log_f0, target.log_f0
+            spoken_f0, target_f0, voiced = voice.log_f0, target.log_f0, frames.f0[frames.f0 > 0]
+            if spoken_f0 is None and voice.f0_range is not None and len(voiced):  # too short to judge
+                spoken_f0 = LogF0.of(voiced)
             if wish.source is None and spoken_f0 and target_f0:  # one recording tells how high it is, not how lively
                 spoken_f0 = replace(spoken_f0, deviation=target_f0.deviation)
             f0 = pitch.map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
@@ -379,15 +381,15 @@ def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[n
 
 
 def read_network(
-    path: Path,
+    path: Path, device: torch.device | str = "cpu"
 ) -> tuple[model_file.Model, AbstractConverter | AbstractDecoder, Encoder | None]:
     """What a model file or an experiment directory says, its network, and the content encoder if it holds one.
 
-    A bad file is refused by name.
+    The encoder is on `device`. A bad file is refused by name.
     """
     model, weights = model_file.read(path)
     try:
-        encoder, weights = model_file.encoder_of(model, weights)
+        encoder, weights = model_file.encoder_of(model, weights, device)
         network = _network(model)
         if isinstance(network, AbstractDecoder):
             require(encoder is not None, "holds no content encoder")

@@ -1,6 +1,7 @@
 """Data directory -> features directory, in parallel and resumable; one bad recording never stops the rest."""
 
 import contextlib
+import multiprocessing
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -110,7 +111,7 @@ def _statistics(
     """A speaker's, from all of their recordings."""
     meter = ContentMeter()
     for said, log_mel, heard in zip(content, frames, speech):
-        meter.hear(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, heard)
+        meter.add(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, heard)
     return meter.statistics()
 
 
@@ -195,5 +196,14 @@ def _analyse(task: _Task) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: its spectrum is not finite")
     arrays = {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
     if isinstance(task.config, ContentFeatures):
+        _one_thread()
         arrays["content"] = content_of(samples, task.config, encoder_of(task.config))
     return arrays
+
+
+def _one_thread() -> None:
+    """In a worker: there are as many of them as there shall be threads, and results must not depend on how many."""
+    if multiprocessing.parent_process() is not None:
+        import torch
+
+        torch.set_num_threads(1)

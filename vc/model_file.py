@@ -46,7 +46,9 @@ class Model:
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
     """Write a model file, whole or not at all; with the `encoder` where there is one: nothing else is needed."""
     if encoder is not None:
-        model = replace(model, encoder=encoder.description)
+        content = model.features.content
+        content = replace(content, encoder=Path(content.encoder).stem)  # whoever gets the file need not see whose path
+        model = replace(model, encoder=encoder.description, features=replace(model.features, content=content))
         weights = {**weights, **{f"{ENCODER}{name}": tensor for name, tensor in encoder.weights.items()}}
     content = {**asdict(model), "features": plain(model.features), "speakers": speakers_to_json(model.speakers)}
     content["sample_rate"] = model.features.sample_rate
@@ -75,7 +77,7 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
 
 
 def encoder_of(
-    model: Model, weights: Mapping[str, "torch.Tensor"]
+    model: Model, weights: Mapping[str, "torch.Tensor"], device: "torch.device | str" = "cpu"
 ) -> tuple["Encoder | None", dict[str, "torch.Tensor"]]:
     """The content encoder that `read` found in a model's file, if there is one, and the weights of the rest."""
     if model.encoder is None:
@@ -84,7 +86,7 @@ def encoder_of(
 
     own = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER)}
     theirs = {name.removeprefix(ENCODER): weights[name] for name in weights.keys() - own.keys()}
-    return networks.restored(build(EncoderModel, model.encoder, "encoder"), theirs), own
+    return networks.restored(build(EncoderModel, model.encoder, "encoder"), theirs, device), own
 
 
 def _completed(features: Any) -> Any:

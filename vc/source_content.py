@@ -37,5 +37,5 @@ class SourceContent:
         if loud > self._loudest + DYNAMIC_RANGE:  # what came before was a pause
             self._meter = ContentMeter(self.target, LIKELY * self.config.frame_rate)
         self._loudest = max(self._loudest, loud)
-        self._meter.hear(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
+        self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
         return self._meter.statistics()

@@ -40,7 +40,7 @@ class SourceVoice:
     who : object
         The recording, for warnings.
     name : str
-        The source speaker, for warnings.
+        The source speaker, for warnings; without a name nothing is said of a whisper whom nobody knows.
     search : F0Range, optional
         Where to look for F0, if a user gave it; it is then every voice's range.
     """
@@ -80,8 +80,9 @@ class SourceVoice:
             known = self.known and self.known.f0_range
             if known and not pitch.whispers(*self._heard(samples, known)[:0:-1], self.config):
                 return [(0, self.known)]  # who is hidden by noise, but found where they are looked for
-            if self.known not in (None, WHISPER):
-                self._warn("whisper", "without F0, as whispering is: converted without a melody")
+            if self.known is not WHISPER and self.name:
+                hint = "an F0 range (--f0-range) finds one that noise hides"
+                self._warn("whisper", f"without F0, as whispering is: converted without a melody; {hint}")
             return [(0, WHISPER)]
         places = np.flatnonzero(clear)
         if len(places) < pitch.FEWEST:

@@ -19,7 +19,6 @@ tag=
 train_opts=
 convert_opts=
 evaluate_opts=
-source_option=(--from '{1}') # of vc-convert; none where a model converts anyone
 
 prepare_help="  --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train, 3 convert, 4 evaluate (default: all)
   --prepare SCRIPT      corpus -> data directories; called as SCRIPT CORPUS data SPEAKER ..., it makes
@@ -48,7 +47,8 @@ make_data() {
     "$prepare" "$corpus" data "${names[@]}"
     for speaker in $pair_speakers; do
         count=$(awk -v who="$speaker" '$2 == who' data/train/utt2spk | wc -l)
-        [ "$count" -gt 0 ] || fail "data/train has no utterance of $speaker"
+        [ "$count" -gt 0 ] || [[ " ${learnt_speakers:-$pair_speakers} " != *" $speaker "* ]] ||
+            fail "data/train has no utterance of $speaker"
         [ -s "data/eval/$speaker/wav.scp" ] || fail "$prepare made no data/eval/$speaker/wav.scp"
         echo "$speaker: $count utterances to learn from," \
             "$(wc -l < "data/eval/$speaker/wav.scp") to convert"

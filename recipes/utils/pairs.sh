@@ -4,7 +4,10 @@
 # A list has a line for each job, SOURCE TARGET PAIR: $pair_list one for each model, $way_list one for each direction.
 # PAIR names the experiment; of a model of many speakers it is all of them. A pair for which something fails is noted in
 # the file $failed and left out from then on; the others go on.
-# shellcheck disable=SC2154 # nj, max_jobs, train_cmd, lists and failed are the recipe's
+# shellcheck disable=SC2034,SC2154 # nj, max_jobs, train_cmd, lists and failed are the recipe's; others read what is set
+
+source_option=(--from '{1}') # of vc-convert; none where a model converts anyone
+learnt_speakers=             # who must have training utterances; default: all speakers
 
 # --pairs, or --sources and --targets, or --source and --target -> $pair_list, $way_list, $pair_count, $pair_speakers,
 # and $list_name, which tells this list of pairs from others.
@@ -69,7 +72,7 @@ list_model() {
 list_targets() {
     local one other way known=' '
     [ -n "${sources// /}" ] && [ -n "${targets// /}" ] || fail "give --sources 'A B ...' and --targets 'A B ...'"
-    pair_list='' way_list='' pair_count=0 pair_speakers=''
+    pair_list='' way_list='' pair_count=0 pair_speakers='' learnt_speakers=$targets
     for other in $targets; do
         [[ $known != *" $other "* ]] || fail "--targets: $other stands twice"
         known+="$other "

@@ -16,7 +16,11 @@ from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
-PRECISION_HELP = "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU"
+SOURCE_HELP = "source (default: a pair's other speaker; whoever speaks, where a model converts anyone)"
+PRECISION_HELP = (
+    "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it"
+    " is quicker, else tf32"
+)
 
 
 def add_device(made: argparse.ArgumentParser) -> None:
@@ -44,7 +48,7 @@ def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
 
 def add_direction(made: argparse.ArgumentParser) -> None:
     made.add_argument("--to", metavar="SPEAKER", help="target (default: a pair's second; of more than two, name both)")
-    made.add_argument("--from", dest="source", metavar="SPEAKER", help="source (default: a pair's other speaker)")
+    made.add_argument("--from", dest="source", metavar="SPEAKER", help=SOURCE_HELP)
 
 
 def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:

@@ -22,14 +22,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     made = common.parser(
         COMMAND,
-        "Train a voice, a speaker pair, or one network for many speakers. The same command goes on with a run that was"
-        " stopped.",
-        "examples:\n  vc-train --config recipes/target/conf/recognition_synthesis.yaml --features dump/train"
-        " --target TM3 --output exp/TM3\n"
-        "  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
+        "Train a speaker pair, one target for any source, or one network for many speakers."
+        " The same command goes on with a run that was stopped.",
+        "examples:\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
         " --source SF1 --target TM3 --output exp/SF1-TM3\n"
         "  vc-train --config recipes/many/conf/stargan_vc2_narrow.yaml --features dump/train"
-        " --speakers SF1 SM1 TF2 TM3 --output exp/four",
+        " --speakers SF1 SM1 TF2 TM3 --output exp/four\n"
+        "  vc-train --config recipes/target/conf/recognition_synthesis.yaml --features dump/train"
+        " --target TM3 --output exp/TM3",
     )
     common.add_config(made)
     made.add_argument(
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--features", type=Path, required=True, help="features directory of the speakers")
     made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
-    made.add_argument("--target", metavar="SPEAKER", help="alone, for a method that converts whoever speaks")
+    made.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
     made.add_argument("--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves")
     made.add_argument("--output", type=Path, required=True, help="experiment directory")
     made.add_argument(

@@ -92,11 +92,11 @@ def _import(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from vc.config import VOCODER_SECTIONS, read_sections
     from vc.train.vocoder import VocoderRequest, train_vocoder
-    from vc.vocoders import choice, vocoder_file
+    from vc.vocoders import choice
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
-    start = vocoder_file.read(choice.find(args.start)) if args.start else None
+    start = choice.read(args.start) if args.start else None
     request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
     said = f"{args.output}: step {train_vocoder(request)}, 1 model"
     if common.first_process():

@@ -11,6 +11,9 @@ from vc import config
 from vc.errors import DataError
 from vc.store import tensors_digest
 
+OVERLAP = 4.0  # seconds that two windows of a long recording share
+LONGEST = 29.0  # seconds of a window
+
 
 class Encoder(ABC):
     """A frozen content encoder; may be used by several threads at once.
@@ -41,20 +44,39 @@ class Encoder(ABC):
     first: float
     dims: int
 
+    @property
+    def window(self) -> int:
+        """Content frames that are encoded at a time."""
+        return round(LONGEST * self.frame_rate)
+
     @abstractmethod
+    def encode_window(self, samples: np.ndarray) -> np.ndarray:
+        """`encode` of `(samples,)` float32 that make no more than `window` frames."""
+
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Content of a recording, or of a piece of one.
+        """Content of a recording; a long one in windows that share four seconds, of which each keeps its half.
 
         Parameters
         ----------
         samples : np.ndarray
-            Shape `(samples,)`, -1..1, at `sample_rate`, one sample at least and no longer than some 30 seconds.
+            Shape `(samples,)`, -1..1, at `sample_rate`, one sample at least.
 
         Returns
         -------
         np.ndarray
             Shape `(frames, dims)`, float32; the frames that begin within the samples, one at least.
+
+        Raises
+        ------
+        DataError
+            No samples, or some that are not finite.
         """
+        samples = checked(samples)
+        frame, shared = round(self.sample_rate / self.frame_rate), 2 * round(OVERLAP * self.frame_rate / 2)
+        starts = range(0, max(1, len(samples) - shared * frame), (self.window - shared) * frame)
+        parts = [self.encode_window(samples[start : start + self.window * frame]) for start in starts]
+        parts = [part[: -shared // 2] for part in parts[:-1]] + parts[-1:]
+        return np.concatenate([part[shared // 2 if number else 0 :] for number, part in enumerate(parts)])
 
     @property
     def weights(self) -> dict[str, Tensor]:

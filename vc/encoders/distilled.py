@@ -1,9 +1,8 @@
 """The content encoder that this toolkit carries: Whisper's, distilled into a small convolutional network.
 
-It takes the log-mel frames that HiFi-GAN speaks (vc/features/mel.py), so that one analysis serves encoder, decoder and
-vocoder, and gradients reach from content back to log-mel. Blocks after Liu et al., "A ConvNet for the 2020s", CVPR
-2022: depthwise convolution, layer normalisation, two pointwise layers, a residual around all. recipes/encoder says how
-it was trained, on what, and how well it does.
+It takes the log-mel frames that HiFi-GAN speaks (vc/features/mel.py), so that gradients reach from content back to
+log-mel. Blocks after Liu et al., "A ConvNet for the 2020s", CVPR 2022: depthwise convolution, layer normalisation, two
+pointwise layers, a residual around all. recipes/encoder says how it was trained, on what, and how well it does.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
 from vc.config import require
-from vc.encoders.base import Encoder, checked, digest_of
+from vc.encoders.base import Encoder, digest_of
 from vc.errors import DataError
 from vc.features import mel
 from vc.features.mel import MelConfig
@@ -108,8 +107,8 @@ class DistilledEncoder(Encoder):
         self.first = self.mel.hop / self.mel.sample_rate  # between its two log-mel frames, which are half a hop away
         self.dims = network.config.dims
 
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        return self.encode_log_mel(mel.analyse(checked(samples), self.mel, self.device))
+    def encode_window(self, samples: np.ndarray) -> np.ndarray:
+        return self.encode_log_mel(mel.analyse(samples, self.mel, self.device))
 
     @torch.inference_mode()
     def encode_log_mel(self, log_mel: np.ndarray) -> np.ndarray:

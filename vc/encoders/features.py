@@ -15,19 +15,20 @@ from vc.features.kinds import FeatureConfig
 def encoder_of(config: ContentFeatures) -> Encoder:
     """The encoder that `config` names; refuses one of other weights than those that it was completed with."""
     wanted = config.content
-    found = choice.choose(wanted.encoder, wanted.layer)
-    same = wanted.digest in ("", found.digest)
-    require(same, f"the content encoder {wanted.encoder!r} has other weights than the one that made these features")
-    return found
+    encoder = choice.choose(wanted.encoder, wanted.layer)
+    same = wanted.digest in ("", encoder.digest)
+    message = f"the content encoder {wanted.encoder!r} has other weights than the one that made these features"
+    require(same, f"{message}; extract them again, or bring that one back")
+    return encoder
 
 
 def completed(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
     """`config` with what only its content encoder knows, which is the one that it names unless `encoder` is given."""
     if not isinstance(config, ContentFeatures):
         return config
-    own = encoder or encoder_of(config)
-    found = {"digest": own.digest, "dims": own.dims, "frame_rate": own.frame_rate, "first": own.first}
-    return replace(config, content=replace(config.content, **found))
+    encoder = encoder or encoder_of(config)
+    names = ("digest", "dims", "frame_rate", "first")
+    return replace(config, content=replace(config.content, **{name: getattr(encoder, name) for name in names}))
 
 
 def content_of(samples: np.ndarray, config: ContentFeatures, encoder: Encoder) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, gelu, layer_norm, pad, scaled_dot_product_attention
 
 from vc.config import require
-from vc.encoders.base import Encoder, checked, digest_of
+from vc.encoders.base import Encoder, digest_of
 
 SAMPLE_RATE = 16000  # Hz
 FRAME = 320  # samples between frames
@@ -206,8 +206,8 @@ class HubertEncoder(Encoder):
         self.dims = network.config.width
 
     @torch.inference_mode()
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        samples = torch.from_numpy(checked(samples)).to(self.device)
+    def encode_window(self, samples: np.ndarray) -> np.ndarray:
+        samples = torch.from_numpy(samples).to(self.device)
         if self.network.config.normalise:
             samples = layer_norm(samples, samples.shape, eps=VARIANCE_FLOOR)
         before = (REACH - FRAME) // 2

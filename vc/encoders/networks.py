@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vc.config import build, require
 from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
-from vc.encoders.encoder_file import EncoderModel
+from vc.encoders.encoder_file import FORMAT, EncoderModel
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
 from vc.errors import ConfigError, shortened
@@ -42,6 +42,7 @@ def loaded(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
 
 def restored(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
     """The encoder that a file describes, of its weights."""
+    require(model.format == FORMAT, f"a content encoder of format {model.format!r}; this version reads {FORMAT}")
     network = loaded(model.kind, network_config(model.kind, model.network), weights)
     made = encoder(model.kind, network, model.layer, device)
     made.description = asdict(model)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from vc.config import require
-from vc.encoders.base import Encoder, checked, digest_of
+from vc.encoders.base import Encoder, digest_of
 from vc.features.mel import MelConfig, mel_filters
 
 SAMPLE_RATE = 16000  # Hz
@@ -24,7 +24,6 @@ FRAME = STRIDE * HOP  # samples of a content frame
 QUIETEST = 1e-10  # power of a mel band, before the logarithm
 RANGE = 8.0  # decades below the loudest band that are told apart
 TAIL = SAMPLE_RATE // FRAME  # content frames of silence after a recording
-OVERLAP = 4 * SAMPLE_RATE // FRAME  # content frames that two windows of a long recording share
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,7 @@ def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
 
 
 class WhisperEncoder(Encoder):
-    """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` of a recording.
-
-    Recordings beyond 29 seconds are encoded in windows of which two share four seconds, each one's half of them kept.
-    """
+    """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` of a recording."""
 
     def __init__(self, network: WhisperNetwork, layer: int, device: torch.device | str = "cpu"):
         layers = network.config.layers
@@ -121,16 +117,12 @@ class WhisperEncoder(Encoder):
         self.first = FRAME / 2 / SAMPLE_RATE
         self.dims = network.config.width
 
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        samples = checked(samples)
-        window = self.network.config.positions - TAIL  # content frames
-        starts = range(0, max(1, len(samples) - OVERLAP * FRAME), (window - OVERLAP) * FRAME)
-        parts = [self._encode(samples[start : start + window * FRAME]) for start in starts]
-        before = [part[: -OVERLAP // 2] for part in parts[:-1]] + parts[-1:]
-        return np.concatenate([part[OVERLAP // 2 if number else 0 :] for number, part in enumerate(before)])
+    @property
+    def window(self) -> int:
+        return self.network.config.positions - TAIL
 
     @torch.inference_mode()
-    def _encode(self, samples: np.ndarray) -> np.ndarray:
+    def encode_window(self, samples: np.ndarray) -> np.ndarray:
         frames = -(-len(samples) // FRAME)
         padded = pad(torch.from_numpy(samples).to(self.device), (0, (frames + TAIL) * FRAME - len(samples)))
         content = self.network(log_mel(padded[None], self.network.config.bands), self.layer)

@@ -22,7 +22,8 @@ PROSODY = 3  # rows of a decoder's prosody beside the excitation
 class ContentConfig:
     """Whose content vectors they are; extraction fills in what it finds."""
 
-    encoder: str = "distilled"  # a name or a path, as vc-encoder has them
+    # A name or a path, as vc-encoder has them; the digest, not this, says whether two encoders are one.
+    encoder: str = field(default="distilled", compare=False)
     layer: int = 0  # of the encoder; 0: the usual one
     digest: str = ""  # of its weights: another's vectors mean something else
     dims: int = 0
@@ -66,9 +67,9 @@ class ContentMeter:
     Parameters
     ----------
     prior : ContentStatistics, optional
-        What is taken for likely before anything is heard, as if `seconds` of it had been heard already.
+        Statistics that are taken for likely before there are frames.
     frames : float
-        How many frames the prior counts for.
+        How many frames of speech the prior counts for.
     """
 
     def __init__(self, prior: ContentStatistics | None = None, frames: float = 0.0):
@@ -79,17 +80,17 @@ class ContentMeter:
             self.squares = frames * (prior.deviation**2 + float(np.square(mean).mean()))
             self.loudness_squares = frames * (prior.loudness_deviation**2 + loudness**2)
 
-    def hear(self, content: np.ndarray, log_mel: np.ndarray, speech: np.ndarray) -> None:
+    def add(self, content: np.ndarray, log_mel: np.ndarray, speech: np.ndarray) -> None:
         """Take note of `(frames, dims)` and `(frames, bands)` where `(frames,)` is true."""
-        heard, loud = content[speech].astype(np.float64), loudness(log_mel[speech])
-        self.count += len(heard)
-        self.content = self.content + heard.sum(axis=0)
-        self.squares += float(np.square(heard).mean(axis=1).sum())
+        vectors, loud = content[speech].astype(np.float64), loudness(log_mel[speech])
+        self.count += len(vectors)
+        self.content = self.content + vectors.sum(axis=0)
+        self.squares += float(np.square(vectors).mean(axis=1).sum())
         self.loudness += float(loud.sum())
         self.loudness_squares += float(np.square(loud).sum())
 
     def statistics(self) -> ContentStatistics:
-        """Of all that was heard; of something at least."""
+        """Of all frames so far and the prior; of one frame at least."""
         mean, level = self.content / self.count, self.loudness / self.count
         variance = self.squares / self.count - np.square(mean).mean()
         moves = self.loudness_squares / self.count - level**2

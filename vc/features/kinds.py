@@ -33,10 +33,12 @@ def analyse(samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None
     """
     if isinstance(config, WorldConfig):
         return world.analyse(samples, config, f0_range)
+    if isinstance(config, ContentFeatures) and not excitation:  # its decoder takes F0, whatever the vocoder takes
+        f0, spectrum = extract(samples, config, f0_range)
+        return Frames(f0, spectrum, None)
     spectrum = mel.analyse(samples, config).astype(np.float64)
     if not excitation:
-        own = isinstance(config, ContentFeatures)  # its decoder is given F0, whatever the vocoder takes
-        return Frames(extract(samples, config, f0_range)[0] if own else None, spectrum, None)
+        return Frames(None, spectrum, None)
     frames = world.analyse(_shifted(samples, config), config.world, f0_range)
     return Frames(_as_many(frames.f0, spectrum), spectrum, _as_many(frames.aperiodicity, spectrum))
 

@@ -1,4 +1,4 @@
-"""A training run of a converter between two speakers or more, from features to model file."""
+"""A training run of a converter between speakers, or to them, from features to model file."""
 
 import logging
 
@@ -6,7 +6,9 @@ import torch
 
 from vc import devices, model_file
 from vc.convert import Converter
+from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, DataError
+from vc.features.content import ContentFeatures
 from vc.models import network
 from vc.models.base import AbstractConverter
 from vc.train.base import Setting
@@ -54,6 +56,8 @@ class ConverterRun(Run):
         speakers, settings = self.experiment.speakers, self.experiment.training
         scoring = METHODS[self.experiment.method].training.held_out
         held_out = scoring.read(request.held_out, self.features, speakers) if request.held_out else None
+        content = isinstance(self.features.config, ContentFeatures)
+        self.encoder = encoder_of(self.features.config) if content else None  # refused now, not at the first model
         self.samples = Samples(request.validation, settings.samples, request.output / "samples")
         super().__init__(request.output, settings, make_engine(plan, device, processes), processes, held_out)
 
@@ -90,7 +94,7 @@ class ConverterRun(Run):
         return self.experiment.model(self.features, self.state.step, self.state.best_scores)
 
     def _converter(self) -> Converter:
-        return Converter(self._model(), self.engine.converter, self.device)
+        return Converter(self._model(), self.engine.converter, self.device, encoder=self.encoder)
 
 
 def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engine:

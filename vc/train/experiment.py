@@ -49,9 +49,8 @@ class TrainingConfig:
 class ComputeConfig:
     """How the steps are computed, not what they are: it may change when a run goes on."""
 
-    precision: str = (
-        "tf32"  # float32; tf32: so where a GPU can; bf16: networks, not losses; auto: bf16 where it is fast, else tf32
-    )
+    # float32; tf32: so where a GPU can, float32 elsewhere; bf16: networks, not losses; auto: bf16 where fast, else tf32
+    precision: str = "tf32"
     channels_last: bool = False  # memory layout of the two-dimensional convolutions' weights
     compile: bool = False  # the networks by torch.compile
     record: bool = False  # on a GPU: the whole step as one CUDA graph
@@ -114,8 +113,8 @@ def resolve(
         isinstance(method, str) and method in METHODS,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
     )
-    alone = METHODS[method].serves == TARGETS
-    require(alone or len(speakers) > 1, f"method {method} needs two speakers or more")
+    alone, options = METHODS[method].serves == TARGETS, "--source and --target, or --speakers"
+    require(alone or len(speakers) > 1, f"method {method} needs two speakers or more: {options}")
     kinds, found = METHODS[method].kinds, features.kind
     require(found in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {found}")
     network = network_config(method, sections.get("network", {}))

@@ -14,6 +14,7 @@ another speaker's would (prematched training, after Baas, van Niekerk and Kamper
 neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -36,6 +37,7 @@ from vc.train.base import Setting
 from vc.train.held_out import HeldOutResynthesis
 from vc.train.player import Player
 
+log = logging.getLogger(__name__)
 CHUNK = 2048  # content frames that are matched at a time
 MOST = 40_000  # content frames among which neighbours are looked for: some fifteen minutes
 UNSEEN_EVERY = 10  # one recording in so many is seen by no loss, where there are twice as many
@@ -58,17 +60,17 @@ class RecognitionSynthesisObjective:
     decay_from: float = 0.6  # share of the steps after which it falls to `last`
     last: float = 0.03  # factor on it at the last step
     weight_decay: float = 0.01
-    own: float = 0.3  # how often a segment's content is its own, beside
+    unmatched: float = 0.3  # how often a segment's content is its own, beside
     prematched: float = 0.4  # its nearest neighbours' in the target's other recordings, and
     matched: float = 0.3  # its nearest neighbours' in other speakers'
     neighbours: int = 4  # whose mean it is
 
     def __post_init__(self) -> None:
-        names = ("adversarial", "feature_matching", "own", "prematched", "matched")
+        names = ("adversarial", "feature_matching", "unmatched", "prematched", "matched")
         for name in names:
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
-        require(self.own > 0, f"objective.own must be above 0, got {self.own}")
+        require(self.unmatched > 0, f"objective.unmatched must be above 0, got {self.unmatched}")
         for name in ("generator_rate", "discriminator_rate"):
             require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
         for name in ("adversarial_from", "adversarial_rate", "decay_from", "last", "weight_decay"):
@@ -120,7 +122,7 @@ class ContentSampler:
             others = [other for other in banks.values() if other is not bank]
             ways += [match(bank, others, objective.neighbours)] if others else []
             recordings.append(Recordings.of(features, name, ways, settings.segment, device))
-        chances = [objective.own, objective.prematched, *([objective.matched] if len(banks) > 1 else [])]
+        chances = [objective.unmatched, objective.prematched, *([objective.matched] if len(banks) > 1 else [])]
         return cls(recordings, chances, settings.batch, settings.seed, share)
 
     def draw(self) -> ContentBatch:
@@ -167,7 +169,7 @@ def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
     kept = torch.linspace(0, len(theirs) - 1, min(len(theirs), MOST), device=theirs.device).round().long()
     theirs, numbers = theirs[kept], numbers[kept]
     alone = all(other is bank for other in others) and len(numbers.unique()) == 1
-    require(not alone, "one recording alone cannot be matched; give two or more")
+    require(not alone, "one recording alone cannot be matched: give two or more, or cut it into several")
     directions = normalize(theirs, dim=1).T.contiguous()
     matched = torch.empty_like(bank.own)
     for first in range(0, len(bank.own), CHUNK):
@@ -187,7 +189,7 @@ class Recordings:
     segments: Segments
     ways: Tensor  # (ways, content frames, dims): each content that a recording may be decoded from; float16
     bands: int
-    unseen: Segments | None = None  # of recordings that no loss sees; None: there are too few
+    unseen: Segments | None = None  # of recordings that no loss sees, if there are enough of them
 
     @classmethod
     def of(
@@ -216,7 +218,9 @@ class Recordings:
         if len(rows) < 2 * UNSEEN_EVERY or not any(
             len(rows[n]) >= length and heard[n].any() for n in np.flatnonzero(held)
         ):
-            return cls(Segments(rows, length, device, name, speech=heard), ways, config.bands)
+            log.info("%s: too few recordings to keep some unseen: the variance is told by those that are learnt", name)
+            segments = Segments(rows, length, device, name, speech=heard)
+            return cls(segments, ways, config.bands, segments)
         parts = ([list(compress(each, mask)) for each in (rows, heard)] for mask in (~held, held))
         seen, unseen = (Segments(frames, length, device, name, speech=spoken) for frames, spoken in parts)
         return cls(seen, ways, config.bands, unseen)

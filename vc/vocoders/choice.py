@@ -10,7 +10,7 @@ import torch
 from vc.config import require
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig
-from vc.vocoders import published
+from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.vocoder_file import NAME, VocoderModel
@@ -28,9 +28,18 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     """
     if name == "world":
         return WORLD
-    if name == UNIVERSAL and not place(name).is_file() and published.installed():
-        return NeuralVocoder.of(*_universal(), device, precision)
+    if _in_package(name):
+        return NeuralVocoder.of(*read(name), device, precision)
     return NeuralVocoder.load(find(name), device, precision)
+
+
+def read(name: str) -> tuple[VocoderModel, dict[str, torch.Tensor]]:
+    """What the neural vocoder that `choose` takes is, and its weights."""
+    return _universal() if _in_package(name) else vocoder_file.read(find(name))
+
+
+def _in_package(name: str) -> bool:
+    return name == UNIVERSAL and not place(name).is_file() and published.installed()
 
 
 def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:

@@ -342,3 +342,12 @@ def test_sizes_are_the_published_ones():
     ):
         with torch.device("meta"):
             assert sum(one.numel() for one in made(config).parameters()) == pytest.approx(count, rel=1e-3)
+
+
+def test_the_carried_encoder_is_small_and_says_where_it_comes_from():
+    model = encoder_file.describe(choice.CARRIED)
+    assert choice.CARRIED.stat().st_size < 6e6
+    assert "Whisper base" in model.licence and "recipes/encoder" in model.origin
+    carried = choice.choose(choice.DISTILLED)
+    content = carried.encode(vowel(1, carried.sample_rate))
+    assert content.shape == (44, 512) and np.isfinite(content).all()

@@ -455,7 +455,10 @@ def export(args: argparse.Namespace) -> None:
     network, _, _ = load(args.encoder)
     weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
     origin = f"layer {LAYER} of OpenAI's Whisper base, distilled: recipes/encoder"
-    licence = "MIT; contains knowledge of Whisper base, MIT, Copyright (c) 2022 OpenAI"
+    licence = (
+        "MIT. Learnt from the encoder of Whisper base (MIT, Copyright (c) 2022 OpenAI) and from recordings under CC BY,"
+        " CC BY-SA, GPL, GFDL and other free licences, which recipes/encoder/RESULTS.md names."
+    )
     encoder_file.write(
         args.out, encoder_file.EncoderModel("distilled", asdict(network.config), 1, origin, licence), weights
     )

@@ -1,7 +1,6 @@
 """Which device to compute on, and how exactly."""
 
 import contextlib
-from functools import lru_cache
 
 import torch
 
@@ -23,7 +22,6 @@ def choose(name: str | torch.device) -> torch.device:
     return device
 
 
-@lru_cache(maxsize=8)
 def computes_bf16(device: torch.device) -> bool:
     """Whether there are instructions for bfloat16; without them it is emulated, and crawls."""
     if device.type == "cpu":

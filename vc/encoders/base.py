@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import config
+from vc.config import require
 from vc.errors import DataError
 from vc.store import tensors_digest
 
@@ -36,13 +37,17 @@ class Encoder(ABC):
         Of a frame's vector.
     """
 
-    network: nn.Module
     description: dict[str, Any]  # an EncoderModel's values
-    digest: str
-    sample_rate: int
-    frame_rate: float
-    first: float
-    dims: int
+
+    def __init__(self, network: nn.Module, layer: int, device: torch.device | str, *, sample_rate: int, frame: int):
+        """Of a network with a `config`; content frames are `frame` samples long, and centred in their middle."""
+        layers = network.config.layers
+        require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
+        self.digest = digest_of(network, layer)
+        self.network, self.layer, self.device = network.to(device).eval(), layer, torch.device(device)
+        self.sample_rate, self.frame = sample_rate, frame
+        self.frame_rate, self.first = sample_rate / frame, frame / 2 / sample_rate
+        self.dims = network.config.dims
 
     @property
     def window(self) -> int:
@@ -72,9 +77,9 @@ class Encoder(ABC):
             No samples, or some that are not finite.
         """
         samples = checked(samples)
-        frame, shared = round(self.sample_rate / self.frame_rate), 2 * round(OVERLAP * self.frame_rate / 2)
-        starts = range(0, max(1, len(samples) - shared * frame), (self.window - shared) * frame)
-        parts = [self.encode_window(samples[start : start + self.window * frame]) for start in starts]
+        shared = 2 * round(OVERLAP * self.frame_rate / 2)
+        starts = range(0, max(1, len(samples) - shared * self.frame), (self.window - shared) * self.frame)
+        parts = [self.encode_window(samples[start : start + self.window * self.frame]) for start in starts]
         parts = [part[: -shared // 2] for part in parts[:-1]] + parts[-1:]
         return np.concatenate([part[shared // 2 if number else 0 :] for number, part in enumerate(parts)])
 

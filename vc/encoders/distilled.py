@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
 from vc.config import require
-from vc.encoders.base import Encoder, digest_of
+from vc.encoders.base import Encoder
 from vc.errors import DataError
 from vc.features import mel
 from vc.features.mel import MelConfig
@@ -100,12 +100,7 @@ class DistilledEncoder(Encoder):
         self.mel = MelConfig()
         bands = network.config.bands
         require(bands == self.mel.bands, f"encoder.bands must be {self.mel.bands}, the front end's, got {bands}")
-        self.digest = digest_of(network, 1)
-        self.network, self.device = network.to(device).eval(), torch.device(device)
-        self.sample_rate = self.mel.sample_rate
-        self.frame_rate = self.mel.frame_rate / STRIDE
-        self.first = self.mel.hop / self.mel.sample_rate  # between its two log-mel frames, which are half a hop away
-        self.dims = network.config.dims
+        super().__init__(network, 1, device, sample_rate=self.mel.sample_rate, frame=STRIDE * self.mel.hop)
 
     def encode_window(self, samples: np.ndarray) -> np.ndarray:
         return self.encode_log_mel(mel.analyse(samples, self.mel, self.device))

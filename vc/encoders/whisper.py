@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from vc.config import require
-from vc.encoders.base import Encoder, digest_of
+from vc.encoders.base import Encoder
 from vc.features.mel import MelConfig, mel_filters
 
 SAMPLE_RATE = 16000  # Hz
@@ -108,14 +108,7 @@ class WhisperEncoder(Encoder):
     """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` of a recording."""
 
     def __init__(self, network: WhisperNetwork, layer: int, device: torch.device | str = "cpu"):
-        layers = network.config.layers
-        require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
-        self.digest = digest_of(network, layer)
-        self.network, self.layer, self.device = network.to(device).eval(), layer, torch.device(device)
-        self.sample_rate = SAMPLE_RATE
-        self.frame_rate = SAMPLE_RATE / FRAME
-        self.first = FRAME / 2 / SAMPLE_RATE
-        self.dims = network.config.width
+        super().__init__(network, layer, device, sample_rate=SAMPLE_RATE, frame=FRAME)
 
     @property
     def window(self) -> int:

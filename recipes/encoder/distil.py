@@ -362,10 +362,13 @@ def train(args: argparse.Namespace) -> None:
     chances /= chances.sum()
     minutes = sum(len(voice.content) for voice in voices) * SAMPLES / MEL.sample_rate / 60
     print(f"{len(voices)} voices, {minutes:.0f} minutes", flush=True)
-    config = replace(DistilledConfig(), lookahead=args.lookahead)
+    config, begun_with = replace(DistilledConfig(), lookahead=args.lookahead), None
+    if args.dilations:
+        config = replace(config, dilations=args.dilations)
     network, averaged = DistilledNetwork(config), DistilledNetwork(config)
     if args.begin:
-        network.load_state_dict(load(args.begin)[0].state_dict())
+        begun_with = load(args.begin)
+        continue_from(network, begun_with[0])
     averaged.load_state_dict(network.state_dict())
     matrices = [p for n, p in network.named_parameters() if p.dim() > 1 and "depthwise" not in n]
     others = [p for n, p in network.named_parameters() if p.dim() == 1 or "depthwise" in n]
@@ -381,7 +384,7 @@ def train(args: argparse.Namespace) -> None:
         step, spent, mean, deviation = state["step"], state["spent"], state["mean"], state["deviation"]
         rng, distortion = np.random.default_rng(args.seed + step), Distortion(args.seed + step + 1)
     else:
-        mean, deviation = target_statistics(voices)
+        mean, deviation = begun_with[1:] if begun_with else target_statistics(voices)
     begun, sums, count = time.monotonic() - spent, {}, 0
     progress = 0.0
     while progress < 1.0:
@@ -423,6 +426,16 @@ def train(args: argparse.Namespace) -> None:
             state |= {"deviation": deviation, "step": step, "spent": spent}
             torch.save(state, f"{state_path}.part")
             Path(f"{state_path}.part").replace(state_path)
+
+
+def continue_from(network: DistilledNetwork, begun: DistilledNetwork) -> None:
+    """Take a network's weights; blocks that it lacks pass their input on unchanged at first."""
+    missing, unexpected = network.load_state_dict(begun.state_dict(), strict=False)
+    if unexpected or any(not name.startswith("blocks.") for name in missing):
+        raise SystemExit(f"--begin: not of the same network: {', '.join([*unexpected, *missing][:3])}")
+    for block in network.blocks[len(begun.blocks) :]:
+        torch.nn.init.zeros_(block.narrow.weight)
+        torch.nn.init.zeros_(block.narrow.bias)
 
 
 def save(path: Path, network: DistilledNetwork, mean: Tensor, deviation: Tensor) -> None:
@@ -477,7 +490,8 @@ def main() -> None:
     sub = commands.add_parser("train")
     sub.add_argument("--data", type=Path, required=True)
     sub.add_argument("--out", type=Path, required=True)
-    sub.add_argument("--begin", type=Path, help="an encoder whose weights to begin with")
+    sub.add_argument("--begin", type=Path, help="what train wrote: weights to begin with, statistics to keep")
+    sub.add_argument("--dilations", type=int, nargs="+", help="of the blocks' convolutions, one a block")
     sub.add_argument("--without", nargs="*", default=[], help="voices to leave out")
     sub.add_argument("--steps", type=int, default=10000, help="after which the rate is zero")
     sub.add_argument("--minutes", type=float, default=float("inf"), help="or after which it is, whichever is first")

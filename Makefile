@@ -13,7 +13,7 @@ setup:
 	@tools/setup.sh
 
 demo: setup
-	egs/mini/vc2/run.sh
+	egs/mini/any_to_one/run.sh
 
 test: setup
 	tools/test.sh

@@ -39,6 +39,18 @@ def test_conversion_is_compared_with_the_plain_path():
     assert result["plain_over_ours"] == pytest.approx(result["stages"]["plain"]["all"] / result["real_time"])
 
 
+def test_resynthesis_is_timed_by_stage_in_two_precisions():
+    words = ("resynthesise", "--vocoder", "world", "--seconds", "3", "--repeats", "1", "--json")
+    done = subprocess.run([sys.executable, ROOT / "tools/benchmark.py", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    for path in result["stages"].values():
+        assert sum(taken for stage, taken in path.items() if stage != "all") == pytest.approx(path["all"])
+        assert min(path[stage] for stage in ("f0", "content", "decoder", "vocoder")) > 0
+    whole = {name: path["all"] for name, path in result["stages"].items()}
+    assert result["float32_over_auto"] == pytest.approx(whole["float32"] / whole["auto"])
+
+
 def test_a_step_of_the_paper_costs_what_it_must():
     config = CycleGANVC2Config()
     assert step_flops(config, 1) / 1e9 == pytest.approx(224.8, abs=0.1)

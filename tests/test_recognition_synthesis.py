@@ -3,6 +3,8 @@
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import CORPUS, command
+from conftest import CORPUS, ROOT, command
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -33,11 +35,13 @@ from vc.store import read_features, read_tensors, tensors_digest
 from vc.train import recognition_synthesis
 from vc.train.average import Average
 from vc.train.base import Setting
-from vc.train.converter import train
+from vc.train.converter import make_engine, train
 from vc.train.engine import Engine
 from vc.train.estimate import estimate
 from vc.train.experiment import Experiment, resolve
 from vc.train.held_out import HeldOutResynthesis
+from vc.train.plan import Plan
+from vc.train.processes import ALONE
 from vc.train.recognition_synthesis import (
     Bank,
     ContentBatch,
@@ -45,6 +49,7 @@ from vc.train.recognition_synthesis import (
     RecognitionSynthesisObjective,
     RecognitionSynthesisTraining,
     Recordings,
+    aligned,
     match,
 )
 from vc.train.request import Request
@@ -116,6 +121,18 @@ def test_targets_differ_by_their_embedding_and_one_alone_has_none():
         network.speaker.weight[1] = network.speaker.weight[0]
     torch.testing.assert_close(network.decode(*given, "bob"), ann)
     assert decoder("ann").speaker is None
+
+
+def test_a_decoder_begins_as_the_mean_of_anothers_speakers():
+    given = normal(1, DIMS, 20), normal(1, BANDS + PROSODY, 20)
+    other, new = decoder("ann", "bob").eval(), decoder("cyd", dropout=0.0).eval()
+    new.begin_from(other.state_dict())
+    pair = decoder("cyd", "dan").eval()
+    pair.begin_from(new.state_dict())
+    with torch.no_grad():
+        other.speaker.weight[:] = other.speaker.weight.mean(0)
+    for network, name in ((new, "cyd"), (pair, "cyd"), (pair, "dan")):
+        torch.testing.assert_close(network.decode(*given, name), other.decode(*given, "ann"), atol=1e-5, rtol=1e-5)
 
 
 def test_content_is_dropped_in_training_alone():
@@ -275,6 +292,42 @@ def test_of_many_frames_some_are_looked_at(monkeypatch):
 # What is drawn
 
 
+def renderings(lengths: dict[str, int], seed: int) -> Bank:
+    """A voice that says each sentence at a speed of its own: frame j of n is the sentence's content at j / n."""
+    said = [sentence_content(name, np.linspace(0, 1, length, endpoint=False)) for name, length in lengths.items()]
+    numbers = np.repeat(np.arange(len(said)), list(lengths.values()))
+    noise = 1e-3 * normal(len(numbers), DIMS, seed=seed)
+    return Bank(torch.from_numpy(np.concatenate(said)).float() + noise, torch.from_numpy(numbers), tuple(lengths))
+
+
+def sentence_content(name: str, times: np.ndarray) -> np.ndarray:
+    phases = np.arange(DIMS) + len(name)
+    return np.sin(2 * np.pi * times[:, None] + phases) + times[:, None] * phases
+
+
+def test_a_shared_sentence_is_brought_to_the_time_of_ones_own():
+    ann, bob = renderings({"one": 40, "three": 30, "eleven": 20}, 0), renderings({"three": 45, "one": 25}, 1)
+    fallback = normal(90, DIMS, seed=2)
+    found = aligned(ann, bob, fallback)
+    assert torch.equal(found[70:], fallback[70:])  # bob does not say it
+    assert (found[:70] - ann.own[:70]).abs().max() < 1.5  # his frames are up to 1/25 of a sentence apart
+    assert all(any(torch.equal(frame, each) for each in bob.own) for frame in found[:70])
+    torch.testing.assert_close(aligned(ann, ann, fallback), ann.own)
+
+
+def test_aligned_content_is_drawn_where_sentences_are_shared_and_refused_where_none_are(dump):
+    with pytest.raises(ConfigError, match=r"objective.aligned: slt shares no sentence with another speaker"):
+        ContentSampler.of(experiment(dump, "slt", "rms", aligned=0.5), dump, CPU, slice(None))
+    arrays = {name: getattr(dump, name) for name in ("frames", "f0", "content")}
+    said = {f"{name}-{number}": name for number in range(3) for name in ("rms", "slt")}
+    parallel = SimpleNamespace(config=dump.config, speakers=dump.speakers, utterances=said, **arrays)
+    drawn = ContentSampler.of(experiment(dump, "slt", "rms", aligned=0.5), parallel, CPU, slice(None))
+    banks = [Bank.of(parallel, name, CPU) for name in ("slt", "rms")]
+    assert set(banks[0].sentences) == set(banks[1].sentences) and [len(own.ways) for own in drawn.recordings] == [4, 4]
+    for own, bank, other in zip(drawn.recordings, banks, reversed(banks)):
+        torch.testing.assert_close(own.ways[3], aligned(bank, other, own.ways[2].float()).half())
+
+
 @pytest.fixture(scope="module")
 def dump(content):
     return read_features(content / "dump/train")
@@ -359,7 +412,7 @@ def both_voices(dump, name: str, _: str) -> list[np.ndarray]:
 def test_unseen_recordings_are_drawn_apart_and_decoded_from_the_last_way(dump, monkeypatch):
     monkeypatch.setattr(recognition_synthesis, "UNSEEN_EVERY", 2)
     arrays = {name: partial(both_voices, dump, name) for name in ("frames", "f0", "content")}
-    features = SimpleNamespace(config=dump.config, speakers=dump.speakers, **arrays)
+    features = SimpleNamespace(config=dump.config, speakers=dump.speakers, utterances=dump.utterances, **arrays)
     sampler = ContentSampler.of(experiment(dump, "rms"), features, CPU, slice(None))
     own = Bank.of(features, "rms", CPU)
     recordings = hand_made(features, "rms", [own.own, match(own, [own], 4)])
@@ -784,6 +837,46 @@ def test_training_without_its_encoder_is_refused_before_it_begins(content, encod
     assert not (tmp_path / "exp/config.yaml").exists()
 
 
+def test_a_run_begins_from_a_model_wherever_that_lies(content, two, tmp_path):
+    start = shutil.copytree(two, tmp_path / "start") / "model.safetensors"
+    moved = start.rename(tmp_path / "moved.safetensors")
+    lost, wanted = (
+        request(content, tmp_path / "exp", "rms", settings=(f"objective.start={path}",)) for path in (start, moved)
+    )
+    begun = make_engine(Plan.of(wanted), CPU, ALONE).converter.state_dict()
+    _, weights = model_file.encoder_of(*model_file.read(two))
+    torch.testing.assert_close(begun["enter.bias"], weights["enter.bias"] + weights["speaker.weight"].mean(0))
+    torch.testing.assert_close(begun["variance.moments"][0], weights["variance.moments"].mean(0))
+    others = begun.keys() - {"enter.bias", "variance.moments"}
+    assert all(torch.equal(weights[name], begun[name]) for name in others) and len(others) > 10
+    with pytest.raises(ConfigError, match=r"start/model\.safetensors: no such model file"):
+        train(lost)
+    train(wanted)
+    (tmp_path / "moved.safetensors").rename(start)
+    assert train(lost) == 6
+
+
+def test_a_run_begins_only_from_a_model_that_fits(content, two, tmp_path):
+    def refused(why: str, *settings: str) -> None:
+        with pytest.raises(ConfigError, match=why):
+            train(request(content, tmp_path / "exp", "rms", settings=settings))
+        assert not (tmp_path / "exp").exists()
+
+    refused("made with other settings: network.channels", f"objective.start={two}", "network.channels=8")
+    refused("none/such: no such model file", "objective.start=none/such")
+    sizes = ("channels=256", "content_channels=160", "kernel=5", "dilations=[1, 2, 4, 1, 2]")
+    as_carried = (f"network.{each}" for each in (*sizes, "discriminator_channels=24"))
+    refused("six_voices.*: learnt from features of other settings", "objective.start=six_voices", *as_carried)
+    mini = CORPUS.parent / "model.safetensors"
+    refused("mini/model.safetensors: of method nearest, not recognition_synthesis", f"objective.start={mini}")
+
+
+def test_a_run_that_began_elsewhere_is_not_gone_on_with(content, one, two, tmp_path):
+    train(request(content, tmp_path, "rms", settings=(f"objective.start={two}",)))
+    with pytest.raises(ConfigError, match="begun with other settings: start "):
+        train(request(content, tmp_path, "rms", settings=(f"objective.start={one}",)))
+
+
 def test_the_length_of_a_run_is_estimated(content, tmp_path):
     told = str(estimate(request(content, tmp_path / "exp", "rms")))
     assert told.startswith("rms: 1 min (6 steps of ") and not (tmp_path / "exp").exists()
@@ -956,3 +1049,38 @@ def test_content_is_nothing_to_a_method_that_maps_frames(one, tmp_path):
 def test_the_model_that_is_not_changed_is_taken(one, tmp_path):
     weights, content = read_tensors(one / "model.safetensors")
     assert converter(forged(tmp_path / "m", content, weights)).speakers == ("rms",)
+
+
+# The carried model
+
+
+def test_the_carried_model_converts_to_each_of_its_voices(speech):
+    made = Converter.load("six_voices", vocoder="world")
+    assert made.speakers == ("SF2", "SF3", "SM2", "TF1", "TM1", "TM2") and "CC BY 4.0" in made.model.licence
+    said = [made.convert(speech, MelFeatures().sample_rate, to=name) for name in ("SF2", "TM2")]
+    assert all(np.isfinite(each).all() and len(each) == len(speech) for each in said)
+    assert mean_log_f0(said[0]) > mean_log_f0(said[1]) + 0.3  # a woman, a man
+
+
+def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
+    path = model_file.CARRIED["six_voices"]
+    model, weights = model_file.read(path)
+    assert path.stat().st_size < 6e6 and {each.dtype for each in weights.values()} == {torch.float16}
+    assert model.encoder is None and model.features.content.digest == choice.choose("distilled").digest
+    line = [sys.executable, ROOT / "recipes/target/halved.py", path, tmp_path / "again", "--licence", model.licence]
+    subprocess.run(line, check=True)
+    again, weights_again = model_file.read(tmp_path / "again")
+    assert again == model and tensors_digest(weights_again) == tensors_digest(weights)
+
+
+def test_a_model_with_an_encoder_of_its_own_cannot_be_halved(one, tmp_path):
+    line = [sys.executable, ROOT / "recipes/target/halved.py", one, tmp_path / "no", "--licence", "mine"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "no").exists()
+    assert done.stderr == f"halved.py: error: {one}: its content encoder is not the carried one, and is needed\n"
+
+
+def test_a_folder_named_like_the_carried_model_is_the_one_that_is_meant(one, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(one, "six_voices")
+    assert Converter.load("six_voices", vocoder="world").speakers == ("rms",)

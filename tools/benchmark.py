@@ -2,6 +2,7 @@
 
     tools/benchmark.py train            the training step against a textbook step
     tools/benchmark.py convert          conversion, stage by stage, against the plain path
+    tools/benchmark.py resynthesise     recognition-synthesis, stage by stage, in float32 and as --precision auto has it
 
 With --json the last line is one JSON object.
 """
@@ -32,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vc import audio, devices, model_file
 from vc.convert import Converter
+from vc.encoders.base import Encoder
 from vc.features import mel_cepstrum, pitch, world
 from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
@@ -39,6 +41,8 @@ from vc.normalise import Speaker
 from vc.segments import Batch
 from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.vocoders.neural import NeuralVocoder
+from vc.vocoders.world import WORLD
 
 ROOT = Path(__file__).parents[1]
 ROWS, FRAMES = 35, 128  # of the paper's figure
@@ -311,12 +315,47 @@ def convert(args: argparse.Namespace) -> int:
     return 0
 
 
+def resynthesise(args: argparse.Namespace) -> int:
+    """Both precisions take turns on one thread; CPU seconds for each second of audio, medians."""
+    torch.set_num_threads(1)
+    samples, rate = speech(args.seconds)
+    converters = {name: Converter.load("six_voices", "cpu", name, args.vocoder) for name in ("float32", "auto")}
+    rows = {name: [] for name in converters}
+    for _ in range(1 + args.repeats):
+        for name, converter in converters.items():
+            with stopwatch(RESYNTHESIS) as taken:
+                converter.convert(samples, rate, to=converter.speakers[0])
+            rows[name].append(taken)
+    medians = {
+        name: {stage: median(taken[stage] for taken in turns[1:]) / args.seconds for stage in turns[0]}
+        for name, turns in rows.items()
+    }
+    spoken = "WORLD" if converters["auto"].vocoder is WORLD else args.vocoder or "HiFi-GAN"
+    print(f"{processor()}, torch {torch.__version__}; {args.seconds:.1f} s, {spoken}, one thread")
+    print("CPU seconds a second of audio:")
+    for stage in medians["auto"]:
+        print(f"  {stage:12s} float32 {medians['float32'][stage]:.4f}  auto {medians['auto'][stage]:.4f}")
+    ratio = medians["float32"]["all"] / medians["auto"]["all"]
+    print(f"float32 / auto {ratio:.2f}")
+    if args.json:
+        about = {"command": "resynthesise", "hardware": processor(), "torch": torch.__version__, "vocoder": spoken}
+        about |= {"date": date.today().isoformat(), "commit": commit(), "seconds": args.seconds, "stages": medians}
+        print(json.dumps({**about, "float32_over_auto": ratio}))
+    return 0
+
+
 STAGES = {  # stage -> what it calls
     "f0": [(world, "estimate_f0"), (pitch, "first_pass"), (pyworld, "harvest")],
     "envelope": [(pyworld, "cheaptrick"), (mel_cepstrum, "from_envelope")],
     "aperiodicity": [(pyworld, "d4c")],
     "network": [(Converter, "convert_frames"), (CycleGANVC2, "convert")],
     "synthesis": [(pyworld, "synthesize"), (mel_cepstrum, "to_envelope")],
+}
+RESYNTHESIS = {
+    "f0": [(world, "estimate_f0"), (pitch, "first_pass")],
+    "content": [(Encoder, "encode")],
+    "decoder": [(Converter, "say")],
+    "vocoder": [(NeuralVocoder, "synthesise"), (type(WORLD), "synthesise")],
 }
 
 
@@ -427,6 +466,12 @@ def main() -> int:
     made.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
     made.add_argument("--json", action="store_true", help="end with one JSON object")
     made.set_defaults(run=convert)
+    made = commands.add_parser("resynthesise", help="recognition-synthesis, stage by stage, in two precisions")
+    made.add_argument("--seconds", type=float, default=30.0, help="of audio; 30 at most, one piece")
+    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
+    made.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
+    made.add_argument("--json", action="store_true", help="end with one JSON object")
+    made.set_defaults(run=resynthesise)
     args = parser.parse_args()
     if getattr(args, "contestant", None):
         work(args)

@@ -10,6 +10,7 @@ import torch
 
 from vc import audio, devices, model_file, pieces
 from vc.config import require
+from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
 from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError, shortened
@@ -392,9 +393,11 @@ def read_network(
         encoder, weights = model_file.encoder_of(model, weights, device)
         network = _network(model)
         if isinstance(network, AbstractDecoder):
-            require(encoder is not None, "holds no content encoder")
+            what = "another content encoder than" if encoder else "no content encoder, and the carried one is not"
+            encoder = encoder or encoders.choose(encoders.DISTILLED, device=device)
             same = completed(model.features, encoder) == model.features
-            require(same, "holds another content encoder than the one that its features are of")
+            require(same, f"holds {what} the one that its features are of")
+        weights = {name: each.float() if each.dtype == torch.float16 else each for name, each in weights.items()}
         _refuse_other_types(network, weights)
         network.load_state_dict(weights, assign=True)
     except ConfigError as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NAME = "model.safetensors"
+CARRIED = {"six_voices": Path(__file__).with_name("models") / "six_voices.safetensors"}  # by name
 ENCODER = "encoder."  # before the names of a content encoder's weights
 KINDS = {str: "text", dict: "mapping", int: "number"}
 LICENCE = "The weights come from the recordings of the speakers named here; ask them before you use their voices."
@@ -56,9 +57,11 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
 
 
 def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
-    """Read a model file, or the one of an experiment directory; refuses any other by name."""
+    """Read a model file, the one of an experiment directory, or a carried one; refuses any other by name."""
     if os.path.isdir(path):
         path = path / NAME
+    elif not os.path.exists(path):
+        path = CARRIED.get(str(path), path)
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such model file")
     weights, content = read_tensors(path)

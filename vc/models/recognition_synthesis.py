@@ -6,6 +6,7 @@ alone are learnt from. Here a frozen encoder gives the vectors (vc/encoders), an
 vc/train/recognition_synthesis.py has the losses.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +62,16 @@ class RecognitionSynthesis(AbstractDecoder):
         self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, each) for each in config.dilations))
         self.leave = nn.Conv1d(config.channels, bands, config.kernel, padding=config.kernel // 2)
         self.variance = Variance(bands, len(speakers), config.restoration)
+
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a decoder of any speakers: each speaker of this one begins as the mean of those."""
+        begun = dict(weights)
+        if "speaker.weight" in begun:
+            begun["enter.bias"] = begun["enter.bias"] + begun.pop("speaker.weight").mean(0)
+        if self.speaker is not None:
+            begun["speaker.weight"] = torch.zeros_like(self.speaker.weight)
+        begun["variance.moments"] = weights["variance.moments"].mean(0, keepdim=True).repeat(len(self.numbers), 1, 1, 1)
+        self.load_state_dict(begun)
 
     @staticmethod
     def discriminator(config: RecognitionSynthesisConfig) -> nn.Module:

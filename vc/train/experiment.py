@@ -81,7 +81,7 @@ class Experiment:
     compute: ComputeConfig
     speakers: tuple[str, ...]  # of a pair the source first
     data_digest: str
-    start: str = ""  # digest of the weights that new speakers are added to; empty: none
+    start: str = ""  # digest of the weights that the run begins from; empty: none
     encoder: str = ""  # digest of the fixed encoder that the objective names; empty: none
 
     def as_dict(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | 
 
 
 def _changeable(key: str) -> bool:
-    elsewhere = key == "objective.encoder"  # where it lies; its digest says what it is
+    elsewhere = key in ("objective.encoder", "objective.start")  # where it lies; its digest says what it is
     return elsewhere or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
 
 

@@ -1,6 +1,7 @@
 """What a run is made of, read and found to fit before anything of it is written down."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -9,9 +10,9 @@ from vc.store import Features, read_features
 from vc.train import content
 from vc.train.content import ContentEncoder
 from vc.train.experiment import Experiment, resolve
-from vc.train.growth import Start
 from vc.train.many import ManyObjective
 from vc.train.request import Request
+from vc.train.start import Growth, Start
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,19 @@ class Plan:
 
     features: Features
     experiment: Experiment
-    start: Start | None = None  # a model whose speakers stay as they are
+    start: Start | None = None  # a model that the run begins from
     encoder: ContentEncoder | None = None  # that `objective.content` compares by
 
     @classmethod
     def of(cls, request: Request) -> "Plan":
         """What a request asks for; refuses by name what cannot fit."""
-        features, start = read_features(request.features), request.add_to and Start.read(request.add_to)
+        features = read_features(request.features)
         for name in request.speakers:
             features.require(name)
         experiment = resolve(request.sections, features.config, request.speakers, features.digest)
-        encoder = None
+        start, encoder = request.add_to and Growth.read(request.add_to), None
+        if begun_from := getattr(experiment.objective, "start", ""):
+            start = Start.read(Path(begun_from))
         if getattr(experiment.objective, "content", 0) > 0:
             speakers = {name: features.speakers[name] for name in experiment.speakers}
             encoder = content.read(experiment.objective.encoder, speakers, features.config)

@@ -11,13 +11,15 @@ A conversion's content is another speaker's, and a decoder that has only seen th
 So a segment's content is drawn from three: its own; each frame's nearest neighbours in the target's other recordings;
 and those in other speakers' recordings, where there are any. What is matched says the same and fits less well, as
 another speaker's would (prematched training, after Baas, van Niekerk and Kamper, "Voice conversion with just nearest
-neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs).
+neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs). Where speakers share sentences, it may be drawn
+from a fourth, another speaker's rendering of the sentence, aligned in time: what a conversion will have.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import compress, cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,11 @@ from torch.nn.functional import normalize
 
 from vc import devices, losses
 from vc.config import require
+from vc.corpus import Utterance
 from vc.features import kinds
 from vc.features.content import prosody, standard_loudness
 from vc.features.speech import speech
+from vc.metrics.alignment import align
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.segments import Segments
 from vc.store import Features
@@ -63,10 +67,12 @@ class RecognitionSynthesisObjective:
     unmatched: float = 0.3  # how often a segment's content is its own, beside
     prematched: float = 0.4  # its nearest neighbours' in the target's other recordings, and
     matched: float = 0.3  # its nearest neighbours' in other speakers'
+    aligned: float = 0.0  # another speaker's of the same sentence
     neighbours: int = 4  # whose mean it is
+    start: str = ""  # a model, by name or path, from whose weights the decoder begins; empty: none
 
     def __post_init__(self) -> None:
-        names = ("adversarial", "feature_matching", "unmatched", "prematched", "matched")
+        names = ("adversarial", "feature_matching", "unmatched", "prematched", "matched", "aligned")
         for name in names:
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
@@ -115,14 +121,20 @@ class ContentSampler:
     def of(cls, experiment: Any, features: Features, device: torch.device, share: slice) -> "ContentSampler":
         """Of an experiment's speakers; their content is matched here."""
         objective, settings = experiment.objective, experiment.training
-        banks = {name: Bank.of(features, name, device) for name in experiment.speakers}
-        recordings = []
+        banks, recordings = {name: Bank.of(features, name, device) for name in experiment.speakers}, []
+        partners = {name: [each for each in banks.values() if each.shares(bank)] for name, bank in banks.items()}
+        most = max(map(len, partners.values()))
         for name, bank in banks.items():
-            ways = [bank.own, match(bank, [bank], objective.neighbours)]
-            others = [other for other in banks.values() if other is not bank]
-            ways += [match(bank, others, objective.neighbours)] if others else []
-            recordings.append(Recordings.of(features, name, ways, settings.segment, device))
-        chances = [objective.unmatched, objective.prematched, *([objective.matched] if len(banks) > 1 else [])]
+            others = [each for each in banks.values() if each is not bank]
+            ways = [(objective.unmatched, bank.own), (objective.prematched, match(bank, [bank], objective.neighbours))]
+            if others:
+                ways.append((objective.matched, match(bank, others, objective.neighbours)))
+            if objective.aligned > 0:
+                require(bool(partners[name]), f"objective.aligned: {name} shares no sentence with another speaker")
+                in_turn = islice(cycle(partners[name]), most)  # all speakers have as many ways
+                ways += [(objective.aligned / most, aligned(bank, each, ways[-1][1])) for each in in_turn]
+            chances, contents = zip(*ways)
+            recordings.append(Recordings.of(features, name, contents, settings.segment, device))
         return cls(recordings, chances, settings.batch, settings.seed, share)
 
     def draw(self) -> ContentBatch:
@@ -148,13 +160,24 @@ class Bank:
 
     own: Tensor  # (content frames, dims), without the speaker's mean and divided by the deviation
     recording: Tensor  # (content frames,) number of the recording
+    sentences: tuple[str, ...] = ()  # of the recordings, by number
 
     @classmethod
     def of(cls, features: Features, name: str, device: torch.device) -> "Bank":
         said, statistics = features.content(name), features.speakers[name].content
         own = (np.concatenate(said) - np.asarray(statistics.mean)) / statistics.deviation
         numbers = np.repeat(np.arange(len(said)), [len(each) for each in said])
-        return cls(torch.from_numpy(own.astype(np.float32)).to(device), torch.from_numpy(numbers).to(device))
+        ids = (id for id, owner in features.utterances.items() if owner == name)
+        sentences = tuple(Utterance(id, name, Path()).sentence for id in ids)
+        return cls(torch.from_numpy(own.astype(np.float32)).to(device), torch.from_numpy(numbers).to(device), sentences)
+
+    def shares(self, other: "Bank") -> bool:
+        """Whether another speaker says one of the sentences."""
+        return other is not self and bool(set(self.sentences) & set(other.sentences))
+
+    def rendering(self, sentence: str) -> Tensor:
+        """`(content frames, dims)` of the first recording of a sentence."""
+        return self.own[self.recording == self.sentences.index(sentence)]
 
 
 def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
@@ -180,6 +203,22 @@ def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
         usable = likeness.isfinite()[..., None]  # of two short recordings, one has fewer frames than are asked for
         matched[chunk] = (theirs[nearest] * usable).sum(1) / usable.sum(1)
     return matched
+
+
+def aligned(bank: Bank, other: Bank, fallback: Tensor) -> Tensor:
+    """`(content frames, dims)`: the other's rendering of each sentence in the time of the bank's, frame by frame.
+
+    Of several frames of the other that fall on one, it is the last. `fallback` stands where the other does not say the
+    sentence.
+    """
+    found = fallback.clone()
+    for number, sentence in enumerate(bank.sentences):
+        if sentence in other.sentences:
+            here, theirs = bank.recording == number, other.rendering(sentence)
+            own_path, their_path = align(bank.own[here].cpu().numpy(), theirs.cpu().numpy())
+            last = np.searchsorted(own_path, np.arange(int(here.sum())), side="right") - 1
+            found[here] = theirs[torch.from_numpy(their_path[last]).to(theirs.device)]
+    return found
 
 
 @dataclass(frozen=True)

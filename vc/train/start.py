@@ -1,8 +1,9 @@
-"""A new speaker for a model that has parts for each: the others' parts, and what they share, stay as they are."""
+"""Finished models that a run takes up: to go on from their weights, or to give them more speakers."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -16,8 +17,9 @@ from vc.train.experiment import Experiment
 
 @dataclass(frozen=True)
 class Start:
-    """A finished model that a run takes up."""
+    """A finished model from whose weights a run of other speakers begins."""
 
+    option: ClassVar[str] = "objective.start"  # that names it
     path: Path
     model: Model
     weights: Mapping[str, Tensor]
@@ -32,16 +34,31 @@ class Start:
         return tensors_digest(self.weights)
 
     def check(self, experiment: Experiment, features: Features) -> None:
+        """Refuse by name an experiment that cannot take the model up."""
+        theirs, method, where = self.model, experiment.method, f"{self.option}: {self.path}"
+        require(theirs.method == method, f"{where}: of method {theirs.method}, not {method}")
+        network = asdict(experiment.network)
+        other = [key for key in network if network[key] != theirs.network.get(key)]
+        require(not other, f"{where}: made with other settings: network.{', network.'.join(other)}")
+        require(theirs.features == features.config, f"{where}: learnt from features of other settings")
+
+    def take_up(self, network: nn.Module) -> None:
+        """Give an untrained `network` the model's weights."""
+        network.begin_from(self.weights)
+
+
+class Growth(Start):
+    """A model that gets new speakers: the others' parts, and what they share, stay as they are."""
+
+    option = "--add-to"
+
+    def check(self, experiment: Experiment, features: Features) -> None:
         """Refuse by name what would not leave the model's speakers as they are."""
-        known, wanted = tuple(self.model.speakers), experiment.speakers
         grow = [name for name, (_, network) in MODELS.items() if getattr(network, "grows", False)]
         method = experiment.method
-        require(method in grow, f"--add-to: {method} cannot take up a speaker; these can: {', '.join(grow)}")
-        require(self.model.method == method, f"{self.path}: of method {self.model.method}, not {method}")
-        network = asdict(experiment.network)
-        other = [key for key in network if network[key] != self.model.network.get(key)]
-        require(not other, f"{self.path}: made with other settings: network.{', network.'.join(other)}")
-        require(self.model.features == features.config, f"{self.path}: learnt from features of other settings")
+        require(method in grow, f"{self.option}: {method} cannot take up a speaker; these can: {', '.join(grow)}")
+        super().check(experiment, features)
+        known, wanted = tuple(self.model.speakers), experiment.speakers
         first = f"--speakers: first those of {self.path}, {' '.join(known)}, then new ones"
         require(wanted[: len(known)] == known and len(wanted) > len(known), first)
         for name in known:

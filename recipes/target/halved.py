@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""A model of recognition-synthesis at less than half its size: weights in float16, without the carried content encoder.
+
+halved.py exp/six six_voices.safetensors --licence 'CC BY 4.0, ...'
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from vc import model_file
+from vc.config import require
+from vc.convert import read_network
+from vc.encoders import choice
+from vc.errors import VCError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--licence", required=True, help="of the weights")
+    args = parser.parse_args()
+    try:
+        model, network, encoder = read_network(args.model)
+        carried = encoder is not None and encoder.digest == choice.choose(choice.DISTILLED).digest
+        require(carried, f"{args.model}: its content encoder is not the carried one, and is needed")
+        weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
+        model_file.write(args.output, replace(model, encoder=None, licence=args.licence), weights)
+    except (VCError, OSError) as error:
+        print(f"halved.py: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

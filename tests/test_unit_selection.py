@@ -235,8 +235,8 @@ def test_what_is_left_out_is_said(caplog):
 
 
 def test_minutes_are_bounded():
-    for minutes in (0.5, 61.0):
-        with pytest.raises(ConfigError, match=r"objective.minutes must be in 1..60"):
+    for minutes in (0.5, 31.0):
+        with pytest.raises(ConfigError, match=r"objective.minutes must be in 1..30"):
             UnitSelectionObjective(minutes)
 
 

@@ -4,8 +4,8 @@ After Hunt and Black, "Unit selection in a concatenative speech synthesis system
 1996: those frames of the recordings are taken that cost least in all. A frame costs what it differs from what is wanted
 (their target cost) and, unless it follows the frame before it in a recording, what it differs from the one that does
 (their concatenation cost). Wanted is content of a speech encoder, of which kNN-VC takes the mean of the nearest frames
-(Baas, van Niekerk and Kamper, "Voice conversion with just nearest neighbors", Interspeech 2023); a mean of log-mel
-frames is dull, and so each frame is one of the target's.
+(Baas, van Niekerk and Kamper, "Voice conversion with just nearest neighbors", Interspeech 2023). A mean of log-mel
+frames is dull, and so each frame is one of the target's, but for its loudness and the bridged steps at joins.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ class UnitSelectionConfig:
 
     candidates: int = 12  # frames of the target, the nearest to a wanted frame
     reach: int = 2  # frames before and after a wanted one whose candidates are followed to it
-    melody: float = 0.05  # of a squared deviation of log F0, where both are voiced
-    voicing: float = 0.15  # of voiced to unvoiced
-    loudness: float = 0.03  # of a squared deviation of loudness
-    jump: float = 0.07  # of a frame that does not follow the one before it in a recording
-    join: float = 0.4  # ... beside, of a deviation of log-mel between it and the one that does, over all bands
+    melody: float = 0.025  # of a squared deviation of log F0, where both are voiced
+    voicing: float = 0.075  # of voiced to unvoiced
+    loudness: float = 0.015  # of a squared deviation of loudness
+    jump: float = 0.035  # of a frame that does not follow the one before it in a recording
+    join: float = 0.2  # ... beside, of a deviation of log-mel between it and the one that does, over all bands
     louder: float = 1.5  # deviations by which a frame's loudness is brought to what is wanted, at most
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class Units(nn.Module):
         """`(units, dims + 6)`, whose products with what is wanted are the target costs."""
         melody, voiced, loud = _bounded(self.manner)
         columns = [
-            -normalize(self.content.float(), dim=1),
+            normalize(self.content.float(), dim=1),
             config.melody * voiced,
             config.melody * voiced * -2 * melody,
             config.melody * voiced * melody.square() + config.voicing * (1 - 2 * voiced),
@@ -149,7 +149,7 @@ class Units(nn.Module):
 def _wanted(content: Tensor, manner: Tensor) -> Tensor:
     """`(frames, dims + 6)`: cosine, squared differences and voicing, as factors of one matrix product."""
     melody, voiced, loud = _bounded(manner)
-    columns = [normalize(content, dim=1), voiced * melody.square(), voiced * melody, voiced]
+    columns = [-normalize(content, dim=1), voiced * melody.square(), voiced * melody, voiced]
     return torch.column_stack([*columns, loud.square(), loud, torch.ones_like(loud)])
 
 

@@ -23,7 +23,7 @@ class UnitSelectionObjective:
     minutes: float = 10.0  # of each target at most, 62 MB of a model file with content of 512 dims
 
     def __post_init__(self) -> None:
-        require(1 <= self.minutes <= 60, f"objective.minutes must be in 1..60, got {self.minutes}")
+        require(1 <= self.minutes <= 30, f"objective.minutes must be in 1..30, got {self.minutes}")
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ METHODS = {
         kinds=("content",),
     ),
     "unit_selection": _fit(
-        "what anyone says, from frames of a target's recordings; seconds (after Hunt and Black, 1996)",
+        "what anyone says, by the target's frames; seconds (Hunt and Black, 1996)",
         UnitSelectionObjective,
         unit_selection.fit,
         serves=TARGETS,

@@ -16,6 +16,7 @@ from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
+from vc.models.unit_selection import UnitSelection, UnitSelectionConfig
 
 MODELS = {
     "cyclegan_vc": (CycleGANVCConfig, CycleGANVC),
@@ -34,6 +35,7 @@ MODELS = {
     "warp": (WarpConfig, LinearConverter),
     "nearest": (NearestConfig, LinearConverter),
     "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
+    "unit_selection": (UnitSelectionConfig, UnitSelection),
 }
 
 

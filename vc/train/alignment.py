@@ -15,6 +15,7 @@ from vc.errors import DataError
 from vc.features import kinds, speech
 from vc.features.kinds import FeatureConfig
 from vc.normalise import MeanVariance
+from vc.store import Features
 
 ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
 ENTRIES = 2**24  # of it at most, 64 MiB
@@ -53,6 +54,11 @@ class SpeakerFrames:
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
         return cls(torch.from_numpy(frames).to(device), lengths, *masks, deviation, config.kind == "world")
+
+    @classmethod
+    def read(cls, features: Features, name: str, device: torch.device) -> "SpeakerFrames":
+        """Of a speaker's features."""
+        return cls.of(features.frames(name), features.speakers[name].normaliser, device, features.config)
 
     def places(self, most: int) -> Tensor:
         """`(places,)`: `most` of the audible frames at most, evenly."""

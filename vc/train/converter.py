@@ -14,7 +14,7 @@ from vc.models.base import AbstractConverter
 from vc.train.base import Setting
 from vc.train.engine import Engine, assembled
 from vc.train.experiment import defaults, remember
-from vc.train.fit import FITTED, fit_pair
+from vc.train.fit import FITTED, fit_at_once
 from vc.train.methods import METHODS
 from vc.train.ownership import owned
 from vc.train.plan import Plan
@@ -44,7 +44,7 @@ def train(request: Request) -> int:
             if processes.first:  # and not before: what cannot run leaves no settings behind
                 remember(experiment.as_dict(), request.output, defaults(experiment))
             if fitted:
-                return fit_pair(request, experiment, plan.features, device) if processes.first else FITTED
+                return fit_at_once(request, experiment, plan.features, device) if processes.first else FITTED
             return run.train()
 
 

@@ -9,7 +9,8 @@ import yaml
 from vc.config import plain, require
 from vc.models import MODELS
 from vc.models.mean_variance import MeanVarianceConfig
-from vc.train import nearest, warp
+from vc.train import nearest, unit_selection, warp
+from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 from vc.train.many import (
     ConditionalGANObjective,
@@ -23,6 +24,7 @@ from vc.train.many import (
 )
 from vc.train.nearest import NearestObjective
 from vc.train.recognition_synthesis import RecognitionSynthesisObjective, RecognitionSynthesisTraining
+from vc.train.unit_selection import TargetFrames, UnitSelectionObjective
 from vc.train.warp import WarpObjective
 
 PAIR, MANY, ANY = "a pair", "many speakers", "any number of speakers"
@@ -38,6 +40,7 @@ class Method:
     objective: type
     training: type | None = None
     fit: Callable[..., None] | None = None
+    frames: type = SpeakerFrames  # its `read` makes what `fit` takes of a speaker
     kinds: tuple[str, ...] = ("world", "mel")  # of features
 
 
@@ -59,6 +62,14 @@ METHODS = {
         "what anyone says, in a target's voice; minutes (after Sun et al., 2016)",
         RecognitionSynthesisObjective,
         RecognitionSynthesisTraining,
+        kinds=("content",),
+    ),
+    "unit_selection": _fit(
+        "what anyone says, by the target's frames; seconds (Hunt and Black, 1996)",
+        UnitSelectionObjective,
+        unit_selection.fit,
+        serves=TARGETS,
+        frames=TargetFrames,
         kinds=("content",),
     ),
     "nearest": _fit("regression on frames aligned by their nearest neighbours; seconds", NearestObjective, nearest.fit),

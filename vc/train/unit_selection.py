@@ -1,0 +1,90 @@
+"""How the frames of unit selection are chosen: all of a target's recordings, or as many as a model may hold."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vc.config import require
+from vc.features import kinds
+from vc.features.content import PROSODY, prosody, standard_loudness
+from vc.models.unit_selection import UnitSelection
+from vc.store import Features
+
+STRETCH = 10.0  # seconds into which recordings are cut of which only some can be held
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UnitSelectionObjective:
+    """How much of the recordings a model holds; time and memory of a conversion grow with it."""
+
+    minutes: float = 10.0  # of each target at most, 62 MB of a model file with content of 512 dims
+
+    def __post_init__(self) -> None:
+        require(1 <= self.minutes <= 30, f"objective.minutes must be in 1..30, got {self.minutes}")
+
+
+@dataclass(frozen=True)
+class TargetFrames:
+    """What a target's recordings are to a decoder, one by one."""
+
+    log_mel: list[np.ndarray]  # (frames, bands), normalised
+    content: list[np.ndarray]  # (frames, dims), as decoders take it
+    manner: list[np.ndarray]  # (frames, 3): melody, voicing, loudness
+    louder: np.ndarray  # (bands,), what a deviation of loudness adds to normalised log-mel
+    frame_rate: float  # frames a second
+
+    @classmethod
+    def read(cls, features: Features, name: str, device: torch.device) -> "TargetFrames":
+        """Of a speaker; on the host, whatever the device."""
+        speaker, config = features.speakers[name], features.config
+        mean, deviation = np.asarray(speaker.content.mean), speaker.content.deviation
+        log_mels, contents, manners = [], [], []
+        for log_mel, f0, said in zip(features.frames(name), features.f0(name), features.content(name), strict=True):
+            log_mels.append(speaker.normaliser.transform(log_mel))
+            places = kinds.content_places(len(log_mel), len(said), config)
+            contents.append((kinds.content_at(said, places) - mean) / deviation)
+            loud = standard_loudness(log_mel, speaker.content)
+            manners.append(prosody(f0, loud, speaker.log_f0, config)[:, -PROSODY:])
+        louder = speaker.content.loudness_deviation / speaker.normaliser.deviation_
+        return cls(log_mels, contents, manners, louder, config.frame_rate)
+
+
+def fit(network: UnitSelection, objective: UnitSelectionObjective, targets: dict[str, TargetFrames]) -> None:
+    """Put the targets' recordings into the network: all of them, or as much as it may hold, evenly spread."""
+    for name, target in targets.items():
+        most = round(objective.minutes * 60 * target.frame_rate)
+        stretches = spread([len(frames) for frames in target.log_mel], most, round(STRETCH * target.frame_rate))
+        count, total = sum(stop - start for _, start, stop in stretches), sum(map(len, target.log_mel))
+        if count < total:
+            minutes = [frames / target.frame_rate / 60 for frames in (count, total)]
+            log.warning("%s: objective.minutes: %.1f of %.1f minutes are held, spread over all", name, *minutes)
+        units = network.units[network.numbers[name]]
+        frames = {
+            key: np.concatenate([getattr(target, key)[number][start:stop] for number, start, stop in stretches])
+            for key in ("log_mel", "content", "manner")
+        }
+        frames["recording"] = np.repeat(np.arange(len(stretches)), [stop - start for _, start, stop in stretches])
+        for key, values in {**frames, "louder": target.louder}.items():
+            setattr(units, key, torch.from_numpy(values).to(getattr(units, key)))
+
+
+def spread(lengths: list[int], most: int, stretch: int) -> list[tuple[int, int, int]]:
+    """Number, start and stop of stretches of recordings that are `lengths` long, `most` frames in all.
+
+    Whole recordings where they fit. Else they are cut into stretches of `stretch` frames at most, of which evenly
+    distributed ones are taken.
+    """
+    total, passed, taken, stretches = sum(lengths), 0, 0, []
+    if total <= most:
+        return [(number, 0, length) for number, length in enumerate(lengths)]
+    for number, length in enumerate(lengths):
+        for start in range(0, length, stretch):
+            stop = min(start + stretch, length)
+            passed += stop - start
+            if taken + stop - start <= most * passed / total:
+                taken += stop - start
+                stretches.append((number, start, stop))
+    return stretches

@@ -8,9 +8,11 @@ from vc.models import network
 from vc.store import Features, read_features
 from vc.train import content
 from vc.train.content import ContentEncoder
+from vc.train.conversions import Conversions
 from vc.train.experiment import Experiment, resolve
 from vc.train.growth import Start
 from vc.train.many import ManyObjective
+from vc.train.recognition_synthesis import RecognitionSynthesisObjective
 from vc.train.request import Request
 
 
@@ -22,6 +24,7 @@ class Plan:
     experiment: Experiment
     start: Start | None = None  # a model whose speakers stay as they are
     encoder: ContentEncoder | None = None  # that `objective.content` compares by
+    conversions: Conversions | None = None  # of recognition-synthesis, where a loss is of them
 
     @classmethod
     def of(cls, request: Request) -> "Plan":
@@ -30,9 +33,9 @@ class Plan:
         for name in request.speakers:
             features.require(name)
         experiment = resolve(request.sections, features.config, request.speakers, features.digest)
+        speakers = {name: features.speakers[name] for name in experiment.speakers}
         encoder = None
         if getattr(experiment.objective, "content", 0) > 0:
-            speakers = {name: features.speakers[name] for name in experiment.speakers}
             encoder = content.read(experiment.objective.encoder, speakers, features.config)
         others = {"start": start.digest if start else "", "encoder": encoder.digest if encoder else ""}
         experiment = replace(experiment, **others)
@@ -42,4 +45,7 @@ class Plan:
             experiment.objective.check(untrained, experiment.training.steps)
         if start:
             start.check(experiment, features)
-        return cls(features, experiment, start, encoder)
+        conversions = None
+        if isinstance(experiment.objective, RecognitionSynthesisObjective):
+            conversions = experiment.objective.conversions(speakers, features.config)
+        return cls(features, experiment, start, encoder, conversions)

@@ -21,20 +21,23 @@ from vc import audio, losses, model_file, pieces
 from vc.cli import train as train_command
 from vc.config import read_sections
 from vc.convert import Converter
-from vc.encoders import choice
+from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
+from vc.encoders.encoder_file import EncoderModel
+from vc.encoders.whisper import WhisperConfig, WhisperNetwork
 from vc.errors import ConfigError
 from vc.export import export
 from vc.features import kinds, pitch
 from vc.features.content import PROSODY, loudness, prosody, standard_loudness
 from vc.features.mel import MelFeatures
-from vc.features.pitch import Melody
+from vc.features.pitch import Melody, map_f0
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig, Variance
 from vc.segments import Segments
 from vc.store import read_features, read_tensors, tensors_digest
 from vc.train import recognition_synthesis
 from vc.train.average import Average
 from vc.train.base import Setting
+from vc.train.conversions import Conversions, hearing
 from vc.train.converter import make_engine, train
 from vc.train.engine import Engine
 from vc.train.estimate import estimate
@@ -43,6 +46,7 @@ from vc.train.held_out import HeldOutResynthesis
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
 from vc.train.recognition_synthesis import (
+    CONVERSIONS,
     Bank,
     ContentBatch,
     ContentSampler,
@@ -555,6 +559,7 @@ def test_rates_rise_fall_and_change_where_the_discriminator_comes(batch):
     [
         *({"spectrum": 0.0}, {"unmatched": 0.0}, {"matched": -1.0}, {"generator_rate": 0.0}, {"decay_from": 1.5}),
         *({"warm_up": -1}, {"neighbours": 0}, {"last": -0.1}, {"adversarial": -1.0}),
+        *({"conversion_adversarial": -1.0}, {"content_consistency": -0.1}, {"cycle": -2.0}),
     ],
 )
 def test_impossible_objectives_are_refused_by_name(wrong):
@@ -596,6 +601,221 @@ def test_a_decoder_learns_what_content_says():
         )
         loss = made.step(given, made.schedule(step))["spectrum"]
     assert loss < 0.5 * given.log_mel.abs().mean()
+
+
+# Losses on conversions
+
+
+CONVERTING = dict.fromkeys(CONVERSIONS, 0.5)
+
+
+@pytest.fixture(scope="module")
+def tools(dump) -> Conversions:
+    """Of slt and rms."""
+    return Conversions({name: dump.speakers[name] for name in ("slt", "rms")}, dump.config, hearing(dump.config))
+
+
+@pytest.mark.parametrize("whisper", [None, 0, 1])
+def test_prosody_is_moved_as_conversion_moves_it(whisper, dump):
+    """Melodies that unvoiced frames interrupt, some farther than F0 is mapped; also from and to one who whispers."""
+    known = list(dump.speakers.values())
+    if whisper is not None:
+        known[whisper] = replace(known[whisper], log_f0_mean=None, log_f0_deviation=None)
+    made = Conversions(dict(zip("ab", known)), dump.config)
+    source, target = (speaker.log_f0 for speaker in known)
+    where = source or known[1].log_f0
+    melody = np.cumsum(normal(300, seed=3).numpy()) / 8
+    f0 = np.exp(where.mean + where.deviation * np.clip(melody, -3.9, 3.9)) * (normal(300, seed=4).numpy() > -1)
+    f0[50:60] = np.exp(where.mean + 5 * where.deviation)
+    loud = normal(300, seed=5).numpy()
+    expected = prosody(map_f0(f0, source, target), loud, target, dump.config)
+    given = torch.from_numpy(prosody(f0, loud, source, dump.config).T[None])
+    moved = made.moved(given, torch.tensor([0]), torch.tensor([1]))[0].T.numpy()
+    sure = np.abs(np.interp(np.arange(300), np.flatnonzero(f0), np.log(f0[f0 > 0]) - where.mean)) < 4 * where.deviation
+    assert sure.sum() > 200 and moved[:, -2].any() == (whisper is None)
+    np.testing.assert_allclose(moved[sure], expected[sure], atol=2e-4)
+    np.testing.assert_allclose(moved[f0 > 0], expected[f0 > 0], atol=2e-4)
+
+
+def test_content_is_rescaled_to_another_as_a_decoder_gets_it(dump, tools):
+    source, target = (dump.speakers[name].content for name in ("slt", "rms"))
+    said = torch.tensor(dump.content("slt")[0].T[None])
+    own = (said - torch.tensor(source.mean)[:, None]) / source.deviation
+    expected = (said - torch.tensor(source.mean)[:, None]) / target.deviation
+    rescaled = tools.rescaled(own, torch.tensor([0]), torch.tensor([1]))
+    torch.testing.assert_close(rescaled, expected.float(), check_dtype=False)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_what_is_heard_in_a_recording_is_the_content_of_the_features(odd, dump, tools):
+    for number, name in enumerate(("slt", "rms")):
+        [(log_mel, _, [expected]), *_] = hand_made(dump, name, [Bank.of(dump, name, CPU).own])
+        length = len(log_mel) - (len(log_mel) + odd) % 2
+        given = torch.from_numpy(log_mel[:length].T[None].astype(np.float32)).requires_grad_()
+        heard = tools.heard(given, torch.tensor([number]))
+        assert heard.shape == (1, 12, length)
+        sure = slice(None) if length == len(log_mel) else slice(0, length // 2)
+        np.testing.assert_allclose(heard[0].T.detach()[sure], expected[:length][sure], atol=1e-3)
+        [gradient] = torch.autograd.grad(heard.square().sum(), given)
+        assert gradient.any() and not any(each.requires_grad for each in tools.parameters())
+    assert not tools.encoder.training
+
+
+def sampler_of(dump, *speakers: str, **objective) -> ContentSampler:
+    return ContentSampler.of(experiment(dump, *speakers, **objective), dump, CPU, slice(None))
+
+
+def test_a_segment_is_converted_to_another_from_its_own_content(dump):
+    plain, sampler = sampler_of(dump, "slt", "rms"), sampler_of(dump, "slt", "rms", cycle=1.0)
+    recordings = {name: hand_made(dump, name, [Bank.of(dump, name, CPU).own]) for name in ("slt", "rms")}
+    expected, drawn = plain.draw(), sampler.draw()
+    assert expected.own is None and expected.targets is None
+    assert torch.equal(drawn.content, expected.content) and torch.equal(drawn.log_mel, expected.log_mel)
+    assert torch.equal(drawn.targets, 1 - drawn.speakers)
+    for number, name in enumerate(("slt", "rms")):
+        mine = drawn.speakers == number
+        segments = ContentBatch(drawn.own[mine], drawn.prosody[mine], drawn.log_mel[mine], drawn.speakers[mine])
+        assert set(assert_drawn(segments, recordings[name])) == {0}
+    alone = sampler_of(dump, "rms", content_consistency=1.0).draw()
+    assert alone.own is None and alone.targets is None
+
+
+def test_everyone_is_a_target_as_often_and_processes_share_it():
+    rows = np.tile(np.arange(40.0)[:, None], (1, 4))
+    own = [Recordings(Segments([rows], 32, CPU, "a voice"), torch.zeros(1, 45, 1).half(), 1) for _ in range(4)]
+    whole, *parts = (
+        ContentSampler(own, (1,), 90, 0, share, conversions=True).draw().targets.view(4, -1)
+        for share in (slice(None), slice(0, 45), slice(45, 90))
+    )
+    assert torch.equal(torch.cat(parts, dim=1), whole)
+    assert all(column.unique().numel() == 4 for column in whole.T)
+    assert (whole != torch.arange(4)[:, None]).all() and whole.unique().numel() == 4
+
+
+def converting(dump, *speakers: str, **objective) -> RecognitionSynthesisTraining:
+    torch.manual_seed(0)
+    network = RecognitionSynthesis(CONFIG, dump.config.bands, dump.config.content.dims, speakers)
+    objective = replace(OBJECTIVE, **(objective or CONVERTING))
+    needed = objective.conversions({name: dump.speakers[name] for name in speakers}, dump.config)
+    return RecognitionSynthesisTraining(network, CONFIG, objective, Setting(10, conversions=needed))
+
+
+@pytest.fixture(scope="module")
+def pairs(dump) -> ContentBatch:
+    return sampler_of(dump, "slt", "rms", **CONVERTING).draw()
+
+
+def test_who_moves_where_conversions_count(dump, pairs):
+    made = converting(dump, "slt", "rms")
+    still = copy.deepcopy(made.conversions.state_dict())
+    assert set(made.modules) == set(made.players) == {"network", "judges"}
+    for step in range(10):
+        before = [weights_of(module) for module in (made.network, made.judge)]
+        terms = made.step(pairs, made.schedule(step))
+        judged = {"adversarial", "feature_matching", *CONVERSIONS, "discriminator"} if step >= 5 else set()
+        assert set(terms) == {"spectrum"} | judged
+        assert all(term.isfinite() for term in terms.values())
+        assert moved(before[0], made.network) and moved(before[1], made.judge) is (step >= 5)
+    for name, tensor in made.conversions.state_dict().items():
+        assert torch.equal(tensor, still[name]), name
+    assert all(parameter.grad is None for parameter in made.conversions.parameters())
+
+
+def test_losses_on_conversions_are_those_of_the_docstring(dump, pairs, tools):
+    made = converting(dump, "slt", "rms")
+    made.network.eval()
+    terms, fakes = made.decoder_losses(pairs, made.schedule(9))
+    who, to = pairs.speakers, pairs.targets
+    said = pairs.own * (tools.content_deviation[who] / tools.content_deviation[to])
+    converted = made.network(said, tools.moved(pairs.prosody, who, to), to)
+    decoded = made.network(pairs.content, pairs.prosody, who)
+    torch.testing.assert_close(fakes, torch.cat([decoded, converted]).detach())
+    torch.testing.assert_close(terms["conversion_adversarial"], torch.square(made.judge(converted)[0] - 1).mean())
+    heard, middle = tools.heard(converted, to), slice(8, 24)
+    far = [
+        1 - torch.cosine_similarity(one, other, dim=0)[middle][loud[middle] > PAUSES[1]].mean()
+        for one, other, loud in zip(heard, said, pairs.prosody[:, -1])
+        if (loud[middle] > PAUSES[1]).any()
+    ]
+    torch.testing.assert_close(terms["content_consistency"], sum(far) / len(pairs.speakers))
+    back = made.network(heard * tools.content_deviation[to] / tools.content_deviation[who], pairs.prosody, who)
+    torch.testing.assert_close(terms["cycle"], (back - pairs.log_mel)[..., middle].abs().mean())
+    judged, _ = made.discriminator_losses(pairs, fakes)
+    fake = (torch.square(made.judge(converted)[0]).mean() + torch.square(made.judge(decoded)[0]).mean()) / 2
+    torch.testing.assert_close(judged["discriminator"], torch.square(made.judge(pairs.log_mel)[0] - 1).mean() + fake)
+
+
+def test_a_target_alone_hears_what_it_decodes(dump):
+    made, drawn = converting(dump, "rms", content_consistency=1.0), sampler_of(dump, "rms").draw()
+    made.network.eval()
+    terms, fakes = made.decoder_losses(drawn, made.schedule(9))
+    decoded = made.network(drawn.content, drawn.prosody, drawn.speakers)
+    torch.testing.assert_close(fakes, decoded.detach())
+    middle = slice(8, 24)
+    heard, spoken = made.conversions.heard(decoded, drawn.speakers), drawn.prosody[:, -1, middle] > PAUSES[1]
+    expected = losses.content(heard[..., middle], drawn.content[..., middle], spoken)
+    torch.testing.assert_close(terms["content_consistency"], expected)
+    assert set(terms) == {"spectrum", "adversarial", "feature_matching", "content_consistency"}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_one_loss_on_conversions_counts_alone_and_reaches_the_decoder(name, dump, pairs):
+    made = converting(dump, "slt", "rms", **{"adversarial": 0.0, "feature_matching": 0.0, name: 1.0})
+    terms, fakes = made.decoder_losses(pairs, made.schedule(9))
+    judged = name == "conversion_adversarial"
+    assert set(terms) == {"spectrum", name} and len(fakes) == len(pairs.content) * (2 if judged else 1)
+    assert ("judges" in made.players) is judged and (made.conversions.encoder is None) is judged
+    gradients = torch.autograd.grad(terms[name], list(made.network.parameters()))
+    assert all(gradient.isfinite().all() for gradient in gradients) and all(g.any() for g in gradients[1:])
+
+
+def test_losses_of_a_batch_are_the_means_over_the_processes_that_share_it(dump, pairs):
+    made = converting(dump, "slt", "rms")
+    made.network.eval()
+    halves = [
+        ContentBatch(**{key: each[part::2] for key, each in vars(pairs).items() if isinstance(each, Tensor)})
+        for part in (0, 1)
+    ]
+    whole, *parts = (made.decoder_losses(each, made.schedule(9)) for each in (replace(pairs, unseen=None), *halves))
+    judged, *shares = (
+        made.discriminator_losses(each, fakes)[0]["discriminator"]
+        for each, (_, fakes) in zip((pairs, *halves), (whole, *parts))
+    )
+    for name, term in whole[0].items():
+        torch.testing.assert_close(term, (parts[0][0][name] + parts[1][0][name]) / 2)
+    torch.testing.assert_close(judged, sum(shares) / 2)
+
+
+@pytest.mark.parametrize("name", ["conversion_adversarial", "cycle"])
+def test_one_target_has_no_conversions(name, content, tmp_path):
+    message = f"^objective.{name} needs two speakers or more: --source and --target, or --speakers$"
+    with pytest.raises(ConfigError, match=message):
+        train(request(content, tmp_path / "exp", "rms", settings=(f"objective.{name}=1",)))
+    assert not (tmp_path / "exp").exists()
+
+
+def test_an_encoder_that_cannot_hear_log_mel_is_refused_by_name(dump, tmp_path):
+    torch.manual_seed(0)
+    sizes, path = WhisperConfig(width=8, heads=1, layers=1, hidden=8, positions=500), tmp_path / "w.safetensors"
+    encoder_file.write(path, EncoderModel("whisper", vars(sizes), 1), WhisperNetwork(sizes).state_dict())
+    samples = replace(dump.config, content=replace(dump.config.content, encoder=str(path), digest=""))
+    for config in (samples, replace(dump.config, highest=7000.0)):
+        with pytest.raises(ConfigError, match=r"cycle: through the content encoder .* no gradient") as refused:
+            hearing(config)
+        assert config.content.encoder in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_run_with_losses_on_conversions_goes_on_exactly_and_saves_no_encoder(content, tmp_path):
+    settings = *(f"objective.{name}=0.5" for name in CONVERSIONS), "training.save_minutes=0", "training.checkpoints=9"
+    wanted = request(content, tmp_path, "slt", "rms", settings=settings)
+    train(wanted)
+    whole = tensors_digest(read_tensors(tmp_path / "model.safetensors")[0])
+    checkpoints = sorted((tmp_path / "checkpoints").iterdir())
+    assert not any("encoder" in name or "content_mean" in name for name in read_tensors(checkpoints[-1])[0])
+    for path in [tmp_path / "model.safetensors", *checkpoints[5:]]:
+        path.unlink()
+    train(wanted)
+    assert tensors_digest(read_tensors(tmp_path / "model.safetensors")[0]) == whole
 
 
 # The commands

@@ -123,12 +123,16 @@ def commitment(entries: Tensor, written: Tensor, weight: float) -> Tensor:
     return mse_loss(entries, written.detach()) + weight * mse_loss(written, entries.detach())
 
 
-def content(converted: Tensor, original: Tensor) -> Tensor:
+def content(converted: Tensor, original: Tensor, counted: Tensor | None = None) -> Tensor:
     """One minus the mean cosine between embeddings `(batch, channels, places)` of what was converted and of its source.
 
-    It has no scale, so that one weight suits every encoder.
+    It has no scale, so that one weight suits every encoder. Where `counted` is given, it is of the places where
+    `(batch, places)` is true, and every one of the batch that has such counts alike.
     """
-    return 1 - cosine_similarity(_exact(converted), _exact(original), dim=1).mean()
+    likeness = cosine_similarity(_exact(converted), _exact(original), dim=1)
+    if counted is None:
+        return 1 - likeness.mean()
+    return (((1 - likeness) * counted).sum(1) / counted.sum(1).clamp(min=1)).mean()
 
 
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:

@@ -142,7 +142,7 @@ def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:
 
     It shows where harmonics lie, and depends on nothing but each frame's own F0.
     """
-    table = _pulses(config)
+    table = pulses(config)
     shown = np.zeros((len(f0), config.bands))
     voiced = f0 > 0
     places = STEPS_PER_OCTAVE * np.log2(np.clip(f0[voiced], LOWEST_F0, HIGHEST_F0) / LOWEST_F0)
@@ -153,8 +153,8 @@ def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _pulses(config: MelConfig) -> np.ndarray:
-    """`excitation` for each step of F0: `(steps, bands)`."""
+def pulses(config: MelConfig) -> np.ndarray:
+    """`excitation` for each step of F0 from the lowest, STEPS_PER_OCTAVE an octave: `(steps, bands)`."""
     size, rate = config.fft_size, config.sample_rate
     filters, bins = mel_filters(config), np.arange(size // 2 + 1)
     steps = int(np.ceil(STEPS_PER_OCTAVE * np.log2(HIGHEST_F0 / LOWEST_F0))) + 1

@@ -13,6 +13,7 @@ from vc.train.rates import Rates
 
 if TYPE_CHECKING:
     from vc.train.content import ContentEncoder
+    from vc.train.conversions import Conversions
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Setting:
     precision: str = "float32"
     processes: Processes = ALONE
     encoder: "ContentEncoder | None" = None  # fixed, of what is said
+    conversions: "Conversions | None" = None  # of recognition-synthesis, where a loss is of them
 
     def how(self, objective: Rates) -> tuple[tuple[float, float], str, Processes]:
         """What every player takes behind its networks and losses."""

@@ -105,7 +105,7 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
     made = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     if plan.start:
         plan.start.take_up(made)
-    setting = Setting(settings.steps, compute.precision, processes, plan.encoder)
+    setting = Setting(settings.steps, compute.precision, processes, plan.encoder, plan.conversions)
     training = METHODS[experiment.method].training(made, experiment.network, experiment.objective, setting)
     sampler = training.sampler.of(experiment, features, device, processes.share(settings.batch))
     return assembled(training, sampler, settings, compute, processes)

@@ -9,8 +9,10 @@ from vc.models import network
 from vc.store import Features, read_features
 from vc.train import content
 from vc.train.content import ContentEncoder
+from vc.train.conversions import Conversions
 from vc.train.experiment import Experiment, resolve
 from vc.train.many import ManyObjective
+from vc.train.recognition_synthesis import RecognitionSynthesisObjective
 from vc.train.request import Request
 from vc.train.start import Growth, Start
 
@@ -23,6 +25,7 @@ class Plan:
     experiment: Experiment
     start: Start | None = None  # a model that the run begins from
     encoder: ContentEncoder | None = None  # that `objective.content` compares by
+    conversions: Conversions | None = None  # of recognition-synthesis, where a loss is of them
 
     @classmethod
     def of(cls, request: Request) -> "Plan":
@@ -34,8 +37,8 @@ class Plan:
         start, encoder = request.add_to and Growth.read(request.add_to), None
         if begun_from := getattr(experiment.objective, "start", ""):
             start = Start.read(Path(begun_from))
+        speakers = {name: features.speakers[name] for name in experiment.speakers}
         if getattr(experiment.objective, "content", 0) > 0:
-            speakers = {name: features.speakers[name] for name in experiment.speakers}
             encoder = content.read(experiment.objective.encoder, speakers, features.config)
         others = {"start": start.digest if start else "", "encoder": encoder.digest if encoder else ""}
         experiment = replace(experiment, **others)
@@ -45,4 +48,7 @@ class Plan:
             experiment.objective.check(untrained, experiment.training.steps)
         if start:
             start.check(experiment, features)
-        return cls(features, experiment, start, encoder)
+        conversions = None
+        if isinstance(experiment.objective, RecognitionSynthesisObjective):
+            conversions = experiment.objective.conversions(speakers, features.config)
+        return cls(features, experiment, start, encoder, conversions)

@@ -7,6 +7,16 @@ weighted sum of
     adversarial         D on G(c, p), as least squares
     feature_matching    D's feature maps of G(c, p) to those of x
 
+and, where they are asked for, of losses on conversions. With c of a segment's own, of a speaker A, p' its prosody at
+the F0 of another speaker B, y = G(c, p') in B's voice, and E the frozen encoder that content comes from:
+
+    conversion_adversarial    D on y, as least squares; D takes it for as fake as G(c, p)
+    content_consistency       1 - cosine of E(y) and c, in speech; of one target alone, of E(G(c, p)) and c
+    cycle                     L1 to x of G(E(y), p) in A's voice
+
+E sees nothing beyond the ends of a segment, where it hears less well: what it hears counts in the middle half alone. An
+identity mapping is no loss of its own: `unmatched` segments are decoded in their own voice from their own content.
+
 A conversion's content is another speaker's, and a decoder that has only seen the target's own learns too much of it.
 So a segment's content is drawn from three: its own; each frame's nearest neighbours in the target's other recordings;
 and those in other speakers' recordings, where there are any. What is matched says the same and fits less well, as
@@ -31,13 +41,15 @@ from vc import devices, losses
 from vc.config import require
 from vc.corpus import Utterance
 from vc.features import kinds
-from vc.features.content import prosody, standard_loudness
+from vc.features.content import ContentFeatures, prosody, standard_loudness
 from vc.features.speech import speech
 from vc.metrics.alignment import align
-from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
+from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
+from vc.normalise import Speaker
 from vc.segments import Segments
 from vc.store import Features
 from vc.train.base import Setting
+from vc.train.conversions import Conversions, hearing
 from vc.train.held_out import HeldOutResynthesis
 from vc.train.player import Player
 
@@ -46,6 +58,8 @@ CHUNK = 2048  # content frames that are matched at a time
 MOST = 40_000  # content frames among which neighbours are looked for: some fifteen minutes
 UNSEEN_EVERY = 10  # one recording in so many is seen by no loss, where there are twice as many
 UNSEEN_SHARE = 4  # a batch has so many times more segments than are drawn of those
+CONVERSIONS = ("conversion_adversarial", "content_consistency", "cycle")  # losses that count as late as judged ones
+JUDGED = {"adversarial", "feature_matching", "conversion_adversarial"}  # losses by the discriminator
 GENERATOR_BETAS, JUDGE_BETAS = (0.9, 0.98), (0.5, 0.9)
 
 
@@ -56,7 +70,10 @@ class RecognitionSynthesisObjective:
     spectrum: float = 1.0
     adversarial: float = 0.2
     feature_matching: float = 1.0
-    adversarial_from: float = 0.4  # share of the steps after which discriminator and its losses count
+    conversion_adversarial: float = 0.0
+    content_consistency: float = 0.0
+    cycle: float = 0.0
+    adversarial_from: float = 0.4  # share of the steps after which all losses but `spectrum` count
     generator_rate: float = 1e-3
     adversarial_rate: float = 0.5  # factor on `generator_rate` from then on
     discriminator_rate: float = 4e-4
@@ -72,7 +89,7 @@ class RecognitionSynthesisObjective:
     start: str = ""  # a model, by name or path, from whose weights the decoder begins; empty: none
 
     def __post_init__(self) -> None:
-        names = ("adversarial", "feature_matching", "unmatched", "prematched", "matched", "aligned")
+        names = ("adversarial", "feature_matching", *CONVERSIONS, "unmatched", "prematched", "matched", "aligned")
         for name in names:
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
@@ -90,6 +107,17 @@ class RecognitionSynthesisObjective:
         gone = max(0.0, step / steps - self.decay_from) / max(1 - self.decay_from, 1e-9)
         return rising * max(self.last, 1 - gone)
 
+    def conversions(self, speakers: Mapping[str, Speaker], config: ContentFeatures) -> Conversions | None:
+        """What losses on conversions between these speakers need, if any counts; refuses by name what cannot be."""
+        wanted = {name for name in CONVERSIONS if getattr(self, name) > 0}
+        if not wanted:
+            return None
+        for name in sorted(wanted - {"content_consistency"}):
+            options = "--source and --target, or --speakers"
+            require(len(speakers) > 1, f"objective.{name} needs two speakers or more: {options}")
+        hears = wanted & {"content_consistency", "cycle"}
+        return Conversions(speakers, config, hearing(config) if hears else None)
+
 
 @dataclass(frozen=True)
 class ContentBatch:
@@ -99,6 +127,8 @@ class ContentBatch:
     prosody: Tensor  # (batch, bands + 3, frames)
     log_mel: Tensor  # (batch, bands, frames), normalised
     speakers: Tensor  # (batch,) numbers
+    own: Tensor | None = None  # (batch, dims, frames), each segment's own content, where there are conversions,
+    targets: Tensor | None = None  # (batch,) and numbers of other speakers, to whom they are
     unseen: "ContentBatch | None" = None  # of recordings that no loss sees: how smooth the decoder is on these counts
 
 
@@ -109,10 +139,20 @@ class ContentSampler:
     """
 
     def __init__(
-        self, recordings: Sequence["Recordings"], chances: Sequence[float], batch: int, seed: int, share: slice
+        self,
+        recordings: Sequence["Recordings"],
+        chances: Sequence[float],
+        batch: int,
+        seed: int,
+        share: slice,
+        conversions: bool = False,
     ):
-        """`batch` segments of each speaker; a segment's content is drawn from its ways by their `chances`."""
-        self.recordings, self.batch, self.share = recordings, batch, share
+        """`batch` segments of each speaker; a segment's content is drawn from its ways by their `chances`.
+
+        With `conversions` each gets its own content too, and another speaker, drawn evenly: the n-th segments of all
+        speakers have a different one each.
+        """
+        self.recordings, self.batch, self.share, self.conversions = recordings, batch, share, conversions
         device = recordings[0].segments.frames.device
         self.bounds = torch.cumsum(torch.tensor(chances, dtype=torch.float64, device=device), 0) / sum(chances)
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -135,15 +175,23 @@ class ContentSampler:
                 ways += [(objective.aligned / most, aligned(bank, each, ways[-1][1])) for each in in_turn]
             chances, contents = zip(*ways)
             recordings.append(Recordings.of(features, name, contents, settings.segment, device))
-        return cls(recordings, chances, settings.batch, settings.seed, share)
+        converts = len(banks) > 1 and any(getattr(objective, name) > 0 for name in CONVERSIONS)
+        return cls(recordings, chances, settings.batch, settings.seed, share, converts)
 
     def draw(self) -> ContentBatch:
         """The next batch."""
-        batch = _joined([own.draw(self.batch, self.bounds, self.generator) for own in self.recordings], self.share)
+        drawn = [own.draw(self.batch, self.bounds, self.generator) for own in self.recordings]
+        batch = _joined([own.parts(*each) for own, each in zip(self.recordings, drawn)], self.share)
+        if self.conversions:
+            count, device = len(self.recordings), self.generator.device
+            turns = torch.rand(self.batch, generator=self.generator, device=device)[self.share] * (count - 1)
+            targets = (batch.speakers + (1 + turns.long()).repeat(count)) % count
+            own = [each.content(rows[self.share]) for each, (rows, _) in zip(self.recordings, drawn)]
+            batch = replace(batch, own=torch.cat(own), targets=targets)
         if any(own.unseen is None for own in self.recordings):
             return batch
         count = max(1, self.batch // UNSEEN_SHARE)
-        unseen = [own.draw_unseen(count, self.generator) for own in self.recordings]
+        unseen = [own.parts(*own.draw_unseen(count, self.generator)) for own in self.recordings]
         return replace(batch, unseen=_joined(unseen, slice(None)))  # the same in all processes
 
 
@@ -264,22 +312,27 @@ class Recordings:
         seen, unseen = (Segments(frames, length, device, name, speech=spoken) for frames, spoken in parts)
         return cls(seen, ways, config.bands, unseen)
 
-    def draw(self, count: int, bounds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Content, prosody and log-mel, `(count, ..., length)`; which way is drawn by the upper `bounds` of each."""
+    def draw(self, count: int, bounds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Rows of segments `(count, ..., length)` and their ways `(count, 1)`, drawn by the upper `bounds` of each."""
         drawn = self.segments.draw(count, generator)
         lots = torch.rand(count, 1, generator=generator, device=drawn.device, dtype=torch.float64)
-        return self._parts(drawn, (lots >= bounds[:-1]).sum(1)[:, None])
+        return drawn, (lots >= bounds[:-1]).sum(1)[:, None]
 
-    def draw_unseen(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def draw_unseen(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The same of recordings that no loss sees, decoded from the last way: the least like their own content."""
         drawn = self.unseen.draw(count, generator)
-        return self._parts(drawn, torch.full((count, 1), len(self.ways) - 1, device=drawn.device))
+        return drawn, torch.full((count, 1), len(self.ways) - 1, device=drawn.device)
 
-    def _parts(self, drawn: Tensor, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self, drawn: Tensor, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Content, prosody and log-mel, `(count, ..., length)`, of what was drawn."""
+        return self.content(drawn, way), drawn[:, self.bands : -2], drawn[:, : self.bands]
+
+    def content(self, drawn: Tensor, way: Tensor | int = 0) -> Tensor:
+        """`(count, dims, length)` of what was drawn; its own unless another `way`, `(count, 1)`, is given."""
         before, share = drawn[:, -2].long(), drawn[:, -1:]
         after = (before + 1).clamp(max=self.ways.shape[1] - 1)
         content = (self.ways[way, before].float().transpose(1, 2), self.ways[way, after].float().transpose(1, 2))
-        return torch.lerp(*content, share), drawn[:, self.bands : -2], drawn[:, : self.bands]
+        return torch.lerp(*content, share)
 
 
 class RecognitionSynthesisTraining:
@@ -297,37 +350,39 @@ class RecognitionSynthesisTraining:
         self.network, self.objective, self.steps = network, objective, setting.steps
         self.precision = setting.precision
         self.modules, self.called = {"network": network}, [network]
+        device = next(network.parameters()).device
+        self.conversions = setting.conversions and setting.conversions.to(device)  # no module: it is saved elsewhere
         how = (setting.precision, setting.processes, objective.weight_decay)
         self.players = {"network": Player(network, self.decoder_losses, GENERATOR_BETAS, *how)}
-        if objective.adversarial > 0 or objective.feature_matching > 0:
-            self.judge = network.discriminator(config).to(next(network.parameters()).device)
+        if any(getattr(objective, name) > 0 for name in JUDGED):
+            self.judge = network.discriminator(config).to(device)
             self.modules["judges"] = self.judge
             self.called.append(self.judge)
             self.players["judges"] = Player(self.judge, self.discriminator_losses, JUDGE_BETAS, *how)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the decoder's losses that count, with their weights."""
-        objective, judged = self.objective, "judges" in self.players and step >= self.adversarial_from
+        objective, late = self.objective, step >= self.adversarial_from
+        judged = late and "judges" in self.players
         slower = objective.adversarial_rate if judged else 1.0
         self.players["network"].set_rate(scale * slower * objective.rate(step, self.steps) * objective.generator_rate)
-        weights = {"spectrum": objective.spectrum}
         if judged:
             self.players["judges"].set_rate(scale * objective.discriminator_rate)
-            weights |= {"adversarial": objective.adversarial, "feature_matching": objective.feature_matching}
-        return {name: weight for name, weight in weights.items() if weight > 0}
+        names = ("spectrum", *(("adversarial", "feature_matching", *CONVERSIONS) if late else ()))
+        return {name: getattr(objective, name) for name in names if getattr(objective, name) > 0}
 
     @property
     def adversarial_from(self) -> int:
-        """Step (from 0) from which a discriminator judges."""
+        """Step (from 0) from which all losses count."""
         return round(self.objective.adversarial_from * self.steps)
 
     def step(self, batch: ContentBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Move the decoder, then the discriminator; return each unweighted loss under its name, detached."""
-        terms, decoded = self.players["network"].move(weights, batch, weights)
+        terms, fakes = self.players["network"].move(weights, batch, weights)
         self._take_note(batch.unseen or batch)
-        if weights.keys() <= {"spectrum"}:
+        if not weights.keys() & JUDGED:
             return terms
-        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, decoded)
+        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, fakes)
         return {**terms, **judged}
 
     @torch.no_grad()
@@ -340,9 +395,9 @@ class RecognitionSynthesisTraining:
         self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
     def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses named in `weights`, and what was decoded, detached."""
+        """The losses named in `weights`, and what the discriminator shall take for fake, detached."""
         decoded = self.network(batch.content, batch.prosody, batch.speakers).float()
-        terms = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}
+        terms, fakes = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}, decoded
         if "adversarial" in weights or "feature_matching" in weights:
             judgement, maps = self.judge(decoded)
             if "adversarial" in weights:
@@ -351,9 +406,31 @@ class RecognitionSynthesisTraining:
                 with torch.no_grad():
                     _, real = self.judge(batch.log_mel)
                 terms["feature_matching"] = losses.feature_matching(maps, real)
-        return terms, decoded.detach()
+        if not weights.keys() & set(CONVERSIONS):
+            return terms, fakes.detach()
+        said, voices = batch.content, batch.speakers
+        if batch.targets is not None:
+            voices, both = batch.targets, (batch.speakers, batch.targets)
+            said = self.conversions.rescaled(batch.own, *both)
+            decoded = self.network(said, self.conversions.moved(batch.prosody, *both), voices).float()
+        if "conversion_adversarial" in weights:
+            terms["conversion_adversarial"] = losses.least_squares(self.judge(decoded)[0], real=True)
+            fakes = torch.cat([fakes, decoded])
+        if weights.keys() & {"content_consistency", "cycle"}:
+            heard = self.conversions.heard(decoded, voices)
+            length = heard.shape[-1]
+            middle = slice(length // 4, length - length // 4)
+        if "content_consistency" in weights:
+            spoken = (batch.prosody[:, -1] > PAUSES[1])[:, middle]
+            terms["content_consistency"] = losses.content(heard[..., middle], said[..., middle], spoken)
+        if "cycle" in weights:
+            again = self.conversions.rescaled(heard, voices, batch.speakers)
+            back = self.network(again, batch.prosody, batch.speakers)
+            terms["cycle"] = losses.cycle_consistency(back[..., middle], batch.log_mel[..., middle])
+        return terms, fakes.detach()
 
-    def discriminator_losses(self, batch: ContentBatch, decoded: Tensor) -> tuple[dict[str, Tensor], None]:
-        """How far the discriminator is from telling real from decoded."""
-        real, fake = self.judge(torch.cat([batch.log_mel, decoded]))[0].chunk(2)
+    def discriminator_losses(self, batch: ContentBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
+        """How far the discriminator is from telling real segments from `fakes`, of which there may be more."""
+        judgement = self.judge(torch.cat([batch.log_mel, fakes]))[0]
+        real, fake = judgement.split([len(batch.log_mel), len(fakes)])
         return {"discriminator": losses.least_squares(real, real=True) + losses.least_squares(fake, real=False)}, None

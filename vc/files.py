@@ -1,14 +1,87 @@
-"""Files that appear whole or not at all."""
+"""Files that are read without waiting or filling memory, and files that appear whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import select
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 BLOCK = 1 << 20  # bytes read at once
+PATIENCE = 10.0  # seconds that a pipe may be silent
 _unfinished: set[Path] = set()
+
+
+@contextlib.contextmanager
+def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that somebody else may have made; what a pipe gives is taken to its end first.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or a pipe such as the shell's `<(command)`.
+    largest : int
+        Bytes that it may have.
+    pipes : bool
+        Whether a pipe will do.
+
+    Raises
+    ------
+    OSError
+        Also for what is neither, for more bytes, and for a pipe that is silent for `PATIENCE` seconds; `strerror`
+        says so.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to would hold us for ever
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size > largest:
+                raise _too_large(path, largest)
+            with open(descriptor, "rb", closefd=False) as file:
+                yield file
+        elif stat.S_ISFIFO(status.st_mode) and pipes:
+            with tempfile.TemporaryFile() as spool:
+                _take(descriptor, spool, largest, path)
+                spool.seek(0)
+                yield spool
+        elif stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        else:
+            raise OSError(errno.EINVAL, f"neither a file{' nor a pipe' if pipes else ', nor a link to one'}", str(path))
+    finally:
+        os.close(descriptor)
+
+
+def read_bytes(path: Path | str, largest: int, pipes: bool = True) -> bytes:
+    """The content of a file that `reading` opens; one that grows meanwhile may not go beyond `largest` either."""
+    with reading(path, largest, pipes) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise _too_large(path, largest)
+    return content
+
+
+def _too_large(path: Path | str, largest: int) -> OSError:
+    return OSError(errno.EFBIG, f"larger than {largest} bytes", str(path))
+
+
+def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
+    """All that comes out of a pipe."""
+    poll, count = select.poll(), 0
+    poll.register(pipe, select.POLLIN)
+    while poll.poll(1000 * PATIENCE):
+        block = os.read(pipe, BLOCK)
+        if not block:
+            return
+        count += len(block)
+        if count > largest:
+            raise _too_large(path, largest)
+        file.write(block)
+    raise TimeoutError(errno.ETIMEDOUT, f"a pipe from which nothing came for {PATIENCE:g} s", str(path))
 
 
 @contextlib.contextmanager
@@ -63,11 +136,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's bytes, in hexadecimal."""
+    """Digest of a file's bytes, in hexadecimal; of one that grows, of those that were there when it was opened."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(BLOCK):
+        left = os.fstat(file.fileno()).st_size
+        while block := file.read(min(BLOCK, left)):
             digest.update(block)
+            left -= len(block)
     return digest.hexdigest()
 
 

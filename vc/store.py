@@ -4,11 +4,12 @@ Nothing here can run code: Kaldi archives are read by a reader that knows float 
 would also follow pipes and unpickle), tensors by safetensors.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from vc.config import plain, read_yaml
-from vc.errors import ConfigError, DataError, TrainingError
+from vc.config import plain, read_json, read_yaml
+from vc.errors import ConfigError, DataError, TrainingError, shortened
 from vc.features.kinds import FeatureConfig, build_features
-from vc.files import replacing, write_text
+from vc.files import read_bytes, reading, replacing, write_text
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
 if TYPE_CHECKING:
     import torch
 
 CONTENT = "content"  # the archive of content vectors
+LARGEST_LIST = 64 << 20  # bytes of a list of utterances
+LARGEST_ARCHIVE = 1 << 40  # bytes; of it no more is read than the utterances asked for
+LARGEST_TENSORS = 2 << 30  # bytes of a model, a checkpoint, an encoder, a vocoder
+LARGEST_HEADER = 8 << 20  # bytes of safetensors' JSON, which takes thirty times as many when it is parsed
 
 
 @dataclass(frozen=True)
@@ -98,14 +103,18 @@ def read_features(directory: Path) -> Features:
     content = read_yaml(directory / "config.yaml")
     try:
         config = build_features(content.get("features"), "config.yaml: features")
-        speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
-        lines = (directory / "utt2spk").read_text().splitlines()
-        utterances = dict(line.split(" ", 1) for line in lines)
+        speakers = speakers_from_json(read_json(directory / "speakers.json"))
+        utterances = _pairs(directory / "utt2spk")
     except ConfigError as error:
         raise ConfigError(f"{directory}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
     return Features(directory, config, str(content.get("digest")), speakers, utterances)
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """The first word of each line, and the rest."""
+    return dict(line.split(" ", 1) for line in read_bytes(path, LARGEST_LIST).decode().splitlines())
 
 
 def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -124,7 +133,7 @@ def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
 def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:
     """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp."""
     try:
-        places = dict(line.split(" ", 1) for line in scp.read_text().splitlines())
+        places = _pairs(scp)
         return [_read_entry(scp, places[id]) for id in ids]
     except KeyError as error:
         raise DataError(f"{scp}: no entry {error}") from error
@@ -135,14 +144,14 @@ def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:
 def _read_entry(scp: Path, place: str) -> np.ndarray:
     name, _, offset = place.rpartition(":")
     path = scp.parent / Path(name).name
-    with path.open("rb") as file:
+    with reading(path, LARGEST_ARCHIVE, pipes=False) as file:
         file.seek(int(offset))
         header = file.read(5)
         if header not in (b"\0BFM ", b"\0BFV "):
             raise ValueError(f"{path}: no float matrix or vector at {offset}")
         shape = [_dimension(file) for _ in range(2 if header == b"\0BFM " else 1)]
         count = int(np.prod(shape))
-        data = file.read(4 * count) if count * 4 <= path.stat().st_size else b""
+        data = file.read(4 * count) if count * 4 <= os.fstat(file.fileno()).st_size else b""
     if len(data) != 4 * count:
         raise ValueError(f"{path}: cut short")
     return np.frombuffer(data, "<f4").reshape(shape)
@@ -166,6 +175,9 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
     bad = _not_finite(tensors)
     if bad:
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    if size + LARGEST_HEADER > LARGEST_TENSORS:
+        raise TrainingError(f"{path}: {size:,} bytes of tensors, too many to be read again; take a smaller network")
     text = json.dumps(content)
     with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
         temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
@@ -181,26 +193,52 @@ def _ordered(data: bytes) -> bytes:
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[start:]))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
+class Damaged(ConfigError):
+    """A file that is not what was written."""
+
+
+@contextlib.contextmanager
+def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSORS) -> Iterator["safe_open"]:  # noqa: F821
+    """Open safetensors, of which nothing is read before the sizes of file and header are found to be sane.
+
+    Raises ConfigError, and of a damaged file Damaged, by name.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        content = json.loads(metadata["vc"])
+        with reading(path, largest, pipes=False) as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > LARGEST_HEADER:
+            raise SafetensorError(f"a header of {header} bytes; {LARGEST_HEADER} are the most")
+        with safe_open(path, framework=framework) as tensors:
+            yield tensors
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: damaged or not safetensors: {error}") from error
-    except KeyError as error:
-        raise ConfigError(f"{path}: safetensors, but not made by this toolkit") from error
-    if not isinstance(content, dict) or metadata.get("sha256") != tensors_digest(tensors, metadata["vc"]):
-        raise ConfigError(f"{path}: damaged: its content does not match its digest")
+        raise Damaged(f"{path}: damaged or not safetensors: {shortened(error)}") from error
+
+
+def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, str]:  # noqa: F821
+    """What an open file that `write_tensors` made says of itself, as mapping and text, and its digest."""
+    metadata = file.metadata() or {}
+    if "vc" not in metadata:
+        raise ConfigError(f"{path}: safetensors, but not made by this toolkit")
+    content = json.loads(metadata["vc"])
+    if not isinstance(content, dict):
+        raise Damaged(f"{path}: damaged: it says nothing of itself")
+    return content, metadata["vc"], metadata.get("sha256", "")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
+    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
+    with tensor_file(path) as file:
+        content, text, digest = read_content(file, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    if digest != tensors_digest(tensors, text):
+        raise Damaged(f"{path}: damaged: its content does not match its digest")
     bad = _not_finite(tensors)
     if bad:
-        raise ConfigError(f"{path}: tensor {bad} holds values that are not finite")
+        raise Damaged(f"{path}: tensor {bad} holds values that are not finite")
     return tensors, content
 
 

@@ -171,13 +171,13 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
     """
     from safetensors.torch import save
 
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    if size + LARGEST_HEADER > LARGEST_TENSORS:
+        raise TrainingError(f"{path}: {size:,} bytes of tensors, too many to be read again; take a smaller network")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     bad = _not_finite(tensors)
     if bad:
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    if size + LARGEST_HEADER > LARGEST_TENSORS:
-        raise TrainingError(f"{path}: {size:,} bytes of tensors, too many to be read again; take a smaller network")
     text = json.dumps(content)
     with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
         temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))

@@ -7,6 +7,7 @@ would also follow pipes and unpickle), tensors by safetensors.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 CONTENT = "content"  # the archive of content vectors
+SIGNED = ("speakers.json", "utt2spk")  # whose digests config.yaml has
+log = logging.getLogger(__name__)
 LARGEST_LIST = 64 << 20  # bytes of a list of utterances
 LARGEST_ARCHIVE = 1 << 40  # bytes; of it no more is read than the utterances asked for
 LARGEST_TENSORS = 2 << 30  # bytes of a model, a checkpoint, an encoder, a vocoder
@@ -42,6 +45,7 @@ class Features:
     digest: str  # of settings, recordings and F0 ranges
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
+    signed: bool = True  # whether it says the digest of each array
 
     def require(self, speaker: str) -> None:
         """Refuse a speaker of whom there is nothing."""
@@ -65,12 +69,20 @@ class Features:
         """Of an archive, each of `(frames, *shape)`, one frame at least."""
         self.require(speaker)
         ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        arrays = read_archive(self.directory / f"{name}.scp", ids)
+        arrays = read_archive(self.directory / f"{name}.scp", ids, self.signed)
         for id, frames in zip(ids, arrays):
             if frames.shape[1:] != shape or len(frames) == 0 or not np.isfinite(frames).all():
                 expected = ", ".join(map(str, ("frames", *shape)))
                 raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite ({expected})")
         return arrays
+
+    def check(self) -> None:
+        """Read every array; refuse one that is missing or damaged."""
+        for speaker in self.speakers:
+            self.frames(speaker)
+            self.f0(speaker)
+            if self.config.kind == CONTENT:
+                self.content(speaker)
 
 
 def write_features(
@@ -92,7 +104,8 @@ def write_features(
         write_archive(directory / name, ((id, arrays[array]) for id, _, arrays in rows))
     write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _ in rows))
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
-    content = {"features": plain(config), "digest": digest}
+    signed = {name: _list_digest(directory / name) for name in SIGNED}
+    content = {"features": plain(config), "digest": digest, "sha256": signed}
     write_text(directory / "config.yaml", yaml.safe_dump(content, sort_keys=False))
 
 
@@ -102,6 +115,10 @@ def read_features(directory: Path) -> Features:
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
     try:
+        signed = content.get("sha256", {})
+        for name in SIGNED if signed else ():
+            if not isinstance(signed, dict) or signed.get(name) != _list_digest(directory / name):
+                raise ValueError(f"{name} does not match its digest")
         config = build_features(content.get("features"), "config.yaml: features")
         speakers = speakers_from_json(read_json(directory / "speakers.json"))
         utterances = _pairs(directory / "utt2spk")
@@ -109,7 +126,13 @@ def read_features(directory: Path) -> Features:
         raise ConfigError(f"{directory}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
-    return Features(directory, config, str(content.get("digest")), speakers, utterances)
+    if not signed:
+        log.warning("%s: features without digests: damage would not be noticed; extract them again", directory)
+    return Features(directory, config, str(content.get("digest")), speakers, utterances, bool(signed))
+
+
+def _list_digest(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path, LARGEST_LIST)).hexdigest()
 
 
 def _pairs(path: Path) -> dict[str, str]:
@@ -118,23 +141,39 @@ def _pairs(path: Path) -> dict[str, str]:
 
 
 def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does."""
+    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does, and `stem`.sha256 of each."""
     import kaldiio
 
-    ark, scp = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp"))
-    lines = []
+    ark, scp, sums = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp", "sha256"))
+    lines, digests = [], []
     with replacing(ark) as temporary, temporary.open("wb") as file:
         for id, array in arrays:
+            array = array.astype(np.float32)
             lines.append(f"{id} {ark}:{file.tell() + len(id) + 1}\n")
-            kaldiio.save_ark(file, {id: array.astype(np.float32)})
+            digests.append(f"{id} {_array_digest(id, array)}\n")
+            kaldiio.save_ark(file, {id: array})
     write_text(scp, "".join(lines))
+    write_text(sums, "".join(digests))
 
 
-def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:
-    """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp."""
+def _array_digest(id: str, array: np.ndarray) -> str:
+    """SHA-256 of an utterance's id, and its array's shape and bytes."""
+    return hashlib.sha256(f"{id} {array.shape}".encode() + np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
+
+
+def read_archive(scp: Path, ids: Iterable[str], signed: bool = True) -> list[np.ndarray]:
+    """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp.
+
+    If they are `signed`, each must match its digest.
+    """
     try:
-        places = _pairs(scp)
-        return [_read_entry(scp, places[id]) for id in ids]
+        places, digests = _pairs(scp), _pairs(scp.with_suffix(".sha256")) if signed else {}
+        arrays = []
+        for id in ids:
+            arrays.append(_read_entry(scp, places[id]))
+            if signed and digests[id] != _array_digest(id, arrays[-1]):
+                raise ValueError(f"{id} does not match its digest")
+        return arrays
     except KeyError as error:
         raise DataError(f"{scp}: no entry {error}") from error
     except (OSError, ValueError, struct.error) as error:
@@ -222,7 +261,7 @@ def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, st
     """What an open file that `write_tensors` made says of itself, as mapping and text, and its digest."""
     metadata = file.metadata() or {}
     if "vc" not in metadata:
-        raise ConfigError(f"{path}: safetensors, but not made by this toolkit")
+        raise Damaged(f"{path}: safetensors, but not made by this toolkit")
     content = json.loads(metadata["vc"])
     if not isinstance(content, dict):
         raise Damaged(f"{path}: damaged: it says nothing of itself")
@@ -240,6 +279,33 @@ def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]
     if bad:
         raise Damaged(f"{path}: tensor {bad} holds values that are not finite")
     return tensors, content
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], made_of: str) -> None:
+    """Write arrays and the digest of what they were made of, whole or not at all."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata = {"made_of": made_of, "sha256": _arrays_digest(arrays)}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(arrays, metadata))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """What `write_arrays` wrote; raises ConfigError if it is not that any more."""
+    with tensor_file(path, "numpy") as file:
+        metadata = file.metadata() or {}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    if metadata.get("sha256") != _arrays_digest(arrays):
+        raise Damaged(f"{path}: damaged: its content does not match its digest")
+    return arrays, metadata.get("made_of", "")
+
+
+def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str:

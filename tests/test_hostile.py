@@ -1,6 +1,12 @@
 """What a stranger hands us can neither run, nor write, nor hang, nor exhaust: each attack as it was done."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -9,9 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import vowel
+from conftest import command, vowel
 
-from vc import audio, config, corpus, prepare, store
+from vc import audio, config, corpus, files, inputs, prepare, store, validate
+from vc.cli import common
 from vc.encoders import encoder_file
 from vc.encoders import published as published_encoders
 from vc.errors import LONGEST, ConfigError, DataError, TrainingError, VCError
@@ -19,7 +26,7 @@ from vc.extract import extract
 from vc.features.world import WorldConfig
 from vc.listening import formats
 from vc.lists import Table
-from vc.train import checkpoint, experiment
+from vc.train import checkpoint, experiment, loop
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.plan import Plan
@@ -277,3 +284,201 @@ def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tm
     with pytest.raises(TrainingError, match="whole, but cannot be restored here: CUDA") as caught:
         checkpoint.resume(tmp_path, engine)
     assert "\n" not in str(caught.value) and before == sorted(path.name for path in tmp_path.iterdir())
+
+
+# Hangs
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+
+
+def opened_by_name(path: Path) -> dict[str, Callable]:
+    """What reads a file that a user names."""
+    return {
+        "a recording": lambda: audio.read(path),
+        "a header": lambda: audio.info(path),
+        "a configuration": lambda: config.read_yaml(path),
+        "answers": lambda: formats.read_answers(path, None),
+        "a list": lambda: refused(Table, path),
+    }
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", opened_by_name(Path()))
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(what, impatient, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VCError, match=r"pipe: a pipe from which nothing came for 0\.2 s") as caught:
+        opened_by_name(tmp_path / "pipe")[what]()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", opened_by_name(Path()))
+def test_a_pipe_whose_writer_falls_silent_is_not_waited_for(what, impatient, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    os.write(writer, b"RIFF")
+    with pytest.raises(VCError, match="nothing came"):
+        opened_by_name(tmp_path / "pipe")[what]()
+    os.close(writer)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", opened_by_name(Path()))
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/tty", "/dev/random"])
+def test_a_device_is_not_read(what, device, tmp_path):
+    with pytest.raises(VCError, match=f"{device}: "):
+        opened_by_name(Path(device))[what]()
+
+
+def test_what_a_pipe_gives_is_read_like_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    content = b"steps: 3\n"
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,), daemon=True)
+    writer.start()
+    assert config.read_yaml(tmp_path / "pipe") == {"steps": 3}
+    writer.join()
+
+
+@pytest.mark.timeout(10)
+def test_a_stream_without_end_is_not_read_to_its_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    process = subprocess.Popen(["sh", "-c", 'exec yes > "$1"', "", tmp_path / "pipe"])
+    with pytest.raises(ConfigError, match="larger than 65536 bytes"):
+        config.read_yaml(tmp_path / "pipe")
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.timeout(20)
+def test_only_files_are_taken_from_folders_and_lists(tmp_path):
+    audio.write(tmp_path / "a.wav", vowel(0.1, 16000), 16000)
+    os.mkfifo(tmp_path / "b.wav")
+    (tmp_path / "c.wav").symlink_to("/dev/zero")
+    (tmp_path / "d.wav").mkdir()
+    assert audio.recordings_below(tmp_path) == [tmp_path / "a.wav"]
+    assert [job.source for job in inputs.plan([str(tmp_path)], None, str(tmp_path / "out"))] == [tmp_path / "a.wav"]
+    for name in "bcd":
+        (tmp_path / "wav.scp").write_text(f"a {tmp_path}/a.wav\nb {tmp_path}/{name}.wav\n")
+        with pytest.raises(ConfigError, match=rf"wav\.scp:2: no file: .*/{name}\.wav"):
+            inputs.plan([], tmp_path / "wav.scp", str(tmp_path / "out"))
+
+
+@pytest.mark.timeout(10)
+def test_a_digest_is_of_what_was_there_when_the_file_was_opened(tmp_path):
+    path = tmp_path / "grows"
+    path.write_bytes(b"x")
+    process = subprocess.Popen(["sh", "-c", 'exec yes >> "$1"', "", path])
+    try:
+        while path.stat().st_size < 10 * files.BLOCK:
+            time.sleep(0.01)
+        assert files.sha256(path)
+    finally:
+        process.kill()
+        process.wait()
+
+
+# Links
+
+
+FOLDERS, LOGS = ("checkpoints", "samples", "tensorboard"), (".lock", "train.log", "log.jsonl")
+ELSEWHERE = [(name, kind) for name in FOLDERS for kind in ("link", "dangling")]
+ELSEWHERE += [(name, kind) for name in LOGS for kind in ("link", "dangling", "hard link", "pipe")]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("name", "kind"), ELSEWHERE)
+def test_an_experiment_writes_into_nothing_elsewhere(name, kind, extracted, tmp_path):
+    output, keep = tmp_path / "exp", tmp_path / "keep"
+    output.mkdir()
+    if kind == "pipe":
+        os.mkfifo(output / name)
+    elif kind != "dangling":
+        keep.mkdir() if name in FOLDERS else keep.write_text("mine")
+    if kind == "hard link":
+        (output / name).hardlink_to(keep)
+    elif kind != "pipe":
+        (output / name).symlink_to(keep)
+    words = ["--method", "mean_variance", "--features", extracted[1], "--source", "ann", "--target", "bob"]
+    done = command("train", *words, "--output", output, check=None)
+    if name == "log.jsonl" and "link" in kind:  # it is replaced, not written on
+        assert done.returncode == 0 and not (output / name).is_symlink()
+    else:
+        [line] = done.stderr.decode().splitlines()
+        assert done.returncode == 1 and line.startswith(f"vc-train: error: {output / name}: ")
+    assert keep.read_text() == "mine" if keep.is_file() else not keep.exists() or not any(keep.iterdir())
+
+
+def test_a_conversion_follows_no_folder_out_of_its_output(tmp_path):
+    for folder in ("in/sub", "keep", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    audio.write(tmp_path / "in/sub/a.wav", vowel(0.1, 16000), 16000)
+    (tmp_path / "out/sub").symlink_to(tmp_path / "keep")
+    with pytest.raises(ConfigError, match="out/sub: leads out of"):
+        inputs.plan([str(tmp_path / "in")], None, str(tmp_path / "out"))
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "out")  # what the user names may be a link
+    (tmp_path / "out/sub").unlink()
+    assert inputs.plan([str(tmp_path / "in")], None, str(tmp_path / "elsewhere"))
+
+
+def test_extraction_and_repair_follow_no_folder_out_of_theirs(extracted, tmp_path):
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "dump").mkdir()
+    (tmp_path / "dump/.work").symlink_to(tmp_path / "keep")
+    with pytest.raises(OSError, match="leads out of"):
+        extract(extracted[0], tmp_path / "dump", EXTRACTED)
+    shutil.copytree(extracted[0], tmp_path / "data")
+    lines = (tmp_path / "data/wav.scp").read_text().splitlines()
+    (tmp_path / "data/wav.scp").write_text("\n".join(lines[::-1]) + "\n")
+    (tmp_path / "data/.backup").symlink_to(tmp_path / "keep")
+    with pytest.raises(OSError, match="leads out of"):
+        validate.fix(tmp_path / "data")
+    assert not any((tmp_path / "keep").iterdir())
+
+
+# Left behind
+
+
+def test_what_the_dead_left_is_removed_and_what_the_living_write_is_not(tmp_path, monkeypatch):
+    (tmp_path / ".vc-dead.tmp").write_bytes(b"half")
+    monkeypatch.setattr(files, "_swept", set())
+    with files.replacing(tmp_path / "a") as mine:
+        assert not (tmp_path / ".vc-dead.tmp").exists()
+        other = "import sys; from pathlib import Path; from vc import files; files.write_text(Path(sys.argv[1]), 'b')"
+        subprocess.run([sys.executable, "-c", other, tmp_path / "b"], check=True)
+        assert mine.exists()
+        mine.write_text("a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_link_among_what_was_left_is_not_followed(tmp_path):
+    (tmp_path / "keep").write_text("mine")
+    (tmp_path / ".vc-x.tmp").symlink_to("keep")
+    files.remove_leftovers(tmp_path)
+    assert (tmp_path / "keep").read_text() == "mine"
+
+
+def test_two_extractions_into_one_folder_are_refused(extracted, tmp_path):
+    (tmp_path / "dump/.work").mkdir(parents=True)
+    with files.locked(tmp_path / "dump/.work"), pytest.raises(DataError, match="in use by process"):
+        extract(extracted[0], tmp_path / "dump", EXTRACTED)
+    assert extract(extracted[0], tmp_path / "dump", EXTRACTED).done == 2
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_closed_terminal_stops_a_run_as_a_scheduler_does_but_under_nohup(ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with loop.Signals() as heard:
+            os.kill(os.getpid(), signal.SIGHUP) if ignored else signal.raise_signal(signal.SIGHUP)
+            assert heard.number == (0 if ignored else signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert loop.Stopped(signal.SIGHUP, 5).code == 129
+
+
+def test_what_is_printed_cannot_move_the_cursor(capsys):
+    common.say("a\x1b[2J\rb\nc\x07")
+    assert capsys.readouterr().out == "a\\x1b[2J\\rb\nc\\x07\n"

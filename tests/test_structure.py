@@ -13,7 +13,17 @@ COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export", "lis
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
-    ("vc.config", "vc.extras", "vc.files", "vc.limiter", "vc.audio", "vc.parallel", "vc.devices", "vc.lists"),
+    (
+        "vc.config",
+        "vc.extras",
+        "vc.files",
+        "vc.limiter",
+        "vc.audio",
+        "vc.parallel",
+        "vc.devices",
+        "vc.lists",
+        "vc.signals",
+    ),
     ("vc.pieces", "vc.level", "vc.pipes"),
     (
         "vc.features",

@@ -66,8 +66,17 @@ def extract(
     finished = _finished(output, _made_of(config, utterances, given))
     if finished:
         return Report(len(utterances), [], {name: one.voice for name, one in finished.items()}, up_to_date=True)
-    work = output / ".work"
-    work.mkdir(parents=True, exist_ok=True)
+    files.make_directory(output)
+    work = files.inside(output, ".work")
+    work.mkdir(exist_ok=True)
+    with files.locked(work):
+        return _extracted(utterances, output, work, config, jobs, given)
+
+
+def _extracted(
+    utterances: list[Utterance], output: Path, work: Path, config: FeatureConfig, jobs: int, given: dict[str, F0Range]
+) -> Report:
+    """Features in `output`, by way of what is in `work` already."""
     failures: list[str] = []
     first = [
         _Task(u, config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.f0.safetensors") for u in utterances

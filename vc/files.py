@@ -2,18 +2,24 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import select
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from vc.errors import DataError
+
 BLOCK = 1 << 20  # bytes read at once
 PATIENCE = 10.0  # seconds that a pipe may be silent
+LARGEST_STREAM = 16 << 30  # bytes of a recording
 _unfinished: set[Path] = set()
+_swept: set[Path] = set()  # folders that this process has written into
 
 
 @contextlib.contextmanager
@@ -41,7 +47,7 @@ def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[Bina
         if stat.S_ISREG(status.st_mode):
             if status.st_size > largest:
                 raise _too_large(path, largest)
-            with open(descriptor, "rb", closefd=False) as file:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 yield file
         elif stat.S_ISFIFO(status.st_mode) and pipes:
             with tempfile.TemporaryFile() as spool:
@@ -88,11 +94,16 @@ def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
 
-    The temporary name is short, so that a long `path` still fits; file and folder are synced to disk.
+    The temporary name is short, so that a long `path` still fits; file and folder are synced to disk. What a killed
+    process left in the folder is removed before its first file is written there.
     """
     path = Path(path)
+    if path.parent not in _swept:
+        _swept.add(path.parent)
+        remove_leftovers(path.parent)
     handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    with contextlib.suppress(OSError):  # where there are no locks nothing is swept either
+        fcntl.flock(handle, fcntl.LOCK_EX)  # held until the file is done: whoever finds it knows that it is ours
     temporary = Path(name)
     _unfinished.add(temporary)
     try:
@@ -107,6 +118,7 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+        os.close(handle)
 
 
 def abandon() -> None:
@@ -124,15 +136,72 @@ def make_directory(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of a process that was killed while it wrote into `directory`."""
+    """Remove the temporary files of processes that were killed while they wrote into `directory`."""
     for leftover in directory.glob(".vc-*.tmp"):
-        leftover.unlink()
+        with contextlib.suppress(OSError), _opened(leftover, os.O_RDONLY) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+            leftover.unlink()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A place in a folder to write into, which somebody else may have made; a link that leads out of it is refused.
+
+    Raises OSError.
+    """
+    path, own = folder / name, os.path.realpath(folder)
+    if os.path.commonpath([own, os.path.realpath(path)]) != own:
+        raise OSError(errno.ELOOP, f"leads out of {folder}, where nothing shall be written", str(path))
+    return path
+
+
+def in_place(path: Path) -> BinaryIO:
+    """Open a file to append to as it lies there, made if missing; a link, or what is no file, is refused by OSError."""
+    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
+        if os.fstat(descriptor).st_nlink > 1:
+            raise OSError(errno.EMLINK, "has another name elsewhere; nothing is written there", str(path))
+        return os.fdopen(os.dup(descriptor), "r+b", buffering=0)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """The descriptor of a regular file that is no link."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        error.strerror = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is there already, and is no file", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """One writer a directory; the kernel frees the lock of a holder that dies."""
+    with in_place(directory / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = file.read(200).decode(errors="replace").strip() or "another process"
+            raise DataError(f"{directory}: in use by {holder}") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 (file names that are not UTF-8 keep their bytes), whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def sha256(path: Path) -> str:

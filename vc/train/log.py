@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vc.files import write_text
+from vc.files import in_place, write_text
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class RunLog:
     def __init__(self, directory: Path, step: int):
         path = directory / NAME
         _drop_after(path, step)
-        self._file = path.open("ab", buffering=0)
+        self._path, self._file = path, in_place(path)
         self._board = _tensorboard(directory / "tensorboard", step)
 
     def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:
@@ -42,7 +42,7 @@ class RunLog:
         try:
             self._file.write(f"{json.dumps(line)}\n".encode())
         except OSError as error:
-            error.filename = self._file.name
+            error.filename = str(self._path)
             raise
 
     def _scalars(self, prefix: str, values: dict[str, float], step: int) -> None:

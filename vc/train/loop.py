@@ -10,10 +10,9 @@ from torch import Tensor
 
 from vc.errors import TrainingError
 from vc.parallel import progress
+from vc.signals import exit_status, heard
 from vc.train.experiment import TrainingConfig
 from vc.train.state import State
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(TrainingError):
@@ -21,7 +20,7 @@ class Stopped(TrainingError):
 
     def __init__(self, number: int, step: int):
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the same command goes on")
-        self.code = 130 if number == signal.SIGINT else 143
+        self.code = exit_status(number)
 
 
 class Work(Protocol):
@@ -134,7 +133,7 @@ class Signals:
         self.number = 0
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._before = {number: signal.signal(number, self._note) for number in heard()}
         return self
 
     def __exit__(self, *_: object) -> None:

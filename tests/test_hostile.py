@@ -17,8 +17,9 @@ import torch
 import yaml
 from conftest import command, vowel
 
-from vc import audio, config, corpus, files, inputs, prepare, store, validate
+from vc import audio, config, corpus, files, inputs, model_file, prepare, store, validate
 from vc.cli import common
+from vc.convert import Converter
 from vc.encoders import encoder_file
 from vc.encoders import published as published_encoders
 from vc.errors import LONGEST, ConfigError, DataError, TrainingError, VCError
@@ -26,7 +27,9 @@ from vc.extract import extract
 from vc.features.world import WorldConfig
 from vc.listening import formats
 from vc.lists import Table
+from vc.report import curves
 from vc.train import checkpoint, experiment, loop
+from vc.train import log as train_log
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.plan import Plan
@@ -482,3 +485,66 @@ def test_a_closed_terminal_stops_a_run_as_a_scheduler_does_but_under_nohup(ignor
 def test_what_is_printed_cannot_move_the_cursor(capsys):
     common.say("a\x1b[2J\rb\nc\x07")
     assert capsys.readouterr().out == "a\\x1b[2J\\rb\nc\\x07\n"
+
+
+def test_means_of_a_resumed_run_are_of_all_steps_since_the_last_report(engine, tmp_path):
+    for number in (1.0, 2.0):
+        engine.meter.add({"a": torch.tensor(number)})
+    checkpoint.save(tmp_path, engine, State(step=2), 2)
+    engine.meter.add({"a": torch.tensor(99.0)})  # of steps that are lost
+    checkpoint.resume(tmp_path, engine)
+    engine.meter.add({"a": torch.tensor(6.0)})
+    assert engine.meter.means() == {"a": 3.0}
+
+
+# Uncaught
+
+
+LOG_LINES = [
+    "[" * 100_000,
+    "5",
+    "null",
+    '{"step": "1"}',
+    '{"step": 1e400}',
+    '{"step": true}',
+    '{"step": 1, "losses": 5}',
+    '{"step": 1, "losses": {"a": "x"}}',
+    '{"step": 1, "losses": {"a": ' + "9" * 400 + "}}",
+    '{"step": 1, "losses": {"$\\\\frac$": 1}}',
+    '{"step": 1, "held_out": {}}',
+    '{"step": 1, "held_out": {"score": null}}',
+    '{"step": 1, "losses": {' + ", ".join(f'"a{n}": 1' for n in range(10_000)) + "}}",
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("line", LOG_LINES, ids=range(len(LOG_LINES)))
+def test_curves_are_of_what_a_run_reports_alone(line, tmp_path, caplog):
+    (tmp_path / "log.jsonl").write_text(line + '\n{"step": 2, "losses": {"a": 0.5}, "held_out": {"score": 1}}\n')
+    lines = train_log.read(tmp_path)
+    assert [each["step"] for each in lines] == [2] and "dropped 1 lines" in caplog.text
+    assert curves.draw_curves(lines).startswith(b"\x89PNG")
+
+
+def test_a_log_that_is_a_pipe_or_far_too_large_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    assert train_log.read(tmp_path) == []
+    (tmp_path / "log.jsonl").unlink()
+    sparse(tmp_path / "log.jsonl", 6 * GIB)
+    with pytest.raises(OSError, match="larger than"):
+        train_log.read(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("method", ["world", "diff"])
+def test_weights_that_overflow_name_the_recording_and_the_model(method, extracted, engine, tmp_path):
+    features = store.read_features(extracted[1])
+    sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 2}}
+    settings = experiment.resolve(sections, features.config, ("ann", "bob"), features.digest)
+    weights = {name: torch.full_like(each, 3e38) for name, each in engine.converter.state_dict().items()}
+    model_file.write(tmp_path / "huge.safetensors", settings.model(features, 1, {}), weights)
+    audio.write(tmp_path / "a.wav", vowel(0.5, 16000), 16000)
+    converter = Converter.load(tmp_path / "huge.safetensors")
+    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors makes values that are not finite"):
+        converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", method=method)
+    assert not (tmp_path / "b.wav").exists()

@@ -28,6 +28,7 @@ def save(directory: Path, engine: Engine, state: State, kept: int) -> None:
         tensors |= {f"module.{name}.{key}": tensor for key, tensor in module.state_dict().items()}
     for name, player in engine.training.players.items():
         tensors |= {f"optimiser.{name}.{key}": tensor for key, tensor in _optimiser_state(player.optimiser).items()}
+    tensors |= {f"losses.{name}": tensor for name, tensor in engine.meter.state().items()}
     content = {"format": FORMAT, "state": plain(state)}
     write_tensors(directory / f"checkpoint-{state.step:09d}.safetensors", tensors, content)
     for path in _newest_first(directory)[kept:]:
@@ -74,6 +75,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
             _restore_module(module, _part(tensors, f"module.{name}."))
         for name, player in engine.training.players.items():
             _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
+        engine.meter.restore(_part(tensors, "losses."), engine.sampler.generator.device)
         alike = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
     except (ConfigError, KeyError, AttributeError) as error:
         raise Damaged(f"{path}: does not fit this configuration: {shortened(error)}") from error

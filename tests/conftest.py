@@ -133,7 +133,7 @@ def dump(tmp_path) -> Path:
 
     random, speakers = np.random.default_rng(0), two_speakers()
     rows = [
-        (f"{name}-1", name, {"frames": random.random((30, 25)), "f0": 100 + random.random(30)}) for name in speakers
+        (f"{name}-1", name, {"frames": random.random((40, 25)), "f0": 100 + random.random(40)}) for name in speakers
     ]
     (tmp_path / "dump").mkdir()
     write_features(tmp_path / "dump", WorldConfig(16000), "digest", speakers, rows)

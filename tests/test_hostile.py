@@ -174,6 +174,30 @@ def test_tensors_that_are_views_of_one_number_are_refused(new, tmp_path):
             read(tmp_path / "v.pt")
 
 
+def doubling_tuples() -> bytes:
+    """A pickle of a dictionary whose key is a tuple of two tuples of two tuples ...: some 300 bytes, 2 ** 60 values."""
+    steps = b"".join(b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(60))
+    return b"\x80\x02}K\x01\x85q\x00" + steps + b"K\x01s."
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_a_key_that_takes_for_ever_to_look_up_is_refused(new, tmp_path):
+    torch.save({"conv_pre.weight": torch.zeros(1)}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+    if new:
+        with zipfile.ZipFile(tmp_path / "a.pt") as whole, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
+            for entry in whole.infolist():
+                named = entry.filename.endswith("data.pkl")
+                bad.writestr(entry.filename, doubling_tuples() if named else whole.read(entry))
+    else:
+        whole = (tmp_path / "a.pt").read_bytes()
+        place = whole.index(b".", whole.index(b"type_sizes")) + 1  # behind the three pickles of the head
+        (tmp_path / "bad.pt").write_bytes(whole[:place] + doubling_tuples())
+    for read in (published_encoders.read, lambda path: published_vocoders.read(path, None, "")):
+        with pytest.raises(ConfigError, match=r"bad\.pt: a tuple of far more values"):
+            read(tmp_path / "bad.pt")
+
+
 def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path):
     with pytest.raises(VCError, match="too many to be read again"):
         store.write_tensors(tmp_path / "m.safetensors", {"w": torch.zeros(1).expand(700_000_000)}, {})

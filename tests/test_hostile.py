@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import FORKS, ROOT, command, vowel
+from conftest import FORKS, ROOT, command, two_speakers, vowel
 
-from vc import audio, config, corpus, files, inputs, lists, model_file, prepare, store, torch_file, validate
+from vc import audio, config, corpus, files, inputs, lists, model_file, normalise, prepare, store, torch_file, validate
 from vc.cli import common
 from vc.convert import Converter
 from vc.encoders import encoder_file
@@ -316,6 +316,16 @@ def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tm
     with pytest.raises(TrainingError, match="whole, but cannot be restored here: CUDA") as caught:
         checkpoint.resume(tmp_path, engine)
     assert "\n" not in str(caught.value) and before == sorted(path.name for path in tmp_path.iterdir())
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "", ".", "-rf", "a\x1b[2J"])
+def test_a_speaker_whose_name_leads_elsewhere_is_refused(name):
+    """Samples of a training run are called after speakers."""
+    with pytest.raises(ConfigError, match="is no name of letters"):
+        normalise.speakers_from_json({name: normalise.speakers_to_json(two_speakers())["ann"]})
 
 
 # Hangs

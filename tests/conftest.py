@@ -117,6 +117,29 @@ def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.nda
     return (0.5 * buzz / np.abs(buzz).max()).astype(np.float32)
 
 
+def two_speakers() -> dict:
+    """Ann and Bob, by 25 mel-cepstra."""
+    from vc.normalise import Speaker
+
+    both = {"ann": 5.0, "bob": 5.3}  # mean of log F0
+    return {name: Speaker([0.0] * 25, [1.0] * 25, mean, 0.2, 80.0, 300.0, 1, 100) for name, mean in both.items()}
+
+
+@pytest.fixture
+def dump(tmp_path) -> Path:
+    """A features directory with one utterance of each of two speakers."""
+    from vc.features.world import WorldConfig
+    from vc.store import write_features
+
+    random, speakers = np.random.default_rng(0), two_speakers()
+    rows = [
+        (f"{name}-1", name, {"frames": random.random((40, 25)), "f0": 100 + random.random(40)}) for name in speakers
+    ]
+    (tmp_path / "dump").mkdir()
+    write_features(tmp_path / "dump", WorldConfig(16000), "digest", speakers, rows)
+    return tmp_path / "dump"
+
+
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -1,19 +1,23 @@
 """Codes, encoders and decoders a speaker, auxiliary classifiers, and a speaker added beside others."""
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import command
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build
 from vc.convert import Converter, read_network
+from vc.encoders import choice
 from vc.errors import ConfigError
+from vc.features.mel import MelFeatures
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, converter, network_config
@@ -445,7 +449,7 @@ def test_a_models_code_holds_content_for_a_pair(grown, three_dump, tmp_path):
     command(*words, *content_settings(grown / "three"))
     assert '"content"' in (tmp_path / "exp/log.jsonl").read_text()
     words[-1] = tmp_path / "other"
-    for path, message in {tmp_path / "no.pt": "no TorchScript", tmp_path: "no such model"}.items():
+    for path, message in {tmp_path / "no.safetensors": "no such encoder", tmp_path: "no such model"}.items():
         assert message in command(*words, *content_settings(path), check=2).stderr.decode()
     done = command(*words, "--set", "objective.content=5", check=2).stderr.decode()
     assert "objective.content needs objective.encoder" in done
@@ -468,73 +472,118 @@ def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(grown, three_dump,
     assert "begun with other settings: encoder (" in done
 
 
-class Doubled(nn.Module):
-    """Stands for an encoder of the user's own: twice the features, and what it was given."""
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return 2 * frames
-
-
-def read_encoder(path: Path, dump: Path) -> content.ContentEncoder:
-    features = read_features(dump)
-    return content.read(str(path), features.speakers, features.config)
+def read_encoder(path: Path | str, **changes) -> content.ContentEncoder:
+    """For a speaker's log-mel as the carried encoder takes it, but for these settings."""
+    deviation = [0.5 + 0.01 * band for band in range(80)]
+    speakers = {"slt": Speaker([-4.0] * 80, deviation, 5.0, 0.2, 80.0, 300.0, 1, 100)}
+    return content.read(str(path), speakers, MelFeatures(**changes))
 
 
-class Stops(nn.Module):
-    """Lets no gradient through."""
+def test_a_content_encoder_is_given_log_mel_as_it_was_extracted(encoder):
+    made, chosen = read_encoder(encoder), choice.choose(str(encoder))
+    frames = torch.randn(2, 80, 64, requires_grad=True)
+    deviation = torch.tensor([0.5 + 0.01 * band for band in range(80)])
+    torch.testing.assert_close(made(frames, "slt"), chosen.network(frames * deviation[:, None] - 4))
+    made(frames, "slt").sum().backward()
+    assert frames.grad.abs().sum() > 0 and made.digest == chosen.digest
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return frames.detach() + 0 * self.weight
 
-    def __init__(self):
+def test_a_content_encoder_of_other_features_is_refused(encoder):
+    with pytest.raises(ConfigError, match="takes other features"):
+        read_encoder(encoder, hop=128)
+
+
+class Writes(nn.Module):
+    """A program: what it is given is written into a file."""
+
+    def __init__(self, path: str):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
-
-
-class Pooled(nn.Module):
-    """One embedding for all frames."""
+        self.path = path
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return frames.mean(2)
+        torch.save(frames, self.path)
+        return frames
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("network", "message"),
-    [
-        (Stops(), "lets no gradient through"),
-        (Pooled(), "gives no finite embeddings"),
-        (nn.Conv1d(80, 4, 3), "no encoder of"),
-    ],
-)
-def test_an_encoder_is_tried_before_the_run_begins(three_dump, tmp_path, network, message):
-    torch.jit.script(network).save(str(tmp_path / "own.pt"))
-    with pytest.raises(ConfigError, match=message):
-        read_encoder(tmp_path / "own.pt", three_dump)
+def test_a_program_is_no_encoder(tmp_path):
+    marker = tmp_path / "written"
+    program = torch.jit.script(Writes(str(marker)))
+    for name in ("own.pt", "own.safetensors"):
+        program.save(str(tmp_path / name))
+        with pytest.raises(ConfigError, match=f"{name}: damaged or not safetensors"):
+            read_encoder(tmp_path / name)
+        assert not marker.exists()
+    torch.jit.load(str(tmp_path / name))(torch.ones(1))
+    assert marker.exists()  # the attack is real
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_a_torchscript_encoder_is_given_features_as_they_were_extracted(three_dump, tmp_path):
-    torch.jit.script(Doubled()).save(str(tmp_path / "own.pt"))
-    features = read_features(three_dump)
-    frames = np.asarray(features.frames("rms")[0])
-    normalised = torch.from_numpy(features.speakers["rms"].normaliser.transform(frames)).float().T[None]
-    made = read_encoder(tmp_path / "own.pt", three_dump)(normalised, "rms")
-    torch.testing.assert_close(made[0].T, torch.from_numpy(2 * frames).float(), atol=1e-3, rtol=1e-4)
-
-
-def test_a_transformers_encoder_is_a_folder(three_dump, tmp_path):
+@pytest.fixture
+def speech_to_text(tmp_path) -> Path:
+    """A folder of transformers that takes log-mel."""
     transformers = pytest.importorskip("transformers", reason="the extra encoders is not installed")
-    bands = read_features(three_dump).config.bands
     sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "conv_channels": 16}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 20}
-    config = transformers.Speech2TextConfig(input_feat_per_channel=bands, **sizes, **heads)
-    transformers.Speech2TextModel(config).save_pretrained(tmp_path)
-    frames = torch.randn(2, bands, 64, requires_grad=True)
-    made = read_encoder(tmp_path, three_dump)(frames, "slt")
+    config = transformers.Speech2TextConfig(input_feat_per_channel=80, **sizes, **heads)
+    transformers.Speech2TextModel(config).save_pretrained(tmp_path / "own")
+    return tmp_path / "own"
+
+
+def test_a_transformers_encoder_is_a_folder(speech_to_text):
+    frames = torch.randn(2, 80, 64, requires_grad=True)
+    made = read_encoder(speech_to_text)(frames, "slt")
     assert made.shape == (2, 16, 16)
     made.sum().backward()
     assert frames.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "llama"}, "model_type 'llama'; speech_to_text is known"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map: what is not in the folder is not taken"),
+        ({"quantization_config": {"quant_method": "bnb"}}, "quantization_config: what is not in the folder"),
+        ({"encoder_layers": 10**9}, "encoder_layers 1000000000, but there are"),
+        ({"encoder_layers": 2}, r"no tensor layers\.1\."),
+        ({"d_model": 10**6}, r"tensor .* is of shape \[.*\], not \["),
+        ({"max_source_positions": 10**9}, "a table of 16"),
+        ({"d_model": -1}, "no network can be made of it"),
+        ({"conv_kernel_sizes": "x"}, "no network can be made of it"),
+        ({"input_feat_per_channel": 3}, "is of shape"),
+    ],
+)
+def test_a_folder_of_transformers_that_claims_what_it_is_not_is_one_line(speech_to_text, changes, message):
+    config = speech_to_text / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_encoder(speech_to_text)
+    assert str(caught.value).startswith(str(speech_to_text)) and "\n" not in str(caught.value)
+
+
+def test_kernels_of_a_hub_are_not_asked_for(speech_to_text):
+    """Where the settings name code of a hub for their attention, ours is taken."""
+    config, hub = speech_to_text / "config.json", {"attn_implementation": "kernels-community/evil"}
+    config.write_text(json.dumps({**json.loads(config.read_text()), "_attn_implementation": "evil/evil"}))
+    encoder = read_encoder(speech_to_text)
+    assert encoder.network.config._attn_implementation == "eager"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **hub}))
+    with pytest.raises(ConfigError, match="attn_implementation"):
+        read_encoder(speech_to_text)
+
+
+def test_weights_that_are_missing_or_damaged_are_not_drawn(speech_to_text):
+    path = speech_to_text / "model.safetensors"
+    weights, whole = load_file(path), path.read_bytes()
+    path.write_bytes(whole[:-9])
+    with pytest.raises(ConfigError, match=r"own: .*damaged"):
+        read_encoder(speech_to_text)
+    for name in ("encoder.layer_norm.weight", "encoder.layers.0.fc1.bias"):
+        save_file({key: value for key, value in weights.items() if key != name}, path)
+        with pytest.raises(ConfigError, match=f"no tensor {name.removeprefix('encoder.')}"):
+            read_encoder(speech_to_text)
+    save_file({**weights, name: weights[name] * float("nan")}, path)
+    with pytest.raises(ConfigError, match="not finite"):
+        read_encoder(speech_to_text)
 
 
 def test_content_is_one_minus_the_cosine_at_every_place():

@@ -366,7 +366,7 @@ def test_extracting_the_same_again_does_nothing_and_another_encoder_does(content
     assert extract(content / "data/held_out", dump, features(encoder)).up_to_date
     made = read_features(dump).config
     assert _made_of(made, [], {}) != _made_of(completed(features(other_encoder(tmp_path / "o.safetensors"))), [], {})
-    assert not _kept(tmp_path / "gone.npz", "key")
+    assert not _kept(tmp_path / "gone.safetensors", "key")
 
 
 def test_an_interrupted_extraction_goes_on(content, encoder, tmp_path, monkeypatch):
@@ -375,7 +375,7 @@ def test_an_interrupted_extraction_goes_on(content, encoder, tmp_path, monkeypat
     audio.write(tmp_path / "a.wav", samples[: rate // 2], rate)
     voice = Voice(F0Range(100, 400), VOICE)
     spoken = Utterance("a-1", "a", tmp_path / "a.wav")
-    task = _Task(spoken, completed(features(encoder)), F0Range(), voice, tmp_path / "a-1.npz")
+    task = _Task(spoken, completed(features(encoder)), F0Range(), voice, tmp_path / "a-1.safetensors")
     first = _work(task)
     assert first["content"].dtype == np.float32 and first["content"].shape[1] == 12
     again = _work(replace(task, config=completed(features(other_encoder(tmp_path / "o.safetensors")))))

@@ -9,7 +9,7 @@ import soundfile
 import yaml
 from conftest import CORPUS, command
 
-from vc import corpus
+from vc import corpus, store
 from vc.corpus import Utterance
 from vc.features import world
 from vc.features.speech import speech
@@ -84,11 +84,10 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     kept.mkdir(parents=True)
     given = F0Range(90.0, 300.0)
     voice = Voice(given, LogF0(np.log(173), 0.06))
-    task = _Task(read(data)[3], config, given, voice, kept / "slt-101.npz")
+    task = _Task(read(data)[3], config, given, voice, kept / "slt-101.safetensors")
     arrays = _work(task)
     arrays["frames"][0, 0] = 123.0  # a mark that tells whether it was used
-    key = dict(np.load(kept / "slt-101.npz"))["key"]
-    np.savez(kept / "slt-101.npz", key=key, **arrays)
+    store.write_arrays(task.kept, arrays, store.read_arrays(task.kept)[1])
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
     assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
@@ -176,8 +175,8 @@ def test_damaged_features_and_leftovers_are_made_again(data, tmp_path):
     whole = (tmp_path / "dump/mcep.ark").read_bytes()
     (tmp_path / "dump/speakers.json").write_text("{")
     (tmp_path / "dump/.work").mkdir()
-    (tmp_path / "dump/.work/slt-101.npz").write_bytes(b"")
-    (tmp_path / "dump/.work/slt-102.npz").write_bytes(b"PK\x03\x04 damaged")
+    (tmp_path / "dump/.work/slt-101.safetensors").write_bytes(b"")
+    (tmp_path / "dump/.work/slt-102.safetensors").write_bytes(b"damaged")
     command("extract", data, tmp_path / "dump", *SETTINGS)
     assert (tmp_path / "dump/mcep.ark").read_bytes() == whole and read_features(tmp_path / "dump").speakers
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from conftest import vowel
+from conftest import two_speakers, vowel
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -35,7 +35,6 @@ from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.features.world import WorldConfig
 from vc.models import converter
 from vc.models.cyclegan_vc2 import CycleGANVC2Config
-from vc.normalise import Speaker
 from vc.train import checkpoint, cyclegan, experiment
 
 RATE = 16000  # Hz
@@ -49,8 +48,7 @@ EXTREMES = [
 ]
 HEAD = 256  # bytes in which most headers lie
 SMALLEST = CycleGANVC2Config(channels=4, residual_blocks=1, residual_channels=2)
-ANN = Speaker([0.0] * 25, [1.0] * 25, 5.0, 0.2, 80.0, 300.0, 1, 100)
-SPEAKERS = {"ann": ANN, "bob": replace(ANN, log_f0_mean=5.3)}
+SPEAKERS = two_speakers()
 VC_CONVERT = str(Path(sys.executable).with_name("vc-convert"))
 
 
@@ -444,18 +442,6 @@ def test_a_place_that_no_system_can_hold_is_refused(name, read):
 
 
 # Features
-
-
-@pytest.fixture
-def dump(tmp_path) -> Path:
-    """A features directory with one utterance of each speaker."""
-    random = np.random.default_rng(0)
-    rows = [
-        (f"{name}-1", name, {"frames": random.random((30, 25)), "f0": 100 + random.random(30)}) for name in SPEAKERS
-    ]
-    (tmp_path / "dump").mkdir()
-    store.write_features(tmp_path / "dump", WorldConfig(RATE), "digest", SPEAKERS, rows)
-    return tmp_path / "dump"
 
 
 def opened(dump: Path) -> list[np.ndarray]:

@@ -222,6 +222,35 @@ def test_the_recipe_refuses_by_name(checkout, tmp_path, words, message):
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+LEADS_OUT = ("../../keep", "/keep", ".", "..", "-rf", "a/b", "a;b")
+
+
+@pytest.mark.parametrize("name", LEADS_OUT)
+@pytest.mark.parametrize("option", ["source", "target", "speakers", "tag"])
+def test_a_name_that_leads_out_of_its_folder_is_refused(checkout, tmp_path, option, name):
+    done = recipe(checkout, "--work", tmp_path / "work", f"--{option}", name)
+    assert done.returncode == 1 and f"'{name}' is no name" in done.stderr and not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("corpus", sorted(path.parents[2].name for path in ROOT.glob("egs/*/vc2/local/data.sh")))
+def test_the_data_of_a_corpus_are_of_names_alone(tmp_path, corpus):
+    """It removed a folder that --source led to."""
+    (tmp_path / "keep").mkdir()
+    done = run(
+        ROOT / f"egs/{corpus}/vc2/local/data.sh", tmp_path, tmp_path / "work/data", "../../../keep", cwd=tmp_path
+    )
+    assert done.returncode == 1 and "'../../../keep' is no name" in done.stderr and (tmp_path / "keep").is_dir()
+
+
+@pytest.mark.parametrize("operator", [";", "|", "||", "&&", ">", ">>", "<", "2>&1"])
+def test_options_of_a_recipe_hold_no_operators(tmp_path, operator):
+    """To a backend they would act."""
+    script = '. "$1/utils/stages.sh"; train_cmd=local.sh; job log echo a "$2" touch PWNED'
+    done = run("bash", "-c", script, "", ROOT / "recipes", operator, cwd=tmp_path)
+    assert done.returncode == 1 and f"'{operator}': options hold no operators" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
 def test_any_command_with_kaldis_calling_convention_runs_the_jobs(checkout, tmp_path):
     """As Kaldi's do: options are pairs of words, and a word with a space is put in double quotes for bash to read."""
     other = tmp_path / "other.pl"

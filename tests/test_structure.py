@@ -13,9 +13,28 @@ COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export", "lis
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
-    ("vc.config", "vc.extras", "vc.files", "vc.limiter", "vc.audio", "vc.parallel", "vc.devices", "vc.lists"),
+    (
+        "vc.config",
+        "vc.extras",
+        "vc.files",
+        "vc.limiter",
+        "vc.audio",
+        "vc.parallel",
+        "vc.devices",
+        "vc.lists",
+        "vc.signals",
+    ),
     ("vc.pieces", "vc.level", "vc.pipes"),
-    ("vc.features", "vc.normalise", "vc.corpus", "vc.store", "vc.losses", "vc.source_voice", "vc.source_content"),
+    (
+        "vc.features",
+        "vc.normalise",
+        "vc.corpus",
+        "vc.store",
+        "vc.torch_file",
+        "vc.losses",
+        "vc.source_voice",
+        "vc.source_content",
+    ),
     (
         "vc.encoders",
         "vc.models",
@@ -39,7 +58,7 @@ ROWS = (
     ),
     ("vc.cli",),
 )
-PUBLISHED = ("vc.vocoders.published", "vc.encoders.published")  # read torch's archives, as tensors alone
+PUBLISHED = ("vc.torch_file",)  # reads torch's archives, as tensors alone
 PURE = ("vc.models", "vc.losses", "vc.metrics")  # never touch files
 FILES = {"vc.files", "vc.audio", "vc.corpus", "vc.store", "vc.model_file", "pathlib", "os", "logging", "yaml"}
 HEAVY = {"torch", "librosa", "numba", "scipy", "pyworld", "soundfile", "numpy", "matplotlib", "yaml", "tqdm"}

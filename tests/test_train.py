@@ -21,7 +21,8 @@ from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.experiment import TrainingConfig, resolve
 from vc.train.log import RunLog
-from vc.train.loop import Meter, finished, run
+from vc.train.loop import finished, run
+from vc.train.meter import Meter
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
 from vc.train.state import State
@@ -259,16 +260,16 @@ def test_a_meter_gives_means_and_starts_again():
     for value in (1.0, 2.0, 6.0):
         meter.add({"a": torch.tensor(value)})
     meter.add({"b": torch.tensor(5.0)})
-    assert meter.means()[0] == {"a": 3.0, "b": 5.0}
+    assert meter.means() == {"a": 3.0, "b": 5.0}
     meter.add({"a": torch.tensor(7.0)})
-    assert meter.means()[0] == {"a": 7.0}
+    assert meter.means() == {"a": 7.0}
 
 
 def test_a_meter_leaves_out_losses_that_are_not_finite():
     meter = Meter()
     for value in (2.0, float("nan"), float("inf"), 4.0):
         meter.add({"a": torch.tensor(value), "b": torch.tensor(float("nan"))})
-    assert meter.means()[0] == {"a": 3.0}
+    assert meter.means() == {"a": 3.0}
 
 
 class Counter:
@@ -278,6 +279,7 @@ class Counter:
         self.settings, self.state, self.bad = TrainingConfig(**settings), State(), bad
         self.log, self.saved, self.scored, self.sampled, self.retreats = [], [], [], [], []
         self.run_of_bad = self.worst = 0
+        self.meter = Meter()
 
     def step(self):
         self.run_of_bad = self.run_of_bad + 1 if self.state.step in self.bad else 0

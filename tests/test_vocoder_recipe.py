@@ -53,8 +53,19 @@ def table_of(*words: object, folder: Path):
 
 def test_the_recipe_refuses_by_name(checkout, tmp_path):
     (checkout / "twice.list").write_text("world --vocoder world\nslow --vocoder world\nworld --vocoder hifigan\n")
+    for name in ("../../../x", ".x", "a/b"):
+        (checkout / "out.list").write_text(f"{name} --vocoder world\n")
+        done = recipe(checkout, tmp_path / "work", "--systems", "out.list", "--stage", 2)
+        assert done.returncode == 1 and f"a system's name: '{name}' is no name" in done.stderr
+    for words in ("; touch PWNED ;", "$(touch PWNED)", "`touch PWNED`", "> PWNED", "| sh"):
+        (checkout / "shell.list").write_text(f"world --vocoder world {words}\n")
+        done = recipe(checkout, tmp_path / "work", "--systems", "shell.list", "--stage", 2)
+        assert done.returncode == 1 and "can be no option of vc-vocoder copy" in done.stderr
+    assert not list(tmp_path.rglob("PWNED")) and not list(tmp_path.rglob("x"))
     for words, message in (
         (("--speakers", ""), "give --speakers"),
+        (("--speakers", "../a"), "'../a' is no name"),
+        (("--heard", "../a"), "'../a' is no name"),
         (("--prepare", "none.sh"), "no such executable script"),
         (("--stage", 3), "is missing: stage 2 makes it"),
         (("--systems", "none.list"), "no such list"),

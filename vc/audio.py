@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, TextIO
 import numpy as np
 
 from vc.errors import DataError, escaped
-from vc.files import replacing
+from vc.files import LARGEST_STREAM, reading, replacing
 from vc.limiter import limit_blocks
 
 SUFFIXES = frozenset(
@@ -248,20 +248,22 @@ def _descriptor(path: Path | str) -> Iterator[int]:
     """A descriptor to read; standard input goes through a file, for most formats need to seek."""
     if str(path) == STANDARD:
         with tempfile.TemporaryFile() as file:
-            shutil.copyfileobj(_standard(sys.stdin, "input"), file)
+            stream, left = _standard(sys.stdin, "input"), LARGEST_STREAM
+            while block := stream.read(BLOCK):
+                left -= len(block)
+                if left < 0:
+                    raise DataError(f"{path}: more than {LARGEST_STREAM} bytes")
+                file.write(block)
             file.seek(0)
             yield file.fileno()
         return
     if os.path.isdir(path):
         raise DataError(f"{path}: a folder without recordings; known endings: {' '.join(sorted(SUFFIXES))}")
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        with reading(path, LARGEST_STREAM) as file:
+            yield file.fileno()
     except ValueError as error:  # a NUL, or what no file name can be encoded as
         raise DataError(f"{path!r}: no name that a file can have") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _mono_blocks(sound: "soundfile.SoundFile", path: Path | str) -> Iterator[np.ndarray]:  # noqa: F821

@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 import yaml
 
 from vc.errors import ConfigError, shortened
+from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of one for a vocoder
-LARGEST = 64 * 1024  # bytes of a configuration file: nested or aliased YAML cannot grow past what this allows
+LARGEST = 64 * 1024  # bytes of a configuration file
+MOST_NODES = 100_000  # values of one, with all that its aliases stand for
+LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
 _short = reprlib.Repr()  # of values in messages
 _short.maxlevel = 2
@@ -39,11 +42,7 @@ def read_sections(
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping of at most 64 KiB with the safe loader."""
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise ConfigError(f"{path}: larger than {LARGEST} bytes")
-        content = _parsed(text)
+        content = _parsed(read_bytes(path, LARGEST))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ConfigError, ValueError) as error:  # a NUL in the name is the latter
@@ -53,6 +52,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigError(f"{path}: expected a mapping of names")
     return content
+
+
+def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
+    """The content of a file of strict JSON; a bad one is refused by name."""
+    try:
+        return json.loads(read_bytes(path, largest), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not JSON: {shortened(error)}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def build(cls: type[T], given: Any, name: str) -> T:
@@ -83,25 +96,51 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which would let aliases grow without end and a key that stands twice replace the first."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        _refuse_growth(node, {})
+        return node
+
+
 def _parsed(text: str | bytes) -> Any:
     """YAML by the safe loader, which stumbles in many ways over what is none; no number too long to print."""
     try:
-        content = yaml.safe_load(text)
+        loader = _Loader(text)
+        try:
+            content = loader.get_single_data()
+        finally:
+            loader.dispose()
         _refuse_endless_numbers(content)
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"not YAML: {shortened(error)}") from error
     return content
 
 
-def _refuse_endless_numbers(content: Any, seen: set[int] | None = None) -> None:
-    """Each part once, however often aliases name it."""
-    seen = set() if seen is None else seen
-    if id(content) in seen:
-        return
-    seen.add(id(content))
+def _refuse_growth(node: yaml.Node | None, sizes: dict[yaml.Node, int]) -> int:
+    """How many values a node stands for, once all aliases are what they name; too many and equal keys are refused."""
+    if node in sizes or not isinstance(node, yaml.CollectionNode):
+        return sizes.get(node, 1)
+    sizes[node] = MOST_NODES + 1  # of one that holds itself
+    parts = node.value
+    if isinstance(node, yaml.MappingNode):
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is not None:
+            raise ValueError(f"the key {twice} stands twice")
+        parts = [part for pair in node.value for part in pair]
+    sizes[node] = 1 + sum(_refuse_growth(part, sizes) for part in parts)
+    if sizes[node] > MOST_NODES:
+        raise ValueError(f"its aliases stand for more than {MOST_NODES} values")
+    return sizes[node]
+
+
+def _refuse_endless_numbers(content: Any) -> None:
     parts = content if isinstance(content, list) else [*content, *content.values()] if isinstance(content, dict) else ()
     for part in parts:
-        _refuse_endless_numbers(part, seen)
+        _refuse_endless_numbers(part)
     if isinstance(content, int) and content.bit_length() > 1000:  # Python does not print one of 4,300 digits
         raise ValueError(f"a number of {content.bit_length()} bits")
 

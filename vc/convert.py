@@ -56,6 +56,10 @@ class Spoken:
     statistics: ContentStatistics | None = None  # of the one who speaks
 
 
+class Overflow(DataError):
+    """A model whose numbers leave what can be computed with."""
+
+
 class Converter:
     """Converts samples to a speaker of a model; may be used by several threads at once."""
 
@@ -71,6 +75,7 @@ class Converter:
         """Without an `encoder`, one that is wanted is the one that the model's features name."""
         self.model, self.network, self.vocoder = model, network.to(device).eval(), vocoder
         self.device, self.precision = torch.device(device), precision
+        self.path: Path | None = None  # of its file, for messages
         self.decodes = isinstance(network, AbstractDecoder)  # whoever speaks, in place of maps between speakers
         self.encoder = encoder or (encoder_of(model.features) if self.decodes else None)
 
@@ -91,7 +96,9 @@ class Converter:
         how = (chosen, precision)
         speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
         speaks.refuse_other(model.features)
-        return cls(model, network, *how, speaks, encoder)
+        made = cls(model, network, *how, speaks, encoder)
+        made.path = Path(path)
+        return made
 
     @property
     def sample_rate(self) -> int:  # Hz, of the output
@@ -228,7 +235,10 @@ class Converter:
         """
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         converted = self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs)
-        audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
+        try:
+            audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
+        except Overflow as error:
+            raise DataError(f"{path}: {error}") from error
 
     def _converted(
         self,
@@ -303,6 +313,7 @@ class Converter:
                 spoken_f0 = replace(spoken_f0, deviation=target_f0.deviation)
             f0 = pitch.map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
             wanted = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, wish.target)
+            self._refuse_overflow(wanted)
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
             # A decoder makes speech of whatever is loudest in a piece: let pieces keep their levels beside each other.
             wanted_energy, energy = (speech_energy(each, self.sample_rate) for each in (padded, converted))
@@ -310,20 +321,25 @@ class Converter:
         elif wish.method == "diff":
             _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
             wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
+            self._refuse_overflow(wanted)
             wanted = world.restore_power(wanted, mel_cepstrum, settings)
             converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
             frames = kinds.analyse(padded, settings, voice.f0_range, excited)
             wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
+            self._refuse_overflow(wanted)
             if settings.kind == "world":
                 wanted = world.restore_power(wanted, frames.spectrum, settings)
             target = self.model.speakers[wish.target].log_f0
             f0 = pitch.map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
-        if not np.isfinite(converted).all():
-            raise DataError("the model makes samples that are not finite")
+        self._refuse_overflow(converted)
         return audio.fit_length(converted.astype(np.float32), len(samples))
+
+    def _refuse_overflow(self, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            raise Overflow(f"the model {self.path or 'in use'} makes values that are not finite")
 
     def say(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
         """A recording of a speaker of a decoder again, from its content and prosody.

@@ -135,6 +135,8 @@ def read_recordings(scp: Path) -> dict[str, Path]:
     for id, entry in table.rows.items():
         if entry.endswith("|"):
             table.fault(table.lines[id], f"{id} is a command; list a file instead")
+        elif os.path.exists(entry) and not os.path.isfile(entry):
+            table.fault(table.lines[id], f"no file: {entry}")
     refuse(faults)
     return {id: Path(entry) for id, entry in table.rows.items()}
 

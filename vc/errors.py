@@ -1,5 +1,7 @@
 """Everything that a user can cause, with the exit status that a command gives it."""
 
+LONGEST = 5000  # signs of an error's line: a path of any length, and what is wrong with it
+
 
 class VCError(Exception):
     """A fault, or several, with one clear line each for the user; `code` is the exit status of the command."""
@@ -7,7 +9,7 @@ class VCError(Exception):
     code = 1
 
     def __init__(self, *lines: object):
-        super().__init__(*map(escaped, lines))
+        super().__init__(*(escaped(_bounded(str(line))) for line in lines))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -18,9 +20,21 @@ def escaped(text: object) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
+def _bounded(text: str) -> str:
+    """Without its middle if it is long: what a message quotes may be of any length."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
 def shortened(error: Exception) -> str:
     """A foreign error's text on one line, without its tail."""
     return " ".join(str(error).split())[:200]
+
+
+def naming(place: object, error: Exception) -> str:
+    """An error's text with a file's or folder's name before it, once."""
+    text = str(error)
+    return text if text.startswith(f"{place}: ") else f"{place}: {text.removeprefix(f'{place}/')}"
 
 
 class ConfigError(VCError):

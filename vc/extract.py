@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import shutil
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +66,21 @@ def extract(
     finished = _finished(output, _made_of(config, utterances, given))
     if finished:
         return Report(len(utterances), [], {name: one.voice for name, one in finished.items()}, up_to_date=True)
-    work = output / ".work"
-    work.mkdir(parents=True, exist_ok=True)
+    files.make_directory(output)
+    work = files.inside(output, ".work")
+    work.mkdir(exist_ok=True)
+    with files.locked(work):
+        return _extracted(utterances, output, work, config, jobs, given)
+
+
+def _extracted(
+    utterances: list[Utterance], output: Path, work: Path, config: FeatureConfig, jobs: int, given: dict[str, F0Range]
+) -> Report:
+    """Features in `output`, by way of what is in `work` already."""
     failures: list[str] = []
-    first = [_Task(u, config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.f0.npz") for u in utterances]
+    first = [
+        _Task(u, config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.f0.safetensors") for u in utterances
+    ]
     tracks: dict[str, list[tuple[str, PitchTrack]]] = {}
     for utterance, arrays in _run(first, jobs, "F0 ranges", failures):
         tracks.setdefault(utterance.speaker, []).append((utterance.id, PitchTrack(**arrays)))
@@ -82,7 +92,7 @@ def extract(
             failures.append(str(error))
     readable = {id for who in voices for id, _ in tracks[who]}
     tasks = [
-        _Task(u, config, given.get(u.speaker, pitch.WIDE), voices[u.speaker], work / f"{u.id}.npz")
+        _Task(u, config, given.get(u.speaker, pitch.WIDE), voices[u.speaker], work / f"{u.id}.safetensors")
         for u in utterances
         if u.id in readable
     ]
@@ -142,9 +152,12 @@ def _finished(output: Path, made_of: str) -> dict[str, Speaker] | None:
     """The speakers of features that were made of the same; damaged ones are made again."""
     try:
         features = store.read_features(output)
+        if features.digest != made_of or not features.signed:
+            return None
+        features.check()
     except VCError:
         return None
-    return features.speakers if features.digest == made_of else None
+    return features.speakers
 
 
 def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list[tuple[Utterance, dict]]:
@@ -166,19 +179,17 @@ def _work(task: _Task) -> dict[str, np.ndarray]:
     if kept is not None:
         return kept
     arrays = _analyse(task)
-    with files.replacing(task.kept) as temporary, temporary.open("wb") as file:
-        np.savez(file, key=key, **arrays)
+    store.write_arrays(task.kept, arrays, key)
     return arrays
 
 
 def _kept(path: Path, key: str) -> dict[str, np.ndarray] | None:
     """What an interrupted extraction left, if it is whole and was made of the same."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        arrays, made_of = store.read_arrays(path)
+    except ConfigError:
         return None
-    return arrays if arrays.pop("key", None) == key else None
+    return arrays if made_of == key else None
 
 
 def _analyse(task: _Task) -> dict[str, np.ndarray]:

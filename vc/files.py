@@ -1,25 +1,109 @@
-"""Files that appear whole or not at all."""
+"""Files that are read without waiting or filling memory, and files that appear whole or not at all."""
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import os
+import select
+import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from vc.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at once
+PATIENCE = 10.0  # seconds that a pipe may be silent
+LARGEST_STREAM = 16 << 30  # bytes of a recording
 _unfinished: set[Path] = set()
+_swept: set[Path] = set()  # folders that this process has written into
+
+
+@contextlib.contextmanager
+def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that somebody else may have made; what a pipe gives is taken to its end first.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or a pipe such as the shell's `<(command)`.
+    largest : int
+        Bytes that it may have.
+    pipes : bool
+        Whether a pipe will do.
+
+    Raises
+    ------
+    OSError
+        Also for what is neither, for more bytes, and for a pipe that is silent for `PATIENCE` seconds; `strerror`
+        says so.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to would hold us for ever
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size > largest:
+                raise _too_large(path, largest)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                yield file
+        elif stat.S_ISFIFO(status.st_mode) and pipes:
+            with tempfile.TemporaryFile() as spool:
+                _take(descriptor, spool, largest, path)
+                spool.seek(0)
+                yield spool
+        elif stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        else:
+            raise OSError(errno.EINVAL, f"neither a file{' nor a pipe' if pipes else ', nor a link to one'}", str(path))
+    finally:
+        os.close(descriptor)
+
+
+def read_bytes(path: Path | str, largest: int, pipes: bool = True) -> bytes:
+    """The content of a file that `reading` opens; one that grows meanwhile may not go beyond `largest` either."""
+    with reading(path, largest, pipes) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise _too_large(path, largest)
+    return content
+
+
+def _too_large(path: Path | str, largest: int) -> OSError:
+    return OSError(errno.EFBIG, f"larger than {largest} bytes", str(path))
+
+
+def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
+    """All that comes out of a pipe."""
+    poll, count = select.poll(), 0
+    poll.register(pipe, select.POLLIN)
+    while poll.poll(1000 * PATIENCE):
+        block = os.read(pipe, BLOCK)
+        if not block:
+            return
+        count += len(block)
+        if count > largest:
+            raise _too_large(path, largest)
+        file.write(block)
+    raise TimeoutError(errno.ETIMEDOUT, f"a pipe from which nothing came for {PATIENCE:g} s", str(path))
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
 
-    The temporary name is short, so that a long `path` still fits; file and folder are synced to disk.
+    The temporary name is short, so that a long `path` still fits; file and folder are synced to disk. What a killed
+    process left in the folder is removed before its first file is written there.
     """
     path = Path(path)
+    if path.parent not in _swept:
+        _swept.add(path.parent)
+        remove_leftovers(path.parent)
     handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    with contextlib.suppress(OSError):  # where there are no locks nothing is swept either
+        fcntl.flock(handle, fcntl.LOCK_EX)  # held until the file is done: whoever finds it knows that it is ours
     temporary = Path(name)
     _unfinished.add(temporary)
     try:
@@ -34,6 +118,7 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+        os.close(handle)
 
 
 def abandon() -> None:
@@ -51,9 +136,60 @@ def make_directory(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of a process that was killed while it wrote into `directory`."""
+    """Remove the temporary files of processes that were killed while they wrote into `directory`."""
     for leftover in directory.glob(".vc-*.tmp"):
-        leftover.unlink()
+        with contextlib.suppress(OSError), _opened(leftover, os.O_RDONLY) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+            leftover.unlink()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A place in a folder to write into, which somebody else may have made; a link that leads out of it is refused.
+
+    Raises OSError.
+    """
+    path, own = folder / name, os.path.realpath(folder)
+    if os.path.commonpath([own, os.path.realpath(path)]) != own:
+        raise OSError(errno.ELOOP, f"leads out of {folder}, where nothing shall be written", str(path))
+    return path
+
+
+def in_place(path: Path) -> BinaryIO:
+    """Open a file to append to as it lies there, made if missing; a link, or what is no file, is refused by OSError."""
+    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
+        if os.fstat(descriptor).st_nlink > 1:
+            raise OSError(errno.EMLINK, "has another name elsewhere; nothing is written there", str(path))
+        return os.fdopen(os.dup(descriptor), "r+b", buffering=0)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """The descriptor of a regular file that is no link."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        error.strerror = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is there already, and is no file", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """One writer a directory; the kernel frees the lock of a holder that dies."""
+    with in_place(directory / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = file.read(200).decode(errors="replace").strip() or "another process"
+            raise DataError(f"{directory}: in use by {holder}") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,12 +198,20 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def sha256(path: Path) -> str:
-    """Digest of a file's bytes, in hexadecimal."""
+    """Digest of a file's bytes, in hexadecimal; of one that grows, of those that were there when it was opened."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(BLOCK):
+        left = os.fstat(file.fileno()).st_size
+        while block := file.read(min(BLOCK, left)):
             digest.update(block)
+            left -= len(block)
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from vc import audio, corpus
 from vc.audio import STANDARD
 from vc.errors import ConfigError, DataError
+from vc.files import inside
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,20 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
         raise ConfigError("--output -: only one recording can go to standard output")
     if output is None or is_batch(inputs, scp) or output.endswith("/") or os.path.isdir(output):
         jobs = _into_folder(inputs, scp, Path(output or "converted"))
+        _refuse_links(jobs, Path(output or "converted"))
     else:
         jobs = [Job(_input(inputs[0]), _output_file(output))]
     _refuse_collisions(jobs)
     return jobs
+
+
+def _refuse_links(jobs: Sequence[Job], folder: Path) -> None:
+    """No folder below the one to write into may be a link that leads out of it."""
+    for name in {os.path.relpath(Path(job.output).parent, folder) for job in jobs}:
+        try:
+            inside(folder, name)
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: {error.strerror}") from error
 
 
 def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:

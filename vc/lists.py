@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vc.files import read_bytes
+
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LARGEST = 64 * 1024 * 1024  # bytes of a list
 
@@ -35,12 +37,15 @@ class Table:
         self.faults.append(Fault(self.path, line, text))
 
     def _read(self) -> list[str]:
-        if not os.path.isfile(self.path):
+        if not os.path.exists(self.path):
             self.fault(0, "missing")
             return []
-        content = self.path.read_bytes()
-        if len(content) > LARGEST:
-            self.fault(0, f"larger than {LARGEST} bytes")
+        try:
+            content = read_bytes(self.path, LARGEST)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:  # a device, a pipe that is silent, or far too much
+            self.fault(0, error.strerror)
             return []
         if content.startswith(b"\xef\xbb\xbf"):
             self.fault(1, "starts with a byte order mark; save as plain UTF-8")

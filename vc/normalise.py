@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vc.config import build, plain
+from vc.config import build, plain, require
 from vc.errors import ConfigError, DataError
 from vc.features.content import ContentStatistics
 from vc.features.pitch import LogF0, Voice
 from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range
+from vc.lists import IDENTIFIER
 
 LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
 LIVELIEST = 2.0  # deviation of natural log F0; speech has 0.1 to 0.3
@@ -152,4 +153,8 @@ def speakers_from_json(content: dict) -> dict[str, Speaker]:
     """Refuses what is not a speaker's statistics, by name."""
     if not isinstance(content, dict):
         raise ConfigError("speakers: expected a mapping")
+    for name in content:  # it becomes a part of files' names
+        require(
+            IDENTIFIER.fullmatch(name) is not None, f"speakers: {name!r} is no name of letters, digits, '.', '_', '-'"
+        )
     return {name: build(Speaker, given, f"speakers.{name}") for name, given in content.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from vc import audio, corpus, pipes
 from vc.corpus import Utterance
 from vc.errors import DataError
+from vc.files import inside
 from vc.lists import IDENTIFIER
 
 RECORDINGS = "recordings"  # folder of a data directory that holds what commands print
@@ -91,7 +92,7 @@ def from_data(source: Path, output: Path, allow_pipes: bool = False) -> tuple[li
     lists = corpus.parse(source, dict.fromkeys(commands, scp))  # a file that stands in until all is known to be well
     corpus.refuse(lists.faults)
     if commands:
-        lists = corpus.parse(source, pipes.printed(scp, commands, output / RECORDINGS))
+        lists = corpus.parse(source, pipes.printed(scp, commands, inside(output, RECORDINGS)))
     return lists.utterances, corpus.read_text(source)
 
 

@@ -4,11 +4,13 @@ Nothing here can run code: Kaldi archives are read by a reader that knows float 
 would also follow pipes and unpickle), tensors by safetensors.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +18,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from vc.config import plain, read_yaml
-from vc.errors import ConfigError, DataError, TrainingError
+from vc.config import plain, read_json, read_yaml
+from vc.errors import ConfigError, DataError, TrainingError, shortened
 from vc.features.kinds import FeatureConfig, build_features
-from vc.files import replacing, write_text
+from vc.files import read_bytes, reading, replacing, write_text
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
 if TYPE_CHECKING:
     import torch
 
 CONTENT = "content"  # the archive of content vectors
+SIGNED = ("speakers.json", "utt2spk")  # whose digests config.yaml has
+log = logging.getLogger(__name__)
+LARGEST_LIST = 64 << 20  # bytes of a list of utterances
+LARGEST_ARCHIVE = 1 << 40  # bytes; of it no more is read than the utterances asked for
+LARGEST_TENSORS = 2 << 30  # bytes of a model, a checkpoint, an encoder, a vocoder
+LARGEST_HEADER = 8 << 20  # bytes of safetensors' JSON, which takes thirty times as many when it is parsed
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Features:
     digest: str  # of settings, recordings and F0 ranges
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
+    signed: bool = True  # whether it says the digest of each array
 
     def require(self, speaker: str) -> None:
         """Refuse a speaker of whom there is nothing."""
@@ -60,12 +69,20 @@ class Features:
         """Of an archive, each of `(frames, *shape)`, one frame at least."""
         self.require(speaker)
         ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        arrays = read_archive(self.directory / f"{name}.scp", ids)
+        arrays = read_archive(self.directory / f"{name}.scp", ids, self.signed)
         for id, frames in zip(ids, arrays):
             if frames.shape[1:] != shape or len(frames) == 0 or not np.isfinite(frames).all():
                 expected = ", ".join(map(str, ("frames", *shape)))
                 raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite ({expected})")
         return arrays
+
+    def check(self) -> None:
+        """Read every array; refuse one that is missing or damaged."""
+        for speaker in self.speakers:
+            self.frames(speaker)
+            self.f0(speaker)
+            if self.config.kind == CONTENT:
+                self.content(speaker)
 
 
 def write_features(
@@ -87,7 +104,8 @@ def write_features(
         write_archive(directory / name, ((id, arrays[array]) for id, _, arrays in rows))
     write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _ in rows))
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
-    content = {"features": plain(config), "digest": digest}
+    signed = {name: _list_digest(directory / name) for name in SIGNED}
+    content = {"features": plain(config), "digest": digest, "sha256": signed}
     write_text(directory / "config.yaml", yaml.safe_dump(content, sort_keys=False))
 
 
@@ -97,35 +115,65 @@ def read_features(directory: Path) -> Features:
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
     try:
+        signed = content.get("sha256", {})
+        for name in SIGNED if signed else ():
+            if not isinstance(signed, dict) or signed.get(name) != _list_digest(directory / name):
+                raise ValueError(f"{name} does not match its digest")
         config = build_features(content.get("features"), "config.yaml: features")
-        speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
-        lines = (directory / "utt2spk").read_text().splitlines()
-        utterances = dict(line.split(" ", 1) for line in lines)
+        speakers = speakers_from_json(read_json(directory / "speakers.json"))
+        utterances = _pairs(directory / "utt2spk")
     except ConfigError as error:
         raise ConfigError(f"{directory}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
-    return Features(directory, config, str(content.get("digest")), speakers, utterances)
+    if not signed:
+        log.warning("%s: features without digests: damage would not be noticed; extract them again", directory)
+    return Features(directory, config, str(content.get("digest")), speakers, utterances, bool(signed))
+
+
+def _list_digest(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path, LARGEST_LIST)).hexdigest()
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """The first word of each line, and the rest."""
+    return dict(line.split(" ", 1) for line in read_bytes(path, LARGEST_LIST).decode().splitlines())
 
 
 def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does."""
+    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does, and `stem`.sha256 of each."""
     import kaldiio
 
-    ark, scp = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp"))
-    lines = []
+    ark, scp, sums = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp", "sha256"))
+    lines, digests = [], []
     with replacing(ark) as temporary, temporary.open("wb") as file:
         for id, array in arrays:
+            array = array.astype(np.float32)
             lines.append(f"{id} {ark}:{file.tell() + len(id) + 1}\n")
-            kaldiio.save_ark(file, {id: array.astype(np.float32)})
+            digests.append(f"{id} {_array_digest(id, array)}\n")
+            kaldiio.save_ark(file, {id: array})
     write_text(scp, "".join(lines))
+    write_text(sums, "".join(digests))
 
 
-def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:
-    """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp."""
+def _array_digest(id: str, array: np.ndarray) -> str:
+    """SHA-256 of an utterance's id, and its array's shape and bytes."""
+    return hashlib.sha256(f"{id} {array.shape}".encode() + np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
+
+
+def read_archive(scp: Path, ids: Iterable[str], signed: bool = True) -> list[np.ndarray]:
+    """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp.
+
+    If they are `signed`, each must match its digest.
+    """
     try:
-        places = dict(line.split(" ", 1) for line in scp.read_text().splitlines())
-        return [_read_entry(scp, places[id]) for id in ids]
+        places, digests = _pairs(scp), _pairs(scp.with_suffix(".sha256")) if signed else {}
+        arrays = []
+        for id in ids:
+            arrays.append(_read_entry(scp, places[id]))
+            if signed and digests[id] != _array_digest(id, arrays[-1]):
+                raise ValueError(f"{id} does not match its digest")
+        return arrays
     except KeyError as error:
         raise DataError(f"{scp}: no entry {error}") from error
     except (OSError, ValueError, struct.error) as error:
@@ -135,14 +183,14 @@ def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:
 def _read_entry(scp: Path, place: str) -> np.ndarray:
     name, _, offset = place.rpartition(":")
     path = scp.parent / Path(name).name
-    with path.open("rb") as file:
+    with reading(path, LARGEST_ARCHIVE, pipes=False) as file:
         file.seek(int(offset))
         header = file.read(5)
         if header not in (b"\0BFM ", b"\0BFV "):
             raise ValueError(f"{path}: no float matrix or vector at {offset}")
         shape = [_dimension(file) for _ in range(2 if header == b"\0BFM " else 1)]
         count = int(np.prod(shape))
-        data = file.read(4 * count) if count * 4 <= path.stat().st_size else b""
+        data = file.read(4 * count) if count * 4 <= os.fstat(file.fileno()).st_size else b""
     if len(data) != 4 * count:
         raise ValueError(f"{path}: cut short")
     return np.frombuffer(data, "<f4").reshape(shape)
@@ -162,6 +210,9 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
     """
     from safetensors.torch import save
 
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    if size + LARGEST_HEADER > LARGEST_TENSORS:
+        raise TrainingError(f"{path}: {size:,} bytes of tensors, too many to be read again; take a smaller network")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     bad = _not_finite(tensors)
     if bad:
@@ -181,27 +232,80 @@ def _ordered(data: bytes) -> bytes:
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[start:]))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
+class Damaged(ConfigError):
+    """A file that is not what was written."""
+
+
+@contextlib.contextmanager
+def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSORS) -> Iterator["safe_open"]:  # noqa: F821
+    """Open safetensors, of which nothing is read before the sizes of file and header are found to be sane.
+
+    Raises ConfigError, and of a damaged file Damaged, by name.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        content = json.loads(metadata["vc"])
+        with reading(path, largest, pipes=False) as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > LARGEST_HEADER:
+            raise SafetensorError(f"a header of {header} bytes; {LARGEST_HEADER} are the most")
+        with safe_open(path, framework=framework) as tensors:
+            yield tensors
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: damaged or not safetensors: {error}") from error
-    except KeyError as error:
-        raise ConfigError(f"{path}: safetensors, but not made by this toolkit") from error
-    if not isinstance(content, dict) or metadata.get("sha256") != tensors_digest(tensors, metadata["vc"]):
-        raise ConfigError(f"{path}: damaged: its content does not match its digest")
+        raise Damaged(f"{path}: damaged or not safetensors: {shortened(error)}") from error
+
+
+def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, str]:  # noqa: F821
+    """What an open file that `write_tensors` made says of itself, as mapping and text, and its digest."""
+    metadata = file.metadata() or {}
+    if "vc" not in metadata:
+        raise Damaged(f"{path}: safetensors, but not made by this toolkit")
+    content = json.loads(metadata["vc"])
+    if not isinstance(content, dict):
+        raise Damaged(f"{path}: damaged: it says nothing of itself")
+    return content, metadata["vc"], metadata.get("sha256", "")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
+    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
+    with tensor_file(path) as file:
+        content, text, digest = read_content(file, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    if digest != tensors_digest(tensors, text):
+        raise Damaged(f"{path}: damaged: its content does not match its digest")
     bad = _not_finite(tensors)
     if bad:
-        raise ConfigError(f"{path}: tensor {bad} holds values that are not finite")
+        raise Damaged(f"{path}: tensor {bad} holds values that are not finite")
     return tensors, content
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], made_of: str) -> None:
+    """Write arrays and the digest of what they were made of, whole or not at all."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata = {"made_of": made_of, "sha256": _arrays_digest(arrays)}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(arrays, metadata))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """What `write_arrays` wrote; raises ConfigError if it is not that any more."""
+    with tensor_file(path, "numpy") as file:
+        metadata = file.metadata() or {}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    if metadata.get("sha256") != _arrays_digest(arrays):
+        raise Damaged(f"{path}: damaged: its content does not match its digest")
+    return arrays, metadata.get("made_of", "")
+
+
+def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str:

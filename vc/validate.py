@@ -1,13 +1,12 @@
 """Data directories looked through: every fault of lists and recordings, and what can be mended without a person."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from vc import corpus
 from vc.corpus import Utterance
 from vc.errors import DataError
-from vc.files import sha256
+from vc.files import inside, sha256, write_bytes
 from vc.lists import Fault, Table
 
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
@@ -71,9 +70,10 @@ def fix(directory: Path) -> tuple[int, int]:
     if not kept:
         raise DataError(f"{directory}: no utterance would be left")
     for name, lines in _changed(directory, tables, kept).items():
-        (directory / BACKUP).mkdir(exist_ok=True)
+        backup = inside(directory, BACKUP)
+        backup.mkdir(exist_ok=True)
         if name in tables:
-            shutil.copy2(directory / name, directory / BACKUP / name)
+            write_bytes(backup / name, (directory / name).read_bytes())
         corpus.write_lines(directory / name, lines)
     return len(kept), len(lists.lines)
 

@@ -111,6 +111,8 @@ evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
 
 [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
 for name in source target speakers; do [ -n "${!name}" ] || fail "give --$name"; done
+need_names speaker "$source" "$target"
+need_names --encoder "$encoder"
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || fail "--jobs takes a whole number from 1 on, not '$jobs'"
 for name in pair_confs many_confs; do [ -d "${!name}" ] || fail "--$name: no such folder: '${!name}'"; done
 [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"

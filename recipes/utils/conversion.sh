@@ -206,6 +206,9 @@ print_report() { echo "Report: $PWD/$(evaluation "$@")/report.html"; }
 run_conversion() {
     local variable suffix
     [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
+    # shellcheck disable=SC2086 # words
+    need_names --speakers $speakers
+    [ -z "$tag" ] || need_names --tag "$tag"
     [ -r "$conf" ] || fail "--conf: no such YAML file: '$conf'"
     [ -z "$features_conf" ] || [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
     for variable in prepare corpus conf features_conf work; do

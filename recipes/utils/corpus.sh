@@ -9,6 +9,10 @@ fail() {
     exit 1
 }
 
+# shellcheck source=recipes/utils/names.sh
+. "$(dirname "${BASH_SOURCE[0]}")/names.sh"
+need_names speaker "$@" # the script's own words
+
 # URL PAGE: downloads/NAME, unless it is there; NAME is the end of URL, PAGE tells people where the file is offered.
 download() {
     local name=${1##*/} file=downloads/${1##*/}

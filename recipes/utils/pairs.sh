@@ -16,6 +16,7 @@ list_pairs() {
     pair_list='' way_list='' pair_count=0 pair_speakers=''
     while read -r one other rest; do
         [ -n "$other" ] && [ -z "$rest" ] || fail "--pairs $pairs: expected SOURCE TARGET, found '$one${other:+ $other}${rest:+ $rest}'"
+        need_names speaker "$one" "$other"
         [ "$one" != "$other" ] || fail "source and target are both $one"
         [[ $known != *" $one-$other "* ]] || fail "the pair $one-$other stands twice"
         if [[ $known == *" $other-$one "* ]]; then
@@ -51,6 +52,7 @@ list_model() {
     local one other way names
     read -ra names <<< "$speakers"
     [ "${#names[@]}" -gt 1 ] || fail "give --speakers 'A B ...', two or more"
+    need_names --speakers "${names[@]}"
     one=$(printf '%s\n' "${names[@]}" | sort | uniq -d | head -n 1)
     [ -z "$one" ] || fail "--speakers: $one stands twice"
     pair_speakers="${names[*]} " pair_count=1 way_list=''
@@ -73,6 +75,8 @@ list_targets() {
     local one other way known=' '
     [ -n "${sources// /}" ] && [ -n "${targets// /}" ] || fail "give --sources 'A B ...' and --targets 'A B ...'"
     pair_list='' way_list='' pair_count=0 pair_speakers='' learnt_speakers=$targets
+    # shellcheck disable=SC2086 # words
+    need_names speaker $sources $targets
     for other in $targets; do
         [[ $known != *" $other "* ]] || fail "--targets: $other stands twice"
         known+="$other "

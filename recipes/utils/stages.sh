@@ -6,15 +6,24 @@ fail() {
     exit 1
 }
 
+# shellcheck source=recipes/utils/names.sh
+. "$(dirname "${BASH_SOURCE[0]}")/names.sh" || exit 1
+
 # FILE STAGE: an input that an earlier stage makes.
 need() { [ -s "$1" ] || fail "$PWD/$1 is missing: stage $2 makes it"; }
 
 # PATH -> absolute, as seen from the caller's folder; nothing stays nothing.
 absolute() { [ -z "$1" ] || realpath -m -- "$1"; }
 
-# [OPTIONS] LOG COMMAND ...: run a job through the backend, which is a list of words.
+# [OPTIONS] LOG COMMAND ...: run a job through the backend, which is a list of words. To a backend a word that is an
+# operator of the shell acts as one; no recipe has such words, and what it is given may not bring them in.
 job() {
-    local words
+    local words word
+    for word in "$@"; do
+        case $word in
+        '|' | '||' | '&' | '&&' | ';' | '<' | '>' | '>>' | '2>&1') fail "'$word': options hold no operators of the shell" ;;
+        esac
+    done
     read -ra words <<< "${train_cmd:?}"
     "${words[@]}" "$@"
 }

@@ -118,9 +118,9 @@ copy_by() { # SPEAKER NAME OPTION ...
     done
     if sealed "$output.sha256" && cmp -s "$output.options.part" "$output.options"; then return 0; fi
     mv "$output.options.part" "$output.options"
-    # one thread: seconds of CPU can be compared
-    job --num-threads 1 "$log" env OMP_NUM_THREADS=1 vc-vocoder copy --scp "copies/$1/data/wav.scp" \
-        --output "$output" --report "$output.json" --set "features.sample_rate=$(world_rate "$1")" "${@:3}"
+    # One thread: seconds of CPU can be compared. The last of equal options counts: a list cannot say what is written where.
+    job --num-threads 1 "$log" env OMP_NUM_THREADS=1 vc-vocoder copy --set "features.sample_rate=$(world_rate "$1")" \
+        "${@:3}" --scp "copies/$1/data/wav.scp" --output "$output" --report "$output.json"
     printed "$log" | sed "s|^|$1, $2: |"
     seal "$output.sha256" "copies/$1/data/wav.scp" "${made_by[@]}" "$output.json" "$output"/*.wav
 }
@@ -160,6 +160,8 @@ table() {
 [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
 [ -n "$speakers" ] || fail "give --speakers"
 heard=${heard:-$speakers}
+# shellcheck disable=SC2086 # words
+need_names speaker $speakers $heard
 prepare=$(absolute "$prepare") corpus=$(absolute "$corpus") systems=$(absolute "$systems")
 [ ! -e "$start" ] || start=$(absolute "$start")
 conf_files=()
@@ -170,6 +172,12 @@ done
 [ -z "$systems" ] || [ -r "$systems" ] || fail "--systems: no such list: '$systems'"
 mkdir -p "$work"
 cd "$work"
+while read -r name words; do
+    need_names "a system's name" "$name"
+    for word in $words; do
+        [[ $word =~ ^[][A-Za-z0-9._/=:,+@%~-]+$ ]] || fail "--systems: $name: '$word' can be no option of vc-vocoder copy"
+    done
+done < <(listed)
 twice=$(listed | awk '{ print $1 }' | sort | uniq -d)
 [ -z "$twice" ] || fail "two systems have one name: $twice; rename the YAML file, or give another --systems"
 run_stages "$stage" "$stop_stage" make_data train copy evaluate

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
+from vc.signals import exit_status, heard
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
 SOURCE_HELP = "source (default: a pair's other speaker; whoever speaks, where a model converts anyone)"
@@ -121,6 +123,12 @@ class _OneLine(logging.Formatter):
         return f"{self.command}: {level}{escaped(record.getMessage())}"
 
 
+def say(text: object, file: TextIO | None = None) -> None:
+    """A line or several on stdout, or in `file`; what a foreign file brought in cannot move the terminal's cursor."""
+    for line in str(text).split("\n"):
+        print(escaped(line), file=file)
+
+
 def report(command: str, fault: object) -> None:
     """One line on stderr for each fault that `fault` stands for."""
     for line in fault.args if isinstance(fault, VCError) else [fault]:
@@ -134,7 +142,7 @@ def run(
     args = made.parse_args(argv)
     _wait_briefly()
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in heard():
             signal.signal(number, partial(_leave, command))
     try:
         return work(args)
@@ -152,7 +160,7 @@ def _leave(command: str, number: int, _: object) -> None:
     """End at once, whatever threads are doing, but take away what is unfinished; processes of a pool are ended well."""
     abandon()
     os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
-    code = 130 if number == signal.SIGINT else 143
+    code = exit_status(number)
     if multiprocessing.active_children():
         raise SystemExit(code)
     os._exit(code)

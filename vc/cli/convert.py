@@ -75,9 +75,9 @@ def _work(args: argparse.Namespace) -> int:
             failed += 1
             common.report(COMMAND, result)
     if len(missing) < len(jobs):
-        print(f"{len(jobs) - len(missing)} there already")
+        common.say(f"{len(jobs) - len(missing)} there already")
     if is_batch(args.inputs, args.scp):
-        print(f"{len(missing) - failed} converted, {failed} failed")
+        common.say(f"{len(missing) - failed} converted, {failed} failed")
     return 1 if failed else 0
 
 

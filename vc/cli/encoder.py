@@ -65,7 +65,7 @@ def _import(args: argparse.Namespace) -> int:
     files.make_directory(output.parent)
     encoder_file.write(output, model, weights)
     count = sum(tensor.numel() for tensor in weights.values())
-    print(f"{output}: {count:,} weights of {model.origin}; layer {model.layer} of {model.network['layers']}")
+    common.say(f"{output}: {count:,} weights of {model.origin}; layer {model.layer} of {model.network['layers']}")
     return 0
 
 
@@ -84,6 +84,6 @@ def _list(args: argparse.Namespace) -> int:
         else:
             size = path.stat().st_size / 1e6
             layer = f"layer {model.layer} of {config.layers}"
-            print(f"{name}: {model.kind}, {config.dims} dims, {layer}, {size:.1f} MB, of {model.origin or path}")
-    print(f"{len(known) - failed} encoders, {failed} that cannot be read")
+            common.say(f"{name}: {model.kind}, {config.dims} dims, {layer}, {size:.1f} MB, of {model.origin or path}")
+    common.say(f"{len(known) - failed} encoders, {failed} that cannot be read")
     return 1 if failed else 0

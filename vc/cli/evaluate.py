@@ -70,7 +70,7 @@ def _work(args: argparse.Namespace) -> int:
     write_report(evaluation, args.output / "report.html")
     for failure in evaluation.failures:
         common.report(COMMAND, failure)
-    print(format_table(evaluation))
-    print(f"{len(evaluation.sentences)} sentences measured, {len(evaluation.failures)} failed")
-    print(f"{args.output / 'metrics.json'} and {args.output / 'report.html'} written")
+    common.say(format_table(evaluation))
+    common.say(f"{len(evaluation.sentences)} sentences measured, {len(evaluation.failures)} failed")
+    common.say(f"{args.output / 'metrics.json'} and {args.output / 'report.html'} written")
     return 1 if evaluation.failures else 0

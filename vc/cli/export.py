@@ -28,5 +28,5 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)
-    print(f"{args.output}: differs from torch by {difference:.1g} at most")
+    common.say(f"{args.output}: differs from torch by {difference:.1g} at most")
     return 0

@@ -44,9 +44,11 @@ def _work(args: argparse.Namespace) -> int:
     for speaker, voice in report.voices.items():
         f0 = voice.f0_range
         if f0 is None:
-            print(f"{speaker}: no F0: the recordings are whispered, and what is converted to {speaker} will be, too")
+            common.say(
+                f"{speaker}: no F0: the recordings are whispered, and what is converted to {speaker} will be, too"
+            )
         else:
-            print(f"{speaker}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
+            common.say(f"{speaker}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
     state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
-    print(f"{args.output}: {state}")
+    common.say(f"{args.output}: {state}")
     return 1 if report.failures else 0

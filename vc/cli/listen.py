@@ -55,9 +55,11 @@ def _make(args: argparse.Namespace) -> int:
     folders = _folders(args)
     made = kit.make(args.kind, folders, args.sentences, args.seed)
     page.write(made, folders, args.title, args.output)
-    print(f"{len(made.items)} items of {args.sentences} sentences, {made.rate} Hz, {made.level:.1f} dB of full scale")
-    print(f"{args.output / 'test.html'} written: give it to listeners, about {made.duration} each")
-    print(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")
+    common.say(
+        f"{len(made.items)} items of {args.sentences} sentences, {made.rate} Hz, {made.level:.1f} dB of full scale"
+    )
+    common.say(f"{args.output / 'test.html'} written: give it to listeners, about {made.duration} each")
+    common.say(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")
     return 0
 
 
@@ -90,9 +92,9 @@ def _score(args: argparse.Namespace) -> int:
     figures = score(key, answers, failures)
     for failure in failures:
         common.report(COMMAND, failure)
-    print(format_table(figures))
-    print(f"{len(answers)} listeners scored, {len(failures)} files failed")
+    common.say(format_table(figures))
+    common.say(f"{len(answers)} listeners scored, {len(failures)} files failed")
     if args.output:
         write_text(args.output, json.dumps(figures, indent=1, allow_nan=False) + "\n")
-        print(f"{args.output} written")
+        common.say(f"{args.output} written")
     return 1 if failures else 0

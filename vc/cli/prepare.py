@@ -51,7 +51,7 @@ def _work(args: argparse.Namespace) -> int:
         raise ConfigError(f"{', '.join(given)}: only where a FOLDER is made into DATA")
     if args.fix:
         kept, before = fix(args.data)
-        print(f"{args.data}: {kept} of {before} utterances kept")
+        common.say(f"{args.data}: {kept} of {before} utterances kept")
     written = _write(args) if args.folder else [args.data]
     return max(map(_report, written))
 
@@ -90,9 +90,9 @@ def _report(data: Path) -> int:
     for fault in faults:
         common.report(COMMAND, fault)
     if faults:
-        print(f"{data}: {len(faults)} faults")
+        common.say(f"{data}: {len(faults)} faults")
         return 1
     utterances = corpus.read(data)
     counts = corpus.count_by_speaker(utterances)
-    print(f"{data}: {len(utterances)} utterances, " + ", ".join(f"{who} {n}" for who, n in counts.items()))
+    common.say(f"{data}: {len(utterances)} utterances, " + ", ".join(f"{who} {n}" for who, n in counts.items()))
     return 0

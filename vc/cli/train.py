@@ -90,14 +90,14 @@ def _work(args: argparse.Namespace) -> int:
     else:
         said = f"{args.output}: step {train(request)}, 1 model"
     if common.first_process():
-        print(said)
+        common.say(said)
     return 0
 
 
 def _describe(args: argparse.Namespace) -> int:
     from vc.train.methods import described
 
-    print(described(args.method or ""))
+    common.say(described(args.method or ""))
     return 0
 
 

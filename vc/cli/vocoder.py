@@ -85,7 +85,7 @@ def _import(args: argparse.Namespace) -> int:
         raise ConfigError(f"{output}: is the checkpoint itself; choose another --output")
     files.make_directory(output.parent)
     vocoder_file.write(output, model, weights)
-    print(f"{output}: {sum(tensor.numel() for tensor in weights.values()):,} weights of {origin}")
+    common.say(f"{output}: {sum(tensor.numel() for tensor in weights.values()):,} weights of {origin}")
     return 0
 
 
@@ -100,7 +100,7 @@ def _train(args: argparse.Namespace) -> int:
     request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
     said = f"{args.output}: step {train_vocoder(request)}, 1 model"
     if common.first_process():
-        print(said)
+        common.say(said)
     return 0
 
 
@@ -140,7 +140,7 @@ def _copy(args: argparse.Namespace) -> int:
         files.write_text(args.report, json.dumps(content) + "\n")
     share = f", {spent / seconds:.3f} CPU seconds a second" if seconds else ""
     said = sys.stderr if args.output == audio.STANDARD else sys.stdout  # where the copy itself goes
-    print(f"{len(jobs) - failed} copied, {failed} failed{share}", file=said)
+    common.say(f"{len(jobs) - failed} copied, {failed} failed{share}", file=said)
     return 1 if failed else 0
 
 

@@ -1,6 +1,5 @@
 """The one file that a content encoder is: weights, and one JSON text with all else."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vc.config import build, require
 from vc.errors import ConfigError
-from vc.store import read_tensors, write_tensors
+from vc.store import read_content, read_tensors, tensor_file, write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -44,22 +43,23 @@ def read(path: Path) -> tuple[EncoderModel, dict[str, "torch.Tensor"]]:
 
 def describe(path: Path) -> EncoderModel:
     """What an encoder's file says of itself; its weights are not read."""
-    from safetensors import SafetensorError, safe_open
-
-    if not os.path.isfile(path):
-        raise ConfigError(f"{path}: no such encoder file")
+    content = _content(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            content = json.loads((file.metadata() or {})["vc"])
-        require(isinstance(content, dict) and "kind" in content, "holds no content encoder")
+        require("kind" in content, "holds no content encoder; a published one is for vc-encoder import")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
         require(isinstance(content.get("network"), dict), "network must be a mapping")
         return build(EncoderModel, content, "encoder")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except KeyError as error:
-        raise ConfigError(f"{path}: no encoder's file; a published one is for vc-encoder import") from error
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: damaged or not safetensors: {error}") from error
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file of this toolkit's is a content encoder's."""
+    return "kind" in _content(path)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if not os.path.isfile(path):
+        raise ConfigError(f"{path}: no such encoder file")
+    with tensor_file(path, "numpy") as file:
+        return read_content(file, path)[0]

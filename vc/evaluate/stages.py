@@ -22,6 +22,7 @@ from vc.evaluate.measure import (
 )
 from vc.features import mel_cepstrum, pitch
 from vc.features.world import WORLD_UNVOICED_F0, F0Range, WorldConfig
+from vc.files import inside
 from vc.parallel import mapped
 
 log = logging.getLogger(__name__)
@@ -133,5 +134,5 @@ def _makers(
         move = partial(mean_variance, direction=direction)
         makers["mean_variance"] = Maker(UNCONVERTED, move, folder / "mean_variance")
     for maker in makers.values():
-        maker.folder.mkdir(parents=True, exist_ok=True)
+        inside(folder, maker.folder.name).mkdir(parents=True, exist_ok=True)
     return makers

@@ -1,19 +1,17 @@
 """The files of a listening test: what the organiser keeps, and what a listener sends back."""
 
-import json
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from vc.config import build
-from vc.errors import ConfigError, DataError, shortened
+from vc.config import build, read_json
+from vc.errors import ConfigError, DataError
 
 VERSION = 1  # of all three
 TEST, KEY, ANSWERS = "vc-listening-test", "vc-listening-key", "vc-listening-answers"
 GRADES = {"5": "Excellent", "4": "Good", "3": "Fair", "2": "Poor", "1": "Bad"}  # ITU-T P.800, annex B
 KINDS = ("mos", "abx")
-LARGEST = 16 * 1024 * 1024  # bytes
 T = TypeVar("T")
 
 
@@ -76,20 +74,6 @@ class Answers:
     answers: list[Answer]
 
 
-def read_json(path: Path) -> Any:
-    """The content of a file of strict JSON."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise DataError(f"{path}: larger than {LARGEST} bytes")
-        return json.loads(text, parse_constant=_refuse)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON: {shortened(error)}") from error
-
-
 def read_key(path: Path) -> Key:
     """The organiser's key; without it nothing can be scored, so that a bad one is wrong usage."""
     try:
@@ -131,7 +115,10 @@ def read_answers(path: Path, key: Key, partial: bool = False) -> Answers:
 
 def _built(cls: type[T], format: str, path: Path) -> T:
     """A dataclass from a file that says its format and version."""
-    content = read_json(path)
+    try:
+        content = read_json(path)
+    except ConfigError as error:
+        raise DataError(*error.args) from error
     found = [content.get(name) for name in ("format", "version")] if isinstance(content, dict) else content
     if found != [format, VERSION]:
         raise DataError(f"{path}: expected {format}, version {VERSION}, found {reprlib.repr(found)}")
@@ -139,7 +126,3 @@ def _built(cls: type[T], format: str, path: Path) -> T:
         return build(cls, content, cls.__name__)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")

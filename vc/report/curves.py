@@ -6,6 +6,7 @@ from typing import Any
 from vc.report.spectrogram import GREY, as_png
 
 COLUMNS = 3
+MOST = 100  # panels
 HELD_OUT = "held-out score"
 ABOUT_CURVES = (
     "Each panel has the step of training from left to right and a mean loss since the last report from low to high."
@@ -15,8 +16,8 @@ ABOUT_CURVES = (
 
 
 def names_of_curves(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """What there is a curve of, in the order of its first report."""
-    found = dict.fromkeys(name for line in lines for name in line.get("losses", {}))
+    """What there is a curve of, in the order of its first report; no more than a page can hold."""
+    found = [*dict.fromkeys(name for line in lines for name in line.get("losses", {}))][:MOST]
     return [*found, *([HELD_OUT] if any("held_out" in line for line in lines) else [])]
 
 

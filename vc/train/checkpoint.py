@@ -5,17 +5,18 @@ import re
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vc.config import build, plain
 from vc.errors import ConfigError, TrainingError, shortened
 from vc.files import make_directory, remove_leftovers
-from vc.store import read_tensors, write_tensors
+from vc.store import Damaged, read_tensors, write_tensors
 from vc.train.base import Sampler
 from vc.train.engine import Engine
 from vc.train.state import State
 
 FORMAT = 3
+STATES = {5056, 16}  # bytes of a generator's state on a CPU, on a GPU
 log = logging.getLogger(__name__)
 
 
@@ -27,6 +28,7 @@ def save(directory: Path, engine: Engine, state: State, kept: int) -> None:
         tensors |= {f"module.{name}.{key}": tensor for key, tensor in module.state_dict().items()}
     for name, player in engine.training.players.items():
         tensors |= {f"optimiser.{name}.{key}": tensor for key, tensor in _optimiser_state(player.optimiser).items()}
+    tensors |= {f"losses.{name}": tensor for name, tensor in engine.meter.state().items()}
     content = {"format": FORMAT, "state": plain(state)}
     write_tensors(directory / f"checkpoint-{state.step:09d}.safetensors", tensors, content)
     for path in _newest_first(directory)[kept:]:
@@ -36,8 +38,9 @@ def save(directory: Path, engine: Engine, state: State, kept: int) -> None:
 def resume(directory: Path, engine: Engine) -> State | None:
     """Restore the newest whole checkpoint and return its state; None if there never was one.
 
-    A damaged checkpoint is set aside as *.corrupt and the one before it used; none usable is an error, never a
-    silent fresh start. So is one of another version.
+    A checkpoint that is damaged, or of other networks, is set aside as *.corrupt and the one before it used; none
+    usable is an error, never a silent fresh start. So is one of another version, and a whole one that cannot be
+    restored here: it stays where it is.
     """
     remove_leftovers(directory)
     for path in _newest_first(directory):
@@ -45,7 +48,7 @@ def resume(directory: Path, engine: Engine) -> State | None:
             tensors, content = read_tensors(path)
             _refuse_other_format(content, path)
             return _restore(tensors, content, engine, path)
-        except ConfigError as error:
+        except Damaged as error:
             path.rename(path.with_name(path.name + ".corrupt"))
             log.warning("%s; set aside as %s.corrupt", error, path.name)
     if list(directory.glob("*.corrupt")):
@@ -69,14 +72,28 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
     try:
         state = build(State, content.get("state"), "state")
         for name, module in engine.modules.items():
-            module.load_state_dict(_part(tensors, f"module.{name}."))
+            _restore_module(module, _part(tensors, f"module.{name}."))
         for name, player in engine.training.players.items():
             _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
-        _restore_random_states(engine.sampler, _part(tensors, "random."))
-    except (ConfigError, RuntimeError, KeyError, IndexError) as error:
-        raise ConfigError(f"{path}: does not fit this configuration: {shortened(error)}") from error
+        engine.meter.restore(_part(tensors, "losses."), engine.sampler.generator.device)
+        alike = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
+    except (ConfigError, KeyError, AttributeError) as error:
+        raise Damaged(f"{path}: does not fit this configuration: {shortened(error)}") from error
+    except RuntimeError as error:  # such as too little memory
+        raise TrainingError(f"{path}: whole, but cannot be restored here: {shortened(error)}") from error
+    if not alike:
+        log.warning("%s: written on another device: from here on, what is drawn is not what would be there", path)
     engine.restored()
     return state
+
+
+def _restore_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Weights, all of them in their shapes."""
+    expected = module.state_dict()
+    for name in expected.keys() | tensors.keys():
+        if name not in expected or name not in tensors or expected[name].shape != tensors[name].shape:
+            raise KeyError(f"tensor {name}")
+    module.load_state_dict(tensors)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -114,8 +131,18 @@ def _random_states(sampler: Sampler) -> dict[str, Tensor]:
     return states
 
 
-def _restore_random_states(sampler: Sampler, states: dict[str, Tensor]) -> None:
-    sampler.generator.set_state(states["sampler"])
+def _restore_random_states(sampler: Sampler, states: dict[str, Tensor], step: int) -> bool:
+    """Whether they fit; a generator of another kind of device is seeded anew instead."""
+    size, own = states["sampler"].numel(), sampler.generator.get_state().numel()
+    if {size, own} - STATES:
+        raise KeyError("random.sampler")
+    alike = size == own
+    if alike:
+        sampler.generator.set_state(states["sampler"])
+    else:
+        sampler.generator.manual_seed(sampler.generator.initial_seed() + step)
+        torch.manual_seed(sampler.generator.initial_seed())  # of all devices
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"])
+    return alike

@@ -1,10 +1,11 @@
 """A fixed encoder of what is said: an embedding of a conversion and of its source are held together.
 
-It is a model of this toolkit whose code tells no speaker, learnt from the corpus; or a TorchScript file, or a folder of
-Hugging Face's transformers, of the user's own. Those two take features as they are extracted, `(batch, bands, frames)`
-and `(batch, frames, bands)`, and must have learnt from the like. A TorchScript file is a program: take no stranger's.
+It is a model of this toolkit whose code tells no speaker, learnt from the corpus; a content encoder of `vc-encoder`
+that takes log-mel; or a folder of Hugging Face's transformers that takes features as they are extracted, and must have
+learnt from the like. All are weights for a network that is named and known: nothing in the files is run.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from vc import extras
-from vc.config import digest, require
+from vc.config import require
 from vc.convert import read_network
-from vc.errors import ConfigError, shortened
+from vc.encoders import choice, encoder_file, published
+from vc.encoders.distilled import DistilledEncoder
+from vc.errors import ConfigError, naming, shortened
 from vc.features.kinds import FeatureConfig
-from vc.files import sha256
+from vc.features.mel import MelFeatures
 from vc.model_file import Model
 from vc.models.many import ManyConverter
 from vc.normalise import Speaker
 from vc.store import tensors_digest
 
 TRIED = 64  # frames that an encoder is tried with
+TRANSFORMER = "speech_to_text"  # the one of transformers' architectures that takes features (batch, frames, bands)
+ELSEWHERE = (
+    "auto_map",
+    "quantization_config",
+    "attn_implementation",
+    "use_kernels",
+)  # settings that name code or data outside the folder
+MOST_CONSTANTS = 1 << 26  # numbers of a network that are no weights, such as its table of positions
 
 
 class ContentEncoder(ABC, nn.Module):
@@ -67,15 +78,26 @@ class Foreign(ContentEncoder):
 
 
 def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ContentEncoder:
-    """The encoder in `path`, for speakers with their statistics; refuses by name what is none."""
-    require(bool(path), "objective.content needs objective.encoder: a model of many speakers, a .pt file or a folder")
+    """The encoder of this name or in this file or folder, for speakers with their statistics; refuses what is none."""
+    kinds = "a model of many speakers, a content encoder or a folder of transformers"
+    require(bool(path), f"objective.content needs objective.encoder: {kinds}")
     place = Path(path)
     if (place / "config.json").is_file():
-        encoder = Foreign(_transformer(place), speakers, frames_first=True)
-        encoder.digest = digest(*(sha256(file) for file in sorted(place.glob("*.safetensors"))))
-    elif place.suffix == ".pt":
-        encoder = Foreign(_script(place), speakers, frames_first=False)
-        encoder.digest = sha256(place)
+        network = _transformer(place)
+        encoder = Foreign(network, speakers, frames_first=True)
+        encoder.digest = tensors_digest(network.state_dict())
+    elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
+        heard = choice.choose(path)
+        taken = isinstance(heard, DistilledEncoder)
+        require(
+            taken, f"{path}: takes samples; objective.content needs an encoder that takes log-mel, such as distilled"
+        )
+        fits = isinstance(features, MelFeatures) and features.mel == heard.mel
+        require(
+            fits, f"{path}: takes other features than these: features.kind must be mel or content, settings the usual"
+        )
+        encoder = Foreign(heard.network, speakers, frames_first=False)
+        encoder.digest = heard.digest
     else:
         network = _common(place, speakers, features)
         encoder = CommonCode(network)
@@ -86,18 +108,12 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
 
 def _try(encoder: ContentEncoder, speaker: str, bands: int, path: Path) -> None:
     """Refuse an encoder that a step could not learn by."""
-    frames = torch.zeros(2, bands, TRIED, requires_grad=True)
     try:
-        made = encoder(frames, speaker)
-        fits = isinstance(made, Tensor) and made.dim() == 3 and len(made) == 2 and made.is_floating_point()
-        require(fits and bool(made.isfinite().all()), f"{path}: gives no finite embeddings (batch, channels, places)")
-        through = (
-            made.requires_grad and torch.autograd.grad(made.float().sum(), frames, allow_unused=True)[0] is not None
-        )
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        made = encoder(torch.zeros(2, bands, TRIED), speaker)
+    except (RuntimeError, ValueError) as error:
         reason = shortened(error)
         raise ConfigError(f"{path}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
-    require(through, f"{path}: lets no gradient through to the features")
+    require(bool(made.isfinite().all()), f"{path}: gives embeddings that are not finite")
 
 
 def _fixed(network: nn.Module) -> nn.Module:
@@ -122,19 +138,46 @@ def _common(path: Path, speakers: Mapping[str, Speaker], features: FeatureConfig
     return network
 
 
-def _script(path: Path) -> nn.Module:
+def _transformer(folder: Path) -> nn.Module:
+    """The encoder of a folder as transformers saves it: of its weights, all of them, and of nothing from elsewhere."""
+    extras.require(f"{folder}", "encoders", "transformers")
+    from transformers.models.speech_to_text import modeling_speech_to_text as modeling
+
+    place = folder / "config.json"
+    settings = {name: value for name, value in published.read_mapping(place).items() if not name.startswith("_")}
+    kind = settings.get("model_type")
+    require(kind == TRANSFORMER, f"{place}: model_type {kind!r}; {TRANSFORMER} is known")
+    foreign = [name for name in ELSEWHERE if name in settings]
+    require(not foreign, f"{place}: {', '.join(foreign)}: what is not in the folder is not taken")
     try:
-        return torch.jit.load(str(path), map_location="cpu")
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"{path}: no TorchScript file: {str(error).splitlines()[0]}") from error
-
-
-def _transformer(path: Path) -> nn.Module:
-    extras.require(f"{path}", "encoders", "transformers")
-    from transformers import AutoModel
-
+        weights = published.folder_tensors(folder, ("model.encoder.", "encoder."))
+    except ConfigError as error:
+        raise ConfigError(naming(folder, error)) from error
+    layers = settings.get("encoder_layers", 0)
+    few = isinstance(layers, int) and layers <= len(weights) and settings.get("num_conv_layers", 0) in range(9)
+    require(few, f"{place}: encoder_layers {layers!r}, but there are {len(weights)} tensors")
     try:
-        found = AutoModel.from_pretrained(path, local_files_only=True, trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
-    return found.get_encoder() if found.config.is_encoder_decoder else found
+        config = modeling.Speech2TextConfig(**settings, attn_implementation="eager")
+        with torch.device("meta"):  # takes no memory, whatever sizes are claimed
+            claimed = modeling.Speech2TextEncoder(config)
+        _refuse_other_shapes(claimed, weights)
+        network = modeling.Speech2TextEncoder(config)
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from error
+    except Exception as error:  # settings that make no sense have any effect
+        raise ConfigError(f"{place}: no network can be made of it: {shortened(error)}") from error
+    network.load_state_dict(weights)
+    return network
+
+
+def _refuse_other_shapes(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of the network, by their names, and a network with far too much beside them."""
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        require(name in weights, f"no tensor {name}")
+        require(name in expected, f"an unknown tensor {name}")
+        shape, wanted = list(weights[name].shape), list(expected[name].shape)
+        require(shape == wanted, f"tensor {name} is of shape {shape}, not {wanted}")
+        require(bool(weights[name].isfinite().all()), f"tensor {name} holds values that are not finite")
+    constants = sum(math.prod(buffer.shape) for buffer in network.buffers())
+    require(constants <= MOST_CONSTANTS, f"a table of {constants} numbers")

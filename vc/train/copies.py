@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vc import audio, corpus
+from vc import audio, corpus, files
 from vc.corpus import Utterance
 from vc.errors import ConfigError, VCError
 from vc.features.mel import MelConfig, log_mel
@@ -86,7 +86,7 @@ class Copies:
         run_log.sound(utterance.id, copied, rate, step)
         titles = {utterance.id: original, f"copy, step {step}": copied}
         image = picture([Panel(title, samples, UNVOICED) for title, samples in titles.items()], rate, 1.0)
-        (self.directory / f"{stem}.png").write_bytes(image)
+        files.write_bytes(self.directory / f"{stem}.png", image)
         run_log.picture(utterance.id, image, step)
 
 

@@ -75,7 +75,7 @@ class CycleGANObjective(Rates):
     cycle_consistency: float = 10.0
     identity_mapping: float = 5.0
     content: float = 0.0
-    encoder: str = ""  # that `content` compares by: path of a model of many speakers, a TorchScript file, or a folder
+    encoder: str = ""  # that `content` compares by: a model of many speakers, a content encoder, or a folder
     identity_steps: int = 10_000  # the identity mapping loss counts before this step only
     forward_adversarial: float = 1.0  # these ten: factors on the weights above, for one direction
     backward_adversarial: float = 1.0

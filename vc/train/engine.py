@@ -9,6 +9,7 @@ from vc.config import require
 from vc.train.average import Average
 from vc.train.base import Sampler, Training
 from vc.train.experiment import ComputeConfig, TrainingConfig
+from vc.train.meter import Meter
 from vc.train.processes import Processes
 
 WARM_UP = 3  # steps of a kind that are computed as they come before one is recorded
@@ -20,6 +21,7 @@ class Engine:
     def __init__(self, training: Training, sampler: Sampler, average: Average | None = None, record: bool = False):
         self.training, self.sampler, self.average = training, sampler, average
         self.refused = Refused(sampler.generator.device)
+        self.meter = Meter()
         self._record = record
         self.restored()
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from vc.files import write_text
+from vc.files import in_place, read_bytes, write_text
 
 log = logging.getLogger(__name__)
 
 
 NAME = "log.jsonl"
+LARGEST = 256 << 20  # bytes of it
+FARTHEST = 2**53  # step; whole numbers up to it are exact as floats
+MOST = 100  # losses of a line
 
 
 class RunLog:
@@ -23,7 +26,7 @@ class RunLog:
     def __init__(self, directory: Path, step: int):
         path = directory / NAME
         _drop_after(path, step)
-        self._file = path.open("ab", buffering=0)
+        self._path, self._file = path, in_place(path)
         self._board = _tensorboard(directory / "tensorboard", step)
 
     def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:
@@ -42,7 +45,7 @@ class RunLog:
         try:
             self._file.write(f"{json.dumps(line)}\n".encode())
         except OSError as error:
-            error.filename = self._file.name
+            error.filename = str(self._path)
             raise
 
     def _scalars(self, prefix: str, values: dict[str, float], step: int) -> None:
@@ -74,16 +77,36 @@ def read(directory: Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each line as data and as it stands; one that was cut short is left out, with a warning."""
+    """Each line as data and as it stands; one that was cut short, or is none of ours, is left out, with a warning."""
     if not path.is_file():
         return
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    dropped = 0
+    for text in read_bytes(path, LARGEST, pipes=False).decode(errors="replace").splitlines():
         try:
             line = json.loads(text)
-            line["step"] + 0
+        except (ValueError, RecursionError):
+            line = None
+        if _is_ours(line):
             yield line, text + "\n"
-        except (ValueError, KeyError, TypeError):
-            log.warning("%s: dropped a line that was cut short", path)
+        else:
+            dropped += 1
+    if dropped:
+        log.warning("%s: dropped %d lines that were cut short or are no reports", path, dropped)
+
+
+def _is_ours(line: Any) -> bool:
+    """Whether it is a line as `RunLog` writes them: a step, and numbers by name."""
+    if not isinstance(line, dict) or type(line.get("step")) is not int or not 0 <= line["step"] <= FARTHEST:
+        return False
+    parts = [line.get("losses", {}), line.get("held_out", {"score": 0})]
+    if not all(isinstance(part, dict) and len(part) <= MOST for part in parts) or "score" not in parts[1]:
+        return False
+    named = all(name.isidentifier() and len(name) <= 100 for part in parts for name in part)
+    return named and all(_is_number(value) for part in parts for value in part.values())
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) <= FARTHEST)
 
 
 def _drop_after(path: Path, step: int) -> None:

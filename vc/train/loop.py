@@ -5,15 +5,14 @@ import time
 from types import FrameType
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from vc.errors import TrainingError
 from vc.parallel import progress
+from vc.signals import exit_status, heard
 from vc.train.experiment import TrainingConfig
+from vc.train.meter import Meter
 from vc.train.state import State
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(TrainingError):
@@ -21,7 +20,7 @@ class Stopped(TrainingError):
 
     def __init__(self, number: int, step: int):
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the same command goes on")
-        self.code = 130 if number == signal.SIGINT else 143
+        self.code = exit_status(number)
 
 
 class Work(Protocol):
@@ -29,6 +28,7 @@ class Work(Protocol):
 
     state: State
     settings: TrainingConfig
+    meter: Meter
 
     def step(self) -> dict[str, Tensor]:
         """Take the next step; its losses, on the device."""
@@ -60,14 +60,17 @@ class Work(Protocol):
 
 def run(work: Work) -> None:
     """Steps from where `work.state` is to the last, with everything at its interval."""
-    meter, settings, saved = Meter(), work.settings, time.monotonic()
+    meter, settings, saved, began = work.meter, work.settings, time.monotonic(), time.monotonic()
+    steps = 0  # since `began`
     with Signals() as signals, progress(settings.steps, "training", work.state.step) as bar:
         while not finished(work.state, settings):
             meter.add(work.step())
+            steps += 1
             step = work.state.step
             bar.update(step - bar.n)
             if _due(step, settings.log_every, settings):
-                losses, speed = meter.means()
+                losses, speed = meter.means(), steps / (time.monotonic() - began)
+                steps, began = 0, time.monotonic()
                 refused, in_a_row = work.refused()
                 work.report(losses, speed, refused)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
@@ -97,36 +100,6 @@ def _due(step: int, every: int, settings: TrainingConfig) -> bool:
     return step % every == 0 or step == settings.steps
 
 
-class Meter:
-    """Means of named losses since the last report, summed on the device: no step waits for the host.
-
-    Losses that are not finite are left out: they belong to steps that were refused.
-    """
-
-    def __init__(self):
-        self._start()
-
-    def _start(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
-        self.steps, self.since = 0, time.monotonic()
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        self.steps += 1
-        for name, value in losses.items():
-            known = torch.isfinite(value)
-            self.sums[name] = self.sums.get(name, 0) + torch.where(known, value, 0)
-            self.counts[name] = self.counts.get(name, 0) + known
-
-    def means(self) -> tuple[dict[str, float], float]:
-        """Mean of each loss that was finite at least once, and steps a second; then start again."""
-        counts = {name: int(count) for name, count in self.counts.items()}
-        means = {name: float(self.sums[name]) / count for name, count in counts.items() if count}
-        speed = self.steps / (time.monotonic() - self.since)
-        self._start()
-        return means, speed
-
-
 class Signals:
     """Notes that a signal came, for the loop to stop after its step; gives the old handlers back."""
 
@@ -134,7 +107,7 @@ class Signals:
         self.number = 0
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._before = {number: signal.signal(number, self._note) for number in heard()}
         return self
 
     def __exit__(self, *_: object) -> None:

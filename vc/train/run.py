@@ -48,7 +48,7 @@ class Run(ABC):
         self.output, self.settings, self.engine = output, settings, engine
         self.processes, self.held_out = processes, held_out
         self.state, self.log = State(), None
-        self.agree = processes.agree
+        self.agree, self.meter = processes.agree, engine.meter
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from vc import audio, corpus
+from vc import audio, corpus, files
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import VCError
@@ -53,5 +53,5 @@ class Samples:
             for title, (speaker, samples) in titles.items()
         ]
         image = picture(panels, rate, settings.frame_shift / 1000)
-        (self.directory / f"{stem}.png").write_bytes(image)
+        files.write_bytes(self.directory / f"{stem}.png", image)
         run_log.picture(f"{utterance.id}/{target}", image, step)

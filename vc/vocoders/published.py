@@ -5,7 +5,6 @@ The released code (jik876/hifi-gan) and those that follow it name a generator's 
 """
 
 import importlib.util
-import json
 import re
 from math import prod
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vc.config import build, require
-from vc.errors import ConfigError, shortened
+from vc import torch_file
+from vc.config import build, read_json, require
+from vc.errors import ConfigError, naming, shortened
 from vc.features.mel import MelConfig
+from vc.store import tensor_file
 from vc.vocoders.generators import loaded
 from vc.vocoders.hifigan import HiFiGANConfig
 from vc.vocoders.vocoder_file import VocoderModel
@@ -66,28 +67,26 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[Voc
         weights = {_our_name(name, len(config.kernels)): tensor for name, tensor in tensors.items()}
         network = loaded("hifigan", config, mel, weights)
     except ConfigError as error:
-        raise ConfigError(f"{checkpoint}: {error}") from error
+        raise ConfigError(naming(checkpoint, error)) from error
     return VocoderModel("hifigan", mel, vars(config), origin=origin), network.state_dict()
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The generator's tensors of a safetensors file or of a torch archive, which is read as tensors alone."""
-    from safetensors.torch import load_file
-
     require(path.is_file(), "no such file")
     try:
         if path.suffix == ".safetensors":
-            content = load_file(path)
+            with tensor_file(path) as file:
+                content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch_file.read(path)
     except PermissionError as error:
         raise ConfigError(str(error.strerror)) from error
-    except Exception as error:  # damage has any effect; torch's own text recommends to run what is in the file
-        raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
     for name in ("generator", "model", "state_dict"):
-        content = content[name] if isinstance(content, dict) and isinstance(content.get(name), dict) else content
-    given = content if isinstance(content, dict) else {}
-    tensors = {key: value.float() for key, value in given.items() if isinstance(key, str) and _plain(value)}
+        content = content[name] if isinstance(content.get(name), dict) else content
+    plain = {key: value for key, value in content.items() if isinstance(key, str) and _plain(value)}
+    torch_file.refuse_growth(plain, path)
+    tensors = {key: value.float() for key, value in plain.items()}
     require(any(key.startswith("conv_pre.") for key in tensors), "no HiFi-GAN generator in it: no tensor conv_pre")
     return tensors
 
@@ -129,7 +128,7 @@ def _our_name(name: str, kernels: int) -> str:
 def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
     """Front end and sizes of the released configuration file."""
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         mel = {ours: content[theirs] for ours, theirs in MEL_KEYS.items() if theirs in content}
         network = {ours: content[theirs] for ours, theirs in NETWORK_KEYS.items()}
         window = content.get("win_size", content.get("n_fft"))
@@ -137,9 +136,7 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
         require(window == content.get("n_fft"), f"win_size {window} is not n_fft, which is the window here")
         return build(MelConfig, mel, "mel"), build(HiFiGANConfig, network, "network")
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(naming(path, error)) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shortened(error)}") from error
 

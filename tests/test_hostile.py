@@ -1,0 +1,692 @@
+"""What a stranger hands us can neither run, nor write, nor hang, nor exhaust: each attack as it was done."""
+
+import contextlib
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import FORKS, ROOT, command, two_speakers, vowel
+
+from vc import audio, config, corpus, files, inputs, lists, model_file, normalise, prepare, store, torch_file, validate
+from vc.cli import common
+from vc.convert import Converter
+from vc.encoders import encoder_file
+from vc.encoders import published as published_encoders
+from vc.errors import LONGEST, ConfigError, DataError, TrainingError, VCError
+from vc.extract import extract
+from vc.features.world import WorldConfig
+from vc.listening import formats
+from vc.lists import Table
+from vc.report import curves
+from vc.train import checkpoint, experiment, loop
+from vc.train import log as train_log
+from vc.train.converter import make_engine
+from vc.train.engine import Engine
+from vc.train.plan import Plan
+from vc.train.processes import ALONE
+from vc.train.state import State
+from vc.vocoders import published as published_vocoders
+from vc.vocoders import vocoder_file
+
+GIB = 1 << 30
+
+
+def sparse(path: Path, size: int, start: bytes = b"") -> Path:
+    """A file that takes no room on disk, and would take all memory."""
+    with path.open("wb") as file:
+        file.write(start)
+        file.truncate(size)
+    return path
+
+
+# Bombs
+
+NESTED = "\n".join(
+    ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)), "steps: *a9"]
+)
+MERGED = "\n".join(
+    ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 10))]
+)
+BOMBS = {"lists": NESTED, "merged mappings": MERGED, "itself": "a: &a [*a]", "itself, merged": "&a\n<<: *a\nb: 1"}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize("read", [config.read_yaml, store.read_features], ids=["configuration", "features"])
+def test_aliases_of_yaml_do_not_grow(read, bomb, tmp_path):
+    (tmp_path / "config.yaml").write_text(bomb)
+    with pytest.raises(ConfigError, match=r"config\.yaml: not YAML: ") as caught:
+        read(tmp_path / "config.yaml" if read is config.read_yaml else tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.timeout(10)
+def test_aliases_of_a_setting_do_not_grow():
+    with pytest.raises(ConfigError, match="aliases stand for more than"):
+        config.read_sections(None, ["training={" + NESTED.replace("\n", ", ") + "}"])
+
+
+def test_aliases_of_ordinary_size_are_taken(tmp_path):
+    (tmp_path / "c.yaml").write_text("a: &a {x: 1, y: [1, 2]}\nb: {<<: *a, y: 3}\nc: [*a, *a]\n")
+    first = {"x": 1, "y": [1, 2]}
+    assert config.read_yaml(tmp_path / "c.yaml") == {"a": first, "b": {"x": 1, "y": 3}, "c": [first, first]}
+
+
+@pytest.mark.parametrize("text", ["steps: 1\nsteps: 2\n", "a: {b: 1, b: 1}", "[{x: 1, 'x': 2}]"])
+def test_a_key_that_stands_twice_is_refused(text, tmp_path):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="stands twice"):
+        config.read_yaml(tmp_path / "c.yaml")
+
+
+def test_an_errors_line_is_short_whatever_it_quotes():
+    assert len(str(VCError("x" * 10**8))) < 2 * LONGEST
+    assert str(VCError("path: " + "\x1b" * 10**7)).startswith("path: \\x1b")
+
+
+TENSORS = {
+    "a model's": store.read_tensors,
+    "an encoder's": encoder_file.describe,
+    "a vocoder's": vocoder_file.read,
+    "a published encoder's": published_encoders.read,
+    "a published vocoder's": lambda path: published_vocoders.read(path, None, ""),
+}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("read", TENSORS.values(), ids=TENSORS)
+@pytest.mark.parametrize(
+    ("size", "header", "message"), [(9 * GIB, 64, "larger than"), (93 << 20, 93 << 20, "a header of")]
+)
+def test_tensors_are_not_read_before_their_size_is(read, size, header, message, tmp_path):
+    path = sparse(tmp_path / "m.safetensors", size, header.to_bytes(8, "little") + b"{")
+    with pytest.raises(ConfigError, match=rf"m\.safetensors: .*{message}"):
+        read(path)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "read",
+    [config.read_yaml, config.read_json, partial(formats.read_answers, key=None), lambda path: refused(Table, path)],
+    ids=["yaml", "json", "answers", "list"],
+)
+def test_no_text_is_read_before_its_size_is(read, tmp_path):
+    with pytest.raises(VCError, match=r"big: larger than \d+ bytes"):
+        read(sparse(tmp_path / "big", 6 * GIB))
+
+
+def refused(read: type[Table], path: Path) -> None:
+    """The faults that a list collects, raised."""
+    faults = []
+    read(path, faults)
+    raise DataError(*faults)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ["speakers.json", "utt2spk", "config.yaml", "mcep.scp"])
+def test_no_list_of_features_is_read_before_its_size_is(name, dump):
+    sparse(dump / name, 6 * GIB)
+    with pytest.raises(VCError, match="larger than"):
+        store.read_features(dump).frames("ann")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("read", [published_encoders.read, lambda path: published_vocoders.read(path, None, "")])
+def test_a_torch_archive_does_not_grow_when_it_is_unpacked(read, tmp_path):
+    zeros = {"conv_pre.weight": torch.zeros(512, 80, 7), "conv_pre.bias": torch.zeros(512)}
+    torch.save({"generator": zeros}, tmp_path / "stored.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pt") as stored,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in stored.infolist():
+            packed.writestr(entry.filename, stored.read(entry))
+    assert (tmp_path / "packed.pt").stat().st_size < 20_000
+    with pytest.raises(ConfigError, match=r"packed\.pt: an archive with compressed parts"):
+        read(tmp_path / "packed.pt")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_tensors_that_are_views_of_one_number_are_refused(new, tmp_path):
+    one = torch.zeros(1).expand(3_000_000_000)
+    for key, read in (
+        ("conv_pre.weight", lambda path: published_vocoders.read(path, None, "")),
+        ("encoder.blocks.0.mlp.0.weight", published_encoders.read),
+    ):
+        torch.save({key: one}, tmp_path / "v.pt", _use_new_zipfile_serialization=new)
+        with pytest.raises(ConfigError, match=r"v\.pt: its tensors are of 12,000,000,000 bytes, the file of"):
+            read(tmp_path / "v.pt")
+
+
+def doubling_tuples() -> bytes:
+    """A pickle of a dictionary whose key is a tuple of two tuples of two tuples ...: some 300 bytes, 2 ** 60 values."""
+    steps = b"".join(b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(60))
+    return b"\x80\x02}K\x01\x85q\x00" + steps + b"K\x01s."
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_a_key_that_takes_for_ever_to_look_up_is_refused(new, tmp_path):
+    torch.save({"conv_pre.weight": torch.zeros(1)}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+    if new:
+        with zipfile.ZipFile(tmp_path / "a.pt") as whole, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
+            for entry in whole.infolist():
+                named = entry.filename.endswith("data.pkl")
+                bad.writestr(entry.filename, doubling_tuples() if named else whole.read(entry))
+    else:
+        whole = (tmp_path / "a.pt").read_bytes()
+        place = whole.index(b".", whole.index(b"type_sizes")) + 1  # behind the three pickles of the head
+        (tmp_path / "bad.pt").write_bytes(whole[:place] + doubling_tuples())
+    for read in (published_encoders.read, lambda path: published_vocoders.read(path, None, "")):
+        with pytest.raises(ConfigError, match=r"bad\.pt: a tuple of far more values"):
+            read(tmp_path / "bad.pt")
+
+
+def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(VCError, match="too many to be read again"):
+        store.write_tensors(tmp_path / "m.safetensors", {"w": torch.zeros(1).expand(700_000_000)}, {})
+    assert not any(tmp_path.iterdir())
+
+
+# Damage
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["mcep.ark", "f0.ark", "speakers.json", "utt2spk", "mcep.sha256"])
+def test_a_flipped_bit_in_features_is_not_learnt_from(name, dump):
+    flip(dump / name, -3)
+    with pytest.raises(VCError, match=r"does not match its digest|damaged"):
+        store.read_features(dump).check()
+
+
+def test_features_with_utterances_exchanged_are_refused(dump):
+    lines = (dump / "mcep.scp").read_text().splitlines()
+    places = [line.split()[1] for line in lines]
+    (dump / "mcep.scp").write_text(f"ann-1 {places[1]}\nbob-1 {places[0]}\n")
+    with pytest.raises(DataError, match="ann-1 does not match its digest"):
+        store.read_features(dump).frames("ann")
+
+
+def test_features_without_digests_are_read_with_a_warning(dump, caplog):
+    content = yaml.safe_load((dump / "config.yaml").read_text())
+    del content["sha256"]
+    (dump / "config.yaml").write_text(yaml.safe_dump(content))
+    (dump / "mcep.sha256").unlink()
+    assert len(store.read_features(dump).frames("ann")[0]) == 40 and "features without digests" in caplog.text
+
+
+EXTRACTED = WorldConfig(16000, f0_method="dio")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b""), lambda path: flip(path, -2)])
+@pytest.mark.parametrize("name", ["mcep.ark", "mcep.scp", "f0.ark", "speakers.json"])
+def test_damaged_features_are_extracted_again(name, harm, extracted, tmp_path):
+    data, dump = extracted
+    shutil.copytree(dump, tmp_path / "dump")
+    harm(tmp_path / "dump" / name)
+    assert not extract(data, tmp_path / "dump", EXTRACTED).up_to_date
+    assert (tmp_path / "dump" / name).read_bytes().replace(bytes(tmp_path), bytes(dump.parent)) == (
+        dump / name
+    ).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory) -> tuple[Path, Path]:
+    """A data directory of one short recording of each of two speakers, and its features."""
+    folder = tmp_path_factory.mktemp("extracted")
+    for name, f0 in (("ann", 120.0), ("bob", 200.0)):
+        (folder / "in" / name).mkdir(parents=True)
+        audio.write(folder / f"in/{name}/1.wav", vowel(0.6, 16000, f0), 16000)
+    corpus.write(folder / "data", prepare.from_folders(folder / "in"))
+    extract(folder / "data", folder / "dump", EXTRACTED)
+    return folder / "data", folder / "dump"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"PK\x03\x04" + bytes(500), b"\x93NUMPY\x01\x00"])
+def test_what_an_interrupted_extraction_left_is_whole_or_made_again(content, extracted, tmp_path):
+    data, dump = extracted
+    work = tmp_path / "dump/.work"
+    work.mkdir(parents=True)
+    for utterance in corpus.read(data):
+        for end in (".safetensors", ".f0.safetensors"):
+            (work / f"{utterance.id}{end}").write_bytes(content)
+    assert extract(data, tmp_path / "dump", EXTRACTED).done == 2
+    assert (tmp_path / "dump/mcep.ark").read_bytes() == (dump / "mcep.ark").read_bytes()
+
+
+@pytest.fixture
+def engine(extracted) -> Engine:
+    """Of the smallest network."""
+    features = store.read_features(extracted[1])
+    sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 2}, "training": {"segment": 32}}
+    settings = experiment.resolve(sections, features.config, ("ann", "bob"), features.digest)
+    return make_engine(Plan(features, settings), torch.device("cpu"), ALONE)
+
+
+def rewritten(path: Path, change: Callable) -> None:
+    tensors, content = store.read_tensors(path)
+    change(tensors)
+    store.write_tensors(path, tensors, content)
+
+
+def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog):
+    """A CUDA generator's state is of 16 bytes."""
+    for step in (1, 2):
+        checkpoint.save(tmp_path, engine, State(step=step), 2)
+    rewritten(
+        tmp_path / "checkpoint-000000002.safetensors",
+        lambda tensors: tensors.update({"random.sampler": torch.zeros(16, dtype=torch.uint8)}),
+    )
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert checkpoint.resume(tmp_path, engine).step == 2
+    assert "written on another device" in caplog.text and before == sorted(path.name for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error\nat all")])
+def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tmp_path, monkeypatch):
+    for step in (1, 2):
+        checkpoint.save(tmp_path, engine, State(step=step), 2)
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", fail)
+    with pytest.raises(TrainingError, match="whole, but cannot be restored here: CUDA") as caught:
+        checkpoint.resume(tmp_path, engine)
+    assert "\n" not in str(caught.value) and before == sorted(path.name for path in tmp_path.iterdir())
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "", ".", "-rf", "a\x1b[2J"])
+def test_a_speaker_whose_name_leads_elsewhere_is_refused(name):
+    """Samples of a training run are called after speakers."""
+    with pytest.raises(ConfigError, match="is no name of letters"):
+        normalise.speakers_from_json({name: normalise.speakers_to_json(two_speakers())["ann"]})
+
+
+# Hangs
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+
+
+def opened_by_name(path: Path) -> dict[str, Callable]:
+    """What reads a file that a user names."""
+    return {
+        "a recording": lambda: audio.read(path),
+        "a header": lambda: audio.info(path),
+        "a configuration": lambda: config.read_yaml(path),
+        "answers": lambda: formats.read_answers(path, None),
+        "a list": lambda: refused(Table, path),
+    }
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", opened_by_name(Path()))
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(what, impatient, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VCError, match=r"pipe: a pipe from which nothing came for 0\.2 s") as caught:
+        opened_by_name(tmp_path / "pipe")[what]()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", opened_by_name(Path()))
+def test_a_pipe_whose_writer_falls_silent_is_not_waited_for(what, impatient, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    os.write(writer, b"RIFF")
+    with pytest.raises(VCError, match="nothing came"):
+        opened_by_name(tmp_path / "pipe")[what]()
+    os.close(writer)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", opened_by_name(Path()))
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/tty", "/dev/random"])
+def test_a_device_is_not_read(what, device, tmp_path):
+    with pytest.raises(VCError, match=f"{device}: "):
+        opened_by_name(Path(device))[what]()
+
+
+def test_what_a_pipe_gives_is_read_like_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    content = b"steps: 3\n"
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,), daemon=True)
+    writer.start()
+    assert config.read_yaml(tmp_path / "pipe") == {"steps": 3}
+    writer.join()
+
+
+@pytest.mark.timeout(10)
+def test_a_stream_without_end_is_not_read_to_its_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    process = subprocess.Popen(["sh", "-c", 'exec yes > "$1"', "", tmp_path / "pipe"])
+    with pytest.raises(ConfigError, match="larger than 65536 bytes"):
+        config.read_yaml(tmp_path / "pipe")
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.timeout(20)
+def test_only_files_are_taken_from_folders_and_lists(tmp_path):
+    audio.write(tmp_path / "a.wav", vowel(0.1, 16000), 16000)
+    os.mkfifo(tmp_path / "b.wav")
+    (tmp_path / "c.wav").symlink_to("/dev/zero")
+    (tmp_path / "d.wav").mkdir()
+    assert audio.recordings_below(tmp_path) == [tmp_path / "a.wav"]
+    assert [job.source for job in inputs.plan([str(tmp_path)], None, str(tmp_path / "out"))] == [tmp_path / "a.wav"]
+    for name in "bcd":
+        (tmp_path / "wav.scp").write_text(f"a {tmp_path}/a.wav\nb {tmp_path}/{name}.wav\n")
+        with pytest.raises(ConfigError, match=rf"wav\.scp:2: no file: .*/{name}\.wav"):
+            inputs.plan([], tmp_path / "wav.scp", str(tmp_path / "out"))
+
+
+@pytest.mark.timeout(10)
+def test_a_digest_is_of_what_was_there_when_the_file_was_opened(tmp_path):
+    path = tmp_path / "grows"
+    path.write_bytes(b"x")
+    process = subprocess.Popen(["sh", "-c", 'exec yes >> "$1"', "", path])
+    try:
+        while path.stat().st_size < 10 * files.BLOCK:
+            time.sleep(0.01)
+        assert files.sha256(path)
+    finally:
+        process.kill()
+        process.wait()
+
+
+# Links
+
+
+FOLDERS, LOGS = ("checkpoints", "samples", "tensorboard"), (".lock", "train.log", "log.jsonl")
+ELSEWHERE = [(name, kind) for name in FOLDERS for kind in ("link", "dangling")]
+ELSEWHERE += [(name, kind) for name in LOGS for kind in ("link", "dangling", "hard link", "pipe")]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("name", "kind"), ELSEWHERE)
+def test_an_experiment_writes_into_nothing_elsewhere(name, kind, extracted, tmp_path):
+    output, keep = tmp_path / "exp", tmp_path / "keep"
+    output.mkdir()
+    if kind == "pipe":
+        os.mkfifo(output / name)
+    elif kind != "dangling":
+        keep.mkdir() if name in FOLDERS else keep.write_text("mine")
+    if kind == "hard link":
+        (output / name).hardlink_to(keep)
+    elif kind != "pipe":
+        (output / name).symlink_to(keep)
+    words = ["--method", "mean_variance", "--features", extracted[1], "--source", "ann", "--target", "bob"]
+    done = command("train", *words, "--output", output, check=None)
+    if name == "log.jsonl" and "link" in kind:  # it is replaced, not written on
+        assert done.returncode == 0 and not (output / name).is_symlink()
+    else:
+        [line] = done.stderr.decode().splitlines()
+        assert done.returncode == 1 and line.startswith(f"vc-train: error: {output / name}: ")
+    assert keep.read_text() == "mine" if keep.is_file() else not keep.exists() or not any(keep.iterdir())
+
+
+def test_a_conversion_follows_no_folder_out_of_its_output(tmp_path):
+    for folder in ("in/sub", "keep", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    audio.write(tmp_path / "in/sub/a.wav", vowel(0.1, 16000), 16000)
+    (tmp_path / "out/sub").symlink_to(tmp_path / "keep")
+    with pytest.raises(ConfigError, match="out/sub: leads out of"):
+        inputs.plan([str(tmp_path / "in")], None, str(tmp_path / "out"))
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "out")  # what the user names may be a link
+    (tmp_path / "out/sub").unlink()
+    assert inputs.plan([str(tmp_path / "in")], None, str(tmp_path / "elsewhere"))
+
+
+def test_extraction_and_repair_follow_no_folder_out_of_theirs(extracted, tmp_path):
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "dump").mkdir()
+    (tmp_path / "dump/.work").symlink_to(tmp_path / "keep")
+    with pytest.raises(OSError, match="leads out of"):
+        extract(extracted[0], tmp_path / "dump", EXTRACTED)
+    shutil.copytree(extracted[0], tmp_path / "data")
+    lines = (tmp_path / "data/wav.scp").read_text().splitlines()
+    (tmp_path / "data/wav.scp").write_text("\n".join(lines[::-1]) + "\n")
+    (tmp_path / "data/.backup").symlink_to(tmp_path / "keep")
+    with pytest.raises(OSError, match="leads out of"):
+        validate.fix(tmp_path / "data")
+    assert not any((tmp_path / "keep").iterdir())
+
+
+# Left behind
+
+
+def test_what_the_dead_left_is_removed_and_what_the_living_write_is_not(tmp_path, monkeypatch):
+    (tmp_path / ".vc-dead.tmp").write_bytes(b"half")
+    monkeypatch.setattr(files, "_swept", set())
+    with files.replacing(tmp_path / "a") as mine:
+        assert not (tmp_path / ".vc-dead.tmp").exists()
+        other = "import sys; from pathlib import Path; from vc import files; files.write_text(Path(sys.argv[1]), 'b')"
+        subprocess.run([sys.executable, "-c", other, tmp_path / "b"], check=True)
+        assert mine.exists()
+        mine.write_text("a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_link_among_what_was_left_is_not_followed(tmp_path):
+    (tmp_path / "keep").write_text("mine")
+    (tmp_path / ".vc-x.tmp").symlink_to("keep")
+    files.remove_leftovers(tmp_path)
+    assert (tmp_path / "keep").read_text() == "mine"
+
+
+def test_two_extractions_into_one_folder_are_refused(extracted, tmp_path):
+    (tmp_path / "dump/.work").mkdir(parents=True)
+    with files.locked(tmp_path / "dump/.work"), pytest.raises(DataError, match="in use by process"):
+        extract(extracted[0], tmp_path / "dump", EXTRACTED)
+    assert extract(extracted[0], tmp_path / "dump", EXTRACTED).done == 2
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_closed_terminal_stops_a_run_as_a_scheduler_does_but_under_nohup(ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with loop.Signals() as heard:
+            os.kill(os.getpid(), signal.SIGHUP) if ignored else signal.raise_signal(signal.SIGHUP)
+            assert heard.number == (0 if ignored else signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert loop.Stopped(signal.SIGHUP, 5).code == 129
+
+
+def test_what_is_printed_cannot_move_the_cursor(capsys):
+    common.say("a\x1b[2J\rb\nc\x07")
+    assert capsys.readouterr().out == "a\\x1b[2J\\rb\nc\\x07\n"
+
+
+def test_means_of_a_resumed_run_are_of_all_steps_since_the_last_report(engine, tmp_path):
+    for number in (1.0, 2.0):
+        engine.meter.add({"a": torch.tensor(number)})
+    checkpoint.save(tmp_path, engine, State(step=2), 2)
+    engine.meter.add({"a": torch.tensor(99.0)})  # of steps that are lost
+    checkpoint.resume(tmp_path, engine)
+    engine.meter.add({"a": torch.tensor(6.0)})
+    assert engine.meter.means() == {"a": 3.0}
+
+
+# Uncaught
+
+
+LOG_LINES = [
+    "[" * 100_000,
+    "5",
+    "null",
+    '{"step": "1"}',
+    '{"step": 1e400}',
+    '{"step": true}',
+    '{"step": 1, "losses": 5}',
+    '{"step": 1, "losses": {"a": "x"}}',
+    '{"step": 1, "losses": {"a": ' + "9" * 400 + "}}",
+    '{"step": 1, "losses": {"$\\\\frac$": 1}}',
+    '{"step": 1, "held_out": {}}',
+    '{"step": 1, "held_out": {"score": null}}',
+    '{"step": 1, "losses": {' + ", ".join(f'"a{n}": 1' for n in range(10_000)) + "}}",
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("line", LOG_LINES, ids=range(len(LOG_LINES)))
+def test_curves_are_of_what_a_run_reports_alone(line, tmp_path, caplog):
+    (tmp_path / "log.jsonl").write_text(line + '\n{"step": 2, "losses": {"a": 0.5}, "held_out": {"score": 1}}\n')
+    lines = train_log.read(tmp_path)
+    assert [each["step"] for each in lines] == [2] and "dropped 1 lines" in caplog.text
+    assert curves.draw_curves(lines).startswith(b"\x89PNG")
+
+
+def test_a_log_that_is_a_pipe_or_far_too_large_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    assert train_log.read(tmp_path) == []
+    (tmp_path / "log.jsonl").unlink()
+    sparse(tmp_path / "log.jsonl", 6 * GIB)
+    with pytest.raises(OSError, match="larger than"):
+        train_log.read(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("method", ["world", "diff"])
+def test_weights_that_overflow_name_the_recording_and_the_model(method, extracted, engine, tmp_path):
+    features = store.read_features(extracted[1])
+    sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 2}}
+    settings = experiment.resolve(sections, features.config, ("ann", "bob"), features.digest)
+    weights = {name: torch.full_like(each, 3e38) for name, each in engine.converter.state_dict().items()}
+    model_file.write(tmp_path / "huge.safetensors", settings.model(features, 1, {}), weights)
+    audio.write(tmp_path / "a.wav", vowel(0.5, 16000), 16000)
+    converter = Converter.load(tmp_path / "huge.safetensors")
+    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors makes values that are not finite"):
+        converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", method=method)
+    assert not (tmp_path / "b.wav").exists()
+
+
+def test_the_limits_that_are_promised_are_those_of_the_code():
+    text = (ROOT / "SECURITY.md").read_text()
+    sizes = {"64 KiB": config.LARGEST, "16 MiB": config.LARGEST_JSON, "64 MiB": lists.LARGEST}
+    sizes |= {"2 GiB": store.LARGEST_TENSORS, "8 MiB": store.LARGEST_HEADER, "8 GiB": torch_file.LARGEST}
+    for words, size in sizes.items():
+        number, unit = words.split()
+        assert words in text and int(number) << {"KiB": 10, "MiB": 20, "GiB": 30}[unit] == size
+    assert f"{config.MOST_NODES:,} values" in text and f"silent for {files.PATIENCE:g} s" in text
+
+
+# Fuzzing
+
+SECONDS = 600  # of each reader
+MEMORY, LONGEST_CALL = 2_500_000_000, 10.0  # bytes; seconds
+NUMBERS = [(n % 2**64).to_bytes(8, "little") for n in (0, 1, 2**31 - 1, 2**32, 2**62, 2**63, -1)]
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """With bits flipped, numbers written over it, parts repeated or taken away."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 5)):
+        place = chance.randrange(min(len(changed), chance.choice([64, 1024, 1 << 20])) + 1)
+        end = place + chance.randint(1, 16)
+        change = chance.choice(["flip", "number", "repeat", "drop", "cut"])
+        if change == "flip" and place < len(changed):
+            changed[place] ^= 1 << chance.randrange(8)
+        elif change == "number":
+            changed[place : place + 8] = chance.choice(NUMBERS)
+        elif change == "repeat":
+            changed[place:place] = changed[place:end] * chance.randint(1, 200)
+        elif change == "drop":
+            del changed[place:end]
+        elif change == "cut" and chance.random() < 0.2:
+            del changed[place:]
+    return bytes(changed[: max(len(content), 100_000)])
+
+
+def readers(dump: Path, folder: Path) -> dict[str, tuple[list[Path], Callable]]:
+    """Files to damage, and what reads them."""
+    folder.mkdir()
+    features = store.read_features(dump)
+    sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 2}, "training": {"segment": 32}}
+    settings = experiment.resolve(sections, features.config, ("ann", "bob"), features.digest)
+    engine = make_engine(Plan(features, settings), torch.device("cpu"), ALONE)
+    model_file.write(folder / "m.safetensors", settings.model(features, 1, {}), engine.converter.state_dict())
+    (folder / "checkpoints").mkdir()
+    checkpoint.save(folder / "checkpoints", engine, State(step=1), 1)
+    for end in ("wav", "flac"):
+        (folder / f"a.{end}").write_bytes(audio.encode(vowel(0.2, 16000), 16000, end.upper()))
+    (folder / "list").write_text("ann-1 /a.wav\nbob-1 /b.wav\n")
+    (folder / "c.yaml").write_text("method: cyclegan_vc2\na: &a [1, 2]\nnetwork: {channels: 4, x: *a}\n")
+    tensors = {"generator": {"conv_pre.weight": torch.zeros(8, 80, 7), "conv_pre.bias": torch.zeros(8)}}
+    for new in (True, False):
+        torch.save(tensors, folder / f"v{new}.pt", _use_new_zipfile_serialization=new)
+    key = formats.Key("", 1, "t", "mos", "", 0, 16000, 0.0, {"s": ""}, {}, {"i": formats.Item(["1"], None)})
+    answers = {"format": formats.ANSWERS, "version": 1, "test": "t", "listener": "l", "answers": []}
+    (folder / "answers.json").write_text(json.dumps({**answers, "answers": [{"item": "i", "answer": "5"}]}))
+    (folder / "log.jsonl").write_text('{"step": 2, "losses": {"a": 0.5}, "held_out": {"score": 1}}\n' * 2)
+    return {
+        "recordings": ([folder / "a.wav", folder / "a.flac"], audio.read),
+        "lists": ([folder / "list"], lambda path: refused(Table, path)),
+        "configurations": ([folder / "c.yaml"], config.read_sections),
+        "features": (sorted(dump.iterdir()), lambda _: store.read_features(dump).check()),
+        "models": ([folder / "m.safetensors"], Converter.load),
+        "checkpoints": (sorted((folder / "checkpoints").iterdir()), lambda p: checkpoint.resume(p.parent, engine)),
+        "published": ([folder / "vTrue.pt", folder / "vFalse.pt"], lambda p: published_vocoders.read(p, None, "")),
+        "answers": ([folder / "answers.json"], lambda path: formats.read_answers(path, key)),
+        "logs": ([folder / "log.jsonl"], lambda path: curves.names_of_curves(train_log.read(path.parent))),
+    }
+
+
+def fuzz(what: str, dump: Path, folder: Path, seconds: float) -> None:
+    """Damage and read until the time is up; ends with a traceback where it is not our own error."""
+    paths, read = readers(dump, folder)[what]
+    whole, chance, end = {path: path.read_bytes() for path in paths}, random.Random(0), time.monotonic() + seconds
+    logging.getLogger("vc").setLevel(logging.CRITICAL)
+    while time.monotonic() < end:
+        for path, content in whole.items():
+            path.write_bytes(content)
+        path = chance.choice(paths)
+        path.write_bytes(mutated(whole[path], chance))
+        began = time.monotonic()
+        with contextlib.suppress(VCError):
+            read(path)
+        assert time.monotonic() - began < LONGEST_CALL
+        for leftover in path.parent.glob("*.corrupt"):
+            leftover.unlink()
+    assert 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MEMORY
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.parametrize(
+    "what",
+    ["recordings", "lists", "configurations", "features", "models", "checkpoints", "published", "answers", "logs"],
+)
+def test_damage_of_any_kind_ends_in_our_own_errors_soon_and_in_little_memory(what, dump, tmp_path):
+    process = FORKS.Process(target=fuzz, args=(what, dump, tmp_path / "files", SECONDS))
+    process.start()
+    process.join()
+    assert process.exitcode == 0

@@ -115,13 +115,13 @@ def read_features(directory: Path) -> Features:
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
     try:
+        config = build_features(content.get("features"), "config.yaml: features")
+        speakers = speakers_from_json(read_json(directory / "speakers.json"))
+        utterances = _pairs(directory / "utt2spk")
         signed = content.get("sha256", {})
         for name in SIGNED if signed else ():
             if not isinstance(signed, dict) or signed.get(name) != _list_digest(directory / name):
                 raise ValueError(f"{name} does not match its digest")
-        config = build_features(content.get("features"), "config.yaml: features")
-        speakers = speakers_from_json(read_json(directory / "speakers.json"))
-        utterances = _pairs(directory / "utt2spk")
     except ConfigError as error:
         raise ConfigError(f"{directory}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:

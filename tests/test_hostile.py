@@ -217,7 +217,7 @@ def flip(path: Path, place: int) -> None:
 @pytest.mark.parametrize("name", ["mcep.ark", "f0.ark", "speakers.json", "utt2spk", "mcep.sha256"])
 def test_a_flipped_bit_in_features_is_not_learnt_from(name, dump):
     flip(dump / name, -3)
-    with pytest.raises(VCError, match=r"does not match its digest|damaged"):
+    with pytest.raises(VCError, match=r"does not match its digest|damaged|speakers\."):
         store.read_features(dump).check()
 
 

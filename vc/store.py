@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from vc.config import plain, read_json, read_yaml
+from vc.config import plain, read_yaml
 from vc.errors import ConfigError, DataError, TrainingError, shortened
 from vc.features.kinds import FeatureConfig, build_features
 from vc.files import read_bytes, reading, replacing, write_text
@@ -116,7 +116,7 @@ def read_features(directory: Path) -> Features:
     content = read_yaml(directory / "config.yaml")
     try:
         config = build_features(content.get("features"), "config.yaml: features")
-        speakers = speakers_from_json(read_json(directory / "speakers.json"))
+        speakers = speakers_from_json(json.loads(read_bytes(directory / "speakers.json", LARGEST_LIST)))
         utterances = _pairs(directory / "utt2spk")
         signed = content.get("sha256", {})
         for name in SIGNED if signed else ():

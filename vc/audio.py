@@ -1,6 +1,7 @@
 """Recordings <-> mono float32 samples in -1..1."""
 
 import contextlib
+import hashlib
 import io
 import logging
 import os
@@ -16,14 +17,12 @@ import numpy as np
 
 from vc.errors import DataError, escaped
 from vc.files import replacing
+from vc.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
 from vc.limiter import limit_blocks
 
-SUFFIXES = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
-    | {".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf"}
-)
 KEPT = 1 << 26  # bytes of samples that wait in memory rather than on disk
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
+KNOWN = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
 LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
 STANDARD = "-"  # as a path: standard input or output
@@ -49,15 +48,6 @@ def info(path: Path) -> AudioInfo:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
-def recordings_below(folder: Path, apart_from: Path | None = None) -> list[Path]:
-    """Recordings below a folder, by their names' endings, sorted; without those in a folder `apart_from` below it."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    apart = os.path.realpath(apart_from or folder)
-    if not apart.startswith(os.path.realpath(folder) + os.sep):
-        return found
-    return [path for path in found if not os.path.realpath(path).startswith(apart + os.sep)]
-
-
 def read(path: Path | str, rate: int | None = None) -> tuple[np.ndarray, int]:
     """Read a recording, or standard input for `-`, as `(samples,)` float32 mixed down to mono, and its rate in Hz.
 
@@ -67,6 +57,33 @@ def read(path: Path | str, rate: int | None = None) -> tuple[np.ndarray, int]:
     with _opened(path) as sound:
         rate = rate or sound.samplerate
         return np.concatenate(list(_blocks(sound, path, rate))), rate
+
+
+def first_of_each(paths: Iterable[Path]) -> dict[Path, Path]:
+    """For each recording the first one with the same samples, which is itself where none before has them.
+
+    Of what cannot be read nothing is known. Only recordings of one rate and length are read.
+    """
+    first, alike = {}, {}
+    for path in paths:
+        first[path] = path
+        with contextlib.suppress(DataError):
+            alike.setdefault(info(path), []).append(path)
+    for group in alike.values():
+        seen: dict[str, Path] = {}
+        for path in group if len(group) > 1 else ():
+            with contextlib.suppress(DataError):
+                first[path] = seen.setdefault(samples_digest(path), path)
+    return first
+
+
+def samples_digest(path: Path) -> str:
+    """SHA-256 of a recording's samples, mixed down, and its rate: the same in every lossless format."""
+    with _opened(path) as sound:
+        digest = hashlib.sha256(str(sound.samplerate).encode())
+        for block in _mono_blocks(sound, path):
+            digest.update(block.tobytes())
+    return digest.hexdigest()
 
 
 def blocks(path: Path | str, rate: int) -> Iterator[np.ndarray]:
@@ -229,11 +246,21 @@ def encode(samples: np.ndarray, rate: int, format: str = "WAV") -> bytes:
 
 @contextlib.contextmanager
 def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - imported late, it is not light
-    """Open a recording by descriptor: libsndfile takes neither every name nor every length of name."""
+    """Open a recording by descriptor: libsndfile takes neither every name nor every length of name.
+
+    What it does not decode is decoded by ffmpeg first, if it is of a format that ffmpeg is asked for.
+    """
     import soundfile
 
     try:
-        with _descriptor(path) as descriptor, soundfile.SoundFile(descriptor, closefd=False) as sound:
+        with _descriptor(path) as descriptor, contextlib.ExitStack() as stack:
+            head = os.pread(descriptor, HEAD, 0)
+            beyond, missing = ffmpeg_format(head), needs_ffmpeg(head)
+            if missing:
+                raise DataError(f"{path}: {missing}")
+            if beyond:
+                descriptor = stack.enter_context(decoded(descriptor, beyond[1], path)).fileno()
+            sound = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
             if not RATES[0] <= sound.samplerate <= RATES[1]:
                 raise DataError(f"{path}: rate {sound.samplerate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
             yield sound
@@ -253,7 +280,7 @@ def _descriptor(path: Path | str) -> Iterator[int]:
             yield file.fileno()
         return
     if os.path.isdir(path):
-        raise DataError(f"{path}: a folder without recordings; known endings: {' '.join(sorted(SUFFIXES))}")
+        raise DataError(f"{path}: a folder without recordings; {KNOWN}")
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except ValueError as error:  # a NUL, or what no file name can be encoded as

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from vc import corpus
@@ -15,8 +16,16 @@ BACKUP = ".backup"  # folder of a data directory that holds its lists as they we
 LISTS = ("wav.scp", "utt2spk", "spk2utt", "segments", "text")
 
 
-def check(directory: Path) -> list[Fault]:
-    """Every fault of a data directory: of its lists, and of each recording that they name."""
+@dataclass(frozen=True)
+class Findings:
+    """What a check found."""
+
+    faults: list[Fault]
+    warnings: list[Fault]  # what can be learnt from all the same
+
+
+def check(directory: Path) -> Findings:
+    """Every fault of a data directory: of its lists, and of each recording that they name; and what costs quality."""
     lists = corpus.parse(directory)
     utterances, faults, lines = lists.utterances, lists.faults, lists.lines
     rates: dict[int, int] = {}
@@ -28,7 +37,21 @@ def check(directory: Path) -> list[Fault]:
         counts = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
         faults.append(Fault(directory / "wav.scp", 0, f"recordings of several rates: {counts}"))
     faults.extend(_shared_recordings(directory / "utt2spk", utterances, lines))
-    return faults
+    return Findings(faults, _unsorted_speakers(directory / "utt2spk", utterances, lines))
+
+
+def _unsorted_speakers(path: Path, utterances: Iterable[Utterance], lines: dict[str, int]) -> list[Fault]:
+    """Speakers that come in another order than their utterances' ids: Kaldi's own scripts refuse that."""
+    warnings, before = [], ""
+    for utterance in utterances:
+        if utterance.speaker < before:
+            order = f"speaker {utterance.speaker} comes after {before}; prepare both by one vc-prepare"
+            warnings.append(
+                Fault(path, lines[utterance.id], f"{utterance.id}: for Kaldi's scripts out of order: {order}")
+            )
+            break
+        before = utterance.speaker
+    return warnings
 
 
 def _audio_fault(utterance: Utterance, rates: dict[int, int]) -> str | None:

@@ -127,6 +127,11 @@ def report(command: str, fault: object) -> None:
         print(f"{command}: error: {escaped(line)}", file=sys.stderr)
 
 
+def warn(command: str, warning: object) -> None:
+    """One line on stderr of what does not stop the command."""
+    print(f"{command}: warning: {escaped(warning)}", file=sys.stderr)
+
+
 def run(
     command: str, work: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None
 ) -> int:

@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(args: argparse.Namespace) -> int:
     from vc.inputs import is_batch, plan
 
+    common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
     import torch
 
@@ -59,7 +60,6 @@ def _work(args: argparse.Namespace) -> int:
     from vc.features.pitch import Melody
     from vc.parallel import default_jobs, mapped
 
-    common.log_to_stderr(COMMAND)
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
     melody = Melody(args.keep_f0, args.f0_shift, args.f0_scale)
     f0_range = args.f0_range and common.f0_range(*args.f0_range)
@@ -82,6 +82,7 @@ def _work(args: argparse.Namespace) -> int:
 
 
 def _convert(job: "Job", converter: "Converter", wish: "Wish", jobs: int) -> None:  # noqa: F821 - imported late
+    job.require_readable()
     converter.convert_file(
         job.source,
         job.output,

@@ -43,6 +43,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.errors import ConfigError
     from vc.validate import fix
 
+    common.log_to_stderr(COMMAND)
     if (args.check or args.fix) == (args.folder is not None):
         raise ConfigError("give FOLDER and DATA, or --check or --fix and DATA alone")
     chosen = {"--speakers": args.speakers, "--include": args.include, "--first": args.first, "--split": args.split}
@@ -84,15 +85,19 @@ def _write(args: argparse.Namespace) -> list[Path]:
 def _report(data: Path) -> int:
     """Say what is wrong with a data directory, or what is in it."""
     from vc import corpus
+    from vc.names import shown
     from vc.validate import check
 
-    faults = check(data)
-    for fault in faults:
+    findings = check(data)
+    for warning in findings.warnings:
+        common.warn(COMMAND, warning)
+    for fault in findings.faults:
         common.report(COMMAND, fault)
-    if faults:
-        print(f"{data}: {len(faults)} faults")
+    if findings.faults:
+        print(f"{data}: {len(findings.faults)} faults")
         return 1
     utterances = corpus.read(data)
-    counts = corpus.count_by_speaker(utterances)
-    print(f"{data}: {len(utterances)} utterances, " + ", ".join(f"{who} {n}" for who, n in counts.items()))
+    called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
+    counts = [f"{shown(who, called[who])} {n}" for who, n in corpus.count_by_speaker(utterances).items()]
+    print(f"{data}: {len(utterances)} utterances, {', '.join(counts)}")
     return 0

@@ -120,9 +120,9 @@ def _copy(args: argparse.Namespace) -> int:
     from vc.parallel import mapped
     from vc.vocoders.choice import choose
 
+    common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
     config = build_features(read_sections(args.config, args.set).get("features", {}))
-    common.log_to_stderr(COMMAND)
     device = devices.choose(args.device)
     devices.set_precision(args.precision, device)
     copier = Copier(choose(args.vocoder, device, args.precision), config)
@@ -145,4 +145,5 @@ def _copy(args: argparse.Namespace) -> int:
 
 
 def _copy_one(copier: "Copier", job: "Job") -> float:  # noqa: F821 - imported late
+    job.require_readable()
     return copier.copy_file(job.source, job.output)

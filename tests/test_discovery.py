@@ -199,3 +199,24 @@ def test_names_of_recordings_in_any_letters_get_ids_of_their_own(tmp_path):
         assert own["anna"][name].id.removeprefix("anna") == own["bert"][name].id.removeprefix("bert")
     alone = {u.path.stem: u.id for u in prepare.from_folders(tmp_path / "in", ["bert"])}
     assert alone == {name: u.id for name, u in own["bert"].items()}  # whoever is prepared with them
+
+
+def test_a_speakers_name_is_taken_from_the_folder_to_the_conversion(tmp_path):
+    from conftest import CORPUS
+
+    for name, speaker in (("Anna Maria", "slt"), ("артём", "rms")):
+        for path in sorted((CORPUS / "train" / speaker).iterdir())[:3]:
+            (tmp_path / "in" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "in" / name / f"{path.stem} ё.flac")
+    assert "(артём) 3" in command("prepare", tmp_path / "in", tmp_path / "data").stdout.decode()
+    settings = ("--set", "features.sample_rate=16000", "--f0-range", "артём", 60, 200, "--jobs", 1)
+    said = command("extract", tmp_path / "data", tmp_path / "dump", *settings).stdout.decode()
+    assert "Anna_Maria (Anna Maria): F0 range" in said and "(артём): F0 range 60 to 200 Hz, as given" in said
+    pair = ("--source", "Anna Maria", "--target", "артём", "--method", "mean_variance")
+    command("train", "--features", tmp_path / "dump", "--output", tmp_path / "exp", *pair)
+    recording = tmp_path / "in/артём/041 ё.flac"
+    output = ("--output", tmp_path / "out/")
+    command("convert", "--model", tmp_path / "exp", "--to", "Anna Maria", tmp_path / "in/артём", *output)
+    assert (tmp_path / f"out/{recording.stem}.wav").is_file()
+    done = command("convert", "--model", tmp_path / "exp", "--to", "Anna", recording, check=2)
+    assert "no speaker 'Anna'; there are: Anna_Maria (Anna Maria), speaker_" in done.stderr.decode()

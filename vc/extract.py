@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio, corpus, files, store
+from vc import audio, corpus, files, names, store
 from vc.config import digest
 from vc.corpus import Utterance
 from vc.encoders.features import completed, content_of, encoder_of
@@ -34,7 +34,7 @@ class Report:
 
     done: int
     failures: list[str]  # one line each
-    voices: dict[str, Voice]  # of the speakers
+    speakers: dict[str, Speaker]
     up_to_date: bool = False
 
 
@@ -60,13 +60,14 @@ def extract(
     """
     utterances, config = corpus.read(data), completed(config)
     _refuse_rate(utterances, config)
-    given = dict(ranges or {})
+    called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
+    given = {names.resolve(name, called): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(set(given) - {utterance.speaker for utterance in utterances})
     if unknown:
         raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
     finished = _finished(output, _made_of(config, utterances, given))
     if finished:
-        return Report(len(utterances), [], {name: one.voice for name, one in finished.items()}, up_to_date=True)
+        return Report(len(utterances), [], finished, up_to_date=True)
     work = output / ".work"
     work.mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
@@ -98,11 +99,19 @@ def extract(
         if isinstance(config, ContentFeatures):
             own = [arrays["content"] for utterance, arrays in results if utterance.speaker == name]
             content = _statistics(own, frames, heard, config)
-        speakers[name] = summarise(name, frames, voices[name], speech=heard, range_given=name in given, content=content)
+        speakers[name] = summarise(
+            name,
+            frames,
+            voices[name],
+            speech=heard,
+            range_given=name in given,
+            content=content,
+            speaker_name=called[name],
+        )
     rows = ((u.id, u.speaker, arrays) for u, arrays in results)
     store.write_features(output, config, made_of, speakers, rows)
     shutil.rmtree(work)
-    return Report(len(results), failures, voices)
+    return Report(len(results), failures, speakers)
 
 
 def _statistics(

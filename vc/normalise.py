@@ -58,6 +58,7 @@ class Speaker:
     frames: int
     f0_range_given: bool = False  # by somebody who knows the speaker, not found from the recordings
     content: ContentStatistics | None = None  # where the features have content
+    name: str = ""  # what people call the speaker, where that is not the id
 
     def __post_init__(self) -> None:
         pitch = [self.log_f0_mean, self.log_f0_deviation]
@@ -101,6 +102,7 @@ def summarise(
     speech: Sequence[np.ndarray] | None = None,
     range_given: bool = False,
     content: ContentStatistics | None = None,
+    speaker_name: str = "",
 ) -> Speaker:
     """Statistics of a speaker.
 
@@ -118,6 +120,8 @@ def summarise(
         Whether the F0 search range was given by a user, not found.
     content : ContentStatistics, optional
         Of the content vectors, where the features have them.
+    speaker_name : str
+        What people call the speaker, where that is not the id.
 
     Raises
     ------
@@ -141,6 +145,7 @@ def summarise(
         frames=sum(map(len, frames)),
         f0_range_given=range_given,
         content=content,
+        name=speaker_name,
     )
 
 

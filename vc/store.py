@@ -20,6 +20,7 @@ from vc.config import plain, read_yaml
 from vc.errors import ConfigError, DataError, TrainingError
 from vc.features.kinds import FeatureConfig, build_features
 from vc.files import replacing, write_text
+from vc.names import shown
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
 if TYPE_CHECKING:
@@ -38,10 +39,15 @@ class Features:
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
 
+    @property
+    def speaker_names(self) -> dict[str, str]:
+        """What people call the speakers, by id; empty where that is the id."""
+        return {id: speaker.name for id, speaker in self.speakers.items()}
+
     def require(self, speaker: str) -> None:
         """Refuse a speaker of whom there is nothing."""
         if speaker not in self.speakers:
-            known = ", ".join(self.speakers)
+            known = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
 
     def frames(self, speaker: str) -> list[np.ndarray]:

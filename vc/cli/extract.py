@@ -34,6 +34,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections
     from vc.extract import extract
     from vc.features.kinds import build_features
+    from vc.names import shown
     from vc.parallel import default_jobs
 
     config = build_features(read_sections(args.config, args.set).get("features", {}))
@@ -41,12 +42,12 @@ def _work(args: argparse.Namespace) -> int:
     report = extract(args.data, args.output, config, args.jobs or default_jobs(), ranges)
     for failure in report.failures:
         common.report(COMMAND, failure)
-    for speaker, voice in report.voices.items():
-        f0 = voice.f0_range
+    for id, speaker in report.speakers.items():
+        f0, name = speaker.f0_range, shown(id, speaker.name)
         if f0 is None:
-            print(f"{speaker}: no F0: the recordings are whispered, and what is converted to {speaker} will be, too")
+            print(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
         else:
-            print(f"{speaker}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
+            print(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
     state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
     print(f"{args.output}: {state}")
     return 1 if report.failures else 0

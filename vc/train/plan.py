@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from vc import names
 from vc.models import network
 from vc.store import Features, read_features
 from vc.train import content
@@ -27,9 +28,10 @@ class Plan:
     def of(cls, request: Request) -> "Plan":
         """What a request asks for; refuses by name what cannot fit."""
         features, start = read_features(request.features), request.add_to and Start.read(request.add_to)
-        for name in request.speakers:
+        speakers = tuple(names.resolve(name, features.speaker_names) for name in request.speakers)
+        for name in speakers:
             features.require(name)
-        experiment = resolve(request.sections, features.config, request.speakers, features.digest)
+        experiment = resolve(request.sections, features.config, speakers, features.digest)
         encoder = None
         if getattr(experiment.objective, "content", 0) > 0:
             speakers = {name: features.speakers[name] for name in experiment.speakers}

@@ -117,10 +117,47 @@ def test_hum_does_not_move_a_range_and_whispering_is_said(tmp_path):
     assert "whisper: no F0" in again and "nothing to do" in again
 
 
-def test_a_rate_above_the_recordings_is_refused_before_work(data, tmp_path):
-    done = command("extract", data, tmp_path / "dump", check=2)
-    assert b"features.sample_rate 22050 is above the recordings' 16000 Hz" in done.stderr
+def test_a_rate_above_a_speakers_recordings_is_refused_before_work(data, tmp_path):
+    done = command("extract", data, tmp_path / "dump", "--set", "features.sample_rate=22050", check=2)
+    said = done.stderr.decode().splitlines()
+    assert len(said) == 1 and "features.sample_rate 22050 is above the rate of 6 of 6 recordings, such as " in said[0]
+    assert said[0].endswith("101.flac at 16000 Hz; --set features.sample_rate=16000 takes all")
     assert not (tmp_path / "dump").exists()
+
+
+def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
+    from vc import audio
+
+    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
+    soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 8000), 8000)
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
+    [said] = done.stderr.decode().splitlines()
+    assert "is above the rate of 1 of 6 recordings" in said and said.endswith("features.sample_rate=8000 takes all")
+    assert b"5 utterances, 1 failed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("claimed", "filled", "chosen"), [(16000, 16000, 16000), (48000, 16000, 16000), (16000, 8000, 8000)]
+)
+def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, filled, chosen, data, tmp_path, caplog):
+    from vc import audio
+    from vc.extract import automatic_rate
+
+    for path in sorted((tmp_path / "in/slt").iterdir()):
+        samples, rate = audio.read(path)
+        soundfile.write(path, audio.resample(audio.resample(samples, rate, filled), filled, claimed), claimed)
+    with caplog.at_level("INFO"):
+        assert automatic_rate(data) == chosen
+    assert f"features.sample_rate {chosen}, the highest up to 22050 Hz" in caplog.text
+    if filled == 8000:
+        assert "for 16000 Hz too narrow: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
+
+
+def test_a_rate_is_found_or_given_through_the_command(data, tmp_path):
+    said = command("extract", data, tmp_path / "dump", "--set", "features.f0_method=dio", "--jobs", 1).stderr.decode()
+    assert "features.sample_rate 16000" in said and read_features(tmp_path / "dump").config == WorldConfig(
+        16000, f0_method="dio"
+    )
 
 
 def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):

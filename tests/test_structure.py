@@ -15,7 +15,7 @@ ROWS = (
     ("vc.errors", "vc"),
     ("vc.config", "vc.extras", "vc.files", "vc.formats", "vc.limiter", "vc.parallel", "vc.devices", "vc.lists"),
     ("vc.audio", "vc.discovery", "vc.names"),
-    ("vc.pieces", "vc.level", "vc.pipes"),
+    ("vc.pieces", "vc.level", "vc.condition", "vc.pipes"),
     ("vc.features", "vc.normalise", "vc.corpus", "vc.store", "vc.losses", "vc.source_voice", "vc.source_content"),
     (
         "vc.encoders",

@@ -24,9 +24,13 @@ KEPT = 1 << 26  # bytes of samples that wait in memory rather than on disk
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
 KNOWN = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
+DEAD = 1e-4  # of the loudest channel's power: 40 dB below it
+CANCELLED = 0.2  # of the power that the mean of uncorrelated channels would have
 LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
 STANDARD = "-"  # as a path: standard input or output
+MOST_KNOWN = 1024  # recordings whose channels are remembered
 log = logging.getLogger(__name__)
+_known_channels: dict[tuple[int, int, int, int], list[int]] = {}
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,17 @@ def info(path: Path) -> AudioInfo:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
-def read(path: Path | str, rate: int | None = None) -> tuple[np.ndarray, int]:
+def read(
+    path: Path | str, rate: int | None = None, start: float = 0.0, end: float | None = None
+) -> tuple[np.ndarray, int]:
     """Read a recording, or standard input for `-`, as `(samples,)` float32 mixed down to mono, and its rate in Hz.
 
-    With `rate` it is resampled while it is read. Refuses what cannot be decoded, an empty recording, and samples
-    that are not finite.
+    With `rate` it is resampled while it is read; `start` and `end` in seconds say which part of it is wanted. Refuses
+    what cannot be decoded, an empty recording, and samples that are not finite.
     """
     with _opened(path) as sound:
         rate = rate or sound.samplerate
-        return np.concatenate(list(_blocks(sound, path, rate))), rate
+        return np.concatenate(list(_blocks(sound, path, rate, start, end))), rate
 
 
 def first_of_each(paths: Iterable[Path]) -> dict[Path, Path]:
@@ -86,10 +92,12 @@ def samples_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def blocks(path: Path | str, rate: int) -> Iterator[np.ndarray]:
+def blocks(
+    path: Path | str, rate: int | None = None, start: float = 0.0, end: float | None = None
+) -> Iterator[np.ndarray]:
     """The same a block at a time, so that memory does not follow the recording's length."""
     with _opened(path) as sound:
-        yield from _blocks(sound, path, rate)
+        yield from _blocks(sound, path, rate or sound.samplerate, start, end)
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -99,14 +107,21 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *_resampled(iter([samples]), rate, new_rate)])
 
 
-def _blocks(sound: "soundfile.SoundFile", path: Path | str, rate: int) -> Iterator[np.ndarray]:  # noqa: F821
+def _blocks(
+    sound: "soundfile.SoundFile",  # noqa: F821
+    path: Path | str,
+    rate: int,
+    start: float = 0.0,
+    end: float | None = None,
+) -> Iterator[np.ndarray]:
     """At least one block."""
+    first, last = round(start * sound.samplerate), None if end is None else round(end * sound.samplerate)
     found = False
-    for block in _resampled(_mono_blocks(sound, path), sound.samplerate, rate):
+    for block in _resampled(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
         found = True
         yield block
     if not found:
-        raise DataError(f"{path}: no samples")
+        raise DataError(f"{path}: " + ("no samples" if end is None else f"nothing between {start} s and {end} s"))
 
 
 def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
@@ -291,18 +306,95 @@ def _descriptor(path: Path | str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _mono_blocks(sound: "soundfile.SoundFile", path: Path | str) -> Iterator[np.ndarray]:  # noqa: F821
-    count = 0
+def _mono_blocks(
+    sound: "soundfile.SoundFile",  # noqa: F821
+    path: Path | str,
+    first: int = 0,
+    last: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Samples `first` to `last`, mixed down by what the whole recording's channels are."""
+    chosen = _channels_of(sound, path) if sound.channels > 1 else None
+    if first:
+        first = sound.seek(min(first, sound.frames))
+    count = first
     for block in _whole_blocks(sound):
         if not (np.abs(block) <= LOUDEST).all():
             raise DataError(f"{path}: holds samples that are not finite, or above {LOUDEST:g}")
-        mono = block.mean(axis=1, dtype=np.float32)
+        block = block if last is None else block[: last - count]
+        mono = (block if chosen is None else block[:, chosen]).mean(axis=1, dtype=np.float32)
         count += len(mono)
-        yield mono
-    if 0 < count < sound.frames:
+        if len(mono):
+            yield mono
+        if last is not None and count >= last:
+            return
+    if 0 < count < sound.frames and last is None:
         log.warning(
             "%s: cut short: %d of the %d samples that it claims can be read", escaped(path), count, sound.frames
         )
+
+
+def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821
+    """The channels that make the mono signal of a recording, all of which is read for it once, and left as it was."""
+    import soundfile
+
+    descriptor = sound.name
+    status = os.fstat(descriptor)
+    identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    if identity in _known_channels:  # of which there may be many parts
+        return _known_channels[identity]
+    place = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    products = np.zeros((sound.channels, sound.channels))
+    with soundfile.SoundFile(descriptor, closefd=False) as again:
+        for block in _whole_blocks(again):
+            if not (np.abs(block) <= LOUDEST).all():
+                break  # which is refused where it is read
+            products += block.T.astype(np.float64) @ block
+    os.lseek(descriptor, place, os.SEEK_SET)
+    chosen, remark = choose_channels(products)
+    if remark:
+        log.warning("%s: %s", escaped(path), remark)
+    if len(_known_channels) >= MOST_KNOWN:
+        _known_channels.clear()
+    _known_channels[identity] = chosen
+    return chosen
+
+
+def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
+    """Which channels to mix down, and what to say of the others.
+
+    Channels that are silent beside the loudest are left out, for they would make the others quieter. Where the mean of
+    the others is nearly nothing, as of opposite phase, the loudest alone is taken.
+
+    Parameters
+    ----------
+    products : np.ndarray
+        Shape `(channels, channels)`: sums of products of every two channels' samples.
+
+    Returns
+    -------
+    list of int, str
+        Numbers of channels, from 0, and a remark, empty where all are mixed.
+    """
+    powers = np.diag(products)
+    loudest = int(np.argmax(powers))
+    sounding = [int(number) for number in np.flatnonzero(powers > powers[loudest] * DEAD)]
+    if len(sounding) > 1:
+        mixed = products[np.ix_(sounding, sounding)].sum() / len(sounding)  # of uncorrelated channels their mean power
+        if mixed < CANCELLED * powers[sounding].mean():
+            return [loudest], f"its channels cancel each other (opposite phase); channel {loudest + 1} alone is taken"
+    if 0 < len(sounding) < len(powers):
+        return sounding, f"{len(powers) - len(sounding)} of its {len(powers)} channels are silent, and left out"
+    return list(range(len(powers))), ""
+
+
+def mixed_down(samples: np.ndarray) -> np.ndarray:
+    """`(samples, channels)` to `(samples,)` float32, as a recording is."""
+    exact = samples.astype(np.float64)
+    chosen, remark = choose_channels(exact.T @ exact)
+    if remark:
+        log.warning("%s", remark)
+    return samples[:, chosen].mean(axis=1, dtype=np.float32)
 
 
 def _whole_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821

@@ -120,9 +120,7 @@ class Converter:
             missing = " and ".join(
                 name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
             )
-            raise ConfigError(
-                f"the model has several speakers: name the {missing}; there are: {self._known}"
-            )
+            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self._known}")
         to = to or (self.speakers[1] if source in (None, self.speakers[0]) else self.speakers[0])
         for name in (to, source or to):
             if name not in self.speakers:
@@ -187,9 +185,9 @@ class Converter:
         says where the recording's F0 lies, if that is known better than it can be found.
         """
         samples = np.asarray(samples, np.float32)
-        samples = samples.mean(axis=1) if samples.ndim == 2 else samples
-        if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
+        if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
+        samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
         converted = np.concatenate([np.zeros(0, np.float32), *self._converted(blocks, wish, level, "samples")])

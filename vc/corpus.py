@@ -3,8 +3,9 @@
 A directory is read into utterances and written from them; every fault of its lists is named with file and line.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,13 +40,22 @@ class Utterance:
 
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
         """The utterance as `(samples,)` float32 and its rate in Hz, resampled to `rate` if that is given."""
-        samples, rate = audio.read(self.path, rate)
-        if self.start is None:
-            return samples, rate
-        part = samples[round(self.start * rate) : round(self.end * rate)]
-        if len(part) == 0:
-            raise DataError(f"{self.path}: nothing between {self.start} s and {self.end} s (utterance {self.id})")
-        return part, rate
+        with self._named():
+            return audio.read(self.path, rate, self.start or 0.0, self.end)
+
+    def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
+        """The same a block at a time, so that memory does not follow the length."""
+        with self._named():
+            yield from audio.blocks(self.path, rate, self.start or 0.0, self.end)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """A fault of a part of a recording names the part."""
+        try:
+            yield
+        except DataError as error:
+            part = "" if self.start is None else f" (utterance {self.id})"
+            raise DataError(f"{error}{part}") from error
 
 
 def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Data directory -> features directory, in parallel and resumable; one bad recording never stops the rest."""
 
 import contextlib
+import logging
 import multiprocessing
 import shutil
 import zipfile
@@ -11,21 +12,24 @@ from pathlib import Path
 import numpy as np
 
 from vc import audio, corpus, files, names, store
+from vc.condition import Condition, filled_rate, measure
 from vc.config import digest
 from vc.corpus import Utterance
 from vc.encoders.features import completed, content_of, encoder_of
-from vc.errors import ConfigError, DataError, VCError
+from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.features import kinds, pitch
 from vc.features.autocorrelation import PitchTrack
 from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
 from vc.features.kinds import FeatureConfig
+from vc.features.mel_cepstrum import SETTINGS
 from vc.features.pitch import Voice
 from vc.features.speech import speech
-from vc.features.world import F0Range
+from vc.features.world import F0Range, WorldConfig
 from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
 
 REVISION = 2  # of what is extracted with the same settings: features of another are made anew
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,18 @@ def extract(
     stopped. Raises DataError if nothing could be done.
     """
     utterances, config = corpus.read(data), completed(config)
-    _refuse_rate(utterances, config)
     called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     given = {names.resolve(name, called): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(set(given) - {utterance.speaker for utterance in utterances})
     if unknown:
         raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
+    failures: list[str] = []
+    utterances = _at_sufficient_rate(utterances, config, failures)
     finished = _finished(output, _made_of(config, utterances, given))
     if finished:
-        return Report(len(utterances), [], finished, up_to_date=True)
+        return Report(len(utterances), failures, finished, up_to_date=True)
     work = output / ".work"
     work.mkdir(parents=True, exist_ok=True)
-    failures: list[str] = []
     first = [_Task(u, config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.f0.npz") for u in utterances]
     tracks: dict[str, list[tuple[str, PitchTrack]]] = {}
     for utterance, arrays in _run(first, jobs, "F0 ranges", failures):
@@ -124,15 +128,53 @@ def _statistics(
     return meter.statistics()
 
 
-def _refuse_rate(utterances: list[Utterance], config: FeatureConfig) -> None:
-    """A rate above that of all recordings is a mistake in the settings, not in one of them."""
-    highest = 0
+def automatic_rate(data: Path, jobs: int = 1) -> int:
+    """The highest supported sample rate, up to the usual one, whose band the recordings of a data directory fill.
+
+    It is measured, not read from headers: what was upsampled, or coded for a telephone, is empty higher up.
+    """
+    rates = [rate for rate in SETTINGS if rate <= WorldConfig().sample_rate]
+    measured = [(u, found) for u, found in mapped(_condition, corpus.read(data), jobs, "bandwidth")]
+    measured = [(u, found) for u, found in measured if not isinstance(found, DataError)]  # which extraction will name
+    conditions = [condition for _, condition in measured]
+    chosen = (filled_rate(conditions, rates) if measured else None) or min(rates)
+    said = f"{data}: features.sample_rate {chosen}, the highest up to {max(rates)} Hz whose band the recordings fill"
+    higher = next((rate for rate in rates if rate > chosen), np.inf)
+    less = [(u.path, one) for u, one in measured if one.sample_rate < higher or not one.fills(higher)]
+    if chosen < max(rates) and less:
+        path, one = less[0]
+        said += f"; for {higher} Hz too narrow: {len(less)} of {len(measured)}, such as {escaped(path)}"
+        said += f" ({one.sample_rate} Hz, filled up to {one.bandwidth / 1000:.1f} kHz)"
+    log.info("%s", said)
+    return chosen
+
+
+def _condition(utterance: Utterance) -> Condition:
+    return measure(utterance.blocks(), audio.info(utterance.path).sample_rate)
+
+
+def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
+    """Utterances whose recordings hold all that is analysed; the others are one fault.
+
+    That of all recordings, or of all of a speaker's, is a mistake in the settings and not in the recordings.
+    """
+    rates = {}
     for path in {utterance.path for utterance in utterances}:
         with contextlib.suppress(DataError):
-            highest = max(highest, audio.info(path).sample_rate)
-    if 0 < highest < config.lowest_rate:
-        hint = f"give --set features.sample_rate={highest}"
-        raise ConfigError(f"features.sample_rate {config.sample_rate} is above the recordings' {highest} Hz; {hint}")
+            rates[path] = audio.info(path).sample_rate
+    below = [u for u in utterances if rates.get(u.path, config.lowest_rate) < config.lowest_rate]
+    if not below:
+        return utterances
+    lowest, left = min(rates.values()), [u for u in utterances if u not in below]
+    hint = f"--set features.sample_rate={max((r for r in SETTINGS if r <= lowest), default=min(SETTINGS))} takes all"
+    said = (
+        f"features.sample_rate {config.sample_rate} is above the rate of {len(below)} of {len(utterances)} recordings"
+    )
+    said = f"{said}, such as {below[0].path} at {rates[below[0].path]} Hz; {hint}"
+    if {u.speaker for u in left} != {u.speaker for u in utterances}:
+        raise ConfigError(said)
+    failures.append(said)
+    return left
 
 
 def _identity(utterance: Utterance) -> list:
@@ -192,17 +234,12 @@ def _kept(path: Path, key: str) -> dict[str, np.ndarray] | None:
 
 def _analyse(task: _Task) -> dict[str, np.ndarray]:
     samples, rate = task.utterance.read()
-    path, wanted = task.utterance.path, task.config.sample_rate
-    if rate < task.config.lowest_rate:
-        raise DataError(
-            f"{path}: recorded at {rate} Hz, below features.sample_rate {wanted}; set that to {rate} or lower"
-        )
-    samples = audio.resample(samples, rate, wanted)
+    samples = audio.resample(samples, rate, task.config.sample_rate)
     if task.voice is None:
         return vars(pitch.first_pass(samples, task.config, task.search))
     f0, frames = kinds.extract(samples, task.config, task.voice.f0_range)
     if not np.isfinite(frames).all():
-        raise DataError(f"{path}: its spectrum is not finite")
+        raise DataError(f"{task.utterance.path}: its spectrum is not finite")
     arrays = {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
     if isinstance(task.config, ContentFeatures):
         _one_thread()

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from conftest import CORPUS, command
 
-from vc import corpus, prepare, validate
+from vc import audio, corpus, prepare, validate
 from vc.corpus import Utterance
 from vc.errors import DataError
 
@@ -314,3 +314,34 @@ def test_speakers_of_whom_one_begins_as_another_are_in_order_and_else_that_is_sa
     assert [u.id for u in corpus.read(tmp_path / "apart")] == ["ann-a", "ann-b-a", "ann-c"]
     [warning] = validate.check(tmp_path / "apart").warnings
     assert "utt2spk:3: ann-c: for Kaldi's scripts out of order: speaker ann comes after ann-b" in str(warning)
+
+
+# Cutting
+
+
+def test_pieces_of_a_long_recording_are_all_of_it_cut_where_it_is_quiet(tmp_path, random):
+    rate = 8000
+    samples = 0.1 * random.standard_normal(50 * rate)
+    pauses = [(start, start + 0.4) for start in (9.0, 19.5, 30.0, 40.2)]
+    for start, end in pauses:
+        samples[round(start * rate) : round(end * rate)] = 0
+    (tmp_path / "in/ann").mkdir(parents=True)
+    soundfile.write(tmp_path / "in/ann/long.wav", samples, rate)
+    record(tmp_path / "in/ann/short.wav")
+    command("prepare", tmp_path / "in", tmp_path / "data", "--cut")
+    *parts, short = corpus.read(tmp_path / "data")
+    assert [u.id for u in parts] == [f"ann-long-{round(100 * u.start):07d}-{round(100 * u.end):07d}" for u in parts]
+    assert (short.id, short.start, short.end) == ("ann-short", 0.0, 0.5)
+    np.testing.assert_array_equal(np.concatenate([u.read()[0] for u in parts]), audio.read(parts[0].path)[0])
+    assert len(parts) == 5
+    for part, (start, end) in zip(parts, pauses):
+        assert start <= part.end <= end
+    command("prepare", "--check", tmp_path / "data")
+
+
+def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path):
+    record(tmp_path / "in/ann/a.wav")
+    (tmp_path / "in/ann/b.wav").write_text("hello")
+    done = command("prepare", tmp_path / "in", tmp_path / "data", "--cut", check=1)
+    assert b"b.wav: not a recording that can be read" in done.stderr
+    assert b"--cut: only where a FOLDER is made" in command("prepare", "--check", "x", "--cut", check=2).stderr

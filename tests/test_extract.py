@@ -76,19 +76,21 @@ def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
 
 def test_an_interrupted_extraction_goes_on(data, tmp_path):
     from vc.corpus import read
-    from vc.extract import _Task, _work
+    from vc.extract import _identities, _Task, _work
     from vc.features.pitch import LogF0, Voice
+    from vc.windows import Window
 
     config, ranges = WorldConfig(16000, f0_method="dio"), ("--f0-range", "slt", 90, 300, "--f0-range", "rms", 60, 200)
     kept = tmp_path / "dump/.work"
     kept.mkdir(parents=True)
     given = F0Range(90.0, 300.0)
     voice = Voice(given, LogF0(np.log(173), 0.06))
-    task = _Task(read(data)[3], config, given, voice, kept / "slt-101.npz")
-    arrays = _work(task)
+    utterance = read(data)[3]
+    task = _Task(Window(utterance), _identities([utterance])["slt-101"], config, given, voice, kept / "slt-101.0.npz")
+    _work(task)
+    arrays = dict(np.load(kept / "slt-101.0.npz"))
     arrays["frames"][0, 0] = 123.0  # a mark that tells whether it was used
-    key = dict(np.load(kept / "slt-101.npz"))["key"]
-    np.savez(kept / "slt-101.npz", key=key, **arrays)
+    np.savez(kept / "slt-101.0.npz", **arrays)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
     assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
@@ -213,8 +215,8 @@ def test_damaged_features_and_leftovers_are_made_again(data, tmp_path):
     whole = (tmp_path / "dump/mcep.ark").read_bytes()
     (tmp_path / "dump/speakers.json").write_text("{")
     (tmp_path / "dump/.work").mkdir()
-    (tmp_path / "dump/.work/slt-101.npz").write_bytes(b"")
-    (tmp_path / "dump/.work/slt-102.npz").write_bytes(b"PK\x03\x04 damaged")
+    (tmp_path / "dump/.work/slt-101.0.npz").write_bytes(b"")
+    (tmp_path / "dump/.work/slt-102.0.npz").write_bytes(b"PK\x03\x04 damaged")
     command("extract", data, tmp_path / "dump", *SETTINGS)
     assert (tmp_path / "dump/mcep.ark").read_bytes() == whole and read_features(tmp_path / "dump").speakers
 

@@ -27,6 +27,7 @@ ROWS = (
         "vc.inputs",
         "vc.validate",
         "vc.prepare",
+        "vc.windows",
     ),
     (
         "vc.extract",

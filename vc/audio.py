@@ -16,7 +16,7 @@ from typing import IO, BinaryIO, TextIO
 import numpy as np
 
 from vc.errors import DataError, escaped
-from vc.files import replacing
+from vc.files import replacing, temporary_space
 from vc.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
 from vc.limiter import limit_blocks
 
@@ -93,11 +93,23 @@ def samples_digest(path: Path) -> str:
 
 
 def blocks(
-    path: Path | str, rate: int | None = None, start: float = 0.0, end: float | None = None
+    path: Path | str,
+    rate: int | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    advance: Callable[[float], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The same a block at a time, so that memory does not follow the recording's length."""
+    """The same a block at a time, so that memory does not follow the recording's length.
+
+    `advance` is called with the share of the whole recording that has been taken, when more is wanted.
+    """
     with _opened(path) as sound:
-        yield from _blocks(sound, path, rate or sound.samplerate, start, end)
+        rate, taken = rate or sound.samplerate, 0
+        for block in _blocks(sound, path, rate, start, end):
+            yield block
+            taken += len(block)
+            if advance:
+                advance(min(1.0, taken / rate * sound.samplerate / max(1, sound.frames)))
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -143,6 +155,12 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
     last = fit_length(last, max(0, round(taken * new_rate / rate) - given))
     if len(last):
         yield last
+
+
+def count(path: Path) -> int:
+    """Frames that a recording really holds, whatever its header claims; all of it is read."""
+    with _opened(path) as sound:
+        return sum(len(block) for block in _whole_blocks(sound))
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -206,9 +224,11 @@ def write_scaled(
     try:
         with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
             for block in blocks:
-                spool.write(block.tobytes())
+                with temporary_space():
+                    spool.write(block.tobytes())
                 count += len(block)
-            spool.seek(0)
+            with temporary_space():
+                spool.seek(0)
             factor = np.float32(gain())
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             scaled = (factor * block for block in _float_blocks(spool))
@@ -290,8 +310,9 @@ def _descriptor(path: Path | str) -> Iterator[int]:
     """A descriptor to read; standard input goes through a file, for most formats need to seek."""
     if str(path) == STANDARD:
         with tempfile.TemporaryFile() as file:
-            shutil.copyfileobj(_standard(sys.stdin, "input"), file)
-            file.seek(0)
+            with temporary_space():
+                shutil.copyfileobj(_standard(sys.stdin, "input"), file)
+                file.seek(0)
             yield file.fileno()
         return
     if os.path.isdir(path):

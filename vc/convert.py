@@ -1,6 +1,6 @@
 """wav -> wav: the whole conversion."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -225,14 +225,16 @@ class Converter:
         method: str = "world",
         jobs: int = 1,
         f0_range: F0Range | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> None:
         """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
 
         Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. Peaks
-        that would clip are limited, with a warning where that takes much. `jobs` threads work on a long one's pieces.
+        that would clip are limited, with a warning where that takes much. `jobs` threads work on a long one's pieces;
+        `advance` is called with the share of it that is done.
         """
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
-        converted = self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs)
+        converted = self._converted(audio.blocks(path, self.sample_rate, advance=advance), wish, level, path, jobs=jobs)
         audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
 
     def _converted(

@@ -5,8 +5,8 @@ import logging
 import multiprocessing
 import shutil
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,10 @@ from vc import audio, corpus, files, names, store
 from vc.condition import Condition, filled_rate, measure
 from vc.config import digest
 from vc.corpus import Utterance
-from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.features import kinds, pitch
 from vc.features.autocorrelation import PitchTrack
-from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
+from vc.features.content import ContentFeatures, ContentMeter
 from vc.features.kinds import FeatureConfig
 from vc.features.mel_cepstrum import SETTINGS
 from vc.features.pitch import Voice
@@ -27,6 +26,7 @@ from vc.features.speech import speech
 from vc.features.world import F0Range, WorldConfig
 from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
+from vc.windows import Window, claims_to_be_long, features, track, windows_of
 
 REVISION = 2  # of what is extracted with the same settings: features of another are made anew
 log = logging.getLogger(__name__)
@@ -44,9 +44,10 @@ class Report:
 
 @dataclass(frozen=True)
 class _Task:
-    """One utterance's work, and the file that keeps its result until all is done."""
+    """One window's work, and the file that keeps its result until all is done."""
 
-    utterance: Utterance
+    window: Window
+    identity: list  # of its utterance
     config: FeatureConfig
     search: F0Range  # of the first pass
     voice: Voice | None  # None: it is the first pass
@@ -62,7 +63,11 @@ def extract(
     all the same. Results lie in `output`/.work until all are there, so that an interrupted extraction goes on where it
     stopped. Raises DataError if nothing could be done.
     """
-    utterances, config = corpus.read(data), completed(config)
+    utterances = corpus.read(data)
+    if isinstance(config, ContentFeatures):
+        from vc.encoders.features import completed  # torch, which takes longer and more memory than all else here
+
+        config = completed(config)
     called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     given = {names.resolve(name, called): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(set(given) - {utterance.speaker for utterance in utterances})
@@ -70,62 +75,96 @@ def extract(
         raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
     failures: list[str] = []
     utterances = _at_sufficient_rate(utterances, config, failures)
-    finished = _finished(output, _made_of(config, utterances, given))
+    identities = _identities(utterances)
+    finished = _finished(output, _made_of(config, identities.values(), given))
     if finished:
         return Report(len(utterances), failures, finished, up_to_date=True)
     work = output / ".work"
     work.mkdir(parents=True, exist_ok=True)
-    first = [_Task(u, config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.f0.npz") for u in utterances]
+    first = [
+        _Task(window, identities[u.id], config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.{n}.f0.npz")
+        for u in utterances
+        for n, window in enumerate(windows_of(u))
+    ]
     tracks: dict[str, list[tuple[str, PitchTrack]]] = {}
-    for utterance, arrays in _run(first, jobs, "F0 ranges", failures):
-        tracks.setdefault(utterance.speaker, []).append((utterance.id, PitchTrack(**arrays)))
+    for recording in _run(first, jobs, "F0 ranges", failures):
+        found = {name: np.concatenate(list(recording[name])) for name in PitchTrack.__dataclass_fields__}
+        tracks.setdefault(recording.utterance.speaker, []).append((recording.utterance.id, PitchTrack(**found)))
     voices = {}
     for who, own in tracks.items():
         try:
-            voices[who] = pitch.find_voice((track for _, track in own), config, who, given.get(who))
+            voices[who] = pitch.find_voice((found for _, found in own), config, who, given.get(who))
         except DataError as error:
             failures.append(str(error))
     readable = {id for who in voices for id, _ in tracks[who]}
+    tracks.clear()
     tasks = [
-        _Task(u, config, given.get(u.speaker, pitch.WIDE), voices[u.speaker], work / f"{u.id}.npz")
-        for u in utterances
-        if u.id in readable
+        replace(task, voice=voices[task.window.utterance.speaker], kept=task.kept.with_suffix("").with_suffix(".npz"))
+        for task in first
+        if task.window.utterance.id in readable
     ]
     results = _run(tasks, jobs, "features", failures)
     if not results:
         raise DataError(*failures)
-    made_of = _made_of(config, [u for u, _ in results], given)
+    made_of = _made_of(config, [identities[recording.utterance.id] for recording in results], given)
     speakers = {}
-    for name in sorted({utterance.speaker for utterance, _ in results}):
-        frames = [arrays["frames"] for utterance, arrays in results if utterance.speaker == name]
-        heard = speech([kinds.to_mel_cepstrum(each, config) for each in frames])
-        content = None
-        if isinstance(config, ContentFeatures):
-            own = [arrays["content"] for utterance, arrays in results if utterance.speaker == name]
-            content = _statistics(own, frames, heard, config)
-        speakers[name] = summarise(
-            name,
-            frames,
-            voices[name],
-            speech=heard,
-            range_given=name in given,
-            content=content,
-            speaker_name=called[name],
-        )
-    rows = ((u.id, u.speaker, arrays) for u, arrays in results)
-    store.write_features(output, config, made_of, speakers, rows)
+    for name in sorted({recording.utterance.speaker for recording in results}):
+        own = [recording for recording in results if recording.utterance.speaker == name]
+        speakers[name] = _summarised(own, voices[name], config, name in given)
+    rows = ((recording.utterance.id, recording.utterance.speaker, recording) for recording in results)
+    digests = {recording.utterance.id: digest([str(part) for part in recording["samples"]]) for recording in results}
+    store.write_features(output, config, made_of, speakers, rows, digests)
     shutil.rmtree(work)
     return Report(len(results), failures, speakers)
 
 
-def _statistics(
-    content: list[np.ndarray], frames: list[np.ndarray], speech: list[np.ndarray], config: ContentFeatures
-) -> ContentStatistics:
-    """A speaker's, from all of their recordings."""
-    meter = ContentMeter()
-    for said, log_mel, heard in zip(content, frames, speech):
-        meter.add(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, heard)
-    return meter.statistics()
+@dataclass(frozen=True)
+class _Recording:
+    """What was made of an utterance, a window at a time, kept in files."""
+
+    utterance: Utterance
+    kept: list[Path]  # of its windows
+
+    def __getitem__(self, name: str) -> Iterator[np.ndarray]:
+        """One array, in the windows' parts."""
+        for path in self.kept:
+            with np.load(path, allow_pickle=False) as content:
+                yield content[name]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """One array of many recordings, in parts that are read each time they are gone through."""
+
+    recordings: list[_Recording]
+    name: str
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (part for recording in self.recordings for part in recording[self.name])
+
+
+def _summarised(recordings: list[_Recording], voice: Voice, config: FeatureConfig, range_given: bool) -> Speaker:
+    """A speaker, from all of their recordings."""
+    frames, heard = _Parts(recordings, "frames"), []
+    levels = [[kinds.to_mel_cepstrum(part, config)[:, :1] for part in recording["frames"]] for recording in recordings]
+    for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):
+        heard += np.split(mask, np.cumsum([len(part) for part in parts])[:-1])
+    content = None
+    if isinstance(config, ContentFeatures):
+        meter = ContentMeter()
+        for said, log_mel, mask in zip(_Parts(recordings, "content"), frames, heard):
+            meter.add(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, mask)
+        content = meter.statistics()
+    return summarise(
+        recordings[0].utterance.speaker,
+        frames,
+        voice,
+        speech=heard,
+        utterances=len(recordings),
+        range_given=range_given,
+        content=content,
+        speaker_name=recordings[0].utterance.speaker_name,
+    )
 
 
 def automatic_rate(data: Path, jobs: int = 1) -> int:
@@ -165,7 +204,8 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     below = [u for u in utterances if rates.get(u.path, config.lowest_rate) < config.lowest_rate]
     if not below:
         return utterances
-    lowest, left = min(rates.values()), [u for u in utterances if u not in below]
+    lowest = min(rates.values())
+    left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
     hint = f"--set features.sample_rate={max((r for r in SETTINGS if r <= lowest), default=min(SETTINGS))} takes all"
     said = (
         f"features.sample_rate {config.sample_rate} is above the rate of {len(below)} of {len(utterances)} recordings"
@@ -177,74 +217,67 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     return left
 
 
-def _identity(utterance: Utterance) -> list:
-    """What an utterance's features depend on beside the settings."""
-    content = files.sha256(utterance.path) if utterance.path.is_file() else None
-    return [utterance.id, utterance.speaker, content, utterance.start, utterance.end]
+def _identities(utterances: Iterable[Utterance]) -> dict[str, list]:
+    """What utterances' features depend on beside the settings, by id."""
+    contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
+    return {
+        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *(["in windows"] if claims_to_be_long(u) else [])]
+        for u in utterances
+    }
 
 
-def _made_of(config: FeatureConfig, utterances: Iterable[Utterance], given: dict[str, F0Range]) -> str:
+def _made_of(config: FeatureConfig, identities: Iterable[list], given: dict[str, F0Range]) -> str:
     """Digest of what features are made of: settings, recordings, and the F0 ranges that were given."""
     ranges = {speaker: vars(f0_range) for speaker, f0_range in sorted(given.items())}
-    return digest(REVISION, config, [_identity(utterance) for utterance in utterances], ranges)
+    return digest(REVISION, config, list(identities), ranges)
 
 
 def _finished(output: Path, made_of: str) -> dict[str, Speaker] | None:
     """The speakers of features that were made of the same; damaged ones are made again."""
     try:
-        features = store.read_features(output)
+        found = store.read_features(output)
     except VCError:
         return None
-    return features.speakers if features.digest == made_of else None
+    return found.speakers if found.digest == made_of else None
 
 
-def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list[tuple[Utterance, dict]]:
-    """Results of the tasks that succeed; the others' faults go to `failures`."""
-    results = []
-    for task, result in mapped(_work, tasks, jobs, title):
-        if isinstance(result, DataError):
-            failures.append(str(result))
-        else:
-            results.append((task.utterance, result))
-    return results
+def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list[_Recording]:
+    """Recordings all of whose tasks succeed; the others' first faults go to `failures`."""
+    recordings: dict[str, _Recording] = {}
+    failed: set[str] = set()
+    for task, fault in mapped(_work, tasks, jobs, title):
+        utterance = task.window.utterance
+        recordings.setdefault(utterance.id, _Recording(utterance, [])).kept.append(task.kept)
+        if isinstance(fault, DataError) and utterance.id not in failed:
+            failed.add(utterance.id)
+            failures.append(str(fault))
+    return [recording for id, recording in recordings.items() if id not in failed]
 
 
-def _work(task: _Task) -> dict[str, np.ndarray]:
-    """One utterance's arrays, kept or made."""
+def _work(task: _Task) -> None:
+    """One window's arrays: made, unless they are kept already."""
     ranges = [task.search, *([] if task.voice is None else [task.voice.f0_range])]
-    key = digest(REVISION, task.config, _identity(task.utterance), [each and vars(each) for each in ranges])
-    kept = _kept(task.kept, key)
-    if kept is not None:
-        return kept
-    arrays = _analyse(task)
-    with files.replacing(task.kept) as temporary, temporary.open("wb") as file:
-        np.savez(file, key=key, **arrays)
-    return arrays
-
-
-def _kept(path: Path, key: str) -> dict[str, np.ndarray] | None:
-    """What an interrupted extraction left, if it is whole and was made of the same."""
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-    return arrays if arrays.pop("key", None) == key else None
-
-
-def _analyse(task: _Task) -> dict[str, np.ndarray]:
-    samples, rate = task.utterance.read()
-    samples = audio.resample(samples, rate, task.config.sample_rate)
-    if task.voice is None:
-        return vars(pitch.first_pass(samples, task.config, task.search))
-    f0, frames = kinds.extract(samples, task.config, task.voice.f0_range)
-    if not np.isfinite(frames).all():
-        raise DataError(f"{task.utterance.path}: its spectrum is not finite")
-    arrays = {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32)}
+    settings = [task.config, task.identity, task.window.number, task.window.last]
+    key = digest(REVISION, *settings, [each and vars(each) for each in ranges])
+    if _is_kept(task.kept, key):
+        return
     if isinstance(task.config, ContentFeatures):
         _one_thread()
-        arrays["content"] = content_of(samples, task.config, encoder_of(task.config))
-    return arrays
+    if task.voice is None:
+        arrays = track(task.window, task.config, task.search)
+    else:
+        arrays = features(task.window, task.config, task.voice.f0_range)
+    with files.replacing(task.kept) as temporary, temporary.open("wb") as file:
+        np.savez(file, key=key, **arrays)
+
+
+def _is_kept(path: Path, key: str) -> bool:
+    """Whether an interrupted extraction left it whole, and made of the same."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return [content[name] for name in content.files] != [] and content["key"] == key
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return False
 
 
 def _one_thread() -> None:

@@ -7,8 +7,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from vc.errors import DataError
+
 BLOCK = 1 << 20  # bytes read at once
 _unfinished: set[Path] = set()
+
+
+@contextlib.contextmanager
+def temporary_space() -> Iterator[None]:
+    """Where only temporary files are written: a full disk is that of theirs, and not that of any output."""
+    try:
+        yield
+    except OSError as error:
+        place = os.environ.get("TMPDIR") or tempfile.gettempdir()
+        raise DataError(
+            f"{place}: {error.strerror}: temporary files go there; set TMPDIR to a folder with more room"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What a file is, told by its first bytes, and how formats beyond libsndfile's are decoded: by ffmpeg."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vc.errors import DataError, escaped
+from vc.files import temporary_space
 
 SUFFIXES = frozenset(  # of what libsndfile decodes
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
@@ -112,6 +114,9 @@ def decoded(descriptor: int, reader: str, path: Path | str) -> Iterator[BinaryIO
         words = ["ffmpeg", "-nostdin", "-v", "error", "-y", *given, "-map", "0:a:0", "-vn", "-c:a", "pcm_f32le"]
         line = [*words, "-f", "wav", "-rf64", "auto", f"file:{file.name}"]  # its W64 says integers of floats
         done = subprocess.run(line, pass_fds=[descriptor], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if b"No space left" in done.stderr:
+            with temporary_space():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if done.returncode or not os.fstat(file.fileno()).st_size:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit {done.returncode}"]
             raise DataError(f"{path}: ffmpeg cannot decode it: {escaped(said[0])}")

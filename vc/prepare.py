@@ -4,13 +4,16 @@ import fnmatch
 import itertools
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from vc import audio, corpus, discovery, formats, names, pipes
+from vc import audio, corpus, discovery, formats, names, pieces, pipes
 from vc.corpus import Utterance
 from vc.errors import DataError, escaped
 
 RECORDINGS = "recordings"  # folder of a data directory that holds what commands print
+PIECE = 12.0  # seconds of a piece that a long recording is cut into, at most, and two thirds of that at least
+SHORTEST_PIECE = 3.0  # seconds
 log = logging.getLogger(__name__)
 
 
@@ -137,6 +140,37 @@ def from_data(source: Path, output: Path, allow_pipes: bool = False) -> tuple[li
     if commands:
         lists = corpus.parse(source, pipes.printed(scp, commands, output / RECORDINGS))
     return lists.utterances, corpus.read_text(source)
+
+
+def cut(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Recordings of more than PIECE seconds as pieces that end where it is quiet; all become parts of recordings.
+
+    A piece's id ends in its first and last hundredth of a second, so that two speakers' pieces are not taken for the
+    same sentence. What cannot be read stays whole.
+    """
+    parts = []
+    for utterance in utterances:
+        if utterance.start is not None:
+            parts.append(utterance)
+            continue
+        try:
+            seconds = audio.info(utterance.path).seconds
+            ends = _ends(utterance.path) if seconds > PIECE else [max(seconds, 0.001)]
+        except DataError:  # which the check will name
+            ends = [PIECE]
+        for start, end in itertools.pairwise([0.0, *ends]):
+            name = f"-{round(100 * start):07d}-{round(100 * end):07d}" if len(ends) > 1 else ""
+            parts.append(replace(utterance, id=f"{utterance.id}{name}", start=start, end=end))
+    return parts
+
+
+def _ends(path: Path) -> list[float]:
+    """Seconds at which a recording's pieces end; one that would be short is joined to the one before."""
+    rate = audio.info(path).sample_rate
+    lengths = [len(piece.own(piece.samples)) for piece in pieces.split(audio.blocks(path), rate, PIECE)]
+    if len(lengths) > 1 and lengths[-1] < SHORTEST_PIECE * rate:
+        lengths[-2:] = [sum(lengths[-2:])]
+    return [round(end / rate, 4) for end in itertools.accumulate(lengths)]
 
 
 def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:

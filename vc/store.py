@@ -9,9 +9,9 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import yaml
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 CONTENT = "content"  # the archive of content vectors
+DIGESTS = "utt2digest"  # list of the recordings' digests, of features and of a run that learns from them
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Features:
     digest: str  # of settings, recordings and F0 ranges
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
+    recordings: dict[str, str] = field(default_factory=dict)  # id -> digest of the samples; empty of older features
 
     @property
     def speaker_names(self) -> dict[str, str]:
@@ -79,12 +81,13 @@ def write_features(
     config: FeatureConfig,
     digest: str,
     speakers: Mapping[str, Speaker],
-    utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray]]],
+    utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray | Iterable[np.ndarray]]]],
+    recordings: Mapping[str, str] | None = None,
 ) -> None:
     """Write rows of id, speaker and arrays, as float32: `frames` `(frames, bands)`, `f0` `(frames,)` in Hz and, where
     the features have it, `content` `(content frames, dims)`.
 
-    config.yaml comes last, so that a cut write is seen as none.
+    `recordings` has digests of their samples by id. config.yaml comes last, so that a cut write is seen as none.
     """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
@@ -92,6 +95,7 @@ def write_features(
     for array, name in names.items():
         write_archive(directory / name, ((id, arrays[array]) for id, _, arrays in rows))
     write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _ in rows))
+    write_digests(directory, recordings or {})
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
     content = {"features": plain(config), "digest": digest}
     write_text(directory / "config.yaml", yaml.safe_dump(content, sort_keys=False))
@@ -107,24 +111,58 @@ def read_features(directory: Path) -> Features:
         speakers = speakers_from_json(json.loads((directory / "speakers.json").read_text()))
         lines = (directory / "utt2spk").read_text().splitlines()
         utterances = dict(line.split(" ", 1) for line in lines)
+        recordings = read_digests(directory)
     except ConfigError as error:
         raise ConfigError(f"{directory}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
-    return Features(directory, config, str(content.get("digest")), speakers, utterances)
+    return Features(directory, config, str(content.get("digest")), speakers, utterances, recordings)
 
 
-def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does."""
-    import kaldiio
+def write_digests(directory: Path, recordings: Mapping[str, str]) -> None:
+    """Digests of recordings by id, beside what was made of them."""
+    write_text(directory / DIGESTS, "".join(f"{id} {digest}\n" for id, digest in sorted(recordings.items())))
 
+
+def read_digests(directory: Path) -> dict[str, str]:
+    """The same back; empty where there are none, as older versions wrote none."""
+    path = directory / DIGESTS
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    return dict(line.partition(" ")[::2] for line in lines)
+
+
+def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray | Iterable[np.ndarray]]]) -> None:
+    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does.
+
+    An array may come in parts, one after the other along its first axis, so that no more than one is held.
+    """
     ark, scp = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp"))
     lines = []
     with replacing(ark) as temporary, temporary.open("wb") as file:
         for id, array in arrays:
-            lines.append(f"{id} {ark}:{file.tell() + len(id) + 1}\n")
-            kaldiio.save_ark(file, {id: array.astype(np.float32)})
+            file.write(f"{id} ".encode())
+            lines.append(f"{id} {ark}:{file.tell()}\n")
+            _write_entry(file, [array] if isinstance(array, np.ndarray) else array)
     write_text(scp, "".join(lines))
+
+
+def _write_entry(file: BinaryIO, parts: Iterable[np.ndarray]) -> None:
+    place, rows = file.tell(), 0
+    for part in parts:
+        shape = part.shape[1:]
+        if not rows:
+            file.write(_header(0, shape))
+        file.write(part.astype("<f4").tobytes())
+        rows += len(part)
+    end = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    file.write(_header(rows, shape))
+    file.seek(end)
+
+
+def _header(rows: int, shape: tuple[int, ...]) -> bytes:
+    """Of a vector, or of a matrix of that many columns."""
+    return (b"\0BFM " if shape else b"\0BFV ") + b"".join(struct.pack("<bi", 4, size) for size in (rows, *shape))
 
 
 def read_archive(scp: Path, ids: Iterable[str]) -> list[np.ndarray]:

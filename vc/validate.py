@@ -124,7 +124,7 @@ def _usable(utterance: Utterance) -> Condition:
 
 def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[str, int]) -> list[Fault]:
     """Recordings, by their samples, that two speakers share: such a pair learns from itself."""
-    whole = {utterance.path: utterance for utterance in utterances if utterance.start is None}
+    whole = {utterance.path: utterance for utterance in utterances}
     faults = []
     for copy, original in audio.first_of_each(whole).items():
         own, other = whole[copy], whole[original]

@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("--first", type=common.positive, metavar="N", help="only the first N utterances of each speaker")
     made.add_argument("--split", type=common.positive, metavar="N", help="N parts of equal size: DATA/1 to DATA/N")
+    cut_help = "cut recordings of more than 12 s into pieces at pauses; they become parts of recordings, in `segments`"
+    made.add_argument("--cut", action="store_true", help=cut_help)
     pipes_help = "run the commands in FOLDER's wav.scp, once, and keep what they print in DATA/recordings"
     made.add_argument("--allow-pipes", action="store_true", help=pipes_help)
     return common.run(COMMAND, _work, made, argv)
@@ -47,6 +49,7 @@ def _work(args: argparse.Namespace) -> int:
     if (args.check or args.fix) == (args.folder is not None):
         raise ConfigError("give FOLDER and DATA, or --check or --fix and DATA alone")
     chosen = {"--speakers": args.speakers, "--include": args.include, "--first": args.first, "--split": args.split}
+    chosen |= {"--cut": args.cut or None}
     given = [option for option, value in {**chosen, "--allow-pipes": args.allow_pipes or None}.items() if value]
     if args.folder is None and given:
         raise ConfigError(f"{', '.join(given)}: only where a FOLDER is made into DATA")
@@ -73,6 +76,7 @@ def _write(args: argparse.Namespace) -> list[Path]:
             raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
         found = prepare.from_folders(args.folder, args.speakers, args.include)
         utterances = prepare.choose(found, first=args.first)
+    utterances = prepare.cut(utterances) if args.cut else utterances
     if args.split is None:
         corpus.write(args.data, utterances, text)
         return [args.data]

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from vc import audio, corpus, discovery, formats, names, pieces, pipes
 from vc.corpus import Utterance
 from vc.errors import DataError, escaped
+from vc.files import make_directory
+from vc.limiter import limit
 
-RECORDINGS = "recordings"  # folder of a data directory that holds what commands print
+RECORDINGS = "recordings"  # folder of a data directory: what commands print, and pieces of long recordings
 PIECE = 12.0  # seconds of a piece that a long recording is cut into, at most, and two thirds of that at least
 SHORTEST_PIECE = 3.0  # seconds
 log = logging.getLogger(__name__)
@@ -142,35 +146,39 @@ def from_data(source: Path, output: Path, allow_pipes: bool = False) -> tuple[li
     return lists.utterances, corpus.read_text(source)
 
 
-def cut(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """Recordings of more than PIECE seconds as pieces that end where it is quiet; all become parts of recordings.
+def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
+    """Recordings of more than PIECE seconds as pieces that end where it is quiet, written to `output`/recordings.
 
     A piece's id ends in its first and last hundredth of a second, so that two speakers' pieces are not taken for the
-    same sentence. What cannot be read stays whole.
+    same sentence. What cannot be read stays as it is, and so do parts of recordings.
     """
-    parts = []
+    parts, folder = [], output.absolute() / RECORDINGS
     for utterance in utterances:
-        if utterance.start is not None:
+        try:
+            claimed = audio.info(utterance.path)
+            ends = _ends(utterance.path, claimed.sample_rate) if claimed.seconds > PIECE else []
+        except DataError:  # which the check will name
+            ends = []
+        if utterance.start is not None or len(ends) < 2:
             parts.append(utterance)
             continue
-        try:
-            seconds = audio.info(utterance.path).seconds
-            ends = _ends(utterance.path) if seconds > PIECE else [max(seconds, 0.001)]
-        except DataError:  # which the check will name
-            ends = [PIECE]
+        make_directory(folder)
         for start, end in itertools.pairwise([0.0, *ends]):
-            name = f"-{round(100 * start):07d}-{round(100 * end):07d}" if len(ends) > 1 else ""
-            parts.append(replace(utterance, id=f"{utterance.id}{name}", start=start, end=end))
+            id = f"{utterance.id}-{round(100 * start):07d}-{round(100 * end):07d}"
+            samples, rate = audio.read(utterance.path, start=start, end=end)
+            if np.abs(samples).max() > 1:  # which files of floating-point samples may hold
+                samples = limit(samples, rate, id)
+            audio.write(folder / f"{id}.wav", samples, rate)
+            parts.append(replace(utterance, id=id, path=folder / f"{id}.wav"))
     return parts
 
 
-def _ends(path: Path) -> list[float]:
-    """Seconds at which a recording's pieces end; one that would be short is joined to the one before."""
-    rate = audio.info(path).sample_rate
+def _ends(path: Path, rate: int) -> list[float]:
+    """Seconds at which a recording's pieces end; one that would be short is one with the piece before it."""
     lengths = [len(piece.own(piece.samples)) for piece in pieces.split(audio.blocks(path), rate, PIECE)]
     if len(lengths) > 1 and lengths[-1] < SHORTEST_PIECE * rate:
         lengths[-2:] = [sum(lengths[-2:])]
-    return [round(end / rate, 4) for end in itertools.accumulate(lengths)]
+    return [end / rate for end in itertools.accumulate(lengths)]
 
 
 def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:

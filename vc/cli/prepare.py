@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("--first", type=common.positive, metavar="N", help="only the first N utterances of each speaker")
     made.add_argument("--split", type=common.positive, metavar="N", help="N parts of equal size: DATA/1 to DATA/N")
-    cut_help = "cut recordings of more than 12 s into pieces at pauses; they become parts of recordings, in `segments`"
+    cut_help = "cut recordings of more than 12 s at pauses, into pieces in DATA/recordings"
     made.add_argument("--cut", action="store_true", help=cut_help)
     pipes_help = "run the commands in FOLDER's wav.scp, once, and keep what they print in DATA/recordings"
     made.add_argument("--allow-pipes", action="store_true", help=pipes_help)
@@ -76,7 +76,7 @@ def _write(args: argparse.Namespace) -> list[Path]:
             raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
         found = prepare.from_folders(args.folder, args.speakers, args.include)
         utterances = prepare.choose(found, first=args.first)
-    utterances = prepare.cut(utterances) if args.cut else utterances
+    utterances = prepare.cut(utterances, args.data) if args.cut else utterances
     if args.split is None:
         corpus.write(args.data, utterances, text)
         return [args.data]

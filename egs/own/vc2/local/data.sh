@@ -30,13 +30,12 @@ held_out() {
 part() {
     local list all=$data/all/$2
     mkdir -p "$1"
-    for list in segments utt2spk; do
+    for list in wav.scp utt2spk; do
         awk -v start="$((${#2} + 2))" -v whether="$3" \
             'NR == FNR { held[$1]; next } (substr($1, start) in held) == whether' \
             "$data/held_out" "$all/$list" > "$1/$list"
     done
     [ -s "$1/utt2spk" ] || fail "$2: too few recordings: one is held out, and none is left to learn from; add some"
-    awk 'NR == FNR { used[$2]; next } $1 in used' "$1/segments" "$all/wav.scp" > "$1/wav.scp"
     [ ! -f "$all/spk2name" ] || cp "$all/spk2name" "$1"
 }
 

@@ -13,6 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
         "Make a Kaldi data directory of FOLDER/<speaker>/**/<recording> or of another data directory, or check one.",
+        "Recordings are of any length, rate and name: wav, flac, mp3, ogg, opus and what else libsndfile reads, and with"
+        " ffmpeg\non PATH m4a, aac, wma and the sound of video. What is left out is named with its reason.\n\n"
         "examples:\n  vc-prepare recordings data/train --include 'train/*'\n  vc-prepare --check data/train\n"
         "  vc-prepare data/train data/few --speakers anna --first 10\n"
         "  vc-prepare data/train data/train_split --split 4",
@@ -22,10 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("data", type=Path, help="data directory to write, to check or to mend")
     mode = made.add_mutually_exclusive_group()
-    mode.add_argument("--check", action="store_true", help="only validate DATA: lists, recordings, levels, lengths")
+    check_help = "only validate DATA: lists, recordings, lengths, and what differs between speakers' recordings"
+    mode.add_argument("--check", action="store_true", help=check_help)
     fix_help = "sort DATA's lists and drop utterances that are unusable; the lists before stay in DATA/.backup"
     mode.add_argument("--fix", action="store_true", help=fix_help)
-    made.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers (default: every one)")
+    made.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers, by name or id (default: all)")
     made.add_argument(
         "--include",
         nargs="+",

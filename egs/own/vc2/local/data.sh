@@ -2,7 +2,7 @@
 # A folder of one's own recordings -> data directories of the speakers named:  local/data.sh CORPUS DATA SPEAKER ...
 #
 # CORPUS holds <speaker>/** with recordings, of any rate and length: long ones are cut at pauses. Ten of them, evenly
-# spread in the order of their names, or a third where there are fewer than thirty, are held out for evaluation and learnt
+# spread in the order of their names, or half where there are fewer than twenty, are held out for evaluation and learnt
 # from by nobody: of the names that all speakers have, if there are any, else of each speaker's own. A name below two
 # speakers' folders stands for one sentence: the conversion of one is measured against the other. Where that is wrong,
 # rename the files. Names that all have and that are not held out are learnt from on both sides. Without shared names
@@ -20,7 +20,7 @@ names() { cut -d ' ' -f 1 "$data/all/$1/utt2spk" | cut -c "$((${#1} + 2))-"; }
 held_out() {
     awk '{ name[NR] = $0 }
         END {
-            count = NR < 30 ? int(NR / 3) : 10
+            count = NR < 20 ? int(NR / 2) : 10
             if (count < 1) count = 1
             for (n = 0; n < count; n++) print name[1 + int(n * NR / count)]
         }'

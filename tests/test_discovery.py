@@ -220,3 +220,12 @@ def test_a_speakers_name_is_taken_from_the_folder_to_the_conversion(tmp_path):
     assert (tmp_path / f"out/{recording.stem}.wav").is_file()
     done = command("convert", "--model", tmp_path / "exp", "--to", "Anna", recording, check=2)
     assert "no speaker 'Anna'; there are: Anna_Maria (Anna Maria), speaker_" in done.stderr.decode()
+
+
+def test_names_with_line_breaks_are_listed_by_links(tmp_path):
+    record(tmp_path / "in/an\nna/a\nb.wav")
+    command("prepare", tmp_path / "in", tmp_path / "data")
+    [utterance] = corpus.read(tmp_path / "data")
+    assert utterance.id == "an_na-a_b" and utterance.path.parent == tmp_path / "data/recordings"
+    assert utterance.path.resolve() == tmp_path / "in/an\nna/a\nb.wav"
+    command("prepare", tmp_path / "in", tmp_path / "data")  # may be repeated

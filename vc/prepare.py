@@ -75,7 +75,7 @@ def from_folders(
     utterances = []
     for (speaker, path), id in found_ids.items():
         name = called[speaker]
-        other = "" if name == speaker else name
+        other = "" if name == speaker or "\n" in name else name
         utterances.append(Utterance(id, speaker, (folder / name / path).absolute(), speaker_name=other))
     return sorted(utterances, key=lambda utterance: utterance.id)
 
@@ -179,6 +179,20 @@ def _ends(path: Path, rate: int) -> list[float]:
     if len(lengths) > 1 and lengths[-1] < SHORTEST_PIECE * rate:
         lengths[-2:] = [sum(lengths[-2:])]
     return [end / rate for end in itertools.accumulate(lengths)]
+
+
+def linked(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
+    """Recordings whose paths hold line breaks, which no list can hold, by links to them in `output`/recordings."""
+    listed = []
+    for utterance in utterances:
+        if "\n" in str(utterance.path):
+            link = output.absolute() / RECORDINGS / f"{utterance.id}{utterance.path.suffix}"
+            make_directory(link.parent)
+            link.unlink(missing_ok=True)
+            link.symlink_to(utterance.path)
+            utterance = replace(utterance, path=link)
+        listed.append(utterance)
+    return listed
 
 
 def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
         "Convert recordings with a trained model: files, folders (searched below), or - for standard input.",
-        "Recordings are of any length, rate and name: what libsndfile reads, and with ffmpeg on PATH m4a, wma and video.\n"
+        "Recordings are of any length, rate and name: what libsndfile reads; with ffmpeg on PATH m4a, wma, video.\n"
         "examples:\n  vc-convert --model exp/SF1-TM3 speech.wav --output converted.wav\n"
         "  vc-convert --model exp/SF1-TM3 --to SF1 recordings --output converted\n"
         "  vc-convert --model exp/SF1-TM3 - --output - < speech.flac > converted.wav\n"

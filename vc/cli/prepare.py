@@ -13,8 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
         "Make a Kaldi data directory of FOLDER/<speaker>/**/<recording> or of another data directory, or check one.",
-        "Recordings are of any length, rate and name: wav, flac, mp3, ogg, opus and what else libsndfile reads, and with"
-        " ffmpeg\non PATH m4a, aac, wma and the sound of video. What is left out is named with its reason.\n\n"
+        "Recordings are of any length, rate and name: wav, flac, mp3, ogg, opus and what else libsndfile reads, and\n"
+        "with ffmpeg on PATH m4a, aac, wma and the sound of video. What is left out is named with its reason.\n\n"
         "examples:\n  vc-prepare recordings data/train --include 'train/*'\n  vc-prepare --check data/train\n"
         "  vc-prepare data/train data/few --speakers anna --first 10\n"
         "  vc-prepare data/train data/train_split --split 4",
@@ -80,6 +80,7 @@ def _write(args: argparse.Namespace) -> list[Path]:
         found = prepare.from_folders(args.folder, args.speakers, args.include)
         utterances = prepare.choose(found, first=args.first)
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
+    utterances = prepare.linked(utterances, args.data)
     if args.split is None:
         corpus.write(args.data, utterances, text)
         return [args.data]

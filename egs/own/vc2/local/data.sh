@@ -15,7 +15,7 @@ shift 2
 . corpus.sh
 
 # SPEAKER: the names, which are utterance ids without the speaker.
-names() { cut -d ' ' -f 1 "$data/all/$1/utt2spk" | cut -c "$((${#1} + 2))-"; }
+names() { cut -d ' ' -f 1 "$data/all/$1/utt2spk" | cut -c "$((${#1} + 2))-" | sed 's/^-*//'; }
 
 held_out() {
     awk '{ name[NR] = $0 }
@@ -32,7 +32,7 @@ part() {
     mkdir -p "$1"
     for list in wav.scp utt2spk; do
         awk -v start="$((${#2} + 2))" -v whether="$3" \
-            'NR == FNR { held[$1]; next } (substr($1, start) in held) == whether' \
+            'NR == FNR { held[$1]; next } { name = substr($1, start); sub(/^-+/, "", name) } (name in held) == whether' \
             "$data/held_out" "$all/$list" > "$1/$list"
     done
     [ -s "$1/utt2spk" ] || fail "$2: too few recordings: one is held out, and none is left to learn from; add some"
@@ -40,7 +40,8 @@ part() {
 }
 
 [ -d "$corpus" ] || fail "give --corpus: a folder that holds a folder of recordings for each speaker"
-for speaker in "$@"; do vc-prepare "$corpus" "$data/all/$speaker" --speakers "$speaker" --cut; done
+vc-prepare "$corpus" "$data/all" --speakers "$@" --cut
+for speaker in "$@"; do vc-prepare "$data/all" "$data/all/$speaker" --speakers "$speaker"; done
 
 shared=$(for speaker in "$@"; do names "$speaker"; done | sort | uniq -c | awk -v all="$#" '$1 == all { print $2 }')
 if [ -n "$shared" ]; then

@@ -91,6 +91,18 @@ def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
 
 
 @contextlib.contextmanager
+def temporary_space() -> Iterator[None]:
+    """Where only temporary files are written: a full disk is that of theirs, and not that of any output."""
+    try:
+        yield
+    except OSError as error:
+        place = os.environ.get("TMPDIR") or tempfile.gettempdir()
+        raise DataError(
+            f"{place}: {error.strerror}: temporary files go there; set TMPDIR to a folder with more room"
+        ) from error
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
 

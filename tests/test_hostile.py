@@ -1,6 +1,7 @@
 """What a stranger hands us can neither run, nor write, nor hang, nor exhaust: each attack as it was done."""
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -231,7 +232,7 @@ def flip(path: Path, place: int) -> None:
 @pytest.mark.parametrize("name", ["mcep.ark", "f0.ark", "speakers.json", "utt2spk", "utt2digest", "mcep.sha256"])
 def test_a_flipped_bit_in_features_is_not_learnt_from(name, dump):
     flip(dump / name, -3)
-    with pytest.raises(VCError, match=r"does not match its digest|damaged"):
+    with pytest.raises(VCError, match=r"does not match its digest|damaged|speakers\."):
         store.read_features(dump).check()
 
 
@@ -525,6 +526,21 @@ def test_what_the_dead_left_is_removed_and_what_the_living_write_is_not(tmp_path
         assert mine.exists()
         mine.write_text("a")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_that_is_swept_as_it_is_made_is_made_again(tmp_path, monkeypatch):
+    """Two processes begin at once: one has made its file and not yet locked it when the other looks round."""
+    flock, swept = fcntl.flock, []
+
+    def late(descriptor: int, how: int) -> None:
+        if not swept:
+            swept.extend(tmp_path.glob(".vc-*"))
+            swept[0].unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    files.write_text(tmp_path / "a", "mine")
+    assert (tmp_path / "a").read_text() == "mine" and swept and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_link_among_what_was_left_is_not_followed(tmp_path):

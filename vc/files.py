@@ -113,9 +113,7 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.parent not in _swept:
         _swept.add(path.parent)
         remove_leftovers(path.parent)
-    handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=path.parent)
-    with contextlib.suppress(OSError):  # where there are no locks nothing is swept either
-        fcntl.flock(handle, fcntl.LOCK_EX)  # held until the file is done: whoever finds it knows that it is ours
+    handle, name = _temporary(path.parent)
     temporary = Path(name)
     _unfinished.add(temporary)
     try:
@@ -130,6 +128,20 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+        os.close(handle)
+
+
+def _temporary(directory: Path) -> tuple[int, str]:
+    """Descriptor and name of a new file that is locked until it is closed: whoever finds it knows that it is in use.
+
+    Between the two another process may take it for a leftover; then there is another one.
+    """
+    while True:
+        handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=directory)
+        with contextlib.suppress(OSError):  # where there are no locks nothing is swept either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
         os.close(handle)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import yaml
 
-from vc.config import plain, read_json, read_yaml
+from vc.config import plain, read_yaml
 from vc.errors import ConfigError, DataError, TrainingError, shortened
 from vc.features.kinds import FeatureConfig, build_features
 from vc.files import BLOCK, read_bytes, reading, replacing, write_text
@@ -130,13 +130,13 @@ def read_features(directory: Path) -> Features:
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
     try:
+        config = build_features(content.get("features"), "config.yaml: features")
+        speakers = speakers_from_json(json.loads(read_bytes(directory / "speakers.json", LARGEST_LIST)))
+        utterances, recordings = _pairs(directory / "utt2spk"), read_digests(directory)
         signed = content.get("sha256", {})
         for name in SIGNED if signed else ():
             if not isinstance(signed, dict) or signed.get(name) != _list_digest(directory / name):
                 raise ValueError(f"{name} does not match its digest")
-        config = build_features(content.get("features"), "config.yaml: features")
-        speakers = speakers_from_json(read_json(directory / "speakers.json"))
-        utterances, recordings = _pairs(directory / "utt2spk"), read_digests(directory)
     except ConfigError as error:
         raise ConfigError(f"{directory}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:

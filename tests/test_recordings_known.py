@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import yaml
 
-from vc.errors import ConfigError
+from vc.errors import ConfigError, DataError
 from vc.features.world import WorldConfig
 from vc.normalise import Speaker
 from vc.store import read_features, write_features
@@ -27,6 +28,11 @@ def features(directory, recordings, config=USUAL):
 def test_digests_come_back(tmp_path):
     assert features(tmp_path / "a", LEARNT).recordings == LEARNT
     (tmp_path / "a/utt2digest").unlink()
+    with pytest.raises(DataError, match="utt2digest does not match its digest"):
+        read_features(tmp_path / "a")
+    content = yaml.safe_load((tmp_path / "a/config.yaml").read_text())
+    del content["sha256"]["utt2digest"]
+    (tmp_path / "a/config.yaml").write_text(yaml.safe_dump(content))
     assert read_features(tmp_path / "a").recordings == {}  # as older versions wrote them
 
 

@@ -136,7 +136,8 @@ def dump(tmp_path) -> Path:
         (f"{name}-1", name, {"frames": random.random((40, 25)), "f0": 100 + random.random(40)}) for name in speakers
     ]
     (tmp_path / "dump").mkdir()
-    write_features(tmp_path / "dump", WorldConfig(16000), "digest", speakers, rows)
+    recordings = {id: f"digest of {id}" for id, _, _ in rows}
+    write_features(tmp_path / "dump", WorldConfig(16000), "digest", speakers, rows, recordings)
     return tmp_path / "dump"
 
 

@@ -166,3 +166,54 @@ def test_peaks_of_what_is_scaled_are_limited_and_the_rest_is_not(tmp_path, caplo
     far = np.r_[0:19_900, 21_000:40_000]
     np.testing.assert_allclose(written[far], 2 * samples[far], atol=1e-4)
     assert caplog.messages == ["its name: peaks lowered by up to 7.0 dB, for they would clip"]
+
+
+# Channels
+
+
+def stereo(path, left, right, rate=16000):
+    soundfile.write(path, np.stack([left, right], 1), rate, subtype="FLOAT")
+    return path
+
+
+def test_opposite_phase_is_heard_and_said(tmp_path, random, caplog):
+    samples = vowel(2.0, 16000)
+    for name, right in (("exact", -samples), ("near", -0.99 * samples + 1e-4 * random.standard_normal(len(samples)))):
+        heard, _ = audio.read(stereo(tmp_path / f"{name}.wav", samples, right))
+        np.testing.assert_array_equal(heard, samples)
+        [message] = [message for message in caplog.messages if name in message]
+        assert "channels cancel each other (opposite phase); channel 1 alone is taken" in message
+        both = np.stack([samples, right], 1).astype(np.float32)
+        np.testing.assert_array_equal(audio.mixed_down(both), heard)
+
+
+@pytest.mark.parametrize("dead", [0.0, 1e-5])
+def test_a_dead_channel_costs_nothing(dead, tmp_path, random, caplog):
+    samples = vowel(2.0, 16000)
+    heard, _ = audio.read(stereo(tmp_path / "a.wav", dead * random.standard_normal(len(samples)), samples))
+    np.testing.assert_array_equal(heard, samples)
+    assert "1 of its 2 channels are silent, and left out" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["same", "uncorrelated", "quieter", "both silent"])
+def test_other_channels_are_mixed_as_ever(other, tmp_path, random, caplog):
+    samples = 0.1 * random.standard_normal(30_000).astype(np.float32)
+    right = {"same": samples, "uncorrelated": samples[::-1], "quieter": 0.1 * samples, "both silent": 0 * samples}[
+        other
+    ]
+    left = 0 * samples if other == "both silent" else samples
+    heard, _ = audio.read(stereo(tmp_path / "a.wav", left, right))
+    np.testing.assert_array_equal(heard, np.stack([left, right], 1).mean(axis=1, dtype=np.float32))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_part_equals_that_part_of_the_whole(suffix, channels, tmp_path):
+    samples = vowel(5.0, 16000)
+    soundfile.write(tmp_path / f"a.{suffix}", np.stack([samples] * channels, 1), 16000)
+    whole, rate = audio.read(tmp_path / f"a.{suffix}")
+    part, _ = audio.read(tmp_path / f"a.{suffix}", start=1.3, end=3.7)
+    np.testing.assert_allclose(part, whole[round(1.3 * rate) : round(3.7 * rate)], atol=1e-3)
+    with pytest.raises(DataError, match="nothing between 90 s and 91 s"):
+        audio.read(tmp_path / f"a.{suffix}", start=90, end=91)

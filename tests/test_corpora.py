@@ -1,5 +1,6 @@
 """Laws of the corpora: who learns from what, and that nothing of it is evaluated on."""
 
+import itertools
 import re
 import shutil
 from dataclasses import dataclass
@@ -9,17 +10,20 @@ import numpy as np
 import pytest
 from conftest import CORPUS, ROOT, TINY, run
 
+from vc import corpus
+
 EGS = ROOT / "egs"
 VCC2016 = ROOT / "egs/vcc2016/vc2/local/data.sh"
 HALVES = {"SF1": ["100001", "100081"], "TM3": ["100082", "100162"]}
+TENTHS = [0, 2, 4, 6, 8, 11, 13, 15, 17, 19]  # ten of twenty-two, evenly spread
 SENTENCES = [*HALVES["SF1"], *HALVES["TM3"]]
 
 
-def record(path: Path, random: np.random.Generator) -> None:
+def record(path: Path, random: np.random.Generator, seconds: float = 0.5, rate: int = 16000) -> None:
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, random.uniform(-0.1, 0.1, 8000), 16000)
+    soundfile.write(path, random.uniform(-0.1, 0.1, round(seconds * rate)), rate)
 
 
 # VCC2016
@@ -196,9 +200,9 @@ MINIATURES = {
     ),
     "own": Miniature(
         files=[*(f"anna/a{number:02d}.wav" for number in range(22)), *spelt("bert/an evening/*.flac", ["x y", "z"])],
-        train={"anna": [f"a{number:02d}" for number in range(1, 22) if number != 20], "bert": ["an_evening-z"]},
+        train={"anna": [f"a{number:02d}" for number in range(22) if number not in TENTHS], "bert": ["an_evening-z"]},
         dev={},
-        evaluation={"anna": ["a00", "a20"], "bert": ["an_evening-x_y"]},
+        evaluation={"anna": [f"a{number:02d}" for number in TENTHS], "bert": ["an_evening-x_y"]},
     ),
 }
 
@@ -392,3 +396,25 @@ def test_a_recipe_stops_after_any_stage_and_goes_on(tmp_path, name):
     again = run(*words)
     assert again.returncode == 0, again.stdout + again.stderr
     assert {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")} == made
+
+
+def test_one_long_recording_of_each_is_cut_and_ten_pieces_held_out(tmp_path):
+    random = np.random.default_rng(0)
+    for speaker in ("anna", "bert"):
+        record(tmp_path / "corpus" / speaker / "chapter.wav", random, seconds=400, rate=1000)
+    done = run(data_script("own"), "corpus", "data", "anna", "bert", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "taken for the same sentences" not in done.stdout
+    for speaker in ("anna", "bert"):
+        held_out = corpus.read(tmp_path / "data/eval" / speaker)
+        learnt = [u for u in corpus.read(tmp_path / "data/train") if u.speaker == speaker]
+        assert len(held_out) == 10 and len(learnt) > 20
+        spans = sorted(tuple(map(int, u.id.split("-")[-2:])) for u in held_out + learnt)  # hundredths of a second
+        assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))  # all of it, and none twice
+        assert spans[0][0] == 0 and spans[-1][1] == 40_000
+
+
+def test_one_short_recording_is_too_little_and_that_is_said(tmp_path):
+    record(tmp_path / "corpus/anna/a.wav", np.random.default_rng(0))
+    done = run(data_script("own"), "corpus", "data", "anna", cwd=tmp_path)
+    assert done.returncode == 1 and "anna: too few recordings: one is held out, and none is left" in done.stderr

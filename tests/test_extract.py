@@ -76,18 +76,20 @@ def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
 
 def test_an_interrupted_extraction_goes_on(data, tmp_path):
     from vc.corpus import read
-    from vc.extract import _Task, _work
+    from vc.extract import _identities, _Task, _work
     from vc.features.pitch import LogF0, Voice
+    from vc.windows import Window
 
     config, ranges = WorldConfig(16000, f0_method="dio"), ("--f0-range", "slt", 90, 300, "--f0-range", "rms", 60, 200)
     kept = tmp_path / "dump/.work"
     kept.mkdir(parents=True)
     given = F0Range(90.0, 300.0)
     voice = Voice(given, LogF0(np.log(173), 0.06))
-    task = _Task(read(data)[3], config, given, voice, kept / "slt-101.safetensors")
-    arrays = _work(task)
+    utterance, file = read(data)[3], kept / "slt-101.0.safetensors"
+    _work(_Task(Window(utterance), _identities([utterance])["slt-101"], config, given, voice, file))
+    arrays, made_of = store.read_arrays(file)
     arrays["frames"][0, 0] = 123.0  # a mark that tells whether it was used
-    store.write_arrays(task.kept, arrays, store.read_arrays(task.kept)[1])
+    store.write_arrays(file, arrays, made_of)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
     assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
@@ -116,10 +118,47 @@ def test_hum_does_not_move_a_range_and_whispering_is_said(tmp_path):
     assert "whisper: no F0" in again and "nothing to do" in again
 
 
-def test_a_rate_above_the_recordings_is_refused_before_work(data, tmp_path):
-    done = command("extract", data, tmp_path / "dump", check=2)
-    assert b"features.sample_rate 22050 is above the recordings' 16000 Hz" in done.stderr
+def test_a_rate_above_a_speakers_recordings_is_refused_before_work(data, tmp_path):
+    done = command("extract", data, tmp_path / "dump", "--set", "features.sample_rate=22050", check=2)
+    said = done.stderr.decode().splitlines()
+    assert len(said) == 1 and "features.sample_rate 22050 is above the rate of 6 of 6 recordings, such as " in said[0]
+    assert said[0].endswith("101.flac at 16000 Hz; --set features.sample_rate=16000 takes all")
     assert not (tmp_path / "dump").exists()
+
+
+def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
+    from vc import audio
+
+    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
+    soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 8000), 8000)
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
+    [said] = done.stderr.decode().splitlines()
+    assert "is above the rate of 1 of 6 recordings" in said and said.endswith("features.sample_rate=8000 takes all")
+    assert b"5 utterances, 1 failed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("claimed", "filled", "chosen"), [(16000, 16000, 16000), (48000, 16000, 16000), (16000, 8000, 8000)]
+)
+def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, filled, chosen, data, tmp_path, caplog):
+    from vc import audio
+    from vc.extract import automatic_rate
+
+    for path in sorted((tmp_path / "in/slt").iterdir()):
+        samples, rate = audio.read(path)
+        soundfile.write(path, audio.resample(audio.resample(samples, rate, filled), filled, claimed), claimed)
+    with caplog.at_level("INFO"):
+        assert automatic_rate(data) == chosen
+    assert f"features.sample_rate {chosen}, the highest up to 22050 Hz" in caplog.text
+    if filled == 8000:
+        assert "for 16000 Hz too narrow: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
+
+
+def test_a_rate_is_found_or_given_through_the_command(data, tmp_path):
+    said = command("extract", data, tmp_path / "dump", "--set", "features.f0_method=dio", "--jobs", 1).stderr.decode()
+    assert "features.sample_rate 16000" in said and read_features(tmp_path / "dump").config == WorldConfig(
+        16000, f0_method="dio"
+    )
 
 
 def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
@@ -175,8 +214,8 @@ def test_damaged_features_and_leftovers_are_made_again(data, tmp_path):
     whole = (tmp_path / "dump/mcep.ark").read_bytes()
     (tmp_path / "dump/speakers.json").write_text("{")
     (tmp_path / "dump/.work").mkdir()
-    (tmp_path / "dump/.work/slt-101.safetensors").write_bytes(b"")
-    (tmp_path / "dump/.work/slt-102.safetensors").write_bytes(b"damaged")
+    (tmp_path / "dump/.work/slt-101.0.safetensors").write_bytes(b"")
+    (tmp_path / "dump/.work/slt-102.0.safetensors").write_bytes(b"damaged")
     command("extract", data, tmp_path / "dump", *SETTINGS)
     assert (tmp_path / "dump/mcep.ark").read_bytes() == whole and read_features(tmp_path / "dump").speakers
 

@@ -23,7 +23,22 @@ import torch
 import yaml
 from conftest import FORKS, ROOT, command, two_speakers, vowel
 
-from vc import audio, config, corpus, files, inputs, lists, model_file, normalise, prepare, store, torch_file, validate
+from vc import (
+    audio,
+    config,
+    corpus,
+    discovery,
+    files,
+    inputs,
+    lists,
+    model_file,
+    normalise,
+    prepare,
+    store,
+    torch_file,
+    validate,
+)
+from vc import formats as recording_formats
 from vc.cli import common
 from vc.convert import Converter
 from vc.encoders import encoder_file
@@ -214,7 +229,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["mcep.ark", "f0.ark", "speakers.json", "utt2spk", "mcep.sha256"])
+@pytest.mark.parametrize("name", ["mcep.ark", "f0.ark", "speakers.json", "utt2spk", "utt2digest", "mcep.sha256"])
 def test_a_flipped_bit_in_features_is_not_learnt_from(name, dump):
     flip(dump / name, -3)
     with pytest.raises(VCError, match=r"does not match its digest|damaged|speakers\."):
@@ -270,7 +285,7 @@ def test_what_an_interrupted_extraction_left_is_whole_or_made_again(content, ext
     work = tmp_path / "dump/.work"
     work.mkdir(parents=True)
     for utterance in corpus.read(data):
-        for end in (".safetensors", ".f0.safetensors"):
+        for end in (".0.safetensors", ".0.f0.safetensors"):
             (work / f"{utterance.id}{end}").write_bytes(content)
     assert extract(data, tmp_path / "dump", EXTRACTED).done == 2
     assert (tmp_path / "dump/mcep.ark").read_bytes() == (dump / "mcep.ark").read_bytes()
@@ -327,6 +342,12 @@ def test_a_speaker_whose_name_leads_elsewhere_is_refused(name):
     """Samples of a training run are called after speakers."""
     with pytest.raises(ConfigError, match="is no name of letters"):
         normalise.speakers_from_json({name: normalise.speakers_to_json(two_speakers())["ann"]})
+
+
+def test_a_name_that_is_shown_is_one_line():
+    statistics = normalise.speakers_to_json(two_speakers())["ann"]
+    with pytest.raises(ConfigError, match="name must be one line"):
+        normalise.speakers_from_json({"ann": statistics | {"name": "Ann\nvc-convert: error: run this"}})
 
 
 # Hangs
@@ -401,12 +422,23 @@ def test_only_files_are_taken_from_folders_and_lists(tmp_path):
     os.mkfifo(tmp_path / "b.wav")
     (tmp_path / "c.wav").symlink_to("/dev/zero")
     (tmp_path / "d.wav").mkdir()
-    assert audio.recordings_below(tmp_path) == [tmp_path / "a.wav"]
+    assert discovery.recordings_below(tmp_path).recordings == [tmp_path / "a.wav"]
     assert [job.source for job in inputs.plan([str(tmp_path)], None, str(tmp_path / "out"))] == [tmp_path / "a.wav"]
     for name in "bcd":
         (tmp_path / "wav.scp").write_text(f"a {tmp_path}/a.wav\nb {tmp_path}/{name}.wav\n")
         with pytest.raises(ConfigError, match=rf"wav\.scp:2: no file: .*/{name}\.wav"):
             inputs.plan([], tmp_path / "wav.scp", str(tmp_path / "out"))
+
+
+@pytest.mark.timeout(20)
+def test_links_between_folders_do_not_multiply(tmp_path):
+    for number in range(30):
+        (tmp_path / str(number)).mkdir()
+        for name in "ab":
+            (tmp_path / f"{number}/{name}").symlink_to(tmp_path / str((number + 1) % 30))
+    audio.write(tmp_path / "29/x.wav", vowel(0.1, 16000), 16000)
+    [found] = discovery.recordings_below(tmp_path / "0").recordings
+    assert found.resolve() == tmp_path / "29/x.wav"
 
 
 @pytest.mark.timeout(10)
@@ -612,6 +644,8 @@ def test_the_limits_that_are_promised_are_those_of_the_code():
     for words, size in sizes.items():
         number, unit = words.split()
         assert words in text and int(number) << {"KiB": 10, "MiB": 20, "GiB": 30}[unit] == size
+    seconds, each = recording_formats.DECODING
+    assert f"{seconds:g} s, 1 s more per {each / 1000:g} kB; {files.LARGEST_STREAM >> 30} GiB" in text
     assert f"{config.MOST_NODES:,} values" in text and f"silent for {files.PATIENCE:g} s" in text
 
 

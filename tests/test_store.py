@@ -142,3 +142,11 @@ def test_new_files_have_the_usual_mode(tmp_path):
     files.write_text(tmp_path / "ours", "")
     (tmp_path / "theirs").write_text("")
     assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == stat.S_IMODE((tmp_path / "theirs").stat().st_mode)
+
+
+def test_parts_of_an_array_are_written_as_the_whole(tmp_path, random):
+    whole, vector = random.random((9, 3)), random.random(7)
+    store.write_archive(tmp_path / "whole", [("a", whole), ("b", vector)])
+    store.write_archive(tmp_path / "parts", [("a", iter(np.split(whole, [2, 5]))), ("b", np.split(vector, [3]))])
+    assert (tmp_path / "whole.ark").read_bytes() == (tmp_path / "parts.ark").read_bytes()
+    np.testing.assert_array_equal(store.read_archive(tmp_path / "parts.scp", ["b"])[0], vector.astype(np.float32))

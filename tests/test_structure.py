@@ -17,14 +17,15 @@ ROWS = (
         "vc.config",
         "vc.extras",
         "vc.files",
+        "vc.formats",
         "vc.limiter",
-        "vc.audio",
         "vc.parallel",
         "vc.devices",
         "vc.lists",
         "vc.signals",
     ),
-    ("vc.pieces", "vc.level", "vc.pipes"),
+    ("vc.audio", "vc.discovery", "vc.names"),
+    ("vc.pieces", "vc.level", "vc.condition", "vc.pipes"),
     (
         "vc.features",
         "vc.normalise",
@@ -45,6 +46,7 @@ ROWS = (
         "vc.inputs",
         "vc.validate",
         "vc.prepare",
+        "vc.windows",
     ),
     (
         "vc.extract",
@@ -127,7 +129,9 @@ def test_nothing_can_run_code_from_a_file(path):
             if (owner, name) == ("torch", "load"):
                 assert settings["weights_only"] is True and module(path) in PUBLISHED
             assert settings.get("shell") is not True and settings.get("allow_pickle") is not True
-    allowed = {"vc.pipes": {"subprocess"}}.get(module(path), set())  # --allow-pipes
+    allowed = {"vc.pipes": {"subprocess"}, "vc.formats": {"subprocess"}}.get(
+        module(path), set()
+    )  # --allow-pipes; ffmpeg
     assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess"} - allowed
 
 

@@ -1,6 +1,7 @@
 """Recordings <-> mono float32 samples in -1..1."""
 
 import contextlib
+import hashlib
 import io
 import logging
 import os
@@ -15,19 +16,21 @@ from typing import IO, BinaryIO, TextIO
 import numpy as np
 
 from vc.errors import DataError, escaped
-from vc.files import LARGEST_STREAM, reading, replacing
+from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
+from vc.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
 from vc.limiter import limit_blocks
 
-SUFFIXES = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
-    | {".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf"}
-)
 KEPT = 1 << 26  # bytes of samples that wait in memory rather than on disk
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
+KNOWN = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
+DEAD = 1e-4  # of the loudest channel's power: 40 dB below it
+CANCELLED = 0.2  # of the power that the mean of uncorrelated channels would have
 LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
 STANDARD = "-"  # as a path: standard input or output
+MOST_KNOWN = 1024  # recordings whose channels are remembered
 log = logging.getLogger(__name__)
+_known_channels: dict[tuple[int, int, int, int], list[int]] = {}
 
 
 @dataclass(frozen=True)
@@ -49,30 +52,64 @@ def info(path: Path) -> AudioInfo:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
-def recordings_below(folder: Path, apart_from: Path | None = None) -> list[Path]:
-    """Recordings below a folder, by their names' endings, sorted; without those in a folder `apart_from` below it."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    apart = os.path.realpath(apart_from or folder)
-    if not apart.startswith(os.path.realpath(folder) + os.sep):
-        return found
-    return [path for path in found if not os.path.realpath(path).startswith(apart + os.sep)]
-
-
-def read(path: Path | str, rate: int | None = None) -> tuple[np.ndarray, int]:
+def read(
+    path: Path | str, rate: int | None = None, start: float = 0.0, end: float | None = None
+) -> tuple[np.ndarray, int]:
     """Read a recording, or standard input for `-`, as `(samples,)` float32 mixed down to mono, and its rate in Hz.
 
-    With `rate` it is resampled while it is read. Refuses what cannot be decoded, an empty recording, and samples
-    that are not finite.
+    With `rate` it is resampled while it is read; `start` and `end` in seconds say which part of it is wanted. Refuses
+    what cannot be decoded, an empty recording, and samples that are not finite.
     """
     with _opened(path) as sound:
         rate = rate or sound.samplerate
-        return np.concatenate(list(_blocks(sound, path, rate))), rate
+        return np.concatenate(list(_blocks(sound, path, rate, start, end))), rate
 
 
-def blocks(path: Path | str, rate: int) -> Iterator[np.ndarray]:
-    """The same a block at a time, so that memory does not follow the recording's length."""
+def first_of_each(paths: Iterable[Path]) -> dict[Path, Path]:
+    """For each recording the first one with the same samples, which is itself where none before has them.
+
+    Of what cannot be read nothing is known. Only recordings of one rate and length are read.
+    """
+    first, alike = {}, {}
+    for path in paths:
+        first[path] = path
+        with contextlib.suppress(DataError):
+            alike.setdefault(info(path), []).append(path)
+    for group in alike.values():
+        seen: dict[str, Path] = {}
+        for path in group if len(group) > 1 else ():
+            with contextlib.suppress(DataError):
+                first[path] = seen.setdefault(samples_digest(path), path)
+    return first
+
+
+def samples_digest(path: Path) -> str:
+    """SHA-256 of a recording's samples, mixed down, and its rate: the same in every lossless format."""
     with _opened(path) as sound:
-        yield from _blocks(sound, path, rate)
+        digest = hashlib.sha256(str(sound.samplerate).encode())
+        for block in _mono_blocks(sound, path):
+            digest.update(block.tobytes())
+    return digest.hexdigest()
+
+
+def blocks(
+    path: Path | str,
+    rate: int | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    advance: Callable[[float], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """The same a block at a time, so that memory does not follow the recording's length.
+
+    `advance` is called with the share of the whole recording that has been taken, when more is wanted.
+    """
+    with _opened(path) as sound:
+        rate, taken = rate or sound.samplerate, 0
+        for block in _blocks(sound, path, rate, start, end):
+            yield block
+            taken += len(block)
+            if advance:
+                advance(min(1.0, taken / rate * sound.samplerate / max(1, sound.frames)))
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -82,14 +119,21 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *_resampled(iter([samples]), rate, new_rate)])
 
 
-def _blocks(sound: "soundfile.SoundFile", path: Path | str, rate: int) -> Iterator[np.ndarray]:  # noqa: F821
+def _blocks(
+    sound: "soundfile.SoundFile",  # noqa: F821
+    path: Path | str,
+    rate: int,
+    start: float = 0.0,
+    end: float | None = None,
+) -> Iterator[np.ndarray]:
     """At least one block."""
+    first, last = round(start * sound.samplerate), None if end is None else round(end * sound.samplerate)
     found = False
-    for block in _resampled(_mono_blocks(sound, path), sound.samplerate, rate):
+    for block in _resampled(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
         found = True
         yield block
     if not found:
-        raise DataError(f"{path}: no samples")
+        raise DataError(f"{path}: " + ("no samples" if end is None else f"nothing between {start} s and {end} s"))
 
 
 def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
@@ -111,6 +155,12 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
     last = fit_length(last, max(0, round(taken * new_rate / rate) - given))
     if len(last):
         yield last
+
+
+def count(path: Path) -> int:
+    """Frames that a recording really holds, whatever its header claims; all of it is read."""
+    with _opened(path) as sound:
+        return sum(len(block) for block in _whole_blocks(sound))
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -174,9 +224,11 @@ def write_scaled(
     try:
         with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
             for block in blocks:
-                spool.write(block.tobytes())
+                with temporary_space():
+                    spool.write(block.tobytes())
                 count += len(block)
-            spool.seek(0)
+            with temporary_space():
+                spool.seek(0)
             factor = np.float32(gain())
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             scaled = (factor * block for block in _float_blocks(spool))
@@ -229,11 +281,21 @@ def encode(samples: np.ndarray, rate: int, format: str = "WAV") -> bytes:
 
 @contextlib.contextmanager
 def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - imported late, it is not light
-    """Open a recording by descriptor: libsndfile takes neither every name nor every length of name."""
+    """Open a recording by descriptor: libsndfile takes neither every name nor every length of name.
+
+    What it does not decode is decoded by ffmpeg first, if it is of a format that ffmpeg is asked for.
+    """
     import soundfile
 
     try:
-        with _descriptor(path) as descriptor, soundfile.SoundFile(descriptor, closefd=False) as sound:
+        with _descriptor(path) as descriptor, contextlib.ExitStack() as stack:
+            head = os.pread(descriptor, HEAD, 0)
+            beyond, missing = ffmpeg_format(head), needs_ffmpeg(head)
+            if missing:
+                raise DataError(f"{path}: {missing}")
+            if beyond:
+                descriptor = stack.enter_context(decoded(descriptor, beyond[1], path)).fileno()
+            sound = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
             if not RATES[0] <= sound.samplerate <= RATES[1]:
                 raise DataError(f"{path}: rate {sound.samplerate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
             yield sound
@@ -253,12 +315,14 @@ def _descriptor(path: Path | str) -> Iterator[int]:
                 left -= len(block)
                 if left < 0:
                     raise DataError(f"{path}: more than {LARGEST_STREAM} bytes")
-                file.write(block)
-            file.seek(0)
+                with temporary_space():
+                    file.write(block)
+            with temporary_space():
+                file.seek(0)
             yield file.fileno()
         return
     if os.path.isdir(path):
-        raise DataError(f"{path}: a folder without recordings; known endings: {' '.join(sorted(SUFFIXES))}")
+        raise DataError(f"{path}: a folder without recordings; {KNOWN}")
     try:
         with reading(path, LARGEST_STREAM) as file:
             yield file.fileno()
@@ -266,18 +330,95 @@ def _descriptor(path: Path | str) -> Iterator[int]:
         raise DataError(f"{path!r}: no name that a file can have") from error
 
 
-def _mono_blocks(sound: "soundfile.SoundFile", path: Path | str) -> Iterator[np.ndarray]:  # noqa: F821
-    count = 0
+def _mono_blocks(
+    sound: "soundfile.SoundFile",  # noqa: F821
+    path: Path | str,
+    first: int = 0,
+    last: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Samples `first` to `last`, mixed down by what the whole recording's channels are."""
+    chosen = _channels_of(sound, path) if sound.channels > 1 else None
+    if first:
+        first = sound.seek(min(first, sound.frames))
+    count = first
     for block in _whole_blocks(sound):
         if not (np.abs(block) <= LOUDEST).all():
             raise DataError(f"{path}: holds samples that are not finite, or above {LOUDEST:g}")
-        mono = block.mean(axis=1, dtype=np.float32)
+        block = block if last is None else block[: last - count]
+        mono = (block if chosen is None else block[:, chosen]).mean(axis=1, dtype=np.float32)
         count += len(mono)
-        yield mono
-    if 0 < count < sound.frames:
+        if len(mono):
+            yield mono
+        if last is not None and count >= last:
+            return
+    if 0 < count < sound.frames and last is None:
         log.warning(
             "%s: cut short: %d of the %d samples that it claims can be read", escaped(path), count, sound.frames
         )
+
+
+def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821
+    """The channels that make the mono signal of a recording, all of which is read for it once, and left as it was."""
+    import soundfile
+
+    descriptor = sound.name
+    status = os.fstat(descriptor)
+    identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    if identity in _known_channels:  # of which there may be many parts
+        return _known_channels[identity]
+    place = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    products = np.zeros((sound.channels, sound.channels))
+    with soundfile.SoundFile(descriptor, closefd=False) as again:
+        for block in _whole_blocks(again):
+            if not (np.abs(block) <= LOUDEST).all():
+                break  # which is refused where it is read
+            products += block.T.astype(np.float64) @ block
+    os.lseek(descriptor, place, os.SEEK_SET)
+    chosen, remark = choose_channels(products)
+    if remark:
+        log.warning("%s: %s", escaped(path), remark)
+    if len(_known_channels) >= MOST_KNOWN:
+        _known_channels.clear()
+    _known_channels[identity] = chosen
+    return chosen
+
+
+def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
+    """Which channels to mix down, and what to say of the others.
+
+    Channels that are silent beside the loudest are left out, for they would make the others quieter. Where the mean of
+    the others is nearly nothing, as of opposite phase, the loudest alone is taken.
+
+    Parameters
+    ----------
+    products : np.ndarray
+        Shape `(channels, channels)`: sums of products of every two channels' samples.
+
+    Returns
+    -------
+    list of int, str
+        Numbers of channels, from 0, and a remark, empty where all are mixed.
+    """
+    powers = np.diag(products)
+    loudest = int(np.argmax(powers))
+    sounding = [int(number) for number in np.flatnonzero(powers > powers[loudest] * DEAD)]
+    if len(sounding) > 1:
+        mixed = products[np.ix_(sounding, sounding)].sum() / len(sounding)  # of uncorrelated channels their mean power
+        if mixed < CANCELLED * powers[sounding].mean():
+            return [loudest], f"its channels cancel each other (opposite phase); channel {loudest + 1} alone is taken"
+    if 0 < len(sounding) < len(powers):
+        return sounding, f"{len(powers) - len(sounding)} of its {len(powers)} channels are silent, and left out"
+    return list(range(len(powers))), ""
+
+
+def mixed_down(samples: np.ndarray) -> np.ndarray:
+    """`(samples, channels)` to `(samples,)` float32, as a recording is."""
+    exact = samples.astype(np.float64)
+    chosen, remark = choose_channels(exact.T @ exact)
+    if remark:
+        log.warning("%s", remark)
+    return samples[:, chosen].mean(axis=1, dtype=np.float32)
 
 
 def _whole_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821

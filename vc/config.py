@@ -105,6 +105,21 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by keys joined by dots."""
+    values = {}
+    for key, value in content.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
+
+
+def difference(before: Any, after: Any) -> str:
+    """What two dataclasses of settings do not have alike, in words."""
+    one, other = flat(plain(before)), flat(plain(after))
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return ", ".join(f"{key} ({one.get(key)} -> {other.get(key)})" for key in keys)
+
+
 def _parsed(text: str | bytes) -> Any:
     """YAML by the safe loader, which stumbles in many ways over what is none; no number too long to print."""
     try:

@@ -1,6 +1,6 @@
 """wav -> wav: the whole conversion."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vc import audio, devices, model_file, pieces
+from vc import audio, devices, model_file, names, pieces
 from vc.config import require
 from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
@@ -117,28 +117,34 @@ class Converter:
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str | None, str]:
         """Source and target; for a pair the target is its second speaker, and the source is the other one.
 
-        Where a decoder says what anyone speaks, there is no source unless it is named.
+        Where a decoder says what anyone speaks, there is no source unless it is named. Speakers are given by id or by
+        what people call them.
         """
+        called = {id: speaker.name for id, speaker in self.model.speakers.items()}
+        to, source = (name and names.resolve(name, called) for name in (to, source))
         if self.decodes:
             return self._from_anyone(to, source)
         if len(self.speakers) > 2 and None in (to, source):
             missing = " and ".join(
                 name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
             )
-            raise ConfigError(
-                f"the model has several speakers: name the {missing}; there are: {', '.join(self.speakers)}"
-            )
+            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self._known}")
         to = to or (self.speakers[1] if source in (None, self.speakers[0]) else self.speakers[0])
         for name in (to, source or to):
             if name not in self.speakers:
-                raise ConfigError(f"the model has no speaker {name!r}; there are: {', '.join(self.speakers)}")
+                raise ConfigError(f"the model has no speaker {name!r}; there are: {self._known}")
         source = source or next(name for name in self.speakers if name != to)
         if source == to:
             raise ConfigError(f"source and target are both {to!r}")
         return source, to
 
+    @property
+    def _known(self) -> str:
+        """The speakers, for an error."""
+        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.model.speakers.items())
+
     def _from_anyone(self, to: str | None, source: str | None) -> tuple[str | None, str]:
-        known = ", ".join(self.speakers)
+        known = self._known
         require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]
@@ -187,9 +193,9 @@ class Converter:
         says where the recording's F0 lies, if that is known better than it can be found.
         """
         samples = np.asarray(samples, np.float32)
-        samples = samples.mean(axis=1) if samples.ndim == 2 else samples
-        if samples.ndim != 1 or len(samples) == 0 or not np.isfinite(samples).all():
+        if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
+        samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
         converted = np.concatenate([np.zeros(0, np.float32), *self._converted(blocks, wish, level, "samples")])
@@ -227,14 +233,16 @@ class Converter:
         method: str = "world",
         jobs: int = 1,
         f0_range: F0Range | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> None:
         """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
 
         Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. Peaks
-        that would clip are limited, with a warning where that takes much. `jobs` threads work on a long one's pieces.
+        that would clip are limited, with a warning where that takes much. `jobs` threads work on a long one's pieces;
+        `advance` is called with the share of it that is done.
         """
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
-        converted = self._converted(audio.blocks(path, self.sample_rate), wish, level, path, jobs=jobs)
+        converted = self._converted(audio.blocks(path, self.sample_rate, advance=advance), wish, level, path, jobs=jobs)
         try:
             audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
         except Overflow as error:

@@ -1,6 +1,6 @@
 """wav -> wav through a vocoder and nothing else: the best that a conversion through it can sound."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,12 @@ class Copier:
     def sample_rate(self) -> int:  # Hz, of the copies
         return self.vocoder.native_rate or self.config.sample_rate
 
-    def copy_file(self, source: Path | str, output: Path | str) -> float:
+    def copy_file(
+        self, source: Path | str, output: Path | str, advance: Callable[[float], None] | None = None
+    ) -> float:
         """A recording (`-`: standard input) to a mono 16-bit WAV; return its seconds.
+
+        `advance` is called with the share of it that is done.
 
         Memory does not follow the recording's length. Peaks that would clip are limited (vc/limiter.py), with a warning
         where that takes much.
@@ -34,7 +38,7 @@ class Copier:
 
         def measured_blocks() -> Iterator[np.ndarray]:
             nonlocal peak
-            for block in audio.blocks(source, self.sample_rate):
+            for block in audio.blocks(source, self.sample_rate, advance=advance):
                 peak = max(peak, float(np.abs(block).max(initial=0)))
                 yield block
 

@@ -3,10 +3,10 @@
 A directory is read into utterances and written from them; every fault of its lists is named with file and line.
 """
 
+import contextlib
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ from vc import audio
 from vc.errors import DataError
 from vc.files import write_text
 from vc.lists import IDENTIFIER, Fault, Table
+from vc.names import identifier
 
+SPEAKER_NAMES = "spk2name"  # list of what people call speakers, where that is not the id
 LATEST = 1e9  # seconds, of a segment's end
 NAMED_FAULTS = 20  # so many are spelled out in one message
 
@@ -29,6 +31,7 @@ class Utterance:
     path: Path
     start: float | None = None  # seconds
     end: float | None = None  # seconds
+    speaker_name: str = ""  # what people call the speaker, where that is not the id
 
     @property
     def sentence(self) -> str:
@@ -37,24 +40,29 @@ class Utterance:
 
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
         """The utterance as `(samples,)` float32 and its rate in Hz, resampled to `rate` if that is given."""
-        samples, rate = audio.read(self.path, rate)
-        if self.start is None:
-            return samples, rate
-        part = samples[round(self.start * rate) : round(self.end * rate)]
-        if len(part) == 0:
-            raise DataError(f"{self.path}: nothing between {self.start} s and {self.end} s (utterance {self.id})")
-        return part, rate
+        with self._named():
+            return audio.read(self.path, rate, self.start or 0.0, self.end)
 
+    def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
+        """The same a block at a time, so that memory does not follow the length."""
+        with self._named():
+            yield from audio.blocks(self.path, rate, self.start or 0.0, self.end)
 
-def identifier(speaker: str, path: Path) -> str:
-    """An id that sorts with its speaker; signs that are not safe in a file name become `_`."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", "-".join([speaker, *path.with_suffix("").parts]))
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """A fault of a part of a recording names the part."""
+        try:
+            yield
+        except DataError as error:
+            part = "" if self.start is None else f" (utterance {self.id})"
+            raise DataError(f"{error}{part}") from error
 
 
 def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, str] | None = None) -> None:
     """Write wav.scp, utt2spk and spk2utt, sorted in the C locale.
 
-    And segments, if utterances are parts of recordings, and text, if every utterance has one.
+    And segments, if utterances are parts of recordings, text, if every utterance has one, and spk2name, if speakers
+    have names that are no ids.
     """
     directory.mkdir(parents=True, exist_ok=True)
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
@@ -64,6 +72,8 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
         scp = sorted(f"{id} {path}" for path, id in recordings.items())
     else:
         segments, scp = [], [f"{utterance.id} {utterance.path}" for utterance in utterances]
+    called = {u.speaker: u.speaker_name for u in utterances if u.speaker_name}
+    write_lines(directory / SPEAKER_NAMES, [f"{id} {name}" for id, name in sorted(called.items())])
     complete = text is not None and all(utterance.id in text for utterance in utterances)
     write_lines(directory / "text", [f"{u.id} {text[u.id]}" for u in utterances] if complete else [])
     write_lines(directory / "segments", segments)
@@ -176,12 +186,13 @@ def parse(directory: Path, made: Mapping[str, Path] | None = None) -> Lists:
     if (directory / "text").exists():
         _compare(speakers, Table(directory / "text", faults))
     _compare_speakers(speakers, listed)
+    called = Table(directory / SPEAKER_NAMES, faults).rows if (directory / SPEAKER_NAMES).exists() else {}
     utterances = []
     for id in sorted(set(speakers.rows) & set(segments.rows)):
         make = _segment if segmented else _whole
         utterance = make(id, speakers, segments, recordings)
         if utterance is not None:
-            utterances.append(utterance)
+            utterances.append(replace(utterance, speaker_name=called.get(utterance.speaker, "")))
     if segmented:
         used = {row.split()[0] for row in segments.rows.values()}
         for id in sorted(recordings.rows.keys() - used):
@@ -197,13 +208,7 @@ def _compare(one: Table, other: Table) -> None:
 
 
 def _compare_speakers(speakers: Table, listed: Table) -> None:
-    """utt2spk and spk2utt must say the same, and ids start with their speakers' and sort as these do."""
-    before = ""
-    for id in sorted(speakers.rows):
-        if speakers.rows[id] < before:
-            text = f"{id}: sorted by id, speaker {speakers.rows[id]} comes after {before}; rename one of them"
-            speakers.fault(speakers.lines[id], text)
-        before = speakers.rows[id]
+    """utt2spk and spk2utt must say the same, and ids start with their speakers'."""
     for id, speaker in speakers.rows.items():
         if not IDENTIFIER.fullmatch(speaker):
             speakers.fault(

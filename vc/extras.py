@@ -1,7 +1,11 @@
 """Packages that a plain installation leaves out: asked for before work begins, not at its end."""
 
+import atexit
 import importlib.util
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from vc.errors import ConfigError
@@ -23,6 +27,19 @@ def require(what: str, extra: str, *modules: str) -> None:
         raise ConfigError(
             f"{what} needs {', '.join(absent)}, of the extra {extra}; in a clone: {' && '.join(commands)}"
         )
+
+
+def ensure_numba_cache() -> None:
+    """Give numba, which librosa brings, a folder for what it compiles where the user's cache cannot be written.
+
+    It would end the process at the import. Processes that are started later take it over.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    place = next(place for place in (cache, *cache.parents) if place.exists())
+    if "NUMBA_CACHE_DIR" not in os.environ and not (place.is_dir() and os.access(place, os.W_OK)):
+        folder = tempfile.mkdtemp(prefix="vc-numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["NUMBA_CACHE_DIR"] = folder
 
 
 def onnx_runtime() -> Any:

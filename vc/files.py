@@ -52,7 +52,8 @@ def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[Bina
         elif stat.S_ISFIFO(status.st_mode) and pipes:
             with tempfile.TemporaryFile() as spool:
                 _take(descriptor, spool, largest, path)
-                spool.seek(0)
+                with temporary_space():
+                    spool.seek(0)
                 yield spool
         elif stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
@@ -86,8 +87,21 @@ def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
         count += len(block)
         if count > largest:
             raise _too_large(path, largest)
-        file.write(block)
+        with temporary_space():
+            file.write(block)
     raise TimeoutError(errno.ETIMEDOUT, f"a pipe from which nothing came for {PATIENCE:g} s", str(path))
+
+
+@contextlib.contextmanager
+def temporary_space() -> Iterator[None]:
+    """Where only temporary files are written: a full disk is that of theirs, and not that of any output."""
+    try:
+        yield
+    except OSError as error:
+        place = os.environ.get("TMPDIR") or tempfile.gettempdir()
+        raise DataError(
+            f"{place}: {error.strerror}: temporary files go there; set TMPDIR to a folder with more room"
+        ) from error
 
 
 @contextlib.contextmanager

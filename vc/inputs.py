@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vc import audio, corpus
+from vc import corpus, discovery, formats
 from vc.audio import STANDARD
 from vc.errors import ConfigError, DataError
 from vc.files import inside
@@ -17,11 +17,17 @@ class Job:
 
     source: Path | str
     output: Path | str
+    refusal: str | None = None  # why it cannot be read, where that is known before
 
     @property
     def done(self) -> bool:
         """Whether the output is there: outputs appear whole or not at all."""
         return self.output != STANDARD and os.path.isfile(self.output)
+
+    def require_readable(self) -> None:
+        """Raise what is known to be in the way of reading it."""
+        if self.refusal:
+            raise DataError(f"{self.source}: {self.refusal}")
 
 
 def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Job]:
@@ -70,7 +76,7 @@ def _path(name: str) -> Path:
 
 def _output_file(name: str) -> Path | str:
     suffix = Path(name).suffix.lower()
-    if suffix in audio.SUFFIXES - {".wav", ".wave"}:
+    if suffix in (formats.SUFFIXES | formats.FFMPEG_SUFFIXES) - {".wav", ".wave"}:
         raise ConfigError(f"--output {name}: what is written is WAV; let the name end in .wav")
     if os.path.exists(name) and not os.path.isfile(name):
         raise ConfigError(f"--output {name}: is there already, and is no file")
@@ -85,9 +91,11 @@ def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[
         if name == STANDARD:
             jobs.append(Job(STANDARD, folder / "stdin.wav"))
         elif os.path.isdir(name):
-            found = audio.recordings_below(Path(name), apart_from=folder)
-            jobs += [Job(path, folder / _wav(path.relative_to(name))) for path in found]
-            if not found:  # a job that fails, for the others must go on
+            found = discovery.recordings_below(Path(name), apart_from=folder)
+            discovery.report(Path(name), replace(found, refused={}))
+            reasons = dict.fromkeys(found.recordings) | found.refused
+            jobs += [Job(path, folder / _wav(path.relative_to(name)), reasons[path]) for path in sorted(reasons)]
+            if not reasons:  # a job that fails, for the others must go on
                 jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name or "folder"))))
         else:
             jobs.append(Job(_path(name), folder / _wav(Path(Path(name).name))))
@@ -110,7 +118,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
     sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}
     taken: dict[str, Path | str] = {}
     for job in jobs:
-        if job.output == STANDARD or os.path.isdir(job.source):
+        if job.output == STANDARD or job.refusal or os.path.isdir(job.source):
             continue
         place = os.path.realpath(job.output)
         if place in sources:

@@ -1,7 +1,7 @@
 """Per-speaker statistics: learnt from training recordings alone, kept in features and in the model file."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +29,12 @@ class MeanVariance:
         self.deviation_ = np.asarray(list(deviation), np.float64)
 
     def fit(self, arrays: Iterable[np.ndarray]) -> "MeanVariance":
-        """Learn from arrays `(frames, bands)`; float64 sums, population variance."""
-        frames = np.concatenate(list(arrays)).astype(np.float64)
-        if frames.ndim != 2 or len(frames) == 0:
-            raise DataError(f"expected non-empty (frames, bands), got shape {frames.shape}")
-        self.mean_, self.deviation_ = frames.mean(axis=0), frames.std(axis=0)
+        """Learn from arrays `(frames, bands)`, which are gone through twice; float64 sums, population variance."""
+        count, total = _sum(arrays)
+        if count == 0 or total.ndim != 1:
+            raise DataError("expected non-empty (frames, bands)")
+        self.mean_ = total / count
+        self.deviation_ = np.sqrt(_sum(np.square(array - self.mean_) for array in arrays)[1] / count)
         if not (self.deviation_ > 0).all():
             raise DataError(f"bands {np.flatnonzero(self.deviation_ <= 0).tolist()} never vary")
         return self
@@ -43,6 +44,16 @@ class MeanVariance:
 
     def inverse(self, frames: np.ndarray) -> np.ndarray:
         return frames * self.deviation_ + self.mean_
+
+
+def _sum(arrays: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
+    """How many frames, and their sum, in the order in which one array of all of them would be summed."""
+    count, total = 0, None
+    for array in arrays:
+        rows = array.astype(np.float64)
+        total = (rows if total is None else np.concatenate([total[None], rows])).sum(axis=0)
+        count += len(rows)
+    return count, np.zeros(0) if total is None else total
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class Speaker:
     frames: int
     f0_range_given: bool = False  # by somebody who knows the speaker, not found from the recordings
     content: ContentStatistics | None = None  # where the features have content
+    name: str = ""  # what people call the speaker, where that is not the id
 
     def __post_init__(self) -> None:
         pitch = [self.log_f0_mean, self.log_f0_deviation]
@@ -76,6 +88,8 @@ class Speaker:
         if max(map(abs, numbers)) > LARGEST or not sounds:
             raise ConfigError("a speaker's statistics are beyond anything that speaks")
         F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
+        if "\n" in self.name:
+            raise ConfigError("a speaker's name must be one line")
 
     @property
     def normaliser(self) -> MeanVariance:
@@ -96,12 +110,14 @@ class Speaker:
 
 def summarise(
     name: str,
-    frames: Sequence[np.ndarray],
+    frames: Collection[np.ndarray],
     voice: Voice,
     *,
     speech: Sequence[np.ndarray] | None = None,
+    utterances: int | None = None,
     range_given: bool = False,
     content: ContentStatistics | None = None,
+    speaker_name: str = "",
 ) -> Speaker:
     """Statistics of a speaker.
 
@@ -109,25 +125,28 @@ def summarise(
     ----------
     name : str
         For errors.
-    frames : sequence of np.ndarray
-        Shape `(frames, bands)`, one for each recording.
+    frames : collection of np.ndarray
+        Shape `(frames, bands)`, one for each recording or part of one; gone through three times.
     voice : Voice
         F0 search range and statistics.
     speech : sequence of np.ndarray, optional
         Shape `(frames,)` each, true where there is speech: pauses say nothing of a voice. Default: all is speech.
+    utterances : int, optional
+        How many recordings there are. Default: as many as `frames`.
     range_given : bool
         Whether the F0 search range was given by a user, not found.
     content : ContentStatistics, optional
         Of the content vectors, where the features have them.
+    speaker_name : str
+        What people call the speaker, where that is not the id.
 
     Raises
     ------
     DataError
         There is no speech, or a band never varies.
     """
-    spoken = frames if speech is None else [each[heard] for each, heard in zip(frames, speech, strict=True)]
     try:
-        normaliser = MeanVariance().fit(spoken)
+        normaliser = MeanVariance().fit(frames if speech is None else _Spoken(frames, speech))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     f0_range, log_f0 = voice.f0_range or ANYWHERE, voice.log_f0
@@ -138,11 +157,23 @@ def summarise(
         log_f0_deviation=log_f0 and log_f0.deviation,
         f0_floor=f0_range.floor,
         f0_ceiling=f0_range.ceiling,
-        utterances=len(frames),
+        utterances=len(frames) if utterances is None else utterances,
         frames=sum(map(len, frames)),
         f0_range_given=range_given,
         content=content,
+        name=speaker_name,
     )
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """The frames that are speech, picked anew each time they are gone through."""
+
+    frames: Collection[np.ndarray]
+    speech: Sequence[np.ndarray]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (each[heard] for each, heard in zip(self.frames, self.speech, strict=True))
 
 
 def speakers_to_json(speakers: dict[str, Speaker]) -> dict:

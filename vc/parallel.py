@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 
 from vc.errors import DataError
 
+WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not tell
+SHOWN = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -23,18 +26,40 @@ def default_jobs() -> int:
 
 
 def mapped(
-    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str, threads: bool = False
+    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
-    """Give `(item, function(item))`, or the item and its DataError, in the items' order.
-
-    By processes; by threads if `function` leaves the interpreter's lock alone for most of its time, or cannot travel.
-    """
+    """Give `(item, function(item))`, or the item and its DataError, in the items' order, by processes."""
     items, caught = list(items), partial(_caught, function)
-    results = ahead(caught, items, min(jobs, len(items))) if threads else zip(items, _results(caught, items, jobs))
     with progress(len(items), title) as bar:
-        for item, result in results:
+        for item, result in zip(items, _results(caught, items, jobs)):
             yield item, result
             bar.update()
+
+
+def mapped_by_threads(
+    function: Callable[[Item, Callable[[float], None]], Result], items: Iterable[Item], jobs: int, title: str
+) -> Iterator[tuple[Item, Result | DataError]]:
+    """The same by threads, for a function that leaves the interpreter's lock alone for most of its time.
+
+    The function is also given another, to be called with the share of the item that is done, for the bar.
+    """
+    items = list(items)
+    with progress(len(items), title) as bar:
+        lock, shown = threading.Lock(), {}
+
+        def advance(number: int, share: float) -> None:
+            with lock:
+                bar.update(min(share, 1.0) - shown.get(number, 0.0))
+                shown[number] = min(share, 1.0)
+
+        def work(numbered: tuple[int, Item]) -> Result | DataError:
+            number, item = numbered
+            result = _caught(partial(function, advance=partial(advance, number)), item)
+            advance(number, 1.0)
+            return result
+
+        for (_, item), result in ahead(work, enumerate(items), min(jobs, len(items))):
+            yield item, result
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
@@ -83,4 +108,7 @@ def progress(total: int, title: str, initial: int = 0) -> Any:
     """A progress bar with speed and time left; silent where stderr is no terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=title, initial=initial, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    silent = not sys.stderr.isatty()
+    wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not tell
+    size = {"dynamic_ncols": True} if wide else {"ncols": WIDTH, "nrows": HEIGHT}
+    return tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=SHOWN, **size)

@@ -1,4 +1,4 @@
-"""Commands that a wav.scp lists, run where a user has asked for that: nothing else in this package runs a command."""
+"""Commands that a wav.scp lists, run where a user has asked for that: nothing else runs what a file says."""
 
 import subprocess
 from collections.abc import Mapping

@@ -11,9 +11,9 @@ import logging
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import yaml
@@ -21,14 +21,16 @@ import yaml
 from vc.config import plain, read_yaml
 from vc.errors import ConfigError, DataError, TrainingError, shortened
 from vc.features.kinds import FeatureConfig, build_features
-from vc.files import read_bytes, reading, replacing, write_text
+from vc.files import BLOCK, read_bytes, reading, replacing, write_text
+from vc.names import shown
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
 if TYPE_CHECKING:
     import torch
 
 CONTENT = "content"  # the archive of content vectors
-SIGNED = ("speakers.json", "utt2spk")  # whose digests config.yaml has
+DIGESTS = "utt2digest"  # list of the recordings' digests, of features and of a run that learns from them
+SIGNED = ("speakers.json", "utt2spk", DIGESTS)  # whose digests config.yaml has
 log = logging.getLogger(__name__)
 LARGEST_LIST = 64 << 20  # bytes of a list of utterances
 LARGEST_ARCHIVE = 1 << 40  # bytes; of it no more is read than the utterances asked for
@@ -45,44 +47,55 @@ class Features:
     digest: str  # of settings, recordings and F0 ranges
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
+    recordings: dict[str, str] = field(default_factory=dict)  # id -> digest of the samples; empty of older features
     signed: bool = True  # whether it says the digest of each array
+
+    @property
+    def speaker_names(self) -> dict[str, str]:
+        """What people call the speakers, by id; empty where that is the id."""
+        return {id: speaker.name for id, speaker in self.speakers.items()}
 
     def require(self, speaker: str) -> None:
         """Refuse a speaker of whom there is nothing."""
         if speaker not in self.speakers:
-            known = ", ".join(self.speakers)
+            known = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
-        return self._arrays(speaker, self.config.archive, (self.config.bands,))
+        return list(self._arrays(speaker, self.config.archive))
 
     def f0(self, speaker: str) -> list[np.ndarray]:
         """A speaker's F0 `(frames,)` in Hz, 0 where unvoiced, in the same order."""
-        return self._arrays(speaker, "f0", ())
+        return list(self._arrays(speaker, "f0"))
 
     def content(self, speaker: str) -> list[np.ndarray]:
         """A speaker's content `(content frames, dims)`, in the same order."""
-        return self._arrays(speaker, CONTENT, (self.config.content.dims,))
-
-    def _arrays(self, speaker: str, name: str, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """Of an archive, each of `(frames, *shape)`, one frame at least."""
-        self.require(speaker)
-        ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        arrays = read_archive(self.directory / f"{name}.scp", ids, self.signed)
-        for id, frames in zip(ids, arrays):
-            if frames.shape[1:] != shape or len(frames) == 0 or not np.isfinite(frames).all():
-                expected = ", ".join(map(str, ("frames", *shape)))
-                raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite ({expected})")
-        return arrays
+        return list(self._arrays(speaker, CONTENT))
 
     def check(self) -> None:
-        """Read every array; refuse one that is missing or damaged."""
+        """Read every array, one at a time; refuse one that is missing or damaged."""
         for speaker in self.speakers:
-            self.frames(speaker)
-            self.f0(speaker)
-            if self.config.kind == CONTENT:
-                self.content(speaker)
+            for name in self._shapes:
+                for _ in self._arrays(speaker, name):
+                    pass
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the arrays of each archive, beside the number of frames."""
+        content = {CONTENT: (self.config.content.dims,)} if self.config.kind == CONTENT else {}
+        return {self.config.archive: (self.config.bands,), "f0": ()} | content
+
+    def _arrays(self, speaker: str, name: str) -> Iterator[np.ndarray]:
+        """A speaker's, of an archive, of one frame at least."""
+        self.require(speaker)
+        ids = [id for id, owner in self.utterances.items() if owner == speaker]
+        for id, array in zip(ids, archived(self.directory / f"{name}.scp", ids, self.signed), strict=True):
+            shape = self._shapes[name]
+            if array.shape[1:] != shape or len(array) == 0 or not np.isfinite(array).all():
+                expected = ", ".join(map(str, ("frames", *shape)))
+                raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite ({expected})")
+            yield array
 
 
 def write_features(
@@ -90,12 +103,13 @@ def write_features(
     config: FeatureConfig,
     digest: str,
     speakers: Mapping[str, Speaker],
-    utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray]]],
+    utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray | Iterable[np.ndarray]]]],
+    recordings: Mapping[str, str] | None = None,
 ) -> None:
     """Write rows of id, speaker and arrays, as float32: `frames` `(frames, bands)`, `f0` `(frames,)` in Hz and, where
     the features have it, `content` `(content frames, dims)`.
 
-    config.yaml comes last, so that a cut write is seen as none.
+    `recordings` has digests of their samples by id. config.yaml comes last, so that a cut write is seen as none.
     """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
@@ -103,6 +117,7 @@ def write_features(
     for array, name in names.items():
         write_archive(directory / name, ((id, arrays[array]) for id, _, arrays in rows))
     write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _ in rows))
+    write_digests(directory, recordings or {})
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")
     signed = {name: _list_digest(directory / name) for name in SIGNED}
     content = {"features": plain(config), "digest": digest, "sha256": signed}
@@ -117,7 +132,7 @@ def read_features(directory: Path) -> Features:
     try:
         config = build_features(content.get("features"), "config.yaml: features")
         speakers = speakers_from_json(json.loads(read_bytes(directory / "speakers.json", LARGEST_LIST)))
-        utterances = _pairs(directory / "utt2spk")
+        utterances, recordings = _pairs(directory / "utt2spk"), read_digests(directory)
         signed = content.get("sha256", {})
         for name in SIGNED if signed else ():
             if not isinstance(signed, dict) or signed.get(name) != _list_digest(directory / name):
@@ -128,11 +143,14 @@ def read_features(directory: Path) -> Features:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
     if not signed:
         log.warning("%s: features without digests: damage would not be noticed; extract them again", directory)
-    return Features(directory, config, str(content.get("digest")), speakers, utterances, bool(signed))
+    return Features(
+        directory, config, str(content.get("digest")), speakers, utterances, recordings, signed=bool(signed)
+    )
 
 
-def _list_digest(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path, LARGEST_LIST)).hexdigest()
+def _list_digest(path: Path) -> str | None:
+    """None of a list that is not there: older features have none of the recordings' digests."""
+    return hashlib.sha256(read_bytes(path, LARGEST_LIST)).hexdigest() if path.exists() else None
 
 
 def _pairs(path: Path) -> dict[str, str]:
@@ -140,25 +158,65 @@ def _pairs(path: Path) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in read_bytes(path, LARGEST_LIST).decode().splitlines())
 
 
-def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does, and `stem`.sha256 of each."""
-    import kaldiio
+def write_digests(directory: Path, recordings: Mapping[str, str]) -> None:
+    """Digests of recordings by id, beside what was made of them."""
+    write_text(directory / DIGESTS, "".join(f"{id} {digest}\n" for id, digest in sorted(recordings.items())))
 
+
+def read_digests(directory: Path) -> dict[str, str]:
+    """The same back; empty where there are none, as older versions wrote none."""
+    path = directory / DIGESTS
+    try:
+        return _pairs(path) if path.exists() else {}
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged: expected an id and a digest on each line") from error
+
+
+def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray | Iterable[np.ndarray]]]) -> None:
+    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does, and `stem`.sha256 of each.
+
+    An array may come in parts, one after the other along its first axis, so that no more than one is held.
+    """
     ark, scp, sums = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp", "sha256"))
     lines, digests = [], []
-    with replacing(ark) as temporary, temporary.open("wb") as file:
+    with replacing(ark) as temporary, temporary.open("w+b") as file:
         for id, array in arrays:
-            array = array.astype(np.float32)
-            lines.append(f"{id} {ark}:{file.tell() + len(id) + 1}\n")
-            digests.append(f"{id} {_array_digest(id, array)}\n")
-            kaldiio.save_ark(file, {id: array})
+            file.write(f"{id} ".encode())
+            lines.append(f"{id} {ark}:{file.tell()}\n")
+            digests.append(f"{id} {_write_entry(file, id, [array] if isinstance(array, np.ndarray) else array)}\n")
     write_text(scp, "".join(lines))
     write_text(sums, "".join(digests))
 
 
-def _array_digest(id: str, array: np.ndarray) -> str:
-    """SHA-256 of an utterance's id, and its array's shape and bytes."""
-    return hashlib.sha256(f"{id} {array.shape}".encode() + np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
+def _write_entry(file: BinaryIO, id: str, parts: Iterable[np.ndarray]) -> str:
+    """Write one array, whose size is known after its last part, and give its digest."""
+    place, rows = file.tell(), 0
+    for number, part in enumerate(parts):
+        if number == 0:
+            shape = part.shape[1:]
+            file.write(_header(0, shape))
+            begin = file.tell()
+        file.write(part.astype("<f4").tobytes())
+        rows += len(part)
+    file.seek(place)
+    file.write(_header(rows, shape))
+    file.seek(begin)
+    digest = _array_digest(id, (rows, *shape))
+    while block := file.read(BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _header(rows: int, shape: tuple[int, ...]) -> bytes:
+    """Of a vector, or of a matrix of that many columns."""
+    return (b"\0BFM " if shape else b"\0BFV ") + b"".join(struct.pack("<bi", 4, size) for size in (rows, *shape))
+
+
+def _array_digest(id: str, shape: tuple[int, ...]) -> "hashlib._Hash":
+    """SHA-256 of an utterance's id and its array's shape, to which the array's bytes are to be added."""
+    return hashlib.sha256(f"{id} {shape}".encode())
 
 
 def read_archive(scp: Path, ids: Iterable[str], signed: bool = True) -> list[np.ndarray]:
@@ -166,14 +224,21 @@ def read_archive(scp: Path, ids: Iterable[str], signed: bool = True) -> list[np.
 
     If they are `signed`, each must match its digest.
     """
+    return list(archived(scp, ids, signed))
+
+
+def archived(scp: Path, ids: Iterable[str], signed: bool = True) -> Iterator[np.ndarray]:
+    """The same one after the other, so that no more than one is held."""
     try:
         places, digests = _pairs(scp), _pairs(scp.with_suffix(".sha256")) if signed else {}
-        arrays = []
         for id in ids:
-            arrays.append(_read_entry(scp, places[id]))
-            if signed and digests[id] != _array_digest(id, arrays[-1]):
-                raise ValueError(f"{id} does not match its digest")
-        return arrays
+            array = _read_entry(scp, places[id])
+            if signed:
+                digest = _array_digest(id, array.shape)
+                digest.update(array.tobytes())
+                if digest.hexdigest() != digests[id]:
+                    raise ValueError(f"{id} does not match its digest")
+            yield array
     except KeyError as error:
         raise DataError(f"{scp}: no entry {error}") from error
     except (OSError, ValueError, struct.error) as error:

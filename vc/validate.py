@@ -1,58 +1,136 @@
 """Data directories looked through: every fault of lists and recordings, and what can be mended without a person."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from vc import corpus
+import numpy as np
+
+from vc import audio, corpus
+from vc.condition import Condition, filled_rate, measure
 from vc.corpus import Utterance
 from vc.errors import DataError
-from vc.files import inside, sha256, write_bytes
+from vc.features.mel_cepstrum import SETTINGS
+from vc.files import inside, write_bytes
 from vc.lists import Fault, Table
 
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
 BACKUP = ".backup"  # folder of a data directory that holds its lists as they were
+# What differs between speakers: a figure, how it is shown, the largest difference that does no harm, and its cost.
+CONTRASTS = (
+    (
+        lambda one: one.noise - one.level,
+        lambda decibels: f"{-decibels:.0f} dB",
+        15.0,
+        "{high}'s background lies {higher} below the voice, {low}'s {lower}: what is converted to {high} takes on"
+        " noise, and recognisers of speakers tell them by it; record both alike",
+    ),
+    (
+        lambda one: one.level,
+        lambda decibels: f"{decibels:.0f} dB of full scale",
+        15.0,
+        "{high} speaks at {higher}, {low} at {lower}: where log-mel is learnt from, loudness becomes part of the voice;"
+        " bring both to one level",
+    ),
+    (
+        lambda one: one.pauses,
+        lambda share: f"{100 * share:.0f} %",
+        0.3,
+        "{higher} of {high}'s recordings are pauses, of {low}'s {lower}: so much less of {high} is there to learn from;"
+        " cut pauses short",
+    ),
+)
 LISTS = ("wav.scp", "utt2spk", "spk2utt", "segments", "text")
 
 
-def check(directory: Path) -> list[Fault]:
-    """Every fault of a data directory: of its lists, and of each recording that they name."""
+@dataclass(frozen=True)
+class Findings:
+    """What a check found."""
+
+    faults: list[Fault]
+    warnings: list[Fault]  # what can be learnt from all the same
+
+
+def check(directory: Path) -> Findings:
+    """Every fault of a data directory: of its lists, and of each recording that they name; and what costs quality."""
     lists = corpus.parse(directory)
     utterances, faults, lines = lists.utterances, lists.faults, lists.lines
-    rates: dict[int, int] = {}
+    conditions: dict[str, list[Condition]] = {}
     for utterance in utterances:
-        fault = _audio_fault(utterance, rates)
-        if fault:
-            faults.append(Fault(directory / "utt2spk", lines[utterance.id], f"{utterance.id}: {fault}"))
-    if len(rates) > 1:
-        counts = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
-        faults.append(Fault(directory / "wav.scp", 0, f"recordings of several rates: {counts}"))
+        try:
+            conditions.setdefault(utterance.speaker, []).append(_usable(utterance))
+        except DataError as error:
+            faults.append(Fault(directory / "utt2spk", lines[utterance.id], f"{utterance.id}: {error}"))
     faults.extend(_shared_recordings(directory / "utt2spk", utterances, lines))
-    return faults
+    warnings = [Fault(directory, 0, text) for text in _conditions_that_cost(conditions)]
+    return Findings(faults, warnings + _unsorted_speakers(directory / "utt2spk", utterances, lines))
 
 
-def _audio_fault(utterance: Utterance, rates: dict[int, int]) -> str | None:
-    try:
-        samples, rate = utterance.read()
-    except DataError as error:
-        return str(error)
-    rates[rate] = rates.get(rate, 0) + 1
-    if len(samples) < SHORTEST * rate:
-        return f"{utterance.path}: {len(samples) / rate:.2f} s, shorter than {SHORTEST} s"
-    if not samples.any():
-        return f"{utterance.path}: nothing but silence"
-    return None
+def _conditions_that_cost(conditions: Mapping[str, Sequence[Condition]]) -> list[str]:
+    """What in the condition of speakers' recordings makes a voice worse, by speaker and between them."""
+    said, rates = [], {}
+    for speaker, own in conditions.items():
+        counts = Counter(one.sample_rate for one in own)
+        if len(counts) > 1:
+            text = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(counts.items()))
+            said.append(f"{speaker}: recordings of several rates, which vc-extract brings to one: {text}")
+        rates[speaker] = filled_rate(own, SETTINGS)
+        claimed = max((rate for rate in SETTINGS if rate <= min(counts)), default=None)
+        if rates[speaker] and rates[speaker] != claimed:
+            top = np.median([one.bandwidth for one in own])
+            said.append(
+                f"{speaker}: nothing above {top / 1000:.1f} kHz in most recordings, though their rate is {min(counts)}"
+                f" Hz (upsampled, or coded): learn at features.sample_rate={rates[speaker]}, or an empty band is learnt"
+            )
+    if len(set(rates.values())) > 1 and None not in rates.values():
+        low, high = min(rates, key=rates.get), max(rates, key=rates.get)
+        said.append(
+            f"{low} fills the band of {rates[low]} Hz alone, {high} that of {rates[high]} Hz: at a higher rate than"
+            f" {rates[low]} Hz conversions to {low} are dull, and those from {low} have nothing to make the rest of"
+        )
+    for figure, unit, most, cost in CONTRASTS:
+        typical = {who: float(np.median([figure(one) for one in own])) for who, own in conditions.items()}
+        low, high = min(typical, key=typical.get, default=""), max(typical, key=typical.get, default="")
+        if typical and typical[high] - typical[low] > most:
+            said.append(cost.format(low=low, high=high, lower=unit(typical[low]), higher=unit(typical[high])))
+    return said
+
+
+def _unsorted_speakers(path: Path, utterances: Iterable[Utterance], lines: dict[str, int]) -> list[Fault]:
+    """Speakers that come in another order than their utterances' ids: Kaldi's own scripts refuse that."""
+    warnings, before = [], ""
+    for utterance in utterances:
+        if utterance.speaker < before:
+            order = f"speaker {utterance.speaker} comes after {before}; prepare both by one vc-prepare"
+            warnings.append(
+                Fault(path, lines[utterance.id], f"{utterance.id}: for Kaldi's scripts out of order: {order}")
+            )
+            break
+        before = utterance.speaker
+    return warnings
+
+
+def _usable(utterance: Utterance) -> Condition:
+    """The condition of an utterance; DataError if nothing can be learnt from it."""
+    rate = audio.info(utterance.path).sample_rate
+    found = measure(utterance.blocks(), rate)
+    if found.seconds < SHORTEST:
+        raise DataError(f"{utterance.path}: {found.seconds:.2f} s, shorter than {SHORTEST} s")
+    if found.silent:
+        raise DataError(f"{utterance.path}: nothing but silence")
+    return found
 
 
 def _shared_recordings(path: Path, utterances: Iterable[Utterance], lines: dict[str, int]) -> list[Fault]:
-    """Recordings, by content, that two speakers share: such a pair learns from itself."""
-    owners: dict[str, Utterance] = {}
+    """Recordings, by their samples, that two speakers share: such a pair learns from itself."""
+    whole = {utterance.path: utterance for utterance in utterances}
     faults = []
-    for utterance in utterances:
-        if utterance.start is None:
-            other = owners.setdefault(sha256(utterance.path), utterance)
-            if other.speaker != utterance.speaker:
-                text = f"{utterance.id}: the same recording as {other.id}: {utterance.path}, {other.path}"
-                faults.append(Fault(path, lines[utterance.id], text))
+    for copy, original in audio.first_of_each(whole).items():
+        own, other = whole[copy], whole[original]
+        if own.speaker != other.speaker:
+            text = f"{own.id}: the same recording as {other.id}: {copy}, {original}"
+            faults.append(Fault(path, lines[own.id], text))
     return faults
 
 
@@ -63,10 +141,9 @@ def fix(directory: Path) -> tuple[int, int]:
     was. What cannot be mended so, `check` finds afterwards.
     """
     lists = corpus.parse(directory)
-    rates: dict[int, int] = {}
     tables = {name: Table(directory / name, []) for name in LISTS if (directory / name).exists()}
     whole = [u for u in lists.utterances if "text" not in tables or u.id in tables["text"].rows]
-    kept = [utterance for utterance in whole if _audio_fault(utterance, rates) is None]
+    kept = [utterance for utterance in whole if _is_usable(utterance)]
     if not kept:
         raise DataError(f"{directory}: no utterance would be left")
     for name, lines in _changed(directory, tables, kept).items():
@@ -76,6 +153,14 @@ def fix(directory: Path) -> tuple[int, int]:
             write_bytes(backup / name, (directory / name).read_bytes())
         corpus.write_lines(directory / name, lines)
     return len(kept), len(lists.lines)
+
+
+def _is_usable(utterance: Utterance) -> bool:
+    try:
+        _usable(utterance)
+    except DataError:
+        return False
+    return True
 
 
 def _changed(directory: Path, tables: dict[str, Table], kept: list[Utterance]) -> dict[str, list[str]]:

@@ -19,6 +19,9 @@ for list in wav.scp utt2spk segments text; do
         exit 1
     fi
 done
+rm -f "$destination/spk2name"
+for source in "$@"; do [ ! -f "$source/spk2name" ] || cat "$source/spk2name"; done | sort -u > "$destination/names"
+if [ -s "$destination/names" ]; then mv "$destination/names" "$destination/spk2name"; else rm "$destination/names"; fi
 awk '{ ids[$2] = ids[$2] " " $1 } END { for (speaker in ids) print speaker ids[speaker] }' "$destination/utt2spk" |
     sort > "$destination/spk2utt"
 vc-prepare --check "$destination"

@@ -135,10 +135,17 @@ def report(command: str, fault: object) -> None:
         print(f"{command}: error: {escaped(line)}", file=sys.stderr)
 
 
+def warn(command: str, warning: object) -> None:
+    """One line on stderr of what does not stop the command."""
+    print(f"{command}: warning: {escaped(warning)}", file=sys.stderr)
+
+
 def run(
     command: str, work: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None
 ) -> int:
     """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
+    if argv is None:
+        _use_utf8()
     args = made.parse_args(argv)
     _wait_briefly()
     if threading.current_thread() is threading.main_thread():
@@ -164,6 +171,18 @@ def _leave(command: str, number: int, _: object) -> None:
     if multiprocessing.active_children():
         raise SystemExit(code)
     os._exit(code)
+
+
+def _use_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has another encoding.
+
+    Names of files are bytes, and lists are UTF-8: ids, lists and models would else depend on the locale. What is
+    printed stays in the locale's encoding, with what it lacks escaped.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8" not in os.environ:
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ.setdefault("PYTHONIOENCODING", f"{sys.getfilesystemencoding()}:backslashreplace")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _wait_briefly() -> None:

@@ -1,7 +1,7 @@
 """vc-convert: recordings -> converted recordings."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
         "Convert recordings with a trained model: files, folders (searched below), or - for standard input.",
+        "Recordings are of any length, rate and name: what libsndfile reads; with ffmpeg on PATH m4a, wma, video.\n"
         "examples:\n  vc-convert --model exp/SF1-TM3 speech.wav --output converted.wav\n"
         "  vc-convert --model exp/SF1-TM3 --to SF1 recordings --output converted\n"
         "  vc-convert --model exp/SF1-TM3 - --output - < speech.flac > converted.wav\n"
@@ -51,15 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(args: argparse.Namespace) -> int:
     from vc.inputs import is_batch, plan
 
+    common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
     import torch
 
     from vc.convert import Converter
     from vc.errors import DataError
     from vc.features.pitch import Melody
-    from vc.parallel import default_jobs, mapped
+    from vc.parallel import default_jobs, mapped_by_threads
 
-    common.log_to_stderr(COMMAND)
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
     melody = Melody(args.keep_f0, args.f0_shift, args.f0_scale)
     f0_range = args.f0_range and common.f0_range(*args.f0_range)
@@ -70,7 +71,7 @@ def _work(args: argparse.Namespace) -> int:
     each = max(1, threads // max(1, len(missing)))  # threads for the pieces of a long one
     work = partial(_convert, converter=converter, wish=wish, jobs=each)
     failed = 0
-    for _, result in mapped(work, missing, threads, "converting", threads=True):
+    for _, result in mapped_by_threads(work, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
@@ -81,7 +82,14 @@ def _work(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _convert(job: "Job", converter: "Converter", wish: "Wish", jobs: int) -> None:  # noqa: F821 - imported late
+def _convert(
+    job: "Job",  # noqa: F821 - imported late
+    advance: Callable[[float], None],
+    converter: "Converter",  # noqa: F821
+    wish: "Wish",  # noqa: F821
+    jobs: int,
+) -> None:
+    job.require_readable()
     converter.convert_file(
         job.source,
         job.output,
@@ -91,4 +99,5 @@ def _convert(job: "Job", converter: "Converter", wish: "Wish", jobs: int) -> Non
         method=wish.method,
         f0_range=wish.f0_range,
         jobs=jobs,
+        advance=advance,
     )

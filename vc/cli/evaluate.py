@@ -48,11 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
+    from vc import extras
     from vc.evaluate import Request, evaluate, format_table
     from vc.parallel import default_jobs
     from vc.report import require_matplotlib, write_report
 
     common.log_to_stderr(COMMAND)
+    extras.ensure_numba_cache()
     systems = common.named_folders("--converted", args.converted)
     request = Request(
         systems,

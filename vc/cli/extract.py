@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
         "Extract F0 and mel-cepstra (or log-mel) of a data directory, each speaker's statistics and F0 search range.",
+        "Without features.sample_rate, mel-cepstra are of the highest rate up to 22050 Hz whose band recordings fill.\n"
         "example:\n  vc-extract data/train dump/train --set features.sample_rate=16000",
     )
     made.add_argument("data", type=Path, help="data directory")
@@ -32,23 +33,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections
-    from vc.extract import extract
+    from vc.extract import automatic_rate, extract
     from vc.features.kinds import build_features
+    from vc.features.world import WorldConfig
+    from vc.names import shown
     from vc.parallel import default_jobs
 
-    config = build_features(read_sections(args.config, args.set).get("features", {}))
+    common.log_to_stderr(COMMAND)
+    settings = read_sections(args.config, args.set).get("features", {})
+    config, jobs = build_features(settings), args.jobs or default_jobs()
+    if isinstance(config, WorldConfig) and "sample_rate" not in settings:
+        config = build_features({**settings, "sample_rate": automatic_rate(args.data, jobs)})
     ranges = {speaker: common.f0_range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
-    report = extract(args.data, args.output, config, args.jobs or default_jobs(), ranges)
+    report = extract(args.data, args.output, config, jobs, ranges)
     for failure in report.failures:
         common.report(COMMAND, failure)
-    for speaker, voice in report.voices.items():
-        f0 = voice.f0_range
+    for id, speaker in report.speakers.items():
+        f0, name = speaker.f0_range, shown(id, speaker.name)
         if f0 is None:
-            common.say(
-                f"{speaker}: no F0: the recordings are whispered, and what is converted to {speaker} will be, too"
-            )
+            common.say(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
         else:
-            common.say(f"{speaker}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * (speaker in ranges)))
+            common.say(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
     state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
     common.say(f"{args.output}: {state}")
     return 1 if report.failures else 0

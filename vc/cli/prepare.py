@@ -13,6 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = common.parser(
         COMMAND,
         "Make a Kaldi data directory of FOLDER/<speaker>/**/<recording> or of another data directory, or check one.",
+        "Recordings are of any length, rate and name: wav, flac, mp3, ogg, opus and what else libsndfile reads, and\n"
+        "with ffmpeg on PATH m4a, aac, wma and the sound of video. What is left out is named with its reason.\n\n"
         "examples:\n  vc-prepare recordings data/train --include 'train/*'\n  vc-prepare --check data/train\n"
         "  vc-prepare data/train data/few --speakers anna --first 10\n"
         "  vc-prepare data/train data/train_split --split 4",
@@ -22,10 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("data", type=Path, help="data directory to write, to check or to mend")
     mode = made.add_mutually_exclusive_group()
-    mode.add_argument("--check", action="store_true", help="only validate DATA: lists, recordings, levels, lengths")
+    check_help = "only validate DATA: lists, recordings, lengths, and what differs between speakers' recordings"
+    mode.add_argument("--check", action="store_true", help=check_help)
     fix_help = "sort DATA's lists and drop utterances that are unusable; the lists before stay in DATA/.backup"
     mode.add_argument("--fix", action="store_true", help=fix_help)
-    made.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers (default: every one)")
+    made.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers, by name or id (default: all)")
     made.add_argument(
         "--include",
         nargs="+",
@@ -34,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("--first", type=common.positive, metavar="N", help="only the first N utterances of each speaker")
     made.add_argument("--split", type=common.positive, metavar="N", help="N parts of equal size: DATA/1 to DATA/N")
+    cut_help = "cut recordings of more than 12 s at pauses, into pieces in DATA/recordings"
+    made.add_argument("--cut", action="store_true", help=cut_help)
     pipes_help = "run the commands in FOLDER's wav.scp, once, and keep what they print in DATA/recordings"
     made.add_argument("--allow-pipes", action="store_true", help=pipes_help)
     return common.run(COMMAND, _work, made, argv)
@@ -43,9 +48,11 @@ def _work(args: argparse.Namespace) -> int:
     from vc.errors import ConfigError
     from vc.validate import fix
 
+    common.log_to_stderr(COMMAND)
     if (args.check or args.fix) == (args.folder is not None):
         raise ConfigError("give FOLDER and DATA, or --check or --fix and DATA alone")
     chosen = {"--speakers": args.speakers, "--include": args.include, "--first": args.first, "--split": args.split}
+    chosen |= {"--cut": args.cut or None}
     given = [option for option, value in {**chosen, "--allow-pipes": args.allow_pipes or None}.items() if value]
     if args.folder is None and given:
         raise ConfigError(f"{', '.join(given)}: only where a FOLDER is made into DATA")
@@ -60,6 +67,7 @@ def _write(args: argparse.Namespace) -> list[Path]:
     """The data directories that are asked for."""
     from vc import corpus, prepare
     from vc.errors import ConfigError
+    from vc.files import inside
 
     text: dict[str, str] = {}
     if corpus.is_data_directory(args.folder):
@@ -72,10 +80,12 @@ def _write(args: argparse.Namespace) -> list[Path]:
             raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
         found = prepare.from_folders(args.folder, args.speakers, args.include)
         utterances = prepare.choose(found, first=args.first)
+    utterances = prepare.cut(utterances, args.data) if args.cut else utterances
+    utterances = prepare.linked(utterances, args.data)
     if args.split is None:
         corpus.write(args.data, utterances, text)
         return [args.data]
-    places = [args.data / str(number) for number in range(1, args.split + 1)]
+    places = [inside(args.data, str(number)) for number in range(1, args.split + 1)]
     for place, part in zip(places, prepare.split(utterances, args.split), strict=True):
         corpus.write(place, part, text)
     return places
@@ -84,15 +94,19 @@ def _write(args: argparse.Namespace) -> list[Path]:
 def _report(data: Path) -> int:
     """Say what is wrong with a data directory, or what is in it."""
     from vc import corpus
+    from vc.names import shown
     from vc.validate import check
 
-    faults = check(data)
-    for fault in faults:
+    findings = check(data)
+    for warning in findings.warnings:
+        common.warn(COMMAND, warning)
+    for fault in findings.faults:
         common.report(COMMAND, fault)
-    if faults:
-        common.say(f"{data}: {len(faults)} faults")
+    if findings.faults:
+        common.say(f"{data}: {len(findings.faults)} faults")
         return 1
     utterances = corpus.read(data)
-    counts = corpus.count_by_speaker(utterances)
-    common.say(f"{data}: {len(utterances)} utterances, " + ", ".join(f"{who} {n}" for who, n in counts.items()))
+    called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
+    counts = [f"{shown(who, called[who])} {n}" for who, n in corpus.count_by_speaker(utterances).items()]
+    common.say(f"{data}: {len(utterances)} utterances, {', '.join(counts)}")
     return 0

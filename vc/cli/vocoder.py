@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -117,18 +117,18 @@ def _copy(args: argparse.Namespace) -> int:
     from vc.errors import DataError
     from vc.features.kinds import build_features
     from vc.inputs import plan
-    from vc.parallel import mapped
+    from vc.parallel import mapped_by_threads
     from vc.vocoders.choice import choose
 
+    common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
     config = build_features(read_sections(args.config, args.set).get("features", {}))
-    common.log_to_stderr(COMMAND)
     device = devices.choose(args.device)
     devices.set_precision(args.precision, device)
     copier = Copier(choose(args.vocoder, device, args.precision), config)
     torch.set_num_threads(1)
     began, failed, seconds = time.process_time(), 0, 0.0
-    for _, result in mapped(partial(_copy_one, copier), jobs, args.jobs, "copying", threads=True):
+    for _, result in mapped_by_threads(partial(_copy_one, copier), jobs, args.jobs, "copying"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
@@ -144,5 +144,6 @@ def _copy(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _copy_one(copier: "Copier", job: "Job") -> float:  # noqa: F821 - imported late
-    return copier.copy_file(job.source, job.output)
+def _copy_one(copier: "Copier", job: "Job", advance: Callable[[float], None]) -> float:  # noqa: F821 - imported late
+    job.require_readable()
+    return copier.copy_file(job.source, job.output, advance)

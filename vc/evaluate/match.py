@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vc import audio, corpus
+from vc import audio, corpus, discovery
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
 
@@ -38,11 +38,12 @@ def read_side(folder: Path, apart_from: Path | None = None) -> Side:
         return _data_directory(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    paths = audio.recordings_below(folder, apart_from)
-    if not paths:
-        raise DataError(f"{folder}: no recordings in it or below; known endings: {' '.join(sorted(audio.SUFFIXES))}")
-    names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in paths]
-    named = ((name, Utterance(name, "", path)) for name, path in zip(names, paths))
+    found = discovery.recordings_below(folder, apart_from)
+    discovery.report(folder, found)
+    if not found.recordings:
+        raise DataError(f"{folder}: no recordings in it or below that can be read; {audio.KNOWN}")
+    names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in found.recordings]
+    named = ((name, Utterance(name, "", path)) for name, path in zip(names, found.recordings))
     return Side(folder, None, _by_sentence(named))
 
 

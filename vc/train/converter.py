@@ -42,7 +42,7 @@ def train(request: Request) -> int:
             fitted = bool(METHODS[experiment.method].fit)
             run = None if fitted else ConverterRun(request, plan, device, processes)
             if processes.first:  # and not before: what cannot run leaves no settings behind
-                remember(experiment.as_dict(), request.output, defaults(experiment))
+                remember(experiment.as_dict(), request.output, defaults(experiment), plan.features.recordings)
             if fitted:
                 return fit_at_once(request, experiment, plan.features, device) if processes.first else FITTED
             return run.train()

@@ -34,7 +34,7 @@ class HeldOutRecordings:
     @classmethod
     def read(cls, directory: Path, learnt: Iterable[Utterance], rate: int) -> "HeldOutRecordings":
         """From a data directory that has no utterance of those that are learnt, nor any part of one."""
-        utterances, digest = read_list(directory)
+        utterances, digest, _ = read_list(directory)
         seen, spans = set(), {}
         for utterance in learnt:
             seen.add(utterance.id)

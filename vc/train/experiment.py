@@ -1,5 +1,6 @@
 """A training run's whole configuration: what the YAML gives over the defaults of each part."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,13 @@ from typing import Any
 import yaml
 
 from vc import model_file
-from vc.config import build, plain, read_yaml, require
+from vc.config import build, flat, plain, read_yaml, require
 from vc.devices import PRECISIONS
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig, build_features
 from vc.files import write_text
 from vc.models import network_config
-from vc.store import Features
+from vc.store import Features, read_digests, write_digests
 from vc.train.methods import METHODS, TARGETS
 
 
@@ -60,6 +61,9 @@ class ComputeConfig:
         require(self.precision in PRECISIONS, f"compute.precision must be one of {known}, got {self.precision!r}")
 
 
+DATA = "data_digest"  # of the settings of a run: what it learns from
+NAMED = 3  # recordings of a kind that are named
+NONE: Mapping[str, str] = {}
 CHANGEABLE = {"steps", "log_every", "checkpoint_every", "save_minutes", "checkpoints"} | {  # in a run that goes on
     "patience",
     "refused_steps",
@@ -129,8 +133,8 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
     wanted, made = build_features(given), features
     if wanted.kind != made.kind and given:
         raise ConfigError(f"features.kind is {wanted.kind}, but the features were extracted with {made.kind}")
-    asked, found = _flat(plain(wanted)), _flat(plain(made))
-    for key in _flat(given):
+    asked, found = flat(plain(wanted)), flat(plain(made))
+    for key in flat(given):
         if key in found and asked[key] != found[key]:
             raise ConfigError(f"features.{key} is {asked[key]}, but the features were extracted with {found[key]}")
 
@@ -142,28 +146,50 @@ def defaults(experiment: Any) -> dict[str, Any]:
     return digests | {name: plain(type(getattr(experiment, name))()) for name in parts}
 
 
-def remember(settings: dict[str, Any], directory: Path, usual: dict[str, Any] | None = None) -> None:
+def remember(
+    settings: dict[str, Any], directory: Path, usual: dict[str, Any] | None = None, recordings: Mapping[str, str] = NONE
+) -> None:
     """Write config.yaml of all settings; if there is one, refuse by name what a resumed run may not change.
 
-    A setting that the run began without, because it is newer than the run, was its default.
+    A setting that the run began without, because it is newer than the run, was its default. `recordings` are those that
+    it learns from, digests by id: where others were learnt from before, they are named.
     """
     path = directory / "config.yaml"
     if path.is_file():
-        before, now = _flat(usual or {}) | _flat(read_yaml(path)), _flat(settings)
+        before, now = flat(usual or {}) | flat(read_yaml(path)), flat(settings)
         fixed = sorted(key for key in {**before, **now} if not _changeable(key))
         changed = [f"{key} ({before.get(key)} -> {now.get(key)})" for key in fixed if before.get(key) != now.get(key)]
+        if before.get(DATA) != now.get(DATA):
+            said = _changes(read_digests(directory), recordings)
+            also = [each for each in changed if not each.startswith(f"{DATA} ")]
+            also = f"; and other settings: {', '.join(also)}" if also else ""
+            raise ConfigError(
+                f"{directory}: what it learns from has changed since this run began: {said}{also}; take another"
+                " --output, or bring back what was there"
+            )
         if changed:
             raise ConfigError(f"{directory}: begun with other settings: {', '.join(changed)}; take another --output")
     write_text(path, yaml.safe_dump(settings, sort_keys=False))
+    write_digests(directory, recordings)
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What is other about recordings, in words."""
+    if not before or not now:
+        return "the run kept no list of its recordings"
+    kinds = {
+        "more": sorted(set(now) - set(before)),
+        "fewer": sorted(set(before) - set(now)),
+        "changed": sorted(id for id in set(now) & set(before) if now[id] != before[id]),
+    }
+    said = [
+        f"{len(ids)} recordings {kind} ({', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''})"
+        for kind, ids in kinds.items()
+        if ids
+    ]
+    return ", ".join(said) or "the same recordings were extracted otherwise: other F0 ranges, or another version of vc"
 
 
 def _changeable(key: str) -> bool:
     elsewhere = key in ("objective.encoder", "objective.start")  # where it lies; its digest says what it is
     return elsewhere or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vc import metrics
+from vc.config import difference
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import ConfigError
@@ -132,10 +133,16 @@ def _unseen(directory: Path, learnt: Features) -> Features:
     """Features made with the settings of the training features, of none of their utterances; others are refused."""
     features = read_features(directory)
     if features.config != learnt.config:
-        raise ConfigError(f"{directory}: extracted with other settings than {learnt.directory}")
+        different = difference(learnt.config, features.config)
+        raise ConfigError(f"{directory}: extracted with other settings than {learnt.directory}: {different}")
     seen = sorted(set(features.utterances) & set(learnt.utterances))
     if seen:
         raise ConfigError(f"{directory}: training learns from {seen[0]} too; hold out other utterances")
+    learnt_from = {digest: id for id, digest in learnt.recordings.items()}
+    copies = [f"{id} is {learnt_from[digest]}" for id, digest in features.recordings.items() if digest in learnt_from]
+    if copies:
+        said = f"{len(copies)} recordings under other names, such as {copies[0]}"
+        raise ConfigError(f"{directory}: training learns from them too: {said}; hold out other utterances")
     return features
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from vc import names
 from vc.models import network
 from vc.store import Features, read_features
 from vc.train import content
@@ -31,9 +32,10 @@ class Plan:
     def of(cls, request: Request) -> "Plan":
         """What a request asks for; refuses by name what cannot fit."""
         features = read_features(request.features)
-        for name in request.speakers:
+        chosen = tuple(names.resolve(name, features.speaker_names) for name in request.speakers)
+        for name in chosen:
             features.require(name)
-        experiment = resolve(request.sections, features.config, request.speakers, features.digest)
+        experiment = resolve(request.sections, features.config, chosen, features.digest)
         start, encoder = request.add_to and Growth.read(request.add_to), None
         if begun_from := getattr(experiment.objective, "start", ""):
             start = Start.read(Path(begun_from))

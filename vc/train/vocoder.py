@@ -70,13 +70,13 @@ def train_vocoder(request: VocoderRequest) -> int:
 
     Raises ConfigError for what cannot fit, TrainingError for a run that stopped (its `code` is the exit status).
     """
-    utterances, digest = read_list(request.data)
+    utterances, digest, recordings = read_list(request.data)
     experiment = resolve(request.sections, digest, request.start)
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
             if processes.first:
-                remember(experiment.as_dict(), request.output, defaults(experiment))
+                remember(experiment.as_dict(), request.output, defaults(experiment), recordings)
             return VocoderRun(request, experiment, utterances, device, processes).train()
 
 

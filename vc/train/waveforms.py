@@ -77,11 +77,12 @@ def read_all(utterances: Sequence[Utterance], rate: int) -> list[np.ndarray]:
     return recordings
 
 
-def read_list(directory: Path) -> tuple[list[Utterance], str]:
-    """A data directory's utterances, and a digest of their recordings."""
+def read_list(directory: Path) -> tuple[list[Utterance], str, dict[str, str]]:
+    """A data directory's utterances, a digest of all of their recordings, and one of each by id."""
     utterances = corpus.read(directory)
     contents: dict[Path, str] = {}
     for utterance in utterances:
         if utterance.path not in contents:  # of which there may be many segments
             contents[utterance.path] = files.sha256(utterance.path)
-    return utterances, digest([[u.id, u.speaker, contents[u.path], u.start, u.end] for u in utterances])
+    rows = [[u.id, u.speaker, contents[u.path], u.start, u.end] for u in utterances]
+    return utterances, digest(rows), {u.id: digest(row[2:]) for u, row in zip(utterances, rows)}

@@ -354,7 +354,7 @@ RECIPES = {"vcc2016": (VCC2016_FILES, ["SF1", "TM3"])} | {name: (m.files, m.pair
 def test_the_two_files_in_the_readme_are_a_corpus(tmp_path):
     """As somebody would who copies them."""
     shutil.copytree(ROOT / "recipes", tmp_path / "a clone/recipes")
-    data, script = re.findall(r"```bash\n(#!.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    data, script = re.findall(r"```bash\n(#!.*?)```", (ROOT / "docs/recipes.md").read_text(), re.DOTALL)
     recipe = tmp_path / "a clone/egs/mine/vc2"
     (recipe / "local").mkdir(parents=True)
     for path, content in ((recipe / "local/data.sh", data), (recipe / "run.sh", script)):

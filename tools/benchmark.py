@@ -37,6 +37,7 @@ from vc.encoders.base import Encoder
 from vc.features import mel_cepstrum, pitch, world
 from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
+from vc.models.recognition_synthesis import RecognitionSynthesis
 from vc.normalise import Speaker
 from vc.segments import Batch
 from vc.train.base import Setting
@@ -354,7 +355,7 @@ STAGES = {  # stage -> what it calls
 RESYNTHESIS = {
     "f0": [(world, "estimate_f0"), (pitch, "first_pass")],
     "content": [(Encoder, "encode")],
-    "decoder": [(Converter, "say")],
+    "decoder": [(RecognitionSynthesis, "decode")],
     "vocoder": [(NeuralVocoder, "synthesise"), (type(WORLD), "synthesise")],
 }
 

@@ -11,14 +11,13 @@ import torch
 import yaml
 from conftest import ENCODER, command
 
-from vc import audio, corpus
+from vc import corpus, windows
 from vc.config import read_sections
-from vc.corpus import Utterance
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError
-from vc.extract import _kept, _made_of, _Task, _work, extract
+from vc.extract import extract
 from vc.features import kinds, mel
 from vc.features.content import (
     ASPIRATION,
@@ -34,9 +33,9 @@ from vc.features.content import (
     standard_loudness,
 )
 from vc.features.mel import MelConfig
-from vc.features.pitch import LogF0, Voice
+from vc.features.pitch import LogF0
 from vc.features.speech import speech
-from vc.features.world import F0Range, Frames
+from vc.features.world import Frames
 from vc.source_content import LIKELY, SourceContent
 from vc.store import read_archive, read_features, write_archive, write_features
 from vc.train.experiment import resolve
@@ -364,26 +363,35 @@ def test_extracting_the_same_again_does_nothing_and_another_encoder_does(content
     dump = tmp_path / "dump"
     shutil.copytree(content / "dump/held_out", dump)
     assert extract(content / "data/held_out", dump, features(encoder)).up_to_date
-    made = read_features(dump).config
-    assert _made_of(made, [], {}) != _made_of(completed(features(other_encoder(tmp_path / "o.safetensors"))), [], {})
-    assert not _kept(tmp_path / "gone.safetensors", "key")
+    assert not extract(content / "data/held_out", dump, features(other_encoder(tmp_path / "o.safetensors"))).up_to_date
 
 
 def test_an_interrupted_extraction_goes_on(content, encoder, tmp_path, monkeypatch):
     """What was encoded already is not encoded again, and is nothing once the encoder is another."""
-    samples, rate = audio.read(sorted((content / "train/slt").iterdir())[0])
-    audio.write(tmp_path / "a.wav", samples[: rate // 2], rate)
-    voice = Voice(F0Range(100, 400), VOICE)
-    spoken = Utterance("a-1", "a", tmp_path / "a.wav")
-    task = _Task(spoken, completed(features(encoder)), F0Range(), voice, tmp_path / "a-1.safetensors")
-    first = _work(task)
-    assert first["content"].dtype == np.float32 and first["content"].shape[1] == 12
-    again = _work(replace(task, config=completed(features(other_encoder(tmp_path / "o.safetensors")))))
-    assert not np.allclose(again["content"], first["content"])
-    _work(task)
-    monkeypatch.setattr("vc.extract._analyse", None)
-    for name, array in _work(task).items():
-        np.testing.assert_array_equal(array, first[name])
+    dump, data, analysed = tmp_path / "dump", content / "data/held_out", []
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def counted(*given: object) -> dict[str, np.ndarray]:
+        analysed.append(given)
+        return windows.features(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vc.store.write_features", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract(data, dump, features(encoder), jobs=1)
+    monkeypatch.setattr("vc.extract.features", counted)
+    extract(data, dump, features(encoder), jobs=1)
+    whole, made = read_features(content / "dump/held_out"), read_features(dump)
+    assert not analysed
+    for one, other in zip(made.content("slt"), whole.content("slt"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with monkeypatch.context() as patch:
+        patch.setattr("vc.store.write_features", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract(data, dump, features(other_encoder(tmp_path / "o.safetensors")), jobs=1)
+    assert analysed
 
 
 def test_content_survives_the_disk_and_what_is_damaged_is_refused(content, tmp_path, random):

@@ -110,7 +110,8 @@ def test_a_method_that_fails_is_named_and_the_others_are_done(checkout, three, c
 
 
 def test_more_than_four_speakers_are_named_by_their_number(checkout):
-    line = '. "$1/pairs.sh"; speakers="a b c d e" ways=; list_model; echo "$list_name $(wc -l <<< "$way_list")"'
+    line = '. "$1/names.sh"; . "$1/pairs.sh"; speakers="a b c d e" ways=; list_model'
+    line += '; echo "$list_name $(wc -l <<< "$way_list")"'
     done = run("bash", "-euc", line, "-", checkout / "recipes/utils")
     assert done.stdout.startswith("5_speakers_") and done.stdout.endswith(" 21\n")  # 20 ways and an empty line
 

@@ -421,7 +421,10 @@ def read_network(
             encoder = encoder or encoders.choose(encoders.DISTILLED, device=device)
             same = completed(model.features, encoder) == model.features
             require(same, f"holds {what} the one that its features are of")
-        weights = {name: each.float() if each.dtype == torch.float16 else each for name, each in weights.items()}
+        wanted = network.state_dict()
+        for name in weights.keys() & wanted.keys():
+            if (weights[name].dtype, wanted[name].dtype) == (torch.float16, torch.float32):
+                weights[name] = weights[name].float()
         _refuse_other_types(network, weights)
         network.load_state_dict(weights, assign=True)
     except ConfigError as error:

@@ -62,4 +62,6 @@ def _content(path: Path) -> dict[str, Any]:
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such encoder file")
     with tensor_file(path, "numpy") as file:
+        if "vc" not in (file.metadata() or {}):
+            raise ConfigError(f"{path}: no encoder's file; a published one is for vc-encoder import")
         return read_content(file, path)[0]

@@ -1045,6 +1045,8 @@ def test_training_refuses_by_name_and_leaves_nothing(content, one, tmp_path):
         train(request(content, tmp_path / "exp", "zoe"))
     with pytest.raises(ConfigError, match="--add-to: recognition_synthesis cannot take up a speaker"):
         train(replace(request(content, tmp_path / "exp", "rms"), add_to=one))
+    with pytest.raises(ConfigError, match=r"--add-to: a run takes up one model, and objective\.start names another"):
+        train(replace(request(content, tmp_path / "exp", "rms", settings=("objective.start=six_voices",)), add_to=one))
     assert not (tmp_path / "exp").exists()
 
 
@@ -1074,6 +1076,14 @@ def test_a_run_begins_from_a_model_wherever_that_lies(content, two, tmp_path):
     train(wanted)
     (tmp_path / "moved.safetensors").rename(start)
     assert train(lost) == 6
+
+
+def test_the_licence_of_a_start_goes_on(content, two, tmp_path):
+    weights, told = read_tensors(two / "model.safetensors")
+    start = forged(tmp_path / "start", {**told, "licence": "CC BY 4.0, Ann"}, weights)
+    train(request(content, tmp_path / "exp", "rms", settings=(f"objective.start={start}",)))
+    licence = model_file.read(tmp_path / "exp")[0].licence
+    assert licence.startswith(model_file.LICENCE) and licence.endswith("start: CC BY 4.0, Ann")
 
 
 def test_a_run_begins_only_from_a_model_that_fits(content, two, tmp_path):
@@ -1296,7 +1306,7 @@ def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
 def test_a_model_with_an_encoder_of_its_own_cannot_be_halved(one, tmp_path):
     line = [sys.executable, ROOT / "recipes/target/halved.py", one, tmp_path / "no", "--licence", "mine"]
     done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 1 and not (tmp_path / "no").exists()
+    assert done.returncode == 2 and not (tmp_path / "no").exists()
     assert done.stderr == f"halved.py: error: {one}: its content encoder is not the carried one, and is needed\n"
 
 

@@ -58,10 +58,10 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
 
 def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
     """Read a model file, the one of an experiment directory, or a carried one; refuses any other by name."""
+    if str(path) in CARRIED and not os.path.isfile(path) and not os.path.isfile(path / NAME):
+        path = CARRIED[str(path)]  # a folder of that name may hold anything else
     if os.path.isdir(path):
         path = path / NAME
-    elif not os.path.exists(path):
-        path = CARRIED.get(str(path), path)
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such model file")
     weights, content = read_tensors(path)

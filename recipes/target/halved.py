@@ -15,6 +15,8 @@ from vc.convert import read_network
 from vc.encoders import choice
 from vc.errors import VCError
 
+METHOD = "recognition_synthesis"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -24,13 +26,14 @@ def main() -> int:
     args = parser.parse_args()
     try:
         model, network, encoder = read_network(args.model)
+        require(model.method == METHOD, f"{args.model}: of method {model.method}, not {METHOD}")
         carried = encoder is not None and encoder.digest == choice.choose(choice.DISTILLED).digest
         require(carried, f"{args.model}: its content encoder is not the carried one, and is needed")
         weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
         model_file.write(args.output, replace(model, encoder=None, licence=args.licence), weights)
     except (VCError, OSError) as error:
         print(f"halved.py: error: {error}", file=sys.stderr)
-        return 1
+        return getattr(error, "code", 1)
     return 0
 
 

@@ -1,6 +1,7 @@
 """A training run of a converter between speakers, or to them, from features to model file."""
 
 import logging
+from dataclasses import replace
 
 import torch
 
@@ -58,6 +59,7 @@ class ConverterRun(Run):
         held_out = scoring.read(request.held_out, self.features, speakers) if request.held_out else None
         content = isinstance(self.features.config, ContentFeatures)
         self.encoder = encoder_of(self.features.config) if content else None  # refused now, not at the first model
+        self.start = plan.start
         self.samples = Samples(request.validation, settings.samples, request.output / "samples")
         super().__init__(request.output, settings, make_engine(plan, device, processes), processes, held_out)
 
@@ -91,7 +93,12 @@ class ConverterRun(Run):
             return None
 
     def _model(self) -> model_file.Model:
-        return self.experiment.model(self.features, self.state.step, self.state.best_scores)
+        """What the model file says; the licence of a model that the run began from goes on."""
+        model = self.experiment.model(self.features, self.state.step, self.state.best_scores)
+        theirs = self.start.model.licence if self.start else model.licence
+        if theirs == model.licence:
+            return model
+        return replace(model, licence=f"{model.licence} They began from {self.start.path.stem}: {theirs}")
 
     def _converter(self) -> Converter:
         return Converter(self._model(), self.engine.converter, self.device, encoder=self.encoder)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from vc import names
+from vc.config import require
 from vc.models import network
 from vc.store import Features, read_features
 from vc.train import content
@@ -38,6 +39,7 @@ class Plan:
         experiment = resolve(request.sections, features.config, chosen, features.digest)
         start, encoder = request.add_to and Growth.read(request.add_to), None
         if begun_from := getattr(experiment.objective, "start", ""):
+            require(start is None, "--add-to: a run takes up one model, and objective.start names another")
             start = Start.read(Path(begun_from))
         speakers = {name: features.speakers[name] for name in experiment.speakers}
         if getattr(experiment.objective, "content", 0) > 0:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import flat, plain, require
 from vc.convert import read_network
 from vc.model_file import Model
 from vc.models import MODELS
@@ -20,6 +20,7 @@ class Start:
     """A finished model from whose weights a run of other speakers begins."""
 
     option: ClassVar[str] = "objective.start"  # that names it
+    way_out: ClassVar[str] = "; another configuration begins anew: recipes/target/conf/recognition_synthesis_anew.yaml"
     path: Path
     model: Model
     weights: Mapping[str, Tensor]
@@ -40,7 +41,10 @@ class Start:
         network = asdict(experiment.network)
         other = [key for key in network if network[key] != theirs.network.get(key)]
         require(not other, f"{where}: made with other settings: network.{', network.'.join(other)}")
-        require(theirs.features == features.config, f"{where}: learnt from features of other settings")
+        one, other = flat(plain(theirs.features)), flat(plain(features.config))
+        differing = ", ".join(f"features.{key}" for key in one if one[key] != other.get(key))
+        same = theirs.features == features.config
+        require(same, f"{where}: learnt from features of other settings ({differing}){self.way_out}")
 
     def take_up(self, network: nn.Module) -> None:
         """Give an untrained `network` the model's weights."""
@@ -50,7 +54,7 @@ class Start:
 class Growth(Start):
     """A model that gets new speakers: the others' parts, and what they share, stay as they are."""
 
-    option = "--add-to"
+    option, way_out = "--add-to", ""
 
     def check(self, experiment: Experiment, features: Features) -> None:
         """Refuse by name what would not leave the model's speakers as they are."""

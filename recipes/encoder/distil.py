@@ -362,13 +362,13 @@ def train(args: argparse.Namespace) -> None:
     chances /= chances.sum()
     minutes = sum(len(voice.content) for voice in voices) * SAMPLES / MEL.sample_rate / 60
     print(f"{len(voices)} voices, {minutes:.0f} minutes", flush=True)
-    config, begun_with = replace(DistilledConfig(), lookahead=args.lookahead), None
+    config, initial = replace(DistilledConfig(), lookahead=args.lookahead), None
     if args.dilations:
         config = replace(config, dilations=args.dilations)
     network, averaged = DistilledNetwork(config), DistilledNetwork(config)
     if args.begin:
-        begun_with = load(args.begin)
-        continue_from(network, begun_with[0])
+        initial = load(args.begin)
+        continue_from(network, initial[0])
     averaged.load_state_dict(network.state_dict())
     matrices = [p for n, p in network.named_parameters() if p.dim() > 1 and "depthwise" not in n]
     others = [p for n, p in network.named_parameters() if p.dim() == 1 or "depthwise" in n]
@@ -384,7 +384,7 @@ def train(args: argparse.Namespace) -> None:
         step, spent, mean, deviation = state["step"], state["spent"], state["mean"], state["deviation"]
         rng, distortion = np.random.default_rng(args.seed + step), Distortion(args.seed + step + 1)
     else:
-        mean, deviation = begun_with[1:] if begun_with else target_statistics(voices)
+        mean, deviation = initial[1:] if initial else target_statistics(voices)
     begun, sums, count = time.monotonic() - spent, {}, 0
     progress = 0.0
     while progress < 1.0:

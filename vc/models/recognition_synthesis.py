@@ -64,14 +64,25 @@ class RecognitionSynthesis(AbstractDecoder):
         self.variance = Variance(bands, len(speakers), config.restoration)
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights of a decoder of any speakers: each speaker of this one begins as the mean of those."""
-        begun = dict(weights)
-        if "speaker.weight" in begun:
-            begun["enter.bias"] = begun["enter.bias"] + begun.pop("speaker.weight").mean(0)
+        """Take the weights of a decoder of other speakers, whose mean is where each speaker of this one begins.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            The state of a `RecognitionSynthesis` of the same sizes and any number of speakers.
+
+        Raises
+        ------
+        RuntimeError
+            If the sizes differ.
+        """
+        initial, moments = dict(weights), weights["variance.moments"].mean(0, keepdim=True)
+        if "speaker.weight" in initial:
+            initial["enter.bias"] = initial["enter.bias"] + initial.pop("speaker.weight").mean(0)
         if self.speaker is not None:
-            begun["speaker.weight"] = torch.zeros_like(self.speaker.weight)
-        begun["variance.moments"] = weights["variance.moments"].mean(0, keepdim=True).repeat(len(self.numbers), 1, 1, 1)
-        self.load_state_dict(begun)
+            initial["speaker.weight"] = torch.zeros_like(self.speaker.weight)
+        initial["variance.moments"] = moments.repeat(len(self.numbers), 1, 1, 1)
+        self.load_state_dict(initial)
 
     @staticmethod
     def discriminator(config: RecognitionSynthesisConfig) -> nn.Module:

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 import torch
-from benchmark import ROWS, Batch, Textbook, step_flops
 from conftest import ROOT
+from textbook import ROWS, Textbook, step_flops
 from torch.utils.flop_counter import FlopCounterMode
 
 from vc.models.cyclegan_vc2 import CycleGANVC2Config
+from vc.segments import Batch
 
 
 def test_training_is_compared_with_the_textbook_step():

@@ -285,7 +285,7 @@ class Counter:
         self.run_of_bad = self.run_of_bad + 1 if self.state.step in self.bad else 0
         self.worst = max(self.worst, self.run_of_bad)
         self.state.step += 1
-        return {"anything": torch.tensor(float(self.state.step - 1))}
+        self.meter.add({"anything": torch.tensor(float(self.state.step - 1))})
 
     def refused(self):
         return 0, self.worst

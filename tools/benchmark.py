@@ -28,95 +28,28 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, befor
 import numpy as np
 import pyworld
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from textbook import FRAMES, ROWS, Ours, Textbook, commit, matrix_rate, step_flops, wait
 
 from vc import audio, devices, model_file
 from vc.convert import Converter
 from vc.encoders.base import Encoder
 from vc.features import mel_cepstrum, pitch, world
 from vc.features.world import WorldConfig
-from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.recognition_synthesis import RecognitionSynthesis
 from vc.normalise import Speaker
 from vc.segments import Batch
-from vc.train.base import Setting
-from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.world import WORLD
 
 ROOT = Path(__file__).parents[1]
-ROWS, FRAMES = 35, 128  # of the paper's figure
 CONTESTANTS = ("ours", "careful", "textbook")
-WEIGHTS = CycleGANObjective().weights(0)
-
-
-class Ours:
-    """The step of vc-train."""
-
-    def __init__(self, config: CycleGANVC2Config, device: torch.device, precision: str):
-        network = CycleGANVC2(config, ROWS, ("a", "b")).to(device)
-        self.training = CycleGANTraining(network, config, CycleGANObjective(), Setting(1000, precision))
-
-    def step(self, batch: Batch) -> None:
-        self.training.step(batch, self.training.schedule(0))
-
-
-class Textbook:
-    """The same step as its equations are read: each network called on one thing at a time, nothing shared.
-
-    This is the control flow of the public reproductions: the generators' backward pass goes through the weights of
-    the discriminators, and for the discriminators all fakes are made again, with a graph that is walked back to the
-    generators. `careful` makes them without a graph.
-    """
-
-    def __init__(self, config: CycleGANVC2Config, device: torch.device, careful: bool = False):
-        self.generators = CycleGANVC2(config, ROWS, ("a", "b")).to(device).generators
-        names = ("source", "target", "restored_source", "restored_target")
-        self.judges = nn.ModuleDict({name: Discriminator(config) for name in names}).to(device)
-        self.careful = careful
-        betas = (0.5, 0.999)
-        self.generator_adam = torch.optim.Adam(self.generators.parameters(), lr=2e-4, betas=betas)
-        self.judge_adam = torch.optim.Adam(self.judges.parameters(), lr=1e-4, betas=betas)
-
-    def step(self, batch: Batch) -> None:
-        self.generator_adam.zero_grad()
-        self.judge_adam.zero_grad()
-        self.generator_loss(batch).backward()
-        self.generator_adam.step()
-        self.generator_adam.zero_grad()
-        self.judge_adam.zero_grad()
-        self.judge_loss(batch).backward()
-        self.judge_adam.step()
-
-    def generator_loss(self, batch: Batch) -> Tensor:
-        x, y = batch.source, batch.target
-        to_target, to_source = self.generators["to_target"], self.generators["to_source"]
-        fakes = self.fakes(batch)
-        loss = sum(((self.judges[name](fake) - 1) ** 2).mean() for name, fake in fakes.items())
-        loss = loss + 10 * (fakes["restored_source"] - x).abs().mean()
-        loss = loss + 10 * (fakes["restored_target"] - y).abs().mean()
-        return loss + 5 * (to_target(y) - y).abs().mean() + 5 * (to_source(x) - x).abs().mean()
-
-    def judge_loss(self, batch: Batch) -> Tensor:
-        with torch.set_grad_enabled(not self.careful):
-            fakes = self.fakes(batch)
-        real = {"source": batch.source, "target": batch.target}
-        loss = torch.zeros((), device=batch.source.device)
-        for name, fake in fakes.items():
-            on_real = self.judges[name](real[name.removeprefix("restored_")])
-            loss = loss + ((on_real - 1) ** 2).mean() + (self.judges[name](fake) ** 2).mean()
-        return loss
-
-    def fakes(self, batch: Batch) -> dict[str, Tensor]:
-        to_target, to_source = self.generators["to_target"], self.generators["to_source"]
-        target, source = to_target(batch.source), to_source(batch.target)
-        restored = {"restored_source": to_source(target), "restored_target": to_target(source)}
-        return {"target": target, "source": source, **restored}
 
 
 def contestant(name: str, config: CycleGANVC2Config, device: torch.device, precision: str) -> Ours | Textbook:
-    return Ours(config, device, precision) if name == "ours" else Textbook(config, device, name == "careful")
+    if name == "ours":
+        return Ours(config, device, precision)
+    return Textbook(config, device, precision, careful=name == "careful")
 
 
 def work(args: argparse.Namespace) -> None:
@@ -137,11 +70,6 @@ def work(args: argparse.Namespace) -> None:
         print(json.dumps({"cpu": cpu / int(line), "wall": wall / int(line), "peak_bytes": peak(device)}), flush=True)
 
 
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def peak(device: torch.device) -> int:
     """Bytes: of the process on a CPU, of the device's allocator on a GPU."""
     if device.type == "cuda":
@@ -157,7 +85,7 @@ class Worker:
             "--batch": batch,
             "--threads": threads,
             "--device": args.device,
-            "--precision": args.precision if name == "ours" else "float32",
+            "--precision": args.precision,
             "--channels": args.channels,
         }
         words = [str(word) for pair in settings.items() for word in pair]
@@ -191,7 +119,8 @@ def compare(args: argparse.Namespace, batch: int, threads: int) -> dict:
     seconds = {
         name: {c: median(step[c] for step in steps[1:]) for c in ("cpu", "wall")} for name, steps in taken.items()
     }
-    flops, rate = step_flops(network(args), batch), matrix_rate(args, threads)
+    torch.set_num_threads(threads)
+    flops, rate = step_flops(network(args), batch), matrix_rate(devices.choose(args.device), args.precision)
     reached = flops / seconds["ours"]["wall"]
     return {
         "batch": batch,
@@ -209,38 +138,6 @@ def compare(args: argparse.Namespace, batch: int, threads: int) -> dict:
 
 def network(args: argparse.Namespace) -> CycleGANVC2Config:
     return CycleGANVC2Config(channels=args.channels, residual_channels=4 * args.channels)
-
-
-def step_flops(config: CycleGANVC2Config, batch: int) -> int:
-    """Of convolutions and matrix products of our step, identity mapping included; counted without computing."""
-    with torch.device("meta"):
-        made = Ours(config, torch.device("meta"), "float32")
-        segments = Batch(torch.empty(batch, ROWS, FRAMES), torch.empty(batch, ROWS, FRAMES))
-    training = made.training
-    with FlopCounterMode(display=False) as counter:
-        terms, fakes = training.generator_losses(segments, WEIGHTS)
-        sum(terms.values()).backward(inputs=list(training.network.parameters()))
-        judged, _ = training.discriminator_losses(segments, fakes)
-        sum(judged.values()).backward(inputs=list(training.judges.parameters()))
-    return counter.get_total_flops()
-
-
-def matrix_rate(args: argparse.Namespace, threads: int) -> float:
-    """FLOP a second of a large matrix product in the precision of our step: the best of five."""
-    device = devices.choose(args.device)
-    devices.set_precision(args.precision, device)
-    torch.set_num_threads(threads)
-    size = 8192 if device.type == "cuda" else 2048
-    kind = torch.bfloat16 if args.precision == "bf16" else torch.float32
-    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    best = 0.0
-    for _ in range(6):
-        wait(device)
-        start = time.perf_counter()
-        one @ other
-        wait(device)
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return best
 
 
 def shown(row: dict, on_gpu: bool) -> str:
@@ -443,11 +340,6 @@ def processor() -> str:
     return f"{names[0].strip() if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
-def commit() -> str:
-    line = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(line, capture_output=True, text=True).stdout.strip()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="WHAT")
@@ -456,7 +348,7 @@ def main() -> int:
     made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
     made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
     made.add_argument("--device", choices=devices.NAMES, default="auto")
-    made.add_argument("--precision", choices=devices.PRECISIONS, default="float32", help="of our step")
+    made.add_argument("--precision", choices=devices.PRECISIONS, default="float32", help="of all contestants' networks")
     made.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
     made.add_argument("--json", action="store_true", help="end with one JSON object")
     made.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)

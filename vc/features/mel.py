@@ -114,8 +114,16 @@ def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
         padded, config.fft_size, config.hop, window=window, center=False, onesided=True, return_complex=True
     )
     magnitude = (spectrum.real.square() + spectrum.imag.square() + TINY).sqrt()
-    filters = torch.from_numpy(mel_filters(config)).to(magnitude)
-    return (filters @ magnitude).clamp(min=FLOOR).log()
+    return (_filters_on(config, magnitude.device, magnitude.dtype) @ magnitude).clamp(min=FLOOR).log()
+
+
+@lru_cache(maxsize=8)
+def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype") -> "Tensor":
+    """`mel_filters` where they are used: a recorded step copies nothing from the host."""
+    import torch
+
+    with torch.inference_mode(False):
+        return torch.from_numpy(mel_filters(config)).to(device, dtype)
 
 
 @lru_cache(maxsize=8)

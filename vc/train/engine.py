@@ -16,7 +16,7 @@ WARM_UP = 3  # steps of a kind that are computed as they come before one is reco
 
 
 class Engine:
-    """A method's training, the sampler that feeds it, and what is kept beside both."""
+    """A method's training, the sampler that feeds it, and what is kept beside both: each step's losses in `meter`."""
 
     def __init__(self, training: Training, sampler: Sampler, average: Average | None = None, record: bool = False):
         self.training, self.sampler, self.average = training, sampler, average
@@ -51,6 +51,7 @@ class Engine:
         if self.average is not None:
             self.average.update()
         self.refused.count([player.optimiser.found_inf for player in self.training.players.values()])
+        self.meter.add(losses)
         return losses
 
 
@@ -63,9 +64,12 @@ def assembled(
             module.to(memory_format=torch.channels_last)
     if compute.compile:
         for network_called in training.called:
-            network_called.compile()
+            network_called.compile(dynamic=False)  # segments have one length
+        for player in training.players.values():  # a compiled backward pass computes all gradients that are wanted
+            others = [other for other in training.players.values() if other is not player]
+            player.frozen = [parameter for other in others for parameter in other.parameters]
     record = compute.record and sampler.generator.device.type == "cuda"
-    require(not record or processes.size == 1, "compute.record: one process alone can record its steps")
+    require(not (record and processes.connected), "compute.record: one process alone can record its steps")
     average = Average(training.network, settings.average) if settings.average else None
     return Engine(training, sampler, average, record)
 

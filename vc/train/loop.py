@@ -5,8 +5,6 @@ import time
 from types import FrameType
 from typing import Protocol
 
-from torch import Tensor
-
 from vc.errors import TrainingError
 from vc.parallel import progress
 from vc.signals import exit_status, heard
@@ -30,8 +28,8 @@ class Work(Protocol):
     settings: TrainingConfig
     meter: Meter
 
-    def step(self) -> dict[str, Tensor]:
-        """Take the next step; its losses, on the device."""
+    def step(self) -> None:
+        """Take the next step; its losses are in `meter`."""
 
     def refused(self) -> tuple[int, int]:
         """Steps refused since this was last asked, and the most in a row."""
@@ -64,7 +62,7 @@ def run(work: Work) -> None:
     steps = 0  # since `began`
     with Signals() as signals, progress(settings.steps, "training", work.state.step) as bar:
         while not finished(work.state, settings):
-            meter.add(work.step())
+            work.step()
             steps += 1
             step = work.state.step
             bar.update(step - bar.n)

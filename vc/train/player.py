@@ -39,6 +39,7 @@ class Player:
         else:
             self.optimiser = torch.optim.Adam(self.parameters, rate, **how)
         self.optimiser.grad_scale, self.optimiser.found_inf = None, torch.zeros((), device=self.device)
+        self.frozen: list[nn.Parameter] = []  # others' weights, of which a step shall not even want gradients
         self._losses = processes.replicated(_Pass(networks, losses))
 
     def set_rate(self, rate: float) -> None:
@@ -54,11 +55,15 @@ class Player:
 
         Gradients are computed for these networks alone, whichever others the losses went through.
         """
+        for parameter in self.frozen:
+            parameter.requires_grad_(False)
         with devices.autocast(self.precision, self.device):
             terms, made = self._losses(*inputs)
         loss = losses.total(terms, weights)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=self.parameters)
+        for parameter in self.frozen:
+            parameter.requires_grad_(True)
         for parameter in self.parameters:
             if parameter.grad is None:  # nothing depends on it, as on a head that no loss asks
                 parameter.grad = torch.zeros_like(parameter)

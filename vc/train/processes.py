@@ -16,10 +16,11 @@ from vc.config import require
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the run; alone, nothing is sent anywhere."""
+    """This process among those of the run; one that is not connected sends nothing anywhere."""
 
     rank: int = 0
     size: int = 1
+    connected: bool = False  # as torchrun's are, be it one
 
     @property
     def first(self) -> bool:
@@ -34,21 +35,21 @@ class Processes:
 
     def replicated(self, module: nn.Module) -> nn.Module:
         """`module`, whose backward pass now averages gradients over the processes."""
-        return module if self.size == 1 else DistributedDataParallel(module)
+        return DistributedDataParallel(module) if self.connected else module
 
     def largest(self, value: Tensor) -> Tensor:
         """The largest of all processes' `value`, on its device and in its place."""
-        if self.size > 1:
+        if self.connected:
             distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return value
 
     def agree(self, number: int) -> int:
         """The largest of all processes' `number`: a signal that one of them got stops all after the same step."""
-        return number if self.size == 1 else int(self.largest(torch.tensor(number)))
+        return int(self.largest(torch.tensor(number))) if self.connected else number
 
     def means(self, values: dict[str, float]) -> dict[str, float]:
         """Each name's mean over the processes that have it."""
-        if self.size == 1:
+        if not self.connected:
             return values
         all_values: list[dict[str, float]] = [{}] * self.size
         distributed.all_gather_object(all_values, values)
@@ -67,14 +68,14 @@ def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """The processes that `torchrun` started, or this one alone, and the device of this one."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     chosen = devices.choose(device)
-    if size == 1:
-        yield Processes(), chosen
+    if "WORLD_SIZE" not in os.environ:
+        yield ALONE, chosen
         return
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
-    processes = Processes(rank, size)
+    processes = Processes(rank, size, connected=True)
     try:
         yield processes, chosen
         processes.wait()  # a process that leaves while another works may be ended by the threads that connect them

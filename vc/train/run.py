@@ -5,10 +5,11 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor
+import torch
 
 from vc import model_file
 from vc.errors import TrainingError
@@ -20,6 +21,7 @@ from vc.train.processes import Processes
 from vc.train.state import State
 
 NAME = model_file.NAME  # of what the run makes, in its directory
+UNCOMPILED = partial(torch.compiler.set_stance, "force_eager")  # a conversion of another length is no new compilation
 log = logging.getLogger(__name__)
 
 
@@ -92,10 +94,9 @@ class Run(ABC):
         log.info("%s: finished at step %d: %s", self.output, self.state.step, self.output / NAME)
         return self.state.step
 
-    def step(self) -> dict[str, Tensor]:
-        losses = self.engine.step(self.state.step, self.state.rate_scale)
+    def step(self) -> None:
+        self.engine.step(self.state.step, self.state.rate_scale)
         self.state.step += 1
-        return losses
 
     def refused(self) -> tuple[int, int]:
         return self.engine.refused.read()
@@ -128,7 +129,8 @@ class Run(ABC):
     def score(self) -> None:
         if not self.held_out:
             return
-        scores = self.scores() if self.processes.first else {}
+        with UNCOMPILED():
+            scores = self.scores() if self.processes.first else {}
         better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
         if self.processes.agree(better):
             self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
@@ -148,7 +150,8 @@ class Run(ABC):
 
     def sample(self) -> None:
         if self.log:
-            self.write_samples()
+            with UNCOMPILED():
+                self.write_samples()
 
     def _recognise_held_out(self) -> None:
         """What another held-out set said before, or one that is gone, counts no more."""

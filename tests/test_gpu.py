@@ -1,0 +1,43 @@
+"""The checks of tools/gpu.py, rehearsed on a CPU: each is tried, and what needs CUDA is skipped by name."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+from conftest import ROOT
+
+from vc.store import read_tensors
+
+NEED_CUDA = {"recorded", "compiled"}
+
+
+def rehearsal(mini, output, *words, target="rms"):
+    pair = ("--features", mini / "dump/train", "--held-out", mini / "dump/eval", "--source", "slt", "--target", target)
+    line = [sys.executable, ROOT / "tools/gpu.py", *pair, "--output", output, "--device", "cpu", "--small", *words]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, timeout=400)
+    rows = [json.loads(row) for row in (output / "checks.jsonl").read_text().splitlines()]
+    return done, {row["check"]: row for row in rows}
+
+
+def test_every_check_passes_or_is_skipped_by_name(mini, tmp_path):
+    done, rows = rehearsal(mini, tmp_path, "--seconds", "1")
+    assert done.returncode == 0, done.stdout
+    assert {name for name, row in rows.items() if row["passed"] is None} == NEED_CUDA
+    assert all(rows[name]["skipped"] == "needs CUDA" for name in NEED_CUDA)
+    assert all(row["passed"] for name, row in rows.items() if name not in NEED_CUDA), rows
+    steps = rows["training"]["steps"]
+    tensors, _ = read_tensors(tmp_path / f"run/checkpoints/checkpoint-{steps:09d}.safetensors")
+    with np.load(tmp_path / "weights-0.npz") as part:
+        for name in part.files:
+            learnt = tensors[f"module.network.generators.to_target.{name}"]
+            assert (part[name] == learnt.half().numpy()).all()
+    with np.load(tmp_path / f"frames-{steps:06d}.npz") as frames:
+        assert all(np.isfinite(each).all() for each in frames.values()) and len(frames.files) > 1
+
+
+def test_a_check_that_breaks_does_not_stop_the_others(mini, tmp_path):
+    done, rows = rehearsal(mini, tmp_path, "--checks", "precisions", "recorded", "saving", target="nobody")
+    assert done.returncode == 1 and [*rows] == ["precisions", "recorded", "saving"]
+    assert "no speaker 'nobody'" in rows["precisions"]["error"] and rows["recorded"]["skipped"]
+    assert done.stdout.splitlines()[-1].split()[:2] == ["saving", "FAILED"]

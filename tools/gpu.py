@@ -1,0 +1,683 @@
+#!/usr/bin/env python3
+"""Prove or refute, in minutes, what training and conversion do on a GPU: a JSON line a check, and a table.
+
+    tools/gpu.py --features dump/train --held-out dump/dev --source SF1 --target TM3 --output gpu
+
+A check that fails or breaks does not stop the others. With --device cpu it is a rehearsal: what needs CUDA is skipped
+by name. Beside torch it needs numpy, PyYAML, safetensors and tqdm; --checks names some of the checks, and --small
+takes networks of a sixteenth of the width.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from textbook import Textbook, commit, matrix_rate, step_flops, wait
+from torch import Tensor
+
+from vc import devices, model_file
+from vc.convert import Converter
+from vc.models import MODELS, network
+from vc.segments import Batch
+from vc.store import read_features
+from vc.train import checkpoint, nearest
+from vc.train.alignment import SpeakerFrames
+from vc.train.converter import ConverterRun, make_engine
+from vc.train.engine import WARM_UP, Engine
+from vc.train.fit import FITTED
+from vc.train.loop import Stopped
+from vc.train.ownership import owned
+from vc.train.plan import Plan
+from vc.train.processes import ALONE
+from vc.train.request import Request
+from vc.train.state import State
+
+CPU = torch.device("cpu")
+SAME_LOSS, SAME_DIRECTION = 1e-4, 0.9999  # float32 on two devices: relative difference, cosine of gradients
+PRECISE = {"tf32": 0.999, "bf16": 0.98}  # least cosine of a precision's gradients to float32's
+METHODS = ("cyclegan_vc2", "cyclegan_vc3", "mask_cyclegan_vc", "unit", "vqvae", "stargan_vc")
+TURN = 0.3  # seconds of steps that are timed together on a GPU; on a CPU one step
+QUARTER, SIXTEENTH = 4, 16  # of the networks' width
+WIDTHS = ("channels", "residual_channels")
+LAYOUTS = {"NCHW": False, "channels_last": True}
+PART = 15 << 20  # bytes of a model's parts, for those who carry them in pieces
+LATE = 1_000_000  # a step of no identity mapping
+Figures = dict[str, Any]
+
+
+class Skipped(Exception):
+    """What cannot be tried here, and why."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all checks work on."""
+
+    features: Path
+    held_out: Path | None
+    speakers: tuple[str, str]
+    output: Path
+    device: torch.device
+    small: bool
+    seconds: float  # for the training at the end
+    settings: dict[str, Any]  # of that training, beside those found fastest
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    def need_gpu(self) -> None:
+        if not self.on_gpu:
+            raise Skipped("needs CUDA")
+
+    def request(self, method: str, output: Path | None = None, small: bool = True, **sections: Any) -> Request:
+        """A run of a method; `small` ones are of a quarter of the width."""
+        share = SIXTEENTH if self.small else QUARTER if small else 1
+        defaults = MODELS[method][0]()
+        narrow = {name: getattr(defaults, name) // share for name in WIDTHS if hasattr(defaults, name)}
+        sections = {"network": narrow, **sections, "method": method}
+        return Request(self.features, self.speakers, output or self.output / "none", sections, self.held_out)
+
+    def engine(self, method: str, device: torch.device | None = None, small: bool = True, **sections: Any) -> Engine:
+        """Of such a run, from its seed."""
+        plan = Plan.of(self.request(method, small=small, **sections))
+        device = device or self.device
+        devices.set_precision(plan.experiment.compute.precision, device)
+        return make_engine(plan, device, ALONE)
+
+
+# Whether a GPU computes what a CPU does
+
+
+def same_step(bench: Bench) -> Figures:
+    """The same weights and batches on CPU and GPU in float32: losses and gradients of five steps."""
+    figures, same = {}, True
+    for method in METHODS:
+        exact = {"precision": "float32"}
+        here, there = (bench.engine(method, device, compute=exact) for device in (CPU, bench.device))
+        worst, least = 0.0, 1.0
+        for number in range(5 if bench.on_gpu else 2):
+            for name, module in there.modules.items():
+                module.load_state_dict(here.modules[name].state_dict())
+            lots: list[Tensor] = []
+            batch = here.sampler.draw()
+            losses = _step(here, number, _recording(batch, lots))
+            others = _step(there, number, _moved(batch, bench.device, iter(lots)))
+            for name, loss in losses.items():
+                worst = max(worst, abs(float(loss) - float(others[name])) / max(abs(float(loss)), 1e-3))
+            least = min(least, *(_alike(one, other) for one, other in zip(_gradients(here), _gradients(there))))
+        figures[method] = {"loss": worst, "gradients": least}
+        same &= worst <= SAME_LOSS and least >= SAME_DIRECTION
+    return {"passed": same, **figures}
+
+
+def _step(engine: Engine, number: int, batch: Any) -> dict[str, Tensor]:
+    engine.training.network.train()
+    return engine.training.step(batch, engine.training.schedule(number, 1.0))
+
+
+def _recording(batch: Any, lots: list[Tensor]) -> Any:
+    """The batch, with what its step draws by lot kept."""
+    if getattr(batch, "chance", None) is None:
+        return batch
+
+    def chance(count: int) -> Tensor:
+        lots.append(batch.chance(count))
+        return lots[-1]
+
+    return replace(batch, chance=chance)
+
+
+def _moved(batch: Any, device: torch.device, lots: Iterator[Tensor]) -> Any:
+    """The batch on another device, which draws the same by lot."""
+    moved = {}
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            moved[field.name] = value.to(device)
+        elif is_dataclass(value):
+            moved[field.name] = _moved(value, device, lots)
+        elif callable(value):
+            moved[field.name] = lambda _: next(lots).to(device)
+    return replace(batch, **moved)
+
+
+def _gradients(engine: Engine) -> list[Tensor]:
+    """Of the last step, all of a player's in a row, on the host in float64."""
+    players = engine.training.players.values()
+    return [torch.cat([own.grad.flatten() for own in player.parameters]).double().cpu() for player in players]
+
+
+def _alike(one: Tensor, other: Tensor) -> float:
+    """Cosine of two vectors."""
+    return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
+
+
+# Recorded steps, and going on
+
+
+def recorded(bench: Bench) -> Figures:
+    """Thirty steps with a moving average, the identity mapping's end, a bad batch and a rollback, as CUDA graphs."""
+    bench.need_gpu()
+    with _deterministic(), tempfile.TemporaryDirectory() as folder:
+        one, other = (_eventful(bench, record, Path(folder) / str(record)) for record in (False, True))
+    same = {name: _equal(one[name], other[name]) for name in one}
+    weights = {name: _farthest(one[name], other[name]) for name in ("network", "average", "judges")}
+    return {"passed": all(same.values()), "equal": same, "farthest": weights, "refused": other["refused"]}
+
+
+def _eventful(bench: Bench, record: bool, folder: Path) -> dict[str, Any]:
+    training = {"average": 0.99, "steps": 1000}
+    objective = {"identity_steps": 8}
+    engine = bench.engine("cyclegan_vc2", training=training, objective=objective, compute={"record": record})
+    spoil, draw = torch.ones((), device=bench.device), engine.sampler.draw
+    engine.sampler.draw = lambda: _spoilt(draw(), spoil)
+    for step in range(20):
+        if step == 12:
+            checkpoint.save(folder, engine, State(step=step), 2)
+        spoil.fill_(float("nan") if step == 15 else 1.0)
+        engine.step(step)
+    refused, row = engine.refused.read()
+    state = checkpoint.resume(folder, engine)
+    for step in range(state.step, 22):
+        engine.step(step, 0.5)
+    weights = {name: module.state_dict() for name, module in engine.modules.items()}
+    random = {"random": engine.sampler.generator.get_state()}
+    return {**weights, **random, "refused": [refused, row], "losses": engine.meter.means()}
+
+
+def _spoilt(batch: Batch, factor: Tensor) -> Batch:
+    return replace(batch, source=batch.source * factor)
+
+
+def resumed(bench: Bench) -> Figures:
+    """Twenty steps at once, and ten and ten with a checkpoint between; then on the CPU, and back."""
+    figures = {}
+    for record in (False, True) if bench.on_gpu else (False,):
+        sections = {"training": {"average": 0.99}, "compute": {"record": record}}
+        with _deterministic(), tempfile.TemporaryDirectory() as folder:
+            whole = bench.engine("mask_cyclegan_vc", **sections)
+            _steps(whole, 0, 20)
+            first = bench.engine("mask_cyclegan_vc", **sections)
+            _steps(first, 0, 10)
+            checkpoint.save(Path(folder), first, State(step=10), 2)
+            second = bench.engine("mask_cyclegan_vc", **sections)
+            state = checkpoint.resume(Path(folder), second)
+            _steps(second, state.step, 20)
+            checkpoint.save(Path(folder), second, State(step=20), 2)
+            elsewhere = bench.engine("mask_cyclegan_vc", CPU, **sections)
+            _steps(elsewhere, checkpoint.resume(Path(folder), elsewhere).step, 22)
+            checkpoint.save(Path(folder), elsewhere, State(step=22), 2)
+            back = bench.engine("mask_cyclegan_vc", **sections)
+            _steps(back, checkpoint.resume(Path(folder), back).step, 24)
+        weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
+        figures["recorded" if record else "eager"] = {
+            "equal": all(map(_equal, *weights)) and whole.meter.means() == second.meter.means(),
+            "elsewhere_and_back": not list(Path(folder).glob("*.corrupt")) and all(map(np.isfinite, _means(back))),
+        }
+    return {"passed": all(all(each.values()) for each in figures.values()), **figures}
+
+
+def _steps(engine: Engine, first: int, end: int) -> None:
+    for step in range(first, end):
+        engine.step(step)
+
+
+def _means(engine: Engine) -> list[float]:
+    return [*engine.meter.means().values()]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return one == other
+
+
+def _farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    return max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
+
+
+@contextlib.contextmanager
+def _deterministic() -> Iterator[None]:
+    """cuDNN's sums in one order, so that equal can mean equal to the last bit."""
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = False
+
+
+# Precisions and compilation
+
+
+def precisions(bench: Bench) -> Figures:
+    """Gradients of the first step in each precision and layout, against float32's."""
+    ways = {"tf32": {}, "bf16": {}, "bf16 channels_last": {"channels_last": True}}
+    exact, figures, passed = _first_gradients(bench, {"precision": "float32"}), {}, True
+    for way, compute in ways.items():
+        precision = way.partition(" ")[0]
+        if precision == "bf16" and not devices.computes_bf16(bench.device):
+            continue
+        found = _first_gradients(bench, {**compute, "precision": precision})
+        figures[way] = [_alike(one, other) for one, other in zip(exact, found)]
+        passed &= min(figures[way]) >= PRECISE[precision]
+    return {"passed": passed, "cosines of generators and discriminators": figures}
+
+
+def _first_gradients(bench: Bench, compute: dict[str, Any], small: bool = False) -> list[Tensor]:
+    engine = bench.engine("cyclegan_vc2", small=small, compute=compute)
+    engine.step(0)
+    return _gradients(engine)
+
+
+def compiled(bench: Bench) -> Figures:
+    """torch.compile by itself and recorded: gradients, compilations, and what conversions between add to them."""
+    bench.need_gpu()
+    from torch._dynamo.utils import counters
+
+    bands = read_features(bench.features).config.bands
+    figures, plain = {}, _first_gradients(bench, {"precision": "float32"}, small=True)
+    for record in (False, True):
+        counters.clear()
+        start = time.perf_counter()
+        compute = {"precision": "float32", "compile": True, "record": record}
+        engine = bench.engine("cyclegan_vc2", objective={"identity_steps": 4}, compute=compute)
+        engine.step(0)
+        cosines = [_alike(one, other) for one, other in zip(plain, _gradients(engine))]
+        _steps(engine, 1, 10)
+        graphs, seconds = counters["stats"]["unique_graphs"], time.perf_counter() - start
+        with torch.compiler.set_stance("force_eager"):
+            for length in (100, 150, 200):
+                frames = torch.randn(1, bands, length, device=bench.device)
+                engine.training.network.convert(frames, *bench.speakers)
+        _steps(engine, 10, 12)
+        figures["recorded" if record else "eager"] = {
+            "cosines": cosines,
+            "graphs": graphs,
+            "graphs after conversions": counters["stats"]["unique_graphs"],
+            "seconds": seconds,
+        }
+    passed = all(min(each["cosines"]) >= SAME_DIRECTION for each in figures.values())
+    passed &= all(each["graphs"] == each["graphs after conversions"] for each in figures.values())
+    return {"passed": passed, **figures}
+
+
+# Several processes
+
+
+def processes(bench: Bench) -> Figures:
+    """vc-train under torchrun with one process, over NCCL on a GPU, against vc-train: the losses of five steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        losses, torchrun = [], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+        for name, runner in {"alone": [], "torchrun": torchrun}.items():
+            output = Path(folder) / name
+            settings = ("training.steps=5", "training.log_every=1", "network.channels=8")
+            words = ["--method", "cyclegan_vc2", "--features", bench.features, "--output", output]
+            words += ["--source", bench.speakers[0], "--target", bench.speakers[1], "--device", bench.device.type]
+            words += [word for setting in settings for word in ("--set", setting)]
+            _run([sys.executable, *runner, _script("train", Path(folder)), *words])
+            rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+            losses.append([row["losses"] for row in rows if "losses" in row])
+    pairs = [(one[name], other[name]) for one, other in zip(*losses) for name in one]
+    farthest = max(abs(one - other) / max(abs(one), 1e-3) for one, other in pairs)
+    return {"passed": len(pairs) > 0 and farthest < 1e-2, "losses compared": len(pairs), "farthest": farthest}
+
+
+def _script(command: str, folder: Path) -> Path:
+    """A command of the toolkit as a script, for where it is not installed."""
+    path = folder / f"{command}.py"
+    path.write_text(f"from vc.cli.{command} import main\n\nraise SystemExit(main())\n")
+    return path
+
+
+def _run(line: list[Any]) -> None:
+    root = Path(__file__).parents[1]
+    found = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": found})
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip()[-600:])
+
+
+# Conversion
+
+
+def conversion(bench: Bench) -> Figures:
+    """`nearest` fitted, and frames converted by it and by CycleGAN-VC2, on both devices: dB between them."""
+    features = read_features(bench.features)
+    frames = features.frames(bench.speakers[0])[0]
+    fitted = [_nearest(bench, device) for device in (CPU, bench.device)]
+    weights = [torch.cat([own.flatten().cpu() for own in made.network.state_dict().values()]) for made in fitted]
+    distance = _decibels(*(made.convert_frames(frames, *bench.speakers) for made in fitted))
+    figures = {"nearest": {"weights": _alike(*(each.double() for each in weights)), "dB": distance}}
+    plan = Plan.of(bench.request("cyclegan_vc2", small=False))
+    torch.manual_seed(0)
+    made = network("cyclegan_vc2", plan.experiment.network, plan.features.config, bench.speakers)
+    model = plan.experiment.model(plan.features, 0, {})
+    state = {name: weight.clone() for name, weight in made.state_dict().items()}
+    for precision in ("float32", "tf32", "bf16"):
+        devices.set_precision("float32", CPU)
+        made.load_state_dict(state)
+        here = Converter(model, made, CPU).convert_frames(frames, *bench.speakers)
+        if precision == "bf16" and not devices.computes_bf16(bench.device):
+            continue
+        devices.set_precision(precision, bench.device)
+        there = Converter(model, made, bench.device, precision)
+        there.convert_frames(frames, *bench.speakers)
+        wait(bench.device)
+        start = time.perf_counter()
+        converted = there.convert_frames(frames, *bench.speakers)
+        figures[f"cyclegan_vc2 {precision}"] = {
+            "dB": _decibels(here, converted),
+            "frames a second": len(frames) / (time.perf_counter() - start),
+        }
+    passed = distance < 0.01 and figures["cyclegan_vc2 float32"]["dB"] < 0.01
+    return {"passed": passed, **figures}
+
+
+def _nearest(bench: Bench, device: torch.device) -> Converter:
+    fewer = {"frames": 2000, "passes": 1} if bench.small else {}
+    plan = Plan.of(bench.request("nearest", objective=fewer))
+    experiment, features = plan.experiment, plan.features
+    devices.set_precision("float32", device)
+    fitted = network("nearest", experiment.network, features.config, experiment.speakers).to(device)
+    voices = {name: SpeakerFrames.read(features, name, device) for name in experiment.speakers}
+    nearest.fit(fitted, experiment.objective, voices)
+    return Converter(experiment.model(features, FITTED, {}), fitted, device)
+
+
+def _decibels(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean mel-cepstral distance of frames in the same places."""
+    squares = np.square(one[:, 1:].astype(float) - other[:, 1:]).sum(1)
+    return float(np.mean(10 / np.log(10) * np.sqrt(2 * squares)))
+
+
+def commands(bench: Bench) -> Figures:
+    """vc-convert of a recording on both devices, by `nearest` and WORLD and by a decoder: dB between spectra."""
+    try:
+        import pyworld  # noqa: F401
+        import soundfile
+    except ImportError as error:
+        raise Skipped(f"needs {error.name}") from error
+    recording = sorted((Path(__file__).parents[1] / "egs/mini/corpus/eval/slt").glob("*.flac"))[0]
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = _nearest(bench, bench.device)
+        model = Path(folder) / model_file.NAME
+        model_file.write(model, fitted.model, fitted.network.state_dict())
+        ways = {
+            "nearest": ["--model", model],
+            "decoder": ["--model", "six_voices", "--to", "TM1", "--vocoder", "world"],
+        }
+        for name, words in ways.items():
+            made = []
+            for device in ("cpu", bench.device.type):
+                path = Path(folder) / f"{name}-{device}.wav"
+                line = [
+                    sys.executable,
+                    _script("convert", Path(folder)),
+                    *words,
+                    recording,
+                    "--output",
+                    path,
+                    "--device",
+                    device,
+                ]
+                _run([*line, "--precision", "float32"])
+                made.append(soundfile.read(path)[0])
+            figures[name] = _spectral_decibels(*made)
+    return {"passed": max(figures.values()) < 1.0, "dB": figures}
+
+
+def _spectral_decibels(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean distance of log magnitudes where the first is within 40 dB of its loudest."""
+    window, powers = torch.hann_window(512), []
+    for samples in (one, other):
+        spectrum = torch.stft(torch.from_numpy(samples).float(), 512, 128, window=window, return_complex=True)
+        powers.append(20 * spectrum.abs().clamp(min=1e-7).log10())
+    loud = powers[0] > powers[0].max() - 40
+    return float((powers[0] - powers[1])[loud].abs().mean())
+
+
+# Speed
+
+
+def speed(bench: Bench) -> Figures:
+    """Steps a second of every way to compute them, identity mapping on, and of the textbook step beside."""
+    batches, precisions = ((1, 8), ("tf32", "bf16")) if bench.on_gpu else ((1,), ("float32",))
+    bands = read_features(bench.features).config.bands
+    config = Plan.of(bench.request("cyclegan_vc2", small=False)).experiment.network
+    rates = {precision: matrix_rate(bench.device, precision) for precision in precisions}
+    rows = []
+    for batch, layout in itertools.product(batches, LAYOUTS):
+        rows += _our_speed(bench, batch, layout, precisions)
+    for batch in batches if bench.on_gpu else ():
+        rows += _compiled_speed(bench, batch)
+    for batch, precision in itertools.product(batches, precisions):
+        rows.append(_textbook_speed(bench, batch, precision, config, bands))
+    for row in rows:
+        if not row.get("textbook"):
+            flops = step_flops(config, row["batch"], 0 if row["identity_mapping"] else LATE, bands)
+            row["tflops"] = flops * row["steps_per_second"] / 1e12
+            row["share_of_matrix_rate"] = row["tflops"] * 1e12 / rates[row["precision"]]
+    return {"passed": True, "matrix_tflops": {key: rate / 1e12 for key, rate in rates.items()}, "rows": rows}
+
+
+def _our_speed(bench: Bench, batch: int, layout: str, precisions: tuple[str, ...]) -> list[Figures]:
+    compute = {"channels_last": LAYOUTS[layout]}
+    engine, rows = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute), []
+    steps = itertools.product(precisions, (False, True) if bench.on_gpu else (False,), (0, LATE))
+    for precision, record, step in steps:
+        row = {"batch": batch, "layout": layout, "precision": precision, "compile": False, "record": record}
+        _set(engine, precision, record, bench.device)
+        timed = _timed(lambda: engine.step(step), bench.device)  # noqa: B023
+        rows.append({**row, "identity_mapping": step == 0, **timed})
+    return rows
+
+
+def _compiled_speed(bench: Bench, batch: int) -> list[Figures]:
+    row = {"batch": batch, "layout": "channels_last", "precision": "bf16", "compile": True, "record": True}
+    compute = {name: row[name] for name in ("precision", "compile", "record")} | {"channels_last": True}
+    engine = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute)
+    return [{**row, "identity_mapping": False, **_timed(lambda: engine.step(LATE), bench.device)}]
+
+
+def _textbook_speed(bench: Bench, batch: int, precision: str, config: Any, bands: int) -> Figures:
+    devices.set_precision(precision, bench.device)
+    textbook = Textbook(config, bench.device, precision, rows=bands)
+    frames = Batch(*(torch.randn(batch, bands, 128, device=bench.device) for _ in range(2)))
+    row = {"textbook": True, "batch": batch, "layout": "NCHW", "precision": precision, "identity_mapping": True}
+    return {**row, **_timed(lambda: textbook.step(frames), bench.device)}
+
+
+def _set(engine: Engine, precision: str, record: bool, device: torch.device) -> None:
+    """Compute an engine's next steps in another way."""
+    devices.set_precision(precision, device)
+    for player in engine.training.players.values():
+        player.precision = precision
+    engine._record = record
+    engine.restored()
+
+
+def _timed(step: Callable[[], Any], device: torch.device) -> Figures:
+    """Of three turns the median, after some steps to warm up; a turn takes some tenths of a second."""
+    for _ in range(WARM_UP + 3 if device.type == "cuda" else 1):
+        step()
+    wait(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    count, taken = 1, []
+    for turn in range(4 if device.type == "cuda" else 2):
+        start = time.perf_counter()
+        for _ in range(count):
+            step()
+        wait(device)
+        taken.append((time.perf_counter() - start) / count)
+        if device.type == "cuda" and turn == 0:
+            count = min(50, max(1, round(TURN / taken[0])))
+    memory = {"peak_gb": torch.cuda.max_memory_allocated() / 1e9} if device.type == "cuda" else {}
+    return {"steps_per_second": 1 / median(taken[1:]), **memory}
+
+
+def saving(bench: Bench) -> Figures:
+    """How long a step and a checkpoint of the full size take."""
+    engine = bench.engine("cyclegan_vc2", small=False)
+    engine.step(0)
+    wait(bench.device)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        checkpoint.save(Path(folder), engine, State(step=1), 2)
+        seconds = time.perf_counter() - start
+        megabytes = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
+    return {"passed": True, "seconds": seconds, "megabytes": megabytes}
+
+
+# The paper at its full size
+
+
+def training(bench: Bench) -> Figures:
+    """CycleGAN-VC2 at full size for as long as is left: converted held-out frames on the way, the model at the end."""
+    compute = {"precision": "bf16", "channels_last": False, "record": True} if bench.on_gpu else {}
+    sections: dict[str, Any] = {"compute": compute, **bench.settings}
+    sections.setdefault("training", {})
+    rate = _rate(bench, sections)
+    steps = sections["training"].get("steps") or max(3, int(0.9 * bench.seconds * rate))
+    marks = [steps * part // 40 for part in ((1, 2, 4, 10, 20, 40) if bench.on_gpu else (40,))]
+    sections["training"] = {**sections["training"], "steps": steps, "checkpoint_every": max(1, steps // 2)}
+    sections["training"]["log_every"] = max(1, steps // 100)
+    sections["objective"] = {"identity_steps": steps // 20, "decay_from": steps // 2, **sections.get("objective", {})}
+    request = bench.request("cyclegan_vc2", bench.output / "run", small=False, **sections)
+    plan = Plan.of(request)
+    devices.set_precision(plan.experiment.compute.precision, bench.device)
+    start = time.perf_counter()
+    with owned(request.output, ALONE):
+        run = Milestones(request, plan, bench.device, ALONE)
+        run.marks, run.frames, run.found = marks, read_features(bench.held_out), {}
+        with contextlib.suppress(Stopped):  # by a signal: what it has reached is written all the same
+            run.train()
+    taken = time.perf_counter() - start
+    _write_parts(run.engine.training.to_target.state_dict(), bench.output)
+    scores = {str(step): each for step, each in run.found.items()}
+    return {"passed": run.state.step == steps, "steps": steps, "seconds": taken, "rate": rate, "scores": scores}
+
+
+def _rate(bench: Bench, sections: dict[str, Any]) -> float:
+    """Steps a second of the run, late in it."""
+    engine = bench.engine("cyclegan_vc2", small=False, **sections)
+    return _timed(lambda: engine.step(LATE), bench.device)["steps_per_second"]
+
+
+class Milestones(ConverterRun):
+    """A run that writes converted held-out frames at some steps, beside all that a run does."""
+
+    marks: list[int]
+    found: dict[int, dict[str, float]]
+
+    def step(self) -> None:
+        super().step()
+        if self.state.step not in self.marks:
+            return
+        converter, arrays = self._converter(), {}
+        for source, target in (self.experiment.speakers, self.experiment.speakers[::-1]):
+            ids = [id for id, owner in self.frames.utterances.items() if owner == source]
+            for id, frames in zip(ids, self.frames.frames(source)):
+                arrays[f"{id}-to-{target}"] = converter.convert_frames(frames, source, target).astype(np.float16)
+        np.savez_compressed(self.output.parent / f"frames-{self.state.step:06d}.npz", **arrays)
+        self.found[self.state.step] = self.held_out.score(converter)
+
+
+def _write_parts(state: dict[str, Tensor], folder: Path) -> None:
+    """Weights as float16, in files of PART bytes at most."""
+    part, size, number = {}, 0, 0
+    for name, weight in [*state.items(), (None, None)]:
+        bytes_ = 2 * weight.numel() if name else 0
+        if part and (name is None or size + bytes_ > PART):
+            np.savez(folder / f"weights-{number}.npz", **part)
+            part, size, number = {}, 0, number + 1
+        if name:
+            part[name], size = weight.half().cpu().numpy(), size + bytes_
+
+
+CHECKS: dict[str, Callable[[Bench], Figures]] = {
+    check.__name__: check
+    for check in (same_step, recorded, resumed, precisions, compiled, processes, conversion, commands, saving, speed)
+} | {"training": training}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", type=Path, required=True, help="features directory of the speakers")
+    parser.add_argument("--held-out", type=Path, help="features directory of others of their utterances")
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--output", type=Path, required=True, help="folder for checks.jsonl and what the run leaves")
+    parser.add_argument("--device", choices=devices.NAMES, default="auto")
+    parser.add_argument(
+        "--checks", nargs="+", choices=CHECKS, default=[*CHECKS], metavar="CHECK", help=", ".join(CHECKS)
+    )
+    parser.add_argument("--small", action="store_true", help="narrow networks everywhere")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of the training at the end")
+    parser.add_argument("--settings", default="{}", help="of that training: JSON of a configuration's sections")
+    parser.add_argument("--commit", default="", help="of the toolkit, where there is no repository")
+    args = parser.parse_args()
+    device = devices.choose(args.device)
+    args.output.mkdir(parents=True, exist_ok=True)
+    speakers, settings = (args.source, args.target), json.loads(args.settings)
+    bench = Bench(args.features, args.held_out, speakers, args.output, device, args.small, args.seconds, settings)
+    card = torch.cuda.get_device_name() if bench.on_gpu else "CPU"
+    about = {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda}
+    about |= {"date": date.today().isoformat(), "commit": args.commit or commit()}
+    print(json.dumps(about), flush=True)
+    rows, asked = [], list(args.checks)
+    while asked:
+        rows.append({"check": asked[0], **_tried(CHECKS[asked.pop(0)], bench), **about})
+        with (args.output / "checks.jsonl").open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        print(json.dumps(rows[-1]), flush=True)
+        if "CUDA" in rows[-1].get("error", "") and asked:
+            break
+    print("\n".join(f"{row['check']:12s} {_verdict(row):8s} {row['took']:6.1f} s" for row in rows), flush=True)
+    failed = any(row["passed"] is False for row in rows)
+    if asked:  # this process can compute on the GPU no more: another does the rest
+        again = [word for word in sys.argv if word not in CHECKS or word == "--checks"]
+        again = [sys.executable, *again, *(() if "--checks" in again else ("--checks",))]
+        place = again.index("--checks") + 1
+        failed |= bool(subprocess.run([*again[:place], *asked, *again[place:]]).returncode)
+    return int(failed)
+
+
+def _tried(check: Callable[[Bench], Figures], bench: Bench) -> Figures:
+    """What a check finds, or why it found nothing."""
+    start = time.perf_counter()
+    try:
+        figures = check(bench)
+    except Skipped as reason:
+        figures = {"passed": None, "skipped": str(reason)}
+    except Exception as error:  # the next check is to be tried all the same
+        figures = {"passed": False, "error": f"{type(error).__name__}: {error}"[:600]}
+    if bench.on_gpu:
+        torch.cuda.empty_cache()
+    return {**figures, "took": time.perf_counter() - start}
+
+
+def _verdict(row: Figures) -> str:
+    return "skipped" if row["passed"] is None else "passed" if row["passed"] else "FAILED"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,9 @@
-.PHONY: help setup demo test test-slow lint clean distclean
+.PHONY: help setup demo gpu test test-slow lint clean distclean
 
 help:
 	@echo 'make setup      make the environment tools/venv (6 GB, some minutes the first time)'
 	@echo 'make demo       set up, then train, convert and evaluate on the small corpus in egs/mini'
+	@echo 'make gpu        set up, then check and time on a GPU what training and conversion do there'
 	@echo 'make test       set up, then lint and the tests'
 	@echo 'make test-slow  set up, then lint and only the tests that take minutes'
 	@echo 'make lint       set up, then ruff and shellcheck'
@@ -14,6 +15,11 @@ setup:
 
 demo: setup
 	egs/mini/any_to_one/run.sh
+
+gpu: setup
+	egs/mini/vc2/run.sh --stop_stage 1
+	tools/venv/bin/python tools/gpu.py --features egs/mini/vc2/dump/train --source slt --target rms \
+	    --output egs/mini/vc2/exp/gpu --device cuda
 
 test: setup
 	tools/test.sh

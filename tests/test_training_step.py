@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from benchmark import ROWS, Textbook
+from textbook import ROWS, Textbook
 from torch import nn
 
 from vc.config import build
@@ -38,19 +38,53 @@ def gradients(module: nn.Module) -> list[torch.Tensor]:
     return [parameter.grad for parameter in module.parameters()]
 
 
+def textbook_of(training: CycleGANTraining, careful: bool = False) -> Textbook:
+    """A textbook step's networks with the same weights."""
+    textbook = Textbook(CONFIG, torch.device("cpu"), careful=careful)
+    textbook.generators.load_state_dict(training.network.generators.state_dict())
+    textbook.judges.load_state_dict(training.judges.state_dict())
+    return textbook
+
+
+def assert_alike(some: list[torch.Tensor], others: list[torch.Tensor]) -> None:
+    for one, other in zip(some, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("careful", [False, True])
 def test_gradients_equal_a_textbook_step(careful):
     training, batch = make(), draw()
-    textbook = Textbook(CONFIG, torch.device("cpu"), careful)
-    textbook.generators.load_state_dict(training.network.generators.state_dict())
-    textbook.judges.load_state_dict(training.judges.state_dict())
+    textbook = textbook_of(training, careful)
     take(training, batch, 0)
     textbook.generator_loss(batch).backward()
-    judges = torch.autograd.grad(textbook.judge_loss(batch), textbook.judges.parameters())
-    for one, other in zip(gradients(training.network), gradients(textbook.generators), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    for one, other in zip(gradients(training.judges), judges, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    judges = torch.autograd.grad(textbook.judge_loss(batch), [*textbook.judges.parameters()])
+    assert_alike(gradients(training.network), gradients(textbook.generators))
+    assert_alike(gradients(training.judges), judges)
+
+
+def test_discriminators_learn_from_fakes_that_were_made_before_the_generators_moved():
+    training, batch = make(generator_rate=1e-2), draw()
+    before = textbook_of(training)
+    take(training, batch, 0)
+    after = textbook_of(training)
+    after.judges.load_state_dict(before.judges.state_dict())
+    ours = gradients(training.judges)
+    for textbook, same in ((before, True), (after, False)):
+        textbook.judge_loss(batch).backward()
+        theirs = gradients(textbook.judges)
+        assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(ours, theirs)) is same
+
+
+def test_weights_that_are_frozen_for_a_step_change_no_gradient_and_want_theirs_again():
+    ways = {}
+    for frozen in (False, True):
+        training = make()
+        if frozen:
+            training.players["network"].frozen = [*training.judges.parameters()]
+        take(training, draw(), 0)
+        assert all(parameter.requires_grad for parameter in training.judges.parameters())
+        ways[frozen] = gradients(training.network) + gradients(training.judges)
+    assert all(torch.equal(one, other) for one, other in zip(ways[False], ways[True], strict=True))
 
 
 @pytest.mark.parametrize("loss", WEIGHTS)

@@ -10,7 +10,6 @@ takes networks of a sixteenth of the width.
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
+from itertools import islice, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,6 +54,7 @@ TURN = 0.3  # seconds of steps that are timed together on a GPU; on a CPU one st
 QUARTER, SIXTEENTH = 4, 16  # of the networks' width
 WIDTHS = ("channels", "residual_channels")
 LAYOUTS = {"NCHW": False, "channels_last": True}
+MOST = 20  # utterances of each speaker
 PART = 15 << 20  # bytes of a model's parts, for those who carry them in pieces
 LATE = 1_000_000  # a step of no identity mapping
 Figures = dict[str, Any]
@@ -464,11 +465,11 @@ def speed(bench: Bench) -> Figures:
     config = Plan.of(bench.request("cyclegan_vc2", small=False)).experiment.network
     rates = {precision: matrix_rate(bench.device, precision) for precision in precisions}
     rows = []
-    for batch, layout in itertools.product(batches, LAYOUTS):
+    for batch, layout in product(batches, LAYOUTS):
         rows += _our_speed(bench, batch, layout, precisions)
     for batch in batches if bench.on_gpu else ():
         rows += _compiled_speed(bench, batch)
-    for batch, precision in itertools.product(batches, precisions):
+    for batch, precision in product(batches, precisions):
         rows.append(_textbook_speed(bench, batch, precision, config, bands))
     for row in rows:
         if not row.get("textbook"):
@@ -481,7 +482,7 @@ def speed(bench: Bench) -> Figures:
 def _our_speed(bench: Bench, batch: int, layout: str, precisions: tuple[str, ...]) -> list[Figures]:
     compute = {"channels_last": LAYOUTS[layout]}
     engine, rows = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute), []
-    steps = itertools.product(precisions, (False, True) if bench.on_gpu else (False,), (0, LATE))
+    steps = product(precisions, (False, True) if bench.on_gpu else (False,), (0, LATE))
     for precision, record, step in steps:
         row = {"batch": batch, "layout": layout, "precision": precision, "compile": False, "record": record}
         _set(engine, precision, record, bench.device)
@@ -551,7 +552,7 @@ def saving(bench: Bench) -> Figures:
 
 
 def training(bench: Bench) -> Figures:
-    """CycleGAN-VC2 at full size for as long as is left: converted held-out frames on the way, the model at the end."""
+    """CycleGAN-VC2 at full size for --seconds: converted frames on the way, the generator to the target at the end."""
     compute = {"precision": "bf16", "channels_last": False, "record": True} if bench.on_gpu else {}
     sections: dict[str, Any] = {"compute": compute, **bench.settings}
     sections.setdefault("training", {})
@@ -567,7 +568,7 @@ def training(bench: Bench) -> Figures:
     start = time.perf_counter()
     with owned(request.output, ALONE):
         run = Milestones(request, plan, bench.device, ALONE)
-        run.marks, run.frames, run.found = marks, read_features(bench.held_out), {}
+        run.marks, run.frames, run.found = marks, read_features(bench.held_out or bench.features), {}
         with contextlib.suppress(Stopped):  # by a signal: what it has reached is written all the same
             run.train()
     taken = time.perf_counter() - start
@@ -583,7 +584,7 @@ def _rate(bench: Bench, sections: dict[str, Any]) -> float:
 
 
 class Milestones(ConverterRun):
-    """A run that writes converted held-out frames at some steps, beside all that a run does."""
+    """A run that also writes converted frames at some steps, of the held-out set if there is one."""
 
     marks: list[int]
     found: dict[int, dict[str, float]]
@@ -595,10 +596,11 @@ class Milestones(ConverterRun):
         converter, arrays = self._converter(), {}
         for source, target in (self.experiment.speakers, self.experiment.speakers[::-1]):
             ids = [id for id, owner in self.frames.utterances.items() if owner == source]
-            for id, frames in zip(ids, self.frames.frames(source)):
+            for id, frames in islice(zip(ids, self.frames.frames(source)), MOST):
                 arrays[f"{id}-to-{target}"] = converter.convert_frames(frames, source, target).astype(np.float16)
         np.savez_compressed(self.output.parent / f"frames-{self.state.step:06d}.npz", **arrays)
-        self.found[self.state.step] = self.held_out.score(converter)
+        if self.held_out:
+            self.found[self.state.step] = self.held_out.score(converter)
 
 
 def _write_parts(state: dict[str, Tensor], folder: Path) -> None:

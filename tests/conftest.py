@@ -193,14 +193,14 @@ def _make_mini(folder: Path) -> None:
     settings = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio")
     command("prepare", CORPUS / "eval", folder / "data/both")
     for name, data in (("train", "data/train"), ("eval", "data/both")):
-        command("extract", folder / data, folder / "dump" / name, *settings)
+        command("extract", folder / data, folder / "dump" / name, *settings, "--jobs", 1)
 
 
 @pytest.fixture(scope="session")
 def mel_dump(mini, once) -> Path:
     """Features of kind `mel` of the mini corpus's training part."""
-    settings = ("--set", "features.kind=mel", "--set", "features.f0_method=dio")
-    return once("mel", lambda folder: command("extract", mini / "data/train", folder / "dump", *settings)) / "dump"
+    words = ("--set", "features.kind=mel", "--set", "features.f0_method=dio", "--jobs", 1)
+    return once("mel", lambda folder: command("extract", mini / "data/train", folder / "dump", *words)) / "dump"
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,52 @@
 """Things that many tests share: seeded noise, speech-like signals, a trained tiny model of the mini corpus."""
 
-import importlib
-import multiprocessing
+import atexit
+import contextlib
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from multiprocessing import reduction
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist has a worker for each core: more threads only wait
 
+import fork_server
 import numpy as np
 import pytest
 from browser import NAMES, Browser, installed
+from filelock import FileLock
+
+from vc.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
 UTILS = ROOT / "recipes/utils"
 ENCODER = {"channels": 8, "dims": 12, "dilations": [1, 2]}  # sizes of the smallest content encoder
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.converter"])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each worker a row of files, not tests in turn: what a file's tests share is made once, and none idles."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+@functools.cache
+def commands() -> Path:
+    """A folder with the commands that fork_server.py starts, until this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="vc-commands-"))
+    open_commands = fork_server.commands(folder, tuple(COMMANDS))
+    open_commands.__enter__()
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(open_commands.__exit__, None, None, None)
+    return folder
 
 
 def command(
@@ -34,56 +56,40 @@ def command(
     cwd: Path | None = None,
     check: int | None = 0,
     patience: float = 240,
-):
+) -> subprocess.CompletedProcess:
     """Run one of the commands in a process of its own; refuse another exit status than `check`.
 
-    The process is forked from one that has imported torch, which saves each command two seconds; it has the
-    environment of the first call. test_structure.py starts the commands as their users do.
+    test_structure.py starts the commands as their users do.
     """
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        given.write(input)
-        given.seek(0)
-        streams = [reduction.DupFd(stream.fileno()) for stream in (given, out, errors)]
-        words = [str(argument) for argument in arguments]
-        process = FORKS.Process(target=_command, args=(name, words, cwd or Path.cwd(), streams))
-        process.start()
-        process.join(patience)
-        if process.exitcode is None:
-            process.kill()
-            raise AssertionError(f"{name} did not end")
-        texts = []
-        for stream in (out, errors):
-            stream.seek(0)
-            texts.append(stream.read())
-    done = subprocess.CompletedProcess([name, *words], process.exitcode, *texts)
+    line = [str(word) for word in (commands() / f"vc-{name}", *arguments)]
+    done = subprocess.run(line, input=input, capture_output=True, cwd=cwd, timeout=patience)
     if check is not None and done.returncode != check:
         raise AssertionError(f"{name} exited {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}")
     return done
 
 
-def _command(name: str, words: list[str], cwd: Path, streams: list) -> None:
-    for number, stream in enumerate(streams):
-        os.dup2(stream.detach(), number)
-    sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(number, mode, errors=errors)
-        for number, (mode, errors) in enumerate([("r", "strict"), ("w", "strict"), ("w", "backslashreplace")])
-    )
-    os.chdir(cwd)
-    code = importlib.import_module(f"vc.cli.{name}").main(words)
-    sys.stdout.flush()
-    sys.exit(code)
+@contextlib.contextmanager
+def started(name: str, *arguments: object, forked: bool = True, **settings: object) -> Iterator[subprocess.Popen]:
+    """One of the commands while it runs; what has not ended by the end of the block is killed."""
+    folder = commands() if forked else Path(sys.executable).parent
+    with subprocess.Popen([folder / f"vc-{name}", *map(str, arguments)], **settings) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def environment(**more: str) -> dict[str, str]:
-    """In which scripts find the commands and what recipes share."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(UTILS), os.environ["PATH"]])
+def environment(forked: bool = True, **more: str) -> dict[str, str]:
+    """In which scripts find the commands, forked ones or those that users call, and what recipes share."""
+    folders = [commands()] if forked else []
+    path = os.pathsep.join([*map(str, [*folders, Path(sys.executable).parent, UTILS]), os.environ["PATH"]])
     return {**os.environ, "PATH": path, **more}
 
 
-def run(*words: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess:
+def run(*words: object, cwd: Path | None = None, forked: bool = True, **more: str) -> subprocess.CompletedProcess:
     """Run a script with the recipes' environment."""
     line = [str(word) for word in words]
-    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(**more), timeout=240)
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(forked, **more), timeout=240)
 
 
 def heed_interruption() -> None:
@@ -156,57 +162,92 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def mini(tmp_path_factory) -> Path:
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once(name, make)`: a folder that the first worker to ask for it fills by `make`, for all workers to read."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, complete = root / name, root / f"{name}.complete"
+        with FileLock(root / f"{name}.lock"):
+            if not complete.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                make(path)
+                complete.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini(once) -> Path:
     """data/train, data/eval, dump/train and dump/eval of the mini corpus, made by the commands."""
-    folder = tmp_path_factory.mktemp("mini")
+    return once("mini", _make_mini)
+
+
+def _make_mini(folder: Path) -> None:
     command("prepare", CORPUS / "train", folder / "data/train")
     for speaker in ("slt", "rms"):
         command("prepare", CORPUS / "eval", folder / "data/eval" / speaker, "--speakers", speaker)
     settings = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio")
     command("prepare", CORPUS / "eval", folder / "data/both")
     for name, data in (("train", "data/train"), ("eval", "data/both")):
-        command("extract", folder / data, folder / "dump" / name, *settings)
-    return folder
+        command("extract", folder / data, folder / "dump" / name, *settings, "--jobs", 1)
 
 
 @pytest.fixture(scope="session")
-def three_dump(mini, tmp_path_factory) -> Path:
+def mel_dump(mini, once) -> Path:
+    """Features of kind `mel` of the mini corpus's training part."""
+    words = ("--set", "features.kind=mel", "--set", "features.f0_method=dio", "--jobs", 1)
+    return once("mel", lambda folder: command("extract", mini / "data/train", folder / "dump", *words)) / "dump"
+
+
+@pytest.fixture(scope="session")
+def three_dump(mini, once) -> Path:
     """Features of three voices: kal is slt with other names."""
+    return once("three", lambda folder: _make_three(mini, folder / "dump")) / "dump"
+
+
+def _make_three(mini: Path, dump: Path) -> None:
     from vc.normalise import summarise
     from vc.store import read_features, write_features
 
-    features, folder = read_features(mini / "dump/train"), tmp_path_factory.mktemp("three")
-    rows, speakers = [], {}
+    features, rows, speakers = read_features(mini / "dump/train"), [], {}
     for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
         frames, known = features.frames(origin), features.speakers[origin]
         speakers[name] = summarise(name, frames, known.voice)
         for n, each in enumerate(frames):
             rows.append((f"{name}-{n}", name, {"frames": each, "f0": np.full(len(each), 100.0)}))
-    (folder / "dump").mkdir()
-    write_features(folder / "dump", features.config, "three", speakers, rows)
-    return folder / "dump"
+    dump.mkdir()
+    write_features(dump, features.config, "three", speakers, rows)
 
 
 @pytest.fixture(scope="session")
-def encoder(tmp_path_factory) -> Path:
+def encoder(once) -> Path:
     """A content encoder's file: the smallest network, which has learnt nothing."""
+    return once("encoder", lambda folder: _make_encoder(folder / "small.safetensors")) / "small.safetensors"
+
+
+def _make_encoder(path: Path) -> None:
     import torch
 
     from vc.encoders import encoder_file
     from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 
-    path, config = tmp_path_factory.mktemp("encoder") / "small.safetensors", DistilledConfig(**ENCODER)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        weights = DistilledNetwork(config).state_dict()
+        weights = DistilledNetwork(DistilledConfig(**ENCODER)).state_dict()
     encoder_file.write(path, encoder_file.EncoderModel("distilled", ENCODER), weights)
-    return path
 
 
 @pytest.fixture(scope="session")
-def content(encoder, tmp_path_factory) -> Path:
+def content(encoder, once) -> Path:
     """data/train and dump/train with content of three short recordings of each voice, dump/held_out of two others."""
-    folder = tmp_path_factory.mktemp("content")
+    return once("content", lambda folder: _make_content(encoder, folder))
+
+
+def _make_content(encoder: Path, folder: Path) -> None:
     for part, numbers in (("train", slice(0, 3)), ("held_out", slice(3, 5))):
         for speaker in ("slt", "rms"):
             (folder / part / speaker).mkdir(parents=True)
@@ -216,13 +257,12 @@ def content(encoder, tmp_path_factory) -> Path:
         command("prepare", folder / part, folder / "data" / part)
         settings = ("--set", "features.kind=content", "--set", f"features.content.encoder={encoder}")
         command("extract", folder / "data" / part, folder / "dump" / part, *settings, "--jobs", 1)
-    return folder
 
 
 @pytest.fixture(scope="session")
-def model(mini) -> Path:
+def model(mini, once) -> Path:
     """An experiment directory: `tiny.yaml` on the mini corpus, slt -> rms."""
-    return trained(mini, mini / "exp/tiny", "--validation", mini / "data/eval/slt")
+    return once("model", lambda folder: trained(mini, folder / "tiny", "--validation", mini / "data/eval/slt")) / "tiny"
 
 
 @pytest.fixture(scope="session")

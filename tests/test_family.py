@@ -331,12 +331,10 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module")
-def dumps(mini, tmp_path_factory) -> dict[str, Path]:
+@pytest.fixture
+def dumps(mini, mel_dump) -> dict[str, Path]:
     """Features of both kinds, by method."""
-    log_mel = tmp_path_factory.mktemp("mel")
-    command("extract", mini / "data/train", log_mel, "--set", "features.kind=mel")
-    return dict.fromkeys(RUNS, mini / "dump/train") | dict.fromkeys(("cyclegan_vc3", "mask_cyclegan_vc"), log_mel)
+    return dict.fromkeys(RUNS, mini / "dump/train") | dict.fromkeys(("cyclegan_vc3", "mask_cyclegan_vc"), mel_dump)
 
 
 def run(dumps: dict[str, Path], method: str, output: Path, *changes: str, check: int = 0):

@@ -21,7 +21,7 @@ SHORT = "training:\n  steps: 2\n  segment: 64\n  log_every: 1\n"
 
 def made(recipe: str, checkout: Path, three: Path, *words: object) -> subprocess.CompletedProcess:
     settings = ("--prepare", checkout / "egs/mini/vc2/local/data.sh", "--corpus", three, "--work", "one model")
-    settings += ("--features_conf", "features.yaml", "--nj", 2, "--device", "cpu", "--evaluate_opts", "--measures none")
+    settings += ("--features_conf", "features.yaml", "--nj", 1, "--device", "cpu", "--evaluate_opts", "--measures none")
     return run(f"recipes/{recipe}/run.sh", *settings, *words, cwd=checkout)
 
 

@@ -26,10 +26,10 @@ def scores(output) -> dict[int, float]:
 
 
 def test_the_best_model_is_kept_with_its_scores(mini, tmp_path):
-    changes = ("--set", "training.steps=40", "--set", "training.checkpoint_every=5")
+    changes = ("--set", "training.steps=20", "--set", "training.checkpoint_every=5")
     output = trained(mini, tmp_path, "--held-out", mini / "dump/eval", *changes)
     by_step, model = scores(output), model_file.read(output)[0]
-    assert list(by_step) == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert list(by_step) == [5, 10, 15, 20]
     assert model.step == min(by_step, key=by_step.get) and model.metrics["score"] == min(by_step.values())
     measured = HeldOut.read(mini / "dump/eval", read_features(mini / "dump/train"), ("slt", "rms"))
     assert measured.score(Converter.load(output)) == pytest.approx(model.metrics)

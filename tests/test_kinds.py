@@ -34,13 +34,12 @@ def speech() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def mel_model(mini, tmp_path_factory) -> Path:
+def mel_model(mini, mel_dump, tmp_path_factory) -> Path:
     """An experiment directory: `tiny.yaml` on log-mel of the mini corpus, slt -> rms."""
-    folder = tmp_path_factory.mktemp("mel")
-    command("extract", mini / "data/train", folder / "dump", "--set", "features.kind=mel")
-    pair = ["--features", folder / "dump", "--source", "slt", "--target", "rms", "--output", folder / "exp"]
+    output = tmp_path_factory.mktemp("mel") / "exp"
+    pair = ["--features", mel_dump, "--source", "slt", "--target", "rms", "--output", output]
     command("train", "--config", TINY, *pair, "--validation", mini / "data/eval/slt")
-    return folder / "exp"
+    return output
 
 
 def vocoder_of(mel: MelConfig, path: Path) -> Path:

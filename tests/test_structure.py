@@ -1,6 +1,8 @@
 """Laws of the source itself: imports go downhill, nothing can run code from a file, commands start quickly."""
 
 import ast
+import importlib
+import os
 import resource
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-COMMANDS = ("prepare", "extract", "train", "convert", "evaluate", "export", "listen", "vocoder", "encoder")
+from vc import __version__
+from vc.cli.main import COMMANDS, main
+
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
     ("vc.errors", "vc"),
@@ -58,7 +62,7 @@ ROWS = (
         "vc.export",
         "vc.copy_synthesis",
     ),
-    ("vc.cli",),
+    ("vc.cli", "vc.__main__"),
 )
 PUBLISHED = ("vc.torch_file",)  # reads torch's archives, as tensors alone
 PURE = ("vc.models", "vc.losses", "vc.metrics")  # never touch files
@@ -135,6 +139,32 @@ def test_nothing_can_run_code_from_a_file(path):
     assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess"} - allowed
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_one_command_has_all_the_others(name, capsys):
+    helps = []
+    for run, words in ((main, [name, "--help"]), (importlib.import_module(f"vc.cli.{name}").main, ["--help"])):
+        with pytest.raises(SystemExit, match="0"):
+            run(words)
+        helps.append(capsys.readouterr().out)
+    assert helps[0] == helps[1] and helps[0].startswith(f"usage: vc-{name}")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--version"], 0, f"vc {__version__}\n"),
+        (["--help"], 0, "  convert   recordings -> converted recordings\n"),
+        ([], 2, "vc: error: the following arguments are required: COMMAND"),
+        (["conver"], 2, "vc: error: argument COMMAND: invalid choice: 'conver'"),
+        (["convert", "--model", "none", "in.wav"], 2, "vc-convert: error: none: no such model file"),
+    ],
+)
+def test_the_package_is_that_command(words, status, said, tmp_path):
+    line, path = [sys.executable, "-m", "vc", *words], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=path)
+    assert done.returncode == status and said in (done.stderr if status else done.stdout)
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, vc; print(sorted({HEAVY!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
@@ -155,6 +185,6 @@ def test_help_is_light(name):
 
 def test_commands_named_in_setup_cfg_exist():
     lines = [line.strip() for line in (ROOT / "setup.cfg").read_text().splitlines() if "vc.cli." in line]
-    assert [line.split(" = ")[0] for line in lines] == [f"vc-{name}" for name in COMMANDS]
+    assert [line.split(" = ")[0] for line in lines] == ["vc", *(f"vc-{name}" for name in COMMANDS)]
     for line in lines:
         assert (ROOT / line.split(" = ")[1].split(":")[0].replace(".", "/")).with_suffix(".py").is_file()

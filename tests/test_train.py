@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, command, training
+from conftest import TINY, command, started, training
 
 from vc.errors import DataError, TrainingError
 from vc.segments import PairSampler, Segments
@@ -91,11 +91,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, code, mini, tmp_pat
         "--set",
         "training.checkpoint_every=100000",
     )
-    line = [Path(sys.executable).with_name("vc-train"), *map(str, training(mini, tmp_path, *long)[1:])]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: (tmp_path / "log.jsonl").is_file() and (tmp_path / "log.jsonl").stat().st_size, process)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    with started(*training(mini, tmp_path, *long), stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: (tmp_path / "log.jsonl").is_file() and (tmp_path / "log.jsonl").stat().st_size, process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=200)
     assert process.returncode == code and f"stopped by {number.name} after step" in errors
     saved = max((tmp_path / "checkpoints").iterdir())
     step = int(saved.stem.split("-")[1])
@@ -103,7 +102,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, code, mini, tmp_pat
     assert f"step {step} of {step + 1}" in done.stderr.decode()
 
 
-def wait_for(condition, process, seconds=60):
+def wait_for(condition, process, seconds=200):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < end
@@ -111,17 +110,12 @@ def wait_for(condition, process, seconds=60):
 
 
 def test_one_writer_a_directory(mini, tmp_path):
-    line = [
-        Path(sys.executable).with_name("vc-train"),
-        *map(str, training(mini, tmp_path, "--set", "training.steps=99999")[1:]),
-    ]
-    process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
-    wait_for(lambda: (tmp_path / "log.jsonl").is_file(), process)
-    done = command(*training(mini, tmp_path), check=1)
-    assert f"in use by process {process.pid} on " in done.stderr.decode()
-    process.kill()  # the kernel frees the lock of the dead
-    process.wait()
-    command(*training(mini, tmp_path, "--set", "training.steps=20"))
+    endless = training(mini, tmp_path, "--set", "training.steps=99999")
+    with started(*endless, forked=False, stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: (tmp_path / "log.jsonl").is_file(), process)
+        done = command(*training(mini, tmp_path), check=1)
+        assert f"in use by process {process.pid} on " in done.stderr.decode()
+    command(*training(mini, tmp_path, "--set", "training.steps=20"))  # the kernel frees the lock of the dead
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(model, mini, tmp_path):

@@ -42,6 +42,7 @@ print(p.system().lower(), p.machine(), "py" + ".".join(p.python_version_tuple()[
     [ ! -f "$lock" ] || pinned+=(--constraint "$lock")
     install "${quiet[@]}" "${pinned[@]}"
     install "${quiet[@]}" --no-deps --requirement tools/requirements-apart.txt
+    "$venv/bin/python" -m pip uninstall --yes vc &> /dev/null # what this checkout was called before nonparallel-vc
     install "${quiet[@]}" --no-deps --no-build-isolation --editable .
     install "${pinned[@]}" --requirement tools/requirements-optional.txt > "$log" 2>&1 ||
         echo "tools/setup.sh: no pysptk (building it needs a C compiler; see $log): the tests against it will be skipped"

@@ -145,7 +145,7 @@ def run(
 ) -> int:
     """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
     if argv is None:
-        _use_utf8()
+        use_utf8()
     args = made.parse_args(argv)
     _wait_briefly()
     if threading.current_thread() is threading.main_thread():
@@ -173,7 +173,7 @@ def _leave(command: str, number: int, _: object) -> None:
     os._exit(code)
 
 
-def _use_utf8() -> None:
+def use_utf8() -> None:
     """Begin anew in Python's UTF-8 mode where the locale has another encoding.
 
     Names of files are bytes, and lists are UTF-8: ids, lists and models would else depend on the locale. What is

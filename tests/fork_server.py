@@ -1,0 +1,136 @@
+"""The commands without their start: each is forked from one process that has imported torch and the rest.
+
+That saves three to eight CPU seconds a command. `commands` fills a folder with vc-prepare, vc-train and so on, to be
+put on PATH or called by their paths. Standard streams, environment, working directory, signals and exit status are
+those of a command of one's own; libraries have read the environment before, OMP_NUM_THREADS for example.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+LENGTH = struct.Struct("!I")
+STATUS = struct.Struct("!i")
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+# What commands import, also late: torch._dynamo by the first optimiser, TensorBoard by the first log.
+IMPORTED = ("vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.converter", "torch._dynamo.convert_frame")
+IMPORTED += ("torch.utils.tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg", "scipy.signal")
+IMPORTED += ("pyworld", "soundfile", "soxr", "safetensors.torch")
+
+
+@contextlib.contextmanager
+def commands(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    """Fill `folder` with the commands vc-NAME, which work as long as the context is open."""
+    path = folder / "socket"
+    for name in names:
+        words = " ".join(f"'{word}'" for word in (sys.executable, "-IS", __file__, path, name))
+        (folder / f"vc-{name}").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        (folder / f"vc-{name}").chmod(0o755)
+    line = [sys.executable, __file__, path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(line, **pipes, start_new_session=True) as server:  # which ends when its input does
+        assert server.stdout.readline() == b"ready\n"
+        yield folder
+
+
+def serve(path: str) -> None:
+    for name in IMPORTED:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, reap)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        print("ready", flush=True)
+        while sys.stdin not in select.select([sys.stdin, server], [], [])[0]:
+            link, _ = server.accept()
+            if os.fork() == 0:
+                server.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                supervise(link)
+                os._exit(0)
+            link.close()
+
+
+def reap(*_: object) -> None:
+    """Wait for the children that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def supervise(link: socket.socket) -> None:
+    """Run what the other end asks for, pass its signals on, and send it the exit status; without it, kill."""
+    import multiprocessing
+
+    _, streams, _, _ = socket.recv_fds(link, 1, 3)
+    with link.makefile("rb") as file:
+        request = json.loads(file.read(*LENGTH.unpack(file.read(LENGTH.size))))
+    process = multiprocessing.get_context("fork").Process(target=work, args=(streams, link), kwargs=request)
+    process.start()
+    for stream in streams:
+        os.close(stream)
+    heard = [link, process.sentinel]
+    while process.sentinel not in (ready := select.select(heard, [], [])[0]):
+        assert ready == [link]
+        numbers = link.recv(16)
+        for number in numbers or [signal.SIGKILL]:
+            os.kill(process.pid, number)
+        if not numbers:
+            heard.remove(link)
+    process.join()
+    with contextlib.suppress(BrokenPipeError):
+        link.sendall(STATUS.pack(process.exitcode))
+
+
+def work(
+    streams: list[int], link: socket.socket, name: str, words: list[str], folder: str, environment: dict[str, str]
+) -> None:
+    """Be the command."""
+    link.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(number, mode, errors=errors)
+        for number, (mode, errors) in enumerate([("r", "strict"), ("w", "strict"), ("w", "backslashreplace")])
+    )
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    code = importlib.import_module(f"vc.cli.{name}").main(words)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def ask(path: str, name: str, words: list[str]) -> None:
+    """Have the server run a command; end as it ends."""
+    request = {"name": name, "words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    text = json.dumps(request).encode()
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(path)
+        for number in PASSED_ON:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, _: link.send(bytes([number])))
+        socket.send_fds(link, [b"."], [0, 1, 2])
+        link.sendall(LENGTH.pack(len(text)) + text)
+        (status,) = STATUS.unpack(link.recv(STATUS.size))
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        serve(sys.argv[1])
+    else:
+        ask(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,0 +1,8 @@
+"""`python -m vc` is the command vc."""
+
+import sys
+
+from vc.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -338,6 +338,15 @@ def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog
     assert "written on another device" in caplog.text and before == sorted(path.name for path in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["random.torch", "random.sampler"])
+def test_a_random_state_that_is_none_is_damage(name, engine, tmp_path):
+    checkpoint.save(tmp_path, engine, State(step=1), 1)
+    [path] = tmp_path.iterdir()
+    rewritten(path, lambda tensors: tensors.update({name: tensors[name].double()}))
+    with pytest.raises(TrainingError, match="no checkpoint can be read"):
+        checkpoint.resume(tmp_path, engine)
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error\nat all")])
 def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tmp_path, monkeypatch):
     for step in (1, 2):

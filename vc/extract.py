@@ -165,7 +165,10 @@ class _Parts:
 def _summarised(recordings: list[_Recording], voice: Voice, config: FeatureConfig, range_given: bool) -> Speaker:
     """A speaker, from all of their recordings."""
     frames, heard = _Parts(recordings, "frames"), []
-    levels = [[kinds.to_mel_cepstrum(part, config)[:, :1] for part in recording["frames"]] for recording in recordings]
+    levels = [
+        [kinds.to_mel_cepstrum(part, config)[:, :1].copy() for part in recording["frames"]]  # not a view of all bands
+        for recording in recordings
+    ]
     for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):
         heard += np.split(mask, np.cumsum([len(part) for part in parts])[:-1])
     content = None

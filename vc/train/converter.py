@@ -15,7 +15,7 @@ from vc.models.base import AbstractConverter
 from vc.train.base import Setting
 from vc.train.engine import Engine, assembled
 from vc.train.experiment import defaults, remember
-from vc.train.fit import FITTED, fit_at_once
+from vc.train.fit import FITTED, FittedRun
 from vc.train.methods import METHODS
 from vc.train.ownership import owned
 from vc.train.plan import Plan
@@ -40,12 +40,14 @@ def train(request: Request) -> int:
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
-            fitted = bool(METHODS[experiment.method].fit)
-            run = None if fitted else ConverterRun(request, plan, device, processes)
+            if not METHODS[experiment.method].fit:
+                run = ConverterRun(request, plan, device, processes)
+            elif processes.first:
+                run = FittedRun(request, experiment, plan.features, device)
+            else:
+                return FITTED
             if processes.first:  # and not before: what cannot run leaves no settings behind
                 remember(experiment.as_dict(), request.output, defaults(experiment), plan.features.recordings)
-            if fitted:
-                return fit_at_once(request, experiment, plan.features, device) if processes.first else FITTED
             return run.train()
 
 

@@ -131,8 +131,7 @@ def two_speakers() -> dict:
     return {name: Speaker([0.0] * 25, [1.0] * 25, mean, 0.2, 80.0, 300.0, 1, 100) for name, mean in both.items()}
 
 
-@pytest.fixture
-def dump(tmp_path) -> Path:
+def random_features(folder: Path) -> Path:
     """A features directory with one utterance of each of two speakers."""
     from vc.features.world import WorldConfig
     from vc.store import write_features
@@ -141,10 +140,30 @@ def dump(tmp_path) -> Path:
     rows = [
         (f"{name}-1", name, {"frames": random.random((40, 25)), "f0": 100 + random.random(40)}) for name in speakers
     ]
-    (tmp_path / "dump").mkdir()
+    folder.mkdir()
     recordings = {id: f"digest of {id}" for id, _, _ in rows}
-    write_features(tmp_path / "dump", WorldConfig(16000), "digest", speakers, rows, recordings)
-    return tmp_path / "dump"
+    write_features(folder, WorldConfig(16000), "digest", speakers, rows, recordings)
+    return folder
+
+
+@pytest.fixture
+def dump(tmp_path) -> Path:
+    return random_features(tmp_path / "dump")
+
+
+def write_untrained(path: Path, dump: Path, speakers: tuple[str, ...], method: str, sizes: dict) -> None:
+    """A model's file of a network that has learnt nothing, with its content encoder if it has one."""
+    from vc import model_file
+    from vc.encoders.choice import choose
+    from vc.models import network
+    from vc.train.plan import Plan
+    from vc.train.request import Request
+
+    plan = Plan.of(Request(dump, speakers, path, {"method": method, "network": sizes}))
+    config = plan.features.config
+    weights = network(method, plan.experiment.network, config, speakers).state_dict()
+    encoder = choose(config.content.encoder) if config.kind == "content" else None
+    model_file.write(path, plan.experiment.model(plan.features, 1, {}), weights, encoder)
 
 
 @pytest.fixture

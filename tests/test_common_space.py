@@ -550,6 +550,7 @@ def test_a_transformers_encoder_is_a_folder(speech_to_text):
         ({"d_model": -1}, "no network can be made of it"),
         ({"conv_kernel_sizes": "x"}, "no network can be made of it"),
         ({"input_feat_per_channel": 3}, "is of shape"),
+        ({"dropout": []}, "no encoder of"),
     ],
 )
 def test_a_folder_of_transformers_that_claims_what_it_is_not_is_one_line(speech_to_text, changes, message):

@@ -83,3 +83,12 @@ def test_what_differs_between_speakers_is_said_with_its_cost(change, words, tmp_
     findings = validate.check(tmp_path / "data")
     said = "\n".join(map(str, findings.warnings))
     assert not findings.faults and words in said and bool(said) == bool(words)
+
+
+def test_a_speaker_of_whom_nothing_is_usable_is_a_fault_and_no_traceback(tmp_path):
+    for speaker, samples in (("ann", np.zeros(16000)), ("bob", SPEECH)):
+        (tmp_path / "in" / speaker).mkdir(parents=True)
+        soundfile.write(tmp_path / f"in/{speaker}/1.wav", samples, 16000)
+    corpus.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    [fault] = validate.check(tmp_path / "data").faults
+    assert "ann-1" in str(fault) and "nothing but silence" in str(fault)

@@ -1,29 +1,44 @@
 """How steps are computed: refused ones, averages, precision, several processes; none may change what is learnt."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import command, trained, training
-from torch import nn
+from conftest import command, random_features, trained, training, vowel, write_untrained
+from torch import distributed, nn
 
-from vc import devices, model_file
+from vc import audio, devices, model_file
 from vc.convert import Converter
+from vc.corpus import Utterance
+from vc.encoders.features import completed
 from vc.errors import ConfigError
+from vc.features.content import ContentConfig, ContentFeatures, ContentStatistics
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.normalise import Speaker
 from vc.segments import Batch, PairSampler, Segments
-from vc.store import read_tensors
+from vc.store import read_tensors, write_features
+from vc.train import vocoder
 from vc.train.average import Average
 from vc.train.base import Setting
-from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.engine import Refused
+from vc.train.converter import make_engine
+from vc.train.cyclegan import AROUND, PARTS, CycleGANObjective, CycleGANTraining
+from vc.train.engine import Engine, Refused
+from vc.train.many import LOSSES
+from vc.train.methods import METHODS
+from vc.train.plan import Plan
 from vc.train.player import Player
-from vc.train.processes import Processes
+from vc.train.processes import ALONE, Processes
+from vc.train.recognition_synthesis import CONVERSIONS
+from vc.train.request import Request
+from vc.vocoders.generators import GENERATORS
 
 CPU = torch.device("cpu")
 CONFIG = CycleGANVC2Config(channels=8, residual_blocks=1, residual_channels=16)
@@ -165,6 +180,130 @@ def test_the_layout_of_weights_does_not_change_what_is_learnt(mini, model, tmp_p
 @pytest.mark.slow
 def test_compiled_networks_learn_the_same(mini, model, tmp_path):
     assert converts_alike(trained(mini, tmp_path, "--set", "compute.compile=true"), model)
+
+
+# Several processes
+
+
+SMALL = {"channels": 4, "residual_blocks": 2, "residual_channels": 2}
+DECODER = {"channels": 8, "content_channels": 8, "kernel": 3, "dilations": [1], "discriminator_channels": 4}
+ALL = {"adversarial_from": 0.0, "warm_up": 0}
+CASES = {  # of what two processes must compute as one does: method, sizes of its networks, its objective
+    "cyclegan_vc": ("cyclegan_vc", SMALL, {}),
+    "cyclegan_vc2": ("cyclegan_vc2", SMALL, {}),
+    "cyclegan_vc3": ("cyclegan_vc3", {**SMALL, "adaptive_channels": 4}, {}),
+    "mask_cyclegan_vc": ("mask_cyclegan_vc", SMALL, {}),
+    **{name: ("cyclegan_vc2", SMALL, {"adversarial_loss": name}) for name in ("original", "hinge", "wasserstein_gp")},
+    "one way alone": ("cyclegan_vc2", SMALL, {**dict.fromkeys(AROUND, 0.0), "backward_adversarial": 0.0}),
+    "no discriminator": ("cyclegan_vc2", SMALL, {"adversarial": 0.0, "second_adversarial": 0.0}),
+    "identity mapping for a step": ("cyclegan_vc2", SMALL, {"identity_steps": 1}),
+    "content": ("cyclegan_vc2", SMALL, {"content": 1.0, "encoder": "coded.safetensors"}),
+    "conditional_gan": ("conditional_gan", SMALL, {}),
+    "stargan_vc": ("stargan_vc", {"channels": 4, "judge_channels": 4}, {}),
+    "a head that names nobody": ("stargan_vc", {"channels": 4, "judge_channels": 4}, {"classification": 0.0}),
+    "a head that judges nothing": ("stargan_vc", {"channels": 4, "judge_channels": 4}, {"adversarial": 0.0}),
+    "stargan_vc2": ("stargan_vc2", SMALL, {"code_speaker": 1.0, "code_consistency": 1.0, "wrong_name": 1.0}),
+    "dr_gan": ("dr_gan", SMALL, {}),
+    "two heads of which one is asked": ("dr_gan", SMALL, {"classification": 0.0}),
+    "unit": ("unit", SMALL, {}),
+    "combogan": ("combogan", SMALL, {}),
+    "xgan": ("xgan", SMALL, {}),
+    "vqvae": ("vqvae", SMALL, {}),
+    "recognition_synthesis": ("recognition_synthesis", DECODER, ALL),
+    "spectrum alone": ("recognition_synthesis", DECODER, {"adversarial": 0.0, "feature_matching": 0.0}),
+    **{name: ("recognition_synthesis", DECODER, {**ALL, name: 1.0}) for name in CONVERSIONS},
+    "all losses on conversions": ("recognition_synthesis", DECODER, {**ALL, **dict.fromkeys(CONVERSIONS, 1.0)}),
+    "hifigan": ("hifigan", {"channels": 16, "kernels": [3], "dilations": [[1]]}, {"discriminator_width": 0.125}),
+    "istft": ("istft", {"channels": 8, "blocks": 1}, {"spectrum": 1.0, "discriminator_width": 0.125}),
+}
+QUICK = ("mask_cyclegan_vc", "content", "a head that names nobody", "a head that judges nothing", "vqvae")
+QUICK += ("all losses on conversions", "istft")
+
+
+def places(folder: Path, encoder: Path) -> Path:
+    """A folder with features of both kinds, a model that has a code, and a recording."""
+    world, mel = random_features(folder / "world"), ContentFeatures(content=ContentConfig(str(encoder)))
+    write_untrained(folder / "coded.safetensors", world, ("ann", "bob"), "vqvae", SMALL)
+    config, random = completed(mel), np.random.default_rng(0)
+    dims, bands = config.content.dims, config.bands
+    said = ContentStatistics([0.0] * dims, 1.0, 0.0, 1.0)
+    speaker = Speaker([-5.0] * bands, [1.0] * bands, 5.0, 0.2, 80.0, 300.0, 2, 200, content=said)
+    speakers = {"ann": speaker, "bob": replace(speaker, log_f0_mean=5.3)}
+    rows = [
+        (
+            f"{name}-{number}",
+            name,
+            {
+                "frames": random.standard_normal((100, bands)) - 5,
+                "f0": 100 + random.random(100),
+                "content": random.standard_normal((58, dims)),
+            },
+        )
+        for name in speakers
+        for number in (1, 2)
+    ]
+    (folder / "content").mkdir()
+    write_features(folder / "content", config, "digest", speakers, rows)
+    audio.write(folder / "a.wav", vowel(1.0, 22050), 22050)
+    return folder
+
+
+def engine_of(case: str, folder: Path, processes: Processes) -> Engine:
+    method, network, objective = CASES[case]
+    sections = {"method": method, "network": network, "objective": dict(objective)}
+    sections["training"] = {"steps": 3, "batch": 4, "segment": 32}
+    if "encoder" in objective:
+        sections["objective"]["encoder"] = str(folder / objective["encoder"])
+    if method in GENERATORS:
+        recording = [Utterance("a-1", "a", folder / "a.wav")]
+        return vocoder.make_engine(vocoder.resolve(sections, ""), recording, None, CPU, processes)
+    dump = folder / ("content" if method == "recognition_synthesis" else "world")
+    return make_engine(Plan.of(Request(dump, ("ann", "bob"), folder, sections)), CPU, processes)
+
+
+def all_losses(case: str, folder: Path, processes: Processes) -> list[dict[str, float]]:
+    """Of two steps, which are not the same: weights have moved in between."""
+    made = engine_of(case, folder, processes)
+    return [processes.means({name: float(loss) for name, loss in made.step(n).items()}) for n in range(2)]
+
+
+def one_of_two(rank: int, folder: Path, cases: Sequence[str], meeting: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    found = {case: all_losses(case, folder, Processes(rank, 2)) for case in cases}
+    distributed.destroy_process_group()
+    Path(f"{meeting}-{rank}.json").write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def learnt_from(encoder, tmp_path_factory) -> Path:
+    return places(tmp_path_factory.mktemp("two"), encoder)
+
+
+@pytest.mark.parametrize("cases", [QUICK, pytest.param(sorted(CASES.keys() - set(QUICK)), marks=pytest.mark.slow)])
+def test_two_processes_have_the_loss_terms_of_one(cases, learnt_from, tmp_path):
+    forks = multiprocessing.get_context("forkserver")
+    both = [forks.Process(target=one_of_two, args=(rank, learnt_from, cases, tmp_path / "m")) for rank in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(240)
+    assert [process.exitcode for process in both] == [0, 0]
+    one, other = (json.loads((tmp_path / f"m-{rank}.json").read_text()) for rank in range(2))
+    assert one == other
+    for case in cases:
+        for alone, together in zip(all_losses(case, learnt_from, ALONE), one[case], strict=True):
+            expected = {name: pytest.approx(value, rel=2e-3, abs=1e-5) for name, value in alone.items()}
+            assert together == expected, case
+
+
+@pytest.mark.slow
+def test_every_method_and_every_loss_is_among_them(learnt_from):
+    methods = {name for name, method in METHODS.items() if method.training}
+    assert {method for method, _, _ in CASES.values()} == {*GENERATORS, *methods}
+    of_vocoders = {"mel", "spectrum", "adversarial", "feature_matching", "discriminator"}
+    known = {*PARTS, *LOSSES, *CONVERSIONS, *of_vocoders, "second_discriminator", "classifier"}
+    assert {name for case in CASES for step in all_losses(case, learnt_from, ALONE) for name in step} == known
 
 
 def together(mini: Path, output: Path, *more: object) -> list[str]:

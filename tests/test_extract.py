@@ -9,7 +9,7 @@ import soundfile
 import yaml
 from conftest import CORPUS, command
 
-from vc import corpus, store
+from vc import audio, corpus, store
 from vc.corpus import Utterance
 from vc.features import world
 from vc.features.speech import speech
@@ -127,8 +127,6 @@ def test_a_rate_above_a_speakers_recordings_is_refused_before_work(data, tmp_pat
 
 
 def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
-    from vc import audio
-
     samples, rate = audio.read(tmp_path / "in/slt/101.flac")
     soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 8000), 8000)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
@@ -141,7 +139,6 @@ def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
     ("claimed", "filled", "chosen"), [(16000, 16000, 16000), (48000, 16000, 16000), (16000, 8000, 8000)]
 )
 def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, filled, chosen, data, tmp_path, caplog):
-    from vc import audio
     from vc.extract import automatic_rate
 
     for path in sorted((tmp_path / "in/slt").iterdir()):
@@ -161,9 +158,23 @@ def test_a_rate_is_found_or_given_through_the_command(data, tmp_path):
     )
 
 
-def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
-    from vc import audio
+def test_what_is_held_out_has_the_settings_of_what_is_learnt_from(data, tmp_path):
+    narrow, settings = tmp_path / "narrow", ["--set", "features.f0_method=dio", "--set", "features.order=20"]
+    shutil.copytree(tmp_path / "in", narrow)
+    for path in narrow.glob("*/*"):
+        samples, rate = audio.read(path)
+        soundfile.write(path, audio.resample(audio.resample(samples, rate, 8000), 8000, rate), rate)
+    command("prepare", narrow, tmp_path / "data_narrow")
+    command("extract", data, tmp_path / "dump", *settings)
+    command("extract", tmp_path / "data_narrow", tmp_path / "like", "--like", tmp_path / "dump")
+    command("extract", tmp_path / "data_narrow", tmp_path / "alone", *settings)
+    learnt, like, alone = (read_features(tmp_path / name).config for name in ("dump", "like", "alone"))
+    assert like == learnt and alone.sample_rate == 8000 < learnt.sample_rate
+    said = command("extract", data, tmp_path / "other", "--like", tmp_path / "dump", *settings, check=2).stderr.decode()
+    assert "--like: has all settings" in said and not (tmp_path / "other").exists()
 
+
+def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     samples, rate = audio.read(tmp_path / "in/slt/101.flac")
     soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 48000), 48000)
     command("extract", data, tmp_path / "dump", *SETTINGS)

@@ -20,6 +20,8 @@ from vc.normalise import MeanVariance
 from vc.store import read_features
 from vc.train import alignment, nearest, warp
 from vc.train.alignment import Aligner, SpeakerFrames, neighbours
+from vc.train.converter import train
+from vc.train.request import Request
 
 PAIR = ("slt", "rms")
 
@@ -282,6 +284,13 @@ def fitted_badly(mini, output, change: str) -> str:
 )
 def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
     assert message in fitted_badly(mini, tmp_path / "exp", change)
+
+
+def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
+    request = Request(dump, ("ann", "bob"), tmp_path / "exp", {"method": "nearest"})
+    with pytest.raises(DataError, match="40 frames are too few to learn from"):
+        train(request)
+    assert train(replace(request, sections={"method": "mean_variance"})) == 1
 
 
 def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):

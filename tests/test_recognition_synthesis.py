@@ -141,9 +141,12 @@ def test_a_decoder_begins_as_the_mean_of_anothers_speakers():
 
 def test_content_is_dropped_in_training_alone():
     network = decoder("ann", dropout=0.5)
-    given = normal(1, DIMS, 20), normal(1, BANDS + PROSODY, 20), torch.tensor([0])
-    assert not torch.equal(network(*given), network(*given))
-    assert torch.equal(network.eval()(*given), network(*given))
+    given = torch.ones(1, DIMS, 20), normal(1, BANDS + PROSODY, 20), torch.tensor([0])
+    lots = torch.rand(1, DIMS * 20, generator=torch.Generator().manual_seed(0))
+    dropped = 2.0 * (lots.reshape(1, DIMS, 20) >= 0.5)
+    assert 0.3 < dropped.mean() / 2 < 0.7
+    assert torch.equal(network(*given, lambda count: lots[:, :count]), network(dropped, *given[1:]))
+    assert not torch.equal(network(*given), network(dropped, *given[1:]))
 
 
 @pytest.mark.parametrize("speakers", [("ann",), ("ann", "bob", "cyd")])
@@ -504,7 +507,6 @@ def test_who_moves(batch):
 
 def test_losses_are_those_of_the_docstring(batch):
     made = training()
-    made.network.eval()  # no dropout
     terms, decoded = made.decoder_losses(batch, made.schedule(9))
     expected = made.network(batch.content, batch.prosody, batch.speakers)
     torch.testing.assert_close(decoded, expected.detach())
@@ -702,7 +704,12 @@ def converting(dump, *speakers: str, **objective) -> RecognitionSynthesisTrainin
 
 @pytest.fixture(scope="module")
 def pairs(dump) -> ContentBatch:
-    return sampler_of(dump, "slt", "rms", **CONVERTING).draw()
+    return undropped(sampler_of(dump, "slt", "rms", **CONVERTING).draw())
+
+
+def undropped(batch: ContentBatch) -> ContentBatch:
+    """Without the lots by which content is dropped."""
+    return replace(batch, chance=None)
 
 
 def test_who_moves_where_conversions_count(dump, pairs):
@@ -723,7 +730,6 @@ def test_who_moves_where_conversions_count(dump, pairs):
 
 def test_losses_on_conversions_are_those_of_the_docstring(dump, pairs, tools):
     made = converting(dump, "slt", "rms")
-    made.network.eval()
     terms, fakes = made.decoder_losses(pairs, made.schedule(9))
     who, to = pairs.speakers, pairs.targets
     said = pairs.own * (tools.content_deviation[who] / tools.content_deviation[to])
@@ -746,8 +752,7 @@ def test_losses_on_conversions_are_those_of_the_docstring(dump, pairs, tools):
 
 
 def test_a_target_alone_hears_what_it_decodes(dump):
-    made, drawn = converting(dump, "rms", content_consistency=1.0), sampler_of(dump, "rms").draw()
-    made.network.eval()
+    made, drawn = converting(dump, "rms", content_consistency=1.0), undropped(sampler_of(dump, "rms").draw())
     terms, fakes = made.decoder_losses(drawn, made.schedule(9))
     decoded = made.network(drawn.content, drawn.prosody, drawn.speakers)
     torch.testing.assert_close(fakes, decoded.detach())

@@ -25,7 +25,7 @@ from vc.features.speech import speech
 from vc.features.world import F0Range, WorldConfig
 from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
-from vc.windows import Window, claims_to_be_long, features, track, windows_of
+from vc.windows import Window, claims_to_be_long, features, track, valid, windows_of
 
 REVISION = 2  # of what is extracted with the same settings: features of another are made anew
 KEPT = ".safetensors"  # ending of a window's arrays
@@ -165,7 +165,10 @@ class _Parts:
 def _summarised(recordings: list[_Recording], voice: Voice, config: FeatureConfig, range_given: bool) -> Speaker:
     """A speaker, from all of their recordings."""
     frames, heard = _Parts(recordings, "frames"), []
-    levels = [[kinds.to_mel_cepstrum(part, config)[:, :1] for part in recording["frames"]] for recording in recordings]
+    levels = [
+        [kinds.to_mel_cepstrum(part, config)[:, :1].copy() for part in recording["frames"]]  # not a view of all bands
+        for recording in recordings
+    ]
     for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):
         heard += np.split(mask, np.cumsum([len(part) for part in parts])[:-1])
     content = None
@@ -281,7 +284,7 @@ def _work(task: _Task) -> None:
     ranges = [task.search, *([] if task.voice is None else [task.voice.f0_range])]
     settings = [task.config, task.identity, task.window.number, task.window.last]
     key = digest(REVISION, *settings, [each and vars(each) for each in ranges])
-    if _is_kept(task.kept, key):
+    if _is_kept(task, key):
         return
     if isinstance(task.config, ContentFeatures):
         _one_thread()
@@ -292,12 +295,13 @@ def _work(task: _Task) -> None:
     store.write_arrays(task.kept, arrays, key)
 
 
-def _is_kept(path: Path, key: str) -> bool:
-    """Whether an interrupted extraction left it whole, and made of the same."""
+def _is_kept(task: _Task, key: str) -> bool:
+    """Whether an interrupted extraction left its result whole, and made of the same."""
     try:
-        return store.read_arrays(path)[1] == key
+        arrays, made_of = store.read_arrays(task.kept)
     except ConfigError:
         return False
+    return made_of == key and valid(arrays, task.config, first_pass=task.voice is None)
 
 
 def _one_thread() -> None:

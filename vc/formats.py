@@ -1,17 +1,19 @@
 """What a file is, told by its first bytes, and how formats beyond libsndfile's are decoded: by ffmpeg."""
 
 import contextlib
-import errno
 import os
+import select
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from vc.errors import DataError
-from vc.files import LARGEST_STREAM, reading, temporary_space
+from vc.files import BLOCK, LARGEST_STREAM, reading, temporary_space
 
 SUFFIXES = frozenset(  # of what libsndfile decodes
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
@@ -25,6 +27,7 @@ INSTALL = "install ffmpeg (Debian, Ubuntu: apt install ffmpeg), or make a WAV of
 HEAD = 264  # bytes that tell a format
 DECODING = (60.0, 1e5)  # seconds that ffmpeg may take, and bytes of a recording for each second more
 LARGEST_BLOCK = 1 << 30  # bytes that ffmpeg may ask for at once
+CLOSING = 10.0  # seconds that it may take to end after its last byte
 LOGGED = 2000  # bytes of the end of what it says
 
 # First bytes, from which place on, of formats by name.
@@ -109,28 +112,89 @@ def needs_ffmpeg(head: bytes) -> str | None:
 def decoded(descriptor: int, reader: str, path: Path | str) -> Iterator[BinaryIO]:
     """The first stream of sound in a recording, decoded by ffmpeg into a temporary file that libsndfile reads.
 
-    ffmpeg is told which of its readers to take, and to open nothing but this file: the lists of other files that some
-    formats are lead nowhere. It has a time that goes by the file's size, and as much room as any recording may take.
+    The last one is kept, for the windows of a long recording are read one after the other.
     """
-    seconds = DECODING[0] + os.fstat(descriptor).st_size / DECODING[1]
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as log:
-        given = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:/dev/fd/{descriptor}"]
-        words = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-max_alloc", str(LARGEST_BLOCK), *given, "-map", "0:a:0"]
-        wanted = ["-vn", "-c:a", "pcm_f32le", "-fs", str(LARGEST_STREAM), "-f", "wav", "-rf64", "auto"]
-        line = [*words, *wanted, f"file:/dev/fd/{file.fileno()}"]  # not W64, in which it says integers of floats
-        handed = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "pass_fds": [descriptor, file.fileno()]}
-        try:
-            done = subprocess.run(line, timeout=seconds, check=False, **handed)
-        except subprocess.TimeoutExpired:
-            raise DataError(f"{path}: ffmpeg has not decoded it in {seconds:.0f} s") from None
-        log.seek(max(0, log.seek(0, os.SEEK_END) - LOGGED))
-        said, size = log.read().decode(errors="replace").strip(), os.fstat(file.fileno()).st_size
-        if "No space left" in said:
-            with temporary_space():
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if done.returncode or not size:
-            raise DataError(f"{path}: ffmpeg cannot decode it: {(said or f'exit {done.returncode}').splitlines()[-1]}")
-        if size >= LARGEST_STREAM:  # where ffmpeg stops without a word
-            raise DataError(f"{path}: more than {LARGEST_STREAM} bytes when it is decoded")
+    status = os.fstat(descriptor)
+    identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    file = _last_decoded.opened(identity)
+    if file is None:
+        _last_decoded.forget()  # before there is another one: both may be large
+        file = _decode(descriptor, reader, path)
+        _last_decoded.keep(identity, file)
+    with file:
         file.seek(0)
         yield file
+
+
+class _LastDecoded:
+    """What a recording was decoded into, kept open until another takes its place; for several threads."""
+
+    def __init__(self):
+        self._lock, self._identity, self._descriptor = threading.Lock(), None, None
+
+    def opened(self, identity: tuple[int, ...]) -> BinaryIO | None:
+        """Of this recording, opened anew: each reader has a place of its own in it."""
+        with self._lock:
+            return Path(f"/dev/fd/{self._descriptor}").open("rb") if identity == self._identity else None
+
+    def keep(self, identity: tuple[int, ...], file: BinaryIO) -> None:
+        self.forget()
+        with self._lock:
+            self._identity, self._descriptor = identity, os.dup(file.fileno())
+
+    def forget(self) -> None:
+        with self._lock:
+            if self._identity is not None:
+                os.close(self._descriptor)
+            self._identity = self._descriptor = None
+
+
+_last_decoded = _LastDecoded()
+
+
+def _decode(descriptor: int, reader: str, path: Path | str) -> BinaryIO:
+    """What ffmpeg makes of a recording.
+
+    It is told which of its readers to take, and to open nothing but this file: the lists of other files that some
+    formats are lead nowhere. It has a time that goes by the file's size, and as much room as any recording may take. It
+    writes into a pipe, and so ends when we do.
+    """
+    seconds = DECODING[0] + os.fstat(descriptor).st_size / DECODING[1]
+    given = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:/dev/fd/{descriptor}"]
+    words = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(LARGEST_BLOCK), *given, "-map", "0:a:0"]
+    line = [*words, "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # whose header need not know the length
+    with contextlib.ExitStack() as undone, tempfile.TemporaryFile() as log:
+        file = undone.enter_context(tempfile.TemporaryFile())
+        handed = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log, "pass_fds": [descriptor]}
+        with subprocess.Popen(line, **handed) as process:
+            try:
+                size = _spool(process.stdout, file, seconds, path)
+                code = process.wait(CLOSING)
+            except (TimeoutError, subprocess.TimeoutExpired):
+                raise DataError(f"{path}: ffmpeg has not decoded it in {seconds:.0f} s") from None
+            finally:
+                process.kill()
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LOGGED))
+        said = log.read().decode(errors="replace").strip()
+        if code or not size:
+            raise DataError(f"{path}: ffmpeg cannot decode it: {(said or f'exit {code}').splitlines()[-1]}")
+        undone.pop_all()
+        return file
+
+
+def _spool(pipe: BinaryIO, file: BinaryIO, seconds: float, path: Path | str) -> int:
+    """Take all that comes out of a pipe within so many seconds, else raise TimeoutError; how many bytes it was."""
+    poll, end, size = select.poll(), time.monotonic() + seconds, 0
+    poll.register(pipe, select.POLLIN)
+    while poll.poll(max(0, 1000 * (end - time.monotonic()))):
+        block = os.read(pipe.fileno(), BLOCK)
+        if not block:
+            with temporary_space():
+                file.flush()
+            return size
+        size += len(block)
+        if size > LARGEST_STREAM:
+            raise DataError(f"{path}: more than {LARGEST_STREAM} bytes when it is decoded")
+        with temporary_space():
+            file.write(block)
+    raise TimeoutError

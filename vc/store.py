@@ -360,7 +360,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """What `write_arrays` wrote; raises ConfigError if it is not that any more."""
     with tensor_file(path, "numpy") as file:
         metadata = file.metadata() or {}
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        try:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        except (AttributeError, TypeError) as error:
+            raise Damaged(f"{path}: damaged: numbers of a type that NumPy does not have") from error
     if metadata.get("sha256") != _arrays_digest(arrays):
         raise Damaged(f"{path}: damaged: its content does not match its digest")
     return arrays, metadata.get("made_of", "")

@@ -59,9 +59,11 @@ def check(directory: Path) -> Findings:
     conditions: dict[str, list[Condition]] = {}
     for utterance in utterances:
         try:
-            conditions.setdefault(utterance.speaker, []).append(_usable(utterance))
+            condition = _usable(utterance)
         except DataError as error:
             faults.append(Fault(directory / "utt2spk", lines[utterance.id], f"{utterance.id}: {error}"))
+        else:
+            conditions.setdefault(utterance.speaker, []).append(condition)
     faults.extend(_shared_recordings(directory / "utt2spk", utterances, lines))
     warnings = [Fault(directory, 0, text) for text in _conditions_that_cost(conditions)]
     return Findings(faults, warnings + _unsorted_speakers(directory / "utt2spk", utterances, lines))

@@ -1,6 +1,7 @@
 """Recordings of any length analysed a window at a time: memory follows the window, frames lie where the whole's lie."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from vc import audio
 from vc.corpus import Utterance
 from vc.errors import DataError
 from vc.features import kinds, pitch
+from vc.features.autocorrelation import PitchTrack
 from vc.features.content import ContentFeatures
 from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range
@@ -89,6 +91,19 @@ def features(window: Window, config: FeatureConfig, f0_range: F0Range | None) ->
         samples = samples if window.whole else own.samples(config.sample_rate)
         arrays["content"] = content_of(samples, config, encoder_of(config))[own.frames]
     return arrays
+
+
+def valid(arrays: Mapping[str, np.ndarray], config: FeatureConfig, *, first_pass: bool) -> bool:
+    """Whether arrays that a file gave are such as `track` makes, which is the first pass, or `features`."""
+    found = {name: array.shape for name, array in arrays.items()}
+    frames, content = found.get("f0", ())[:1], found.get("content", ())[:1]
+    if first_pass:
+        shapes = dict.fromkeys(PitchTrack.__dataclass_fields__, frames)
+    else:
+        shapes = {"frames": (*frames, config.bands), "f0": frames, "samples": (hashlib.sha256().digest_size,)}
+        if isinstance(config, ContentFeatures):
+            shapes["content"] = (*content, config.content.dims)
+    return found == shapes and all(array.size and np.isfinite(array).all() for array in arrays.values())
 
 
 class _Own:

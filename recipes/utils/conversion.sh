@@ -56,16 +56,16 @@ make_data() {
 }
 
 extract_features() {
-    extract train
-    [ ! -f data/dev/wav.scp ] || extract dev
+    extract train --config "${features_conf:-$conf}"
+    [ ! -f data/dev/wav.scp ] || extract dev --like dump/train # the same rate, where none is given
 }
 
-extract() { # SET
+extract() { # SET OPTION ...
     local log=dump/log/$1.log
     need "data/$1/wav.scp" 0
     echo "Log, to follow with tail -f: $PWD/$log"
     job --num-threads "$nj" "$log" env OMP_NUM_THREADS=1 \
-        vc-extract "data/$1" "dump/$1" --config "${features_conf:-$conf}" --jobs "$nj"
+        vc-extract "data/$1" "dump/$1" "${@:2}" --jobs "$nj"
     printed "$log"
 }
 

@@ -19,6 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("data", type=Path, help="data directory")
     made.add_argument("output", type=Path, help="features directory to write; an interrupted one is gone on with")
     common.add_config(made)
+    like_help = (
+        "take all settings from this features directory, in place of --config and --set: for recordings to hold out"
+    )
+    made.add_argument("--like", type=Path, metavar="FEATURES", help=like_help)
     made.add_argument("--jobs", type=common.positive, help="processes (default: one a core)")
     made.add_argument(
         "--f0-range",
@@ -32,18 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.config import read_sections
+    from vc.config import read_sections, require
     from vc.extract import automatic_rate, extract
     from vc.features.kinds import build_features
     from vc.features.world import WorldConfig
     from vc.names import shown
     from vc.parallel import default_jobs
+    from vc.store import read_features
 
     common.log_to_stderr(COMMAND)
-    settings = read_sections(args.config, args.set).get("features", {})
-    config, jobs = build_features(settings), args.jobs or default_jobs()
-    if isinstance(config, WorldConfig) and "sample_rate" not in settings:
-        config = build_features({**settings, "sample_rate": automatic_rate(args.data, jobs)})
+    jobs = args.jobs or default_jobs()
+    if args.like:
+        require(not (args.config or args.set), "--like: has all settings; leave --config and --set out")
+        config = read_features(args.like).config
+    else:
+        settings = read_sections(args.config, args.set).get("features", {})
+        config = build_features(settings)
+        if isinstance(config, WorldConfig) and "sample_rate" not in settings:
+            config = build_features({**settings, "sample_rate": automatic_rate(args.data, jobs)})
     ranges = {speaker: common.f0_range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
     report = extract(args.data, args.output, config, jobs, ranges)
     for failure in report.failures:

@@ -8,6 +8,10 @@ from pathlib import Path
 from vc.cli import common
 
 COMMAND = "vc-train"
+UNTOLD = (
+    "training.steps is 400,000 by default, which suits other networks: give --config"
+    " recipes/target/conf/recognition_synthesis.yaml, which has 400, or --set training.steps=N"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.config import read_sections
+    from vc.config import flat, read_sections, require
     from vc.errors import ConfigError
     from vc.train.converter import train
     from vc.train.request import Request
@@ -73,6 +77,8 @@ def _work(args: argparse.Namespace) -> int:
     sections = read_sections(args.config, args.set)
     if args.method:
         sections["method"] = args.method
+        endless = args.method == "recognition_synthesis" and not args.config and "training.steps" not in flat(sections)
+        require(not endless, f"--method {args.method}: {UNTOLD}")
     request = Request(
         args.features,
         _speakers(args),

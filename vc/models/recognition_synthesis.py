@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, leaky_relu, one_hot
+from torch.nn.functional import leaky_relu, one_hot
 from torch.nn.utils.parametrizations import weight_norm
 
 from vc.config import require
 from vc.features.content import PROSODY
 from vc.models.base import AbstractDecoder
 from vc.models.layers import ChannelNorm
+from vc.models.pair import Chance
 
 SLOPE = 0.1  # of the decoder's leaky ReLUs
 JUDGE_SLOPE = 0.2
@@ -88,9 +89,15 @@ class RecognitionSynthesis(AbstractDecoder):
     def discriminator(config: RecognitionSynthesisConfig) -> nn.Module:
         return Discriminator(config.discriminator_channels)
 
-    def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor) -> Tensor:
-        """What is decoded, `(batch, bands, frames)`, its variance not restored; `speakers` are numbers `(batch,)`."""
-        said = leaky_relu(self.content(dropout(content, self.dropout, self.training)), SLOPE)
+    def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor, chance: Chance | None = None) -> Tensor:
+        """What is decoded, `(batch, bands, frames)`, its variance not restored; `speakers` are numbers `(batch,)`.
+
+        With `chance`, in training, some of the content is dropped by lot.
+        """
+        if chance is not None and self.dropout > 0:
+            kept = chance(content[0].numel()).reshape(content.shape) >= self.dropout
+            content = content * kept / (1 - self.dropout)
+        said = leaky_relu(self.content(content), SLOPE)
         frames = self.enter(torch.cat([said, prosody], dim=1))
         if self.speaker is not None:
             frames = frames + self.speaker(speakers)[..., None]

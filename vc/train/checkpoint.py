@@ -77,7 +77,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
             _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
         engine.meter.restore(_part(tensors, "losses."), engine.sampler.generator.device)
         alike = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
-    except (ConfigError, KeyError, AttributeError) as error:
+    except (ConfigError, KeyError, AttributeError, TypeError) as error:  # the last of a random state that is no bytes
         raise Damaged(f"{path}: does not fit this configuration: {shortened(error)}") from error
     except RuntimeError as error:  # such as too little memory
         raise TrainingError(f"{path}: whole, but cannot be restored here: {shortened(error)}") from error

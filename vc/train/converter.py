@@ -15,7 +15,7 @@ from vc.models.base import AbstractConverter
 from vc.train.base import Setting
 from vc.train.engine import Engine, assembled
 from vc.train.experiment import defaults, remember
-from vc.train.fit import FITTED, fit_at_once
+from vc.train.fit import FITTED, FittedRun
 from vc.train.methods import METHODS
 from vc.train.ownership import owned
 from vc.train.plan import Plan
@@ -42,11 +42,14 @@ def train(request: Request) -> int:
         # TF32 in what is fitted at once changes a regression by a tenth of its weights, and saves no time
         devices.set_precision("float32" if fitted else experiment.compute.precision, device)
         with owned(request.output, processes):
-            run = None if fitted else ConverterRun(request, plan, device, processes)
+            if not fitted:
+                run = ConverterRun(request, plan, device, processes)
+            elif processes.first:
+                run = FittedRun(request, experiment, plan.features, device)
+            else:
+                return FITTED
             if processes.first:  # and not before: what cannot run leaves no settings behind
                 remember(experiment.as_dict(), request.output, defaults(experiment), plan.features.recordings)
-            if fitted:
-                return fit_at_once(request, experiment, plan.features, device) if processes.first else FITTED
             return run.train()
 
 

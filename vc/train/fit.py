@@ -21,31 +21,37 @@ FITTED = 1  # the step at which such a model is finished
 log = logging.getLogger(__name__)
 
 
-def fit_at_once(request: Request, experiment: Experiment, features: Features, device: torch.device) -> int:
-    """Write the model, with the held-out set's scores and samples if asked for; return its step."""
-    path = request.output / model_file.NAME
-    if path.is_file():
-        log.info("%s: fitted already; nothing to do", request.output)
+class FittedRun:
+    """Fits when it is made, and writes nothing before `train`: what cannot be fitted leaves nothing behind."""
+
+    def __init__(self, request: Request, experiment: Experiment, features: Features, device: torch.device):
+        self.request, self.experiment, self.features = request, experiment, features
+        self.path = request.output / model_file.NAME
+        if self.path.is_file():
+            return
+        method, content = METHODS[experiment.method], isinstance(features.config, ContentFeatures)
+        self.encoder = encoder_of(features.config) if content else None
+        scoring = HeldOutResynthesis if content else HeldOut
+        held_out = scoring.read(request.held_out, features, experiment.speakers) if request.held_out else None
+        fitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+        voices = {name: method.frames.read(features, name, device) for name in experiment.speakers}
+        method.fit(fitted, experiment.objective, voices)
+        self.made = Converter(experiment.model(features, FITTED, {}), fitted, device, encoder=self.encoder)
+        self.scores = held_out.score(self.made) if held_out else {}
+
+    def train(self) -> int:
+        """Write the model, with the held-out set's scores and samples if asked for; return its step."""
+        if self.path.is_file():
+            log.info("%s: fitted already; nothing to do", self.request.output)
+            return FITTED
+        run_log = RunLog(self.request.output, FITTED)
+        if self.scores:
+            run_log.score(FITTED, self.scores)
+            log.info("step %d: held-out score %.2f", FITTED, self.scores["score"])
+        samples = Samples(self.request.validation, self.experiment.training.samples, self.request.output / "samples")
+        samples.write(self.made, run_log, FITTED)
+        run_log.close()
+        model = self.experiment.model(self.features, FITTED, self.scores)
+        model_file.write(self.path, model, self.made.network.state_dict(), self.encoder)
+        log.info("%s: fitted: %s", self.request.output, self.path)
         return FITTED
-    method, content = METHODS[experiment.method], isinstance(features.config, ContentFeatures)
-    encoder = encoder_of(features.config) if content else None
-    scoring = HeldOutResynthesis if content else HeldOut
-    held_out = scoring.read(request.held_out, features, experiment.speakers) if request.held_out else None
-    fitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
-    voices = {name: method.frames.read(features, name, device) for name in experiment.speakers}
-    method.fit(fitted, experiment.objective, voices)
-    made = Converter(experiment.model(features, FITTED, {}), fitted, device, encoder=encoder)
-    scores = held_out.score(made) if held_out else {}
-    _report(request, experiment.training.samples, made, scores)
-    model_file.write(path, experiment.model(features, FITTED, scores), fitted.state_dict(), encoder)
-    log.info("%s: fitted: %s", request.output, path)
-    return FITTED
-
-
-def _report(request: Request, samples: int, made: Converter, scores: dict[str, float]) -> None:
-    run_log = RunLog(request.output, FITTED)
-    if scores:
-        run_log.score(FITTED, scores)
-        log.info("step %d: held-out score %.2f", FITTED, scores["score"])
-    Samples(request.validation, samples, request.output / "samples").write(made, run_log, FITTED)
-    run_log.close()

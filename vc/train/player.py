@@ -40,7 +40,7 @@ class Player:
             self.optimiser = torch.optim.Adam(self.parameters, rate, **how)
         self.optimiser.grad_scale, self.optimiser.found_inf = None, torch.zeros((), device=self.device)
         self.frozen: list[nn.Parameter] = []  # others' weights, of which a step shall not even want gradients
-        self._losses = processes.replicated(_Pass(networks, losses))
+        self._losses = losses
 
     def set_rate(self, rate: float) -> None:
         """Learning rate of the steps to come."""
@@ -67,19 +67,9 @@ class Player:
         for parameter in self.parameters:
             if parameter.grad is None:  # nothing depends on it, as on a head that no loss asks
                 parameter.grad = torch.zeros_like(parameter)
+        self.processes.average([parameter.grad for parameter in self.parameters])
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.parameters])
         bad = (~torch.isfinite(norm + loss.detach())).float()
         self.optimiser.found_inf = self.processes.largest(bad)
         self.optimiser.step()
         return {name: term.detach() for name, term in terms.items()}, made
-
-
-class _Pass(nn.Module):
-    """Losses as a module of the networks that they move: what DistributedDataParallel wraps."""
-
-    def __init__(self, networks: nn.Module, losses: Losses):
-        super().__init__()
-        self.networks, self.losses = networks, losses
-
-    def forward(self, *inputs: Any) -> tuple[dict[str, Tensor], Any]:
-        return self.losses(*inputs)

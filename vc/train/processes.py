@@ -1,14 +1,13 @@
 """One training run in several processes, as `torchrun` starts them: a share of each batch each, the same weights."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, distributed
 
 from vc import devices
 from vc.config import require
@@ -33,9 +32,18 @@ class Processes:
         part = batch // self.size
         return slice(self.rank * part, (self.rank + 1) * part)
 
-    def replicated(self, module: nn.Module) -> nn.Module:
-        """`module`, whose backward pass now averages gradients over the processes."""
-        return DistributedDataParallel(module) if self.connected else module
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """Put each gradient's mean over the processes in its place.
+
+        Not by DistributedDataParallel, which has to be told where losses do not reach all parameters.
+        """
+        if not self.connected:
+            return
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(joined)
+        joined /= self.size
+        for gradient, mean in zip(gradients, joined.split([gradient.numel() for gradient in gradients])):
+            gradient.copy_(mean.view_as(gradient))
 
     def largest(self, value: Tensor) -> Tensor:
         """The largest of all processes' `value`, on its device and in its place."""

@@ -44,6 +44,7 @@ from vc.features import kinds
 from vc.features.content import ContentFeatures, prosody, standard_loudness
 from vc.features.speech import speech
 from vc.metrics.alignment import align
+from vc.models.pair import Chance
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.normalise import Speaker
 from vc.segments import Segments
@@ -130,6 +131,7 @@ class ContentBatch:
     own: Tensor | None = None  # (batch, dims, frames), each segment's own content, where there are conversions,
     targets: Tensor | None = None  # (batch,) and numbers of other speakers, to whom they are
     unseen: "ContentBatch | None" = None  # of recordings that no loss sees: how smooth the decoder is on these counts
+    chance: Chance | None = None  # as in Batch
 
 
 class ContentSampler:
@@ -182,6 +184,7 @@ class ContentSampler:
         """The next batch."""
         drawn = [own.draw(self.batch, self.bounds, self.generator) for own in self.recordings]
         batch = _joined([own.parts(*each) for own, each in zip(self.recordings, drawn)], self.share)
+        batch = replace(batch, chance=self._chances)
         if self.conversions:
             count, device = len(self.recordings), self.generator.device
             turns = torch.rand(self.batch, generator=self.generator, device=device)[self.share] * (count - 1)
@@ -193,6 +196,13 @@ class ContentSampler:
         count = max(1, self.batch // UNSEEN_SHARE)
         unseen = [own.parts(*own.draw_unseen(count, self.generator)) for own in self.recordings]
         return replace(batch, unseen=_joined(unseen, slice(None)))  # the same in all processes
+
+    def _chances(self, count: int) -> Tensor:
+        """As `Batch.chance`, for the segments of all speakers."""
+        lots = torch.rand(
+            len(self.recordings), self.batch, count, generator=self.generator, device=self.generator.device
+        )
+        return lots[:, self.share].flatten(0, 1)
 
 
 def _joined(drawn: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:
@@ -388,15 +398,13 @@ class RecognitionSynthesisTraining:
     @torch.no_grad()
     def _take_note(self, batch: ContentBatch) -> None:
         """Of the moments of what the decoder makes of a batch."""
-        self.network.eval()
         with devices.autocast(self.precision, batch.content.device):
             decoded = self.network(batch.content, batch.prosody, batch.speakers)
-        self.network.train()
         self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
     def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
         """The losses named in `weights`, and what the discriminator shall take for fake, detached."""
-        decoded = self.network(batch.content, batch.prosody, batch.speakers).float()
+        decoded = self.network(batch.content, batch.prosody, batch.speakers, batch.chance).float()
         terms, fakes = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}, decoded
         if "adversarial" in weights or "feature_matching" in weights:
             judgement, maps = self.judge(decoded)
@@ -412,7 +420,8 @@ class RecognitionSynthesisTraining:
         if batch.targets is not None:
             voices, both = batch.targets, (batch.speakers, batch.targets)
             said = self.conversions.rescaled(batch.own, *both)
-            decoded = self.network(said, self.conversions.moved(batch.prosody, *both), voices).float()
+            moved = self.conversions.moved(batch.prosody, *both)
+            decoded = self.network(said, moved, voices, batch.chance).float()
         if "conversion_adversarial" in weights:
             terms["conversion_adversarial"] = losses.least_squares(self.judge(decoded)[0], real=True)
             fakes = torch.cat([fakes, decoded])
@@ -425,7 +434,7 @@ class RecognitionSynthesisTraining:
             terms["content_consistency"] = losses.content(heard[..., middle], said[..., middle], spoken)
         if "cycle" in weights:
             again = self.conversions.rescaled(heard, voices, batch.speakers)
-            back = self.network(again, batch.prosody, batch.speakers)
+            back = self.network(again, batch.prosody, batch.speakers, batch.chance)
             terms["cycle"] = losses.cycle_consistency(back[..., middle], batch.log_mel[..., middle])
         return terms, fakes.detach()
 

@@ -75,9 +75,10 @@ def train_vocoder(request: VocoderRequest) -> int:
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         with owned(request.output, processes):
-            if processes.first:
+            run = VocoderRun(request, experiment, utterances, device, processes)
+            if processes.first:  # and not before: what cannot run leaves no settings behind
                 remember(experiment.as_dict(), request.output, defaults(experiment), recordings)
-            return VocoderRun(request, experiment, utterances, device, processes).train()
+            return run.train()
 
 
 def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = None) -> VocoderExperiment:

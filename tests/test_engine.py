@@ -270,7 +270,7 @@ def all_losses(case: str, folder: Path, processes: Processes) -> list[dict[str, 
 def one_of_two(rank: int, folder: Path, cases: Sequence[str], meeting: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    found = {case: all_losses(case, folder, Processes(rank, 2)) for case in cases}
+    found = {case: all_losses(case, folder, Processes(rank, 2, connected=True)) for case in cases}
     distributed.destroy_process_group()
     Path(f"{meeting}-{rank}.json").write_text(json.dumps(found))
 

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from conftest import CORPUS, ROOT, commands, environment
 
 from vc import model_file
+from vc.features.world import WorldConfig
+from vc.train.experiment import resolve
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
@@ -122,6 +125,9 @@ def run(page: Path, folder: Path, cheaper: dict[str, str], monkeypatch: pytest.M
         if block.language == "python":
             exec(compile(block.text, page.name, "exec"), {})
             continue
+        if block.language == "yaml":  # a part of a run's configuration
+            resolve(yaml.safe_load(block.text), WorldConfig(), ("anna", "bert"), "")
+            continue
         for command in block.text.replace("\\\n", " ").splitlines():
             if "vc-listen score" in command:
                 answered(folder)
@@ -161,7 +167,7 @@ def check(line: str) -> None:
     words = shlex.split(line, comments=True)
     while words and words[0] in ("torchrun", "--nproc_per_node", "4", "--no-python"):
         words = words[1:]
-    if not words or not re.match(r"(vc-[a-z]+$|egs/|recipes/)", words[0]):
+    if not words or not re.match(r"(vc-[a-z]+$|egs/|recipes/|tools/)", words[0]):
         return
     given = {re.split("=", word)[0] for word in words if word.startswith("--")}
     assert given <= options(*called(words)), f"{line}: no {sorted(given - options(*called(words)))}"

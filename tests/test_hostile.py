@@ -149,6 +149,19 @@ def refused(read: type[Table], path: Path) -> None:
     raise DataError(*faults)
 
 
+def test_a_list_of_faults_or_lines_without_end_is_not_kept(dump, tmp_path, monkeypatch):
+    (tmp_path / "list").write_text("-\n" * 5000 + "ann-1 here\n")
+    table = Table(tmp_path / "list", faults := [])
+    assert len(faults) == lists.MOST_FAULTS + 1 and table.rows == {"ann-1": "here"}
+    assert str(faults[-1]) == f"{tmp_path}/list: more faults than these {lists.MOST_FAULTS}"
+    monkeypatch.setattr(lists, "MOST_LINES", 5000)
+    with pytest.raises(DataError, match="list: more than 5000 lines"):
+        refused(Table, tmp_path / "list")
+    monkeypatch.setattr(store, "MOST_LINES", 1)
+    with pytest.raises(DataError, match="more than 1 lines"):
+        store.read_features(dump)
+
+
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("name", ["speakers.json", "utt2spk", "config.yaml", "mcep.scp"])
 def test_no_list_of_features_is_read_before_its_size_is(name, dump):
@@ -628,6 +641,7 @@ LOG_LINES = [
     '{"step": 1, "losses": {"$\\\\frac$": 1}}',
     '{"step": 1, "held_out": {}}',
     '{"step": 1, "held_out": {"score": null}}',
+    '{"step": 1, "losses": {"a": 1}' + " " * 100_000 + "}",
     '{"step": 1, "losses": {' + ", ".join(f'"a{n}": 1' for n in range(10_000)) + "}}",
 ]
 

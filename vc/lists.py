@@ -9,6 +9,8 @@ from vc.files import read_bytes
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LARGEST = 64 * 1024 * 1024  # bytes of a list
+MOST_LINES = 2_000_000  # of one, which take some 400 bytes each once they are read
+MOST_FAULTS = 1000  # of one that are told
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,18 @@ class Table:
     """One list: id -> rest of the line, with the line's number; faults are collected, not raised."""
 
     def __init__(self, path: Path, faults: list[Fault], columns: int = 2):
-        self.path, self.faults, self.columns = path, faults, columns
+        self.path, self.faults, self.columns, self._found = path, faults, columns, 0
         self.rows: dict[str, str] = {}
         self.lines: dict[str, int] = {}
         for number, line in enumerate(self._read(), 1):
             self._add(number, line)
 
     def fault(self, line: int, text: str) -> None:
-        self.faults.append(Fault(self.path, line, text))
+        self._found += 1
+        if self._found <= MOST_FAULTS:
+            self.faults.append(Fault(self.path, line, text))
+        elif self._found == MOST_FAULTS + 1:
+            self.faults.append(Fault(self.path, 0, f"more faults than these {MOST_FAULTS}"))
 
     def _read(self) -> list[str]:
         if not os.path.exists(self.path):
@@ -50,6 +56,9 @@ class Table:
         if content.startswith(b"\xef\xbb\xbf"):
             self.fault(1, "starts with a byte order mark; save as plain UTF-8")
             content = content[3:]
+        if content.count(b"\n") > MOST_LINES:
+            self.fault(0, f"more than {MOST_LINES} lines")
+            return []
         if b"\0" in content:
             self.fault(content[: content.index(b"\0")].count(b"\n") + 1, "holds a NUL byte")
             return []

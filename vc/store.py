@@ -22,6 +22,7 @@ from vc.config import plain, read_yaml
 from vc.errors import ConfigError, DataError, TrainingError, shortened
 from vc.features.kinds import FeatureConfig, build_features
 from vc.files import BLOCK, read_bytes, reading, replacing, write_text
+from vc.lists import MOST_LINES
 from vc.names import shown
 from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
@@ -155,7 +156,10 @@ def _list_digest(path: Path) -> str | None:
 
 def _pairs(path: Path) -> dict[str, str]:
     """The first word of each line, and the rest."""
-    return dict(line.split(" ", 1) for line in read_bytes(path, LARGEST_LIST).decode().splitlines())
+    content = read_bytes(path, LARGEST_LIST)
+    if content.count(b"\n") > MOST_LINES:
+        raise ValueError(f"{path}: more than {MOST_LINES} lines")
+    return dict(line.split(" ", 1) for line in content.decode().splitlines())
 
 
 def write_digests(directory: Path, recordings: Mapping[str, str]) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from vc.files import in_place, read_bytes, write_text
+from vc.files import in_place, reading, write_text
 
 log = logging.getLogger(__name__)
 
 
 NAME = "log.jsonl"
 LARGEST = 256 << 20  # bytes of it
+LONGEST = 64 << 10  # bytes of a line
 FARTHEST = 2**53  # step; whole numbers up to it are exact as floats
 MOST = 100  # losses of a line
 
@@ -80,16 +81,21 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Each line as data and as it stands; one that was cut short, or is none of ours, is left out, with a warning."""
     if not path.is_file():
         return
-    dropped = 0
-    for text in read_bytes(path, LARGEST, pipes=False).decode(errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            line = None
-        if _is_ours(line):
-            yield line, text + "\n"
-        else:
-            dropped += 1
+    dropped, begins = 0, True
+    with reading(path, LARGEST, pipes=False) as file:
+        while content := file.readline(LONGEST):
+            rest, begins = not begins, content.endswith(b"\n")
+            if rest:  # of a line that is too long
+                continue
+            text = content.decode(errors="replace").rstrip("\r\n")
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                line = None
+            if _is_ours(line):
+                yield line, text + "\n"
+            else:
+                dropped += 1
     if dropped:
         log.warning("%s: dropped %d lines that were cut short or are no reports", path, dropped)
 

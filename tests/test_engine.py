@@ -308,7 +308,7 @@ def test_every_method_and_every_loss_is_among_them(learnt_from):
 
 def together(mini: Path, output: Path, *more: object) -> list[str]:
     """The command that trains in two processes."""
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node=2", "--no-python"]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc_per_node=2", "--no-python"]
     line = [str(word) for word in training(mini, output, *more)]
     return [*torchrun, str(Path(sys.executable).with_name("vc-train")), *line[1:]]
 

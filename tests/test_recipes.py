@@ -169,19 +169,21 @@ def recipe(checkout: Path, *words: object, forked: bool = True) -> subprocess.Co
     return run("egs/mini/vc2/run.sh", *settings, *words, cwd=checkout, forked=forked)
 
 
-def test_the_recipe_goes_from_a_corpus_to_two_reports(checkout):
-    words = ("--tag", "whole", "--train_opts", "--set training.steps=2 --set training.batch=1")
+@pytest.mark.parametrize("forked", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_recipe_goes_from_a_corpus_to_two_reports(forked, checkout):
+    tag = "whole" if forked else "as_users_start_it"
+    words = ("--tag", tag, "--train_opts", "--set training.steps=2 --set training.batch=1")
     words += ("--convert_opts", "--keep-f0", "--nj", 2)
-    done = recipe(checkout, *words, forked=False)  # the commands as users start them
+    done = recipe(checkout, *words, forked=forked)
     assert done.returncode == 0, done.stdout + done.stderr
-    experiment = checkout / "egs/mini/vc2/exp/slt-rms_tiny_whole"
+    experiment = checkout / f"egs/mini/vc2/exp/slt-rms_tiny_{tag}"
     assert any("--keep-f0" in path.read_text() for path in (experiment.parent / "log").rglob("convert*.log"))
     for way in ("slt-rms", "rms-slt"):
         assert len(list((experiment / "converted" / way).glob("*.wav"))) == 2
         assert json.loads((experiment / "evaluation" / way / "metrics.json").read_text())["mcd"] > 0
         assert f"Report: {experiment / 'evaluation' / way / 'report.html'}" in done.stdout.splitlines()[-3:]
     made = {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")}
-    again = recipe(checkout, *words)
+    again = recipe(checkout, *words, forked=forked)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("nothing to do") == 5  # features, two conversions, two evaluations
     assert {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")} == made
@@ -260,7 +262,8 @@ def test_any_command_with_kaldis_calling_convention_runs_the_jobs(checkout, tmp_
         'mkdir -p `dirname $log`\nbash -c "( $line ) > $log 2>&1"\n'
     )
     other.chmod(0o755)
-    done = recipe(checkout, "--work", tmp_path / "a b", "--stop_stage", 1, "--train_cmd", f"{other} --mem 2G")
+    words = ("--work", tmp_path / "a b", "--stop_stage", 1, "--train_cmd", f"{other} --mem 2G")
+    done = recipe(checkout, *words, forked=False)  # the commands as users start them
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 utterances, 0 failed" in (tmp_path / "a b/dump/log/train.log").read_text()
 

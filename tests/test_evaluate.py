@@ -157,6 +157,7 @@ def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
     assert evaluation.notes == [
         "only 3 sentences: figures, intervals and verdicts are rough",
         "no --source: the anchors unconverted and mean_variance are left out, and what needs the source",
+        "measures not asked for: speaker, content, phones, quality, mos, wer",
     ]
 
 
@@ -366,7 +367,7 @@ def test_a_target_that_says_other_sentences_is_measured_as_a_set(tmp_path):
         (["--converted", "a", "--conventions", "mine"], "unknown convention 'mine'; known ones are sprocket"),
         (
             ["--converted", "a", "--measures", "taste"],
-            "unknown measure 'taste'; known ones are speaker, phones",
+            "unknown measure 'taste'; known ones are speaker, content, phones",
         ),
     ],
 )
@@ -388,7 +389,7 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
 
 
 def test_a_transcript_says_which_phones_are_expected():
-    heard = {"converted": Heard(None, ["h", "i"], None, None, []), "unconverted": Heard(None, ["o"], None, None, [])}
+    heard = {"converted": Heard(phones=["h", "i"]), "unconverted": Heard(phones=["o"])}
     item = Item("1", {}, None)
     remarks = {system: [] for system in heard}
     assert (

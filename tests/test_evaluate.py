@@ -210,6 +210,19 @@ def test_the_lowest_rate_is_measured_and_said(tmp_path, rate, measured):
     assert any(f"measured at {measured} Hz" in note for note in evaluation.notes) == (measured < 22050)
 
 
+def test_a_copy_at_another_rate_is_the_recording_itself(tmp_path, random):
+    """Although the filter of its way back takes away what is close below half the rate."""
+    reference, copies = voices(tmp_path / "r", 120), tmp_path / "c"
+    copies.mkdir()
+    for path in sorted(reference.iterdir()):
+        samples, rate = audio.read(path)
+        samples += random.normal(0, 0.01, len(samples)).astype(np.float32)  # up to half the rate
+        audio.write(path, samples, rate)
+        audio.write(copies / path.name, audio.resample(samples, rate, 22050), 22050)
+    means = measure(tmp_path, copies, reference).scores["converted"].means
+    assert means["mcd"] < 0.5 and means["gv_ratio"] == pytest.approx(1, abs=0.05)
+
+
 def test_rates_below_all_that_can_be_measured_are_refused(tmp_path):
     folder = voices(tmp_path / "c", 120, "1", 6000)
     with pytest.raises(DataError, match="6000 Hz is below 8000 Hz"):

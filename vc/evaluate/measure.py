@@ -22,6 +22,7 @@ from vc.metrics.scores import Observation, Track
 REFERENCE, UNCONVERTED = "reference", "unconverted"
 OF_SOURCE = (UNCONVERTED, "mean_variance")  # anchors that say what the source says, as every converted system does
 MODEL = "model"  # stands for it among the verdicts
+ABOVE = 2  # times the common rate, to which a recording at that is brought and back where others came from above
 ANCHORS = (*OF_SOURCE, "copy_synthesis", REFERENCE)
 
 
@@ -48,6 +49,7 @@ class Settings(NamedTuple):
     ranges: dict[str, F0Range | None]  # by system; None: without F0
     measures: Sequence[str]  # of hearing.MEASURES
     conventions: Mapping[str, int]  # of metrics.CONVENTIONS, each with its sample rate in Hz
+    mixed_rates: bool = False  # whether recordings differ in sample rate
 
 
 class Maker(NamedTuple):
@@ -105,7 +107,12 @@ def measure(item: Item, settings: Settings) -> dict[str, Measured]:
 
 
 def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
-    samples, _ = utterance.read(settings.config.sample_rate)
+    rate = settings.config.sample_rate
+    samples, _ = utterance.read(rate)
+    if settings.mixed_rates and audio.info(utterance.path).sample_rate == rate:
+        # The filter that brings the others to this rate takes away what is close below half of it, which cepstra
+        # would take for another voice.
+        samples = audio.resample(audio.resample(samples, rate, ABOVE * rate), ABOVE * rate, rate)
     f0, frames = world.extract(samples, settings.config, settings.ranges[system])
     return Track(frames, f0)
 

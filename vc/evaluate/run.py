@@ -50,7 +50,7 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     ranges = add_anchors(run, config, direction, output / "anchors")
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
     run.note(*_resampled(conventions, config.sample_rate))
-    settings = Settings(config, ranges, measures, conventions)
+    settings = Settings(config, ranges, measures, conventions, run.mixed_rates)
     measured = run.each(partial(measure, settings=settings), "metrics")
     left = run.left()
     run.note(*_remarks(left, measured))

@@ -18,7 +18,7 @@ GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
 # handed in as converted, 99 % stay below 0.52 by one of them, the nearest reaches 0.59
 NEAR, OTHER = 0.6, 0.5
 DISTINCT = 0.05  # of similarity between source and target: with less, there is no way to measure
-HALFWAY, NEARER = 0.5, 0.95  # approach; share of sentences
+HALFWAY, NEARER = 0.5, 0.8  # approach; share of sentences
 SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
 STILL, STILLEST, RESTLESS = 0.65, 0.45, 1.6  # of the power of the target's movement
 ALIKE = 0.8  # of the target's diversity

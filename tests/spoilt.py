@@ -34,8 +34,3 @@ def still(good: Sentences) -> Sentences:
 def one_sentence(good: Sentences) -> Sentences:
     """The same lively movement, whatever is said."""
     return [np.resize(good[0], own.shape) for own in good]
-
-
-def other_sentence(good: Sentences) -> Sentences:
-    """The target's voice, but what it says is another sentence."""
-    return [np.resize(other, own.shape) for own, other in zip(good, good[1:] + good[:1])]

@@ -312,6 +312,19 @@ def test_a_set_against_itself_is_the_ideal(random):
     assert len(found) > 8
 
 
+def test_intervals_stay_inside_what_is_possible(random):
+    """Three recordings of two voices that nothing confuses: an interval around an error rate of 0 would go below."""
+    sides = []
+    for voice in np.eye(256)[:2]:
+        embeddings = np.abs(voice + random.normal(0, 0.3, (3, 256)))
+        sides.append([Observation.of(track, 200, embedding=each) for track, each in zip(tracks(random, 3), embeddings)])
+    scores = summarise(*sides, sides[0], True)
+    for name, (low, high) in scores.intervals.items():
+        lowest, highest = METRICS[name].limits
+        assert math.isnan(low) or lowest <= low <= high <= highest, name
+    assert math.isfinite(scores.intervals["speaker_eer"][1]) and METRICS["speaker_eer"].limits == (0, 1)
+
+
 def test_the_source_itself_has_not_approached_the_target_nor_lost_content(random):
     source, reference = tracks(random, 5), tracks(random, 5)
     means = scores_of(source, reference, source).means

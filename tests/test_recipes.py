@@ -463,6 +463,13 @@ def test_tables_are_written_between_their_marks(tmp_path):
     assert (tmp_path / "RESULTS.md").read_text() == text
 
 
+def test_grades_stand_in_a_table_of_their_own(tmp_path):
+    path = evaluated(tmp_path / "A-B/metrics.json", {"converted": [1.0] * 7, "unconverted": [8.0] * 7})
+    lines = results("--verdicts", path).stdout.splitlines()
+    assert (lines[0], lines[2:]) == ("| A-B, 7 sentences | voice |", ["| converted | good |"])
+    assert results("--verdicts", "--means", path).returncode == 2
+
+
 @pytest.mark.parametrize(
     "metric", ["mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity"]
 )

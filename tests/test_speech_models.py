@@ -3,18 +3,21 @@
 import csv
 import functools
 import itertools
+import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import CORPUS, FORKS, vowel
 
-from vc import extras
+from vc import audio, extras
 from vc.errors import ConfigError, DataError
-from vc.evaluate.hearing import choose_measures
-from vc.metrics import mos, phones, quality, speaker, speech
+from vc.evaluate import Request, evaluate
+from vc.evaluate.hearing import MEASURES, choose_measures
+from vc.metrics import mos, phones, quality, speaker, speech, words
 
 MODELS = {
     "speaker": (speaker, speaker.embed),
@@ -317,10 +320,71 @@ def test_a_torchaudio_of_another_build_is_left_out_by_default_and_refused_by_nam
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"same build as torch [^\n]*: libc10_cuda\.so: no such file$"):
         choose_measures(["mos"])
-    chosen, [*_, note] = choose_measures(None)
+    chosen, [*_, note, _] = choose_measures(None)
     assert "mos" not in chosen and note.startswith("measure mos is left out: predicted opinion score needs")
 
 
 def test_every_measure_that_is_installed_is_taken_by_default():
-    installed = [name for name, (module, _) in MODELS.items() if not extras.missing(*module.MODULES)]
-    assert choose_measures(None)[0] == installed
+    installed = [name for name, module in MEASURES.items() if name != "wer" and not extras.missing(*module.MODULES)]
+    chosen, notes = choose_measures(None)
+    assert chosen == installed and "content" in chosen and "measure wer is left out: it takes" in notes[-1]
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory) -> Path:
+    """A folder of transformers: the smallest Whisper, which has learnt nothing, and its processor."""
+    import torch
+
+    transformers = pytest.importorskip("transformers")
+    from transformers.models.whisper.tokenization_whisper import bytes_to_unicode
+
+    folder = tmp_path_factory.mktemp("whisper")
+    signs = [*bytes_to_unicode().values(), "<|endoftext|>", "<|startoftranscript|>"]
+    (folder / "vocab.json").write_text(json.dumps({sign: number for number, sign in enumerate(signs)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.WhisperTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    transformers.WhisperProcessor(transformers.WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
+    end, start = len(signs) - 2, len(signs) - 1
+    sizes = {f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in {
+        "layers": 1, "attention_heads": 2, "ffn_dim": 16}.items()}  # fmt: skip
+    ends = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+    config = transformers.WhisperConfig(
+        vocab_size=len(signs), d_model=16, max_target_positions=40, begin_suppress_tokens=None, **sizes, **ends
+    )
+    torch.manual_seed(0)
+    transformers.WhisperForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def test_words_are_heard_by_a_recogniser_of_the_user_s_own(whisper, tmp_path):
+    """One that has learnt nothing hears the same in the same recording, so that its source makes no error."""
+    for name, f0 in (("source", 120.0), ("target", 180.0)):
+        (tmp_path / name).mkdir()
+        audio.write(tmp_path / name / "1.wav", vowel(0.6, 16000, f0), 16000)
+    request = Request(
+        {"same": tmp_path / "source"}, tmp_path / "target", tmp_path / "source", measures=[f"wer={whisper}"]
+    )
+    evaluation = evaluate(request, tmp_path / "out")
+    heard = words.transcribe(*audio.read(tmp_path / "source/1.wav"), str(whisper))
+    assert words.spelt(heard), "what it hears must have letters for this test to tell something"
+    assert evaluation.scores["same"].means["word_error"] == evaluation.scores["same"].means["character_error"] == 0
+    assert "measures not asked for: speaker, content, phones, quality, mos" in evaluation.notes
+
+
+def test_words_are_compared_without_case_and_punctuation():
+    assert words.spelt(" It\u2019s  HERE, no-one\n knew.") == "it's here no one knew"
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        ("wer", "folder of transformers: wer=PATH"),
+        ("wer=", "wer=PATH"),
+        ("wer=nowhere", "nowhere: no folder of transformers"),
+        ("phones=x", "measure phones takes no folder"),
+    ],
+)
+def test_a_recogniser_that_is_none_is_refused(measure, said):
+    pytest.importorskip("transformers")
+    with pytest.raises(ConfigError, match=said):
+        choose_measures([measure])

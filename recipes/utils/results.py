@@ -8,7 +8,7 @@ writes them into RESULTS.md, between the lines `<!-- results: narrow -->` and `<
 there. The first table has what decides, a row for each direction and system, then means over the directions, and the
 differences of further systems from the first; figures are followed by half of their 95 % intervals. After it come all
 figures and the verdict of each direction. --means leaves everything but the means and differences out, and adds the
-lowest and highest direction.
+lowest and highest direction; --verdicts has the grades of each direction alone.
 
 Where several files are about one direction, their systems are compared under the names of their experiments.
 """
@@ -31,16 +31,20 @@ CONVERTED, MODEL = "converted", "model"  # as recipes call what they convert, an
 
 
 def main() -> int:
-    return systems.main(
-        __doc__,
-        text,
-        lambda parser: parser.add_argument("--means", action="store_true", help="means over the directions alone"),
-    )
+    return systems.main(__doc__, text, add_options)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--means", action="store_true", help="means over the directions alone")
+    parts.add_argument("--verdicts", action="store_true", help="grades alone, a row a system and a column a question")
 
 
 def text(args: argparse.Namespace) -> str:
     """The tables that are asked for."""
     contents = systems.read(args.metrics, experiments(args.metrics))
+    if args.verdicts:
+        return "\n".join(verdicts(direction, content) for direction, content in contents.items())
     tables = [summary(contents, args.means)]
     if not args.means:
         tables += [each for direction, content in contents.items() for each in details(direction, content)]
@@ -130,6 +134,18 @@ def details(direction: str, content: Content) -> list[str]:
         for each in findings
     ]
     return [*filter(None, shown), "\n".join([*verdict, ""])]
+
+
+def verdicts(direction: str, content: Content) -> str:
+    """One direction: a row for each system, a column for each question that was asked of one of them."""
+    grades = {
+        name: {each["aspect"]: each["grade"] for each in content["verdicts"].get(name, [])}
+        for name in content["systems"]
+    }
+    aspects = list(dict.fromkeys(aspect for own in grades.values() for aspect in own))
+    rows = [[f"{direction}, {content['counts']['utterances']} sentences", *aspects]]
+    rows += [[spoken(name), *(own.get(aspect, "-") for aspect in aspects)] for name, own in grades.items()]
+    return systems.markdown(rows)
 
 
 def table(direction: str, content: Content, scores: dict, names: tuple[str, ...]) -> str:

@@ -32,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--measures",
         nargs="+",
         metavar="MEASURE",
-        help="models of speech to ask: speaker, phones, quality (DNSMOS), mos (DistillMOS), or none (default: those"
-        " installed); quality and mos take 0.1 CPU seconds and more, each, for a second of audio",
+        help="models of speech to ask: speaker, content (the carried encoder), phones, quality (DNSMOS), mos"
+        " (DistillMOS), wer=PATH (word errors by your own Whisper, a folder of transformers), or none (default: those"
+        " installed, without wer); quality and mos take 0.1 CPU seconds and more, each, for a second of audio",
     )
     add(
         "--conventions",

@@ -1,4 +1,4 @@
-"""What models of speech say of a recording: who speaks, which phones are heard, how good it sounds."""
+"""What models of speech say of a recording: who speaks, what is said, how good it sounds."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -6,63 +6,97 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vc import audio
 from vc.errors import ConfigError, DataError
-from vc.metrics import mos, phones, quality, speaker
+from vc.metrics import content, mos, phones, quality, speaker, words
+from vc.metrics.content import Content
 
-MEASURES = {"speaker": speaker, "phones": phones, "quality": quality, "mos": mos}
+OF_FOLDER = "wer"  # the measure that takes a folder
+MEASURES = {"speaker": speaker, "content": content, "phones": phones, "quality": quality, "mos": mos, OF_FOLDER: words}
 
 
 class Heard(NamedTuple):
     """None where a measure was not asked for, or can say nothing of the recording."""
 
-    embedding: np.ndarray | None  # (256,)
-    phones: list[str] | None
-    quality: float | None
-    mos: float | None
-    remarks: list[str]  # why one says nothing
+    embedding: np.ndarray | None = None  # (256,)
+    content: Content | None = None
+    phones: list[str] | None = None
+    words: str | None = None
+    quality: float | None = None
+    mos: float | None = None
+    remarks: tuple[str, ...] = ()  # why one says nothing
 
 
 def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """The measures to take, and a note for each that is left out; those `wanted` by name are refused if missing."""
-    for name in wanted or ():
-        if name not in MEASURES:
-            raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
-        MEASURES[name].require()
     if wanted is not None:
-        return list(dict.fromkeys(wanted)), []
+        chosen = list(dict.fromkeys(wanted))
+        for measure in chosen:
+            _require(measure)
+        absent = [name for name in MEASURES if name not in map(_name, chosen)]
+        return chosen, [f"measures not asked for: {', '.join(absent)}"] if absent else []
     chosen, notes = [], []
     for name in MEASURES:
         try:
-            MEASURES[name].require()
+            _require(name)
             chosen.append(name)
         except ConfigError as error:
             notes.append(f"measure {name} is left out: {error}")
     return chosen, notes
 
 
+def _require(measure: str) -> None:
+    name, given, folder = measure.partition("=")
+    if name not in MEASURES:
+        raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
+    if name != OF_FOLDER:
+        if given:
+            raise ConfigError(f"measure {name} takes no folder, got {measure!r}")
+        MEASURES[name].require()
+    elif not folder:
+        raise ConfigError(f"it takes a recogniser of your own, a folder of transformers: {OF_FOLDER}=PATH")
+    else:
+        words.require(folder)
+
+
+def _name(measure: str) -> str:
+    return measure.partition("=")[0]
+
+
 def versions(measures: Sequence[str]) -> dict[str, str]:
     """The packages that the measures come from, by name."""
-    return {name: version(name) for name in (MEASURES[measure].MODULES[0] for measure in measures)}
+    return {name: version(name) for name in (MEASURES[_name(measure)].MODULES[0] for measure in measures)}
 
 
-def hear(samples: np.ndarray, rate: int, measures: Sequence[str]) -> Heard:
-    """Of `(samples,)`, by the models asked for."""
+def hear(samples: np.ndarray, rate: int, measures: Sequence[str], common_rate: int) -> Heard:
+    """Of `(samples,)`, by the models asked for; content and timbre of all recordings at one rate, `common_rate`."""
     remarks: list[str] = []
-    functions = {"speaker": speaker.embed, "phones": phones.recognise, "quality": quality.dnsmos, "mos": mos.distillmos}
+    functions = {
+        "speaker": speaker.embed,
+        "content": lambda *recording: content.analyse(audio.resample(*recording, common_rate), common_rate),
+        "phones": phones.recognise,
+        "quality": lambda *recording: quality.dnsmos(*recording)["overall"],
+        "mos": mos.distillmos,
+    }
     found = {}
-    for name in measures:
+    for measure in measures:
+        name, _, folder = measure.partition("=")
         try:
-            found[name] = functions[name](samples, rate)
+            found[name] = words.transcribe(samples, rate, folder) if folder else functions[name](samples, rate)
         except DataError as error:
             remarks.append(f"measure {name}: {error}")
-    overall = found["quality"]["overall"] if "quality" in found else None
-    return Heard(found.get("speaker"), found.get("phones"), overall, found.get("mos"), remarks)
+    fields = {"speaker": "embedding", OF_FOLDER: "words"}
+    return Heard(**{fields.get(name, name): value for name, value in found.items()}, remarks=tuple(remarks))
 
 
-def heard_figures(heard: Heard, expected: Sequence[str] | None) -> dict[str, float]:
-    """The figures of an utterance by itself; the phone error where it is known which phones are to be heard."""
+def heard_figures(heard: Heard, phones_expected: Sequence[str] | None, words_expected: str | None) -> dict[str, float]:
+    """The figures of an utterance by itself; errors where it is known which phones or words are to be heard."""
     judged = {"dnsmos": heard.quality, "distillmos": heard.mos}
     figures = {name: value for name, value in judged.items() if value is not None}
-    if heard.phones is not None and expected:
-        figures["phone_error"] = phones.error_rate(heard.phones, expected)
+    if heard.phones is not None and phones_expected:
+        figures["phone_error"] = phones.error_rate(heard.phones, phones_expected)
+    if heard.words is not None and words_expected:
+        said, expected = words.spelt(heard.words), words_expected
+        figures["word_error"] = phones.error_rate(said.split(), expected.split())
+        figures["character_error"] = phones.error_rate(said, expected)
     return figures

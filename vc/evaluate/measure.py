@@ -14,7 +14,7 @@ from vc.evaluate.match import Recordings
 from vc.features import pitch, world
 from vc.features.autocorrelation import PitchTrack
 from vc.features.world import F0Range, WorldConfig
-from vc.metrics import phones
+from vc.metrics import phones, words
 from vc.metrics.conventions import compared_frames, frames_distortion
 from vc.metrics.registry import convention_metric
 from vc.metrics.scores import Observation, Track
@@ -22,6 +22,7 @@ from vc.metrics.scores import Observation, Track
 REFERENCE, UNCONVERTED = "reference", "unconverted"
 OF_SOURCE = (UNCONVERTED, "mean_variance")  # anchors that say what the source says, as every converted system does
 MODEL = "model"  # stands for it among the verdicts
+ABOVE = 2  # times the common rate, to which a recording at that is brought and back where others came from above
 ANCHORS = (*OF_SOURCE, "copy_synthesis", REFERENCE)
 
 
@@ -48,6 +49,7 @@ class Settings(NamedTuple):
     ranges: dict[str, F0Range | None]  # by system; None: without F0
     measures: Sequence[str]  # of hearing.MEASURES
     conventions: Mapping[str, int]  # of metrics.CONVENTIONS, each with its sample rate in Hz
+    mixed_rates: bool = False  # whether recordings differ in sample rate
 
 
 class Maker(NamedTuple):
@@ -86,21 +88,31 @@ def make_anchors(item: Item, makers: dict[str, Maker]) -> Recordings:
 def measure(item: Item, settings: Settings) -> dict[str, Measured]:
     """Analyse every recording of the sentence, and compare it with the target's and with what it was made of."""
     tracks = {system: _track(utterance, settings, system) for system, utterance in item.recordings.items()}
-    heard = {system: hear(*utterance.read(), settings.measures) for system, utterance in item.recordings.items()}
+    heard = {
+        system: hear(*utterance.read(), settings.measures, settings.config.sample_rate)
+        for system, utterance in item.recordings.items()
+    }
     remarks = {system: list(each.remarks) for system, each in heard.items()}
     more, expected = _by_conventions(item, settings, remarks), expected_phones(item, heard, remarks)
+    wanted = expected_words(item, heard)
     reference, source = tracks.get(REFERENCE), tracks.get(UNCONVERTED)
     measured = {}
     for system, track in tracks.items():
-        figures = {**more.get(system, {}), **heard_figures(heard[system], expected)}
+        figures = {**more.get(system, {}), **heard_figures(heard[system], expected, wanted)}
         origin = source if says_source(system) else None
-        kept = Observation.of(track, settings.config.frame_rate, reference, origin, figures, heard[system].embedding)
+        voice = heard[system].embedding, heard[system].content
+        kept = Observation.of(track, settings.config.frame_rate, reference, origin, figures, *voice)
         measured[system] = Measured(kept, track.f0, remarks[system])
     return measured
 
 
 def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
-    samples, _ = utterance.read(settings.config.sample_rate)
+    rate = settings.config.sample_rate
+    samples, _ = utterance.read(rate)
+    if settings.mixed_rates and audio.info(utterance.path).sample_rate == rate:
+        # The filter that brings the others to this rate takes away what is close below half of it, which cepstra
+        # would take for another voice.
+        samples = audio.resample(audio.resample(samples, rate, ABOVE * rate), ABOVE * rate, rate)
     f0, frames = world.extract(samples, settings.config, settings.ranges[system])
     return Track(frames, f0)
 
@@ -116,6 +128,13 @@ def expected_phones(item: Item, heard: dict[str, Heard], remarks: dict[str, list
         except DataError as error:
             remarks[origin or next(iter(heard))].append(f"measure phones: the text is left aside: {error}")
     return heard[origin].phones if origin else None
+
+
+def expected_words(item: Item, heard: dict[str, Heard]) -> str | None:
+    """The text, or without one the words heard in the source's recording, or else in the target's."""
+    origin = next((system for system in (UNCONVERTED, REFERENCE) if system in heard), None)
+    said = item.text if item.text is not None else heard[origin].words if origin else None
+    return said if said is None else words.spelt(said)
 
 
 def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:

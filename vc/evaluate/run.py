@@ -17,6 +17,7 @@ from vc.evaluate.match import Matched, Recordings, Side, match, read_side
 from vc.evaluate.measure import ANCHORS, MODEL, REFERENCE, UNCONVERTED, Measured, Settings, measure, says_source
 from vc.evaluate.request import Request
 from vc.evaluate.scoreboard import Evaluation, configuration, to_json
+from vc.evaluate.sentences import check_sentences
 from vc.evaluate.stages import Run, add_anchors, common_config
 from vc.evaluate.statistics import SystemComparison, compare_systems, runs_of, spread_of_runs, system_of
 from vc.evaluate.verdict import Evidence, Finding, judge, judge_cycle
@@ -49,7 +50,7 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     ranges = add_anchors(run, config, direction, output / "anchors")
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
     run.note(*_resampled(conventions, config.sample_rate))
-    settings = Settings(config, ranges, measures, conventions)
+    settings = Settings(config, ranges, measures, conventions, run.mixed_rates)
     measured = run.each(partial(measure, settings=settings), "metrics")
     left = run.left()
     run.note(*_remarks(left, measured))
@@ -91,6 +92,8 @@ def _findings(
     comparisons = compare_systems(scores, systems)
     cycle = measure_cycle(list(recordings[UNCONVERTED].values()), direction) if direction else None
     judged = _verdicts(scores, systems, comparisons)
+    sentences = _sentences(recordings, measured, parallel)
+    judged = {system: [*filter(None, [sentences]), *found] for system, found in judged.items()}
     return {
         "scores": scores,
         "comparisons": comparisons,
@@ -98,6 +101,17 @@ def _findings(
         "cycle": cycle,
         "verdicts": judged | ({MODEL: [judge_cycle(cycle)]} if cycle else {}),
     }
+
+
+def _sentences(
+    recordings: dict[str, Recordings], measured: dict[str, dict[str, Measured]], parallel: bool
+) -> Finding | None:
+    """Where names and data disagree on what the target says."""
+    sides = [
+        [measured[name][side].observation.spoken for name in recordings.get(side, ())]
+        for side in (UNCONVERTED, REFERENCE)
+    ]
+    return check_sentences(*sides, parallel) if all(map(all, sides)) else None
 
 
 def _texts(matched: Matched, sides: dict[str, Side]) -> dict[str, str]:
@@ -217,7 +231,7 @@ def _verdicts(
     for system in systems:
         group = system_of(system)
         own = [each for each in comparisons if each.one == group and each.other in anchors]
-        verdicts[system] = judge(Evidence(scores[system].means, anchors, own, len(groups[group])))
+        verdicts[system] = judge(Evidence(scores[system], anchors, own, len(groups[group])))
     return verdicts
 
 

@@ -37,6 +37,7 @@ class Run:
     texts: dict[str, str] = field(default_factory=dict)  # sentence -> what it says, where that is known
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sentence -> line
+    mixed_rates: bool = False  # whether recordings differ in sample rate
 
     @property
     def systems(self) -> list[str]:
@@ -89,6 +90,7 @@ def common_config(run: Run, systems: Sequence[str], direction: Direction | None)
             found = ", ".join(f"{sentence} has {rate} Hz" for rate, sentence in sorted(converted.items()))
             raise DataError(f"the recordings of {system} differ in sample rate: {found}")
     everyone = {rate for each in rates.values() for rate in each.values()}
+    run.mixed_rates = len(everyone) > 1
     lowest = min(everyone | ({direction.sample_rate} if direction else set()))
     usable = [rate for rate in mel_cepstrum.SETTINGS if rate <= lowest]
     if not usable:

@@ -11,7 +11,10 @@ from vc.metrics.comparison import Comparison, compare_paired, holm
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
 
-OF_UTTERANCES = ("mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "phone_error", "dnsmos", "distillmos")
+OF_UTTERANCES = (
+    "mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "content_distance", "phone_error", "word_error",
+    "dnsmos", "distillmos",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

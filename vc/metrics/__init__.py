@@ -1,6 +1,6 @@
 """How far converted speech is from the target's: arrays in, numbers out; no files."""
 
-from vc.metrics import mos, phones, quality, speaker
+from vc.metrics import content, mos, phones, quality, speaker, timbre, words
 from vc.metrics.alignment import align
 from vc.metrics.comparison import compare_paired, holm
 from vc.metrics.conventions import CONVENTIONS, compared_frames, frames_distortion, mel_cepstral_distortion_by
@@ -26,6 +26,7 @@ __all__ = [
     "audible",
     "compare_paired",
     "compared_frames",
+    "content",
     "content_lost",
     "crossed_interval",
     "different_sentences",
@@ -52,5 +53,7 @@ __all__ = [
     "quality",
     "speaker",
     "speech_path",
+    "timbre",
     "voicing_error",
+    "words",
 ]

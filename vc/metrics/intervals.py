@@ -67,6 +67,11 @@ def interval_around(value: float, variance: float) -> Interval:
     return value - half, value + half
 
 
+def within(interval: Interval, limits: Interval) -> Interval:
+    """What of an interval is possible for a figure with these `limits`."""
+    return max(interval[0], limits[0]), min(interval[1], limits[1])
+
+
 def _shares(utterances: int, seed: int = SEED) -> np.ndarray:
     """`(resamples, utterances)`: each utterance's share of a resample drawn with replacement."""
     drawn = np.random.default_rng(seed).multinomial(utterances, np.full(utterances, 1 / utterances), size=RESAMPLES)

@@ -1,5 +1,6 @@
 """Every figure of an evaluation: its name, unit, aim, definition and source."""
 
+import math
 from typing import NamedTuple
 
 from vc.metrics.conventions import CONVENTIONS
@@ -17,6 +18,7 @@ class Metric(NamedTuple):
     definition: str
     source: str = ""
     group: str = "spectrum"
+    limits: tuple[float, float] = (0.0, math.inf)  # between which every figure lies
 
     def fault(self, value: float) -> float:
         """How far a figure is from the best: the larger, the worse."""
@@ -28,6 +30,7 @@ def convention_metric(name: str) -> str:
     return f"mcd_{name.replace('-', '_')}"
 
 
+ANY, SHARE, CORRELATION = (-math.inf, math.inf), (0.0, 1.0), (-1.0, 1.0)
 VOICED_PAIRS = "pairs of the path that are voiced on both sides"
 FRAMES = "speech frames' c1..D and their slopes, in the target's deviations"
 METRICS = {
@@ -46,16 +49,36 @@ METRICS = {
         "variance in speech over the reference set's mean variance, mean over c1..D",
         "Toda et al. 2007",
     ),
+    **{
+        name: Metric(
+            f"global-variance ratio, {coefficients}", "", ONE, 2, f"the same, of {coefficients}: {what}",
+            "Toda et al. 2007",
+        )
+        for name, coefficients, what in (
+            ("gv_ratio_low", "c1 to c8", "the rough shape of the spectrum"),
+            ("gv_ratio_middle", "c9 to c24", "its formants"),
+            ("gv_ratio_high", "from c25", "its details"),
+        )
+    },
+    **{
+        name: Metric(
+            f"movement, {rates}", "", ONE, 2,
+            f"power of the movement of c1..D at {rates}, over the reference set's, from the mean in dB",
+            "after Takamichi et al. 2014",
+        )
+        for name, rates in (("movement_slow", "1 to 8 Hz"), ("movement_fast", "8 to 25 Hz"))
+    },
     "log_f0_rmse": Metric(
         "log-F0 error", "natural log", LOWER, 3,
         f"root mean square difference of natural log F0, {VOICED_PAIRS}", group="melody and time",
     ),
     "log_f0_corr": Metric(
-        "log-F0 correlation", "", ONE, 2, "Pearson's correlation of log F0 over the same pairs", group="melody and time"
+        "log-F0 correlation", "", ONE, 2,
+        "Pearson's correlation of log F0 over the same pairs", group="melody and time", limits=CORRELATION,
     ),
     "voicing_error": Metric(
         "voicing error", "share", LOWER, 3,
-        "share of the path's pairs that are voiced on one side only", group="melody and time",
+        "share of the path's pairs that are voiced on one side only", group="melody and time", limits=SHARE,
     ),
     "duration_ratio": Metric(
         "duration ratio", "", ONE, 2, "first to last speech frame, over the reference's", group="melody and time"
@@ -68,12 +91,12 @@ METRICS = {
     "kernel_distance": Metric(
         "kernel distance", "", LOWER, 3,
         f"squared maximum mean discrepancy, unbiased, kernel (x . y / bands + 1)^3, {FRAMES}",
-        "after Binkowski et al. 2018", "the whole set",
+        "after Binkowski et al. 2018", "the whole set", ANY,
     ),
     "approach": Metric(
         "approach to the target", "", ONE, 2,
         "root of the Frechet distance to the source's set, over the sum of the roots to the source's and the target's",
-        group="the whole set",
+        group="the whole set", limits=SHARE,
     ),
     "diversity": Metric(
         "diversity", "", ONE, 2,
@@ -89,17 +112,23 @@ METRICS = {
     "speaker_similarity": Metric(
         "speaker similarity", "cosine", HIGHER, 3,
         "of speaker embeddings (Resemblyzer), to the mean of the target's other sentences",
-        "Wan et al. 2018", "voice",
+        "Wan et al. 2018", "voice", CORRELATION,
+    ),
+    "timbre_distance": Metric(
+        "timbre distance", "", LOWER, 2,
+        "root mean square over sounds of the mean difference of the spectra to the target's of like content, in the"
+        " target's deviations",
+        group="voice",
     ),
     "nearer_target": Metric(
         "nearer the target", "share", ONE, 2,
         "share of sentences more similar to the mean of the target's other sentences than of the source's",
-        group="voice",
+        group="voice", limits=SHARE,
     ),
     "speaker_eer": Metric(
         "equal error rate", "share", HALF, 2,
         "of telling two recordings of the target from a converted one and the target's, by similarity",
-        group="voice",
+        group="voice", limits=SHARE,
     ),
     "phone_error": Metric(
         "phone error", "share", LOWER, 3,
@@ -108,7 +137,20 @@ METRICS = {
     ),
     "phone_error_added": Metric(
         "phone error added", "share", LOWER, 3,
-        "phone error less that of the source's recording of the sentence", group="words",
+        "phone error less that of the source's recording of the sentence", group="words", limits=ANY,
+    ),
+    "word_error": Metric(
+        "word error", "share", LOWER, 3,
+        "Levenshtein distance of the words heard by the recogniser given to the text's (or those heard in the source),"
+        " over their number",
+        group="words",
+    ),
+    "character_error": Metric("character error", "share", LOWER, 3, "the same of their characters", group="words"),
+    "content_distance": Metric(
+        "content distance", "", LOWER, 2,
+        "along the cheapest path, of vectors of a content encoder, to the source's recording (or without one to the"
+        " target's), over that of different sentences: 1 is another sentence",
+        group="words",
     ),
     "dnsmos": Metric(
         "predicted quality", "1..5", HIGHER, 2,

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vc.metrics import distortion, distribution, pitch, sets
+from vc.metrics import content, distortion, distribution, pitch, sets
+from vc.metrics.content import Content
 from vc.metrics.distribution import Moments
 from vc.metrics.diversity import different_sentences, diversity
-from vc.metrics.intervals import Interval, mean_interval
+from vc.metrics.intervals import Interval, mean_interval, within
 from vc.metrics.registry import METRICS
 from vc.metrics.sets import Figure
 
 NOTHING = (math.nan, math.nan)
+GV_BANDS = {"gv_ratio_low": (1, 8), "gv_ratio_middle": (9, 24), "gv_ratio_high": (25, None)}  # first and last c
+MOVEMENT = {"movement_slow": (1.0, 8.0), "movement_fast": (8.0, 25.0)}  # Hz: syllables, and what is within them
 SAME_PACE = 0.02  # share of the frames by which a system that keeps the pace may differ
 
 
@@ -40,6 +43,7 @@ class Observation:
     spectrum: np.ndarray  # (D, frequencies) dB
     content: Moments | None  # of each speech frame of the source with the frame made of it
     embedding: np.ndarray | None  # (256,) of the speaker
+    spoken: Content | None = None  # what a content encoder hears
 
     @classmethod
     def of(
@@ -50,10 +54,11 @@ class Observation:
         source: Track | None = None,
         more: dict[str, float] | None = None,
         embedding: np.ndarray | None = None,
+        spoken: Content | None = None,
     ) -> "Observation":
         """Of a recording, the target's of the same sentence, and the one that it was made of, where there are such.
 
-        `more` has figures that others have found, `embedding` is metrics.speaker's.
+        `more` has figures that others have found, `embedding` is metrics.speaker's, `spoken` metrics.content's.
         """
         compared = {} if reference is None or reference is track else compare(track, reference)
         return cls(
@@ -63,6 +68,7 @@ class Observation:
             distortion.modulation_spectrum(track.mel_cepstrum, frame_rate).astype(np.float32),
             None if source is None else _content(track.mel_cepstrum, source.mel_cepstrum),
             embedding,
+            spoken,
         )
 
     @property
@@ -117,7 +123,8 @@ def summarise(
             figures[name] = sets.told(figure, len(own), len(reference), paired)
         if min(len(own), len(reference)) > 1:
             figures["diversity"] = _diversity(own, reference, paired)
-    means, intervals = ({name: figures[name][part] for name in METRICS} for part in (0, 1))
+    means = {name: figures[name][0] for name in METRICS}
+    intervals = {name: within(figures[name][1], METRICS[name].limits) for name in METRICS}
     return Scores(means, intervals, rows)
 
 
@@ -125,9 +132,11 @@ def _rows(
     own: Sequence[Observation], reference: Sequence[Observation], source: Sequence[Observation] | None, paired: bool
 ) -> list[dict[str, float]]:
     usual = np.mean([each.variance for each in reference], axis=0)
-    rows = [{**each.figures, "gv_ratio": distortion.gv_ratio(each.variance, usual)} for each in own]
-    for row, more in zip(rows, _voices(own, reference, source, paired), strict=True):
-        row |= more
+    rows = [{**each.figures, **_liveliness(each.variance, usual)} for each in own]
+    origin = reference if source is None and paired else source
+    for row, *more in zip(rows, _voices(own, reference, source, paired), _contents(own, origin), strict=True):
+        for figures in more:
+            row |= figures
     if source is not None:
         for row, each in zip(rows, source, strict=True):
             if "phone_error" in row and "phone_error" in each.figures:
@@ -150,6 +159,29 @@ def _voices(
     return rows
 
 
+def _liveliness(variance: np.ndarray, usual: np.ndarray) -> dict[str, float]:
+    """Global variance over the target's, of all coefficients and of the bands that there are."""
+    figures = {"gv_ratio": distortion.gv_ratio(variance, usual)}
+    for name, (first, last) in GV_BANDS.items():
+        if len(variance) >= first:
+            figures[name] = distortion.gv_ratio(variance[first - 1 : last], usual[first - 1 : last])
+    return figures
+
+
+def _contents(own: Sequence[Observation], origin: Sequence[Observation] | None) -> list[dict[str, float]]:
+    """How far what each utterance says is from the `origin`'s of the same place, over that of different sentences."""
+    told = origin is not None and len(origin) > 1 and all(each.spoken for each in origin)
+    if not told:
+        return [{} for _ in own]
+    said = [each.spoken for each in origin]
+    centre = content.centre_of(said)
+    chance = content.different_sentences(said, centre)
+    return [
+        {"content_distance": content.distance(each.spoken, other, centre) / chance} if each.spoken else {}
+        for each, other in zip(own, said, strict=True)
+    ]
+
+
 def _embeddings(side: Sequence[Observation]) -> np.ndarray:
     """`(utterances, 256)`, NaN where there is none."""
     return np.array([np.full(256, np.nan) if each.embedding is None else each.embedding for each in side])
@@ -160,14 +192,19 @@ def _set_figures(
 ) -> dict[str, Figure]:
     frames, wanted = ([each.frames for each in side] for side in (own, reference))
     unit = np.maximum(np.concatenate(wanted).std(axis=0), distribution.FAINTEST)
+    spectra = [np.stack([each.spectrum for each in side]) for side in (own, reference)]
     figures = {
-        "msd": sets.modulation(*(np.stack([each.spectrum for each in side]) for side in (own, reference))),
+        "msd": sets.modulation(*spectra),
+        **{name: sets.movement(*spectra, *rates) for name, rates in MOVEMENT.items()},
         "frechet_distance": sets.frechet(frames, wanted, unit),
         "kernel_distance": sets.kernel(frames, wanted, unit, paired),
     }
     voices = [_embeddings(side) for side in (own, reference)]
     if all(np.isfinite(side).any() for side in voices):
         figures["speaker_eer"] = sets.equal_error_rate(*voices, paired)
+    spoken = [[each.spoken for each in side] for side in (own, reference)]
+    if all(map(all, spoken)) and min(map(len, spoken)) > 1:
+        figures["timbre_distance"] = sets.timbre(*spoken, paired)
     if source is not None:
         to_source = sets.frechet(frames, [each.frames for each in source], unit)
         figures["approach"] = sets.approach(to_source, figures["frechet_distance"])

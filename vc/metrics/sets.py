@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vc.metrics import distortion, distribution, speaker
+from vc.metrics.content import Content
 from vc.metrics.distribution import Kept, Moments
 from vc.metrics.intervals import Interval, interval_around, jackknife_variance
+from vc.metrics.timbre import Timbre
+from vc.metrics.timbre import distance as timbre_distance
 
 SAMPLED = 2000  # frames of a set, evenly, that the kernel distance looks at
 FEWEST, MOST = 4, 40  # of them in an utterance
@@ -18,6 +21,24 @@ def modulation(own: np.ndarray, reference: np.ndarray) -> Figure:
     return lambda kept, others: distortion.modulation_spectra_distance(
         own[kept].mean(axis=0), reference[others].mean(axis=0)
     )
+
+
+def movement(own: np.ndarray, reference: np.ndarray, lowest: float, highest: float) -> Figure:
+    """Power of the movement at modulation rates of `lowest` to `highest` Hz, over the reference's.
+
+    From the means in dB of spectra `(utterances, D, frequencies)`.
+    """
+    count = own.shape[2]
+    rates = distortion.HIGHEST_MODULATION * np.arange(1, count + 1) / count
+    counted = (rates >= lowest) & (rates < highest)
+    means, wanted = (side[:, :, counted].mean(axis=(1, 2)) for side in (own, reference))
+    return lambda kept, others: float(10 ** ((means[kept].mean() - wanted[others].mean()) / 10))
+
+
+def timbre(own: Sequence[Content], reference: Sequence[Content], paired: bool) -> Figure:
+    """Distance of the timbre; the reference stays whole whichever utterances are kept."""
+    sums, counts = Timbre(reference).deviations(own, paired)
+    return lambda kept, _: timbre_distance(sums, counts, kept)
 
 
 def frechet(own: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:

@@ -1,0 +1,128 @@
+"""The judge is not fooled: recordings that are no conversion, in small and, slowly, on real speech."""
+
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import CORPUS, UTILS
+
+from vc import audio
+from vc.evaluate.sentences import check_sentences
+from vc.evaluate.verdict import BAD, GOOD, Evidence, judge
+from vc.features import world
+from vc.features.world import F0Range, WorldConfig
+from vc.metrics import content, timbre
+from vc.metrics.content import Content
+from vc.metrics.scores import Observation, Scores, Track, summarise
+
+sys.path.insert(0, str(UTILS))
+import impostors
+
+RATE, SENTENCES = 16000, range(101, 105)
+CONFIG = WorldConfig(RATE, f0_method="dio")
+
+
+@cache
+def speech(speaker: str) -> tuple[np.ndarray, ...]:
+    return tuple(audio.read(CORPUS / f"eval/{speaker}/{sentence}.flac", RATE)[0] for sentence in SENTENCES)
+
+
+@cache
+def spoken(speaker: str) -> list[Content]:
+    return [content.analyse(samples, RATE) for samples in speech(speaker)]
+
+
+def test_content_of_a_sentence_is_its_own_whatever_rate_or_speaker_and_not_another_s():
+    source, target = spoken("slt"), spoken("rms")
+    centre = content.centre_of(source)
+    chance = content.different_sentences(source, centre)
+    again = [content.analyse(audio.resample(samples, RATE, 22050), 22050) for samples in speech("slt")]
+    for one, other, same in zip(source, target, again):
+        assert content.distance(one, one, centre) == pytest.approx(0, abs=1e-6)
+        assert content.distance(one, same, centre) < 0.02 * chance
+        assert content.distance(one, other, centre) < 0.6 * chance
+    assert content.distance(source[0], target[1], centre) > 0.8 * chance
+
+
+def off(utterances: list[Content], target: list[Content]) -> float:
+    sums, counts = timbre.Timbre(target).deviations(utterances, True)
+    return timbre.distance(sums, counts, np.arange(len(utterances)))
+
+
+def test_timbre_is_the_target_s_own_at_any_rate_and_loudness_and_far_from_another_s():
+    target = spoken("rms")
+    changed = [content.analyse(audio.resample(samples / 3, RATE, 22050), 22050) for samples in speech("rms")]
+    far = off(spoken("slt"), target)
+    assert off(target, target) < 0.1 * far and off(changed, target) < 0.15 * far and far > 0.3
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "parallel", "said"),
+    [
+        ("slt", "rms", True, None),
+        ("slt", "other", True, "says other sentences than the names claim"),
+        ("slt", "other", False, "says the same sentences by other names"),
+        ("half", "rest", False, None),
+    ],
+)
+def test_whether_sentences_are_the_same_is_found_from_what_is_said(source, target, parallel, said):
+    rms = spoken("rms")
+    sides = {"slt": spoken("slt"), "rms": rms, "other": [*rms[1:], rms[0]], "half": spoken("slt")[:2], "rest": rms[2:]}
+    found = check_sentences(sides[source], sides[target], parallel)
+    assert found is None if said is None else found.grade == BAD and said in found.text
+
+
+def observed(recordings) -> list[Observation]:
+    seen = []
+    for samples in recordings:
+        f0, frames = world.extract(samples, CONFIG, F0Range(60, 400))
+        seen.append(Observation.of(Track(frames, f0), 200, spoken=content.analyse(samples, RATE)))
+    return seen
+
+
+def scored(recordings) -> Scores:
+    return summarise(observed(recordings), *sides(), True)
+
+
+@cache
+def sides() -> tuple[list[Observation], list[Observation]]:
+    return observed(speech("rms")), observed(speech("slt"))
+
+
+@cache
+def unconverted() -> Scores:
+    return scored(speech("slt"))
+
+
+def verdict(recordings) -> dict[str, str]:
+    """Aspect -> grade, without a model of speakers, phones or quality."""
+    return {each.aspect: each.grade for each in judge(Evidence(scored(recordings), {"unconverted": unconverted()}, []))}
+
+
+MADE = {
+    "target": lambda source, target: target,
+    "source": lambda source, target: source,
+    "brown_noise": lambda source, target: impostors.brown_noise(source),
+    "long_term_spectrum": lambda source, target: impostors.with_long_term_spectrum(source, target, RATE),
+    "reversed_target": lambda source, target: impostors.reversed_in_time(target),
+    "shuffled_target": lambda source, target: impostors.shuffled(target),
+    "one_sentence": lambda source, target: impostors.one_sentence(target),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "grades"),
+    [
+        ("target", {"voice": GOOD, "content": GOOD, "liveliness": GOOD, "variety": GOOD}),
+        ("source", {"voice": BAD, "content": GOOD}),
+        ("long_term_spectrum", {"voice": BAD, "content": GOOD}),
+        ("brown_noise", {"content": BAD, "liveliness": BAD}),
+        ("reversed_target", {"content": BAD}),
+        ("shuffled_target", {"voice": GOOD, "content": BAD, "liveliness": GOOD}),
+        ("one_sentence", {"variety": BAD}),
+    ],
+)
+def test_an_impostor_is_caught_by_the_carried_encoder_alone(name, grades):
+    found = verdict(MADE[name](list(speech("slt")), list(speech("rms"))))
+    assert {aspect: found[aspect] for aspect in grades} == grades

@@ -51,7 +51,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc import extras
     from vc.evaluate import Request, evaluate, format_table
     from vc.parallel import default_jobs
-    from vc.report import require_matplotlib, write_report
+    from vc.report import write_report
 
     common.log_to_stderr(COMMAND)
     extras.ensure_numba_cache()
@@ -67,7 +67,6 @@ def _work(args: argparse.Namespace) -> int:
         args.to,
         args.from_speaker,
     )
-    require_matplotlib()
     evaluation = evaluate(request, args.output, args.jobs or default_jobs())
     write_report(evaluation, args.output / "report.html")
     for failure in evaluation.failures:

@@ -27,6 +27,12 @@ class Side:
     recordings: Recordings
     texts: dict[str, str] = field(default_factory=dict)  # by utterance id, where a data directory tells
 
+    @property
+    def called(self) -> str:
+        """What people call the speaker: the name where a data directory keeps one, its id, or else the folder's."""
+        names = (each.speaker_name for each in self.recordings.values())
+        return next(names, "") or self.speaker or self.folder.resolve().name
+
 
 def read_side(folder: Path, apart_from: Path | None = None) -> Side:
     """The recordings of a data directory of one speaker, or of a folder and the folders below it.

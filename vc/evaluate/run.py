@@ -5,6 +5,7 @@ taken apart and put together again, is the floor that no conversion through the 
 """
 
 import json
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,14 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     settings = Settings(config, ranges, measures, conventions)
     measured = run.each(partial(measure, settings=settings), "metrics")
     left = run.left()
+    source, target = _people(sides, direction)
     run.note(*_remarks(left, measured))
     evaluation = Evaluation(
-        title=_title(request, sides, direction),
+        title=f"{source} to {target}" if source else f"to {target}",
+        source=source,
+        target=target,
+        called=_called(left),
+        texts=run.texts,
         systems=list(request.converted),
         parallel=matched.parallel,
         **_findings(left, measured, list(request.converted), direction, matched.parallel),
@@ -124,13 +130,29 @@ def _speakers(sides: dict[str, Side]) -> tuple[str | None, str | None]:
     return (sides["source"].speaker if "source" in sides else None), sides[REFERENCE].speaker
 
 
-def _title(request: Request, sides: dict[str, Side], direction: Direction | None) -> str:
-    source, target = _speakers(sides)
-    if direction:
-        source, target = direction.source or source, direction.target
-    if source and target:
-        return f"{source} to {target}"
-    return f"{next(iter(request.converted.values()))} against {target or request.reference}"
+def _people(sides: dict[str, Side], direction: Direction | None) -> tuple[str, str]:
+    """What people call the source, empty where nothing tells, and the target."""
+    meant = {"source": direction.source, REFERENCE: direction.target} if direction else {}
+
+    def called(name: str) -> str:
+        return (sides[name].speaker is None and meant.get(name)) or sides[name].called
+
+    return called("source") if "source" in sides else "", called(REFERENCE)
+
+
+def _called(recordings: dict[str, Recordings]) -> dict[str, str]:
+    """Sentence -> the name of its recording as people know it; the sentence itself where two would be called alike.
+
+    The source's tells, or else the target's where it says the sentence: converted ones are often called after ids.
+    """
+    first = next(iter(recordings.values()))
+    names = {}
+    for sentence in first:
+        sides = (recordings[side] for side in (UNCONVERTED, REFERENCE) if side in recordings)
+        known = next((side[sentence] for side in sides if sentence in side), first[sentence])
+        names[sentence] = known.path.stem if known.start is None else f"{known.path.stem}, {known.start:.1f} s on"
+    counts = Counter(names.values())
+    return {sentence: name if counts[name] == 1 else sentence for sentence, name in names.items()}
 
 
 def _direction(request: Request, sides: dict[str, Side]) -> Direction:
@@ -143,7 +165,7 @@ def _unsure(request: Request, sides: dict[str, Side], direction: Direction | Non
     if direction is None or request.to or request.source_speaker or any(_speakers(sides)):
         return []
     way = f"{direction.source or 'anyone'} to {direction.target}"
-    return [f"taken for {way}, the model's first way; --to says which it is"]
+    return [f"taken for {way}, the model's first way, for neither speaker's name is given"]
 
 
 def _experiment(model: Path) -> Path:
@@ -159,8 +181,8 @@ def _few(matched: Matched) -> list[str]:
 
 def _missing(request: Request) -> list[str]:
     if request.source is None:
-        return ["no --source: the anchors unconverted and mean_variance are left out, and what needs the source"]
-    return [] if request.model else ["no --model: the anchor mean_variance is left out"]
+        return ["no source is given: the anchors unconverted and mean_variance are left out, and what needs the source"]
+    return [] if request.model else ["no model is given: the anchor mean_variance is left out"]
 
 
 def _not_parallel(matched: Matched, request: Request) -> list[str]:

@@ -28,11 +28,14 @@ class Panel(NamedTuple):
 
 def require_matplotlib() -> None:
     """Refuse to begin what would fail at its end."""
-    extras.require("the report", "eval", "matplotlib")
+    extras.require("a picture", "eval", "matplotlib")
 
 
-def picture(panels: Sequence[Panel], rate: int, frame_shift: float) -> bytes:
-    """PNG with one panel below the other on one time axis; `frame_shift` is that of the F0 tracks, in seconds."""
+def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str = "png") -> bytes:
+    """One panel below the other on one time axis, as PNG or another format of matplotlib's.
+
+    `frame_shift` is that of the F0 tracks, in seconds.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.75 * len(panels)), layout="constrained")
@@ -43,15 +46,15 @@ def picture(panels: Sequence[Panel], rate: int, frame_shift: float) -> bytes:
         axis.tick_params(bottom=False)
     axes[-1].set_xlim(0, max(len(panel.samples) for panel in panels) / rate)
     axes[-1].set_xlabel("seconds", color=GREY)
-    return as_png(figure)
+    return as_image(figure, format)
 
 
-def as_png(figure: "matplotlib.figure.Figure") -> bytes:  # noqa: F821 - not light
+def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes:  # noqa: F821 - not light
     """The figure on the page's own ground; signs that the font lacks are drawn as boxes."""
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(content, format="png", dpi=80, transparent=True)
+        figure.savefig(content, format=format, dpi=80, transparent=True)
     return content.getvalue()
 
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="+",
         metavar="MEASURE",
         help="models of speech to ask: speaker, phones, quality (DNSMOS), mos (DistillMOS), or none (default: those"
-        " installed); quality and mos take 0.1 CPU seconds and more, each, for a second of audio",
+        " installed); quality and mos take 0.3 CPU seconds and more, each, for a recording",
     )
     add(
         "--conventions",

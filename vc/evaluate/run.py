@@ -5,6 +5,7 @@ taken apart and put together again, is the floor that no conversion through the 
 """
 
 import json
+import logging
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from vc.train.log import read as read_log
 
 NAMED = 5  # recordings that a note spells out
 ENOUGH = 10  # sentences; with fewer, a note warns
+log = logging.getLogger(__name__)
 
 
 def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
@@ -51,7 +53,8 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
     run.note(*_resampled(conventions, config.sample_rate))
     settings = Settings(config, ranges, measures, conventions)
-    measured = run.each(partial(measure, settings=settings), "metrics")
+    models = f", asking models of speech: {', '.join(measures)}" if measures else ""
+    measured = run.each(partial(measure, settings=settings), f"measuring{models}")
     left = run.left()
     source, target = _people(sides, direction)
     run.note(*_remarks(left, measured))
@@ -93,6 +96,7 @@ def _findings(
     parallel: bool,
 ) -> dict[str, Any]:
     """What an Evaluation holds of figures, and of what they say."""
+    log.info("comparing the sets")
     scores = _scores(recordings, measured, parallel)
     comparisons = compare_systems(scores, systems)
     cycle = measure_cycle(list(recordings[UNCONVERTED].values()), direction) if direction else None

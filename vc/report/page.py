@@ -64,11 +64,13 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         drawn = False
         lines.append(f"the page has no pictures: {error}")
         log.warning(lines[-1])
+    log.info("writing %s", path)
     ranking = _ranking(evaluation)
     middle = len(ranking) // 2
     spread = np.unique(np.linspace(0, len(ranking) - 1, min(SHOWN, len(ranking))).round().astype(int)).tolist()
-    others = [_example(evaluation, ranking, rank, drawn) for rank in spread[::-1] if rank != middle]
-    between = others[WORST:-BEST]
+    ranks = [rank for rank in spread[::-1] if rank != middle]
+    folded = ranks[WORST:-BEST]
+    examples = {rank: _example(evaluation, ranking, rank, drawn and rank not in folded) for rank in ranks}
     curves = draw_curves(evaluation.training) if drawn else None
     content = {
         "title": f"Voice conversion: {evaluation.title}",
@@ -82,11 +84,11 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
             for system in evaluation.systems
         ],
         "model": _worst_first(evaluation.verdicts.get(MODEL, [])),
-        "median": _example(evaluation, ranking, middle, drawn),
+        "median": _example(evaluation, ranking, middle, drawn, with_anchors=True),
         "notes": [line.partition(extras.COMMAND)[0] for line in lines],
         "ranked": _ranked(evaluation),
-        "worst_and_best": [each for each in others if each not in between],
-        "between": between,
+        "worst_and_best": [examples[rank] for rank in ranks if rank not in folded],
+        "between": [examples[rank] for rank in folded],
         "figures": figures(evaluation),
         "anchors": [anchor for anchor in ANCHORS if anchor in evaluation.scores],
         "few": len(ranking) if len(ranking) < ENOUGH else 0,
@@ -151,7 +153,9 @@ def _ranked(evaluation: Evaluation) -> str:
     return f"Sentences are ranked by the {metric.label}{whose} ({metric.best}); the median one stands at the top."
 
 
-def _example(evaluation: Evaluation, ranking: Sequence[int], rank: int, drawn: bool) -> Example:
+def _example(
+    evaluation: Evaluation, ranking: Sequence[int], rank: int, drawn: bool, with_anchors: bool = False
+) -> Example:
     """Players and picture of the sentence of a rank."""
     index = ranking[rank]
     sentence, rate = evaluation.sentences[index], evaluation.configuration["sample_rate_hz"]
@@ -174,7 +178,7 @@ def _example(evaluation: Evaluation, ranking: Sequence[int], rank: int, drawn: b
         _place(evaluation, index, rank, len(ranking)),
         evaluation.texts.get(sentence, ""),
         _players(main, labels, played, rate),
-        _players([name for name in played if name not in main], labels, played, rate),
+        _players([name for name in played if with_anchors and name not in main], labels, played, rate),
         image,
         described,
     )

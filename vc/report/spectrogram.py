@@ -14,6 +14,8 @@ FFT = 2048  # samples, at least
 LOWEST = 60.0  # Hz, of the logarithmic axis
 ROWS = 192  # of a picture's frequencies
 DEPTH = 70.0  # dB below the loudest point
+WIDTH = 8.0  # inches of a picture
+LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for labels of frequencies, a panel's title and labels of time
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
 GREY = "#808080"  # for what stands on the page's own ground, be it light or dark
 
@@ -38,8 +40,13 @@ def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str 
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.75 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    count, height = len(panels), 1.75 * len(panels)  # inches; fixed margins cost half of what a layout engine does
+    axis_height = (height - BELOW - count * ABOVE) / count
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots_adjust(
+        LEFT / WIDTH, BELOW / height, 1 - 0.1 / WIDTH, 1 - ABOVE / height, hspace=ABOVE / axis_height
+    )
+    axes = figure.subplots(count, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels):
         _draw(axis, panel, rate, frame_shift)
     for axis in axes[:-1]:

@@ -90,6 +90,34 @@ def test_converted_files_may_be_named_by_the_utterances_of_either_speaker(tmp_pa
     assert sentences == ["eval-1", "eval-2"][: len(names)]
 
 
+@pytest.mark.parametrize("names", [("1_gen", "2_gen"), ("2_gen",), ("SF1-1.out", "SF1-2.out"), ("1-a", "1-b", "2-a")])
+def test_one_ending_more_of_names_is_left_out(tmp_path, names):
+    reference, source = touch(tmp_path / "r", "1.wav", "2.wav"), data_directory(tmp_path / "s", "SF1", "SF1-1", "SF1-2")
+    converted = touch(tmp_path / "c", *(f"{name}.wav" for name in names))
+    sentences, left_over = matched(converted=converted, reference=reference, source=source)
+    assert sentences == sorted({re.sub(r"\D+", "", name.removeprefix("SF1")) for name in names})
+    assert left_over["converted"] == (["1-b"] if len(names) > 2 else [])
+
+
+def test_endings_that_decide_nothing_are_not_left_out(tmp_path):
+    converted, reference = touch(tmp_path / "c", "1_a.wav", "1_b.wav"), touch(tmp_path / "r", "1.wav")
+    assert not match({"converted": read_side(converted), "reference": read_side(reference)}).parallel
+
+
+@pytest.mark.parametrize("pattern", [r"\d+", r"gen(\d+)of"])
+def test_a_pattern_says_what_of_a_name_is_the_sentence(tmp_path, pattern):
+    converted, reference = touch(tmp_path / "c", "gen1of.wav", "gen2of.wav"), touch(tmp_path / "r", "1.wav", "2.wav")
+    found = match({"converted": read_side(converted), "reference": read_side(reference)}, pattern=pattern)
+    assert found.parallel and list(found.recordings["converted"]) == ["1", "2"]
+
+
+@pytest.mark.parametrize(("pattern", "said"), [("(", "--match '\\('"), ("gen", "both of sentence gen")])
+def test_a_pattern_that_tells_no_sentences_is_refused(tmp_path, pattern, said):
+    converted = read_side(touch(tmp_path, "gen1.wav", "gen2.wav"))
+    with pytest.raises((ConfigError, DataError), match=said):
+        match({"converted": converted, "reference": converted}, pattern=pattern)
+
+
 def test_no_match_is_refused_with_a_name_of_each_side(tmp_path):
     converted, source = touch(tmp_path / "a", "one.wav"), touch(tmp_path / "b", "two.wav")
     with pytest.raises(DataError, match="converted has 'one', source has 'two', reference has 'two'"):

@@ -15,7 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Measure converted recordings against the target's, beside anchors that say what the figures are worth, and"
         " write\nOUTPUT/metrics.json and OUTPUT/report.html, a page to read and to listen to.",
         "A side is a data directory of one speaker or a folder, searched below. Recordings match by sentence: by\n"
-        "utterance id without the speaker, or by path without ending. A NAME given twice is two runs of one system.\n\n"
+        "utterance id without the speaker, or by path without ending; one ending of all names of a side, such as _gen of\n"
+        "001_gen.wav, is left out where no name matches else. A NAME given twice is two runs of one system.\n\n"
         "examples:\n  vc-evaluate --converted converted"
         " --reference data/eval_TM3 --source data/eval_SF1 --model exp/SF1-TM3 --output results\n"
         "  vc-evaluate --converted old=a new=b new=c --reference data/eval_TM3 --source data/eval_SF1 --output results",
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--to", metavar="SPEAKER", help="the target by its name in the model, where no data directory tells it")
     add("--from", dest="from_speaker", metavar="SPEAKER", help="the source likewise")
     add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
+    common.add_match(made)
     add(
         "--measures",
         nargs="+",
@@ -62,6 +64,7 @@ def _work(args: argparse.Namespace) -> int:
         args.source,
         args.model,
         args.other_sentences,
+        args.match,
         [] if args.measures == ["none"] else args.measures,
         args.conventions,
         args.to,

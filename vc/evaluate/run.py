@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     """Measure what is asked for; write `output`/metrics.json, and the recordings of anchors to `output`/anchors."""
     sides = _read_sides(request, output / "anchors")
-    matched = match(sides, request.other_sentences)
+    matched = match(sides, request.other_sentences, request.match)
     direction = _direction(request, sides) if request.model else None
     systems = {UNCONVERTED if side == "source" else side: own for side, own in matched.recordings.items()}
     run = Run(systems, jobs, _texts(matched, sides))

@@ -301,6 +301,39 @@ def test_without_matplotlib_there_are_figures_and_a_page_without_pictures(monkey
     assert "mcd" in json.loads((tmp_path / "o/metrics.json").read_text())
 
 
+def evaluated(folder: Path, title: str, voice: str) -> Path:
+    """What an evaluation leaves, as far as a page about many reads it."""
+    folder.mkdir(parents=True)
+    content = {
+        "title": title,
+        "headlines": {"converted": f"Said of {title}."},
+        "verdicts": {"converted": [{"aspect": "voice", "grade": voice, "text": ""}]},
+        "systems": {"converted": dict.fromkeys(METRICS, 0.5)},
+    }
+    (folder / "metrics.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_many_evaluations_are_one_page(tmp_path, capsys):
+    folders = [evaluated(tmp_path / "a b/c", "<script>", "good"), evaluated(tmp_path / "d", "e to f", "bad")]
+    assert main(["--pairs", *map(str, folders), "--output", str(tmp_path / "all")]) == 0
+    said = "1 of 2 conversions sound like their target, 0 of 2 keep the words."
+    text = (tmp_path / "all/report.html").read_text()
+    page = Page(text)
+    assert capsys.readouterr().out.startswith(said) and page.headings == [said]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == ["../a%20b/c/report.html", "../d/report.html"]
+    assert text.count("<script>") == 1 and "Said of e to f." in text
+
+
+@pytest.mark.parametrize(("content", "more"), [("{}", []), ("[]", []), ("{", []), ("{}", ["--source", "s"])])
+def test_what_is_no_evaluation_is_refused(tmp_path, capsys, content, more):
+    (tmp_path / "metrics.json").write_text(content)
+    assert main(["--pairs", str(tmp_path), "--output", str(tmp_path / "o"), *more]) == 1 + bool(more)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ("--pairs measures nothing" if more else "metrics.json") in line and not (tmp_path / "o").exists()
+
+
 @pytest.mark.parametrize("given", [["--converted", "x"], ["--out", "x"], []])
 def test_wrong_usage_exits_with_2(given):
     with pytest.raises(SystemExit) as stopped:

@@ -1,5 +1,5 @@
 const SHORT = 5; // rows of a table that are seen at first
-for (const table of document.querySelectorAll('table')) {
+for (const table of document.querySelectorAll('table:not(.whole)')) {
   const count = table.tBodies[0].rows.length;
   if (count <= SHORT) continue;
   const button = Object.assign(document.createElement('button'), {type: 'button', className: 'more'});

@@ -287,6 +287,21 @@ def test_a_system_of_any_printable_name_is_shown(tmp_path):
     assert "a$_$b" in page and "&lt;script&gt;\u58f0" in page and page.count("<script>") == 1
 
 
+def test_recordings_and_speakers_are_shown_by_their_own_names(tmp_path):
+    """A data directory has ids; two recordings of one name go by their sentences."""
+    names, ids = ("Grüß Gott", "two", "x/same", "y/same"), ("b-1", "b-2", "b-x-same", "b-y-same")
+    for name, seed in zip(names, range(4)):
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        audio.write(tmp_path / "a" / f"{name}.wav", vowel(0.6, RATE, 120, seed), RATE)
+    utterances = [
+        Utterance(id, "b", tmp_path / "a" / f"{name}.wav", None, None, "Bärbel") for id, name in zip(ids, names)
+    ]
+    corpus.write(tmp_path / "d", utterances)
+    evaluation = measure(tmp_path, tmp_path / "d", tmp_path / "d", tmp_path / "d")
+    assert [*evaluation.called.values()] == ["Grüß Gott", "two", "x-same", "y-same"]
+    assert (evaluation.source, evaluation.target) == ("Bärbel", "Bärbel") and evaluation.title == "Bärbel to Bärbel"
+
+
 def test_without_matplotlib_there_are_figures_and_a_page_without_pictures(monkeypatch, capsys, tmp_path):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name))

@@ -184,7 +184,7 @@ def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
     assert list(evaluation.scores) == ["converted", "copy_synthesis", "reference"]
     assert evaluation.notes == [
         "only 3 sentences: figures, intervals and verdicts are rough",
-        "no source is given: the anchors unconverted and mean_variance are left out, and what needs the source",
+        "no source is given: what needs the source is left out, and how good the source as it is would be",
     ]
 
 
@@ -502,7 +502,7 @@ def test_command_says_what_it_did(stand_in):
     lines = warned.splitlines()
     assert [line for line in lines if "warning" in line] == [
         "vc-evaluate: warning: only 2 sentences: figures, intervals and verdicts are rough",
-        "vc-evaluate: warning: no model is given: the anchor mean_variance is left out",
+        "vc-evaluate: warning: no model is given: how good means and variances alone would be is left out",
         "vc-evaluate: warning: reference: 1 left over without a match: 105",
     ]
     stages = [line for line in lines if "warning" not in line]

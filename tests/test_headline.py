@@ -32,9 +32,12 @@ def test_each_grade_has_words_of_its_own(grade):
     assert ("2 of 2" in sentence) == (grade == GOOD)
 
 
-@pytest.mark.parametrize("findings", [(), (Finding("voice", "unknown", ""), Finding("content", "unchecked", ""))])
-def test_what_has_none_of_the_grades_was_not_checked(findings):
-    assert said(*findings) == "Likeness to rms not checked; words not checked."
+@pytest.mark.parametrize(
+    ("grade", "text"), [("unknown", ""), (DOUBTFUL, "Words were not checked: no measure."), (GOOD, "Not checked: ...")]
+)
+def test_what_was_not_graded_was_not_checked(grade, text):
+    findings = Finding("voice", grade, text), Finding("content", grade, text)
+    assert said(*findings) == said() == "Likeness to rms not checked; words not checked."
 
 
 def test_what_else_is_bad_is_not_kept_back():

@@ -10,6 +10,7 @@ from vc.metrics.scores import Scores
 VOICE, CONTENT, NATURALNESS = "voice", "content", "naturalness"  # aspects that the sentence always speaks of
 ALIKE = "nearer_target"  # 1 in a row whose sentence sounds like the target
 PREDICTED = ("distillmos", "dnsmos")  # quality out of 5: the first that was measured is told
+UNCHECKED = "not checked"
 OF_VOICE = {GOOD: "sounds like {}", DOUBTFUL: "sounds partly like {}", BAD: "does not sound like {}"}
 OF_CONTENT = {GOOD: "words kept", DOUBTFUL: "words partly lost", BAD: "words lost"}
 
@@ -27,14 +28,14 @@ def headline(findings: Sequence[Finding], scores: Scores, reference: Scores, tar
     Parameters
     ----------
     findings
-        What `verdict.judge` says of the system. Grades are taken as they are; an aspect that is missing, or whose
-        grade is none of the three, was not checked.
+        What `verdict.judge` says of the system. Grades are taken as they are; an aspect was not checked where it is
+        missing, where its grade is none of the three, and where its text begins by saying so.
     scores, reference
         The figures of the system and of the target's own recordings.
     target
         What people call the target.
     """
-    by_aspect = {finding.aspect: finding for finding in findings}
+    by_aspect = {finding.aspect: finding for finding in findings if _checked(finding)}
     parts = [_voice(by_aspect.get(VOICE), scores, target), _content(by_aspect.get(CONTENT))]
     parts += _quality(by_aspect.get(NATURALNESS), scores, reference)
     others = (each for each in findings if each.aspect not in (VOICE, CONTENT, NATURALNESS) and each.grade == BAD)
@@ -47,9 +48,13 @@ def written(parts: Sequence[Part]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def _checked(finding: Finding) -> bool:
+    return finding.grade in (GOOD, DOUBTFUL, BAD) and UNCHECKED not in finding.text.partition(":")[0].lower()
+
+
 def _voice(finding: Finding | None, scores: Scores, target: str) -> Part:
-    if finding is None or finding.grade not in OF_VOICE:
-        return Part("", f"likeness to {target} not checked")
+    if finding is None:
+        return Part("", f"likeness to {target} {UNCHECKED}")
     text = OF_VOICE[finding.grade].format(target)
     told = [row[ALIKE] for row in scores.rows if ALIKE in row]
     if finding.grade == GOOD and told:
@@ -58,8 +63,8 @@ def _voice(finding: Finding | None, scores: Scores, target: str) -> Part:
 
 
 def _content(finding: Finding | None) -> Part:
-    if finding is None or finding.grade not in OF_CONTENT:
-        return Part("", "words not checked")
+    if finding is None:
+        return Part("", f"words {UNCHECKED}")
     return Part(finding.grade, OF_CONTENT[finding.grade])
 
 

@@ -185,8 +185,8 @@ def _few(matched: Matched) -> list[str]:
 
 def _missing(request: Request) -> list[str]:
     if request.source is None:
-        return ["no source is given: the anchors unconverted and mean_variance are left out, and what needs the source"]
-    return [] if request.model else ["no model is given: the anchor mean_variance is left out"]
+        return ["no source is given: what needs the source is left out, and how good the source as it is would be"]
+    return [] if request.model else ["no model is given: how good means and variances alone would be is left out"]
 
 
 def _not_parallel(matched: Matched, request: Request) -> list[str]:

@@ -453,6 +453,12 @@ def test_an_evaluation_of_nothing_is_refused(tmp_path):
         kit.from_results(tmp_path)
 
 
+def test_a_test_takes_the_sentences_that_there_are(folders, tmp_path, capsys):
+    assert main(arguments(folders, "mos", tmp_path)) == 0
+    counted = {key.heard(item)[0].sentence for key in [read_key(tmp_path / "key.json")] for item in key.items}
+    assert len(counted) == SENTENCES - 1 and f"of {SENTENCES - 1} sentences" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("metrics", ["{}", "[]", '{"configuration": {"folders": {"systems": 3}}}'])
 def test_an_evaluation_that_tells_no_folders_is_refused(tmp_path, metrics):
     (tmp_path / "metrics.json").write_text(metrics)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from conftest import ROOT, TINY, UTILS, environment, heed_interruption, run
@@ -181,7 +182,8 @@ def test_the_recipe_goes_from_a_corpus_to_two_reports(forked, checkout):
     for way in ("slt-rms", "rms-slt"):
         assert len(list((experiment / "converted" / way).glob("*.wav"))) == 2
         assert json.loads((experiment / "evaluation" / way / "metrics.json").read_text())["mcd"] > 0
-        assert f"Report: {experiment / 'evaluation' / way / 'report.html'}" in done.stdout.splitlines()[-3:]
+        assert f"Report: {(experiment / 'evaluation' / way / 'report.html').as_uri()}" in done.stdout.splitlines()[-5:]
+        assert re.search(f"^{way.replace('-', ' to ')}: .*{way.partition('-')[2]}.*[.]$", done.stdout, re.MULTILINE)
     made = {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")}
     again = recipe(checkout, *words, forked=forked)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -316,6 +318,8 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
     shown = ("unconverted", "mean-variance", "converted", "copy-synthesis", "reference")
     assert rows == [f"{way}, {system}" for way in (*ways, "mean") for system in shown]
     assert [Path(line).parent.name for line in done.stdout.splitlines() if line.startswith("Report: ")] == list(ways)
+    pages = re.findall(r"evaluations on one page: file://(\S+)", done.stdout)
+    assert [Path(unquote(page)).read_text().count("<a href=") for page in pages] == [len(ways)]
     made = {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")}
     again = recipe(checkout, *words)
     assert again.returncode == 0 and again.stdout.count("nothing to do") == 9, again.stdout + again.stderr

@@ -12,6 +12,7 @@ from vc.errors import ConfigError
 
 # No part of the extra: it requires the source release webrtcvad, for whose wheels the extra has webrtcvad-wheels.
 APART = {"resemblyzer": "pip install --no-deps resemblyzer"}
+COMMAND = "; in a clone: "  # before the command, in what `require` says
 
 
 def missing(*modules: str) -> list[str]:
@@ -24,9 +25,7 @@ def require(what: str, extra: str, *modules: str) -> None:
     absent = missing(*modules)
     if absent:
         commands = [f"pip install '.[{extra}]'", *(APART[module] for module in absent if module in APART)]
-        raise ConfigError(
-            f"{what} needs {', '.join(absent)}, of the extra {extra}; in a clone: {' && '.join(commands)}"
-        )
+        raise ConfigError(f"{what} needs {', '.join(absent)}, of the extra {extra}{COMMAND}{' && '.join(commands)}")
 
 
 def ensure_numba_cache() -> None:

@@ -195,12 +195,14 @@ print_results() { # LIST
         sed '/^$/q' "$lists/results.md" # the first table, of what decides
     fi
     echo "All metrics: $PWD/$lists/results.md"
-    each print_report "$1"
+    if [ "${#files[@]}" -gt 1 ]; then
+        vc-evaluate --pairs "${files[@]%/metrics.json}" --output "$lists/pairs" || echo "No page of all pairs"
+    fi
+    python3 "$recipes/utils/said.py" "${files[@]}"
+    echo "Open it and play source, converted and target: is it the target's voice, is every word there, does it buzz?"
 }
 
 name_metrics() { echo "$(evaluation "$@")/metrics.json"; }
-
-print_report() { echo "Report: $PWD/$(evaluation "$@")/report.html"; }
 
 # Check what all such recipes are given, go to the folder of work, and run the stages that are asked for.
 run_conversion() {

@@ -53,6 +53,14 @@ def add_direction(made: argparse.ArgumentParser) -> None:
     made.add_argument("--from", dest="source", metavar="SPEAKER", help=SOURCE_HELP)
 
 
+def add_match(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--match",
+        metavar="REGEX",
+        help="what of a name says the sentence: the first group of a regular expression, or all that it matches",
+    )
+
+
 def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:
     """Systems from words `NAME=DIR` or `DIR`: a single folder is `converted`, several are called after themselves.
 

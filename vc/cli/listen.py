@@ -34,7 +34,13 @@ def _add_make(made: argparse.ArgumentParser) -> None:
     made.add_argument("--reference", type=Path, metavar="DIR", help="the target's own recordings")
     made.add_argument("--source", type=Path, metavar="DIR", help="the source's; what abx compares a single system with")
     made.add_argument("--results", type=Path, metavar="DIR", help="what vc-evaluate wrote; says the three above")
-    made.add_argument("--sentences", type=common.positive, default=12, metavar="N", help="how many (default: 12)")
+    common.add_match(made)
+    made.add_argument(
+        "--sentences",
+        type=common.positive,
+        metavar="N",
+        help="how many, and one for practice (default: 12, or all but one where there are fewer)",
+    )
     made.add_argument("--seed", type=int, default=0, help="which sentences, and their order in the file")
     made.add_argument("--title", default="Listening test", help="heading, which listeners see")
     made.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write, made if missing")
@@ -53,10 +59,10 @@ def _make(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     folders = _folders(args)
-    made = kit.make(args.kind, folders, args.sentences, args.seed)
+    made = kit.make(args.kind, folders, args.sentences, args.seed, args.match)
     page.write(made, folders, args.title, args.output)
     common.say(
-        f"{len(made.items)} items of {args.sentences} sentences, {made.rate} Hz, {made.level:.1f} dB of full scale"
+        f"{len(made.items)} items of {made.sentences} sentences, {made.rate} Hz, {made.level:.1f} dB of full scale"
     )
     common.say(f"{args.output / 'test.html'} written: give it to listeners, about {made.duration} each")
     common.say(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")

@@ -1,14 +1,18 @@
 """Recordings of the same sentences in several folders."""
 
+import logging
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vc import audio, corpus, discovery
 from vc.corpus import Utterance
-from vc.errors import ConfigError, DataError
+from vc.errors import ConfigError, DataError, escaped
 
+SEPARATORS = "_-."  # one of them begins an ending that is left out of names
 Recordings = dict[str, Utterance]  # by sentence
+log = logging.getLogger(__name__)
 
 
 def check_names(systems: Iterable[str], taken: Iterable[str]) -> None:
@@ -26,6 +30,12 @@ class Side:
     speaker: str | None  # of a data directory; a plain folder does not tell
     recordings: Recordings
     texts: dict[str, str] = field(default_factory=dict)  # by utterance id, where a data directory tells
+
+    @property
+    def called(self) -> str:
+        """What people call the speaker: the name where a data directory keeps one, its id, or else the folder's."""
+        names = (each.speaker_name for each in self.recordings.values())
+        return next(names, "") or self.speaker or self.folder.resolve().name
 
 
 def read_side(folder: Path, apart_from: Path | None = None) -> Side:
@@ -56,13 +66,19 @@ class Matched:
     parallel: bool  # whether the reference says the same sentences
 
 
-def match(sides: dict[str, Side], other_sentences: bool = False) -> Matched:
+def match(sides: dict[str, Side], other_sentences: bool = False, pattern: str | None = None) -> Matched:
     """Match the sides by sentence; `other_sentences` says that the reference's are others, whatever they are called.
 
     A side's names are tried against `reference`'s as they are, then without the prefix of a speaker that one of the
-    sides names: what was converted from a data directory is called after the source's utterances. Where the reference
+    sides names: what was converted from a data directory is called after the source's utterances. Where none matches,
+    one ending that they have more than the reference's, such as `_gen` of `001_gen`, is left out. Where the reference
     shares no sentence with the others, or is not to, those match by themselves and the reference stands for itself.
+
+    `pattern` is a regular expression for what of a name says the sentence: its first group, or all that it matches. A
+    name in which it finds nothing stays.
     """
+    if pattern is not None:
+        sides = {name: _renamed(side, pattern) for name, side in sides.items()}
     if not other_sentences:
         matched = _match(sides, "reference")
         if any(matched.recordings.values()):
@@ -96,7 +112,7 @@ def _refuse_other_texts(sides: dict[str, Side], recordings: dict[str, Recordings
 def _match(sides: dict[str, Side], names_of: str) -> Matched:
     speakers = [side.speaker for side in sides.values() if side.speaker]
     wanted = sides[names_of].recordings
-    found = {name: _under_wanted_names(side.recordings, speakers, wanted) for name, side in sides.items()}
+    found = {name: _under_wanted_names(side, speakers, wanted) for name, side in sides.items()}
     shared = sorted(set.intersection(*map(set, found.values())))
     kept = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in found.items()}
     left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in found.items()}
@@ -120,13 +136,43 @@ def _data_directory(folder: Path) -> Side:
     return Side(folder, speakers[0], _by_sentence(named), corpus.read_text(folder))
 
 
-def _under_wanted_names(recordings: Recordings, speakers: list[str], wanted: Iterable[str]) -> Recordings:
-    return _by_sentence((_wanted_name(name, speakers, wanted), each) for name, each in recordings.items())
+def _renamed(side: Side, pattern: str) -> Side:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"--match {pattern!r}: no regular expression: {error}") from error
+
+    def sentence(name: str) -> str:
+        found = expression.search(name)
+        return (found[1 if expression.groups else 0] if found else "") or name
+
+    named = ((sentence(name), utterance) for name, utterance in side.recordings.items())
+    return replace(side, recordings=_by_sentence(named))
 
 
-def _wanted_name(name: str, speakers: list[str], wanted: Iterable[str]) -> str:
-    candidates = [name, *(Utterance(name, speaker, Path()).sentence for speaker in speakers)]
-    return next((candidate for candidate in candidates if candidate in wanted), name)
+def _under_wanted_names(side: Side, speakers: list[str], wanted: Iterable[str]) -> Recordings:
+    candidates = {
+        name: [name, *(Utterance(name, speaker, Path()).sentence for speaker in speakers)] for name in side.recordings
+    }
+    names = {name: next((each for each in meant if each in wanted), name) for name, meant in candidates.items()}
+    if not any(name in wanted for name in names.values()):
+        names |= _without_ending(side, candidates, wanted)
+    return _by_sentence((names[name], utterance) for name, utterance in side.recordings.items())
+
+
+def _without_ending(side: Side, candidates: dict[str, list[str]], wanted: Iterable[str]) -> dict[str, str]:
+    """Name -> wanted name, of the names that have one ending more; none where several endings are as frequent."""
+    by_ending: dict[str, dict[str, str]] = {}
+    for name, meant in candidates.items():
+        for each in meant:
+            for place in (place for place, sign in enumerate(each) if sign in SEPARATORS and each[:place] in wanted):
+                by_ending.setdefault(each[place:], {})[name] = each[:place]
+    counts = sorted(map(len, by_ending.values()), reverse=True)
+    if not counts or counts[:1] == counts[1:2]:
+        return {}
+    ending, names = max(by_ending.items(), key=lambda item: len(item[1]))
+    log.info("%s: %r at the end of names is left out", escaped(side.folder), ending)
+    return names
 
 
 def _by_sentence(named: Iterable[tuple[str, Utterance]]) -> Recordings:

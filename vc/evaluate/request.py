@@ -19,6 +19,7 @@ class Request:
     source: Path | None = None  # what was converted; gives the anchor `unconverted`
     model: Path | None = None  # with `source`, gives the anchor `mean_variance`, and the cycle there and back
     other_sentences: bool = False  # the reference's sentences are others, whatever they are called
+    match: str | None = None  # regular expression for what of a name says the sentence
     measures: Sequence[str] | None = None  # of hearing.MEASURES; None: those that are installed
     conventions: Sequence[str] = ()  # of metrics.CONVENTIONS
     to: str | None = None  # the target by its name in the model, where no data directory tells it

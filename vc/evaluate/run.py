@@ -5,6 +5,8 @@ taken apart and put together again, is the floor that no conversion through the 
 """
 
 import json
+import logging
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,13 @@ from vc.train.log import read as read_log
 
 NAMED = 5  # recordings that a note spells out
 ENOUGH = 10  # sentences; with fewer, a note warns
+log = logging.getLogger(__name__)
 
 
 def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     """Measure what is asked for; write `output`/metrics.json, and the recordings of anchors to `output`/anchors."""
     sides = _read_sides(request, output / "anchors")
-    matched = match(sides, request.other_sentences)
+    matched = match(sides, request.other_sentences, request.match)
     direction = _direction(request, sides) if request.model else None
     systems = {UNCONVERTED if side == "source" else side: own for side, own in matched.recordings.items()}
     run = Run(systems, jobs, _texts(matched, sides))
@@ -51,11 +54,17 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
     run.note(*_resampled(conventions, config.sample_rate))
     settings = Settings(config, ranges, measures, conventions, run.mixed_rates)
-    measured = run.each(partial(measure, settings=settings), "metrics")
+    models = f", asking models of speech: {', '.join(measures)}" if measures else ""
+    measured = run.each(partial(measure, settings=settings), f"measuring{models}")
     left = run.left()
+    source, target = _people(sides, direction)
     run.note(*_remarks(left, measured))
     evaluation = Evaluation(
-        title=_title(request, sides, direction),
+        title=f"{source} to {target}" if source else f"to {target}",
+        source=source,
+        target=target,
+        called=_called(left),
+        texts=run.texts,
         systems=list(request.converted),
         parallel=matched.parallel,
         **_findings(left, measured, list(request.converted), direction, matched.parallel),
@@ -88,6 +97,7 @@ def _findings(
     parallel: bool,
 ) -> dict[str, Any]:
     """What an Evaluation holds of figures, and of what they say."""
+    log.info("comparing the sets")
     scores = _scores(recordings, measured, parallel)
     comparisons = compare_systems(scores, systems)
     cycle = measure_cycle(list(recordings[UNCONVERTED].values()), direction) if direction else None
@@ -138,13 +148,29 @@ def _speakers(sides: dict[str, Side]) -> tuple[str | None, str | None]:
     return (sides["source"].speaker if "source" in sides else None), sides[REFERENCE].speaker
 
 
-def _title(request: Request, sides: dict[str, Side], direction: Direction | None) -> str:
-    source, target = _speakers(sides)
-    if direction:
-        source, target = direction.source or source, direction.target
-    if source and target:
-        return f"{source} to {target}"
-    return f"{next(iter(request.converted.values()))} against {target or request.reference}"
+def _people(sides: dict[str, Side], direction: Direction | None) -> tuple[str, str]:
+    """What people call the source, empty where nothing tells, and the target."""
+    meant = {"source": direction.source, REFERENCE: direction.target} if direction else {}
+
+    def called(name: str) -> str:
+        return (sides[name].speaker is None and meant.get(name)) or sides[name].called
+
+    return called("source") if "source" in sides else "", called(REFERENCE)
+
+
+def _called(recordings: dict[str, Recordings]) -> dict[str, str]:
+    """Sentence -> the name of its recording as people know it; the sentence itself where two would be called alike.
+
+    The source's tells, or else the target's where it says the sentence: converted ones are often called after ids.
+    """
+    first = next(iter(recordings.values()))
+    names = {}
+    for sentence in first:
+        sides = (recordings[side] for side in (UNCONVERTED, REFERENCE) if side in recordings)
+        known = next((side[sentence] for side in sides if sentence in side), first[sentence])
+        names[sentence] = known.path.stem if known.start is None else f"{known.path.stem}, {known.start:.1f} s on"
+    counts = Counter(names.values())
+    return {sentence: name if counts[name] == 1 else sentence for sentence, name in names.items()}
 
 
 def _direction(request: Request, sides: dict[str, Side]) -> Direction:
@@ -157,7 +183,7 @@ def _unsure(request: Request, sides: dict[str, Side], direction: Direction | Non
     if direction is None or request.to or request.source_speaker or any(_speakers(sides)):
         return []
     way = f"{direction.source or 'anyone'} to {direction.target}"
-    return [f"taken for {way}, the model's first way; --to says which it is"]
+    return [f"taken for {way}, the model's first way, for neither speaker's name is given"]
 
 
 def _experiment(model: Path) -> Path:
@@ -173,8 +199,8 @@ def _few(matched: Matched) -> list[str]:
 
 def _missing(request: Request) -> list[str]:
     if request.source is None:
-        return ["no --source: the anchors unconverted and mean_variance are left out, and what needs the source"]
-    return [] if request.model else ["no --model: the anchor mean_variance is left out"]
+        return ["no source is given: what needs the source is left out, and how good the source as it is would be"]
+    return [] if request.model else ["no model is given: how good means and variances alone would be is left out"]
 
 
 def _not_parallel(matched: Matched, request: Request) -> list[str]:

@@ -1,5 +1,6 @@
 """What an evaluation found: as data, as JSON, and as a table for the terminal."""
 
+import datetime
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ from vc import __version__
 from vc.config import digest, plain
 from vc.evaluate.anchors import Direction, copied_by
 from vc.evaluate.cycle import Cycle
+from vc.evaluate.headline import Part, headline, written
 from vc.evaluate.hearing import versions
 from vc.evaluate.match import Recordings
-from vc.evaluate.measure import Settings, says_source
+from vc.evaluate.measure import REFERENCE, Settings, says_source
 from vc.evaluate.request import Request
 from vc.evaluate.statistics import Spread, SystemComparison
 from vc.evaluate.verdict import Finding
@@ -28,6 +30,10 @@ class Evaluation:
     """Figures of the converted sets and of their anchors, and what a report needs to show and play them."""
 
     title: str
+    source: str  # what people call the source, empty where nothing tells
+    target: str
+    called: dict[str, str]  # sentence -> the name of its recording before it got an id
+    texts: dict[str, str]  # sentence -> what it says, where that is known
     systems: list[str]  # the converted ones; the first is the one that metrics.json is about
     parallel: bool  # whether the target's recordings say the same sentences
     scores: dict[str, Scores]  # the converted systems first, then the anchors; rows go along `recordings`
@@ -50,8 +56,17 @@ class Evaluation:
 
     @property
     def metrics(self) -> list[str]:
-        """Those that at least one system has a figure of."""
-        return [name for name in METRICS if any(math.isfinite(each.means[name]) for each in self.scores.values())]
+        """Those that at least one system has a figure of, without those that repeat another's figures."""
+        kept: dict[tuple[str, ...], str] = {}
+        for name in METRICS:
+            figures = [each.means[name] for each in self.scores.values()]
+            if any(map(math.isfinite, figures)):
+                kept.setdefault(tuple(map(repr, figures)), name)
+        return [*kept.values()]
+
+    def headline(self, system: str) -> list[Part]:
+        """What is said of a converted system in one sentence."""
+        return headline(self.verdicts[system], self.scores[system], self.scores[REFERENCE], self.target)
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -61,9 +76,10 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
     """
     figures = {name: {**scores.means, "intervals": scores.intervals} for name, scores in evaluation.scores.items()}
     systems = {name: figures.pop(name) for name in evaluation.systems}
-    shown = ("title", "parallel", "counts", "configuration", "notes", "failures", "unmatched")
+    shown = ("title", "source", "target", "parallel", "counts", "configuration", "notes", "failures", "unmatched")
     content = {
         **systems[evaluation.systems[0]],
+        "headlines": {system: written(evaluation.headline(system)) for system in evaluation.systems},
         "systems": systems,
         "anchors": figures,
         "runs": {system: {name: vars(each) for name, each in of.items()} for system, of in evaluation.runs.items()},
@@ -76,6 +92,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
     content["utterances"] = [
         {
             "sentence": sentence,
+            "recording": evaluation.called[sentence],
             **evaluation.scores[evaluation.systems[0]].rows[index],
             "systems": {name: evaluation.scores[name].rows[index] for name in systems},
             "anchors": {name: evaluation.scores[name].rows[index] for name in figures if name in of_source},
@@ -101,7 +118,8 @@ def format_table(evaluation: Evaluation) -> str:
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
     count = len(evaluation.sentences)
     heading = f"{evaluation.title}, {count} sentence{'s' * (count > 1)}, ± half of the 95 % interval"
-    return "\n".join([heading, *table, *_verdict_lines(evaluation), evaluation.configuration["summary"]])
+    summary = evaluation.configuration["summary"]
+    return "\n".join([heading, *table, *_verdict_lines(evaluation), summary, *_headlines(evaluation)])
 
 
 def _verdict_lines(evaluation: Evaluation) -> list[str]:
@@ -110,6 +128,13 @@ def _verdict_lines(evaluation: Evaluation) -> list[str]:
         f"{system + ': ' if several else ''}{finding.aspect}, {finding.grade}: {finding.text}"
         for system, found in evaluation.verdicts.items()
         for finding in found
+    ]
+
+
+def _headlines(evaluation: Evaluation) -> list[str]:
+    several = len(evaluation.systems) > 1
+    return [
+        f"{system + ': ' if several else ''}{written(evaluation.headline(system))}" for system in evaluation.systems
     ]
 
 
@@ -171,7 +196,8 @@ def configuration(measured: Settings, request: Request, direction: Direction | N
     model = (
         {"file": str(direction.model), "source": direction.source, "target": direction.target} if direction else None
     )
-    about = {"summary": _summary(config), "digest": digest(settings), "folders": given, "model": model}
+    today = datetime.date.today().isoformat()
+    about = {"summary": _summary(config), "digest": digest(settings), "folders": given, "model": model, "date": today}
     return {**settings, **about}
 
 

@@ -66,6 +66,7 @@ class Run:
         for system, own in self.left().items():
             for sentence, utterance in own.items():
                 items.setdefault(sentence, {})[system] = utterance
+        log.info("%s, %d sentences", title, len(items))
         results = {}
         for item, result in mapped(
             work, [Item(*each, self.texts.get(each[0])) for each in items.items()], jobs or self.jobs, title
@@ -83,7 +84,7 @@ def common_config(run: Run, systems: Sequence[str], direction: Direction | None)
     Its settings do not follow a model's, and where nothing is voiced its window is WORLD's own, so that distortions can
     be compared from one model to another.
     """
-    rates = run.each(find_sample_rates, "sample rates", jobs=1)
+    rates = run.each(find_sample_rates, "reading sample rates", jobs=1)
     for system in systems:
         converted = {each[system]: sentence for sentence, each in rates.items() if system in each}
         if len(converted) > 1:
@@ -105,7 +106,7 @@ def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, fold
     """Make the anchors' recordings; return every system's F0 search range, None where it has no F0."""
     ranges = _find_ranges(run, run.systems, config)
     makers = _makers(folder, config, ranges[REFERENCE], direction)
-    made = run.each(partial(make_anchors, makers=makers), "anchors")
+    made = run.each(partial(make_anchors, makers=makers), "making anchors")
     for system in makers:
         run.recordings[system] = {name: each[system] for name, each in made.items() if system in each}
     return ranges | _find_ranges(run, list(makers), config)
@@ -113,7 +114,7 @@ def add_anchors(run: Run, config: WorldConfig, direction: Direction | None, fold
 
 def _find_ranges(run: Run, systems: Sequence[str], config: WorldConfig) -> dict[str, F0Range | None]:
     """Each system's F0 search range, from its own recordings; a system without a voice is searched widely."""
-    tracks = run.each(partial(find_tracks, systems=systems, config=config), "F0 ranges")
+    tracks = run.each(partial(find_tracks, systems=systems, config=config), "finding F0 ranges")
     ranges = {}
     for system in systems:
         try:

@@ -17,6 +17,7 @@ REFERENCE, SOURCE = "reference", "source"  # names of the target's recordings an
 LEVEL = -26.0  # dB of full scale, usual in tests after ITU-T P.800; lower for all if a recording would clip
 PEAK = 0.999  # highest, of full scale
 FAINTEST = -80.0  # dB of full scale; what lies lower is no speech
+USUAL = 12  # sentences of a test, where there are as many
 THINKING = 4  # seconds for an answer
 
 
@@ -67,6 +68,11 @@ class Kit:
     sounds: dict[str, Sound]
     contents: dict[str, bytes]  # of the sounds, FLAC
 
+    @property
+    def sentences(self) -> int:
+        """How many count."""
+        return len({self.sounds[item.sounds[0]].sentence for item in self.items.values()})
+
 
 def from_results(folder: Path) -> Folders:
     """The folders that an evaluation measured."""
@@ -79,13 +85,16 @@ def from_results(folder: Path) -> Folders:
         raise DataError(f"{folder / 'metrics.json'}: does not say which folders were measured") from error
 
 
-def make(kind: str, folders: Folders, sentences: int, seed: int) -> Kit:
-    """A test of `sentences` sentences and one for practice; the same arguments make the same test."""
+def make(kind: str, folders: Folders, sentences: int | None, seed: int, pattern: str | None = None) -> Kit:
+    """A test of `sentences` sentences and one for practice; the same arguments make the same test.
+
+    None: USUAL, or what there is. `pattern` is for `match`.
+    """
     if seed < 0:
         raise ConfigError(f"--seed {seed}: must be 0 or more")
     random = np.random.default_rng(seed)
     pairs = _pairs(folders) if kind == "abx" else []
-    matched = match({name: read_side(folder) for name, folder in folders.by_name.items()})
+    matched = match({name: read_side(folder) for name, folder in folders.by_name.items()}, pattern=pattern)
     if not matched.parallel:
         raise DataError(f"{folders.reference}: shares no sentence with what was converted; a listening test needs some")
     recordings = matched.recordings
@@ -105,8 +114,10 @@ def make(kind: str, folders: Folders, sentences: int, seed: int) -> Kit:
     )  # fmt: skip
 
 
-def _choose(shared: list[str], count: int, random: np.random.Generator) -> list[str]:
+def _choose(shared: list[str], count: int | None, random: np.random.Generator) -> list[str]:
     """Sentences of the test, then the one for practice."""
+    if count is None:
+        count = max(1, min(USUAL, len(shared) - 1))
     if len(shared) <= count:
         raise ConfigError(
             f"--sentences {count}: with one for practice that is more than the {len(shared)} sentences that all sides"

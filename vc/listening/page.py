@@ -1,7 +1,6 @@
 """A kit as two files: a page of HTML for listeners, which needs no network, and the key to it."""
 
 import base64
-import html
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from vc.files import make_directory, write_text
 from vc.listening import formats
 from vc.listening.formats import Key
 from vc.listening.kit import Folders, Kit
-from vc.listening.template import PAGE, QUESTION, SCRIPT, STYLE, TASK
+from vc.report.html import render
 
 
 def write(kit: Kit, folders: Folders, title: str, output: Path) -> None:
@@ -58,12 +57,5 @@ def _key(kit: Kit, folders: Folders, title: str, test: str) -> Key:
 
 def _page(kit: Kit, title: str, content: dict) -> str:
     count = len(kit.items)
-    return PAGE.substitute(
-        title=html.escape(title.encode("utf-8", "replace").decode()),
-        style=STYLE,
-        task=TASK[kit.kind],
-        question=QUESTION[kit.kind],
-        length=f"{count} {'recordings' if kit.kind == 'mos' else 'comparisons'}, about {kit.duration}",
-        data=json.dumps(content).replace("<", "\\u003c"),
-        script=SCRIPT,
-    )
+    length = f"{count} {'recordings' if kit.kind == 'mos' else 'comparisons'}, about {kit.duration}"
+    return render("vc.listening", "test.html", title=title, kind=kit.kind, length=length, content=content)

@@ -38,16 +38,21 @@ def _best_steps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     operation. Costs are kept by the index into `one`, plus one: place 0 stands before the first frame.
     """
     steps = np.zeros((len(one), len(other)), np.uint8)
+    skewed, width = steps.reshape(-1), len(other) - 1  # of which an anti-diagonal is a slice, as it is of both sides
+    backwards = other[::-1]
     before, last = np.full((2, len(one) + 1), np.inf)  # costs on the two anti-diagonals before
     before[0] = 0  # whence the first pair is reached
     for diagonal in range(len(one) + len(other) - 1):
-        rows = np.arange(max(0, diagonal - len(other) + 1), min(diagonal + 1, len(one)))
-        distances = np.sqrt(np.square(one[rows] - other[diagonal - rows]).sum(axis=1))
-        costs = np.stack([before[rows], last[rows], last[rows + 1]])
-        best = costs.argmin(axis=0)
-        steps[rows, diagonal - rows] = best
+        first, end = max(0, diagonal - len(other) + 1), min(diagonal + 1, len(one))  # rows
+        column = width - diagonal + first  # of `backwards`
+        distances = np.sqrt(np.square(one[first:end] - backwards[column : column + end - first]).sum(axis=1))
+        costs, down, across = before[first:end], last[first:end], last[first + 1 : end + 1]
+        best = (down < costs).astype(np.uint8)
+        costs = np.minimum(costs, down)
+        best[across < costs] = 2
+        skewed[first * width + diagonal : (end - 1) * width + diagonal + 1 : max(1, width)] = best
         before, last = last, np.full(len(one) + 1, np.inf)
-        last[rows + 1] = distances + np.take_along_axis(costs, best[None], axis=0)[0]
+        last[first + 1 : end + 1] = distances + np.minimum(costs, across)
     return steps
 
 

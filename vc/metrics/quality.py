@@ -2,8 +2,9 @@
 
 DNSMOS P.835: Reddy, Gopal and Cutler, "DNSMOS P.835: a non-intrusive perceptual objective speech quality metric to
 evaluate noise suppressors", ICASSP 2022. The package speechmos 0.0.1.1 carries the network; we run that alone and on
-one thread, for its own function also runs another one and takes every core. The figures are the same, but that a
-rounding of its own leaves out every window from the eighth on.
+one thread, for its own function also runs another one and takes every core. The figures of recordings of 9 s and more
+are the same, but that a rounding of its own leaves out every window from the eighth on; those of shorter ones, each
+heard once, differ by 0.02 on average.
 
 What it is worth: it learnt from speech with noise, cleaned by noise suppressors. It hears noise and buzz. It does not
 hear another speaker or another sentence, and words in pieces less than faint noise. A recording 10 dB quieter has 0.04
@@ -37,12 +38,12 @@ def require() -> None:
 def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
     """`overall`, `signal` and `background`, each about 1 (bad) to 5 (excellent), of `(samples,)`.
 
-    The mean over windows of 9.01 s, one a second; a shorter recording is doubled until it fills one.
+    The mean over windows of 9.01 s, one a second. A shorter recording is repeated until it fills one window: speechmos,
+    which doubles it, also takes windows that begin later and hold the same again, at several times the cost.
     """
     samples = speech.prepare(samples, rate)
-    while len(samples) < WINDOW:
-        samples = np.tile(samples, 2)
     count = max(1, len(samples) // speech.RATE - 9)
+    samples = np.resize(samples, max(len(samples), WINDOW))
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: count * speech.RATE : speech.RATE]
     raw = np.array([_network().run(None, {"input_1": window[None]})[0][0] for window in windows])
     return {

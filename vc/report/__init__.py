@@ -1,6 +1,6 @@
-"""An evaluation as a page to read, to listen to and to look at."""
+"""An evaluation as a page to read, to listen to and to look at; several on one page."""
 
 from vc.report.page import write_report
-from vc.report.spectrogram import require_matplotlib
+from vc.report.pairs import write_pairs
 
-__all__ = ["require_matplotlib", "write_report"]
+__all__ = ["write_pairs", "write_report"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vc.report.spectrogram import GREY, as_png
+from vc.report.spectrogram import GREY, as_image
 
 COLUMNS = 3
 MOST = 100  # panels
@@ -34,13 +34,13 @@ def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
     for name, axis in zip(wanted, axes):
         steps, values = zip(*_points(lines, name))
         axis.plot(steps, values, color="#00a0c8", linewidth=1.5, marker="." if len(steps) < 3 else "")
-        axis.set_title(name.replace("_", " "), color=GREY, loc="left", fontsize=9)
-        axis.tick_params(colors=GREY, labelsize=7)
+        axis.set_title(name.replace("_", " "), color=GREY, loc="left", fontsize=10)
+        axis.tick_params(colors=GREY, labelsize=10)
         axis.spines[:].set_visible(False)
         axis.grid(color=GREY, alpha=0.3)
     for axis in axes:  # those that are left
         axis.set_axis_off()
-    return as_png(figure)
+    return as_image(figure)
 
 
 def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:

@@ -1,25 +1,12 @@
-"""Names and figures as HTML."""
+"""Pages of HTML, filled from the templates of a package, and names and figures as a reader sees them."""
 
-import html
+import base64
 import math
+from functools import cache
+from typing import Any
 
 from vc.metrics.registry import METRICS
 
-# Of every page that we write: it asks nobody for anything.
-HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:;
- style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-"""
 NAMES = {
     "converted": "Converted",
     "unconverted": "Source as it is",
@@ -29,14 +16,24 @@ NAMES = {
 }
 
 
+def render(package: str, template: str, **values: Any) -> str:
+    """A page from `package`/templates/`template`; values are escaped, whatever names they hold.
+
+    Parameters
+    ----------
+    package
+        Name of the package whose folder `templates` is searched first, then this one's.
+    template
+        The file's name. It extends page.html, which asks nobody for anything.
+    **values
+        What the template shows.
+    """
+    return _environment(package).get_template(template).render(values)
+
+
 def shown(text: object) -> str:
     """Any text as Unicode; bytes of a file name that are not UTF-8 become question marks."""
     return str(text).encode("utf-8", "replace").decode()
-
-
-def safe(text: object) -> str:
-    """Any text as HTML."""
-    return html.escape(shown(text))
 
 
 def name_of(system: str) -> str:
@@ -47,3 +44,27 @@ def name_of(system: str) -> str:
 def number(value: float, metric: str) -> str:
     """A figure with its metric's decimals."""
     return "-" if math.isnan(value) else f"{round(value, METRICS[metric].decimals) + 0.0:.{METRICS[metric].decimals}f}"
+
+
+def data(kind: str, content: bytes) -> str:
+    """Content of a media type as an address that needs no network."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@cache
+def _environment(package: str) -> "jinja2.Environment":  # noqa: F821 - not light
+    import jinja2
+    from markupsafe import Markup
+
+    loader = jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in dict.fromkeys([package, __package__])])
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else shown(value),
+    )
+    # Styles and scripts are ours, and no templates: braces are theirs
+    environment.globals["verbatim"] = lambda name: Markup(loader.get_source(environment, name)[0])
+    return environment

@@ -1,135 +1,186 @@
-"""An evaluation as one page of HTML that needs no network: verdict, figures to read, sentences to hear and to see."""
+"""An evaluation as one page of HTML that needs no network: verdict, players, grades, sentences, figures."""
 
-import base64
+import datetime
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from vc import audio
-from vc.evaluate.measure import MODEL, says_source
+from vc import audio, extras
+from vc.errors import ConfigError
+from vc.evaluate.measure import ANCHORS, MODEL, says_source
+from vc.evaluate.run import ENOUGH
 from vc.evaluate.scoreboard import Evaluation
-from vc.evaluate.verdict import Finding
+from vc.evaluate.verdict import BAD, DOUBTFUL, FEWEST, GOOD, Finding
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
-from vc.report.html import name_of, number, safe, shown
-from vc.report.spectrogram import Panel, picture
-from vc.report.tables import comparisons, definitions, figures, mapping, ranked_by, sentences
-from vc.report.template import PAGE, READING
+from vc.report.html import data, name_of, number, render, shown
+from vc.report.spectrogram import Panel, picture, require_matplotlib
+from vc.report.tables import definitions, differences, figures, ranked_by, sentences, settings
 
 SHOWN = 10  # sentences to hear, spread over the ranking
+WORST, BEST = 3, 2  # of them, those that are seen at first
 LONGEST = 20  # seconds of a recording that are played and drawn
 DRAWN = 3  # converted systems in a picture, at most
-MARKS = {"good": "&#10003;", "doubtful": "?", "bad": "&#10007;"}
+log = logging.getLogger(__name__)
+
+
+class Player(NamedTuple):
+    """A recording to hear."""
+
+    label: str
+    seconds: float
+    address: str
+
+
+class Example(NamedTuple):
+    """A sentence to hear and to see."""
+
+    name: str
+    place: str  # in the ranking
+    text: str  # empty where it is not known
+    players: list[Player]  # source, converted, target
+    anchors: list[Player]
+    picture: str  # an address, empty where nothing is drawn
+    described: str
+
+    @property
+    def closer(self) -> str:
+        """What else there is of the sentence."""
+        told = ["Spectrograms"] * bool(self.picture) + [each.label.lower() for each in self.anchors]
+        text = ", ".join(told)
+        return text[:1].upper() + text[1:]
 
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
-    """Write the page, whole or not at all."""
-    parts = {
-        "title": safe(f"Voice conversion: {evaluation.title}"),
-        "lead": _lead(evaluation),
-        "notes": _notes(evaluation),
-        "verdict": _verdict(evaluation),
+    """Write the page, whole or not at all; without matplotlib it has no pictures."""
+    drawn, lines = True, [*evaluation.notes, *(f"failed: {failure}" for failure in evaluation.failures)]
+    try:
+        require_matplotlib()
+    except ConfigError as error:
+        drawn = False
+        lines.append(f"the page has no pictures: {error}")
+        log.warning(lines[-1])
+    log.info("writing %s", path)
+    ranking = _ranking(evaluation)
+    middle = len(ranking) // 2
+    spread = np.unique(np.linspace(0, len(ranking) - 1, min(SHOWN, len(ranking))).round().astype(int)).tolist()
+    ranks = [rank for rank in spread[::-1] if rank != middle]
+    folded = ranks[WORST:-BEST]
+    examples = {rank: _example(evaluation, ranking, rank, drawn and rank not in folded) for rank in ranks}
+    curves = draw_curves(evaluation.training) if drawn else None
+    content = {
+        "title": f"Voice conversion: {evaluation.title}",
+        "about": _about(evaluation),
+        "systems": [
+            {
+                "name": name_of(system),
+                "headline": evaluation.headline(system),
+                "findings": _worst_first(evaluation.verdicts[system]),
+            }
+            for system in evaluation.systems
+        ],
+        "model": _worst_first(evaluation.verdicts.get(MODEL, [])),
+        "median": _example(evaluation, ranking, middle, drawn, with_anchors=True),
+        "notes": [line.partition(extras.COMMAND)[0] for line in lines],
+        "ranked": _ranked(evaluation),
+        "worst_and_best": [examples[rank] for rank in ranks if rank not in folded],
+        "between": [examples[rank] for rank in folded],
         "figures": figures(evaluation),
-        "comparisons": comparisons(evaluation),
-        "reading": READING,
-        "training": _training(evaluation),
-        "listening": "\n".join(_sentence(evaluation, *chosen) for chosen in _spread(evaluation)),
+        "anchors": [anchor for anchor in ANCHORS if anchor in evaluation.scores],
+        "few": len(ranking) if len(ranking) < ENOUGH else 0,
+        "fewest": FEWEST,
+        "differences": differences(evaluation),
         "sentences": sentences(evaluation),
+        "training": data("image/png", curves) if curves else "",
+        "about_training": ABOUT_CURVES,
+        "training_described": f"Losses by step, a panel each: {', '.join(names_of_curves(evaluation.training))}",
+        "measured": _measured(evaluation),
         "definitions": definitions(evaluation),
-        "configuration": mapping(evaluation.configuration),
+        "settings": settings(evaluation.configuration),
     }
-    write_text(path, PAGE.substitute(parts))
+    write_text(path, render("vc.report", "report.html", **content))
 
 
-def _lead(evaluation: Evaluation) -> str:
-    """What was held against what."""
-    systems = ", ".join(f"<strong>{safe(name_of(system))}</strong>" for system in evaluation.systems)
-    kind = "its own recordings of the same sentences" if evaluation.parallel else "its recordings of other sentences"
-    return (
-        f"<p>{len(evaluation.sentences)} sentences: {systems}, held against the target by {kind}, and against simpler"
-        " things that say what the figures are worth.</p>"
-    )
+def _about(evaluation: Evaluation) -> list[str]:
+    count, date = len(evaluation.sentences), datetime.date.fromisoformat(evaluation.configuration["date"])
+    model = evaluation.configuration["model"]
+    return [
+        f"Voice conversion, {evaluation.title}",
+        *([f"model {Path(model['file']).name}"] if model else []),
+        f"{count} sentence{'s' * (count > 1)}",
+        f"{date.day} {date:%B %Y}",
+    ]
 
 
-def _notes(evaluation: Evaluation) -> str:
-    lines = [*evaluation.notes, *(f"failed: {failure}" for failure in evaluation.failures)]
-    items = "".join(f"<li>{safe(line)}</li>" for line in lines)
-    return f"<ul class='notes'>{items}</ul>" if lines else ""
+def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What a reader asks first of the settings."""
+    about = evaluation.configuration
+    folders, model = about["folders"], about["model"]
+    said = "the same sentences" if evaluation.parallel else "other sentences"
+    packages = [f"{name} {version}" for name, version in about["measure_packages"].items()]
+    return [
+        *((f"{name_of(system)} recordings", folder) for system, folder in folders["systems"].items()),
+        ("Converted by", model["file"] if model else "not told"),
+        (f"Target, {evaluation.target}", f"{folders['reference']}, {said}"),
+        *([(f"Source, {evaluation.source}", folders["source"])] if folders["source"] else []),
+        ("Analysis", about["summary"]),
+        ("Models of speech", ", ".join(packages) or "none"),
+        ("Measured on", f"{about['date']}, vc {about['vc_version']}"),
+        ("Sounds on this page", f"Ogg Opus at the rate at which they were measured, {about['sample_rate_hz']} Hz"),
+    ]
 
 
-def _verdict(evaluation: Evaluation) -> str:
-    """One system's findings; of several, a table of all, and each one's folded up below; then the model's."""
-    verdicts = {system: evaluation.verdicts[system] for system in evaluation.systems}
-    model = evaluation.verdicts.get(MODEL, [])
-    if len(verdicts) == 1:
-        return _findings([*verdicts[evaluation.systems[0]], *model])
-    aspects = list(dict.fromkeys(each.aspect for found in verdicts.values() for each in found))
-    heads = "".join(f"<th scope='col'>{aspect}</th>" for aspect in aspects)
-    rows = ""
-    for system, found in verdicts.items():
-        grades = {each.aspect: each.grade for each in found}
-        cells = "".join(f"<td>{_mark(grades[aspect]) if aspect in grades else '-'}</td>" for aspect in aspects)
-        rows += f"<tr><th scope='row'>{safe(name_of(system))}</th>{cells}</tr>"
-    table = f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-    folded = "".join(
-        f"<details><summary>{safe(name_of(system))} in words</summary>{_findings(found)}</details>"
-        for system, found in verdicts.items()
-    )
-    return f"<div class='wide' tabindex='0' role='region' aria-label='Verdict'>{table}</div>{folded}{_findings(model)}"
+def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """A grade that is none of the three stands behind what is bad or doubtful, before what is good."""
+    places = {BAD: 0, DOUBTFUL: 1, GOOD: 3}
+    return sorted(findings, key=lambda each: places.get(each.grade, 2))
 
 
-def _findings(found: list[Finding]) -> str:
-    """The worst first."""
-    if not found:
-        return ""
-    ordered = sorted(found, key=lambda each: list(MARKS).index(each.grade), reverse=True)
-    items = "".join(
-        f"<li class='{each.grade}'>{safe(each.text)}<small>{each.aspect}: {_mark(each.grade)}</small></li>"
-        for each in ordered
-    )
-    return f"<ul class='verdict'>{items}</ul>"
-
-
-def _mark(grade: str) -> str:
-    return f"<span aria-hidden='true'>{MARKS[grade]}</span> {grade}"
-
-
-def _training(evaluation: Evaluation) -> str:
-    image = draw_curves(evaluation.training)
-    if image is None:
-        return ""
-    described = "Training losses by step, a panel each: " + ", ".join(names_of_curves(evaluation.training))
-    return f"<h2>Training</h2><p>{ABOUT_CURVES}</p>{_image(image, described)}"
-
-
-def _spread(evaluation: Evaluation) -> list[tuple[int, int]]:
-    """Index and rank of up to SHOWN sentences, from the first system's best to its worst in even steps of rank."""
+def _ranking(evaluation: Evaluation) -> list[int]:
+    """Indices of the sentences, the first system's best first."""
     metric = ranked_by(evaluation)
     rows = evaluation.scores[evaluation.systems[0]].rows
-    ranking = np.argsort([METRICS[metric].fault(row[metric]) for row in rows], kind="stable")
-    ranks = np.unique(np.linspace(0, len(ranking) - 1, min(SHOWN, len(ranking))).round().astype(int))
-    return [(int(ranking[rank]), int(rank) + 1) for rank in ranks]
+    return [*np.argsort([METRICS[metric].fault(row[metric]) for row in rows], kind="stable").tolist()]
 
 
-def _sentence(evaluation: Evaluation, index: int, rank: int) -> str:
-    """Players and picture of one sentence."""
-    sentence, count = evaluation.sentences[index], len(evaluation.sentences)
-    rate = evaluation.configuration["sample_rate_hz"]
+def _ranked(evaluation: Evaluation) -> str:
+    metric = METRICS[ranked_by(evaluation)]
+    whose = f" of {name_of(evaluation.systems[0])}" if len(evaluation.systems) > 1 else ""
+    return f"Sentences are ranked by the {metric.label}{whose} ({metric.best}); the median one stands at the top."
+
+
+def _example(
+    evaluation: Evaluation, ranking: Sequence[int], rank: int, drawn: bool, with_anchors: bool = False
+) -> Example:
+    """Players and picture of the sentence of a rank."""
+    index = ranking[rank]
+    sentence, rate = evaluation.sentences[index], evaluation.configuration["sample_rate_hz"]
     heard = _heard(evaluation, index)
     played = {
         system: evaluation.recordings[system][own].read(rate)[0][: LONGEST * rate] for system, own in heard.items()
     }
+    main = [name for name in ("unconverted", *evaluation.systems, "reference") if name in played]
     labels = {system: _label(evaluation, system) for system in played}
-    players = "".join(_player(labels[system], samples, rate) for system, samples in played.items())
-    drawn = [name for name in ("unconverted", *evaluation.systems[:DRAWN], "reference") if name in played]
-    shift = evaluation.configuration["frame_shift_ms"] / 1000
-    tracks = {name: evaluation.f0[name][heard[name]][: round(LONGEST / shift)] for name in drawn}
-    image = picture([Panel(shown(labels[name]), played[name], tracks[name]) for name in drawn], rate, shift)
-    described = f"Spectrograms of {sentence}: {', '.join(labels[name].lower() for name in drawn)}"
-    return (
-        f"<section class='sentence'><h3>{safe(sentence)}</h3><p>{_place(evaluation, index, rank, count)}</p>"
-        f"<div class='players'>{players}</div>{_image(image, described)}</section>"
+    described, image = "", ""
+    if drawn:
+        shift = evaluation.configuration["frame_shift_ms"] / 1000
+        names = [name for name in ("unconverted", *evaluation.systems[:DRAWN], "reference") if name in played]
+        tracks = {name: evaluation.f0[name][heard[name]][: round(LONGEST / shift)] for name in names}
+        panels = [Panel(shown(labels[name]), played[name], tracks[name]) for name in names]
+        image = data("image/webp", picture(panels, rate, shift, "webp"))
+        described = f"Spectrograms, with F0, of {', '.join(labels[name].lower() for name in names)}"
+    return Example(
+        evaluation.called[sentence],
+        _place(evaluation, index, rank, len(ranking)),
+        evaluation.texts.get(sentence, ""),
+        _players(main, labels, played, rate),
+        _players([name for name in played if with_anchors and name not in main], labels, played, rate),
+        image,
+        described,
     )
 
 
@@ -144,28 +195,22 @@ def _heard(evaluation: Evaluation, index: int) -> dict[str, str]:
 
 
 def _label(evaluation: Evaluation, system: str) -> str:
+    people = {"unconverted": f"Source, {evaluation.source}", "reference": f"Target, {evaluation.target}"}
     other = not evaluation.parallel and not says_source(system)
-    return name_of(system) + ", another sentence" * other
+    return people.get(system, name_of(system)) + ", another sentence" * other
 
 
 def _place(evaluation: Evaluation, index: int, rank: int, count: int) -> str:
     metric = ranked_by(evaluation)
     value = evaluation.scores[evaluation.systems[0]].rows[index][metric]
-    place = {1: ", the best", count: ", the worst"}.get(rank, "")
-    return f"{METRICS[metric].label} {number(value, metric)} {METRICS[metric].unit}, rank {rank} of {count}{place}"
+    names = {0: "the best", count - 1: "the worst"}
+    place = names.get(rank, f"rank {rank + 1} of {count}") if count > 1 else "the only sentence"
+    median = "the median sentence, " * (rank == count // 2)
+    return f"{median}{place}, {METRICS[metric].label} {number(value, metric)} {METRICS[metric].unit}".rstrip()
 
 
-def _player(label: str, samples: np.ndarray, rate: int) -> str:
-    sound = _data("audio/flac", audio.encode(samples, rate, format="FLAC"))
-    return (
-        f"<figure><figcaption>{safe(label)}</figcaption>"
-        f"<audio controls preload='none' aria-label='{safe(label)}' src='{sound}'></audio></figure>"
-    )
-
-
-def _image(image: bytes, described: str) -> str:
-    return f"<img alt='{safe(described)}' src='{_data('image/png', image)}'>"
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def _players(systems: Iterable[str], labels: dict[str, str], played: dict[str, np.ndarray], rate: int) -> list[Player]:
+    return [
+        Player(labels[name], len(played[name]) / rate, data("audio/ogg", audio.encode_opus(played[name], rate)))
+        for name in systems
+    ]

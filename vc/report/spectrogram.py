@@ -14,6 +14,8 @@ FFT = 2048  # samples, at least
 LOWEST = 60.0  # Hz, of the logarithmic axis
 ROWS = 192  # of a picture's frequencies
 DEPTH = 70.0  # dB below the loudest point
+WIDTH = 8.0  # inches of a picture
+LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for labels of frequencies, a panel's title and labels of time
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
 GREY = "#808080"  # for what stands on the page's own ground, be it light or dark
 
@@ -28,30 +30,38 @@ class Panel(NamedTuple):
 
 def require_matplotlib() -> None:
     """Refuse to begin what would fail at its end."""
-    extras.require("the report", "eval", "matplotlib")
+    extras.require("a picture", "eval", "matplotlib")
 
 
-def picture(panels: Sequence[Panel], rate: int, frame_shift: float) -> bytes:
-    """PNG with one panel below the other on one time axis; `frame_shift` is that of the F0 tracks, in seconds."""
+def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str = "png") -> bytes:
+    """One panel below the other on one time axis, as PNG or another format of matplotlib's.
+
+    `frame_shift` is that of the F0 tracks, in seconds.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.75 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    count, height = len(panels), 1.75 * len(panels)  # inches; fixed margins cost half of what a layout engine does
+    axis_height = (height - BELOW - count * ABOVE) / count
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots_adjust(
+        LEFT / WIDTH, BELOW / height, 1 - 0.1 / WIDTH, 1 - ABOVE / height, hspace=ABOVE / axis_height
+    )
+    axes = figure.subplots(count, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels):
         _draw(axis, panel, rate, frame_shift)
     for axis in axes[:-1]:
         axis.tick_params(bottom=False)
     axes[-1].set_xlim(0, max(len(panel.samples) for panel in panels) / rate)
     axes[-1].set_xlabel("seconds", color=GREY)
-    return as_png(figure)
+    return as_image(figure, format)
 
 
-def as_png(figure: "matplotlib.figure.Figure") -> bytes:  # noqa: F821 - not light
+def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes:  # noqa: F821 - not light
     """The figure on the page's own ground; signs that the font lacks are drawn as boxes."""
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(content, format="png", dpi=80, transparent=True)
+        figure.savefig(content, format=format, dpi=80, transparent=True)
     return content.getvalue()
 
 

@@ -1,0 +1,71 @@
+"""Several evaluations, of many pairs of speakers say, as one page: what each found, and the way to its report."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from vc.config import read_json
+from vc.errors import ConfigError, DataError
+from vc.evaluate.headline import CONTENT, VOICE
+from vc.evaluate.verdict import GOOD
+from vc.files import make_directory, write_text
+from vc.metrics.registry import METRICS
+from vc.report.html import name_of, number, render
+from vc.report.tables import FIRST
+
+
+class Row(NamedTuple):
+    """One system of one evaluation."""
+
+    name: str
+    report: str  # address of the evaluation's page
+    sentence: str
+    grades: dict[str, str]  # by aspect
+    figures: dict[str, str]  # by metric, as they are shown
+
+
+def write_pairs(results: Sequence[Path], path: Path) -> str:
+    """Write a page about the folders that evaluations wrote, and return what it says first.
+
+    Raises
+    ------
+    DataError
+        If a folder holds no metrics.json, or one of another version.
+    """
+    rows = [row for folder in results for row in _rows(folder, path.parent)]
+    good = {aspect: sum(row.grades.get(aspect) == GOOD for row in rows) for aspect in (VOICE, CONTENT)}
+    count = len(rows)
+    headline = (
+        f"{good[VOICE]} of {count} conversions sound like their target, {good[CONTENT]} of {count} keep the words."
+    )
+    metrics = [name for name in FIRST if any(row.figures[name] != "-" for row in rows)]
+    content = {
+        "title": "Voice conversion, many pairs",
+        "headline": headline,
+        "aspects": list(dict.fromkeys(aspect for row in rows for aspect in row.grades)),
+        "metrics": {name: METRICS[name] for name in metrics},
+        "rows": rows,
+    }
+    make_directory(path.parent)
+    write_text(path, render("vc.report", "pairs.html", **content))
+    return headline
+
+
+def _rows(folder: Path, beside: Path) -> list[Row]:
+    path = folder / "metrics.json"
+    report = quote(os.path.relpath(folder / "report.html", beside))
+    try:
+        content = read_json(path)
+        several = len(content["headlines"]) > 1
+        rows = []
+        for system, sentence in content["headlines"].items():
+            name = f"{content['title']}{f', {name_of(system)}' if several else ''}"
+            grades = {each["aspect"]: each["grade"] for each in content["verdicts"][system]}
+            known = {metric: content["systems"][system][metric] for metric in FIRST}
+            figures = {metric: "-" if value is None else number(value, metric) for metric, value in known.items()}
+            rows.append(Row(name, report, sentence, grades, figures))
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: no evaluation that can be read here ({error}); run vc-evaluate again") from error
+    return rows

@@ -30,8 +30,9 @@ INLINE = re.compile(r"`((?:vc-|torchrun )[^`]+)`")
 SPEAKERS = {"slt": "anna", "rms": "bert"}  # who of the mini corpus plays whom of the pages
 # Fewer steps, no judges and the quick vocoder; as the blocks stand they run in `make test-slow`.
 CHEAPER = {
-    r"(vc-train --config recipes/target/conf/recognition_synthesis\.yaml)": r"\1 --set training.steps=2",
-    r"(vc-convert --model (?:exp/bert|six_voices))": r"\1 --vocoder world",
+    r"(vc-train (?:--config recognition_synthesis|recordings/anna))": r"\1 --set training.steps=2",
+    r"(vc-train .*recordings/.*)": r"\1 --measures none --jobs 1",
+    r"(vc-convert --model (?:exp/bert|exp/anna-bert anna.wav|six_voices))": r"\1 --vocoder world",
     r"(vc-extract) ": r"\1 --jobs 1 ",  # a pool's processes import torch again
     r"(vc-evaluate) ": r"\1 --measures none --jobs 1 ",
     r"(vc-listen make) ": r"\1 --sentences 1 ",  # two are there, and one is for practice

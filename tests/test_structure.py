@@ -62,6 +62,7 @@ ROWS = (
         "vc.export",
         "vc.copy_synthesis",
     ),
+    ("vc.from_folders",),
     ("vc.cli", "vc.__main__"),
 )
 PUBLISHED = ("vc.torch_file",)  # reads torch's archives, as tensors alone

@@ -18,6 +18,7 @@ from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of one for a vocoder
+CARRIED = Path(__file__).with_name("conf")
 LARGEST = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of one, with all that its aliases stand for
 LARGEST_JSON = 16 << 20  # bytes
@@ -27,16 +28,33 @@ _short.maxlevel = 2
 
 
 def read_sections(
-    path: Path | None, overrides: Iterable[str] = (), known: tuple[str, ...] = SECTIONS
+    path: str | Path | None, overrides: Iterable[str] = (), known: tuple[str, ...] = SECTIONS
 ) -> dict[str, Any]:
-    """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given, of those `known`."""
-    sections = {} if path is None else read_yaml(path)
+    """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given, of those `known`.
+
+    A name without an ending is that of a configuration that comes with the package.
+    """
+    sections = {} if path is None else read_yaml(_found(path))
     for override in overrides:
         _override(sections, override)
     unknown = sorted(set(sections) - set(known))
     if unknown:
         raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(known)}")
     return sections
+
+
+def carried() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(path.stem for path in CARRIED.glob("*.yaml"))
+
+
+def _found(name: str | Path) -> Path:
+    """A file by its path, or one of the package's by its name."""
+    path = Path(name)
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    require(path.name in carried(), f"{path}: no such file, nor a configuration of the package: {', '.join(carried())}")
+    return CARRIED / f"{path}.yaml"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

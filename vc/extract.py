@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -187,6 +188,14 @@ def _summarised(recordings: list[_Recording], voice: Voice, config: FeatureConfi
         content=content,
         speaker_name=recordings[0].utterance.speaker_name,
     )
+
+
+def chosen_config(settings: dict[str, Any], data: Path, jobs: int = 1) -> FeatureConfig:
+    """What a `features` section asks for; mel-cepstra without a sample rate take the one that `data` fills."""
+    config = kinds.build_features(settings)
+    if isinstance(config, WorldConfig) and "sample_rate" not in settings:
+        config = kinds.build_features({**settings, "sample_rate": automatic_rate(data, jobs)})
+    return config
 
 
 def automatic_rate(data: Path, jobs: int = 1) -> int:

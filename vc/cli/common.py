@@ -42,7 +42,10 @@ def parser(command: str, description: str, epilog: str = "") -> argparse.Argumen
 
 
 def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
-    made.add_argument("--config", metavar="YAML", required=required, help="settings; what it leaves out has a default")
+    help_config = "settings, a file or the name of one that comes with the package (vc-train --configs lists them)"
+    made.add_argument(
+        "--config", metavar="YAML", required=required, help=f"{help_config}; what it leaves out has a default"
+    )
     made.add_argument(
         "--set", metavar="KEY.SUB=VALUE", action="append", default=[], help="change one setting; may be repeated"
     )

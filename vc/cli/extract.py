@@ -37,9 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections, require
-    from vc.extract import automatic_rate, extract
-    from vc.features.kinds import build_features
-    from vc.features.world import WorldConfig
+    from vc.extract import chosen_config, extract
     from vc.names import shown
     from vc.parallel import default_jobs
     from vc.store import read_features
@@ -50,10 +48,7 @@ def _work(args: argparse.Namespace) -> int:
         require(not (args.config or args.set), "--like: has all settings; leave --config and --set out")
         config = read_features(args.like).config
     else:
-        settings = read_sections(args.config, args.set).get("features", {})
-        config = build_features(settings)
-        if isinstance(config, WorldConfig) and "sample_rate" not in settings:
-            config = build_features({**settings, "sample_rate": automatic_rate(args.data, jobs)})
+        config = chosen_config(read_sections(args.config, args.set).get("features", {}), args.data, jobs)
     ranges = {speaker: common.f0_range(floor, ceiling) for speaker, floor, ceiling in args.f0_range}
     report = extract(args.data, args.output, config, jobs, ranges)
     for failure in report.failures:

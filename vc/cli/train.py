@@ -1,6 +1,7 @@
 """vc-train: features of speakers -> model file."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,15 @@ from vc.cli import common
 
 COMMAND = "vc-train"
 UNTOLD = (
-    "training.steps is 400,000 by default, which suits other networks: give --config"
-    " recipes/target/conf/recognition_synthesis.yaml, which has 400, or --set training.steps=N"
+    "training.steps is 400,000 by default, which suits other networks: give --config recognition_synthesis, which has 400,"
+    " or --set training.steps=N"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--configs"]:
+        return common.run(COMMAND, _list_configs, common.parser(COMMAND, "List the package's configurations."), [])
     if words and words[0].partition("=")[0] == "--method" and len(words) <= 2:
         asked = common.parser(COMMAND, "Describe a method, or list all.")
         asked.add_argument("--method", nargs="?", default="")
@@ -28,11 +31,14 @@ def _parser() -> argparse.ArgumentParser:
         COMMAND,
         "Train a speaker pair, one target for any source, or one network for many speakers."
         " The same command goes on with a run that was stopped.",
-        "examples:\n  vc-train --config recipes/pair/conf/cyclegan_vc2_narrow.yaml --features dump/train"
+        "With FOLDERs of recordings, the target's, or the source's and the target's, all is done in a row: features,\n"
+        "the usual method (or that of --config), and a report on recordings that were held out.\n\n"
+        "examples:\n  vc-train recordings/anna recordings/bert --output exp/anna-bert\n"
+        "  vc-train --config cyclegan_vc2_narrow --features dump/train"
         " --source SF1 --target TM3 --output exp/SF1-TM3\n"
-        "  vc-train --config recipes/many/conf/stargan_vc2_narrow.yaml --features dump/train"
+        "  vc-train --config stargan_vc2_narrow --features dump/train"
         " --speakers SF1 SM1 TF2 TM3 --output exp/four\n"
-        "  vc-train --config recipes/target/conf/recognition_synthesis.yaml --features dump/train"
+        "  vc-train --config recognition_synthesis --features dump/train"
         " --target TM3 --output exp/TM3",
     )
     common.add_config(made)
@@ -41,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
     )
-    made.add_argument("--features", type=Path, required=True, help="features directory of the speakers")
+    made.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="of one speaker's recordings")
+    made.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
     made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
     made.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
     made.add_argument("--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves")
@@ -61,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
+    made.add_argument("--jobs", type=common.positive, metavar="N", help="of folders: processes (default: one a core)")
+    made.add_argument("--measures", nargs="+", metavar="MEASURE", help="of folders: as vc-evaluate has it")
     made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
     return made
 
@@ -72,6 +81,12 @@ def _work(args: argparse.Namespace) -> int:
     from vc.train.request import Request
 
     common.log_to_stderr(COMMAND)
+    if bool(args.recordings) == bool(args.features):
+        raise ConfigError("give FOLDERs of recordings, or --features")
+    if args.recordings:
+        return _from_folders(args)
+    if args.jobs or args.measures:
+        raise ConfigError("--jobs, --measures: only with FOLDERs of recordings")
     if not (args.config or args.method):
         raise ConfigError("give --config or --method; vc-train --method lists the methods")
     sections = read_sections(args.config, args.set)
@@ -97,6 +112,39 @@ def _work(args: argparse.Namespace) -> int:
         said = f"{args.output}: step {train(request)}, 1 model"
     if common.first_process():
         common.say(said)
+    return 0
+
+
+def _from_folders(args: argparse.Namespace) -> int:
+    from vc import extras
+    from vc.config import read_sections, require
+    from vc.evaluate.headline import written
+    from vc.from_folders import USUAL, train_from_folders
+    from vc.parallel import default_jobs
+
+    alone = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
+    alone |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
+    given = [f"--{name}" for name, value in alone.items() if value]
+    require(not given, f"{', '.join(given)}: only with --features")
+    extras.ensure_numba_cache()
+    sections = read_sections(args.config or args.method or USUAL, args.set)
+    measures = [] if args.measures == ["none"] else args.measures
+    jobs = args.jobs or default_jobs()
+    voice = train_from_folders(args.recordings, args.output, sections, args.device, jobs, measures)
+    if common.first_process():
+        if voice.measured:
+            common.say(written(voice.measured.headline(voice.measured.systems[0])))
+            common.say(f"listen: {voice.report.absolute().as_uri()}")
+        common.say(f"next: vc-convert --model {shlex.quote(str(args.output))} --to {voice.target} RECORDING ...")
+    return 0
+
+
+def _list_configs(_: argparse.Namespace) -> int:
+    from vc.config import carried, read_sections
+    from vc.train.methods import METHODS
+
+    for name in carried():
+        common.say(f"{name:26}{METHODS[read_sections(name)['method']].summary}")
     return 0
 
 

@@ -37,6 +37,8 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
         return chosen, [f"measures not asked for: {', '.join(absent)}"] if absent else []
     chosen, notes = [], []
     for name in MEASURES:
+        if name == OF_FOLDER:  # nobody has it but who names it
+            continue
         try:
             _require(name)
             chosen.append(name)

@@ -20,7 +20,7 @@ class Start:
     """A finished model from whose weights a run of other speakers begins."""
 
     option: ClassVar[str] = "objective.start"  # that names it
-    way_out: ClassVar[str] = "; another configuration begins anew: recipes/target/conf/recognition_synthesis_anew.yaml"
+    way_out: ClassVar[str] = "; --config recognition_synthesis_anew begins anew"
     path: Path
     model: Model
     weights: Mapping[str, Tensor]

@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from conftest import ROOT
+from gpu import CHECKS
 
 from vc.store import read_tensors
 
 NEED_CUDA = {"recorded", "compiled"}
+COMMANDS = {"processes", "commands"}  # start the commands themselves
 
 
 def rehearsal(mini, output, *words, target="rms"):
@@ -20,9 +23,12 @@ def rehearsal(mini, output, *words, target="rms"):
     return done, {row["check"]: row for row in rows}
 
 
-def test_every_check_passes_or_is_skipped_by_name(mini, tmp_path):
-    done, rows = rehearsal(mini, tmp_path, "--seconds", "1")
+@pytest.mark.parametrize("few", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_every_check_passes_or_is_skipped_by_name(few, mini, tmp_path):
+    few = few and ["--checks", *(name for name in CHECKS if name not in COMMANDS)]
+    done, rows = rehearsal(mini, tmp_path, "--seconds", "1", *(few or ()))
     assert done.returncode == 0, done.stdout
+    assert [*rows] == [name for name in CHECKS if not few or name not in COMMANDS]
     assert {name for name, row in rows.items() if row["passed"] is None} == NEED_CUDA
     assert all(rows[name]["skipped"] == "needs CUDA" for name in NEED_CUDA)
     assert all(row["passed"] for name, row in rows.items() if name not in NEED_CUDA), rows

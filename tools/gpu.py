@@ -111,7 +111,7 @@ def same_step(bench: Bench) -> Figures:
         exact = {"precision": "float32"}
         here, there = (bench.engine(method, device, compute=exact) for device in (CPU, bench.device))
         worst, least = 0.0, 1.0
-        for number in range(5 if bench.on_gpu else 2):
+        for number in range(5 if bench.on_gpu else 1):
             for name, module in there.modules.items():
                 module.load_state_dict(here.modules[name].state_dict())
             lots: list[Tensor] = []
@@ -207,24 +207,24 @@ def _spoilt(batch: Batch, factor: Tensor) -> Batch:
 
 def resumed(bench: Bench) -> Figures:
     """Twenty steps at once, and ten and ten with a checkpoint between; then on the CPU, and back."""
-    figures = {}
+    figures, half = {}, 10 if bench.on_gpu else 3
     for record in (False, True) if bench.on_gpu else (False,):
         sections = {"training": {"average": 0.99}, "compute": {"record": record}}
         with _deterministic(), tempfile.TemporaryDirectory() as folder:
             whole = bench.engine("mask_cyclegan_vc", **sections)
-            _steps(whole, 0, 20)
+            _steps(whole, 0, 2 * half)
             first = bench.engine("mask_cyclegan_vc", **sections)
-            _steps(first, 0, 10)
-            checkpoint.save(Path(folder), first, State(step=10), 2)
+            _steps(first, 0, half)
+            checkpoint.save(Path(folder), first, State(step=half), 2)
             second = bench.engine("mask_cyclegan_vc", **sections)
             state = checkpoint.resume(Path(folder), second)
-            _steps(second, state.step, 20)
-            checkpoint.save(Path(folder), second, State(step=20), 2)
+            _steps(second, state.step, 2 * half)
+            checkpoint.save(Path(folder), second, State(step=2 * half), 2)
             elsewhere = bench.engine("mask_cyclegan_vc", CPU, **sections)
-            _steps(elsewhere, checkpoint.resume(Path(folder), elsewhere).step, 22)
-            checkpoint.save(Path(folder), elsewhere, State(step=22), 2)
+            _steps(elsewhere, checkpoint.resume(Path(folder), elsewhere).step, 2 * half + 2)
+            checkpoint.save(Path(folder), elsewhere, State(step=2 * half + 2), 2)
             back = bench.engine("mask_cyclegan_vc", **sections)
-            _steps(back, checkpoint.resume(Path(folder), back).step, 24)
+            _steps(back, checkpoint.resume(Path(folder), back).step, 2 * half + 4)
         weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
         figures["recorded" if record else "eager"] = {
             "equal": all(map(_equal, *weights)) and whole.meter.means() == second.meter.means(),
@@ -636,6 +636,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="of the training at the end")
     parser.add_argument("--settings", default="{}", help="of that training: JSON of a configuration's sections")
     parser.add_argument("--commit", default="", help="of the toolkit, where there is no repository")
+    parser.add_argument("--again", action="store_true", help=argparse.SUPPRESS)  # the rest of a run that lost its GPU
     args = parser.parse_args()
     device = devices.choose(args.device)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -645,6 +646,9 @@ def main() -> int:
     about = {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda}
     about |= {"date": date.today().isoformat(), "commit": args.commit or commit()}
     print(json.dumps(about), flush=True)
+    if not args.again:
+        (args.output / "checks.jsonl").unlink(missing_ok=True)
+    args.again = False
     rows, asked = [], list(args.checks)
     while asked:
         rows.append({"check": asked[0], **_tried(CHECKS[asked.pop(0)], bench), **about})
@@ -656,10 +660,10 @@ def main() -> int:
     print("\n".join(f"{row['check']:12s} {_verdict(row):8s} {row['took']:6.1f} s" for row in rows), flush=True)
     failed = any(row["passed"] is False for row in rows)
     if asked:  # this process can compute on the GPU no more: another does the rest
-        again = [word for word in sys.argv if word not in CHECKS or word == "--checks"]
-        again = [sys.executable, *again, *(() if "--checks" in again else ("--checks",))]
-        place = again.index("--checks") + 1
-        failed |= bool(subprocess.run([*again[:place], *asked, *again[place:]]).returncode)
+        words = [
+            word for name, value in vars(args).items() for word in _option(name, asked if name == "checks" else value)
+        ]
+        failed |= bool(subprocess.run([sys.executable, __file__, *words, "--again"]).returncode)
     return int(failed)
 
 
@@ -675,6 +679,16 @@ def _tried(check: Callable[[Bench], Figures], bench: Bench) -> Figures:
     if bench.on_gpu:
         torch.cuda.empty_cache()
     return {**figures, "took": time.perf_counter() - start}
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """An argument as it was given."""
+    if value in (None, "", False):
+        return []
+    return [
+        f"--{name.replace('_', '-')}",
+        *([] if value is True else map(str, value if isinstance(value, list) else [value])),
+    ]
 
 
 def _verdict(row: Figures) -> str:

@@ -1,11 +1,16 @@
 """vc-train on folders of recordings: all in a row, nothing learnt from what is measured, and gone on with."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import CORPUS, command
 
 from vc import corpus
+from vc.config import carried
+from vc.corpus import Utterance
+from vc.errors import DataError
+from vc.from_folders import _held_out, _recordings
 from vc.store import read_features
 
 
@@ -19,21 +24,21 @@ def recordings(tmp_path):
     return tmp_path / "recordings"
 
 
-def train(recordings, *words, **more):
-    return command("train", *words, "--jobs", "1", "--measures", "none", cwd=recordings.parent, **more)
+def train(recordings, *words, measures="none", **more):
+    return command("train", *words, "--jobs", "1", "--measures", measures, cwd=recordings.parent, **more)
 
 
 def test_two_folders_become_a_measured_voice(recordings):
-    words = ("recordings/anna", "recordings/bert", "--output", "exp/anna-bert", "--config", "nearest")
+    words = ("recordings/anna", "recordings/bert", "--output", "exp/anna-bert", "--method", "mean_variance")
     done = train(recordings, *words)
     *_, sentence, listen, following = done.stdout.decode().splitlines()
-    assert sentence == "Likeness to bert not checked; words not checked."
+    assert "bert" in sentence and "words not checked" in sentence
     page = recordings.parent / "exp/anna-bert/evaluation/report.html"
     assert listen == f"listen: {page.as_uri()}" and page.is_file()
     assert following == "next: vc-convert --model exp/anna-bert --to bert RECORDING ..."
-    work = recordings.parent / "exp/data/anna-bert"
-    learnt = read_features(work / "world").utterances
-    held_out = {u.id for who in ("anna", "bert") for u in corpus.read(work / "held_out" / who)}
+    [features] = (recordings.parent / "exp/features").glob("anna-bert-*")
+    learnt = read_features(features).utterances
+    held_out = {u.id for who in ("anna", "bert") for u in corpus.read(page.parents[1] / "data/held_out" / who)}
     assert len(learnt) == len(held_out) == 8 and not held_out & set(learnt)
     converted = {path.stem for path in (recordings.parent / "exp/anna-bert/converted").iterdir()}
     assert converted == {id for id in held_out if id.startswith("anna")}
@@ -41,23 +46,35 @@ def test_two_folders_become_a_measured_voice(recordings):
     assert "fitted already" in again.stderr.decode() and again.stdout.decode().splitlines()[-1] == following
 
 
-def test_sentences_that_both_say_are_held_out_of_both(recordings):
-    from vc.from_folders import _held_out, _recordings
+def said(speaker, *sentences):
+    return [Utterance(f"{speaker}-{sentence}", speaker, Path(f"{sentence}.wav")) for sentence in sentences]
 
-    for path in (recordings / "anna").iterdir():
-        path.rename(path.with_name(f"a{path.name}"))
-    for number, path in enumerate(sorted((recordings / "bert").iterdir())):
-        path.rename(path.with_name(sorted(each.name for each in (recordings / "anna").iterdir())[number]))
-    own = [_recordings(recordings / name) for name in ("anna", "bert")]
-    held = _held_out(own)
-    sentences = [{u.sentence for u in each if u.id in held} for each in own]
-    assert sentences[0] == sentences[1] and len(sentences[0]) == 4
+
+def test_sentences_that_both_say_are_held_out_of_both():
+    both = [said(who, *"abcdefghij") for who in ("ann", "bob")]
+    held = _held_out(both, both)
+    sentences = [{u.sentence for u in own if u.id in held} for own in both]
+    assert sentences[0] == sentences[1] and len(sentences[0]) == 5
+
+
+def test_a_name_that_both_have_by_chance_is_no_shared_sentence():
+    both = [said("ann", "intro", *"abcdefghi"), said("bob", "intro", *"klmnopqrs")]
+    assert len(_held_out(both, both)) == 10
+
+
+def test_all_that_nothing_learns_from_may_be_held_out():
+    source, target = said("ann", "a"), said("bob", *"klmn")
+    assert _held_out([source, target], [target]) == {"ann-a", "bob-k", "bob-m"}
+    with pytest.raises(DataError, match="ann: too few recordings"):
+        _held_out([source, target], [source, target])
 
 
 def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     done = train(recordings, "recordings/bert", "--output", "exp/bert", "--set", "training.steps=2")
     assert done.stdout.decode().splitlines() == ["next: vc-convert --model exp/bert --to bert RECORDING ..."]
     assert (recordings.parent / "exp/bert/model.safetensors").is_file()
+    [features] = (recordings.parent / "exp/features").glob("bert-*")
+    assert len(read_features(features).utterances) == 8  # all: nothing is measured
     assert not (recordings.parent / "exp/bert/evaluation").exists()
 
 
@@ -65,8 +82,10 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     ("words", "said"),
     [
         (("recordings/bert", "--config", "nearest"), "a pair needs two folders"),
+        (("recordings/bert", "--method", "nearest"), "a pair needs two folders"),
+        (("recordings", "recordings/bert"), "lies in"),
         (("recordings/bert", "recordings/bert"), "both folders are called 'bert'"),
-        (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, or --features"),
+        (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, before all options, or --features"),
         (("recordings/bert", "--target", "bert"), "--target: only with --features"),
         (
             ("recordings/bert", "--config", "nowhere"),
@@ -80,14 +99,33 @@ def test_what_cannot_be_trained_is_refused_by_name(recordings, words, said):
     assert said in done.stderr.decode() and not (recordings.parent / "exp/x").exists()
 
 
-def test_missing_and_too_few_recordings_are_refused(recordings):
-    for path in sorted((recordings / "bert").iterdir())[1:]:
-        path.unlink()
-    for name, said in {"bert": "bert: too few recordings", "nobody": "recordings/nobody: no such folder"}.items():
-        done = train(recordings, f"recordings/{name}", "--output", "exp/x", check=1)
-        assert said in done.stderr.decode()
+def test_a_missing_folder_is_refused(recordings):
+    done = train(recordings, "recordings/nobody", "--output", "exp/x", check=1)
+    assert "recordings/nobody: no such folder" in done.stderr.decode()
+
+
+def test_an_output_among_the_recordings_is_refused(recordings):
+    done = train(recordings, "recordings/bert", "--output", "recordings/bert/exp", check=2)
+    assert "among the recordings" in done.stderr.decode() and not (recordings / "bert/exp").exists()
+    done = train(recordings, "recordings", "--output", "voice", check=2, measures="nothing")
+    assert "unknown measure 'nothing'" in done.stderr.decode()
+
+
+def test_ids_are_unique_over_both_folders(recordings):
+    for folder, name in {"a": "b-1.flac", "a-b": "1.flac"}.items():
+        (recordings / folder).mkdir()
+        shutil.copy(next((recordings / "anna").iterdir()), recordings / folder / name)
+    found = _recordings([recordings / "a", recordings / "a-b"])
+    assert len({u.id for own in found for u in own}) == 2
+
+
+def test_a_damaged_recording_is_named_and_the_rest_is_done(recordings):
+    (recordings / "bert/zz.wav").write_bytes(b"RIFF\x10\0\0\0WAVEfmt ")
+    done = train(recordings, "recordings/bert", "--output", "exp/bert", "--set", "training.steps=1", check=1)
+    assert "zz.wav" in done.stderr.decode() and (recordings.parent / "exp/bert/model.safetensors").is_file()
 
 
 def test_the_package_lists_its_configurations():
-    said = command("train", "--configs").stdout.decode()
-    assert "recognition_synthesis" in said and "nearest" in said
+    lines = command("train", "--configs").stdout.decode().splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines)
+    assert told.keys() == set(carried()) and len(set(told.values())) == len(told)

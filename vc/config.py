@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import reprlib
 import types
 import typing
@@ -32,9 +33,9 @@ def read_sections(
 ) -> dict[str, Any]:
     """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given, of those `known`.
 
-    A name without an ending is that of a configuration that comes with the package.
+    A name that is no file is one of the configurations that come with the package.
     """
-    sections = {} if path is None else read_yaml(_found(path))
+    sections = {} if path is None else read_yaml(_file(path))
     for override in overrides:
         _override(sections, override)
     unknown = sorted(set(sections) - set(known))
@@ -48,13 +49,22 @@ def carried() -> list[str]:
     return sorted(path.stem for path in CARRIED.glob("*.yaml"))
 
 
-def _found(name: str | Path) -> Path:
+def summary(name: str) -> str:
+    """What a configuration of the package says of itself first."""
+    line = (CARRIED / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
+    return re.split("[:;.] ", line)[0]
+
+
+def _file(name: str | Path) -> Path:
     """A file by its path, or one of the package's by its name."""
     path = Path(name)
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if len(path.parts) != 1 or path.is_file():
         return path
-    require(path.name in carried(), f"{path}: no such file, nor a configuration of the package: {', '.join(carried())}")
-    return CARRIED / f"{path}.yaml"
+    if path.name.removesuffix(".yaml") in carried():
+        return CARRIED / f"{path.name.removesuffix('.yaml')}.yaml"
+    named = "" if path.suffix else f", nor a configuration of the package: {', '.join(carried())}"
+    require(not named or path.exists(), f"{path}: no such file{named}")
+    return path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -138,15 +138,18 @@ class _LastDecoded:
             return Path(f"/dev/fd/{self._descriptor}").open("rb") if identity == self._identity else None
 
     def keep(self, identity: tuple[int, ...], file: BinaryIO) -> None:
-        self.forget()
         with self._lock:
+            self._forget()
             self._identity, self._descriptor = identity, os.dup(file.fileno())
 
     def forget(self) -> None:
         with self._lock:
-            if self._identity is not None:
-                os.close(self._descriptor)
-            self._identity = self._descriptor = None
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._identity is not None:
+            os.close(self._descriptor)
+        self._identity = self._descriptor = None
 
 
 _last_decoded = _LastDecoded()

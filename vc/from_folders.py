@@ -1,32 +1,34 @@
-"""Folders of recordings -> a voice: lists, features, training, and a measurement on recordings that nobody learnt from.
+"""Folders of recordings -> a voice: lists, features, training, and a measurement on recordings that were held out.
 
-What `vc-train FOLDER ... --output EXPERIMENT` does: the commands' work in a row, by the same functions.
+What `vc-train FOLDER ... --output EXPERIMENT` does: the other commands' work in a row, by the same functions.
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vc import audio, corpus, prepare
-from vc.config import read_sections, require
+from vc import audio, corpus, devices, prepare
+from vc.config import digest, plain, require
 from vc.convert import Converter
 from vc.corpus import Utterance
 from vc.errors import DataError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
+from vc.evaluate.hearing import choose_measures
 from vc.extract import chosen_config, extract
 from vc.files import inside, make_directory
 from vc.names import shown
 from vc.report import write_report
 from vc.train.converter import train
-from vc.train.methods import ANY, METHODS, PAIR, TARGETS
+from vc.train.methods import MANY, METHODS, TARGETS
 from vc.train.request import Request
 
-USUAL = "recognition_synthesis"  # what measures best of what a minute of a CPU core can learn; docs/figures.md
-HELD_OUT = 10  # recordings of each speaker, or half of fewer than twice as many
-LITTLE = 120.0  # seconds of a target with less than which much is lost; recipes/EXPERIMENTS.md, 2026-11-26
+MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
+FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
+SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; recipes/EXPERIMENTS.md, 2026-11-26
 log = logging.getLogger(__name__)
 
 
@@ -36,33 +38,33 @@ class Voice:
 
     model: Path  # experiment directory
     target: str  # id
-    step: int
-    measured: Evaluation | None = None  # of the source's held-out recordings; none without a source
-    report: Path | None = None
+    failures: list[str] = field(default_factory=list)  # recordings that were left out, one line each
+    evaluation: Evaluation | None = None  # of the source's held-out recordings; None without a source
+    report: Path | None = None  # its page
 
 
 def train_from_folders(
     folders: Sequence[Path],
     output: Path,
-    sections: Mapping[str, Any] | None = None,
+    sections: Mapping[str, Any],
     device: str = "auto",
     jobs: int = 1,
     measures: Sequence[str] | None = None,
 ) -> Voice:
-    """Prepare, extract, train and measure; what is there already is gone on with.
+    """Prepare, extract, train and measure; features and training that are there already are resumed.
 
     Parameters
     ----------
     folders : sequence of Path
         One speaker's recordings each: the target's, or the source's and then the target's.
     output : Path
-        Experiment directory. Lists and features lie in `data` beside it, under the speakers' names, for later runs.
-    sections : mapping, optional
-        Of a configuration. Default: that of USUAL.
+        Experiment directory; lists lie in its `data`. Features lie in `features` beside it, for later runs.
+    sections : mapping
+        Of a configuration.
     device : str
         Of the training, as in vc/devices.py.
     jobs : int
-        Processes of the extraction, the conversion and the measurement.
+        Processes of the extraction and the measurement, threads of the conversion.
     measures : sequence of str, optional
         Models of speech to ask, as vc/evaluate/hearing.py names them. Default: those that are installed.
 
@@ -71,91 +73,134 @@ def train_from_folders(
     ConfigError, DataError
         For what cannot be trained, by name.
     """
-    sections = {"method": "cyclegan_vc2", **(sections or read_sections(USUAL))}
-    require(1 <= len(folders) <= 2, f"{len(folders)} folders: give the target's, or the source's and the target's")
-    method = METHODS.get(str(sections["method"]))
-    require(method is not None, f"method: {sections['method']!r} cannot be trained; vc-train --method lists them")
-    require(method.serves in (PAIR, TARGETS, ANY), "one model for many speakers: prepare, extract and train in turn")
+    folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
+    method = METHODS.get(str(sections.get("method")))
+    require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
+    require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
+    _check_places(folders, output)
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
-    recordings = [_recordings(folder) for folder in folders]
+    devices.choose(device)
+    choose_measures(measures)  # refused now, not after the training
+    recordings, failures = _readable(_recordings(folders))
     speakers = [own[0].speaker for own in recordings]
-    require(len(set(speakers)) == len(speakers), f"both folders are called {speakers[0]!r}: rename one")
-    beside = output.absolute().parent
-    make_directory(beside)
-    work = inside(beside, "data") / "-".join(speakers)
-    recordings = [prepare.linked(prepare.cut(own, work), work) for own in recordings]
-    held_out = _held_out(recordings)
+    lists = inside(output, "data")
+    recordings = [prepare.linked(prepare.cut(own, lists), lists) for own in recordings]
     learners = recordings[-1:] if method.serves == TARGETS else recordings
-    corpus.write(work / "train", [u for own in learners for u in own if u.id not in held_out])
+    held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
+    learnt_from = [u for own in learners for u in own if u.id not in held_out]
+    corpus.write(lists / "train", learnt_from)
+    sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
+    _say_what_is_there(learners, held_out, str(sections["method"]))
+    config = chosen_config(sections.get("features", {}), lists / "train", jobs)
+    made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
+    features = inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
+    failures += extract(lists / "train", features, config, jobs).failures
+    voice = Voice(output, speakers[-1], failures)
+    train(Request(features, tuple(own[0].speaker for own in learners), output, dict(sections), device=device))
+    return _measured(voice, lists, sides, jobs, measures) if held_out else voice
+
+
+def _check_places(folders: Sequence[Path], output: Path) -> None:
+    """Refuse folders that are one another's, and an output among recordings: a later run would learn from it."""
+    require(1 <= len(folders) <= 2, f"{len(folders)} folders: give the target's, or the source's and the target's")
+    for folder in folders:
+        require(bool(folder.name), f"{folder}: is nobody's folder")
+        if not folder.is_dir():
+            raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    real = [Path(os.path.realpath(folder)) for folder in folders]
+    require(len({folder.name for folder in folders}) == len(folders), f"both folders are called {folders[0].name!r}")
+    for one, other in ((real[0], real[-1]), (real[-1], real[0])) if len(real) > 1 else ():
+        require(not one.is_relative_to(other), f"{one}: lies in {other}: give each speaker a folder of their own")
+    for folder in real:
+        place = Path(os.path.realpath(output))
+        require(not place.parent.is_relative_to(folder), f"{output}: lies in {folder}, among the recordings")
+
+
+def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
+    """Of each folder, named after it; of folders side by side with ids that are unique."""
+    if len({folder.parent for folder in folders}) == 1:
+        found = prepare.from_folders(folders[0].parent, [folder.name for folder in folders])
+        return [[u for u in found if u.path.is_relative_to(folder)] for folder in folders]
+    apart = [prepare.from_folders(folder.parent, [folder.name]) for folder in folders]
+    both = {u.id for u in apart[0]} & {u.id for u in apart[1]}
+    require(not both and apart[0][0].speaker != apart[1][0].speaker, "the folders' names make equal ids: rename one")
+    return apart
+
+
+def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
+    """Those that can be opened, and a line for each that cannot."""
+    kept, failures = [], []
     for own in recordings:
-        corpus.write(work / "held_out" / own[0].speaker, [u for u in own if u.id in held_out])
-    _say_what_is_there(recordings, held_out)
-    log.info("method: %s; vc-train --configs lists others for --config", sections["method"])
-    config = chosen_config(sections.get("features", {}), work / "train", jobs)
-    features = work / config.kind
-    report = extract(work / "train", features, config, jobs)
-    for failure in report.failures:
-        log.warning("left out: %s", failure)
-    target = speakers[-1]
-    learnt = (target,) if method.serves == TARGETS else tuple(speakers)
-    step = train(Request(features, learnt, output, sections, device=device))
-    if len(folders) == 1:
-        return Voice(output, target, step)
-    return _measured(Voice(output, target, step), work, speakers[0], jobs, measures)
+        usable = []
+        for utterance in own:
+            try:
+                audio.info(utterance.path)
+                usable.append(utterance)
+            except DataError as error:
+                failures.append(str(error))
+        if not usable:
+            raise DataError(*failures)
+        kept.append(usable)
+    return kept, failures
 
 
-def _recordings(folder: Path) -> list[Utterance]:
-    """A speaker's, named after the folder."""
-    folder = folder.absolute()
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    return prepare.from_folders(folder.parent, [folder.name])
+def _held_out(recordings: Sequence[Sequence[Utterance]], learners: Sequence[Sequence[Utterance]]) -> set[str]:
+    """Ids of those that are kept for the measurement, of sentences that all say where there are enough.
+
+    Of those whom nothing learns from as many as are wanted, of the others half at most.
+    """
+    sentences = [{u.sentence: u.id for u in own} for own in recordings]
+    shared = sorted(set.intersection(*map(set, sentences)))
+    apart = min(len(shared) // 2, MOST_HELD_OUT) < FEWEST_SHARED
+    held_out: set[str] = set()
+    for own, ids in zip(recordings, sentences):
+        choice = [u.id for u in own] if apart else [ids[sentence] for sentence in shared]
+        count = min(MOST_HELD_OUT, len(choice) // 2 if own in learners or not apart else len(choice))
+        if count == 0:
+            raise DataError(f"{own[0].speaker}: too few recordings to learn from some and measure by others; add some")
+        held_out |= {choice[len(choice) * number // count] for number in range(count)}
+    return held_out
 
 
-def _held_out(recordings: Sequence[Sequence[Utterance]]) -> set[str]:
-    """Ids of those that are kept for the measurement: of the sentences that all say, if there are any, else of each."""
-    names = [{u.sentence: u.id for u in own} for own in recordings]
-    shared = sorted(set.intersection(*(set(own) for own in names))) if len(names) > 1 else []
-    held = set()
-    for own, named in zip(recordings, names):
-        choice = [named[sentence] for sentence in shared] or [u.id for u in own]
-        count = max(1, min(HELD_OUT, len(choice) // 2))
-        held |= {choice[len(choice) * number // count] for number in range(count)}
-        if all(u.id in held for u in own):
-            raise DataError(f"{own[0].speaker}: too few recordings: one is held out, and none is left; add some")
-    return held
-
-
-def _say_what_is_there(recordings: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
-    for own in recordings:
-        left = [u for u in own if u.id not in held_out]
-        seconds = sum(audio.info(u.path).seconds for u in left)
+def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[str], method: str) -> None:
+    for own in learners:
+        seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
+        count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
         who = shown(own[0].speaker, own[0].speaker_name)
-        log.info("%s: %d recordings, %.1f minutes, and %d held out", who, len(left), seconds / 60, len(own) - len(left))
-    if seconds < LITTLE:
-        log.warning("%s: under %.0f minutes of the target: likeness and words are lost", who, LITTLE / 60)
+        log.info("%s: %d recordings, %.1f minutes, to learn from; %d held out", who, count, seconds / 60, apart)
+        if own is learners[-1] and seconds < SHORT_TARGET:
+            log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
+    log.info("method: %s; vc-train --configs lists others for --config", method)
 
 
-def _measured(voice: Voice, work: Path, source: str, jobs: int, measures: Sequence[str] | None) -> Voice:
-    """Convert the source's held-out recordings and measure them against the target's."""
+def _measured(
+    voice: Voice, lists: Path, sides: Mapping[str, Sequence[Utterance]], jobs: int, measures: Sequence[str] | None
+) -> Voice:
+    """The source's held-out recordings, converted and measured against the target's."""
+    source, failures = next(iter(sides)), list(voice.failures)
+    for speaker, own in sides.items():
+        corpus.write(lists / "held_out" / speaker, own)
     converter = Converter.load(voice.model, precision="auto")
-    said_by = None if converter.decodes else source
-    folder = inside(voice.model, "converted")
-    make_directory(folder)
-    held_out = corpus.read(work / "held_out" / source)
-    for number, utterance in enumerate(held_out, 1):
-        log.info("converting %d of %d: %s", number, len(held_out), escaped(utterance.path))
-        converter.convert_file(utterance.path, folder / f"{utterance.id}.wav", voice.target, said_by, jobs=jobs)
+    converted, results = inside(voice.model, "converted"), inside(voice.model, "evaluation")
+    make_directory(converted)
+    for path in converted.glob("*.wav"):  # of a run before, perhaps of other recordings
+        path.unlink()
+    for number, utterance in enumerate(sides[source], 1):
+        log.info("converting %d of %d: %s", number, len(sides[source]), escaped(utterance.path))
+        said_by = None if converter.decodes else source
+        try:
+            converter.convert_file(utterance.path, converted / f"{utterance.id}.wav", voice.target, said_by, jobs=jobs)
+        except DataError as error:
+            failures.append(str(error))
     asked = Measurement(
-        {"converted": folder},
-        work / "held_out" / voice.target,
-        work / "held_out" / source,
+        {"converted": converted},
+        lists / "held_out" / voice.target,
+        lists / "held_out" / source,
         None if converter.decodes else voice.model,
         measures=measures,
         to=voice.target,
         source_speaker=source,
     )
-    results = inside(voice.model, "evaluation")
     evaluation, page = evaluate(asked, results, jobs), results / "report.html"
     write_report(evaluation, page)
-    return Voice(voice.model, voice.target, voice.step, evaluation, page)
+    return replace(voice, failures=failures + evaluation.failures, evaluation=evaluation, report=page)

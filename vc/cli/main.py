@@ -9,7 +9,7 @@ from vc.cli import common
 COMMANDS = {
     "prepare": "folders of recordings -> a data directory; or check one",
     "extract": "a data directory -> features and statistics",
-    "train": "features -> a model",
+    "train": "recordings or features -> a model",
     "convert": "recordings -> converted recordings",
     "evaluate": "converted recordings -> measures and a report",
     "export": "a model -> ONNX",

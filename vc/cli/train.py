@@ -1,17 +1,20 @@
-"""vc-train: features of speakers -> model file."""
+"""vc-train: recordings, or features of speakers -> model file."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vc.cli import common
 
 COMMAND = "vc-train"
-UNTOLD = (
-    "training.steps is 400,000 by default, which suits other networks: give --config recognition_synthesis, which has 400,"
-    " or --set training.steps=N"
+DEFAULT_CONFIG = "recognition_synthesis"  # of folders: what measures best of what a minute can learn; docs/figures.md
+STEPS_WANTED = (
+    "training.steps is 400,000 by default, which suits other networks: give --config recognition_synthesis, which has"
+    " 400, or --set training.steps=N"
 )
 
 
@@ -47,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
     )
-    made.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="of one speaker's recordings")
+    made.add_argument(
+        "recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker; before all options"
+    )
     made.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
     made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
     made.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
@@ -68,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
-    made.add_argument("--jobs", type=common.positive, metavar="N", help="of folders: processes (default: one a core)")
-    made.add_argument("--measures", nargs="+", metavar="MEASURE", help="of folders: as vc-evaluate has it")
+    made.add_argument("--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one a core)")
+    made.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
     made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
     return made
 
@@ -82,18 +87,19 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     if bool(args.recordings) == bool(args.features):
-        raise ConfigError("give FOLDERs of recordings, or --features")
-    if args.recordings:
-        return _from_folders(args)
-    if args.jobs or args.measures:
+        raise ConfigError("give FOLDERs of recordings, before all options, or --features")
+    if args.features and (args.jobs or args.measures):
         raise ConfigError("--jobs, --measures: only with FOLDERs of recordings")
-    if not (args.config or args.method):
+    if args.features and not (args.config or args.method):
         raise ConfigError("give --config or --method; vc-train --method lists the methods")
-    sections = read_sections(args.config, args.set)
+    sections = read_sections(args.config or (None if args.method else DEFAULT_CONFIG), args.set)
+    sections.setdefault("method", args.method or "cyclegan_vc2")
     if args.method:
         sections["method"] = args.method
         endless = args.method == "recognition_synthesis" and not args.config and "training.steps" not in flat(sections)
-        require(not endless, f"--method {args.method}: {UNTOLD}")
+        require(not endless, f"--method {args.method}: {STEPS_WANTED}")
+    if args.recordings:
+        return _from_folders(args, sections)
     request = Request(
         args.features,
         _speakers(args),
@@ -115,36 +121,37 @@ def _work(args: argparse.Namespace) -> int:
     return 0
 
 
-def _from_folders(args: argparse.Namespace) -> int:
+def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
     from vc import extras
-    from vc.config import read_sections, require
+    from vc.config import require
     from vc.evaluate.headline import written
-    from vc.from_folders import USUAL, train_from_folders
+    from vc.from_folders import train_from_folders
     from vc.parallel import default_jobs
 
-    alone = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
-    alone |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
-    given = [f"--{name}" for name, value in alone.items() if value]
+    only = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
+    only |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
+    given = [f"--{name}" for name, value in only.items() if value]
     require(not given, f"{', '.join(given)}: only with --features")
+    require("WORLD_SIZE" not in os.environ, "FOLDERs of recordings: under torchrun give --features")
     extras.ensure_numba_cache()
-    sections = read_sections(args.config or args.method or USUAL, args.set)
     measures = [] if args.measures == ["none"] else args.measures
     jobs = args.jobs or default_jobs()
     voice = train_from_folders(args.recordings, args.output, sections, args.device, jobs, measures)
-    if common.first_process():
-        if voice.measured:
-            common.say(written(voice.measured.headline(voice.measured.systems[0])))
-            common.say(f"listen: {voice.report.absolute().as_uri()}")
-        common.say(f"next: vc-convert --model {shlex.quote(str(args.output))} --to {voice.target} RECORDING ...")
-    return 0
+    for failure in voice.failures:
+        common.report(COMMAND, failure)
+    if voice.evaluation:
+        common.say(written(voice.evaluation.headline(voice.evaluation.systems[0])))
+        common.say(f"listen: {voice.report.absolute().as_uri()}")
+    common.say(f"next: vc-convert --model {shlex.quote(str(args.output))} --to {voice.target} RECORDING ...")
+    return 1 if voice.failures else 0
 
 
 def _list_configs(_: argparse.Namespace) -> int:
-    from vc.config import carried, read_sections
-    from vc.train.methods import METHODS
+    from vc.config import carried, summary
 
+    width = max(map(len, carried()))
     for name in carried():
-        common.say(f"{name:26}{METHODS[read_sections(name)['method']].summary}")
+        common.say(f"{name:{width}}  {summary(name)}")
     return 0
 
 

@@ -39,7 +39,7 @@ def train(request: Request) -> int:
             log.warning("%s has no F0, as in whispering: what is converted to %s will be whispered, too", name, name)
     fitted = bool(METHODS[experiment.method].fit)
     with joined(request.device) as (processes, device):
-        # TF32 in what is fitted at once changes a regression by a tenth of its weights, and saves no time
+        # what is fitted at once has no time to save by TF32, and a regression feels it
         devices.set_precision("float32" if fitted else experiment.compute.precision, device)
         with owned(request.output, processes):
             if not fitted:

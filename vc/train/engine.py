@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
 from vc.train.average import Average
 from vc.train.base import Sampler, Training
 from vc.train.experiment import ComputeConfig, TrainingConfig
@@ -68,8 +67,7 @@ def assembled(
         for player in training.players.values():  # a compiled backward pass computes all gradients that are wanted
             others = [other for other in training.players.values() if other is not player]
             player.frozen = [parameter for other in others for parameter in other.parameters]
-    record = compute.record and sampler.generator.device.type == "cuda"
-    require(not (record and processes.connected), "compute.record: one process alone can record its steps")
+    record = compute.record and sampler.generator.device.type == "cuda" and not processes.connected
     average = Average(training.network, settings.average) if settings.average else None
     return Engine(training, sampler, average, record)
 

@@ -54,7 +54,7 @@ class ComputeConfig:
     precision: str = "tf32"
     channels_last: bool = False  # memory layout of the two-dimensional convolutions' weights
     compile: bool = False  # the networks by torch.compile
-    record: bool = False  # on a GPU: the whole step as one CUDA graph
+    record: bool = False  # on a GPU, in one process: the whole step as one CUDA graph
 
     def __post_init__(self) -> None:
         known = ", ".join(PRECISIONS)

@@ -76,7 +76,7 @@ def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """The processes that `torchrun` started, or this one alone, and the device of this one."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     chosen = devices.choose(device)
-    if "WORLD_SIZE" not in os.environ:
+    if not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():  # clusters set the first for other ends
         yield ALONE, chosen
         return
     if chosen.type == "cuda":

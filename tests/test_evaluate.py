@@ -22,7 +22,7 @@ from vc.cli.evaluate import main
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, anchors, evaluate, format_table
-from vc.evaluate.hearing import MEASURES, Heard, choose_measures
+from vc.evaluate.hearing import MEASURES, NOT_NAMED, Heard, choose_measures
 from vc.evaluate.match import match, read_side
 from vc.evaluate.measure import Item, expected_phones
 from vc.features.world import F0Range, WorldConfig
@@ -519,6 +519,7 @@ def test_command_says_what_it_did(stand_in):
         "vc-evaluate: warning: no model is given: how good means and variances alone would be is left out",
         "vc-evaluate: warning: reference: 1 left over without a match: 105",
     ]
+    assert NOT_NAMED in page_text(stand_in) and NOT_NAMED not in warned
     stages = [line for line in lines if "warning" not in line]
     assert [re.split(r"[ ,]", line)[1] for line in stages] == [
         "reading", "finding", "making", "finding", "measuring", "comparing", "writing"

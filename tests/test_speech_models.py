@@ -4,6 +4,7 @@ import csv
 import functools
 import itertools
 import json
+import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import CORPUS, FORKS, vowel
+from conftest import CORPUS, vowel
 
 from vc import audio, extras
 from vc.errors import ConfigError, DataError
@@ -99,7 +100,7 @@ def test_a_missing_package_is_named_with_what_installs_it(name, monkeypatch):
 def test_the_same_recording_gives_the_same_in_another_process(name):
     function = MODELS[name][1]
     first, second = (function(*recording("slt", 101)) for _ in range(2))
-    with ProcessPoolExecutor(1, mp_context=FORKS) as pool:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
         third = pool.submit(function, *recording("slt", 101)).result()
     np.testing.assert_equal(first, second)
     np.testing.assert_equal(first, third)

@@ -12,6 +12,7 @@ from vc.metrics import content, mos, phones, quality, speaker, words
 from vc.metrics.content import Content
 
 OF_FOLDER = "wer"  # the measure that takes a folder
+NOT_NAMED = f"measure {OF_FOLDER} is left out: it takes a recogniser of your own, {OF_FOLDER}=PATH"
 MEASURES = {"speaker": speaker, "content": content, "phones": phones, "quality": quality, "mos": mos, OF_FOLDER: words}
 
 
@@ -38,6 +39,7 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
     chosen, notes = [], []
     for name in MEASURES:
         if name == OF_FOLDER:  # nobody has it but who names it
+            notes.append(NOT_NAMED)
             continue
         try:
             _require(name)

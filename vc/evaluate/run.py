@@ -14,7 +14,7 @@ from typing import Any
 from vc.errors import ConfigError
 from vc.evaluate.anchors import Direction, find_direction
 from vc.evaluate.cycle import measure_cycle
-from vc.evaluate.hearing import choose_measures
+from vc.evaluate.hearing import NOT_NAMED, choose_measures
 from vc.evaluate.match import Matched, Recordings, Side, match, read_side
 from vc.evaluate.measure import ANCHORS, MODEL, REFERENCE, UNCONVERTED, Measured, Settings, measure, says_source
 from vc.evaluate.request import Request
@@ -45,10 +45,11 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
         *_few(matched),
         *_missing(request),
         *_unsure(request, sides, direction),
-        *left_out,
+        *(line for line in left_out if line != NOT_NAMED),
         *_not_parallel(matched, request),
         *_left_over(matched.left_over),
     )
+    run.notes += [line for line in left_out if line == NOT_NAMED]  # no warning: nothing is missing
     config = common_config(run, list(request.converted), direction)
     ranges = add_anchors(run, config, direction, output / "anchors")
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}

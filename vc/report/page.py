@@ -10,6 +10,7 @@ import numpy as np
 
 from vc import audio, extras
 from vc.errors import ConfigError
+from vc.evaluate.hearing import NOT_NAMED
 from vc.evaluate.measure import ANCHORS, MODEL, says_source
 from vc.evaluate.run import ENOUGH
 from vc.evaluate.scoreboard import Evaluation
@@ -57,7 +58,8 @@ class Example(NamedTuple):
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
     """Write the page, whole or not at all; without matplotlib it has no pictures."""
-    drawn, lines = True, [*evaluation.notes, *(f"failed: {failure}" for failure in evaluation.failures)]
+    notes = [note for note in evaluation.notes if note != NOT_NAMED]  # that stands with what was measured
+    drawn, lines = True, [*notes, *(f"failed: {failure}" for failure in evaluation.failures)]
     try:
         require_matplotlib()
     except ConfigError as error:
@@ -129,6 +131,7 @@ def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:
         *([(f"Source, {evaluation.source}", folders["source"])] if folders["source"] else []),
         ("Analysis", about["summary"]),
         ("Models of speech", ", ".join(packages) or "none"),
+        *([("Not measured", NOT_NAMED)] if NOT_NAMED in evaluation.notes else []),
         ("Measured on", f"{about['date']}, vc {about['vc_version']}"),
         ("Sounds on this page", f"Ogg Opus at the rate at which they were measured, {about['sample_rate_hz']} Hz"),
     ]

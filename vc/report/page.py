@@ -14,7 +14,7 @@ from vc.evaluate.hearing import NOT_NAMED
 from vc.evaluate.measure import ANCHORS, MODEL, says_source
 from vc.evaluate.run import ENOUGH
 from vc.evaluate.scoreboard import Evaluation
-from vc.evaluate.verdict import BAD, DOUBTFUL, FEWEST, GOOD, Finding
+from vc.evaluate.verdict import BAD, DOUBTFUL, FEWEST, GOOD, UNCHECKED, Finding
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
@@ -138,9 +138,8 @@ def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """A grade that is none of the three stands behind what is bad or doubtful, before what is good."""
-    places = {BAD: 0, DOUBTFUL: 1, GOOD: 3}
-    return sorted(findings, key=lambda each: places.get(each.grade, 2))
+    """What was not checked stands behind what is bad or doubtful, before what is good."""
+    return sorted(findings, key=lambda each: (BAD, DOUBTFUL, UNCHECKED, GOOD).index(each.grade))
 
 
 def _ranking(evaluation: Evaluation) -> list[int]:

@@ -200,7 +200,7 @@ def _few(matched: Matched) -> list[str]:
 
 def _missing(request: Request) -> list[str]:
     if request.source is None:
-        return ["no source is given: what needs the source is left out, and how good the source as it is would be"]
+        return ["no source was given: figures that need it, and the source as it is, are left out"]
     return [] if request.model else ["no model is given: how good means and variances alone would be is left out"]
 
 

@@ -6,9 +6,11 @@ import io
 import json
 import logging
 import math
+import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,12 +19,12 @@ import pytest
 import soundfile
 from conftest import CORPUS, command, vowel
 
-from vc import audio, corpus, model_file, store
+from vc import __version__, audio, corpus, model_file, store
 from vc.cli.evaluate import main
 from vc.corpus import Utterance
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, anchors, evaluate, format_table
-from vc.evaluate.hearing import MEASURES, Heard, choose_measures
+from vc.evaluate.hearing import MEASURES, NOT_NAMED, Heard, choose_measures, versions
 from vc.evaluate.match import match, read_side
 from vc.evaluate.measure import Item, expected_phones
 from vc.features.world import F0Range, WorldConfig
@@ -30,8 +32,10 @@ from vc.level import speech_level
 from vc.limiter import CEILING
 from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
+from vc.metrics.scores import Scores
 from vc.report import write_report
 from vc.report.spectrogram import LOWEST, ROWS, spectrogram
+from vc.report.tables import sentences
 
 RATE = 16000
 QUICK = ("--measures", "none")
@@ -184,9 +188,39 @@ def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
     assert list(evaluation.scores) == ["converted", "copy_synthesis", "reference"]
     assert evaluation.notes == [
         "only 3 sentences: figures, intervals and verdicts are rough",
-        "no source is given: what needs the source is left out, and how good the source as it is would be",
+        "no source was given: figures that need it, and the source as it is, are left out",
         "measures not asked for: speaker, content, phones, quality, mos, wer",
     ]
+
+
+@pytest.mark.parametrize("added", [0.0, 0.25])
+def test_figures_that_coincide_are_all_shown_but_phone_errors_added_to_none(tmp_path, added):
+    """A perfect word error stands beside a perfect phone error, in the tables of systems and of sentences."""
+    evaluation = measure(tmp_path, *[voices(tmp_path / "r", 120)] * 2)
+    own = evaluation.scores["converted"]
+    figures = {"phone_error": 0.0, "word_error": 0.0, "character_error": 0.0, "phone_error_added": added}
+    heard = Scores({**own.means, **figures}, own.intervals, [{**row, **figures} for row in own.rows])
+    evaluation = replace(evaluation, scores={**evaluation.scores, "converted": heard})
+    wanted = {name for name in figures if added or name != "phone_error_added"}
+    assert set(figures) & {*evaluation.metrics} == wanted
+    heads = {head.text for head in sentences(evaluation).heads}
+    assert {name for name in figures if METRICS[name].label in heads} == wanted
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"), [((0.4, 0.6), "0.50 ± 0.10"), ((0.0, 0.6), "0.50 (0.00 to 0.60)"), ((math.nan,) * 2, "0.50")]
+)
+def test_the_table_shows_a_lopsided_interval_by_its_ends(tmp_path, interval, shown):
+    evaluation = measure(tmp_path, *[voices(tmp_path / "r", 120)] * 2)
+    own = evaluation.scores["converted"]
+    changed = Scores({**own.means, "log_f0_corr": 0.5}, {**own.intervals, "log_f0_corr": interval}, own.rows)
+    table = format_table(replace(evaluation, scores={**evaluation.scores, "converted": changed}))
+    (line,) = [line for line in table.splitlines() if line.startswith("log_f0_corr")]
+    assert re.split("  +", line)[1] == shown
+
+
+def test_measures_are_named_by_their_packages_and_content_by_its_encoder():
+    assert versions(["content"]) == {"content encoder distilled": f"of vc {__version__}"}
 
 
 def test_known_ratio_of_f0_is_found_and_anchors_are_measured_alike(tmp_path):
@@ -330,13 +364,13 @@ def test_without_matplotlib_there_are_figures_and_a_page_without_pictures(monkey
     assert "mcd" in json.loads((tmp_path / "o/metrics.json").read_text())
 
 
-def evaluated(folder: Path, title: str, voice: str) -> Path:
+def evaluated(folder: Path, title: str, voice: str, words: str) -> Path:
     """What an evaluation leaves, as far as a page about many reads it."""
     folder.mkdir(parents=True)
     content = {
         "title": title,
         "headlines": {"converted": f"Said of {title}."},
-        "verdicts": {"converted": [{"aspect": "voice", "grade": voice, "text": ""}]},
+        "verdicts": {"converted": [{"aspect": "voice", "grade": voice}, {"aspect": "content", "grade": words}]},
         "systems": {"converted": dict.fromkeys(METRICS, 0.5)},
     }
     (folder / "metrics.json").write_text(json.dumps(content))
@@ -344,15 +378,26 @@ def evaluated(folder: Path, title: str, voice: str) -> Path:
 
 
 def test_many_evaluations_are_one_page(tmp_path, capsys):
-    folders = [evaluated(tmp_path / "a b/c", "<script>", "good"), evaluated(tmp_path / "d", "e to f", "bad")]
+    odd = Path(os.fsdecode(b"\xff a b/c"))
+    folders = [
+        evaluated(tmp_path / odd, "<script>", "good", "not checked"),
+        evaluated(tmp_path / "d", "e to f", "bad", "good"),
+    ]
     assert main(["--pairs", *map(str, folders), "--output", str(tmp_path / "all")]) == 0
-    said = "1 of 2 conversions sound like their target, 0 of 2 keep the words."
+    said = "2 conversions: 1 of 2 sound like their target; 1 of 1 checked keep the words (1 not checked)."
     text = (tmp_path / "all/report.html").read_text()
     page = Page(text)
     assert capsys.readouterr().out.startswith(said) and page.headings == [said]
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert links == ["../a%20b/c/report.html", "../d/report.html"]
+    assert links == ["../%FF%20a%20b/c/report.html", "../d/report.html"]
     assert text.count("<script>") == 1 and "Said of e to f." in text
+
+
+def test_a_page_about_many_never_takes_the_place_of_one_of_them(tmp_path, capsys):
+    folder = evaluated(tmp_path / "one", "a to b", "good", "good")
+    (folder / "report.html").write_text("its own")
+    assert main(["--pairs", str(folder), "--output", str(tmp_path / "one/../one")]) == 2
+    assert "choose another --output" in capsys.readouterr().err and (folder / "report.html").read_text() == "its own"
 
 
 @pytest.mark.parametrize(("content", "more"), [("{}", []), ("[]", []), ("{", []), ("{}", ["--source", "s"])])
@@ -519,6 +564,7 @@ def test_command_says_what_it_did(stand_in):
         "vc-evaluate: warning: no model is given: how good means and variances alone would be is left out",
         "vc-evaluate: warning: reference: 1 left over without a match: 105",
     ]
+    assert NOT_NAMED in page_text(stand_in) and NOT_NAMED not in warned
     stages = [line for line in lines if "warning" not in line]
     assert [re.split(r"[ ,]", line)[1] for line in stages] == [
         "reading", "finding", "making", "finding", "measuring", "comparing", "writing"

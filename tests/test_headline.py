@@ -5,13 +5,13 @@ import math
 import pytest
 
 from vc.evaluate.headline import OF_CONTENT, OF_VOICE, headline, written
-from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, Finding
+from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Finding
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
 
 
-def scores(*nearer: float, **means: float) -> Scores:
-    return Scores(dict.fromkeys(METRICS, math.nan) | means, {}, [{"nearer_target": each} for each in nearer])
+def scores(**means: float) -> Scores:
+    return Scores(dict.fromkeys(METRICS, math.nan) | means, {}, [])
 
 
 def said(*findings: Finding, own: Scores | None = None, target: Scores | None = None) -> str:
@@ -19,28 +19,28 @@ def said(*findings: Finding, own: Scores | None = None, target: Scores | None = 
 
 
 def test_all_is_said_in_one_sentence():
-    findings = Finding("voice", GOOD, "..."), Finding("content", GOOD, "...")
-    own, target = scores(1, 1, 0, distillmos=2.94, dnsmos=1.0), scores(distillmos=3.06)
+    findings = Finding("voice", GOOD, "...", reached=(2, 3)), Finding("content", GOOD, "...")
+    own, target = scores(distillmos=2.94, dnsmos=1.0), scores(distillmos=3.06)
     sentence = "Sounds like rms in 2 of 3 sentences; words kept; quality 2.9 of 5, the target's own 3.1."
     assert said(*findings, own=own, target=target) == sentence
 
 
 @pytest.mark.parametrize("grade", [GOOD, DOUBTFUL, BAD])
 def test_each_grade_has_words_of_its_own(grade):
-    sentence = said(Finding("voice", grade, ""), Finding("content", grade, ""), own=scores(1, 1))
+    sentence = said(Finding("voice", grade, "", reached=(2, 2)), Finding("content", grade, ""))
     assert OF_VOICE[grade].format("rms") in sentence.lower() and OF_CONTENT[grade] in sentence
     assert ("2 of 2" in sentence) == (grade == GOOD)
 
 
-@pytest.mark.parametrize(
-    ("grade", "text"), [("unknown", ""), (DOUBTFUL, "Words were not checked: no measure."), (GOOD, "Not checked: ...")]
-)
-def test_what_was_not_graded_was_not_checked(grade, text):
-    findings = Finding("voice", grade, text), Finding("content", grade, text)
+def test_what_was_not_graded_was_not_checked():
+    findings = Finding("voice", UNCHECKED, "..."), Finding("content", UNCHECKED, "...")
     assert said(*findings) == said() == "Likeness to rms not checked; words not checked."
 
 
 def test_what_else_is_bad_is_not_kept_back():
-    others = Finding("variety", BAD, "Collapsed: ..."), Finding("liveliness", DOUBTFUL, "Over-smoothed: ...")
+    others = (
+        Finding("variety", BAD, "Collapsed: ...", "all alike"),
+        Finding("liveliness", DOUBTFUL, "Over-smoothed: ..."),
+    )
     parts = headline(others, scores(), scores(), "rms")
-    assert [part.text for part in parts[2:]] == ["variety bad"] and parts[2].grade == BAD
+    assert [part.text for part in parts[2:]] == ["all alike"] and parts[2].grade == BAD

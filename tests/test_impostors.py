@@ -8,6 +8,8 @@ import pytest
 from conftest import CORPUS, UTILS
 
 from vc import audio
+from vc.cli.common import named_folders
+from vc.evaluate import Request
 from vc.evaluate.sentences import check_sentences
 from vc.evaluate.verdict import BAD, GOOD, Evidence, judge
 from vc.features import world
@@ -62,7 +64,7 @@ def test_timbre_is_the_target_s_own_at_any_rate_and_loudness_and_far_from_anothe
     [
         ("slt", "rms", True, None),
         ("slt", "other", True, "says other sentences than the names claim"),
-        ("slt", "other", False, "says the same sentences by other names"),
+        ("slt", "other", False, "says the same sentences, which are taken for others"),
         ("half", "rest", False, None),
     ],
 )
@@ -70,7 +72,8 @@ def test_whether_sentences_are_the_same_is_found_from_what_is_said(source, targe
     rms = spoken("rms")
     sides = {"slt": spoken("slt"), "rms": rms, "other": [*rms[1:], rms[0]], "half": spoken("slt")[:2], "rest": rms[2:]}
     found = check_sentences(sides[source], sides[target], parallel)
-    assert found is None if said is None else found.grade == BAD and said in found.text
+    assert found is None if said is None else found.grade == BAD and said in found.text and "--" not in found.text
+    assert found is None or found.brief == f"the target says {'other' if parallel else 'the same'} sentences"
 
 
 def observed(recordings) -> list[Observation]:
@@ -126,3 +129,18 @@ MADE = {
 def test_an_impostor_is_caught_by_the_carried_encoder_alone(name, grades):
     found = verdict(MADE[name](list(speech("slt")), list(speech("rms"))))
     assert {aspect: found[aspect] for aspect in grades} == grades
+
+
+def test_the_folders_that_are_written_can_be_handed_to_the_evaluation_as_documented(tmp_path, capsys, monkeypatch):
+    """Sides stand apart from systems, so that all of the latter can be meant by `made/systems/*`."""
+    sides = [
+        word for name, who in (("source", "slt"), ("target", "rms")) for word in (f"--{name}", f"{CORPUS}/eval/{who}")
+    ]
+    monkeypatch.setattr("sys.argv", ["impostors.py", *sides, "--sentences", "101", "103", "--output", str(tmp_path)])
+    made = {"over_smoothed": lambda source: source, "shuffled_target": impostors.shuffled}
+    monkeypatch.setattr(impostors, "make", lambda source, *_: {name: each(source) for name, each in made.items()})
+    assert impostors.main() == 0
+    given = [tmp_path / "sides/target", *sorted((tmp_path / "systems").iterdir())]
+    systems = named_folders("--converted", ["conversion=x", *map(str, given)])
+    assert list(Request(systems, given[0], tmp_path / "sides/source").converted) == ["conversion", "target", *made]
+    assert all([path.stem for path in sorted(folder.iterdir())] == ["101", "103"] for folder in given)

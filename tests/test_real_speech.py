@@ -117,8 +117,8 @@ def test_impostors_are_told_from_conversions(work):
     words = ("--converted", work / "converted", "--sentences", *sentences, "--output", made)
     done = run(sys.executable, ROOT / "recipes/utils/impostors.py", *(word for side in sides for word in side), *words)
     assert done.returncode == 0, done.stderr
-    systems = [f"{folder.name}={folder}" for folder in sorted(made.iterdir()) if folder.name != "source"]
-    sides = ("--reference", made / "target", "--source", made / "source", "--output", work / "judged")
+    systems = [made / "sides/target", *sorted((made / "systems").iterdir())]
+    sides = ("--reference", made / "sides/target", "--source", made / "sides/source", "--output", work / "judged")
     measures = ("--measures", "speaker", "content", "phones")
     command("evaluate", "--converted", f"nearest={work / 'converted'}", *systems, *sides, *measures, patience=3000)
     verdicts = json.loads((work / "judged/metrics.json").read_text())["verdicts"]

@@ -100,7 +100,7 @@ def test_a_missing_package_is_named_with_what_installs_it(name, monkeypatch):
 def test_the_same_recording_gives_the_same_in_another_process(name):
     function = MODELS[name][1]
     first, second = (function(*recording("slt", 101)) for _ in range(2))
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
         third = pool.submit(function, *recording("slt", 101)).result()
     np.testing.assert_equal(first, second)
     np.testing.assert_equal(first, third)

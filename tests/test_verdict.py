@@ -12,8 +12,9 @@ from spoilt import Sentences
 from vc import audio
 from vc.evaluate.anchors import Direction
 from vc.evaluate.cycle import Cycle, measure_cycle
+from vc.evaluate.headline import headline
 from vc.evaluate.statistics import SystemComparison, compare_systems, runs_of, spread_of_runs
-from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, Evidence, Finding, judge, judge_cycle
+from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Evidence, Finding, judge, judge_cycle
 from vc.features import world
 from vc.features.world import F0Range, WorldConfig
 from vc.metrics.comparison import Comparison
@@ -65,15 +66,16 @@ def findings(scores: Scores, **anchors: Scores) -> dict[str, Finding]:
 
 
 def only(rows: list | None = None, intervals: dict | None = None, **means: float) -> Scores:
-    """A system of which these figures alone are known."""
-    return Scores({**dict.fromkeys(METRICS, np.nan), **means}, intervals or {}, rows or [])
+    """A system of which these figures alone are known, exactly unless there are other `intervals`."""
+    exact = {name: (value, value) for name, value in means.items()}
+    return Scores({**dict.fromkeys(METRICS, np.nan), **means}, {**exact, **(intervals or {})}, rows or [])
 
 
 def test_a_good_conversion_is_found_good_as_far_as_it_was_measured():
     found = verdict(ideal())
-    assert found.pop("content") == ("content", DOUBTFUL, "Words were not checked: no measure of content was asked.")
+    assert found.pop("content").grade == UNCHECKED
     voice = found.pop("voice")
-    assert voice.grade == DOUBTFUL and voice.text.startswith("Not checked by a measure of the speaker: 0.")
+    assert voice.grade == UNCHECKED and voice.text.startswith("No measure of the speaker decides: 0.")
     assert {finding.grade for finding in found.values()} == {GOOD}
 
 
@@ -89,6 +91,7 @@ def test_a_good_conversion_is_found_good_as_far_as_it_was_measured():
 def test_a_spoilt_conversion_is_caught(make, aspect, said):
     found = verdict(make(ideal()))[aspect]
     assert found.grade == BAD and found.text.startswith(said)
+    assert aspect == "voice" or found.brief  # which the headline says
 
 
 def test_smoothing_is_not_taken_for_collapse():
@@ -111,7 +114,7 @@ def test_both_measures_of_the_speaker_must_be_near_the_target_s_own(similarity, 
 
 
 def test_nearer_the_target_than_the_source_says_nothing_by_itself():
-    assert "voice" not in findings(only(nearer_target=1.0))
+    assert findings(only(nearer_target=1.0))["voice"].grade == UNCHECKED
     noise = only(nearer_target=0.75, timbre_distance=0.3)  # in which nothing is taken for speech
     assert findings(noise, **VOICES)["voice"].text.startswith("No speech")
 
@@ -120,7 +123,25 @@ def test_sentences_that_stay_the_source_s_are_counted():
     rows = [{"speaker_similarity": value} for value in (0.9, 0.6, 0.9, 0.6)]
     for sentences, grade in ((rows[:1], GOOD), (rows, DOUBTFUL), (rows[1:2] * 2 + rows[:1], BAD)):
         scores = only(sentences, speaker_similarity=0.85, timbre_distance=0.1)
-        assert findings(scores, **VOICES)["voice"].grade == grade
+        found = findings(scores, **VOICES)["voice"]
+        assert found.grade == grade and found.reached == (sum(row in rows[:1] for row in sentences), len(sentences))
+        assert "{} of {} sentences are past halfway".format(*found.reached) in found.text
+
+
+def test_sentences_without_speech_have_not_reached_the_target():
+    """Half noise, half the target itself."""
+    rows = [{"speaker_similarity": 0.9}, {}, {"speaker_similarity": 0.9}, {}]
+    found = findings(only(rows, speaker_similarity=0.9, timbre_distance=0.1), **VOICES)["voice"]
+    assert found.grade != GOOD and found.reached == (2, 4) and "in 2 no speech is found" in found.text
+
+
+def test_the_headline_counts_the_sentences_that_the_verdict_counts():
+    """Those past halfway, of which one is no nearer to the target than to the source."""
+    rows = [{"speaker_similarity": value, "nearer_target": value > 0.8} for value in (0.9, 0.78, 0.9, 0.9, 0.6)]
+    scores = only(rows, speaker_similarity=0.9, timbre_distance=0.1)
+    found = findings(scores, **VOICES)
+    assert found["voice"].grade == GOOD and found["voice"].reached == (4, 5)
+    assert headline([*found.values()], scores, only(), "B")[0].text == "sounds like B in 4 of 5 sentences"
 
 
 def test_voices_that_are_alike_from_the_start_are_told_by_the_other_measure_alone():
@@ -137,19 +158,46 @@ def test_a_grade_goes_no_farther_than_the_interval_allows(interval, grade):
     assert findings(only(phone_error_added=value, intervals={"phone_error_added": interval}))["content"].grade == grade
 
 
+@pytest.mark.parametrize("good", [True, False])
+def test_what_has_no_interval_is_doubtful_at_most(good):
+    """As of one sentence, whatever its figures are."""
+    figures = {
+        "speaker_similarity": 0.9 if good else 0.3, "timbre_distance": 0.1 if good else 1.6,
+        "phone_error_added": 0.0 if good else 1.0, "distillmos": 4.0 if good else 1.0,
+        "gv_ratio_low": 1.0 if good else 0.1, "diversity": 1.0 if good else 0.1,
+        "content_distance": 0.1 if good else 1.0,
+    }  # fmt: skip
+    anchors = {**VOICES, "copy_synthesis": only(speaker_similarity=0.9, distillmos=4.0)}
+    exact = {each.grade for each in findings(only(**figures), **anchors).values()}
+    assert exact == {GOOD if good else BAD}
+    unknown = dict.fromkeys(figures, (np.nan, np.nan))
+    found = findings(only(**figures, intervals=unknown), **anchors)
+    assert len(found) == 5 and {each.grade for each in found.values()} == {DOUBTFUL}
+    assert findings(only(approach=0.1, intervals={"approach": (np.nan, np.nan)}))["voice"].grade == UNCHECKED
+
+
 @pytest.mark.parametrize(
     ("figures", "grade", "said"),
     [
         ({"phone_error_added": 0.05, "content_distance": 0.9}, GOOD, "Kept: a recogniser mistakes 5% more"),
         ({"phone_error_added": 0.6, "content_distance": 0.1}, BAD, "Lost: a recogniser mistakes 60% more"),
-        ({"content_distance": 0.3}, GOOD, "no recogniser of phones was asked"),
+        ({"content_distance": 0.3}, GOOD, "phone errors are not known"),
         ({"content_distance": 0.95}, BAD, "Lost: content lies at 0.95 of the distance of another sentence"),
-        ({"content_lost": 0.1}, DOUBTFUL, "Words were not checked"),
+        ({"content_lost": 0.1}, UNCHECKED, "Neither"),
+        ({"phone_error": 0.6, "content_distance": 0.1}, BAD, "Lost: a recogniser mistakes 60% of the phones;"),
     ],
 )
 def test_the_recogniser_decides_on_words_or_else_the_encoder_or_nobody(figures, grade, said):
     found = findings(only(**figures))["content"]
     assert found.grade == grade and said in found.text
+
+
+@pytest.mark.parametrize(
+    ("own", "grade", "more"), [(0.0, BAD, "60% more"), (0.5, GOOD, "10% more"), (0.7, GOOD, "10% fewer")]
+)
+def test_without_a_source_phone_errors_are_held_against_the_target_s_own(own, grade, more):
+    found = findings(only(phone_error=0.6), reference=only(phone_error=own))["content"]
+    assert found.grade == grade and f"mistakes {more} of the phones than in the target's own recordings" in found.text
 
 
 @pytest.mark.parametrize(
@@ -176,6 +224,16 @@ def test_one_band_or_rate_that_is_smooth_is_named():
     assert rough.grade == DOUBTFUL and rough.text.startswith("Overdone")
 
 
+def test_liveliness_says_why_it_is_doubtful():
+    figures = {"gv_ratio_low": 0.75, "gv_ratio_middle": 1.05, "movement_slow": 2.0, "movement_fast": 1.7}
+    intervals = {"gv_ratio_middle": (0.6, 1.5), "movement_slow": (1.7, 2.3), "movement_fast": (1.4, 2.0)}
+    found = findings(only(**figures, intervals=intervals))["liveliness"]
+    assert found.grade == DOUBTFUL
+    assert [part.split()[0] for part in found.text.split(": ")[1:]] == ["0.75", "2.00", "1.05"]
+    assert found.text.startswith("Over-smoothed: 0.75") and "overdone: 2.00" in found.text
+    assert "not sure: 1.05 (0.60 to 1.50)" in found.text and found.text.index("1.70 (") > found.text.index("not sure")
+
+
 def worth(one: Sentences, other: Sentences) -> Finding:
     """Of a system beside another in the place of means and variances alone."""
     named = {"one": scores_of(of_source(one)), "mean_variance": scores_of(of_source(other))}
@@ -187,7 +245,7 @@ def worth(one: Sentences, other: Sentences) -> Finding:
 def test_better_and_worse_than_means_and_variances_is_told_with_its_chance():
     better, worse = worth(ideal(), unconverted()), worth(unconverted(), ideal())
     assert better.grade == GOOD and better.text.startswith("Nearer") and "p = 0.031" in better.text
-    assert worse.grade == BAD and worse.text.startswith("Farther")
+    assert worse.grade == BAD and worse.text.startswith("Farther") and worse.brief
 
 
 @pytest.mark.parametrize(("timbre", "grade"), [(0.3, DOUBTFUL), (0.7, BAD)])

@@ -4,9 +4,9 @@
     impostors.py --source corpus/SF1/eval --target corpus/TM3/eval --man corpus/SM2/eval --woman corpus/TF1/eval \\
         --output impostors --sentences 200001 200004
 
-writes a folder for each impostor, and `source` and `target` with the same sentences, by their names. A system's real
-conversions stand beside them in vc-evaluate's --converted; with --converted, every second of those is taken for
-`half_converted`.
+writes a folder for each impostor into OUTPUT/systems, and the same sentences of both speakers into OUTPUT/sides/source
+and OUTPUT/sides/target. A system's real conversions stand beside the impostors in vc-evaluate's --converted; with
+--converted, every second of those is taken for `half_converted`.
 """
 
 import argparse
@@ -174,10 +174,11 @@ def main() -> int:
         converted = recordings.pop("converted", None)
         recordings |= make(recordings["source"], recordings["target"], rate, converted)
         for name, side in recordings.items():
-            (args.output / name).mkdir(parents=True, exist_ok=True)
+            folder = args.output / ("sides" if name in ("source", "target") else "systems") / name
+            folder.mkdir(parents=True, exist_ok=True)
             for sentence, samples in zip(names, side, strict=True):
                 peak = max(1.0, float(np.abs(samples).max()))
-                audio.write(args.output / name / f"{sentence}.wav", samples / peak, rate)
+                audio.write(folder / f"{sentence}.wav", samples / peak, rate)
     except (VCError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         return 1

@@ -4,15 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, Finding
+from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Finding
 from vc.metrics.scores import Scores
 
 VOICE, CONTENT, NATURALNESS = "voice", "content", "naturalness"  # aspects that the sentence always speaks of
-ALIKE = "nearer_target"  # 1 in a row whose sentence sounds like the target
 PREDICTED = ("distillmos", "dnsmos")  # quality out of 5: the first that was measured is told
-UNCHECKED = "not checked"
 OF_VOICE = {GOOD: "sounds like {}", DOUBTFUL: "sounds partly like {}", BAD: "does not sound like {}"}
-OF_CONTENT = {GOOD: "words kept", DOUBTFUL: "words partly lost", BAD: "words lost"}
+OF_CONTENT = {GOOD: "words kept", DOUBTFUL: "words not surely kept", BAD: "words lost"}
 
 
 class Part(NamedTuple):
@@ -28,18 +26,17 @@ def headline(findings: Sequence[Finding], scores: Scores, reference: Scores, tar
     Parameters
     ----------
     findings
-        What `verdict.judge` says of the system. Grades are taken as they are; an aspect was not checked where it is
-        missing, where its grade is none of the three, and where its text begins by saying so.
+        What `verdict.judge` says of the system. Grades are taken as they are; what is missing was not checked.
     scores, reference
         The figures of the system and of the target's own recordings.
     target
         What people call the target.
     """
-    by_aspect = {finding.aspect: finding for finding in findings if _checked(finding)}
-    parts = [_voice(by_aspect.get(VOICE), scores, target), _content(by_aspect.get(CONTENT))]
+    by_aspect = {finding.aspect: finding for finding in findings if finding.grade != UNCHECKED}
+    parts = [_voice(by_aspect.get(VOICE), target), _content(by_aspect.get(CONTENT))]
     parts += _quality(by_aspect.get(NATURALNESS), scores, reference)
     others = (each for each in findings if each.aspect not in (VOICE, CONTENT, NATURALNESS) and each.grade == BAD)
-    return parts + [Part(BAD, f"{each.aspect} {BAD}") for each in others]
+    return parts + [Part(BAD, each.brief) for each in others]
 
 
 def written(parts: Sequence[Part]) -> str:
@@ -48,17 +45,12 @@ def written(parts: Sequence[Part]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _checked(finding: Finding) -> bool:
-    return finding.grade in (GOOD, DOUBTFUL, BAD) and UNCHECKED not in finding.text.partition(":")[0].lower()
-
-
-def _voice(finding: Finding | None, scores: Scores, target: str) -> Part:
+def _voice(finding: Finding | None, target: str) -> Part:
     if finding is None:
         return Part("", f"likeness to {target} {UNCHECKED}")
     text = OF_VOICE[finding.grade].format(target)
-    told = [row[ALIKE] for row in scores.rows if ALIKE in row]
-    if finding.grade == GOOD and told:
-        text += f" in {sum(value == 1 for value in told)} of {len(told)} sentences"
+    if finding.grade == GOOD and finding.reached:
+        text += " in {} of {} sentences".format(*finding.reached)
     return Part(finding.grade, text)
 
 

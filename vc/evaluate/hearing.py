@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc import audio
+from vc import __version__, audio
 from vc.errors import ConfigError, DataError
 from vc.metrics import content, mos, phones, quality, speaker, words
 from vc.metrics.content import Content
 
 OF_FOLDER = "wer"  # the measure that takes a folder
+NOT_NAMED = f"measure {OF_FOLDER} is left out: it takes a recogniser of your own, {OF_FOLDER}=PATH"
 MEASURES = {"speaker": speaker, "content": content, "phones": phones, "quality": quality, "mos": mos, OF_FOLDER: words}
 
 
@@ -38,6 +39,7 @@ def choose_measures(wanted: Sequence[str] | None) -> tuple[list[str], list[str]]
     chosen, notes = [], []
     for name in MEASURES:
         if name == OF_FOLDER:  # nobody has it but who names it
+            notes.append(NOT_NAMED)
             continue
         try:
             _require(name)
@@ -66,8 +68,17 @@ def _name(measure: str) -> str:
 
 
 def versions(measures: Sequence[str]) -> dict[str, str]:
-    """The packages that the measures come from, by name."""
-    return {name: version(name) for name in (MEASURES[_name(measure)].MODULES[0] for measure in measures)}
+    """The packages that the measures come from, by name, and the content encoder that the toolkit carries."""
+    from vc.encoders.choice import DISTILLED
+
+    found = {}
+    for measure in map(_name, measures):
+        package = MEASURES[measure].MODULES[0]
+        if measure == "content":
+            found[f"content encoder {DISTILLED}"] = f"of vc {__version__}"
+        else:
+            found[package] = version(package)
+    return found
 
 
 def hear(samples: np.ndarray, rate: int, measures: Sequence[str], common_rate: int) -> Heard:

@@ -14,7 +14,7 @@ from typing import Any
 from vc.errors import ConfigError
 from vc.evaluate.anchors import Direction, find_direction
 from vc.evaluate.cycle import measure_cycle
-from vc.evaluate.hearing import choose_measures
+from vc.evaluate.hearing import NOT_NAMED, choose_measures
 from vc.evaluate.match import Matched, Recordings, Side, match, read_side
 from vc.evaluate.measure import ANCHORS, MODEL, REFERENCE, UNCONVERTED, Measured, Settings, measure, says_source
 from vc.evaluate.request import Request
@@ -45,10 +45,11 @@ def evaluate(request: Request, output: Path, jobs: int = 1) -> Evaluation:
         *_few(matched),
         *_missing(request),
         *_unsure(request, sides, direction),
-        *left_out,
+        *(line for line in left_out if line != NOT_NAMED),
         *_not_parallel(matched, request),
         *_left_over(matched.left_over),
     )
+    run.notes += [line for line in left_out if line == NOT_NAMED]  # no warning: nothing is missing
     config = common_config(run, list(request.converted), direction)
     ranges = add_anchors(run, config, direction, output / "anchors")
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
@@ -199,7 +200,7 @@ def _few(matched: Matched) -> list[str]:
 
 def _missing(request: Request) -> list[str]:
     if request.source is None:
-        return ["no source is given: what needs the source is left out, and how good the source as it is would be"]
+        return ["no source was given: figures that need it, and the source as it is, are left out"]
     return [] if request.model else ["no model is given: how good means and variances alone would be is left out"]
 
 

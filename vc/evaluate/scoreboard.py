@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from vc.features.world import WorldConfig
 from vc.metrics import distortion, intervals
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
+
+LOPSIDED = 1.5  # times as long as the other side of an interval, from where one half of it misleads
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,21 @@ class Evaluation:
 
     @property
     def metrics(self) -> list[str]:
-        """Those that at least one system has a figure of, without those that repeat another's figures."""
-        kept: dict[tuple[str, ...], str] = {}
-        for name in METRICS:
-            figures = [each.means[name] for each in self.scores.values()]
-            if any(map(math.isfinite, figures)):
-                kept.setdefault(tuple(map(repr, figures)), name)
-        return [*kept.values()]
+        """Those that at least one system has a figure of; phone error added to a source that has none tells nothing."""
+        figures = {name: [each.means[name] for each in self.scores.values()] for name in METRICS}
+        known = [name for name in METRICS if any(map(math.isfinite, figures[name]))]
+        if _repeats(figures["phone_error_added"], figures["phone_error"]):
+            known = [name for name in known if name != "phone_error_added"]
+        return known
 
     def headline(self, system: str) -> list[Part]:
         """What is said of a converted system in one sentence."""
         return headline(self.verdicts[system], self.scores[system], self.scores[REFERENCE], self.target)
+
+
+def _repeats(figures: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether figures are the others wherever there are such."""
+    return all(one == other for one, other in zip(figures, others, strict=True) if math.isfinite(one))
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def _comparison(compared: SystemComparison) -> dict[str, Any]:
 
 
 def format_table(evaluation: Evaluation) -> str:
-    """A line a metric and a column a system, each figure with half of its 95 % interval; verdicts; settings."""
+    """A line a metric and a column a system, with 95 % intervals; verdicts; settings."""
     lines = [["", *evaluation.scores]]
     for name in evaluation.metrics:
         unit = METRICS[name].unit
@@ -117,7 +124,7 @@ def format_table(evaluation: Evaluation) -> str:
     widths = [max(map(len, column)) for column in zip(*lines)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
     count = len(evaluation.sentences)
-    heading = f"{evaluation.title}, {count} sentence{'s' * (count > 1)}, ± half of the 95 % interval"
+    heading = f"{evaluation.title}, {count} sentence{'s' * (count > 1)}, ± half of the 95 % interval, or its ends"
     summary = evaluation.configuration["summary"]
     return "\n".join([heading, *table, *_verdict_lines(evaluation), summary, *_headlines(evaluation)])
 
@@ -140,9 +147,15 @@ def _headlines(evaluation: Evaluation) -> list[str]:
 
 def _cell(scores: Scores, name: str) -> str:
     value, (low, high) = scores.means[name], scores.intervals[name]
+    if math.isnan(value):
+        return "-"
     decimals = METRICS[name].decimals
-    span = "" if math.isnan(high - low) else f" ± {(high - low) / 2:.{decimals}f}"
-    return "-" if math.isnan(value) else f"{value:.{decimals}f}{span}"
+    shown = f"{value:.{decimals}f}"
+    if math.isnan(high - low):
+        return shown
+    if max(high - value, value - low) > LOPSIDED * min(high - value, value - low):
+        return f"{shown} ({low:.{decimals}f} to {high:.{decimals}f})"
+    return f"{shown} ± {(high - low) / 2:.{decimals}f}"
 
 
 def _strict(value: Any) -> Any:

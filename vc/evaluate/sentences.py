@@ -34,9 +34,9 @@ def check_sentences(source: Sequence[Content], target: Sequence[Content], parall
             return None
         text = (
             f"The target says other sentences than the names claim: {len(source) - alike} of {len(source)} pairs differ"
-            " in content, and what compares them is void; give --other-sentences."
+            " in content, and figures that compare them say nothing."
         )
-        return Finding("sentences", BAD, text)
+        return Finding("sentences", BAD, text, "the target says other sentences")
     places = np.unique(np.linspace(0, len(source) - 1, min(COMPARED, len(source))).round().astype(int))
     alike = sum(
         any(content.distance(source[place], other, centre) < same for other in target[:CANDIDATES]) for place in places
@@ -44,7 +44,7 @@ def check_sentences(source: Sequence[Content], target: Sequence[Content], parall
     if alike < MOST * len(places):
         return None
     text = (
-        f"The target says the same sentences by other names: {alike} of {len(places)} were found, and its own recording"
-        " of a sentence counts as another one; rename them to compare sentence by sentence."
+        f"The target says the same sentences, which are taken for others: {alike} of {len(places)} were found, and its"
+        " own recording of a sentence counts as another one."
     )
-    return Finding("sentences", BAD, text)
+    return Finding("sentences", BAD, text, "the target says the same sentences")

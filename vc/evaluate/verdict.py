@@ -1,7 +1,8 @@
 """What the figures say, in words: the ways in which a conversion fails that a single distance does not show.
 
 The bounds were set on real speech: conversions, and recordings that are none (docs/impostors.md). A figure is good or
-bad only as far as its 95 % interval allows: what may be either is doubtful.
+bad only as far as its 95 % interval allows: what may be either is doubtful, and so is what has no interval, as of one
+sentence. What no measure decides is not checked.
 """
 
 import math
@@ -14,6 +15,7 @@ from vc.metrics.intervals import Interval
 from vc.metrics.scores import NOTHING, Scores
 
 GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
+UNCHECKED = "not checked"  # no measure decides
 # Of the way from the source's voice to the target's, by either measure of the speaker: of 720 other voices of VCC2016
 # handed in as converted, all but 8 stay below 0.5 by one of them, and one comes to 0.6
 NEAR, OTHER = 0.6, 0.5
@@ -37,8 +39,10 @@ class Finding(NamedTuple):
     """One question, and its answer."""
 
     aspect: str
-    grade: str  # GOOD, DOUBTFUL or BAD
+    grade: str  # GOOD, DOUBTFUL, BAD or UNCHECKED
     text: str
+    brief: str = ""  # what the headline says, of an aspect that it has no words of its own for
+    reached: tuple[int, int] | None = None  # sentences past halfway to the target's voice, of all
 
 
 class Evidence(NamedTuple):
@@ -50,8 +54,8 @@ class Evidence(NamedTuple):
     runs: int = 1  # that the comparisons are a mean of
 
 
-class Way(NamedTuple):
-    """How far a system has come from the source's voice, 0, to the target's, 1, by one measure of the speaker."""
+class Share(NamedTuple):
+    """What is graded, and its words: of the way between two voices by one measure, or of the phones mistaken."""
 
     share: float
     interval: Interval
@@ -59,14 +63,14 @@ class Way(NamedTuple):
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """The findings that the figures allow; what they do not allow is left out, but for words: those are named."""
+    """The findings that the figures allow; what they do not allow is left out, but for voice and words."""
     asked: tuple[Callable[[Evidence], Finding | None], ...] = (
         _voice, _content, _naturalness, _liveliness, _variety, _worth
     )  # fmt: skip
     return [finding for ask in asked if (finding := ask(evidence)) is not None]
 
 
-def _voice(evidence: Evidence) -> Finding | None:
+def _voice(evidence: Evidence) -> Finding:
     """Identity, on the scale between the source's voice and the target's own: anybody else's is no conversion."""
     if _unheard(evidence):
         return Finding("voice", BAD, "No speech: nothing in the recordings is taken for a voice.")
@@ -76,15 +80,18 @@ def _voice(evidence: Evidence) -> Finding | None:
     text = "; ".join(way.text for way in ways)
     grade = max((_grade(-way.share, (-way.interval[1], -way.interval[0]), -NEAR, -OTHER) for way in ways), key=WORSE)
     shares = _shares(evidence)
-    reached = sum(share > OTHER for share in shares)
-    if shares:
-        text += f"; {reached} of {len(shares)} sentences are nearer"
-        if reached < NEARER * len(shares):
-            grade = BAD if reached < HALFWAY * len(shares) else max(grade, DOUBTFUL, key=WORSE)
+    reached = (sum(share > OTHER for share in shares), len(shares)) if shares else None
+    if reached:
+        count, total = reached
+        text += f"; {count} of {total} sentences are past halfway"
+        if unheard := sum(map(math.isnan, shares)):
+            text += f", in {unheard} no speech is found"
+        if count < NEARER * total:
+            grade = BAD if count < HALFWAY * total else max(grade, DOUBTFUL, key=WORSE)
     if len(ways) == 1:
         text += "; by one measure alone"
     said = {GOOD: "Converted", DOUBTFUL: "Not surely converted", BAD: "Not the target's voice"}[grade]
-    return Finding("voice", grade, f"{said}: {text}.")
+    return Finding("voice", grade, f"{said}: {text}.", reached=reached)
 
 
 def _scale(evidence: Evidence) -> tuple[float, float] | None:
@@ -103,16 +110,16 @@ def _unheard(evidence: Evidence) -> bool:
 
 
 def _shares(evidence: Evidence) -> list[float]:
-    """Of the way between the voices, sentence by sentence."""
+    """Of the way between the voices, sentence by sentence, NaN where no speech is found."""
     scale = _scale(evidence)
     if scale is None:
         return []
     floor, ceiling = scale
-    known = (row.get("speaker_similarity", math.nan) for row in evidence.scores.rows)
-    return [(value - floor) / (ceiling - floor) for value in known if math.isfinite(value)]
+    values = (row.get("speaker_similarity", math.nan) for row in evidence.scores.rows)
+    return [(value - floor) / (ceiling - floor) for value in values]
 
 
-def _by_embedding(evidence: Evidence) -> Way | None:
+def _by_embedding(evidence: Evidence) -> Share | None:
     value, scale = _figure(evidence, "speaker_similarity"), _scale(evidence)
     if value is None or scale is None:
         return None
@@ -120,49 +127,65 @@ def _by_embedding(evidence: Evidence) -> Way | None:
     figures = value, *_interval(evidence, "speaker_similarity")
     share, low, high = ((each - floor) / (ceiling - floor) for each in figures)
     text = f"{share:.0%} of the way to the target by similarity ({value:.2f}; source {floor:.2f}, target {ceiling:.2f})"
-    return Way(share, (low, high), text)
+    return Share(share, (low, high), text)
 
 
-def _by_timbre(evidence: Evidence) -> Way | None:
+def _by_timbre(evidence: Evidence) -> Share | None:
     value, source = _figure(evidence, "timbre_distance"), evidence.anchors.get("unconverted")
     whole = source.means["timbre_distance"] if source else math.nan
     if value is None or not whole > 0:
         return None
     low, high = _interval(evidence, "timbre_distance")
     text = f"{1 - value / whole:.0%} by timbre ({value:.2f} from the target's; source {whole:.2f})"
-    return Way(1 - value / whole, (1 - high / whole, 1 - low / whole), text)
+    return Share(1 - value / whole, (1 - high / whole, 1 - low / whole), text)
 
 
-def _approach(evidence: Evidence) -> Finding | None:
+def _approach(evidence: Evidence) -> Finding:
     """Without a measure of the speaker: spectra nearer the source's deny a conversion, others do not prove one."""
     approach = _figure(evidence, "approach")
     if approach is None:
-        return None
+        return Finding("voice", UNCHECKED, "No measure tells the source's voice from the target's here.")
+    low, high = _interval(evidence, "approach")
     text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){_beside(evidence, 'approach')}"
-    if approach < HALFWAY:
+    if _grade(-approach, (-high, -low), -HALFWAY, -HALFWAY) == BAD:
         return Finding("voice", BAD, f"Not converted: {text}.")
-    return Finding("voice", DOUBTFUL, f"Not checked by a measure of the speaker: {text}.")
+    return Finding("voice", UNCHECKED, f"No measure of the speaker decides: {text}.")
 
 
-def _content(evidence: Evidence) -> Finding | None:
-    """Is what the source says still there? Phones decide where they are recognised, or else a content encoder."""
-    garbled, apart = (_figure(evidence, name) for name in ("phone_error_added", "content_distance"))
+def _content(evidence: Evidence) -> Finding:
+    """Is what is to be said still there? Phones decide where they are recognised, or else a content encoder."""
+    garbled, apart = _garbled(evidence), _figure(evidence, "content_distance")
     told = []
     if garbled is not None:
-        more = f"{abs(garbled):.0%} {'fewer' if garbled < 0 else 'more'} of the phones"
-        told.append(f"a recogniser mistakes {more} than in the source's recordings")
+        told.append(garbled.text)
     if apart is not None:
         beside = _beside(evidence, "content_distance")
         told.append(f"content lies at {apart:.2f} of the distance of another sentence{beside}")
     if garbled is not None:
-        grade = _grade(garbled, _interval(evidence, "phone_error_added"), GARBLED, GARBLED_MOST)
+        grade = _grade(garbled.share, garbled.interval, GARBLED, GARBLED_MOST)
     elif apart is not None:
         grade = _grade(apart, _interval(evidence, "content_distance"), UNLIKE, UNLIKE_MOST)
-        told.append("no recogniser of phones was asked")
+        told.append("phone errors are not known")
     else:
-        return Finding("content", DOUBTFUL, "Words were not checked: no measure of content was asked.")
-    said = {GOOD: "Kept", DOUBTFUL: "Partly lost", BAD: "Lost"}[grade]
+        return Finding("content", UNCHECKED, "Neither phone errors nor distances of content are known.")
+    said = {GOOD: "Kept", DOUBTFUL: "Not surely kept", BAD: "Lost"}[grade]
     return Finding("content", grade, f"{said}: {'; '.join(told)}.")
+
+
+def _garbled(evidence: Evidence) -> Share | None:
+    """Phones mistaken beyond the source's own, or without those beyond the target's own, or else all of them."""
+    if (added := _figure(evidence, "phone_error_added")) is not None:
+        beside, interval = " than in the source's recordings", _interval(evidence, "phone_error_added")
+    elif (error := _figure(evidence, "phone_error")) is not None:
+        reference = evidence.anchors.get("reference")
+        own = reference.means["phone_error"] if reference else math.nan
+        beside, own = (" than in the target's own recordings", own) if math.isfinite(own) else ("", 0.0)
+        low, high = _interval(evidence, "phone_error")
+        added, interval = error - own, (low - own, high - own)
+    else:
+        return None
+    more = f" {'fewer' if added < 0 else 'more'}" if beside else ""
+    return Share(added, interval, f"a recogniser mistakes {abs(added):.0%}{more} of the phones{beside}")
 
 
 def _naturalness(evidence: Evidence) -> Finding | None:
@@ -178,33 +201,49 @@ def _naturalness(evidence: Evidence) -> Finding | None:
     if not told:
         return None
     grade = max(grades, key=WORSE)
-    said = {GOOD: "As natural as the vocoder lets it be", DOUBTFUL: "Less natural", BAD: "Unnatural"}[grade]
+    said = {GOOD: "As natural as the vocoder lets it be", DOUBTFUL: "Not surely as natural", BAD: "Unnatural"}[grade]
     return Finding("naturalness", grade, f"{said}: {'; '.join(told)}.")
 
 
 def _liveliness(evidence: Evidence) -> Finding | None:
     """Over-smoothing, and its opposite, in every band of the spectrum and at every rate of its movement."""
     parts = []
-    for names, what, bounds in (
+    for places, what, bounds in (
         (BANDS, "variance", (SMOOTH, SMOOTHEST, ROUGH)),
         (RATES, "movement", (STILL, STILLEST, RESTLESS)),
     ):
-        for name, place in names.items():
+        for name, place in places.items():
             if (value := _figure(evidence, name)) is not None:
-                smooth, smoothest, rough = bounds
+                grade, reason = _moving(value, _interval(evidence, name), *bounds)
                 low, high = _interval(evidence, name)
-                grade = _grade(-value, (-high, -low), -smooth, -smoothest)
-                if value > rough and grade == GOOD:
-                    grade = DOUBTFUL
-                parts.append((grade, value > 1, f"{value:.2f} of the target's {what} in {place}"))
+                span = f" ({low:.2f} to {high:.2f})" if reason == UNSURE and math.isfinite(low + high) else ""
+                parts.append((grade, reason, f"{value:.2f}{span} of the target's {what} in {place}"))
     if not parts:
         return None
     grade = max((grade for grade, _, _ in parts), key=WORSE)
     if grade == GOOD:
         return Finding("liveliness", GOOD, f"As lively as the target: {'; '.join(text for _, _, text in parts)}.")
-    worst = [(above, text) for each, above, text in parts if each == grade]
-    said = "Overdone" if all(above for above, _ in worst) else "Over-smoothed"
-    return Finding("liveliness", grade, f"{said}: {'; '.join(text for _, text in worst)}.")
+    told = []
+    for reason in (SMOOTHED, OVERDONE, UNSURE):
+        texts = [text for each, why, text in parts if (each, why) == (grade, reason)]
+        if texts:
+            told.append(f"{reason}: {'; '.join(texts)}")
+    text = "; ".join(told)
+    return Finding("liveliness", grade, f"{text[0].upper()}{text[1:]}.", "over-smoothed" if grade == BAD else "")
+
+
+SMOOTHED, OVERDONE, UNSURE = "over-smoothed", "overdone", "not sure"
+
+
+def _moving(value: float, interval: Interval, smooth: float, smoothest: float, rough: float) -> tuple[str, str]:
+    """The grade of one band's variance or one rate's power, over the target's, and why it is not good."""
+    low, high = interval
+    grade = _grade(-value, (-high, -low), -smooth, -smoothest)
+    if grade == BAD or value < smooth:
+        return grade, SMOOTHED
+    if value > rough:  # which is doubtful at most: noise and vocoders do it, too
+        return DOUBTFUL, OVERDONE if low > rough else UNSURE
+    return grade, UNSURE
 
 
 def _variety(evidence: Evidence) -> Finding | None:
@@ -213,9 +252,12 @@ def _variety(evidence: Evidence) -> Finding | None:
     if ratio is None:
         return None
     text = f"different sentences differ {ratio:.2f} times as much as the target's own"
+    if math.isnan(sum(_interval(evidence, "diversity"))):
+        return Finding("variety", DOUBTFUL, f"Too few sentences to tell: {text}.")
     gone = apart > UNLIKE_MOST if apart is not None else lost is not None and lost > LOST
     if ratio < ALIKE and gone:
-        return Finding("variety", BAD, f"Collapsed: {text}; much the same comes out whatever is said.")
+        text = f"Collapsed: {text}; much the same comes out whatever is said."
+        return Finding("variety", BAD, text, "much the same whatever is said")
     return Finding(
         "variety", DOUBTFUL if ratio < ALIKE else GOOD, f"{'Monotonous' if ratio < ALIKE else 'Varied'}: {text}."
     )
@@ -223,7 +265,9 @@ def _variety(evidence: Evidence) -> Finding | None:
 
 def _grade(value: float, interval: Interval, doubtful: float, bad: float) -> str:
     """Of what is the worse the larger it is: bad if all of its interval is, good if none of it may be bad."""
-    low, high = (value if math.isnan(end) else end for end in interval)
+    low, high = interval
+    if math.isnan(low + high):
+        return DOUBTFUL
     if low > bad:
         return BAD
     return DOUBTFUL if value > doubtful or high > bad else GOOD
@@ -246,13 +290,14 @@ def _worth(evidence: Evidence) -> Finding | None:
         return Finding("worth", DOUBTFUL, f"Not surely {side} {text} ({_chance(each.p_holm)}).")
     own, before = (scores.means["timbre_distance"] for scores in (evidence.scores, evidence.anchors["mean_variance"]))
     grade = GOOD if gain > 0 else DOUBTFUL if own < before else BAD
-    return Finding("worth", grade, f"{side.capitalize()} {text} ({_chance(each.p_holm)}).")
+    brief = "farther from the target than means and variances alone" if grade == BAD else ""
+    return Finding("worth", grade, f"{side.capitalize()} {text} ({_chance(each.p_holm)}).", brief)
 
 
 def judge_cycle(cycle: Cycle) -> Finding:
     """Does a model's cycle close by what nobody hears?"""
     text = f"small noise on converted features comes back {cycle.gain:.1f} times as large"
-    grade = _grade(cycle.gain, NOTHING, GROWN, GROWN_MOST)
+    grade = _grade(cycle.gain, (cycle.gain, cycle.gain), GROWN, GROWN_MOST)  # of the model, not of sentences drawn
     if grade == GOOD:
         return Finding("cycle", grade, f"The model's way back needs no hidden details: {text}.")
     return Finding("cycle", grade, f"The model's way back reads what is hidden in details: {text}.")

@@ -10,10 +10,11 @@ import numpy as np
 
 from vc import audio, extras
 from vc.errors import ConfigError
+from vc.evaluate.hearing import NOT_NAMED
 from vc.evaluate.measure import ANCHORS, MODEL, says_source
 from vc.evaluate.run import ENOUGH
 from vc.evaluate.scoreboard import Evaluation
-from vc.evaluate.verdict import BAD, DOUBTFUL, FEWEST, GOOD, Finding
+from vc.evaluate.verdict import BAD, DOUBTFUL, FEWEST, GOOD, UNCHECKED, Finding
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
@@ -57,7 +58,8 @@ class Example(NamedTuple):
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
     """Write the page, whole or not at all; without matplotlib it has no pictures."""
-    drawn, lines = True, [*evaluation.notes, *(f"failed: {failure}" for failure in evaluation.failures)]
+    notes = [note for note in evaluation.notes if note != NOT_NAMED]  # that stands with what was measured
+    drawn, lines = True, [*notes, *(f"failed: {failure}" for failure in evaluation.failures)]
     try:
         require_matplotlib()
     except ConfigError as error:
@@ -129,15 +131,15 @@ def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:
         *([(f"Source, {evaluation.source}", folders["source"])] if folders["source"] else []),
         ("Analysis", about["summary"]),
         ("Models of speech", ", ".join(packages) or "none"),
+        *([("Not measured", NOT_NAMED)] if NOT_NAMED in evaluation.notes else []),
         ("Measured on", f"{about['date']}, vc {about['vc_version']}"),
         ("Sounds on this page", f"Ogg Opus at the rate at which they were measured, {about['sample_rate_hz']} Hz"),
     ]
 
 
 def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """A grade that is none of the three stands behind what is bad or doubtful, before what is good."""
-    places = {BAD: 0, DOUBTFUL: 1, GOOD: 3}
-    return sorted(findings, key=lambda each: places.get(each.grade, 2))
+    """What was not checked stands behind what is bad or doubtful, before what is good."""
+    return sorted(findings, key=lambda each: (BAD, DOUBTFUL, UNCHECKED, GOOD).index(each.grade))
 
 
 def _ranking(evaluation: Evaluation) -> list[int]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from vc.config import read_json
 from vc.errors import ConfigError, DataError
 from vc.evaluate.headline import CONTENT, VOICE
-from vc.evaluate.verdict import GOOD
+from vc.evaluate.verdict import GOOD, UNCHECKED
 from vc.files import make_directory, write_text
 from vc.metrics.registry import METRICS
 from vc.report.html import name_of, number, render
@@ -33,13 +33,15 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
     ------
     DataError
         If a folder holds no metrics.json, or one of another version.
+    ConfigError
+        If the page would take the place of an evaluation's own.
     """
+    for folder in results:
+        if folder.resolve() == path.parent.resolve():
+            raise ConfigError(f"{path}: is the report of an evaluation that the page is about; choose another --output")
     rows = [row for folder in results for row in _rows(folder, path.parent)]
-    good = {aspect: sum(row.grades.get(aspect) == GOOD for row in rows) for aspect in (VOICE, CONTENT)}
-    count = len(rows)
-    headline = (
-        f"{good[VOICE]} of {count} conversions sound like their target, {good[CONTENT]} of {count} keep the words."
-    )
+    voices, words = (_count(rows, aspect) for aspect in (VOICE, CONTENT))
+    headline = f"{len(rows)} conversions: {voices.format('sound like their target')}; {words.format('keep the words')}."
     metrics = [name for name in FIRST if any(row.figures[name] != "-" for row in rows)]
     content = {
         "title": "Voice conversion, many pairs",
@@ -53,9 +55,17 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
     return headline
 
 
+def _count(rows: Sequence[Row], aspect: str) -> str:
+    """How many do what is put in the place of {}, of those of which it was checked."""
+    grades = [row.grades.get(aspect, UNCHECKED) for row in rows]
+    unchecked = grades.count(UNCHECKED)
+    of_all = f"{grades.count(GOOD)} of {len(grades) - unchecked}"
+    return f"{of_all} checked {{}} ({unchecked} {UNCHECKED})" if unchecked else f"{of_all} {{}}"
+
+
 def _rows(folder: Path, beside: Path) -> list[Row]:
     path = folder / "metrics.json"
-    report = quote(os.path.relpath(folder / "report.html", beside))
+    report = quote(os.fsencode(os.path.relpath(folder / "report.html", beside)))
     try:
         content = read_json(path)
         several = len(content["headlines"]) > 1

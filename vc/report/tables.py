@@ -11,8 +11,10 @@ from vc.metrics.registry import METRICS, Metric
 from vc.report.html import name_of, number
 
 UNITS = {"hz": "Hz", "ms": "ms", "db": "dB", "samples": "samples", "frames": "frames"}
-RANKED = ("mcd", "speaker_similarity", "phone_error", "gv_ratio")  # the first that there is ranks sentences
-FIRST = ("speaker_similarity", "phone_error", "distillmos", "mcd", "gv_ratio")  # rows that are seen at first
+# The first that there is ranks sentences
+RANKED = ("mcd", "speaker_similarity", "phone_error", "content_distance", "gv_ratio")
+# Rows that stand first
+FIRST = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")
 CHANCE = 0.05
 
 
@@ -63,7 +65,7 @@ def _kind(system: str) -> str:
 
 
 def differences(evaluation: Evaluation) -> Table:
-    """Which differences are more than chance; a metric whose figures are another's is left out."""
+    """Which differences are more than chance, by the metrics of the page."""
     heads = ("metric", "system", "less", "difference", "p", "the system is")
     compared = [each for each in evaluation.comparisons if each.metric in evaluation.metrics]
     return Table([Cell(text) for text in heads], [_difference(each) for each in compared])
@@ -95,27 +97,27 @@ def ranked_by(evaluation: Evaluation) -> str:
 
 
 def sentences(evaluation: Evaluation) -> Table:
-    """Every sentence, the first system's worst first. Columns that are empty, or repeat another, are left out."""
+    """Every sentence, the first system's worst first. Columns that are empty, or of no metric shown, are left out."""
     first, metric = evaluation.systems[0], ranked_by(evaluation)
     known = {name for row in evaluation.scores[first].rows for name in row}
-    own = [metric, *(name for name in METRICS if name in known and name != metric)]
+    own = [metric, *(name for name in evaluation.metrics if name in known and name != metric)]
     columns = {METRICS[name].label: (name, first) for name in own}
     label = METRICS[metric].label
     for system in evaluation.scores:
         if system != first and _comparable(evaluation, system, metric):
             columns[f"{label}, {name_of(system).lower()}"] = metric, system
-    shown: dict[tuple[str, ...], str] = {}
+    shown: dict[str, list[str]] = {}
     for head, (name, system) in columns.items():
-        cells = tuple(number(row.get(name, math.nan), name) for row in evaluation.scores[system].rows)
+        cells = [number(row.get(name, math.nan), name) for row in evaluation.scores[system].rows]
         if set(cells) != {"-"}:
-            shown.setdefault(cells, head)
+            shown[head] = cells
     fault = METRICS[metric].fault
     values = [row[metric] for row in evaluation.scores[first].rows]
     order = sorted(range(len(values)), key=lambda index: -fault(values[index]))
     names = [evaluation.called[sentence] for sentence in evaluation.sentences]
     return Table(
-        [Cell("sentence"), *map(Cell, shown.values())],
-        [[Cell(names[index]), *(Cell(cells[index]) for cells in shown)] for index in order],
+        [Cell("sentence"), *map(Cell, shown)],
+        [[Cell(names[index]), *(Cell(cells[index]) for cells in shown.values())] for index in order],
         "ascending" if fault(2) < fault(1) else "descending",
     )
 

@@ -38,7 +38,8 @@ def mel_model(mini, mel_dump, tmp_path_factory) -> Path:
     """An experiment directory: `tiny.yaml` on log-mel of the mini corpus, slt -> rms."""
     output = tmp_path_factory.mktemp("mel") / "exp"
     pair = ["--features", mel_dump, "--source", "slt", "--target", "rms", "--output", output]
-    command("train", "--config", TINY, *pair, "--validation", mini / "data/eval/slt")
+    once = ("--set", "training.samples=1", "--set", "training.sample_every=20")
+    command("train", "--config", TINY, *pair, "--validation", mini / "data/eval/slt", *once)
     return output
 
 

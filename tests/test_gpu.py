@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from gpu import CHECKS
 
@@ -47,3 +48,12 @@ def test_a_check_that_breaks_does_not_stop_the_others(mini, tmp_path):
     assert done.returncode == 1 and [*rows] == ["precisions", "recorded", "saving"]
     assert "no speaker 'nobody'" in rows["precisions"]["error"] and rows["recorded"]["skipped"]
     assert done.stdout.splitlines()[-1].split()[:2] == ["saving", "FAILED"]
+
+
+def test_without_a_gpu_there_is_one_line(mini, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    pair = ("--features", mini / "dump/eval", "--source", "slt", "--target", "rms", "--output", tmp_path)
+    line = [sys.executable, ROOT / "tools/gpu.py", *pair, "--device", "cuda"]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("no CUDA device can be used here")

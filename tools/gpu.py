@@ -31,6 +31,7 @@ from torch import Tensor
 
 from vc import devices, model_file
 from vc.convert import Converter
+from vc.errors import ConfigError
 from vc.models import MODELS, network
 from vc.segments import Batch
 from vc.store import read_features
@@ -638,7 +639,10 @@ def main() -> int:
     parser.add_argument("--commit", default="", help="of the toolkit, where there is no repository")
     parser.add_argument("--again", action="store_true", help=argparse.SUPPRESS)  # the rest of a run that lost its GPU
     args = parser.parse_args()
-    device = devices.choose(args.device)
+    try:
+        device = devices.choose(args.device)
+    except ConfigError as error:
+        parser.error(str(error))
     args.output.mkdir(parents=True, exist_ok=True)
     speakers, settings = (args.source, args.target), json.loads(args.settings)
     bench = Bench(args.features, args.held_out, speakers, args.output, device, args.small, args.seconds, settings)

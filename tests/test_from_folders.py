@@ -7,7 +7,7 @@ import pytest
 from conftest import CORPUS, command
 
 from vc import corpus
-from vc.config import carried
+from vc.config import configuration_names
 from vc.corpus import Utterance
 from vc.errors import DataError
 from vc.from_folders import _held_out, _recordings
@@ -105,8 +105,10 @@ def test_a_missing_folder_is_refused(recordings):
 
 
 def test_an_output_among_the_recordings_is_refused(recordings):
-    done = train(recordings, "recordings/bert", "--output", "recordings/bert/exp", check=2)
-    assert "among the recordings" in done.stderr.decode() and not (recordings / "bert/exp").exists()
+    before = sorted((recordings / "bert").iterdir())
+    for output in ("recordings/bert/exp", "recordings/bert"):
+        done = train(recordings, "recordings/bert", "--output", output, check=2)
+        assert "among the recordings" in done.stderr.decode() and sorted((recordings / "bert").iterdir()) == before
     done = train(recordings, "recordings", "--output", "voice", check=2, measures="nothing")
     assert "unknown measure 'nothing'" in done.stderr.decode()
 
@@ -128,4 +130,4 @@ def test_a_damaged_recording_is_named_and_the_rest_is_done(recordings):
 def test_the_package_lists_its_configurations():
     lines = command("train", "--configs").stdout.decode().splitlines()
     told = dict(line.split(maxsplit=1) for line in lines)
-    assert told.keys() == set(carried()) and len(set(told.values())) == len(told)
+    assert told.keys() == set(configuration_names()) and len(set(told.values())) == len(told)

@@ -12,7 +12,7 @@ from gpu import CHECKS
 
 from vc.store import read_tensors
 
-NEED_CUDA = {"recorded", "compiled"}
+NEED_CUDA = {"cuda_graphs", "compilation"}
 COMMANDS = {"processes", "commands"}  # start the commands themselves
 
 
@@ -44,9 +44,9 @@ def test_every_check_passes_or_is_skipped_by_name(few, mini, tmp_path):
 
 
 def test_a_check_that_breaks_does_not_stop_the_others(mini, tmp_path):
-    done, rows = rehearsal(mini, tmp_path, "--checks", "precisions", "recorded", "saving", target="nobody")
-    assert done.returncode == 1 and [*rows] == ["precisions", "recorded", "saving"]
-    assert "no speaker 'nobody'" in rows["precisions"]["error"] and rows["recorded"]["skipped"]
+    done, rows = rehearsal(mini, tmp_path, "--checks", "precisions", "cuda_graphs", "saving", target="nobody")
+    assert done.returncode == 1 and [*rows] == ["precisions", "cuda_graphs", "saving"]
+    assert "no speaker 'nobody'" in rows["precisions"]["error"] and rows["cuda_graphs"]["skipped"]
     assert done.stdout.splitlines()[-1].split()[:2] == ["saving", "FAILED"]
 
 

@@ -172,7 +172,7 @@ def _alike(one: Tensor, other: Tensor) -> float:
 # Recorded steps, and going on
 
 
-def recorded(bench: Bench) -> Figures:
+def cuda_graphs(bench: Bench) -> Figures:
     """Thirty steps with a moving average, the identity mapping's end, a bad batch and a rollback, as CUDA graphs."""
     bench.need_gpu()
     with _deterministic(), tempfile.TemporaryDirectory() as folder:
@@ -206,7 +206,7 @@ def _spoilt(batch: Batch, factor: Tensor) -> Batch:
     return replace(batch, source=batch.source * factor)
 
 
-def resumed(bench: Bench) -> Figures:
+def resumption(bench: Bench) -> Figures:
     """Twenty steps at once, and ten and ten with a checkpoint between; then on the CPU, and back."""
     figures, half = {}, 10 if bench.on_gpu else 3
     for record in (False, True) if bench.on_gpu else (False,):
@@ -288,7 +288,7 @@ def _first_gradients(bench: Bench, compute: dict[str, Any], small: bool = False)
     return _gradients(engine)
 
 
-def compiled(bench: Bench) -> Figures:
+def compilation(bench: Bench) -> Figures:
     """torch.compile by itself and recorded: gradients, compilations, and what conversions between add to them."""
     bench.need_gpu()
     from torch._dynamo.utils import counters
@@ -618,7 +618,18 @@ def _write_parts(state: dict[str, Tensor], folder: Path) -> None:
 
 CHECKS: dict[str, Callable[[Bench], Figures]] = {
     check.__name__: check
-    for check in (same_step, recorded, resumed, precisions, compiled, processes, conversion, commands, saving, speed)
+    for check in (
+        same_step,
+        cuda_graphs,
+        resumption,
+        precisions,
+        compilation,
+        processes,
+        conversion,
+        commands,
+        saving,
+        speed,
+    )
 } | {"training": training}
 
 

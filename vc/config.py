@@ -44,7 +44,7 @@ def read_sections(
     return sections
 
 
-def carried() -> list[str]:
+def configuration_names() -> list[str]:
     """Names of the configurations that come with the package."""
     return sorted(path.stem for path in CARRIED.glob("*.yaml"))
 
@@ -60,9 +60,9 @@ def _file(name: str | Path) -> Path:
     path = Path(name)
     if len(path.parts) != 1 or path.is_file():
         return path
-    if path.name.removesuffix(".yaml") in carried():
+    if path.name.removesuffix(".yaml") in configuration_names():
         return CARRIED / f"{path.name.removesuffix('.yaml')}.yaml"
-    named = "" if path.suffix else f", nor a configuration of the package: {', '.join(carried())}"
+    named = "" if path.suffix else f", nor a configuration of the package: {', '.join(configuration_names())}"
     require(not named or path.exists(), f"{path}: no such file{named}")
     return path
 

@@ -47,6 +47,7 @@ def train_from_folders(
     folders: Sequence[Path],
     output: Path,
     sections: Mapping[str, Any],
+    *,
     device: str = "auto",
     jobs: int = 1,
     measures: Sequence[str] | None = None,
@@ -112,8 +113,8 @@ def _check_places(folders: Sequence[Path], output: Path) -> None:
     for one, other in ((real[0], real[-1]), (real[-1], real[0])) if len(real) > 1 else ():
         require(not one.is_relative_to(other), f"{one}: lies in {other}: give each speaker a folder of their own")
     for folder in real:
-        place = Path(os.path.realpath(output))
-        require(not place.parent.is_relative_to(folder), f"{output}: lies in {folder}, among the recordings")
+        among = Path(os.path.realpath(output)).is_relative_to(folder)
+        require(not among, f"{output}: lies in {folder}, among the recordings")
 
 
 def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:

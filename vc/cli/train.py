@@ -1,7 +1,6 @@
 """vc-train: recordings, or features of speakers -> model file."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -127,16 +126,17 @@ def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
     from vc.evaluate.headline import written
     from vc.from_folders import train_from_folders
     from vc.parallel import default_jobs
+    from vc.train.processes import launched_together
 
     only = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
     only |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
     given = [f"--{name}" for name, value in only.items() if value]
     require(not given, f"{', '.join(given)}: only with --features")
-    require("WORLD_SIZE" not in os.environ, "FOLDERs of recordings: under torchrun give --features")
+    require(not launched_together(), "FOLDERs of recordings: under torchrun give --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
     jobs = args.jobs or default_jobs()
-    voice = train_from_folders(args.recordings, args.output, sections, args.device, jobs, measures)
+    voice = train_from_folders(args.recordings, args.output, sections, device=args.device, jobs=jobs, measures=measures)
     for failure in voice.failures:
         common.report(COMMAND, failure)
     if voice.evaluation:
@@ -147,10 +147,10 @@ def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
 
 
 def _list_configs(_: argparse.Namespace) -> int:
-    from vc.config import carried, summary
+    from vc.config import configuration_names, summary
 
-    width = max(map(len, carried()))
-    for name in carried():
+    width = max(map(len, configuration_names()))
+    for name in configuration_names():
         common.say(f"{name:{width}}  {summary(name)}")
     return 0
 

@@ -71,12 +71,17 @@ class Processes:
 ALONE = Processes()
 
 
+def launched_together() -> bool:
+    """Whether `torchrun` started this process, be it alone; clusters set WORLD_SIZE for other ends, too."""
+    return {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+
+
 @contextmanager
 def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """The processes that `torchrun` started, or this one alone, and the device of this one."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     chosen = devices.choose(device)
-    if not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():  # clusters set the first for other ends
+    if not launched_together():
         yield ALONE, chosen
         return
     if chosen.type == "cuda":

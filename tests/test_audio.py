@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from conftest import vowel
 
-from vc import audio
+from vc.corpus import audio
+from vc.corpus.limiter import CEILING
 from vc.errors import DataError
-from vc.limiter import CEILING
 
 
 @pytest.mark.parametrize(

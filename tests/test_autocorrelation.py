@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc import audio
+from vc.corpus import audio
 from vc.features import autocorrelation
 from vc.features.autocorrelation import estimate_f0
 

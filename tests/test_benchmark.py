@@ -11,7 +11,7 @@ from textbook import ROWS, Textbook, step_flops
 from torch.utils.flop_counter import FlopCounterMode
 
 from vc.models.cyclegan_vc2 import CycleGANVC2Config
-from vc.segments import Batch
+from vc.train.sampling import Batch
 
 
 @pytest.mark.parametrize("batches", [["2"], pytest.param(["1", "2"], marks=pytest.mark.slow)])

@@ -14,26 +14,27 @@ from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build
-from vc.convert import Converter, read_network
+from vc.convert.converter import Converter, read_network
 from vc.encoders import choice
 from vc.errors import ConfigError
 from vc.features.mel import MelFeatures
+from vc.features.speakers import Speaker
+from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, converter, network_config
-from vc.models.codes import CODES, CodeConfig
+from vc.models.bottlenecks import CODES, CodeConfig
 from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
-from vc.normalise import Speaker
-from vc.segments import ManyBatch, ManySampler, Segments
-from vc.store import read_features, read_tensors, write_tensors
-from vc.train import checkpoint, content
+from vc.tensor_file import read_tensors, write_tensors
+from vc.train import checkpoint, content_encoder
 from vc.train.base import Setting
 from vc.train.converter import make_engine
 from vc.train.experiment import resolve
-from vc.train.many import LOSSES, ManyTraining
 from vc.train.methods import METHODS
+from vc.train.multi_speaker import LOSSES, ManyTraining
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
+from vc.train.sampling import ManyBatch, ManySampler, Segments
 from vc.train.state import State
 
 CPU = torch.device("cpu")
@@ -472,11 +473,11 @@ def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(grown, three_dump,
     assert "begun with other settings: encoder (" in done
 
 
-def read_encoder(path: Path | str, **changes) -> content.ContentEncoder:
+def read_encoder(path: Path | str, **changes) -> content_encoder.ContentEncoder:
     """For a speaker's log-mel as the carried encoder takes it, but for these settings."""
     deviation = [0.5 + 0.01 * band for band in range(80)]
     speakers = {"slt": Speaker([-4.0] * 80, deviation, 5.0, 0.2, 80.0, 300.0, 1, 100)}
-    return content.read(str(path), speakers, MelFeatures(**changes))
+    return content_encoder.read(str(path), speakers, MelFeatures(**changes))
 
 
 def test_a_content_encoder_is_given_log_mel_as_it_was_extracted(encoder):

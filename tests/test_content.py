@@ -11,14 +11,14 @@ import torch
 import yaml
 from conftest import ENCODER, command
 
-from vc import corpus, windows
 from vc.config import read_sections
+from vc.convert.source_content import LIKELY, SourceContent
+from vc.corpus import data_directory
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError
-from vc.extract import extract
-from vc.features import kinds, mel
+from vc.features import kinds, mel, windows
 from vc.features.content import (
     ASPIRATION,
     HIGHEST_F0,
@@ -32,12 +32,12 @@ from vc.features.content import (
     prosody,
     standard_loudness,
 )
+from vc.features.extract import extract
 from vc.features.mel import MelConfig
 from vc.features.pitch import LogF0
 from vc.features.speech import speech
+from vc.features.store import read_archive, read_features, write_archive, write_features
 from vc.features.world import Frames
-from vc.source_content import LIKELY, SourceContent
-from vc.store import read_archive, read_features, write_archive, write_features
 from vc.train.experiment import resolve
 
 MEL = MelConfig()
@@ -336,7 +336,7 @@ def test_a_dump_holds_content_beside_log_mel(content, encoder):
     assert dump.config == completed(features(encoder)) and len(dump.utterances) == 6
     for name in ("slt", "rms"):
         ids = [id for id, who in dump.utterances.items() if who == name]
-        spoken = {utterance.id: utterance for utterance in corpus.read(content / "data/train")}
+        spoken = {utterance.id: utterance for utterance in data_directory.read(content / "data/train")}
         for id, said, log_mel, f0 in zip(ids, dump.content(name), dump.frames(name), dump.f0(name), strict=True):
             samples, _ = spoken[id].read(dump.config.sample_rate)
             np.testing.assert_array_equal(said, content_of(samples, dump.config, encoder_of(dump.config)))
@@ -378,17 +378,17 @@ def test_an_interrupted_extraction_goes_on(content, encoder, tmp_path, monkeypat
         return windows.features(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr("vc.store.write_features", interrupted)
+        patch.setattr("vc.features.store.write_features", interrupted)
         with pytest.raises(KeyboardInterrupt):
             extract(data, dump, features(encoder), jobs=1)
-    monkeypatch.setattr("vc.extract.features", counted)
+    monkeypatch.setattr("vc.features.extract.features", counted)
     extract(data, dump, features(encoder), jobs=1)
     whole, made = read_features(content / "dump/held_out"), read_features(dump)
     assert not analysed
     for one, other in zip(made.content("slt"), whole.content("slt"), strict=True):
         np.testing.assert_array_equal(one, other)
     with monkeypatch.context() as patch:
-        patch.setattr("vc.store.write_features", interrupted)
+        patch.setattr("vc.features.store.write_features", interrupted)
         with pytest.raises(KeyboardInterrupt):
             extract(data, dump, features(other_encoder(tmp_path / "o.safetensors")), jobs=1)
     assert analysed

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.features.world import F0Range
 from vc.metrics import (

@@ -16,15 +16,16 @@ import torch
 from conftest import CORPUS, command, vowel
 
 import vc
-from vc import audio, devices, metrics, model_file, pieces
-from vc.convert import Converter
+from vc import devices, metrics, model_file
+from vc.convert.converter import Converter
+from vc.convert.level import speech_energy, speech_level
+from vc.corpus import audio, pieces
+from vc.corpus.limiter import CEILING, LOOK_AHEAD
 from vc.errors import ConfigError, DataError
 from vc.features import pitch, world
 from vc.features.pitch import WHISPER, Melody, Voice
 from vc.features.world import F0Range, WorldConfig
-from vc.level import speech_energy, speech_level
-from vc.limiter import CEILING, LOOK_AHEAD
-from vc.store import read_tensors, write_tensors
+from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders import differential
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"

@@ -296,7 +296,7 @@ def test_a_distilled_encoder_has_one_layer_and_the_usual_bands(tmp_path):
 def test_other_files_are_no_encoders(tmp_path):
     from safetensors.torch import save_file
 
-    from vc.store import write_tensors
+    from vc.tensor_file import write_tensors
 
     save_file({"a": torch.zeros(3)}, tmp_path / "plain.safetensors")
     write_tensors(tmp_path / "vocoder.safetensors", {"a": torch.zeros(3)}, {"mel": {}, "format": 1})

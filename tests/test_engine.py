@@ -15,29 +15,31 @@ import torch
 from conftest import command, random_features, trained, training, vowel, write_untrained
 from torch import distributed, nn
 
-from vc import audio, devices, model_file
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc import devices, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
+from vc.corpus.data_directory import Utterance
 from vc.encoders.features import completed
 from vc.errors import ConfigError
 from vc.features.content import ContentConfig, ContentFeatures, ContentStatistics
+from vc.features.speakers import Speaker
+from vc.features.store import write_features
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
-from vc.normalise import Speaker
-from vc.segments import Batch, PairSampler, Segments
-from vc.store import read_tensors, write_features
+from vc.tensor_file import read_tensors
 from vc.train import vocoder
 from vc.train.average import Average
 from vc.train.base import Setting
 from vc.train.converter import make_engine
 from vc.train.cyclegan import AROUND, PARTS, CycleGANObjective, CycleGANTraining
 from vc.train.engine import Engine, Refused
-from vc.train.many import LOSSES
 from vc.train.methods import METHODS
+from vc.train.multi_speaker import LOSSES
 from vc.train.plan import Plan
 from vc.train.player import Player
 from vc.train.processes import ALONE, Processes
 from vc.train.recognition_synthesis import CONVERSIONS
 from vc.train.request import Request
+from vc.train.sampling import Batch, PairSampler, Segments
 from vc.vocoders.generators import GENERATORS
 
 CPU = torch.device("cpu")

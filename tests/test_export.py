@@ -10,7 +10,8 @@ import torch
 from conftest import ROOT, command
 
 import vc
-from vc import export, extras
+from vc import extras
+from vc.convert import export
 from vc.errors import ConfigError
 from vc.train import nearest, warp
 

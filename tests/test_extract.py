@@ -9,12 +9,13 @@ import soundfile
 import yaml
 from conftest import CORPUS, command
 
-from vc import audio, corpus, store
-from vc.corpus import Utterance
+from vc import tensor_file
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
 from vc.features import world
 from vc.features.speech import speech
+from vc.features.store import read_archive, read_features
 from vc.features.world import F0Range, Frames, WorldConfig
-from vc.store import read_archive, read_features
 from vc.vocoders.world import WORLD
 
 SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 2)
@@ -75,10 +76,10 @@ def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
 
 
 def test_an_interrupted_extraction_goes_on(data, tmp_path):
-    from vc.corpus import read
-    from vc.extract import _identities, _Task, _work
+    from vc.corpus.data_directory import read
+    from vc.features.extract import _identities, _Task, _work
     from vc.features.pitch import LogF0, Voice
-    from vc.windows import Window
+    from vc.features.windows import Window
 
     config, ranges = WorldConfig(16000, f0_method="dio"), ("--f0-range", "slt", 90, 300, "--f0-range", "rms", 60, 200)
     kept = tmp_path / "dump/.work"
@@ -87,9 +88,9 @@ def test_an_interrupted_extraction_goes_on(data, tmp_path):
     voice = Voice(given, LogF0(np.log(173), 0.06))
     utterance, file = read(data)[3], kept / "slt-101.0.safetensors"
     _work(_Task(Window(utterance), _identities([utterance])["slt-101"], config, given, voice, file))
-    arrays, made_of = store.read_arrays(file)
+    arrays, made_of = tensor_file.read_arrays(file)
     arrays["frames"][0, 0] = 123.0  # a mark that tells whether it was used
-    store.write_arrays(file, arrays, made_of)
+    tensor_file.write_arrays(file, arrays, made_of)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
     assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
@@ -139,7 +140,7 @@ def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
     ("claimed", "filled", "chosen"), [(16000, 16000, 16000), (48000, 16000, 16000), (16000, 8000, 8000)]
 )
 def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, filled, chosen, data, tmp_path, caplog):
-    from vc.extract import automatic_rate
+    from vc.features.extract import automatic_rate
 
     for path in sorted((tmp_path / "in/slt").iterdir()):
         samples, rate = audio.read(path)
@@ -204,7 +205,7 @@ def test_a_bad_segment_leaves_the_others_of_its_recording(tmp_path):
     path.parent.mkdir()
     shutil.copy(CORPUS / "eval/slt/101.flac", path)
     parts = [Utterance(f"slt-{a}", "slt", path, a, b) for a, b in ((0.0, 1.2), (1.2, 2.4), (90.0, 91.0))]
-    corpus.write(tmp_path / "data", parts)
+    data_directory.write(tmp_path / "data", parts)
     done = command("extract", tmp_path / "data", tmp_path / "dump", *SETTINGS, check=1)
     assert "utterance slt-90.0" in done.stderr.decode() and b"2 utterances, 1 failed" in done.stdout
     assert list(read_features(tmp_path / "dump").utterances) == ["slt-0.0", "slt-1.2"]

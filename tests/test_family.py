@@ -13,17 +13,18 @@ from conftest import CORPUS, ROOT, TINY, command
 from torch import nn
 from torch.nn.functional import glu, instance_norm
 
-from vc import audio, losses, model_file
+from vc import losses, model_file
 from vc.config import build, read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features.kinds import build_features
+from vc.features.store import read_features
+from vc.layers import UpsampleBlock1d
 from vc.models import MODELS, converter, network_config
 from vc.models.cyclegan_vc3 import TFAN, CycleGANVC3Config
-from vc.models.layers import UpsampleBlock1d
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC
-from vc.segments import Batch, PairSampler, Segments
-from vc.store import read_features, read_tensors
+from vc.tensor_file import read_tensors
 from vc.train import methods
 from vc.train.base import Setting
 from vc.train.converter import make_engine
@@ -32,6 +33,7 @@ from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
+from vc.train.sampling import Batch, PairSampler, Segments
 
 CONF = ROOT / "recipes/pair/conf"
 FAMILY = ("cyclegan_vc", "cyclegan_vc2", "cyclegan_vc3", "mask_cyclegan_vc")

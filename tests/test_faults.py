@@ -23,9 +23,10 @@ from conftest import TINY
 from safetensors.torch import load_file, save_file
 
 from vc.features.pitch import voice_of
+from vc.features.speakers import summarise
+from vc.features.store import read_archive, write_archive, write_features
 from vc.features.world import WorldConfig
-from vc.normalise import summarise
-from vc.store import read_archive, read_tensors, tensors_digest, write_archive, write_features
+from vc.tensor_file import read_tensors, tensors_digest
 
 STEPS = 12
 SMALL = (  # the smallest network that there is, and all that a checkpoint can hold

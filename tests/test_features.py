@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.features import mel_cepstral_analysis, mel_cepstrum, pitch, world
 from vc.features.autocorrelation import PitchTrack
+from vc.features.speakers import MeanVariance, speakers_from_json, speakers_to_json, summarise
 from vc.features.speech import speech
 from vc.features.world import F0Range, Frames, WorldConfig
-from vc.normalise import MeanVariance, speakers_from_json, speakers_to_json, summarise
 from vc.vocoders.world import WORLD
 
 CONFIG = WorldConfig(16000)

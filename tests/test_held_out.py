@@ -7,9 +7,10 @@ import pytest
 from conftest import command, trained, training
 
 from vc import metrics, model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError, DataError
-from vc.store import read_features, read_tensors
+from vc.features.store import read_features
+from vc.tensor_file import read_tensors
 from vc.train.held_out import MOST, HeldOut
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import CORPUS, UTILS
 
-from vc import audio
 from vc.cli.common import named_folders
+from vc.corpus import audio
 from vc.evaluate import Request
 from vc.evaluate.sentences import check_sentences
 from vc.evaluate.verdict import BAD, GOOD, Evidence, judge

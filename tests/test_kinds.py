@@ -10,14 +10,15 @@ import soundfile
 import torch
 from conftest import CORPUS, TINY, command, vowel
 
-from vc import audio, metrics, model_file
-from vc.convert import Converter
+from vc import metrics, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features import kinds, world
 from vc.features.mel import MelConfig, MelFeatures
 from vc.features.pitch import Melody
+from vc.features.store import read_features
 from vc.features.world import F0Range, WorldConfig
-from vc.store import read_features
 from vc.vocoders import choice, vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.vocoder_file import VocoderModel

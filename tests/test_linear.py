@@ -8,16 +8,17 @@ import torch
 from conftest import CORPUS, ROOT, command
 from torch import nn
 
-from vc import audio, metrics, model_file
-from vc.convert import Converter
+from vc import metrics, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.features import world
 from vc.features.mel_cepstrum import warping_matrix
+from vc.features.speakers import MeanVariance
+from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
-from vc.normalise import MeanVariance
-from vc.store import read_features
 from vc.train import alignment, nearest, warp
 from vc.train.alignment import Aligner, SpeakerFrames, neighbours
 from vc.train.converter import train

@@ -17,10 +17,10 @@ import soundfile
 from browser import DESKTOP, PHONE, Browser, Page
 from conftest import vowel
 
-from vc import audio
 from vc.cli.listen import main
+from vc.convert.level import speech_level
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.level import speech_level
 from vc.listening import formats, kit
 from vc.listening.formats import Answer, Answers, Item, Key, Sound, read_key
 from vc.listening.score import binomial_p, format_table, score

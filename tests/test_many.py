@@ -12,18 +12,18 @@ from torch.nn.functional import l1_loss
 
 from vc import losses
 from vc.config import read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError
 from vc.features import kinds
+from vc.features.store import read_features, write_features
 from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
-from vc.segments import ManyBatch, ManySampler, Segments
-from vc.store import read_features, write_features
 from vc.train.base import Setting
 from vc.train.experiment import resolve
-from vc.train.many import ConditionalGANObjective, ManyObjective, ManyTraining
 from vc.train.methods import METHODS, described
+from vc.train.multi_speaker import ConditionalGANObjective, ManyObjective, ManyTraining
+from vc.train.sampling import ManyBatch, ManySampler, Segments
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")

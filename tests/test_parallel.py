@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from conftest import ROOT
 
-from vc import audio, parallel
+from vc import parallel
+from vc.corpus import audio
 from vc.errors import DataError
 
 

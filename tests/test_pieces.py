@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vc import pieces
+from vc.corpus import pieces
 
 RATE = 1000
 

@@ -17,23 +17,24 @@ from conftest import CORPUS, ROOT, command
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vc import audio, losses, model_file, pieces
+from vc import losses, model_file
 from vc.cli import train as train_command
 from vc.config import read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
+from vc.convert.export import export
+from vc.corpus import audio, pieces
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.whisper import WhisperConfig, WhisperNetwork
 from vc.errors import ConfigError
-from vc.export import export
 from vc.features import kinds, pitch
 from vc.features.content import PROSODY, loudness, prosody, standard_loudness
 from vc.features.mel import MelFeatures
 from vc.features.pitch import Melody, map_f0
+from vc.features.store import read_features
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig, Variance
-from vc.segments import Segments
-from vc.store import read_features, read_tensors, tensors_digest
+from vc.tensor_file import read_tensors, tensors_digest
 from vc.train import recognition_synthesis
 from vc.train.average import Average
 from vc.train.base import Setting
@@ -57,6 +58,7 @@ from vc.train.recognition_synthesis import (
     match,
 )
 from vc.train.request import Request
+from vc.train.sampling import Segments
 from vc.vocoders.world import WORLD
 
 CPU = torch.device("cpu")

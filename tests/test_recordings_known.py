@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from vc.errors import ConfigError, DataError
+from vc.features.speakers import Speaker
+from vc.features.store import read_features, write_features
 from vc.features.world import WorldConfig
-from vc.normalise import Speaker
-from vc.store import read_features, write_features
 from vc.train.experiment import remember
 from vc.train.held_out import HeldOut
 

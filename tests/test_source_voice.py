@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc import audio, pieces
+from vc.convert.source_voice import SourceVoice
+from vc.corpus import audio, pieces
 from vc.features import pitch, world
 from vc.features.pitch import LogF0, Voice
 from vc.features.world import F0Range, Frames, WorldConfig
-from vc.source_voice import SourceVoice
 from vc.vocoders.world import WORLD
 
 CONFIG, RATE = WorldConfig(16000), 16000

@@ -14,7 +14,8 @@ import pytest
 import soundfile
 from conftest import CORPUS, vowel
 
-from vc import audio, extras
+from vc import extras
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, evaluate
 from vc.evaluate.hearing import MEASURES, choose_measures

@@ -14,8 +14,8 @@ import torch
 from conftest import TINY, command, started, training
 
 from vc.errors import DataError, TrainingError
-from vc.segments import PairSampler, Segments
-from vc.store import read_features, read_tensors, write_tensors
+from vc.features.store import read_features
+from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
@@ -25,6 +25,7 @@ from vc.train.loop import finished, run
 from vc.train.meter import Meter
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
+from vc.train.sampling import PairSampler, Segments
 from vc.train.state import State
 
 CPU = torch.device("cpu")

@@ -10,9 +10,9 @@ from torch import nn
 from vc.config import build
 from vc.errors import ConfigError
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
-from vc.segments import Batch
 from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.sampling import Batch
 
 CONFIG = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 WEIGHTS = {"adversarial": 1.0, "second_adversarial": 1.0, "cycle_consistency": 10.0, "identity_mapping": 5.0}

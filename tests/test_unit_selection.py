@@ -14,16 +14,18 @@ from conftest import CORPUS, command
 from test_recognition_synthesis import forged
 from torch import Tensor
 
-from vc import audio, model_file
+from vc import model_file
 from vc.config import read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features import kinds
 from vc.features.content import PROSODY
 from vc.features.mel import MelFeatures
+from vc.features.store import read_features
 from vc.models import unit_selection as search
 from vc.models.unit_selection import OUTERMOST, Units, UnitSelection, UnitSelectionConfig
-from vc.store import read_features, read_tensors
+from vc.tensor_file import read_tensors
 from vc.train.converter import train
 from vc.train.estimate import estimate
 from vc.train.request import Request

@@ -9,7 +9,7 @@ import spoilt
 from conftest import CORPUS
 from spoilt import Sentences
 
-from vc import audio
+from vc.corpus import audio
 from vc.evaluate.anchors import Direction
 from vc.evaluate.cycle import Cycle, measure_cycle
 from vc.evaluate.headline import headline
@@ -307,7 +307,7 @@ class There:
 
 @pytest.mark.parametrize(("hide", "grade"), [(1.0, GOOD), (0.01, BAD)])
 def test_a_cycle_that_hides_what_it_needs_is_caught(hide, grade, monkeypatch):
-    monkeypatch.setattr("vc.convert.Converter.load", lambda path, **_: There(hide))
+    monkeypatch.setattr("vc.convert.converter.Converter.load", lambda path, **_: There(hide))
     utterances = [type("U", (), {"read": lambda self, rate: audio.read(CORPUS / "eval/slt/101.flac", rate)})()]
     found = measure_cycle(utterances, Direction(CORPUS, "slt", "rms", CONFIG))
     assert found.error < 1e-6 and found.gain == pytest.approx(1 / hide, rel=0.05)

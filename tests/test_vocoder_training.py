@@ -17,12 +17,13 @@ from conftest import CORPUS, ROOT
 from torch import nn
 from torch.nn.functional import pad
 
-from vc import corpus, losses
+from vc import losses
 from vc.config import VOCODER_SECTIONS, build, read_sections
-from vc.corpus import Utterance
+from vc.corpus import data_directory
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
 from vc.features.mel import MelConfig, log_mel
-from vc.store import read_tensors
+from vc.tensor_file import read_tensors
 from vc.train.copies import HeldOutRecordings
 from vc.train.loop import Stopped
 from vc.train.vocoder import VocoderRequest, resolve, train_vocoder
@@ -253,7 +254,7 @@ def data(tmp_path_factory) -> Path:
     for name, part, ids in (("train", "train", (41, 42, 43, 44)), ("held", "eval", (101, 102))):
         speaker = "slt" if part == "eval" else "rms"
         paths = [CORPUS / part / speaker / f"{id:03d}.flac" for id in ids]
-        corpus.write(folder / name, [Utterance(f"{speaker}-{path.stem}", speaker, path) for path in paths])
+        data_directory.write(folder / name, [Utterance(f"{speaker}-{path.stem}", speaker, path) for path in paths])
     return folder
 
 
@@ -422,7 +423,7 @@ def test_parts_of_a_recording_that_is_learnt_from_are_not_held_out(tmp_path):
         ("over", 0.9, 1.2, True),
         ("whole", None, None, True),
     ):
-        corpus.write(tmp_path / name, [Utterance(f"rms-{name}", "rms", path, start, end)])
+        data_directory.write(tmp_path / name, [Utterance(f"rms-{name}", "rms", path, start, end)])
         if refused:
             with pytest.raises(ConfigError, match=f"training learns from rms-{name} too"):
                 HeldOutRecordings.read(tmp_path / name, learnt, 16000)

@@ -16,14 +16,15 @@ import torch
 from conftest import CORPUS, command
 from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
 
-from vc import audio, devices
-from vc.convert import Converter
-from vc.copy_synthesis import Copier
+from vc import devices
+from vc.convert.converter import Converter
+from vc.convert.copy_synthesis import Copier
+from vc.corpus import audio
+from vc.corpus.limiter import CEILING
 from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.mel import MelConfig, log_mel
 from vc.features.world import WorldConfig
-from vc.limiter import CEILING
 from vc.vocoders import choice, published, vocoder_file
 from vc.vocoders.generators import generator, network_config
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig

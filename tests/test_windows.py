@@ -9,13 +9,13 @@ import pytest
 import soundfile
 from conftest import CORPUS, ROOT, command
 
-from vc import audio, corpus, windows
-from vc.corpus import Utterance
-from vc.features import kinds
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
+from vc.features import kinds, windows
 from vc.features.mel import MelFeatures
+from vc.features.store import read_features
+from vc.features.windows import Window, windows_of
 from vc.features.world import F0Range, WorldConfig
-from vc.store import read_features
-from vc.windows import Window, windows_of
 
 RANGE = F0Range(80, 300)
 
@@ -102,7 +102,7 @@ def extracted(folder, *settings):
 
 
 def test_mel_cepstra_are_extracted_without_torch_in_memory_that_does_not_follow_the_length(long, tmp_path):
-    corpus.write(tmp_path / "data", [replace(long, id="slt-whole")])
+    data_directory.write(tmp_path / "data", [replace(long, id="slt-whole")])
     said, megabytes = extracted(tmp_path, "--set", "features.sample_rate=16000")
     assert "torch: False" in said and megabytes < 250
     features = read_features(tmp_path / "dump")

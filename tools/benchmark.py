@@ -30,15 +30,16 @@ import pyworld
 import torch
 from textbook import FRAMES, ROWS, Ours, Textbook, commit, matrix_rate, step_flops, wait
 
-from vc import audio, devices, model_file
-from vc.convert import Converter
+from vc import devices, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.encoders.base import Encoder
 from vc.features import mel_cepstrum, pitch, world
+from vc.features.speakers import Speaker
 from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.recognition_synthesis import RecognitionSynthesis
-from vc.normalise import Speaker
-from vc.segments import Batch
+from vc.train.sampling import Batch
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.world import WORLD
 

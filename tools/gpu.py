@@ -30,11 +30,10 @@ from textbook import Textbook, commit, matrix_rate, step_flops, wait
 from torch import Tensor
 
 from vc import devices, model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError
+from vc.features.store import read_features
 from vc.models import MODELS, network
-from vc.segments import Batch
-from vc.store import read_features
 from vc.train import checkpoint, nearest
 from vc.train.alignment import SpeakerFrames
 from vc.train.converter import ConverterRun, make_engine
@@ -45,6 +44,7 @@ from vc.train.ownership import owned
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
 from vc.train.request import Request
+from vc.train.sampling import Batch
 from vc.train.state import State
 
 CPU = torch.device("cpu")

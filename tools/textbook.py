@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vc import devices
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
-from vc.segments import Batch
 from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.sampling import Batch
 
 ROWS, FRAMES = 35, 128  # of the paper's figure
 

@@ -13,7 +13,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a
 def __getattr__(name: str):
     """Import `Converter`, and torch with it, only when it is asked for."""
     if name == "Converter":
-        from vc.convert import Converter
+        from vc.convert.converter import Converter
 
         return Converter
     raise AttributeError(f"module 'vc' has no attribute {name!r}")

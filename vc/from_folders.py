@@ -10,17 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vc import audio, corpus, devices, prepare
+from vc import devices
 from vc.config import digest, plain, require
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc.convert.converter import Converter
+from vc.corpus import audio, data_directory, prepare
+from vc.corpus.data_directory import Utterance
+from vc.corpus.names import shown
 from vc.errors import DataError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
 from vc.evaluate.hearing import choose_measures
-from vc.extract import chosen_config, extract
+from vc.features.extract import chosen_config, extract
 from vc.files import inside, make_directory
-from vc.names import shown
 from vc.report import write_report
 from vc.train.converter import train
 from vc.train.methods import MANY, METHODS, TARGETS
@@ -89,7 +90,7 @@ def train_from_folders(
     learners = recordings[-1:] if method.serves == TARGETS else recordings
     held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
     learnt_from = [u for own in learners for u in own if u.id not in held_out]
-    corpus.write(lists / "train", learnt_from)
+    data_directory.write(lists / "train", learnt_from)
     sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
     _say_what_is_there(learners, held_out, str(sections["method"]))
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
@@ -180,7 +181,7 @@ def _measured(
     """The source's held-out recordings, converted and measured against the target's."""
     source, failures = next(iter(sides)), list(voice.failures)
     for speaker, own in sides.items():
-        corpus.write(lists / "held_out" / speaker, own)
+        data_directory.write(lists / "held_out" / speaker, own)
     converter = Converter.load(voice.model, precision="auto")
     converted, results = inside(voice.model, "converted"), inside(voice.model, "evaluation")
     make_directory(converted)

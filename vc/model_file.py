@@ -10,9 +10,9 @@ from vc.config import build, plain, require
 from vc.encoders.encoder_file import EncoderModel
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig, build_features
+from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.features.world import WORLD_UNVOICED_F0
-from vc.normalise import Speaker, speakers_from_json, speakers_to_json
-from vc.store import read_tensors, write_tensors
+from vc.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch

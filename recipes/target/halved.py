@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vc import model_file
 from vc.config import require
-from vc.convert import read_network
+from vc.convert.converter import read_network
 from vc.encoders import choice
 from vc.errors import VCError
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import VCError
 from vc.features import pitch
 from vc.features.world import WorldConfig, analyse

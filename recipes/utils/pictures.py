@@ -9,12 +9,12 @@ import io
 import sys
 from pathlib import Path
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import VCError
 from vc.features import pitch
 from vc.features.world import WorldConfig, estimate_f0
 from vc.files import replacing
-from vc.report.spectrogram import Panel, picture, require_matplotlib
+from vc.plots import Panel, picture, require_matplotlib
 
 RATE = 16000  # Hz
 COLOURS = 48

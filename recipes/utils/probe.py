@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from vc.errors import VCError
+from vc.features.store import Features, read_features
 from vc.losses import classification
 from vc.models.many import CodeClassifier, ManyConverter
-from vc.segments import Segments
-from vc.store import Features, read_features
-from vc.train.content import read_coded
+from vc.train.content_encoder import read_coded
+from vc.train.sampling import Segments
 
 STEPS, BATCH, PLACES = 400, 16, 32  # of the classifier; segments of each speaker; places of a code in one
 TRIED = 8  # batches that are measured

@@ -50,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.inputs import is_batch, plan
+    from vc.convert.inputs import is_batch, plan
 
     common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
     import torch
 
-    from vc.convert import Converter
+    from vc.convert.converter import Converter
     from vc.errors import DataError
     from vc.features.pitch import Melody
     from vc.parallel import default_jobs, mapped_by_threads

@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.convert import Converter
-    from vc.export import export
+    from vc.convert.converter import Converter
+    from vc.convert.export import export
 
     common.log_to_stderr(COMMAND)
     difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)

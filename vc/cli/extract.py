@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections, require
-    from vc.extract import chosen_config, extract
-    from vc.names import shown
+    from vc.corpus.names import shown
+    from vc.features.extract import chosen_config, extract
+    from vc.features.store import read_features
     from vc.parallel import default_jobs
-    from vc.store import read_features
 
     common.log_to_stderr(COMMAND)
     jobs = args.jobs or default_jobs()

@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
+    from vc.corpus.check import fix
     from vc.errors import ConfigError
-    from vc.validate import fix
 
     common.log_to_stderr(COMMAND)
     if (args.check or args.fix) == (args.folder is not None):
@@ -65,12 +65,12 @@ def _work(args: argparse.Namespace) -> int:
 
 def _write(args: argparse.Namespace) -> list[Path]:
     """The data directories that are asked for."""
-    from vc import corpus, prepare
+    from vc.corpus import data_directory, prepare
     from vc.errors import ConfigError
     from vc.files import inside
 
     text: dict[str, str] = {}
-    if corpus.is_data_directory(args.folder):
+    if data_directory.is_data_directory(args.folder):
         if args.folder.resolve() == args.data.resolve():
             raise ConfigError(f"{args.data}: would be written over itself")
         utterances, text = prepare.from_data(args.folder, args.data, args.allow_pipes)
@@ -83,19 +83,19 @@ def _write(args: argparse.Namespace) -> list[Path]:
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
     utterances = prepare.linked(utterances, args.data)
     if args.split is None:
-        corpus.write(args.data, utterances, text)
+        data_directory.write(args.data, utterances, text)
         return [args.data]
     places = [inside(args.data, str(number)) for number in range(1, args.split + 1)]
     for place, part in zip(places, prepare.split(utterances, args.split), strict=True):
-        corpus.write(place, part, text)
+        data_directory.write(place, part, text)
     return places
 
 
 def _report(data: Path) -> int:
     """Say what is wrong with a data directory, or what is in it."""
-    from vc import corpus
-    from vc.names import shown
-    from vc.validate import check
+    from vc.corpus import data_directory
+    from vc.corpus.check import check
+    from vc.corpus.names import shown
 
     findings = check(data)
     for warning in findings.warnings:
@@ -105,8 +105,8 @@ def _report(data: Path) -> int:
     if findings.faults:
         common.say(f"{data}: {len(findings.faults)} faults")
         return 1
-    utterances = corpus.read(data)
+    utterances = data_directory.read(data)
     called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
-    counts = [f"{shown(who, called[who])} {n}" for who, n in corpus.count_by_speaker(utterances).items()]
+    counts = [f"{shown(who, called[who])} {n}" for who, n in data_directory.count_by_speaker(utterances).items()]
     common.say(f"{data}: {len(utterances)} utterances, {', '.join(counts)}")
     return 0

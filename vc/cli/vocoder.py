@@ -111,12 +111,13 @@ def _copy(args: argparse.Namespace) -> int:
 
     import torch
 
-    from vc import audio, devices, files
+    from vc import devices, files
     from vc.config import read_sections
-    from vc.copy_synthesis import Copier
+    from vc.convert.copy_synthesis import Copier
+    from vc.convert.inputs import plan
+    from vc.corpus import audio
     from vc.errors import DataError
     from vc.features.kinds import build_features
-    from vc.inputs import plan
     from vc.parallel import mapped_by_threads
     from vc.vocoders.choice import choose
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vc import config
 from vc.config import require
 from vc.errors import DataError
-from vc.store import tensors_digest
+from vc.tensor_file import tensors_digest
 
 OVERLAP = 4.0  # seconds that two windows of a long recording share
 LONGEST = 29.0  # seconds of a window

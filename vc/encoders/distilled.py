@@ -17,7 +17,7 @@ from vc.encoders.base import Encoder
 from vc.errors import DataError
 from vc.features import mel
 from vc.features.mel import MelConfig
-from vc.models.layers import ChannelNorm
+from vc.layers import ChannelNorm
 
 STRIDE = 2  # log-mel frames a content frame
 CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, near enough: speech lies between -11.5 and 2

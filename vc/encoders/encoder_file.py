@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vc.config import build, require
 from vc.errors import ConfigError
-from vc.store import read_content, read_tensors, tensor_file, write_tensors
+from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from vc import audio
 from vc.config import require
+from vc.corpus import audio
 from vc.encoders import choice
 from vc.encoders.base import Encoder
 from vc.features.content import ContentFeatures

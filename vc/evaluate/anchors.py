@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from vc import audio
-from vc.corpus import Utterance
+from vc.convert.level import to_full_scale
+from vc.corpus import audio
+from vc.corpus.data_directory import Utterance
+from vc.corpus.limiter import limit
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig
 from vc.features.world import F0Range, WorldConfig
-from vc.level import to_full_scale
-from vc.limiter import limit
 from vc.vocoders.world import WORLD
 
 
@@ -39,7 +39,7 @@ class Direction:
 
 def find_direction(model: Path, source: str | None, target: str | None) -> Direction:
     """A direction of `model` between the speakers that are known; a pair's second is the target where none is."""
-    from vc.convert import Converter
+    from vc.convert.converter import Converter
 
     converter = Converter.load(model, vocoder="world")
     if converter.decodes and source not in converter.speakers:
@@ -76,9 +76,9 @@ def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utt
 @lru_cache(maxsize=1)
 def _mean_variance_converter(model: Path) -> Any:
     """Kept, so that a process reads a model once and not once a sentence."""
-    from vc.convert import Converter
+    from vc.convert.converter import Converter
 
-    for name in ("vc.level", "vc.limiter"):
+    for name in ("vc.convert.level", "vc.corpus.limiter"):
         logging.getLogger(name).setLevel(logging.ERROR)  # that an anchor's peaks had to be lowered is no news
     return Converter.load(model).mean_variance()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc.corpus import Utterance
+from vc.corpus.data_directory import Utterance
 from vc.evaluate.anchors import Direction
 from vc.features import kinds
 from vc.metrics import audible
@@ -29,7 +29,7 @@ class Cycle(NamedTuple):
 
 def measure_cycle(utterances: Sequence[Utterance], direction: Direction) -> Cycle | None:
     """Take some of the source's utterances there and back; None of a model that has no way back."""
-    from vc.convert import Converter
+    from vc.convert.converter import Converter
 
     if not direction.maps:
         return None
@@ -44,7 +44,7 @@ def measure_cycle(utterances: Sequence[Utterance], direction: Direction) -> Cycl
 
 
 def _there_and_back(
-    converter: "vc.convert.Converter",  # noqa: F821 - not light
+    converter: "vc.convert.converter.Converter",  # noqa: F821 - not light
     utterance: Utterance,
     direction: Direction,
     random: np.random.Generator,

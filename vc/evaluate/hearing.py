@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc import __version__, audio
+from vc import __version__
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.metrics import content, mos, phones, quality, speaker, words
 from vc.metrics.content import Content

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vc import audio, corpus, discovery
-from vc.corpus import Utterance
+from vc.corpus import audio, data_directory, discovery
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError, escaped
 
 SEPARATORS = "_-."  # one of them begins an ending that is left out of names
@@ -44,7 +44,7 @@ def read_side(folder: Path, apart_from: Path | None = None) -> Side:
     A sentence is an utterance's id without the speaker; in a plain folder it is the path without ending, its parts
     joined by `-` as vc-prepare joins them. What lies below `apart_from` is not looked at.
     """
-    if corpus.is_data_directory(folder):
+    if data_directory.is_data_directory(folder):
         return _data_directory(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
@@ -128,12 +128,12 @@ def _apart_from(taken: set[str], reference: Side) -> Recordings:
 
 
 def _data_directory(folder: Path) -> Side:
-    utterances = corpus.read(folder)
+    utterances = data_directory.read(folder)
     speakers = sorted({utterance.speaker for utterance in utterances})
     if len(speakers) > 1:
         raise DataError(f"{folder}: holds speakers {', '.join(speakers)}; a side is one speaker's recordings")
     named = ((utterance.sentence, utterance) for utterance in utterances)
-    return Side(folder, speakers[0], _by_sentence(named), corpus.read_text(folder))
+    return Side(folder, speakers[0], _by_sentence(named), data_directory.read_text(folder))
 
 
 def _renamed(side: Side, pattern: str) -> Side:

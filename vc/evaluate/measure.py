@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc import audio
-from vc.corpus import Utterance
+from vc.corpus import audio
+from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.evaluate.hearing import Heard, hear, heard_figures
 from vc.evaluate.match import Recordings

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vc import audio
+from vc.corpus import audio
 
 RATE = 8000  # Hz, of the search: a higher one hears more noise, a lower one has few lags in a high voice's period
 SMOOTHING = (0.25, 0.5, 0.25)  # half the amplitude at 2 kHz, so that a parabola fits a correlation's peak

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from vc import audio
 from vc.config import build, require
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features import mel, mel_cepstrum, world
 from vc.features.content import ContentFeatures

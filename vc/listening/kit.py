@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc import audio
+from vc.convert.level import speech_level
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.evaluate.match import Recordings, check_names, match, read_side
-from vc.level import speech_level
 from vc.listening.formats import Item, Sound, read_json
 
 REFERENCE, SOURCE = "reference", "source"  # names of the target's recordings and of the source's

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from vc.normalise import MeanVariance
+from vc.features.speakers import MeanVariance
 
 
 class AbstractConverter(nn.Module, ABC):

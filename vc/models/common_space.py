@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.codes import CODES, CodeConfig, CodedConverter, reader, writer
+from vc.layers import padded
+from vc.models.bottlenecks import CODES, CodeConfig, CodedConverter, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.layers import padded
 from vc.models.many import BySpeaker, SpeakerDiscriminators
 from vc.models.two_one_two import Inward, Outward, residual
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
 from vc.config import require
-from vc.models.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
+from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
 from vc.models.pair import PairConverter
 
 

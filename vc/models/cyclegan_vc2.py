@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
-from vc.models.layers import GatedConv2d
+from vc.layers import GatedConv2d
 from vc.models.pair import PairConverter
 from vc.models.two_one_two import Inward, Outward, Sizes, TwoOneTwo, residual
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vc.models.codes import CODES, CodeConfig, CodedConverter, reader, writer
+from vc.layers import padded
+from vc.models.bottlenecks import CODES, CodeConfig, CodedConverter, reader, writer
 from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.layers import padded
 from vc.models.many import Judgement
 from vc.models.stargan_vc2 import ConditionalResidual
 from vc.models.two_one_two import Inward, Outward, residual

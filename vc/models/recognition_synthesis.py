@@ -17,8 +17,8 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from vc.config import require
 from vc.features.content import PROSODY
+from vc.layers import ChannelNorm
 from vc.models.base import AbstractDecoder
-from vc.models.layers import ChannelNorm
 from vc.models.pair import Chance
 
 SLOPE = 0.1  # of the decoder's leaky ReLUs

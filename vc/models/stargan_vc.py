@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.layers import GatedConv1d, UpsampleBlock1d, padded
+from vc.layers import GatedConv1d, UpsampleBlock1d, padded
 from vc.models.many import Judgement, ManyConverter
 
 

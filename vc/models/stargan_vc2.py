@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
+from vc.layers import padded
 from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.layers import padded
 from vc.models.many import Judgement, ManyConverter
 from vc.models.two_one_two import Inward, Outward, Sizes
 

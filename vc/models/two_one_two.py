@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from vc.config import require
-from vc.models.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, padded
+from vc.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, padded
 
 
 @dataclass(frozen=True)

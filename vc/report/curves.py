@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vc.report.spectrogram import GREY, as_image
+from vc.plots import GREY, as_image
 
 COLUMNS = 3
 MOST = 100  # panels

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc import audio, extras
+from vc import extras
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.evaluate.hearing import NOT_NAMED
 from vc.evaluate.measure import ANCHORS, MODEL, says_source
@@ -17,9 +18,9 @@ from vc.evaluate.scoreboard import Evaluation
 from vc.evaluate.verdict import BAD, DOUBTFUL, FEWEST, GOOD, UNCHECKED, Finding
 from vc.files import write_text
 from vc.metrics.registry import METRICS
+from vc.plots import Panel, picture, require_matplotlib
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
 from vc.report.html import data, name_of, number, render, shown
-from vc.report.spectrogram import Panel, picture, require_matplotlib
 from vc.report.tables import definitions, differences, figures, ranked_by, sentences, settings
 
 SHOWN = 10  # sentences to hear, spread over the ranking

@@ -14,8 +14,8 @@ from torch import Tensor
 from vc.errors import DataError
 from vc.features import kinds, speech
 from vc.features.kinds import FeatureConfig
-from vc.normalise import MeanVariance
-from vc.store import Features
+from vc.features.speakers import MeanVariance
+from vc.features.store import Features
 
 ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
 ENTRIES = 2**24  # of it at most, 64 MiB

@@ -12,7 +12,7 @@ from vc.train.processes import ALONE, Processes
 from vc.train.rates import Rates
 
 if TYPE_CHECKING:
-    from vc.train.content import ContentEncoder
+    from vc.train.content_encoder import ContentEncoder
     from vc.train.conversions import Conversions
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vc.config import build, plain
 from vc.errors import ConfigError, TrainingError, shortened
 from vc.files import make_directory, remove_leftovers
-from vc.store import Damaged, read_tensors, write_tensors
+from vc.tensor_file import Damaged, read_tensors, write_tensors
 from vc.train.base import Sampler
 from vc.train.engine import Engine
 from vc.train.state import State

@@ -13,7 +13,7 @@ from vc.encoders.distilled import STRIDE, DistilledEncoder, DistilledNetwork
 from vc.encoders.features import encoder_of
 from vc.features.content import HIGHEST_F0, LOWEST_F0, PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
 from vc.features.pitch import FARTHEST
-from vc.normalise import Speaker
+from vc.features.speakers import Speaker
 
 
 class Conversions(nn.Module):

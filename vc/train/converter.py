@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from vc import devices, model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, DataError
 from vc.features.content import ContentFeatures

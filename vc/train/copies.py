@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vc import audio, corpus, files
-from vc.corpus import Utterance
+from vc import files
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
+from vc.corpus.limiter import limit
 from vc.errors import ConfigError, VCError
 from vc.features.mel import MelConfig, log_mel
-from vc.limiter import limit
-from vc.report.spectrogram import Panel, picture
+from vc.plots import Panel, picture
 from vc.train.log import RunLog
 from vc.train.waveforms import read_all, read_list
 from vc.vocoders.neural import NeuralVocoder
@@ -62,7 +63,7 @@ class Copies:
 
     def __init__(self, data: Path | None, count: int, directory: Path):
         self.directory = directory
-        self.utterances = [] if data is None else corpus.read(data)[:count]
+        self.utterances = [] if data is None else data_directory.read(data)[:count]
 
     def write(self, vocoder: NeuralVocoder, run_log: RunLog, step: int) -> None:
         """Each copy as samples/<id>-<step>.wav and .png, and in TensorBoard.

@@ -29,11 +29,11 @@ from torch import Tensor, nn
 from vc import losses
 from vc.config import require
 from vc.models.pair import Chance, PairConverter
-from vc.segments import Batch, PairSampler
 from vc.train.base import Setting
 from vc.train.held_out import HeldOut
 from vc.train.player import Player
 from vc.train.rates import Rates
+from vc.train.sampling import Batch, PairSampler
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from vc.config import build, flat, plain, read_yaml, require
 from vc.devices import PRECISIONS
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig, build_features
+from vc.features.store import Features, read_digests, write_digests
 from vc.files import write_text
 from vc.models import network_config
-from vc.store import Features, read_digests, write_digests
 from vc.train.methods import METHODS, TARGETS
 
 

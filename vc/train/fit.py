@@ -5,11 +5,11 @@ import logging
 import torch
 
 from vc import model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
 from vc.features.content import ContentFeatures
+from vc.features.store import Features
 from vc.models import network
-from vc.store import Features
 from vc.train.experiment import Experiment
 from vc.train.held_out import HeldOut, HeldOutResynthesis
 from vc.train.log import RunLog

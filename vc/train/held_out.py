@@ -9,13 +9,13 @@ import numpy as np
 
 from vc import metrics
 from vc.config import difference
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc.convert.converter import Converter
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features import kinds
 from vc.features.kinds import FeatureConfig
-from vc.normalise import MeanVariance
-from vc.store import Features, read_features
+from vc.features.speakers import MeanVariance
+from vc.features.store import Features, read_features
 
 MOST = 20  # conversions of each speaker, spread over all: exact alignments take time
 ALIKE = 0.8  # share of sentences that all speakers must have for theirs to be taken for the same

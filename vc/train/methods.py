@@ -12,7 +12,7 @@ from vc.models.mean_variance import MeanVarianceConfig
 from vc.train import nearest, unit_selection, warp
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.many import (
+from vc.train.multi_speaker import (
     ConditionalGANObjective,
     DRGANObjective,
     ManyObjective,

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 
-from vc import names
 from vc.config import require
+from vc.corpus import names
+from vc.features.store import Features, read_features
 from vc.models import network
-from vc.store import Features, read_features
-from vc.train import content
-from vc.train.content import ContentEncoder
+from vc.train import content_encoder
+from vc.train.content_encoder import ContentEncoder
 from vc.train.conversions import Conversions
 from vc.train.experiment import Experiment, resolve
-from vc.train.many import ManyObjective
+from vc.train.multi_speaker import ManyObjective
 from vc.train.recognition_synthesis import RecognitionSynthesisObjective
 from vc.train.request import Request
 from vc.train.start import Growth, Start
@@ -43,7 +43,7 @@ class Plan:
             start = Start.read(Path(begun_from))
         speakers = {name: features.speakers[name] for name in experiment.speakers}
         if getattr(experiment.objective, "content", 0) > 0:
-            encoder = content.read(experiment.objective.encoder, speakers, features.config)
+            encoder = content_encoder.read(experiment.objective.encoder, speakers, features.config)
         others = {"start": start.digest if start else "", "encoder": encoder.digest if encoder else ""}
         experiment = replace(experiment, **others)
         with torch.device("meta"):

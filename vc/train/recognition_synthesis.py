@@ -39,20 +39,20 @@ from torch.nn.functional import normalize
 
 from vc import devices, losses
 from vc.config import require
-from vc.corpus import Utterance
+from vc.corpus.data_directory import Utterance
 from vc.features import kinds
 from vc.features.content import ContentFeatures, prosody, standard_loudness
+from vc.features.speakers import Speaker
 from vc.features.speech import speech
+from vc.features.store import Features
 from vc.metrics.alignment import align
 from vc.models.pair import Chance
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
-from vc.normalise import Speaker
-from vc.segments import Segments
-from vc.store import Features
 from vc.train.base import Setting
 from vc.train.conversions import Conversions, hearing
 from vc.train.held_out import HeldOutResynthesis
 from vc.train.player import Player
+from vc.train.sampling import Segments
 
 log = logging.getLogger(__name__)
 CHUNK = 2048  # content frames that are matched at a time
@@ -137,7 +137,7 @@ class ContentBatch:
 class ContentSampler:
     """Batches of the speakers' segments on the training device; its random state is part of a checkpoint.
 
-    Several processes draw the same and each takes its `share`, as in vc/segments.py.
+    Several processes draw the same and each takes its `share`, as in vc/train/sampling.py.
     """
 
     def __init__(

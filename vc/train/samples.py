@@ -3,12 +3,13 @@
 import logging
 from pathlib import Path
 
-from vc import audio, corpus, files
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc import files
+from vc.convert.converter import Converter
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
 from vc.errors import VCError
 from vc.features.world import F0Range, estimate_f0
-from vc.report.spectrogram import Panel, picture
+from vc.plots import Panel, picture
 from vc.train.log import RunLog
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ class Samples:
 
     def __init__(self, data: Path | None, count: int, directory: Path):
         self.directory = directory
-        self.utterances = [] if data is None else corpus.read(data)[:count]
+        self.utterances = [] if data is None else data_directory.read(data)[:count]
 
     def write(self, converter: Converter, run_log: RunLog, step: int) -> None:
         """Each conversion as samples/<id>-to-<speaker>-<step>.wav and .png, and in TensorBoard.

@@ -9,8 +9,8 @@ import torch
 from vc.config import require
 from vc.features import kinds
 from vc.features.content import PROSODY, prosody, standard_loudness
+from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
-from vc.store import Features
 
 STRETCH = 10.0  # seconds into which recordings are cut of which only some can be held
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from vc import devices
 from vc.config import build, plain, require
-from vc.corpus import Utterance
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
-from vc.store import tensors_digest
+from vc.tensor_file import tensors_digest
 from vc.train.copies import Copies, HeldOutRecordings
 from vc.train.engine import Engine, assembled
 from vc.train.experiment import ComputeConfig, TrainingConfig, defaults, remember

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vc import audio, corpus, files
+from vc import files
 from vc.config import digest
-from vc.corpus import Utterance
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
 from vc.features.mel import MelConfig, log_mel
 from vc.parallel import progress
-from vc.segments import Segments
+from vc.train.sampling import Segments
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def read_all(utterances: Sequence[Utterance], rate: int) -> list[np.ndarray]:
 
 def read_list(directory: Path) -> tuple[list[Utterance], str, dict[str, str]]:
     """A data directory's utterances, a digest of all of their recordings, and one of each by id."""
-    utterances = corpus.read(directory)
+    utterances = data_directory.read(directory)
     contents: dict[Path, str] = {}
     for utterance in utterances:
         if utterance.path not in contents:  # of which there may be many segments

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vc import audio, devices
+from vc import devices
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.kinds import FeatureConfig

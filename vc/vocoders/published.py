@@ -17,7 +17,7 @@ from vc import torch_file
 from vc.config import build, read_json, require
 from vc.errors import ConfigError, naming, shortened
 from vc.features.mel import MelConfig
-from vc.store import tensor_file
+from vc.tensor_file import tensor_file
 from vc.vocoders.generators import loaded
 from vc.vocoders.hifigan import HiFiGANConfig
 from vc.vocoders.vocoder_file import VocoderModel

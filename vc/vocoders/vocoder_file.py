@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vc.config import build, require
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
-from vc.store import read_tensors, write_tensors
+from vc.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import DataError
 from vc.features import kinds
 from vc.features.kinds import FeatureConfig

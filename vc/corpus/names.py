@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vc.lists import IDENTIFIER
+from vc.corpus.lists import IDENTIFIER
 
 DIGITS = 8  # hexadecimal, that tell names apart which are written in other letters
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vc import formats
+from vc.corpus import formats
 from vc.errors import escaped
 
 NAMED = 3  # so many files of one reason are named

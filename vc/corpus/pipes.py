@@ -4,9 +4,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from vc.corpus.lists import Table
 from vc.errors import DataError
 from vc.files import make_directory, replacing
-from vc.lists import Table
 
 
 def commands(scp: Path) -> dict[str, str]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vc import corpus, discovery, formats
-from vc.audio import STANDARD
+from vc.corpus import data_directory, discovery, formats
+from vc.corpus.audio import STANDARD
 from vc.errors import ConfigError, DataError
 from vc.files import inside
 
@@ -108,7 +108,7 @@ def _wav(path: Path) -> Path:
 
 def _listed(scp: Path | None) -> dict[str, Path]:
     try:
-        return {} if scp is None else corpus.read_recordings(scp)
+        return {} if scp is None else data_directory.read_recordings(scp)
     except DataError as error:
         raise ConfigError(*error.args) from error
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio
+from vc.corpus import audio
+from vc.corpus.lists import IDENTIFIER, Fault, Table
+from vc.corpus.names import identifier
 from vc.errors import DataError
 from vc.files import write_text
-from vc.lists import IDENTIFIER, Fault, Table
-from vc.names import identifier
 
 SPEAKER_NAMES = "spk2name"  # list of what people call speakers, where that is not the id
 LATEST = 1e9  # seconds, of a segment's end

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio, corpus, discovery, formats, names, pieces, pipes
-from vc.corpus import Utterance
+from vc.corpus import audio, data_directory, discovery, formats, names, pieces, pipes
+from vc.corpus.data_directory import Utterance
+from vc.corpus.limiter import limit
 from vc.errors import DataError, escaped
 from vc.files import inside, make_directory
-from vc.limiter import limit
 
 RECORDINGS = "recordings"  # folder of a data directory: what commands print, and pieces of long recordings
 PIECE = 12.0  # seconds of a piece that a long recording is cut into, at most, and two thirds of that at least
@@ -26,9 +26,9 @@ def from_folders(
 ) -> list[Utterance]:
     """Every recording of `folder/<speaker>/**`, sorted by id; of recordings with the same samples one.
 
-    An id is the speaker's and the path below the speaker's folder, joined by `-` (vc/names.py). `speakers` keeps only
-    those folders, `include` only the files whose path below the speaker's folder matches one of the globs. What is left
-    out is logged.
+    An id is the speaker's and the path below the speaker's folder, joined by `-` (vc/corpus/names.py). `speakers` keeps
+    only those folders, `include` only the files whose path below the speaker's folder matches one of the globs. What is
+    left out is logged.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def choose(
 ) -> list[Utterance]:
     """Utterances of `speakers` whose id matches one of the globs; of each speaker no more than the `first` ones."""
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
-    counts = corpus.count_by_speaker(utterances)
+    counts = data_directory.count_by_speaker(utterances)
     called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     asked = {names.resolve(name, called) for name in speakers or counts}
     missing = sorted(asked - set(counts))
@@ -139,11 +139,13 @@ def from_data(source: Path, output: Path, allow_pipes: bool = False) -> tuple[li
     """
     scp = source / "wav.scp"
     commands = pipes.commands(scp) if allow_pipes else {}
-    lists = corpus.parse(source, dict.fromkeys(commands, scp))  # a file that stands in until all is known to be well
-    corpus.refuse(lists.faults)
+    lists = data_directory.parse(
+        source, dict.fromkeys(commands, scp)
+    )  # a file that stands in until all is known to be well
+    data_directory.refuse(lists.faults)
     if commands:
-        lists = corpus.parse(source, pipes.printed(scp, commands, inside(output, RECORDINGS)))
-    return lists.utterances, corpus.read_text(source)
+        lists = data_directory.parse(source, pipes.printed(scp, commands, inside(output, RECORDINGS)))
+    return lists.utterances, data_directory.read_text(source)
 
 
 def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:

@@ -123,7 +123,7 @@ class SegmentSampler(ABC):
 
     @classmethod
     def of(cls, experiment: Any, features: Any, device: torch.device, share: slice) -> "SegmentSampler":
-        """Of the speakers of an experiment (vc/train/experiment.py), from a features directory (vc/store.py)."""
+        """Of the speakers of an experiment (vc/train/experiment.py), from features (vc/features/store.py)."""
         settings, segments = experiment.training, []
         for speaker in experiment.speakers:
             normaliser, utterances = features.speakers[speaker].normaliser, features.frames(speaker)

@@ -32,11 +32,11 @@ from torch import Tensor, nn
 from vc import losses
 from vc.config import require
 from vc.models.many import CodeClassifier, Judgement, ManyConverter
-from vc.segments import ManyBatch, ManySampler
 from vc.train.base import Setting
 from vc.train.held_out import HeldOut
 from vc.train.player import Player
 from vc.train.rates import Rates
+from vc.train.sampling import ManyBatch, ManySampler
 
 LOSSES = (
     "adversarial",

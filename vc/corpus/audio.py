@@ -15,10 +15,10 @@ from typing import IO, BinaryIO, TextIO
 
 import numpy as np
 
+from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
+from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
 from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
-from vc.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
-from vc.limiter import limit_blocks
 
 KEPT = 1 << 26  # bytes of samples that wait in memory rather than on disk
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before

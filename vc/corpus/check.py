@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio, corpus
-from vc.condition import Condition, filled_rate, measure
-from vc.corpus import Utterance
+from vc.corpus import audio, data_directory
+from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure
+from vc.corpus.data_directory import Utterance
+from vc.corpus.lists import Fault, Table
 from vc.errors import DataError
-from vc.features.mel_cepstrum import SETTINGS
 from vc.files import inside, write_bytes
-from vc.lists import Fault, Table
 
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
 BACKUP = ".backup"  # folder of a data directory that holds its lists as they were
@@ -54,7 +53,7 @@ class Findings:
 
 def check(directory: Path) -> Findings:
     """Every fault of a data directory: of its lists, and of each recording that they name; and what costs quality."""
-    lists = corpus.parse(directory)
+    lists = data_directory.parse(directory)
     utterances, faults, lines = lists.utterances, lists.faults, lists.lines
     conditions: dict[str, list[Condition]] = {}
     for utterance in utterances:
@@ -77,8 +76,8 @@ def _conditions_that_cost(conditions: Mapping[str, Sequence[Condition]]) -> list
         if len(counts) > 1:
             text = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(counts.items()))
             said.append(f"{speaker}: recordings of several rates, which vc-extract brings to one: {text}")
-        rates[speaker] = filled_rate(own, SETTINGS)
-        claimed = max((rate for rate in SETTINGS if rate <= min(counts)), default=None)
+        rates[speaker] = filled_rate(own, SAMPLE_RATES)
+        claimed = max((rate for rate in SAMPLE_RATES if rate <= min(counts)), default=None)
         if rates[speaker] and rates[speaker] != claimed:
             top = np.median([one.bandwidth for one in own])
             said.append(
@@ -142,7 +141,7 @@ def fix(directory: Path) -> tuple[int, int]:
     Return how many utterances are kept, and how many there were. A list that is changed stays in BACKUP below as it
     was. What cannot be mended so, `check` finds afterwards.
     """
-    lists = corpus.parse(directory)
+    lists = data_directory.parse(directory)
     tables = {name: Table(directory / name, []) for name in LISTS if (directory / name).exists()}
     whole = [u for u in lists.utterances if "text" not in tables or u.id in tables["text"].rows]
     kept = [utterance for utterance in whole if _is_usable(utterance)]
@@ -153,7 +152,7 @@ def fix(directory: Path) -> tuple[int, int]:
         backup.mkdir(exist_ok=True)
         if name in tables:
             write_bytes(backup / name, (directory / name).read_bytes())
-        corpus.write_lines(directory / name, lines)
+        data_directory.write_lines(directory / name, lines)
     return len(kept), len(lists.lines)
 
 
@@ -174,7 +173,7 @@ def _changed(directory: Path, tables: dict[str, Table], kept: list[Utterance]) -
         "segments": ids,
         "text": ids,
     }
-    lists = corpus.speaker_lists({utterance.id: utterance.speaker for utterance in kept})
+    lists = data_directory.speaker_lists({utterance.id: utterance.speaker for utterance in kept})
     for name in wanted.keys() & tables.keys():
         lists[name] = [f"{id} {tables[name].rows[id]}" for id in sorted(wanted[name])]
     return {name: lines for name, lines in lists.items() if _content(directory / name) != _encoded(lines)}

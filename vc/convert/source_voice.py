@@ -10,14 +10,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from vc import pieces
+from vc.corpus import pieces
+from vc.corpus.pieces import Piece
 from vc.errors import escaped
 from vc.features import pitch
 from vc.features.autocorrelation import PitchTrack
 from vc.features.kinds import FeatureConfig
 from vc.features.pitch import WHISPER, Voice
 from vc.features.world import F0Range
-from vc.pieces import Piece
 
 JUDGED = 1.0  # seconds of clearly voiced frames whose median F0 says who speaks
 CHANGED = 0.3  # seconds of them that a change of voice lasts at least

@@ -12,7 +12,7 @@ import torch
 
 from vc import extras, files
 from vc.config import plain, require
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError
 from vc.features.world import POWER_SMOOTHING
 from vc.models.base import FrameMap

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, at which speech is analysed
 FRAME = 0.032  # seconds
 AVERAGED = 32  # frames whose spectra are averaged before the largest of a recording is taken: clicks have any band
 BAND = 250.0  # Hz, of which the power is told

@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vc import audio, devices, model_file, names, pieces
+from vc import devices, model_file
 from vc.config import require
+from vc.convert.level import Level, speech_energy, to_usual_level
+from vc.convert.source_content import SourceContent
+from vc.convert.source_voice import SourceVoice
+from vc.corpus import audio, names, pieces
+from vc.corpus.limiter import limit, limit_blocks
+from vc.corpus.pieces import SHORTEST, Piece
 from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
 from vc.encoders.features import completed, content_of, encoder_of
@@ -18,15 +24,10 @@ from vc.features import kinds, pitch, world
 from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.pitch import AS_MAPPED, LogF0, Melody, Voice
 from vc.features.world import F0Range, Frames
-from vc.level import Level, speech_energy, to_usual_level
-from vc.limiter import limit, limit_blocks
 from vc.models import network, network_config
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
-from vc.pieces import SHORTEST, Piece
-from vc.source_content import SourceContent
-from vc.source_voice import SourceVoice
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
@@ -188,7 +189,7 @@ class Converter:
         """`(samples,)` or `(samples, channels)` at any rate to `(samples,)` float32 at `self.sample_rate`.
 
         The output is as long and as loud as the input, and within -1..1: peaks that would clip are limited
-        (vc/limiter.py), with a warning where that takes much. Long recordings are converted in pieces.
+        (vc/corpus/limiter.py), with a warning where that takes much. Long recordings are converted in pieces.
         `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays). `f0_range`
         says where the recording's F0 lies, if that is known better than it can be found.
         """

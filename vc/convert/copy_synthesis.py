@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio, pieces
+from vc.convert.level import to_full_scale
+from vc.convert.source_voice import SourceVoice
+from vc.corpus import audio, pieces
+from vc.corpus.pieces import SHORTEST, Piece
 from vc.features.kinds import FeatureConfig
 from vc.features.pitch import WHISPER
-from vc.level import to_full_scale
-from vc.pieces import SHORTEST, Piece
-from vc.source_voice import SourceVoice
 from vc.vocoders.base import Vocoder
 
 
@@ -31,8 +31,8 @@ class Copier:
 
         `advance` is called with the share of it that is done.
 
-        Memory does not follow the recording's length. Peaks that would clip are limited (vc/limiter.py), with a warning
-        where that takes much.
+        Memory does not follow the recording's length. Peaks that would clip are limited (vc/corpus/limiter.py), with
+        a warning where that takes much.
         """
         peak = 0.0
 

@@ -1,10 +1,9 @@
-"""Features on disk (Kaldi ark and scp) and tensors on disk (safetensors), each with the digest of what made them.
+"""Features on disk: Kaldi ark and scp, statistics and settings, with the digest of what they were made of.
 
-Nothing here can run code: Kaldi archives are read by a reader that knows float matrices and vectors alone (kaldiio's
-would also follow pipes and unpickle), tensors by safetensors.
+Nothing here can run code: archives are read by a reader that knows float matrices and vectors alone (kaldiio's would
+also follow pipes and unpickle).
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -13,21 +12,21 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import yaml
 
 from vc.config import plain, read_yaml
-from vc.errors import ConfigError, DataError, TrainingError, shortened
+from vc.corpus.lists import MOST_LINES
+from vc.corpus.names import shown
+from vc.errors import ConfigError, DataError
 from vc.features.kinds import FeatureConfig, build_features
+from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.files import BLOCK, read_bytes, reading, replacing, write_text
-from vc.lists import MOST_LINES
-from vc.names import shown
-from vc.normalise import Speaker, speakers_from_json, speakers_to_json
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 CONTENT = "content"  # the archive of content vectors
 DIGESTS = "utt2digest"  # list of the recordings' digests, of features and of a run that learns from them
@@ -35,8 +34,6 @@ SIGNED = ("speakers.json", "utt2spk", DIGESTS)  # whose digests config.yaml has
 log = logging.getLogger(__name__)
 LARGEST_LIST = 64 << 20  # bytes of a list of utterances
 LARGEST_ARCHIVE = 1 << 40  # bytes; of it no more is read than the utterances asked for
-LARGEST_TENSORS = 2 << 30  # bytes of a model, a checkpoint, an encoder, a vocoder
-LARGEST_HEADER = 8 << 20  # bytes of safetensors' JSON, which takes thirty times as many when it is parsed
 
 
 @dataclass(frozen=True)
@@ -270,132 +267,3 @@ def _dimension(file) -> int:
     if size != 4 or value < 0:
         raise ValueError(f"{file.name}: bad dimension")
     return value
-
-
-def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Mapping[str, Any]) -> None:
-    """Write tensors and the JSON text of `content` as safetensors with a digest, whole or not at all.
-
-    A tensor of floats that is not finite is refused by name: such a file is never written.
-    """
-    from safetensors.torch import save
-
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    if size + LARGEST_HEADER > LARGEST_TENSORS:
-        raise TrainingError(f"{path}: {size:,} bytes of tensors, too many to be read again; take a smaller network")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    bad = _not_finite(tensors)
-    if bad:
-        raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
-    text = json.dumps(content)
-    with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
-        temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
-
-
-def _ordered(data: bytes) -> bytes:
-    """Safetensors with sorted metadata: the library's order varies, and the same run shall make the same file."""
-    start = 8 + int.from_bytes(data[:8], "little")  # the header's length, the header, the tensors
-    header = json.loads(data[8:start])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors stay aligned
-    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[start:]))
-
-
-class Damaged(ConfigError):
-    """A file that is not what was written."""
-
-
-@contextlib.contextmanager
-def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSORS) -> Iterator["safe_open"]:  # noqa: F821
-    """Open safetensors, of which nothing is read before the sizes of file and header are found to be sane.
-
-    Raises ConfigError, and of a damaged file Damaged, by name.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with reading(path, largest, pipes=False) as file:
-            header = int.from_bytes(file.read(8), "little")
-        if header > LARGEST_HEADER:
-            raise SafetensorError(f"a header of {header} bytes; {LARGEST_HEADER} are the most")
-        with safe_open(path, framework=framework) as tensors:
-            yield tensors
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: damaged or not safetensors: {shortened(error)}") from error
-
-
-def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, str]:  # noqa: F821
-    """What an open file that `write_tensors` made says of itself, as mapping and text, and its digest."""
-    metadata = file.metadata() or {}
-    if "vc" not in metadata:
-        raise Damaged(f"{path}: safetensors, but not made by this toolkit")
-    content = json.loads(metadata["vc"])
-    if not isinstance(content, dict):
-        raise Damaged(f"{path}: damaged: it says nothing of itself")
-    return content, metadata["vc"], metadata.get("sha256", "")
-
-
-def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
-    with tensor_file(path) as file:
-        content, text, digest = read_content(file, path)
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    if digest != tensors_digest(tensors, text):
-        raise Damaged(f"{path}: damaged: its content does not match its digest")
-    bad = _not_finite(tensors)
-    if bad:
-        raise Damaged(f"{path}: tensor {bad} holds values that are not finite")
-    return tensors, content
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], made_of: str) -> None:
-    """Write arrays and the digest of what they were made of, whole or not at all."""
-    from safetensors.numpy import save
-
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    metadata = {"made_of": made_of, "sha256": _arrays_digest(arrays)}
-    with replacing(path) as temporary:
-        temporary.write_bytes(save(arrays, metadata))
-
-
-def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """What `write_arrays` wrote; raises ConfigError if it is not that any more."""
-    with tensor_file(path, "numpy") as file:
-        metadata = file.metadata() or {}
-        try:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        except (AttributeError, TypeError) as error:
-            raise Damaged(f"{path}: damaged: numbers of a type that NumPy does not have") from error
-    if metadata.get("sha256") != _arrays_digest(arrays):
-        raise Damaged(f"{path}: damaged: its content does not match its digest")
-    return arrays, metadata.get("made_of", "")
-
-
-def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str:
-    """SHA-256 over the text, and each tensor's name, type, shape and bytes, by name."""
-    import torch
-
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
-    """The first tensor that holds something else than finite numbers."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point():
-            exact = tensor if tensor.element_size() > 1 else tensor.float()  # torch cannot tell it of eight bits
-            if not exact.isfinite().all():
-                return name
-    return None

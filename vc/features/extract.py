@@ -11,22 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from vc import audio, corpus, files, names, store
-from vc.condition import Condition, filled_rate, measure
+from vc import files, tensor_file
 from vc.config import digest
-from vc.corpus import Utterance
+from vc.corpus import audio, data_directory, names
+from vc.corpus.condition import Condition, filled_rate, measure
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError, VCError, escaped
-from vc.features import kinds, pitch
+from vc.features import kinds, pitch, store
 from vc.features.autocorrelation import PitchTrack
 from vc.features.content import ContentFeatures, ContentMeter
 from vc.features.kinds import FeatureConfig
 from vc.features.mel_cepstrum import SETTINGS
 from vc.features.pitch import Voice
+from vc.features.speakers import Speaker, summarise
 from vc.features.speech import speech
+from vc.features.windows import Window, claims_to_be_long, features, track, valid, windows_of
 from vc.features.world import F0Range, WorldConfig
-from vc.normalise import Speaker, summarise
 from vc.parallel import mapped
-from vc.windows import Window, claims_to_be_long, features, track, valid, windows_of
 
 REVISION = 2  # of what is extracted with the same settings: features of another are made anew
 KEPT = ".safetensors"  # ending of a window's arrays
@@ -64,7 +65,7 @@ def extract(
     all the same. Results lie in `output`/.work until all are there, so that an interrupted extraction goes on where it
     stopped. Raises DataError if nothing could be done.
     """
-    utterances = corpus.read(data)
+    utterances = data_directory.read(data)
     if isinstance(config, ContentFeatures):
         from vc.encoders.features import completed  # torch, which takes longer and more memory than all else here
 
@@ -144,7 +145,7 @@ class _Recording:
 
     def __getitem__(self, name: str) -> Iterator[np.ndarray]:
         """One array, in the windows' parts."""
-        return (store.read_arrays(path)[0][name] for path in self.kept)
+        return (tensor_file.read_arrays(path)[0][name] for path in self.kept)
 
     @property
     def digest(self) -> str:
@@ -204,7 +205,7 @@ def automatic_rate(data: Path, jobs: int = 1) -> int:
     It is measured, not read from headers: what was upsampled, or coded for a telephone, is empty higher up.
     """
     rates = [rate for rate in SETTINGS if rate <= WorldConfig().sample_rate]
-    measured = [(u, found) for u, found in mapped(_condition, corpus.read(data), jobs, "bandwidth")]
+    measured = [(u, found) for u, found in mapped(_condition, data_directory.read(data), jobs, "bandwidth")]
     measured = [(u, found) for u, found in measured if not isinstance(found, DataError)]  # which extraction will name
     conditions = [condition for _, condition in measured]
     chosen = (filled_rate(conditions, rates) if measured else None) or min(rates)
@@ -301,13 +302,13 @@ def _work(task: _Task) -> None:
         arrays = track(task.window, task.config, task.search)
     else:
         arrays = features(task.window, task.config, task.voice.f0_range)
-    store.write_arrays(task.kept, arrays, key)
+    tensor_file.write_arrays(task.kept, arrays, key)
 
 
 def _is_kept(task: _Task, key: str) -> bool:
     """Whether an interrupted extraction left its result whole, and made of the same."""
     try:
-        arrays, made_of = store.read_arrays(task.kept)
+        arrays, made_of = tensor_file.read_arrays(task.kept)
     except ConfigError:
         return False
     return made_of == key and valid(arrays, task.config, first_pass=task.voice is None)

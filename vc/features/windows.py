@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vc import audio
-from vc.corpus import Utterance
+from vc.corpus import audio
+from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.features import kinds, pitch
 from vc.features.autocorrelation import PitchTrack

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vc.config import build, plain, require
+from vc.corpus.lists import IDENTIFIER
 from vc.errors import ConfigError, DataError
 from vc.features.content import ContentStatistics
 from vc.features.pitch import LogF0, Voice
 from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range
-from vc.lists import IDENTIFIER
 
 LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
 LIVELIEST = 2.0  # deviation of natural log F0; speech has 0.1 to 0.3

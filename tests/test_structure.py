@@ -36,8 +36,9 @@ PURE = ("vc.models", "vc.losses", "vc.metrics")  # never touch files
 FILES = {
     "vc.files",
     "vc.corpus.audio",
-    "vc.corpus",
+    "vc.corpus.data_directory",
     "vc.features.store",
+    "vc.tensor_file",
     "vc.model_file",
     "pathlib",
     "os",

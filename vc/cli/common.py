@@ -200,7 +200,7 @@ def _wait_briefly() -> None:
     """Let torch's threads spin only briefly while they wait for each other, unless the user has said otherwise.
 
     Where another process wants a core too, threads that spin for long make a training step many times slower, and
-    threads that do not spin at all make it slower everywhere (recipes/EXPERIMENTS.md). GNU's OpenMP reads this once,
+    threads that do not spin at all make it slower everywhere (docs/experiments.md). GNU's OpenMP reads this once,
     when torch is imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ:

@@ -33,7 +33,7 @@ from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
 
 METHODS = ("world", "diff")
-LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (recipes/EXPERIMENTS.md)
+LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (docs/experiments.md)
 
 
 @dataclass(frozen=True)

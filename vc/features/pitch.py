@@ -2,7 +2,7 @@
 
 A voice is judged by its loud and clearly periodic frames. Hum, noise and what else fills pauses are neither: a search
 that takes every voiced frame finds the hum of a recording in which it lies 40 dB below the speech
-(recipes/EXPERIMENTS.md, 2026-11-26).
+(docs/experiments.md, 2026-11-26).
 """
 
 from collections.abc import Iterable

@@ -66,8 +66,8 @@ AROUND = ("cycle_consistency", "second_adversarial")  # of what has gone through
 class CycleGANObjective(Rates):
     """Weights of the losses and how they are minimised.
 
-    The defaults are those on which the public reproductions of the paper agree; DECISIONS.md says what of it we could
-    check.
+    The defaults are those on which the public reproductions of the paper agree; docs/decisions.md says what of it we
+    could check.
     """
 
     adversarial: float = 1.0

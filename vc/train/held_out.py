@@ -19,7 +19,7 @@ from vc.features.store import Features, read_features
 
 MOST = 20  # conversions of each speaker, spread over all: exact alignments take time
 ALIKE = 0.8  # share of sentences that all speakers must have for theirs to be taken for the same
-LOST_WEIGHT = 4.0  # of lost content beside distances; see recipes/EXPERIMENTS.md
+LOST_WEIGHT = 4.0  # of lost content beside distances; see docs/experiments.md
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
 

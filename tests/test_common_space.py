@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build
-from vc.convert.converter import Converter, read_network
+from vc.convert.converter import Converter
 from vc.encoders import choice
 from vc.errors import ConfigError
 from vc.features.mel import MelFeatures
@@ -23,8 +23,8 @@ from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, converter, network_config
-from vc.models.bottlenecks import CODES, CodeConfig
-from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
+from vc.models.base import BySpeaker, ManyConverter
+from vc.models.bottlenecks import CODES, CodeClassifier, CodeConfig
 from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, content_encoder
 from vc.train.base import Setting
@@ -79,7 +79,7 @@ def test_a_model_file_gives_the_network_back(method, tmp_path):
     made, voice = network(method), Speaker([0.0] * 9, [1.0] * 9, 5.0, 0.2, 80.0, 300.0, 1, 100)
     model = Model(method, WorldConfig(16000, order=8), small(method), dict.fromkeys(NAMES, voice), 1, "digest")
     model_file.write(tmp_path / "m", model, made.state_dict())
-    _, read, _ = read_network(tmp_path / "m")
+    _, read, _ = model_file.read_network(tmp_path / "m")
     x = torch.randn(1, 9, 32)
     torch.testing.assert_close(read.eval().convert(x, "ann", "cyd"), made.convert(x, "ann", "cyd"))
 

@@ -922,11 +922,11 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(step, content, tw
 
 
 def test_the_model_holds_its_encoder(content, encoder, one):
-    model, weights = model_file.read(one)
-    own, rest = model_file.encoder_of(model, weights)
+    model, network, own = model_file.read_network(one)
     assert own.digest == model.features.content.digest == choice.choose(str(encoder)).digest
     assert model.features.content.encoder == encoder.stem  # and not the path to it
-    assert not any(name.startswith("encoder.") for name in rest) and model.encoder["kind"] == "distilled"
+    assert not any(name.startswith("encoder.") for name in network.state_dict())
+    assert model.encoder["kind"] == "distilled"
 
 
 def test_a_model_converts_anyone_without_the_encoders_file(content, encoder, speech, two, tmp_path):
@@ -1073,7 +1073,7 @@ def test_a_run_begins_from_a_model_wherever_that_lies(content, two, tmp_path):
         request(content, tmp_path / "exp", "rms", settings=(f"objective.start={path}",)) for path in (start, moved)
     )
     begun = make_engine(Plan.of(wanted), CPU, ALONE).converter.state_dict()
-    _, weights = model_file.encoder_of(*model_file.read(two))
+    weights = model_file.read_network(two)[1].state_dict()
     torch.testing.assert_close(begun["enter.bias"], weights["enter.bias"] + weights["speaker.weight"].mean(0))
     torch.testing.assert_close(begun["variance.moments"][0], weights["variance.moments"].mean(0))
     others = begun.keys() - {"enter.bias", "variance.moments"}

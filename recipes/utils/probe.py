@@ -18,7 +18,8 @@ from torch import Tensor
 from vc.errors import VCError
 from vc.features.store import Features, read_features
 from vc.losses import classification
-from vc.models.many import CodeClassifier, ManyConverter
+from vc.models.base import ManyConverter
+from vc.models.bottlenecks import CodeClassifier
 from vc.train.content_encoder import read_coded
 from vc.train.sampling import Segments
 

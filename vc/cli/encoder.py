@@ -70,14 +70,14 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from vc.encoders import choice, encoder_file, networks
+    from vc.encoders import choice, encoder_file
     from vc.errors import ConfigError
 
     known, failed = choice.known(), 0
     for name, path in known.items():
         try:
             model = encoder_file.describe(path)
-            config = networks.network_config(model.kind, model.network)
+            config = encoder_file.network_config(model.kind, model.network)
         except ConfigError as error:
             common.report(COMMAND, error)
             failed += 1

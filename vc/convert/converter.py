@@ -11,22 +11,19 @@ import torch
 from vc import devices, model_file
 from vc.config import require
 from vc.convert.level import Level, speech_energy, to_usual_level
-from vc.convert.source_content import SourceContent
-from vc.convert.source_voice import SourceVoice
+from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio, names, pieces
 from vc.corpus.limiter import limit, limit_blocks
 from vc.corpus.pieces import SHORTEST, Piece
-from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
-from vc.encoders.features import completed, content_of, encoder_of
-from vc.errors import ConfigError, DataError, shortened
+from vc.encoders.features import content_of, encoder_of
+from vc.errors import ConfigError, DataError
 from vc.features import kinds, pitch, world
 from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.pitch import AS_MAPPED, LogF0, Melody, Voice
 from vc.features.world import F0Range, Frames
-from vc.models import network, network_config
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
-from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
@@ -92,7 +89,7 @@ class Converter:
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
-        model, network, encoder = read_network(Path(path), chosen)
+        model, network, encoder = model_file.read_network(Path(path), chosen)
         network.to(memory_format=LAYOUT)
         how = (chosen, precision)
         speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
@@ -404,55 +401,3 @@ def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[n
     for block in blocks:
         before, gain = gain, level.gain()
         yield np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32) * block
-
-
-def read_network(
-    path: Path, device: torch.device | str = "cpu"
-) -> tuple[model_file.Model, AbstractConverter | AbstractDecoder, Encoder | None]:
-    """What a model file or an experiment directory says, its network, and the content encoder if it holds one.
-
-    The encoder is on `device`. A bad file is refused by name.
-    """
-    model, weights = model_file.read(path)
-    try:
-        encoder, weights = model_file.encoder_of(model, weights, device)
-        network = _network(model)
-        if isinstance(network, AbstractDecoder):
-            what = "another content encoder than" if encoder else "no content encoder, and the carried one is not"
-            encoder = encoder or encoders.choose(encoders.DISTILLED, device=device)
-            same = completed(model.features, encoder) == model.features
-            require(same, f"holds {what} the one that its features are of")
-        wanted = network.state_dict()
-        for name in weights.keys() & wanted.keys():
-            if (weights[name].dtype, wanted[name].dtype) == (torch.float16, torch.float32):
-                weights[name] = weights[name].float()
-        _refuse_other_types(network, weights)
-        network.load_state_dict(weights, assign=True)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except (RuntimeError, OverflowError) as error:
-        raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-    return model, network, encoder
-
-
-def _refuse_other_types(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    for name, tensor in network.state_dict().items():
-        if name in weights and weights[name].dtype != tensor.dtype:
-            raise ConfigError(f"tensor {name!r} is of type {weights[name].dtype}, not {tensor.dtype}")
-
-
-def _network(model: model_file.Model) -> AbstractConverter | AbstractDecoder:
-    """A model's network without its weights; it takes no memory, whatever sizes the file claims."""
-    bands, content = model.features.bands, getattr(model.features, "content", None)
-    with torch.device("meta"):
-        untrained = network(
-            model.method, network_config(model.method, model.network), model.features, tuple(model.speakers)
-        )
-    fewest = 1 if isinstance(untrained, AbstractDecoder) else 2
-    require(len(model.speakers) >= fewest, f"a model has {fewest} speakers or more, this one {len(model.speakers)}")
-    for name, speaker in model.speakers.items():
-        if len(speaker.mel_cepstrum_mean) != bands:
-            raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
-        if content and len(speaker.content.mean if speaker.content else ()) != content.dims:
-            raise ConfigError(f"speaker {name} has no statistics of {content.dims} dims of content")
-    return untrained

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vc.convert.level import to_full_scale
-from vc.convert.source_voice import SourceVoice
+from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
 from vc.corpus.pieces import SHORTEST, Piece
 from vc.features.kinds import FeatureConfig

@@ -10,9 +10,8 @@ from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
 from vc.models.dr_gan import DRGAN, DRGANConfig
-from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
+from vc.models.linear import LinearConverter, MeanVarianceConfig, MeanVarianceConverter, NearestConfig, WarpConfig
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
-from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.many import ManyConverter
-from vc.models.pair import Chance
-from vc.models.two_one_two import Sizes
+from vc.models.base import Chance, ManyConverter
+from vc.models.cyclegan_vc2 import Sizes
 
 COMMITMENT = 0.25  # weight of what holds an encoder to the book's entries (van den Oord et al., 2017, sec. 3.2)
 SMALLEST = 1e-6  # chances are kept this far from 0 and 1, whose normal deviates are infinite
@@ -121,3 +120,21 @@ def writer(config: CodeConfig) -> nn.Conv1d:
 def reader(config: CodeConfig) -> nn.Conv1d:
     """The first layer of a decoder."""
     return nn.Conv1d(config.code_channels, config.inner, 1)
+
+
+class CodeClassifier(nn.Module):
+    """Who speaks, by the code: `(batch, channels, places)` to logits `(batch, speakers, places)`."""
+
+    def __init__(self, channels: int, speakers: int):
+        super().__init__()
+        width = max(16, channels)
+        self.layers = nn.Sequential(
+            nn.Conv1d(channels, width, 5, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(width, width, 5, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(width, speakers, 1),
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.layers(code)

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from vc.config import require
 from vc.layers import padded
+from vc.models.base import BySpeaker, SpeakerDiscriminators
 from vc.models.bottlenecks import CODES, CodeConfig, CodedConverter, reader, writer
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.many import BySpeaker, SpeakerDiscriminators
-from vc.models.two_one_two import Inward, Outward, residual
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, residual
 
 
 @dataclass(frozen=True)

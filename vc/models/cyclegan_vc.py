@@ -10,7 +10,7 @@ from torch.nn.functional import glu, pad
 
 from vc.config import require
 from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
-from vc.models.pair import PairConverter
+from vc.models.base import PairConverter
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, instance_norm, interpolate
 
 from vc.config import require
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.pair import PairConverter
-from vc.models.two_one_two import Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
+from vc.models.base import PairConverter
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.layers import padded
+from vc.models.base import Judgement
 from vc.models.bottlenecks import CODES, CodeConfig, CodedConverter, reader, writer
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.many import Judgement
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, residual
 from vc.models.stargan_vc2 import ConditionalResidual
-from vc.models.two_one_two import Inward, Outward, residual
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.cyclegan_vc2 import Discriminator, generator
-from vc.models.pair import Chance, PairConverter
-from vc.models.two_one_two import Sizes
+from vc.models.base import Chance, PairConverter
+from vc.models.cyclegan_vc2 import Discriminator, Sizes, generator
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from vc.config import require
 from vc.features.content import PROSODY
 from vc.layers import ChannelNorm
-from vc.models.base import AbstractDecoder
-from vc.models.pair import Chance
+from vc.models.base import AbstractDecoder, Chance
 
 SLOPE = 0.1  # of the decoder's leaky ReLUs
 JUDGE_SLOPE = 0.2

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vc.config import require
 from vc.layers import GatedConv1d, UpsampleBlock1d, padded
-from vc.models.many import Judgement, ManyConverter
+from vc.models.base import Judgement, ManyConverter
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from vc.layers import padded
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.many import Judgement, ManyConverter
-from vc.models.two_one_two import Inward, Outward, Sizes
+from vc.models.base import Judgement, ManyConverter
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, Sizes
 
 
 @dataclass(frozen=True)

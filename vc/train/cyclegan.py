@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.pair import Chance, PairConverter
+from vc.models.base import Chance, PairConverter
 from vc.train.base import Setting
 from vc.train.held_out import HeldOut
 from vc.train.player import Player

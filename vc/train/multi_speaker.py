@@ -31,7 +31,8 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.many import CodeClassifier, Judgement, ManyConverter
+from vc.models.base import Judgement, ManyConverter
+from vc.models.bottlenecks import CodeClassifier
 from vc.train.base import Setting
 from vc.train.held_out import HeldOut
 from vc.train.player import Player

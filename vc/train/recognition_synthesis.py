@@ -46,7 +46,7 @@ from vc.features.speakers import Speaker
 from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
-from vc.models.pair import Chance
+from vc.models.base import Chance
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.train.base import Setting
 from vc.train.conversions import Conversions, hearing

@@ -8,9 +8,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vc.config import flat, plain, require
-from vc.convert.converter import read_network
 from vc.features.store import Features
-from vc.model_file import Model
+from vc.model_file import Model, read_network
 from vc.models import MODELS
 from vc.tensor_file import tensors_digest
 from vc.train.experiment import Experiment

@@ -13,11 +13,13 @@ import numpy as np
 from vc.corpus import pieces
 from vc.corpus.pieces import Piece
 from vc.errors import escaped
-from vc.features import pitch
+from vc.features import kinds, pitch
 from vc.features.autocorrelation import PitchTrack
+from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
 from vc.features.kinds import FeatureConfig
 from vc.features.pitch import WHISPER, Voice
-from vc.features.world import F0Range
+from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
+from vc.features.world import F0Range, Frames
 
 JUDGED = 1.0  # seconds of clearly voiced frames whose median F0 says who speaks
 CHANGED = 0.3  # seconds of them that a change of voice lasts at least
@@ -25,6 +27,7 @@ REMEMBERED = 60.0  # seconds of them from which another's range and statistics a
 FAINTEST = 2e-7  # mean square, full scale being 1: below -67 dB nobody speaks
 PAUSE = 10**-2.5  # of the loudest voice so far; a piece that is fainter is a pause, and says nothing of who speaks
 MEDIAN_OF = 200  # values; more of them in a second tell no more
+LIKELY = 0.5  # seconds that the target's statistics count for before anything is heard
 log = logging.getLogger(__name__)
 
 
@@ -155,3 +158,34 @@ def _running_median(values: np.ndarray, width: int) -> np.ndarray:
     half = min(width // 2, len(values) - 1)
     padded = np.pad(values, half, mode="reflect")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
+
+
+class SourceContent:
+    """Statistics of the one who speaks, piece by piece, in their order.
+
+    Parameters
+    ----------
+    known : ContentStatistics or None
+        The source's; None: nobody is known, and each recording has its own.
+    target : ContentStatistics
+        The target's, which are taken for likely before much is heard.
+    config : ContentFeatures
+        Settings of the analysis.
+    """
+
+    def __init__(self, known: ContentStatistics | None, target: ContentStatistics, config: ContentFeatures):
+        self.known, self.target, self.config = known, target, config
+        self._meter = ContentMeter()
+        self._loudest = -np.inf  # dB, of a piece's loud frames
+
+    def statistics(self, frames: Frames) -> ContentStatistics:
+        """Of the recording up to a piece of it, whose frames these are."""
+        if self.known is not None:
+            return self.known
+        level = loudness(kinds.to_mel_cepstrum(frames.spectrum, self.config))
+        loud = float(np.quantile(level, LOUD_QUANTILE))
+        if loud > self._loudest + DYNAMIC_RANGE:  # what came before was a pause
+            self._meter = ContentMeter(self.target, LIKELY * self.config.frame_rate)
+        self._loudest = max(self._loudest, loud)
+        self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
+        return self._meter.statistics()

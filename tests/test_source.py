@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc.convert.source_voice import SourceVoice
+from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
 from vc.features import pitch, world
 from vc.features.pitch import LogF0, Voice

@@ -54,7 +54,7 @@ def normalised(features: Features, speakers: tuple[str, ...]) -> dict[str, list[
 def encoded(network: ManyConverter, features: Features) -> dict[str, list[np.ndarray]]:
     """Each speaker's utterances as codes `(places, channels)`."""
     return {
-        name: [network.passed(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
+        name: [network.pass_bottleneck(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
         for name, utterances in normalised(features, tuple(network.numbers)).items()
     }
 

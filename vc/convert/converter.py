@@ -392,7 +392,7 @@ class Converter:
     def frame_map(self, source: str, target: str) -> FrameMap:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
-        return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.kept)
+        return FrameMap(self.network, (source, target), normalisers, self.device, kept=self.model.features.kept)
 
 
 def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[np.ndarray]:

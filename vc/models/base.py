@@ -11,7 +11,8 @@ from vc.config import require
 from vc.errors import ConfigError
 from vc.features.speakers import MeanVariance
 
-Chance = Callable[[int], Tensor]  # how many -> uniform random numbers in 0..1, (batch, how many)
+# Draws for one training batch: a number of draws for each item -> (batch, number), uniform in 0..1.
+RandomDraws = Callable[[int], Tensor]
 
 
 class AbstractConverter(nn.Module, ABC):
@@ -27,10 +28,10 @@ class AbstractConverter(nn.Module, ABC):
 
 
 class AbstractDecoder(nn.Module, ABC):
-    """Says in a target's voice what an encoder has recognised of anyone.
+    """Makes a target's features from the content of any speaker, as an encoder recognised it.
 
-    Content is `(batch, dims, frames)`, without its speaker's mean and divided by the target's deviation; prosody
-    `(batch, bands + 3, frames)`, as vc/features/content.py has it, in the target's terms.
+    Content is `(batch, dims, frames)`, less its speaker's mean and divided by the target's deviation; prosody is
+    `(batch, bands + 3, frames)`, as vc/features/content.py defines it, normalised by the target's statistics.
     """
 
     @abstractmethod
@@ -39,7 +40,22 @@ class AbstractDecoder(nn.Module, ABC):
 
 
 class PairConverter(AbstractConverter):
-    """Two generators, and what their training needs to know of them."""
+    """A generator for each direction of a speaker pair: what the networks of the CycleGAN family have in common.
+
+    Parameters
+    ----------
+    config : dataclass
+        The method's network section.
+    bands : int
+        Of a feature frame.
+    speakers : tuple of str
+        Source and target.
+
+    Raises
+    ------
+    ConfigError
+        If there are not two speakers.
+    """
 
     def __init__(self, config: Any, bands: int, speakers: tuple[str, ...]):
         super().__init__()
@@ -53,41 +69,51 @@ class PairConverter(AbstractConverter):
     @staticmethod
     @abstractmethod
     def generator(config: Any, bands: int) -> nn.Module:
-        """What `given` makes of `(batch, bands, frames)` to the same shape; any number of frames."""
+        """A network from `generator_input` of `(batch, bands, frames)` to that shape; any number of frames."""
 
     @staticmethod
     @abstractmethod
     def discriminator(config: Any) -> nn.Module:
-        """`(batch, bands, frames)` to a map of real or fake, linear."""
+        """A network from `(batch, bands, frames)` to a map of logits, real or fake."""
 
-    def given(self, frames: Tensor, chance: Chance | None = None) -> Tensor:
-        """What a generator is given of `(batch, bands, frames)`: all of it.
+    def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
+        """The input of a generator for frames `(batch, bands, frames)`: here the frames themselves.
 
-        With `chance`, it is for a generator's first pass in training, from which a method may hide some.
+        With `draws`, it is the input of a generator's first pass in training, in which a method may mask frames.
         """
         return frames
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        return self.generators[self.directions[source, target]](self.given(frames))
+        return self.generators[self.directions[source, target]](self.generator_input(frames))
 
 
-class Judgement(NamedTuple):
-    """What a discriminator says of frames."""
+class DiscriminatorOutput(NamedTuple):
+    """The logits of a discriminator."""
 
-    real: Tensor  # map of real or fake, linear
-    names: Tensor | None = None  # (batch, speakers, places): whose frames they are, logits; None: it names nobody
+    real: Tensor  # map of real or fake
+    speakers: Tensor | None = None  # (batch, speakers, positions): whose frames they are; None: not classified
 
 
 class ManyConverter(AbstractConverter):
-    """One model for every direction between `speakers`, whom a step knows by their numbers.
+    """One network for every direction between many speakers: an encoder into a code, and a decoder out of it.
 
-    A step's batch has as many segments of each speaker, and as many for each: a network of parts for each speaker
-    divides it without having to look.
+    Training passes speakers by their numbers. A training batch has as many segments of each speaker, and as many for
+    each, so that a network with parts for each speaker can divide it without looking at the numbers.
+
+    Parameters
+    ----------
+    speakers : tuple of str
+        Two or more.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer speakers.
     """
 
-    grows = False  # whether a speaker can be added and the others' parts stay as they are
-    costs = False  # whether the code has to be paid for, or part of the network never learns
-    names = False  # whether its discriminator names the speaker, and is told none
+    extensible = False  # whether speakers can be added while the others' parts stay as they are
+    code_has_cost = False  # whether part of the network learns from the cost of the code alone
+    classifies = False  # whether its discriminator classifies speakers instead of being conditioned on them
 
     def __init__(self, speakers: tuple[str, ...]):
         super().__init__()
@@ -96,7 +122,7 @@ class ManyConverter(AbstractConverter):
 
     @abstractmethod
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
-        """Code `(batch, channels, places)` of `(batch, bands, frames)` of the speakers numbered `(batch,)`."""
+        """Code `(batch, channels, positions)` of `(batch, bands, frames)` of the speakers numbered `(batch,)`."""
 
     @abstractmethod
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
@@ -105,29 +131,33 @@ class ManyConverter(AbstractConverter):
     @property
     @abstractmethod
     def code_channels(self) -> int:
-        """Channels of a code as the decoder gets it."""
+        """Channels of a code at the decoder's input."""
 
     @abstractmethod
     def discriminator(self, config: Any) -> nn.Module:
-        """`(frames, source, target)` -> Judgement of `(batch, bands, frames)`: `target`'s, made of `source`'s."""
+        """A network `(frames, source, target) -> DiscriminatorOutput`.
 
-    def passed(self, code: Tensor, chance: Chance | None = None) -> tuple[Tensor, Tensor]:
-        """What of a code gets through to the decoder, and what it costs: all, for nothing.
+        It judges `(batch, bands, frames)` that are said to be of `target` and, if converted, come from `source`.
+        """
 
-        With `chance`, in training, a method may draw it by lot.
+    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        """The code behind the bottleneck between encoder and decoder, and its cost: here the code itself, and 0.
+
+        With `draws`, in training, a method may sample it.
         """
         return code, code.new_zeros(())
 
-    def change(self, frames: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    def convert_batch(self, frames: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """`(batch, bands, frames)` of the speakers numbered `source` `(batch,)` to the same shape of `target`."""
-        return self.decode(self.passed(self.encode(frames, source))[0], source, target, frames.shape[-1])
+        code, _ = self.pass_bottleneck(self.encode(frames, source))
+        return self.decode(code, source, target, frames.shape[-1])
 
     def code(self, frames: Tensor, speaker: str) -> Tensor:
         """`encode` of one speaker's frames."""
         return self.encode(frames, self._number(speaker, frames))
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        return self.change(frames, self._number(source, frames), self._number(target, frames))
+        return self.convert_batch(frames, self._number(source, frames), self._number(target, frames))
 
     def _number(self, speaker: str, frames: Tensor) -> Tensor:
         return torch.full((len(frames),), self.numbers[speaker], device=frames.device)
@@ -136,34 +166,46 @@ class ManyConverter(AbstractConverter):
 class BySpeaker(nn.Module):
     """A network for each speaker; a batch with as many items of each goes through them item by item."""
 
-    def __init__(self, make: Callable[[], nn.Module], speakers: int):
+    def __init__(self, build: Callable[[], nn.Module], speakers: int):
         super().__init__()
-        self.each = nn.ModuleList(make() for _ in range(speakers))
+        self.each = nn.ModuleList(build() for _ in range(speakers))
 
     def forward(self, x: Tensor, speakers: Tensor) -> Tensor:
         """`(batch, ...)` through the networks numbered `speakers` `(batch,)`."""
         order = speakers.argsort(stable=True)
         parts = x[order].chunk(len(self.each))
-        made = torch.cat([network(part) for network, part in zip(self.each, parts, strict=True)])
-        return made[order.argsort()]
+        outputs = torch.cat([network(part) for network, part in zip(self.each, parts, strict=True)])
+        return outputs[order.argsort()]
 
 
 class SpeakerDiscriminators(nn.Module):
-    """A discriminator of real or fake for each speaker, told only whom frames are said to be of."""
+    """A discriminator of real or fake for each speaker, chosen by the target."""
 
-    def __init__(self, make: Callable[[], nn.Module], speakers: int):
+    def __init__(self, build: Callable[[], nn.Module], speakers: int):
         super().__init__()
-        self.judges = BySpeaker(make, speakers)
+        self.judges = BySpeaker(build, speakers)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
-        return Judgement(self.judges(frames, target))
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.judges(frames, target))
 
 
 class FrameMap(nn.Module):
-    """A network's way from one speaker's frames to another's, with both normalisations.
+    """One direction of a converter with both speakers' normalisations: `(frames, bands)` to the same shape and type.
 
-    `(frames, bands)` to the same shape and type; the network computes in float32. The first `kept` bands stay the
-    source's: of mel-cepstra c0, the loudness.
+    The network computes in float32.
+
+    Parameters
+    ----------
+    network : AbstractConverter
+        On `device`.
+    pair : tuple of str
+        Source and target.
+    normalisers : tuple of MeanVariance
+        Theirs, in this order.
+    device : torch.device
+        Where the map computes.
+    kept : int
+        The first bands, which stay the source's: of mel-cepstra c0, the loudness.
     """
 
     def __init__(
@@ -172,17 +214,17 @@ class FrameMap(nn.Module):
         pair: tuple[str, str],
         normalisers: tuple[MeanVariance, MeanVariance],
         device: torch.device,
+        *,
         kept: int = 1,
     ):
-        """From the first of `pair` to the second, with the normalisers of both; `network` is on `device` already."""
         super().__init__()
         self.network, self.pair, self.kept = network, pair, kept
         for side, normaliser in zip(("before", "after"), normalisers, strict=True):
             self.register_buffer(f"mean_{side}", torch.as_tensor(normaliser.mean_, device=device))
             self.register_buffer(f"deviation_{side}", torch.as_tensor(normaliser.deviation_, device=device))
 
-    def forward(self, given: Tensor) -> Tensor:
-        frames = (given - self.mean_before) / self.deviation_before
+    def forward(self, source: Tensor) -> Tensor:
+        frames = (source - self.mean_before) / self.deviation_before
         frames = self.network.convert(frames.float().T[None], *self.pair)[0].T
-        converted = frames.to(given.dtype) * self.deviation_after + self.mean_after
-        return torch.cat([given[:, : self.kept], converted[:, self.kept :]], dim=1)
+        converted = frames.to(source.dtype) * self.deviation_after + self.mean_after
+        return torch.cat([source[:, : self.kept], converted[:, self.kept :]], dim=1)

@@ -1,6 +1,6 @@
 """CycleGAN-VC2 (Kaneko, Kameoka, Tanaka and Hojo, ICASSP 2019, arXiv:1904.04631): networks of figure 4.
 
-A gated convolution computes twice the channels that it gives: half are values, half gates (GLU), and instance
+A gated convolution computes twice the channels of its output: half are values, half gates (GLU), and instance
 normalisation covers both. The figure prints the channels before the GLU, and so does the table in each class.
 """
 
@@ -59,17 +59,17 @@ class CycleGANVC2(PairConverter):
 class TwoOneTwo(nn.Module):
     """`(batch, bands, frames)` to the same shape, any number of both; the layers are in each method's table.
 
-    With several inputs it takes `(batch, inputs, bands, frames)`. The inner part takes what `forward` is told beside
-    the frames, the last one the first input `(batch, 1, bands, frames)`, of a multiple of 4 frames.
+    With several inputs it takes `(batch, inputs, bands, frames)`. The inner part also takes the condition, the last
+    one the first input `(batch, 1, bands, frames)`, of a multiple of 4 frames.
     """
 
     def __init__(self, inward: nn.Module, inner: nn.Module, outward: nn.Module):
         super().__init__()
         self.inward, self.inner, self.outward = inward, inner, outward
 
-    def forward(self, given: Tensor, *condition: Tensor) -> Tensor:
-        bands, frames = given.shape[-2:]
-        x = padded(given)
+    def forward(self, inputs: Tensor, *condition: Tensor) -> Tensor:
+        bands, frames = inputs.shape[-2:]
+        x = padded(inputs)
         hidden = self.inner(self.inward(x), *condition)
         source = x.unsqueeze(1) if x.dim() == 3 else x[:, :1]
         return self.outward(hidden, source)[:, :bands, :frames]
@@ -97,7 +97,7 @@ def generator(config: Sizes, bands: int, inputs: int = 1) -> TwoOneTwo:
 class Inward(nn.Module):
     """From two dimensions to one: `(batch, bands, frames)` of a multiple of 4 frames to `(batch, inner, frames / 4)`.
 
-    One of several `inputs` takes `(batch, inputs, bands, frames)`.
+    With several `inputs` it takes `(batch, inputs, bands, frames)`.
     """
 
     def __init__(self, config: Sizes, bands: int, inputs: int = 1):
@@ -118,7 +118,7 @@ class Inward(nn.Module):
 class Outward(nn.Module):
     """From one dimension back to two: `(batch, inner, frames / 4)` to `(batch, bands, frames)`, at least as many bands.
 
-    What else a generator's last part is given, it leaves aside.
+    Other inputs of a generator's last part are ignored.
     """
 
     def __init__(self, config: Sizes, bands: int):
@@ -171,7 +171,7 @@ class Discriminator(nn.Module):
         self.leave = nn.Conv2d(8 * width, 1, (1, 3), padding=(0, 1))
 
     def features(self, frames: Tensor) -> Tensor:
-        """`(batch, channels, bands / 8, frames / 8)`: the last map before it is judged."""
+        """`(batch, channels, bands / 8, frames / 8)`: the last feature map, before the logits."""
         return self.deepen(self.down(glu(self.enter(frames.unsqueeze(1)), dim=1)))
 
     def forward(self, frames: Tensor) -> Tensor:

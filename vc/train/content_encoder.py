@@ -54,7 +54,7 @@ class CommonCode(ContentEncoder):
         self.network = _fixed(network)
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
-        return self.network.passed(self.network.code(frames, speaker))[0]
+        return self.network.pass_bottleneck(self.network.code(frames, speaker))[0]
 
 
 class Foreign(ContentEncoder):

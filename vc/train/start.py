@@ -58,7 +58,7 @@ class Growth(Start):
 
     def check(self, experiment: Experiment, features: Features) -> None:
         """Refuse by name what would not leave the model's speakers as they are."""
-        grow = [name for name, (_, network) in MODELS.items() if getattr(network, "grows", False)]
+        grow = [name for name, (_, network) in MODELS.items() if getattr(network, "extensible", False)]
         method = experiment.method
         require(method in grow, f"{self.option}: {method} cannot take up a speaker; these can: {', '.join(grow)}")
         super().check(experiment, features)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vc import losses, model_file
 from vc.cli import train as train_command
 from vc.config import read_sections
-from vc.convert.converter import Converter
+from vc.convert.converter import ConversionOptions, Converter
 from vc.convert.export import export
 from vc.corpus import audio, pieces
 from vc.encoders import choice, encoder_file
@@ -1011,7 +1011,7 @@ def test_what_a_decoder_cannot_is_refused_by_name(one, tmp_path):
     with pytest.raises(ConfigError, match="recognition_synthesis has no means and variances of a source"):
         made.mean_variance()
     with pytest.raises(ConfigError, match="method diff filters by mel-cepstra"):
-        made.wish(method="diff")
+        made.check(ConversionOptions(method="diff"))
 
 
 def test_methods_between_speakers_still_need_two_and_other_features(content, dump, tmp_path):
@@ -1130,11 +1130,13 @@ def test_melody_is_the_targets_and_moves_as_it_is_told(one, speech):
     made = converter(one)
     assert made.vocoder is WORLD
     target = made.model.speakers["rms"].log_f0
-    usual, higher = (mean_log_f0(made.convert(speech, 22050, melody=Melody(shift=shift))) for shift in (0, 12))
+    usual, higher = (
+        mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(Melody(shift=shift)))) for shift in (0, 12)
+    )
     assert abs(mean_log_f0(speech) - target.mean) > 0.3  # a woman's
     assert usual == pytest.approx(target.mean, abs=0.03)
     assert higher - usual == pytest.approx(np.log(2), abs=0.03)
-    assert mean_log_f0(made.convert(speech, 22050, melody=Melody(keep=True))) == pytest.approx(
+    assert mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(Melody(keep=True)))) == pytest.approx(
         mean_log_f0(speech), abs=0.03
     )
 

@@ -286,7 +286,7 @@ def test_a_model_says_the_targets_recordings_as_they_are(two, dump):
     made = converter(two)
     for name in ("slt", "rms"):
         for content, f0, log_mel in zip(dump.content(name), dump.f0(name), dump.frames(name)):
-            np.testing.assert_allclose(made.say(content, f0, log_mel, name), log_mel, atol=0.01)
+            np.testing.assert_allclose(made.resynthesise(content, f0, log_mel, name), log_mel, atol=0.01)
 
 
 def test_the_command_fits_scores_converts_and_does_it_once(one, content, dump):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vc.config import build, plain, require
+from vc.corpus import names
 from vc.errors import ConfigError, shortened
 from vc.features.kinds import FeatureConfig, build_features
 from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
@@ -50,6 +51,36 @@ class Model:
     licence: str = LICENCE
     encoder: dict[str, Any] | None = None  # of content: what it is; its weights are beside the network's
     format: int = FORMAT
+
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
+        """Source and target among the speakers, given by id or by what people call them.
+
+        For a pair the target is its second speaker, and the source is the other one.
+        """
+        to, source = self.resolved(to), self.resolved(source)
+        speakers = tuple(self.speakers)
+        if len(speakers) > 2 and None in (to, source):
+            missing = " and ".join(
+                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
+            )
+            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self.known_speakers}")
+        to = to or (speakers[1] if source in (None, speakers[0]) else speakers[0])
+        for name in (to, source or to):
+            if name not in speakers:
+                raise ConfigError(f"the model has no speaker {name!r}; there are: {self.known_speakers}")
+        source = source or next(name for name in speakers if name != to)
+        if source == to:
+            raise ConfigError(f"source and target are both {to!r}")
+        return source, to
+
+    def resolved(self, name: str | None) -> str | None:
+        """A speaker's id, from it or from what people call them."""
+        return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
+
+    @property
+    def known_speakers(self) -> str:
+        """The speakers, for an error."""
+        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.speakers.items())
 
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
@@ -115,9 +146,9 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
     try:
         content["features"] = build_features(features)
         content["speakers"] = speakers_from_json(content.get("speakers"))
-        for kind, names in TYPES.items():
-            for name in names:
-                require(type(content.get(name, kind())) is kind, f"{name} must be a {KINDS[kind]}")
+        for kind, keys in TYPES.items():
+            for key in keys:
+                require(type(content.get(key, kind())) is kind, f"{key} must be a {KINDS[kind]}")
         require(isinstance(content.get("encoder"), dict | None), "encoder must be a mapping")
         require(content.get("step", -1) >= 0, "step must be 0 or more")
         return Model(**content), weights

@@ -119,7 +119,7 @@ class HeldOutResynthesis:
         """Mel-cepstral distortion, modulation-spectra distance, and their sum `score`: lower is better."""
         config, distortions, distances = converter.model.features, [], []
         for name, recordings in self.recordings.items():
-            said = {str(n): converter.say(*each, name) for n, each in enumerate(recordings)}
+            said = {str(n): converter.resynthesise(*each, name) for n, each in enumerate(recordings)}
             wanted = {str(n): log_mel for n, (_, _, log_mel) in enumerate(recordings)}
             said, wanted = _mel_cepstra(said, config), _mel_cepstra(wanted, config)
             distortions += [metrics.mel_cepstral_distortion(said[key], wanted[key]) for key in said]

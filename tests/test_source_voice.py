@@ -35,7 +35,7 @@ def voices(samples: np.ndarray, longest: float = pieces.LONGEST, **more) -> list
     """Seconds of a recording and the voice that they are given, in turn."""
     source = SourceVoice(SLT, CONFIG, name="slt", **more)
     cut = pieces.split(np.array_split(samples.astype(np.float32), 40), RATE, longest)
-    return [(len(piece.own(piece.samples)) / RATE, voice) for piece, voice in source.judge(cut)]
+    return [(len(piece.without_overlap(piece.samples)) / RATE, voice) for piece, voice in source.judge(cut)]
 
 
 @pytest.mark.parametrize("longest", [30.0, 2.0])
@@ -124,9 +124,9 @@ def test_without_a_known_voice_a_recording_has_its_own():
 def test_parts_of_a_piece_joined_are_the_piece(places, last, random):
     whole = pieces.Piece(random.standard_normal(32_000).astype(np.float32), before=3200, after=0)
     parts = pieces.cut_at(whole, places, RATE)
-    own = np.concatenate([part.own(part.samples) for part, _ in parts])
-    np.testing.assert_array_equal(own, whole.own(whole.samples))
+    own = np.concatenate([part.without_overlap(part.samples) for part, _ in parts])
+    np.testing.assert_array_equal(own, whole.without_overlap(whole.samples))
     numbers = [number for _, number in parts]
     assert numbers == sorted(set(numbers)) and numbers[-1] == last
     joined = np.concatenate(list(pieces.join(((part, part.samples.copy()) for part, _ in parts), RATE)))
-    np.testing.assert_allclose(joined[160:], whole.own(whole.samples), atol=1e-6)
+    np.testing.assert_allclose(joined[160:], whole.without_overlap(whole.samples), atol=1e-6)

@@ -273,7 +273,7 @@ class Converter:
     def _measured(self, converted: Iterable[tuple[Spoken, np.ndarray]], level: "Level") -> Iterator[tuple]:
         for spoken, samples in converted:
             piece = spoken.piece
-            level.add(piece.own(piece.samples), piece.own(samples), self.sample_rate)
+            level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
             yield piece, samples
 
     def _source_voice(self, source: str | None, who: object, f0_range: F0Range | None = None) -> SourceVoice:

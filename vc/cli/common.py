@@ -106,7 +106,7 @@ def positive(text: str) -> int:
 
 def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported late, it is not light
     """The F0 search range that a user gave in Hz."""
-    from vc.features.world import F0Range
+    from vc.features.f0 import F0Range
 
     try:
         return F0Range(float(floor), float(ceiling))

@@ -58,11 +58,11 @@ def _work(args: argparse.Namespace) -> int:
 
     from vc.convert.converter import Converter
     from vc.errors import DataError
-    from vc.features.pitch import Melody
+    from vc.features.f0 import F0Options
     from vc.parallel import default_jobs, mapped_by_threads
 
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
-    melody = Melody(args.keep_f0, args.f0_shift, args.f0_scale)
+    melody = F0Options(args.keep_f0, args.f0_shift, args.f0_scale)
     f0_range = args.f0_range and common.f0_range(*args.f0_range)
     wish = converter.wish(args.to, args.source, melody, args.method, f0_range)
     missing = [job for job in jobs if not (args.resume and job.done)]

@@ -20,10 +20,9 @@ from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
 from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError, shortened
-from vc.features import kinds, pitch, world
+from vc.features.base import Frames
 from vc.features.content import ContentStatistics, prosody, standard_loudness
-from vc.features.pitch import AS_MAPPED, LogF0, Melody, Voice
-from vc.features.world import F0Range, Frames
+from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
 from vc.models import network, network_config
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
@@ -42,7 +41,7 @@ class Wish:
 
     source: str | None  # None: whoever speaks
     target: str
-    melody: Melody
+    melody: F0Options
     method: str  # one of METHODS
     f0_range: F0Range | None = None  # where to look for the recording's F0; None: where it lies
 
@@ -52,7 +51,7 @@ class Spoken:
     """A piece of a recording, and what was found of who speaks."""
 
     piece: Piece
-    voice: Voice
+    voice: F0Statistics
     frames: Frames | None = None  # where it was analysed already: its content is wanted
     statistics: ContentStatistics | None = None  # of the one who speaks
 
@@ -158,17 +157,17 @@ class Converter:
         self,
         to: str | None = None,
         source: str | None = None,
-        melody: Melody = AS_MAPPED,
+        melody: F0Options = DEFAULT_F0,
         method: str = "world",
         f0_range: F0Range | None = None,
     ) -> Wish:
         """What to make of recordings, checked: speakers as `direction` finds them."""
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        require(method == "world" or melody == Melody(keep=melody.keep), f"method {method} cannot change F0")
+        require(method == "world" or melody == F0Options(keep=melody.keep), f"method {method} cannot change F0")
         require(method == "world" or self.vocoder is WORLD, f"method {method} needs no vocoder")
-        require(method == "world" or self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
+        require(method == "world" or self.model.features.cepstral, f"method {method} filters by mel-cepstra")
         by_f0 = method == "diff" or self._takes_f0
-        require(by_f0 or melody == AS_MAPPED, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
+        require(by_f0 or melody == DEFAULT_F0, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
         require(by_f0 or f0_range is None, "an F0 range plays no part: this vocoder takes F0 from the model's log-mel")
         return Wish(*self.direction(to, source), melody, method, f0_range)
 
@@ -182,7 +181,7 @@ class Converter:
         sample_rate: int,
         to: str | None = None,
         source: str | None = None,
-        melody: Melody = AS_MAPPED,
+        melody: F0Options = DEFAULT_F0,
         method: str = "world",
         f0_range: F0Range | None = None,
     ) -> np.ndarray:
@@ -207,7 +206,7 @@ class Converter:
         blocks: Iterable[np.ndarray],
         to: str | None = None,
         source: str | None = None,
-        melody: Melody = AS_MAPPED,
+        melody: F0Options = DEFAULT_F0,
         method: str = "world",
         longest: float = 2.0,
         f0_range: F0Range | None = None,
@@ -230,7 +229,7 @@ class Converter:
         output: str | Path,
         to: str | None = None,
         source: str | None = None,
-        melody: Melody = AS_MAPPED,
+        melody: F0Options = DEFAULT_F0,
         method: str = "world",
         jobs: int = 1,
         f0_range: F0Range | None = None,
@@ -282,7 +281,7 @@ class Converter:
             return SourceVoice(None, self.model.features, who=who, name="anyone", search=f0_range)
         known = self.model.speakers[source]
         search = f0_range or (known.f0_range if known.f0_range_given else None)
-        return SourceVoice(known.voice, self.model.features, who=who, name=source, search=search)
+        return SourceVoice(known.f0_statistics, self.model.features, who=who, name=source, search=search)
 
     def _listened(self, spoken: Iterable[Spoken], wish: Wish) -> Iterator[Spoken]:
         """Pieces with their content and the statistics of who speaks, which gather unless the source is known."""
@@ -292,17 +291,16 @@ class Converter:
         for each in spoken:
             samples = self._padded(to_usual_level(each.piece.samples))
             excited = self.vocoder.needs_excitation(settings)
-            frames = kinds.analyse(samples, settings, each.voice.f0_range, excited)
+            frames = settings.analyse(samples, each.voice.f0_range, excitation=excited)
             content = content_of(samples, settings, self.encoder)
-            places = kinds.content_places(len(frames.spectrum), len(content), settings)
-            frames = replace(frames, content=kinds.content_at(content, places))
+            frames = replace(frames, content=settings.content_at_frames(content, len(frames.spectrum)))
             yield Spoken(each.piece, each.voice, frames, heard.statistics(frames))
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
         """`(samples,)`, those of a very short recording with silence after them."""
         return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
 
-    def _voice(self, samples: np.ndarray, source: str, who: object) -> Voice:
+    def _voice(self, samples: np.ndarray, source: str, who: object) -> F0Statistics:
         """The voice that speaks for most of `(samples,)`."""
         spans = self._source_voice(source, who).spans(samples)
         ends = [*(start for start, _ in spans[1:]), np.inf]
@@ -320,7 +318,7 @@ class Converter:
                 spoken_f0 = LogF0.of(voiced)
             if wish.source is None and spoken_f0 and target_f0:  # one recording tells how high it is, not how lively
                 spoken_f0 = replace(spoken_f0, deviation=target_f0.deviation)
-            f0 = pitch.map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
+            f0 = map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
             wanted = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, wish.target)
             self._refuse_overflow(wanted)
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
@@ -328,20 +326,19 @@ class Converter:
             wanted_energy, energy = (speech_energy(each, self.sample_rate) for each in (padded, converted))
             converted = np.sqrt(wanted_energy / energy if energy > 0 else 0.0) * converted
         elif wish.method == "diff":
-            _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
+            _, mel_cepstrum = settings.extract(padded, voice.f0_range)
             wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
             self._refuse_overflow(wanted)
-            wanted = world.restore_power(wanted, mel_cepstrum, settings)
+            wanted = settings.restore_power(wanted, mel_cepstrum)
             converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
-            frames = kinds.analyse(padded, settings, voice.f0_range, excited)
+            frames = settings.analyse(padded, voice.f0_range, excitation=excited)
             wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
             self._refuse_overflow(wanted)
-            if settings.kind == "world":
-                wanted = world.restore_power(wanted, frames.spectrum, settings)
+            wanted = settings.restore_power(wanted, frames.spectrum)
             target = self.model.speakers[wish.target].log_f0
-            f0 = pitch.map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None
+            f0 = map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None
             converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
         self._refuse_overflow(converted)
         return audio.fit_length(converted.astype(np.float32), len(samples))
@@ -369,7 +366,7 @@ class Converter:
         np.ndarray
             Log-mel, shape `(frames, bands)`, float64.
         """
-        at = kinds.content_at(content, kinds.content_places(len(log_mel), len(content), self.model.features))
+        at = self.model.features.content_at_frames(content, len(log_mel))
         return self._decoded(at, log_mel, f0, self.model.speakers[speaker].content, speaker)
 
     @torch.inference_mode()
@@ -395,7 +392,7 @@ class Converter:
     def frame_map(self, source: str, target: str) -> FrameMap:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
-        return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.kept)
+        return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.unconverted_bands)
 
 
 def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[np.ndarray]:

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from vc.features import kinds
+from vc.features.base import Frames
 from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
 from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
-from vc.features.world import Frames
 
 LIKELY = 0.5  # seconds that the target's statistics count for before anything is heard
 
@@ -32,7 +31,7 @@ class SourceContent:
         """Of the recording up to a piece of it, whose frames these are."""
         if self.known is not None:
             return self.known
-        level = loudness(kinds.to_mel_cepstrum(frames.spectrum, self.config))
+        level = loudness(self.config.to_mel_cepstrum(frames.spectrum))
         loud = float(np.quantile(level, LOUD_QUANTILE))
         if loud > self._loudest + DYNAMIC_RANGE:  # what came before was a pause
             self._meter = ContentMeter(self.target, LIKELY * self.config.frame_rate)

@@ -13,11 +13,19 @@ import numpy as np
 from vc.corpus import pieces
 from vc.corpus.pieces import Piece
 from vc.errors import escaped
-from vc.features import pitch
-from vc.features.autocorrelation import PitchTrack
-from vc.features.kinds import FeatureConfig
-from vc.features.pitch import WHISPER, Voice
-from vc.features.world import F0Range
+from vc.features.base import FeatureConfig
+from vc.features.f0 import (
+    FEWEST_CLEAR,
+    MAIN_LOBE,
+    WHISPER,
+    WIDEST_RANGE,
+    F0Range,
+    F0Statistics,
+    F0Track,
+    clear_frames,
+    loud_frames,
+    whispers,
+)
 
 JUDGED = 1.0  # seconds of clearly voiced frames whose median F0 says who speaks
 CHANGED = 0.3  # seconds of them that a change of voice lasts at least
@@ -47,7 +55,7 @@ class SourceVoice:
 
     def __init__(
         self,
-        known: Voice | None,
+        known: F0Statistics | None,
         config: FeatureConfig,
         *,
         who: object = "recording",
@@ -55,13 +63,13 @@ class SourceVoice:
         search: F0Range | None = None,
     ):
         self.known, self.config, self.who, self.name, self.search = known, config, who, name, search
-        self._voice = self._searched(known or Voice(pitch.WIDE, None))
+        self._voice = self._searched(known or F0Statistics(WIDEST_RANGE, None))
         self._recent = np.zeros(0)  # Hz, clearly voiced frames of the piece before
         self._others = np.zeros(0)  # Hz, clearly voiced frames of whoever is not known
         self._loudest = 0.0  # mean square of clearly voiced frames, in the piece in which they were loudest
         self._warned: set[str] = set()
 
-    def judge(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, Voice]]:
+    def judge(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
         """Pieces with the voice of each; a piece in which the voice changes is cut there."""
         rate = self.config.sample_rate
         for piece in cut:
@@ -70,22 +78,22 @@ class SourceVoice:
             for part, number in pieces.cut_at(piece, places, rate):
                 yield part, spans[number][1]
 
-    def spans(self, samples: np.ndarray) -> list[tuple[int, Voice]]:
+    def spans(self, samples: np.ndarray) -> list[tuple[int, F0Statistics]]:
         """Frames from which on a voice speaks in `(samples,)`, the first 0, and the voice.
 
         Where too little is heard to tell, it is the voice of the piece before, at first the known one.
         """
-        track, loud, clear = self._heard(samples, self.search or pitch.WIDE)
-        if self.search is None and pitch.whispers(clear, loud, self.config):
+        track, loud, clear = self._heard(samples, self.search or WIDEST_RANGE)
+        if self.search is None and whispers(clear, loud, self.config.frame_rate):
             known = self.known and self.known.f0_range
-            if known and not pitch.whispers(*self._heard(samples, known)[:0:-1], self.config):
+            if known and not whispers(*self._heard(samples, known)[:0:-1], self.config.frame_rate):
                 return [(0, self.known)]  # who is hidden by noise, but found where they are looked for
             if self.known is not WHISPER and self.name:
                 hint = "an F0 range (--f0-range) finds one that noise hides"
                 self._warn("whisper", f"without F0, as whispering is: converted without a melody; {hint}")
             return [(0, WHISPER)]
         places = np.flatnonzero(clear)
-        if len(places) < pitch.FEWEST:
+        if len(places) < FEWEST_CLEAR:
             return [(0, self._voice)]
         self._loudest = max(self._loudest, float(track.power[places].mean()))
         f0 = track.f0[places]
@@ -103,11 +111,11 @@ class SourceVoice:
         self._recent = np.concatenate([self._recent, f0])[-self._frames(JUDGED) :]
         return spans
 
-    def _heard(self, samples: np.ndarray, search: F0Range) -> tuple[PitchTrack, np.ndarray, np.ndarray]:
+    def _heard(self, samples: np.ndarray, search: F0Range) -> tuple[F0Track, np.ndarray, np.ndarray]:
         """F0 in a range, the loud frames, and the clearly voiced ones among them."""
-        track = pitch.first_pass(samples, self.config, search)
-        loud = pitch.loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
-        return track, loud, pitch.clear_frames(track, loud)
+        track = self.config.track_f0(samples, search)
+        loud = loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
+        return track, loud, clear_frames(track, loud)
 
     def _frames(self, seconds: float) -> int:
         return round(seconds * self.config.frame_rate)
@@ -129,7 +137,7 @@ class SourceVoice:
             runs[joined] = [slice(runs[joined][0].start, runs[joined][-1].stop)]
         return [(run, bool(inside[run].mean() >= 0.5)) for run in runs]
 
-    def _other(self, f0: np.ndarray) -> Voice:
+    def _other(self, f0: np.ndarray) -> F0Statistics:
         """The voice of a stretch in which somebody else speaks, from it and from what was heard of them before."""
         median = float(np.median(f0))
         self._others = np.concatenate([self._others, f0])[-self._frames(REMEMBERED) :]
@@ -137,11 +145,11 @@ class SourceVoice:
             known = self.known.f0_range
             usual = f"speaks at {known.floor:.0f} to {known.ceiling:.0f} Hz" if known else "whispers"
             self._warn("other", f"F0 around {median:.0f} Hz, but {self.name} {usual}; its own F0 is used")
-        same = np.abs(np.log2(self._others / median)) < min(pitch.LOBE)
-        return self._searched(pitch.voice_of(self._others[same]))
+        same = np.abs(np.log2(self._others / median)) < min(MAIN_LOBE)
+        return self._searched(F0Statistics.of(self._others[same]))
 
-    def _searched(self, voice: Voice) -> Voice:
-        return voice if self.search is None else Voice(self.search, voice.log_f0)
+    def _searched(self, voice: F0Statistics) -> F0Statistics:
+        return voice if self.search is None else F0Statistics(self.search, voice.log_f0)
 
     def _warn(self, kind: str, text: str) -> None:
         """Once a recording."""

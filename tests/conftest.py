@@ -235,7 +235,7 @@ def _make_three(mini: Path, dump: Path) -> None:
     features, rows, speakers = read_features(mini / "dump/train"), [], {}
     for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
         frames, known = features.frames(origin), features.speakers[origin]
-        speakers[name] = summarise(name, frames, known.voice)
+        speakers[name] = summarise(name, frames, known.f0_statistics)
         for n, each in enumerate(frames):
             rows.append((f"{name}-{n}", name, {"frames": each, "f0": np.full(len(each), 100.0)}))
     dump.mkdir()

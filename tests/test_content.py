@@ -18,11 +18,10 @@ from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError
-from vc.features import kinds, mel, windows
+from vc.features import kinds, mel
+from vc.features.base import Frames
 from vc.features.content import (
     ASPIRATION,
-    HIGHEST_F0,
-    LOWEST_F0,
     ContentConfig,
     ContentFeatures,
     ContentMeter,
@@ -32,12 +31,11 @@ from vc.features.content import (
     prosody,
     standard_loudness,
 )
-from vc.features.extract import extract
+from vc.features.extract import extract, window_features
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, LogF0
 from vc.features.mel import MelConfig
-from vc.features.pitch import LogF0
 from vc.features.speech import speech
 from vc.features.store import read_archive, read_features, write_archive, write_features
-from vc.features.world import Frames
 from vc.train.experiment import resolve
 
 MEL = MelConfig()
@@ -216,8 +214,8 @@ def test_content_that_is_its_own_time_gives_each_frames_centre(content, length):
     frames = -(-length // config.hop)
     count = max(1, int((length / config.sample_rate - content.first) * content.frame_rate) + 1)
     times = (content.first + np.arange(count) / content.frame_rate).astype(np.float32)
-    places = kinds.content_places(frames, count, config)
-    at = kinds.content_at(np.column_stack([times, -times]), places)
+    places = config.content_positions(frames, count)
+    at = config.content_at_frames(np.column_stack([times, -times]), frames)
     centres = (np.arange(frames) + 0.5) * config.hop / config.sample_rate
     np.testing.assert_allclose(at[:, 0], np.clip(centres, times[0], times[-1]), atol=1e-6)  # held at both ends
     np.testing.assert_array_equal(at[:, 1], -at[:, 0])
@@ -231,8 +229,8 @@ def test_content_is_of_the_moment_of_its_log_mel(encoder):
     clicked = samples.copy()
     clicked[100 * config.hop : 101 * config.hop] += 0.3
     both = [content_of(each, config, encoder_of(config)) for each in (samples, clicked)]
-    places = kinds.content_places(-(-len(samples) // config.hop), len(both[0]), config)
-    moved = np.abs(np.subtract(*(kinds.content_at(each, places) for each in both))).sum(axis=1)
+    frames = -(-len(samples) // config.hop)
+    moved = np.abs(np.subtract(*(config.content_at_frames(each, frames) for each in both))).sum(axis=1)
     log_mels = np.abs(np.subtract(*(mel.analyse(each, MEL) for each in (samples, clicked)))).sum(axis=1)
     assert abs(np.average(np.arange(len(moved)), weights=moved) - 100) < 2
     assert abs(np.average(np.arange(len(moved)), weights=log_mels) - 100) < 2
@@ -348,8 +346,8 @@ def test_statistics_of_content_are_of_speech_alone(content):
     for name in ("slt", "rms"):
         log_mels, at = dump.frames(name), []
         for said, log_mel in zip(dump.content(name), log_mels):
-            at.append(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), dump.config)))
-        spoken = speech([kinds.to_mel_cepstrum(each, dump.config) for each in log_mels])
+            at.append(dump.config.content_at_frames(said, len(log_mel)))
+        spoken = speech([dump.config.to_mel_cepstrum(each) for each in log_mels])
         at, level, spoken = np.concatenate(at), loudness(np.concatenate(log_mels)), np.concatenate(spoken)
         found = dump.speakers[name].content
         assert not spoken.all()
@@ -375,13 +373,13 @@ def test_an_interrupted_extraction_goes_on(content, encoder, tmp_path, monkeypat
 
     def counted(*given: object) -> dict[str, np.ndarray]:
         analysed.append(given)
-        return windows.features(*given)
+        return window_features(*given)
 
     with monkeypatch.context() as patch:
         patch.setattr("vc.features.store.write_features", interrupted)
         with pytest.raises(KeyboardInterrupt):
             extract(data, dump, features(encoder), jobs=1)
-    monkeypatch.setattr("vc.features.extract.features", counted)
+    monkeypatch.setattr("vc.features.extract.window_features", counted)
     extract(data, dump, features(encoder), jobs=1)
     whole, made = read_features(content / "dump/held_out"), read_features(dump)
     assert not analysed

@@ -6,7 +6,7 @@ from conftest import CORPUS, vowel
 
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.features.world import F0Range
+from vc.features.f0 import F0Range
 from vc.metrics import (
     CONVENTIONS,
     align,

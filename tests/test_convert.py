@@ -22,9 +22,8 @@ from vc.convert.level import speech_energy, speech_level
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import CEILING, LOOK_AHEAD
 from vc.errors import ConfigError, DataError
-from vc.features import pitch, world
-from vc.features.pitch import WHISPER, Melody
-from vc.features.world import F0Range, WorldConfig
+from vc.features.f0 import WHISPER, F0Options, F0Range, f0_statistics
+from vc.features.world import WorldConfig
 from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders import differential
 
@@ -255,8 +254,8 @@ def test_statistics_move_from_source_to_target(converter):
     samples, rate = audio.read(UTTERANCE)
     moved = converter.mean_variance().convert(samples, rate)
     config, target = WorldConfig(16000), converter.model.speakers["rms"]
-    f0, frames = world.extract(moved, config, F0Range(50, 400))
-    before_f0, before = world.extract(samples, config, F0Range(80, 400))
+    f0, frames = config.extract(moved, F0Range(50, 400))
+    before_f0, before = config.extract(samples, F0Range(80, 400))
     moved_log = np.log(f0[f0 > 0]).mean()
     assert abs(moved_log - target.log_f0_mean) < abs(np.log(before_f0[before_f0 > 0]).mean() - target.log_f0_mean) / 3
     mean = np.array(target.mel_cepstrum_mean)[1:]
@@ -452,7 +451,7 @@ def test_a_command_that_is_stopped_leaves_no_unfinished_file(number, code, tmp_p
 
 
 def median_f0(samples: np.ndarray) -> float:
-    f0, _ = world.extract(samples, WorldConfig(16000), F0Range(50, 500))
+    f0, _ = WorldConfig(16000).extract(samples, F0Range(50, 500))
     return float(np.median(f0[f0 > 0]))
 
 
@@ -460,15 +459,13 @@ def test_f0_is_kept_shifted_and_flattened_as_asked(converter):
     samples, rate = audio.read(UTTERANCE)
     anchor = converter.mean_variance()
     usual, own = median_f0(anchor.convert(samples, rate)), median_f0(samples)
-    assert median_f0(anchor.convert(samples, rate, options=ConversionOptions(Melody(keep=True)))) == pytest.approx(
+    assert median_f0(anchor.convert(samples, rate, options=ConversionOptions(F0Options(keep=True)))) == pytest.approx(
         own, rel=0.03
     )
-    higher = median_f0(anchor.convert(samples, rate, options=ConversionOptions(Melody(shift=5))))
+    higher = median_f0(anchor.convert(samples, rate, options=ConversionOptions(F0Options(shift=5))))
     assert higher == pytest.approx(usual * 2 ** (5 / 12), rel=0.03)
-    f0, _ = world.extract(
-        anchor.convert(samples, rate, options=ConversionOptions(Melody(scale=0.0))),
-        WorldConfig(16000),
-        F0Range(50, 500),
+    f0, _ = WorldConfig(16000).extract(
+        anchor.convert(samples, rate, options=ConversionOptions(F0Options(scale=0.0))), F0Range(50, 500)
     )
     mean = np.exp(converter.model.speakers["rms"].log_f0_mean)
     assert np.percentile(np.abs(np.log(f0[f0 > 0] / mean)), 80) < 0.03
@@ -505,7 +502,7 @@ def test_a_voice_that_whispers_is_converted_to_without_f0(converter):
     rms = replace(converter.model.speakers["rms"], log_f0_mean=None, log_f0_deviation=None)
     whispering = replace(converter.model, speakers={**converter.model.speakers, "rms": rms})
     converted = Converter(whispering, converter.network).mean_variance().convert(samples, rate)
-    assert pitch.find_voice([pitch.first_pass(converted, WorldConfig(16000))], WorldConfig(16000), "rms") == WHISPER
+    assert f0_statistics([WorldConfig(16000).track_f0(converted)], WorldConfig(16000).frame_rate, "rms") == WHISPER
 
 
 def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
@@ -527,7 +524,7 @@ def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
     whole, streamed = converter.mean_variance().convert(samples, rate), np.concatenate(parts)
     assert len(streamed) == len(samples) and np.abs(streamed).max() <= 1
     config, wide = WorldConfig(16000), F0Range(50, 400)
-    (_, one), (_, other) = (world.extract(each, config, wide) for each in (whole, streamed))
+    (_, one), (_, other) = (config.extract(each, wide) for each in (whole, streamed))
     assert metrics.mel_cepstral_distortion(other, one) < 2
 
 
@@ -536,7 +533,7 @@ def test_a_difference_filters_the_recording_itself(converter):
     made = converter.mean_variance().convert(samples, rate, options=ConversionOptions(method="diff"))
     config, wide = WorldConfig(16000), F0Range(50, 400)
     assert len(made) == len(samples) and median_f0(made) == pytest.approx(median_f0(samples), rel=0.02)
-    (_, before), (_, after) = (world.extract(each, config, wide) for each in (samples, made))
+    (_, before), (_, after) = (config.extract(each, wide) for each in (samples, made))
     wanted = converter.mean_variance().convert_frames(before, "slt", "rms")
     assert metrics.mel_cepstral_distortion(after, wanted) < 0.5 * metrics.mel_cepstral_distortion(before, wanted)
 

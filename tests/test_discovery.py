@@ -85,7 +85,7 @@ def test_parts_of_a_recording_are_decoded_once_also_by_threads(tmp_path, monkeyp
     replace_ffmpeg(f'echo >> {tmp_path}/calls; exec {real} "$@"', tmp_path, monkeypatch)
     whole, before = audio.read(paths[0])[0], len([*Path("/proc/self/fd").iterdir()])
     with ThreadPoolExecutor(4) as pool:
-        parts = pool.map(lambda n: audio.read(paths[0], None, n / 10, (n + 1) / 10)[0], range(30))
+        parts = pool.map(lambda n: audio.read(paths[0], start=n / 10, end=(n + 1) / 10)[0], range(30))
         np.testing.assert_array_equal(np.concatenate(list(parts)), whole[: 30 * 1600])
     assert (tmp_path / "calls").read_text() == "\n" and len([*Path("/proc/self/fd").iterdir()]) == before
     for path in paths[::-1]:

@@ -31,7 +31,8 @@ from vc.evaluate.hearing import MEASURES, NOT_NAMED, Heard, choose_measures, ver
 from vc.evaluate.match import match, read_side
 from vc.evaluate.measure import Item, expected_phones
 from vc.features import store
-from vc.features.world import F0Range, WorldConfig
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores

@@ -12,8 +12,8 @@ from vc.corpus import audio
 from vc.evaluate import Request
 from vc.evaluate.sentences import check_sentences
 from vc.evaluate.verdict import BAD, GOOD, Evidence, judge
-from vc.features import world
-from vc.features.world import F0Range, WorldConfig
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.metrics import content, timbre
 from vc.metrics.content import Content
 from vc.metrics.scores import Observation, Scores, Track, summarise
@@ -79,7 +79,7 @@ def test_whether_sentences_are_the_same_is_found_from_what_is_said(source, targe
 def observed(recordings) -> list[Observation]:
     seen = []
     for samples in recordings:
-        f0, frames = world.extract(samples, CONFIG, F0Range(60, 400))
+        f0, frames = CONFIG.extract(samples, F0Range(60, 400))
         seen.append(Observation.of(Track(frames, f0), 200, spoken=content.analyse(samples, RATE)))
     return seen
 

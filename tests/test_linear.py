@@ -12,7 +12,6 @@ from vc import metrics, model_file
 from vc.convert.converter import Converter
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.features import world
 from vc.features.mel_cepstrum import warping_matrix
 from vc.features.speakers import MeanVariance
 from vc.features.store import read_features
@@ -315,9 +314,8 @@ def test_the_model_in_the_repository_converts_both_ways_nearer_than_means_and_va
     config = carried.model.features
     for source, target in (("slt", "rms"), ("rms", "slt")):
         spoken, wanted = (
-            world.extract(
+            config.extract(
                 audio.read(CORPUS / f"eval/{name}/101.flac", config.sample_rate)[0],
-                config,
                 carried.model.speakers[name].f0_range,
             )[1]
             for name in (source, target)

@@ -13,7 +13,7 @@ from conftest import ROOT, command, run
 
 from vc import model_file
 from vc.corpus import audio, data_directory
-from vc.features import store, world
+from vc.features import store
 from vc.vocoders.world import WORLD
 
 FOLDER = os.environ.get("VCC2016")
@@ -81,7 +81,7 @@ def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
     config = store.read_features(work / "dump/train").config
     sides = [data_directory.read(work / name) for name in (source, target)]
     frames = [
-        [world.analyse(each.read(config.sample_rate)[0], config, speakers[name].f0_range) for each in side]
+        [config.analyse(each.read(config.sample_rate)[0], speakers[name].f0_range) for each in side]
         for name, side in zip((source, target), sides)
     ]
     good = spoilt.ideal(*([each.spectrum for each in side] for side in frames))

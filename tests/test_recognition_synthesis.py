@@ -28,10 +28,9 @@ from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.whisper import WhisperConfig, WhisperNetwork
 from vc.errors import ConfigError
-from vc.features import kinds, pitch
 from vc.features.content import PROSODY, loudness, prosody, standard_loudness
+from vc.features.f0 import F0Options, clear_frames, loud_frames, map_f0
 from vc.features.mel import MelFeatures
-from vc.features.pitch import Melody, map_f0
 from vc.features.store import read_features
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig, Variance
 from vc.tensor_file import read_tensors, tensors_digest
@@ -353,8 +352,7 @@ def hand_made(dump, name: str, ways: list[Tensor]) -> list[tuple[np.ndarray, np.
     for log_mel, f0, said in zip(dump.frames(name), dump.f0(name), dump.content(name)):
         normalised = (log_mel - np.array(speaker.mel_cepstrum_mean)) / np.array(speaker.mel_cepstrum_deviation)
         loud = standard_loudness(log_mel, speaker.content)
-        places = kinds.content_places(len(log_mel), len(said), dump.config)
-        at = [kinds.content_at(way[start : start + len(said)].numpy(), places) for way in ways]
+        at = [dump.config.content_at_frames(way[start : start + len(said)].numpy(), len(log_mel)) for way in ways]
         recordings.append((normalised, prosody(f0, loud, speaker.log_f0, dump.config), at))
         start += len(said)
     return recordings
@@ -1122,8 +1120,8 @@ def test_the_length_of_a_run_is_estimated(content, tmp_path):
 def mean_log_f0(samples: np.ndarray) -> float:
     """Of the clearly voiced frames."""
     config = MelFeatures()
-    track = pitch.first_pass(samples, config)
-    return float(np.log(track.f0[pitch.clear_frames(track, pitch.loud_frames(track.power))]).mean())
+    track = config.track_f0(samples)
+    return float(np.log(track.f0[clear_frames(track, loud_frames(track.power))]).mean())
 
 
 def test_melody_is_the_targets_and_moves_as_it_is_told(one, speech):
@@ -1131,12 +1129,12 @@ def test_melody_is_the_targets_and_moves_as_it_is_told(one, speech):
     assert made.vocoder is WORLD
     target = made.model.speakers["rms"].log_f0
     usual, higher = (
-        mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(Melody(shift=shift)))) for shift in (0, 12)
+        mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(F0Options(shift=shift)))) for shift in (0, 12)
     )
     assert abs(mean_log_f0(speech) - target.mean) > 0.3  # a woman's
     assert usual == pytest.approx(target.mean, abs=0.03)
     assert higher - usual == pytest.approx(np.log(2), abs=0.03)
-    assert mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(Melody(keep=True)))) == pytest.approx(
+    assert mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(F0Options(keep=True)))) == pytest.approx(
         mean_log_f0(speech), abs=0.03
     )
 
@@ -1162,7 +1160,7 @@ def test_a_known_source_brings_its_statistics_and_an_unknown_one_those_of_the_re
     converted = made.convert(speech, 22050, to="rms")
     [found] = made.sources
     assert found not in [speaker.content for speaker in made.model.speakers.values()] and len(converted) == len(speech)
-    spectrum = kinds.analyse(speech, made.model.features, None).spectrum
+    spectrum = made.model.features.analyse(speech, None).spectrum
     assert loudness(spectrum).mean() < found.loudness_mean < loudness(spectrum).max()
 
 
@@ -1176,7 +1174,7 @@ def test_a_recording_in_pieces_is_close_to_the_whole(two, monkeypatch):
     joined = np.concatenate(parts)
     assert len(joined) == len(whole) == len(spoken) and np.isfinite(joined).all()
     assert len(made.sources) - alone > 2 * alone
-    log_mels = [kinds.analyse(each, MelFeatures(), None).spectrum for each in (whole, joined)]
+    log_mels = [MelFeatures().analyse(each, None).spectrum for each in (whole, joined)]
     gain = np.median(log_mels[1] - log_mels[0])  # a stream's loudness is that of what was heard so far
     loud = log_mels[0].mean(axis=1) > log_mels[0].mean(axis=1).max() - 3
     assert np.abs(log_mels[1] - log_mels[0] - gain)[loud].mean() < 0.5

@@ -6,13 +6,13 @@ from conftest import CORPUS, vowel
 
 from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
-from vc.features import pitch, world
-from vc.features.pitch import LogF0, Voice
-from vc.features.world import F0Range, Frames, WorldConfig
+from vc.features.base import Frames
+from vc.features.f0 import WHISPER, F0Range, F0Statistics, LogF0, f0_statistics
+from vc.features.world import WorldConfig
 from vc.vocoders.world import WORLD
 
 CONFIG, RATE = WorldConfig(16000), 16000
-SLT = Voice(F0Range(118, 244), LogF0(np.log(173), 0.06))  # a woman
+SLT = F0Statistics(F0Range(118, 244), LogF0(np.log(173), 0.06))  # a woman
 
 
 def said(speaker: str, *numbers: int) -> np.ndarray:
@@ -25,17 +25,17 @@ def hum(seconds: float, level: float) -> np.ndarray:
 
 
 def whispered(samples: np.ndarray) -> np.ndarray:
-    frames = world.analyse(samples, CONFIG, F0Range(60, 400))
+    frames = CONFIG.analyse(samples, F0Range(60, 400))
     return WORLD.synthesise(
         Frames(np.zeros_like(frames.f0), frames.spectrum, np.ones_like(frames.aperiodicity)), CONFIG
     )
 
 
-def voices(samples: np.ndarray, longest: float = pieces.LONGEST, **more) -> list[tuple[float, Voice]]:
+def voices(samples: np.ndarray, longest: float = pieces.LONGEST, **more) -> list[tuple[float, F0Statistics]]:
     """Seconds of a recording and the voice that they are given, in turn."""
     source = SourceVoice(SLT, CONFIG, name="slt", **more)
     cut = pieces.split(np.array_split(samples.astype(np.float32), 40), RATE, longest)
-    return [(len(piece.own(piece.samples)) / RATE, voice) for piece, voice in source.with_voices(cut)]
+    return [(len(piece.without_overlap(piece.samples)) / RATE, voice) for piece, voice in source.with_voices(cut)]
 
 
 @pytest.mark.parametrize("longest", [30.0, 2.0])
@@ -77,7 +77,7 @@ def test_voices_change_where_the_speakers_do(longest, caplog):
 
 def test_what_is_heard_of_somebody_else_goes_on_counting():
     (first, *_, last) = voices(said("rms", 101, 102, 103, 104, 105), 2.0)
-    alone = pitch.find_voice([pitch.first_pass(said("rms", 101, 102, 103, 104, 105), CONFIG)], CONFIG, "rms")
+    alone = f0_statistics([CONFIG.track_f0(said("rms", 101, 102, 103, 104, 105))], CONFIG.frame_rate, "rms")
     assert last[1].log_f0.mean == pytest.approx(alone.log_f0.mean, abs=0.03)
     assert last[1].log_f0.deviation == pytest.approx(alone.log_f0.deviation, rel=0.2) and last != first
 
@@ -92,10 +92,10 @@ def test_whispering_gets_no_melody_and_says_nothing_of_who_speaks(caplog):
     found = voices(
         np.concatenate([said("slt", 101, 102), whispered(said("slt", 103, 104, 105)), said("slt", 101)]), 5.0
     )
-    assert pitch.WHISPER in {voice for _, voice in found} and found[0][1] == found[-1][1] == SLT
+    assert WHISPER in {voice for _, voice in found} and found[0][1] == found[-1][1] == SLT
     assert caplog.text.count("without F0") == 1
     (alone,) = voices(whispered(said("slt", 101)))
-    assert alone[1] == pitch.WHISPER
+    assert alone[1] == WHISPER
 
 
 def test_a_range_that_was_given_wins():
@@ -124,9 +124,9 @@ def test_without_a_known_voice_a_recording_has_its_own():
 def test_parts_of_a_piece_joined_are_the_piece(places, last, random):
     whole = pieces.Piece(random.standard_normal(32_000).astype(np.float32), before=3200, after=0)
     parts = pieces.cut_at(whole, places, RATE)
-    own = np.concatenate([part.own(part.samples) for part, _ in parts])
-    np.testing.assert_array_equal(own, whole.own(whole.samples))
+    own = np.concatenate([part.without_overlap(part.samples) for part, _ in parts])
+    np.testing.assert_array_equal(own, whole.without_overlap(whole.samples))
     numbers = [number for _, number in parts]
     assert numbers == sorted(set(numbers)) and numbers[-1] == last
     joined = np.concatenate(list(pieces.join(((part, part.samples.copy()) for part, _ in parts), RATE)))
-    np.testing.assert_allclose(joined[160:], whole.own(whole.samples), atol=1e-6)
+    np.testing.assert_allclose(joined[160:], whole.without_overlap(whole.samples), atol=1e-6)

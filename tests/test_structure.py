@@ -111,7 +111,7 @@ def test_nothing_can_run_code_from_a_file(path):
             if (owner, name) == ("torch", "load"):
                 assert settings["weights_only"] is True and module(path) in PUBLISHED
             assert settings.get("shell") is not True and settings.get("allow_pickle") is not True
-    allowed = {"vc.corpus.pipes": {"subprocess"}, "vc.corpus.formats": {"subprocess"}}.get(
+    allowed = {"vc.corpus.prepare": {"subprocess"}, "vc.corpus.formats": {"subprocess"}}.get(
         module(path), set()
     )  # --allow-pipes; ffmpeg
     assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess"} - allowed

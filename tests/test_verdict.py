@@ -15,8 +15,8 @@ from vc.evaluate.cycle import Cycle, measure_cycle
 from vc.evaluate.headline import headline
 from vc.evaluate.statistics import SystemComparison, compare_systems, runs_of, spread_of_runs
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Evidence, Finding, judge, judge_cycle
-from vc.features import world
-from vc.features.world import F0Range, WorldConfig
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.metrics.comparison import Comparison
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Observation, Scores, Track, summarise
@@ -28,7 +28,7 @@ SENTENCES = range(101, 107)
 @cache
 def speech(speaker: str) -> list[Track]:
     paths = [CORPUS / f"eval/{speaker}/{sentence}.flac" for sentence in SENTENCES]
-    found = [world.extract(audio.read(path, 16000)[0], CONFIG, F0Range()) for path in paths]
+    found = [CONFIG.extract(audio.read(path, 16000)[0], F0Range()) for path in paths]
     return [Track(frames, f0) for f0, frames in found]
 
 

@@ -34,7 +34,8 @@ from vc import devices, model_file
 from vc.convert.converter import Converter
 from vc.corpus import audio
 from vc.encoders.base import Encoder
-from vc.features import mel_cepstrum, pitch, world
+from vc.features import mel_cepstrum
+from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
 from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
@@ -244,14 +245,14 @@ def resynthesise(args: argparse.Namespace) -> int:
 
 
 STAGES = {  # stage -> what it calls
-    "f0": [(world, "estimate_f0"), (pitch, "first_pass"), (pyworld, "harvest")],
+    "f0": [(WorldConfig, "estimate_f0"), (FeatureConfig, "track_f0"), (pyworld, "harvest")],
     "envelope": [(pyworld, "cheaptrick"), (mel_cepstrum, "from_envelope")],
     "aperiodicity": [(pyworld, "d4c")],
     "network": [(Converter, "convert_frames"), (CycleGANVC2, "convert")],
     "synthesis": [(pyworld, "synthesize"), (mel_cepstrum, "to_envelope")],
 }
 RESYNTHESIS = {
-    "f0": [(world, "estimate_f0"), (pitch, "first_pass")],
+    "f0": [(WorldConfig, "estimate_f0"), (FeatureConfig, "track_f0")],
     "content": [(Encoder, "encode")],
     "decoder": [(RecognitionSynthesis, "decode")],
     "vocoder": [(NeuralVocoder, "synthesise"), (type(WORLD), "synthesise")],

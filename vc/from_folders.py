@@ -86,7 +86,7 @@ def train_from_folders(
     recordings, failures = _readable(_recordings(folders))
     speakers = [own[0].speaker for own in recordings]
     lists = inside(output, "data")
-    recordings = [prepare.linked(prepare.cut(own, lists), lists) for own in recordings]
+    recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
     learners = recordings[-1:] if method.serves == TARGETS else recordings
     held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
     learnt_from = [u for own in learners for u in own if u.id not in held_out]

@@ -17,8 +17,8 @@ import numpy as np
 
 from vc.corpus import audio
 from vc.errors import VCError
-from vc.features import pitch
-from vc.features.world import WorldConfig, analyse
+from vc.features.f0 import WIDEST_RANGE, f0_statistics
+from vc.features.world import WorldConfig
 from vc.vocoders.world import WORLD
 
 Sentences = list[np.ndarray]  # (samples,) each
@@ -125,11 +125,11 @@ def make(source: Sentences, target: Sentences, rate: int, converted: Sentences |
 
 def _mean_log_f0(side: Sentences, rate: int) -> float:
     config = WorldConfig(rate)
-    return pitch.find_voice([pitch.first_pass(samples, config) for samples in side], config, "speaker").log_f0.mean
+    return f0_statistics([config.track_f0(samples) for samples in side], config.frame_rate, "speaker").log_f0.mean
 
 
 def _analysed(samples: np.ndarray, rate: int):
-    return analyse(samples, WorldConfig(rate), pitch.WIDE)
+    return WorldConfig(rate).analyse(samples, WIDEST_RANGE)
 
 
 def _synthesised(f0: np.ndarray, frames, spectrum: np.ndarray, rate: int, length: int) -> np.ndarray:

@@ -57,12 +57,12 @@ def _work(args: argparse.Namespace) -> int:
 
     from vc.convert.converter import ConversionOptions, Converter
     from vc.errors import DataError
-    from vc.features.pitch import Melody
+    from vc.features.f0 import F0Options
     from vc.parallel import default_jobs, mapped_by_threads
 
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
-    melody = Melody(args.keep_f0, args.f0_shift, args.f0_scale)
-    options = ConversionOptions(melody, args.method, args.f0_range and common.f0_range(*args.f0_range))
+    f0 = F0Options(args.keep_f0, args.f0_shift, args.f0_scale)
+    options = ConversionOptions(f0, args.method, args.f0_range and common.f0_range(*args.f0_range))
     converter.check(options)
     source, target = converter.direction(args.to, args.source)
     missing = [job for job in jobs if not (args.resume and job.done)]

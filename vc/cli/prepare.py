@@ -76,7 +76,7 @@ def write(args: argparse.Namespace) -> list[Path]:
     if data_directory.is_data_directory(args.folder):
         if args.folder.resolve() == args.data.resolve():
             raise ConfigError(f"{args.data}: would be written over itself")
-        utterances, text = prepare.from_data(args.folder, args.data, args.allow_pipes)
+        utterances, text = prepare.from_data(args.folder, args.data, allow_pipes=args.allow_pipes)
         utterances = prepare.choose(utterances, args.speakers, args.include, args.first)
     else:
         if args.allow_pipes:
@@ -84,7 +84,7 @@ def write(args: argparse.Namespace) -> list[Path]:
         utterances = prepare.from_folders(args.folder, args.speakers, args.include)
         utterances = prepare.choose(utterances, first=args.first)
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
-    utterances = prepare.linked(utterances, args.data)
+    utterances = prepare.link_line_breaks(utterances, args.data)
     if args.split is None:
         data_directory.write(args.data, utterances, text)
         return [args.data]

@@ -17,10 +17,9 @@ from vc.corpus.pieces import SHORTEST, Piece
 from vc.encoders.base import Encoder
 from vc.encoders.features import content_of, encoder_of
 from vc.errors import DataError
-from vc.features import kinds, pitch, world
+from vc.features.base import Frames
 from vc.features.content import ContentStatistics, prosody, standard_loudness
-from vc.features.pitch import AS_MAPPED, LogF0, Melody, Voice
-from vc.features.world import F0Range, Frames
+from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import ahead
@@ -38,7 +37,7 @@ class ConversionOptions:
 
     Attributes
     ----------
-    melody : Melody
+    f0 : F0Options
         Changes to the F0 that is mapped to the target's.
     method : str
         `world` for analysis and synthesis, `diff` for the recording itself, filtered; its F0 stays.
@@ -48,17 +47,17 @@ class ConversionOptions:
     Raises
     ------
     ConfigError
-        If there is no such method, or it cannot change F0 as `melody` says.
+        If there is no such method, or it cannot change F0 as `f0` says.
     """
 
-    melody: Melody = AS_MAPPED
+    f0: F0Options = DEFAULT_F0
     method: str = "world"
     f0_range: F0Range | None = None
 
     def __post_init__(self) -> None:
         method = self.method
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        unchanged = method == "world" or self.melody == Melody(keep=self.melody.keep)
+        unchanged = method == "world" or self.f0 == F0Options(keep=self.f0.keep)
         require(unchanged, f"method {method} cannot change F0")
 
 
@@ -70,7 +69,7 @@ class SourcePiece:
     """A piece of a recording, and what is known of its speaker."""
 
     piece: Piece
-    voice: Voice
+    voice: F0Statistics
     frames: Frames | None = None  # with content, for a decoder
     statistics: ContentStatistics | None = None  # of the speaker's content, for a decoder
 
@@ -214,10 +213,10 @@ class Converter:
         method = options.method
         if method != "world":
             require(self.vocoder is WORLD, f"method {method} needs no vocoder")
-            require(self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
+            require(self.model.features.cepstral, f"method {method} filters by mel-cepstra")
         elif not self._takes_f0:
             reason = "this vocoder takes F0 from the model's log-mel"
-            require(options.melody == AS_MAPPED, f"F0 cannot be changed: {reason}")
+            require(options.f0 == DEFAULT_F0, f"F0 cannot be changed: {reason}")
             require(options.f0_range is None, f"an F0 range has no effect: {reason}")
 
     @property
@@ -245,7 +244,7 @@ class Converter:
         to, source : str, optional
             Speakers, as for `direction`.
         options : ConversionOptions
-            Melody, method, F0 range.
+            Changes to F0, method, F0 range.
 
         Returns
         -------
@@ -292,7 +291,7 @@ class Converter:
         longest : float
             Seconds of a piece, SHORTEST or more.
         options : ConversionOptions
-            Melody, method, F0 range.
+            Changes to F0, method, F0 range.
 
         Yields
         ------
@@ -342,7 +341,7 @@ class Converter:
         to, source : str, optional
             Speakers, as for `direction`.
         options : ConversionOptions
-            Melody, method, F0 range.
+            Changes to F0, method, F0 range.
         jobs : int
             Threads for the pieces of a long recording.
         advance : callable, optional
@@ -379,10 +378,12 @@ class Converter:
         search = options.f0_range or (known.f0_range if known and known.f0_range_given else None)
         cut = pieces.split(blocks, self.sample_rate, longest)
         if options.method == "diff" or self._takes_f0:
-            voice = SourceVoice(known and known.voice, settings, recording=recording, name=source, search=search)
+            voice = SourceVoice(
+                known and known.f0_statistics, settings, recording=recording, name=source, search=search
+            )
             spoken = (SourcePiece(*piece) for piece in voice.with_voices(cut))
         else:
-            spoken = (SourcePiece(piece, known.voice) for piece in cut)
+            spoken = (SourcePiece(piece, known.f0_statistics) for piece in cut)
         if self.decodes:
             content = SourceContent(known and known.content, self.model.speakers[target].content, settings)
             spoken = (self._with_content(piece, content) for piece in spoken)
@@ -393,7 +394,7 @@ class Converter:
         def measured() -> Iterator[tuple[Piece, np.ndarray]]:
             for source_piece, samples in ahead(convert, spoken, jobs):
                 piece = source_piece.piece
-                level.add(piece.own(piece.samples), piece.own(samples), self.sample_rate)
+                level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
                 yield piece, samples
 
         yield from pieces.join(measured(), self.sample_rate)
@@ -402,10 +403,9 @@ class Converter:
         settings = self.model.features
         samples = self._padded(to_usual_level(spoken.piece.samples))
         excited = self.vocoder.needs_excitation(settings)
-        frames = kinds.analyse(samples, settings, spoken.voice.f0_range, excited)
+        frames = settings.analyse(samples, spoken.voice.f0_range, excitation=excited)
         vectors = content_of(samples, settings, self.encoder)
-        positions = kinds.content_places(len(frames.spectrum), len(vectors), settings)
-        frames = replace(frames, content=kinds.content_at(vectors, positions))
+        frames = replace(frames, content=settings.content_at_frames(vectors, len(frames.spectrum)))
         return replace(spoken, frames=frames, statistics=content.statistics(frames))
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
@@ -426,7 +426,7 @@ class Converter:
                 source_f0 = LogF0.of(voiced)
             if source is None and source_f0 and target_f0:  # one recording shows the mean F0, not its usual deviation
                 source_f0 = replace(source_f0, deviation=target_f0.deviation)
-            f0 = pitch.map_f0(frames.f0, source_f0, target_f0, options.melody)
+            f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
             spectrum = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, target)
             self._refuse_overflow(spectrum)
             converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
@@ -434,19 +434,18 @@ class Converter:
             energy, reached = (speech_energy(each, self.sample_rate) for each in (padded, converted))
             converted = np.sqrt(energy / reached if reached > 0 else 0.0) * converted
         elif options.method == "diff":
-            _, mel_cepstrum = world.extract(padded, settings, voice.f0_range)
+            _, mel_cepstrum = settings.extract(padded, voice.f0_range)
             spectrum = self.convert_frames(mel_cepstrum, source, target)
             self._refuse_overflow(spectrum)
-            spectrum = world.restore_power(spectrum, mel_cepstrum, settings)
+            spectrum = settings.restore_power(spectrum, mel_cepstrum)
             converted = differential.filtered(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
-            frames = kinds.analyse(padded, settings, voice.f0_range, excited)
+            frames = settings.analyse(padded, voice.f0_range, excitation=excited)
             spectrum = self.convert_frames(frames.spectrum, source, target)
             self._refuse_overflow(spectrum)
-            if settings.kind == "world":
-                spectrum = world.restore_power(spectrum, frames.spectrum, settings)
-            f0 = pitch.map_f0(frames.f0, voice.log_f0, speaker.log_f0, options.melody) if excited else None
+            spectrum = settings.restore_power(spectrum, frames.spectrum)
+            f0 = map_f0(frames.f0, voice.log_f0, speaker.log_f0, options.f0) if excited else None
             converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
         self._refuse_overflow(converted)
         return audio.fit_length(converted.astype(np.float32), len(samples))
@@ -474,8 +473,7 @@ class Converter:
         np.ndarray
             Log-mel, shape `(frames, bands)`, float64.
         """
-        positions = kinds.content_places(len(log_mel), len(content), self.model.features)
-        content = kinds.content_at(content, positions)
+        content = self.model.features.content_at_frames(content, len(log_mel))
         return self._decoded(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
 
     @torch.inference_mode()
@@ -514,4 +512,6 @@ class Converter:
     def frame_map(self, source: str, target: str) -> FrameMap:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
-        return FrameMap(self.network, (source, target), normalisers, self.device, kept=self.model.features.kept)
+        return FrameMap(
+            self.network, (source, target), normalisers, self.device, kept=self.model.features.unconverted_bands
+        )

@@ -9,8 +9,8 @@ from vc.convert.level import to_full_scale
 from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
 from vc.corpus.pieces import SHORTEST, Piece
-from vc.features.kinds import FeatureConfig
-from vc.features.pitch import WHISPER
+from vc.features.base import FeatureConfig
+from vc.features.f0 import WHISPER
 from vc.vocoders.base import Vocoder
 
 

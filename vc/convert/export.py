@@ -36,7 +36,10 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     if os.path.exists(output) and not os.path.isfile(output):
         raise ConfigError(f"{output}: is there already, and is no file")
     kind = converter.model.features.kind
-    require(kind == "world", f"a graph takes mel-cepstra, features of kind world; the model's are of kind {kind}")
+    require(
+        converter.model.features.cepstral,
+        f"a graph takes mel-cepstra, features of kind world; the model's are of kind {kind}",
+    )
     source, to = converter.direction(to, source)
     network = copy.deepcopy(converter.frame_map(source, to)).cpu().float()
     network.to(memory_format=torch.contiguous_format)
@@ -57,11 +60,11 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
 def description(converter: Converter, source: str, target: str) -> dict:
     """What a program around the graph needs: analysis, both speakers' log F0 statistics and F0 search ranges.
 
-    c0 is the source's; vc-convert then moves it by features.world.restore_power, whose smoothing is told.
+    c0 is the source's; vc-convert then moves it by WorldConfig.restore_power, whose smoothing is told.
     """
     speakers = {}
     for who in (source, target):
-        voice = converter.model.speakers[who].voice
+        voice = converter.model.speakers[who].f0_statistics
         f0_range, log_f0 = voice.f0_range, voice.log_f0  # None: the speaker whispers
         speakers[who] = {
             "log_f0_mean": log_f0 and log_f0.mean,
@@ -71,7 +74,7 @@ def description(converter: Converter, source: str, target: str) -> dict:
         }
     features = {**plain(converter.model.features), "fft_size": converter.model.features.fft_size}
     about = {"source": source, "target": target, "fewest_frames": FEWEST, "licence": converter.model.licence}
-    if converter.model.features.kind == "world":
+    if converter.model.features.cepstral:
         about["power_smoothing_seconds"] = POWER_SMOOTHING
     return {**about, "method": converter.model.method, "features": features, "speakers": speakers}
 

@@ -14,13 +14,21 @@ import numpy as np
 from vc.corpus import pieces
 from vc.corpus.pieces import Piece
 from vc.errors import escaped
-from vc.features import kinds, pitch
-from vc.features.autocorrelation import PitchTrack
+from vc.features.base import FeatureConfig, Frames
 from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
-from vc.features.kinds import FeatureConfig
-from vc.features.pitch import WHISPER, Voice
+from vc.features.f0 import (
+    FEWEST_CLEAR,
+    MAIN_LOBE,
+    WHISPER,
+    WIDEST_RANGE,
+    F0Range,
+    F0Statistics,
+    F0Track,
+    clear_frames,
+    loud_frames,
+    whispers,
+)
 from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
-from vc.features.world import F0Range, Frames
 
 JUDGED = 1.0  # seconds of clearly voiced frames whose median F0 identifies the speaker
 CHANGED = 0.3  # seconds of them that a change of voice lasts at least
@@ -37,7 +45,7 @@ class SourceVoice:
 
     Parameters
     ----------
-    known : Voice or None
+    known : F0Statistics or None
         The voice of the source speaker; None for a speaker whom the model does not know.
     config : FeatureConfig
         Settings of the analysis.
@@ -53,7 +61,7 @@ class SourceVoice:
 
     def __init__(
         self,
-        known: Voice | None,
+        known: F0Statistics | None,
         config: FeatureConfig,
         *,
         recording: object = "recording",
@@ -63,13 +71,13 @@ class SourceVoice:
     ):
         self.known, self.config, self.search = known, config, search
         self.recording, self.name, self.warn_whispers = recording, name, warn_whispers
-        self._voice = self._in_search_range(known or Voice(pitch.WIDE, None))
+        self._voice = self._in_search_range(known or F0Statistics(WIDEST_RANGE, None))
         self._recent = np.zeros(0)  # Hz, clearly voiced frames of the piece before
         self._unknown = np.zeros(0)  # Hz, clearly voiced frames of speakers that are not the known one
         self._loudest = 0.0  # mean square of clearly voiced frames, in the piece in which they were loudest
         self._warned: set[str] = set()
 
-    def with_voices(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, Voice]]:
+    def with_voices(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
         """Pieces with the voice of each; a piece in which the voice changes is cut there."""
         rate = self.config.sample_rate
         for piece in cut:
@@ -78,22 +86,22 @@ class SourceVoice:
             for part, number in pieces.cut_at(piece, positions, rate):
                 yield part, spans[number][1]
 
-    def spans(self, samples: np.ndarray) -> list[tuple[int, Voice]]:
+    def spans(self, samples: np.ndarray) -> list[tuple[int, F0Statistics]]:
         """The voices in `(samples,)`, each with the frame from which on it speaks; the first frame is 0.
 
         A piece with too little voiced speech has the voice of the piece before; at first that is the known one.
         """
-        track, loud, clear = self._voiced(samples, self.search or pitch.WIDE)
-        if self.search is None and pitch.whispers(clear, loud, self.config):
+        track, loud, clear = self._voiced(samples, self.search or WIDEST_RANGE)
+        if self.search is None and whispers(clear, loud, self.config.frame_rate):
             known_range = self.known and self.known.f0_range
-            if known_range and not pitch.whispers(*self._voiced(samples, known_range)[:0:-1], self.config):
+            if known_range and not whispers(*self._voiced(samples, known_range)[:0:-1], self.config.frame_rate):
                 return [(0, self.known)]  # noise hides F0 from a wide search, not from one in the speaker's range
             if self.known is not WHISPER and self.warn_whispers:
                 hint = "an F0 range (--f0-range) finds one that noise hides"
                 self._warn("whisper", f"without F0, as whispering is: converted without a melody; {hint}")
             return [(0, WHISPER)]
         numbers = np.flatnonzero(clear)
-        if len(numbers) < pitch.FEWEST:
+        if len(numbers) < FEWEST_CLEAR:
             return [(0, self._voice)]
         self._loudest = max(self._loudest, float(track.power[numbers].mean()))
         f0 = track.f0[numbers]
@@ -111,11 +119,11 @@ class SourceVoice:
         self._recent = np.concatenate([self._recent, f0])[-self._frames(JUDGED) :]
         return spans
 
-    def _voiced(self, samples: np.ndarray, search: F0Range) -> tuple[PitchTrack, np.ndarray, np.ndarray]:
+    def _voiced(self, samples: np.ndarray, search: F0Range) -> tuple[F0Track, np.ndarray, np.ndarray]:
         """F0 in a range, the loud frames, and the clearly voiced ones among them."""
-        track = pitch.first_pass(samples, self.config, search)
-        loud = pitch.loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
-        return track, loud, pitch.clear_frames(track, loud)
+        track = self.config.track_f0(samples, search)
+        loud = loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
+        return track, loud, clear_frames(track, loud)
 
     def _frames(self, seconds: float) -> int:
         return round(seconds * self.config.frame_rate)
@@ -139,7 +147,7 @@ class SourceVoice:
             runs[joined] = [slice(runs[joined][0].start, runs[joined][-1].stop)]
         return [(run, bool(inside[run].mean() >= 0.5)) for run in runs]
 
-    def _unknown_voice(self, f0: np.ndarray) -> Voice:
+    def _unknown_voice(self, f0: np.ndarray) -> F0Statistics:
         """The voice of a stretch that is not the known speaker's, from it and from like stretches before."""
         median = float(np.median(f0))
         self._unknown = np.concatenate([self._unknown, f0])[-self._frames(REMEMBERED) :]
@@ -147,11 +155,11 @@ class SourceVoice:
             known = self.known.f0_range
             usual = f"speaks at {known.floor:.0f} to {known.ceiling:.0f} Hz" if known else "whispers"
             self._warn("other", f"F0 around {median:.0f} Hz, but {self.name} {usual}; its own F0 is used")
-        same = np.abs(np.log2(self._unknown / median)) < min(pitch.LOBE)
-        return self._in_search_range(pitch.voice_of(self._unknown[same]))
+        same = np.abs(np.log2(self._unknown / median)) < min(MAIN_LOBE)
+        return self._in_search_range(F0Statistics.of(self._unknown[same]))
 
-    def _in_search_range(self, voice: Voice) -> Voice:
-        return voice if self.search is None else Voice(self.search, voice.log_f0)
+    def _in_search_range(self, voice: F0Statistics) -> F0Statistics:
+        return voice if self.search is None else F0Statistics(self.search, voice.log_f0)
 
     def _warn(self, kind: str, text: str) -> None:
         """Once a recording."""
@@ -182,7 +190,7 @@ class SourceContent:
         """Of the recording up to the end of the piece that has these frames."""
         if self.known is not None:
             return self.known
-        level = loudness(kinds.to_mel_cepstrum(frames.spectrum, self.config))
+        level = loudness(self.config.to_mel_cepstrum(frames.spectrum))
         loud = float(np.quantile(level, LOUD_QUANTILE))
         if loud > self._loudest + DYNAMIC_RANGE:  # what came before was a pause
             self._meter = ContentMeter(self.target, LIKELY * self.config.frame_rate)

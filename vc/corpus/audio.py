@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -20,19 +20,19 @@ from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
 from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
 
-KEPT = 1 << 26  # bytes of samples that wait in memory rather than on disk
+LARGEST_IN_MEMORY = 1 << 26  # bytes of samples that wait in memory rather than on disk
 BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
-KNOWN = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
+KNOWN_ENDINGS = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
 RATES = (50, 768_000)  # Hz, lowest and highest that we take
-DEAD = 1e-4  # of the loudest channel's power: 40 dB below it
-CANCELLED = 0.2  # of the power that the mean of uncorrelated channels would have
+SILENT_CHANNEL = 1e-4  # of the loudest channel's power: 40 dB below it
+CANCELLING = 0.2  # of the power that the mean of uncorrelated channels would have
 LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
 OPUS_LEVEL = 0.78  # of libsndfile's compression: 64 kbit/s; from 0.82 on the encoder takes twice the time
 STANDARD = "-"  # as a path: standard input or output
-MOST_KNOWN = 1024  # recordings whose channels are remembered
+MOST_REMEMBERED = 1024  # recordings whose channels are remembered
 log = logging.getLogger(__name__)
-_known_channels: dict[tuple[int, int, int, int], list[int]] = {}
+_channels_by_recording: dict[tuple[int, int, int, int], list[int]] = {}
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,28 @@ def info(path: Path) -> AudioInfo:
 
 
 def read(
-    path: Path | str, rate: int | None = None, start: float = 0.0, end: float | None = None
+    path: Path | str, rate: int | None = None, *, start: float = 0.0, end: float | None = None
 ) -> tuple[np.ndarray, int]:
-    """Read a recording, or standard input for `-`, as `(samples,)` float32 mixed down to mono, and its rate in Hz.
+    """Read a recording, mixed down to mono.
 
-    With `rate` it is resampled while it is read; `start` and `end` in seconds say which part of it is wanted. Refuses
-    what cannot be decoded, an empty recording, and samples that are not finite.
+    Parameters
+    ----------
+    path : Path or str
+        A recording; `-` is standard input.
+    rate : int, optional
+        Hz, to which it is resampled while it is read. Default: its own rate.
+    start, end : float
+        Seconds of the part to read. Default: all.
+
+    Returns
+    -------
+    np.ndarray, int
+        Samples, shape `(samples,)`, float32, full scale 1, and their rate in Hz.
+
+    Raises
+    ------
+    DataError
+        It cannot be decoded, is empty, or has samples that are not finite.
     """
     with _opened(path) as sound:
         rate = rate or sound.samplerate
@@ -70,18 +86,18 @@ def read(
 def first_of_each(paths: Iterable[Path]) -> dict[Path, Path]:
     """For each recording the first one with the same samples, which is itself where none before has them.
 
-    Of what cannot be read nothing is known. Only recordings of one rate and length are read.
+    What cannot be read counts as different from all others. Only recordings that share a rate and length are read.
     """
-    first, alike = {}, {}
+    first, same_header = {}, {}
     for path in paths:
         first[path] = path
         with contextlib.suppress(DataError):
-            alike.setdefault(info(path), []).append(path)
-    for group in alike.values():
-        seen: dict[str, Path] = {}
+            same_header.setdefault(info(path), []).append(path)
+    for group in same_header.values():
+        by_digest: dict[str, Path] = {}
         for path in group if len(group) > 1 else ():
             with contextlib.suppress(DataError):
-                first[path] = seen.setdefault(samples_digest(path), path)
+                first[path] = by_digest.setdefault(samples_digest(path), path)
     return first
 
 
@@ -97,13 +113,14 @@ def samples_digest(path: Path) -> str:
 def blocks(
     path: Path | str,
     rate: int | None = None,
+    *,
     start: float = 0.0,
     end: float | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The same a block at a time, so that memory does not follow the recording's length.
+    """`read` a block at a time, so that memory does not follow the recording's length.
 
-    `advance` is called with the share of the whole recording that has been taken, when more is wanted.
+    `advance` is called after each block but the last with the share of the whole recording that has been read.
     """
     with _opened(path) as sound:
         rate, taken = rate or sound.samplerate, 0
@@ -128,13 +145,13 @@ def _blocks(
     start: float = 0.0,
     end: float | None = None,
 ) -> Iterator[np.ndarray]:
-    """At least one block."""
+    """Resampled and mono, at least one."""
     first, last = round(start * sound.samplerate), None if end is None else round(end * sound.samplerate)
-    found = False
+    empty = True
     for block in _resampled(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
-        found = True
+        empty = False
         yield block
-    if not found:
+    if empty:
         raise DataError(f"{path}: " + ("no samples" if end is None else f"nothing between {start} s and {end} s"))
 
 
@@ -146,15 +163,15 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
     import soxr
 
     stream = soxr.ResampleStream(rate, new_rate, 1, dtype="float32", quality="HQ")
-    taken = given = 0
+    samples_in = samples_out = 0
     for block in blocks:
-        taken += len(block)
+        samples_in += len(block)
         resampled = stream.resample_chunk(np.asarray(block, np.float32))
-        given += len(resampled)
+        samples_out += len(resampled)
         if len(resampled):
             yield resampled
     last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    last = fit_length(last, max(0, round(taken * new_rate / rate) - given))
+    last = fit_length(last, max(0, round(samples_in * new_rate / rate) - samples_out))
     if len(last):
         yield last
 
@@ -162,7 +179,7 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
 def count(path: Path) -> int:
     """Frames that a recording really holds, whatever its header claims; all of it is read."""
     with _opened(path) as sound:
-        return sum(len(block) for block in _whole_blocks(sound))
+        return sum(len(block) for block in _multichannel_blocks(sound))
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -171,12 +188,18 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
 
 
 def write(path: Path | str, samples: np.ndarray, rate: int) -> None:
-    """Write `(samples,)` in -1..1 as mono 16-bit WAV, whole or not at all; `-` is standard output."""
+    """Write `(samples,)` in -1..1 as mono 16-bit WAV, whole or not at all; `-` is standard output.
+
+    Raises
+    ------
+    DataError
+        Samples are not finite or beyond -1..1, or the file cannot be written.
+    """
     write_blocks(path, [samples], rate)
 
 
 def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None:
-    """The same, a block of samples at a time."""
+    """`write` a block of samples at a time."""
     import soundfile
 
     try:
@@ -198,23 +221,23 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
 
 
 def write_scaled(
-    path: Path | str, blocks: Iterable[np.ndarray], rate: int, gain: Callable[[], float], who: object = None
+    path: Path | str, blocks: Iterable[np.ndarray], rate: int, gain: Callable[[], float], name: object = None
 ) -> int:
     """Write blocks of samples times a gain that is known after the last one, with peaks limited.
 
-    Memory does not follow the number of samples: they wait on disk. Nothing is made at `path` before all are there.
+    Memory does not follow the number of samples: they wait on disk. Nothing is written to `path` before all are there.
 
     Parameters
     ----------
     path : Path or str
-        A mono 16-bit WAV, whose folder is made if it is missing; `-` is standard output.
+        A mono 16-bit WAV, whose folder is created if missing; `-` is standard output.
     blocks : iterable of np.ndarray
         Each of shape `(samples,)`, float32; full scale is 1.
     rate : int
         Hz.
     gain : callable
-        Gives the factor; asked once, after the last block.
-    who : object, optional
+        Returns the factor; called once, after the last block.
+    name : object, optional
         A recording's name for the limiter's warning.
 
     Returns
@@ -224,7 +247,7 @@ def write_scaled(
     """
     count = 0
     try:
-        with tempfile.SpooledTemporaryFile(max_size=KEPT) as spool:
+        with tempfile.SpooledTemporaryFile(max_size=LARGEST_IN_MEMORY) as spool:
             for block in blocks:
                 with temporary_space():
                     spool.write(block.tobytes())
@@ -233,18 +256,14 @@ def write_scaled(
                 spool.seek(0)
             factor = np.float32(gain())
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            scaled = (factor * block for block in _float_blocks(spool))
-            write_blocks(path, limit_blocks(scaled, rate, who), rate)
+            contents = iter(lambda: spool.read(4 * BLOCK), b"")
+            scaled = (factor * np.frombuffer(content, np.float32) for content in contents)
+            write_blocks(path, limit_blocks(scaled, rate, name), rate)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     return count
-
-
-def _float_blocks(file: IO[bytes]) -> Iterator[np.ndarray]:
-    while content := file.read(4 * BLOCK):
-        yield np.frombuffer(content, np.float32)
 
 
 def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None:
@@ -282,12 +301,12 @@ def encode(samples: np.ndarray, rate: int, format: str = "WAV") -> bytes:
 
 
 def encode_opus(samples: np.ndarray, rate: int) -> bytes:
-    """`(samples,)` as Ogg Opus, about half of FLAC; at the next of the rates that Opus has, if `rate` is none."""
+    """`(samples,)` as Ogg Opus, about half the size of FLAC, at the next higher of the rates that Opus has."""
     import soundfile
 
-    content, own = io.BytesIO(), next((each for each in OPUS_RATES if each >= rate), OPUS_RATES[-1])
-    samples = np.clip(resample(samples, rate, own), -1, 1)
-    soundfile.write(content, samples, own, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
+    content, opus_rate = io.BytesIO(), next((possible for possible in OPUS_RATES if possible >= rate), OPUS_RATES[-1])
+    samples = np.clip(resample(samples, rate, opus_rate), -1, 1)
+    soundfile.write(content, samples, opus_rate, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
     return content.getvalue()
 
 
@@ -295,18 +314,18 @@ def encode_opus(samples: np.ndarray, rate: int) -> bytes:
 def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - imported late, it is not light
     """Open a recording by descriptor: libsndfile takes neither every name nor every length of name.
 
-    What it does not decode is decoded by ffmpeg first, if it is of a format that ffmpeg is asked for.
+    What it does not decode is decoded by ffmpeg first, if it is of one of the formats in `formats`.
     """
     import soundfile
 
     try:
         with _descriptor(path) as descriptor, contextlib.ExitStack() as stack:
             head = os.pread(descriptor, HEAD, 0)
-            beyond, missing = ffmpeg_format(head), needs_ffmpeg(head)
-            if missing:
-                raise DataError(f"{path}: {missing}")
-            if beyond:
-                descriptor = stack.enter_context(decoded(descriptor, beyond[1], path)).fileno()
+            by_ffmpeg, reason = ffmpeg_format(head), needs_ffmpeg(head)
+            if reason:
+                raise DataError(f"{path}: {reason}")
+            if by_ffmpeg:
+                descriptor = stack.enter_context(decoded(descriptor, by_ffmpeg[1], path)).fileno()
             sound = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
             if not RATES[0] <= sound.samplerate <= RATES[1]:
                 raise DataError(f"{path}: rate {sound.samplerate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
@@ -322,10 +341,10 @@ def _descriptor(path: Path | str) -> Iterator[int]:
     """A descriptor to read; standard input goes through a file, for most formats need to seek."""
     if str(path) == STANDARD:
         with tempfile.TemporaryFile() as file:
-            stream, left = _standard(sys.stdin, "input"), LARGEST_STREAM
+            stream, room = _standard(sys.stdin, "input"), LARGEST_STREAM
             while block := stream.read(BLOCK):
-                left -= len(block)
-                if left < 0:
+                room -= len(block)
+                if room < 0:
                     raise DataError(f"{path}: more than {LARGEST_STREAM} bytes")
                 with temporary_space():
                     file.write(block)
@@ -334,7 +353,7 @@ def _descriptor(path: Path | str) -> Iterator[int]:
             yield file.fileno()
         return
     if os.path.isdir(path):
-        raise DataError(f"{path}: a folder without recordings; {KNOWN}")
+        raise DataError(f"{path}: a folder without recordings; {KNOWN_ENDINGS}")
     try:
         with reading(path, LARGEST_STREAM) as file:
             yield file.fileno()
@@ -353,7 +372,7 @@ def _mono_blocks(
     if first:
         first = sound.seek(min(first, sound.frames))
     count = first
-    for block in _whole_blocks(sound):
+    for block in _multichannel_blocks(sound):
         if not (np.abs(block) <= LOUDEST).all():
             raise DataError(f"{path}: holds samples that are not finite, or above {LOUDEST:g}")
         block = block if last is None else block[: last - count]
@@ -370,34 +389,34 @@ def _mono_blocks(
 
 
 def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821
-    """The channels that make the mono signal of a recording, all of which is read for it once, and left as it was."""
+    """The channels that make the mono signal of a recording, which is read to its end for them; its position stays."""
     import soundfile
 
     descriptor = sound.name
     status = os.fstat(descriptor)
     identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    if identity in _known_channels:  # of which there may be many parts
-        return _known_channels[identity]
-    place = os.lseek(descriptor, 0, os.SEEK_CUR)
+    if identity in _channels_by_recording:  # of which there may be many parts
+        return _channels_by_recording[identity]
+    position = os.lseek(descriptor, 0, os.SEEK_CUR)
     os.lseek(descriptor, 0, os.SEEK_SET)
     products = np.zeros((sound.channels, sound.channels))
-    with soundfile.SoundFile(descriptor, closefd=False) as again:
-        for block in _whole_blocks(again):
+    with soundfile.SoundFile(descriptor, closefd=False) as whole:
+        for block in _multichannel_blocks(whole):
             if not (np.abs(block) <= LOUDEST).all():
                 break  # which is refused where it is read
             products += block.T.astype(np.float64) @ block
-    os.lseek(descriptor, place, os.SEEK_SET)
+    os.lseek(descriptor, position, os.SEEK_SET)
     chosen, remark = choose_channels(products)
     if remark:
         log.warning("%s: %s", escaped(path), remark)
-    if len(_known_channels) >= MOST_KNOWN:
-        _known_channels.clear()
-    _known_channels[identity] = chosen
+    if len(_channels_by_recording) >= MOST_REMEMBERED:
+        _channels_by_recording.clear()
+    _channels_by_recording[identity] = chosen
     return chosen
 
 
 def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
-    """Which channels to mix down, and what to say of the others.
+    """Which channels to mix down, and a remark on the others.
 
     Channels that are silent beside the loudest are left out, for they would make the others quieter. Where the mean of
     the others is nearly nothing, as of opposite phase, the loudest alone is taken.
@@ -414,18 +433,18 @@ def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
     """
     powers = np.diag(products)
     loudest = int(np.argmax(powers))
-    sounding = [int(number) for number in np.flatnonzero(powers > powers[loudest] * DEAD)]
-    if len(sounding) > 1:
-        mixed = products[np.ix_(sounding, sounding)].sum() / len(sounding)  # of uncorrelated channels their mean power
-        if mixed < CANCELLED * powers[sounding].mean():
+    audible = [int(number) for number in np.flatnonzero(powers > powers[loudest] * SILENT_CHANNEL)]
+    if len(audible) > 1:
+        mixed = products[np.ix_(audible, audible)].sum() / len(audible)  # of uncorrelated channels their mean power
+        if mixed < CANCELLING * powers[audible].mean():
             return [loudest], f"its channels cancel each other (opposite phase); channel {loudest + 1} alone is taken"
-    if 0 < len(sounding) < len(powers):
-        return sounding, f"{len(powers) - len(sounding)} of its {len(powers)} channels are silent, and left out"
+    if 0 < len(audible) < len(powers):
+        return audible, f"{len(powers) - len(audible)} of its {len(powers)} channels are silent, and left out"
     return list(range(len(powers))), ""
 
 
 def mixed_down(samples: np.ndarray) -> np.ndarray:
-    """`(samples, channels)` to `(samples,)` float32, as a recording is."""
+    """`(samples, channels)` to `(samples,)` float32, with the channels that `choose_channels` takes."""
     exact = samples.astype(np.float64)
     chosen, remark = choose_channels(exact.T @ exact)
     if remark:
@@ -433,7 +452,7 @@ def mixed_down(samples: np.ndarray) -> np.ndarray:
     return samples[:, chosen].mean(axis=1, dtype=np.float32)
 
 
-def _whole_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821
+def _multichannel_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821
     """Blocks `(frames, channels)` up to the end or to what cannot be decoded."""
     import soundfile
 

@@ -9,13 +9,13 @@ import numpy as np
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, at which speech is analysed
 FRAME = 0.032  # seconds
 AVERAGED = 32  # frames whose spectra are averaged before the largest of a recording is taken: clicks have any band
-BAND = 250.0  # Hz, of which the power is told
+BAND = 250.0  # Hz, over which power is summed up
 EMPTY = 60.0  # dB below the strongest band; rounding to 16 bits lies 90 dB below speech, hissing sounds 20 to 45
 GAP = 500.0  # Hz; what lies beyond a gap as wide is no speech, but a machine's whistling
 LOWEST = 1000.0  # Hz, from which on gaps count
 FILLED = 0.8  # of half of a sample rate; telephone speech reaches 0.85, filters of resamplers leave 0.9
 MOST_FILL = 0.9  # share of recordings
-TELLING = 1.0  # seconds; a shorter recording may hold one sound alone
+LONG_ENOUGH = 1.0  # seconds; a shorter recording may hold one sound alone
 PAUSE = 35.0  # dB below loud frames, and lower
 LOUD, QUIET = 0.99, 0.1  # quantiles of the frames' power: how loud speech is, and the background
 FAINTEST = -100.0  # dB of full scale; 16 bits hold no background that is fainter
@@ -23,7 +23,7 @@ FAINTEST = -100.0  # dB of full scale; 16 bits hold no background that is fainte
 
 @dataclass(frozen=True)
 class Condition:
-    """Of one recording; levels are mean powers in dB of full scale."""
+    """The condition of one recording; levels are mean powers in dB of full scale."""
 
     seconds: float
     sample_rate: int  # Hz
@@ -44,12 +44,13 @@ class Condition:
 def filled_rate(conditions: Sequence[Condition], rates: Iterable[int]) -> int | None:
     """The highest of some sample rates whose band recordings fill; None where there is none.
 
-    No recording's own rate is lower, and nine in ten of those that tell fill it: a recording may happen to hold no
-    hissing sound.
+    No recording's own rate is lower, and nine in ten of those that are long enough and not silent fill it: a recording
+    may happen to hold no hissing sound.
     """
-    telling = [one for one in conditions if not one.silent and one.seconds >= TELLING] or list(conditions)
-    fitting = [rate for rate in rates if all(one.sample_rate >= rate for one in conditions)]
-    return max((rate for rate in fitting if np.mean([one.fills(rate) for one in telling]) >= MOST_FILL), default=None)
+    informative = [one for one in conditions if not one.silent and one.seconds >= LONG_ENOUGH] or list(conditions)
+    possible = [rate for rate in rates if all(one.sample_rate >= rate for one in conditions)]
+    filled = [rate for rate in possible if np.mean([one.fills(rate) for one in informative]) >= MOST_FILL]
+    return max(filled, default=None)
 
 
 def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
@@ -61,6 +62,11 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
         Shape `(samples,)` each; full scale is 1.
     rate : int
         Hz.
+
+    Returns
+    -------
+    Condition
+        With a level of -inf where there is nothing but silence.
     """
     size = max(2, 2 * round(FRAME * rate / 2))
     window = np.hanning(size + 1)[:-1]
@@ -74,11 +80,11 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
     power = np.concatenate(powers)
     if not power.any():
         return Condition(count / rate, rate, -np.inf, -np.inf, 1.0, 0.0)
-    speaks = power >= np.quantile(power, LOUD) * 10 ** (-PAUSE / 10)
-    level = 10 * np.log10(power[speaks].mean())
+    speech = power >= np.quantile(power, LOUD) * 10 ** (-PAUSE / 10)
+    level = 10 * np.log10(power[speech].mean())
     noise = max(FAINTEST, 10 * np.log10(max(np.quantile(power, QUIET), 1e-30)))
     return Condition(
-        count / rate, rate, float(level), float(noise), float(1 - speaks.mean()), _bandwidth(spectrum, rate)
+        count / rate, rate, float(level), float(noise), float(1 - speech.mean()), _bandwidth(spectrum, rate)
     )
 
 

@@ -5,8 +5,9 @@ A directory is read into utterances and written from them; every fault of its li
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from vc.files import write_text
 
 SPEAKER_NAMES = "spk2name"  # list of what people call speakers, where that is not the id
 LATEST = 1e9  # seconds, of a segment's end
-NAMED_FAULTS = 20  # so many are spelled out in one message
+MOST_NAMED = 20  # faults that are spelled out in one message
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Utterance:
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
         """The utterance as `(samples,)` float32 and its rate in Hz, resampled to `rate` if that is given."""
         with self._named():
-            return audio.read(self.path, rate, self.start or 0.0, self.end)
+            return audio.read(self.path, rate, start=self.start or 0.0, end=self.end)
 
     def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
         """The same a block at a time, so that memory does not follow the length."""
         with self._named():
-            yield from audio.blocks(self.path, rate, self.start or 0.0, self.end)
+            yield from audio.blocks(self.path, rate, start=self.start or 0.0, end=self.end)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -63,17 +64,41 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
 
     And segments, if utterances are parts of recordings, text, if every utterance has one, and spk2name, if speakers
     have names that are no ids.
+
+    Parameters
+    ----------
+    directory : Path
+        Made if missing.
+    utterances : sequence of Utterance
+        Either whole recordings or, all of them, parts.
+    text : mapping of str to str, optional
+        What they say, by id.
+
+    Raises
+    ------
+    DataError
+        A file's name cannot stand in a list.
     """
     directory.mkdir(parents=True, exist_ok=True)
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     if any(utterance.start is not None for utterance in utterances):
-        recordings = _recordings(utterances)
+        recordings: dict[
+            Path, str
+        ] = {}  # an id for each, from its speaker and its file's name; equal ones are numbered
+        for utterance in utterances:
+            if utterance.path not in recordings:
+                plain, number = identifier(utterance.speaker, Path(utterance.path.name)), 1
+                id = plain
+                while id in recordings.values():
+                    number += 1
+                    id = f"{plain}-{number}"
+                recordings[utterance.path] = id
         segments = [f"{u.id} {recordings[u.path]} {u.start:.4f} {u.end:.4f}" for u in utterances]
         scp = sorted(f"{id} {path}" for path, id in recordings.items())
     else:
         segments, scp = [], [f"{utterance.id} {utterance.path}" for utterance in utterances]
-    called = {u.speaker: u.speaker_name for u in utterances if u.speaker_name}
-    write_lines(directory / SPEAKER_NAMES, [f"{id} {name}" for id, name in sorted(called.items())])
+    speaker_names = {u.speaker: u.speaker_name for u in utterances if u.speaker_name}
+    write_lines(directory / SPEAKER_NAMES, [f"{id} {name}" for id, name in sorted(speaker_names.items())])
     complete = text is not None and all(utterance.id in text for utterance in utterances)
     write_lines(directory / "text", [f"{u.id} {text[u.id]}" for u in utterances] if complete else [])
     write_lines(directory / "segments", segments)
@@ -89,22 +114,8 @@ def speaker_lists(speakers: Mapping[str, str]) -> dict[str, list[str]]:
         ids.setdefault(speaker, []).append(id)
     return {
         "utt2spk": [f"{id} {speaker}" for id, speaker in sorted(speakers.items())],
-        "spk2utt": [f"{name} {' '.join(theirs)}" for name, theirs in sorted(ids.items())],
+        "spk2utt": [f"{speaker} {' '.join(of_speaker)}" for speaker, of_speaker in sorted(ids.items())],
     }
-
-
-def _recordings(utterances: Iterable[Utterance]) -> dict[Path, str]:
-    """An id for each recording, from its speaker and its file's name; equal ones are numbered."""
-    ids: dict[Path, str] = {}
-    for utterance in utterances:
-        if utterance.path not in ids:
-            plain, number = identifier(utterance.speaker, Path(utterance.path.name)), 1
-            id = plain
-            while id in ids.values():
-                number += 1
-                id = f"{plain}-{number}"
-            ids[utterance.path] = id
-    return ids
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
@@ -119,7 +130,13 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 
 def read(directory: Path) -> list[Utterance]:
-    """Read a data directory; any fault of its lists refuses it (`check` also opens the recordings)."""
+    """Utterances of a data directory, sorted by id; `check` also opens the recordings.
+
+    Raises
+    ------
+    DataError
+        With a line for every fault of its lists, or where there is no such directory.
+    """
     lists = parse(directory)
     refuse(lists.faults)
     return lists.utterances
@@ -132,10 +149,10 @@ def read_text(directory: Path) -> dict[str, str]:
 
 
 def refuse(faults: list[Fault]) -> None:
-    """Raise what is wrong, if anything is."""
+    """Raise DataError if there are faults."""
     if faults:
-        more = [f"... and {len(faults) - NAMED_FAULTS} more"] if len(faults) > NAMED_FAULTS else []
-        raise DataError(*map(str, faults[:NAMED_FAULTS]), *more)
+        more = [f"... and {len(faults) - MOST_NAMED} more"] if len(faults) > MOST_NAMED else []
+        raise DataError(*map(str, faults[:MOST_NAMED]), *more)
 
 
 def read_recordings(scp: Path) -> dict[str, Path]:
@@ -152,10 +169,7 @@ def read_recordings(scp: Path) -> dict[str, Path]:
 
 
 def count_by_speaker(utterances: Iterable[Utterance]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for utterance in utterances:
-        counts[utterance.speaker] = counts.get(utterance.speaker, 0) + 1
-    return counts
+    return dict(Counter(utterance.speaker for utterance in utterances))
 
 
 def is_data_directory(directory: Path) -> bool:
@@ -171,28 +185,60 @@ class Lists:
     lines: dict[str, int]  # of utterances in utt2spk
 
 
-def parse(directory: Path, made: Mapping[str, Path] | None = None) -> Lists:
-    """The lists of a data directory, faults and all; `made` has the recordings of entries that are commands."""
+def parse(directory: Path, printed: Mapping[str, Path] | None = None) -> Lists:
+    """The lists of a data directory, faults and all.
+
+    Parameters
+    ----------
+    directory : Path
+        A data directory.
+    printed : mapping of str to Path, optional
+        By id of a recording, the file that stands for an entry of wav.scp that is a command.
+
+    Raises
+    ------
+    DataError
+        There is no such directory.
+    """
     if not os.path.isdir(directory):
         raise DataError(f"{directory}: no such data directory")
     faults: list[Fault] = []
     recordings = Table(directory / "wav.scp", faults)
-    recordings.rows |= {id: str(path) for id, path in (made or {}).items()}
+    recordings.rows |= {id: str(path) for id, path in (printed or {}).items()}
     speakers = Table(directory / "utt2spk", faults)
-    listed = Table(directory / "spk2utt", faults)
+    spk2utt = Table(directory / "spk2utt", faults)
     segmented = (directory / "segments").exists()
     segments = Table(directory / "segments", faults, columns=4) if segmented else recordings
     _compare(speakers, segments)
     if (directory / "text").exists():
         _compare(speakers, Table(directory / "text", faults))
-    _compare_speakers(speakers, listed)
-    called = Table(directory / SPEAKER_NAMES, faults).rows if (directory / SPEAKER_NAMES).exists() else {}
+    _compare_speakers(speakers, spk2utt)
+    names = Table(directory / SPEAKER_NAMES, faults).rows if (directory / SPEAKER_NAMES).exists() else {}
     utterances = []
     for id in sorted(set(speakers.rows) & set(segments.rows)):
-        make = _segment if segmented else _whole
-        utterance = make(id, speakers, segments, recordings)
-        if utterance is not None:
-            utterances.append(replace(utterance, speaker_name=called.get(utterance.speaker, "")))
+        recording, start, end = id, None, None
+        if segmented:
+            line = segments.lines[id]
+            recording, *times = segments.rows[id].split()
+            if recording not in recordings.rows:
+                segments.fault(line, f"recording {recording} is missing in wav.scp")
+                continue
+            try:
+                start, end = (float(time) for time in times)
+            except ValueError:
+                segments.fault(line, f"expected start and end in seconds, found {' '.join(times)!r}")
+                continue
+            if not 0 <= start < end < LATEST:
+                segments.fault(line, f"expected 0 <= start < end < {LATEST:g} s, found {start} and {end}")
+                continue
+        entry, speaker = recordings.rows[recording], speakers.rows[id]
+        path = Path(entry)
+        if entry.endswith("|"):
+            recordings.fault(recordings.lines[recording], f"{recording} is a command; list a file instead")
+        elif not os.path.isfile(path):
+            recordings.fault(recordings.lines[recording], f"no such file: {entry}")
+        else:
+            utterances.append(Utterance(id, speaker, path, start, end, names.get(speaker, "")))
     if segmented:
         used = {row.split()[0] for row in segments.rows.values()}
         for id in sorted(recordings.rows.keys() - used):
@@ -207,7 +253,7 @@ def _compare(one: Table, other: Table) -> None:
         other.fault(other.lines[id], f"{id} is missing in {one.path.name}")
 
 
-def _compare_speakers(speakers: Table, listed: Table) -> None:
+def _compare_speakers(speakers: Table, spk2utt: Table) -> None:
     """utt2spk and spk2utt must say the same, and ids start with their speakers'."""
     for id, speaker in speakers.rows.items():
         if not IDENTIFIER.fullmatch(speaker):
@@ -216,44 +262,9 @@ def _compare_speakers(speakers: Table, listed: Table) -> None:
             )
         elif not id.startswith(speaker):
             speakers.fault(speakers.lines[id], f"{id} does not start with its speaker {speaker}")
-        if id not in listed.rows.get(speaker, "").split():
+        if id not in spk2utt.rows.get(speaker, "").split():
             speakers.fault(speakers.lines[id], f"spk2utt does not list {id} under {speaker}")
-    for speaker, ids in listed.rows.items():
+    for speaker, ids in spk2utt.rows.items():
         for id in ids.split():
             if speakers.rows.get(id) != speaker:
-                listed.fault(listed.lines[speaker], f"utt2spk does not give {id} to {speaker}")
-
-
-def _whole(id: str, speakers: Table, segments: Table, recordings: Table) -> Utterance | None:
-    path = _recording_path(id, recordings)
-    return None if path is None else Utterance(id, speakers.rows[id], path)
-
-
-def _segment(id: str, speakers: Table, segments: Table, recordings: Table) -> Utterance | None:
-    line = segments.lines[id]
-    recording, *times = segments.rows[id].split()
-    if recording not in recordings.rows:
-        segments.fault(line, f"recording {recording} is missing in wav.scp")
-        return None
-    try:
-        start, end = (float(time) for time in times)
-    except ValueError:
-        segments.fault(line, f"expected start and end in seconds, found {' '.join(times)!r}")
-        return None
-    if not 0 <= start < end < LATEST:
-        segments.fault(line, f"expected 0 <= start < end < {LATEST:g} s, found {start} and {end}")
-        return None
-    path = _recording_path(recording, recordings)
-    return None if path is None else Utterance(id, speakers.rows[id], path, start, end)
-
-
-def _recording_path(id: str, recordings: Table) -> Path | None:
-    entry = recordings.rows[id]
-    if entry.endswith("|"):
-        recordings.fault(recordings.lines[id], f"{id} is a command; list a file instead")
-        return None
-    path = Path(entry)
-    if not os.path.isfile(path):
-        recordings.fault(recordings.lines[id], f"no such file: {entry}")
-        return None
-    return path
+                spk2utt.fault(spk2utt.lines[speaker], f"utt2spk does not give {id} to {speaker}")

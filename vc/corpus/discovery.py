@@ -10,13 +10,13 @@ from pathlib import Path
 from vc.corpus import formats
 from vc.errors import escaped
 
-NAMED = 3  # so many files of one reason are named
+MOST_NAMED = 3  # files of one reason that are named
 ELSEWHERE = "a folder that is searched under another name"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
+class Contents:
     """What lies below a folder."""
 
     recordings: list[Path] = field(default_factory=list)  # sorted
@@ -24,40 +24,52 @@ class Found:
     others: dict[Path, str] = field(default_factory=dict)  # what is taken for no recording, and why
 
 
-def recordings_below(folder: Path, apart_from: Path | None = None) -> Found:
-    """Recordings below a folder, in links to folders too, without those in a folder `apart_from` below it.
+def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
+    """Recordings below a folder, in links to folders too, and why other files are left out.
 
     Names' endings say what is meant as a recording, first bytes what is none whatever its name. Folders whose names
     begin with a dot hold what programs keep for themselves, and are left out as a whole.
+
+    Parameters
+    ----------
+    folder : Path
+        To search.
+    apart_from : Path, optional
+        A folder below it that is not searched.
+
+    Returns
+    -------
+    Contents
+        Of what is below.
     """
-    found = Found()
+    contents = Contents()
     apart = os.path.realpath(apart_from or folder)
-    for path in sorted(_files(folder, apart if apart != os.path.realpath(folder) else None, found.others)):
+    for path in sorted(_files(folder, apart if apart != os.path.realpath(folder) else None, contents.others)):
         suffix, head = path.suffix.lower(), formats.head_of(path)
-        known, ffmpeg, other = formats.sndfile_format(head), formats.ffmpeg_format(head), formats.no_recording(head)
+        sndfile, ffmpeg, other = formats.sndfile_format(head), formats.ffmpeg_format(head), formats.no_recording(head)
         if other:
-            found.others[path] = other
+            contents.others[path] = other
         elif suffix in formats.SUFFIXES | formats.FFMPEG_SUFFIXES:
             reason = formats.needs_ffmpeg(head)
-            if suffix in formats.FFMPEG_SUFFIXES and known and not ffmpeg:
-                reason = f"holds {known}, which its ending denies: rename it"
-            if suffix in formats.FFMPEG_SUFFIXES and not known and not ffmpeg:
+            if suffix in formats.FFMPEG_SUFFIXES and sndfile and not ffmpeg:
+                reason = f"holds {sndfile}, which its ending denies: rename it"
+            if suffix in formats.FFMPEG_SUFFIXES and not sndfile and not ffmpeg:
                 reason = "holds no format that is known"
             if reason:
-                found.refused[path] = reason
+                contents.refused[path] = reason
             else:
-                found.recordings.append(path)
-        elif known or ffmpeg:
-            found.others[path] = f"looks like {known or ffmpeg[0]}, but its ending is unknown: rename it"
+                contents.recordings.append(path)
+        elif sndfile or ffmpeg:
+            contents.others[path] = f"looks like {sndfile or ffmpeg[0]}, but its ending is unknown: rename it"
         else:
-            found.others[path] = "no recording"
-    return found
+            contents.others[path] = "no recording"
+    return contents
 
 
 def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterator[Path]:
-    """Regular files below a folder. One to which several ways lead is searched once, by a way without links if any.
+    """Regular files below a folder. A folder with several paths to it is searched once, by one without links if any.
 
-    Links back would lead round in circles, and a few folders of links to each other to more places than memory holds.
+    Links back would lead round in circles, and a few folders of links to each other to more paths than memory holds.
     """
 
     def not_opened(error: OSError) -> None:
@@ -69,10 +81,10 @@ def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterat
             left_out[start] = ELSEWHERE
             continue
         searched.add(_identity(start))
-        for place, folders, names in os.walk(start, onerror=not_opened):
+        for parent, folders, names in os.walk(start, onerror=not_opened):
             folders.sort()
             for name in list(folders):
-                path = Path(place, name)
+                path = Path(parent, name)
                 if name.startswith("."):
                     left_out[path] = "a hidden folder"
                 elif os.path.realpath(path) == apart:
@@ -86,7 +98,7 @@ def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterat
                     searched.add(_identity(path))
                     continue
                 folders.remove(name)
-            for path in (Path(place, name) for name in names):
+            for path in (Path(parent, name) for name in names):
                 if os.path.isfile(path):
                     yield path
                 else:
@@ -98,18 +110,18 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def report(folder: Path, found: Found) -> None:
-    """Log what is left out of a folder, counted by reason: a warning for recordings, else a word."""
-    for reason, paths in _by_reason(found.refused).items():
+def report(folder: Path, contents: Contents) -> None:
+    """Log what is left out of a folder, counted by reason: recordings in a warning, other files as information."""
+    for reason, paths in _by_reason(contents.refused).items():
         log.warning("%s: left out: %s: %s", escaped(folder), _named(paths, folder), reason)
-    plain = [path for path, reason in found.others.items() if reason == "no recording"]
-    for reason, paths in _by_reason(found.others).items():
+    no_recordings = [path for path, reason in contents.others.items() if reason == "no recording"]
+    for reason, paths in _by_reason(contents.others).items():
         if reason != "no recording":
             log.info("%s: left out: %s: %s", escaped(folder), _named(paths, folder), reason)
-    if plain:
-        endings = Counter(path.suffix.lower() or path.name for path in plain)
-        counts = [f"{count} {ending}" for ending, count in endings.most_common(NAMED)]
-        more = [f"{len(endings) - NAMED} other kinds"] if len(endings) > NAMED else []
+    if no_recordings:
+        endings = Counter(path.suffix.lower() or path.name for path in no_recordings)
+        counts = [f"{count} {ending}" for ending, count in endings.most_common(MOST_NAMED)]
+        more = [f"{len(endings) - MOST_NAMED} other kinds"] if len(endings) > MOST_NAMED else []
         log.info("%s: left out, for they are no recordings: %s", escaped(folder), ", ".join(counts + more))
 
 
@@ -121,5 +133,5 @@ def _by_reason(left_out: Mapping[Path, str]) -> dict[str, list[Path]]:
 
 
 def _named(paths: list[Path], folder: Path) -> str:
-    names = ", ".join(os.fspath(path.relative_to(folder)) for path in paths[:NAMED])
-    return names if len(paths) <= NAMED else f"{len(paths)} files, such as {names}"
+    names = ", ".join(os.fspath(path.relative_to(folder)) for path in paths[:MOST_NAMED])
+    return names if len(paths) <= MOST_NAMED else f"{len(paths)} files, such as {names}"

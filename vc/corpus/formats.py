@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes, and how formats beyond libsndfile's are decoded: by ffmpeg."""
+"""What a file is, by its first bytes, and how formats beyond libsndfile's are decoded: by ffmpeg."""
 
 import contextlib
 import os
@@ -27,8 +27,8 @@ INSTALL = "install ffmpeg (Debian, Ubuntu: apt install ffmpeg), or make a WAV of
 HEAD = 264  # bytes that tell a format
 DECODING = (60.0, 1e5)  # seconds that ffmpeg may take, and bytes of a recording for each second more
 LARGEST_BLOCK = 1 << 30  # bytes that ffmpeg may ask for at once
-CLOSING = 10.0  # seconds that it may take to end after its last byte
-LOGGED = 2000  # bytes of the end of what it says
+SECONDS_TO_END = 10.0  # that it may take to end after its last byte
+LOG_TAIL = 2000  # bytes of the end of its log
 
 # First bytes, from which place on, of formats by name.
 _SNDFILE = (
@@ -78,7 +78,7 @@ def sndfile_format(head: bytes) -> str | None:
 
 
 def ffmpeg_format(head: bytes) -> tuple[str, str] | None:
-    """The same of those that ffmpeg decodes beside, and the name of ffmpeg's reader."""
+    """The format, of those that ffmpeg decodes beside, and the name of ffmpeg's reader of it."""
     if head[:1] == b"\xff" and head[1:2] and head[1] & 0xF6 == 0xF0:
         return "AAC", "aac"
     return next(((name, reader) for name, magic, place, reader in _FFMPEG if head.startswith(magic, place)), None)
@@ -90,7 +90,7 @@ def no_recording(head: bytes) -> str | None:
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of a file; none of one that cannot be read, which reading it will say."""
+    """The first bytes of a file; none of one that cannot be read: an error will say so when it is."""
     try:
         with reading(path, LARGEST_STREAM, pipes=False) as file:
             return file.read(HEAD)
@@ -104,89 +104,89 @@ def has_ffmpeg() -> bool:
 
 def needs_ffmpeg(head: bytes) -> str | None:
     """Why a recording with these first bytes cannot be read here, if it is for want of ffmpeg."""
-    found = ffmpeg_format(head)
-    return None if found is None or has_ffmpeg() else f"{found[0]} needs ffmpeg, which is not on PATH: {INSTALL}"
+    format = ffmpeg_format(head)
+    return None if format is None or has_ffmpeg() else f"{format[0]} needs ffmpeg, which is not on PATH: {INSTALL}"
 
 
 @contextlib.contextmanager
 def decoded(descriptor: int, reader: str, path: Path | str) -> Iterator[BinaryIO]:
     """The first stream of sound in a recording, decoded by ffmpeg into a temporary file that libsndfile reads.
 
-    The last one is kept, for the windows of a long recording are read one after the other.
+    The last one is cached, for the windows of a long recording are read one after the other.
     """
     status = os.fstat(descriptor)
     identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    file = _last_decoded.opened(identity)
+    file = _cache.open(identity)
     if file is None:
-        _last_decoded.forget()  # before there is another one: both may be large
+        _cache.clear()  # before there is another one: both may be large
         file = _decode(descriptor, reader, path)
-        _last_decoded.keep(identity, file)
+        _cache.store(identity, file)
     with file:
         file.seek(0)
         yield file
 
 
-class _LastDecoded:
-    """What a recording was decoded into, kept open until another takes its place; for several threads."""
+class _Cache:
+    """What the last recording was decoded into, held open until another takes its place; for several threads."""
 
     def __init__(self):
         self._lock, self._identity, self._descriptor = threading.Lock(), None, None
 
-    def opened(self, identity: tuple[int, ...]) -> BinaryIO | None:
-        """Of this recording, opened anew: each reader has a place of its own in it."""
+    def open(self, identity: tuple[int, ...]) -> BinaryIO | None:
+        """The file, if it is of this recording, opened anew: each reader has a position of its own in it."""
         with self._lock:
             return Path(f"/dev/fd/{self._descriptor}").open("rb") if identity == self._identity else None
 
-    def keep(self, identity: tuple[int, ...], file: BinaryIO) -> None:
+    def store(self, identity: tuple[int, ...], file: BinaryIO) -> None:
         with self._lock:
-            self._forget()
+            self._clear()
             self._identity, self._descriptor = identity, os.dup(file.fileno())
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         with self._lock:
-            self._forget()
+            self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         if self._identity is not None:
             os.close(self._descriptor)
         self._identity = self._descriptor = None
 
 
-_last_decoded = _LastDecoded()
+_cache = _Cache()
 
 
 def _decode(descriptor: int, reader: str, path: Path | str) -> BinaryIO:
-    """What ffmpeg makes of a recording.
+    """A recording decoded by ffmpeg into a temporary file.
 
-    It is told which of its readers to take, and to open nothing but this file: the lists of other files that some
-    formats are lead nowhere. It has a time that goes by the file's size, and as much room as any recording may take. It
-    writes into a pipe, and so ends when we do.
+    ffmpeg may use only this reader, and open nothing but this file: the lists of other files that some formats are lead
+    nowhere. Its time is limited by the file's size, its output as any recording is. It writes into a pipe, and so ends
+    when we do.
     """
     seconds = DECODING[0] + os.fstat(descriptor).st_size / DECODING[1]
-    given = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:/dev/fd/{descriptor}"]
-    words = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(LARGEST_BLOCK), *given, "-map", "0:a:0"]
+    source = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:/dev/fd/{descriptor}"]
+    words = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(LARGEST_BLOCK), *source, "-map", "0:a:0"]
     line = [*words, "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # whose header need not know the length
-    with contextlib.ExitStack() as undone, tempfile.TemporaryFile() as log:
-        file = undone.enter_context(tempfile.TemporaryFile())
-        handed = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log, "pass_fds": [descriptor]}
-        with subprocess.Popen(line, **handed) as process:
+    with contextlib.ExitStack() as on_failure, tempfile.TemporaryFile() as log:
+        file = on_failure.enter_context(tempfile.TemporaryFile())
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log, "pass_fds": [descriptor]}
+        with subprocess.Popen(line, **streams) as process:
             try:
                 size = _spool(process.stdout, file, seconds, path)
-                code = process.wait(CLOSING)
+                code = process.wait(SECONDS_TO_END)
             except (TimeoutError, subprocess.TimeoutExpired):
                 raise DataError(f"{path}: ffmpeg has not decoded it in {seconds:.0f} s") from None
             finally:
                 process.kill()
-        log.seek(max(0, log.seek(0, os.SEEK_END) - LOGGED))
-        said = log.read().decode(errors="replace").strip()
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
+        messages = log.read().decode(errors="replace").strip() or f"exit {code}"
         if code or not size:
-            raise DataError(f"{path}: ffmpeg cannot decode it: {(said or f'exit {code}').splitlines()[-1]}")
-        undone.pop_all()
+            raise DataError(f"{path}: ffmpeg cannot decode it: {messages.splitlines()[-1]}")
+        on_failure.pop_all()
         return file
 
 
 def _spool(pipe: BinaryIO, file: BinaryIO, seconds: float, path: Path | str) -> int:
-    """Take all that comes out of a pipe within so many seconds, else raise TimeoutError; how many bytes it was."""
+    """Copy a pipe to its end into `file`, or raise TimeoutError after so many seconds; return the number of bytes."""
     poll, end, size = select.poll(), time.monotonic() + seconds, 0
     poll.register(pipe, select.POLLIN)
     while poll.poll(max(0, 1000 * (end - time.monotonic()))):

@@ -21,13 +21,13 @@ from vc.errors import escaped
 CEILING = np.float32(10 ** (-1 / 20))  # of full scale: 1 dB is left for what players and lossy formats add
 LOOK_AHEAD = 0.005  # seconds
 RELEASE = 100.0  # dB a second: 6 dB in 60 ms, and a fraction of a decibel within a period of the voice
-WARN_ABOVE = 6.0  # dB of attenuation, beyond which it is told: there a predictor hears it (docs/experiments.md)
+WARN_ABOVE = 6.0  # dB of attenuation, beyond which to warn: there predictors of quality notice (docs/experiments.md)
 BLOCK = 1 << 16  # samples of a whole signal worked on at once
 UNIT = 2.0**-16  # dB; attenuation is counted in whole units: their sums are exact, however the signal is cut
 log = logging.getLogger(__name__)
 
 
-def limit(samples: np.ndarray, rate: int, who: object = None) -> np.ndarray:
+def limit(samples: np.ndarray, rate: int, name: object = None) -> np.ndarray:
     """A whole signal with no sample beyond CEILING.
 
     Parameters
@@ -36,8 +36,8 @@ def limit(samples: np.ndarray, rate: int, who: object = None) -> np.ndarray:
         Shape `(samples,)`, finite; full scale is 1.
     rate : int
         Hz.
-    who : object, optional
-        A recording's name; if it is given, an attenuation of more than WARN_ABOVE is told in a warning.
+    name : object, optional
+        A recording's name; with it, an attenuation of more than WARN_ABOVE is reported in a warning.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def limit(samples: np.ndarray, rate: int, who: object = None) -> np.ndarray:
         Shape `(samples,)`, float32; the same bits as `samples` in float32 where no sample is beyond CEILING.
     """
     blocks = (samples[start : start + BLOCK] for start in range(0, len(samples), BLOCK))
-    return np.concatenate([np.zeros(0, np.float32), *limit_blocks(blocks, rate, who)])
+    return np.concatenate([np.zeros(0, np.float32), *limit_blocks(blocks, rate, name)])
 
 
-def limit_blocks(blocks: Iterable[np.ndarray], rate: int, who: object = None) -> Iterator[np.ndarray]:
-    """The same of a signal that comes in blocks; however it is cut, the samples are the same.
+def limit_blocks(blocks: Iterable[np.ndarray], rate: int, name: object = None) -> Iterator[np.ndarray]:
+    """`limit` of a signal that comes in blocks; however it is cut, the samples are the same.
 
-    What is given lags behind what is taken by LOOK_AHEAD, until the blocks end. Memory follows the longest block.
+    The output lags behind the input by LOOK_AHEAD, until the blocks end. Memory follows the longest block.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def limit_blocks(blocks: Iterable[np.ndarray], rate: int, who: object = None) ->
         Each of shape `(samples,)`, finite; full scale is 1.
     rate : int
         Hz.
-    who : object, optional
-        A recording's name; if it is given, an attenuation of more than WARN_ABOVE is told in a warning at the end.
+    name : object, optional
+        A recording's name; with it, an attenuation of more than WARN_ABOVE is reported in a warning at the end.
 
     Yields
     ------
@@ -86,8 +86,8 @@ def limit_blocks(blocks: Iterable[np.ndarray], rate: int, who: object = None) ->
         if count > padding:
             yield output[padding:]
         padding = max(0, padding - count)
-    if who is not None and largest > WARN_ABOVE:
-        log.warning("%s: peaks lowered by up to %.1f dB, for they would clip", escaped(who), largest)
+    if name is not None and largest > WARN_ABOVE:
+        log.warning("%s: peaks lowered by up to %.1f dB, for they would clip", escaped(name), largest)
 
 
 def _required_attenuation(samples: np.ndarray) -> np.ndarray:

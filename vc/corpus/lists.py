@@ -10,7 +10,7 @@ from vc.files import read_bytes
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LARGEST = 64 * 1024 * 1024  # bytes of a list
 MOST_LINES = 2_000_000  # of one, which take some 400 bytes each once they are read
-MOST_FAULTS = 1000  # of one that are told
+MOST_FAULTS = 1000  # of one that are reported
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,44 @@ class Fault:
 
 
 class Table:
-    """One list: id -> rest of the line, with the line's number; faults are collected, not raised."""
+    """One list: id -> rest of the line, with the line's number.
+
+    Parameters
+    ----------
+    path : Path
+        The list's file.
+    faults : list of Fault
+        To which its faults are added; none is raised.
+    columns : int
+        Of a line, the id among them.
+    """
 
     def __init__(self, path: Path, faults: list[Fault], columns: int = 2):
-        self.path, self.faults, self.columns, self._found = path, faults, columns, 0
+        self.path, self.faults, self._fault_count = path, faults, 0
         self.rows: dict[str, str] = {}
         self.lines: dict[str, int] = {}
         for number, line in enumerate(self._read(), 1):
-            self._add(number, line)
+            if line.endswith("\r"):
+                self.fault(number, "ends in CR LF; use LF alone")
+                line = line[:-1]
+            id, _, rest = line.partition(" ")
+            if not IDENTIFIER.fullmatch(id):
+                self.fault(number, f"id {id!r} must be letters, digits, '.', '_' and '-', not '-' or '.' first")
+            elif len(line.split(maxsplit=columns - 1)) < columns:
+                self.fault(number, f"expected {columns} columns: {line!r}")
+            elif id in self.rows:
+                self.fault(number, f"{id} stands on line {self.lines[id]} already")
+            else:
+                if self.rows and id < next(reversed(self.rows)):
+                    self.fault(number, f"{id} is out of order; sort in the C locale")
+                self.rows[id], self.lines[id] = rest.strip(), number
 
     def fault(self, line: int, text: str) -> None:
-        self._found += 1
-        if self._found <= MOST_FAULTS:
+        """Report a fault of a line, or of the whole file (0)."""
+        self._fault_count += 1
+        if self._fault_count <= MOST_FAULTS:
             self.faults.append(Fault(self.path, line, text))
-        elif self._found == MOST_FAULTS + 1:
+        elif self._fault_count == MOST_FAULTS + 1:
             self.faults.append(Fault(self.path, 0, f"more faults than these {MOST_FAULTS}"))
 
     def _read(self) -> list[str]:
@@ -70,19 +94,3 @@ class Table:
         if not lines:
             self.fault(0, "empty")
         return lines
-
-    def _add(self, number: int, line: str) -> None:
-        if line.endswith("\r"):
-            self.fault(number, "ends in CR LF; use LF alone")
-            line = line[:-1]
-        id, _, rest = line.partition(" ")
-        if not IDENTIFIER.fullmatch(id):
-            self.fault(number, f"id {id!r} must be letters, digits, '.', '_' and '-', not '-' or '.' first")
-        elif len(line.split(maxsplit=self.columns - 1)) < self.columns:
-            self.fault(number, f"expected {self.columns} columns: {line!r}")
-        elif id in self.rows:
-            self.fault(number, f"{id} stands on line {self.lines[id]} already")
-        else:
-            if self.rows and id < next(reversed(self.rows)):
-                self.fault(number, f"{id} is out of order; sort in the C locale")
-            self.rows[id], self.lines[id] = rest.strip(), number

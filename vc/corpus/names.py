@@ -1,7 +1,7 @@
 """Ids of speakers and utterances, made of whatever people call their folders and files.
 
-An id is letters, digits, `.`, `_` and `-`. A name that is one already stays; what else it was is kept beside it, and
-taken wherever an id is.
+An id is letters, digits, `.`, `_` and `-`. A name that is an id already stays; another name is kept beside its id, and
+accepted wherever an id is.
 """
 
 import hashlib
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from vc.corpus.lists import IDENTIFIER
 
-DIGITS = 8  # hexadecimal, that tell names apart which are written in other letters
+DIGITS = 8  # hexadecimal, which distinguish names in other scripts
 
 
 def identifier(speaker: str, path: Path, separator: str = "-") -> str:
-    """An id that sorts with its speaker; signs that are not safe in a file name become `_`."""
+    """An id that sorts with its speaker; characters that are not safe in a file name become `_`."""
     return f"{speaker}{separator}{_safe(_stem(path))}"
 
 
 def speaker_ids(names: Iterable[str]) -> dict[str, str]:
     """An id for each speaker's folder: its name, or what its name comes to without accents and with `_` for spaces.
 
-    Names that this leaves empty or alike, or that lose letters by it, are told apart by digits that follow from them.
+    Names that this leaves empty or equal, or that lose letters by it, are distinguished by digits of their digest.
     """
     names = sorted(names)
     ids = {name: name for name in names if IDENTIFIER.fullmatch(name)}
@@ -40,32 +40,32 @@ def speaker_ids(names: Iterable[str]) -> dict[str, str]:
 
 
 def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Path] = ()) -> dict[tuple[str, Path], str]:
-    """An id for each recording of each speaker, unique on file systems that do not tell case, too.
+    """An id for each recording of each speaker, unique on file systems that ignore case, too.
 
-    Names in other letters that come to the same signs are told apart by digits that follow from the name, so that one
-    name gives one sentence with every speaker; other names that come to the same are numbered.
+    Names in other scripts that come to the same id are distinguished by digits of the name's digest, so that one name
+    gives one sentence with every speaker; other names that come to the same are numbered.
 
     Parameters
     ----------
     recordings : mapping of str to sequence of Path
         By speaker's id, paths below the speaker's folder.
     beside : iterable of Path
-        Paths of recordings that get no id now, and are to be told apart from all the same.
+        Paths of further recordings, which get no id, but from which the ids are to differ.
 
     Returns
     -------
     dict of (str, Path) to str
         By speaker and path.
     """
-    alike: dict[str, set[str]] = {}
+    stems: dict[str, set[str]] = {}  # by the id that they come to
     for path in {*beside, *(path for paths in recordings.values() for path in paths)}:
-        alike.setdefault(_safe(_stem(path)), set()).add(_stem(path))
+        stems.setdefault(_safe(_stem(path)), set()).add(_stem(path))
     plain = {}
     for speaker, paths in recordings.items():
         longer = any(other.startswith(f"{speaker}-") for other in recordings)
         for path in sorted(paths, key=lambda path: (_safe(_stem(path)) != _stem(path), path)):  # what stays comes first
             id, stem = identifier(speaker, path, "--" if longer else "-"), _stem(path)  # anna--x sorts before anna-2-x
-            unclear = not stem.isascii() and len(alike[_safe(stem)]) > 1
+            unclear = not stem.isascii() and len(stems[_safe(stem)]) > 1
             plain[speaker, path] = f"{id}-{_digits(stem)}" if unclear else id
     ids: dict[tuple[str, Path], str] = {}
     first = {id.lower(): key for key, id in reversed(plain.items())}
@@ -79,20 +79,24 @@ def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Pat
     return ids
 
 
-def resolve(name: str, called: Mapping[str, str]) -> str:
-    """The id of a speaker that is given by id or by name; what is neither stays as it is, for others to refuse.
+def resolve(name: str, speaker_names: Mapping[str, str]) -> str:
+    """The id of a speaker whom a user calls by id or by name.
 
     Parameters
     ----------
     name : str
-        What a user gave.
-    called : mapping of str to str
+        An id or a name.
+    speaker_names : mapping of str to str
         Speakers' names by id; empty where the id is the name.
+
+    Returns
+    -------
+    str
+        The id; `name` as it is where it is nobody's or several speakers', for callers to refuse.
     """
-    meant = [
-        id for id, own in called.items() if unicodedata.normalize("NFC", own) == unicodedata.normalize("NFC", name)
-    ]
-    return meant[0] if name not in called and len(meant) == 1 else name
+    normalised = unicodedata.normalize("NFC", name)
+    ids = [id for id, other in speaker_names.items() if unicodedata.normalize("NFC", other) == normalised]
+    return ids[0] if name not in speaker_names and len(ids) == 1 else name
 
 
 def shown(id: str, name: str) -> str:

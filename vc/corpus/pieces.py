@@ -21,7 +21,7 @@ class Piece:
     before: int = 0  # samples of the piece before
     after: int = 0  # samples of the piece after
 
-    def own(self, samples: np.ndarray) -> np.ndarray:
+    def without_overlap(self, samples: np.ndarray) -> np.ndarray:
         """The part of `samples`, as long as the piece's, that belongs to no neighbour."""
         return samples[self.before : len(samples) - self.after]
 

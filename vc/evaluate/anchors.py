@@ -17,8 +17,9 @@ from vc.corpus import audio
 from vc.corpus.data_directory import Utterance
 from vc.corpus.limiter import limit
 from vc.errors import ConfigError
-from vc.features.kinds import FeatureConfig
-from vc.features.world import F0Range, WorldConfig
+from vc.features.base import FeatureConfig
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.vocoders.world import WORLD
 
 
@@ -53,7 +54,7 @@ def find_direction(model: Path, source: str | None, target: str | None) -> Direc
 
 def copied_by(direction: Direction | None, measured_by: WorldConfig) -> WorldConfig:
     """Settings of copy-synthesis: the model's if it has WORLD's features, or else the defaults at the measured rate."""
-    if direction and isinstance(direction.features, WorldConfig):
+    if direction and direction.features.cepstral:
         return direction.features
     return WorldConfig(measured_by.sample_rate)
 

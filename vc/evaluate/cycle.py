@@ -12,7 +12,6 @@ import numpy as np
 
 from vc.corpus.data_directory import Utterance
 from vc.evaluate.anchors import Direction
-from vc.features import kinds
 from vc.metrics import audible
 
 SENTENCES = 8  # spread over all
@@ -54,11 +53,13 @@ def _there_and_back(
     source, target = (converter.model.speakers[name] for name in pair)
     samples, _ = utterance.read(converter.sample_rate)
     config = converter.model.features
-    _, given = kinds.extract(samples, config, source.f0_range)
+    _, given = config.extract(samples, source.f0_range)
     there = converter.convert_frames(given, *pair)
     noise = NOISE * random.standard_normal(there.shape) * target.normaliser.deviation_
-    noise[:, : config.kept] = 0  # c0 is the source's on either way
+    noise[:, : config.unconverted_bands] = 0  # c0 is the source's on either way
     back, disturbed = (converter.convert_frames(frames, *pair[::-1]) for frames in (there, there + noise))
-    heard, unit = audible(kinds.to_mel_cepstrum(given, config)), source.normaliser.deviation_[config.kept :]
-    error, moved = ((one - other)[heard, config.kept :] / unit for one, other in ((back, given), (disturbed, back)))
+    heard, unit = audible(config.to_mel_cepstrum(given)), source.normaliser.deviation_[config.unconverted_bands :]
+    error, moved = (
+        (one - other)[heard, config.unconverted_bands :] / unit for one, other in ((back, given), (disturbed, back))
+    )
     return float(np.square(error).mean()), float(np.square(moved).mean())

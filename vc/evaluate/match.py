@@ -51,7 +51,7 @@ def read_side(folder: Path, apart_from: Path | None = None) -> Side:
     found = discovery.recordings_below(folder, apart_from)
     discovery.report(folder, found)
     if not found.recordings:
-        raise DataError(f"{folder}: no recordings in it or below that can be read; {audio.KNOWN}")
+        raise DataError(f"{folder}: no recordings in it or below that can be read; {audio.KNOWN_ENDINGS}")
     names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in found.recordings]
     named = ((name, Utterance(name, "", path)) for name, path in zip(names, found.recordings))
     return Side(folder, None, _by_sentence(named))

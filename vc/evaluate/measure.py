@@ -11,9 +11,8 @@ from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.evaluate.hearing import Heard, hear, heard_figures
 from vc.evaluate.match import Recordings
-from vc.features import pitch, world
-from vc.features.autocorrelation import PitchTrack
-from vc.features.world import F0Range, WorldConfig
+from vc.features.f0 import F0Range, F0Track
+from vc.features.world import WorldConfig
 from vc.metrics import phones, words
 from vc.metrics.conventions import compared_frames, frames_distortion
 from vc.metrics.registry import convention_metric
@@ -65,14 +64,14 @@ def find_sample_rates(item: Item) -> dict[str, int]:
     return {system: audio.info(utterance.path).sample_rate for system, utterance in item.recordings.items()}
 
 
-def find_tracks(item: Item, systems: Sequence[str], config: WorldConfig) -> dict[str, PitchTrack]:
+def find_tracks(item: Item, systems: Sequence[str], config: WorldConfig) -> dict[str, F0Track]:
     """System -> F0 by the first pass; silence is refused."""
     found = {}
     for system in item.recordings.keys() & set(systems):
         samples, _ = item.recordings[system].read(config.sample_rate)
         if not samples.any():
             raise DataError(f"{item.recordings[system].path}: nothing but silence")
-        found[system] = pitch.first_pass(samples, config)
+        found[system] = config.track_f0(samples)
     return found
 
 
@@ -113,7 +112,7 @@ def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
         # The filter that brings the others to this rate takes away what is close below half of it, which cepstra
         # would take for another voice.
         samples = audio.resample(audio.resample(samples, rate, ABOVE * rate), ABOVE * rate, rate)
-    f0, frames = world.extract(samples, settings.config, settings.ranges[system])
+    f0, frames = settings.config.extract(samples, settings.ranges[system])
     return Track(frames, f0)
 
 

@@ -20,8 +20,9 @@ from vc.evaluate.measure import (
     find_tracks,
     make_anchors,
 )
-from vc.features import mel_cepstrum, pitch
-from vc.features.world import WORLD_UNVOICED_F0, F0Range, WorldConfig
+from vc.features import mel_cepstrum
+from vc.features.f0 import WIDEST_RANGE, F0Range, f0_statistics
+from vc.features.world import WORLD_UNVOICED_F0, WorldConfig
 from vc.files import inside
 from vc.parallel import mapped
 
@@ -119,12 +120,12 @@ def _find_ranges(run: Run, systems: Sequence[str], config: WorldConfig) -> dict[
     for system in systems:
         try:
             own = (each[system] for each in tracks.values() if system in each)
-            ranges[system] = pitch.find_voice(own, config, system).f0_range
+            ranges[system] = f0_statistics(own, config.frame_rate, system).f0_range
             if ranges[system] is None:
                 run.note(f"{system}: its recordings have no F0, as whispered ones")
         except DataError as error:
-            ranges[system] = pitch.WIDE
-            run.note(f"{error}; searched {pitch.WIDE.floor:g} to {pitch.WIDE.ceiling:g} Hz")
+            ranges[system] = WIDEST_RANGE
+            run.note(f"{error}; searched {WIDEST_RANGE.floor:g} to {WIDEST_RANGE.ceiling:g} Hz")
     return ranges
 
 

@@ -10,10 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from vc.config import require
+from vc.features.base import Frames
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, F0Range, LogF0
 from vc.features.mel import MelConfig, MelFeatures, mel_filters
-from vc.features.pitch import LogF0
 
-LOWEST_F0, STEPS_PER_OCTAVE, HIGHEST_F0 = 20.0, 48, 2000.0  # Hz; steps of a quarter of a semitone
+STEPS_PER_OCTAVE = 48  # of F0: a quarter of a semitone each
 ASPIRATION = 0.003  # power of the noise under the pulses of voiced frames, beside all that these have
 PROSODY = 3  # rows of a decoder's prosody beside the excitation
 
@@ -44,6 +45,42 @@ class ContentFeatures(MelFeatures):
 
     kind: str = "content"
     content: ContentConfig = field(default_factory=ContentConfig)
+
+    @property
+    def archives(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        return {**super().archives, "content": ("content", (self.content.dims,))}
+
+    def completed(self) -> "ContentFeatures":
+        """These settings with what only their content encoder knows."""
+        from vc.encoders.features import completed  # torch, which takes longer and more memory than all else here
+
+        return completed(self)
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Content vectors `(content frames, dims)` of `(samples,)` at `sample_rate`."""
+        from vc.encoders.features import content_of, encoder_of
+
+        return content_of(samples, self, encoder_of(self))
+
+    def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
+        """Log-mel, F0, which its decoder takes whatever the vocoder takes, and aperiodicity for `excitation`."""
+        if excitation:
+            return super().analyse(samples, f0_range)
+        f0, spectrum = self.extract(samples, f0_range)
+        return Frames(f0, spectrum, None)
+
+    def content_positions(self, frames: int, content_frames: int) -> np.ndarray:
+        """Where the centres of log-mel frames lie among content frames: `(frames,)`, in 0..content_frames - 1."""
+        seconds = (np.arange(frames) * self.hop + self.first_centre) / self.sample_rate
+        return np.clip((seconds - self.content.first) * self.content.frame_rate, 0, content_frames - 1)
+
+    def content_at_frames(self, content: np.ndarray, frames: int) -> np.ndarray:
+        """`(content frames, dims)` at the centres of log-mel frames: `(frames, dims)`, linearly interpolated."""
+        positions = self.content_positions(frames, len(content))
+        before = positions.astype(int)
+        after = np.minimum(before + 1, len(content) - 1)
+        share = (positions - before).astype(np.float32)[:, None]
+        return content[before] * (1 - share) + content[after] * share
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
-"""Data directory -> features directory, in parallel and resumable; one bad recording never stops the rest."""
+"""Data directory -> features directory, in parallel and resumable; one bad recording never stops the rest.
+
+Recordings of any length are analysed a window at a time: memory follows the window, and frames lie where those of the
+whole recording would.
+"""
 
 import contextlib
+import hashlib
 import logging
 import multiprocessing
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +22,21 @@ from vc.corpus import audio, data_directory, names
 from vc.corpus.condition import Condition, filled_rate, measure
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError, VCError, escaped
-from vc.features import kinds, pitch, store
-from vc.features.autocorrelation import PitchTrack
-from vc.features.content import ContentFeatures, ContentMeter
-from vc.features.kinds import FeatureConfig
+from vc.features import store
+from vc.features.base import FeatureConfig
+from vc.features.content import ContentMeter
+from vc.features.f0 import WIDEST_RANGE, F0Range, F0Statistics, F0Track, f0_statistics
+from vc.features.kinds import build_features
 from vc.features.mel_cepstrum import SETTINGS
-from vc.features.pitch import Voice
 from vc.features.speakers import Speaker, summarise
 from vc.features.speech import speech
-from vc.features.windows import Window, claims_to_be_long, features, track, valid, windows_of
-from vc.features.world import F0Range, WorldConfig
 from vc.parallel import mapped
 
-REVISION = 2  # of what is extracted with the same settings: features of another are made anew
-KEPT = ".safetensors"  # ending of a window's arrays
+REVISION = 2  # of what is extracted with the same settings: features of another are extracted again
+WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
+WHOLE = 30.0  # seconds of a recording that is analysed as a whole, as it is converted
+WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
+SHARED = 1.0  # seconds that a window reaches into either neighbour
 log = logging.getLogger(__name__)
 
 
@@ -44,184 +50,133 @@ class Report:
     up_to_date: bool = False
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One window's work, and the file that keeps its result until all is done."""
-
-    window: Window
-    identity: list  # of its utterance
-    config: FeatureConfig
-    search: F0Range  # of the first pass
-    voice: Voice | None  # None: it is the first pass
-    kept: Path
-
-
-def extract(
-    data: Path, output: Path, config: FeatureConfig, jobs: int = 1, ranges: dict[str, F0Range] | None = None
-) -> Report:
-    """Extract `data` into `output`: F0 and mel-cepstra, per-speaker statistics and F0 search ranges.
-
-    `ranges` gives speakers' F0 search ranges; the others' are found. Whispered recordings have no F0, and are features
-    all the same. Results lie in `output`/.work until all are there, so that an interrupted extraction goes on where it
-    stopped. Raises DataError if nothing could be done.
-    """
-    utterances = data_directory.read(data)
-    if isinstance(config, ContentFeatures):
-        from vc.encoders.features import completed  # torch, which takes longer and more memory than all else here
-
-        config = completed(config)
-    called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
-    given = {names.resolve(name, called): f0_range for name, f0_range in (ranges or {}).items()}
-    unknown = sorted(set(given) - {utterance.speaker for utterance in utterances})
-    if unknown:
-        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
-    failures: list[str] = []
-    utterances = _at_sufficient_rate(utterances, config, failures)
-    identities = _identities(utterances)
-    finished = _finished(output, _made_of(config, identities.values(), given))
-    if finished:
-        return Report(len(utterances), failures, finished, up_to_date=True)
-    files.make_directory(output)
-    work = files.inside(output, ".work")
-    work.mkdir(exist_ok=True)
-    with files.locked(work):
-        return _extracted(utterances, identities, output, work, config, jobs, given, failures)
-
-
-def _extracted(
-    utterances: list[Utterance],
-    identities: dict[str, list],
-    output: Path,
-    work: Path,
-    config: FeatureConfig,
-    jobs: int,
-    given: dict[str, F0Range],
-    failures: list[str],
-) -> Report:
-    """Features in `output`, by way of what is in `work` already."""
-    first = [
-        _Task(window, identities[u.id], config, given.get(u.speaker, pitch.WIDE), None, work / f"{u.id}.{n}.f0{KEPT}")
-        for u in utterances
-        for n, window in enumerate(windows_of(u))
-    ]
-    tracks: dict[str, list[tuple[str, PitchTrack]]] = {}
-    for recording in _run(first, jobs, "F0 ranges", failures):
-        found = {name: np.concatenate(list(recording[name])) for name in PitchTrack.__dataclass_fields__}
-        tracks.setdefault(recording.utterance.speaker, []).append((recording.utterance.id, PitchTrack(**found)))
-    voices = {}
-    for who, own in tracks.items():
-        try:
-            voices[who] = pitch.find_voice((found for _, found in own), config, who, given.get(who))
-        except DataError as error:
-            failures.append(str(error))
-    readable = {id for who in voices for id, _ in tracks[who]}
-    tracks.clear()
-    tasks = [
-        replace(task, voice=voices[task.window.utterance.speaker], kept=task.kept.with_suffix("").with_suffix(KEPT))
-        for task in first
-        if task.window.utterance.id in readable
-    ]
-    results = _run(tasks, jobs, "features", failures)
-    if not results:
-        raise DataError(*failures)
-    made_of = _made_of(config, [identities[recording.utterance.id] for recording in results], given)
-    speakers = {}
-    for name in sorted({recording.utterance.speaker for recording in results}):
-        own = [recording for recording in results if recording.utterance.speaker == name]
-        speakers[name] = _summarised(own, voices[name], config, name in given)
-    rows = ((recording.utterance.id, recording.utterance.speaker, recording) for recording in results)
-    recordings = {recording.utterance.id: recording.digest for recording in results}
-    store.write_features(output, config, made_of, speakers, rows, recordings)
-    shutil.rmtree(work)
-    return Report(len(results), failures, speakers)
-
-
-@dataclass(frozen=True)
-class _Recording:
-    """What was made of an utterance, a window at a time, kept in files."""
-
-    utterance: Utterance
-    kept: list[Path]  # of its windows
-
-    def __getitem__(self, name: str) -> Iterator[np.ndarray]:
-        """One array, in the windows' parts."""
-        return (tensor_file.read_arrays(path)[0][name] for path in self.kept)
-
-    @property
-    def digest(self) -> str:
-        """Of the samples that it was made of."""
-        return digest([part.tobytes().hex() for part in self["samples"]])
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """One array of many recordings, in parts that are read each time they are gone through."""
-
-    recordings: list[_Recording]
-    name: str
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (part for recording in self.recordings for part in recording[self.name])
-
-
-def _summarised(recordings: list[_Recording], voice: Voice, config: FeatureConfig, range_given: bool) -> Speaker:
-    """A speaker, from all of their recordings."""
-    frames, heard = _Parts(recordings, "frames"), []
-    levels = [
-        [kinds.to_mel_cepstrum(part, config)[:, :1].copy() for part in recording["frames"]]  # not a view of all bands
-        for recording in recordings
-    ]
-    for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):
-        heard += np.split(mask, np.cumsum([len(part) for part in parts])[:-1])
-    content = None
-    if isinstance(config, ContentFeatures):
-        meter = ContentMeter()
-        for said, log_mel, mask in zip(_Parts(recordings, "content"), frames, heard):
-            meter.add(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), config)), log_mel, mask)
-        content = meter.statistics()
-    return summarise(
-        recordings[0].utterance.speaker,
-        frames,
-        voice,
-        speech=heard,
-        utterances=len(recordings),
-        range_given=range_given,
-        content=content,
-        speaker_name=recordings[0].utterance.speaker_name,
-    )
-
-
 def chosen_config(settings: dict[str, Any], data: Path, jobs: int = 1) -> FeatureConfig:
-    """What a `features` section asks for; mel-cepstra without a sample rate take the one that `data` fills."""
-    config = kinds.build_features(settings)
-    if isinstance(config, WorldConfig) and "sample_rate" not in settings:
-        config = kinds.build_features({**settings, "sample_rate": automatic_rate(data, jobs)})
+    """What a `features` section asks for; a kind that may choose its sample rate takes the one that `data` fills."""
+    config = build_features(settings)
+    if config.automatic_rates and "sample_rate" not in settings:
+        rate = automatic_rate(data, config.automatic_rates, jobs)
+        config = build_features({**settings, "sample_rate": rate})
     return config
 
 
-def automatic_rate(data: Path, jobs: int = 1) -> int:
-    """The highest supported sample rate, up to the usual one, whose band the recordings of a data directory fill.
+def automatic_rate(data: Path, rates: Iterable[int], jobs: int = 1) -> int:
+    """The highest of some sample rates in Hz whose band the recordings of a data directory fill, or the lowest.
 
     It is measured, not read from headers: what was upsampled, or coded for a telephone, is empty higher up.
     """
-    rates = [rate for rate in SETTINGS if rate <= WorldConfig().sample_rate]
-    measured = [(u, found) for u, found in mapped(_condition, data_directory.read(data), jobs, "bandwidth")]
-    measured = [(u, found) for u, found in measured if not isinstance(found, DataError)]  # which extraction will name
-    conditions = [condition for _, condition in measured]
-    chosen = (filled_rate(conditions, rates) if measured else None) or min(rates)
-    said = f"{data}: features.sample_rate {chosen}, the highest up to {max(rates)} Hz whose band the recordings fill"
-    higher = next((rate for rate in rates if rate > chosen), np.inf)
-    less = [(u.path, one) for u, one in measured if one.sample_rate < higher or not one.fills(higher)]
-    if chosen < max(rates) and less:
-        path, one = less[0]
-        said += f"; for {higher} Hz too narrow: {len(less)} of {len(measured)}, such as {escaped(path)}"
-        said += f" ({one.sample_rate} Hz, filled up to {one.bandwidth / 1000:.1f} kHz)"
-    log.info("%s", said)
+    results = list(mapped(_condition, data_directory.read(data), jobs, "bandwidth"))
+    readable = [(u, result) for u, result in results if not isinstance(result, DataError)]  # extraction names the rest
+    chosen = (filled_rate([condition for _, condition in readable], rates) if readable else None) or min(rates)
+    text = f"{data}: features.sample_rate {chosen}, the highest up to {max(rates)} Hz whose band the recordings fill"
+    higher = next((rate for rate in sorted(rates) if rate > chosen), np.inf)
+    narrow = [(u.path, one) for u, one in readable if one.sample_rate < higher or not one.fills(higher)]
+    if chosen < max(rates) and narrow:
+        path, condition = narrow[0]
+        text += f"; for {higher} Hz too narrow: {len(narrow)} of {len(readable)}, such as {escaped(path)}"
+        text += f" ({condition.sample_rate} Hz, filled up to {condition.bandwidth / 1000:.1f} kHz)"
+    log.info("%s", text)
     return chosen
 
 
 def _condition(utterance: Utterance) -> Condition:
     return measure(utterance.blocks(), audio.info(utterance.path).sample_rate)
+
+
+def extract(
+    data: Path, output: Path, config: FeatureConfig, jobs: int = 1, ranges: Mapping[str, F0Range] | None = None
+) -> Report:
+    """Extract features, per-speaker statistics and F0 search ranges.
+
+    Whispered recordings have no F0, and are features all the same. Results lie in `output`/.work until all are there,
+    so that an interrupted extraction goes on where it stopped.
+
+    Parameters
+    ----------
+    data : Path
+        A data directory.
+    output : Path
+        Features directory, made if missing; nothing is done if it holds features of the same already.
+    config : FeatureConfig
+        Settings of the analysis.
+    jobs : int
+        Processes.
+    ranges : mapping of str to F0Range, optional
+        F0 search ranges by speaker's id or name; those of other speakers are found.
+
+    Returns
+    -------
+    Report
+        With a line for each recording that could not be used.
+
+    Raises
+    ------
+    DataError
+        Nothing could be extracted, the data directory has faults, or `ranges` names a speaker who is not there.
+    ConfigError
+        The settings ask for more than a speaker's recordings hold.
+    """
+    utterances = data_directory.read(data)
+    config = config.completed()
+    speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
+    searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
+    unknown = sorted(searches.keys() - speaker_names.keys())
+    if unknown:
+        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
+    failures: list[str] = []
+    utterances = _at_sufficient_rate(utterances, config, failures)
+    contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
+    identities = {  # of utterances by id: what their features depend on beside the settings
+        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *(["in windows"] if claims_to_be_long(u) else [])]
+        for u in utterances
+    }
+
+    def origin(ids: Iterable[str]) -> str:
+        """Digest of what features of these utterances are made of."""
+        limits = {speaker: vars(f0_range) for speaker, f0_range in sorted(searches.items())}
+        return digest(REVISION, config, [identities[id] for id in ids], limits)
+
+    with contextlib.suppress(VCError):  # damaged features are extracted again
+        features = store.read_features(output)
+        if features.digest == origin(identities) and features.signed:
+            features.check()
+            return Report(len(utterances), failures, features.speakers, up_to_date=True)
+    files.make_directory(output)
+    work = files.inside(output, WORK)
+    work.mkdir(exist_ok=True)
+    with files.locked(work):
+        first_pass = [
+            _Task(window, identities[u.id], config, searches.get(u.speaker, WIDEST_RANGE), None, work)
+            for u in utterances
+            for window in windows_of(u)
+        ]
+        tracks: dict[str, list[_Recording]] = {}  # by speaker
+        for recording in _run(first_pass, jobs, "F0 ranges", failures):
+            tracks.setdefault(recording.utterance.speaker, []).append(recording)
+        statistics: dict[str, F0Statistics] = {}
+        for speaker, recordings in tracks.items():
+            found = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
+            try:
+                statistics[speaker] = f0_statistics(found, config.frame_rate, speaker, search=searches.get(speaker))
+            except DataError as error:
+                failures.append(str(error))
+        usable = {recording.utterance.id for speaker in statistics for recording in tracks[speaker]}
+        second_pass = [
+            replace(task, f0=statistics[task.window.utterance.speaker])
+            for task in first_pass
+            if task.window.utterance.id in usable
+        ]
+        recordings = _run(second_pass, jobs, "features", failures)
+        if not recordings:
+            raise DataError(*failures)
+        speakers = {}
+        for speaker in sorted({recording.utterance.speaker for recording in recordings}):
+            of_speaker = [recording for recording in recordings if recording.utterance.speaker == speaker]
+            speakers[speaker] = _summarised(of_speaker, statistics[speaker], config, range_given=speaker in searches)
+        rows = ((recording.utterance.id, recording.utterance.speaker, recording) for recording in recordings)
+        digests = {recording.utterance.id: recording.digest for recording in recordings}
+        store.write_features(output, config, origin(digests), speakers, rows, digests)
+        shutil.rmtree(work)
+    return Report(len(recordings), failures, speakers)
 
 
 def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
@@ -239,84 +194,208 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     lowest = min(rates.values())
     left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
     hint = f"--set features.sample_rate={max((r for r in SETTINGS if r <= lowest), default=min(SETTINGS))} takes all"
-    said = (
-        f"features.sample_rate {config.sample_rate} is above the rate of {len(below)} of {len(utterances)} recordings"
-    )
-    said = f"{said}, such as {below[0].path} at {rates[below[0].path]} Hz; {hint}"
+    count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
+    message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
     if {u.speaker for u in left} != {u.speaker for u in utterances}:
-        raise ConfigError(said)
-    failures.append(said)
+        raise ConfigError(message)
+    failures.append(message)
     return left
 
 
-def _identities(utterances: Iterable[Utterance]) -> dict[str, list]:
-    """What utterances' features depend on beside the settings, by id."""
-    contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
-    return {
-        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *(["in windows"] if claims_to_be_long(u) else [])]
-        for u in utterances
-    }
+@dataclass(frozen=True)
+class Window:
+    """A part of an utterance, or all of it."""
+
+    utterance: Utterance
+    number: int = 0  # from 0
+    last: bool = True  # of the utterance
+
+    @property
+    def whole(self) -> bool:
+        return self.last and self.number == 0
 
 
-def _made_of(config: FeatureConfig, identities: Iterable[list], given: dict[str, F0Range]) -> str:
-    """Digest of what features are made of: settings, recordings, and the F0 ranges that were given."""
-    ranges = {speaker: vars(f0_range) for speaker, f0_range in sorted(given.items())}
-    return digest(REVISION, config, list(identities), ranges)
-
-
-def _finished(output: Path, made_of: str) -> dict[str, Speaker] | None:
-    """The speakers of features that were made of the same; damaged ones are made again."""
+def claims_to_be_long(utterance: Utterance) -> bool:
+    """Whether an utterance is analysed in windows, if it is as long as its recording's header says."""
+    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    if end - start <= WHOLE:
+        return False
     try:
-        features = store.read_features(output)
-        if features.digest != made_of or not features.signed:
-            return None
-        features.check()
-    except VCError:
-        return None
-    return features.speakers
+        return min(audio.info(utterance.path).seconds, end) - start > WHOLE
+    except DataError:  # which its analysis will raise, too
+        return False
 
 
-def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list[_Recording]:
+def windows_of(utterance: Utterance) -> list[Window]:
+    """The windows of an utterance; a long one is read once, for headers may claim more than there is."""
+    if not claims_to_be_long(utterance):
+        return [Window(utterance)]
+    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    seconds = min(audio.count(utterance.path) / audio.info(utterance.path).sample_rate, end) - start
+    count = int(seconds // WINDOW) if seconds > WHOLE else 1
+    return [Window(utterance, number, number == count - 1) for number in range(count)]
+
+
+class _Span:
+    """Which frames of a window are no neighbour's, at a rate of frames a second, and its samples."""
+
+    def __init__(self, window: Window, frame_rate: float):
+        first, after = (round(number * WINDOW * frame_rate) for number in (window.number, window.number + 1))
+        shared = round(SHARED * frame_rate)
+        before = shared if window.number else 0
+        self.frames = slice(before, None if window.last else before + after - first)
+        self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample
+        self.part = window.utterance
+        if not window.whole:
+            start = (self.part.start or 0.0) + first / frame_rate
+            end = self.part.end if window.last else start + (after - first) / frame_rate + shared / frame_rate
+            self.part = replace(self.part, start=start - before / frame_rate, end=end)
+
+    def samples(self, rate: int) -> np.ndarray:
+        """`(samples,)` at `rate` Hz, with what the window shares; the last goes on to the utterance's end."""
+        return audio.resample(*self.part.read(), rate)
+
+
+TRACK_ARRAYS = tuple(F0Track.__dataclass_fields__)
+
+
+def track_window(window: Window, config: FeatureConfig, search: F0Range) -> dict[str, np.ndarray]:
+    """First pass: F0 of a window's frames, as the arrays of an F0Track."""
+    span = _Span(window, config.frame_rate)
+    track = vars(config.track_f0(span.samples(config.sample_rate), search))
+    arrays = {name: values[span.frames] for name, values in track.items()}
+    return {**arrays, "times": arrays["times"] + span.begin}
+
+
+def window_features(window: Window, config: FeatureConfig, f0_range: F0Range | None) -> dict[str, np.ndarray]:
+    """Second pass: what methods learn from in a window's frames, and a digest of the samples that they are of."""
+    span = _Span(window, config.frame_rate)
+    samples = span.samples(config.sample_rate)
+    f0, frames = (values[span.frames] for values in config.extract(samples, f0_range))
+    if not np.isfinite(frames).all():
+        raise DataError(f"{window.utterance.path}: its spectrum is not finite")
+    samples_digest = np.frombuffer(hashlib.sha256(samples.tobytes()).digest(), np.uint8)
+    arrays = {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32), "samples": samples_digest}
+    if config.content is not None:
+        span = _Span(window, config.content.frame_rate)
+        samples = samples if window.whole else span.samples(config.sample_rate)
+        arrays["content"] = config.encode(samples)[span.frames]
+    return arrays
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One window's analysis, and where its result waits until all are there."""
+
+    window: Window
+    identity: list  # of its utterance
+    config: FeatureConfig
+    search: F0Range  # of the first pass
+    f0: F0Statistics | None  # of the speaker; None: it is the first pass that finds them
+    work: Path
+
+    @property
+    def file(self) -> Path:
+        ending = ".f0.safetensors" if self.f0 is None else ".safetensors"
+        return self.work / f"{self.window.utterance.id}.{self.window.number}{ending}"
+
+    def run(self) -> None:
+        """Write the window's arrays, unless an interrupted extraction left them whole, and made of the same."""
+        ranges = [self.search] if self.f0 is None else [self.search, self.f0.f0_range]
+        origin = [self.config, self.identity, self.window.number, self.window.last]
+        key = digest(REVISION, *origin, [f0_range and vars(f0_range) for f0_range in ranges])
+        with contextlib.suppress(ConfigError):
+            arrays, made_of = tensor_file.read_arrays(self.file)
+            if made_of == key and self._is_valid(arrays):
+                return
+        if self.config.content is not None and multiprocessing.parent_process() is not None:
+            import torch
+
+            torch.set_num_threads(1)  # there are as many workers as there shall be threads
+        if self.f0 is None:
+            arrays = track_window(self.window, self.config, self.search)
+        else:
+            arrays = window_features(self.window, self.config, self.f0.f0_range)
+        tensor_file.write_arrays(self.file, arrays, key)
+
+    def _is_valid(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether arrays from a file are such as this task writes."""
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if self.f0 is None:
+            expected = dict.fromkeys(TRACK_ARRAYS, shapes.get("f0", ())[:1])
+        else:
+            archives = self.config.archives.items()
+            expected = {name: (*shapes.get(name, ())[:1], *shape) for name, (_, shape) in archives}
+            expected["samples"] = (hashlib.sha256().digest_size,)
+            expected["f0"] = expected["frames"][:1]
+        return shapes == expected and all(array.size and np.isfinite(array).all() for array in arrays.values())
+
+
+def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list["_Recording"]:
     """Recordings all of whose tasks succeed; the others' first faults go to `failures`."""
     recordings: dict[str, _Recording] = {}
     failed: set[str] = set()
-    for task, fault in mapped(_work, tasks, jobs, title):
+    for task, fault in mapped(_Task.run, tasks, jobs, title):
         utterance = task.window.utterance
-        recordings.setdefault(utterance.id, _Recording(utterance, [])).kept.append(task.kept)
+        recordings.setdefault(utterance.id, _Recording(utterance, [])).files.append(task.file)
         if isinstance(fault, DataError) and utterance.id not in failed:
             failed.add(utterance.id)
             failures.append(str(fault))
     return [recording for id, recording in recordings.items() if id not in failed]
 
 
-def _work(task: _Task) -> None:
-    """One window's arrays: made, unless they are kept already."""
-    ranges = [task.search, *([] if task.voice is None else [task.voice.f0_range])]
-    settings = [task.config, task.identity, task.window.number, task.window.last]
-    key = digest(REVISION, *settings, [each and vars(each) for each in ranges])
-    if _is_kept(task, key):
-        return
-    if isinstance(task.config, ContentFeatures):
-        _one_thread()
-    if task.voice is None:
-        arrays = track(task.window, task.config, task.search)
-    else:
-        arrays = features(task.window, task.config, task.voice.f0_range)
-    tensor_file.write_arrays(task.kept, arrays, key)
+@dataclass(frozen=True)
+class _Recording:
+    """The arrays of an utterance, in the files of its windows."""
+
+    utterance: Utterance
+    files: list[Path]
+
+    def __getitem__(self, name: str) -> Iterator[np.ndarray]:
+        """One array, in the windows' parts."""
+        return (tensor_file.read_arrays(path)[0][name] for path in self.files)
+
+    def array(self, name: str) -> np.ndarray:
+        return np.concatenate(list(self[name]))
+
+    @property
+    def digest(self) -> str:
+        """Of the samples that were analysed."""
+        return digest([part.tobytes().hex() for part in self["samples"]])
 
 
-def _is_kept(task: _Task, key: str) -> bool:
-    """Whether an interrupted extraction left its result whole, and made of the same."""
-    try:
-        arrays, made_of = tensor_file.read_arrays(task.kept)
-    except ConfigError:
-        return False
-    return made_of == key and valid(arrays, task.config, first_pass=task.voice is None)
+@dataclass(frozen=True)
+class _Parts:
+    """One array of many recordings, in parts that are read each time they are gone through."""
+
+    recordings: list[_Recording]
+    name: str
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (part for recording in self.recordings for part in recording[self.name])
 
 
-def _one_thread() -> None:
-    """In a worker: there are as many of them as there shall be threads, and results must not depend on how many."""
-    if multiprocessing.parent_process() is not None:
-        import torch
-
-        torch.set_num_threads(1)
+def _summarised(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
+    """A speaker, from all of their recordings."""
+    utterance, frames, masks = recordings[0].utterance, _Parts(recordings, "frames"), []
+    levels = [  # c0 alone, and not a view of all bands
+        [config.to_mel_cepstrum(part)[:, :1].copy() for part in recording["frames"]] for recording in recordings
+    ]
+    for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):
+        masks += np.split(mask, np.cumsum([len(part) for part in parts])[:-1])
+    content = None
+    if config.content is not None:
+        meter = ContentMeter()
+        for vectors, log_mel, mask in zip(_Parts(recordings, "content"), frames, masks):
+            meter.add(config.content_at_frames(vectors, len(log_mel)), log_mel, mask)
+        content = meter.statistics()
+    return summarise(
+        utterance.speaker,
+        frames,
+        f0,
+        speech=masks,
+        utterances=len(recordings),
+        range_given=range_given,
+        content=content,
+        speaker_name=utterance.speaker_name,
+    )

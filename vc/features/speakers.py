@@ -10,12 +10,10 @@ from vc.config import build, plain, require
 from vc.corpus.lists import IDENTIFIER
 from vc.errors import ConfigError, DataError
 from vc.features.content import ContentStatistics
-from vc.features.pitch import LogF0, Voice
-from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, WIDEST_RANGE, F0Range, F0Statistics, LogF0
 
 LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
 LIVELIEST = 2.0  # deviation of natural log F0; speech has 0.1 to 0.3
-ANYWHERE = F0Range()  # stands for the range of a voice without F0
 
 
 class MeanVariance:
@@ -73,19 +71,19 @@ class Speaker:
     name: str = ""  # what people call the speaker, where that is not the id
 
     def __post_init__(self) -> None:
-        pitch = [self.log_f0_mean, self.log_f0_deviation]
-        if (pitch[0] is None) != (pitch[1] is None):
+        log_f0 = [self.log_f0_mean, self.log_f0_deviation]
+        if (log_f0[0] is None) != (log_f0[1] is None):
             raise ConfigError("a speaker has a mean and a deviation of log F0, or neither")
-        pitch = [] if None in pitch else pitch
-        numbers = [*self.mel_cepstrum_mean, *self.mel_cepstrum_deviation, *pitch]
+        log_f0 = [] if None in log_f0 else log_f0
+        numbers = [*self.mel_cepstrum_mean, *self.mel_cepstrum_deviation, *log_f0]
         if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
             raise ConfigError("a speaker's statistics must be finite numbers")
         if len(self.mel_cepstrum_mean) != len(self.mel_cepstrum_deviation):
             raise ConfigError("a speaker's means and deviations must be of one length")
-        if min([*self.mel_cepstrum_deviation, *pitch[1:]]) <= 0:
+        if min([*self.mel_cepstrum_deviation, *log_f0[1:]]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
-        sounds = not pitch or (LOWEST_F0 < math.exp(min(pitch[0], 10)) < HIGHEST_F0 and pitch[1] <= LIVELIEST)
-        if max(map(abs, numbers)) > LARGEST or not sounds:
+        speaks = not log_f0 or (LOWEST_F0 < math.exp(min(log_f0[0], 10)) < HIGHEST_F0 and log_f0[1] <= LIVELIEST)
+        if max(map(abs, numbers)) > LARGEST or not speaks:
             raise ConfigError("a speaker's statistics are beyond anything that speaks")
         F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
         if "\n" in self.name:
@@ -104,14 +102,14 @@ class Speaker:
         return None if self.log_f0_mean is None else F0Range(self.f0_floor, self.f0_ceiling)
 
     @property
-    def voice(self) -> Voice:
-        return Voice(self.f0_range, self.log_f0)
+    def f0_statistics(self) -> F0Statistics:
+        return F0Statistics(self.f0_range, self.log_f0)
 
 
 def summarise(
     name: str,
     frames: Collection[np.ndarray],
-    voice: Voice,
+    f0: F0Statistics,
     *,
     speech: Sequence[np.ndarray] | None = None,
     utterances: int | None = None,
@@ -127,7 +125,7 @@ def summarise(
         For errors.
     frames : collection of np.ndarray
         Shape `(frames, bands)`, one for each recording or part of one; gone through three times.
-    voice : Voice
+    f0 : F0Statistics
         F0 search range and statistics.
     speech : sequence of np.ndarray, optional
         Shape `(frames,)` each, true where there is speech: pauses say nothing of a voice. Default: all is speech.
@@ -149,7 +147,7 @@ def summarise(
         normaliser = MeanVariance().fit(frames if speech is None else _Spoken(frames, speech))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    f0_range, log_f0 = voice.f0_range or ANYWHERE, voice.log_f0
+    f0_range, log_f0 = f0.f0_range or WIDEST_RANGE, f0.log_f0  # of one who whispers the range is any
     return Speaker(
         mel_cepstrum_mean=normaliser.mean_.tolist(),
         mel_cepstrum_deviation=normaliser.deviation_.tolist(),

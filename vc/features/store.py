@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import yaml
@@ -21,14 +21,11 @@ from vc.config import plain, read_yaml
 from vc.corpus.lists import MOST_LINES
 from vc.corpus.names import shown
 from vc.errors import ConfigError, DataError
-from vc.features.kinds import FeatureConfig, build_features
+from vc.features.base import FeatureConfig
+from vc.features.kinds import build_features
 from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.files import BLOCK, read_bytes, reading, replacing, write_text
 
-if TYPE_CHECKING:
-    pass
-
-CONTENT = "content"  # the archive of content vectors
 DIGESTS = "utt2digest"  # list of the recordings' digests, of features and of a run that learns from them
 SIGNED = ("speakers.json", "utt2spk", DIGESTS)  # whose digests config.yaml has
 log = logging.getLogger(__name__)
@@ -61,7 +58,7 @@ class Features:
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
-        return list(self._arrays(speaker, self.config.archive))
+        return list(self._arrays(speaker, "frames"))
 
     def f0(self, speaker: str) -> list[np.ndarray]:
         """A speaker's F0 `(frames,)` in Hz, 0 where unvoiced, in the same order."""
@@ -69,30 +66,24 @@ class Features:
 
     def content(self, speaker: str) -> list[np.ndarray]:
         """A speaker's content `(content frames, dims)`, in the same order."""
-        return list(self._arrays(speaker, CONTENT))
+        return list(self._arrays(speaker, "content"))
 
     def check(self) -> None:
         """Read every array, one at a time; refuse one that is missing or damaged."""
         for speaker in self.speakers:
-            for name in self._shapes:
+            for name in self.config.archives:
                 for _ in self._arrays(speaker, name):
                     pass
 
-    @property
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the arrays of each archive, beside the number of frames."""
-        content = {CONTENT: (self.config.content.dims,)} if self.config.kind == CONTENT else {}
-        return {self.config.archive: (self.config.bands,), "f0": ()} | content
-
     def _arrays(self, speaker: str, name: str) -> Iterator[np.ndarray]:
-        """A speaker's, of an archive, of one frame at least."""
+        """A speaker's arrays of a name, of one frame at least."""
         self.require(speaker)
-        ids = [id for id, owner in self.utterances.items() if owner == speaker]
-        for id, array in zip(ids, archived(self.directory / f"{name}.scp", ids, self.signed), strict=True):
-            shape = self._shapes[name]
+        archive, shape = self.config.archives[name]
+        ids = [id for id, speaker_id in self.utterances.items() if speaker_id == speaker]
+        for id, array in zip(ids, archived(self.directory / f"{archive}.scp", ids, self.signed), strict=True):
             if array.shape[1:] != shape or len(array) == 0 or not np.isfinite(array).all():
                 expected = ", ".join(map(str, ("frames", *shape)))
-                raise DataError(f"{self.directory}/{name}.ark: {id}: expected finite ({expected})")
+                raise DataError(f"{self.directory}/{archive}.ark: {id}: expected finite ({expected})")
             yield array
 
 
@@ -111,9 +102,8 @@ def write_features(
     """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
-    names = {"frames": config.archive, "f0": "f0"} | ({CONTENT: CONTENT} if config.kind == "content" else {})
-    for array, name in names.items():
-        write_archive(directory / name, ((id, arrays[array]) for id, _, arrays in rows))
+    for name, (archive, _) in config.archives.items():
+        write_archive(directory / archive, ((id, arrays[name]) for id, _, arrays in rows))
     write_text(directory / "utt2spk", "".join(f"{id} {speaker}\n" for id, speaker, _ in rows))
     write_digests(directory, recordings or {})
     write_text(directory / "speakers.json", json.dumps(speakers_to_json(dict(speakers)), indent=1) + "\n")

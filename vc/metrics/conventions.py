@@ -15,7 +15,7 @@ import numpy as np
 
 from vc.errors import ConfigError, DataError
 from vc.features import mel_cepstral_analysis, mel_cepstrum
-from vc.features.world import F0Range
+from vc.features.f0 import F0Range
 from vc.metrics.distortion import mean_distance
 from vc.metrics.fast_alignment import fast_align
 

@@ -2,8 +2,7 @@
 
 from vc.config import build, require
 from vc.errors import ConfigError
-from vc.features.content import ContentFeatures
-from vc.features.kinds import FeatureConfig
+from vc.features.base import FeatureConfig
 from vc.models.base import AbstractConverter, AbstractDecoder
 from vc.models.common_space import ComboGANConfig, CommonSpace, CommonSpaceConfig, UNITConfig, VQVAEConfig
 from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
@@ -85,7 +84,7 @@ def network(
         If the method does not take such features or so many speakers.
     """
     cls = MODELS[method][1]
-    decodes, has_content = issubclass(cls, AbstractDecoder), isinstance(features, ContentFeatures)
+    decodes, has_content = issubclass(cls, AbstractDecoder), features.content is not None
     require(decodes == has_content, f"method {method} does not take features of kind {features.kind}")
     if decodes:
         require(features.content.dims > 0, "features.content.dims must be 1 or more, got 0")

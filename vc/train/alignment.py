@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from vc.errors import DataError
-from vc.features import kinds, speech
-from vc.features.kinds import FeatureConfig
+from vc.features import speech
+from vc.features.base import FeatureConfig
 from vc.features.speakers import MeanVariance
 from vc.features.store import Features
 
@@ -44,7 +44,7 @@ class SpeakerFrames:
 
         In digital silence, which tells of an editor or a gate and not of the voice, the last frame before it is held.
         """
-        mel_cepstra = [kinds.to_mel_cepstrum(utterance, config) for utterance in utterances]
+        mel_cepstra = [config.to_mel_cepstrum(utterance) for utterance in utterances]
         audible = speech.speech(mel_cepstra)
         sounding = [~speech.silent(mel_cepstrum) for mel_cepstrum in mel_cepstra]
         spoken = [speech.from_first_to_last(heard) & there for heard, there in zip(audible, sounding)]
@@ -53,7 +53,7 @@ class SpeakerFrames:
         masks = (torch.from_numpy(np.concatenate(mask)).to(device) for mask in (audible, spoken))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
-        return cls(torch.from_numpy(frames).to(device), lengths, *masks, deviation, config.kind == "world")
+        return cls(torch.from_numpy(frames).to(device), lengths, *masks, deviation, config.cepstral)
 
     @classmethod
     def read(cls, features: Features, name: str, device: torch.device) -> "SpeakerFrames":

@@ -19,8 +19,7 @@ from vc.config import require
 from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledEncoder
 from vc.errors import ConfigError, naming, shortened
-from vc.features.kinds import FeatureConfig
-from vc.features.mel import MelFeatures
+from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
 from vc.model_file import Model, read_network
 from vc.models.base import ManyConverter
@@ -91,7 +90,7 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         require(
             taken, f"{path}: takes samples; objective.content needs an encoder that takes log-mel, such as distilled"
         )
-        fits = isinstance(features, MelFeatures) and features.mel == heard.mel
+        fits = features.mel == heard.mel
         require(
             fits, f"{path}: takes other features than these: features.kind must be mel or content, settings the usual"
         )

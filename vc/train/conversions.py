@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate
 from vc.config import require
 from vc.encoders.distilled import STRIDE, DistilledEncoder, DistilledNetwork
 from vc.encoders.features import encoder_of
-from vc.features.content import HIGHEST_F0, LOWEST_F0, PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
-from vc.features.pitch import FARTHEST
+from vc.features.content import PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
+from vc.features.f0 import FARTHEST, HIGHEST_F0, LOWEST_F0
 from vc.features.speakers import Speaker
 
 

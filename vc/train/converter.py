@@ -9,7 +9,6 @@ from vc import devices, model_file
 from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, DataError
-from vc.features.content import ContentFeatures
 from vc.models import network
 from vc.models.base import AbstractConverter
 from vc.train.base import Setting
@@ -61,8 +60,7 @@ class ConverterRun(Run):
         speakers, settings = self.experiment.speakers, self.experiment.training
         scoring = METHODS[self.experiment.method].training.held_out
         held_out = scoring.read(request.held_out, self.features, speakers) if request.held_out else None
-        content = isinstance(self.features.config, ContentFeatures)
-        self.encoder = encoder_of(self.features.config) if content else None  # refused now, not at the first model
+        self.encoder = encoder_of(self.features.config)  # refused now, not at the first model
         self.start = plan.start
         self.samples = Samples(request.validation, settings.samples, request.output / "samples")
         super().__init__(request.output, settings, make_engine(plan, device, processes), processes, held_out)

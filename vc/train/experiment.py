@@ -11,7 +11,8 @@ from vc import model_file
 from vc.config import build, flat, plain, read_yaml, require
 from vc.devices import PRECISIONS
 from vc.errors import ConfigError
-from vc.features.kinds import FeatureConfig, build_features
+from vc.features.base import FeatureConfig
+from vc.features.kinds import build_features
 from vc.features.store import Features, read_digests, write_digests
 from vc.files import write_text
 from vc.models import network_config

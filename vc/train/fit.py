@@ -7,7 +7,6 @@ import torch
 from vc import model_file
 from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
-from vc.features.content import ContentFeatures
 from vc.features.store import Features
 from vc.models import network
 from vc.train.experiment import Experiment
@@ -29,9 +28,9 @@ class FittedRun:
         self.path = request.output / model_file.NAME
         if self.path.is_file():
             return
-        method, content = METHODS[experiment.method], isinstance(features.config, ContentFeatures)
-        self.encoder = encoder_of(features.config) if content else None
-        scoring = HeldOutResynthesis if content else HeldOut
+        method = METHODS[experiment.method]
+        self.encoder = encoder_of(features.config)
+        scoring = HeldOut if self.encoder is None else HeldOutResynthesis
         held_out = scoring.read(request.held_out, features, experiment.speakers) if request.held_out else None
         fitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
         voices = {name: method.frames.read(features, name, device) for name in experiment.speakers}

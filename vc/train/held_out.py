@@ -12,8 +12,7 @@ from vc.config import difference
 from vc.convert.converter import Converter
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
-from vc.features import kinds
-from vc.features.kinds import FeatureConfig
+from vc.features.base import FeatureConfig
 from vc.features.speakers import MeanVariance
 from vc.features.store import Features, read_features
 
@@ -77,7 +76,7 @@ class HeldOut:
         made = {name: converter.convert_frames(frames, source, target) for name, frames in theirs.items()}
         theirs, wanted, made = (_mel_cepstra(each, converter.model.features) for each in (theirs, wanted, made))
         normaliser = converter.model.speakers[target].normaliser
-        if converter.model.features.kind != "world":  # the speaker's statistics are of other features
+        if not converter.model.features.cepstral:  # the speaker's statistics are of other features
             normaliser = MeanVariance().fit(wanted.values())
         before, after = _heard(theirs, theirs), _heard(made, theirs)
         frame_rate = converter.model.features.frame_rate
@@ -154,7 +153,7 @@ def _spread(utterances: Utterances, names: Iterable[str], most: int) -> Utteranc
 
 
 def _mel_cepstra(utterances: Utterances, config: FeatureConfig) -> Utterances:
-    return {name: kinds.to_mel_cepstrum(frames, config) for name, frames in utterances.items()}
+    return {name: config.to_mel_cepstrum(frames) for name, frames in utterances.items()}
 
 
 def _heard(utterances: Utterances, loudness: Utterances) -> np.ndarray:

@@ -40,7 +40,6 @@ from torch.nn.functional import normalize
 from vc import devices, losses
 from vc.config import require
 from vc.corpus.data_directory import Utterance
-from vc.features import kinds
 from vc.features.content import ContentFeatures, prosody, standard_loudness
 from vc.features.speakers import Speaker
 from vc.features.speech import speech
@@ -296,7 +295,7 @@ class Recordings:
         speaker, config = features.speakers[name], features.config
         log_mels, start, rows = features.frames(name), 0, []
         for log_mel, f0, said in zip(log_mels, features.f0(name), features.content(name), strict=True):
-            places = start + kinds.content_places(len(log_mel), len(said), config)
+            places = start + config.content_positions(len(log_mel), len(said))
             start += len(said)
             rows.append(
                 np.column_stack(
@@ -309,7 +308,7 @@ class Recordings:
                 )
             )
         require(start < 2**24, f"{name}: more recordings than one run can hold; leave some out")
-        heard = speech([kinds.to_mel_cepstrum(frames, config) for frames in log_mels])
+        heard = speech([config.to_mel_cepstrum(frames) for frames in log_mels])
         ways = torch.stack([way.half() for way in ways])
         held = np.arange(len(rows)) % UNSEEN_EVERY == UNSEEN_EVERY - 1
         if len(rows) < 2 * UNSEEN_EVERY or not any(

@@ -8,7 +8,7 @@ from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import VCError
-from vc.features.world import F0Range, estimate_f0
+from vc.features.f0 import F0Range
 from vc.plots import Panel, picture
 from vc.train.log import RunLog
 
@@ -50,7 +50,7 @@ class Samples:
         titles = {f"{utterance.speaker}, source": (source, original), f"{target}, step {step}": (target, converted)}
         ranges = {name: speaker.f0_range for name, speaker in converter.model.speakers.items()} | {None: F0Range()}
         panels = [
-            Panel(title, samples, estimate_f0(samples, settings, ranges[speaker])[0])
+            Panel(title, samples, settings.world.estimate_f0(samples, ranges[speaker])[0])
             for title, (speaker, samples) in titles.items()
         ]
         image = picture(panels, rate, settings.frame_shift / 1000)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from vc.errors import DataError
-from vc.features import kinds
 from vc.features.speech import speech as find_speech
 
 log = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ class SegmentSampler(ABC):
         settings, segments = experiment.training, []
         for speaker in experiment.speakers:
             normaliser, utterances = features.speakers[speaker].normaliser, features.frames(speaker)
-            heard = find_speech([kinds.to_mel_cepstrum(frames, features.config) for frames in utterances])
+            heard = find_speech([features.config.to_mel_cepstrum(frames) for frames in utterances])
             normalised = [normaliser.transform(frames) for frames in utterances]
             segments.append(Segments(normalised, settings.segment, device, speaker, speech=heard))
         return cls(segments, settings.batch, settings.seed, share)

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from vc.config import require
-from vc.features import kinds
 from vc.features.content import PROSODY, prosody, standard_loudness
 from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
@@ -44,8 +43,7 @@ class TargetFrames:
         log_mels, contents, manners = [], [], []
         for log_mel, f0, said in zip(features.frames(name), features.f0(name), features.content(name), strict=True):
             log_mels.append(speaker.normaliser.transform(log_mel))
-            places = kinds.content_places(len(log_mel), len(said), config)
-            contents.append((kinds.content_at(said, places) - mean) / deviation)
+            contents.append((config.content_at_frames(said, len(log_mel)) - mean) / deviation)
             loud = standard_loudness(log_mel, speaker.content)
             manners.append(prosody(f0, loud, speaker.log_f0, config)[:, -PROSODY:])
         louder = speaker.content.loudness_deviation / speaker.normaliser.deviation_

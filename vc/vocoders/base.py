@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from vc.features.kinds import FeatureConfig
-from vc.features.world import F0Range, Frames
+from vc.features.base import FeatureConfig, Frames
+from vc.features.f0 import F0Range
 
 
 class Vocoder(ABC):

@@ -9,7 +9,7 @@ import torch
 
 from vc.config import require
 from vc.errors import ConfigError
-from vc.features.kinds import FeatureConfig
+from vc.features.base import FeatureConfig
 from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
@@ -44,7 +44,7 @@ def _in_package(name: str) -> bool:
 
 def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
     """The vocoder that goes with a model's features; WORLD, with a warning, where it is not there or takes others."""
-    if config.kind == "world":
+    if config.mel is None:
         return WORLD
     if not (place(UNIVERSAL).is_file() or published.installed()):
         log.warning("no vocoder 'hifigan', so WORLD speaks in its place; to get it: vc-vocoder import --help")

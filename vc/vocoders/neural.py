@@ -11,9 +11,9 @@ from vc import devices
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.features import mel
-from vc.features.kinds import FeatureConfig
+from vc.features.base import FeatureConfig, Frames
+from vc.features.f0 import F0Range
 from vc.features.mel import MelConfig
-from vc.features.world import F0Range, Frames, WorldConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.vocoder_file import VocoderModel, loaded, network_config
@@ -107,7 +107,7 @@ class NeuralVocoder(Vocoder):
         return self.vocode([mel.analyse(samples, self.mel, self.device)])[0][: len(samples)]
 
     def refuse_other(self, config: FeatureConfig) -> None:
-        if isinstance(config, WorldConfig):
+        if config.mel is None:  # WORLD makes log-mel of them
             return
         own, given = vars(self.mel), vars(config.mel)
         others = [f"{key} ({given[key]} -> {own[key]})" for key in own if own[key] != given[key]]
@@ -115,11 +115,11 @@ class NeuralVocoder(Vocoder):
             raise ConfigError(f"the vocoder takes other features than the model makes: {', '.join(others)}")
 
     def needs_excitation(self, config: FeatureConfig) -> bool:
-        return isinstance(config, WorldConfig)
+        return config.mel is None
 
     def synthesise(self, frames: Frames, config: FeatureConfig) -> np.ndarray:
         """From log-mel; WORLD's frames by WORLD first, said again from its log-mel: it sounds less like a vocoder."""
-        if not isinstance(config, WorldConfig):
+        if config.mel is not None:
             return self.vocode([frames.spectrum])[0]
         rough = WORLD.synthesise(frames, config)
         again = self.again(audio.resample(rough.astype(np.float32), config.sample_rate, self.native_rate))

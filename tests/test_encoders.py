@@ -324,12 +324,12 @@ def test_names_are_the_carried_one_and_those_imported(tmp_path, monkeypatch):
     assert choice.choose("distilled").dims == 24
     with pytest.raises(ConfigError, match="no encoder 'mine'; there are: distilled; to get one: vc-encoder import"):
         choice.choose("mine")
-    choice.place("mine").parent.mkdir(parents=True)
-    written(tmp_path).rename(choice.place("mine"))
+    choice.path_of("mine").parent.mkdir(parents=True)
+    written(tmp_path).rename(choice.path_of("mine"))
     assert choice.choose("mine").dims == 32 and list(choice.known()) == ["distilled", "mine"]
     for name in ("", "distilled", "a/b", "a.safetensors"):
         with pytest.raises(ConfigError, match="cannot be the name of an encoder"):
-            choice.place(name)
+            choice.path_of(name)
 
 
 def test_sizes_are_the_published_ones():

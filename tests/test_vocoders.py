@@ -182,7 +182,7 @@ def test_the_front_end_covers_every_sample(small):
     samples, _ = audio.read(SPEECH, MEL.sample_rate)
     for length in (len(samples), 256 * 20, 256 * 20 + 1, 5):
         assert len(mel.analyse(samples[:length], MEL)) >= length / 256
-        assert len(small.again(samples[:length])) == length
+        assert len(small.resynthesise(samples[:length])) == length
     whole = log_mel(torch.from_numpy(samples[: 256 * 40])[None], MEL)[0].T.numpy()
     np.testing.assert_allclose(mel.analyse(samples[: 256 * 40], MEL), whole, atol=1e-5)
 
@@ -346,9 +346,9 @@ def test_an_imported_vocoder_comes_before_a_folder_of_its_name(small_file, tmp_p
         choice.find("mine")
     vocoder_file.write(tmp_path / "mine" / vocoder_file.NAME, *vocoder_file.read(small_file))
     assert choice.find("mine") == Path("mine")
-    choice.place("mine").parent.mkdir(parents=True)
-    vocoder_file.write(choice.place("mine"), *vocoder_file.read(small_file))
-    assert choice.find("mine") == choice.place("mine") and choice.find("./mine") == Path("mine")
+    choice.path_of("mine").parent.mkdir(parents=True)
+    vocoder_file.write(choice.path_of("mine"), *vocoder_file.read(small_file))
+    assert choice.find("mine") == choice.path_of("mine") and choice.find("./mine") == Path("mine")
 
 
 @pytest.mark.parametrize("name", ["world", "", "a/b", "a.safetensors"])

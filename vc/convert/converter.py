@@ -158,7 +158,7 @@ class Converter:
             synthesiser = choice.usual(model.features, chosen, precision)
         else:
             synthesiser = choice.choose(vocoder, chosen, precision)
-        synthesiser.refuse_other(model.features)
+        synthesiser.check_features(model.features)
         converter = cls(model, network, chosen, precision, vocoder=synthesiser, encoder=encoder)
         converter.path = Path(path)
         return converter

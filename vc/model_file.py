@@ -197,7 +197,7 @@ def read_network(
                 name.removeprefix(ENCODER): weights.pop(name) for name in list(weights) if name.startswith(ENCODER)
             }
             description = build(encoder_file.EncoderModel, model.encoder, "encoder")
-            encoder = encoder_file.restored(description, encoder_weights, device)
+            encoder = encoder_file.load_encoder(description, encoder_weights, device)
         with torch.device("meta"):
             config = network_config(model.method, model.network)
             restored = network(model.method, config, model.features, tuple(model.speakers))

@@ -105,7 +105,7 @@ def test_an_empty_folder_collides_with_nothing(model, tmp_path):
 def test_what_is_no_file_is_not_replaced(model, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = command("convert", "--model", model, UTTERANCE, "--output", tmp_path / "pipe", check=2)
-    assert b"is there already, and is no file" in done.stderr and (tmp_path / "pipe").is_fifo()
+    assert b"exists and is not a file" in done.stderr and (tmp_path / "pipe").is_fifo()
 
 
 def test_a_reader_that_leaves_is_no_error(model, tmp_path):
@@ -184,7 +184,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
         (("in.wav", "deep/in.wav", "--output", "-"), "only one recording"),
         (("in.wav", "--otput", "x"), "unrecognized arguments"),
         (("",), "an input or --output is empty"),
-        (("in.wav", "--output", "out.flac"), "what is written is WAV"),
+        (("in.wav", "--output", "out.flac"), "the output is a WAV file"),
         (("in.wav", "deep", "--output", "in.wav"), "is a file, but several recordings need a folder"),
         (("--scp", "gone.scp"), "gone.scp: missing"),
         (("in.wav", "--device", "cuda"), "no CUDA device can be used here"),

@@ -270,7 +270,7 @@ ABSURD = {
     "type": (model_bin(weight(8, kind=77)), "unknown type 77"),
     "version": (model_bin(version=7), "not a checkpoint"),
     "network": (model_bin(network="TransformerSpec"), "a network 'TransformerSpec' of CTranslate2, not WhisperSpec"),
-    "name": (model_bin(text("\xe9\x1b") + bytes(9)), "a name that is none"),
+    "name": (model_bin(text("\xe9\x1b") + bytes(9)), "a name that is not ASCII"),
     "nothing": (model_bin(), "no encoder of Whisper in it"),
     "layers": (model_bin(*(variable(f"encoder/layer_{number}/ffn/linear_0/weight", (1, 1), 4, b"\0\0") for number in
                (0, 9999))), "no tensor conv1/weight"),
@@ -319,7 +319,7 @@ def test_an_archive_that_unpacks_to_more_is_refused(tmp_path):
     [
         ("config.json", "{", "config.json: not JSON"),
         ("config.json", "[" * 100_000, "config.json: not JSON"),
-        ("config.json", "[]", "config.json: no mapping"),
+        ("config.json", "[]", "config.json: not a mapping"),
         ("config.json", '{"model_type": "bert"}', "config.json: model_type 'bert'; whisper, hubert and wavlm"),
         ("config.json", '{"model_type": ["bert"]}', "config.json: model_type"),
         ("config.json", json.dumps({**CONFIG, "activation_function": "relu"}), "'relu'; only 'gelu' is known"),

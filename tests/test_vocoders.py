@@ -218,9 +218,9 @@ def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
 
 
 def test_a_converter_is_no_vocoder_and_the_other_way_round(model, small_file):
-    with pytest.raises(ConfigError, match="holds no vocoder; a converter is for --model"):
+    with pytest.raises(ConfigError, match="holds no vocoder; give a converter to --model"):
         choice.choose(str(model))
-    with pytest.raises(ConfigError, match="a vocoder, which is for --vocoder"):
+    with pytest.raises(ConfigError, match="is a vocoder; give it to --vocoder"):
         Converter.load(small_file)
 
 
@@ -440,7 +440,7 @@ def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     assert b"'' cannot be the name of a neural vocoder" in done.stderr
     both = ("--vocoder", small_file, "--method", "diff")
     done = command("convert", "--model", model, *both, SPEECH, check=2)
-    assert b"method diff needs no vocoder" in done.stderr
+    assert b"method diff uses no vocoder" in done.stderr
 
 
 def test_sizes_that_cannot_be_are_refused():

@@ -213,7 +213,7 @@ class Converter:
         """Raise ConfigError for options that this model or its vocoder cannot take."""
         method = options.method
         if method != "world":
-            require(self.vocoder is WORLD, f"method {method} needs no vocoder")
+            require(self.vocoder is WORLD, f"method {method} uses no vocoder")
             require(self.model.features.kind == "world", f"method {method} filters by mel-cepstra")
         elif not self._takes_f0:
             reason = "this vocoder takes F0 from the model's log-mel"
@@ -453,7 +453,7 @@ class Converter:
 
     def _refuse_overflow(self, values: np.ndarray) -> None:
         if not np.isfinite(values).all():
-            raise Overflow(f"the model {self.path or 'in use'} makes values that are not finite")
+            raise Overflow(f"the model {self.path or 'in use'} gives values that are not finite")
 
     def resynthesise(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
         """Frames of a recording of one of a decoder's speakers, decoded from its own content and prosody.

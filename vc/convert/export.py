@@ -54,7 +54,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
 
     onnxruntime = extras.onnx_runtime()
     if os.path.exists(output) and not os.path.isfile(output):
-        raise ConfigError(f"{output}: is there already, and is no file")
+        raise ConfigError(f"{output}: exists and is not a file")
     kind = converter.model.features.kind
     require(kind == "world", f"a graph takes mel-cepstra, features of kind world; the model's are of kind {kind}")
     source, to = converter.direction(to, source)

@@ -62,9 +62,9 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
         jobs = _into_folder(inputs, scp, Path(output or "converted"))
     else:
         if Path(output).suffix.lower() in (formats.SUFFIXES | formats.FFMPEG_SUFFIXES) - {".wav", ".wave"}:
-            raise ConfigError(f"--output {output}: what is written is WAV; let the name end in .wav")
+            raise ConfigError(f"--output {output}: the output is a WAV file; give a name that ends in .wav")
         if os.path.exists(output) and not os.path.isfile(output):
-            raise ConfigError(f"--output {output}: is there already, and is no file")
+            raise ConfigError(f"--output {output}: exists and is not a file")
         jobs = [Job(*(name if name == STANDARD else _path(name) for name in (inputs[0], output)))]
     # No output may be an input, nor the output of two; names that differ in case alone are one on some disks.
     sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}

@@ -80,7 +80,7 @@ class Encoder(ABC):
         if samples.ndim != 1 or not len(samples):
             raise DataError(f"expected samples (samples,), got shape {samples.shape}")
         if not np.isfinite(samples).all():
-            raise DataError("samples that are not finite")
+            raise DataError("samples are not finite")
         shared = 2 * round(OVERLAP * self.frame_rate / 2)
         starts = range(0, max(1, len(samples) - shared * self.frame), (self.window - shared) * self.frame)
         parts = [self.encode_window(samples[start : start + self.window * self.frame]) for start in starts]

@@ -73,6 +73,6 @@ def known() -> dict[str, Path]:
 def path_of(name: str) -> Path:
     """The file of an imported encoder of this name, for all projects of the user: in $XDG_DATA_HOME/vc/encoders."""
     plain = name not in ("", DISTILLED) and os.sep not in name and not name.endswith(SUFFIX)
-    require(plain, f"{name!r} cannot be the name of an encoder: a word but {DISTILLED!r}, no path")
+    require(plain, f"{name!r} cannot be the name of an encoder: use a word other than {DISTILLED!r}, not a path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(home) / "vc/encoders" / f"{name}{SUFFIX}"

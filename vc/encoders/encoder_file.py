@@ -79,7 +79,7 @@ def describe(path: Path) -> EncoderModel:
     """Everything in an encoder's file but the weights, which are not read; raises ConfigError as `read`."""
     content = _content(path)
     try:
-        require("kind" in content, "holds no content encoder; a published one is for vc-encoder import")
+        require("kind" in content, "holds no content encoder; for a published one there is vc-encoder import")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
         require(isinstance(content.get("network"), dict), "network must be a mapping")
         return build(EncoderModel, content, "encoder")
@@ -97,7 +97,7 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such encoder file")
     with tensor_file(path, "numpy") as file:
         if "vc" not in (file.metadata() or {}):
-            raise ConfigError(f"{path}: no encoder's file; a published one is for vc-encoder import")
+            raise ConfigError(f"{path}: not an encoder's file; for a published one there is vc-encoder import")
         return read_content(file, path)[0]
 
 

@@ -194,7 +194,7 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
 
     width, bands, _ = shape("enter.weight", 3)
     if column == 2 and "num_heads" in tensors:
-        require(tensors["num_heads"].ndim == 0, "num_heads is no number")
+        require(tensors["num_heads"].ndim == 0, "num_heads is not a number")
         heads = int(tensors["num_heads"])
     sizes = {
         "bands": bands,
@@ -270,7 +270,7 @@ def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str],
             require(bool(part.isfinite().all()), f"tensor {one} holds values that are not finite")
             parts.append(part if part.dtype == torch.float16 else part.float())
         weights[name] = torch.cat(parts)
-    require(not left, f"an unknown tensor {min(left, default='')}: no {kind} as it was published")
+    require(not left, f"an unknown tensor {min(left, default='')}: not a published {kind}")
     return weights
 
 
@@ -386,5 +386,5 @@ def _of_ctranslate2(data: memoryview) -> Weights:
 def read_mapping(path: Path) -> dict[str, Any]:
     """A JSON file that holds a mapping; raises ConfigError for others."""
     content = read_json(path)
-    require(isinstance(content, dict), f"{path}: no mapping")
+    require(isinstance(content, dict), f"{path}: not a mapping")
     return content

@@ -60,13 +60,13 @@ def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: 
     if config.kind == "world":
         return WORLD
     if not (path_of(UNIVERSAL).is_file() or published.installed()):
-        log.warning("no vocoder 'hifigan', so WORLD speaks in its place; to get it: vc-vocoder import --help")
+        log.warning("no vocoder 'hifigan', so WORLD is used instead; to get it: vc-vocoder import --help")
         return WORLD
     vocoder = choose(UNIVERSAL, device, precision)
     try:
         vocoder.check_features(config)
     except ConfigError as error:
-        log.warning("no vocoder 'hifigan' for this model, so WORLD speaks in its place: %s", error)
+        log.warning("no vocoder 'hifigan' for this model, so WORLD is used instead: %s", error)
         return WORLD
     return vocoder
 
@@ -92,6 +92,6 @@ def find(name: str) -> Path:
 def path_of(name: str) -> Path:
     """The file of an imported vocoder of this name, for all projects of the user: in $XDG_DATA_HOME/vc/vocoders."""
     plain = name not in ("", "world") and os.sep not in name and not name.endswith(SUFFIX)
-    require(plain, f"{name!r} cannot be the name of a neural vocoder: a word but 'world', no path")
+    require(plain, f"{name!r} cannot be the name of a neural vocoder: use a word other than 'world', not a path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(home) / "vc/vocoders" / f"{name}{SUFFIX}"

@@ -83,7 +83,7 @@ def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
         raise ConfigError(f"{path}: no such vocoder file")
     weights, content = read_tensors(path)
     try:
-        require("mel" in content, "holds no vocoder; a converter is for --model")
+        require("mel" in content, "holds no vocoder; give a converter to --model")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
         for name in ("network", "configuration", "metrics"):  # mappings of any content, which `build` does not check
             require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")

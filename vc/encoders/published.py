@@ -256,35 +256,35 @@ def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str],
         network = encoder_file.NETWORKS[kind][1](config)
     weights, left = {}, dict(tensors)
     for name, expected in network.state_dict().items():
-        theirs = _their_names(name, table, separator)
+        sources = _published_names(name, table, separator)
         rows, *others = expected.shape
         parts = []
-        for number, one in enumerate(theirs):
-            part = left.pop(one, None)
+        for number, source in enumerate(sources):
+            part = left.pop(source, None)
             if part is None and number == 1 and name.endswith(".bias"):  # Whisper's keys have none
                 part = torch.zeros_like(parts[0])
-            require(part is not None, f"no tensor {one}")
-            shape = [rows // len(theirs), *others]
+            require(part is not None, f"no tensor {source}")
+            shape = [rows // len(sources), *others]
             fits = list(part.shape) == shape and _plain(part)
-            require(fits, f"tensor {one} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
-            require(bool(part.isfinite().all()), f"tensor {one} holds values that are not finite")
+            require(fits, f"tensor {source} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
+            require(bool(part.isfinite().all()), f"tensor {source} holds values that are not finite")
             parts.append(part if part.dtype == torch.float16 else part.float())
         weights[name] = torch.cat(parts)
     require(not left, f"an unknown tensor {min(left, default='')}: not a published {kind}")
     return weights
 
 
-def _their_names(name: str, table: Mapping[str, str], separator: str) -> list[str]:
+def _published_names(name: str, table: Mapping[str, str], separator: str) -> list[str]:
     """The name of a tensor in a published file, or the three names of the tensors whose concatenation it is."""
     number = re.search(r"\.(\d+)\.", name)
     general = re.sub(r"\.\d+\.", ".N.", name)
-    theirs = table.get(general)
-    if theirs is None:
+    published = table.get(general)
+    if published is None:
         module, _, side = general.rpartition(".")
         if separator == "/" and module.endswith("norm"):
             side = {"weight": "gamma", "bias": "beta"}[side]
-        theirs = "|".join(f"{one}{separator}{side}" for one in table[module].split("|"))
-    return theirs.replace("N", number[1]).split("|") if number else theirs.split("|")
+        published = "|".join(f"{source}{separator}{side}" for source in table[module].split("|"))
+    return (published.replace("N", number[1]) if number else published).split("|")
 
 
 def _plain(tensor: Tensor) -> bool:
@@ -361,8 +361,8 @@ def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, A
     content = torch_file.read(path)
     state, dims = content.get("model_state_dict", content), content.get("dims")
     require(isinstance(state, dict), "no tensors in it")
-    given = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    tensors = {short: given[name] for name, short in _short_names(given, prefixes).items()}
+    by_name = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    tensors = {short: by_name[name] for name, short in _short_names(by_name, prefixes).items()}
     torch_file.refuse_growth(tensors, path)
     return tensors, dims if isinstance(dims, dict) else {}
 

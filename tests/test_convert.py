@@ -492,12 +492,16 @@ def test_an_f0_range_is_taken_from_the_user_and_from_the_extraction(model, conve
     assert b"F0 range must satisfy" in command(*arguments, "--f0-range", 300, 200, check=2).stderr
     assert b"expected two numbers" in command(*arguments, "--f0-range", "low", 200, check=2).stderr
     slt = converter.model.speakers["slt"]
-    given = replace(slt, f0_floor=60.0, f0_ceiling=120.0, f0_range_given=True)
-    known = replace(converter.model, speakers={**converter.model.speakers, "slt": given})
     samples, rate = audio.read(UTTERANCE)
-    wide, narrow = converter.mean_variance(), Converter(known, converter.network).mean_variance()
-    chosen = ConversionOptions(f0_range=F0Range(60, 120))
-    np.testing.assert_array_equal(narrow.convert(samples, rate), wide.convert(samples, rate, options=chosen))
+    narrow = replace(slt, f0_floor=60.0, f0_ceiling=120.0)
+    estimated, given = (
+        replace(converter.model, speakers={**converter.model.speakers, "slt": replace(narrow, f0_range_given=given)})
+        for given in (False, True)
+    )
+    estimated, given = (Converter(model, converter.network).mean_variance() for model in (estimated, given))
+    chosen = estimated.convert(samples, rate, options=ConversionOptions(f0_range=F0Range(60, 120)))
+    assert not np.array_equal(estimated.convert(samples, rate), chosen)
+    np.testing.assert_array_equal(given.convert(samples, rate), chosen)
 
 
 def test_a_voice_that_whispers_is_converted_to_without_f0(converter):

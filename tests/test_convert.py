@@ -104,7 +104,7 @@ def test_an_empty_folder_collides_with_nothing(model, tmp_path):
 def test_what_is_no_file_is_not_replaced(model, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = command("convert", "--model", model, UTTERANCE, "--output", tmp_path / "pipe", check=2)
-    assert b"is there already, and is no file" in done.stderr and (tmp_path / "pipe").is_fifo()
+    assert b"exists and is not a file" in done.stderr and (tmp_path / "pipe").is_fifo()
 
 
 def test_a_reader_that_leaves_is_no_error(model, tmp_path):
@@ -183,7 +183,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
         (("in.wav", "deep/in.wav", "--output", "-"), "only one recording"),
         (("in.wav", "--otput", "x"), "unrecognized arguments"),
         (("",), "an input or --output is empty"),
-        (("in.wav", "--output", "out.flac"), "what is written is WAV"),
+        (("in.wav", "--output", "out.flac"), "the output is a WAV file"),
         (("in.wav", "deep", "--output", "in.wav"), "is a file, but several recordings need a folder"),
         (("--scp", "gone.scp"), "gone.scp: missing"),
         (("in.wav", "--device", "cuda"), "no CUDA device can be used here"),
@@ -489,12 +489,16 @@ def test_an_f0_range_is_taken_from_the_user_and_from_the_extraction(model, conve
     assert b"F0 range must satisfy" in command(*arguments, "--f0-range", 300, 200, check=2).stderr
     assert b"expected two numbers" in command(*arguments, "--f0-range", "low", 200, check=2).stderr
     slt = converter.model.speakers["slt"]
-    given = replace(slt, f0_floor=60.0, f0_ceiling=120.0, f0_range_given=True)
-    known = replace(converter.model, speakers={**converter.model.speakers, "slt": given})
     samples, rate = audio.read(UTTERANCE)
-    wide, narrow = converter.mean_variance(), Converter(known, converter.network).mean_variance()
-    chosen = ConversionOptions(f0_range=F0Range(60, 120))
-    np.testing.assert_array_equal(narrow.convert(samples, rate), wide.convert(samples, rate, options=chosen))
+    narrow = replace(slt, f0_floor=60.0, f0_ceiling=120.0)
+    estimated, given = (
+        replace(converter.model, speakers={**converter.model.speakers, "slt": replace(narrow, f0_range_given=given)})
+        for given in (False, True)
+    )
+    estimated, given = (Converter(model, converter.network).mean_variance() for model in (estimated, given))
+    chosen = estimated.convert(samples, rate, options=ConversionOptions(f0_range=F0Range(60, 120)))
+    assert not np.array_equal(estimated.convert(samples, rate), chosen)
+    np.testing.assert_array_equal(given.convert(samples, rate), chosen)
 
 
 def test_a_voice_that_whispers_is_converted_to_without_f0(converter):

@@ -71,7 +71,7 @@ def test_a_graph_that_computes_something_else_is_not_written(converter, tmp_path
 def test_what_is_no_file_is_not_replaced(converter, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for output in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(ConfigError, match="is there already, and is no file"):
+        with pytest.raises(ConfigError, match="exists and is not a file"):
             export.export(converter, output)
     assert (tmp_path / "pipe").is_fifo()
 

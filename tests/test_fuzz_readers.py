@@ -353,7 +353,7 @@ def vocoders(folder: Path, _: Path) -> Reader:
         vocoder_file.write(folder / f"{name}.safetensors", described, generator(sizes, mel).state_dict())
 
     def read(path: Path) -> None:
-        NeuralVocoder.load(path).again(vowel(0.1, mel.sample_rate))
+        NeuralVocoder.load(path).resynthesise(vowel(0.1, mel.sample_rate))
 
     return Reader(sorted(folder.iterdir()), read)
 

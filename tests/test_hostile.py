@@ -663,7 +663,7 @@ def test_weights_that_overflow_name_the_recording_and_the_model(method, extracte
     model_file.write(tmp_path / "huge.safetensors", settings.model(features, 1, {}), weights)
     audio.write(tmp_path / "a.wav", vowel(0.5, 16000), 16000)
     converter = Converter.load(tmp_path / "huge.safetensors")
-    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors makes values that are not finite"):
+    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors gives values that are not finite"):
         converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", method=method)
     assert not (tmp_path / "b.wav").exists()
 

@@ -183,9 +183,9 @@ def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path,
     assert converter.vocoder is WORLD and "vc-vocoder import" in caplog.text
     higher = converter.convert(speech, MEL.sample_rate, options=ConversionOptions(F0Options(shift=6)))
     assert len(higher) == len(speech)
-    vocoder_of(MEL.mel, choice.place("hifigan").parent.mkdir(parents=True) or choice.place("hifigan"))
+    vocoder_of(MEL.mel, choice.path_of("hifigan").parent.mkdir(parents=True) or choice.path_of("hifigan"))
     assert Converter.load(mel_model).vocoder is not WORLD
-    vocoder_of(replace(MEL.mel, hop=128), choice.place("hifigan"))
+    vocoder_of(replace(MEL.mel, hop=128), choice.path_of("hifigan"))
     assert Converter.load(mel_model).vocoder is WORLD and "hop (256 -> 128)" in caplog.text
 
 

@@ -23,7 +23,7 @@ from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
 from vc.features.mel import MelConfig, log_mel
-from vc.layers import folded, normalise
+from vc.layers import apply_weight_norm, without_weight_norm
 from vc.tensor_file import read_tensors
 from vc.train.copies import HeldOutRecordings
 from vc.train.loop import Stopped
@@ -119,7 +119,7 @@ SCALE = [  # inputs, outputs, kernel, groups
 )
 def test_discriminators_have_the_papers_parameters(make, layers, judges, millions):
     expected = judges * sum(outputs * (kernel * inputs // groups + 1) for inputs, outputs, kernel, groups in layers)
-    found = sum(tensor.numel() for tensor in folded(make()).values())
+    found = sum(tensor.numel() for tensor in without_weight_norm(make()).values())
     assert found == expected and round(found / 1e6, 1) == millions
 
 
@@ -149,12 +149,12 @@ def test_feature_matching_is_the_sum_of_mean_distances(random):
 @pytest.mark.parametrize("method", SMALL)
 def test_weight_normalisation_folds_to_the_weights_that_it_began_with(method):
     plain = small(method)
-    normal = normalise(copy.deepcopy(plain))
-    state = folded(normal)
+    normal = apply_weight_norm(copy.deepcopy(plain))
+    state = without_weight_norm(normal)
     assert state.keys() == plain.state_dict().keys() and len(list(normal.parameters())) > len(list(plain.parameters()))
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(state[name], tensor)
-    assert folded(plain).keys() == plain.state_dict().keys()
+    assert without_weight_norm(plain).keys() == plain.state_dict().keys()
 
 
 # -- a step
@@ -162,7 +162,7 @@ def test_weight_normalisation_folds_to_the_weights_that_it_began_with(method):
 
 def make(method: str = "istft", objective: VocoderObjective = OBJECTIVE) -> VocoderTraining:
     network = small(method)
-    return VocoderTraining(normalise(network) if method == "hifigan" else network, MEL, objective)
+    return VocoderTraining(apply_weight_norm(network) if method == "hifigan" else network, MEL, objective)
 
 
 def test_frames_of_a_segment_are_those_of_the_recording():
@@ -298,7 +298,7 @@ def test_the_model_says_recordings_again_and_scores_as_it_says(trained, data):
     assert model.method == "istft" and model.mel == MEL and model.configuration["objective"]["adversarial_from"] == 5
     held_out = HeldOutRecordings.read(data / "held", [], 16000)
     assert held_out.score(vocoder) == pytest.approx(model.metrics, rel=1e-4)
-    assert vocoder.again(held_out.recordings[0]).shape == held_out.recordings[0].shape
+    assert vocoder.resynthesise(held_out.recordings[0]).shape == held_out.recordings[0].shape
 
 
 def test_a_few_dozen_steps_bring_copies_nearer(data, tmp_path):

@@ -182,7 +182,7 @@ def test_the_front_end_covers_every_sample(small):
     samples, _ = audio.read(SPEECH, MEL.sample_rate)
     for length in (len(samples), 256 * 20, 256 * 20 + 1, 5):
         assert len(mel.analyse(samples[:length], MEL)) >= length / 256
-        assert len(small.again(samples[:length])) == length
+        assert len(small.resynthesise(samples[:length])) == length
     whole = log_mel(torch.from_numpy(samples[: 256 * 40])[None], MEL)[0].T.numpy()
     np.testing.assert_allclose(mel.analyse(samples[: 256 * 40], MEL), whole, atol=1e-5)
 
@@ -218,9 +218,9 @@ def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
 
 
 def test_a_converter_is_no_vocoder_and_the_other_way_round(model, small_file):
-    with pytest.raises(ConfigError, match="holds no vocoder; a converter is for --model"):
+    with pytest.raises(ConfigError, match="holds no vocoder; give a converter to --model"):
         choice.choose(str(model))
-    with pytest.raises(ConfigError, match="a vocoder, which is for --vocoder"):
+    with pytest.raises(ConfigError, match="is a vocoder; give it to --vocoder"):
         Converter.load(small_file)
 
 
@@ -346,9 +346,9 @@ def test_an_imported_vocoder_comes_before_a_folder_of_its_name(small_file, tmp_p
         choice.find("mine")
     vocoder_file.write(tmp_path / "mine" / vocoder_file.NAME, *vocoder_file.read(small_file))
     assert choice.find("mine") == Path("mine")
-    choice.place("mine").parent.mkdir(parents=True)
-    vocoder_file.write(choice.place("mine"), *vocoder_file.read(small_file))
-    assert choice.find("mine") == choice.place("mine") and choice.find("./mine") == Path("mine")
+    choice.path_of("mine").parent.mkdir(parents=True)
+    vocoder_file.write(choice.path_of("mine"), *vocoder_file.read(small_file))
+    assert choice.find("mine") == choice.path_of("mine") and choice.find("./mine") == Path("mine")
 
 
 @pytest.mark.parametrize("name", ["world", "", "a/b", "a.safetensors"])
@@ -440,7 +440,7 @@ def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     assert b"'' cannot be the name of a neural vocoder" in done.stderr
     both = ("--vocoder", small_file, "--method", "diff")
     done = command("convert", "--model", model, *both, SPEECH, check=2)
-    assert b"method diff needs no vocoder" in done.stderr
+    assert b"method diff uses no vocoder" in done.stderr
 
 
 def test_sizes_that_cannot_be_are_refused():

@@ -219,7 +219,9 @@ def resynthesise(args: argparse.Namespace) -> int:
     """Both precisions take turns on one thread; CPU seconds for each second of audio, medians."""
     torch.set_num_threads(1)
     samples, rate = speech(args.seconds)
-    converters = {name: Converter.load("six_voices", "cpu", name, args.vocoder) for name in ("float32", "auto")}
+    converters = {
+        name: Converter.load("six_voices", precision=name, vocoder=args.vocoder) for name in ("float32", "auto")
+    }
     rows = {name: [] for name in converters}
     for _ in range(1 + args.repeats):
         for name, converter in converters.items():

@@ -198,7 +198,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is there already, and is no file", str(path))
+            raise OSError(errno.EINVAL, "exists and is not a file", str(path))
         yield descriptor
     finally:
         os.close(descriptor)

@@ -120,11 +120,12 @@ class ResidualBlock(nn.Module):
         return x + self.norm(self.narrow(glu(self.norm_wide(self.widen(x)), dim=1)))
 
 
-def normalise(network: nn.Module) -> nn.Module:
-    """Let every convolution of `network` learn length and direction of its weights; what it gives stays the same.
+def apply_weight_norm(network: nn.Module) -> nn.Module:
+    """Normalise the weights of every convolution of `network` while it learns; its output stays the same.
 
-    A transposed convolution has a length for every input channel, which is its first dimension, as in HiFi-GAN's
-    released models.
+    Salimans and Kingma, "Weight normalization: a simple reparameterization to accelerate training of deep neural
+    networks", NeurIPS 2016, eq. 2: a length and a direction for every output channel. A transposed convolution has a
+    length for every input channel, which is its first dimension, as in HiFi-GAN's released models.
     """
     for module in network.modules():
         if isinstance(module, CONVOLUTIONS):
@@ -132,8 +133,8 @@ def normalise(network: nn.Module) -> nn.Module:
     return network
 
 
-def folded(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network as it is without weight normalisation; that of one that has none is its own."""
+def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network without weight normalisation, as for a file; `network` is not changed."""
     state = {name: tensor for name, tensor in network.state_dict().items() if "parametrizations." not in name}
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):

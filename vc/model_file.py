@@ -135,7 +135,7 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
         raise ConfigError(f"{path}: no such model file")
     weights, content = read_tensors(path)
     if "mel" in content:
-        raise ConfigError(f"{path}: a vocoder, which is for --vocoder")
+        raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
     if content.get("format") != FORMAT or isinstance(content["format"], bool):
         raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
     content.pop("sample_rate", None)
@@ -197,7 +197,7 @@ def read_network(
                 name.removeprefix(ENCODER): weights.pop(name) for name in list(weights) if name.startswith(ENCODER)
             }
             description = build(encoder_file.EncoderModel, model.encoder, "encoder")
-            encoder = encoder_file.restored(description, encoder_weights, device)
+            encoder = encoder_file.load_encoder(description, encoder_weights, device)
         with torch.device("meta"):
             config = network_config(model.method, model.network)
             restored = network(model.method, config, model.features, tuple(model.speakers))

@@ -460,7 +460,7 @@ def load(path: Path) -> tuple[DistilledNetwork, Tensor, Tensor]:
 def load_teacher(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Samples at 16 kHz to vectors at 50 Hz; `path` is what `vc-encoder import` takes, of Whisper base."""
     model, weights = published.read(path)
-    return encoder_file.restored(published.with_layer(model, LAYER), weights).encode
+    return encoder_file.load_encoder(published.with_layer(model, LAYER), weights).encode
 
 
 def export(args: argparse.Namespace) -> None:

@@ -60,7 +60,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.features.f0 import F0Options
     from vc.parallel import default_jobs, mapped_by_threads
 
-    converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
+    converter = Converter.load(args.model, args.device, precision=args.precision, vocoder=args.vocoder)
     f0 = F0Options(args.keep_f0, args.f0_shift, args.f0_scale)
     options = ConversionOptions(f0, args.method, args.f0_range and common.f0_range(*args.f0_range))
     converter.check(options)

@@ -49,11 +49,11 @@ def import_encoder(args: argparse.Namespace) -> int:
     if args.name is not None and args.output:
         raise ConfigError("--name and --output exclude each other")
     if args.name is not None:
-        choice.place(args.name)  # refused before anything is read
+        choice.path_of(args.name)  # refused before anything is read
     model, weights = published.installed() if args.source is None else published.read(args.source)
     if args.layer:
         model = published.with_layer(model, args.layer)
-    output = args.output or choice.place(model.kind if args.name is None else args.name)
+    output = args.output or choice.path_of(model.kind if args.name is None else args.name)
     if args.source and os.path.realpath(output) == os.path.realpath(args.source):
         raise ConfigError(f"{output}: is the source itself; choose another --output")
     files.make_directory(output.parent)

@@ -69,7 +69,7 @@ def import_vocoder(args: argparse.Namespace) -> int:
     if checkpoint is None:
         (checkpoint, configuration), origin = published.universal(), published.ORIGIN
     model, weights = published.read(checkpoint, configuration, origin)
-    output = args.output or choice.place("hifigan" if args.name is None else args.name)
+    output = args.output or choice.path_of("hifigan" if args.name is None else args.name)
     if args.checkpoint and os.path.realpath(output) == os.path.realpath(args.checkpoint):
         raise ConfigError(f"{output}: is the checkpoint itself; choose another --output")
     files.make_directory(output.parent)

@@ -1,1 +1,1 @@
-"""Recordings to converted recordings, by a model file; what the work around that shares."""
+"""Recordings -> converted recordings, by a model file."""

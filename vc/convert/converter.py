@@ -124,7 +124,7 @@ class Converter:
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "cpu", precision: str = "float32", vocoder: str | None = None
+        cls, path: str | Path, device: str = "cpu", *, precision: str = "float32", vocoder: str | None = None
     ) -> "Converter":
         """Read a model.
 
@@ -157,7 +157,7 @@ class Converter:
             synthesiser = choice.usual(model.features, chosen, precision)
         else:
             synthesiser = choice.choose(vocoder, chosen, precision)
-        synthesiser.refuse_other(model.features)
+        synthesiser.check_features(model.features)
         converter = cls(model, network, chosen, precision, vocoder=synthesiser, encoder=encoder)
         converter.path = Path(path)
         return converter
@@ -212,7 +212,7 @@ class Converter:
         """Raise ConfigError for options that this model or its vocoder cannot take."""
         method = options.method
         if method != "world":
-            require(self.vocoder is WORLD, f"method {method} needs no vocoder")
+            require(self.vocoder is WORLD, f"method {method} uses no vocoder")
             require(self.model.features.cepstral, f"method {method} filters by mel-cepstra")
         elif not self._takes_f0:
             reason = "this vocoder takes F0 from the model's log-mel"
@@ -381,58 +381,59 @@ class Converter:
             voice = SourceVoice(
                 known and known.f0_statistics, settings, recording=recording, name=source, search=search
             )
-            spoken = (SourcePiece(*piece) for piece in voice.with_voices(cut))
+            inputs = (SourcePiece(*pair) for pair in voice.with_voices(cut))
         else:
-            spoken = (SourcePiece(piece, known.f0_statistics) for piece in cut)
+            inputs = (SourcePiece(piece, known.f0_statistics) for piece in cut)
         if self.decodes:
             content = SourceContent(known and known.content, self.model.speakers[target].content, settings)
-            spoken = (self._with_content(piece, content) for piece in spoken)
+            inputs = (self._with_content(piece, content) for piece in inputs)
 
         def convert(piece: SourcePiece) -> np.ndarray:
             return self._convert_piece(piece, source, target, options)
 
         def measured() -> Iterator[tuple[Piece, np.ndarray]]:
-            for source_piece, samples in ahead(convert, spoken, jobs):
-                piece = source_piece.piece
+            for converted, samples in ahead(convert, inputs, jobs):
+                piece = converted.piece
                 level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
                 yield piece, samples
 
         yield from pieces.join(measured(), self.sample_rate)
 
-    def _with_content(self, spoken: SourcePiece, content: SourceContent) -> SourcePiece:
+    def _with_content(self, source: SourcePiece, content: SourceContent) -> SourcePiece:
+        """A piece with its frames, their content, and the statistics of its speaker."""
         settings = self.model.features
-        samples = self._padded(to_usual_level(spoken.piece.samples))
+        samples = self._padded(to_usual_level(source.piece.samples))
         excited = self.vocoder.needs_excitation(settings)
-        frames = settings.analyse(samples, spoken.voice.f0_range, excitation=excited)
+        frames = settings.analyse(samples, source.voice.f0_range, excitation=excited)
         vectors = content_of(samples, settings, self.encoder)
         frames = replace(frames, content=settings.content_at_frames(vectors, len(frames.spectrum)))
-        return replace(spoken, frames=frames, statistics=content.statistics(frames))
+        return replace(source, frames=frames, statistics=content.statistics(frames))
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
         """`(samples,)`, those of a very short recording followed by silence."""
         return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
 
     def _convert_piece(
-        self, spoken: SourcePiece, source: str | None, target: str, options: ConversionOptions
+        self, piece: SourcePiece, source: str | None, target: str, options: ConversionOptions
     ) -> np.ndarray:
         """The path of the data: `(samples,)` at the model's rate to as many."""
-        voice, settings, speaker = spoken.voice, self.model.features, self.model.speakers[target]
-        samples = spoken.piece.samples
+        voice, settings, speaker = piece.voice, self.model.features, self.model.speakers[target]
+        samples = piece.piece.samples
         padded = self._padded(samples)
         if self.decodes:
-            frames = spoken.frames
+            frames = piece.frames
             source_f0, target_f0, voiced = voice.log_f0, speaker.log_f0, frames.f0[frames.f0 > 0]
             if source_f0 is None and voice.f0_range is not None and len(voiced):  # too short for the voice's statistics
                 source_f0 = LogF0.of(voiced)
             if source is None and source_f0 and target_f0:  # one recording shows the mean F0, not its usual deviation
                 source_f0 = replace(source_f0, deviation=target_f0.deviation)
             f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
-            spectrum = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, target)
+            spectrum = self._decoded(frames.content, frames.spectrum, f0, piece.statistics, target)
             self._refuse_overflow(spectrum)
             converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
             # A decoder makes speech of whatever is loudest in a piece: let pieces keep their levels beside each other.
-            energy, reached = (speech_energy(each, self.sample_rate) for each in (padded, converted))
-            converted = np.sqrt(energy / reached if reached > 0 else 0.0) * converted
+            before, after = speech_energy(padded, self.sample_rate), speech_energy(converted, self.sample_rate)
+            converted = np.sqrt(before / after if after > 0 else 0.0) * converted
         elif options.method == "diff":
             _, mel_cepstrum = settings.extract(padded, voice.f0_range)
             spectrum = self.convert_frames(mel_cepstrum, source, target)
@@ -452,7 +453,7 @@ class Converter:
 
     def _refuse_overflow(self, values: np.ndarray) -> None:
         if not np.isfinite(values).all():
-            raise Overflow(f"the model {self.path or 'in use'} makes values that are not finite")
+            raise Overflow(f"the model {self.path or 'in use'} gives values that are not finite")
 
     def resynthesise(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
         """Frames of a recording of one of a decoder's speakers, decoded from its own content and prosody.
@@ -484,7 +485,8 @@ class Converter:
         speaker, settings = self.model.speakers[target], self.model.features
         normalised = (content - np.asarray(source.mean)) / speaker.content.deviation
         manner = prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
-        inputs = (torch.from_numpy(each.astype(np.float32).T[None]).to(self.device) for each in (normalised, manner))
+        arrays = (normalised, manner)
+        inputs = (torch.from_numpy(array.astype(np.float32).T[None]).to(self.device) for array in arrays)
         with devices.autocast(self.precision, self.device):
             decoded = self.network.decode(*inputs, target)
         return speaker.normaliser.inverse(decoded[0].T.double().cpu().numpy())

@@ -64,10 +64,10 @@ class Copier:
             nonlocal peak
             cut = pieces.split(audio.blocks(source, self.sample_rate, advance=advance), self.sample_rate)
             if self.vocoder.native_rate is None:
-                spoken = SourceVoice(None, self.config, recording=source, warn_whispers=False).with_voices(cut)
+                voiced = SourceVoice(None, self.config, recording=source, warn_whispers=False).with_voices(cut)
             else:  # it takes no F0
-                spoken = ((piece, WHISPER) for piece in cut)
-            for piece, voice in spoken:
+                voiced = ((piece, WHISPER) for piece in cut)
+            for piece, voice in voiced:
                 peak = max(peak, float(np.abs(piece.samples).max(initial=0)))
                 samples = audio.fit_length(piece.samples, max(len(piece.samples), round(SHORTEST * self.sample_rate)))
                 copy = self.vocoder.copy(samples, self.config, voice.f0_range)

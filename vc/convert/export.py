@@ -1,4 +1,4 @@
-"""A trained model -> ONNX: one direction, for places where there is no torch."""
+"""A trained model -> ONNX: one direction, for use without torch."""
 
 import copy
 import json
@@ -25,16 +25,36 @@ INPUT, OUTPUT, METADATA = "mel_cepstrum", "converted", "vc"  # names in the file
 
 
 def export(converter: Converter, output: Path, to: str | None = None, source: str | None = None) -> float:
-    """Write one direction to `output`, whole or not at all; return the largest difference of its results from torch's.
+    """Write one direction of a model as ONNX, whole or not at all.
 
-    The graph takes mel-cepstra `(frames, order + 1)` float32 of the source, FEWEST frames or more, and gives as many of
-    the target: both normalisations are inside, and c0 stays the source's. Its metadata holds, under `vc`, a JSON text
-    with what the rest of a conversion needs (`description`). Raises ConfigError where packages are missing, and where
-    onnxruntime computes something else than torch.
+    The graph maps mel-cepstra `(frames, order + 1)` float32 of the source, FEWEST frames or more, to as many of the
+    target: both normalisations are inside, and c0 stays the source's. Its metadata holds, under `vc`, a JSON text with
+    what the rest of a conversion needs (`description`).
+
+    Parameters
+    ----------
+    converter : Converter
+    output : Path
+        The file to write, its folder made if missing.
+    to, source : str, optional
+        Speakers, as for `Converter.direction`.
+
+    Returns
+    -------
+    float
+        Largest difference of onnxruntime's mel-cepstra from torch's, at most CLOSE.
+
+    Raises
+    ------
+    ConfigError
+        If packages are missing, the model is not of mel-cepstra, or onnxruntime's results differ from torch's.
     """
-    onnx, onnxruntime = _packages()
+    extras.require("export", "onnx", "onnx", "onnxruntime", "onnxscript")  # the last for torch's exporter
+    import onnx
+
+    onnxruntime = extras.onnx_runtime()
     if os.path.exists(output) and not os.path.isfile(output):
-        raise ConfigError(f"{output}: is there already, and is no file")
+        raise ConfigError(f"{output}: exists and is not a file")
     kind = converter.model.features.kind
     require(
         converter.model.features.cepstral,
@@ -43,12 +63,21 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     source, to = converter.direction(to, source)
     network = copy.deepcopy(converter.frame_map(source, to)).cpu().float()
     network.to(memory_format=torch.contiguous_format)
-    graph = _graph(network, converter.model.features.bands)
+    example = torch.zeros(TRIED[0], converter.model.features.bands)
+    frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
+    names = {"input_names": [INPUT], "output_names": [OUTPUT]}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every package that it could use
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network, (example,), dynamo=True, dynamic_shapes=frames, opset_version=OPSET, verbose=False, **names
+        )
+    graph = program.model_proto
     text = json.dumps(description(converter, source, to), allow_nan=False)
     graph.metadata_props.append(onnx.StringStringEntryProto(key=METADATA, value=text))
     content = graph.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    difference = max(_difference(session, network, frames) for frames in TRIED)
+    difference = max(_difference(session, network, count) for count in TRIED)
     if not difference <= CLOSE:
         raise ConfigError(f"{output}: onnxruntime's mel-cepstra differ from torch's by {difference:.1g}; not written")
     files.make_directory(output.parent)
@@ -60,50 +89,30 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
 def description(converter: Converter, source: str, target: str) -> dict:
     """What a program around the graph needs: analysis, both speakers' log F0 statistics and F0 search ranges.
 
-    c0 is the source's; vc-convert then moves it by WorldConfig.restore_power, whose smoothing is told.
+    c0 is the source's; vc-convert then changes it by WorldConfig.restore_power, whose smoothing is included.
     """
     speakers = {}
-    for who in (source, target):
-        voice = converter.model.speakers[who].f0_statistics
+    for name in (source, target):
+        voice = converter.model.speakers[name].f0_statistics
         f0_range, log_f0 = voice.f0_range, voice.log_f0  # None: the speaker whispers
-        speakers[who] = {
+        speakers[name] = {
             "log_f0_mean": log_f0 and log_f0.mean,
             "log_f0_deviation": log_f0 and log_f0.deviation,
             "f0_floor": f0_range and f0_range.floor,
             "f0_ceiling": f0_range and f0_range.ceiling,
         }
     features = {**plain(converter.model.features), "fft_size": converter.model.features.fft_size}
-    about = {"source": source, "target": target, "fewest_frames": FEWEST, "licence": converter.model.licence}
+    general = {"source": source, "target": target, "fewest_frames": FEWEST, "licence": converter.model.licence}
     if converter.model.features.cepstral:
-        about["power_smoothing_seconds"] = POWER_SMOOTHING
-    return {**about, "method": converter.model.method, "features": features, "speakers": speakers}
-
-
-def _packages() -> tuple:
-    extras.require("export", "onnx", "onnx", "onnxruntime", "onnxscript")  # the last for torch's exporter
-    import onnx
-
-    return onnx, extras.onnx_runtime()
-
-
-def _graph(network: FrameMap, bands: int) -> "onnx.ModelProto":  # noqa: F821 - imported late
-    example = torch.zeros(TRIED[0], bands)
-    frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
-    names = {"input_names": [INPUT], "output_names": [OUTPUT]}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names every package that it could use, too
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes=frames, opset_version=OPSET, verbose=False, **names
-        )
-    return program.model_proto
+        general["power_smoothing_seconds"] = POWER_SMOOTHING
+    return {**general, "method": converter.model.method, "features": features, "speakers": speakers}
 
 
 @torch.inference_mode()
 def _difference(session: "onnxruntime.InferenceSession", network: FrameMap, frames: int) -> float:  # noqa: F821
-    """Largest absolute one over random frames with the source's mean and deviation."""
+    """Largest absolute difference of the results for random frames with the source's mean and deviation."""
     random = np.random.default_rng(frames)
     mean, deviation = network.mean_before.numpy(), network.deviation_before.numpy()
-    given = (mean + deviation * random.standard_normal((frames, len(mean)))).astype(np.float32)
-    wanted = network(torch.from_numpy(given)).numpy()
-    return float(np.abs(session.run([OUTPUT], {INPUT: given})[0] - wanted).max())
+    mel_cepstra = (mean + deviation * random.standard_normal((frames, len(mean)))).astype(np.float32)
+    expected = network(torch.from_numpy(mel_cepstra)).numpy()
+    return float(np.abs(session.run([OUTPUT], {INPUT: mel_cepstra})[0] - expected).max())

@@ -1,4 +1,4 @@
-"""How loud a recording is, and the gain that makes its conversion as loud."""
+"""The loudness of a recording, and the gain that gives it to its conversion."""
 
 import logging
 from dataclasses import dataclass
@@ -7,39 +7,39 @@ import numpy as np
 
 from vc.errors import escaped
 
-HOTTEST = 2.0  # peak of a recording, full scale 1, that lossy formats and resampling make; beyond, its scale is another
-FAINTEST = 0.1  # peak of a recording as faint as most
-MOST = 1e3  # gain; a conversion that is quieter still is none
-LOWEST = 70.0  # Hz, from which on loudness is measured
+HOTTEST = 2.0  # largest peak that lossy formats and resampling make, full scale 1; above it the scale is another
+FAINTEST = 0.1  # smallest usual peak of a recording
+MOST = 1e3  # largest gain; a conversion that is quieter still is silence
+LOWEST = 70.0  # Hz, above which loudness is measured
 FRAME = 0.02  # seconds
-PAUSE = 35.0  # dB below the loudest frame, and lower
+PAUSE = 35.0  # dB below the loudest frame, from which on a frame is a pause
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Level:
-    """Energy of a recording and of its conversion, summed over their pieces, and the recording's peak."""
+    """Energies of a recording and of its conversion, summed over their pieces, and the recording's peak."""
 
     before: float = 0.0
     after: float = 0.0
     peak: float = 0.0  # of the recording; full scale is 1
 
     def add(self, samples: np.ndarray, converted: np.ndarray, rate: int) -> None:
-        """Take note of a piece: `(samples,)` at `rate` Hz, and its conversion of the same shape."""
+        """Add a piece: `(samples,)` at `rate` Hz, and its conversion of the same shape."""
         self.before += speech_energy(samples, rate)
         self.after += speech_energy(converted, rate)
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0)))
 
-    def gain(self, who: object = None) -> np.float32:
+    def gain(self, recording: object = None) -> np.float32:
         """Factor that makes the conversion as loud as the recording.
 
         c0 alone does not keep the loudness: another spectral envelope with the same mean logarithm has another power.
-        Peaks of the product are the limiter's concern. A recording of another scale is first brought to full scale.
+        Peaks of the product are left to the limiter. A recording of another scale is first brought to full scale.
 
         Parameters
         ----------
-        who : object, optional
-            The recording's name, for a warning if it is of another scale; without it nothing is said.
+        recording : object, optional
+            Its name, for a warning if it is of another scale. Default: no warning.
 
         Returns
         -------
@@ -47,20 +47,20 @@ class Level:
             Factor, 0 or more.
         """
         gain = min(np.sqrt(self.before / self.after), MOST) if self.after > 0 else 1.0
-        return np.float32(gain * to_full_scale(self.peak, who))
+        return np.float32(gain * to_full_scale(self.peak, recording))
 
 
-def to_full_scale(peak: float, who: object = None) -> float:
-    """Factor for a recording with this peak: 1, or what brings it to full scale if it is beyond HOTTEST.
+def to_full_scale(peak: float, recording: object = None) -> float:
+    """Factor for a recording with this peak: 1, or below 1 to bring it to full scale if it is above HOTTEST.
 
-    Floating-point files may hold, say, 16-bit integers; limiting all of it would leave nothing but noise.
+    Floating-point files may hold, say, 16-bit integers; limiting every sample would leave nothing but noise.
 
     Parameters
     ----------
     peak : float
         Largest magnitude of a sample; full scale is 1.
-    who : object, optional
-        The recording's name, for a warning if the factor is not 1; without it nothing is said.
+    recording : object, optional
+        Its name, for a warning if the factor is not 1. Default: no warning.
 
     Returns
     -------
@@ -69,13 +69,13 @@ def to_full_scale(peak: float, who: object = None) -> float:
     """
     if peak <= HOTTEST:
         return 1.0
-    if who is not None:
-        log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(who), 20 * np.log10(peak))
+    if recording is not None:
+        log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(recording), 20 * np.log10(peak))
     return 1 / peak
 
 
 def to_usual_level(samples: np.ndarray) -> np.ndarray:
-    """`(samples,)`, scaled if their peak is far from that of a recording: what networks have learnt from is near it.
+    """`(samples,)`, scaled if their peak is far from that of a recording, as networks know it from training.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        The same shape; with a peak of FAINTEST to HOTTEST as it is, of more brought to 1, of less to FAINTEST.
+        The same shape: unchanged with a peak of FAINTEST to HOTTEST; a higher one becomes 1, a lower one FAINTEST.
     """
     peak = float(np.abs(samples).max(initial=0))
     gain = min(FAINTEST / peak, MOST) if 0 < peak < FAINTEST else to_full_scale(peak)
@@ -93,7 +93,7 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
 
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:
-    """Sum of squares of `(samples,)` above LOWEST Hz: synthesis keeps neither an offset nor rumble."""
+    """Sum of squares of `(samples,)` above LOWEST Hz, because synthesis keeps neither an offset nor rumble."""
     spectrum, length = _above_lowest(samples, rate)
     return float(2 * np.square(np.abs(spectrum)).sum() / length)
 

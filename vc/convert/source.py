@@ -15,7 +15,7 @@ from vc.corpus import pieces
 from vc.corpus.pieces import Piece
 from vc.errors import escaped
 from vc.features.base import FeatureConfig, Frames
-from vc.features.content import ContentFeatures, ContentMeter, ContentStatistics
+from vc.features.content import ContentMeter, ContentStatistics
 from vc.features.f0 import (
     FEWEST_CLEAR,
     MAIN_LOBE,
@@ -181,7 +181,7 @@ class SourceContent:
         Settings of the analysis.
     """
 
-    def __init__(self, known: ContentStatistics | None, target: ContentStatistics, config: ContentFeatures):
+    def __init__(self, known: ContentStatistics | None, target: ContentStatistics, config: FeatureConfig):
         self.known, self.target, self.config = known, target, config
         self._meter = ContentMeter()
         self._loudest = -np.inf  # dB, of a piece's loud frames

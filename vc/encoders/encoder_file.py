@@ -31,32 +31,55 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class EncoderModel:
-    """What an encoder's file holds beside its weights."""
+    """Everything in an encoder's file but the weights."""
 
     kind: str  # one of NETWORKS
     network: dict[str, Any]  # its sizes
-    layer: int = 1  # whose output is the content, unless another one is asked for
+    layer: int = 1  # whose output is the content by default
     origin: str = ""
     licence: str = LICENCE
     format: int = FORMAT
 
 
 def write(path: Path, model: EncoderModel, weights: Mapping[str, Tensor]) -> None:
-    """Write an encoder's file, whole or not at all; weights are kept as they are, float16 or float32."""
+    """Write an encoder's file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    model : EncoderModel
+        Everything but the weights.
+    weights : mapping of str to Tensor
+        The network's state, float16 or float32.
+    """
     write_tensors(path, weights, asdict(model))
 
 
 def read(path: Path) -> tuple[EncoderModel, dict[str, Tensor]]:
-    """Read an encoder's file; refuses any other by name."""
-    model = describe(path)  # first: a large file of another kind is not read
+    """Read an encoder's file.
+
+    Returns
+    -------
+    model : EncoderModel
+        Everything but the weights.
+    weights : dict of str to Tensor
+        The network's state.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is not an encoder of this version; the message begins with its path.
+    """
+    model = describe(path)  # first, so that a large file of another kind is not read
     return model, read_tensors(path)[0]
 
 
 def describe(path: Path) -> EncoderModel:
-    """What an encoder's file says of itself; its weights are not read."""
+    """Everything in an encoder's file but the weights, which are not read; raises ConfigError as `read`."""
     content = _content(path)
     try:
-        require("kind" in content, "holds no content encoder; a published one is for vc-encoder import")
+        require("kind" in content, "holds no content encoder; for a published one there is vc-encoder import")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
         require(isinstance(content.get("network"), dict), "network must be a mapping")
         return build(EncoderModel, content, "encoder")
@@ -65,7 +88,7 @@ def describe(path: Path) -> EncoderModel:
 
 
 def is_one(path: Path) -> bool:
-    """Whether a file of this toolkit's is a content encoder's."""
+    """Whether a file of this toolkit is a content encoder's; raises ConfigError if it is not of this toolkit."""
     return "kind" in _content(path)
 
 
@@ -74,18 +97,24 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such encoder file")
     with tensor_file(path, "numpy") as file:
         if "vc" not in (file.metadata() or {}):
-            raise ConfigError(f"{path}: no encoder's file; a published one is for vc-encoder import")
+            raise ConfigError(f"{path}: not an encoder's file; for a published one there is vc-encoder import")
         return read_content(file, path)[0]
 
 
-def network_config(kind: str, given: Mapping[str, Any]) -> Any:
-    """An encoder's network section as its dataclass, which has `dims` and `layers`."""
+def network_config(kind: str, section: Mapping[str, Any]) -> Any:
+    """An encoder's network section as its dataclass, which has `dims` and `layers`.
+
+    Raises ConfigError for unknown kinds, keys and values.
+    """
     require(kind in NETWORKS, f"kind: unknown encoder {kind!r}; known: {', '.join(NETWORKS)}")
-    return build(NETWORKS[kind][0], given, "encoder")
+    return build(NETWORKS[kind][0], section, "encoder")
 
 
-def loaded(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A network of `weights` in float32; it takes no other memory, whatever sizes `config` claims."""
+def load_network(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A network with `weights` in float32; it takes no other memory, whatever sizes `config` claims.
+
+    Raises ConfigError for weights of other names or shapes.
+    """
     with torch.device("meta"):
         network = NETWORKS[kind][1](config)
     try:
@@ -95,17 +124,17 @@ def loaded(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
     return network.requires_grad_(False)
 
 
-def restored(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
-    """The encoder that a file describes, of its weights."""
+def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
+    """The encoder of a file's description and weights; raises ConfigError if they do not fit."""
     require(model.format == FORMAT, f"a content encoder of format {model.format!r}; this version reads {FORMAT}")
-    network = loaded(model.kind, network_config(model.kind, model.network), weights)
-    made = encoder(model.kind, network, model.layer, device)
-    made.description = asdict(model)
-    return made
+    network = load_network(model.kind, network_config(model.kind, model.network), weights)
+    encoder = make_encoder(model.kind, network, model.layer, device)
+    encoder.description = asdict(model)
+    return encoder
 
 
-def encoder(kind: str, network: nn.Module, layer: int, device: torch.device | str = "cpu") -> Encoder:
-    """An encoder of a network; `layer` is of 1..layers, of which the distilled one has one."""
+def make_encoder(kind: str, network: nn.Module, layer: int, device: torch.device | str = "cpu") -> Encoder:
+    """The encoder of a network, whose content is the output of `layer` of 1..layers."""
     if kind == "distilled":
         require(layer == 1, f"a distilled encoder has one layer, not {layer}")
         return DistilledEncoder(network, device)

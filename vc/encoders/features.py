@@ -1,4 +1,4 @@
-"""The encoder that goes with features of kind content, and what it makes of a recording."""
+"""The encoder of features of kind content, and the content of a recording."""
 
 from dataclasses import replace
 
@@ -12,19 +12,19 @@ from vc.features.base import FeatureConfig
 
 
 def encoder_of(config: FeatureConfig) -> Encoder | None:
-    """The encoder that `config` names, if any; refuses one of other weights than those that it was completed with."""
-    if config.content is None:
+    """The encoder that `config` names, if any; raises ConfigError if its weights have changed since `completed`."""
+    content = config.content
+    if content is None:
         return None
-    wanted = config.content
-    encoder = choice.choose(wanted.encoder, wanted.layer)
-    same = wanted.digest in ("", encoder.digest)
-    message = f"the content encoder {wanted.encoder!r} has other weights than the one that made these features"
+    encoder = choice.choose(content.encoder, content.layer)
+    same = content.digest in ("", encoder.digest)
+    message = f"the content encoder {content.encoder!r} has other weights than the one that made these features"
     require(same, f"{message}; extract them again, or bring that one back")
     return encoder
 
 
 def completed(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
-    """`config` with what only its content encoder knows, which is the one that it names unless `encoder` is given."""
+    """`config` with digest, dims, frame rate and first frame of its content encoder; by default the one it names."""
     if config.content is None:
         return config
     encoder = encoder or encoder_of(config)
@@ -33,5 +33,5 @@ def completed(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureC
 
 
 def content_of(samples: np.ndarray, config: FeatureConfig, encoder: Encoder) -> np.ndarray:
-    """`(content frames, dims)` of `(samples,)` at `config.sample_rate`."""
+    """Content `(content frames, dims)` of `(samples,)` at `config.sample_rate`."""
     return encoder.encode(audio.resample(samples.astype(np.float32), config.sample_rate, encoder.sample_rate))

@@ -29,8 +29,9 @@ class DRGAN(CodedConverter):
 
     def __init__(self, config: DRGANConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
-        blocks = residual(config, config.blocks_before)
-        self.encoder = nn.Sequential(Inward(config, bands), blocks, encoder_output(config))
+        self.encoder = nn.Sequential(
+            Inward(config, bands), residual(config, config.blocks_before), encoder_output(config)
+        )
         self.bottleneck = BOTTLENECKS[config.code](config)
         self.read = decoder_input(config)
         self.inner = ConditionalResidual(config, config.blocks_behind, len(speakers), told_source=False)

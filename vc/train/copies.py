@@ -81,7 +81,7 @@ class Copies:
     def _write(self, utterance: Utterance, vocoder: NeuralVocoder, run_log: RunLog, step: int) -> None:
         rate = vocoder.mel.sample_rate
         original, _ = utterance.read(rate)
-        copied = limit(vocoder.again(original), rate)
+        copied = limit(vocoder.resynthesise(original), rate)
         stem = f"{utterance.id}-{step:09d}"
         audio.write(self.directory / f"{stem}.wav", copied, rate)
         run_log.sound(utterance.id, copied, rate, step)
@@ -99,6 +99,6 @@ def _span(utterance: Utterance) -> tuple[float, float]:
 @torch.inference_mode()
 def _distance(vocoder: NeuralVocoder, samples: np.ndarray, full_band: MelConfig) -> float:
     samples = audio.fit_length(samples, max(len(samples), full_band.fft_size))  # one window at least
-    both = torch.from_numpy(np.stack([samples, vocoder.again(samples)])).to(vocoder.device)
+    both = torch.from_numpy(np.stack([samples, vocoder.resynthesise(samples)])).to(vocoder.device)
     real, copy = log_mel(both, full_band)
     return float((real - copy).abs().mean())

@@ -15,7 +15,7 @@ from vc.config import build, plain, require
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
-from vc.layers import folded, normalise
+from vc.layers import apply_weight_norm, without_weight_norm
 from vc.tensor_file import tensors_digest
 from vc.train.copies import Copies, HeldOutRecordings
 from vc.train.engine import Engine, assembled
@@ -27,7 +27,7 @@ from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.train.waveforms import WaveSampler, read_all, read_list
 from vc.vocoders import vocoder_file
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import VocoderModel, generator, loaded, network_config
+from vc.vocoders.vocoder_file import VocoderModel, generator, load_generator, network_config
 
 NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
 Start = tuple[VocoderModel, Mapping[str, Tensor]]  # as vocoder_file.read gives it
@@ -174,7 +174,7 @@ class VocoderRun(Run):
             configuration=self.experiment.as_dict(),
             metrics=self.state.best_scores,
         )
-        vocoder_file.write(self.output / NAME, made, folded(self.engine.converter))
+        vocoder_file.write(self.output / NAME, made, without_weight_norm(self.engine.converter))
 
     def model_step(self) -> int | None:
         try:
@@ -213,5 +213,5 @@ def _begun(experiment: VocoderExperiment, start: Start | None) -> nn.Module:
     if start is None:
         network = generator(method, config, mel)
     else:
-        network = loaded(method, config, mel, {name: tensor.clone() for name, tensor in start[1].items()})
-    return normalise(network) if method in NORMALISED else network
+        network = load_generator(method, config, mel, {name: tensor.clone() for name, tensor in start[1].items()})
+    return apply_weight_norm(network) if method in NORMALISED else network

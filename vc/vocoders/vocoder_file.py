@@ -20,21 +20,21 @@ FORMAT = 1
 NAME = "model.safetensors"  # in an experiment directory
 LICENCE = "The weights come from the recordings that the vocoder was trained on; ask their speakers and owners."
 
-# Each takes log-mel (batch, bands, frames), gives samples (batch, frames * hop), and says on how many frames of
-# `context` before and after a frame its samples depend.
+# Each maps log-mel (batch, bands, frames) to samples (batch, frames * hop), and has the property `context`: the number
+# of frames before and after a frame on which its samples depend.
 GENERATORS = {"hifigan": (HiFiGANConfig, HiFiGAN), "istft": (ISTFTConfig, ISTFT)}
 
 
 @dataclass(frozen=True)
 class VocoderModel:
-    """What a vocoder's file holds beside its weights."""
+    """Everything in a vocoder's file but the weights."""
 
     method: str  # one of GENERATORS
-    mel: MelConfig  # what it takes
+    mel: MelConfig  # of its input
     network: dict[str, Any]  # the generator's own settings
     step: int = 0  # of training
     data_digest: str = ""
-    origin: str = ""  # where weights that were not trained here come from
+    origin: str = ""  # of weights that were not trained here
     configuration: dict[str, Any] = field(default_factory=dict)  # of the whole experiment
     metrics: dict[str, float] = field(default_factory=dict)
     licence: str = LICENCE
@@ -42,12 +42,40 @@ class VocoderModel:
 
 
 def write(path: Path, model: VocoderModel, weights: Mapping[str, Tensor]) -> None:
-    """Write a vocoder's file, whole or not at all."""
+    """Write a vocoder's file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    model : VocoderModel
+        Everything but the weights.
+    weights : mapping of str to Tensor
+        The generator's state, without weight normalisation.
+    """
     write_tensors(path, weights, asdict(model))
 
 
 def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
-    """Read a vocoder's file, or the one of an experiment directory; refuses any other by name."""
+    """Read a vocoder's file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the directory of its training.
+
+    Returns
+    -------
+    model : VocoderModel
+        Everything but the weights.
+    weights : dict of str to Tensor
+        The generator's state.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is not a vocoder of this version; the message begins with its path.
+    """
     path = Path(path)
     if os.path.isdir(path):
         path = path / NAME
@@ -55,34 +83,32 @@ def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
         raise ConfigError(f"{path}: no such vocoder file")
     weights, content = read_tensors(path)
     try:
-        require("mel" in content, "holds no vocoder; a converter is for --model")
+        require("mel" in content, "holds no vocoder; give a converter to --model")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
-        return build(VocoderModel, _known(content), "vocoder"), weights
+        for name in ("network", "configuration", "metrics"):  # mappings of any content, which `build` does not check
+            require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")
+        return build(VocoderModel, content, "vocoder"), weights
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _known(content: dict[str, Any]) -> dict[str, Any]:
-    """What `build` takes; mappings of any content are looked at here."""
-    for name in ("network", "configuration", "metrics"):
-        require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")
-    return content
-
-
-def network_config(method: str, given: dict) -> object:
-    """A generator's network section as its dataclass."""
+def network_config(method: str, section: dict) -> object:
+    """A generator's network section as its dataclass; raises ConfigError for unknown methods, keys and values."""
     if method not in GENERATORS:
         raise ConfigError(f"method: unknown vocoder {method!r}; known: {', '.join(GENERATORS)}")
-    return build(GENERATORS[method][0], given, "network")
+    return build(GENERATORS[method][0], section, "network")
 
 
 def generator(method: str, config: object, mel: MelConfig) -> nn.Module:
-    """A generator, untrained."""
+    """An untrained generator of one of GENERATORS."""
     return GENERATORS[method][1](config, mel)
 
 
-def loaded(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A generator of `weights`, which it takes over; it takes no other memory, whatever sizes `config` claims."""
+def load_generator(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A generator with `weights`, which it shares; it takes no other memory, whatever sizes `config` claims.
+
+    Raises ConfigError for weights of other names or shapes.
+    """
     with torch.device("meta"):
         network = generator(method, config, mel)
     try:

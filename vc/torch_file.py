@@ -1,4 +1,4 @@
-"""Archives of torch's that others made: read as tensors alone, and no larger in memory than on disk."""
+"""torch archives from elsewhere: read as tensors alone, and no larger in memory than on disk."""
 
 import pickletools
 import zipfile

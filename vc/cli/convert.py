@@ -59,7 +59,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.convert.converter import Converter
     from vc.errors import DataError
     from vc.features.f0 import F0Options
-    from vc.parallel import default_jobs, mapped_by_threads
+    from vc.parallel import default_jobs, map_threads
 
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
     melody = F0Options(args.keep_f0, args.f0_shift, args.f0_scale)
@@ -71,7 +71,7 @@ def _work(args: argparse.Namespace) -> int:
     each = max(1, threads // max(1, len(missing)))  # threads for the pieces of a long one
     work = partial(_convert, converter=converter, wish=wish, jobs=each)
     failed = 0
-    for _, result in mapped_by_threads(work, missing, threads, "converting"):
+    for _, result in map_threads(work, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)

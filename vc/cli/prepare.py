@@ -67,7 +67,7 @@ def _write(args: argparse.Namespace) -> list[Path]:
     """The data directories that are asked for."""
     from vc.corpus import data_directory, prepare
     from vc.errors import ConfigError
-    from vc.files import inside
+    from vc.files import path_inside
 
     text: dict[str, str] = {}
     if data_directory.is_data_directory(args.folder):
@@ -85,7 +85,7 @@ def _write(args: argparse.Namespace) -> list[Path]:
     if args.split is None:
         data_directory.write(args.data, utterances, text)
         return [args.data]
-    places = [inside(args.data, str(number)) for number in range(1, args.split + 1)]
+    places = [path_inside(args.data, str(number)) for number in range(1, args.split + 1)]
     for place, part in zip(places, prepare.split(utterances, args.split), strict=True):
         data_directory.write(place, part, text)
     return places

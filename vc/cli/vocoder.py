@@ -118,7 +118,7 @@ def _copy(args: argparse.Namespace) -> int:
     from vc.corpus import audio
     from vc.errors import DataError
     from vc.features.kinds import build_features
-    from vc.parallel import mapped_by_threads
+    from vc.parallel import map_threads
     from vc.vocoders.choice import choose
 
     common.log_to_stderr(COMMAND)
@@ -129,7 +129,7 @@ def _copy(args: argparse.Namespace) -> int:
     copier = Copier(choose(args.vocoder, device, args.precision), config)
     torch.set_num_threads(1)
     began, failed, seconds = time.process_time(), 0, 0.0
-    for _, result in mapped_by_threads(partial(_copy_one, copier), jobs, args.jobs, "copying"):
+    for _, result in map_threads(partial(_copy_one, copier), jobs, args.jobs, "copying"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)

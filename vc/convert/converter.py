@@ -26,7 +26,7 @@ from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, 
 from vc.models import network, network_config
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
-from vc.parallel import ahead
+from vc.parallel import map_ahead
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
@@ -266,7 +266,7 @@ class Converter:
             spoken = (Spoken(piece, source.known) for piece in cut)
         if self.decodes:
             spoken = self._listened(spoken, wish)
-        measured = self._measured(ahead(partial(self._convert_piece, wish=wish), spoken, jobs), level)
+        measured = self._measured(map_ahead(partial(self._convert_piece, wish=wish), spoken, jobs), level)
         yield from pieces.join(measured, self.sample_rate)
 
     def _measured(self, converted: Iterable[tuple[Spoken, np.ndarray]], level: "Level") -> Iterator[tuple]:

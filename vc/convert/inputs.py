@@ -8,7 +8,7 @@ from pathlib import Path
 from vc.corpus import data_directory, discovery, formats
 from vc.corpus.audio import STANDARD
 from vc.errors import ConfigError, DataError
-from vc.files import inside
+from vc.files import path_inside
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _refuse_links(jobs: Sequence[Job], folder: Path) -> None:
     """No folder below the one to write into may be a link that leads out of it."""
     for name in {os.path.relpath(Path(job.output).parent, folder) for job in jobs}:
         try:
-            inside(folder, name)
+            path_inside(folder, name)
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
 

@@ -17,7 +17,7 @@ from vc.corpus.data_directory import Utterance
 from vc.corpus.limiter import limit
 from vc.corpus.lists import Table
 from vc.errors import DataError, escaped
-from vc.files import inside, make_directory, replacing
+from vc.files import make_directory, path_inside, replacing
 
 RECORDINGS = "recordings"  # folder of a data directory: what commands print, and pieces of long recordings
 PIECE = 12.0  # seconds of a piece that a long recording is cut into, at most, and two thirds of that at least
@@ -171,7 +171,7 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     lists = data_directory.parse(source, dict.fromkeys(commands, scp))
     data_directory.refuse(lists.faults)
     if commands:
-        folder = inside(output, RECORDINGS)
+        folder = path_inside(output, RECORDINGS)
         make_directory(folder)
         printed = {id: folder.absolute() / f"{id}.wav" for id in commands}
         for id, command in commands.items():
@@ -191,7 +191,7 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
     A piece's id ends in its first and last hundredth of a second, so that two speakers' pieces are not taken for the
     same sentence. What cannot be read stays as it is, and so do parts of recordings.
     """
-    parts, folder = [], inside(output.absolute(), RECORDINGS)
+    parts, folder = [], path_inside(output.absolute(), RECORDINGS)
     for utterance in utterances:
         lengths, rate = [], 1
         with contextlib.suppress(DataError):  # which the check will name
@@ -222,7 +222,7 @@ def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utte
     listed = []
     for utterance in utterances:
         if "\n" in str(utterance.path):
-            link = inside(output.absolute(), RECORDINGS) / f"{utterance.id}{utterance.path.suffix}"
+            link = path_inside(output.absolute(), RECORDINGS) / f"{utterance.id}{utterance.path.suffix}"
             make_directory(link.parent)
             link.unlink(missing_ok=True)
             link.symlink_to(utterance.path)

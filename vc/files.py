@@ -23,7 +23,7 @@ _swept: set[Path] = set()  # folders that this process has written into
 
 
 @contextlib.contextmanager
-def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[BinaryIO]:
+def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[BinaryIO]:
     """Open a file that somebody else may have made; what a pipe gives is taken to its end first.
 
     Parameters
@@ -63,9 +63,9 @@ def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[Bina
         os.close(descriptor)
 
 
-def read_bytes(path: Path | str, largest: int, pipes: bool = True) -> bytes:
+def read_bytes(path: Path | str, largest: int, *, pipes: bool = True) -> bytes:
     """The content of a file as `reading` opens it; one that grows meanwhile may not go beyond `largest` either."""
-    with reading(path, largest, pipes) as file:
+    with reading(path, largest, pipes=pipes) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise _too_large(path, largest)

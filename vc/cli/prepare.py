@@ -74,11 +74,11 @@ def _write(args: argparse.Namespace) -> list[Path]:
         if args.folder.resolve() == args.data.resolve():
             raise ConfigError(f"{args.data}: would be written over itself")
         utterances, text = prepare.from_data(args.folder, args.data, allow_pipes=args.allow_pipes)
-        utterances = prepare.choose(utterances, args.speakers, args.include, args.first)
+        utterances = prepare.choose(utterances, args.speakers, include=args.include, first=args.first)
     else:
         if args.allow_pipes:
             raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
-        found = prepare.from_folders(args.folder, args.speakers, args.include)
+        found = prepare.from_folders(args.folder, args.speakers, include=args.include)
         utterances = prepare.choose(found, first=args.first)
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
     utterances = prepare.link_line_breaks(utterances, args.data)

@@ -155,9 +155,11 @@ def extract(
             tracks.setdefault(recording.utterance.speaker, []).append(recording)
         statistics: dict[str, F0Statistics] = {}
         for speaker, recordings in tracks.items():
-            found = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
+            of_speaker = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
             try:
-                statistics[speaker] = f0_statistics(found, config.frame_rate, speaker, search=searches.get(speaker))
+                statistics[speaker] = f0_statistics(
+                    of_speaker, config.frame_rate, speaker, search=searches.get(speaker)
+                )
             except DataError as error:
                 failures.append(str(error))
         usable = {recording.utterance.id for speaker in statistics for recording in tracks[speaker]}

@@ -53,8 +53,8 @@ class Features:
     def require(self, speaker: str) -> None:
         """Raise ConfigError for a speaker who is not in these features."""
         if speaker not in self.speakers:
-            known = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
-            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
+            speakers = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
+            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {speakers}")
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build
-from vc.convert.converter import Converter, read_network
+from vc.convert.converter import Converter
 from vc.encoders import choice
 from vc.errors import ConfigError
 from vc.features.mel import MelFeatures
@@ -23,8 +23,8 @@ from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, converter, network_config
-from vc.models.bottlenecks import CODES, CodeConfig
-from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
+from vc.models.base import BySpeaker, ManyConverter
+from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig
 from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, content_encoder
 from vc.train.base import Setting
@@ -40,7 +40,7 @@ from vc.train.state import State
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
 MANY = [name for name, method in METHODS.items() if method.training is ManyTraining]
-COMMON = [name for name in MANY if MODELS[name][1].grows]
+COMMON = [name for name in MANY if MODELS[name][1].extensible]
 SMALL = {"channels": 8, "residual_blocks": 2, "residual_channels": 16}
 CODED = {"code_channels": 4}
 
@@ -79,7 +79,7 @@ def test_a_model_file_gives_the_network_back(method, tmp_path):
     made, voice = network(method), Speaker([0.0] * 9, [1.0] * 9, 5.0, 0.2, 80.0, 300.0, 1, 100)
     model = Model(method, WorldConfig(16000, order=8), small(method), dict.fromkeys(NAMES, voice), 1, "digest")
     model_file.write(tmp_path / "m", model, made.state_dict())
-    _, read, _ = read_network(tmp_path / "m")
+    _, read, _ = model_file.read_network(tmp_path / "m")
     x = torch.randn(1, 9, 32)
     torch.testing.assert_close(read.eval().convert(x, "ann", "cyd"), made.convert(x, "ann", "cyd"))
 
@@ -96,7 +96,7 @@ def test_every_length_is_kept_and_every_target_is_another(method, frames):
 def test_a_step_computes_what_a_conversion_does(method, batch):
     """Item by item: the parts of each speaker get his items, and the items come back in their order."""
     made = network(method)
-    changed = made.change(batch.frames, batch.speakers, batch.targets)
+    changed = made.convert_batch(batch.frames, batch.speakers, batch.targets)
     for item, (source, target) in enumerate(zip(batch.speakers.tolist(), batch.targets.tolist())):
         alone = made.convert(batch.frames[item : item + 1], NAMES[source], NAMES[target])
         torch.testing.assert_close(changed[item : item + 1], alone, atol=1e-5, rtol=1e-5)
@@ -113,7 +113,7 @@ def test_by_speaker_leads_every_item_through_its_own():
 
 
 def test_a_variational_code_is_drawn_around_its_mean_and_costs_its_divergence():
-    code, written = CODES["variational"](CodeConfig()), torch.randn(4, 6, 50)
+    code, written = BOTTLENECKS["variational"](CodeConfig()), torch.randn(4, 6, 50)
     mean, log_variance = written.chunk(2, dim=1)
     normal = torch.distributions.Normal
     wanted = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)).mean()
@@ -127,7 +127,7 @@ def test_a_variational_code_is_drawn_around_its_mean_and_costs_its_divergence():
 
 
 def test_a_quantised_code_is_the_nearest_entry_and_gradients_pass_by():
-    code = CODES["quantised"](CodeConfig(code_channels=3, entries=5))
+    code = BOTTLENECKS["quantised"](CodeConfig(code_channels=3, entries=5))
     written = torch.randn(2, 3, 7, requires_grad=True)
     passed, cost = code(written)
     distances = (written.transpose(1, 2)[:, :, None] - code.book).square().sum(-1)
@@ -140,7 +140,7 @@ def test_a_quantised_code_is_the_nearest_entry_and_gradients_pass_by():
     assert code.book.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", BOTTLENECKS)
 @pytest.mark.parametrize("method", ["dr_gan", *COMMON])
 def test_every_code_fits_every_method_that_has_one(method, code, batch):
     made = training(method, {"code": code}, code_cost=1.0)
@@ -185,13 +185,13 @@ def test_terms_are_those_of_the_docstring(batch):
     x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
     terms, fake = made.model_losses(batch, made.objective.weights(0))
     code = net.encode(x, s)
-    wanted = net.change(x, s, t)
+    wanted = net.convert_batch(x, s, t)
     again = net.encode(wanted, t)
     torch.testing.assert_close(fake, wanted.detach(), atol=1e-5, rtol=1e-4)
     expected = {
         "adversarial": losses.least_squares(made.judge(wanted, s, t).real, True),
-        "cycle_consistency": l1_loss(net.change(wanted, t, s), x),
-        "identity_mapping": l1_loss(net.change(x, s, s), x),
+        "cycle_consistency": l1_loss(net.convert_batch(wanted, t, s), x),
+        "identity_mapping": l1_loss(net.convert_batch(x, s, s), x),
         "code_speaker": losses.classification(made.listener(code), s),
         "code_consistency": l1_loss(again, code),
         "code_cost": torch.zeros(()),
@@ -205,10 +205,10 @@ def test_terms_are_those_of_the_docstring(batch):
 def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_the_targets(method, batch):
     made = training(method, adversarial_loss="least_squares", identity_mapping=1.0)
     terms, fake = made.model_losses(batch, {"classification": 1.0})
-    named = made.judge(fake, batch.speakers, batch.targets).names
+    named = made.judge(fake, batch.speakers, batch.targets).speakers
     torch.testing.assert_close(terms["classification"], losses.classification(named, batch.targets))
     judged, _ = made.discriminator_losses(batch, fake)
-    named = made.judge(batch.frames, batch.targets, batch.speakers).names
+    named = made.judge(batch.frames, batch.targets, batch.speakers).speakers
     torch.testing.assert_close(judged["classifier"], losses.classification(named, batch.speakers))
 
 

@@ -12,7 +12,7 @@ import yaml
 from conftest import ENCODER, command
 
 from vc.config import read_sections
-from vc.convert.source_content import LIKELY, SourceContent
+from vc.convert.source import LIKELY, SourceContent
 from vc.corpus import data_directory
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork

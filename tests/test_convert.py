@@ -17,12 +17,12 @@ from conftest import CORPUS, command, vowel
 
 import vc
 from vc import devices, metrics, model_file
-from vc.convert.converter import Converter
+from vc.convert.converter import ConversionOptions, Converter
 from vc.convert.level import speech_energy, speech_level
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import CEILING, LOOK_AHEAD
 from vc.errors import ConfigError, DataError
-from vc.features.f0 import WHISPER, F0Options, F0Range, F0Statistics, f0_statistics
+from vc.features.f0 import WHISPER, F0Options, F0Range, f0_statistics
 from vc.features.world import WorldConfig
 from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders import differential
@@ -459,10 +459,14 @@ def test_f0_is_kept_shifted_and_flattened_as_asked(converter):
     samples, rate = audio.read(UTTERANCE)
     anchor = converter.mean_variance()
     usual, own = median_f0(anchor.convert(samples, rate)), median_f0(samples)
-    assert median_f0(anchor.convert(samples, rate, melody=F0Options(keep=True))) == pytest.approx(own, rel=0.03)
-    higher = median_f0(anchor.convert(samples, rate, melody=F0Options(shift=5)))
+    assert median_f0(anchor.convert(samples, rate, options=ConversionOptions(F0Options(keep=True)))) == pytest.approx(
+        own, rel=0.03
+    )
+    higher = median_f0(anchor.convert(samples, rate, options=ConversionOptions(F0Options(shift=5))))
     assert higher == pytest.approx(usual * 2 ** (5 / 12), rel=0.03)
-    f0, _ = WorldConfig(16000).extract(anchor.convert(samples, rate, melody=F0Options(scale=0.0)), F0Range(50, 500))
+    f0, _ = WorldConfig(16000).extract(
+        anchor.convert(samples, rate, options=ConversionOptions(F0Options(scale=0.0))), F0Range(50, 500)
+    )
     mean = np.exp(converter.model.speakers["rms"].log_f0_mean)
     assert np.percentile(np.abs(np.log(f0[f0 > 0] / mean)), 80) < 0.03
 
@@ -487,9 +491,10 @@ def test_an_f0_range_is_taken_from_the_user_and_from_the_extraction(model, conve
     slt = converter.model.speakers["slt"]
     given = replace(slt, f0_floor=60.0, f0_ceiling=120.0, f0_range_given=True)
     known = replace(converter.model, speakers={**converter.model.speakers, "slt": given})
-    samples, _ = audio.read(UTTERANCE)
-    voice = Converter(known, converter.network)._voice(samples, "slt", "x")
-    assert voice == F0Statistics(F0Range(60, 120), slt.log_f0)
+    samples, rate = audio.read(UTTERANCE)
+    wide, narrow = converter.mean_variance(), Converter(known, converter.network).mean_variance()
+    chosen = ConversionOptions(f0_range=F0Range(60, 120))
+    np.testing.assert_array_equal(narrow.convert(samples, rate), wide.convert(samples, rate, options=chosen))
 
 
 def test_a_voice_that_whispers_is_converted_to_without_f0(converter):
@@ -525,7 +530,7 @@ def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
 
 def test_a_difference_filters_the_recording_itself(converter):
     samples, rate = audio.read(UTTERANCE)
-    made = converter.mean_variance().convert(samples, rate, method="diff")
+    made = converter.mean_variance().convert(samples, rate, options=ConversionOptions(method="diff"))
     config, wide = WorldConfig(16000), F0Range(50, 400)
     assert len(made) == len(samples) and median_f0(made) == pytest.approx(median_f0(samples), rel=0.02)
     (_, before), (_, after) = (config.extract(each, wide) for each in (samples, made))

@@ -40,7 +40,7 @@ from vc.train.processes import ALONE, Processes
 from vc.train.recognition_synthesis import CONVERSIONS
 from vc.train.request import Request
 from vc.train.sampling import Batch, PairSampler, Segments
-from vc.vocoders.generators import GENERATORS
+from vc.vocoders.vocoder_file import GENERATORS
 
 CPU = torch.device("cpu")
 CONFIG = CycleGANVC2Config(channels=8, residual_blocks=1, residual_channels=16)

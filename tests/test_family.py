@@ -278,7 +278,7 @@ def test_what_is_not_hidden_is_as_it_was_and_lengths_go_up_to_the_share():
     network = MaskCycleGANVC(network_config("mask_cyclegan_vc", SMALL), 10, ("a", "b"))
     random = torch.Generator().manual_seed(0)
     frames = torch.randn(2000, 10, 21)
-    given = network.given(frames, lambda count: torch.rand(2000, count, generator=random))
+    given = network.generator_input(frames, lambda count: torch.rand(2000, count, generator=random))
     seen, mask = given.unbind(1)
     assert set(mask.unique().tolist()) == {0.0, 1.0} and (mask == mask[:, :1]).all()
     torch.testing.assert_close(seen, torch.where(mask == 1, frames, 0), rtol=0, atol=0)

@@ -12,7 +12,7 @@ from conftest import CORPUS, TINY, command, vowel
 
 from vc import metrics, model_file
 from vc.config import plain
-from vc.convert.converter import Converter
+from vc.convert.converter import ConversionOptions, Converter
 from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features import kinds, world
@@ -202,7 +202,7 @@ def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path,
     monkeypatch.setattr(choice.published, "installed", lambda: False)
     converter = Converter.load(mel_model)
     assert converter.vocoder is WORLD and "vc-vocoder import" in caplog.text
-    higher = converter.convert(speech, MEL.sample_rate, melody=F0Options(shift=6))
+    higher = converter.convert(speech, MEL.sample_rate, options=ConversionOptions(F0Options(shift=6)))
     assert len(higher) == len(speech)
     vocoder_of(MEL.mel, choice.place("hifigan").parent.mkdir(parents=True) or choice.place("hifigan"))
     assert Converter.load(mel_model).vocoder is not WORLD

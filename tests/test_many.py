@@ -83,12 +83,12 @@ def test_each_item_of_a_batch_has_its_own_condition():
     torch.manual_seed(0)
     network = StarGANVC2(CONFIG, 9, NAMES).eval()
     x, s, t = torch.randn(3, 9, 32), torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])
-    one_by_one = torch.cat([network.change(x[n : n + 1], s[n : n + 1], t[n : n + 1]) for n in range(3)])
-    torch.testing.assert_close(network.change(x, s, t), one_by_one, atol=1e-5, rtol=1e-5)
+    one_by_one = torch.cat([network.convert_batch(x[n : n + 1], s[n : n + 1], t[n : n + 1]) for n in range(3)])
+    torch.testing.assert_close(network.convert_batch(x, s, t), one_by_one, atol=1e-5, rtol=1e-5)
 
 
 def test_conditional_normalisation_is_instance_normalisation_with_the_codes_scale_and_bias():
-    norm, x = ConditionalNorm(4, 3, True), torch.randn(2, 4, 50)
+    norm, x = ConditionalNorm(4, 3, told_source=True), torch.randn(2, 4, 50)
     s, t = torch.tensor([0, 2]), torch.tensor([1, 0])
     code = norm.code.source.weight[s] + norm.code.target.weight[t]
     standard = (x - x.mean(2, keepdim=True)) / (x.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
@@ -119,7 +119,7 @@ def test_losses_are_those_of_the_docstring(training, batch):
     x, s, t = batch.frames, batch.speakers, batch.targets
     weights = training.schedule(0)
     terms, fake = training.model_losses(batch, weights)
-    change, judge = training.network.change, training.judge
+    change, judge = training.network.convert_batch, training.judge
     expected = change(x, s, t)
     torch.testing.assert_close(fake, expected.detach(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t).real, True))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vc import losses, model_file
 from vc.cli import train as train_command
 from vc.config import read_sections
-from vc.convert.converter import Converter
+from vc.convert.converter import ConversionOptions, Converter
 from vc.convert.export import export
 from vc.corpus import audio, pieces
 from vc.encoders import choice, encoder_file
@@ -920,11 +920,11 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(step, content, tw
 
 
 def test_the_model_holds_its_encoder(content, encoder, one):
-    model, weights = model_file.read(one)
-    own, rest = model_file.encoder_of(model, weights)
+    model, network, own = model_file.read_network(one)
     assert own.digest == model.features.content.digest == choice.choose(str(encoder)).digest
     assert model.features.content.encoder == encoder.stem  # and not the path to it
-    assert not any(name.startswith("encoder.") for name in rest) and model.encoder["kind"] == "distilled"
+    assert not any(name.startswith("encoder.") for name in network.state_dict())
+    assert model.encoder["kind"] == "distilled"
 
 
 def test_a_model_converts_anyone_without_the_encoders_file(content, encoder, speech, two, tmp_path):
@@ -1009,7 +1009,7 @@ def test_what_a_decoder_cannot_is_refused_by_name(one, tmp_path):
     with pytest.raises(ConfigError, match="recognition_synthesis has no means and variances of a source"):
         made.mean_variance()
     with pytest.raises(ConfigError, match="method diff filters by mel-cepstra"):
-        made.wish(method="diff")
+        made.check(ConversionOptions(method="diff"))
 
 
 def test_methods_between_speakers_still_need_two_and_other_features(content, dump, tmp_path):
@@ -1071,7 +1071,7 @@ def test_a_run_begins_from_a_model_wherever_that_lies(content, two, tmp_path):
         request(content, tmp_path / "exp", "rms", settings=(f"objective.start={path}",)) for path in (start, moved)
     )
     begun = make_engine(Plan.of(wanted), CPU, ALONE).converter.state_dict()
-    _, weights = model_file.encoder_of(*model_file.read(two))
+    weights = model_file.read_network(two)[1].state_dict()
     torch.testing.assert_close(begun["enter.bias"], weights["enter.bias"] + weights["speaker.weight"].mean(0))
     torch.testing.assert_close(begun["variance.moments"][0], weights["variance.moments"].mean(0))
     others = begun.keys() - {"enter.bias", "variance.moments"}
@@ -1128,11 +1128,13 @@ def test_melody_is_the_targets_and_moves_as_it_is_told(one, speech):
     made = converter(one)
     assert made.vocoder is WORLD
     target = made.model.speakers["rms"].log_f0
-    usual, higher = (mean_log_f0(made.convert(speech, 22050, melody=F0Options(shift=shift))) for shift in (0, 12))
+    usual, higher = (
+        mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(F0Options(shift=shift)))) for shift in (0, 12)
+    )
     assert abs(mean_log_f0(speech) - target.mean) > 0.3  # a woman's
     assert usual == pytest.approx(target.mean, abs=0.03)
     assert higher - usual == pytest.approx(np.log(2), abs=0.03)
-    assert mean_log_f0(made.convert(speech, 22050, melody=F0Options(keep=True))) == pytest.approx(
+    assert mean_log_f0(made.convert(speech, 22050, options=ConversionOptions(F0Options(keep=True)))) == pytest.approx(
         mean_log_f0(speech), abs=0.03
     )
 

@@ -114,10 +114,8 @@ def test_the_path_is_the_cheapest_of_all(weights, chunk, monkeypatch):
         assert path(network, *wanted) == brute_force(network, *wanted)
 
 
-def test_what_is_tried_holds_the_nearest_and_where_its_neighbours_lead():
-    network = fitted(replace(CONFIG, candidates=1, reach=1), ann=recordings(9))
-    tried = network.units[0]._followed(torch.tensor([[2], [7], [8]]), 1)
-    assert tried.tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
+def test_candidates_are_the_nearest_units_and_those_that_continue_their_neighbours():
+    assert search.with_continuations(torch.tensor([[2], [7], [8]]), 1).tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
     everything = fitted(replace(CONFIG, candidates=1000, reach=0), ann=recordings(9))
     wanted = given(recordings(30, seed=1))
     assert path(everything, *wanted) == path(fitted(replace(CONFIG, candidates=9), ann=recordings(9)), *wanted)
@@ -287,7 +285,7 @@ def test_a_model_says_the_targets_recordings_as_they_are(two, dump):
     made = converter(two)
     for name in ("slt", "rms"):
         for content, f0, log_mel in zip(dump.content(name), dump.f0(name), dump.frames(name)):
-            np.testing.assert_allclose(made.say(content, f0, log_mel, name), log_mel, atol=0.01)
+            np.testing.assert_allclose(made.resynthesise(content, f0, log_mel, name), log_mel, atol=0.01)
 
 
 def test_the_command_fits_scores_converts_and_does_it_once(one, content, dump):

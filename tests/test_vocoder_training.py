@@ -23,6 +23,7 @@ from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
 from vc.features.mel import MelConfig, log_mel
+from vc.layers import folded, normalise
 from vc.tensor_file import read_tensors
 from vc.train.copies import HeldOutRecordings
 from vc.train.loop import Stopped
@@ -31,10 +32,9 @@ from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.train.waveforms import WaveBatch, WaveSampler
 from vc.vocoders import vocoder_file
 from vc.vocoders.discriminators import WIDTHS, Discriminators, MultiPeriod, MultiScale
-from vc.vocoders.generators import generator, network_config
 from vc.vocoders.istft import ISTFT, ISTFTConfig
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.normalised import folded, normalise
+from vc.vocoders.vocoder_file import generator, network_config
 
 CPU = torch.device("cpu")
 CONF = ROOT / "recipes/vocoder/conf"
@@ -441,7 +441,7 @@ def test_a_setting_that_is_newer_than_a_run_was_its_default(trained, data):
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_resolves_and_says_nothing_twice(path):
-    sections = read_sections(path, known=VOCODER_SECTIONS)
+    sections = read_sections(path, allowed=VOCODER_SECTIONS)
     experiment = resolve(sections, "").as_dict()
     plain = resolve({"method": sections["method"]}, "").as_dict()
     for name in set(sections) - {"method"}:

@@ -26,10 +26,9 @@ from vc.features import mel
 from vc.features.mel import MelConfig, log_mel
 from vc.features.world import WorldConfig
 from vc.vocoders import choice, published, vocoder_file
-from vc.vocoders.generators import generator, network_config
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, generator, network_config
 from vc.vocoders.world import WORLD
 
 MEL = MelConfig()

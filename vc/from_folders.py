@@ -29,7 +29,7 @@ from vc.train.request import Request
 
 MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
 FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
-SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; recipes/EXPERIMENTS.md, 2026-11-26
+SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; docs/experiments.md, 2026-11-26
 log = logging.getLogger(__name__)
 
 

@@ -7,7 +7,10 @@ and instance normalisation covers both.
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, glu, layer_norm, pad
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 STRIDE = 4  # rows and frames of a generator's input to one of its innermost part
 
 
@@ -115,3 +118,24 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.norm(self.narrow(glu(self.norm_wide(self.widen(x)), dim=1)))
+
+
+def normalise(network: nn.Module) -> nn.Module:
+    """Let every convolution of `network` learn length and direction of its weights; what it gives stays the same.
+
+    A transposed convolution has a length for every input channel, which is its first dimension, as in HiFi-GAN's
+    released models.
+    """
+    for module in network.modules():
+        if isinstance(module, CONVOLUTIONS):
+            weight_norm(module)
+    return network
+
+
+def folded(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network as it is without weight normalisation; that of one that has none is its own."""
+    state = {name: tensor for name, tensor in network.state_dict().items() if "parametrizations." not in name}
+    for name, module in network.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            state[f"{name}.weight"] = module.weight.detach()
+    return state

@@ -20,16 +20,12 @@ STEPS_WANTED = (
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--configs"]:
-        return common.run(COMMAND, _list_configs, common.parser(COMMAND, "List the package's configurations."), [])
+        return common.run(COMMAND, list_configs, common.parser(COMMAND, "List the package's configurations."), [])
     if words and words[0].partition("=")[0] == "--method" and len(words) <= 2:
-        asked = common.parser(COMMAND, "Describe a method, or list all.")
-        asked.add_argument("--method", nargs="?", default="")
-        return common.run(COMMAND, _describe, asked, words)
-    return common.run(COMMAND, _work, _parser(), argv)
-
-
-def _parser() -> argparse.ArgumentParser:
-    made = common.parser(
+        parser = common.parser(COMMAND, "Describe a method, or list all.")
+        parser.add_argument("--method", nargs="?", default="")
+        return common.run(COMMAND, describe_method, parser, words)
+    parser = common.parser(
         COMMAND,
         "Train a speaker pair, one target for any source, or one network for many speakers."
         " The same command goes on with a run that was stopped.",
@@ -43,39 +39,43 @@ def _parser() -> argparse.ArgumentParser:
         "  vc-train --config recognition_synthesis --features dump/train"
         " --target TM3 --output exp/TM3",
     )
-    common.add_config(made)
-    made.add_argument(
+    common.add_config(parser)
+    parser.add_argument(
         "--method",
         metavar="NAME",
         help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
     )
-    made.add_argument(
+    parser.add_argument(
         "recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker; before all options"
     )
-    made.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
-    made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
-    made.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
-    made.add_argument("--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves")
-    made.add_argument("--output", type=Path, required=True, help="experiment directory")
-    made.add_argument(
+    parser.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
+    parser.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
+    parser.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
+    parser.add_argument(
+        "--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="experiment directory")
+    parser.add_argument(
         "--held-out",
         type=Path,
         help="features directory of utterances that training does not see: the best model is kept",
     )
-    made.add_argument(
+    parser.add_argument(
         "--add-to",
         type=Path,
         metavar="MODEL",
         help="add the last of --speakers to this model, whose others stay as they are; --features has all of them",
     )
-    made.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
-    made.add_argument(
+    parser.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
-    made.add_argument("--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one a core)")
-    made.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
-    made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
-    return made
+    parser.add_argument(
+        "--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one a core)"
+    )
+    parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
+    parser.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
+    return common.run(COMMAND, _work, parser, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
@@ -100,10 +100,13 @@ def _work(args: argparse.Namespace) -> int:
         )
         require(not endless, f"--method {args.method}: {STEPS_WANTED}")
     if args.recordings:
-        return _from_folders(args, sections)
+        return train_from_recordings(args, sections)
+    pair = (args.source, args.target)
+    if bool(args.speakers) == any(pair) or (args.source and not args.target):
+        raise ConfigError("give --source and --target, --target alone where a method needs no source, or --speakers")
     request = Request(
         args.features,
-        _speakers(args),
+        tuple(args.speakers or filter(None, pair)),
         args.output,
         sections,
         args.held_out,
@@ -114,15 +117,16 @@ def _work(args: argparse.Namespace) -> int:
     if args.estimate:
         from vc.train.estimate import estimate
 
-        said = estimate(request)
+        result = estimate(request)
     else:
-        said = f"{args.output}: step {train(request)}, 1 model"
+        result = f"{args.output}: step {train(request)}, 1 model"
     if common.first_process():
-        common.say(said)
+        common.say(result)
     return 0
 
 
-def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
+def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any]) -> int:
+    """Train from folders of recordings and measure the model; return the exit status."""
     from vc import extras
     from vc.config import require
     from vc.evaluate.headline import written
@@ -130,10 +134,10 @@ def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
 
-    only = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
-    only |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
-    given = [f"--{name}" for name, value in only.items() if value]
-    require(not given, f"{', '.join(given)}: only with --features")
+    other = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
+    other |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
+    excluded = ", ".join(f"--{name}" for name, value in other.items() if value)
+    require(not excluded, f"{excluded}: only with --features")
     require(not launched_together(), "FOLDERs of recordings: under torchrun give --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
@@ -148,7 +152,8 @@ def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
     return 1 if voice.failures else 0
 
 
-def _list_configs(_: argparse.Namespace) -> int:
+def list_configs(_: argparse.Namespace) -> int:
+    """Print a line for each configuration of the package; return the exit status."""
     from vc.config import configuration_names, summary
 
     width = max(map(len, configuration_names()))
@@ -157,17 +162,9 @@ def _list_configs(_: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(args: argparse.Namespace) -> int:
+def describe_method(args: argparse.Namespace) -> int:
+    """Describe a method, or print a line for each; return the exit status."""
     from vc.train.methods import described
 
     common.say(described(args.method or ""))
     return 0
-
-
-def _speakers(args: argparse.Namespace) -> tuple[str, ...]:
-    from vc.errors import ConfigError
-
-    pair = (args.source, args.target)
-    if bool(args.speakers) == any(pair) or (args.source and not args.target):
-        raise ConfigError("give --source and --target, --target alone where a method needs no source, or --speakers")
-    return tuple(args.speakers or filter(None, pair))

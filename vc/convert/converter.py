@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,57 +10,101 @@ import torch
 from vc import devices, model_file
 from vc.config import require
 from vc.convert.level import Level, speech_energy, to_usual_level
-from vc.convert.source_content import SourceContent
-from vc.convert.source_voice import SourceVoice
-from vc.corpus import audio, names, pieces
+from vc.convert.source import SourceContent, SourceVoice
+from vc.corpus import audio, pieces
 from vc.corpus.limiter import limit, limit_blocks
 from vc.corpus.pieces import SHORTEST, Piece
-from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
-from vc.encoders.features import completed, content_of, encoder_of
-from vc.errors import ConfigError, DataError, shortened
+from vc.encoders.features import content_of, encoder_of
+from vc.errors import DataError
 from vc.features.base import Frames
 from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
-from vc.models import network, network_config
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
-from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
+from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import map_ahead
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
 
 METHODS = ("world", "diff")
-LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (recipes/EXPERIMENTS.md)
+LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (docs/experiments.md)
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to make of a recording."""
+class ConversionOptions:
+    """How recordings are converted, whoever the speakers are.
 
-    source: str | None  # None: whoever speaks
-    target: str
-    melody: F0Options
-    method: str  # one of METHODS
-    f0_range: F0Range | None = None  # where to look for the recording's F0; None: where it lies
+    Attributes
+    ----------
+    f0 : F0Options
+        Changes to the F0 that is mapped to the target's.
+    method : str
+        `world` for analysis and synthesis, `diff` for the recording itself, filtered; its F0 stays.
+    f0_range : F0Range, optional
+        Hz in which to search for the recordings' F0. Default: it is estimated from each recording.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method, or it cannot change F0 as `f0` says.
+    """
+
+    f0: F0Options = DEFAULT_F0
+    method: str = "world"
+    f0_range: F0Range | None = None
+
+    def __post_init__(self) -> None:
+        method = self.method
+        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        unchanged = method == "world" or self.f0 == F0Options(keep=self.f0.keep)
+        require(unchanged, f"method {method} cannot change F0")
+
+
+USUAL = ConversionOptions()
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """A piece of a recording, and what was found of who speaks."""
+class SourcePiece:
+    """A piece of a recording, and what is known of its speaker."""
 
     piece: Piece
     voice: F0Statistics
-    frames: Frames | None = None  # where it was analysed already: its content is wanted
-    statistics: ContentStatistics | None = None  # of the one who speaks
+    frames: Frames | None = None  # with content, for a decoder
+    statistics: ContentStatistics | None = None  # of the speaker's content, for a decoder
 
 
 class Overflow(DataError):
-    """A model whose numbers leave what can be computed with."""
+    """A model whose output is not finite."""
 
 
 class Converter:
-    """Converts samples to a speaker of a model; may be used by several threads at once."""
+    """Converts recordings to a speaker of a model; may be used by several threads at once.
+
+    Parameters
+    ----------
+    model : Model
+        What the model's file says of it.
+    network : AbstractConverter or AbstractDecoder
+        The model's network.
+    device : torch.device or str
+        Where the network computes.
+    precision : str
+        Of its passes, one of devices.PRECISIONS.
+    vocoder : Vocoder
+        One that takes the model's features.
+    encoder : Encoder, optional
+        Of the content that a decoder takes. Default: the one that the model's features name.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz, of the output.
+    speakers : tuple of str
+        Ids of the model's speakers, of a pair the source first.
+    decodes : bool
+        Whether the model converts any speaker, rather than between its own.
+    """
 
     def __init__(
         self,
@@ -69,39 +112,58 @@ class Converter:
         network: AbstractConverter | AbstractDecoder,
         device: torch.device | str = "cpu",
         precision: str = "float32",
+        *,
         vocoder: Vocoder = WORLD,
         encoder: Encoder | None = None,
     ):
-        """Without an `encoder`, one that is wanted is the one that the model's features name."""
         self.model, self.network, self.vocoder = model, network.to(device).eval(), vocoder
         self.device, self.precision = torch.device(device), precision
-        self.path: Path | None = None  # of its file, for messages
-        self.decodes = isinstance(network, AbstractDecoder)  # whoever speaks, in place of maps between speakers
+        self.path: Path | None = None  # of the model's file, for messages
+        self.decodes = isinstance(network, AbstractDecoder)
         self.encoder = encoder or (encoder_of(model.features) if self.decodes else None)
 
     @classmethod
     def load(
         cls, path: str | Path, device: str = "cpu", precision: str = "float32", vocoder: str | None = None
     ) -> "Converter":
-        """From a model file or an experiment directory; a bad one is refused by name.
+        """Read a model.
 
-        `precision` is that of the networks' passes, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU
-        may use TF32 is a setting of the whole process, which the last call decides. `vocoder` is a name or a path, as
-        vc/vocoders/choice.py has it; by default the one that goes with the model's features.
+        Parameters
+        ----------
+        path : str or Path
+            A model file, an experiment directory, or the name of a model that comes with the package.
+        device : str
+            `cpu`, `cuda`, or `auto` for a GPU if there is one.
+        precision : str
+            Of the networks' passes, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU may use TF32 is
+            a setting of the whole process: the last call decides.
+        vocoder : str, optional
+            A name or a path, as vc/vocoders/choice.py has it. Default: the one that goes with the model's features.
+
+        Returns
+        -------
+        Converter
+
+        Raises
+        ------
+        ConfigError
+            If the file is not a model, or device, precision or vocoder do not fit; the message names it.
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
-        model, network, encoder = read_network(Path(path), chosen)
+        model, network, encoder = model_file.read_network(Path(path), chosen)
         network.to(memory_format=LAYOUT)
-        how = (chosen, precision)
-        speaks = choice.usual(model.features, *how) if vocoder is None else choice.choose(vocoder, *how)
-        speaks.refuse_other(model.features)
-        made = cls(model, network, *how, speaks, encoder)
-        made.path = Path(path)
-        return made
+        if vocoder is None:
+            synthesiser = choice.usual(model.features, chosen, precision)
+        else:
+            synthesiser = choice.choose(vocoder, chosen, precision)
+        synthesiser.refuse_other(model.features)
+        converter = cls(model, network, chosen, precision, vocoder=synthesiser, encoder=encoder)
+        converter.path = Path(path)
+        return converter
 
     @property
-    def sample_rate(self) -> int:  # Hz, of the output
+    def sample_rate(self) -> int:
         return self.model.features.sample_rate
 
     @property
@@ -109,42 +171,35 @@ class Converter:
         return tuple(self.model.speakers)
 
     def mean_variance(self) -> "Converter":
-        """The same speakers, without the network: means and variances alone, the anchor of an evaluation."""
+        """The same speakers without the network: means and variances alone, the anchor of an evaluation."""
         require(not self.decodes, f"method {self.model.method} has no means and variances of a source")
         network = MeanVarianceConverter(MeanVarianceConfig(), self.model.features.bands, self.speakers)
-        return Converter(self.model, network, self.device, self.precision, self.vocoder)
+        return Converter(self.model, network, self.device, self.precision, vocoder=self.vocoder)
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str | None, str]:
-        """Source and target; for a pair the target is its second speaker, and the source is the other one.
+        """Source and target of a conversion.
 
-        Where a decoder says what anyone speaks, there is no source unless it is named. Speakers are given by id or by
-        what people call them.
+        Parameters
+        ----------
+        to, source : str, optional
+            Target and source, by id or by name. Default for a pair: its second speaker as the target, the other one
+            as the source. A model that converts any speaker needs no source, and a target only if it has more than two.
+
+        Returns
+        -------
+        source : str or None
+            Id; None for a speaker whom the model does not know.
+        target : str
+            Id.
+
+        Raises
+        ------
+        ConfigError
+            If a speaker is unknown, or missing, or both are the same.
         """
-        called = {id: speaker.name for id, speaker in self.model.speakers.items()}
-        to, source = (name and names.resolve(name, called) for name in (to, source))
-        if self.decodes:
-            return self._from_anyone(to, source)
-        if len(self.speakers) > 2 and None in (to, source):
-            missing = " and ".join(
-                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
-            )
-            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self._known}")
-        to = to or (self.speakers[1] if source in (None, self.speakers[0]) else self.speakers[0])
-        for name in (to, source or to):
-            if name not in self.speakers:
-                raise ConfigError(f"the model has no speaker {name!r}; there are: {self._known}")
-        source = source or next(name for name in self.speakers if name != to)
-        if source == to:
-            raise ConfigError(f"source and target are both {to!r}")
-        return source, to
-
-    @property
-    def _known(self) -> str:
-        """The speakers, for an error."""
-        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.model.speakers.items())
-
-    def _from_anyone(self, to: str | None, source: str | None) -> tuple[str | None, str]:
-        known = self._known
+        if not self.decodes:
+            return self.model.direction(to, source)
+        to, source, known = self.model.resolved(to), self.model.resolved(source), self.model.known_speakers
         require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]
@@ -153,26 +208,20 @@ class Converter:
         require(source != target, f"source and target are both {target!r}")
         return source, target
 
-    def wish(
-        self,
-        to: str | None = None,
-        source: str | None = None,
-        melody: F0Options = DEFAULT_F0,
-        method: str = "world",
-        f0_range: F0Range | None = None,
-    ) -> Wish:
-        """What to make of recordings, checked: speakers as `direction` finds them."""
-        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        require(method == "world" or melody == F0Options(keep=melody.keep), f"method {method} cannot change F0")
-        require(method == "world" or self.vocoder is WORLD, f"method {method} needs no vocoder")
-        require(method == "world" or self.model.features.cepstral, f"method {method} filters by mel-cepstra")
-        by_f0 = method == "diff" or self._takes_f0
-        require(by_f0 or melody == DEFAULT_F0, "F0 cannot be changed: this vocoder takes it from the model's log-mel")
-        require(by_f0 or f0_range is None, "an F0 range plays no part: this vocoder takes F0 from the model's log-mel")
-        return Wish(*self.direction(to, source), melody, method, f0_range)
+    def check(self, options: ConversionOptions) -> None:
+        """Raise ConfigError for options that this model or its vocoder cannot take."""
+        method = options.method
+        if method != "world":
+            require(self.vocoder is WORLD, f"method {method} needs no vocoder")
+            require(self.model.features.cepstral, f"method {method} filters by mel-cepstra")
+        elif not self._takes_f0:
+            reason = "this vocoder takes F0 from the model's log-mel"
+            require(options.f0 == DEFAULT_F0, f"F0 cannot be changed: {reason}")
+            require(options.f0_range is None, f"an F0 range has no effect: {reason}")
 
     @property
     def _takes_f0(self) -> bool:
+        """Whether conversion by `world` uses the recording's F0."""
         return self.decodes or self.vocoder.needs_excitation(self.model.features)
 
     def convert(
@@ -181,24 +230,42 @@ class Converter:
         sample_rate: int,
         to: str | None = None,
         source: str | None = None,
-        melody: F0Options = DEFAULT_F0,
-        method: str = "world",
-        f0_range: F0Range | None = None,
+        *,
+        options: ConversionOptions = USUAL,
     ) -> np.ndarray:
-        """`(samples,)` or `(samples, channels)` at any rate to `(samples,)` float32 at `self.sample_rate`.
+        """Convert a recording in memory; a long one is converted in pieces.
 
-        The output is as long and as loud as the input, and within -1..1: peaks that would clip are limited
-        (vc/corpus/limiter.py), with a warning where that takes much. Long recordings are converted in pieces.
-        `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays). `f0_range`
-        says where the recording's F0 lies, if that is known better than it can be found.
+        Parameters
+        ----------
+        samples : np.ndarray
+            Shape `(samples,)` or `(samples, channels)`, finite, at least one; full scale is 1.
+        sample_rate : int
+            Hz.
+        to, source : str, optional
+            Speakers, as for `direction`.
+        options : ConversionOptions
+            Changes to F0, method, F0 range.
+
+        Returns
+        -------
+        np.ndarray
+            Shape `(samples,)`, float32, at `self.sample_rate`; as long and as loud as the input, and within -1..1:
+            peaks that would clip are limited (vc/corpus/limiter.py), with a warning if that takes much.
+
+        Raises
+        ------
+        ConfigError
+            For speakers and options that do not fit the model.
+        DataError
+            For samples that cannot be converted, and for a model whose output is not finite.
         """
         samples = np.asarray(samples, np.float32)
         if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
         samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
-        level, wish = Level(), self.wish(to, source, melody, method, f0_range)
-        blocks = [audio.resample(samples, sample_rate, self.sample_rate)]
-        converted = np.concatenate([np.zeros(0, np.float32), *self._converted(blocks, wish, level, "samples")])
+        level, blocks = Level(), [audio.resample(samples, sample_rate, self.sample_rate)]
+        converted = self._converted(blocks, to, source, options, level=level, recording="samples")
+        converted = np.concatenate([np.zeros(0, np.float32), *converted])
         return limit(level.gain("samples") * converted, self.sample_rate, "samples")
 
     def convert_stream(
@@ -206,22 +273,48 @@ class Converter:
         blocks: Iterable[np.ndarray],
         to: str | None = None,
         source: str | None = None,
-        melody: F0Options = DEFAULT_F0,
-        method: str = "world",
+        *,
         longest: float = 2.0,
-        f0_range: F0Range | None = None,
+        options: ConversionOptions = USUAL,
     ) -> Iterator[np.ndarray]:
-        """Blocks of samples `(samples,)` at `self.sample_rate` to converted blocks, while they come.
+        """Convert blocks of samples while they arrive.
 
-        What is given lags behind what is taken by `longest` seconds, 0.4 s for the overlap of pieces and 5 ms in which
-        the limiter looks ahead at most, beside the block in hand and the time to compute; in all there are as many
-        samples. Loudness follows what has been heard so far: nobody knows the rest. Peaks that would clip are limited,
-        and where that takes much, a warning says so at the end.
+        The output lags behind the input by at most `longest` seconds, 0.4 s for the overlap of pieces and 5 ms of the
+        limiter's look-ahead, beside the current block and the time to compute.
+
+        Parameters
+        ----------
+        blocks : iterable of np.ndarray
+            Each of shape `(samples,)`, at `self.sample_rate`; full scale is 1.
+        to, source : str, optional
+            Speakers, as for `direction`.
+        longest : float
+            Seconds of a piece, SHORTEST or more.
+        options : ConversionOptions
+            Changes to F0, method, F0 range.
+
+        Yields
+        ------
+        np.ndarray
+            Shape `(samples,)`, float32; as many samples in all as `blocks` have. Loudness follows the input so far.
+            Peaks that would clip are limited; if that takes much, a warning says so at the end.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As from `convert`.
         """
         require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
-        level, wish = Level(), self.wish(to, source, melody, method, f0_range)
-        converted = self._converted(blocks, wish, level, "stream", longest)
-        yield from limit_blocks(_with_running_gain(converted, level), self.sample_rate, "stream")
+        level = Level()
+        converted = self._converted(blocks, to, source, options, level=level, recording="stream", longest=longest)
+
+        def scaled() -> Iterator[np.ndarray]:
+            gain = None
+            for block in converted:
+                before, gain = gain, level.gain()
+                yield np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32) * block
+
+        yield from limit_blocks(scaled(), self.sample_rate, "stream")
 
     def convert_file(
         self,
@@ -229,20 +322,38 @@ class Converter:
         output: str | Path,
         to: str | None = None,
         source: str | None = None,
-        melody: F0Options = DEFAULT_F0,
-        method: str = "world",
+        *,
+        options: ConversionOptions = USUAL,
         jobs: int = 1,
-        f0_range: F0Range | None = None,
         advance: Callable[[float], None] | None = None,
     ) -> None:
-        """A recording (`-`: standard input) to a mono 16-bit WAV (`-`: standard output), whole or not at all.
+        """Convert a recording to a mono 16-bit WAV, which is written whole or not at all.
 
-        Memory does not follow the recording's length: converted pieces wait on disk for the gain of the whole. Peaks
-        that would clip are limited, with a warning where that takes much. `jobs` threads work on a long one's pieces;
-        `advance` is called with the share of it that is done.
+        Memory does not grow with the recording's length: converted pieces wait on disk for the gain of the whole.
+
+        Parameters
+        ----------
+        path : str or Path
+            The recording; `-` is standard input.
+        output : str or Path
+            The file to write, its folder made if missing; `-` is standard output. Peaks that would clip are limited,
+            with a warning if that takes much.
+        to, source : str, optional
+            Speakers, as for `direction`.
+        options : ConversionOptions
+            Changes to F0, method, F0 range.
+        jobs : int
+            Threads for the pieces of a long recording.
+        advance : callable, optional
+            Called with the share of the recording that was read since the last call.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As from `convert`; DataError also for a file that cannot be read or written.
         """
-        level, wish = Level(), self.wish(to, source, melody, method, f0_range)
-        converted = self._converted(audio.blocks(path, self.sample_rate, advance=advance), wish, level, path, jobs=jobs)
+        level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
+        converted = self._converted(blocks, to, source, options, level=level, recording=path, jobs=jobs)
         try:
             audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
         except Overflow as error:
@@ -251,95 +362,91 @@ class Converter:
     def _converted(
         self,
         blocks: Iterable[np.ndarray],
-        wish: Wish,
-        level: "Level",
-        who: object,
+        to: str | None,
+        source: str | None,
+        options: ConversionOptions,
+        *,
+        level: Level,
+        recording: object,
         longest: float = pieces.LONGEST,
         jobs: int = 1,
     ) -> Iterator[np.ndarray]:
-        """Blocks at the model's rate to converted blocks, as many samples, taking note of their level."""
+        """Blocks at the model's rate to converted blocks of as many samples, whose level `level` gathers."""
+        self.check(options)
+        source, target = self.direction(to, source)
+        known, settings = self.model.speakers.get(source), self.model.features
+        search = options.f0_range or (known.f0_range if known and known.f0_range_given else None)
         cut = pieces.split(blocks, self.sample_rate, longest)
-        source = self._source_voice(wish.source, who, wish.f0_range)
-        if wish.method == "diff" or self._takes_f0:
-            spoken = (Spoken(*heard) for heard in source.judge(cut))
-        else:  # F0 plays no part
-            spoken = (Spoken(piece, source.known) for piece in cut)
+        if options.method == "diff" or self._takes_f0:
+            voice = SourceVoice(
+                known and known.f0_statistics, settings, recording=recording, name=source, search=search
+            )
+            spoken = (SourcePiece(*piece) for piece in voice.with_voices(cut))
+        else:
+            spoken = (SourcePiece(piece, known.f0_statistics) for piece in cut)
         if self.decodes:
-            spoken = self._listened(spoken, wish)
-        measured = self._measured(map_ahead(partial(self._convert_piece, wish=wish), spoken, jobs), level)
-        yield from pieces.join(measured, self.sample_rate)
+            content = SourceContent(known and known.content, self.model.speakers[target].content, settings)
+            spoken = (self._with_content(piece, content) for piece in spoken)
 
-    def _measured(self, converted: Iterable[tuple[Spoken, np.ndarray]], level: "Level") -> Iterator[tuple]:
-        for spoken, samples in converted:
-            piece = spoken.piece
-            level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
-            yield piece, samples
+        def convert(piece: SourcePiece) -> np.ndarray:
+            return self._convert_piece(piece, source, target, options)
 
-    def _source_voice(self, source: str | None, who: object, f0_range: F0Range | None = None) -> SourceVoice:
-        """A judge of one recording. A search range that was given for the source at its extraction holds here, too."""
-        if source is None:
-            return SourceVoice(None, self.model.features, who=who, name="anyone", search=f0_range)
-        known = self.model.speakers[source]
-        search = f0_range or (known.f0_range if known.f0_range_given else None)
-        return SourceVoice(known.f0_statistics, self.model.features, who=who, name=source, search=search)
+        def measured() -> Iterator[tuple[Piece, np.ndarray]]:
+            for source_piece, samples in map_ahead(convert, spoken, jobs):
+                piece = source_piece.piece
+                level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
+                yield piece, samples
 
-    def _listened(self, spoken: Iterable[Spoken], wish: Wish) -> Iterator[Spoken]:
-        """Pieces with their content and the statistics of who speaks, which gather unless the source is known."""
+        yield from pieces.join(measured(), self.sample_rate)
+
+    def _with_content(self, spoken: SourcePiece, content: SourceContent) -> SourcePiece:
         settings = self.model.features
-        known = None if wish.source is None else self.model.speakers[wish.source].content
-        heard = SourceContent(known, self.model.speakers[wish.target].content, settings)
-        for each in spoken:
-            samples = self._padded(to_usual_level(each.piece.samples))
-            excited = self.vocoder.needs_excitation(settings)
-            frames = settings.analyse(samples, each.voice.f0_range, excitation=excited)
-            content = content_of(samples, settings, self.encoder)
-            frames = replace(frames, content=settings.content_at_frames(content, len(frames.spectrum)))
-            yield Spoken(each.piece, each.voice, frames, heard.statistics(frames))
+        samples = self._padded(to_usual_level(spoken.piece.samples))
+        excited = self.vocoder.needs_excitation(settings)
+        frames = settings.analyse(samples, spoken.voice.f0_range, excitation=excited)
+        vectors = content_of(samples, settings, self.encoder)
+        frames = replace(frames, content=settings.content_at_frames(vectors, len(frames.spectrum)))
+        return replace(spoken, frames=frames, statistics=content.statistics(frames))
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
-        """`(samples,)`, those of a very short recording with silence after them."""
+        """`(samples,)`, those of a very short recording followed by silence."""
         return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
 
-    def _voice(self, samples: np.ndarray, source: str, who: object) -> F0Statistics:
-        """The voice that speaks for most of `(samples,)`."""
-        spans = self._source_voice(source, who).spans(samples)
-        ends = [*(start for start, _ in spans[1:]), np.inf]
-        return max(zip(spans, ends), key=lambda pair: pair[1] - pair[0][0])[0][1]
-
-    def _convert_piece(self, spoken: Spoken, wish: Wish) -> np.ndarray:
+    def _convert_piece(
+        self, spoken: SourcePiece, source: str | None, target: str, options: ConversionOptions
+    ) -> np.ndarray:
         """The path of the data: `(samples,)` at the model's rate to as many."""
-        voice, settings = spoken.voice, self.model.features
+        voice, settings, speaker = spoken.voice, self.model.features, self.model.speakers[target]
         samples = spoken.piece.samples
         padded = self._padded(samples)
         if self.decodes:
-            frames, target = spoken.frames, self.model.speakers[wish.target]
-            spoken_f0, target_f0, voiced = voice.log_f0, target.log_f0, frames.f0[frames.f0 > 0]
-            if spoken_f0 is None and voice.f0_range is not None and len(voiced):  # too short to judge
-                spoken_f0 = LogF0.of(voiced)
-            if wish.source is None and spoken_f0 and target_f0:  # one recording tells how high it is, not how lively
-                spoken_f0 = replace(spoken_f0, deviation=target_f0.deviation)
-            f0 = map_f0(frames.f0, spoken_f0, target_f0, wish.melody)
-            wanted = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, wish.target)
-            self._refuse_overflow(wanted)
-            converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
+            frames = spoken.frames
+            source_f0, target_f0, voiced = voice.log_f0, speaker.log_f0, frames.f0[frames.f0 > 0]
+            if source_f0 is None and voice.f0_range is not None and len(voiced):  # too short for the voice's statistics
+                source_f0 = LogF0.of(voiced)
+            if source is None and source_f0 and target_f0:  # one recording shows the mean F0, not its usual deviation
+                source_f0 = replace(source_f0, deviation=target_f0.deviation)
+            f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
+            spectrum = self._decoded(frames.content, frames.spectrum, f0, spoken.statistics, target)
+            self._refuse_overflow(spectrum)
+            converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
             # A decoder makes speech of whatever is loudest in a piece: let pieces keep their levels beside each other.
-            wanted_energy, energy = (speech_energy(each, self.sample_rate) for each in (padded, converted))
-            converted = np.sqrt(wanted_energy / energy if energy > 0 else 0.0) * converted
-        elif wish.method == "diff":
+            energy, reached = (speech_energy(each, self.sample_rate) for each in (padded, converted))
+            converted = np.sqrt(energy / reached if reached > 0 else 0.0) * converted
+        elif options.method == "diff":
             _, mel_cepstrum = settings.extract(padded, voice.f0_range)
-            wanted = self.convert_frames(mel_cepstrum, wish.source, wish.target)
-            self._refuse_overflow(wanted)
-            wanted = settings.restore_power(wanted, mel_cepstrum)
-            converted = differential.filtered(padded, wanted - mel_cepstrum, settings)
+            spectrum = self.convert_frames(mel_cepstrum, source, target)
+            self._refuse_overflow(spectrum)
+            spectrum = settings.restore_power(spectrum, mel_cepstrum)
+            converted = differential.filtered(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
             frames = settings.analyse(padded, voice.f0_range, excitation=excited)
-            wanted = self.convert_frames(frames.spectrum, wish.source, wish.target)
-            self._refuse_overflow(wanted)
-            wanted = settings.restore_power(wanted, frames.spectrum)
-            target = self.model.speakers[wish.target].log_f0
-            f0 = map_f0(frames.f0, voice.log_f0, target, wish.melody) if excited else None
-            converted = self.vocoder.synthesise(Frames(f0, wanted, frames.aperiodicity), settings)
+            spectrum = self.convert_frames(frames.spectrum, source, target)
+            self._refuse_overflow(spectrum)
+            spectrum = settings.restore_power(spectrum, frames.spectrum)
+            f0 = map_f0(frames.f0, voice.log_f0, speaker.log_f0, options.f0) if excited else None
+            converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
         self._refuse_overflow(converted)
         return audio.fit_length(converted.astype(np.float32), len(samples))
 
@@ -347,8 +454,8 @@ class Converter:
         if not np.isfinite(values).all():
             raise Overflow(f"the model {self.path or 'in use'} makes values that are not finite")
 
-    def say(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
-        """A recording of a speaker of a decoder again, from its content and prosody.
+    def resynthesise(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
+        """Frames of a recording of one of a decoder's speakers, decoded from its own content and prosody.
 
         Parameters
         ----------
@@ -357,99 +464,54 @@ class Converter:
         f0 : np.ndarray
             Shape `(frames,)`, Hz, 0 where unvoiced.
         log_mel : np.ndarray
-            Shape `(frames, bands)`, whose loudness alone counts.
+            Shape `(frames, bands)`; only its loudness is used.
         speaker : str
-            Whose recording it is, and who says it again.
+            Id, of source and target.
 
         Returns
         -------
         np.ndarray
             Log-mel, shape `(frames, bands)`, float64.
         """
-        at = self.model.features.content_at_frames(content, len(log_mel))
-        return self._decoded(at, log_mel, f0, self.model.speakers[speaker].content, speaker)
+        content = self.model.features.content_at_frames(content, len(log_mel))
+        return self._decoded(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
 
     @torch.inference_mode()
     def _decoded(
         self, content: np.ndarray, log_mel: np.ndarray, f0: np.ndarray, source: ContentStatistics, target: str
     ) -> np.ndarray:
-        """`(frames, bands)` of what a target says with content and loudness of a source, at the target's F0."""
+        """Log-mel `(frames, bands)` of a target with content and loudness of a source, at the target's F0."""
         speaker, settings = self.model.speakers[target], self.model.features
-        said = (content - np.asarray(source.mean)) / speaker.content.deviation
+        normalised = (content - np.asarray(source.mean)) / speaker.content.deviation
         manner = prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
-        given = (torch.from_numpy(each.astype(np.float32).T[None]).to(self.device) for each in (said, manner))
+        inputs = (torch.from_numpy(each.astype(np.float32).T[None]).to(self.device) for each in (normalised, manner))
         with devices.autocast(self.precision, self.device):
-            decoded = self.network.decode(*given, target)
+            decoded = self.network.decode(*inputs, target)
         return speaker.normaliser.inverse(decoded[0].T.double().cpu().numpy())
 
     @torch.inference_mode()
     def convert_frames(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
-        """`(frames, bands)` of one speaker to the same shape of the other, float64; c0 stays the source's."""
-        given = torch.from_numpy(np.asarray(frames, np.float64)).to(self.device)
+        """Convert features, without analysis and synthesis.
+
+        Parameters
+        ----------
+        frames : np.ndarray
+            Shape `(frames, bands)`, the source's.
+        source, target : str
+            Ids.
+
+        Returns
+        -------
+        np.ndarray
+            The same shape, float64, the target's; c0 of mel-cepstra stays the source's.
+        """
+        inputs = torch.from_numpy(np.asarray(frames, np.float64)).to(self.device)
         with devices.autocast(self.precision, self.device):
-            return self.frame_map(source, target)(given).cpu().numpy()
+            return self.frame_map(source, target)(inputs).cpu().numpy()
 
     def frame_map(self, source: str, target: str) -> FrameMap:
         """The network of one direction with both speakers' normalisations inside."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
-        return FrameMap(self.network, (source, target), normalisers, self.device, self.model.features.unconverted_bands)
-
-
-def _with_running_gain(blocks: Iterable[np.ndarray], level: Level) -> Iterator[np.ndarray]:
-    """Each block times the gain so far, which moves from the one before's by a straight line."""
-    gain = None
-    for block in blocks:
-        before, gain = gain, level.gain()
-        yield np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32) * block
-
-
-def read_network(
-    path: Path, device: torch.device | str = "cpu"
-) -> tuple[model_file.Model, AbstractConverter | AbstractDecoder, Encoder | None]:
-    """What a model file or an experiment directory says, its network, and the content encoder if it holds one.
-
-    The encoder is on `device`. A bad file is refused by name.
-    """
-    model, weights = model_file.read(path)
-    try:
-        encoder, weights = model_file.encoder_of(model, weights, device)
-        network = _network(model)
-        if isinstance(network, AbstractDecoder):
-            what = "another content encoder than" if encoder else "no content encoder, and the carried one is not"
-            encoder = encoder or encoders.choose(encoders.DISTILLED, device=device)
-            same = completed(model.features, encoder) == model.features
-            require(same, f"holds {what} the one that its features are of")
-        wanted = network.state_dict()
-        for name in weights.keys() & wanted.keys():
-            if (weights[name].dtype, wanted[name].dtype) == (torch.float16, torch.float32):
-                weights[name] = weights[name].float()
-        _refuse_other_types(network, weights)
-        network.load_state_dict(weights, assign=True)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except (RuntimeError, OverflowError) as error:
-        raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
-    return model, network, encoder
-
-
-def _refuse_other_types(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    for name, tensor in network.state_dict().items():
-        if name in weights and weights[name].dtype != tensor.dtype:
-            raise ConfigError(f"tensor {name!r} is of type {weights[name].dtype}, not {tensor.dtype}")
-
-
-def _network(model: model_file.Model) -> AbstractConverter | AbstractDecoder:
-    """A model's network without its weights; it takes no memory, whatever sizes the file claims."""
-    bands, content = model.features.bands, getattr(model.features, "content", None)
-    with torch.device("meta"):
-        untrained = network(
-            model.method, network_config(model.method, model.network), model.features, tuple(model.speakers)
+        return FrameMap(
+            self.network, (source, target), normalisers, self.device, kept=self.model.features.unconverted_bands
         )
-    fewest = 1 if isinstance(untrained, AbstractDecoder) else 2
-    require(len(model.speakers) >= fewest, f"a model has {fewest} speakers or more, this one {len(model.speakers)}")
-    for name, speaker in model.speakers.items():
-        if len(speaker.mel_cepstrum_mean) != bands:
-            raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
-        if content and len(speaker.content.mean if speaker.content else ()) != content.dims:
-            raise ConfigError(f"speaker {name} has no statistics of {content.dims} dims of content")
-    return untrained

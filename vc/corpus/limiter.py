@@ -21,7 +21,7 @@ from vc.errors import escaped
 CEILING = np.float32(10 ** (-1 / 20))  # of full scale: 1 dB is left for what players and lossy formats add
 LOOK_AHEAD = 0.005  # seconds
 RELEASE = 100.0  # dB a second: 6 dB in 60 ms, and a fraction of a decibel within a period of the voice
-WARN_ABOVE = 6.0  # dB of attenuation, beyond which to warn: there predictors of quality notice (recipes/EXPERIMENTS.md)
+WARN_ABOVE = 6.0  # dB of attenuation, beyond which to warn: there predictors of quality notice (docs/experiments.md)
 BLOCK = 1 << 16  # samples of a whole signal worked on at once
 UNIT = 2.0**-16  # dB; attenuation is counted in whole units: their sums are exact, however the signal is cut
 log = logging.getLogger(__name__)

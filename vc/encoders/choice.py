@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from vc.config import require
-from vc.encoders import encoder_file, networks
+from vc.encoders import encoder_file
 from vc.encoders.base import Encoder
 from vc.encoders.encoder_file import SUFFIX
 from vc.errors import ConfigError
@@ -44,7 +44,7 @@ def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Enc
 def _loaded(path: Path, modified: int, layer: int, device: str) -> Encoder:
     model, weights = encoder_file.read(path)
     try:
-        return networks.restored(replace(model, layer=layer or model.layer), weights, device)
+        return encoder_file.restored(replace(model, layer=layer or model.layer), weights, device)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vc import torch_file
 from vc.config import build, read_json, require
-from vc.encoders import ctranslate2, networks
+from vc.encoders import ctranslate2, encoder_file
 from vc.encoders.encoder_file import LICENCE, EncoderModel
 from vc.encoders.hubert import HubertConfig
 from vc.encoders.whisper import WhisperConfig
@@ -241,7 +241,7 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
 def _translated(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
     """Tensors under our names, all that the network has and no other; refuses by their names."""
     with torch.device("meta"):
-        network = networks.NETWORKS[kind][1](config)
+        network = encoder_file.NETWORKS[kind][1](config)
     weights, left = {}, dict(tensors)
     for name, expected in network.state_dict().items():
         theirs = _their_names(name, table, separator)

@@ -8,11 +8,11 @@ pass, for a lag's running sums give every frame at once. The path is that of Boe
 the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst. Phonetic Sciences 17,
 Amsterdam 1993: an unvoiced candidate of fixed strength, costs for octave jumps and for changes of voicing. Ours is,
 too, that frames no louder than a recording's quietest are a pause, in which hum or music is no voice. What the numbers
-below do to the errors was measured: recipes/EXPERIMENTS.md, 2026-11-22 and 2026-11-26. A steady pure tone above the
+below do to the errors was measured: docs/experiments.md, 2026-11-22 and 2026-11-26. A steady pure tone above the
 range, a whistle, repeats itself at its subharmonics too, and is taken for one of them.
 
 Statistics are of loud and clearly periodic frames. Hum, noise and what else fills pauses are neither: a search that
-takes every voiced frame finds the hum of a recording in which it lies 40 dB below the speech (recipes/EXPERIMENTS.md,
+takes every voiced frame finds the hum of a recording in which it lies 40 dB below the speech (docs/experiments.md,
 2026-11-26).
 """
 

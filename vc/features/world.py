@@ -126,7 +126,7 @@ class WorldConfig(FeatureConfig):
 
         c0 is the mean of the log spectrum: with the source's c0, another spectral envelope has another power, and a
         conversion swells and fades where the recording does not. The correction is smoothed over time, for its own
-        quick movement is heard as roughness (recipes/EXPERIMENTS.md, 2026-11-26). It is that of audible frames: what a
+        quick movement is heard as roughness (docs/experiments.md, 2026-11-26). It is that of audible frames: what a
         pause would need does not reach the speech beside it.
 
         Parameters

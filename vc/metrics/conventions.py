@@ -1,7 +1,7 @@
 """Mel-cepstral distortion as other toolkits measure it, so that a figure can be set beside theirs.
 
 Figures of different conventions cannot be compared: on the same recordings they lie decibels apart (see
-recipes/EXPERIMENTS.md). Our own, `distortion.mel_cepstral_distortion`, takes WORLD's envelope at an F0 found by
+docs/experiments.md). Our own, `distortion.mel_cepstral_distortion`, takes WORLD's envelope at an F0 found by
 autocorrelation, every 5 ms, without a filter before it; an order and all-pass constant by the sample rate; c1..D, not
 c0; frames within 35 dB of the loudest; the exact path. Each function below says what its toolkit does, and each
 convention where that was read. All take the path of FastDTW, which is near the cheapest but not it, and the mean over

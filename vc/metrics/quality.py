@@ -8,7 +8,7 @@ heard once, differ by 0.02 on average.
 
 What it is worth: it learnt from speech with noise, cleaned by noise suppressors. It hears noise and buzz. It does not
 hear another speaker or another sentence, and words in pieces less than faint noise. A recording 10 dB quieter has 0.04
-less, 20 dB 0.2 (recipes/EXPERIMENTS.md).
+less, 20 dB 0.2 (docs/experiments.md).
 """
 
 from functools import cache

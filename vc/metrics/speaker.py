@@ -7,7 +7,7 @@ is brought to one level: the network sees power, not its logarithm, and takes 6 
 
 What it is worth: two recordings of one speaker of VCC2016 have 0.69 to 0.91, of two women 0.49 to 0.69, of two men 0.59
 to 0.77. A figure tells nothing without those of source and target beside it, and cannot be compared with another
-encoder's. It hears noise and vocoder, too (recipes/EXPERIMENTS.md).
+encoder's. It hears noise and vocoder, too (docs/experiments.md).
 """
 
 import warnings

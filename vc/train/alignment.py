@@ -1,7 +1,7 @@
 """Frames of two speakers who share no sentence, brought together by their nearest neighbours.
 
 Distances are taken on mel-cepstra in their natural scale, where they are the mel-cepstral distortion: with every band
-brought to variance 1, the many high coefficients, which say little, decide (recipes/EXPERIMENTS.md).
+brought to variance 1, the many high coefficients, which say little, decide (docs/experiments.md).
 """
 
 from collections.abc import Iterable, Sequence

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from vc import extras
 from vc.config import require
-from vc.convert.converter import read_network
 from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledEncoder
 from vc.errors import ConfigError, naming, shortened
 from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
-from vc.model_file import Model
-from vc.models.many import ManyConverter
+from vc.model_file import Model, read_network
+from vc.models.base import ManyConverter
 from vc.tensor_file import tensors_digest
 
 TRIED = 64  # frames that an encoder is tried with
@@ -54,7 +53,7 @@ class CommonCode(ContentEncoder):
         self.network = _fixed(network)
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
-        return self.network.passed(self.network.code(frames, speaker))[0]
+        return self.network.pass_bottleneck(self.network.code(frames, speaker))[0]
 
 
 class Foreign(ContentEncoder):

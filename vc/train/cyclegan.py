@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.pair import Chance, PairConverter
+from vc.models.base import PairConverter, RandomDraws
 from vc.train.base import Setting
 from vc.train.held_out import HeldOut
 from vc.train.player import Player
@@ -66,8 +66,8 @@ AROUND = ("cycle_consistency", "second_adversarial")  # of what has gone through
 class CycleGANObjective(Rates):
     """Weights of the losses and how they are minimised.
 
-    The defaults are those on which the public reproductions of the paper agree; DECISIONS.md says what of it we could
-    check.
+    The defaults are those on which the public reproductions of the paper agree; docs/decisions.md says what of it we
+    could check.
     """
 
     adversarial: float = 1.0
@@ -200,15 +200,15 @@ class CycleGANTraining:
         device = next(self.network.parameters()).device
         return nn.ModuleDict({name: self.network.discriminator(config) for name in names}).to(device)
 
-    def _first_pass(self, real: Mapping[str, Tensor], chance: Chance | None, weights: Iterable[str]) -> dict:
+    def _first_pass(self, real: Mapping[str, Tensor], chance: RandomDraws | None, weights: Iterable[str]) -> dict:
         """What the generators make of both voices, by name: `target` of the source, `same_target` of the target."""
         made = {}
         for name, way in WAYS.items():
             given = {}
             if any(name in self.factors[loss] for loss in CONVERTED):
-                given[way.end] = self.network.given(real[way.start], chance)
+                given[way.end] = self.network.generator_input(real[way.start], chance)
             if "identity_mapping" in weights and name in self.factors["identity_mapping"]:
-                given[f"same_{way.end}"] = self.network.given(real[way.end])
+                given[f"same_{way.end}"] = self.network.generator_input(real[way.end])
             if given:
                 made |= zip(given, self._generator(way.end)(torch.cat([*given.values()])).chunk(len(given)))
         return made
@@ -217,7 +217,10 @@ class CycleGANTraining:
         """What comes back of the fakes, for the losses that ask for it."""
         asked = {name for loss in AROUND if loss in weights for name in self.factors[loss]}
         ways = [way for name, way in WAYS.items() if name in asked]
-        return {f"restored_{way.start}": self._generator(way.start)(self.network.given(made[way.end])) for way in ways}
+        return {
+            f"restored_{way.start}": self._generator(way.start)(self.network.generator_input(made[way.end]))
+            for way in ways
+        }
 
     def _generator(self, to: str) -> nn.Module:
         return self.to_target if to == "target" else self.to_source
@@ -242,7 +245,7 @@ class CycleGANTraining:
             return losses.content(self.encoder(made[way.end], self.speakers[way.end]), said)
         return losses.cycle_consistency(made[f"restored_{way.start}"], real[way.start])
 
-    def _told(self, judge: str, real: Tensor, fake: Tensor, chance: Chance | None) -> Tensor:
+    def _told(self, judge: str, real: Tensor, fake: Tensor, chance: RandomDraws | None) -> Tensor:
         on_real, on_fake = self.judges[judge](torch.cat([real, fake])).chunk(2)
         loss = self.adversarial.told(on_real, True) + self.adversarial.told(on_fake, False)
         if self.adversarial.penalty:

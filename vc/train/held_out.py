@@ -18,7 +18,7 @@ from vc.features.store import Features, read_features
 
 MOST = 20  # conversions of each speaker, spread over all: exact alignments take time
 ALIKE = 0.8  # share of sentences that all speakers must have for theirs to be taken for the same
-LOST_WEIGHT = 4.0  # of lost content beside distances; see recipes/EXPERIMENTS.md
+LOST_WEIGHT = 4.0  # of lost content beside distances; see docs/experiments.md
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
 
@@ -118,7 +118,7 @@ class HeldOutResynthesis:
         """Mel-cepstral distortion, modulation-spectra distance, and their sum `score`: lower is better."""
         config, distortions, distances = converter.model.features, [], []
         for name, recordings in self.recordings.items():
-            said = {str(n): converter.say(*each, name) for n, each in enumerate(recordings)}
+            said = {str(n): converter.resynthesise(*each, name) for n, each in enumerate(recordings)}
             wanted = {str(n): log_mel for n, (_, _, log_mel) in enumerate(recordings)}
             said, wanted = _mel_cepstra(said, config), _mel_cepstra(wanted, config)
             distortions += [metrics.mel_cepstral_distortion(said[key], wanted[key]) for key in said]

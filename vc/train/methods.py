@@ -8,7 +8,7 @@ import yaml
 
 from vc.config import plain, require
 from vc.models import MODELS
-from vc.models.mean_variance import MeanVarianceConfig
+from vc.models.linear import MeanVarianceConfig
 from vc.train import nearest, unit_selection, warp
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining

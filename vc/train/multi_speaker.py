@@ -31,7 +31,8 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.many import CodeClassifier, Judgement, ManyConverter
+from vc.models.base import DiscriminatorOutput, ManyConverter
+from vc.models.bottlenecks import CodeClassifier
 from vc.train.base import Setting
 from vc.train.held_out import HeldOut
 from vc.train.player import Player
@@ -77,10 +78,12 @@ class ManyObjective(Rates):
 
     def check(self, network: ManyConverter, steps: int) -> None:
         """Refuse by name what `network` cannot learn by this in a run of so many steps."""
-        named, told = not self.classification or network.names, not self.wrong_name or not network.names
+        named, told = not self.classification or network.classifies, not self.wrong_name or not network.classifies
         require(named, "objective.classification: this method's discriminator names nobody")
         require(told, "objective.wrong_name: this method's discriminator is told no name")
-        require(not network.costs or self.code_cost > 0, "network.code: quantised needs objective.code_cost above 0")
+        require(
+            not network.code_has_cost or self.code_cost > 0, "network.code: quantised needs objective.code_cost above 0"
+        )
         later = LEARNT & set(self.weights(steps - 1))
         require(bool(later), f"objective.identity_steps: nothing is learnt from step {self.identity_steps} on")
 
@@ -178,7 +181,7 @@ class Round:
     @cached_property
     def passed(self) -> tuple[Tensor, Tensor]:
         """The code as the decoder gets it, and its cost."""
-        return self.network.passed(self.code, self.batch.chance)
+        return self.network.pass_bottleneck(self.code, self.batch.chance)
 
     @cached_property
     def made(self) -> dict[str, Tensor]:
@@ -191,13 +194,13 @@ class Round:
         return dict(zip(aims, made.chunk(len(aims)), strict=True))
 
     @cached_property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> DiscriminatorOutput:
         return self.judge(self.made["fake"], self.batch.speakers, self.batch.targets)
 
     @cached_property
     def back(self) -> Tensor:
         """The fakes' code, not drawn."""
-        return self.network.passed(self.network.encode(self.made["fake"], self.batch.targets))[0]
+        return self.network.pass_bottleneck(self.network.encode(self.made["fake"], self.batch.targets))[0]
 
     @cached_property
     def restored(self) -> Tensor:
@@ -257,7 +260,7 @@ class ManyTraining:
         if "discriminator" in self.objective.judged:
             terms["discriminator"] = self._told(judgement.real, batch, fake)
         if "classifier" in self.objective.judged:
-            terms["classifier"] = losses.classification(judgement.names[: len(x)], s)
+            terms["classifier"] = losses.classification(judgement.speakers[: len(x)], s)
         return terms, None
 
     def _told(self, real: Tensor, batch: ManyBatch, fake: Tensor) -> Tensor:
@@ -281,12 +284,12 @@ class ManyTraining:
 
 TERMS: dict[str, Callable[[ManyTraining, Round], Tensor]] = {
     "adversarial": lambda own, made: own.adversarial.fooled(made.judgement.real, True),
-    "classification": lambda own, made: losses.classification(made.judgement.names, made.batch.targets),
+    "classification": lambda own, made: losses.classification(made.judgement.speakers, made.batch.targets),
     "cycle_consistency": lambda own, made: losses.cycle_consistency(made.restored, made.batch.frames),
     "identity_mapping": lambda own, made: losses.identity_mapping(made.made["same"], made.batch.frames),
     "code_speaker": lambda own, made: losses.classification(
         own.listener(losses.reversed_gradient(made.passed[0])), made.batch.speakers
     ),
-    "code_consistency": lambda own, made: losses.code_consistency(made.back, own.network.passed(made.code)[0]),
+    "code_consistency": lambda own, made: losses.code_consistency(made.back, own.network.pass_bottleneck(made.code)[0]),
     "code_cost": lambda own, made: made.passed[1],
 }

@@ -11,7 +11,7 @@ G is a Gaussian over time, and F one filter for each band that gives the sum the
 is linear, so that two filters a band are left: F G behind the regression, F (1 - G) behind the warp.
 
 The alignment is after INCA (vc/train/alignment.py), F after Takamichi et al. (cited at `missing`); the sum is ours.
-What each part is worth, by predicted quality, phones and likeness together: recipes/EXPERIMENTS.md, 2026-11-26.
+What each part is worth, by predicted quality, phones and likeness together: docs/experiments.md, 2026-11-26.
 """
 
 from dataclasses import dataclass, replace

@@ -45,7 +45,7 @@ from vc.features.speakers import Speaker
 from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
-from vc.models.pair import Chance
+from vc.models.base import RandomDraws
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.train.base import Setting
 from vc.train.conversions import Conversions, hearing
@@ -130,7 +130,7 @@ class ContentBatch:
     own: Tensor | None = None  # (batch, dims, frames), each segment's own content, where there are conversions,
     targets: Tensor | None = None  # (batch,) and numbers of other speakers, to whom they are
     unseen: "ContentBatch | None" = None  # of recordings that no loss sees: how smooth the decoder is on these counts
-    chance: Chance | None = None  # as in Batch
+    chance: RandomDraws | None = None  # as in Batch
 
 
 class ContentSampler:

@@ -8,9 +8,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vc.config import flatten, plain, require
-from vc.convert.converter import read_network
 from vc.features.store import Features
-from vc.model_file import Model
+from vc.model_file import Model, read_network
 from vc.models import MODELS
 from vc.tensor_file import tensors_digest
 from vc.train.experiment import Experiment
@@ -59,7 +58,7 @@ class Growth(Start):
 
     def check(self, experiment: Experiment, features: Features) -> None:
         """Refuse by name what would not leave the model's speakers as they are."""
-        grow = [name for name, (_, network) in MODELS.items() if getattr(network, "grows", False)]
+        grow = [name for name, (_, network) in MODELS.items() if getattr(network, "extensible", False)]
         method = experiment.method
         require(method in grow, f"{self.option}: {method} cannot take up a speaker; these can: {', '.join(grow)}")
         super().check(experiment, features)

@@ -15,6 +15,7 @@ from vc.config import build, plain, require
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
+from vc.layers import folded, normalise
 from vc.tensor_file import tensors_digest
 from vc.train.copies import Copies, HeldOutRecordings
 from vc.train.engine import Engine, assembled
@@ -25,10 +26,8 @@ from vc.train.run import NAME, Run
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.train.waveforms import WaveSampler, read_all, read_list
 from vc.vocoders import vocoder_file
-from vc.vocoders.generators import generator, loaded, network_config
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.normalised import folded, normalise
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, generator, loaded, network_config
 
 NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
 Start = tuple[VocoderModel, Mapping[str, Tensor]]  # as vocoder_file.read gives it

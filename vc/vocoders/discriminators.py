@@ -11,7 +11,7 @@ from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
 from vc.config import require
-from vc.vocoders.normalised import normalise
+from vc.layers import normalise
 
 PERIODS = (2, 3, 5, 7, 11)  # samples
 SCALES = 3

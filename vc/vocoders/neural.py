@@ -16,8 +16,7 @@ from vc.features.f0 import F0Range
 from vc.features.mel import MelConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.base import Vocoder
-from vc.vocoders.generators import loaded, network_config
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, loaded, network_config
 from vc.vocoders.world import WORLD
 
 CHUNK = 128  # frames at a time, without what they see of their neighbours

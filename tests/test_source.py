@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc.convert.source_voice import SourceVoice
+from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
 from vc.features.base import Frames
 from vc.features.f0 import WHISPER, F0Range, F0Statistics, LogF0, f0_statistics
@@ -35,7 +35,7 @@ def voices(samples: np.ndarray, longest: float = pieces.LONGEST, **more) -> list
     """Seconds of a recording and the voice that they are given, in turn."""
     source = SourceVoice(SLT, CONFIG, name="slt", **more)
     cut = pieces.split(np.array_split(samples.astype(np.float32), 40), RATE, longest)
-    return [(len(piece.without_overlap(piece.samples)) / RATE, voice) for piece, voice in source.judge(cut)]
+    return [(len(piece.without_overlap(piece.samples)) / RATE, voice) for piece, voice in source.with_voices(cut)]
 
 
 @pytest.mark.parametrize("longest", [30.0, 2.0])

@@ -61,7 +61,7 @@ def test_segments_round_trip(folder, tmp_path):
 
 def test_speakers_and_globs_choose(folder):
     assert [u.id for u in prepare.from_folders(folder, ["bob"])] == ["bob-a", "bob-deep-b"]
-    assert [u.id for u in prepare.from_folders(folder, None, ["deep/*"])] == ["bob-deep-b"]
+    assert [u.id for u in prepare.from_folders(folder, include=["deep/*"])] == ["bob-deep-b"]
     with pytest.raises(DataError, match="no folder of speaker carl; there are: ann, bob"):
         prepare.from_folders(folder, ["carl"])
 

@@ -195,7 +195,7 @@ def test_a_speaker_of_whom_nothing_can_be_read_is_an_error_and_folders_of_other_
     with pytest.raises(DataError, match="in/bob: no recordings that can be read"):
         prepare.from_folders(tmp_path / "in")
     with pytest.raises(DataError, match=r"in/ann: no recordings that match b\* that can be read"):
-        prepare.from_folders(tmp_path / "in", ["ann"], ["b*"])
+        prepare.from_folders(tmp_path / "in", ["ann"], include=["b*"])
 
 
 def test_copies_are_known_by_their_samples_whatever_they_are_called(tmp_path, caplog):

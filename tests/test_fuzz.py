@@ -452,7 +452,7 @@ def test_a_place_that_no_system_can_hold_is_refused(name, read):
 def opened(dump: Path) -> list[np.ndarray]:
     """All that training reads of a features directory."""
     features = store.read_features(dump)
-    tracks = store.read_archive(dump / "f0.scp", features.utterances)
+    tracks = list(store.read_archive(dump / "f0.scp", features.utterances))
     return tracks + [frames for speaker in features.speakers for frames in features.frames(speaker)]
 
 

@@ -11,6 +11,7 @@ import torch
 from conftest import CORPUS, TINY, command, vowel
 
 from vc import metrics, model_file
+from vc.config import plain
 from vc.convert.converter import ConversionOptions, Converter
 from vc.corpus import audio
 from vc.errors import ConfigError
@@ -77,6 +78,26 @@ def test_settings_choose_their_kind(given, expected):
 def test_refuses_settings_by_name(given, message):
     with pytest.raises(ConfigError, match=message):
         kinds.build_features(given)
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_every_kind_keeps_the_laws_of_features(kind):
+    config = kinds.build_features({"kind": kind})
+    assert config.kind == kind and kinds.build_features({"kind": kind, **plain(config)}) == config
+    samples = vowel(0.5, config.sample_rate, 150.0)
+    f0, frames = config.extract(samples, RANGE)
+    assert [shape for _, shape in config.archives.values()][:2] == [frames.shape[1:], f0.shape[1:]]
+    assert frames.shape == (len(f0), config.bands) and abs(len(f0) - config.frame_rate / 2) <= 1
+    assert not config.extract(samples, None)[0].any() and np.median(f0) == pytest.approx(150, rel=0.01)
+    excited = config.analyse(samples, RANGE)
+    np.testing.assert_array_equal(excited.f0, f0)
+    np.testing.assert_array_equal(excited.spectrum, frames)
+    np.testing.assert_array_equal(config.analyse(samples, RANGE, excitation=False).spectrum, frames)
+    mel_cepstra, envelope = config.to_mel_cepstrum(frames), config.envelope(frames)
+    assert mel_cepstra.shape == (len(f0), config.world.order + 1) and (envelope > 0).all()
+    assert envelope.shape == excited.aperiodicity.shape == (len(f0), config.world.bins)
+    assert config.world.frame_rate == pytest.approx(config.frame_rate) and 0 <= config.unconverted_bands < config.bands
+    np.testing.assert_allclose(config.restore_power(frames, frames), frames)
 
 
 def test_frames_cover_the_samples_and_f0_stands_beside_them():

@@ -441,7 +441,7 @@ def test_a_setting_that_is_newer_than_a_run_was_its_default(trained, data):
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_resolves_and_says_nothing_twice(path):
-    sections = read_sections(path, known=VOCODER_SECTIONS)
+    sections = read_sections(path, allowed=VOCODER_SECTIONS)
     experiment = resolve(sections, "").as_dict()
     plain = resolve({"method": sections["method"]}, "").as_dict()
     for name in set(sections) - {"method"}:

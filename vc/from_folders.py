@@ -21,7 +21,7 @@ from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
 from vc.evaluate.hearing import choose_measures
 from vc.features.extract import chosen_config, extract
-from vc.files import inside, make_directory
+from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
 from vc.train.methods import MANY, METHODS, TARGETS
@@ -85,7 +85,7 @@ def train_from_folders(
     choose_measures(measures)  # refused now, not after the training
     recordings, failures = _readable(_recordings(folders))
     speakers = [own[0].speaker for own in recordings]
-    lists = inside(output, "data")
+    lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
     learners = recordings[-1:] if method.serves == TARGETS else recordings
     held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
@@ -95,7 +95,7 @@ def train_from_folders(
     _say_what_is_there(learners, held_out, str(sections["method"]))
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
-    features = inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
+    features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
     train(Request(features, tuple(own[0].speaker for own in learners), output, dict(sections), device=device))
@@ -183,7 +183,7 @@ def _measured(
     for speaker, own in sides.items():
         data_directory.write(lists / "held_out" / speaker, own)
     converter = Converter.load(voice.model, precision="auto")
-    converted, results = inside(voice.model, "converted"), inside(voice.model, "evaluation")
+    converted, results = path_inside(voice.model, "converted"), path_inside(voice.model, "evaluation")
     make_directory(converted)
     for path in converted.glob("*.wav"):  # of a run before, perhaps of other recordings
         path.unlink()

@@ -34,7 +34,7 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
     if bad:
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
-    with replacing(path) as temporary:  # by ourselves: save_file leaves files of its own behind when it is killed
+    with replacing(path) as temporary:  # not save_file, which leaves files of its own behind when it is killed
         temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
 
 
@@ -74,18 +74,18 @@ def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSOR
 
 
 def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, str]:  # noqa: F821
-    """What an open file that `write_tensors` made says of itself, as mapping and text, and its digest."""
+    """The content of an open file of `write_tensors`, as mapping and as JSON text, and the digest in the file."""
     metadata = file.metadata() or {}
     if "vc" not in metadata:
         raise Damaged(f"{path}: safetensors, but not made by this toolkit")
     content = json.loads(metadata["vc"])
     if not isinstance(content, dict):
-        raise Damaged(f"{path}: damaged: it says nothing of itself")
+        raise Damaged(f"{path}: damaged: its description is no mapping")
     return content, metadata["vc"], metadata.get("sha256", "")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and content of a file that `write_tensors` made; refuses a damaged or a foreign one by name."""
+    """Tensors and content of a file of `write_tensors`; raises ConfigError, or Damaged, for another one, by name."""
     with tensor_file(path) as file:
         content, text, digest = read_content(file, path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
@@ -97,18 +97,18 @@ def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]
     return tensors, content
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], made_of: str) -> None:
-    """Write arrays and the digest of what they were made of, whole or not at all."""
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], origin: str) -> None:
+    """Write arrays and the digest of what they were computed from, whole or not at all."""
     from safetensors.numpy import save
 
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    metadata = {"made_of": made_of, "sha256": _arrays_digest(arrays)}
+    metadata = {"made_of": origin, "sha256": _arrays_digest(arrays)}
     with replacing(path) as temporary:
         temporary.write_bytes(save(arrays, metadata))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """What `write_arrays` wrote; raises ConfigError if it is not that any more."""
+    """Arrays and digest of a file of `write_arrays`; raises ConfigError if it is not as it was written."""
     with tensor_file(path, "numpy") as file:
         metadata = file.metadata() or {}
         try:
@@ -139,10 +139,10 @@ def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str
 
 
 def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
-    """The first tensor that holds something else than finite numbers."""
+    """The name of the first tensor that holds something else than finite numbers."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
-            exact = tensor if tensor.element_size() > 1 else tensor.float()  # torch cannot tell it of eight bits
+            exact = tensor if tensor.element_size() > 1 else tensor.float()  # torch has no isfinite of eight bits
             if not exact.isfinite().all():
                 return name
     return None

@@ -14,7 +14,7 @@ from typing import TextIO
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
-from vc.signals import exit_status, heard
+from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
 SOURCE_HELP = "source (default: a pair's other speaker; none, if the model converts any speaker)"
@@ -207,7 +207,7 @@ def run(
         os._exit(code)
 
     if threading.current_thread() is threading.main_thread():
-        for number in heard():
+        for number in stop_signals():
             signal.signal(number, stop)
     try:
         return work(args)

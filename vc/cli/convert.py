@@ -58,7 +58,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.convert.converter import ConversionOptions, Converter
     from vc.errors import DataError
     from vc.features.f0 import F0Options
-    from vc.parallel import default_jobs, mapped_by_threads
+    from vc.parallel import default_jobs, map_threads
 
     converter = Converter.load(args.model, args.device, precision=args.precision, vocoder=args.vocoder)
     f0 = F0Options(args.keep_f0, args.f0_shift, args.f0_scale)
@@ -77,7 +77,7 @@ def _work(args: argparse.Namespace) -> int:
         )
 
     failed = 0
-    for _, result in mapped_by_threads(convert, missing, threads, "converting"):
+    for _, result in map_threads(convert, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)

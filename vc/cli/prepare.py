@@ -70,25 +70,25 @@ def write(args: argparse.Namespace) -> list[Path]:
     """Write the data directories that the arguments describe, and return their paths."""
     from vc.corpus import data_directory, prepare
     from vc.errors import ConfigError
-    from vc.files import inside
+    from vc.files import path_inside
 
     text: dict[str, str] = {}
     if data_directory.is_data_directory(args.folder):
         if args.folder.resolve() == args.data.resolve():
             raise ConfigError(f"{args.data}: would be written over itself")
         utterances, text = prepare.from_data(args.folder, args.data, allow_pipes=args.allow_pipes)
-        utterances = prepare.choose(utterances, args.speakers, args.include, args.first)
+        utterances = prepare.choose(utterances, args.speakers, include=args.include, first=args.first)
     else:
         if args.allow_pipes:
             raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
-        utterances = prepare.from_folders(args.folder, args.speakers, args.include)
+        utterances = prepare.from_folders(args.folder, args.speakers, include=args.include)
         utterances = prepare.choose(utterances, first=args.first)
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
     utterances = prepare.link_line_breaks(utterances, args.data)
     if args.split is None:
         data_directory.write(args.data, utterances, text)
         return [args.data]
-    parts = [inside(args.data, str(number)) for number in range(1, args.split + 1)]
+    parts = [path_inside(args.data, str(number)) for number in range(1, args.split + 1)]
     for path, part in zip(parts, prepare.split(utterances, args.split), strict=True):
         data_directory.write(path, part, text)
     return parts

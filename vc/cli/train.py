@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.config import flat, read_sections, require
+    from vc.config import flatten, read_sections, require
     from vc.errors import ConfigError
     from vc.train.converter import train
     from vc.train.request import Request
@@ -95,7 +95,9 @@ def _work(args: argparse.Namespace) -> int:
     sections.setdefault("method", args.method or "cyclegan_vc2")
     if args.method:
         sections["method"] = args.method
-        endless = args.method == "recognition_synthesis" and not args.config and "training.steps" not in flat(sections)
+        endless = (
+            args.method == "recognition_synthesis" and not args.config and "training.steps" not in flatten(sections)
+        )
         require(not endless, f"--method {args.method}: {STEPS_WANTED}")
     if args.recordings:
         return train_from_recordings(args, sections)

@@ -111,7 +111,7 @@ def copy_recordings(args: argparse.Namespace) -> int:
     from vc.corpus import audio
     from vc.errors import DataError
     from vc.features.kinds import build_features
-    from vc.parallel import mapped_by_threads
+    from vc.parallel import map_threads
     from vc.vocoders.choice import choose
 
     common.log_to_stderr(COMMAND)
@@ -127,7 +127,7 @@ def copy_recordings(args: argparse.Namespace) -> int:
         job.require_readable()
         return copier.copy_file(job.source, job.output, advance)
 
-    for _, result in mapped_by_threads(copy, jobs, args.jobs, "copying"):
+    for _, result in map_threads(copy, jobs, args.jobs, "copying"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)

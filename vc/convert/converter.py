@@ -22,7 +22,7 @@ from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
-from vc.parallel import ahead
+from vc.parallel import map_ahead
 from vc.vocoders import choice, differential
 from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
@@ -392,7 +392,7 @@ class Converter:
             return self._convert_piece(piece, source, target, options)
 
         def measured() -> Iterator[tuple[Piece, np.ndarray]]:
-            for converted, samples in ahead(convert, inputs, jobs):
+            for converted, samples in map_ahead(convert, inputs, jobs):
                 piece = converted.piece
                 level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
                 yield piece, samples

@@ -8,7 +8,7 @@ from pathlib import Path
 from vc.corpus import data_directory, discovery, formats
 from vc.corpus.audio import STANDARD
 from vc.errors import ConfigError, DataError
-from vc.files import inside
+from vc.files import path_inside
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[
         jobs += [Job(_path(str(path)), folder / f"{id}.wav") for id, path in recordings.items()]
     for subfolder in {os.path.relpath(Path(job.output).parent, folder) for job in jobs}:
         try:
-            inside(folder, subfolder)  # refuses a link that leads out of the folder
+            path_inside(folder, subfolder)  # refuses a link that leads out of the folder
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
     return jobs

@@ -123,12 +123,12 @@ def blocks(
     `advance` is called after each block but the last with the share of the whole recording that has been read.
     """
     with _opened(path) as sound:
-        rate, taken = rate or sound.samplerate, 0
+        rate, count = rate or sound.samplerate, 0
         for block in _blocks(sound, path, rate, start, end):
             yield block
-            taken += len(block)
+            count += len(block)
             if advance:
-                advance(min(1.0, taken / rate * sound.samplerate / max(1, sound.frames)))
+                advance(min(1.0, count / rate * sound.samplerate / max(1, sound.frames)))
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import Fault, Table
 from vc.errors import DataError
-from vc.files import inside, write_bytes
+from vc.files import path_inside, write_bytes
 
 SHORTEST = 0.3  # seconds, of an utterance that is worth anything
 BACKUP = ".backup"  # folder of a data directory that holds its lists as they were
@@ -163,7 +163,7 @@ def fix(directory: Path) -> tuple[int, int]:
         content = (directory / name).read_bytes() if (directory / name).exists() else b""
         if content == "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"):
             continue
-        backup = inside(directory, BACKUP)
+        backup = path_inside(directory, BACKUP)
         backup.mkdir(exist_ok=True)
         if name in tables:
             write_bytes(backup / name, content)

@@ -82,9 +82,7 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     directory.mkdir(parents=True, exist_ok=True)
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     if any(utterance.start is not None for utterance in utterances):
-        recordings: dict[
-            Path, str
-        ] = {}  # an id for each, from its speaker and its file's name; equal ones are numbered
+        recordings: dict[Path, str] = {}  # ids, from the speaker and the file's name; equal ones are numbered
         for utterance in utterances:
             if utterance.path not in recordings:
                 plain, number = identifier(utterance.speaker, Path(utterance.path.name)), 1

@@ -69,13 +69,13 @@ def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Pat
             plain[speaker, path] = f"{id}-{_digits(stem)}" if unclear else id
     ids: dict[tuple[str, Path], str] = {}
     first = {id.lower(): key for key, id in reversed(plain.items())}
-    taken = set(first)
+    used = set(first)
     for key, id in plain.items():
         number = 1
-        while first[id.lower()] != key and (number == 1 or f"{id}-{number}".lower() in taken):
+        while first[id.lower()] != key and (number == 1 or f"{id}-{number}".lower() in used):
             number += 1
         ids[key] = id if number == 1 else f"{id}-{number}"
-        taken.add(ids[key].lower())
+        used.add(ids[key].lower())
     return ids
 
 

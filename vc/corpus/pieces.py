@@ -1,4 +1,4 @@
-"""A recording of any length as pieces that overlap, cut where it is quiet, and their conversions joined again."""
+"""A recording of any length cut into overlapping pieces where it is quiet, and their conversions joined again."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,28 +15,43 @@ FADE = 0.02  # seconds around a cut in which one conversion gives way to the nex
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples of a recording; at either end, some that belong to its neighbour."""
+    """Samples of a recording, with an overlap at either end that belongs to its neighbour."""
 
     samples: np.ndarray  # (samples,)
-    before: int = 0  # samples of the piece before
-    after: int = 0  # samples of the piece after
+    before: int = 0  # samples of the overlap with the piece before
+    after: int = 0  # samples of the overlap with the piece after
 
     def without_overlap(self, samples: np.ndarray) -> np.ndarray:
-        """The part of `samples`, as long as the piece's, that belongs to no neighbour."""
+        """`samples`, as many as the piece has, without those of the overlaps."""
         return samples[self.before : len(samples) - self.after]
 
 
 def split(blocks: Iterable[np.ndarray], rate: int, longest: float = LONGEST) -> Iterator[Piece]:
-    """Join blocks of samples at `rate` Hz into pieces cut at their quietest late place.
+    """Cut a recording into pieces, each at the quietest point of its last third.
 
-    No piece has more than `longest` seconds of its own, but the last, which may have SHARED more.
+    Parameters
+    ----------
+    blocks : iterable of np.ndarray
+        Shape `(samples,)` each, of any lengths.
+    rate : int
+        Hz.
+    longest : float
+        Seconds of a piece without its overlaps, at most; the last may have SHARED more.
+
+    Yields
+    ------
+    Piece
+        Without overlaps they are the recording.
     """
-    length, shared = round(longest * rate), round(SHARED * rate)
+    length, shared, quiet = round(longest * rate), round(SHARED * rate), round(QUIET * rate)
     waiting, before = np.zeros(0, np.float32), 0
     for block in blocks:
         waiting = np.concatenate([waiting, block])
         while len(waiting) > before + length + shared:
-            cut = before + _quietest(waiting[before : before + length], rate)
+            piece = waiting[before : before + length]
+            first = round((1 - SEARCH) * len(piece))
+            energy = np.convolve(np.square(piece[first:], dtype=np.float64), np.ones(quiet), mode="valid")
+            cut = before + first + quiet // 2 + int(np.argmin(energy))
             yield Piece(waiting[: cut + shared], before, shared)
             start = max(0, cut - shared)
             waiting, before = waiting[start:], cut - start
@@ -45,9 +60,21 @@ def split(blocks: Iterable[np.ndarray], rate: int, longest: float = LONGEST) -> 
 
 
 def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, int]]:
-    """A piece cut further, at samples `places` in ascending order: parts, each with how many places lie before it.
+    """Cut a piece further.
 
-    Places that lie outside the piece's own samples, or too near to their ends or each other, are left out.
+    Parameters
+    ----------
+    piece : Piece
+        To cut.
+    places : iterable of int
+        Samples of the piece, in ascending order. Those in an overlap, or too near to it or to each other, are left out.
+    rate : int
+        Hz.
+
+    Returns
+    -------
+    list of (Piece, int)
+        Parts, each with how many of `places` lie before it.
     """
     shared, length = round(SHARED * rate), len(piece.samples)
     first, last = piece.before + shared, length - piece.after - shared
@@ -70,18 +97,20 @@ def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, 
     return parts
 
 
-def _quietest(samples: np.ndarray, rate: int) -> int:
-    """Middle of the quietest QUIET seconds in the last SEARCH of `(samples,)`."""
-    first, quiet = round((1 - SEARCH) * len(samples)), round(QUIET * rate)
-    energy = np.square(samples[first:], dtype=np.float64)
-    smooth = np.convolve(energy, np.ones(quiet), mode="valid")
-    return first + quiet // 2 + int(np.argmin(smooth))
-
-
 def join(pieces: Iterable[tuple[Piece, np.ndarray]], rate: int) -> Iterator[np.ndarray]:
-    """Pieces with their conversions, each as long as its piece, to blocks that are as long as the whole recording.
+    """Join converted pieces: around each cut one fades out while the next fades in.
 
-    Around each cut the one before fades out while the next fades in.
+    Parameters
+    ----------
+    pieces : iterable of (Piece, np.ndarray)
+        Each with its conversion, as long as the piece.
+    rate : int
+        Hz.
+
+    Yields
+    ------
+    np.ndarray
+        Shape `(samples,)`; as many samples in all as the recording.
     """
     half = round(FADE * rate / 2)
     ramp = ((np.arange(2 * half) + 0.5) / (2 * half)).astype(np.float32)

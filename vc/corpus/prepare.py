@@ -17,7 +17,7 @@ from vc.corpus.data_directory import Utterance
 from vc.corpus.limiter import limit
 from vc.corpus.lists import Table
 from vc.errors import DataError, escaped
-from vc.files import inside, make_directory, replacing
+from vc.files import make_directory, path_inside, replacing
 
 RECORDINGS = "recordings"  # folder of a data directory: what commands print, and pieces of long recordings
 PIECE = 12.0  # seconds of a piece that a long recording is cut into, at most, and two thirds of that at least
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def from_folders(
-    folder: Path, speakers: Sequence[str] | None = None, include: Sequence[str] | None = None
+    folder: Path, speakers: Sequence[str] | None = None, *, include: Sequence[str] | None = None
 ) -> list[Utterance]:
     """Every recording of `folder/<speaker>/**`; of recordings with the same samples one.
 
@@ -72,7 +72,7 @@ def from_folders(
     for name in chosen or folders:
         contents = discovery.recordings_below(folder / name)
         discovery.report(folder / name, contents)
-        paths = [path for path in contents.recordings if _matches(path.relative_to(folder / name), include)]
+        paths = [path for path in contents.recordings if _matches(path.relative_to(folder / name).as_posix(), include)]
         if not paths:
             (empty if chosen or contents.refused else others).append(name)
             continue
@@ -108,18 +108,40 @@ def from_folders(
     return sorted(utterances, key=lambda utterance: utterance.id)
 
 
-def _matches(name: str | Path, include: Sequence[str] | None) -> bool:
-    name = name.as_posix() if isinstance(name, Path) else name
+def _matches(name: str, include: Sequence[str] | None) -> bool:
     return include is None or any(fnmatch.fnmatch(name, glob) for glob in include)
 
 
 def choose(
     utterances: Iterable[Utterance],
     speakers: Sequence[str] | None = None,
+    *,
     include: Sequence[str] | None = None,
     first: int | None = None,
 ) -> list[Utterance]:
-    """Utterances of `speakers` whose id matches one of the globs; of each speaker no more than the `first` ones."""
+    """Some of these utterances.
+
+    Parameters
+    ----------
+    utterances : iterable of Utterance
+        Of all speakers.
+    speakers : sequence of str, optional
+        Ids or names of those to take. Default: all.
+    include : sequence of str, optional
+        Globs, of which an utterance's id has to match one. Default: all.
+    first : int, optional
+        So many of each speaker, the first by id. Default: all.
+
+    Returns
+    -------
+    list of Utterance
+        Sorted by id.
+
+    Raises
+    ------
+    DataError
+        A speaker is not there, or nothing is left, of all or of one of `speakers`.
+    """
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     wanted = {names.resolve(name, speaker_names) for name in speakers or speaker_names}
@@ -171,7 +193,7 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     lists = data_directory.parse(source, dict.fromkeys(commands, scp))
     data_directory.refuse(lists.faults)
     if commands:
-        folder = inside(output, RECORDINGS)
+        folder = path_inside(output, RECORDINGS)
         make_directory(folder)
         printed = {id: folder.absolute() / f"{id}.wav" for id in commands}
         for id, command in commands.items():
@@ -188,10 +210,10 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
 def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
     """Recordings of more than PIECE seconds as pieces that end where it is quiet, written to `output`/recordings.
 
-    A piece's id ends in its first and last hundredth of a second, so that two speakers' pieces are not taken for the
+    A piece's id ends in its start and end in hundredths of a second, so that two speakers' pieces are not taken for the
     same sentence. What cannot be read stays as it is, and so do parts of recordings.
     """
-    parts, folder = [], inside(output.absolute(), RECORDINGS)
+    parts, folder = [], path_inside(output.absolute(), RECORDINGS)
     for utterance in utterances:
         lengths, rate = [], 1
         with contextlib.suppress(DataError):  # which the check will name
@@ -222,7 +244,7 @@ def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utte
     listed = []
     for utterance in utterances:
         if "\n" in str(utterance.path):
-            link = inside(output.absolute(), RECORDINGS) / f"{utterance.id}{utterance.path.suffix}"
+            link = path_inside(output.absolute(), RECORDINGS) / f"{utterance.id}{utterance.path.suffix}"
             make_directory(link.parent)
             link.unlink(missing_ok=True)
             link.symlink_to(utterance.path)

@@ -23,8 +23,8 @@ from vc.evaluate.measure import (
 from vc.features import mel_cepstrum
 from vc.features.f0 import WIDEST_RANGE, F0Range, f0_statistics
 from vc.features.world import WORLD_UNVOICED_F0, WorldConfig
-from vc.files import inside
-from vc.parallel import mapped
+from vc.files import path_inside
+from vc.parallel import map_processes
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Run:
                 items.setdefault(sentence, {})[system] = utterance
         log.info("%s, %d sentences", title, len(items))
         results = {}
-        for item, result in mapped(
+        for item, result in map_processes(
             work, [Item(*each, self.texts.get(each[0])) for each in items.items()], jobs or self.jobs, title
         ):
             if isinstance(result, DataError):
@@ -138,5 +138,5 @@ def _makers(
         move = partial(mean_variance, direction=direction)
         makers["mean_variance"] = Maker(UNCONVERTED, move, folder / "mean_variance")
     for maker in makers.values():
-        inside(folder, maker.folder.name).mkdir(parents=True, exist_ok=True)
+        path_inside(folder, maker.folder.name).mkdir(parents=True, exist_ok=True)
     return makers

@@ -30,7 +30,8 @@ from vc.features.kinds import build_features
 from vc.features.mel_cepstrum import SETTINGS
 from vc.features.speakers import Speaker, summarise
 from vc.features.speech import speech
-from vc.parallel import mapped
+from vc.files import path_inside
+from vc.parallel import map_processes
 
 REVISION = 2  # of what is extracted with the same settings: features of another are extracted again
 WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
@@ -64,7 +65,7 @@ def automatic_rate(data: Path, rates: Iterable[int], jobs: int = 1) -> int:
 
     It is measured, not read from headers: what was upsampled, or coded for a telephone, is empty higher up.
     """
-    results = list(mapped(_condition, data_directory.read(data), jobs, "bandwidth"))
+    results = list(map_processes(_condition, data_directory.read(data), jobs, "bandwidth"))
     readable = [(u, result) for u, result in results if not isinstance(result, DataError)]  # extraction names the rest
     chosen = (filled_rate([condition for _, condition in readable], rates) if readable else None) or min(rates)
     text = f"{data}: features.sample_rate {chosen}, the highest up to {max(rates)} Hz whose band the recordings fill"
@@ -141,7 +142,7 @@ def extract(
             features.check()
             return Report(len(utterances), failures, features.speakers, up_to_date=True)
     files.make_directory(output)
-    work = files.inside(output, WORK)
+    work = path_inside(output, WORK)
     work.mkdir(exist_ok=True)
     with files.locked(work):
         first_pass = [
@@ -154,9 +155,11 @@ def extract(
             tracks.setdefault(recording.utterance.speaker, []).append(recording)
         statistics: dict[str, F0Statistics] = {}
         for speaker, recordings in tracks.items():
-            found = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
+            of_speaker = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
             try:
-                statistics[speaker] = f0_statistics(found, config.frame_rate, speaker, search=searches.get(speaker))
+                statistics[speaker] = f0_statistics(
+                    of_speaker, config.frame_rate, speaker, search=searches.get(speaker)
+                )
             except DataError as error:
                 failures.append(str(error))
         usable = {recording.utterance.id for speaker in statistics for recording in tracks[speaker]}
@@ -335,7 +338,7 @@ def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> 
     """Recordings all of whose tasks succeed; the others' first faults go to `failures`."""
     recordings: dict[str, _Recording] = {}
     failed: set[str] = set()
-    for task, fault in mapped(_Task.run, tasks, jobs, title):
+    for task, fault in map_processes(_Task.run, tasks, jobs, title):
         utterance = task.window.utterance
         recordings.setdefault(utterance.id, _Recording(utterance, [])).files.append(task.file)
         if isinstance(fault, DataError) and utterance.id not in failed:

@@ -182,7 +182,7 @@ def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype")
 @lru_cache(maxsize=8)
 def mel_filters(config: MelConfig) -> np.ndarray:
     """`(bands, fft_size / 2 + 1)`: triangles, evenly spaced in mel, each of area 2 over Hz."""
-    edges = _hertz(np.linspace(_mel(config.lowest), _mel(config.highest), config.bands + 2))
+    edges = mel_to_hertz(np.linspace(hertz_to_mel(config.lowest), hertz_to_mel(config.highest), config.bands + 2))
     bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
     widths = np.diff(edges)
     rising = (bins - edges[:-2, None]) / widths[:-1, None]
@@ -191,12 +191,14 @@ def mel_filters(config: MelConfig) -> np.ndarray:
     return np.maximum(0, np.minimum(rising, falling)) * heights[:, None]
 
 
-def _mel(hertz: float) -> float:
+def hertz_to_mel(hertz: float) -> float:
+    """On the scale of Slaney's toolbox."""
     if hertz < LINEAR_BELOW:
         return hertz / LINEAR_STEP
     return LINEAR_BELOW / LINEAR_STEP + np.log(hertz / LINEAR_BELOW) / LOG_STEP
 
 
-def _hertz(mel: np.ndarray) -> np.ndarray:
+def mel_to_hertz(mel: np.ndarray) -> np.ndarray:
+    """The inverse of `hertz_to_mel`."""
     knee = LINEAR_BELOW / LINEAR_STEP
     return np.where(mel < knee, mel * LINEAR_STEP, LINEAR_BELOW * np.exp(LOG_STEP * (mel - knee)))

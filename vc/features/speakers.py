@@ -1,4 +1,4 @@
-"""Per-speaker statistics: learnt from training recordings alone, kept in features and in the model file."""
+"""Per-speaker statistics: of training recordings alone, in features and in the model file."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -66,7 +66,7 @@ class Speaker:
     f0_ceiling: float  # Hz
     utterances: int
     frames: int
-    f0_range_given: bool = False  # by somebody who knows the speaker, not found from the recordings
+    f0_range_given: bool = False  # by a user, not found from the recordings
     content: ContentStatistics | None = None  # where the features have content
     name: str = ""  # what people call the speaker, where that is not the id
 
@@ -128,7 +128,7 @@ def summarise(
     f0 : F0Statistics
         F0 search range and statistics.
     speech : sequence of np.ndarray, optional
-        Shape `(frames,)` each, true where there is speech: pauses say nothing of a voice. Default: all is speech.
+        Shape `(frames,)` each, true where there is speech: pauses carry nothing of a voice. Default: all.
     utterances : int, optional
         How many recordings there are. Default: as many as `frames`.
     range_given : bool
@@ -144,7 +144,7 @@ def summarise(
         There is no speech, or a band never varies.
     """
     try:
-        normaliser = MeanVariance().fit(frames if speech is None else _Spoken(frames, speech))
+        normaliser = MeanVariance().fit(frames if speech is None else _SpeechFrames(frames, speech))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     f0_range, log_f0 = f0.f0_range or WIDEST_RANGE, f0.log_f0  # of one who whispers the range is any
@@ -164,26 +164,27 @@ def summarise(
 
 
 @dataclass(frozen=True)
-class _Spoken:
-    """The frames that are speech, picked anew each time they are gone through."""
+class _SpeechFrames:
+    """The frames that are speech, selected anew each time they are gone through."""
 
     frames: Collection[np.ndarray]
     speech: Sequence[np.ndarray]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (each[heard] for each, heard in zip(self.frames, self.speech, strict=True))
+        return (part[mask] for part, mask in zip(self.frames, self.speech, strict=True))
 
 
 def speakers_to_json(speakers: dict[str, Speaker]) -> dict:
+    """Plain values of speakers by id."""
     return {name: plain(speaker) for name, speaker in speakers.items()}
 
 
 def speakers_from_json(content: dict) -> dict[str, Speaker]:
-    """Refuses what is not a speaker's statistics, by name."""
+    """Speakers by id; raises ConfigError, by name, for what are not a speaker's statistics."""
     if not isinstance(content, dict):
         raise ConfigError("speakers: expected a mapping")
     for name in content:  # it becomes a part of files' names
         require(
             IDENTIFIER.fullmatch(name) is not None, f"speakers: {name!r} is no name of letters, digits, '.', '_', '-'"
         )
-    return {name: build(Speaker, given, f"speakers.{name}") for name, given in content.items()}
+    return {name: build(Speaker, values, f"speakers.{name}") for name, values in content.items()}

@@ -1,4 +1,4 @@
-"""Features on disk: Kaldi ark and scp, statistics and settings, with the digest of what they were made of.
+"""Features on disk: Kaldi ark and scp, statistics and settings, with the digest of what they were extracted from.
 
 Nothing here can run code: archives are read by a reader that knows float matrices and vectors alone (kaldiio's would
 also follow pipes and unpickle).
@@ -47,14 +47,14 @@ class Features:
 
     @property
     def speaker_names(self) -> dict[str, str]:
-        """What people call the speakers, by id; empty where that is the id."""
+        """Speakers' names by id; empty where the id is the name."""
         return {id: speaker.name for id, speaker in self.speakers.items()}
 
     def require(self, speaker: str) -> None:
-        """Refuse a speaker of whom there is nothing."""
+        """Raise ConfigError for a speaker who is not in these features."""
         if speaker not in self.speakers:
-            known = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
-            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {known}")
+            speakers = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
+            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {speakers}")
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
@@ -80,7 +80,9 @@ class Features:
         self.require(speaker)
         archive, shape = self.config.archives[name]
         ids = [id for id, speaker_id in self.utterances.items() if speaker_id == speaker]
-        for id, array in zip(ids, archived(self.directory / f"{archive}.scp", ids, self.signed), strict=True):
+        for id, array in zip(
+            ids, read_archive(self.directory / f"{archive}.scp", ids, signed=self.signed), strict=True
+        ):
             if array.shape[1:] != shape or len(array) == 0 or not np.isfinite(array).all():
                 expected = ", ".join(map(str, ("frames", *shape)))
                 raise DataError(f"{self.directory}/{archive}.ark: {id}: expected finite ({expected})")
@@ -95,10 +97,24 @@ def write_features(
     utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray | Iterable[np.ndarray]]]],
     recordings: Mapping[str, str] | None = None,
 ) -> None:
-    """Write rows of id, speaker and arrays, as float32: `frames` `(frames, bands)`, `f0` `(frames,)` in Hz and, where
-    the features have it, `content` `(content frames, dims)`.
+    """Write a features directory; config.yaml comes last, so that features that were cut short count as none.
 
-    `recordings` has digests of their samples by id. config.yaml comes last, so that a cut write is seen as none.
+    Parameters
+    ----------
+    directory : Path
+        That exists.
+    config : FeatureConfig
+        Settings of the analysis.
+    digest : str
+        Of settings, recordings and F0 ranges.
+    speakers : mapping of str to Speaker
+        Statistics by id.
+    utterances : iterable of (str, str, mapping)
+        Id, speaker's id, and arrays by name, as `config.archives` has them: `frames` `(frames, bands)`, `f0`
+        `(frames,)` in Hz and, where the features have it, `content` `(content frames, dims)`; of any float type, whole
+        or in parts along time. They are written as float32.
+    recordings : mapping of str to str, optional
+        Digests of the utterances' samples by id.
     """
     rows = list(utterances)
     (directory / "config.yaml").unlink(missing_ok=True)
@@ -113,7 +129,15 @@ def write_features(
 
 
 def read_features(directory: Path) -> Features:
-    """Open a features directory; refuses one that is missing or not finished."""
+    """Open a features directory; its arrays are read when they are asked for.
+
+    Raises
+    ------
+    DataError
+        It is missing, not finished or damaged.
+    ConfigError
+        Its settings or statistics are none that this version has.
+    """
     if not os.path.isfile(directory / "config.yaml"):
         raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
     content = read_yaml(directory / "config.yaml")
@@ -137,7 +161,7 @@ def read_features(directory: Path) -> Features:
 
 
 def _list_digest(path: Path) -> str | None:
-    """None of a list that is not there: older features have none of the recordings' digests."""
+    """SHA-256 of a list, None where there is none: older features have no digests of their recordings."""
     return hashlib.sha256(read_bytes(path, LARGEST_LIST)).hexdigest() if path.exists() else None
 
 
@@ -150,12 +174,12 @@ def _pairs(path: Path) -> dict[str, str]:
 
 
 def write_digests(directory: Path, recordings: Mapping[str, str]) -> None:
-    """Digests of recordings by id, beside what was made of them."""
+    """Write digests of recordings, by id, beside what was made from them."""
     write_text(directory / DIGESTS, "".join(f"{id} {digest}\n" for id, digest in sorted(recordings.items())))
 
 
 def read_digests(directory: Path) -> dict[str, str]:
-    """The same back; empty where there are none, as older versions wrote none."""
+    """Digests of recordings by id; empty where there are none, as older versions wrote none."""
     path = directory / DIGESTS
     try:
         return _pairs(path) if path.exists() else {}
@@ -182,8 +206,8 @@ def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray | Iterable[
 
 
 def _write_entry(file: BinaryIO, id: str, parts: Iterable[np.ndarray]) -> str:
-    """Write one array, whose size is known after its last part, and give its digest."""
-    place, rows = file.tell(), 0
+    """Write one array, whose size is known after its last part; return its digest."""
+    start, rows = file.tell(), 0
     for number, part in enumerate(parts):
         if number == 0:
             shape = part.shape[1:]
@@ -191,7 +215,7 @@ def _write_entry(file: BinaryIO, id: str, parts: Iterable[np.ndarray]) -> str:
             begin = file.tell()
         file.write(part.astype("<f4").tobytes())
         rows += len(part)
-    file.seek(place)
+    file.seek(start)
     file.write(_header(rows, shape))
     file.seek(begin)
     digest = _array_digest(id, (rows, *shape))
@@ -210,20 +234,32 @@ def _array_digest(id: str, shape: tuple[int, ...]) -> "hashlib._Hash":
     return hashlib.sha256(f"{id} {shape}".encode())
 
 
-def read_archive(scp: Path, ids: Iterable[str], signed: bool = True) -> list[np.ndarray]:
-    """Arrays of `ids` by their scp; a moved directory is found again, for an ark lies beside its scp.
+def read_archive(scp: Path, ids: Iterable[str], *, signed: bool = True) -> Iterator[np.ndarray]:
+    """Read arrays one after the other, so that no more than one is held.
 
-    If they are `signed`, each must match its digest.
+    Parameters
+    ----------
+    scp : Path
+        The archive's list; its ark lies beside it, wherever the directory has been moved.
+    ids : iterable of str
+        Of utterances.
+    signed : bool
+        Whether each must match its digest.
+
+    Yields
+    ------
+    np.ndarray
+        Float32, shape `(rows, columns)` or `(rows,)`.
+
+    Raises
+    ------
+    DataError
+        An id is not in the list, or a file is missing or damaged.
     """
-    return list(archived(scp, ids, signed))
-
-
-def archived(scp: Path, ids: Iterable[str], signed: bool = True) -> Iterator[np.ndarray]:
-    """The same one after the other, so that no more than one is held."""
     try:
-        places, digests = _pairs(scp), _pairs(scp.with_suffix(".sha256")) if signed else {}
+        locations, digests = _pairs(scp), _pairs(scp.with_suffix(".sha256")) if signed else {}
         for id in ids:
-            array = _read_entry(scp, places[id])
+            array = _read_entry(scp, locations[id])
             if signed:
                 digest = _array_digest(id, array.shape)
                 digest.update(array.tobytes())
@@ -236,24 +272,22 @@ def archived(scp: Path, ids: Iterable[str], signed: bool = True) -> Iterator[np.
         raise DataError(f"{scp}: damaged, extract the features again: {error}") from error
 
 
-def _read_entry(scp: Path, place: str) -> np.ndarray:
-    name, _, offset = place.rpartition(":")
+def _read_entry(scp: Path, location: str) -> np.ndarray:
+    name, _, offset = location.rpartition(":")
     path = scp.parent / Path(name).name
     with reading(path, LARGEST_ARCHIVE, pipes=False) as file:
         file.seek(int(offset))
         header = file.read(5)
         if header not in (b"\0BFM ", b"\0BFV "):
             raise ValueError(f"{path}: no float matrix or vector at {offset}")
-        shape = [_dimension(file) for _ in range(2 if header == b"\0BFM " else 1)]
+        shape = []
+        for _ in range(2 if header == b"\0BFM " else 1):
+            width, size = struct.unpack("<bi", file.read(5))
+            if width != 4 or size < 0:
+                raise ValueError(f"{path}: bad dimension")
+            shape.append(size)
         count = int(np.prod(shape))
         data = file.read(4 * count) if count * 4 <= os.fstat(file.fileno()).st_size else b""
     if len(data) != 4 * count:
         raise ValueError(f"{path}: cut short")
     return np.frombuffer(data, "<f4").reshape(shape)
-
-
-def _dimension(file) -> int:
-    size, value = struct.unpack("<bi", file.read(5))
-    if size != 4 or value < 0:
-        raise ValueError(f"{file.name}: bad dimension")
-    return value

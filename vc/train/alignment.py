@@ -48,7 +48,7 @@ class SpeakerFrames:
         audible = speech.speech(mel_cepstra)
         sounding = [~speech.silent(mel_cepstrum) for mel_cepstrum in mel_cepstra]
         spoken = [speech.from_first_to_last(heard) & there for heard, there in zip(audible, sounding)]
-        frames = [utterance[speech.held(there)] for utterance, there in zip(utterances, sounding)]
+        frames = [utterance[speech.forward_fill(there)] for utterance, there in zip(utterances, sounding)]
         frames = np.concatenate([normaliser.transform(each).astype(np.float32) for each in frames])
         masks = (torch.from_numpy(np.concatenate(mask)).to(device) for mask in (audible, spoken))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)

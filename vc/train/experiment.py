@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from vc import model_file
-from vc.config import build, flat, plain, read_yaml, require
+from vc.config import build, flatten, plain, read_yaml, require
 from vc.devices import PRECISIONS
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
@@ -134,8 +134,8 @@ def _refuse_other_features(given: dict[str, Any], features: FeatureConfig) -> No
     wanted, made = build_features(given), features
     if wanted.kind != made.kind and given:
         raise ConfigError(f"features.kind is {wanted.kind}, but the features were extracted with {made.kind}")
-    asked, found = flat(plain(wanted)), flat(plain(made))
-    for key in flat(given):
+    asked, found = flatten(plain(wanted)), flatten(plain(made))
+    for key in flatten(given):
         if key in found and asked[key] != found[key]:
             raise ConfigError(f"features.{key} is {asked[key]}, but the features were extracted with {found[key]}")
 
@@ -157,7 +157,7 @@ def remember(
     """
     path = directory / "config.yaml"
     if path.is_file():
-        before, now = flat(usual or {}) | flat(read_yaml(path)), flat(settings)
+        before, now = flatten(usual or {}) | flatten(read_yaml(path)), flatten(settings)
         fixed = sorted(key for key in {**before, **now} if not _changeable(key))
         changed = [f"{key} ({before.get(key)} -> {now.get(key)})" for key in fixed if before.get(key) != now.get(key)]
         if before.get(DATA) != now.get(DATA):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vc.files import in_place, reading, write_text
+from vc.files import open_in_place, reading, write_text
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class RunLog:
     def __init__(self, directory: Path, step: int):
         path = directory / NAME
         _drop_after(path, step)
-        self._path, self._file = path, in_place(path)
+        self._path, self._file = path, open_in_place(path)
         self._board = _tensorboard(directory / "tensorboard", step)
 
     def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from vc.errors import TrainingError
 from vc.parallel import progress
-from vc.signals import exit_status, heard
+from vc.signals import exit_status, stop_signals
 from vc.train.experiment import TrainingConfig
 from vc.train.meter import Meter
 from vc.train.state import State
@@ -105,7 +105,7 @@ class Signals:
         self.number = 0
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.signal(number, self._note) for number in heard()}
+        self._before = {number: signal.signal(number, self._note) for number in stop_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from vc.files import in_place, inside, locked, make_directory, remove_leftovers
+from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers
 from vc.train.processes import Processes
 
 FOLDERS = ("checkpoints", "samples", "tensorboard")
@@ -22,7 +22,7 @@ def owned(output: Path, processes: Processes) -> Iterator[None]:
         return
     make_directory(output)
     for name in FOLDERS:
-        inside(output, name)  # refused before anything is written
+        path_inside(output, name)  # refused before anything is written
     with locked(output), _log_file(output):
         for directory in (output, output / "samples"):
             remove_leftovers(directory)
@@ -33,7 +33,7 @@ def owned(output: Path, processes: Processes) -> Iterator[None]:
 @contextlib.contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
     """Everything that the package says also goes to train.log."""
-    with in_place(directory / "train.log") as file, io.TextIOWrapper(file, "utf-8", "backslashreplace") as text:
+    with open_in_place(directory / "train.log") as file, io.TextIOWrapper(file, "utf-8", "backslashreplace") as text:
         handler = _LogFile(text)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         root = logging.getLogger("vc")

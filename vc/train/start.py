@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from vc.config import flat, plain, require
+from vc.config import flatten, plain, require
 from vc.features.store import Features
 from vc.model_file import Model, read_network
 from vc.models import MODELS
@@ -41,7 +41,7 @@ class Start:
         network = asdict(experiment.network)
         other = [key for key in network if network[key] != theirs.network.get(key)]
         require(not other, f"{where}: made with other settings: network.{', network.'.join(other)}")
-        one, other = flat(plain(theirs.features)), flat(plain(features.config))
+        one, other = flatten(plain(theirs.features)), flatten(plain(features.config))
         differing = ", ".join(f"features.{key}" for key in one if one[key] != other.get(key))
         same = theirs.features == features.config
         require(same, f"{where}: learnt from features of other settings ({differing}){self.way_out}")

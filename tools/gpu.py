@@ -34,18 +34,17 @@ from vc.convert.converter import Converter
 from vc.errors import ConfigError
 from vc.features.store import read_features
 from vc.models import MODELS, network
-from vc.train import checkpoint, nearest
+from vc.train import checkpoint
 from vc.train.alignment import SpeakerFrames
-from vc.train.converter import ConverterRun, make_engine
+from vc.train.checkpoint import State
+from vc.train.converter import FITTED_STEP, ConverterRun, make_engine
+from vc.train.directory import locked_directory
 from vc.train.engine import WARM_UP, Engine
-from vc.train.fit import FITTED
-from vc.train.loop import Stopped
-from vc.train.ownership import owned
-from vc.train.plan import Plan
+from vc.train.linear import fit_nearest
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE
-from vc.train.request import Request
+from vc.train.run import Stopped
 from vc.train.sampling import Batch
-from vc.train.state import State
 
 CPU = torch.device("cpu")
 SAME_LOSS, SAME_DIRECTION = 1e-4, 0.9999  # float32 on two devices: relative difference, cosine of gradients
@@ -92,11 +91,12 @@ class Bench:
         defaults = MODELS[method][0]()
         narrow = {name: getattr(defaults, name) // share for name in WIDTHS if hasattr(defaults, name)}
         sections = {"network": narrow, **sections, "method": method}
-        return Request(self.features, self.speakers, output or self.output / "none", sections, self.held_out)
+        output = output or self.output / "none"
+        return Request(self.features, self.speakers, output=output, sections=sections, held_out=self.held_out)
 
     def engine(self, method: str, device: torch.device | None = None, small: bool = True, **sections: Any) -> Engine:
         """Of such a run, from its seed."""
-        plan = Plan.of(self.request(method, small=small, **sections))
+        plan = Plan.from_request(self.request(method, small=small, **sections))
         device = device or self.device
         devices.set_precision(plan.experiment.compute.precision, device)
         return make_engine(plan, device, ALONE)
@@ -138,10 +138,10 @@ def _recording(batch: Any, lots: list[Tensor]) -> Any:
         return batch
 
     def chance(count: int) -> Tensor:
-        lots.append(batch.chance(count))
+        lots.append(batch.random_draws(count))
         return lots[-1]
 
-    return replace(batch, chance=chance)
+    return replace(batch, random_draws=chance)
 
 
 def _moved(batch: Any, device: torch.device, lots: Iterator[Tensor]) -> Any:
@@ -160,7 +160,7 @@ def _moved(batch: Any, device: torch.device, lots: Iterator[Tensor]) -> Any:
 
 def _gradients(engine: Engine) -> list[Tensor]:
     """Of the last step, all of a player's in a row, on the host in float64."""
-    players = engine.training.players.values()
+    players = engine.training.optimisers.values()
     return [torch.cat([own.grad.flatten() for own in player.parameters]).double().cpu() for player in players]
 
 
@@ -190,7 +190,7 @@ def _eventful(bench: Bench, record: bool, folder: Path) -> dict[str, Any]:
     engine.sampler.draw = lambda: _spoilt(draw(), spoil)
     for step in range(20):
         if step == 12:
-            checkpoint.save(folder, engine, State(step=step), 2)
+            checkpoint.save(folder, engine, State(step=step), keep=2)
         spoil.fill_(float("nan") if step == 15 else 1.0)
         engine.step(step)
     refused, row = engine.refused.read()
@@ -216,14 +216,14 @@ def resumption(bench: Bench) -> Figures:
             _steps(whole, 0, 2 * half)
             first = bench.engine("mask_cyclegan_vc", **sections)
             _steps(first, 0, half)
-            checkpoint.save(Path(folder), first, State(step=half), 2)
+            checkpoint.save(Path(folder), first, State(step=half), keep=2)
             second = bench.engine("mask_cyclegan_vc", **sections)
             state = checkpoint.resume(Path(folder), second)
             _steps(second, state.step, 2 * half)
-            checkpoint.save(Path(folder), second, State(step=2 * half), 2)
+            checkpoint.save(Path(folder), second, State(step=2 * half), keep=2)
             elsewhere = bench.engine("mask_cyclegan_vc", CPU, **sections)
             _steps(elsewhere, checkpoint.resume(Path(folder), elsewhere).step, 2 * half + 2)
-            checkpoint.save(Path(folder), elsewhere, State(step=2 * half + 2), 2)
+            checkpoint.save(Path(folder), elsewhere, State(step=2 * half + 2), keep=2)
             back = bench.engine("mask_cyclegan_vc", **sections)
             _steps(back, checkpoint.resume(Path(folder), back).step, 2 * half + 4)
         weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
@@ -367,7 +367,7 @@ def conversion(bench: Bench) -> Figures:
     weights = [torch.cat([own.flatten().cpu() for own in made.network.state_dict().values()]) for made in fitted]
     distance = _decibels(*(made.convert_frames(frames, *bench.speakers) for made in fitted))
     figures = {"nearest": {"weights": _alike(*(each.double() for each in weights)), "dB": distance}}
-    plan = Plan.of(bench.request("cyclegan_vc2", small=False))
+    plan = Plan.from_request(bench.request("cyclegan_vc2", small=False))
     torch.manual_seed(0)
     made = network("cyclegan_vc2", plan.experiment.network, plan.features.config, bench.speakers)
     model = plan.experiment.model(plan.features, 0, {})
@@ -394,13 +394,13 @@ def conversion(bench: Bench) -> Figures:
 
 def _nearest(bench: Bench, device: torch.device) -> Converter:
     fewer = {"frames": 2000, "passes": 1} if bench.small else {}
-    plan = Plan.of(bench.request("nearest", objective=fewer))
+    plan = Plan.from_request(bench.request("nearest", objective=fewer))
     experiment, features = plan.experiment, plan.features
     devices.set_precision("float32", device)
     fitted = network("nearest", experiment.network, features.config, experiment.speakers).to(device)
     voices = {name: SpeakerFrames.read(features, name, device) for name in experiment.speakers}
-    nearest.fit(fitted, experiment.objective, voices)
-    return Converter(experiment.model(features, FITTED, {}), fitted, device)
+    fit_nearest(fitted, experiment.objective, voices)
+    return Converter(experiment.model(features, FITTED_STEP, {}), fitted, device)
 
 
 def _decibels(one: np.ndarray, other: np.ndarray) -> float:
@@ -463,7 +463,7 @@ def speed(bench: Bench) -> Figures:
     """Steps a second of every way to compute them, identity mapping on, and of the textbook step beside."""
     batches, precisions = ((1, 8), ("tf32", "bf16")) if bench.on_gpu else ((1,), ("float32",))
     bands = read_features(bench.features).config.bands
-    config = Plan.of(bench.request("cyclegan_vc2", small=False)).experiment.network
+    config = Plan.from_request(bench.request("cyclegan_vc2", small=False)).experiment.network
     rates = {precision: matrix_rate(bench.device, precision) for precision in precisions}
     rows = []
     for batch, layout in product(batches, LAYOUTS):
@@ -510,10 +510,10 @@ def _textbook_speed(bench: Bench, batch: int, precision: str, config: Any, bands
 def _set(engine: Engine, precision: str, record: bool, device: torch.device) -> None:
     """Compute an engine's next steps in another way."""
     devices.set_precision(precision, device)
-    for player in engine.training.players.values():
+    for player in engine.training.optimisers.values():
         player.precision = precision
-    engine._record = record
-    engine.restored()
+    engine.record = record
+    engine.reset()
 
 
 def _timed(step: Callable[[], Any], device: torch.device) -> Figures:
@@ -543,7 +543,7 @@ def saving(bench: Bench) -> Figures:
     wait(bench.device)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        checkpoint.save(Path(folder), engine, State(step=1), 2)
+        checkpoint.save(Path(folder), engine, State(step=1), keep=2)
         seconds = time.perf_counter() - start
         megabytes = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
     return {"passed": True, "seconds": seconds, "megabytes": megabytes}
@@ -564,10 +564,10 @@ def training(bench: Bench) -> Figures:
     sections["training"]["log_every"] = max(1, steps // 100)
     sections["objective"] = {"identity_steps": steps // 20, "decay_from": steps // 2, **sections.get("objective", {})}
     request = bench.request("cyclegan_vc2", bench.output / "run", small=False, **sections)
-    plan = Plan.of(request)
+    plan = Plan.from_request(request)
     devices.set_precision(plan.experiment.compute.precision, bench.device)
     start = time.perf_counter()
-    with owned(request.output, ALONE):
+    with locked_directory(request.output, ALONE):
         run = Milestones(request, plan, bench.device, ALONE)
         run.marks, run.frames, run.found = marks, read_features(bench.held_out or bench.features), {}
         with contextlib.suppress(Stopped):  # by a signal: what it has reached is written all the same
@@ -594,7 +594,7 @@ class Milestones(ConverterRun):
         super().step()
         if self.state.step not in self.marks:
             return
-        converter, arrays = self._converter(), {}
+        converter, arrays = self.converter(), {}
         for source, target in (self.experiment.speakers, self.experiment.speakers[::-1]):
             ids = [id for id, owner in self.frames.utterances.items() if owner == source]
             for id, frames in islice(zip(ids, self.frames.frames(source)), MOST):

@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vc import devices
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator
-from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.engine import Setup
 from vc.train.sampling import Batch
 
 ROWS, FRAMES = 35, 128  # of the paper's figure
@@ -22,7 +22,7 @@ class Ours:
 
     def __init__(self, config: CycleGANVC2Config, device: torch.device, precision: str, rows: int = ROWS):
         network = CycleGANVC2(config, rows, ("a", "b")).to(device)
-        self.training = CycleGANTraining(network, config, CycleGANObjective(), Setting(1000, precision))
+        self.training = CycleGANTraining(network, config, CycleGANObjective(), Setup(1000, precision))
 
     def step(self, batch: Batch) -> None:
         self.training.step(batch, self.training.schedule(0))
@@ -102,7 +102,7 @@ def step_flops(config: CycleGANVC2Config, batch: int, step: int = 0, rows: int =
         terms, fakes = training.generator_losses(segments, CycleGANObjective().weights(step))
         sum(terms.values()).backward(inputs=list(training.network.parameters()))
         judged, _ = training.discriminator_losses(segments, fakes)
-        sum(judged.values()).backward(inputs=list(training.judges.parameters()))
+        sum(judged.values()).backward(inputs=list(training.discriminators.parameters()))
     return counter.get_total_flops()
 
 

@@ -97,7 +97,15 @@ def _train(args: argparse.Namespace) -> int:
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
     start = choice.read(args.start) if args.start else None
-    request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
+    request = VocoderRequest(
+        args.data,
+        output=args.output,
+        sections=sections,
+        held_out=args.held_out,
+        validation=args.validation,
+        start=start,
+        device=args.device,
+    )
     said = f"{args.output}: step {train_vocoder(request)}, 1 model"
     if common.first_process():
         common.say(said)

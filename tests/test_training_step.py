@@ -42,7 +42,7 @@ def textbook_of(training: CycleGANTraining, careful: bool = False) -> Textbook:
     """A textbook step's networks with the same weights."""
     textbook = Textbook(CONFIG, torch.device("cpu"), careful=careful)
     textbook.generators.load_state_dict(training.network.generators.state_dict())
-    textbook.judges.load_state_dict(training.discriminators.state_dict())
+    textbook.discriminators.load_state_dict(training.discriminators.state_dict())
     return textbook
 
 
@@ -57,9 +57,9 @@ def test_gradients_equal_a_textbook_step(careful):
     textbook = textbook_of(training, careful)
     take(training, batch, 0)
     textbook.generator_loss(batch).backward()
-    judges = torch.autograd.grad(textbook.judge_loss(batch), [*textbook.judges.parameters()])
+    expected = torch.autograd.grad(textbook.discriminator_loss(batch), [*textbook.discriminators.parameters()])
     assert_alike(gradients(training.network), gradients(textbook.generators))
-    assert_alike(gradients(training.discriminators), judges)
+    assert_alike(gradients(training.discriminators), expected)
 
 
 def test_discriminators_learn_from_fakes_that_were_made_before_the_generators_moved():
@@ -67,24 +67,24 @@ def test_discriminators_learn_from_fakes_that_were_made_before_the_generators_mo
     before = textbook_of(training)
     take(training, batch, 0)
     after = textbook_of(training)
-    after.judges.load_state_dict(before.judges.state_dict())
+    after.discriminators.load_state_dict(before.discriminators.state_dict())
     ours = gradients(training.discriminators)
     for textbook, same in ((before, True), (after, False)):
-        textbook.judge_loss(batch).backward()
-        theirs = gradients(textbook.judges)
+        textbook.discriminator_loss(batch).backward()
+        theirs = gradients(textbook.discriminators)
         assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(ours, theirs)) is same
 
 
 def test_weights_that_are_frozen_for_a_step_change_no_gradient_and_want_theirs_again():
-    ways = {}
+    runs = {}
     for frozen in (False, True):
         training = make()
         if frozen:
             training.optimisers["network"].frozen = [*training.discriminators.parameters()]
         take(training, draw(), 0)
         assert all(parameter.requires_grad for parameter in training.discriminators.parameters())
-        ways[frozen] = gradients(training.network) + gradients(training.discriminators)
-    assert all(torch.equal(one, other) for one, other in zip(ways[False], ways[True], strict=True))
+        runs[frozen] = gradients(training.network) + gradients(training.discriminators)
+    assert all(torch.equal(one, other) for one, other in zip(runs[False], runs[True], strict=True))
 
 
 @pytest.mark.parametrize("loss", WEIGHTS)
@@ -104,7 +104,10 @@ def test_second_adversarial_loss_has_discriminators_of_its_own():
     terms, fakes = training.generator_losses(draw(), WEIGHTS)
     training.discriminators.zero_grad()
     terms["second_adversarial"].backward()
-    moved = {name: any(g is not None for g in gradients(judge)) for name, judge in training.discriminators.items()}
+    moved = {
+        name: any(gradient is not None for gradient in gradients(discriminator))
+        for name, discriminator in training.discriminators.items()
+    }
     assert moved == {"source": False, "target": False, "restored_source": True, "restored_target": True}
     assert not fakes.restored_source.requires_grad
 

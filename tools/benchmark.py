@@ -49,8 +49,8 @@ CONTESTANTS = ("ours", "careful", "textbook")
 
 def contestant(name: str, config: CycleGANVC2Config, device: torch.device, precision: str) -> Ours | Textbook:
     if name == "ours":
-        return Ours(config, device, precision)
-    return Textbook(config, device, precision, careful=name == "careful")
+        return Ours(config, device, precision=precision)
+    return Textbook(config, device, precision=precision, careful=name == "careful")
 
 
 def work(args: argparse.Namespace) -> None:
@@ -59,13 +59,13 @@ def work(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     device = devices.choose(args.device)
     devices.set_precision(args.precision, device)
-    made = contestant(args.contestant, network(args), device, args.precision)
+    step = contestant(args.contestant, network(args), device, args.precision).step
     batch = Batch(*(torch.randn(args.batch[0], ROWS, FRAMES, device=device) for _ in range(2)))
     for line in sys.stdin:
         wait(device)
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(int(line)):
-            made.step(batch)
+            step(batch)
         wait(device)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         print(json.dumps({"cpu": cpu / int(line), "wall": wall / int(line), "peak_bytes": peak(device)}), flush=True)
@@ -344,28 +344,36 @@ def processor() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="WHAT")
-    made = commands.add_parser("train", help="the training step against a textbook step")
-    made.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
-    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
-    made.add_argument("--device", choices=devices.NAMES, default="auto")
-    made.add_argument("--precision", choices=devices.PRECISIONS, default="float32", help="of all contestants' networks")
-    made.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
-    made.add_argument("--json", action="store_true", help="end with one JSON object")
-    made.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
-    made.set_defaults(run=train)
-    made = commands.add_parser("convert", help="conversion, stage by stage, against the plain path")
-    made.add_argument("--seconds", type=float, default=30.0, help="of audio")
-    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
-    made.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
-    made.add_argument("--json", action="store_true", help="end with one JSON object")
-    made.set_defaults(run=convert)
-    made = commands.add_parser("resynthesise", help="recognition-synthesis, stage by stage, in two precisions")
-    made.add_argument("--seconds", type=float, default=30.0, help="of audio; 30 at most, one piece")
-    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
-    made.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
-    made.add_argument("--json", action="store_true", help="end with one JSON object")
-    made.set_defaults(run=resynthesise)
+    training = commands.add_parser("train", help="the training step against a textbook step")
+    training.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    training.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
+    training.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    training.add_argument("--device", choices=devices.NAMES, default="auto")
+    training.add_argument(
+        "--precision", choices=devices.PRECISIONS, default="float32", help="of all contestants' networks"
+    )
+    training.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
+    training.add_argument("--json", action="store_true", help="end with one JSON object")
+    training.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    training.set_defaults(run=train)
+    conversion = commands.add_parser("convert", help="conversion, stage by stage, against the plain path")
+    conversion.add_argument("--seconds", type=float, default=30.0, help="of audio")
+    conversion.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    conversion.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
+    conversion.add_argument("--json", action="store_true", help="end with one JSON object")
+    conversion.set_defaults(run=convert)
+    resynthesis = commands.add_parser("resynthesise", help="recognition-synthesis, stage by stage, in two precisions")
+    resynthesis.add_argument("--seconds", type=float, default=30.0, help="of audio; 30 at most, one piece")
+    resynthesis.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    resynthesis.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
+    resynthesis.add_argument("--json", action="store_true", help="end with one JSON object")
+    resynthesis.set_defaults(run=resynthesise)
     args = parser.parse_args()
     if getattr(args, "contestant", None):
         work(args)

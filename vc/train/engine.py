@@ -29,8 +29,8 @@ class ComputeConfig:
     record: bool = False  # on a GPU, in one process: the whole step as one CUDA graph
 
     def __post_init__(self) -> None:
-        known = ", ".join(PRECISIONS)
-        require(self.precision in PRECISIONS, f"compute.precision must be one of {known}, got {self.precision!r}")
+        names = ", ".join(PRECISIONS)
+        require(self.precision in PRECISIONS, f"compute.precision must be one of {names}, got {self.precision!r}")
 
 
 @dataclass(frozen=True)

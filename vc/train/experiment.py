@@ -81,13 +81,15 @@ def resolve(
     require(kind in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {kind}")
     network = network_config(method, sections.get("network", {}))
     section = sections.get("features", {})
-    asked = build_features(section)
-    if section and asked.kind != kind:
-        raise ConfigError(f"features.kind is {asked.kind}, but the features were extracted with {kind}")
-    asked, extracted = flat(plain(asked)), flat(plain(features))
+    requested = build_features(section)
+    if section and requested.kind != kind:
+        raise ConfigError(f"features.kind is {requested.kind}, but the features were extracted with {kind}")
+    requested, extracted = flat(plain(requested)), flat(plain(features))
     for key in flat(section):
-        if key in extracted and asked[key] != extracted[key]:
-            raise ConfigError(f"features.{key} is {asked[key]}, but the features were extracted with {extracted[key]}")
+        if key in extracted and requested[key] != extracted[key]:
+            raise ConfigError(
+                f"features.{key} is {requested[key]}, but the features were extracted with {extracted[key]}"
+            )
     objective = build(METHODS[method].objective, sections.get("objective", {}), "objective")
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")

@@ -113,10 +113,10 @@ class HeldOut:
             masks = {name: metrics.audible(loudness[name]) for name in utterances}
             return np.concatenate([frames[masks[name]] for name, frames in utterances.items()])
 
-        before, after, wanted = (
+        before, after, reference = (
             audible(*sides) for sides in ((originals, originals), (converted, originals), (references, references))
         )
-        normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, wanted)]
+        normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, reference)]
         scores = {
             "msd": _modulation_distance(converted, references, features.frame_rate),
             "frechet_distance": metrics.frechet_distance(*normalised),

@@ -174,9 +174,9 @@ def mapped(network: nn.Module, speaker: SpeakerFrames) -> SpeakerFrames:
 
 def match_moments(estimate: SpeakerFrames, target: SpeakerFrames) -> SpeakerFrames:
     """Give the audible frames the target's means and deviations: a regression's deviations are too small."""
-    current, wanted = estimate.frames[estimate.audible], target.frames[target.audible]
-    scale = wanted.std(0) / current.std(0).clamp(min=torch.finfo(current.dtype).tiny)
-    frames = (estimate.frames - current.mean(0)) * scale + wanted.mean(0)
+    current, reference = estimate.frames[estimate.audible], target.frames[target.audible]
+    scale = reference.std(0) / current.std(0).clamp(min=torch.finfo(current.dtype).tiny)
+    frames = (estimate.frames - current.mean(0)) * scale + reference.mean(0)
     return replace(estimate, frames=frames, deviation=target.deviation)
 
 

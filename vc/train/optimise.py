@@ -34,9 +34,8 @@ class AdversarialConfig:
             require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
-        known = ", ".join(losses.ADVERSARIAL)
-        chosen = self.adversarial_loss in losses.ADVERSARIAL
-        require(chosen, f"objective.adversarial_loss must be one of {known}, got {self.adversarial_loss!r}")
+        names, exists = ", ".join(losses.ADVERSARIAL), self.adversarial_loss in losses.ADVERSARIAL
+        require(exists, f"objective.adversarial_loss must be one of {names}, got {self.adversarial_loss!r}")
 
     @property
     def betas(self) -> tuple[float, float]:

@@ -64,8 +64,8 @@ class VocoderObjective:
             )
         require(0 < self.decay <= 1, f"objective.decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every >= 1, f"objective.decay_every must be 1 or more, got {self.decay_every}")
-        known, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
-        require(width in WIDTHS, f"objective.discriminator_width must be one of {known}, got {width}")
+        widths, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
+        require(width in WIDTHS, f"objective.discriminator_width must be one of {widths}, got {width}")
 
     @property
     def has_discriminators(self) -> bool:

@@ -64,7 +64,7 @@ def test_only_one_loss_has_a_penalty_and_it_weighs_ten():
 def test_the_penalty_of_a_linear_critic_is_known_and_so_is_its_gradient():
     weight = torch.tensor([1.0, 2.0, 2.0], requires_grad=True)  # of norm 3
     real, fake = torch.randn(4, 3), torch.randn(4, 3)
-    penalty = losses.gradient_penalty(lambda x: x @ weight, real, fake, torch.rand(4, 1))
+    penalty = losses.gradient_penalty(lambda x: x @ weight, real, fake, share=torch.rand(4, 1))
     penalty.backward()
     assert penalty.item() == pytest.approx((3 - 1) ** 2)
     torch.testing.assert_close(weight.grad, 2 * (3 - 1) * weight.detach() / 3)
@@ -76,13 +76,13 @@ def test_the_penalty_is_taken_between_real_and_fake_at_each_samples_share():
     share = torch.tensor([[0.0], [0.25], [1.0]])
     points = [fake[0], 0.25 * real[1] + 0.75 * fake[1], real[2]]
     wanted = np.mean([(float(point.norm()) - 1) ** 2 for point in points])
-    found = losses.gradient_penalty(lambda x: x.square().sum((1, 2)) / 2, real, fake, share)
+    found = losses.gradient_penalty(lambda x: x.square().sum((1, 2)) / 2, real, fake, share=share)
     assert found.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_map_is_judged_by_its_mean():
     real, fake, share = torch.randn(2, 3), torch.randn(2, 3), torch.rand(2, 1)
     critic = torch.nn.Linear(3, 6)
-    mean = losses.gradient_penalty(lambda x: critic(x).mean(1), real, fake, share)
-    of_a_map = losses.gradient_penalty(lambda x: critic(x).unflatten(1, (2, 3)), real, fake, share)
+    mean = losses.gradient_penalty(lambda x: critic(x).mean(1), real, fake, share=share)
+    of_a_map = losses.gradient_penalty(lambda x: critic(x).unflatten(1, (2, 3)), real, fake, share=share)
     torch.testing.assert_close(of_a_map, mean)

@@ -167,7 +167,7 @@ def test_a_critic_gains_nothing_by_judging_everything_higher(batch):
 
 def test_the_penalty_lies_between_the_targets_own_speech_and_the_fake(training, batch, monkeypatch):
     seen = []
-    monkeypatch.setattr(losses, "gradient_penalty", lambda critic, real, *_: seen.append(real) or torch.zeros(()))
+    monkeypatch.setattr(losses, "gradient_penalty", lambda critic, real, *_, **__: seen.append(real) or torch.zeros(()))
     training.adversarial = losses.ADVERSARIAL["wasserstein_gp"]
     training.discriminator_losses(batch, torch.zeros_like(batch.frames))
     assert torch.equal(seen[0][:, 0, 0].long(), batch.targets)  # speaker n's frames are all n

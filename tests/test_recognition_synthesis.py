@@ -777,7 +777,7 @@ def test_a_target_alone_hears_what_it_decodes(dump):
     torch.testing.assert_close(fakes, decoded.detach())
     middle = slice(8, 24)
     heard, spoken = made.conversions.encode(decoded, drawn.speakers), drawn.prosody[:, -1, middle] > PAUSES[1]
-    expected = losses.content(heard[..., middle], drawn.content[..., middle], spoken)
+    expected = losses.content(heard[..., middle], drawn.content[..., middle], mask=spoken)
     torch.testing.assert_close(terms["content_consistency"], expected)
     assert set(terms) == {"spectrum", "adversarial", "feature_matching", "content_consistency"}
 

@@ -53,8 +53,8 @@ def contestant(name: str, config: CycleGANVC2Config, device: torch.device, preci
     return Textbook(config, device, precision=precision, careful=name == "careful")
 
 
-def work(args: argparse.Namespace) -> None:
-    """One contestant: a line on standard input asks for that many steps, a line of JSON answers."""
+def take_steps_on_request(args: argparse.Namespace) -> None:
+    """Run one contestant: each line of standard input is a number of steps to take; a line of JSON answers it."""
     torch.set_num_threads(args.threads[0])
     torch.manual_seed(0)
     device = devices.choose(args.device)
@@ -107,7 +107,7 @@ class Worker:
 
 
 def compare(args: argparse.Namespace, batch: int, threads: int) -> dict:
-    """All contestants in turns at one batch and number of threads; medians, ratios, and what ours reaches."""
+    """Time all contestants in turns at one batch size and number of threads: medians, ratios, and our FLOP/s."""
     on_gpu = devices.choose(args.device).type == "cuda"
     workers = {name: Worker(name, args, batch, threads) for name in CONTESTANTS}
     taken = {name: [] for name in CONTESTANTS}
@@ -141,8 +141,8 @@ def network(args: argparse.Namespace) -> CycleGANVC2Config:
     return CycleGANVC2Config(channels=args.channels, residual_channels=4 * args.channels)
 
 
-def shown(row: dict, on_gpu: bool) -> str:
-    """A row as lines for people."""
+def summary(row: dict, *, on_gpu: bool) -> str:
+    """A row as lines to read."""
     seconds, memory = row["seconds"], row["peak_gb"]
     clock = "wall" if on_gpu else "cpu"
     times = ", ".join(f"{name} {seconds[name][clock]:.3g} s" for name in CONTESTANTS)
@@ -165,7 +165,7 @@ def train(args: argparse.Namespace) -> int:
     for batch in args.batch:
         for threads in args.threads if device.type == "cpu" else args.threads[:1]:
             rows.append(compare(args, batch, threads))
-            print(shown(rows[-1], device.type == "cuda"), flush=True)
+            print(summary(rows[-1], on_gpu=device.type == "cuda"), flush=True)
     if args.json:
         about = {"command": "train", "hardware": where, "torch": torch.__version__, "precision": args.precision}
         first = {name: rows[0][name] for name in ("textbook_over_ours", "careful_over_ours")}
@@ -376,7 +376,7 @@ def main() -> int:
     resynthesis.set_defaults(run=resynthesise)
     args = parser.parse_args()
     if getattr(args, "contestant", None):
-        work(args)
+        take_steps_on_request(args)
         return 0
     return args.run(args)
 

@@ -44,7 +44,7 @@ def wasserstein(output: Tensor, *, real: bool) -> Tensor:
     return -mean if real else mean
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, share: Tensor) -> Tensor:
     """Mean squared distance from 1 of the norm of a critic's gradient at points between real and fake.
 
     Gulrajani et al., NIPS 2017, eq. 3.
@@ -134,7 +134,7 @@ def commitment(entries: Tensor, code: Tensor, weight: float) -> Tensor:
     return mse_loss(entries, code.detach()) + weight * mse_loss(code, entries.detach())
 
 
-def content(converted: Tensor, original: Tensor, mask: Tensor | None = None) -> Tensor:
+def content(converted: Tensor, original: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """One minus the mean cosine between embeddings of a conversion and of its source.
 
     It has no scale, so that one weight suits every encoder.

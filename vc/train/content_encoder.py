@@ -57,7 +57,7 @@ class CommonCode(ContentEncoder):
 class NaturalScaleEncoder(ContentEncoder):
     """A network that takes features as they are extracted, without normalisation."""
 
-    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], frames_first: bool):
+    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], *, frames_first: bool):
         super().__init__()
         self.network, self.frames_first = _fixed(network), frames_first
         self.numbers = {name: number for number, name in enumerate(speakers)}

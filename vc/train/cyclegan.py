@@ -202,7 +202,7 @@ class CycleGANTraining:
             loss = self.adversarial.discriminator_loss(on_real, real=True)
             loss = loss + self.adversarial.discriminator_loss(on_fake, real=False)
             if self.adversarial.penalty:
-                penalty = losses.gradient_penalty(discriminator, real, fake, batch.random_draws(1))
+                penalty = losses.gradient_penalty(discriminator, real, fake, share=batch.random_draws(1))
                 loss = loss + self.adversarial.penalty * penalty
             terms[_discriminator_loss(name)] = terms.get(_discriminator_loss(name), 0) + loss
         return terms, None

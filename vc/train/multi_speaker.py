@@ -14,7 +14,7 @@ code, the model minimises the weighted sum of
 and D learns to tell x, labelled as made of t, from G(z, s, t): the source-and-target conditional loss of StarGAN-VC2
 (Kaneko et al., Interspeech 2019, sec. 3.1), where D is given both speakers. With `wrong_name`, D also learns to refuse
 x under the name of t: real speech of another speaker (after Reed et al., "Generative adversarial text to image
-synthesis", ICML 2016). Refusals count as much as acceptance: they are the mean of both, the latter weighted by
+synthesis", ICML 2016). Its loss is that on x, plus a mean of those on fakes and on wrong names, weighted by 1 and
 `wrong_name`.
 
 In the second half of a cycle a code is not drawn, and costs nothing. A term whose weight is 0 is not computed, and a
@@ -252,7 +252,7 @@ class ManyTraining:
                 per_speaker = len(x) // len(self.network.numbers)  # segments lie speaker by speaker
                 of_targets = x[t * per_speaker + torch.arange(len(x), device=x.device) % per_speaker]
                 penalty = losses.gradient_penalty(
-                    lambda frames: self.discriminator(frames, s, t).real, of_targets, fake, batch.random_draws(1)
+                    lambda frames: self.discriminator(frames, s, t).real, of_targets, fake, share=batch.random_draws(1)
                 )
                 loss = loss + self.adversarial.penalty * penalty
             terms["discriminator"] = loss

@@ -182,7 +182,7 @@ class RecognitionSynthesisTraining:
             middle = slice(length // 4, length - length // 4)
         if "content_consistency" in weights:
             spoken = (batch.prosody[:, -1] > PAUSES[1])[:, middle]
-            terms["content_consistency"] = losses.content(encoded[..., middle], content[..., middle], spoken)
+            terms["content_consistency"] = losses.content(encoded[..., middle], content[..., middle], mask=spoken)
         if "cycle" in weights:
             content = self.conversions.rescale_content(encoded, speakers, batch.speakers)
             restored = self.network(content, batch.prosody, batch.speakers, batch.random_draws)

@@ -156,10 +156,9 @@ def write_untrained(path: Path, dump: Path, speakers: tuple[str, ...], method: s
     from vc import model_file
     from vc.encoders.choice import choose
     from vc.models import network
-    from vc.train.plan import Plan
-    from vc.train.request import Request
+    from vc.train.plan import Plan, Request
 
-    plan = Plan.of(Request(dump, speakers, path, {"method": method, "network": sizes}))
+    plan = Plan.from_request(Request(dump, speakers, output=path, sections={"method": method, "network": sizes}))
     config = plan.features.config
     weights = network(method, plan.experiment.network, config, speakers).state_dict()
     encoder = choose(config.content.encoder) if config.kind == "content" else None

@@ -27,15 +27,15 @@ from vc.models.base import BySpeaker, ManyConverter
 from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig
 from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, content_encoder
-from vc.train.base import Setting
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine
+from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.multi_speaker import LOSSES, ManyTraining
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
 from vc.train.sampling import ManyBatch, ManySampler, Segments
-from vc.train.state import State
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
@@ -60,14 +60,14 @@ def training(method: str, network_more: dict | None = None, **objective) -> Many
     made = network(method, **(network_more or {}))
     config = network_config(method, small(method) | (network_more or {}))
     torch.manual_seed(1)
-    return ManyTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setting(10))
+    return ManyTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setup(10))
 
 
 @pytest.fixture
 def batch() -> ManyBatch:
     random = np.random.default_rng(3)
     segments = [Segments([random.standard_normal((90, 9)) + n], 32, CPU, who) for n, who in enumerate(NAMES)]
-    return ManySampler(segments, 2, 0).draw()
+    return ManySampler(segments, batch=2, seed=0).draw()
 
 
 def test_targets_are_balanced_so_that_a_batch_can_be_divided(batch):
@@ -189,10 +189,10 @@ def test_terms_are_those_of_the_docstring(batch):
     again = net.encode(wanted, t)
     torch.testing.assert_close(fake, wanted.detach(), atol=1e-5, rtol=1e-4)
     expected = {
-        "adversarial": losses.least_squares(made.judge(wanted, s, t).real, True),
-        "cycle_consistency": l1_loss(net.convert_batch(wanted, t, s), x),
-        "identity_mapping": l1_loss(net.convert_batch(x, s, s), x),
-        "code_speaker": losses.classification(made.listener(code), s),
+        "adversarial": losses.least_squares(made.discriminator(wanted, s, t).real, real=True),
+        "cycle_consistency": l1_loss(net.change(wanted, t, s), x),
+        "identity_mapping": l1_loss(net.change(x, s, s), x),
+        "code_speaker": losses.classification(made.code_classifier(code), s),
         "code_consistency": l1_loss(again, code),
         "code_cost": torch.zeros(()),
     }
@@ -205,19 +205,21 @@ def test_terms_are_those_of_the_docstring(batch):
 def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_the_targets(method, batch):
     made = training(method, adversarial_loss="least_squares", identity_mapping=1.0)
     terms, fake = made.model_losses(batch, {"classification": 1.0})
-    named = made.judge(fake, batch.speakers, batch.targets).speakers
+    named = made.discriminator(fake, batch.speakers, batch.targets).names
     torch.testing.assert_close(terms["classification"], losses.classification(named, batch.targets))
     judged, _ = made.discriminator_losses(batch, fake)
-    named = made.judge(batch.frames, batch.targets, batch.speakers).speakers
+    named = made.discriminator(batch.frames, batch.targets, batch.speakers).names
     torch.testing.assert_close(judged["classifier"], losses.classification(named, batch.speakers))
 
 
 def test_the_listener_follows_its_gradient_and_the_encoder_the_reversed_one(batch):
     made = training("xgan")
     terms, _ = made.model_losses(batch, {"code_speaker": 1.0, "adversarial": 1.0})
-    plain = losses.classification(made.listener(made.network.encode(batch.frames, batch.speakers)), batch.speakers)
+    plain = losses.classification(
+        made.code_classifier(made.network.encode(batch.frames, batch.speakers)), batch.speakers
+    )
     inside = made.network.before[-1].weight
-    for parameter, sign in ((inside, -1), (next(made.listener.parameters()), 1)):
+    for parameter, sign in ((inside, -1), (next(made.code_classifier.parameters()), 1)):
         [one] = torch.autograd.grad(terms["code_speaker"], parameter, retain_graph=True)
         [other] = torch.autograd.grad(plain, parameter, retain_graph=True)
         torch.testing.assert_close(one, sign * other)
@@ -265,7 +267,7 @@ def test_a_step_moves_everybody_once(method, batch):
     made = training(method, adversarial_loss="least_squares")  # a critic's bias cancels
     before = copy.deepcopy({name: module.state_dict() for name, module in made.modules.items()})
     terms = made.step(batch, made.schedule(0))
-    assert set(terms) == set(made.objective.weights(0)) | set(made.objective.judged)
+    assert set(terms) == set(made.objective.weights(0)) | set(made.objective.discriminator_weights)
     assert all(torch.isfinite(value) for value in terms.values())
     for name, module in made.modules.items():
         still = [key for key, value in module.state_dict().items() if value.equal(before[name][key])]
@@ -274,7 +276,7 @@ def test_a_step_moves_everybody_once(method, batch):
 
 def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
     made, calls = training("vqvae", code_speaker=0.0), []
-    assert made.modules.keys() == made.players.keys() == {"network"}
+    assert made.modules.keys() == made.optimisers.keys() == {"network"}
     made.network.decoders.register_forward_hook(lambda *_: calls.append(1))
     made.step(batch, made.schedule(0))
     assert len(calls) == 1  # the speakers' own frames; no fakes
@@ -283,8 +285,16 @@ def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("unit", {"classification": 1.0}, "objective.classification: this method's discriminator names nobody"),
-        ("dr_gan", {"wrong_name": 1.0}, "objective.wrong_name: this method's discriminator is told no name"),
+        (
+            "unit",
+            {"classification": 1.0},
+            "objective.classification: this method's discriminator does not classify speakers",
+        ),
+        (
+            "dr_gan",
+            {"wrong_name": 1.0},
+            "objective.wrong_name: this method's discriminator is not conditioned on speakers",
+        ),
         ("vqvae", {"code_cost": 0.0}, "network.code: quantised needs objective.code_cost above 0"),
         ("vqvae", {"identity_steps": 5}, "objective.identity_steps: nothing is learnt from step 5 on"),
     ],
@@ -362,7 +372,7 @@ def test_a_run_goes_on_bit_for_bit(method, three_dump, tmp_path):
         straight.step(number)
     for number in range(2):
         parts.step(number)
-    checkpoint.save(tmp_path, parts, State(step=2), 1)
+    checkpoint.save(tmp_path, parts, State(step=2), keep=1)
     parts = make_engine(asked, CPU, ALONE)
     assert checkpoint.resume(tmp_path, parts).step == 2
     for number in range(2, 4):

@@ -13,7 +13,7 @@ import vc
 from vc import extras
 from vc.convert import export
 from vc.errors import ConfigError
-from vc.train import nearest, warp
+from vc.train import linear as fitting
 
 pytest.importorskip("onnx")
 onnxruntime = extras.onnx_runtime()
@@ -48,8 +48,8 @@ def test_linear_maps_are_exported_with_both_their_ways(tmp_path, random):
     converter = vc.Converter.load(ROOT / "egs/mini/model.safetensors")
     for linear in converter.network.maps.values():
         bands = len(linear.warp.weight)
-        warp.set_matrix(linear.warp, torch.from_numpy(random.standard_normal((bands, bands)) / 5))
-        nearest.set_filters(linear, 4.0)
+        fitting.set_matrix(linear.warp, torch.from_numpy(random.standard_normal((bands, bands)) / 5))
+        fitting.set_filters(linear, 4.0)
     assert export.export(converter, tmp_path / "there.onnx") <= export.CLOSE
 
 

@@ -46,11 +46,10 @@ from vc.listening import formats as listening
 from vc.report import curves
 from vc.train import checkpoint, content_encoder, experiment
 from vc.train import log as train_log
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine, train
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE
-from vc.train.request import Request
-from vc.train.state import State
 from vc.vocoders import published as published_vocoders
 from vc.vocoders import vocoder_file
 from vc.vocoders.hifigan import HiFiGAN
@@ -288,7 +287,7 @@ def features(folder: Path, dump: Path) -> Reader:
     """All that a training reads of them."""
 
     def read(path: Path) -> None:
-        plan = Plan.of(Request(dump, ("ann", "bob"), folder, TINY))
+        plan = Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=TINY))
         plan.features.check()
 
     def sign(path: Path) -> None:
@@ -319,13 +318,15 @@ def decoders(folder: Path, dump: Path) -> Reader:
     """Models with a content encoder inside."""
     small = {"channels": 8, "content_channels": 8, "kernel": 3, "dilations": [1], "discriminator_channels": 4}
     write_untrained(folder / "decoder.safetensors", dump, ("slt", "rms"), "recognition_synthesis", small)
-    train(Request(dump, ("slt",), folder / "units", {"method": "unit_selection"}))
+    train(Request(dump, ("slt",), output=folder / "units", sections={"method": "unit_selection"}))
     return Reader([folder / "decoder.safetensors", folder / "units/model.safetensors"], converted)
 
 
 def checkpoints(folder: Path, dump: Path) -> Reader:
-    made = make_engine(Plan.of(Request(dump, ("ann", "bob"), folder, TINY)), torch.device("cpu"), ALONE)
-    checkpoint.save(folder / "checkpoints", made, State(step=1), 1)
+    made = make_engine(
+        Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=TINY)), torch.device("cpu"), ALONE
+    )
+    checkpoint.save(folder / "checkpoints", made, State(step=1), keep=1)
 
     def read(path: Path) -> None:
         try:

@@ -34,13 +34,14 @@ from vc.features.extract import extract
 from vc.features.world import WorldConfig
 from vc.listening import formats
 from vc.report import curves
-from vc.train import checkpoint, experiment, loop
+from vc.train import checkpoint, experiment
 from vc.train import log as train_log
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
-from vc.train.state import State
+from vc.train.run import Stopped, stop_signal
 from vc.vocoders import published as published_vocoders
 from vc.vocoders import vocoder_file
 
@@ -330,7 +331,7 @@ def rewritten(path: Path, change: Callable) -> None:
 def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog):
     """A CUDA generator's state is of 16 bytes."""
     for step in (1, 2):
-        checkpoint.save(tmp_path, engine, State(step=step), 2)
+        checkpoint.save(tmp_path, engine, State(step=step), keep=2)
     rewritten(
         tmp_path / "checkpoint-000000002.safetensors",
         lambda tensors: tensors.update({"random.sampler": torch.zeros(16, dtype=torch.uint8)}),
@@ -342,7 +343,7 @@ def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog
 
 @pytest.mark.parametrize("name", ["random.torch", "random.sampler"])
 def test_a_random_state_that_is_none_is_damage(name, engine, tmp_path):
-    checkpoint.save(tmp_path, engine, State(step=1), 1)
+    checkpoint.save(tmp_path, engine, State(step=1), keep=1)
     [path] = tmp_path.iterdir()
     rewritten(path, lambda tensors: tensors.update({name: tensors[name].double()}))
     with pytest.raises(TrainingError, match="no checkpoint can be read"):
@@ -352,7 +353,7 @@ def test_a_random_state_that_is_none_is_damage(name, engine, tmp_path):
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error\nat all")])
 def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tmp_path, monkeypatch):
     for step in (1, 2):
-        checkpoint.save(tmp_path, engine, State(step=step), 2)
+        checkpoint.save(tmp_path, engine, State(step=step), keep=2)
     before = sorted(path.name for path in tmp_path.iterdir())
 
     def fail(*_: object) -> None:
@@ -591,12 +592,12 @@ def test_two_extractions_into_one_folder_are_refused(extracted, tmp_path):
 def test_a_closed_terminal_stops_a_run_as_a_scheduler_does_but_under_nohup(ignored):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
-        with loop.Signals() as heard:
+        with stop_signal() as received:
             os.kill(os.getpid(), signal.SIGHUP) if ignored else signal.raise_signal(signal.SIGHUP)
-            assert heard.number == (0 if ignored else signal.SIGHUP)
+            assert received() == (0 if ignored else signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert loop.Stopped(signal.SIGHUP, 5).code == 129
+    assert Stopped(signal.SIGHUP, 5).code == 129
 
 
 def test_what_is_printed_cannot_move_the_cursor(capsys):
@@ -607,7 +608,7 @@ def test_what_is_printed_cannot_move_the_cursor(capsys):
 def test_means_of_a_resumed_run_are_of_all_steps_since_the_last_report(engine, tmp_path):
     for number in (1.0, 2.0):
         engine.meter.add({"a": torch.tensor(number)})
-    checkpoint.save(tmp_path, engine, State(step=2), 2)
+    checkpoint.save(tmp_path, engine, State(step=2), keep=2)
     engine.meter.add({"a": torch.tensor(99.0)})  # of steps that are lost
     checkpoint.resume(tmp_path, engine)
     engine.meter.add({"a": torch.tensor(6.0)})

@@ -27,8 +27,8 @@ from vc.models.unit_selection import OUTERMOST, Units, UnitSelection, UnitSelect
 from vc.tensor_file import read_tensors
 from vc.train.converter import train
 from vc.train.estimate import estimate
-from vc.train.request import Request
-from vc.train.unit_selection import TargetFrames, UnitSelectionObjective, fit, spread
+from vc.train.plan import Request
+from vc.train.unit_selection import TargetFrames, UnitSelectionObjective, choose_stretches, fit
 
 BANDS, DIMS = 5, 6
 CONFIG = UnitSelectionConfig()
@@ -209,7 +209,7 @@ def test_impossible_settings_are_refused_by_name(wrong):
 @pytest.mark.parametrize("most", [60, 100, 333, 999])
 def test_of_too_many_frames_stretches_from_all_over_are_held(most):
     lengths = [5, 200, 1, 90, 704]
-    stretches = spread(lengths, most, 20)
+    stretches = choose_stretches(lengths, most, longest=20)
     held = [set(range(start, stop)) for _, start, stop in stretches]
     assert most - 20 < sum(map(len, held)) <= most and max(map(len, held)) <= 20
     places = [(number, place) for (number, *_), own in zip(stretches, held) for place in sorted(own)]
@@ -218,7 +218,7 @@ def test_of_too_many_frames_stretches_from_all_over_are_held(most):
 
 
 def test_recordings_that_fit_are_held_whole():
-    assert spread([5, 200, 1], 206, 20) == [(0, 0, 5), (1, 0, 200), (2, 0, 1)]
+    assert choose_stretches([5, 200, 1], 206, longest=20) == [(0, 0, 5), (1, 0, 200), (2, 0, 1)]
 
 
 def test_what_is_left_out_is_said(caplog):
@@ -273,7 +273,7 @@ def speech() -> np.ndarray:
 
 def request(content: Path, output: Path, *speakers: str) -> Request:
     sections = read_sections(None, ["method=unit_selection"])
-    return Request(content / "dump/train", speakers, output, sections, device="cpu")
+    return Request(content / "dump/train", speakers, output=output, sections=sections, device="cpu")
 
 
 def converter(path: Path) -> Converter:

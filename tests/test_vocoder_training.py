@@ -25,11 +25,10 @@ from vc.errors import ConfigError, DataError
 from vc.features.mel import MelConfig, log_mel
 from vc.layers import apply_weight_norm, without_weight_norm
 from vc.tensor_file import read_tensors
-from vc.train.copies import HeldOutRecordings
-from vc.train.loop import Stopped
-from vc.train.vocoder import VocoderRequest, resolve, train_vocoder
+from vc.train.run import Stopped
+from vc.train.sampling import WaveBatch, WaveSampler
+from vc.train.vocoder import HeldOutRecordings, VocoderRequest, resolve, train_vocoder
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
-from vc.train.waveforms import WaveBatch, WaveSampler
 from vc.vocoders import vocoder_file
 from vc.vocoders.discriminators import WIDTHS, Discriminators, MultiPeriod, MultiScale
 from vc.vocoders.istft import ISTFT, ISTFTConfig
@@ -167,7 +166,7 @@ def make(method: str = "istft", objective: VocoderObjective = OBJECTIVE) -> Voco
 
 def test_frames_of_a_segment_are_those_of_the_recording():
     recording = noise(1, 6000)
-    sampler = WaveSampler([recording[0].numpy(), np.zeros(100, np.float32)], MEL, 32, 40, 0, CPU)
+    sampler = WaveSampler([recording[0].numpy(), np.zeros(100, np.float32)], MEL, CPU, frames=32, batch=40, seed=0)
     drawn = sampler.draw()
     assert sampler.segments.skipped == 1 and drawn.samples.shape == (40, 32 * 64) and drawn.mel.shape == (40, 40, 32)
     for samples, frames in zip(drawn.samples, drawn.mel):
@@ -180,7 +179,7 @@ def test_frames_of_a_segment_are_those_of_the_recording():
 
 def test_recordings_shorter_than_a_segment_are_refused():
     with pytest.raises(DataError, match=r"the data: no utterance has 2304 samples at 16000 Hz"):
-        WaveSampler([np.zeros(2303, np.float32)], MEL, 32, 1, 0, CPU)
+        WaveSampler([np.zeros(2303, np.float32)], MEL, CPU, frames=32, batch=1, seed=0)
 
 
 @pytest.mark.parametrize("method", SMALL)
@@ -198,24 +197,25 @@ def test_before_its_step_the_generator_learns_from_the_mel_loss_alone():
     training = make(objective=replace(OBJECTIVE, adversarial_from=3))
     assert training.schedule(2) == {"mel": 45.0}
     assert training.schedule(3) == {"mel": 45.0, "adversarial": 1.0, "feature_matching": 2.0}
-    judges = [parameter.detach().clone() for parameter in training.judges.parameters()]
+    judges = [parameter.detach().clone() for parameter in training.discriminators.parameters()]
     assert set(training.step(batch(), training.schedule(0))) == {"mel", "discriminator"}
-    assert not all(map(torch.equal, judges, training.judges.parameters()))
+    assert not all(map(torch.equal, judges, training.discriminators.parameters()))
 
 
 def test_losses_of_the_generator_reach_no_discriminator_and_the_reverse():
     training, one = make(), batch()
-    _, fake = training.players["network"].move(training.schedule(0), one, training.schedule(0))
-    assert all(parameter.grad is None for parameter in training.judges.parameters()) and not fake.requires_grad
+    weights = training.schedule(0)
+    _, fake = training.optimisers["network"].step(lambda: training.generator_losses(one, weights), weights)
+    assert all(parameter.grad is None for parameter in training.discriminators.parameters()) and not fake.requires_grad
     training.network.zero_grad()
-    training.players["judges"].move({"discriminator": 1.0}, one, fake)
+    training.optimisers["judges"].step(lambda: training.discriminator_losses(one, fake), {"discriminator": 1.0})
     assert all(parameter.grad is None for parameter in training.network.parameters())
 
 
 def test_a_perfect_copy_costs_nothing_but_to_be_told():
     training, one = make(), batch()
     training.network = nn.Flatten()
-    training.judges.eval()
+    training.discriminators.eval()
     terms, _ = training.generator_losses(replace(one, mel=one.samples), training.schedule(0))
     assert terms["mel"] == 0 and terms["feature_matching"] == 0 and terms["adversarial"] > 0
 
@@ -229,9 +229,9 @@ def test_rates_rise_and_fall_by_their_factor_and_weights_decay():
     training = make(objective=replace(OBJECTIVE, warm_up=3, decay=0.5, decay_every=10))
     for step, rate in ((0, 0.5e-4), (2, 1.5e-4), (3, 2e-4), (9, 2e-4), (10, 1e-4), (25, 0.5e-4)):
         training.schedule(step)
-        rates = [player.optimiser.param_groups[0]["lr"] for player in training.players.values()]
+        rates = [player.optimiser.param_groups[0]["lr"] for player in training.optimisers.values()]
         assert rates == pytest.approx([rate] * 2)
-    assert all(player.optimiser.param_groups[0]["weight_decay"] == 0.01 for player in training.players.values())
+    assert all(player.optimiser.param_groups[0]["weight_decay"] == 0.01 for player in training.optimisers.values())
 
 
 # -- a run
@@ -261,7 +261,7 @@ def data(tmp_path_factory) -> Path:
 def request(data: Path, output: Path, *changes: str, **more: object) -> VocoderRequest:
     sections = read_sections(CONF / "tiny.yaml", changes, VOCODER_SECTIONS)
     known = {"held_out": data / "held", "validation": data / "held", "device": "cpu"}
-    return VocoderRequest(data / "train", output, sections, **{**known, **more})
+    return VocoderRequest(data / "train", output=output, sections=sections, **{**known, **more})
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
 from vc.train.methods import MANY, METHODS, TARGETS
-from vc.train.request import Request
+from vc.train.plan import Request
 
 MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
 FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
@@ -98,7 +98,8 @@ def train_from_folders(
     features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
-    train(Request(features, tuple(own[0].speaker for own in learners), output, dict(sections), device=device))
+    names = tuple(own[0].speaker for own in learners)
+    train(Request(features, names, output=output, sections=dict(sections), device=device))
     return _measured(voice, lists, sides, jobs, measures) if held_out else voice
 
 

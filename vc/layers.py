@@ -21,8 +21,8 @@ def padded(frames: Tensor) -> Tensor:
     """
     length = frames.shape[-1]
     missing = max(-length % STRIDE, 2 * STRIDE - length)
-    others = (0, 0) * (frames.dim() - 3)  # torch wants a place for all dimensions but two
-    return pad(frames, (0, missing, *others), mode="replicate")
+    unpadded = (0, 0) * (frames.dim() - 3)  # torch needs a pair for all dimensions but two
+    return pad(frames, (0, missing, *unpadded), mode="replicate")
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):

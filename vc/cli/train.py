@@ -82,7 +82,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.config import flatten, read_sections, require
     from vc.errors import ConfigError
     from vc.train.converter import train
-    from vc.train.request import Request
+    from vc.train.plan import Request
 
     common.log_to_stderr(COMMAND)
     if bool(args.recordings) == bool(args.features):
@@ -107,12 +107,12 @@ def _work(args: argparse.Namespace) -> int:
     request = Request(
         args.features,
         tuple(args.speakers or filter(None, pair)),
-        args.output,
-        sections,
-        args.held_out,
-        args.validation,
-        args.add_to,
-        args.device,
+        output=args.output,
+        sections=sections,
+        held_out=args.held_out,
+        validation=args.validation,
+        add_to=args.add_to,
+        device=args.device,
     )
     if args.estimate:
         from vc.train.estimate import estimate

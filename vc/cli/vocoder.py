@@ -88,7 +88,13 @@ def train_vocoder(args: argparse.Namespace) -> int:
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
     start = choice.read(args.start) if args.start else None
     request = vocoder.VocoderRequest(
-        args.data, args.output, sections, args.held_out, args.validation, start, args.device
+        args.data,
+        output=args.output,
+        sections=sections,
+        held_out=args.held_out,
+        validation=args.validation,
+        start=start,
+        device=args.device,
     )
     step = vocoder.train_vocoder(request)
     if common.first_process():

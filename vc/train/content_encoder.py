@@ -1,8 +1,9 @@
-"""A fixed encoder of what is said: an embedding of a conversion and of its source are held together.
+"""A fixed encoder of what is said, for a loss that holds the content of a conversion to that of its source.
 
-It is a model of this toolkit whose code tells no speaker, learnt from the corpus; a content encoder of `vc-encoder`
-that takes log-mel; or a folder of Hugging Face's transformers that takes features as they are extracted, and must have
-learnt from the like. All are weights for a network that is named and known: nothing in the files is run.
+It is a model of this toolkit with a code that is freed of the speaker, learnt from the corpus; a content encoder of
+`vc-encoder` that takes log-mel; or a folder of Hugging Face's transformers whose network takes features as they are
+extracted, and has learnt from such. All are weights for a network that this package or transformers defines: nothing in
+the files is run.
 """
 
 import math
@@ -25,19 +26,14 @@ from vc.model_file import Model, read_network
 from vc.models.base import ManyConverter
 from vc.tensor_file import tensors_digest
 
-TRIED = 64  # frames that an encoder is tried with
+TRIAL_FRAMES = 64  # that an encoder is tried with
 TRANSFORMER = "speech_to_text"  # the one of transformers' architectures that takes features (batch, frames, bands)
-ELSEWHERE = (
-    "auto_map",
-    "quantization_config",
-    "attn_implementation",
-    "use_kernels",
-)  # settings that name code or data outside the folder
-MOST_CONSTANTS = 1 << 26  # numbers of a network that are no weights, such as its table of positions
+OUTSIDE = ("auto_map", "quantization_config", "attn_implementation", "use_kernels")  # settings that name other code
+MAX_CONSTANTS = 1 << 26  # numbers of a network that are no weights, such as its table of positions
 
 
 class ContentEncoder(ABC, nn.Module):
-    """Embeddings `(batch, channels, places)` of normalised `(batch, bands, frames)` of a speaker; nothing moves it."""
+    """Embeddings `(batch, channels, frames)` of normalised `(batch, bands, frames)` of a speaker; it never learns."""
 
     digest = ""  # of its weights
 
@@ -56,10 +52,10 @@ class CommonCode(ContentEncoder):
         return self.network.pass_bottleneck(self.network.code(frames, speaker))[0]
 
 
-class Foreign(ContentEncoder):
-    """A network that takes features as they are extracted."""
+class NaturalScaleEncoder(ContentEncoder):
+    """A network that takes features as they are extracted, without normalisation."""
 
-    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], frames_first: bool):
+    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], *, frames_first: bool):
         super().__init__()
         self.network, self.frames_first = _fixed(network), frames_first
         self.numbers = {name: number for number, name in enumerate(speakers)}
@@ -76,42 +72,55 @@ class Foreign(ContentEncoder):
 
 
 def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ContentEncoder:
-    """The encoder of this name or in this file or folder, for speakers with their statistics; refuses what is none."""
+    """Read a content encoder for a loss.
+
+    Parameters
+    ----------
+    path : str
+        Name of a content encoder, or path of an encoder, a model or a folder.
+    speakers : mapping of str to Speaker
+        With their statistics.
+    features : FeatureConfig
+        Of what the encoder is given.
+
+    Raises
+    ------
+    ConfigError
+        For what is no encoder, or does not fit these features.
+    """
     kinds = "a model of many speakers, a content encoder or a folder of transformers"
     require(bool(path), f"objective.content needs objective.encoder: {kinds}")
     place = Path(path)
     if (place / "config.json").is_file():
         network = _transformer(place)
-        encoder = Foreign(network, speakers, frames_first=True)
+        encoder = NaturalScaleEncoder(network, speakers, frames_first=True)
         encoder.digest = tensors_digest(network.state_dict())
     elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
-        heard = choice.choose(path)
-        taken = isinstance(heard, DistilledEncoder)
-        require(
-            taken, f"{path}: takes samples; objective.content needs an encoder that takes log-mel, such as distilled"
-        )
-        fits = features.mel == heard.mel
-        require(
-            fits, f"{path}: takes other features than these: features.kind must be mel or content, settings the usual"
-        )
-        encoder = Foreign(heard.network, speakers, frames_first=False)
-        encoder.digest = heard.digest
+        chosen = choice.choose(path)
+        takes_log_mel = isinstance(chosen, DistilledEncoder)
+        advice = "objective.content needs an encoder that takes log-mel, such as distilled"
+        require(takes_log_mel, f"{path}: takes samples; {advice}")
+        fits = features.mel == chosen.mel
+        advice = "features.kind must be mel or content, settings the usual"
+        require(fits, f"{path}: takes other features than these: {advice}")
+        encoder = NaturalScaleEncoder(chosen.network, speakers, frames_first=False)
+        encoder.digest = chosen.digest
     else:
-        network = _common(place, speakers, features)
+        model, network = read_coded(place)
+        require(model.features == features, f"{place}: learnt from features of other settings")
+        for name, speaker in speakers.items():
+            same = model.speakers.get(name) == speaker
+            require(same, f"{place}: does not know {name} by the same features")
         encoder = CommonCode(network)
         encoder.digest = tensors_digest(network.state_dict())
-    _try(encoder, next(iter(speakers)), features.bands, place)
-    return encoder
-
-
-def _try(encoder: ContentEncoder, speaker: str, bands: int, path: Path) -> None:
-    """Refuse an encoder that a step could not learn by."""
-    try:
-        made = encoder(torch.zeros(2, bands, TRIED), speaker)
-    except Exception as error:  # a foreign network stumbles in any way over what its settings say
+    bands = features.bands
+    try:  # an encoder by which a step cannot learn is refused now
+        embeddings = encoder(torch.zeros(2, bands, TRIAL_FRAMES), next(iter(speakers)))
+    except Exception as error:  # a network of any settings fails in any way
         reason = shortened(error)
-        raise ConfigError(f"{path}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
-    require(bool(made.isfinite().all()), f"{path}: gives embeddings that are not finite")
+        raise ConfigError(f"{place}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
+    require(bool(embeddings.isfinite().all()), f"{place}: gives embeddings that are not finite")
+    return encoder
 
 
 def _fixed(network: nn.Module) -> nn.Module:
@@ -122,22 +131,14 @@ def _fixed(network: nn.Module) -> nn.Module:
 
 
 def read_coded(path: Path) -> tuple[Model, ManyConverter]:
-    """A model that has a code."""
+    """Read a model that has a code; refuse another."""
     model, network, _ = read_network(path)
     require(isinstance(network, ManyConverter), f"{path}: method {model.method} has no code")
     return model, network
 
 
-def _common(path: Path, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ManyConverter:
-    model, network = read_coded(path)
-    require(model.features == features, f"{path}: learnt from features of other settings")
-    for name, speaker in speakers.items():
-        require(model.speakers.get(name) == speaker, f"{path}: does not know {name} by the same features")
-    return network
-
-
 def _transformer(folder: Path) -> nn.Module:
-    """The encoder of a folder as transformers saves it: of its weights, all of them, and of nothing from elsewhere."""
+    """The encoder in a folder that transformers saved: with all of its weights, and nothing from outside the folder."""
     extras.require(f"{folder}", "encoders", "transformers")
     from transformers.models.speech_to_text import modeling_speech_to_text as modeling
 
@@ -145,20 +146,20 @@ def _transformer(folder: Path) -> nn.Module:
     settings = {name: value for name, value in published.read_mapping(place).items() if not name.startswith("_")}
     kind = settings.get("model_type")
     require(kind == TRANSFORMER, f"{place}: model_type {kind!r}; {TRANSFORMER} is known")
-    foreign = [name for name in ELSEWHERE if name in settings]
-    require(not foreign, f"{place}: {', '.join(foreign)}: what is not in the folder is not taken")
+    outside = [name for name in OUTSIDE if name in settings]
+    require(not outside, f"{place}: {', '.join(outside)}: what is not in the folder is not taken")
     try:
         weights = published.folder_tensors(folder, ("model.encoder.", "encoder."))
     except ConfigError as error:
         raise ConfigError(naming(folder, error)) from error
     layers = settings.get("encoder_layers", 0)
-    few = isinstance(layers, int) and layers <= len(weights) and settings.get("num_conv_layers", 0) in range(9)
-    require(few, f"{place}: encoder_layers {layers!r}, but there are {len(weights)} tensors")
+    possible = isinstance(layers, int) and layers <= len(weights) and settings.get("num_conv_layers", 0) in range(9)
+    require(possible, f"{place}: encoder_layers {layers!r}, but there are {len(weights)} tensors")
     try:
         config = modeling.Speech2TextConfig(**settings, attn_implementation="eager")
         with torch.device("meta"):  # takes no memory, whatever sizes are claimed
             claimed = modeling.Speech2TextEncoder(config)
-        _refuse_other_shapes(claimed, weights)
+        _check_weights(claimed, weights)
         network = modeling.Speech2TextEncoder(config)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
@@ -168,14 +169,14 @@ def _transformer(folder: Path) -> nn.Module:
     return network
 
 
-def _refuse_other_shapes(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def _check_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Refuse weights that are not those of the network, by their names, and a network with far too much beside them."""
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         require(name in weights, f"no tensor {name}")
         require(name in expected, f"an unknown tensor {name}")
-        shape, wanted = list(weights[name].shape), list(expected[name].shape)
-        require(shape == wanted, f"tensor {name} is of shape {shape}, not {wanted}")
+        shape, network_shape = list(weights[name].shape), list(expected[name].shape)
+        require(shape == network_shape, f"tensor {name} is of shape {shape}, not {network_shape}")
         require(bool(weights[name].isfinite().all()), f"tensor {name} holds values that are not finite")
     constants = sum(math.prod(buffer.shape) for buffer in network.buffers())
-    require(constants <= MOST_CONSTANTS, f"a table of {constants} numbers")
+    require(constants <= MAX_CONSTANTS, f"a table of {constants} numbers")

@@ -8,18 +8,16 @@ import torch
 
 from vc import devices
 from vc.train.converter import make_engine
-from vc.train.engine import Engine
 from vc.train.methods import METHODS
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import joined
-from vc.train.request import Request
 
-WARM, TRIED = 3, 10  # steps that do not count, and those that do
+WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A whole run's length, apart from what it takes to score, to sample and to save."""
+    """A whole run's length, without scoring, sampling and saving."""
 
     speakers: tuple[str, ...]
     steps: int
@@ -35,11 +33,16 @@ class Estimate:
 
 
 def estimate(request: Request) -> Estimate | str:
-    """Take steps from all over the schedule of the run that is asked for, and leave nothing behind.
+    """Time steps from all over the schedule of a run, and leave nothing behind.
 
     Steps of one phase cost more than those of another: the identity mapping ends.
+
+    Returns
+    -------
+    Estimate or str
+        The latter of a method that takes no steps.
     """
-    plan = Plan.of(request)
+    plan = Plan.from_request(request)
     experiment = plan.experiment
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
@@ -47,13 +50,9 @@ def estimate(request: Request) -> Estimate | str:
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
-        steps = experiment.training.steps
-        numbers = [0] * WARM + [steps * number // TRIED for number in range(TRIED)]
-        seconds = [_step_seconds(engine, number) for number in numbers]
-    return Estimate(experiment.speakers, steps, mean(seconds[WARM:]), device)
-
-
-def _step_seconds(engine: Engine, number: int) -> float:
-    start = time.perf_counter()
-    float(sum(engine.step(number).values()))  # a number on the host: the device is done
-    return time.perf_counter() - start
+        steps, seconds = experiment.training.steps, []
+        for number in [0] * WARM_UP + [steps * number // TIMED for number in range(TIMED)]:
+            start = time.perf_counter()
+            float(sum(engine.step(number).values()))  # a number on the host: the device is done
+            seconds.append(time.perf_counter() - start)
+    return Estimate(experiment.speakers, steps, mean(seconds[WARM_UP:]), device)

@@ -20,9 +20,10 @@ from statistics import fmean
 
 import numpy as np
 import systems
-from systems import ANCHORS, DECIDING, Content, rounded, spoken
+from systems import ANCHORS, Content, rounded, spoken
 
-from vc.metrics.intervals import crossed_interval
+from vc.metrics import crossed_interval
+from vc.metrics.registry import DECIDING
 
 SHOWN = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "voicing_error", "frechet_distance", "content_lost")
 # By models of speech, in a table of their own

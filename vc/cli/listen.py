@@ -55,16 +55,16 @@ def _add_score(made: argparse.ArgumentParser) -> None:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from vc.listening import kit, page
+    from vc.listening import kit
 
     common.log_to_stderr(COMMAND)
     folders = _folders(args)
-    made = kit.make(args.kind, folders, args.sentences, args.seed, args.match)
-    page.write(made, folders, args.title, args.output)
+    test = kit.make(args.kind, folders, sentences=args.sentences, seed=args.seed, pattern=args.match)
+    kit.write(test, folders, args.title, args.output)
     common.say(
-        f"{len(made.items)} items of {made.sentences} sentences, {made.rate} Hz, {made.level:.1f} dB of full scale"
+        f"{len(test.items)} items of {test.sentences} sentences, {test.rate} Hz, {test.level:.1f} dB of full scale"
     )
-    common.say(f"{args.output / 'test.html'} written: give it to listeners, about {made.duration} each")
+    common.say(f"{args.output / 'test.html'} written: give it to listeners, about {test.duration} each")
     common.say(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")
     return 0
 
@@ -92,7 +92,7 @@ def _score(args: argparse.Namespace) -> int:
     from vc.listening.score import collect, format_table, score
 
     key = read_key(args.key)
-    answers, failures = collect(args.answers, key, args.partial)
+    answers, failures = collect(args.answers, key, partial=args.partial)
     if not answers:
         raise DataError(*failures)
     figures = score(key, answers, failures)

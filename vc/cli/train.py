@@ -123,7 +123,7 @@ def _work(args: argparse.Namespace) -> int:
 def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
     from vc import extras
     from vc.config import require
-    from vc.evaluate.headline import written
+    from vc.evaluate.headline import as_text
     from vc.from_folders import train_from_folders
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
@@ -140,7 +140,7 @@ def _from_folders(args: argparse.Namespace, sections: dict[str, Any]) -> int:
     for failure in voice.failures:
         common.report(COMMAND, failure)
     if voice.evaluation:
-        common.say(written(voice.evaluation.headline(voice.evaluation.systems[0])))
+        common.say(as_text(voice.evaluation.headline(voice.evaluation.systems[0])))
         common.say(f"listen: {voice.report.absolute().as_uri()}")
     common.say(f"next: vc-convert --model {shlex.quote(str(args.output))} --to {voice.target} RECORDING ...")
     return 1 if voice.failures else 0

@@ -710,6 +710,19 @@ def test_model_gives_the_mean_variance_anchor(mini, statistics, tmp_path):
     assert written["anchors"]["mean_variance"]["log_f0_rmse"] < written["log_f0_rmse"]
 
 
+def test_a_process_reads_a_model_once(statistics, tmp_path, monkeypatch):
+    """For the direction, the anchor in every sentence and the cycle."""
+    anchors.load_converter.cache_clear()
+    read, paths = model_file.read, []
+    monkeypatch.setattr(model_file, "read", lambda path: (paths.append(path), read(path))[1])
+    utterance = Utterance("1", "", voices(tmp_path / "v", 120, "1") / "1.wav")
+    direction = anchors.find_direction(statistics, source=None, target="slt")
+    for name in "bc":
+        anchors.mean_variance(utterance, tmp_path / f"{name}.wav", direction)
+    cycle = anchors.measure_cycle(anchors.load_converter(statistics), [utterance], direction)
+    assert cycle.gain < 3 and paths == [statistics]
+
+
 def test_a_speaker_that_the_model_does_not_know_is_refused(statistics, tmp_path, capsys):
     source, reference = directory_of(tmp_path / "s", "stranger", "stranger-1"), touch(tmp_path / "r", "1.wav")
     sides = ["--converted", str(reference), "--reference", str(reference), "--source", str(source)]

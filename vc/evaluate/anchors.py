@@ -55,7 +55,7 @@ class Direction:
 
 
 class AnchorSettings(NamedTuple):
-    """What anchors are made with."""
+    """Where anchors are written, and what they are computed with."""
 
     folder: Path  # of their recordings
     analysis: WorldConfig  # of copy-synthesis
@@ -64,15 +64,15 @@ class AnchorSettings(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The anchors that can be made."""
+        """The anchors to write."""
         return [COPY_SYNTHESIS, *([MEAN_VARIANCE] if self.direction and self.direction.maps else [])]
 
 
 class Cycle(NamedTuple):
     """There and back over the source's speech frames, c1..D in units of the source's deviations."""
 
-    error: float  # root mean square of the difference between what comes back and what went there
-    gain: float  # how much larger small noise has become on the way back; 1: as large as it was
+    error: float  # root mean square of the difference between what comes back and the original
+    gain: float  # how much larger small noise has become on the conversion back; 1: as large as it was
 
 
 @lru_cache(maxsize=1)
@@ -141,12 +141,12 @@ def measure_cycle(
     utterances: Sequence[Utterance],
     direction: Direction,
 ) -> Cycle | None:
-    """Whether a model's way there and back hides information that nobody hears.
+    """Whether a model's cycle, there and back, hides information in details that cannot be heard.
 
-    A cycle-consistent network may write what it needs for the way back into details of the converted features, as
-    images do (Chu, Zhmoginov and Sandler, "CycleGAN, a master of steganography", NIPS workshop 2017): the cycle then
-    closes although the content is gone. Such a code does not survive noise, which an honest way back leaves as small as
-    it was.
+    A cycle-consistent network may write what it needs for the conversion back into details of the converted features,
+    as networks for images do (Chu, Zhmoginov and Sandler, "CycleGAN, a master of steganography", NIPS workshop 2017):
+    the cycle then closes although the content is gone. Such a code does not survive noise, which an honest conversion
+    back leaves as small as it was.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def measure_cycle(
     Returns
     -------
     Cycle or None
-        None for a model that has no way back.
+        None for a model that converts in one direction only.
     """
     if not direction.maps or len(converter.speakers) != 2:
         return None

@@ -46,7 +46,7 @@ def runs_of(systems: Sequence[str]) -> dict[str, list[str]]:
 
 
 def compare_systems(scores: Mapping[str, Scores], converted: Sequence[str]) -> list[SystemComparison]:
-    """Every converted system with every other, and with the anchors made of the source; runs of one are averaged.
+    """Every converted system with every other, and with the anchors of the source; runs of one system are averaged.
 
     Parameters
     ----------

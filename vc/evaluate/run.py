@@ -211,7 +211,7 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
     )
     mixed_rates = len({rate for each in rates.values() for rate in each.values()}) > 1
     settings = MeasureSettings(config, ranges, measures, conventions, mixed_rates)
-    title = f"measuring, asking models of speech: {', '.join(measures)}" if measures else "measuring"
+    title = f"measuring, with speech models: {', '.join(measures)}" if measures else "measuring"
     measured = stages.run(partial(measure, settings=settings), title)
     recordings = stages.remaining()
     remarks: dict[tuple[str, str], list[str]] = {}

@@ -34,7 +34,10 @@ LOST = 0.85  # share of content, 1 for unrelated sentences
 GARBLED, VERY_GARBLED = 0.25, 0.5  # phone error above the source's
 UNLIKE, VERY_UNLIKE = 0.45, 0.6  # content distance; another speaker who says the same has 0.25 to 0.34
 WORSE, MUCH_WORSE = 0.3, 0.8  # points of DNSMOS or DistillMOS below the target's copy-synthesis
-AMPLIFIED, VERY_AMPLIFIED = 3.0, 10.0  # gain of noise on the way back; a linear map that restores movement has up to 2
+AMPLIFIED, VERY_AMPLIFIED = (
+    3.0,
+    10.0,
+)  # gain of noise on the conversion back; a linear map that restores movement has up to 2
 SIGNIFICANCE = 0.05
 MIN_SENTENCES = 6  # with fewer, no difference can be significant
 SAME_SENTENCE = (
@@ -298,7 +301,7 @@ def judge_worth(evidence: Evidence) -> Finding | None:
 
 
 def judge_cycle(cycle: Cycle) -> Finding:
-    """Does a model's cycle close by what nobody hears?"""
+    """Does a model's cycle close by details that cannot be heard?"""
     text = f"small noise on converted features comes back {cycle.gain:.1f} times as large"
     # The gain is of the model, not of a sample of sentences, and exact
     grade = _grade(cycle.gain, (cycle.gain, cycle.gain), AMPLIFIED, VERY_AMPLIFIED)

@@ -143,13 +143,13 @@ def summarise(
         for name, figure in set_figures(system, reference, source=source, paired=paired).items():
             figures[name] = sets.with_interval(figure, len(system), len(reference), paired=paired)
         if min(len(system), len(reference)) > 1:
-            own, wanted = (
+            own, target = (
                 sets.different_sentences([each.mel_cepstrum for each in side]) for side in (system, reference)
             )
             figures["diversity"] = sets.with_interval(
-                lambda subset, references: sets.diversity(own[subset], wanted[references]),
+                lambda subset, references: sets.diversity(own[subset], target[references]),
                 len(own),
-                len(wanted),
+                len(target),
                 paired=paired,
             )
     means = {name: figures[name][0] for name in METRICS}
@@ -209,8 +209,8 @@ def set_figures(
     paired: bool,
 ) -> dict[str, Figure]:
     """Metric -> figure of the whole set, by the utterances that are kept; parameters as those of `summarise`."""
-    frames, wanted = ([each.frames for each in side] for side in (system, reference))
-    unit = np.maximum(np.concatenate(wanted).std(axis=0), sets.MIN_VARIANCE)
+    frames, target_frames = ([each.frames for each in side] for side in (system, reference))
+    unit = np.maximum(np.concatenate(target_frames).std(axis=0), sets.MIN_VARIANCE)
     spectra = [np.stack([each.spectrum for each in side]) for side in (system, reference)]
     figures = {
         "msd": sets.modulation(*spectra),
@@ -218,8 +218,8 @@ def set_figures(
             name: sets.movement(*spectra, lowest=lowest, highest=highest)
             for name, (lowest, highest) in MODULATION_RATES.items()
         },
-        "frechet_distance": sets.frechet(frames, wanted, unit),
-        "kernel_distance": sets.sampled_kernel(frames, wanted, unit, paired=paired),
+        "frechet_distance": sets.frechet(frames, target_frames, unit),
+        "kernel_distance": sets.sampled_kernel(frames, target_frames, unit, paired=paired),
     }
     embeddings = [_embeddings(side) for side in (system, reference)]
     if all(np.isfinite(side).any() for side in embeddings):

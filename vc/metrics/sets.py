@@ -169,7 +169,7 @@ def content_lost(converted: np.ndarray, source: np.ndarray) -> float:
     Returns
     -------
     float
-        In 0..1. 0: the source can be told from its conversion; 1: nothing of it is left. Some is always lost on
+        In 0..1. 0: the source can be recovered from its conversion; 1: nothing of it is left. Some is always lost on
         another voice.
 
     Raises
@@ -278,8 +278,12 @@ def timbre(converted: Sequence[Content], reference: Sequence[Content], *, paired
 
 def frechet(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
     """Frechet distance, from utterances' frames `(frames, bands)`, which are divided by `unit` (bands,)."""
-    moments, wanted = (Moments.stack([Moments.of(frames) for frames in side]) for side in (converted, reference))
-    return lambda subset, references: frechet_distance_of_moments(moments.pool(subset), wanted.pool(references), unit)
+    moments, reference_moments = (
+        Moments.stack([Moments.of(frames) for frames in side]) for side in (converted, reference)
+    )
+    return lambda subset, references: frechet_distance_of_moments(
+        moments.pool(subset), reference_moments.pool(references), unit
+    )
 
 
 def sampled_kernel(

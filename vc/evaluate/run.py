@@ -191,13 +191,13 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
     rates = stages.run(find_sample_rates, "reading sample rates", jobs=1)
     config = common_config(rates, systems, direction, stages)
     ranges = find_f0_ranges(list(stages.remaining()), config, stages)
-    settings = AnchorSettings(folder, copy_synthesis_config(direction, config), ranges[REFERENCE], direction)
-    for name in settings.names:
+    anchor_settings = AnchorSettings(folder, copy_synthesis_config(direction, config), ranges[REFERENCE], direction)
+    for name in anchor_settings.names:
         inside(folder, name).mkdir(parents=True, exist_ok=True)
-    anchors = stages.run(partial(make_anchors, settings=settings), "making anchors")
-    for name in settings.names:
+    anchors = stages.run(partial(make_anchors, settings=anchor_settings), "making anchors")
+    for name in anchor_settings.names:
         stages.recordings[name] = {sentence: each[name] for sentence, each in anchors.items() if name in each}
-    ranges |= find_f0_ranges(settings.names, config, stages)
+    ranges |= find_f0_ranges(anchor_settings.names, config, stages)
 
     # Every recording by itself and beside the others of its sentence
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}

@@ -27,9 +27,15 @@ from vc.corpus.data_directory import Utterance
 from vc.corpus.limiter import CEILING
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, anchors, evaluate, format_table
-from vc.evaluate.hearing import MEASURES, NOT_NAMED, Heard, choose_measures, versions
-from vc.evaluate.match import match, read_side
-from vc.evaluate.measure import Item, expected_phones
+from vc.evaluate.match import Sentence, match, read_side
+from vc.evaluate.measure import (
+    MEASURES,
+    NO_RECOGNISER,
+    SpeechModelScores,
+    choose_measures,
+    expected_phones,
+    measure_versions,
+)
 from vc.features import store
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
@@ -178,7 +184,7 @@ def voices(folder: Path, f0: float, names: str = "123", rate: int = RATE, second
 
 
 def measure(tmp_path: Path, converted: Path, reference: Path, source: Path | None = None):
-    return evaluate(Request({"converted": converted}, reference, source, measures=()), tmp_path / "result")
+    return evaluate(Request({"converted": converted}, reference, source=source, measures=()), tmp_path / "result")
 
 
 def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
@@ -223,7 +229,7 @@ def test_the_table_shows_a_lopsided_interval_by_its_ends(tmp_path, interval, sho
 
 
 def test_measures_are_named_by_their_packages_and_content_by_its_encoder():
-    assert versions(["content"]) == {"content encoder distilled": f"of vc {__version__}"}
+    assert measure_versions(["content"]) == {"content encoder distilled": f"of vc {__version__}"}
 
 
 def test_known_ratio_of_f0_is_found_and_anchors_are_measured_alike(tmp_path):
@@ -307,7 +313,7 @@ def test_a_set_without_a_voice_is_measured_and_noted(tmp_path, random):
 def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
     folder = voices(tmp_path / "c", 120, "1")
     for _ in range(2):
-        evaluation = evaluate(Request({"converted": folder}, folder, folder, measures=()), folder)
+        evaluation = evaluate(Request({"converted": folder}, folder, source=folder, measures=()), folder)
         assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
 
 
@@ -351,7 +357,7 @@ def test_recordings_and_speakers_are_shown_by_their_own_names(tmp_path):
     ]
     data_directory.write(tmp_path / "d", utterances)
     evaluation = measure(tmp_path, tmp_path / "d", tmp_path / "d", tmp_path / "d")
-    assert [*evaluation.called.values()] == ["Grüß Gott", "two", "x-same", "y-same"]
+    assert [*evaluation.recording_names.values()] == ["Grüß Gott", "two", "x-same", "y-same"]
     assert (evaluation.source, evaluation.target) == ("Bärbel", "Bärbel") and evaluation.title == "Bärbel to Bärbel"
 
 
@@ -533,15 +539,14 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
 
 
 def test_a_transcript_says_which_phones_are_expected():
-    heard = {"converted": Heard(phones=["h", "i"]), "unconverted": Heard(phones=["o"])}
-    item = Item("1", {}, None)
-    remarks = {system: [] for system in heard}
-    assert (
-        expected_phones(item, heard, remarks) == expected_phones(item._replace(text="in 1995"), heard, remarks) == ["o"]
-    )
+    scores = {"converted": SpeechModelScores(phones=["h", "i"]), "unconverted": SpeechModelScores(phones=["o"])}
+    sentence = Sentence("1", {}, None)
+    remarks = {system: [] for system in scores}
+    for text in (None, "in 1995"):
+        assert expected_phones(sentence._replace(text=text), scores, remarks) == ["o"]
     assert "the text is left aside: 1 5 9 in 'in 1995'" in remarks["unconverted"][0] and not remarks["converted"]
     pytest.importorskip("hama")
-    assert expected_phones(item._replace(text="hi"), heard, remarks) not in (None, ["o"])
+    assert expected_phones(sentence._replace(text="hi"), scores, remarks) not in (None, ["o"])
 
 
 @pytest.fixture(scope="module")
@@ -569,7 +574,7 @@ def test_command_says_what_it_did(stand_in):
         "vc-evaluate: warning: no model is given: how good means and variances alone would be is left out",
         "vc-evaluate: warning: reference: 1 left over without a match: 105",
     ]
-    assert NOT_NAMED in page_text(stand_in) and NOT_NAMED not in warned
+    assert NO_RECOGNISER in page_text(stand_in) and NO_RECOGNISER not in warned
     stages = [line for line in lines if "warning" not in line]
     assert [re.split(r"[ ,]", line)[1] for line in stages] == [
         "reading", "finding", "making", "finding", "measuring", "comparing", "writing"
@@ -704,6 +709,19 @@ def test_model_gives_the_mean_variance_anchor(mini, statistics, tmp_path):
     assert written["title"] == "rms to slt" and written["configuration"]["model"]["target"] == "slt"
     assert written["anchors"]["mean_variance"]["mcd"] < written["anchors"]["unconverted"]["mcd"]
     assert written["anchors"]["mean_variance"]["log_f0_rmse"] < written["log_f0_rmse"]
+
+
+def test_a_process_reads_a_model_once(statistics, tmp_path, monkeypatch):
+    """For the direction, the anchor in every sentence and the cycle."""
+    anchors.load_converter.cache_clear()
+    read, paths = model_file.read, []
+    monkeypatch.setattr(model_file, "read", lambda path: (paths.append(path), read(path))[1])
+    utterance = Utterance("1", "", voices(tmp_path / "v", 120, "1") / "1.wav")
+    direction = anchors.find_direction(statistics, source=None, target="slt")
+    for name in "bc":
+        anchors.mean_variance(utterance, tmp_path / f"{name}.wav", direction)
+    cycle = anchors.measure_cycle(anchors.load_converter(statistics), [utterance], direction)
+    assert cycle.gain < 3 and paths == [statistics]
 
 
 def test_a_speaker_that_the_model_does_not_know_is_refused(statistics, tmp_path, capsys):

@@ -6,7 +6,7 @@ from conftest import CORPUS, vowel
 
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.features import mel_cepstral_analysis, mel_cepstrum, world
+from vc.features import mel_cepstrum, world
 from vc.features.base import Frames
 from vc.features.f0 import (
     SMALLEST_DEVIATION,
@@ -61,28 +61,6 @@ def test_louder_speech_moves_c0_alone(random):
     change = mel_cepstrum.from_envelope(100 * envelope, 24, 0.42) - mel_cepstrum.from_envelope(envelope, 24, 0.42)
     np.testing.assert_allclose(change[:, 0], np.log(100) / 2, atol=1e-9)
     np.testing.assert_allclose(change[:, 1:], 0, atol=1e-9)
-
-
-def windowed(rate: int = 16000) -> np.ndarray:
-    samples = 32768.0 * audio.read(CORPUS / "eval/slt/101.flac", rate)[0][rate // 2 : rate]
-    return np.lib.stride_tricks.sliding_window_view(samples, 1024)[::256] * mel_cepstral_analysis.hamming(1024)
-
-
-@pytest.mark.parametrize(("order", "warping"), [(23, 0.42), (34, 0.45), (39, 0.55), (12, 0.0)])
-def test_mel_cepstral_analysis_equals_sptk(random, order, warping):
-    pysptk = pytest.importorskip("pysptk")
-    np.testing.assert_allclose(mel_cepstral_analysis.hamming(1024), pysptk.sptk.hamming(1024), atol=1e-12)
-    loudness = 10 ** random.uniform(-4, 4, (20, 1))
-    frames = np.concatenate([windowed(), loudness * random.standard_normal((20, 1024)), np.zeros((1, 1024))])
-    ours = mel_cepstral_analysis.analyse(frames, order, warping, 1e-6)
-    theirs = [pysptk.mcep(frame, order, warping, etype=1, eps=1e-6) for frame in frames]
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
-
-
-def test_mel_cepstral_analysis_takes_each_frame_by_itself():
-    frames = windowed()[:5]
-    alone = np.concatenate([mel_cepstral_analysis.analyse(frame[None], 24, 0.42, 1e-6) for frame in frames])
-    np.testing.assert_allclose(mel_cepstral_analysis.analyse(frames, 24, 0.42, 1e-6), alone, atol=1e-9)
 
 
 @pytest.mark.parametrize("rate", RATES)

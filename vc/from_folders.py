@@ -19,7 +19,7 @@ from vc.corpus.names import shown
 from vc.errors import DataError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
-from vc.evaluate.hearing import choose_measures
+from vc.evaluate.measure import choose_measures
 from vc.features.extract import chosen_config, extract
 from vc.files import make_directory, path_inside
 from vc.report import write_report
@@ -68,7 +68,7 @@ def train_from_folders(
     jobs : int
         Processes of the extraction and the measurement, threads of the conversion.
     measures : sequence of str, optional
-        Models of speech to ask, as vc/evaluate/hearing.py names them. Default: those that are installed.
+        Models of speech to ask, as vc/evaluate/measure.py names them. Default: those that are installed.
 
     Raises
     ------
@@ -198,12 +198,12 @@ def _measured(
     asked = Measurement(
         {"converted": converted},
         lists / "held_out" / voice.target,
-        lists / "held_out" / source,
-        None if converter.decodes else voice.model,
+        source=lists / "held_out" / source,
+        model=None if converter.decodes else voice.model,
         measures=measures,
         to=voice.target,
         source_speaker=source,
     )
-    evaluation, page = evaluate(asked, results, jobs), results / "report.html"
+    evaluation, page = evaluate(asked, results, jobs=jobs), results / "report.html"
     write_report(evaluation, page)
     return replace(voice, failures=failures + evaluation.failures, evaluation=evaluation, report=page)

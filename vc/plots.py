@@ -1,4 +1,4 @@
-"""A picture of recordings above each other: spectrograms with the F0 contour drawn over them."""
+"""Pictures of recordings: spectrograms, one above the other, with the F0 contour drawn over them."""
 
 import io
 import warnings
@@ -10,14 +10,14 @@ import numpy as np
 from vc import extras
 
 WINDOW, SHIFT = 0.025, 0.005  # seconds
-FFT = 2048  # samples, at least
+MIN_FFT = 2048  # samples
 LOWEST = 60.0  # Hz, of the logarithmic axis
-ROWS = 192  # of a picture's frequencies
-DEPTH = 70.0  # dB below the loudest point
+ROWS = 192  # frequencies of a picture
+RANGE = 70.0  # dB below the loudest point
 WIDTH = 8.0  # inches of a picture
 LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for labels of frequencies, a panel's title and labels of time
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
-GREY = "#808080"  # for what stands on the page's own ground, be it light or dark
+GREY = "#808080"  # for what stands on the page's own background, be it light or dark
 
 
 class Panel(NamedTuple):
@@ -29,14 +29,28 @@ class Panel(NamedTuple):
 
 
 def require_matplotlib() -> None:
-    """Refuse to begin what would fail at its end."""
+    """Raise ConfigError if matplotlib is missing, before work whose pictures would fail at its end."""
     extras.require("a picture", "eval", "matplotlib")
 
 
 def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str = "png") -> bytes:
-    """One panel below the other on one time axis, as PNG or another format of matplotlib's.
+    """One panel below the other on one time axis.
 
-    `frame_shift` is that of the F0 tracks, in seconds.
+    Parameters
+    ----------
+    panels : sequence of Panel
+        Recordings, at least one.
+    rate : int
+        Their sample rate in Hz.
+    frame_shift : float
+        Of the F0 tracks, in seconds.
+    format : str
+        One of matplotlib's.
+
+    Returns
+    -------
+    bytes
+        Content of an image file.
     """
     from matplotlib.figure import Figure
 
@@ -57,7 +71,7 @@ def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str 
 
 
 def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes:  # noqa: F821 - not light
-    """The figure on the page's own ground; signs that the font lacks are drawn as boxes."""
+    """The figure as an image file with a transparent background; signs that the font lacks are drawn as boxes."""
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -66,17 +80,29 @@ def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes: 
 
 
 def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
-    """`(ROWS, frames)` in dB below the loudest point, frequencies spaced evenly by their logarithm from LOWEST on."""
+    """Spectrogram on a logarithmic frequency axis from LOWEST on.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(ROWS, frames)`, dB below the loudest point.
+    """
     window, shift = round(WINDOW * rate), round(SHIFT * rate)
     padded = np.pad(samples, window // 2)
     padded = np.pad(padded, (0, max(0, window - len(padded))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::shift] * np.hanning(window)
-    size = max(FFT, 2 ** int(np.ceil(np.log2(window))))
+    size = max(MIN_FFT, 2 ** int(np.ceil(np.log2(window))))
     power = np.square(np.abs(np.fft.rfft(frames, size)))
-    wanted = np.geomspace(LOWEST, rate / 2, ROWS)
-    nearest = np.rint(wanted * size / rate).astype(int)
+    nearest = np.rint(np.geomspace(LOWEST, rate / 2, ROWS) * size / rate).astype(int)
     decibels = 10 * np.log10(np.maximum(power[:, nearest].T, 1e-12))
-    return np.maximum(decibels - decibels.max(), -DEPTH)
+    return np.maximum(decibels - decibels.max(), -RANGE)
 
 
 def _draw(axis: "matplotlib.axes.Axes", panel: Panel, rate: int, frame_shift: float) -> None:  # noqa: F821 - not light
@@ -95,5 +121,5 @@ def _draw(axis: "matplotlib.axes.Axes", panel: Panel, rate: int, frame_shift: fl
 
 
 def _height(frequencies: np.ndarray, rate: int) -> np.ndarray:
-    """Place on an axis from 0 to 1."""
+    """Position of frequencies in Hz on an axis from 0 to 1."""
     return np.log(frequencies / LOWEST) / np.log(rate / 2 / LOWEST)

@@ -17,8 +17,9 @@ import systems
 from safetensors import safe_open
 
 from vc.errors import DataError
+from vc.metrics.registry import DECIDING
 
-SHOWN = (*systems.DECIDING, "nearer_target", "msd", "approach", "content_lost")
+SHOWN = (*DECIDING, "nearer_target", "msd", "approach", "content_lost")
 
 
 def table(args: Namespace) -> str:

@@ -82,16 +82,16 @@ def _work(args: argparse.Namespace) -> int:
     request = Request(
         systems,
         args.reference,
-        args.source,
-        args.model,
-        args.other_sentences,
-        args.match,
-        [] if args.measures == ["none"] else args.measures,
-        args.conventions,
-        args.to,
-        args.from_speaker,
+        source=args.source,
+        model=args.model,
+        other_sentences=args.other_sentences,
+        match=args.match,
+        measures=[] if args.measures == ["none"] else args.measures,
+        conventions=args.conventions,
+        to=args.to,
+        source_speaker=args.from_speaker,
     )
-    evaluation = evaluate(request, args.output, args.jobs or default_jobs())
+    evaluation = evaluate(request, args.output, jobs=args.jobs or default_jobs())
     write_report(evaluation, args.output / "report.html")
     for failure in evaluation.failures:
         common.report(COMMAND, failure)

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_test(args: argparse.Namespace) -> int:
     """Write the page of a listening test and its key; return the exit status."""
     from vc.errors import ConfigError
-    from vc.listening import kit, page
+    from vc.listening import kit
 
     common.log_to_stderr(COMMAND)
     if args.results:
@@ -64,8 +64,8 @@ def make_test(args: argparse.Namespace) -> int:
         folders = kit.Folders(common.named_folders("--converted", args.converted), args.reference, args.source)
     else:
         raise ConfigError("give --converted and --reference, or --results")
-    test = kit.make(args.kind, folders, args.sentences, args.seed, args.match)
-    page.write(test, folders, args.title, args.output)
+    test = kit.make(args.kind, folders, sentences=args.sentences, seed=args.seed, pattern=args.match)
+    kit.write(test, folders, args.title, args.output)
     common.say(
         f"{len(test.items)} items of {test.sentences} sentences, {test.rate} Hz, {test.level:.1f} dB of full scale"
     )
@@ -84,7 +84,7 @@ def score_answers(args: argparse.Namespace) -> int:
     from vc.listening.score import collect, format_table, score
 
     key = read_key(args.key)
-    answers, failures = collect(args.answers, key, args.partial)
+    answers, failures = collect(args.answers, key, partial=args.partial)
     if not answers:
         raise DataError(*failures)
     figures = score(key, answers, failures)

@@ -129,7 +129,7 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any]) ->
     """Train from folders of recordings and measure the model; return the exit status."""
     from vc import extras
     from vc.config import require
-    from vc.evaluate.headline import written
+    from vc.evaluate.headline import as_text
     from vc.from_folders import train_from_folders
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
@@ -146,7 +146,7 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any]) ->
     for failure in voice.failures:
         common.report(COMMAND, failure)
     if voice.evaluation:
-        common.say(written(voice.evaluation.headline(voice.evaluation.systems[0])))
+        common.say(as_text(voice.evaluation.headline(voice.evaluation.systems[0])))
         common.say(f"listen: {voice.report.absolute().as_uri()}")
     common.say(f"next: vc-convert --model {shlex.quote(str(args.output))} --to {voice.target} RECORDING ...")
     return 1 if voice.failures else 0

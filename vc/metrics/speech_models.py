@@ -1,4 +1,4 @@
-"""What models of speech are given: mono at 16 kHz, for which all of ours were trained."""
+"""What the measures by speech models share: their input, mono at 16 kHz, and computing on one thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ import numpy as np
 
 from vc.errors import DataError
 
-RATE = 16000  # Hz
+RATE = 16000  # Hz, for which all the models were trained
 LOWEST_RATE = 8000  # Hz; below, half of what tells sounds apart is missing
 FAINTEST = 1 / 32768  # from the lowest sample to the highest: a step of 16 bits
 SHORTEST = 0.2  # seconds: less is not a word
 
 
-def validate(samples: np.ndarray, rate: int) -> None:
-    """Refuse what is not finite `(samples,)` that sound, of a rate and a length to judge speech by."""
+def require_speech(samples: np.ndarray, rate: int) -> None:
+    """Raise DataError unless these are finite `(samples,)`, not silent, of a rate and a length to judge speech by."""
     if samples.ndim != 1:
         raise DataError(f"expected (samples,), got shape {samples.shape}")
     if rate < LOWEST_RATE:
@@ -28,8 +28,26 @@ def validate(samples: np.ndarray, rate: int) -> None:
 
 
 def prepare(samples: np.ndarray, rate: int) -> np.ndarray:
-    """`(samples,)` at `rate` Hz as float32 at 16 kHz; what is above full scale is brought down to it as a whole."""
-    validate(samples, rate)
+    """Samples for a speech model.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`; full scale is 1.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(samples,)`, float32, at 16 kHz; scaled down as a whole if it exceeds full scale.
+
+    Raises
+    ------
+    DataError
+        If the recording is too short, silent, not finite or of too low a rate.
+    """
+    require_speech(samples, rate)
     samples = samples.astype(np.float32)
     if rate != RATE:
         import soxr

@@ -1,8 +1,8 @@
-"""FastDTW: a path through two sequences of frames that is near the cheapest one, as many evaluation scripts take it.
+"""FastDTW: a path through two sequences of frames near the cheapest one, as many evaluation scripts take it.
 
 Salvador and Chan, "FastDTW: toward accurate dynamic time warping in linear time and space", Intelligent Data Analysis
-11, 2007: the path of two sequences of half the length, widened by `radius`, is all that is searched. Our own measures
-take the exact path of `alignment`; this one is for comparing figures with others'.
+11, 2007: only what lies within `radius` of the path of both sequences at half the length is searched. Our own measures
+take the exact path of `vc.metrics.alignment`; this one is for comparing figures with others'.
 """
 
 from itertools import pairwise
@@ -10,20 +10,39 @@ from itertools import pairwise
 import numpy as np
 
 from vc.config import require
-from vc.metrics.alignment import validate
+from vc.metrics.alignment import require_alignable
 
 Window = tuple[np.ndarray, np.ndarray]  # first and last frame of the other side, for each frame of the one
 DOWN, ACROSS, DIAGONAL = (1, 0), (0, 1), (1, 1)  # steps, in frames of the one and of the other
 
 
 def fast_align(one: np.ndarray, other: np.ndarray, radius: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Indices `(path,)` into `(frames, bands)` of each side, from the first pair of frames to the last.
+    """A nearly cheapest path through two sequences of frames.
 
     Steps (1, 0), (0, 1) and (1, 1) of equal weight, Euclidean distances; the first of the cheapest steps in this order
     wins, as in the pure-Python form of the package fastdtw 0.3.4; its compiled form differs in ties and at the window's
     edges.
+
+    Parameters
+    ----------
+    one, other : np.ndarray
+        Shape `(frames, bands)`, finite.
+    radius : int
+        Frames on either side of the coarser path that are searched, 1 or more.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Indices `(path,)` into the frames of each side, from the first pair of frames to the last.
+
+    Raises
+    ------
+    DataError
+        If the sequences are empty, too long, not finite or of different bands.
+    ConfigError
+        If the radius is below 1.
     """
-    validate(one, other)
+    require_alignable(one, other)
     require(radius >= 1, f"the radius of FastDTW must be at least 1, got {radius}")
     rows, columns = np.array(_path(one.astype(np.float64), other.astype(np.float64), radius)).T
     return rows, columns
@@ -62,39 +81,27 @@ def _cheapest_path(one: np.ndarray, other: np.ndarray, window: Window) -> list[t
     rows = np.repeat(np.arange(len(one)), high - low + 1)
     columns = np.arange(starts[-1]) + (low - starts[:-1])[rows]
     distances = np.sqrt(np.square(one[rows] - other[columns]).sum(axis=1)).tolist()
-    steps, costs, before = [], [0.0], -1  # the row before the first has one pair, before the first column
+    steps, costs, previous_low = [], [0.0], -1  # the row before the first has one pair, before the first column
     for row, (start, stop) in enumerate(pairwise(starts)):
-        above = _shifted(costs, before, low[row] - 1, stop - start + 1)
-        costs, taken = _row(above, distances[start:stop])
-        steps.append(taken)
-        before = low[row]
-    return _walk_back(steps, low, len(other) - 1)
-
-
-def _shifted(costs: list[float], begin: int, new_begin: int, length: int) -> list[float]:
-    """Costs from column `begin` on as `length` costs from column `new_begin` on; infinite where there are none."""
-    kept = costs[new_begin - begin :] if new_begin >= begin else [np.inf] * (begin - new_begin) + costs
-    return kept[:length] + [np.inf] * (length - len(kept))
-
-
-def _row(above: list[float], distances: list[float]) -> tuple[list[float], list[tuple[int, int]]]:
-    """Costs of a row's pairs and the steps that lead to them; `above` begins one column before."""
-    costs, steps, left = [], [], np.inf
-    for corner, up, distance in zip(above, above[1:], distances):
-        if up <= left and up <= corner:
-            best, step = up, DOWN
-        elif left <= corner:
-            best, step = left, ACROSS
-        else:
-            best, step = corner, DIAGONAL
-        left = best + distance
-        costs.append(left)
-        steps.append(step)
-    return costs, steps
-
-
-def _walk_back(steps: list[list[tuple[int, int]]], low: np.ndarray, column: int) -> list[tuple[int, int]]:
-    row, path = len(steps) - 1, []
+        # Costs of the row before from one column before this row's first; infinite outside its window
+        first, length = low[row] - 1, stop - start + 1
+        missing = previous_low - first
+        above = costs[-missing:] if missing <= 0 else [np.inf] * missing + costs
+        above = above[:length] + [np.inf] * (length - len(above))
+        costs, row_steps, left = [], [], np.inf
+        for corner, up, distance in zip(above, above[1:], distances[start:stop]):
+            if up <= left and up <= corner:
+                best, step = up, DOWN
+            elif left <= corner:
+                best, step = left, ACROSS
+            else:
+                best, step = corner, DIAGONAL
+            left = best + distance
+            costs.append(left)
+            row_steps.append(step)
+        steps.append(row_steps)
+        previous_low = low[row]
+    row, column, path = len(one) - 1, len(other) - 1, []
     while row >= 0:  # the first pair's step leaves the table
         path.append((row, int(column)))
         down, across = steps[row][column - low[row]]

@@ -1,4 +1,4 @@
-"""Mel-cepstral distortion as other toolkits measure it, so that a figure can be set beside theirs.
+"""The conventions of four toolkits.
 
 Figures of different conventions cannot be compared: on the same recordings they lie decibels apart (see
 docs/experiments.md). Our own, `distortion.mel_cepstral_distortion`, takes WORLD's envelope at an F0 found by
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from vc.errors import ConfigError, DataError
-from vc.features import mel_cepstral_analysis, mel_cepstrum
+from vc.features import mel_cepstrum
 from vc.features.f0 import F0Range
+from vc.metrics.conventions.fastdtw import fast_align
+from vc.metrics.conventions.sptk import analyse, hamming
 from vc.metrics.distortion import mean_distance
-from vc.metrics.fast_alignment import fast_align
 
-ANY = 0  # stands for every sample rate that has no settings of its own
+ANY_RATE = 0  # stands for every sample rate that has no settings of its own
 FULL_SCALE = 32768  # of 16-bit samples, which the toolkits read
 LOW_CUT, TAPS = 70.0, 255  # Hz, and coefficients of the low-cut filter
 FRAME, SHIFT = 1024, 256  # samples, where frames are windowed
@@ -28,7 +29,7 @@ FLOOR = 1e-6  # added to the power of those frames' spectra
 
 @dataclass(frozen=True)
 class Analysis:
-    """How a toolkit makes mel-cepstra at a sample rate."""
+    """A toolkit's settings of mel-cepstra at one sample rate."""
 
     order: int
     warping: float  # all-pass constant
@@ -41,68 +42,92 @@ FrameMaker = Callable[[np.ndarray, int, Analysis, F0Range | None], np.ndarray]
 
 @dataclass(frozen=True)
 class Convention:
-    """One toolkit's way; `description` belongs beside every figure."""
+    """How one toolkit measures mel-cepstral distortion."""
 
-    description: str
+    description: str  # belongs beside every figure
     source: str  # where its code was read
-    make_frames: FrameMaker  # 16-bit samples, rate, analysis, F0 range -> the frames that are compared
+    frames: FrameMaker  # 16-bit samples, rate, analysis, F0 range -> the frames that are compared
     analyses: Mapping[int, Analysis]  # sample rate in Hz -> settings
-    f0_range: F0Range | None = None  # the toolkit's own before limits are set by speaker; none where F0 plays no part
+    f0_range: F0Range | None = None  # the toolkit's default search range; None where F0 plays no part
 
 
 def mel_cepstral_distortion_by(
-    name: str, converted: np.ndarray, reference: np.ndarray, rate: int, f0_range: F0Range | None = None
+    name: str, converted: np.ndarray, reference: np.ndarray, rate: int, *, f0_range: F0Range | None = None
 ) -> float:
-    """Mel-cepstral distortion in dB of two recordings of a sentence by the convention `name`.
+    """Mel-cepstral distortion of two recordings of a sentence by another toolkit's convention.
 
-    Both are `(samples,)` in -1..1 at `rate` Hz. Where they have two rates, resample before: parallel-wavegan brings
-    the reference to the converted one's rate, seq2seq-vc the other way round; sprocket and crank take one rate for
-    all. `f0_range` is the target speaker's, for both sides, as the toolkits' users set it by hand; the default is what
-    the toolkit searches until then. parallel-wavegan needs none.
+    Where the recordings have two rates, resample before: parallel-wavegan brings the reference to the converted one's
+    rate, seq2seq-vc the other way round; sprocket and crank take one rate for all.
+
+    Parameters
+    ----------
+    name : str
+        Key of CONVENTIONS.
+    converted, reference : np.ndarray
+        Shape `(samples,)`, finite, in -1..1.
+    rate : int
+        Sample rate of both in Hz.
+    f0_range : F0Range, optional
+        Search range of the target's F0, for both sides, as the toolkits' users set it by hand. Default: the toolkit's.
+        parallel-wavegan needs none.
+
+    Returns
+    -------
+    float
+        dB.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown convention.
+    DataError
+        If a recording is too short, not finite or silent, or the convention has no settings for its rate.
     """
-    return frames_distortion(*(compared_frames(name, samples, rate, f0_range) for samples in (converted, reference)))
+    return frames_distortion(
+        *(compared_frames(name, samples, rate, f0_range=f0_range) for samples in (converted, reference))
+    )
 
 
-def compared_frames(name: str, samples: np.ndarray, rate: int, f0_range: F0Range | None = None) -> np.ndarray:
-    """`(frames, coefficients)` of a recording that the convention compares; see `mel_cepstral_distortion_by`."""
-    convention = find(name)
+def compared_frames(name: str, samples: np.ndarray, rate: int, *, f0_range: F0Range | None = None) -> np.ndarray:
+    """`(frames, coefficients)` of a recording that a convention compares.
+
+    Parameters and errors are those of `mel_cepstral_distortion_by`.
+    """
+    convention = find_convention(name)
     if samples.ndim != 1 or len(samples) < FRAME or not np.isfinite(samples).all():
         raise DataError(f"{name}: expected at least {FRAME} finite samples, (samples,), got shape {samples.shape}")
-    analysis = convention.analyses.get(rate, convention.analyses.get(ANY))
+    analysis = convention.analyses.get(rate, convention.analyses.get(ANY_RATE))
     if analysis is None:
-        known = ", ".join(map(str, convention.analyses))
-        raise DataError(f"{name} has settings for {known} Hz, got {rate} Hz: resample both recordings first")
-    frames = convention.make_frames(_sixteen_bits(samples), rate, analysis, f0_range or convention.f0_range)
+        rates = ", ".join(map(str, convention.analyses))
+        raise DataError(f"{name} has settings for {rates} Hz, got {rate} Hz: resample both recordings first")
+    # What the toolkits find in a file: whole numbers in -32768..32767
+    integers = np.clip(np.round(FULL_SCALE * samples.astype(np.float64)), -FULL_SCALE, FULL_SCALE - 1)
+    frames = convention.frames(integers, rate, analysis, f0_range or convention.f0_range)
     if len(frames) == 0:
         raise DataError(f"{name}: no frame of the recording is left to compare: it is silent or without voice")
     return frames
 
 
 def frames_distortion(converted: np.ndarray, reference: np.ndarray) -> float:
-    """The same of two recordings' `compared_frames`, so that a reference can be compared with several conversions."""
+    """Distortion in dB of two recordings' `compared_frames`: a reference may be compared with several conversions."""
     rows, columns = fast_align(converted, reference)
     return mean_distance(converted[rows], reference[columns])
 
 
 def rate_of(name: str, rate: int) -> int:
-    """The sample rate in Hz by which a convention compares recordings of `rate`: the highest of its own up to it."""
-    own = find(name).analyses
-    return rate if ANY in own else max((each for each in own if each <= rate), default=min(own))
+    """The sample rate in Hz at which a convention compares recordings of `rate`: the highest of its own up to it."""
+    rates = find_convention(name).analyses
+    return rate if ANY_RATE in rates else max((each for each in rates if each <= rate), default=min(rates))
 
 
-def find(name: str) -> Convention:
-    """The convention called `name`."""
+def find_convention(name: str) -> Convention:
+    """The convention of this name; ConfigError if there is none."""
     if name not in CONVENTIONS:
         raise ConfigError(f"unknown convention {name!r}; known ones are {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
 
 
-def _sixteen_bits(samples: np.ndarray) -> np.ndarray:
-    """`(samples,)` in -1..1 as whole numbers in -32768..32767, float64: what the toolkits find in a file."""
-    return np.clip(np.round(FULL_SCALE * samples.astype(np.float64)), -FULL_SCALE, FULL_SCALE - 1)
-
-
-def _sprocket(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
+def sprocket_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
     """c1..D and their deltas, of the frames at most 15 dB below the mean power.
 
     It is the distortion that sprocket prints when it aligns training sentences. It takes the mel-cepstra of a
@@ -114,7 +139,7 @@ def _sprocket(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Ra
     return np.hstack([statics, np.concatenate([deltas[:1], deltas])])[_relative_power(envelope) > -15]
 
 
-def _seq2seq_vc(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
+def seq2seq_vc_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
     """c0..D of the frames at most 20 dB below the mean power, by the same settings at every rate; the level counts."""
     scaled = (samples / FULL_SCALE).astype(np.float32) * (FULL_SCALE - 1)  # in single precision, as they do
     _, envelope = _world(_low_cut(scaled.astype(np.float64), rate), rate, analysis, f0_range)
@@ -122,16 +147,16 @@ def _seq2seq_vc(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0
     return frames[_relative_power(envelope) > -20]
 
 
-def _crank(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
+def crank_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
     """c0..D of the voiced frames; the level counts."""
     f0, envelope = _world(_low_cut(samples / FULL_SCALE, rate), rate, analysis, f0_range)
     return mel_cepstrum.from_envelope(envelope, analysis.order, analysis.warping)[f0 > 0]
 
 
-def _parallel_wavegan(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range | None) -> np.ndarray:
+def parallel_wavegan_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range | None) -> np.ndarray:
     """c0..D of every frame, silence and all, without an F0; of the windowed samples, not of WORLD's envelope."""
-    windowed = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::SHIFT] * mel_cepstral_analysis.hamming(FRAME)
-    return mel_cepstral_analysis.analyse(windowed, analysis.order, analysis.warping, FLOOR)
+    windowed = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::SHIFT] * hamming(FRAME)
+    return analyse(windowed, analysis.order, warping=analysis.warping, floor=FLOOR)
 
 
 def _world(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +190,7 @@ CONVENTIONS = {
         "WORLD (Harvest), c1..D with deltas, frames above -15 dB of the mean power, FastDTW",
         "sprocket-vc 0.18.4 and github.com/k2kobayashi/sprocket: example/src/estimate_twf_and_jnt.py, "
         "example/conf/default, example/vcc2018/conf/default",
-        _sprocket,
+        sprocket_frames,
         {
             16000: Analysis(24, 0.41),
             22050: Analysis(34, 0.455, frame_shift=4.988662131519274),  # 110 samples
@@ -176,14 +201,14 @@ CONVENTIONS = {
     "seq2seq-vc": Convention(
         "WORLD (Harvest), c0..39, all-pass 0.466, frames above -20 dB of the mean power, FastDTW",
         "github.com/unilight/seq2seq-vc, 15fea0b: seq2seq_vc/evaluate/dtw_based.py, egs/arctic/vc1/local/evaluate.py",
-        _seq2seq_vc,
-        {ANY: Analysis(39, 0.466)},
+        seq2seq_vc_frames,
+        {ANY_RATE: Analysis(39, 0.466)},
         F0Range(40, 500),
     ),
     "parallel-wavegan": Convention(
         "SPTK mcep of Hamming frames (1024 samples, every 256), c0..D, all frames, FastDTW",
         "github.com/kan-bayashi/ParallelWaveGAN, 749ff67: utils/evaluate_mcd.py",
-        _parallel_wavegan,
+        parallel_wavegan_frames,
         {
             16000: Analysis(23, 0.42),
             22050: Analysis(34, 0.45),
@@ -195,7 +220,7 @@ CONVENTIONS = {
     "crank": Convention(
         "WORLD (Harvest), c0..34, all-pass 0.466, voiced frames, FastDTW",
         "github.com/k2kobayashi/crank, f8048fb: crank/bin/evaluate_mcd.py, egs/vaevc/template/conf",
-        _crank,
+        crank_frames,
         {
             22050: Analysis(34, 0.466, frame_shift=5.80499),  # 128 samples
             24000: Analysis(34, 0.466, frame_shift=5.333333),

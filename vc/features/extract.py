@@ -21,6 +21,7 @@ from vc.config import digest
 from vc.corpus import audio, data_directory, names
 from vc.corpus.condition import Condition, filled_rate, measure
 from vc.corpus.data_directory import Utterance
+from vc.corpus.pieces import LONGEST
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.features import store
 from vc.features.base import FeatureConfig
@@ -35,7 +36,7 @@ from vc.parallel import map_processes
 
 REVISION = 2  # of what is extracted with the same settings: features of another are extracted again
 WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
-WHOLE = 30.0  # seconds of a recording that is analysed as a whole, as it is converted
+WHOLE = LONGEST  # seconds of a recording that is analysed as a whole, as it is converted
 WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
 SHARED = 1.0  # seconds that a window reaches into either neighbour
 log = logging.getLogger(__name__)

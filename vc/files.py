@@ -24,7 +24,7 @@ _swept: set[Path] = set()  # folders that this process has written into
 
 @contextlib.contextmanager
 def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[BinaryIO]:
-    """Open a file that somebody else may have made; what a pipe gives is taken to its end first.
+    """Open a file from an untrusted place; a pipe is read to its end first.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[B
         Also for what is neither, for more bytes, and for a pipe that is silent for `PATIENCE` seconds; `strerror`
         says so.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to would hold us for ever
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe without a writer would block for ever
     try:
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
@@ -134,7 +134,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _temporary(directory: Path) -> tuple[int, str]:
-    """Descriptor and name of a new file that is locked until it is closed: whoever finds it knows that it is in use.
+    """Descriptor and name of a new file that is locked until it is closed: other processes can see that it is in use.
 
     Between the two another process may take it for a leftover; then there is another one.
     """
@@ -170,7 +170,7 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """`folder / name` to write to, in a folder that somebody else may have made.
+    """`folder / name` to write to, in an untrusted folder.
 
     Raises OSError for a link that leads out of the folder.
     """

@@ -338,7 +338,8 @@ def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog
     )
     before = sorted(path.name for path in tmp_path.iterdir())
     assert checkpoint.resume(tmp_path, engine).step == 2
-    assert "written on another device" in caplog.text and before == sorted(path.name for path in tmp_path.iterdir())
+    assert "written on another kind of device" in caplog.text
+    assert before == sorted(path.name for path in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["random.torch", "random.sampler"])

@@ -229,9 +229,10 @@ def test_rates_rise_and_fall_by_their_factor_and_weights_decay():
     training = make(objective=replace(OBJECTIVE, warm_up=3, decay=0.5, decay_every=10))
     for step, rate in ((0, 0.5e-4), (2, 1.5e-4), (3, 2e-4), (9, 2e-4), (10, 1e-4), (25, 0.5e-4)):
         training.schedule(step)
-        rates = [player.optimiser.param_groups[0]["lr"] for player in training.optimisers.values()]
+        rates = [optimiser.adam.param_groups[0]["lr"] for optimiser in training.optimisers.values()]
         assert rates == pytest.approx([rate] * 2)
-    assert all(player.optimiser.param_groups[0]["weight_decay"] == 0.01 for player in training.optimisers.values())
+    decays = [optimiser.adam.param_groups[0]["weight_decay"] for optimiser in training.optimisers.values()]
+    assert decays == [0.01] * 2
 
 
 # -- a run

@@ -134,7 +134,7 @@ def _step(engine: Engine, number: int, batch: Any) -> dict[str, Tensor]:
 
 def _recording_draws(batch: Any, draws: list[Tensor]) -> Any:
     """The batch, of which `draws` keeps what its step draws."""
-    if getattr(batch, "chance", None) is None:
+    if getattr(batch, "random_draws", None) is None:
         return batch
 
     def random_draws(count: int) -> Tensor:

@@ -1,7 +1,7 @@
 .PHONY: help setup demo gpu test test-slow lint clean distclean
 
 help:
-	@echo 'make setup      make the environment tools/venv (6 GB, some minutes the first time)'
+	@echo 'make setup      make the environment tools/venv (2.6 GB, for a GPU 6 GB; some minutes)'
 	@echo 'make demo       set up, then train, convert and evaluate on the small corpus in egs/mini'
 	@echo 'make gpu        set up, then check and time on a GPU what training and conversion do there'
 	@echo 'make test       set up, then lint and the tests'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make tools/venv: the pinned packages and this checkout, editable. Safe to repeat; cheap when nothing has changed.
-# PYTHON chooses the interpreter (default: python3).
+# PYTHON chooses the interpreter (default: python3), TORCH=cpu or TORCH=cuda whether torch can use a GPU (default: cuda
+# where there is an NVIDIA device; what has been set up for one stays so).
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/.."
@@ -9,6 +10,7 @@ python=${PYTHON:-python3}
 venv=tools/venv
 stamp=tools/.stamp
 log=tools/.stamp.optional.log
+cpu_index=https://download.pytorch.org/whl/cpu
 
 fail() {
     echo "tools/setup.sh: error: $1" >&2
@@ -30,17 +32,60 @@ place() { { pwd && "$python" -c 'import sys; print(sys.version, sys.base_prefix)
 # ... and holds what these files say.
 pins() { cat tools/setup.sh tools/requirements*.txt tools/lock-*.txt setup.cfg pyproject.toml | digest; }
 
+# What torch is to compute on, and what the environment that is there was made for.
+kind() {
+    case ${TORCH-} in
+    cpu | cuda) echo "$TORCH" ;;
+    '') if [ "$(made_for)" = cuda ] || has_gpu; then echo cuda; else echo cpu; fi ;;
+    *) fail "TORCH is cpu or cuda, not '$TORCH'" ;;
+    esac
+}
+made_for() { if [ -f "$stamp" ]; then grep -q ' cpu$' "$stamp" && echo cpu || echo cuda; fi; }
+has_gpu() { nvidia-smi --list-gpus 2> /dev/null | grep -q GPU || compgen -G '/dev/nvidia[0-9]*' > /dev/null; }
+
 works() { [ -f "$stamp" ] && "$venv/bin/python" -c "import $1" 2> /dev/null; }
 
 install() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input install "$@"; }
 
+# Without a GPU: PyTorch's own wheels for CPUs, or where their index cannot be reached the plain index's, whose 2.5 GB of
+# NVIDIA's libraries are loaded and never called. Python loads extensions with all their functions bound at once; bound
+# when they are called, they need libraries of those names alone. A function called all the same ends the process with
+# its name.
+install_torch() {
+    local site lib name
+    if [ "$kind" = cuda ] || [ "$(uname -s)" != Linux ]; then
+        install "${quiet[@]}" --requirement tools/requirements-torch.txt "${constraint[@]}"
+        return
+    fi
+    if install --quiet --no-deps --index-url "$cpu_index" --timeout 10 --retries 1 \
+        --requirement <(sed 's/^\(torch[a-z]*==[0-9.]*\).*/\1+cpu/' tools/requirements-torch.txt) &> /dev/null; then
+        return
+    fi
+    echo "tools/setup.sh: PyTorch's wheels for CPUs cannot be had from $cpu_index: taking the plain index's"
+    if [ "$(uname -m)" != x86_64 ]; then
+        install "${quiet[@]}" --requirement tools/requirements-torch.txt "${constraint[@]}"
+        return
+    fi
+    install "${quiet[@]}" --no-deps --requirement tools/requirements-torch.txt \
+        --requirement tools/requirements-torch-cpu.txt
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+    lib=$site/torch/lib
+    echo 'import os, sys; sys.setdlopenflags(os.RTLD_LAZY)' > "$site/torch_without_gpu.pth"
+    for name in cublas.so.13 cublasLt.so.13 cudnn.so.9 cufft.so.12 cufile.so.0 cupti.so.13 curand.so.10 cusparse.so.12 \
+        cusparseLt.so.0 nccl.so.2; do
+        ln -sf libtorch_global_deps.so "$lib/lib$name" # which holds no function, and is loaded anyway
+    done
+}
+
 install_everything() {
-    local lock quiet=() pinned=(--requirement tools/requirements.txt)
+    local lock quiet=() constraint=() pinned=(--requirement tools/requirements.txt)
     [ -t 1 ] || quiet=(--quiet)
     lock=tools/lock-$("$python" -c 'import platform as p
 print(p.system().lower(), p.machine(), "py" + ".".join(p.python_version_tuple()[:2]), sep="-")').txt
-    [ ! -f "$lock" ] || pinned+=(--constraint "$lock")
+    [ ! -f "$lock" ] || constraint=(--constraint "$lock")
+    pinned+=("${constraint[@]}" --no-warn-conflicts) # about what is left out on purpose
     install "${quiet[@]}" "${pinned[@]}"
+    install_torch
     install "${quiet[@]}" --no-deps --requirement tools/requirements-apart.txt
     "$venv/bin/python" -m pip uninstall --yes vc &> /dev/null # what this checkout was called before nonparallel-vc
     install "${quiet[@]}" --no-deps --no-build-isolation --editable .
@@ -53,11 +98,18 @@ if command -v flock > /dev/null; then # of two at once, the second waits and fin
     exec 9> tools/.stamp.lock
     flock 9
 fi
-wanted="$(place) $(pins)"
+kind=$(kind)
+wanted="$(place) $(pins) $kind"
 if works vc && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
-echo "Setting up $venv: about 6 GB, some minutes the first time"
+case $kind in
+cuda) echo "Setting up $venv: about 6 GB, some minutes the first time" ;;
+cpu) echo "Setting up $venv: about 3 GB, some minutes the first time; no NVIDIA device is seen here: where jobs run on" \
+    "machines that have one, TORCH=cuda make setup" ;;
+esac
 fresh=--clear
-if works pip && [ "$(cut -d ' ' -f 1 "$stamp")" = "${wanted% *}" ]; then fresh=--upgrade; fi
+if works pip && [ "$(made_for)" = "$kind" ] && [ "$(cut -d ' ' -f 1 "$stamp")" = "${wanted%% *}" ]; then
+    fresh=--upgrade
+fi
 rm -f "$stamp"
 "$python" -m venv "$fresh" "$venv"
 install_everything

@@ -87,7 +87,8 @@ def _graph(network: FrameMap, bands: int) -> "onnx.ModelProto":  # noqa: F821 - 
     example = torch.zeros(TRIED[0], bands)
     frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names every package that it could use, too
+    for name in ("torch.onnx", "torch.utils.flop_counter"):  # they name every package that they could use, too
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -10,7 +10,6 @@ python=${PYTHON:-python3}
 venv=tools/venv
 stamp=tools/.stamp
 log=tools/.stamp.optional.log
-cpu_index=https://download.pytorch.org/whl/cpu
 
 fail() {
     echo "tools/setup.sh: error: $1" >&2
@@ -30,7 +29,7 @@ digest() { sha256sum | cut -c 1-64; }
 # An environment belongs to one folder and one interpreter ...
 place() { { pwd && "$python" -c 'import sys; print(sys.version, sys.base_prefix)'; } | digest; }
 # ... and holds what these files say.
-pins() { cat tools/setup.sh tools/requirements*.txt tools/lock-*.txt setup.cfg pyproject.toml | digest; }
+pins() { cat tools/setup.sh tools/install_torch.sh tools/requirements*.txt tools/lock-*.txt setup.cfg pyproject.toml | digest; }
 
 # What torch is to compute on, and what the environment that is there was made for.
 kind() {
@@ -47,36 +46,6 @@ works() { [ -f "$stamp" ] && "$venv/bin/python" -c "import $1" 2> /dev/null; }
 
 install() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input install "$@"; }
 
-# Without a GPU: PyTorch's own wheels for CPUs, or where their index cannot be reached the plain index's, whose 2.5 GB of
-# NVIDIA's libraries are loaded and never called. Python loads extensions with all their functions bound at once; bound
-# when they are called, they need libraries of those names alone. A function called all the same ends the process with
-# its name.
-install_torch() {
-    local site lib name
-    if [ "$kind" = cuda ] || [ "$(uname -s)" != Linux ]; then
-        install "${quiet[@]}" --requirement tools/requirements-torch.txt "${constraint[@]}"
-        return
-    fi
-    if install --quiet --no-deps --index-url "$cpu_index" --timeout 10 --retries 1 \
-        --requirement <(sed 's/^\(torch[a-z]*==[0-9.]*\).*/\1+cpu/' tools/requirements-torch.txt) &> /dev/null; then
-        return
-    fi
-    echo "tools/setup.sh: PyTorch's wheels for CPUs cannot be had from $cpu_index: taking the plain index's"
-    if [ "$(uname -m)" != x86_64 ]; then
-        install "${quiet[@]}" --requirement tools/requirements-torch.txt "${constraint[@]}"
-        return
-    fi
-    install "${quiet[@]}" --no-deps --requirement tools/requirements-torch.txt \
-        --requirement tools/requirements-torch-cpu.txt
-    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
-    lib=$site/torch/lib
-    echo 'import os, sys; sys.setdlopenflags(os.RTLD_LAZY)' > "$site/torch_without_gpu.pth"
-    for name in cublas.so.13 cublasLt.so.13 cudnn.so.9 cufft.so.12 cufile.so.0 cupti.so.13 curand.so.10 cusparse.so.12 \
-        cusparseLt.so.0 nccl.so.2; do
-        ln -sf libtorch_global_deps.so "$lib/lib$name" # which holds no function, and is loaded anyway
-    done
-}
-
 install_everything() {
     local lock quiet=() constraint=() pinned=(--requirement tools/requirements.txt)
     [ -t 1 ] || quiet=(--quiet)
@@ -85,7 +54,7 @@ print(p.system().lower(), p.machine(), "py" + ".".join(p.python_version_tuple()[
     [ ! -f "$lock" ] || constraint=(--constraint "$lock")
     pinned+=("${constraint[@]}" --no-warn-conflicts) # about what is left out on purpose
     install "${quiet[@]}" "${pinned[@]}"
-    install_torch
+    tools/install_torch.sh "$venv/bin/python" "$kind" "${quiet[@]}" "${constraint[@]}"
     install "${quiet[@]}" --no-deps --requirement tools/requirements-apart.txt
     "$venv/bin/python" -m pip uninstall --yes vc &> /dev/null # what this checkout was called before nonparallel-vc
     install "${quiet[@]}" --no-deps --no-build-isolation --editable .

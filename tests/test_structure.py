@@ -16,8 +16,9 @@ from vc.cli.main import COMMANDS, main
 
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
-    ("vc.errors", "vc"),
+    ("vc.errors", "vc.phrases", "vc"),
     (
+        "vc.callable_package",
         "vc.config",
         "vc.extras",
         "vc.files",
@@ -63,6 +64,7 @@ ROWS = (
         "vc.copy_synthesis",
     ),
     ("vc.from_folders",),
+    ("vc.api",),
     ("vc.cli", "vc.__main__"),
 )
 PUBLISHED = ("vc.torch_file",)  # reads torch's archives, as tensors alone

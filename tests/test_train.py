@@ -395,5 +395,8 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
 
 def test_an_estimate_leaves_nothing_behind(mini, tmp_path):
     done = command(*training(mini, tmp_path / "run", "--estimate"))
-    assert re.fullmatch(r"slt-rms: 1 min \(20 steps of \S+ s on cpu, threads: \d+\)\n", done.stdout.decode())
+    assert re.fullmatch(
+        r"slt-rms: 1 min \(20 steps of \S+ s on cpu, threads: \d+\), \d+ MB on disk, \S+ [MG]B of memory\n",
+        done.stdout.decode(),
+    )
     assert not list(tmp_path.iterdir())

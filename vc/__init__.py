@@ -1,19 +1,35 @@
-"""Non-parallel voice conversion: CycleGAN-VC2 on WORLD features."""
+"""Voice conversion from recordings that share no sentence.
+
+`vc.train(...)` makes a voice of folders of recordings, `vc.Converter` converts with it, `vc.evaluate(...)` measures
+conversions, and `vc.metrics` has the measures by themselves. The commands do the same with the same defaults.
+"""
 
 import logging
+from importlib import import_module
 
 from vc.errors import ConfigError, DataError, TrainingError, VCError
 
 __version__ = "0.1.0"
-__all__ = ["ConfigError", "Converter", "DataError", "TrainingError", "VCError", "__version__"]
+__all__ = [
+    "ConfigError",
+    "Converter",
+    "DataError",
+    "TrainingError",
+    "VCError",
+    "__version__",
+    "api",
+    "evaluate",
+    "metrics",
+    "train",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a command or the caller listens
 
 
 def __getattr__(name: str):
-    """Import `Converter`, and torch with it, only when it is asked for."""
+    """Import what is asked for, and torch where it needs it, only then."""
     if name == "Converter":
-        from vc.convert import Converter
-
-        return Converter
+        return import_module("vc.convert").Converter
+    if name in ("api", "evaluate", "metrics", "train"):
+        return import_module(f"vc.{name}")
     raise AttributeError(f"module 'vc' has no attribute {name!r}")

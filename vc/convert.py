@@ -192,9 +192,14 @@ class Converter:
         `method` is `world` (analysis and synthesis) or `diff` (the recording itself, filtered; F0 stays). `f0_range`
         says where the recording's F0 lies, if that is known better than it can be found.
         """
-        samples = np.asarray(samples, np.float32)
+        try:
+            samples = np.asarray(samples, np.float32)
+        except ValueError:
+            raise DataError("expected samples (samples,) or (samples, channels), got rows of unequal lengths") from None
         if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
+        if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+            raise DataError(f"expected (samples, channels), got shape {samples.shape}: give samples.T")
         samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
         level, wish = Level(), self.wish(to, source, melody, method, f0_range)
         blocks = [audio.resample(samples, sample_rate, self.sample_rate)]

@@ -152,12 +152,20 @@ def warn(command: str, warning: object) -> None:
 
 
 def run(
-    command: str, work: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser, argv: Sequence[str] | None
+    command: str,
+    work: Callable[[argparse.Namespace], int],
+    made: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    *,
+    intermixed: bool = False,
 ) -> int:
-    """Parse, work, and turn every fault that a user can cause into one line and an exit status."""
+    """Parse, work, and turn every fault that a user can cause into one line and an exit status.
+
+    With `intermixed`, arguments may stand among options, on both sides of one.
+    """
     if argv is None:
         use_utf8()
-    args = made.parse_args(argv)
+    args = made.parse_intermixed_args(argv) if intermixed else made.parse_args(argv)
     _wait_briefly()
     if threading.current_thread() is threading.main_thread():
         for number in heard():

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     again.add_argument("--overwrite", action="store_true", help="convert again what is there already (default)")
     again.add_argument("--resume", action="store_true", help="leave out recordings whose output is there already")
     common.add_device(made)
-    return common.run(COMMAND, _work, made, argv)
+    return common.run(COMMAND, _work, made, argv, intermixed=True)
 
 
 def _work(args: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.extract import chosen_config, extract
     from vc.names import shown
     from vc.parallel import default_jobs
+    from vc.phrases import count
     from vc.store import read_features
 
     common.log_to_stderr(COMMAND)
@@ -59,6 +60,8 @@ def _work(args: argparse.Namespace) -> int:
             common.say(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
         else:
             common.say(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
-    state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
+    state = (
+        "nothing to do" if report.up_to_date else f"{count(report.done, 'utterance')}, {len(report.failures)} failed"
+    )
     common.say(f"{args.output}: {state}")
     return 1 if report.failures else 0

@@ -56,13 +56,15 @@ def _add_score(made: argparse.ArgumentParser) -> None:
 
 def _make(args: argparse.Namespace) -> int:
     from vc.listening import kit, page
+    from vc.phrases import count
 
     common.log_to_stderr(COMMAND)
     folders = _folders(args)
     made = kit.make(args.kind, folders, args.sentences, args.seed, args.match)
     page.write(made, folders, args.title, args.output)
     common.say(
-        f"{len(made.items)} items of {made.sentences} sentences, {made.rate} Hz, {made.level:.1f} dB of full scale"
+        f"{count(len(made.items), 'item')} of {count(made.sentences, 'sentence')}, {made.rate} Hz,"
+        f" {made.level:.1f} dB of full scale"
     )
     common.say(f"{args.output / 'test.html'} written: give it to listeners, about {made.duration} each")
     common.say(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")
@@ -90,6 +92,7 @@ def _score(args: argparse.Namespace) -> int:
     from vc.files import write_text
     from vc.listening.formats import read_key
     from vc.listening.score import collect, format_table, score
+    from vc.phrases import count
 
     key = read_key(args.key)
     answers, failures = collect(args.answers, key, args.partial)
@@ -99,7 +102,7 @@ def _score(args: argparse.Namespace) -> int:
     for failure in failures:
         common.report(COMMAND, failure)
     common.say(format_table(figures))
-    common.say(f"{len(answers)} listeners scored, {len(failures)} files failed")
+    common.say(f"{count(len(answers), 'listener')} scored, {count(len(failures), 'file')} failed")
     if args.output:
         write_text(args.output, json.dumps(figures, indent=1, allow_nan=False) + "\n")
         common.say(f"{args.output} written")

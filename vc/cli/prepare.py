@@ -95,6 +95,7 @@ def _report(data: Path) -> int:
     """Say what is wrong with a data directory, or what is in it."""
     from vc import corpus
     from vc.names import shown
+    from vc.phrases import count
     from vc.validate import check
 
     findings = check(data)
@@ -103,10 +104,10 @@ def _report(data: Path) -> int:
     for fault in findings.faults:
         common.report(COMMAND, fault)
     if findings.faults:
-        common.say(f"{data}: {len(findings.faults)} faults")
+        common.say(f"{data}: {count(len(findings.faults), 'fault')}")
         return 1
     utterances = corpus.read(data)
     called = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     counts = [f"{shown(who, called[who])} {n}" for who, n in corpus.count_by_speaker(utterances).items()]
-    common.say(f"{data}: {len(utterances)} utterances, {', '.join(counts)}")
+    common.say(f"{data}: {count(len(utterances), 'utterance')}, {', '.join(counts)}")
     return 0

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 
 from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 from vc.metrics.intervals import SEED, Interval, mean_interval
 
 EXACT = 12  # utterances up to which every change of signs is tried
@@ -31,6 +32,7 @@ def validate(one: np.ndarray, other: np.ndarray) -> None:
         raise DataError("figures to compare must be finite")
 
 
+@takes_lists
 def compare_paired(one: np.ndarray, other: np.ndarray) -> Comparison:
     """Compare two systems' figures `(utterances,)` of the same utterances.
 

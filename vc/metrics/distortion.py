@@ -10,12 +10,11 @@ from vc.errors import DataError
 from vc.features import speech
 from vc.features.speech import DECIBELS
 from vc.metrics.alignment import align
+from vc.metrics.arrays import Pairs, takes_lists
 
 MODULATION_FFT = 4096  # frames
 HIGHEST_MODULATION = 50.0  # Hz
 FAINTEST = 1e-12  # power of a trajectory that does not move
-
-Pairs = tuple[np.ndarray, np.ndarray]  # indices into the frames of each side
 
 
 def validate(mel_cepstrum: np.ndarray) -> None:
@@ -26,12 +25,14 @@ def validate(mel_cepstrum: np.ndarray) -> None:
         raise DataError("mel-cepstra must be finite")
 
 
+@takes_lists
 def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
     """`(frames,)`, true for a frame whose loudness is within 35 dB of the loudest frame's."""
     validate(mel_cepstrum)
     return speech.audible(mel_cepstrum)
 
 
+@takes_lists
 def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:
     """Pairs of frames of two mel-cepstra: exact DTW on c1..D over the audible frames of each side."""
     kept_converted, kept_reference = np.flatnonzero(audible(converted)), np.flatnonzero(audible(reference))
@@ -39,6 +40,7 @@ def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:
     return kept_converted[rows], kept_reference[columns]
 
 
+@takes_lists
 def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: Pairs | None = None) -> float:
     """Mel-cepstral distortion in dB: the mean over `path` (default: `speech_path`) of each pair of frames'
 
@@ -47,6 +49,13 @@ def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: 
     without c0, the level. Kubichek, "Mel-cepstral distance measure for objective speech quality assessment", IEEE
     Pacific Rim Conference, 1993. He has no alignment; figures made by another choice of frames, order or path differ.
     """
+    for side in (converted, reference):
+        validate(side)
+    if converted.shape[1] != reference.shape[1]:
+        raise DataError(
+            f"expected two (frames, order + 1) of one order, got shapes {converted.shape} and {reference.shape}:"
+            " analyse both at one rate, with one order"
+        )
     rows, columns = speech_path(converted, reference) if path is None else path
     return mean_distance(converted[rows, 1:], reference[columns, 1:])
 
@@ -56,6 +65,7 @@ def mean_distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(DECIBELS * np.sqrt(2 * np.square(one - other).sum(axis=1)).mean())
 
 
+@takes_lists
 def global_variance(mel_cepstrum: np.ndarray) -> np.ndarray:
     """`(D,)`: variance of c1..D over the audible frames of an utterance.
 
@@ -65,6 +75,7 @@ def global_variance(mel_cepstrum: np.ndarray) -> np.ndarray:
     return mel_cepstrum[audible(mel_cepstrum), 1:].var(axis=0)
 
 
+@takes_lists
 def gv_ratio(variance: np.ndarray, reference: np.ndarray) -> float:
     """Mean over c1..D of an utterance's `global_variance` over the mean one of the reference utterances.
 
@@ -74,6 +85,7 @@ def gv_ratio(variance: np.ndarray, reference: np.ndarray) -> float:
     return float((variance / np.maximum(reference, FAINTEST)).mean())
 
 
+@takes_lists
 def modulation_spectrum(mel_cepstrum: np.ndarray, frame_rate: float) -> np.ndarray:
     """`(D, frequencies)` in dB: power of the movement of each of c1..D, per frame, above 0 and up to 50 Hz.
 
@@ -92,6 +104,7 @@ def modulation_spectrum(mel_cepstrum: np.ndarray, frame_rate: float) -> np.ndarr
     return 10 * np.log10(np.maximum(power[kept], FAINTEST)).T
 
 
+@takes_lists
 def modulation_spectra_distance(converted: np.ndarray, reference: np.ndarray) -> float:
     """Root mean square difference in dB of two systems' mean modulation spectra `(D, frequencies)`.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 
 Kept = np.ndarray  # indices of the utterances that count
 SPAN = 2  # frames on either side, of the regression that gives a frame's movement
@@ -55,6 +56,7 @@ class Moments:
         return (self.products - np.outer(self.mean, self.total)) / (self.count - 1)
 
 
+@takes_lists
 def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
     """`(frames, 2 * D)`: c1..D and their movement, the slope over five frames; frames at the ends repeat."""
     static = mel_cepstrum[:, 1:].astype(np.float64)
@@ -67,6 +69,7 @@ def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
     return np.concatenate([static, slope], axis=1)
 
 
+@takes_lists
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
     """Squared Frechet distance of the normal distributions with the means and covariances of two `(frames, bands)`.
 
@@ -92,6 +95,7 @@ def approach(to_source: float, to_target: float) -> float:
     return float(source / (source + target)) if source + target > NEGLIGIBLE else float("nan")
 
 
+@takes_lists
 def kernel_distance(one: Sequence[np.ndarray], other: Sequence[np.ndarray], paired: bool) -> float:
     """Squared maximum mean discrepancy of two sets of utterances, each `(frames, bands)`, without unit.
 
@@ -135,6 +139,7 @@ def _mean_apart(square: np.ndarray) -> float:
     return (square.sum() - np.trace(square)) / (count * (count - 1)) if count > 1 else np.nan
 
 
+@takes_lists
 def content_lost(converted: np.ndarray, source: np.ndarray) -> float:
     """Share of the variance of `(frames, bands)` that no linear map gives back from the frames made of them.
 

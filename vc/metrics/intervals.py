@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 
 RESAMPLES = 1000
 SEED = 0
@@ -23,6 +24,7 @@ def validate(values: np.ndarray) -> None:
         raise DataError("an interval needs finite values")
 
 
+@takes_lists
 def mean_interval(values: np.ndarray) -> Interval:
     """Low and high end of the 95 % interval of the mean of `(utterances,)`: percentiles of bootstrap resamples.
 
@@ -32,6 +34,7 @@ def mean_interval(values: np.ndarray) -> Interval:
     return _percentiles(_shares(len(values)) @ values)
 
 
+@takes_lists
 def crossed_interval(values: np.ndarray) -> Interval:
     """Low and high end of the 95 % interval of the mean of `(listeners, sentences)`, NaN where there is no value.
 

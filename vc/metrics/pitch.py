@@ -7,18 +7,19 @@ moves and scales log F0 leaves its shape to the source: these figures then tell 
 import numpy as np
 
 from vc.errors import DataError
-from vc.metrics.distortion import Pairs
+from vc.metrics.arrays import Pairs, takes_lists
 
 
 def validate(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> None:
     """Refuse tracks that are not `(frames,)` of finite values from 0 on, and a path that leaves them."""
     for name, track, indices in zip(("converted", "reference"), (converted, reference), path):
         if track.ndim != 1 or not np.isfinite(track).all() or (track < 0).any():
-            raise DataError(f"{name} F0 must be (frames,) of finite values, 0 or above")
+            raise DataError(f"{name} F0 must be (frames,) of finite values, 0 or above, got shape {track.shape}")
         if len(indices) == 0 or indices.max() >= len(track):
             raise DataError(f"a path must be non-empty and within the {len(track)} frames of the {name} F0")
 
 
+@takes_lists
 def log_f0_rmse(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
     """Root mean square difference of natural log F0 over the pairs voiced on both sides; NaN if there are none.
 
@@ -28,6 +29,7 @@ def log_f0_rmse(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> fl
     return float(np.sqrt(np.square(one - other).mean())) if len(one) else float("nan")
 
 
+@takes_lists
 def log_f0_correlation(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
     """Pearson's correlation of log F0 over the pairs voiced on both sides, in -1..1; NaN where a side never moves."""
     one, other = _voiced_log_f0(converted, reference, path)
@@ -36,6 +38,7 @@ def log_f0_correlation(converted: np.ndarray, reference: np.ndarray, path: Pairs
     return float(np.corrcoef(one, other)[0, 1])
 
 
+@takes_lists
 def voicing_error(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
     """Share of the path's pairs, in 0..1, of which one frame is voiced and the other is not."""
     validate(converted, reference, path)

@@ -16,7 +16,7 @@ from vc.features.autocorrelation import PitchTrack
 from vc.features.world import F0Range, WorldConfig
 from vc.metrics import phones, words
 from vc.metrics.conventions import compared_frames, frames_distortion
-from vc.metrics.registry import convention_metric
+from vc.metrics.registry import METRICS, convention_metric
 from vc.metrics.scores import Observation, Track
 
 REFERENCE, UNCONVERTED = "reference", "unconverted"
@@ -94,11 +94,12 @@ def measure(item: Item, settings: Settings) -> dict[str, Measured]:
     }
     remarks = {system: list(each.remarks) for system, each in heard.items()}
     more, expected = _by_conventions(item, settings, remarks), expected_phones(item, heard, remarks)
+    by_plugins = _by_plugins(item, settings, remarks)
     wanted = expected_words(item, heard)
     reference, source = tracks.get(REFERENCE), tracks.get(UNCONVERTED)
     measured = {}
     for system, track in tracks.items():
-        figures = {**more.get(system, {}), **heard_figures(heard[system], expected, wanted)}
+        figures = {**more.get(system, {}), **by_plugins[system], **heard_figures(heard[system], expected, wanted)}
         origin = source if says_source(system) else None
         voice = heard[system].embedding, heard[system].content
         kept = Observation.of(track, settings.config.frame_rate, reference, origin, figures, *voice)
@@ -135,6 +136,27 @@ def expected_words(item: Item, heard: dict[str, Heard]) -> str | None:
     origin = next((system for system in (UNCONVERTED, REFERENCE) if system in heard), None)
     said = item.text if item.text is not None else heard[origin].words if origin else None
     return said if said is None else words.spelt(said)
+
+
+def _by_plugins(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:
+    """System -> the figures of metrics that other packages add."""
+    figures: dict[str, dict[str, float]] = {system: {} for system in item.recordings}
+    measures = {name: metric.figure for name, metric in METRICS.items() if metric.figure}
+    if not measures:
+        return figures
+    rate = settings.config.sample_rate
+    samples = {system: utterance.read(rate)[0] for system, utterance in item.recordings.items()}
+    for system, own in samples.items():
+        reference = None if system == REFERENCE else samples.get(REFERENCE)
+        for name, figure in measures.items():
+            try:
+                value = figure(own, reference, rate)
+            except DataError as error:
+                remarks[system].append(f"metric {name}: {error}")
+                continue
+            if value is not None:
+                figures[system][name] = float(value)
+    return figures
 
 
 def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:

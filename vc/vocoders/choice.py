@@ -10,6 +10,7 @@ import torch
 from vc.config import require
 from vc.errors import ConfigError
 from vc.features.kinds import FeatureConfig
+from vc.plugins import Registry
 from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
@@ -18,16 +19,17 @@ from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
 UNIVERSAL = "hifigan"  # the name of the published universal model
+VOCODERS = Registry({"world": WORLD}, "vc.vocoders")  # those that are no files
 log = logging.getLogger(__name__)
 
 
 def choose(name: str, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
-    """`world`, or the neural vocoder that `find` finds; device and precision are a network's.
+    """`world`, a plug-in's, or the neural vocoder that `find` finds; device and precision are a network's.
 
     `hifigan` need not be imported where the package that carries it is installed.
     """
-    if name == "world":
-        return WORLD
+    if name in VOCODERS:
+        return VOCODERS[name]
     if _in_package(name):
         return NeuralVocoder.of(*read(name), device, precision)
     return NeuralVocoder.load(find(name), device, precision)
@@ -72,7 +74,7 @@ def find(name: str) -> Path:
         return kept
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
-    known = ", ".join(["world", *(path.stem for path in sorted(kept.parent.glob(f"*{SUFFIX}")))])
+    known = ", ".join([*VOCODERS, *(path.stem for path in sorted(kept.parent.glob(f"*{SUFFIX}")))])
     raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
 
 

@@ -16,7 +16,7 @@ from vc.cli.main import COMMANDS, main
 
 # From the bottom up; a module may import from its own row and the rows above it in this list.
 ROWS = (
-    ("vc.errors", "vc.phrases", "vc.plugins", "vc"),
+    ("vc.errors", "vc.phrases", "vc.plugins", "vc.system", "vc"),
     (
         "vc.callable_package",
         "vc.config",

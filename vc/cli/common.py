@@ -176,7 +176,7 @@ def run(
         report(command, error)
         return error.code
     except BrokenPipeError:
-        return 128 + signal.SIGPIPE
+        return 128 + 13  # as of SIGPIPE, which Windows does not have
     except OSError as error:
         report(command, f"{error.filename or 'system'}: {error.strerror or error}")
         return 1

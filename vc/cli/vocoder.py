@@ -90,15 +90,22 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    import shlex
+    import time
+
+    from vc import phrases
     from vc.config import VOCODER_SECTIONS, read_sections
     from vc.train.vocoder import VocoderRequest, train_vocoder
     from vc.vocoders import choice
+    from vc.vocoders.vocoder_file import NAME
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
     start = choice.read(args.start) if args.start else None
     request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
-    said = f"{args.output}: step {train_vocoder(request)}, 1 model"
+    began = time.monotonic()
+    step, took = train_vocoder(request), phrases.duration(time.monotonic() - began)
+    said = f"{args.output / NAME}: step {step}, after {took}\nnext: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} ..."
     if common.first_process():
         common.say(said)
     return 0

@@ -105,7 +105,8 @@ def _train(args: argparse.Namespace) -> int:
     request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
     began = time.monotonic()
     step, took = train_vocoder(request), phrases.duration(time.monotonic() - began)
-    said = f"{args.output / NAME}: step {step}, after {took}\nnext: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} ..."
+    following = f"vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ..."
+    said = f"{args.output / NAME}: step {step}, after {took}\nnext: {following}"
     if common.first_process():
         common.say(said)
     return 0

@@ -1,15 +1,20 @@
 """`vc` from Python: the commands' work and defaults, lists for arrays, and errors that name the shape."""
 
+import contextlib
 import doctest
 import inspect
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import ROOT, command
 
 import vc
 from vc import api
+from vc.cli import convert as convert_command
 from vc.cli import evaluate as evaluate_command
 from vc.cli import train as train_command
 from vc.errors import ConfigError, DataError
@@ -123,6 +128,19 @@ def test_errors_of_a_conversion_name_the_shape():
         converter.convert([[0.0], [0.0, 0.0]], 16000)
     rate, tone = 16000, np.sin(np.arange(4000) / 9)
     np.testing.assert_array_equal(converter.convert(tone.tolist(), rate), converter.convert(tone, rate))
+
+
+def test_who_types_a_conversion_is_told_where_it_lies(tmp_path, capfd, monkeypatch):
+    """Scripts, whose standard error is no terminal, get the counts of a batch alone."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", 0.1 * np.sin(np.arange(16000) / 14), 16000)
+    words = ["a.wav", "--model", str(ROOT / "egs/mini/model.safetensors"), "--to", "rms", "--output", "out.wav"]
+    assert convert_command.main(words) == 0 and capfd.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("vc.parallel.progress", lambda *_: contextlib.nullcontext(SimpleNamespace(update=lambda *_: 0)))
+    assert convert_command.main(words) == 0
+    told, said = capfd.readouterr()
+    assert not told and re.fullmatch(r"out.wav: rms's voice, 16000 Hz, after \d+ s\n", said)
 
 
 def test_options_may_stand_between_recordings(tmp_path):

@@ -1,6 +1,9 @@
 """vc-convert: recordings -> converted recordings."""
 
 import argparse
+import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -60,6 +63,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.errors import DataError
     from vc.features.pitch import Melody
     from vc.parallel import default_jobs, mapped_by_threads
+    from vc.phrases import duration
 
     converter = Converter.load(args.model, args.device, args.precision, args.vocoder)
     melody = Melody(args.keep_f0, args.f0_shift, args.f0_scale)
@@ -70,11 +74,16 @@ def _work(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # a thread a recording, or a piece of a long one: results do not depend on how many
     each = max(1, threads // max(1, len(missing)))  # threads for the pieces of a long one
     work = partial(_convert, converter=converter, wish=wish, jobs=each)
-    failed = 0
+    failed, began = 0, time.monotonic()
     for _, result in mapped_by_threads(work, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
+    written = [str(job.output) for job in missing if job.done]
+    if written and sys.stderr.isatty():  # to who typed the command; scripts know what they asked for
+        place = written[0] if len(written) == 1 else f"{os.path.commonpath(written)}{os.sep}"
+        took = duration(time.monotonic() - began)
+        common.say(f"{place}: {wish.target}'s voice, {converter.sample_rate} Hz, after {took}", sys.stderr)
     if len(missing) < len(jobs):
         common.say(f"{len(jobs) - len(missing)} there already")
     if is_batch(args.inputs, args.scp):

@@ -13,11 +13,12 @@ import pytest
 import torch
 from conftest import TINY, command, started, training
 
+from vc.config import read_sections
 from vc.errors import DataError, TrainingError
 from vc.segments import PairSampler, Segments
 from vc.store import read_features, read_tensors, write_tensors
-from vc.train import checkpoint
-from vc.train.converter import make_engine
+from vc.train import checkpoint, estimate
+from vc.train.converter import make_engine, train
 from vc.train.engine import Engine
 from vc.train.experiment import TrainingConfig, resolve
 from vc.train.log import RunLog
@@ -25,6 +26,7 @@ from vc.train.loop import finished, run
 from vc.train.meter import Meter
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
+from vc.train.request import Request
 from vc.train.state import State
 
 CPU = torch.device("cpu")
@@ -391,6 +393,20 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
         name: float(loss) for name, loss in other.step(1).items()
     }
     assert equal(one.converter.state_dict(), other.converter.state_dict())
+
+
+def test_what_a_run_takes_is_said_first_and_changes_nothing(model, mini, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(estimate, "SHORT", 0)
+    caplog.set_level("INFO", "vc")
+    request = Request(mini / "dump/train", ("slt", "rms"), tmp_path / "run", read_sections(TINY), device="cpu")
+    estimate.announce(request)
+    [said] = caplog.messages
+    assert re.match(r"it will take: slt-rms: 1 min \(20 steps of \S+ s on cpu", said) and not list(tmp_path.iterdir())
+    train(request)
+    assert equal(weights(tmp_path / "run"), weights(model))
+    caplog.clear()
+    estimate.announce(request)  # which would go on, or be refused
+    assert not caplog.messages
 
 
 def test_an_estimate_leaves_nothing_behind(mini, tmp_path):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # release.sh [PYTHON ...]: build the sdist and the wheel into dist/, check them, and try the wheel in a clean environment
-# of each interpreter named (default: python3): commands, a voice from two folders, a conversion. Uploads nothing.
+# of each interpreter named (default: python3): commands, a voice from two folders of mp3, wav and flac at several rates, a
+# conversion. Uploads nothing.
 set -euo pipefail
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$root"
@@ -25,12 +26,22 @@ print(*(r for r in requires("nonparallel-vc") + requires("torch")
     "$bin/python" -m pip --disable-pip-version-check --quiet install --no-warn-conflicts "${words[@]}"
     mkdir -p "$scratch/work/recordings"
     cd "$scratch/work"
-    cp -r "$root/egs/mini/corpus/train/slt" recordings/anna
-    cp -r "$root/egs/mini/corpus/train/rms" recordings/bert
+    "$bin/python" - "$root/egs/mini/corpus/train" <<'END'
+import sys
+from pathlib import Path
+import soundfile, soxr
+for who, name in {"slt": "anna", "rms": "bert"}.items():
+    folder = Path("recordings", name)
+    folder.mkdir()
+    for number, path in enumerate(sorted(Path(sys.argv[1], who).iterdir())):
+        samples, rate = soundfile.read(path)
+        ending, other = (("mp3", 44100), ("wav", 48000), ("flac", 16000), ("mp3", 22050))[number % 4]
+        soundfile.write(folder / f"{path.stem}.{ending}", soxr.resample(samples, rate, other), other)
+END
     "$bin/vc" --version
     "$bin/vc-train" recordings/anna recordings/bert --config nearest --output exp/anna-bert
-    "$bin/vc-convert" --model exp/anna-bert recordings/anna/*1.flac --output converted
-    "$bin/vc-convert" --model six_voices --to TM1 "$(echo recordings/anna/*1.flac | cut -d ' ' -f 1)" --output as_tm1.wav
+    "$bin/vc-convert" --model exp/anna-bert recordings/anna/*1.* --output converted
+    "$bin/vc-convert" --model six_voices --to TM1 "$(echo recordings/anna/*1.* | cut -d ' ' -f 1)" --output as_tm1.wav
     cd "$root"
     echo "$("$bin/python" --version): $(du -sm "$scratch/venv" | cut -f 1) MB"
 }

@@ -116,8 +116,9 @@ def _work(args: argparse.Namespace) -> int:
     if args.estimate:
         said = str(estimate(request))
     else:
-        began = time.monotonic()
-        announce(request)
+        began, method = time.monotonic(), METHODS.get(str(sections["method"]))
+        if method and method.training:  # the others take seconds
+            announce(request)
         step, took = train(request), phrases.duration(time.monotonic() - began)
         state = "fitted" if METHODS[sections["method"]].fit else f"step {step}"
         said = f"{args.output / NAME}: {state}, after {took}\n{_following(args.output, request.speakers)}"

@@ -8,7 +8,7 @@ from statistics import mean
 
 import torch
 
-from vc import devices, model_file, phrases
+from vc import devices, phrases
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
@@ -43,9 +43,12 @@ class Estimate:
 
 
 def announce(request: Request) -> None:
-    """Log what a run will take, before it begins; of one that goes on, or is as short as the measurement, nothing."""
-    begun = any((request.output / "checkpoints").glob("*.safetensors")) or (request.output / model_file.NAME).exists()
-    if launched_together() or begun:
+    """Log what a run will take, before it begins; of one that is as short as the measurement nothing.
+
+    Nor where anything but recordings' lists lies in the output: that run goes on, or is refused, which is one line.
+    """
+    there = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
+    if launched_together() or there - {"data"}:
         return
     plan = Plan.of(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:

@@ -125,7 +125,7 @@ def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.nda
 
 def two_speakers() -> dict:
     """Ann and Bob, by 25 mel-cepstra."""
-    from vc.normalise import Speaker
+    from vc.features.speakers import Speaker
 
     both = {"ann": 5.0, "bob": 5.3}  # mean of log F0
     return {name: Speaker([0.0] * 25, [1.0] * 25, mean, 0.2, 80.0, 300.0, 1, 100) for name, mean in both.items()}
@@ -133,8 +133,8 @@ def two_speakers() -> dict:
 
 def random_features(folder: Path) -> Path:
     """A features directory with one utterance of each of two speakers."""
+    from vc.features.store import write_features
     from vc.features.world import WorldConfig
-    from vc.store import write_features
 
     random, speakers = np.random.default_rng(0), two_speakers()
     rows = [
@@ -156,10 +156,9 @@ def write_untrained(path: Path, dump: Path, speakers: tuple[str, ...], method: s
     from vc import model_file
     from vc.encoders.choice import choose
     from vc.models import network
-    from vc.train.plan import Plan
-    from vc.train.request import Request
+    from vc.train.plan import Plan, Request
 
-    plan = Plan.of(Request(dump, speakers, path, {"method": method, "network": sizes}))
+    plan = Plan.from_request(Request(dump, speakers, output=path, sections={"method": method, "network": sizes}))
     config = plan.features.config
     weights = network(method, plan.experiment.network, config, speakers).state_dict()
     encoder = choose(config.content.encoder) if config.kind == "content" else None
@@ -229,13 +228,13 @@ def three_dump(mini, once) -> Path:
 
 
 def _make_three(mini: Path, dump: Path) -> None:
-    from vc.normalise import summarise
-    from vc.store import read_features, write_features
+    from vc.features.speakers import summarise
+    from vc.features.store import read_features, write_features
 
     features, rows, speakers = read_features(mini / "dump/train"), [], {}
     for name, origin in (("kal", "slt"), ("rms", "rms"), ("slt", "slt")):
         frames, known = features.frames(origin), features.speakers[origin]
-        speakers[name] = summarise(name, frames, known.voice)
+        speakers[name] = summarise(name, frames, known.f0_statistics)
         for n, each in enumerate(frames):
             rows.append((f"{name}-{n}", name, {"frames": each, "f0": np.full(len(each), 100.0)}))
     dump.mkdir()

@@ -22,7 +22,7 @@ LENGTH = struct.Struct("!I")
 STATUS = struct.Struct("!i")
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 # What commands import, also late: torch._dynamo by the first optimiser, TensorBoard by the first log.
-IMPORTED = ("vc.convert", "vc.extract", "vc.evaluate.run", "vc.train.converter", "torch._dynamo.convert_frame")
+IMPORTED = ("vc.convert", "vc.features.extract", "vc.evaluate.run", "vc.train.converter", "torch._dynamo.convert_frame")
 IMPORTED += ("torch.utils.tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg", "scipy.signal")
 IMPORTED += ("pyworld", "soundfile", "soxr", "safetensors.torch")
 

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from conftest import vowel
 
-from vc import audio
+from vc.corpus import audio
+from vc.corpus.limiter import CEILING
 from vc.errors import DataError
-from vc.limiter import CEILING
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):
 
 
 def test_a_gain_is_asked_for_after_the_last_block_and_nothing_is_kept_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "KEPT", 100)  # the rest waits on disk
+    monkeypatch.setattr(audio, "LARGEST_IN_MEMORY", 100)  # the rest waits on disk
     blocks = [np.full(40_000, level, np.float32) for level in (0.5, -2, 1)]
     taken = []
     count = audio.write_scaled(

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc import audio
-from vc.features import autocorrelation
-from vc.features.autocorrelation import estimate_f0
+from vc.corpus import audio
+from vc.features.f0 import F0Range, track_f0
 
 RATE, SHIFT = 16000, 5.0  # Hz, milliseconds
 FRAMES_PER_SECOND = 200
@@ -18,6 +17,13 @@ def pulses(f0: float, seconds: float, rate: int) -> np.ndarray:
     """Band-limited pulse train, `(samples,)`: every harmonic below half the rate, alike in phase and strength."""
     phase = 2 * np.pi * f0 * np.arange(round(seconds * rate)) / rate
     return np.cos(np.arange(1, int(0.45 * rate / f0) + 1)[:, None] * phase).mean(axis=0)
+
+
+def estimate_f0(
+    samples: np.ndarray, rate: int, floor: float, ceiling: float, shift: float
+) -> tuple[np.ndarray, np.ndarray]:
+    track = track_f0(samples, rate, F0Range(floor, ceiling), shift)
+    return track.f0, track.times
 
 
 def inner(f0: np.ndarray, frames: int = 12) -> np.ndarray:
@@ -113,7 +119,7 @@ def test_frames_are_worlds(rate, shift, random):
 @pytest.mark.parametrize("block", [1, 2, 37, 500])
 def test_blocks_equal_the_whole(block, monkeypatch):
     whole, _ = estimate_f0(speech(), RATE, 60, 400, SHIFT)
-    monkeypatch.setattr(autocorrelation, "BLOCK", block)
+    monkeypatch.setattr("vc.features.f0.BLOCK", block)
     np.testing.assert_allclose(estimate_f0(speech(), RATE, 60, 400, SHIFT)[0], whole, rtol=1e-6)
 
 

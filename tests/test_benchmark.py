@@ -11,7 +11,7 @@ from textbook import ROWS, Textbook, step_flops
 from torch.utils.flop_counter import FlopCounterMode
 
 from vc.models.cyclegan_vc2 import CycleGANVC2Config
-from vc.segments import Batch
+from vc.train.sampling import Batch
 
 
 @pytest.mark.parametrize("batches", [["2"], pytest.param(["1", "2"], marks=pytest.mark.slow)])
@@ -65,5 +65,5 @@ def test_the_textbook_step_costs_what_peers_spend():
         batch = Batch(torch.empty(1, ROWS, 128), torch.empty(1, ROWS, 128))
     with FlopCounterMode(display=False) as counter:
         textbook.generator_loss(batch).backward()
-        textbook.judge_loss(batch).backward()
+        textbook.discriminator_loss(batch).backward()
     assert counter.get_total_flops() / 1e9 == pytest.approx(349.1, abs=0.5)

@@ -14,32 +14,33 @@ from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build
-from vc.convert import Converter, read_network
+from vc.convert.converter import Converter
 from vc.encoders import choice
 from vc.errors import ConfigError
 from vc.features.mel import MelFeatures
+from vc.features.speakers import Speaker
+from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, converter, network_config
-from vc.models.codes import CODES, CodeConfig
-from vc.models.many import BySpeaker, CodeClassifier, ManyConverter
-from vc.normalise import Speaker
-from vc.segments import ManyBatch, ManySampler, Segments
-from vc.store import read_features, read_tensors, write_tensors
-from vc.train import checkpoint, content
-from vc.train.base import Setting
+from vc.models.base import BySpeaker, ManyConverter
+from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig
+from vc.tensor_file import read_tensors, write_tensors
+from vc.train import checkpoint, content_encoder
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine
+from vc.train.engine import Setup
 from vc.train.experiment import resolve
-from vc.train.many import LOSSES, ManyTraining
 from vc.train.methods import METHODS
+from vc.train.multi_speaker import LOSSES, ManyTraining
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
-from vc.train.state import State
+from vc.train.sampling import ManyBatch, ManySampler, Segments
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
 MANY = [name for name, method in METHODS.items() if method.training is ManyTraining]
-COMMON = [name for name in MANY if MODELS[name][1].grows]
+COMMON = [name for name in MANY if MODELS[name][1].extensible]
 SMALL = {"channels": 8, "residual_blocks": 2, "residual_channels": 16}
 CODED = {"code_channels": 4}
 
@@ -59,14 +60,14 @@ def training(method: str, network_more: dict | None = None, **objective) -> Many
     made = network(method, **(network_more or {}))
     config = network_config(method, small(method) | (network_more or {}))
     torch.manual_seed(1)
-    return ManyTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setting(10))
+    return ManyTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setup(10))
 
 
 @pytest.fixture
 def batch() -> ManyBatch:
     random = np.random.default_rng(3)
     segments = [Segments([random.standard_normal((90, 9)) + n], 32, CPU, who) for n, who in enumerate(NAMES)]
-    return ManySampler(segments, 2, 0).draw()
+    return ManySampler(segments, batch=2, seed=0).draw()
 
 
 def test_targets_are_balanced_so_that_a_batch_can_be_divided(batch):
@@ -78,7 +79,7 @@ def test_a_model_file_gives_the_network_back(method, tmp_path):
     made, voice = network(method), Speaker([0.0] * 9, [1.0] * 9, 5.0, 0.2, 80.0, 300.0, 1, 100)
     model = Model(method, WorldConfig(16000, order=8), small(method), dict.fromkeys(NAMES, voice), 1, "digest")
     model_file.write(tmp_path / "m", model, made.state_dict())
-    _, read, _ = read_network(tmp_path / "m")
+    _, read, _ = model_file.read_network(tmp_path / "m")
     x = torch.randn(1, 9, 32)
     torch.testing.assert_close(read.eval().convert(x, "ann", "cyd"), made.convert(x, "ann", "cyd"))
 
@@ -95,7 +96,7 @@ def test_every_length_is_kept_and_every_target_is_another(method, frames):
 def test_a_step_computes_what_a_conversion_does(method, batch):
     """Item by item: the parts of each speaker get his items, and the items come back in their order."""
     made = network(method)
-    changed = made.change(batch.frames, batch.speakers, batch.targets)
+    changed = made.convert_batch(batch.frames, batch.speakers, batch.targets)
     for item, (source, target) in enumerate(zip(batch.speakers.tolist(), batch.targets.tolist())):
         alone = made.convert(batch.frames[item : item + 1], NAMES[source], NAMES[target])
         torch.testing.assert_close(changed[item : item + 1], alone, atol=1e-5, rtol=1e-5)
@@ -112,7 +113,7 @@ def test_by_speaker_leads_every_item_through_its_own():
 
 
 def test_a_variational_code_is_drawn_around_its_mean_and_costs_its_divergence():
-    code, written = CODES["variational"](CodeConfig()), torch.randn(4, 6, 50)
+    code, written = BOTTLENECKS["variational"](CodeConfig()), torch.randn(4, 6, 50)
     mean, log_variance = written.chunk(2, dim=1)
     normal = torch.distributions.Normal
     wanted = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)).mean()
@@ -126,7 +127,7 @@ def test_a_variational_code_is_drawn_around_its_mean_and_costs_its_divergence():
 
 
 def test_a_quantised_code_is_the_nearest_entry_and_gradients_pass_by():
-    code = CODES["quantised"](CodeConfig(code_channels=3, entries=5))
+    code = BOTTLENECKS["quantised"](CodeConfig(code_channels=3, entries=5))
     written = torch.randn(2, 3, 7, requires_grad=True)
     passed, cost = code(written)
     distances = (written.transpose(1, 2)[:, :, None] - code.book).square().sum(-1)
@@ -139,7 +140,7 @@ def test_a_quantised_code_is_the_nearest_entry_and_gradients_pass_by():
     assert code.book.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", BOTTLENECKS)
 @pytest.mark.parametrize("method", ["dr_gan", *COMMON])
 def test_every_code_fits_every_method_that_has_one(method, code, batch):
     made = training(method, {"code": code}, code_cost=1.0)
@@ -184,14 +185,14 @@ def test_terms_are_those_of_the_docstring(batch):
     x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
     terms, fake = made.model_losses(batch, made.objective.weights(0))
     code = net.encode(x, s)
-    wanted = net.change(x, s, t)
+    wanted = net.convert_batch(x, s, t)
     again = net.encode(wanted, t)
     torch.testing.assert_close(fake, wanted.detach(), atol=1e-5, rtol=1e-4)
     expected = {
-        "adversarial": losses.least_squares(made.judge(wanted, s, t).real, True),
+        "adversarial": losses.least_squares(made.discriminator(wanted, s, t).real, real=True),
         "cycle_consistency": l1_loss(net.change(wanted, t, s), x),
         "identity_mapping": l1_loss(net.change(x, s, s), x),
-        "code_speaker": losses.classification(made.listener(code), s),
+        "code_speaker": losses.classification(made.code_classifier(code), s),
         "code_consistency": l1_loss(again, code),
         "code_cost": torch.zeros(()),
     }
@@ -204,19 +205,21 @@ def test_terms_are_those_of_the_docstring(batch):
 def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_the_targets(method, batch):
     made = training(method, adversarial_loss="least_squares", identity_mapping=1.0)
     terms, fake = made.model_losses(batch, {"classification": 1.0})
-    named = made.judge(fake, batch.speakers, batch.targets).names
+    named = made.discriminator(fake, batch.speakers, batch.targets).names
     torch.testing.assert_close(terms["classification"], losses.classification(named, batch.targets))
     judged, _ = made.discriminator_losses(batch, fake)
-    named = made.judge(batch.frames, batch.targets, batch.speakers).names
+    named = made.discriminator(batch.frames, batch.targets, batch.speakers).names
     torch.testing.assert_close(judged["classifier"], losses.classification(named, batch.speakers))
 
 
 def test_the_listener_follows_its_gradient_and_the_encoder_the_reversed_one(batch):
     made = training("xgan")
     terms, _ = made.model_losses(batch, {"code_speaker": 1.0, "adversarial": 1.0})
-    plain = losses.classification(made.listener(made.network.encode(batch.frames, batch.speakers)), batch.speakers)
+    plain = losses.classification(
+        made.code_classifier(made.network.encode(batch.frames, batch.speakers)), batch.speakers
+    )
     inside = made.network.before[-1].weight
-    for parameter, sign in ((inside, -1), (next(made.listener.parameters()), 1)):
+    for parameter, sign in ((inside, -1), (next(made.code_classifier.parameters()), 1)):
         [one] = torch.autograd.grad(terms["code_speaker"], parameter, retain_graph=True)
         [other] = torch.autograd.grad(plain, parameter, retain_graph=True)
         torch.testing.assert_close(one, sign * other)
@@ -264,7 +267,7 @@ def test_a_step_moves_everybody_once(method, batch):
     made = training(method, adversarial_loss="least_squares")  # a critic's bias cancels
     before = copy.deepcopy({name: module.state_dict() for name, module in made.modules.items()})
     terms = made.step(batch, made.schedule(0))
-    assert set(terms) == set(made.objective.weights(0)) | set(made.objective.judged)
+    assert set(terms) == set(made.objective.weights(0)) | set(made.objective.discriminator_weights)
     assert all(torch.isfinite(value) for value in terms.values())
     for name, module in made.modules.items():
         still = [key for key, value in module.state_dict().items() if value.equal(before[name][key])]
@@ -273,7 +276,7 @@ def test_a_step_moves_everybody_once(method, batch):
 
 def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
     made, calls = training("vqvae", code_speaker=0.0), []
-    assert made.modules.keys() == made.players.keys() == {"network"}
+    assert made.modules.keys() == made.optimisers.keys() == {"network"}
     made.network.decoders.register_forward_hook(lambda *_: calls.append(1))
     made.step(batch, made.schedule(0))
     assert len(calls) == 1  # the speakers' own frames; no fakes
@@ -282,8 +285,16 @@ def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("unit", {"classification": 1.0}, "objective.classification: this method's discriminator names nobody"),
-        ("dr_gan", {"wrong_name": 1.0}, "objective.wrong_name: this method's discriminator is told no name"),
+        (
+            "unit",
+            {"classification": 1.0},
+            "objective.classification: this method's discriminator does not classify speakers",
+        ),
+        (
+            "dr_gan",
+            {"wrong_name": 1.0},
+            "objective.wrong_name: this method's discriminator is not conditioned on speakers",
+        ),
         ("vqvae", {"code_cost": 0.0}, "network.code: quantised needs objective.code_cost above 0"),
         ("vqvae", {"identity_steps": 5}, "objective.identity_steps: nothing is learnt from step 5 on"),
     ],
@@ -361,7 +372,7 @@ def test_a_run_goes_on_bit_for_bit(method, three_dump, tmp_path):
         straight.step(number)
     for number in range(2):
         parts.step(number)
-    checkpoint.save(tmp_path, parts, State(step=2), 1)
+    checkpoint.save(tmp_path, parts, State(step=2), keep=1)
     parts = make_engine(asked, CPU, ALONE)
     assert checkpoint.resume(tmp_path, parts).step == 2
     for number in range(2, 4):
@@ -472,11 +483,11 @@ def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(grown, three_dump,
     assert "begun with other settings: encoder (" in done
 
 
-def read_encoder(path: Path | str, **changes) -> content.ContentEncoder:
+def read_encoder(path: Path | str, **changes) -> content_encoder.ContentEncoder:
     """For a speaker's log-mel as the carried encoder takes it, but for these settings."""
     deviation = [0.5 + 0.01 * band for band in range(80)]
     speakers = {"slt": Speaker([-4.0] * 80, deviation, 5.0, 0.2, 80.0, 300.0, 1, 100)}
-    return content.read(str(path), speakers, MelFeatures(**changes))
+    return content_encoder.read(str(path), speakers, MelFeatures(**changes))
 
 
 def test_a_content_encoder_is_given_log_mel_as_it_was_extracted(encoder):

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from conftest import CORPUS
 
-from vc import audio, corpus, prepare, validate
-from vc.condition import Condition, filled_rate, measure
+from vc.corpus import audio, check, data_directory, prepare
+from vc.corpus.condition import Condition, filled_rate, measure
 
 SPEECH = audio.read(CORPUS / "eval/slt/101.flac")[0]
 RATES = (8000, 16000, 22050, 48000)
@@ -79,8 +79,8 @@ def test_what_differs_between_speakers_is_said_with_its_cost(change, words, tmp_
         (tmp_path / "in" / who).mkdir(parents=True)
         samples, rate = audio.read(CORPUS / f"eval/slt/{number}.flac")
         soundfile.write(tmp_path / f"in/{who}/a.wav", change(samples) if who == "bob" else samples, rate)
-    corpus.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
-    findings = validate.check(tmp_path / "data")
+    data_directory.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    findings = check.check(tmp_path / "data")
     said = "\n".join(map(str, findings.warnings))
     assert not findings.faults and words in said and bool(said) == bool(words)
 
@@ -89,6 +89,6 @@ def test_a_speaker_of_whom_nothing_is_usable_is_a_fault_and_no_traceback(tmp_pat
     for speaker, samples in (("ann", np.zeros(16000)), ("bob", SPEECH)):
         (tmp_path / "in" / speaker).mkdir(parents=True)
         soundfile.write(tmp_path / f"in/{speaker}/1.wav", samples, 16000)
-    corpus.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
-    [fault] = validate.check(tmp_path / "data").faults
+    data_directory.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    [fault] = check.check(tmp_path / "data").faults
     assert "ann-1" in str(fault) and "nothing but silence" in str(fault)

@@ -11,33 +11,31 @@ import torch
 import yaml
 from conftest import ENCODER, command
 
-from vc import corpus, windows
 from vc.config import read_sections
+from vc.convert.source import LIKELY, SourceContent
+from vc.corpus import data_directory
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.features import completed, content_of, encoder_of
 from vc.errors import ConfigError, DataError
-from vc.extract import extract
 from vc.features import kinds, mel
+from vc.features.base import Frames
 from vc.features.content import (
     ASPIRATION,
-    HIGHEST_F0,
-    LOWEST_F0,
     ContentConfig,
     ContentFeatures,
     ContentMeter,
     ContentStatistics,
     excitation,
-    loudness,
+    log_mel_loudness,
     prosody,
     standard_loudness,
 )
+from vc.features.extract import extract, window_features
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, LogF0
 from vc.features.mel import MelConfig
-from vc.features.pitch import LogF0
 from vc.features.speech import speech
-from vc.features.world import Frames
-from vc.source_content import LIKELY, SourceContent
-from vc.store import read_archive, read_features, write_archive, write_features
+from vc.features.store import read_archive, read_features, write_archive, write_features
 from vc.train.experiment import resolve
 
 MEL = MelConfig()
@@ -114,7 +112,7 @@ def test_prosody_of_a_whisper_has_no_melody(f0, voice):
 
 def test_loudness_follows_gain(random):
     noise = 0.1 * random.standard_normal(22050)
-    quiet, loud = (loudness(mel.analyse(gain * noise, MEL)) for gain in (1, 3))
+    quiet, loud = (log_mel_loudness(mel.analyse(gain * noise, MEL)) for gain in (1, 3))
     np.testing.assert_allclose(loud - quiet, np.log(3), atol=1e-3)
 
 
@@ -133,7 +131,7 @@ def test_a_meter_has_the_statistics_of_all_frames_however_they_are_cut(cuts, ran
     meter = ContentMeter()
     for part in zip(*(np.split(each, cuts) for each in (content, log_mel, speech))):
         meter.add(*part)
-    found, spoken, level = meter.statistics(), content[speech].astype(np.float64), loudness(log_mel[speech])
+    found, spoken, level = meter.statistics(), content[speech].astype(np.float64), log_mel_loudness(log_mel[speech])
     np.testing.assert_allclose(found.mean, spoken.mean(axis=0), rtol=1e-9)
     assert found.deviation == pytest.approx(np.sqrt(np.square(spoken - spoken.mean(axis=0)).mean()), rel=1e-6)
     assert (found.loudness_mean, found.loudness_deviation) == pytest.approx((level.mean(), level.std()), rel=1e-6)
@@ -216,8 +214,8 @@ def test_content_that_is_its_own_time_gives_each_frames_centre(content, length):
     frames = -(-length // config.hop)
     count = max(1, int((length / config.sample_rate - content.first) * content.frame_rate) + 1)
     times = (content.first + np.arange(count) / content.frame_rate).astype(np.float32)
-    places = kinds.content_places(frames, count, config)
-    at = kinds.content_at(np.column_stack([times, -times]), places)
+    places = config.content_positions(frames, count)
+    at = config.content_at_frames(np.column_stack([times, -times]), frames)
     centres = (np.arange(frames) + 0.5) * config.hop / config.sample_rate
     np.testing.assert_allclose(at[:, 0], np.clip(centres, times[0], times[-1]), atol=1e-6)  # held at both ends
     np.testing.assert_array_equal(at[:, 1], -at[:, 0])
@@ -231,8 +229,8 @@ def test_content_is_of_the_moment_of_its_log_mel(encoder):
     clicked = samples.copy()
     clicked[100 * config.hop : 101 * config.hop] += 0.3
     both = [content_of(each, config, encoder_of(config)) for each in (samples, clicked)]
-    places = kinds.content_places(-(-len(samples) // config.hop), len(both[0]), config)
-    moved = np.abs(np.subtract(*(kinds.content_at(each, places) for each in both))).sum(axis=1)
+    frames = -(-len(samples) // config.hop)
+    moved = np.abs(np.subtract(*(config.content_at_frames(each, frames) for each in both))).sum(axis=1)
     log_mels = np.abs(np.subtract(*(mel.analyse(each, MEL) for each in (samples, clicked)))).sum(axis=1)
     assert abs(np.average(np.arange(len(moved)), weights=moved) - 100) < 2
     assert abs(np.average(np.arange(len(moved)), weights=log_mels) - 100) < 2
@@ -336,7 +334,7 @@ def test_a_dump_holds_content_beside_log_mel(content, encoder):
     assert dump.config == completed(features(encoder)) and len(dump.utterances) == 6
     for name in ("slt", "rms"):
         ids = [id for id, who in dump.utterances.items() if who == name]
-        spoken = {utterance.id: utterance for utterance in corpus.read(content / "data/train")}
+        spoken = {utterance.id: utterance for utterance in data_directory.read(content / "data/train")}
         for id, said, log_mel, f0 in zip(ids, dump.content(name), dump.frames(name), dump.f0(name), strict=True):
             samples, _ = spoken[id].read(dump.config.sample_rate)
             np.testing.assert_array_equal(said, content_of(samples, dump.config, encoder_of(dump.config)))
@@ -348,9 +346,9 @@ def test_statistics_of_content_are_of_speech_alone(content):
     for name in ("slt", "rms"):
         log_mels, at = dump.frames(name), []
         for said, log_mel in zip(dump.content(name), log_mels):
-            at.append(kinds.content_at(said, kinds.content_places(len(log_mel), len(said), dump.config)))
-        spoken = speech([kinds.to_mel_cepstrum(each, dump.config) for each in log_mels])
-        at, level, spoken = np.concatenate(at), loudness(np.concatenate(log_mels)), np.concatenate(spoken)
+            at.append(dump.config.content_at_frames(said, len(log_mel)))
+        spoken = speech([dump.config.to_mel_cepstrum(each) for each in log_mels])
+        at, level, spoken = np.concatenate(at), log_mel_loudness(np.concatenate(log_mels)), np.concatenate(spoken)
         found = dump.speakers[name].content
         assert not spoken.all()
         np.testing.assert_allclose(found.mean, at[spoken].mean(axis=0), rtol=1e-4, atol=1e-6)
@@ -375,20 +373,20 @@ def test_an_interrupted_extraction_goes_on(content, encoder, tmp_path, monkeypat
 
     def counted(*given: object) -> dict[str, np.ndarray]:
         analysed.append(given)
-        return windows.features(*given)
+        return window_features(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr("vc.store.write_features", interrupted)
+        patch.setattr("vc.features.store.write_features", interrupted)
         with pytest.raises(KeyboardInterrupt):
             extract(data, dump, features(encoder), jobs=1)
-    monkeypatch.setattr("vc.extract.features", counted)
+    monkeypatch.setattr("vc.features.extract.window_features", counted)
     extract(data, dump, features(encoder), jobs=1)
     whole, made = read_features(content / "dump/held_out"), read_features(dump)
     assert not analysed
     for one, other in zip(made.content("slt"), whole.content("slt"), strict=True):
         np.testing.assert_array_equal(one, other)
     with monkeypatch.context() as patch:
-        patch.setattr("vc.store.write_features", interrupted)
+        patch.setattr("vc.features.store.write_features", interrupted)
         with pytest.raises(KeyboardInterrupt):
             extract(data, dump, features(other_encoder(tmp_path / "o.safetensors")), jobs=1)
     assert analysed
@@ -432,7 +430,7 @@ def test_features_without_content_have_no_archive_of_it(content):
         "f0.scp",
         "content.scp",
     }
-    assert len(read_archive(content / "dump/train/content.scp", dump.utterances)) == 6
+    assert len(list(read_archive(content / "dump/train/content.scp", dump.utterances))) == 6
 
 
 def test_speakers_keep_their_statistics_in_json(content):

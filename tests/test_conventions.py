@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.features.world import F0Range
+from vc.features.f0 import F0Range
 from vc.metrics import (
     CONVENTIONS,
     align,
@@ -14,6 +14,7 @@ from vc.metrics import (
     fast_align,
     mel_cepstral_distortion_by,
 )
+from vc.metrics.conventions import sptk
 
 RATES = {
     "sprocket": (16000, 22050, 44100),
@@ -188,7 +189,7 @@ def test_a_level_counts_where_c0_does(random):
 @pytest.mark.parametrize("name", [name for name in CONVENTIONS if name != "parallel-wavegan"])
 def test_f0_limits_are_the_caller_s(name):
     samples, _ = recordings(22050)
-    narrow = compared_frames(name, samples, 22050, F0Range(180, 190))
+    narrow = compared_frames(name, samples, 22050, f0_range=F0Range(180, 190))
     assert not np.array_equal(narrow, compared_frames(name, samples, 22050))
 
 
@@ -212,3 +213,25 @@ def test_what_cannot_be_compared_is_refused(name, samples, rate, said):
 @pytest.mark.parametrize("name", ["sprocket", "seq2seq-vc", "parallel-wavegan"])
 def test_silence_has_frames(name):
     assert np.isfinite(compared_frames(name, np.zeros(9000), 16000)).all()
+
+
+def windowed() -> np.ndarray:
+    samples = 32768.0 * audio.read(CORPUS / "eval/slt/101.flac", 16000)[0][8000:16000]
+    return np.lib.stride_tricks.sliding_window_view(samples, 1024)[::256] * sptk.hamming(1024)
+
+
+@pytest.mark.parametrize(("order", "warping"), [(23, 0.42), (34, 0.45), (39, 0.55), (12, 0.0)])
+def test_mel_cepstral_analysis_equals_sptk(random, order, warping):
+    pysptk = pytest.importorskip("pysptk")
+    np.testing.assert_allclose(sptk.hamming(1024), pysptk.sptk.hamming(1024), atol=1e-12)
+    loudness = 10 ** random.uniform(-4, 4, (20, 1))
+    frames = np.concatenate([windowed(), loudness * random.standard_normal((20, 1024)), np.zeros((1, 1024))])
+    ours = sptk.analyse(frames, order, warping=warping, floor=1e-6)
+    theirs = [pysptk.mcep(frame, order, warping, etype=1, eps=1e-6) for frame in frames]
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_mel_cepstral_analysis_takes_each_frame_by_itself():
+    frames = windowed()[:5]
+    alone = np.concatenate([sptk.analyse(frame[None], 24, warping=0.42, floor=1e-6) for frame in frames])
+    np.testing.assert_allclose(sptk.analyse(frames, 24, warping=0.42, floor=1e-6), alone, atol=1e-9)

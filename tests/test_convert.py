@@ -16,15 +16,15 @@ import torch
 from conftest import CORPUS, command, vowel
 
 import vc
-from vc import audio, devices, metrics, model_file, pieces
-from vc.convert import Converter
+from vc import devices, metrics, model_file
+from vc.convert.converter import ConversionOptions, Converter
+from vc.convert.level import speech_energy, speech_level
+from vc.corpus import audio, pieces
+from vc.corpus.limiter import CEILING, LOOK_AHEAD
 from vc.errors import ConfigError, DataError
-from vc.features import pitch, world
-from vc.features.pitch import WHISPER, Melody, Voice
-from vc.features.world import F0Range, WorldConfig
-from vc.level import speech_energy, speech_level
-from vc.limiter import CEILING, LOOK_AHEAD
-from vc.store import read_tensors, write_tensors
+from vc.features.f0 import WHISPER, F0Options, F0Range, f0_statistics
+from vc.features.world import WorldConfig
+from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders import differential
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"
@@ -104,7 +104,7 @@ def test_an_empty_folder_collides_with_nothing(model, tmp_path):
 def test_what_is_no_file_is_not_replaced(model, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = command("convert", "--model", model, UTTERANCE, "--output", tmp_path / "pipe", check=2)
-    assert b"is there already, and is no file" in done.stderr and (tmp_path / "pipe").is_fifo()
+    assert b"exists and is not a file" in done.stderr and (tmp_path / "pipe").is_fifo()
 
 
 def test_a_reader_that_leaves_is_no_error(model, tmp_path):
@@ -183,7 +183,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
         (("in.wav", "deep/in.wav", "--output", "-"), "only one recording"),
         (("in.wav", "--otput", "x"), "unrecognized arguments"),
         (("",), "an input or --output is empty"),
-        (("in.wav", "--output", "out.flac"), "what is written is WAV"),
+        (("in.wav", "--output", "out.flac"), "the output is a WAV file"),
         (("in.wav", "deep", "--output", "in.wav"), "is a file, but several recordings need a folder"),
         (("--scp", "gone.scp"), "gone.scp: missing"),
         (("in.wav", "--device", "cuda"), "no CUDA device can be used here"),
@@ -254,8 +254,8 @@ def test_statistics_move_from_source_to_target(converter):
     samples, rate = audio.read(UTTERANCE)
     moved = converter.mean_variance().convert(samples, rate)
     config, target = WorldConfig(16000), converter.model.speakers["rms"]
-    f0, frames = world.extract(moved, config, F0Range(50, 400))
-    before_f0, before = world.extract(samples, config, F0Range(80, 400))
+    f0, frames = config.extract(moved, F0Range(50, 400))
+    before_f0, before = config.extract(samples, F0Range(80, 400))
     moved_log = np.log(f0[f0 > 0]).mean()
     assert abs(moved_log - target.log_f0_mean) < abs(np.log(before_f0[before_f0 > 0]).mean() - target.log_f0_mean) / 3
     mean = np.array(target.mel_cepstrum_mean)[1:]
@@ -451,7 +451,7 @@ def test_a_command_that_is_stopped_leaves_no_unfinished_file(number, code, tmp_p
 
 
 def median_f0(samples: np.ndarray) -> float:
-    f0, _ = world.extract(samples, WorldConfig(16000), F0Range(50, 500))
+    f0, _ = WorldConfig(16000).extract(samples, F0Range(50, 500))
     return float(np.median(f0[f0 > 0]))
 
 
@@ -459,10 +459,14 @@ def test_f0_is_kept_shifted_and_flattened_as_asked(converter):
     samples, rate = audio.read(UTTERANCE)
     anchor = converter.mean_variance()
     usual, own = median_f0(anchor.convert(samples, rate)), median_f0(samples)
-    assert median_f0(anchor.convert(samples, rate, melody=Melody(keep=True))) == pytest.approx(own, rel=0.03)
-    higher = median_f0(anchor.convert(samples, rate, melody=Melody(shift=5)))
+    assert median_f0(anchor.convert(samples, rate, options=ConversionOptions(F0Options(keep=True)))) == pytest.approx(
+        own, rel=0.03
+    )
+    higher = median_f0(anchor.convert(samples, rate, options=ConversionOptions(F0Options(shift=5))))
     assert higher == pytest.approx(usual * 2 ** (5 / 12), rel=0.03)
-    f0, _ = world.extract(anchor.convert(samples, rate, melody=Melody(scale=0.0)), WorldConfig(16000), F0Range(50, 500))
+    f0, _ = WorldConfig(16000).extract(
+        anchor.convert(samples, rate, options=ConversionOptions(F0Options(scale=0.0))), F0Range(50, 500)
+    )
     mean = np.exp(converter.model.speakers["rms"].log_f0_mean)
     assert np.percentile(np.abs(np.log(f0[f0 > 0] / mean)), 80) < 0.03
 
@@ -485,11 +489,16 @@ def test_an_f0_range_is_taken_from_the_user_and_from_the_extraction(model, conve
     assert b"F0 range must satisfy" in command(*arguments, "--f0-range", 300, 200, check=2).stderr
     assert b"expected two numbers" in command(*arguments, "--f0-range", "low", 200, check=2).stderr
     slt = converter.model.speakers["slt"]
-    given = replace(slt, f0_floor=60.0, f0_ceiling=120.0, f0_range_given=True)
-    known = replace(converter.model, speakers={**converter.model.speakers, "slt": given})
-    samples, _ = audio.read(UTTERANCE)
-    voice = Converter(known, converter.network)._voice(samples, "slt", "x")
-    assert voice == Voice(F0Range(60, 120), slt.log_f0)
+    samples, rate = audio.read(UTTERANCE)
+    narrow = replace(slt, f0_floor=60.0, f0_ceiling=120.0)
+    estimated, given = (
+        replace(converter.model, speakers={**converter.model.speakers, "slt": replace(narrow, f0_range_given=given)})
+        for given in (False, True)
+    )
+    estimated, given = (Converter(model, converter.network).mean_variance() for model in (estimated, given))
+    chosen = estimated.convert(samples, rate, options=ConversionOptions(f0_range=F0Range(60, 120)))
+    assert not np.array_equal(estimated.convert(samples, rate), chosen)
+    np.testing.assert_array_equal(given.convert(samples, rate), chosen)
 
 
 def test_a_voice_that_whispers_is_converted_to_without_f0(converter):
@@ -497,7 +506,7 @@ def test_a_voice_that_whispers_is_converted_to_without_f0(converter):
     rms = replace(converter.model.speakers["rms"], log_f0_mean=None, log_f0_deviation=None)
     whispering = replace(converter.model, speakers={**converter.model.speakers, "rms": rms})
     converted = Converter(whispering, converter.network).mean_variance().convert(samples, rate)
-    assert pitch.find_voice([pitch.first_pass(converted, WorldConfig(16000))], WorldConfig(16000), "rms") == WHISPER
+    assert f0_statistics([WorldConfig(16000).track_f0(converted)], WorldConfig(16000).frame_rate, "rms") == WHISPER
 
 
 def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
@@ -519,16 +528,16 @@ def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
     whole, streamed = converter.mean_variance().convert(samples, rate), np.concatenate(parts)
     assert len(streamed) == len(samples) and np.abs(streamed).max() <= 1
     config, wide = WorldConfig(16000), F0Range(50, 400)
-    (_, one), (_, other) = (world.extract(each, config, wide) for each in (whole, streamed))
+    (_, one), (_, other) = (config.extract(each, wide) for each in (whole, streamed))
     assert metrics.mel_cepstral_distortion(other, one) < 2
 
 
 def test_a_difference_filters_the_recording_itself(converter):
     samples, rate = audio.read(UTTERANCE)
-    made = converter.mean_variance().convert(samples, rate, method="diff")
+    made = converter.mean_variance().convert(samples, rate, options=ConversionOptions(method="diff"))
     config, wide = WorldConfig(16000), F0Range(50, 400)
     assert len(made) == len(samples) and median_f0(made) == pytest.approx(median_f0(samples), rel=0.02)
-    (_, before), (_, after) = (world.extract(each, config, wide) for each in (samples, made))
+    (_, before), (_, after) = (config.extract(each, wide) for each in (samples, made))
     wanted = converter.mean_variance().convert_frames(before, "slt", "rms")
     assert metrics.mel_cepstral_distortion(after, wanted) < 0.5 * metrics.mel_cepstral_distortion(before, wanted)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import CORPUS, ROOT, TINY, run
 
-from vc import corpus
+from vc.corpus import data_directory
 
 EGS = ROOT / "egs"
 VCC2016 = ROOT / "egs/vcc2016/vc2/local/data.sh"
@@ -406,8 +406,8 @@ def test_one_long_recording_of_each_is_cut_and_ten_pieces_held_out(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "taken for the same sentences" not in done.stdout
     for speaker in ("anna", "bert"):
-        held_out = corpus.read(tmp_path / "data/eval" / speaker)
-        learnt = [u for u in corpus.read(tmp_path / "data/train") if u.speaker == speaker]
+        held_out = data_directory.read(tmp_path / "data/eval" / speaker)
+        learnt = [u for u in data_directory.read(tmp_path / "data/train") if u.speaker == speaker]
         assert len(held_out) == 10 and len(learnt) > 20
         spans = sorted(tuple(map(int, u.id.split("-")[-2:])) for u in held_out + learnt)  # hundredths of a second
         assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))  # all of it, and none twice

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from conftest import CORPUS, command
 
-from vc import audio, corpus, prepare, validate
-from vc.corpus import Utterance
+from vc.corpus import audio, check, data_directory, prepare
+from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 
 
@@ -30,15 +30,15 @@ def folder(tmp_path):
 
 @pytest.fixture
 def data(folder, tmp_path):
-    corpus.write(tmp_path / "data", prepare.from_folders(folder))
+    data_directory.write(tmp_path / "data", prepare.from_folders(folder))
     return tmp_path / "data"
 
 
 def test_folders_become_a_directory_and_come_back(folder, data):
-    utterances = corpus.read(data)
+    utterances = data_directory.read(data)
     assert [u.id for u in utterances] == ["ann-a", "ann-c", "bob-a", "bob-deep-b"]
     assert utterances == prepare.from_folders(folder)
-    assert not validate.check(data).faults
+    assert not check.check(data).faults
     assert (data / "spk2utt").read_text() == "ann ann-a ann-c\nbob bob-a bob-deep-b\n"
     assert [u.sentence for u in utterances] == ["a", "c", "a", "deep-b"]
 
@@ -52,8 +52,8 @@ def test_lists_are_sorted_as_bytes(data):
 def test_segments_round_trip(folder, tmp_path):
     path = folder / "bob/a.wav"
     parts = [Utterance("bob-a-1", "bob", path, 0.0, 0.3), Utterance("bob-a-2", "bob", path, 0.2, 0.5)]
-    corpus.write(tmp_path / "parts", parts)
-    assert corpus.read(tmp_path / "parts") == parts
+    data_directory.write(tmp_path / "parts", parts)
+    assert data_directory.read(tmp_path / "parts") == parts
     whole, rate = Utterance("bob", "bob", path).read()
     samples, _ = parts[1].read()
     np.testing.assert_array_equal(samples, whole[round(0.2 * rate) : round(0.5 * rate)])
@@ -61,7 +61,7 @@ def test_segments_round_trip(folder, tmp_path):
 
 def test_speakers_and_globs_choose(folder):
     assert [u.id for u in prepare.from_folders(folder, ["bob"])] == ["bob-a", "bob-deep-b"]
-    assert [u.id for u in prepare.from_folders(folder, None, ["deep/*"])] == ["bob-deep-b"]
+    assert [u.id for u in prepare.from_folders(folder, include=["deep/*"])] == ["bob-deep-b"]
     with pytest.raises(DataError, match="no folder of speaker carl; there are: ann, bob"):
         prepare.from_folders(folder, ["carl"])
 
@@ -69,7 +69,7 @@ def test_speakers_and_globs_choose(folder):
 def test_what_is_written_is_as_kaldis_own_validation_wants_it(folder, tmp_path):
     """Each list sorted by its ids as bytes, utt2spk by speakers too, and spk2utt naming the same in the same order."""
     record(folder / "ann_b/a.wav", seed=5)
-    corpus.write(tmp_path / "data", prepare.from_folders(folder))
+    data_directory.write(tmp_path / "data", prepare.from_folders(folder))
     lines = {name: (tmp_path / "data" / name).read_bytes().splitlines() for name in ("wav.scp", "utt2spk", "spk2utt")}
     for rows in lines.values():
         ids = [row.split()[0] for row in rows]
@@ -80,24 +80,24 @@ def test_what_is_written_is_as_kaldis_own_validation_wants_it(folder, tmp_path):
 
 
 def test_a_recording_without_a_segment_is_a_fault(folder, tmp_path):
-    corpus.write(tmp_path, [Utterance("bob-1", "bob", folder / "bob/a.wav", 0.0, 0.4)])
+    data_directory.write(tmp_path, [Utterance("bob-1", "bob", folder / "bob/a.wav", 0.0, 0.4)])
     with (tmp_path / "wav.scp").open("a") as file:
         file.write(f"bob-z {folder / 'bob/deep/b.flac'}\n")
-    assert "wav.scp:2: bob-z has no segment" in str(validate.check(tmp_path).faults[0])
+    assert "wav.scp:2: bob-z has no segment" in str(check.check(tmp_path).faults[0])
 
 
 def test_odd_names_become_safe_ids(tmp_path):
     record(tmp_path / "in/ann/a b'c.wav")
     [utterance] = prepare.from_folders(tmp_path / "in")
     assert utterance.id == "ann-a_b_c"
-    corpus.write(tmp_path / "data", [utterance])
-    assert corpus.read(tmp_path / "data") == [utterance]
+    data_directory.write(tmp_path / "data", [utterance])
+    assert data_directory.read(tmp_path / "data") == [utterance]
 
 
 def test_a_stale_list_of_sentences_goes(data, folder):
     (data / "text").write_text("old hello\n")
-    corpus.write(data, prepare.from_folders(folder))
-    assert not validate.check(data).faults
+    data_directory.write(data, prepare.from_folders(folder))
+    assert not check.check(data).faults
 
 
 def test_no_recordings_are_refused(tmp_path):
@@ -136,7 +136,7 @@ def test_every_fault_of_the_lists_is_named_with_file_and_line(fault, data):
     name, old, new, message = FAULTS[fault]
     replace(data / name, old, new)
     with pytest.raises(DataError, match=message):
-        corpus.read(data)
+        data_directory.read(data)
     done = command("prepare", "--check", data, check=1)
     assert b"vc-prepare: error: " in done.stderr and b"Traceback" not in done.stderr
 
@@ -157,11 +157,11 @@ def test_a_command_in_a_list_is_never_run(data, tmp_path):
     ],
 )
 def test_faults_of_segments_are_named(line, message, folder, tmp_path):
-    corpus.write(tmp_path, [Utterance("bob-a", "bob", folder / "bob/a.wav")])
+    data_directory.write(tmp_path, [Utterance("bob-a", "bob", folder / "bob/a.wav")])
     (tmp_path / "wav.scp").write_text(f"x {folder / 'bob/a.wav'}\n")
     (tmp_path / "segments").write_text(line + "\n")
     with pytest.raises(DataError, match=f"segments:1: .*{message}"):
-        corpus.read(tmp_path)
+        data_directory.read(tmp_path)
 
 
 def test_every_fault_of_the_recordings_is_named(folder, tmp_path):
@@ -170,12 +170,12 @@ def test_every_fault_of_the_recordings_is_named(folder, tmp_path):
     soundfile.write(folder / "ann/silent.wav", np.zeros(16000), 16000)
     (folder / "ann/text.wav").write_text("hello")
     os.link(folder / "bob/a.wav", folder / "ann/shared.wav")
-    corpus.write(tmp_path / "data", prepare.from_folders(folder))
-    faults = "\n".join(map(str, validate.check(tmp_path / "data").faults))
+    data_directory.write(tmp_path / "data", prepare.from_folders(folder))
+    faults = "\n".join(map(str, check.check(tmp_path / "data").faults))
     assert "ann-short: " in faults and "shorter than 0.3 s" in faults
     assert "ann-silent: " in faults and "nothing but silence" in faults
     assert "utt2spk:8: ann-text: " in faults or ("ann-text: " in faults and "not a recording" in faults)
-    warnings = "\n".join(map(str, validate.check(tmp_path / "data").warnings))
+    warnings = "\n".join(map(str, check.check(tmp_path / "data").warnings))
     assert "ann: recordings of several rates, which vc-extract brings to one: 1 at 8000 Hz" in warnings
     assert "bob-a: the same recording as ann-shared" in faults
 
@@ -197,7 +197,7 @@ def test_wrong_usage_exits_2(arguments, tmp_path):
 def test_some_speakers_some_ids_and_the_first_ones(data, tmp_path):
     (data / "text").write_text("ann-a hello\nann-c there\nbob-a hello\nbob-deep-b you\n")
     command("prepare", data, tmp_path / "few", "--speakers", "bob", "--include", "*-b", "bob-a*")
-    assert corpus.read(tmp_path / "few") == [u for u in corpus.read(data) if u.speaker == "bob"]
+    assert data_directory.read(tmp_path / "few") == [u for u in data_directory.read(data) if u.speaker == "bob"]
     assert (tmp_path / "few/text").read_text() == "bob-a hello\nbob-deep-b you\n"
     done = command("prepare", data, tmp_path / "one", "--first", 1)
     assert done.stdout.decode() == f"{tmp_path}/one: 2 utterances, ann 1, bob 1\n"
@@ -209,8 +209,8 @@ def test_some_speakers_some_ids_and_the_first_ones(data, tmp_path):
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_parts_are_the_whole_in_order(count, data, tmp_path):
     command("prepare", data, tmp_path / "split", "--split", count)
-    parts = [corpus.read(tmp_path / "split" / str(number)) for number in range(1, count + 1)]
-    assert list(chain(*parts)) == corpus.read(data) and max(map(len, parts)) - min(map(len, parts)) <= 1
+    parts = [data_directory.read(tmp_path / "split" / str(number)) for number in range(1, count + 1)]
+    assert list(chain(*parts)) == data_directory.read(data) and max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize("mode", ["--check", "--fix"])
@@ -234,16 +234,16 @@ def test_segments_of_recordings_with_one_name_stay_apart(folder, tmp_path):
     record(folder / "bob/deep/a.wav", seed=9)
     parts = [Utterance(f"bob-{n}", "bob", folder / f"bob/{n}a.wav", 0.0, 0.4) for n in ("", "deep/")]
     parts = [Utterance(u.id.replace("/", "-"), *list(vars(u).values())[1:]) for u in parts]
-    corpus.write(tmp_path / "data", parts)
-    assert corpus.read(tmp_path / "data") == parts
+    data_directory.write(tmp_path / "data", parts)
+    assert data_directory.read(tmp_path / "data") == parts
 
 
 def test_commands_are_run_where_that_is_allowed(data, tmp_path):
-    path = corpus.read(data)[0].path
+    path = data_directory.read(data)[0].path
     replace(data / "wav.scp", f" {path}\n".encode(), f" cat '{path}' |\n".encode())
     assert b"ann-a is a command" in command("prepare", data, tmp_path / "no", check=1).stderr
     command("prepare", data, tmp_path / "yes", "--allow-pipes")
-    [utterance, *_] = corpus.read(tmp_path / "yes")
+    [utterance, *_] = data_directory.read(tmp_path / "yes")
     assert utterance.path == tmp_path / "yes/recordings/ann-a.wav"
     assert utterance.path.read_bytes() == path.read_bytes()
     (data / "utt2spk").rename(data / "gone")
@@ -268,7 +268,7 @@ def test_mending_keeps_what_is_whole_and_a_copy_of_what_was(data):
     messed = (data / "utt2spk").read_bytes()
     done = command("prepare", "--fix", data)
     assert done.stdout.decode() == f"{data}: 2 of 4 utterances kept\n{data}: 2 utterances, ann 1, bob 1\n"
-    assert [u.id for u in corpus.read(data)] == ["ann-c", "bob-a"]
+    assert [u.id for u in data_directory.read(data)] == ["ann-c", "bob-a"]
     assert (data / ".backup/utt2spk").read_bytes() == messed and (data / ".backup/wav.scp").read_bytes() == before[
         "wav.scp"
     ]
@@ -280,7 +280,9 @@ def test_mending_keeps_what_is_whole_and_a_copy_of_what_was(data):
 
 def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):
     path = folder / "bob/a.wav"
-    corpus.write(tmp_path, [Utterance("bob-1", "bob", path, 0.0, 0.4), Utterance("bob-2", "bob", path, 0.1, 0.5)])
+    data_directory.write(
+        tmp_path, [Utterance("bob-1", "bob", path, 0.0, 0.4), Utterance("bob-2", "bob", path, 0.1, 0.5)]
+    )
     (tmp_path / "wav.scp").write_text(f"tape {path}\n")
     (tmp_path / "segments").write_text("bob-2 tape 0.1 0.5\nbob-1 tape 0.0 0.4\nbob-3 tape 0.4 0.3\n")
     command("prepare", "--fix", tmp_path)
@@ -290,13 +292,13 @@ def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):
 
 def test_what_cannot_be_mended_is_still_said(data, folder):
     os.link(folder / "ann/a.wav", folder / "bob/same.wav")
-    corpus.write(data, prepare.from_folders(folder))
+    data_directory.write(data, prepare.from_folders(folder))
     done = command("prepare", "--fix", data, check=1)
     assert b"bob-same: the same recording as ann-a" in done.stderr
 
 
 def test_nothing_is_mended_where_nothing_would_be_left(data):
-    for path in {utterance.path for utterance in corpus.read(data)}:
+    for path in {utterance.path for utterance in data_directory.read(data)}:
         path.unlink()
     before = (data / "wav.scp").read_bytes()
     assert b"no utterance would be left" in command("prepare", "--fix", data, check=1).stderr
@@ -305,14 +307,14 @@ def test_nothing_is_mended_where_nothing_would_be_left(data):
 
 def test_speakers_of_whom_one_begins_as_another_are_in_order_and_else_that_is_said(folder, tmp_path):
     record(folder / "ann-b/a.wav", seed=7)
-    corpus.write(tmp_path / "data", prepare.from_folders(folder))
-    assert [u.id for u in corpus.read(tmp_path / "data")][:3] == ["ann--a", "ann--c", "ann-b-a"]
-    assert [u.sentence for u in corpus.read(tmp_path / "data")][:3] == ["a", "c", "a"]
-    assert not validate.check(tmp_path / "data").warnings
+    data_directory.write(tmp_path / "data", prepare.from_folders(folder))
+    assert [u.id for u in data_directory.read(tmp_path / "data")][:3] == ["ann--a", "ann--c", "ann-b-a"]
+    assert [u.sentence for u in data_directory.read(tmp_path / "data")][:3] == ["a", "c", "a"]
+    assert not check.check(tmp_path / "data").warnings
     apart = [u for name in ("ann", "ann-b") for u in prepare.from_folders(folder, [name])]
-    corpus.write(tmp_path / "apart", apart)
-    assert [u.id for u in corpus.read(tmp_path / "apart")] == ["ann-a", "ann-b-a", "ann-c"]
-    [warning] = validate.check(tmp_path / "apart").warnings
+    data_directory.write(tmp_path / "apart", apart)
+    assert [u.id for u in data_directory.read(tmp_path / "apart")] == ["ann-a", "ann-b-a", "ann-c"]
+    [warning] = check.check(tmp_path / "apart").warnings
     assert "utt2spk:3: ann-c: for Kaldi's scripts out of order: speaker ann comes after ann-b" in str(warning)
 
 
@@ -329,7 +331,7 @@ def test_pieces_of_a_long_recording_are_all_of_it_cut_where_it_is_quiet(tmp_path
     soundfile.write(tmp_path / "in/ann/long.wav", samples, rate)
     record(tmp_path / "in/ann/short.wav")
     command("prepare", tmp_path / "in", tmp_path / "data", "--cut")
-    *parts, short = corpus.read(tmp_path / "data")
+    *parts, short = data_directory.read(tmp_path / "data")
     assert short == Utterance("ann-short", "ann", tmp_path / "in/ann/short.wav")
     whole = audio.read(tmp_path / "in/ann/long.wav")[0]
     np.testing.assert_allclose(np.concatenate([u.read()[0] for u in parts]), whole, atol=2**-15)

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from conftest import command, vowel
 
-from vc import audio, corpus, discovery, formats, prepare
+from vc.corpus import audio, data_directory, discovery, formats, prepare
 from vc.errors import DataError
 
 HEADS = {".m4a": b"\0\0\0\x20ftypM4A ", ".wma": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", ".aac": b"\xff\xf1\x50\x80"}
@@ -85,7 +85,7 @@ def test_parts_of_a_recording_are_decoded_once_also_by_threads(tmp_path, monkeyp
     replace_ffmpeg(f'echo >> {tmp_path}/calls; exec {real} "$@"', tmp_path, monkeypatch)
     whole, before = audio.read(paths[0])[0], len([*Path("/proc/self/fd").iterdir()])
     with ThreadPoolExecutor(4) as pool:
-        parts = pool.map(lambda n: audio.read(paths[0], None, n / 10, (n + 1) / 10)[0], range(30))
+        parts = pool.map(lambda n: audio.read(paths[0], start=n / 10, end=(n + 1) / 10)[0], range(30))
         np.testing.assert_array_equal(np.concatenate(list(parts)), whole[: 30 * 1600])
     assert (tmp_path / "calls").read_text() == "\n" and len([*Path("/proc/self/fd").iterdir()]) == before
     for path in paths[::-1]:
@@ -195,7 +195,7 @@ def test_a_speaker_of_whom_nothing_can_be_read_is_an_error_and_folders_of_other_
     with pytest.raises(DataError, match="in/bob: no recordings that can be read"):
         prepare.from_folders(tmp_path / "in")
     with pytest.raises(DataError, match=r"in/ann: no recordings that match b\* that can be read"):
-        prepare.from_folders(tmp_path / "in", ["ann"], ["b*"])
+        prepare.from_folders(tmp_path / "in", ["ann"], include=["b*"])
 
 
 def test_copies_are_known_by_their_samples_whatever_they_are_called(tmp_path, caplog):
@@ -212,7 +212,7 @@ def test_copies_are_known_by_their_samples_whatever_they_are_called(tmp_path, ca
 
 
 def test_a_conversion_of_a_folder_fails_for_what_cannot_be_read_and_tells_the_rest(tmp_path, caplog):
-    from vc.inputs import plan
+    from vc.convert.inputs import plan
 
     record(tmp_path / "in/a.wav")
     (tmp_path / "in/a.m4a").write_bytes(b"what is this")
@@ -232,8 +232,8 @@ def test_a_conversion_of_a_folder_fails_for_what_cannot_be_read_and_tells_the_re
 def test_any_name_of_a_speaker_works_by_name_and_by_id(name, tmp_path):
     record(tmp_path / "in" / name / "a.wav")
     record(tmp_path / "in/bert/a.wav", seed=1)
-    corpus.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
-    utterances = corpus.read(tmp_path / "data")
+    data_directory.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    utterances = data_directory.read(tmp_path / "data")
     assert utterances == prepare.from_folders(tmp_path / "in")
     [id] = {u.speaker for u in utterances} - {"bert"}
     assert {u.speaker_name for u in utterances} == {name, ""}
@@ -259,8 +259,8 @@ def test_names_of_recordings_in_any_letters_get_ids_of_their_own(tmp_path):
     record(tmp_path / "in/anna/a.flac", seed=97)
     utterances = prepare.from_folders(tmp_path / "in")
     assert len({u.id.lower() for u in utterances}) == 11
-    corpus.write(tmp_path / "data", utterances)
-    assert corpus.read(tmp_path / "data") == utterances
+    data_directory.write(tmp_path / "data", utterances)
+    assert data_directory.read(tmp_path / "data") == utterances
     own = {name: {u.path.stem: u for u in utterances if u.speaker == name} for name in ("anna", "bert")}
     assert [own["anna"][name].id for name in ("A_b", "a_b", "a b")] == ["anna-A_b", "anna-a_b-2", "anna-a_b-3"]
     assert own["anna"]["дом"].id == "anna-___"  # as it ever was
@@ -294,7 +294,7 @@ def test_a_speakers_name_is_taken_from_the_folder_to_the_conversion(tmp_path):
 def test_names_with_line_breaks_are_listed_by_links(tmp_path):
     record(tmp_path / "in/an\nna/a\nb.wav")
     command("prepare", tmp_path / "in", tmp_path / "data")
-    [utterance] = corpus.read(tmp_path / "data")
+    [utterance] = data_directory.read(tmp_path / "data")
     assert utterance.id == "an_na-a_b" and utterance.path.parent == tmp_path / "data/recordings"
     assert utterance.path.resolve() == tmp_path / "in/an\nna/a\nb.wav"
     command("prepare", tmp_path / "in", tmp_path / "data")  # may be repeated

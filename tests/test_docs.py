@@ -22,7 +22,8 @@ from vc import model_file
 from vc.features.world import WorldConfig
 from vc.train.experiment import resolve
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECORDS = ("decisions", "experiments")  # what was done at the commits that they name
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in RECORDS)]
 BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -185,3 +186,22 @@ def test_what_a_page_does_not_run_has_options_that_exist(page):
             compile(block.text, page.name, "exec")
     for snippet in INLINE.findall(page.read_text()):
         check(" ".join(snippet.split()).replace("...", ""))
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments by which GitHub links to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_to_files_and_headings_that_are_there():
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    broken = []
+    for page in (ROOT / name for name in listed.splitlines()):
+        for target, fragment in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+            if re.match(r"\w+:", target):
+                continue
+            place = page.parent / target if target else page
+            if not place.exists() or (fragment and fragment not in anchors(place)):
+                broken.append(f"{page.relative_to(ROOT)}: {target}#{fragment}")
+    assert not broken

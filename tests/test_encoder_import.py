@@ -270,7 +270,7 @@ ABSURD = {
     "type": (model_bin(weight(8, kind=77)), "unknown type 77"),
     "version": (model_bin(version=7), "not a checkpoint"),
     "network": (model_bin(network="TransformerSpec"), "a network 'TransformerSpec' of CTranslate2, not WhisperSpec"),
-    "name": (model_bin(text("\xe9\x1b") + bytes(9)), "a name that is none"),
+    "name": (model_bin(text("\xe9\x1b") + bytes(9)), "a name that is not ASCII"),
     "nothing": (model_bin(), "no encoder of Whisper in it"),
     "layers": (model_bin(*(variable(f"encoder/layer_{number}/ffn/linear_0/weight", (1, 1), 4, b"\0\0") for number in
                (0, 9999))), "no tensor conv1/weight"),
@@ -319,7 +319,7 @@ def test_an_archive_that_unpacks_to_more_is_refused(tmp_path):
     [
         ("config.json", "{", "config.json: not JSON"),
         ("config.json", "[" * 100_000, "config.json: not JSON"),
-        ("config.json", "[]", "config.json: no mapping"),
+        ("config.json", "[]", "config.json: not a mapping"),
         ("config.json", '{"model_type": "bert"}', "config.json: model_type 'bert'; whisper, hubert and wavlm"),
         ("config.json", '{"model_type": ["bert"]}', "config.json: model_type"),
         ("config.json", json.dumps({**CONFIG, "activation_function": "relu"}), "'relu'; only 'gelu' is known"),
@@ -411,22 +411,22 @@ def test_an_imported_encoder_is_known_by_name_and_listed(tmp_path, monkeypatch, 
     assert encoder.main(["import", path]) == 0
     assert encoder.main(["import", path, "--name", "first", "--layer", "1"]) == 0
     count = sum(tensor.numel() for tensor in encoder_tensors().values()) + LAYERS * WIDTH  # the keys' biases are zeros
-    assert capsys.readouterr().out.endswith(f"{choice.place('first')}: {count:,} weights of {path}; layer 1 of 2\n")
+    assert capsys.readouterr().out.endswith(f"{choice.path_of('first')}: {count:,} weights of {path}; layer 1 of 2\n")
     samples = vowel(0.5, 16000)
     got, usual = choice.choose("first"), choice.choose("whisper")
     np.testing.assert_array_equal(got.encode(samples), choice.choose("whisper", 1).encode(samples))
     assert usual.digest != got.digest
-    choice.place("bad").write_bytes(b"bad")
+    choice.path_of("bad").write_bytes(b"bad")
     monkeypatch.setattr(choice, "CARRIED", tmp_path / "none.safetensors")
     assert encoder.main(["list"]) == 1
     said = capsys.readouterr()
-    size = choice.place("first").stat().st_size / 1e6
+    size = choice.path_of("first").stat().st_size / 1e6
     assert said.out.splitlines() == [
         f"first: whisper, 128 dims, layer 1 of 2, {size:.1f} MB, of {path}",
         f"whisper: whisper, 128 dims, layer 2 of 2, {size:.1f} MB, of {path}",
         "2 encoders, 1 that cannot be read",
     ]
-    assert said.err.startswith(f"vc-encoder: error: {choice.place('bad')}: damaged") and said.err.count("\n") == 1
+    assert said.err.startswith(f"vc-encoder: error: {choice.path_of('bad')}: damaged") and said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

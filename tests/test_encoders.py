@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import vowel
 
-from vc.encoders import choice, encoder_file, networks, published
+from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.hubert import FRAME, REACH, HubertConfig, HubertEncoder, HubertNetwork
@@ -40,7 +40,7 @@ LARGE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias"
 def network(kind: str) -> torch.nn.Module:
     """One whose weights are larger than training begins with, so that every part is heard."""
     torch.manual_seed(0)
-    made = networks.NETWORKS[kind][1](KINDS[kind])
+    made = encoder_file.NETWORKS[kind][1](KINDS[kind])
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -50,7 +50,7 @@ def network(kind: str) -> torch.nn.Module:
 @pytest.fixture(scope="module", params=KINDS)
 def encoder(request):
     kind = request.param
-    return networks.encoder(kind, network(kind), min(2, KINDS[kind].layers))
+    return encoder_file.make_encoder(kind, network(kind), min(2, KINDS[kind].layers))
 
 
 def written(folder: Path, of: str = "whisper", **change: object) -> Path:
@@ -81,7 +81,7 @@ def test_whisper_is_transformers(tmp_path):
     theirs.save_pretrained(tmp_path)
     model, weights = published.read(tmp_path)
     assert model.network == vars(WHISPER) and model.layer == 2
-    ours = networks.loaded("whisper", WHISPER, weights)
+    ours = encoder_file.load_network("whisper", WHISPER, weights)
     mels = torch.randn(2, 80, 1000)  # all that it takes: theirs takes nothing else
     with torch.inference_mode():
         expected = theirs.encoder(mels, output_hidden_states=True).hidden_states
@@ -105,7 +105,7 @@ def test_hubert_and_wavlm_are_transformers(kind, change, tmp_path):
     theirs.save_pretrained(tmp_path)
     model, weights = published.read(tmp_path)
     assert model.kind == kind.lower() and model.network["normalise"] == bool(change)
-    ours = networks.loaded(model.kind, HubertConfig(**model.network), weights)
+    ours = encoder_file.load_network(model.kind, HubertConfig(**model.network), weights)
     samples = vowel(1.5, 16000)[:23000]  # 72 frames: farther apart than the buckets tell
     heard = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7) if change else samples
     padded = np.pad(heard, (40, 71 * FRAME + REACH - 40 - len(samples)))
@@ -148,7 +148,7 @@ def test_threads_change_nothing(encoder):
 def test_a_click_is_heard_where_it_is():
     """Whisper and WavLM with random weights spread it too far to say where."""
     for kind in ("hubert", "distilled"):
-        encoder = networks.encoder(kind, network(kind), 1)
+        encoder = encoder_file.make_encoder(kind, network(kind), 1)
         quiet = 0.01 * np.random.default_rng(0).standard_normal(encoder.sample_rate).astype(np.float32)
         misses = []
         for place in range(5000, 11000, 1500):
@@ -210,7 +210,7 @@ def test_refuses_samples_that_are_none(encoder, samples, message):
 def test_a_file_gives_the_same_encoder(kind, tmp_path):
     path = written(tmp_path, kind)
     layer = min(2, KINDS[kind].layers)
-    got, expected = choice.choose(str(path)), networks.encoder(kind, network(kind), layer)
+    got, expected = choice.choose(str(path)), encoder_file.make_encoder(kind, network(kind), layer)
     samples = vowel(0.5, got.sample_rate)
     np.testing.assert_array_equal(got.encode(samples), expected.encode(samples))
     assert got.digest == expected.digest and len(got.digest) == 64
@@ -220,7 +220,7 @@ def test_a_file_gives_the_same_encoder(kind, tmp_path):
 def test_what_an_encoder_tells_of_itself_makes_it_again(kind, tmp_path):
     """As models of the toolkit carry theirs."""
     first = choice.choose(str(written(tmp_path, kind)))
-    again = networks.restored(EncoderModel(**first.description), first.weights)
+    again = encoder_file.load_encoder(EncoderModel(**first.description), first.weights)
     assert again.digest == first.digest and again.dims == first.dims
 
 
@@ -229,7 +229,7 @@ def test_float16_is_kept_and_computed_in_float32(tmp_path):
     encoder_file.write(tmp_path / "half.safetensors", EncoderModel("whisper", vars(WHISPER)), half)
     _, weights = encoder_file.read(tmp_path / "half.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
-    rounded = networks.loaded("whisper", WHISPER, half)
+    rounded = encoder_file.load_network("whisper", WHISPER, half)
     got, expected = choice.choose(str(tmp_path / "half.safetensors")), WhisperEncoder(rounded, 1)
     np.testing.assert_array_equal(got.encode(vowel(0.5, 16000)), expected.encode(vowel(0.5, 16000)))
 
@@ -296,7 +296,7 @@ def test_a_distilled_encoder_has_one_layer_and_the_usual_bands(tmp_path):
 def test_other_files_are_no_encoders(tmp_path):
     from safetensors.torch import save_file
 
-    from vc.store import write_tensors
+    from vc.tensor_file import write_tensors
 
     save_file({"a": torch.zeros(3)}, tmp_path / "plain.safetensors")
     write_tensors(tmp_path / "vocoder.safetensors", {"a": torch.zeros(3)}, {"mel": {}, "format": 1})
@@ -305,7 +305,8 @@ def test_other_files_are_no_encoders(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(whole[:-10])
     (tmp_path / "bits.safetensors").write_bytes(whole[:-10] + bytes(10))
     refused = {
-        "plain": "no encoder's file; a published one is for vc-encoder import", "vocoder": "holds no content encoder",
+        "plain": "not an encoder's file; for a published one there is vc-encoder import",
+        "vocoder": "holds no content encoder",
         "text": "damaged or not safetensors", "cut": "damaged or not safetensors", "bits": "does not match its digest",
         "none": "no such encoder file",
     }  # fmt: skip
@@ -324,12 +325,12 @@ def test_names_are_the_carried_one_and_those_imported(tmp_path, monkeypatch):
     assert choice.choose("distilled").dims == 24
     with pytest.raises(ConfigError, match="no encoder 'mine'; there are: distilled; to get one: vc-encoder import"):
         choice.choose("mine")
-    choice.place("mine").parent.mkdir(parents=True)
-    written(tmp_path).rename(choice.place("mine"))
+    choice.path_of("mine").parent.mkdir(parents=True)
+    written(tmp_path).rename(choice.path_of("mine"))
     assert choice.choose("mine").dims == 32 and list(choice.known()) == ["distilled", "mine"]
     for name in ("", "distilled", "a/b", "a.safetensors"):
         with pytest.raises(ConfigError, match="cannot be the name of an encoder"):
-            choice.place(name)
+            choice.path_of(name)
 
 
 def test_sizes_are_the_published_ones():

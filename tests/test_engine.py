@@ -15,30 +15,30 @@ import torch
 from conftest import command, random_features, trained, training, vowel, write_untrained
 from torch import distributed, nn
 
-from vc import audio, devices, model_file
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc import devices, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
+from vc.corpus.data_directory import Utterance
 from vc.encoders.features import completed
 from vc.errors import ConfigError
 from vc.features.content import ContentConfig, ContentFeatures, ContentStatistics
+from vc.features.speakers import Speaker
+from vc.features.store import write_features
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
-from vc.normalise import Speaker
-from vc.segments import Batch, PairSampler, Segments
-from vc.store import read_tensors, write_features
+from vc.tensor_file import read_tensors
 from vc.train import vocoder
-from vc.train.average import Average
-from vc.train.base import Setting
 from vc.train.converter import make_engine
-from vc.train.cyclegan import AROUND, PARTS, CycleGANObjective, CycleGANTraining
-from vc.train.engine import Engine, Refused
-from vc.train.many import LOSSES
+from vc.train.cyclegan import LOSSES as PAIR_LOSSES
+from vc.train.cyclegan import ROUND_TRIP, CycleGANObjective, CycleGANTraining
+from vc.train.engine import Engine, RefusedSteps, Setup
 from vc.train.methods import METHODS
-from vc.train.plan import Plan
-from vc.train.player import Player
+from vc.train.multi_speaker import LOSSES
+from vc.train.optimise import Optimiser, WeightAverage
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE, Processes
 from vc.train.recognition_synthesis import CONVERSIONS
-from vc.train.request import Request
-from vc.vocoders.generators import GENERATORS
+from vc.train.sampling import Batch, PairSampler, Segments
+from vc.vocoders.vocoder_file import GENERATORS
 
 CPU = torch.device("cpu")
 CONFIG = CycleGANVC2Config(channels=8, residual_blocks=1, residual_channels=16)
@@ -46,7 +46,7 @@ CONFIG = CycleGANVC2Config(channels=8, residual_blocks=1, residual_channels=16)
 
 def step_of(precision: str = "float32") -> CycleGANTraining:
     torch.manual_seed(0)
-    return CycleGANTraining(CycleGANVC2(CONFIG, 25, ("a", "b")), CONFIG, CycleGANObjective(), Setting(100, precision))
+    return CycleGANTraining(CycleGANVC2(CONFIG, 25, ("a", "b")), CONFIG, CycleGANObjective(), Setup(100, precision))
 
 
 def batch() -> Batch:
@@ -54,37 +54,41 @@ def batch() -> Batch:
     return Batch(*(torch.randn(2, 25, 64, generator=generator) for _ in range(2)))
 
 
-def player(networks: nn.Module) -> Player:
-    made = Player(networks, lambda x: ({"square": (networks(x) ** 2).mean()}, None), (0.5, 0.999))
-    made.set_rate(0.1)
-    return made
-
-
-def snapshot(made: Player) -> list[torch.Tensor]:
-    moments = [value for state in made.optimiser.state.values() for value in state.values()]
-    return [tensor.detach().clone() for tensor in (*made.parameters, *moments)]
+def snapshot(optimiser: Optimiser) -> list[torch.Tensor]:
+    moments = [value for state in optimiser.adam.state.values() for value in state.values()]
+    return [tensor.detach().clone() for tensor in (*optimiser.parameters, *moments)]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_step_that_is_not_finite_is_not_taken(bad):
-    made = player(nn.Linear(3, 1))
-    made.move({"square": 1.0}, torch.ones(2, 3))
-    before = snapshot(made)
-    made.move({"square": 1.0}, torch.tensor([[1.0, bad, 1.0]]))
-    assert made.optimiser.found_inf == 1 and all(map(torch.equal, before, snapshot(made)))
-    made.move({"square": 1.0}, torch.ones(2, 3))
-    assert made.optimiser.found_inf == 0 and not any(map(torch.equal, before, snapshot(made)))
+    network = nn.Linear(3, 1)
+    optimiser = Optimiser(network, betas=(0.5, 0.999))
+    optimiser.set_rate(0.1)
+
+    def step(x: torch.Tensor) -> None:
+        optimiser.step(lambda: ({"square": (network(x) ** 2).mean()}, None), {"square": 1.0})
+
+    step(torch.ones(2, 3))
+    before = snapshot(optimiser)
+    step(torch.tensor([[1.0, bad, 1.0]]))
+    assert optimiser.adam.found_inf == 1 and all(map(torch.equal, before, snapshot(optimiser)))
+    step(torch.ones(2, 3))
+    assert optimiser.adam.found_inf == 0 and not any(map(torch.equal, before, snapshot(optimiser)))
 
 
 def test_a_finite_loss_with_a_gradient_that_is_not_finite_is_refused():
     network = nn.Linear(1, 1, bias=False)
-    made = Player(network, lambda x: ({"root": network(x).abs().sqrt().sum()}, None), (0.5, 0.999))
-    terms, _ = made.move({"root": 1.0}, torch.zeros(1, 1))  # the root's slope at 0 is infinite
-    assert torch.isfinite(terms["root"]) and made.optimiser.found_inf == 1
+    optimiser = Optimiser(network, betas=(0.5, 0.999))
+
+    def root() -> tuple[dict[str, torch.Tensor], None]:  # its slope at 0 is infinite
+        return {"root": network(torch.zeros(1, 1)).abs().sqrt().sum()}, None
+
+    terms, _ = optimiser.step(root, {"root": 1.0})
+    assert torch.isfinite(terms["root"]) and optimiser.adam.found_inf == 1
 
 
 def test_refused_steps_are_counted_and_a_row_goes_on_across_readings():
-    refused, yes, no = Refused(CPU), torch.ones(()), torch.zeros(())
+    refused, yes, no = RefusedSteps(CPU), torch.ones(()), torch.zeros(())
     for flags in ([no, no], [yes, no], [no, yes], [no, no], [yes, yes]):
         refused.count(flags)
     assert refused.read() == (3, 2)
@@ -96,7 +100,7 @@ def test_refused_steps_are_counted_and_a_row_goes_on_across_readings():
 
 def test_an_average_follows_the_weights():
     network = nn.Linear(2, 2)
-    average = Average(network, 0.9)
+    average = WeightAverage(network, 0.9)
     before = network.weight.detach().clone()
     with torch.no_grad():
         network.weight += 1
@@ -194,7 +198,7 @@ CASES = {  # of what two processes must compute as one does: method, sizes of it
     "cyclegan_vc3": ("cyclegan_vc3", {**SMALL, "adaptive_channels": 4}, {}),
     "mask_cyclegan_vc": ("mask_cyclegan_vc", SMALL, {}),
     **{name: ("cyclegan_vc2", SMALL, {"adversarial_loss": name}) for name in ("original", "hinge", "wasserstein_gp")},
-    "one way alone": ("cyclegan_vc2", SMALL, {**dict.fromkeys(AROUND, 0.0), "backward_adversarial": 0.0}),
+    "one way alone": ("cyclegan_vc2", SMALL, {**dict.fromkeys(ROUND_TRIP, 0.0), "backward_adversarial": 0.0}),
     "no discriminator": ("cyclegan_vc2", SMALL, {"adversarial": 0.0, "second_adversarial": 0.0}),
     "identity mapping for a step": ("cyclegan_vc2", SMALL, {"identity_steps": 1}),
     "content": ("cyclegan_vc2", SMALL, {"content": 1.0, "encoder": "coded.safetensors"}),
@@ -256,9 +260,11 @@ def engine_of(case: str, folder: Path, processes: Processes) -> Engine:
         sections["objective"]["encoder"] = str(folder / objective["encoder"])
     if method in GENERATORS:
         recording = [Utterance("a-1", "a", folder / "a.wav")]
-        return vocoder.make_engine(vocoder.resolve(sections, ""), recording, None, CPU, processes)
+        return vocoder.make_engine(vocoder.resolve(sections, ""), recording, None, device=CPU, processes=processes)
     dump = folder / ("content" if method == "recognition_synthesis" else "world")
-    return make_engine(Plan.of(Request(dump, ("ann", "bob"), folder, sections)), CPU, processes)
+    return make_engine(
+        Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=sections)), CPU, processes
+    )
 
 
 def all_losses(case: str, folder: Path, processes: Processes) -> list[dict[str, float]]:
@@ -302,7 +308,7 @@ def test_every_method_and_every_loss_is_among_them(learnt_from):
     methods = {name for name, method in METHODS.items() if method.training}
     assert {method for method, _, _ in CASES.values()} == {*GENERATORS, *methods}
     of_vocoders = {"mel", "spectrum", "adversarial", "feature_matching", "discriminator"}
-    known = {*PARTS, *LOSSES, *CONVERSIONS, *of_vocoders, "second_discriminator", "classifier"}
+    known = {*PAIR_LOSSES, *LOSSES, *CONVERSIONS, *of_vocoders, "second_discriminator", "classifier"}
     assert {name for case in CASES for step in all_losses(case, learnt_from, ALONE) for name in step} == known
 
 
@@ -350,7 +356,7 @@ def test_processes_together_see_the_batch_that_one_sees():
     frames = torch.arange(300 * 2).reshape(300, 2).numpy()
 
     def draw(share: slice) -> Batch:
-        return PairSampler([Segments([frames], 32, CPU, who) for who in "ab"], 6, 0, share).draw()
+        return PairSampler([Segments([frames], 32, CPU, who) for who in "ab"], batch=6, seed=0, share=share).draw()
 
     whole, parts = draw(slice(None)), [draw(Processes(rank, 3).share(6)) for rank in range(3)]
     assert torch.equal(torch.cat([part.source for part in parts]), whole.source)

@@ -19,22 +19,31 @@ import pytest
 import soundfile
 from conftest import CORPUS, command, vowel
 
-from vc import __version__, audio, corpus, model_file, store
+from vc import __version__, model_file
 from vc.cli.evaluate import main
-from vc.corpus import Utterance
+from vc.convert.level import speech_level
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
+from vc.corpus.limiter import CEILING
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, anchors, evaluate, format_table
-from vc.evaluate.hearing import MEASURES, NOT_NAMED, Heard, choose_measures, versions
-from vc.evaluate.match import match, read_side
-from vc.evaluate.measure import Item, expected_phones
-from vc.features.world import F0Range, WorldConfig
-from vc.level import speech_level
-from vc.limiter import CEILING
+from vc.evaluate.match import Sentence, match, read_side
+from vc.evaluate.measure import (
+    MEASURES,
+    NO_RECOGNISER,
+    SpeechModelScores,
+    choose_measures,
+    expected_phones,
+    measure_versions,
+)
+from vc.features import store
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
+from vc.plots import LOWEST, ROWS, spectrogram
 from vc.report import write_report
-from vc.report.spectrogram import LOWEST, ROWS, spectrogram
 from vc.report.tables import sentences
 
 RATE = 16000
@@ -57,10 +66,10 @@ def touch(folder: Path, *names: str) -> Path:
     return folder
 
 
-def data_directory(folder: Path, speaker: str, *ids: str) -> Path:
+def directory_of(folder: Path, speaker: str, *ids: str) -> Path:
     """Of recordings that need only exist."""
     paths = [touch(folder.parent / "audio", f"{id}.wav") / f"{id}.wav" for id in ids]
-    corpus.write(folder, [Utterance(id, speaker, path) for id, path in zip(ids, paths)])
+    data_directory.write(folder, [Utterance(id, speaker, path) for id, path in zip(ids, paths)])
     return folder
 
 
@@ -79,8 +88,8 @@ def test_folders_match_by_path_without_ending(tmp_path):
 
 
 def test_data_directories_match_without_the_speaker(tmp_path):
-    source = data_directory(tmp_path / "s", "SF1", "SF1-eval-1", "SF1-eval-2")
-    reference = data_directory(tmp_path / "r", "TM3", "TM3-eval-1", "TM3-eval-2")
+    source = directory_of(tmp_path / "s", "SF1", "SF1-eval-1", "SF1-eval-2")
+    reference = directory_of(tmp_path / "r", "TM3", "TM3-eval-1", "TM3-eval-2")
     assert matched(converted=source, reference=reference)[0] == ["eval-1", "eval-2"]
 
 
@@ -88,15 +97,15 @@ def test_data_directories_match_without_the_speaker(tmp_path):
     "names", [("SF1-eval-1.wav", "SF1-eval-2.wav"), ("eval/1.wav", "eval/2.wav"), ("TM3/eval/1.wav",)]
 )
 def test_converted_files_may_be_named_by_the_utterances_of_either_speaker(tmp_path, names):
-    source = data_directory(tmp_path / "s", "SF1", "SF1-eval-1", "SF1-eval-2")
-    reference = data_directory(tmp_path / "r", "TM3", "TM3-eval-1", "TM3-eval-2")
+    source = directory_of(tmp_path / "s", "SF1", "SF1-eval-1", "SF1-eval-2")
+    reference = directory_of(tmp_path / "r", "TM3", "TM3-eval-1", "TM3-eval-2")
     sentences, _ = matched(converted=touch(tmp_path / "c", *names), reference=reference, source=source)
     assert sentences == ["eval-1", "eval-2"][: len(names)]
 
 
 @pytest.mark.parametrize("names", [("1_gen", "2_gen"), ("2_gen",), ("SF1-1.out", "SF1-2.out"), ("1-a", "1-b", "2-a")])
 def test_one_ending_more_of_names_is_left_out(tmp_path, names):
-    reference, source = touch(tmp_path / "r", "1.wav", "2.wav"), data_directory(tmp_path / "s", "SF1", "SF1-1", "SF1-2")
+    reference, source = touch(tmp_path / "r", "1.wav", "2.wav"), directory_of(tmp_path / "s", "SF1", "SF1-1", "SF1-2")
     converted = touch(tmp_path / "c", *(f"{name}.wav" for name in names))
     sentences, left_over = matched(converted=converted, reference=reference, source=source)
     assert sentences == sorted({re.sub(r"\D+", "", name.removeprefix("SF1")) for name in names})
@@ -129,8 +138,8 @@ def test_no_match_is_refused_with_a_name_of_each_side(tmp_path):
 
 
 def test_a_reference_of_other_sentences_stands_for_itself(tmp_path):
-    source = data_directory(tmp_path / "s", "SF1", "SF1-1", "SF1-2")
-    reference = data_directory(tmp_path / "r", "TM3", "TM3-7", "TM3-8", "TM3-9")
+    source = directory_of(tmp_path / "s", "SF1", "SF1-1", "SF1-2")
+    reference = directory_of(tmp_path / "r", "TM3", "TM3-7", "TM3-8", "TM3-9")
     sides = {"a": touch(tmp_path / "a", "SF1-1.wav", "SF1-2.wav"), "b": touch(tmp_path / "b", "2.wav", "3.wav")}
     found = match(
         {name: read_side(folder) for name, folder in {**sides, "source": source, "reference": reference}.items()}
@@ -142,7 +151,7 @@ def test_a_reference_of_other_sentences_stands_for_itself(tmp_path):
 
 
 def test_names_that_are_alike_by_chance_can_be_told_apart(tmp_path):
-    converted, reference = touch(tmp_path / "c", "1.wav", "2.wav"), data_directory(tmp_path / "r", "TM3", "TM3-1")
+    converted, reference = touch(tmp_path / "c", "1.wav", "2.wav"), directory_of(tmp_path / "r", "TM3", "TM3-1")
     found = match({"converted": read_side(converted), "reference": read_side(reference)}, other_sentences=True)
     assert not found.parallel and list(found.recordings["reference"]) == ["TM3-1"]
 
@@ -154,7 +163,7 @@ def test_two_recordings_of_a_sentence_are_refused(tmp_path):
 
 def test_two_speakers_on_a_side_are_refused(tmp_path):
     paths = [touch(tmp_path, f"{name}.wav") / f"{name}.wav" for name in ("a-1", "b-1")]
-    corpus.write(tmp_path / "d", [Utterance("a-1", "a", paths[0]), Utterance("b-1", "b", paths[1])])
+    data_directory.write(tmp_path / "d", [Utterance("a-1", "a", paths[0]), Utterance("b-1", "b", paths[1])])
     with pytest.raises(DataError, match="holds speakers a, b"):
         read_side(tmp_path / "d")
 
@@ -175,7 +184,7 @@ def voices(folder: Path, f0: float, names: str = "123", rate: int = RATE, second
 
 
 def measure(tmp_path: Path, converted: Path, reference: Path, source: Path | None = None):
-    return evaluate(Request({"converted": converted}, reference, source, measures=()), tmp_path / "result")
+    return evaluate(Request({"converted": converted}, reference, source=source, measures=()), tmp_path / "result")
 
 
 def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
@@ -220,7 +229,7 @@ def test_the_table_shows_a_lopsided_interval_by_its_ends(tmp_path, interval, sho
 
 
 def test_measures_are_named_by_their_packages_and_content_by_its_encoder():
-    assert versions(["content"]) == {"content encoder distilled": f"of vc {__version__}"}
+    assert measure_versions(["content"]) == {"content encoder distilled": f"of vc {__version__}"}
 
 
 def test_known_ratio_of_f0_is_found_and_anchors_are_measured_alike(tmp_path):
@@ -304,7 +313,7 @@ def test_a_set_without_a_voice_is_measured_and_noted(tmp_path, random):
 def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
     folder = voices(tmp_path / "c", 120, "1")
     for _ in range(2):
-        evaluation = evaluate(Request({"converted": folder}, folder, folder, measures=()), folder)
+        evaluation = evaluate(Request({"converted": folder}, folder, source=folder, measures=()), folder)
         assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
 
 
@@ -318,7 +327,9 @@ def test_anchors_of_the_same_output_cannot_be_measured(tmp_path):
 def test_texts_that_differ_show_that_names_are_alike_by_chance(tmp_path):
     for speaker, text in (("a", "So it is."), ("b", "so, IT is"), ("c", "It is not.")):
         folder = voices(tmp_path / speaker, 120, "1")
-        corpus.write(folder / "data", [Utterance(f"{speaker}-1", speaker, folder / "1.wav")], {f"{speaker}-1": text})
+        data_directory.write(
+            folder / "data", [Utterance(f"{speaker}-1", speaker, folder / "1.wav")], {f"{speaker}-1": text}
+        )
     sides = {name: read_side(tmp_path / name / "data") for name in "abc"}
     assert match({"converted": sides["a"], "reference": sides["b"]}).parallel
     with pytest.raises(DataError, match=r"sentence 1: .*'So it is.', .*'It is not.'; .*give --other-sentences"):
@@ -344,9 +355,9 @@ def test_recordings_and_speakers_are_shown_by_their_own_names(tmp_path):
     utterances = [
         Utterance(id, "b", tmp_path / "a" / f"{name}.wav", None, None, "Bärbel") for id, name in zip(ids, names)
     ]
-    corpus.write(tmp_path / "d", utterances)
+    data_directory.write(tmp_path / "d", utterances)
     evaluation = measure(tmp_path, tmp_path / "d", tmp_path / "d", tmp_path / "d")
-    assert [*evaluation.called.values()] == ["Grüß Gott", "two", "x-same", "y-same"]
+    assert [*evaluation.recording_names.values()] == ["Grüß Gott", "two", "x-same", "y-same"]
     assert (evaluation.source, evaluation.target) == ("Bärbel", "Bärbel") and evaluation.title == "Bärbel to Bärbel"
 
 
@@ -528,15 +539,14 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
 
 
 def test_a_transcript_says_which_phones_are_expected():
-    heard = {"converted": Heard(phones=["h", "i"]), "unconverted": Heard(phones=["o"])}
-    item = Item("1", {}, None)
-    remarks = {system: [] for system in heard}
-    assert (
-        expected_phones(item, heard, remarks) == expected_phones(item._replace(text="in 1995"), heard, remarks) == ["o"]
-    )
+    scores = {"converted": SpeechModelScores(phones=["h", "i"]), "unconverted": SpeechModelScores(phones=["o"])}
+    sentence = Sentence("1", {}, None)
+    remarks = {system: [] for system in scores}
+    for text in (None, "in 1995"):
+        assert expected_phones(sentence._replace(text=text), scores, remarks) == ["o"]
     assert "the text is left aside: 1 5 9 in 'in 1995'" in remarks["unconverted"][0] and not remarks["converted"]
     pytest.importorskip("hama")
-    assert expected_phones(item._replace(text="hi"), heard, remarks) not in (None, ["o"])
+    assert expected_phones(sentence._replace(text="hi"), scores, remarks) not in (None, ["o"])
 
 
 @pytest.fixture(scope="module")
@@ -564,7 +574,7 @@ def test_command_says_what_it_did(stand_in):
         "vc-evaluate: warning: no model is given: how good means and variances alone would be is left out",
         "vc-evaluate: warning: reference: 1 left over without a match: 105",
     ]
-    assert NOT_NAMED in page_text(stand_in) and NOT_NAMED not in warned
+    assert NO_RECOGNISER in page_text(stand_in) and NO_RECOGNISER not in warned
     stages = [line for line in lines if "warning" not in line]
     assert [re.split(r"[ ,]", line)[1] for line in stages] == [
         "reading", "finding", "making", "finding", "measuring", "comparing", "writing"
@@ -692,7 +702,7 @@ def statistics(mini) -> Path:
 def test_model_gives_the_mean_variance_anchor(mini, statistics, tmp_path):
     """The source's data directory stands in for what was converted; direction and title come from the speakers."""
     for speaker in ("slt", "rms"):
-        corpus.write(tmp_path / speaker, corpus.read(mini / "data/eval" / speaker)[:2])
+        data_directory.write(tmp_path / speaker, data_directory.read(mini / "data/eval" / speaker)[:2])
     sides = ("--converted", tmp_path / "rms", "--reference", tmp_path / "slt", "--source", tmp_path / "rms")
     command("evaluate", *sides, "--model", statistics, "--output", tmp_path / "o", "--jobs", 2, *QUICK)
     written = json.loads((tmp_path / "o/metrics.json").read_text())
@@ -701,8 +711,21 @@ def test_model_gives_the_mean_variance_anchor(mini, statistics, tmp_path):
     assert written["anchors"]["mean_variance"]["log_f0_rmse"] < written["log_f0_rmse"]
 
 
+def test_a_process_reads_a_model_once(statistics, tmp_path, monkeypatch):
+    """For the direction, the anchor in every sentence and the cycle."""
+    anchors.load_converter.cache_clear()
+    read, paths = model_file.read, []
+    monkeypatch.setattr(model_file, "read", lambda path: (paths.append(path), read(path))[1])
+    utterance = Utterance("1", "", voices(tmp_path / "v", 120, "1") / "1.wav")
+    direction = anchors.find_direction(statistics, source=None, target="slt")
+    for name in "bc":
+        anchors.mean_variance(utterance, tmp_path / f"{name}.wav", direction)
+    cycle = anchors.measure_cycle(anchors.load_converter(statistics), [utterance], direction)
+    assert cycle.gain < 3 and paths == [statistics]
+
+
 def test_a_speaker_that_the_model_does_not_know_is_refused(statistics, tmp_path, capsys):
-    source, reference = data_directory(tmp_path / "s", "stranger", "stranger-1"), touch(tmp_path / "r", "1.wav")
+    source, reference = directory_of(tmp_path / "s", "stranger", "stranger-1"), touch(tmp_path / "r", "1.wav")
     sides = ["--converted", str(reference), "--reference", str(reference), "--source", str(source)]
     assert main([*sides, "--model", str(statistics), "--output", str(tmp_path / "o")]) == 2
     said = capsys.readouterr().err

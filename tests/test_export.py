@@ -10,9 +10,10 @@ import torch
 from conftest import ROOT, command
 
 import vc
-from vc import export, extras
+from vc import extras
+from vc.convert import export
 from vc.errors import ConfigError
-from vc.train import nearest, warp
+from vc.train import linear as fitting
 
 pytest.importorskip("onnx")
 onnxruntime = extras.onnx_runtime()
@@ -47,8 +48,8 @@ def test_linear_maps_are_exported_with_both_their_ways(tmp_path, random):
     converter = vc.Converter.load(ROOT / "egs/mini/model.safetensors")
     for linear in converter.network.maps.values():
         bands = len(linear.warp.weight)
-        warp.set_matrix(linear.warp, torch.from_numpy(random.standard_normal((bands, bands)) / 5))
-        nearest.set_filters(linear, 4.0)
+        fitting.set_matrix(linear.warp, torch.from_numpy(random.standard_normal((bands, bands)) / 5))
+        fitting.set_filters(linear, 4.0)
     assert export.export(converter, tmp_path / "there.onnx") <= export.CLOSE
 
 
@@ -70,7 +71,7 @@ def test_a_graph_that_computes_something_else_is_not_written(converter, tmp_path
 def test_what_is_no_file_is_not_replaced(converter, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for output in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(ConfigError, match="is there already, and is no file"):
+        with pytest.raises(ConfigError, match="exists and is not a file"):
             export.export(converter, output)
     assert (tmp_path / "pipe").is_fifo()
 

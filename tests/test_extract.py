@@ -9,12 +9,15 @@ import soundfile
 import yaml
 from conftest import CORPUS, command
 
-from vc import audio, corpus, store
-from vc.corpus import Utterance
-from vc.features import world
+from vc import tensor_file
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
+from vc.features.base import Frames
+from vc.features.extract import automatic_rate, extract
+from vc.features.f0 import F0Range
 from vc.features.speech import speech
-from vc.features.world import F0Range, Frames, WorldConfig
-from vc.store import read_archive, read_features
+from vc.features.store import read_features
+from vc.features.world import WorldConfig
 from vc.vocoders.world import WORLD
 
 SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 2)
@@ -38,7 +41,7 @@ def test_features_hold_what_training_needs(data, tmp_path):
     assert "slt: F0 range" in done and "6 utterances, 0 failed" in done
     for speaker, statistics in features.speakers.items():
         mel_cepstra = features.frames(speaker)
-        f0 = read_archive(tmp_path / "dump/f0.scp", [id for id, who in features.utterances.items() if who == speaker])
+        f0 = features.f0(speaker)
         assert [len(frames) for frames in mel_cepstra] == [len(track) for track in f0]
         assert mel_cepstra[0].dtype == np.float32 and mel_cepstra[0].shape[1] == 25
         joined, tracks, heard = map(np.concatenate, (mel_cepstra, f0, speech(mel_cepstra)))
@@ -74,25 +77,29 @@ def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
     assert b"6 utterances, 0 failed" in command("extract", data, tmp_path / "dump", *SETTINGS).stdout
 
 
-def test_an_interrupted_extraction_goes_on(data, tmp_path):
-    from vc.corpus import read
-    from vc.extract import _identities, _Task, _work
-    from vc.features.pitch import LogF0, Voice
-    from vc.windows import Window
+def test_an_interrupted_extraction_goes_on(data, tmp_path, monkeypatch):
+    """What was analysed before the interruption is taken as it is, if it is of the same settings and whole."""
+    config, dump = WorldConfig(16000, f0_method="dio"), tmp_path / "dump"
+    ranges = {"slt": F0Range(90.0, 300.0), "rms": F0Range(60.0, 200.0)}
 
-    config, ranges = WorldConfig(16000, f0_method="dio"), ("--f0-range", "slt", 90, 300, "--f0-range", "rms", 60, 200)
-    kept = tmp_path / "dump/.work"
-    kept.mkdir(parents=True)
-    given = F0Range(90.0, 300.0)
-    voice = Voice(given, LogF0(np.log(173), 0.06))
-    utterance, file = read(data)[3], kept / "slt-101.0.safetensors"
-    _work(_Task(Window(utterance), _identities([utterance])["slt-101"], config, given, voice, file))
-    arrays, made_of = store.read_arrays(file)
-    arrays["frames"][0, 0] = 123.0  # a mark that tells whether it was used
-    store.write_arrays(file, arrays, made_of)
-    done = command("extract", data, tmp_path / "dump", *SETTINGS, *ranges)
-    assert read_features(tmp_path / "dump").frames("slt")[0][0, 0] == 123.0
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vc.features.store.write_features", interrupt)
+        extract(data, dump, config, ranges=ranges)
+    file = dump / ".work/slt-101.0.safetensors"
+    arrays, origin = tensor_file.read_arrays(file)
+    marked = {**arrays, "frames": arrays["frames"].copy()}
+    marked["frames"][0, 0] = 123.0
+    tensor_file.write_arrays(file, marked, origin)
+    (dump / ".work/slt-102.0.safetensors").write_bytes(b"damaged")
+    options = [word for name, limits in ranges.items() for word in ("--f0-range", name, limits.floor, limits.ceiling)]
+    done = command("extract", data, dump, *SETTINGS, *options)
+    assert read_features(dump).frames("slt")[0][0, 0] == 123.0 and len(read_features(dump).utterances) == 6
     assert "slt: F0 range 90 to 300 Hz, as given" in done.stdout.decode()
+    command("extract", data, dump, *SETTINGS, *options, "--set", "features.order=20")
+    assert read_features(dump).frames("slt")[0][0, 0] != 123.0
 
 
 def test_hum_does_not_move_a_range_and_whispering_is_said(tmp_path):
@@ -101,7 +108,7 @@ def test_hum_does_not_move_a_range_and_whispering_is_said(tmp_path):
     for number in (101, 102, 103):
         samples, rate = soundfile.read(CORPUS / f"eval/slt/{number}.flac")
         more = hum[: len(samples)] * np.sqrt(np.square(samples).mean() / np.square(hum).mean()) * 10 ** (-32 / 20)
-        frames = world.analyse(samples, WorldConfig(rate), F0Range(100, 300))
+        frames = WorldConfig(rate).analyse(samples, F0Range(100, 300))
         nothing = Frames(0 * frames.f0, frames.spectrum, np.ones_like(frames.aperiodicity))
         made = {"clean": samples, "hum": samples + more, "whisper": WORLD.synthesise(nothing, WorldConfig(rate))}
         for name, recording in made.items():
@@ -139,13 +146,11 @@ def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
     ("claimed", "filled", "chosen"), [(16000, 16000, 16000), (48000, 16000, 16000), (16000, 8000, 8000)]
 )
 def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, filled, chosen, data, tmp_path, caplog):
-    from vc.extract import automatic_rate
-
     for path in sorted((tmp_path / "in/slt").iterdir()):
         samples, rate = audio.read(path)
         soundfile.write(path, audio.resample(audio.resample(samples, rate, filled), filled, claimed), claimed)
     with caplog.at_level("INFO"):
-        assert automatic_rate(data) == chosen
+        assert automatic_rate(data, WorldConfig.automatic_rates) == chosen
     assert f"features.sample_rate {chosen}, the highest up to 22050 Hz" in caplog.text
     if filled == 8000:
         assert "for 16000 Hz too narrow: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
@@ -204,7 +209,7 @@ def test_a_bad_segment_leaves_the_others_of_its_recording(tmp_path):
     path.parent.mkdir()
     shutil.copy(CORPUS / "eval/slt/101.flac", path)
     parts = [Utterance(f"slt-{a}", "slt", path, a, b) for a, b in ((0.0, 1.2), (1.2, 2.4), (90.0, 91.0))]
-    corpus.write(tmp_path / "data", parts)
+    data_directory.write(tmp_path / "data", parts)
     done = command("extract", tmp_path / "data", tmp_path / "dump", *SETTINGS, check=1)
     assert "utterance slt-90.0" in done.stderr.decode() and b"2 utterances, 1 failed" in done.stdout
     assert list(read_features(tmp_path / "dump").utterances) == ["slt-0.0", "slt-1.2"]

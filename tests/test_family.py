@@ -13,25 +13,27 @@ from conftest import CORPUS, ROOT, TINY, command
 from torch import nn
 from torch.nn.functional import glu, instance_norm
 
-from vc import audio, losses, model_file
+from vc import losses, model_file
 from vc.config import build, read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features.kinds import build_features
+from vc.features.store import read_features
+from vc.layers import UpsampleBlock1d
 from vc.models import MODELS, converter, network_config
 from vc.models.cyclegan_vc3 import TFAN, CycleGANVC3Config
-from vc.models.layers import UpsampleBlock1d
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC
-from vc.segments import Batch, PairSampler, Segments
-from vc.store import read_features, read_tensors
+from vc.tensor_file import read_tensors
 from vc.train import methods
-from vc.train.base import Setting
 from vc.train.converter import make_engine
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
+from vc.train.sampling import Batch, PairSampler, Segments
 
 CONF = ROOT / "recipes/pair/conf"
 FAMILY = ("cyclegan_vc", "cyclegan_vc2", "cyclegan_vc3", "mask_cyclegan_vc")
@@ -48,7 +50,7 @@ def make(method: str = "cyclegan_vc2", bands: int = 10, **objective) -> CycleGAN
     torch.manual_seed(0)
     config = network_config(method, small(method))
     network = converter(method, config, bands, ("a", "b"))
-    return CycleGANTraining(network, config, CycleGANObjective(**objective), Setting(STEPS))
+    return CycleGANTraining(network, config, CycleGANObjective(**objective), Setup(STEPS))
 
 
 def batch(bands: int = 10, frames: int = 64, seed: int = 1) -> Batch:
@@ -124,7 +126,7 @@ def test_any_height_and_any_length_are_kept(method, bands, frames):
 @pytest.mark.parametrize("method", FAMILY)
 def test_a_batch_equals_each_alone(method):
     training, frames = make(method), torch.randn(3, 10, 64)
-    for network in (lambda x: training.network.convert(x, "b", "a"), training.judges["source"]):
+    for network in (lambda x: training.network.convert(x, "b", "a"), training.discriminators["source"]):
         alone = torch.cat([network(one[None]) for one in frames])
         torch.testing.assert_close(network(frames), alone, rtol=1e-4, atol=1e-5)
 
@@ -177,7 +179,7 @@ def ablation(name: str) -> dict:
 
 def moved(training: CycleGANTraining, step: int) -> tuple[list[str], list[str], dict]:
     """Generators and discriminators that a step changes, and its losses."""
-    groups = {"generators": training.network.generators, "judges": training.judges}
+    groups = {"generators": training.network.generators, "judges": training.discriminators}
     before = copy.deepcopy({name: group.state_dict() for name, group in groups.items()})
     made = training.step(batch(), training.schedule(step))
     changed = {
@@ -191,7 +193,7 @@ def moved(training: CycleGANTraining, step: int) -> tuple[list[str], list[str], 
 def test_who_moves_in_each_ablation(name):
     training = make(**ablation(name))
     generators, judges, made = moved(training, LATE)
-    assert generators == PARTS[name][0] and judges == sorted(PARTS[name][1]) == sorted(training.judges)
+    assert generators == PARTS[name][0] and judges == sorted(PARTS[name][1]) == sorted(training.discriminators)
     around = {"cycle_consistency"} if name != "gan" else set()
     second = {"second_adversarial", "second_discriminator"} if len(judges) > 2 else set()
     assert set(made) == around | second | ({"adversarial", "discriminator"} if judges else set())
@@ -209,7 +211,7 @@ def test_one_way_alone_moves_one_generator_and_calls_no_other():
 
 def test_what_judges_nothing_is_neither_built_nor_kept():
     training = make(**ablation("cycle"))
-    assert training.modules.keys() == training.players.keys() == {"network"} and len(training.judges) == 0
+    assert training.modules.keys() == training.optimisers.keys() == {"network"} and len(training.discriminators) == 0
 
 
 def test_each_direction_has_its_factor():
@@ -220,12 +222,12 @@ def test_each_direction_has_its_factor():
     x, y, to_y, to_x = drawn.source, drawn.target, training.to_target, training.to_source
     terms, fakes = training.generator_losses(drawn, training.objective.weights(0))
 
-    def fooled(judge: str, fake: torch.Tensor) -> torch.Tensor:
-        return ((training.judges[judge](fake) - 1) ** 2).mean()
+    def adversarial(judge: str, fake: torch.Tensor) -> torch.Tensor:
+        return ((training.discriminators[judge](fake) - 1) ** 2).mean()
 
     wanted = {
-        "adversarial": 0.5 * fooled("target", to_y(x)) + 2 * fooled("source", to_x(y)),
-        "second_adversarial": 3 * fooled("restored_source", to_x(to_y(x))),
+        "adversarial": 0.5 * adversarial("target", to_y(x)) + 2 * adversarial("source", to_x(y)),
+        "second_adversarial": 3 * adversarial("restored_source", to_x(to_y(x))),
         "cycle_consistency": 4 * (to_y(to_x(y)) - y).abs().mean(),
         "identity_mapping": 0.25 * (to_y(y) - y).abs().mean() + 5 * (to_x(x) - x).abs().mean(),
     }
@@ -276,7 +278,7 @@ def test_what_is_not_hidden_is_as_it_was_and_lengths_go_up_to_the_share():
     network = MaskCycleGANVC(network_config("mask_cyclegan_vc", SMALL), 10, ("a", "b"))
     random = torch.Generator().manual_seed(0)
     frames = torch.randn(2000, 10, 21)
-    given = network.given(frames, lambda count: torch.rand(2000, count, generator=random))
+    given = network.generator_input(frames, lambda count: torch.rand(2000, count, generator=random))
     seen, mask = given.unbind(1)
     assert set(mask.unique().tolist()) == {0.0, 1.0} and (mask == mask[:, :1]).all()
     torch.testing.assert_close(seen, torch.where(mask == 1, frames, 0), rtol=0, atol=0)
@@ -306,7 +308,7 @@ def test_processes_together_draw_the_lots_that_one_draws():
 
     def lots(share: slice) -> torch.Tensor:
         segments = [Segments([frames], 32, torch.device("cpu"), who) for who in "ab"]
-        return PairSampler(segments, 6, 0, share).draw().chance(2)
+        return PairSampler(segments, batch=6, seed=0, share=share).draw().random_draws(2)
 
     together = torch.cat([lots(slice(0, 3)), lots(slice(3, 6))])
     assert torch.equal(together, lots(slice(None))) and together.shape == (6, 2)
@@ -315,7 +317,7 @@ def test_processes_together_draw_the_lots_that_one_draws():
 def test_lots_that_nobody_draws_leave_the_segments_as_they_were():
     frames, random = torch.randn(100, 5).numpy(), torch.Generator().manual_seed(0)
     segments = [Segments([frames], 32, torch.device("cpu"), who) for who in "ab"]
-    sampler = PairSampler(segments, 2, 0)
+    sampler = PairSampler(segments, batch=2, seed=0)
     for _ in range(3):
         drawn = sampler.draw()
         assert all(map(torch.equal, (drawn.source, drawn.target), [each.draw(2, random) for each in segments]))

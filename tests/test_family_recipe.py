@@ -11,7 +11,7 @@ import pytest
 from conftest import CORPUS, ROOT, TINY, run
 
 from vc import model_file
-from vc.store import write_tensors
+from vc.tensor_file import write_tensors
 
 TWO = ("--speakers", "a b")
 WAYS = "slt:kal kal:rms"

@@ -22,10 +22,11 @@ import torch
 from conftest import TINY
 from safetensors.torch import load_file, save_file
 
-from vc.features.pitch import voice_of
+from vc.features.f0 import F0Statistics
+from vc.features.speakers import summarise
+from vc.features.store import read_archive, write_archive, write_features
 from vc.features.world import WorldConfig
-from vc.normalise import summarise
-from vc.store import read_archive, read_tensors, tensors_digest, write_archive, write_features
+from vc.tensor_file import read_tensors, tensors_digest
 
 STEPS = 12
 SMALL = (  # the smallest network that there is, and all that a checkpoint can hold
@@ -145,7 +146,7 @@ def write_small_features(directory: Path) -> Path:
         f0 = [noise.uniform(100, 200, 48) for _ in range(4)]
         for n, arrays in enumerate(zip(mel_cepstra, f0)):
             rows.append((f"{speaker}-{n}", speaker, dict(zip(("frames", "f0"), arrays))))
-        speakers[speaker] = summarise(speaker, mel_cepstra, voice_of(np.concatenate(f0)))
+        speakers[speaker] = summarise(speaker, mel_cepstra, F0Statistics.of(np.concatenate(f0)))
     directory.mkdir()
     write_features(directory, WorldConfig(16000, order=4), "of noise", speakers, rows)
     return directory

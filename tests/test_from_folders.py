@@ -9,12 +9,12 @@ import pytest
 import soundfile
 from conftest import CORPUS, command
 
-from vc import corpus
 from vc.config import configuration_names
-from vc.corpus import Utterance
+from vc.corpus import data_directory
+from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
+from vc.features.store import read_features
 from vc.from_folders import _held_out, _recordings, train_from_folders
-from vc.store import read_features
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_two_folders_become_a_measured_voice(recordings):
     assert following == "next: vc-convert --model exp/anna-bert --to bert RECORDING ..."
     [features] = (recordings.parent / "exp/features").glob("anna-bert-*")
     learnt = read_features(features).utterances
-    held_out = {u.id for who in ("anna", "bert") for u in corpus.read(page.parents[1] / "data/held_out" / who)}
+    held_out = {u.id for who in ("anna", "bert") for u in data_directory.read(page.parents[1] / "data/held_out" / who)}
     assert len(learnt) == len(held_out) == 8 and not held_out & set(learnt)
     converted = {path.stem for path in (recordings.parent / "exp/anna-bert/converted").iterdir()}
     assert converted == {id for id in held_out if id.startswith("anna")}

@@ -35,20 +35,21 @@ import torch
 import yaml
 from conftest import vowel, write_untrained
 
-from vc import audio, config, corpus, extras, formats, lists, store, validate
-from vc.convert import Converter
+from vc import config, extras, tensor_file
+from vc.convert.converter import Converter
+from vc.corpus import audio, check, data_directory, formats, lists
 from vc.encoders import choice as encoders
 from vc.encoders import published as published_encoders
 from vc.errors import VCError
+from vc.features import store
 from vc.listening import formats as listening
 from vc.report import curves
-from vc.train import checkpoint, content, experiment
+from vc.train import checkpoint, content_encoder, experiment
 from vc.train import log as train_log
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine, train
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE
-from vc.train.request import Request
-from vc.train.state import State
 from vc.vocoders import published as published_vocoders
 from vc.vocoders import vocoder_file
 from vc.vocoders.hifigan import HiFiGAN
@@ -181,7 +182,7 @@ def resigned(content: bytes, chance: random.Random) -> bytes:
         for _ in range(chance.randint(0, 3)):
             told = altered(told, chance)
         text = json.dumps(told)
-        header = {"vc": text, "sha256": store.tensors_digest(tensors, text)}
+        header = {"vc": text, "sha256": tensor_file.tensors_digest(tensors, text)}
     return safetensors.torch.save(tensors, header)
 
 
@@ -250,17 +251,17 @@ def data(folder: Path, _: Path) -> Reader:
         soundfile.write(folder / f"{speaker}.wav", vowel(0.6, RATE), RATE)
         parts = ((number, 0.3 * number, 0.3 * number + 0.25) for number in (0, 1))
         utterances += [
-            corpus.Utterance(f"{speaker}-{n}", speaker, folder / f"{speaker}.wav", start, end, speaker.title())
+            data_directory.Utterance(f"{speaker}-{n}", speaker, folder / f"{speaker}.wav", start, end, speaker.title())
             for n, start, end in parts
         ]
-    corpus.write(folder / "data", utterances, {utterance.id: "hello" for utterance in utterances})
+    data_directory.write(folder / "data", utterances, {utterance.id: "hello" for utterance in utterances})
 
     def read(path: Path) -> None:
         faults = []
         lists.Table(path, faults)
         with contextlib.suppress(VCError):
-            corpus.read(path.parent)
-        validate.check(path.parent)
+            data_directory.read(path.parent)
+        check.check(path.parent)
 
     return Reader(sorted(path for path in (folder / "data").iterdir() if path.is_file()), read)
 
@@ -286,7 +287,7 @@ def features(folder: Path, dump: Path) -> Reader:
     """All that a training reads of them."""
 
     def read(path: Path) -> None:
-        plan = Plan.of(Request(dump, ("ann", "bob"), folder, TINY))
+        plan = Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=TINY))
         plan.features.check()
 
     def sign(path: Path) -> None:
@@ -317,13 +318,15 @@ def decoders(folder: Path, dump: Path) -> Reader:
     """Models with a content encoder inside."""
     small = {"channels": 8, "content_channels": 8, "kernel": 3, "dilations": [1], "discriminator_channels": 4}
     write_untrained(folder / "decoder.safetensors", dump, ("slt", "rms"), "recognition_synthesis", small)
-    train(Request(dump, ("slt",), folder / "units", {"method": "unit_selection"}))
+    train(Request(dump, ("slt",), output=folder / "units", sections={"method": "unit_selection"}))
     return Reader([folder / "decoder.safetensors", folder / "units/model.safetensors"], converted)
 
 
 def checkpoints(folder: Path, dump: Path) -> Reader:
-    made = make_engine(Plan.of(Request(dump, ("ann", "bob"), folder, TINY)), torch.device("cpu"), ALONE)
-    checkpoint.save(folder / "checkpoints", made, State(step=1), 1)
+    made = make_engine(
+        Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=TINY)), torch.device("cpu"), ALONE
+    )
+    checkpoint.save(folder / "checkpoints", made, State(step=1), keep=1)
 
     def read(path: Path) -> None:
         try:
@@ -337,8 +340,10 @@ def checkpoints(folder: Path, dump: Path) -> Reader:
 
 def windows(folder: Path, _: Path) -> Reader:
     """What an interrupted extraction left."""
-    store.write_arrays(folder / "a.safetensors", {"f0": np.ones(9, np.float32), "frames": np.ones((9, 2))}, "digest")
-    return Reader([folder / "a.safetensors"], store.read_arrays)
+    tensor_file.write_arrays(
+        folder / "a.safetensors", {"f0": np.ones(9, np.float32), "frames": np.ones((9, 2))}, "digest"
+    )
+    return Reader([folder / "a.safetensors"], tensor_file.read_arrays)
 
 
 def vocoders(folder: Path, _: Path) -> Reader:
@@ -349,7 +354,7 @@ def vocoders(folder: Path, _: Path) -> Reader:
         vocoder_file.write(folder / f"{name}.safetensors", described, generator(sizes, mel).state_dict())
 
     def read(path: Path) -> None:
-        NeuralVocoder.load(path).again(vowel(0.1, mel.sample_rate))
+        NeuralVocoder.load(path).resynthesise(vowel(0.1, mel.sample_rate))
 
     return Reader(sorted(folder.iterdir()), read)
 
@@ -405,7 +410,8 @@ def transformers(folder: Path, dump: Path) -> Reader:
     Speech2TextModel(Speech2TextConfig(**bands, **sizes, **heads)).save_pretrained(folder / "own")
     known = store.read_features(dump)
     return Reader(
-        sorted((folder / "own").iterdir()), lambda path: content.read(str(path.parent), known.speakers, known.config)
+        sorted((folder / "own").iterdir()),
+        lambda path: content_encoder.read(str(path.parent), known.speakers, known.config),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 from gpu import CHECKS
 
-from vc.store import read_tensors
+from vc.tensor_file import read_tensors
 
 NEED_CUDA = {"cuda_graphs", "compilation"}
 COMMANDS = {"processes", "commands"}  # start the commands themselves

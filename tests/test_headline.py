@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vc.evaluate.headline import OF_CONTENT, OF_VOICE, headline, written
+from vc.evaluate.headline import OF_CONTENT, OF_VOICE, as_text, headline
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Finding
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
@@ -15,7 +15,7 @@ def scores(**means: float) -> Scores:
 
 
 def said(*findings: Finding, own: Scores | None = None, target: Scores | None = None) -> str:
-    return written(headline(findings, own or scores(), target or scores(), "rms"))
+    return as_text(headline(findings, own or scores(), reference=target or scores(), target="rms"))
 
 
 def test_all_is_said_in_one_sentence():
@@ -42,5 +42,5 @@ def test_what_else_is_bad_is_not_kept_back():
         Finding("variety", BAD, "Collapsed: ...", "all alike"),
         Finding("liveliness", DOUBTFUL, "Over-smoothed: ..."),
     )
-    parts = headline(others, scores(), scores(), "rms")
+    parts = headline(others, scores(), reference=scores(), target="rms")
     assert [part.text for part in parts[2:]] == ["all alike"] and parts[2].grade == BAD

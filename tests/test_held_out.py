@@ -7,10 +7,11 @@ import pytest
 from conftest import command, trained, training
 
 from vc import metrics, model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError, DataError
-from vc.store import read_features, read_tensors
-from vc.train.held_out import MOST, HeldOut
+from vc.features.store import read_features
+from vc.tensor_file import read_tensors
+from vc.train.held_out import MAX_SCORED, HeldOut, evenly_spread
 
 
 def held_out(mini, **kept) -> HeldOut:
@@ -101,12 +102,9 @@ def test_utterances_that_training_sees_and_other_settings_are_refused(mini, tmp_
 
 
 def test_no_more_than_some_utterances_are_scored():
-    from vc.train.held_out import _spread
-
-    names = {f"{number:03d}": np.zeros((1, 2)) for number in range(99)}
-    kept = list(_spread(names, names, MOST))
-    assert len(kept) == MOST and kept[0] == "000" and kept[-1] == "098"
-    assert len(_spread(names, ["005"], MOST)) == 1
+    chosen = evenly_spread(99, MAX_SCORED)
+    assert len(chosen) == MAX_SCORED and chosen[0] == 0 and chosen[-1] == 98 and set(np.diff(chosen)) <= {5, 6}
+    assert evenly_spread(1, MAX_SCORED) == [0] and evenly_spread(3, MAX_SCORED) == [0, 1, 2]
 
 
 def test_too_few_frames_are_refused(random):

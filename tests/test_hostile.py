@@ -19,39 +19,29 @@ import torch
 import yaml
 from conftest import ROOT, command, two_speakers, vowel
 
-from vc import (
-    audio,
-    config,
-    corpus,
-    discovery,
-    files,
-    inputs,
-    lists,
-    model_file,
-    normalise,
-    prepare,
-    store,
-    torch_file,
-    validate,
-)
-from vc import formats as recording_formats
+from vc import config, files, model_file, tensor_file, torch_file
 from vc.cli import common
-from vc.convert import Converter
+from vc.convert import inputs
+from vc.convert.converter import Converter
+from vc.corpus import audio, check, data_directory, discovery, lists, prepare
+from vc.corpus import formats as recording_formats
+from vc.corpus.lists import Table
 from vc.encoders import encoder_file
 from vc.encoders import published as published_encoders
 from vc.errors import LONGEST, ConfigError, DataError, TrainingError, VCError
-from vc.extract import extract
+from vc.features import speakers, store
+from vc.features.extract import extract
 from vc.features.world import WorldConfig
 from vc.listening import formats
-from vc.lists import Table
 from vc.report import curves
-from vc.train import checkpoint, experiment, loop
+from vc.train import checkpoint, experiment
 from vc.train import log as train_log
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
-from vc.train.state import State
+from vc.train.run import Stopped, stop_signal
 from vc.vocoders import published as published_vocoders
 from vc.vocoders import vocoder_file
 
@@ -112,7 +102,7 @@ def test_an_errors_line_is_short_whatever_it_quotes():
 
 
 TENSORS = {
-    "a model's": store.read_tensors,
+    "a model's": tensor_file.read_tensors,
     "an encoder's": encoder_file.describe,
     "a vocoder's": vocoder_file.read,
     "a published encoder's": published_encoders.read,
@@ -225,7 +215,7 @@ def test_a_key_that_takes_for_ever_to_look_up_is_refused(new, tmp_path):
 
 def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path):
     with pytest.raises(VCError, match="too many to be read again"):
-        store.write_tensors(tmp_path / "m.safetensors", {"w": torch.zeros(1).expand(700_000_000)}, {})
+        tensor_file.write_tensors(tmp_path / "m.safetensors", {"w": torch.zeros(1).expand(700_000_000)}, {})
     assert not any(tmp_path.iterdir())
 
 
@@ -283,7 +273,7 @@ def extracted(tmp_path_factory) -> tuple[Path, Path]:
     for name, f0 in (("ann", 120.0), ("bob", 200.0)):
         (folder / "in" / name).mkdir(parents=True)
         audio.write(folder / f"in/{name}/1.wav", vowel(0.6, 16000, f0), 16000)
-    corpus.write(folder / "data", prepare.from_folders(folder / "in"))
+    data_directory.write(folder / "data", prepare.from_folders(folder / "in"))
     extract(folder / "data", folder / "dump", EXTRACTED)
     return folder / "data", folder / "dump"
 
@@ -293,7 +283,7 @@ def test_what_an_interrupted_extraction_left_is_whole_or_made_again(content, ext
     data, dump = extracted
     work = tmp_path / "dump/.work"
     work.mkdir(parents=True)
-    for utterance in corpus.read(data):
+    for utterance in data_directory.read(data):
         for end in (".0.safetensors", ".0.f0.safetensors"):
             (work / f"{utterance.id}{end}").write_bytes(content)
     assert extract(data, tmp_path / "dump", EXTRACTED).done == 2
@@ -315,9 +305,9 @@ def test_what_an_interrupted_extraction_left_is_made_again_if_it_is_forged(forge
     monkeypatch.setattr(shutil, "rmtree", lambda _: None)
     extract(data, tmp_path / "dump", EXTRACTED)
     for path in (tmp_path / "dump/.work").glob("*.safetensors"):
-        arrays, made_of = store.read_arrays(path)
+        arrays, made_of = tensor_file.read_arrays(path)
         forge(arrays)
-        store.write_arrays(path, arrays, made_of)
+        tensor_file.write_arrays(path, arrays, made_of)
     (tmp_path / "dump/config.yaml").unlink()
     assert extract(data, tmp_path / "dump", EXTRACTED).done == 2
     assert (tmp_path / "dump/mcep.ark").read_bytes() == (dump / "mcep.ark").read_bytes()
@@ -333,15 +323,15 @@ def engine(extracted) -> Engine:
 
 
 def rewritten(path: Path, change: Callable) -> None:
-    tensors, content = store.read_tensors(path)
+    tensors, content = tensor_file.read_tensors(path)
     change(tensors)
-    store.write_tensors(path, tensors, content)
+    tensor_file.write_tensors(path, tensors, content)
 
 
 def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog):
     """A CUDA generator's state is of 16 bytes."""
     for step in (1, 2):
-        checkpoint.save(tmp_path, engine, State(step=step), 2)
+        checkpoint.save(tmp_path, engine, State(step=step), keep=2)
     rewritten(
         tmp_path / "checkpoint-000000002.safetensors",
         lambda tensors: tensors.update({"random.sampler": torch.zeros(16, dtype=torch.uint8)}),
@@ -353,7 +343,7 @@ def test_a_checkpoint_of_another_device_is_gone_on_from(engine, tmp_path, caplog
 
 @pytest.mark.parametrize("name", ["random.torch", "random.sampler"])
 def test_a_random_state_that_is_none_is_damage(name, engine, tmp_path):
-    checkpoint.save(tmp_path, engine, State(step=1), 1)
+    checkpoint.save(tmp_path, engine, State(step=1), keep=1)
     [path] = tmp_path.iterdir()
     rewritten(path, lambda tensors: tensors.update({name: tensors[name].double()}))
     with pytest.raises(TrainingError, match="no checkpoint can be read"):
@@ -363,7 +353,7 @@ def test_a_random_state_that_is_none_is_damage(name, engine, tmp_path):
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error\nat all")])
 def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tmp_path, monkeypatch):
     for step in (1, 2):
-        checkpoint.save(tmp_path, engine, State(step=step), 2)
+        checkpoint.save(tmp_path, engine, State(step=step), keep=2)
     before = sorted(path.name for path in tmp_path.iterdir())
 
     def fail(*_: object) -> None:
@@ -382,13 +372,13 @@ def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tm
 def test_a_speaker_whose_name_leads_elsewhere_is_refused(name):
     """Samples of a training run are called after speakers."""
     with pytest.raises(ConfigError, match="is no name of letters"):
-        normalise.speakers_from_json({name: normalise.speakers_to_json(two_speakers())["ann"]})
+        speakers.speakers_from_json({name: speakers.speakers_to_json(two_speakers())["ann"]})
 
 
 def test_a_name_that_is_shown_is_one_line():
-    statistics = normalise.speakers_to_json(two_speakers())["ann"]
+    statistics = speakers.speakers_to_json(two_speakers())["ann"]
     with pytest.raises(ConfigError, match="name must be one line"):
-        normalise.speakers_from_json({"ann": statistics | {"name": "Ann\nvc-convert: error: run this"}})
+        speakers.speakers_from_json({"ann": statistics | {"name": "Ann\nvc-convert: error: run this"}})
 
 
 # Hangs
@@ -550,7 +540,7 @@ def test_extraction_and_repair_follow_no_folder_out_of_theirs(extracted, tmp_pat
     (tmp_path / "data/wav.scp").write_text("\n".join(lines[::-1]) + "\n")
     (tmp_path / "data/.backup").symlink_to(tmp_path / "keep")
     with pytest.raises(OSError, match="leads out of"):
-        validate.fix(tmp_path / "data")
+        check.fix(tmp_path / "data")
     assert not any((tmp_path / "keep").iterdir())
 
 
@@ -602,12 +592,12 @@ def test_two_extractions_into_one_folder_are_refused(extracted, tmp_path):
 def test_a_closed_terminal_stops_a_run_as_a_scheduler_does_but_under_nohup(ignored):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
-        with loop.Signals() as heard:
+        with stop_signal() as received:
             os.kill(os.getpid(), signal.SIGHUP) if ignored else signal.raise_signal(signal.SIGHUP)
-            assert heard.number == (0 if ignored else signal.SIGHUP)
+            assert received() == (0 if ignored else signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert loop.Stopped(signal.SIGHUP, 5).code == 129
+    assert Stopped(signal.SIGHUP, 5).code == 129
 
 
 def test_what_is_printed_cannot_move_the_cursor(capsys):
@@ -618,7 +608,7 @@ def test_what_is_printed_cannot_move_the_cursor(capsys):
 def test_means_of_a_resumed_run_are_of_all_steps_since_the_last_report(engine, tmp_path):
     for number in (1.0, 2.0):
         engine.meter.add({"a": torch.tensor(number)})
-    checkpoint.save(tmp_path, engine, State(step=2), 2)
+    checkpoint.save(tmp_path, engine, State(step=2), keep=2)
     engine.meter.add({"a": torch.tensor(99.0)})  # of steps that are lost
     checkpoint.resume(tmp_path, engine)
     engine.meter.add({"a": torch.tensor(6.0)})
@@ -674,7 +664,7 @@ def test_weights_that_overflow_name_the_recording_and_the_model(method, extracte
     model_file.write(tmp_path / "huge.safetensors", settings.model(features, 1, {}), weights)
     audio.write(tmp_path / "a.wav", vowel(0.5, 16000), 16000)
     converter = Converter.load(tmp_path / "huge.safetensors")
-    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors makes values that are not finite"):
+    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors gives values that are not finite"):
         converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", method=method)
     assert not (tmp_path / "b.wav").exists()
 
@@ -682,7 +672,7 @@ def test_weights_that_overflow_name_the_recording_and_the_model(method, extracte
 def test_the_limits_that_are_promised_are_those_of_the_code():
     text = (ROOT / "SECURITY.md").read_text()
     sizes = {"64 KiB": config.LARGEST, "16 MiB": config.LARGEST_JSON, "64 MiB": lists.LARGEST}
-    sizes |= {"2 GiB": store.LARGEST_TENSORS, "8 MiB": store.LARGEST_HEADER, "8 GiB": torch_file.LARGEST}
+    sizes |= {"2 GiB": tensor_file.LARGEST_TENSORS, "8 MiB": tensor_file.LARGEST_HEADER, "8 GiB": torch_file.LARGEST}
     for words, size in sizes.items():
         number, unit = words.split()
         assert words in text and int(number) << {"KiB": 10, "MiB": 20, "GiB": 30}[unit] == size

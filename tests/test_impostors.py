@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from conftest import CORPUS, UTILS
 
-from vc import audio
 from vc.cli.common import named_folders
+from vc.corpus import audio
 from vc.evaluate import Request
-from vc.evaluate.sentences import check_sentences
-from vc.evaluate.verdict import BAD, GOOD, Evidence, judge
-from vc.features import world
-from vc.features.world import F0Range, WorldConfig
+from vc.evaluate.verdict import BAD, GOOD, Evidence, judge, judge_sentences
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.metrics import content, timbre
 from vc.metrics.content import Content
 from vc.metrics.scores import Observation, Scores, Track, summarise
@@ -48,7 +47,7 @@ def test_content_of_a_sentence_is_its_own_whatever_rate_or_speaker_and_not_anoth
 
 
 def off(utterances: list[Content], target: list[Content]) -> float:
-    sums, counts = timbre.Timbre(target).deviations(utterances, True)
+    sums, counts = timbre.Timbre(target).deviations(utterances, paired=True)
     return timbre.distance(sums, counts, np.arange(len(utterances)))
 
 
@@ -71,7 +70,7 @@ def test_timbre_is_the_target_s_own_at_any_rate_and_loudness_and_far_from_anothe
 def test_whether_sentences_are_the_same_is_found_from_what_is_said(source, target, parallel, said):
     rms = spoken("rms")
     sides = {"slt": spoken("slt"), "rms": rms, "other": [*rms[1:], rms[0]], "half": spoken("slt")[:2], "rest": rms[2:]}
-    found = check_sentences(sides[source], sides[target], parallel)
+    found = judge_sentences(sides[source], sides[target], parallel=parallel)
     assert found is None if said is None else found.grade == BAD and said in found.text and "--" not in found.text
     assert found is None or found.brief == f"the target says {'other' if parallel else 'the same'} sentences"
 
@@ -79,13 +78,14 @@ def test_whether_sentences_are_the_same_is_found_from_what_is_said(source, targe
 def observed(recordings) -> list[Observation]:
     seen = []
     for samples in recordings:
-        f0, frames = world.extract(samples, CONFIG, F0Range(60, 400))
-        seen.append(Observation.of(Track(frames, f0), 200, spoken=content.analyse(samples, RATE)))
+        f0, frames = CONFIG.extract(samples, F0Range(60, 400))
+        seen.append(Observation.of(Track(frames, f0), 200, content=content.analyse(samples, RATE)))
     return seen
 
 
 def scored(recordings) -> Scores:
-    return summarise(observed(recordings), *sides(), True)
+    reference, source = sides()
+    return summarise(observed(recordings), reference, source=source, paired=True)
 
 
 @cache
@@ -142,5 +142,9 @@ def test_the_folders_that_are_written_can_be_handed_to_the_evaluation_as_documen
     assert impostors.main() == 0
     given = [tmp_path / "sides/target", *sorted((tmp_path / "systems").iterdir())]
     systems = named_folders("--converted", ["conversion=x", *map(str, given)])
-    assert list(Request(systems, given[0], tmp_path / "sides/source").converted) == ["conversion", "target", *made]
+    assert list(Request(systems, given[0], source=tmp_path / "sides/source").converted) == [
+        "conversion",
+        "target",
+        *made,
+    ]
     assert all([path.stem for path in sorted(folder.iterdir())] == ["101", "103"] for folder in given)

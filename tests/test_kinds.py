@@ -10,14 +10,16 @@ import soundfile
 import torch
 from conftest import CORPUS, TINY, command, vowel
 
-from vc import audio, metrics, model_file
-from vc.convert import Converter
+from vc import metrics, model_file
+from vc.config import plain
+from vc.convert.converter import ConversionOptions, Converter
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features import kinds, world
+from vc.features.f0 import F0Options, F0Range
 from vc.features.mel import MelConfig, MelFeatures
-from vc.features.pitch import Melody
-from vc.features.world import F0Range, WorldConfig
-from vc.store import read_features
+from vc.features.store import read_features
+from vc.features.world import WorldConfig
 from vc.vocoders import choice, vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.vocoder_file import VocoderModel
@@ -78,27 +80,47 @@ def test_refuses_settings_by_name(given, message):
         kinds.build_features(given)
 
 
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_every_kind_keeps_the_laws_of_features(kind):
+    config = kinds.build_features({"kind": kind})
+    assert config.kind == kind and kinds.build_features({"kind": kind, **plain(config)}) == config
+    samples = vowel(0.5, config.sample_rate, 150.0)
+    f0, frames = config.extract(samples, RANGE)
+    assert [shape for _, shape in config.archives.values()][:2] == [frames.shape[1:], f0.shape[1:]]
+    assert frames.shape == (len(f0), config.bands) and abs(len(f0) - config.frame_rate / 2) <= 1
+    assert not config.extract(samples, None)[0].any() and np.median(f0) == pytest.approx(150, rel=0.01)
+    excited = config.analyse(samples, RANGE)
+    np.testing.assert_array_equal(excited.f0, f0)
+    np.testing.assert_array_equal(excited.spectrum, frames)
+    np.testing.assert_array_equal(config.analyse(samples, RANGE, excitation=False).spectrum, frames)
+    mel_cepstra, envelope = config.to_mel_cepstrum(frames), config.envelope(frames)
+    assert mel_cepstra.shape == (len(f0), config.world.order + 1) and (envelope > 0).all()
+    assert envelope.shape == excited.aperiodicity.shape == (len(f0), config.world.bins)
+    assert config.world.frame_rate == pytest.approx(config.frame_rate) and 0 <= config.unconverted_bands < config.bands
+    np.testing.assert_allclose(config.restore_power(frames, frames), frames)
+
+
 def test_frames_cover_the_samples_and_f0_stands_beside_them():
     samples = vowel(1.0, MEL.sample_rate, 150.0)[: 256 * 80 + 7]
-    f0, spectrum = kinds.extract(samples, MEL, RANGE)
-    frames = kinds.analyse(samples, MEL, RANGE)
+    f0, spectrum = MEL.extract(samples, RANGE)
+    frames = MEL.analyse(samples, RANGE)
     assert spectrum.shape == (81, 80) and len(f0) == len(frames.aperiodicity) == 81
     np.testing.assert_array_equal(spectrum, frames.spectrum)
     np.testing.assert_allclose(f0[10:-10], 150, rtol=0.01)
-    assert not kinds.analyse(samples, MEL, None).f0.any()
+    assert not MEL.analyse(samples, None).f0.any()
 
 
 @pytest.mark.parametrize("method", world.F0_METHODS)
 @pytest.mark.parametrize("length", [1, 128, 300])
 def test_less_than_a_frame_has_features_too(method, length):
-    f0, spectrum = kinds.extract(0.1 * np.ones(length, np.float32), replace(MEL, f0_method=method), RANGE)
+    f0, spectrum = replace(MEL, f0_method=method).extract(0.1 * np.ones(length, np.float32), RANGE)
     assert len(f0) == len(spectrum) == -(-length // 256) and np.isfinite(spectrum).all()
 
 
 def test_f0_and_log_mel_are_of_the_same_moment():
     """A vowel begins in the middle: its first loud frame and its first voiced one are the same, to a frame."""
     samples = np.concatenate([np.zeros(22050 // 2, np.float32), vowel(0.5, MEL.sample_rate, 150.0)])
-    f0, spectrum = kinds.extract(samples, MEL, RANGE)
+    f0, spectrum = MEL.extract(samples, RANGE)
     loud = spectrum.mean(axis=1) > spectrum.mean(axis=1).max() - 3
     assert abs(int(np.argmax(loud)) - int(np.argmax(f0 > 0))) <= 2
     assert abs(int(np.argmax(loud)) - 22050 // 2 // 256) <= 2
@@ -107,17 +129,17 @@ def test_f0_and_log_mel_are_of_the_same_moment():
 def test_mel_cepstra_follow_gain_alone_in_c0():
     """Linear in the logarithm: twice the samples is c0 higher by ln 2 and nothing else, far above the floor."""
     noise = 0.2 * np.random.default_rng(0).standard_normal(22050).astype(np.float32)
-    loud, soft = (kinds.to_mel_cepstrum(kinds.analyse(gain * noise, MEL, None).spectrum, MEL) for gain in (1, 0.5))
+    loud, soft = (MEL.to_mel_cepstrum(MEL.analyse(gain * noise, None).spectrum) for gain in (1, 0.5))
     np.testing.assert_allclose((loud - soft)[:, 0], np.log(2), atol=1e-3)
     np.testing.assert_allclose(loud[:, 1:], soft[:, 1:], atol=1e-3)
-    assert kinds.to_mel_cepstrum(loud, WorldConfig()) is loud
+    assert WorldConfig().to_mel_cepstrum(loud) is loud
 
 
 def test_mel_cepstra_of_noise_are_worlds():
     """White noise has a flat spectrum: c0 is half the logarithm of its power, and WORLD's is the same."""
     noise = 0.1 * np.random.default_rng(0).standard_normal(3 * 22050)
-    cepstra = kinds.to_mel_cepstrum(kinds.extract(noise.astype(np.float32), MEL, RANGE)[1], MEL).mean(axis=0)
-    _, theirs = world.extract(noise, MEL.world, RANGE)
+    cepstra = MEL.to_mel_cepstrum(MEL.extract(noise.astype(np.float32), RANGE)[1]).mean(axis=0)
+    _, theirs = MEL.world.extract(noise, RANGE)
     assert cepstra[0] == pytest.approx(np.log(0.1), abs=0.35)  # the mean of a logarithm lies below that of the power
     assert cepstra[0] == pytest.approx(theirs.mean(axis=0)[0], abs=0.35)
     assert np.abs(cepstra[1:]).max() < 0.1
@@ -125,13 +147,13 @@ def test_mel_cepstra_of_noise_are_worlds():
 
 def test_world_speaks_from_log_mel(speech):
     """Same length, same pitch, and nearer to the recording than to silence or to another sentence."""
-    frames = kinds.analyse(speech, MEL, RANGE)
+    frames = MEL.analyse(speech, RANGE)
     copied = WORLD.synthesise(frames, MEL)[: len(speech)]
     assert np.isfinite(copied).all() and abs(len(copied) - len(speech)) < 2 * MEL.hop
     other = audio.read(sorted((CORPUS / "eval/slt").iterdir())[1], MEL.sample_rate)[0]
     settings = WorldConfig(16000)  # what the bands cover
     lower = (audio.resample(each.astype(np.float32), MEL.sample_rate, 16000) for each in (speech, copied, other))
-    (f0, own), (its_f0, made), (_, another) = (world.extract(each, settings, RANGE) for each in lower)
+    (f0, own), (its_f0, made), (_, another) = (settings.extract(each, RANGE) for each in lower)
     assert metrics.mel_cepstral_distortion(made, own) < 0.6 * metrics.mel_cepstral_distortion(another, own)
     length = min(len(f0), len(its_f0))
     both = (f0[:length] > 0) & (its_f0[:length] > 0)
@@ -150,7 +172,7 @@ def test_features_and_model_remember_their_kind(mel_dump, mel_model):
 
 def test_every_band_of_log_mel_is_converted(mel_model, speech):
     converter = Converter.load(mel_model, vocoder="world").mean_variance()
-    frames = kinds.analyse(speech, MEL, None).spectrum
+    frames = MEL.analyse(speech, None).spectrum
     source, target = (converter.model.speakers[name].normaliser for name in ("slt", "rms"))
     expected = target.inverse(source.transform(frames))
     np.testing.assert_allclose(converter.convert_frames(frames, "slt", "rms"), expected, atol=1e-5)
@@ -180,11 +202,11 @@ def test_without_its_vocoder_a_mel_model_says_so_and_speaks(mel_model, tmp_path,
     monkeypatch.setattr(choice.published, "installed", lambda: False)
     converter = Converter.load(mel_model)
     assert converter.vocoder is WORLD and "vc-vocoder import" in caplog.text
-    higher = converter.convert(speech, MEL.sample_rate, melody=Melody(shift=6))
+    higher = converter.convert(speech, MEL.sample_rate, options=ConversionOptions(F0Options(shift=6)))
     assert len(higher) == len(speech)
-    vocoder_of(MEL.mel, choice.place("hifigan").parent.mkdir(parents=True) or choice.place("hifigan"))
+    vocoder_of(MEL.mel, choice.path_of("hifigan").parent.mkdir(parents=True) or choice.path_of("hifigan"))
     assert Converter.load(mel_model).vocoder is not WORLD
-    vocoder_of(replace(MEL.mel, hop=128), choice.place("hifigan"))
+    vocoder_of(replace(MEL.mel, hop=128), choice.path_of("hifigan"))
     assert Converter.load(mel_model).vocoder is WORLD and "hop (256 -> 128)" in caplog.text
 
 
@@ -227,8 +249,8 @@ def test_recordings_need_the_rate_of_the_highest_band_only(tmp_path):
 
 
 def test_excitation_is_made_where_it_is_wanted_and_world_needs_it(speech):
-    frames = kinds.analyse(speech, MEL, RANGE, excitation=False)
+    frames = MEL.analyse(speech, RANGE, excitation=False)
     assert frames.f0 is None and frames.aperiodicity is None
-    whispered = kinds.analyse(speech, MEL, None)
+    whispered = MEL.analyse(speech, None)
     assert not whispered.f0.any() and len(whispered.aperiodicity) == len(frames.spectrum)
     assert WORLD.needs_excitation(MEL) and WORLD.needs_excitation(WorldConfig())

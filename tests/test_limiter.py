@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vc import limiter
-from vc.limiter import CEILING, LOOK_AHEAD, RELEASE, WARN_ABOVE, limit, limit_blocks
+from vc.corpus import limiter
+from vc.corpus.limiter import CEILING, LOOK_AHEAD, RELEASE, WARN_ABOVE, limit, limit_blocks
 
 RATE = 16000
 AHEAD = round(LOOK_AHEAD * RATE)  # samples

@@ -8,20 +8,21 @@ import torch
 from conftest import CORPUS, ROOT, command
 from torch import nn
 
-from vc import audio, metrics, model_file
-from vc.convert import Converter
+from vc import metrics, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.features import world
 from vc.features.mel_cepstrum import warping_matrix
+from vc.features.speakers import MeanVariance
+from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
-from vc.normalise import MeanVariance
-from vc.store import read_features
-from vc.train import alignment, nearest, warp
+from vc.train import alignment
+from vc.train import linear as fitting
 from vc.train.alignment import Aligner, SpeakerFrames, neighbours
 from vc.train.converter import train
-from vc.train.request import Request
+from vc.train.plan import Request
 
 PAIR = ("slt", "rms")
 
@@ -37,7 +38,9 @@ def made_up(random, lengths=(300, 1, 700), bands=5) -> SpeakerFrames:
 
 
 def voice(utterances) -> SpeakerFrames:
-    return SpeakerFrames.of(utterances, MeanVariance().fit(utterances), torch.device("cpu"), WorldConfig(16000))
+    return SpeakerFrames.from_utterances(
+        utterances, MeanVariance().fit(utterances), torch.device("cpu"), WorldConfig(16000)
+    )
 
 
 def fitted(mini, output, method: str, *more: object):
@@ -68,13 +71,13 @@ def test_a_context_is_what_a_convolution_sees(random):
     places = torch.arange(len(spoken.frames))
     seen = spoken.contexts(places, range(-4, 5))
     expected = seen @ regression.weight.permute(2, 1, 0).flatten(0, 1) + regression.bias
-    torch.testing.assert_close(nearest.converted(regression, spoken).frames, expected)
+    torch.testing.assert_close(fitting.mapped(regression, spoken).frames, expected)
 
 
 def test_places_are_audible_and_as_many_as_asked_for(random):
     spoken = made_up(random)
-    assert spoken.audible[spoken.places(100)].all() and len(spoken.places(100).unique()) == 100
-    assert torch.equal(spoken.places(10**6), torch.nonzero(spoken.audible)[:, 0])
+    assert spoken.audible[spoken.sample(100)].all() and len(spoken.sample(100).unique()) == 100
+    assert torch.equal(spoken.sample(10**6), torch.nonzero(spoken.audible)[:, 0])
 
 
 def test_a_recording_of_background_alone_is_not_heard(random):
@@ -102,21 +105,21 @@ def test_alignment_knows_no_order(random):
 def test_regression_finds_the_map_that_made_the_frames(random):
     spoken, truth, found = made_up(random), *(nn.Conv1d(5, 5, 3, padding=1, padding_mode="replicate") for _ in "ab")
     places = torch.arange(len(spoken.frames))
-    nearest.regress(found, spoken, places, nearest.converted(truth, spoken).frames, ridge=0)
+    fitting.fit_regression(found, spoken, places, fitting.mapped(truth, spoken).frames, ridge=0)
     torch.testing.assert_close(found.weight, truth.weight, atol=1e-4, rtol=0)
     torch.testing.assert_close(found.bias, truth.bias, atol=1e-4, rtol=0)
 
 
 def test_spread_gives_means_and_deviations_of_the_target(random):
     source, target = made_up(random), made_up(random)
-    once = nearest.spread(replace(source, frames=0.1 * source.frames + 3), target)
+    once = fitting.match_moments(replace(source, frames=0.1 * source.frames + 3), target)
     own, theirs = once.frames[source.audible], target.frames[target.audible]
     torch.testing.assert_close((own.mean(0), own.std(0)), (theirs.mean(0), theirs.std(0)), atol=1e-4, rtol=1e-4)
 
 
 def test_movement_that_is_right_is_left_alone(random):
     spoken, linear = made_up(random), LinearMap(NearestConfig(), 5)
-    nearest.set_filters(linear, 0.0, nearest.missing(spoken, spoken))
+    fitting.set_filters(linear, 0.0, fitting.spectrum_gains(spoken, spoken))
     unfitted = LinearMap(NearestConfig(), 5).state_dict()
     torch.testing.assert_close(linear.state_dict(), unfitted)
 
@@ -125,9 +128,9 @@ def test_movement_that_was_smoothed_away_comes_back(random):
     spoken = made_up(random, (4000, 4000))
     smooth = nn.Conv1d(5, 5, 5, padding=2, groups=5, bias=False, padding_mode="replicate")
     nn.init.constant_(smooth.weight, 1 / 5)
-    dull, linear = nearest.converted(smooth, spoken), LinearMap(NearestConfig(), 5)
-    nearest.set_filters(linear, 0.0, nearest.missing(dull, spoken))
-    lively = nearest.converted(linear.movement, dull)
+    dull, linear = fitting.mapped(smooth, spoken), LinearMap(NearestConfig(), 5)
+    fitting.set_filters(linear, 0.0, fitting.spectrum_gains(dull, spoken))
+    lively = fitting.mapped(linear.movement, dull)
     lost, left = (decibels_apart(made, spoken) for made in (dull, lively))
     assert lost > 5 and left < 1.5
 
@@ -135,8 +138,8 @@ def test_movement_that_was_smoothed_away_comes_back(random):
 def parted(warp_gain: float, slow: float = 4.0) -> LinearMap:
     """The identity where movement is slow, `warp_gain` times it where it is fast."""
     linear = LinearMap(NearestConfig(), 5)
-    warp.set_matrix(linear.warp, warp_gain * torch.eye(5))
-    nearest.set_filters(linear, slow)
+    fitting.set_matrix(linear.warp, warp_gain * torch.eye(5))
+    fitting.set_filters(linear, slow)
     return linear
 
 
@@ -156,13 +159,13 @@ def test_slow_movement_is_the_regressions_and_fast_movement_the_warps(period, ga
 def test_gains_are_those_of_both_ways(random):
     frames = torch.from_numpy(random.standard_normal((1, 5, 300))).float()
     linear = parted(1.0)
-    nearest.set_filters(linear, 4.0, 2.5)
+    fitting.set_filters(linear, 4.0, 2.5)
     torch.testing.assert_close(linear(frames), 2.5 * frames, atol=1e-5, rtol=0)
 
 
 def test_a_model_without_the_second_map_converts_as_it_did(random):
     fitted = LinearMap(NearestConfig(), 5)
-    nearest.set_filters(fitted, 0.0, torch.from_numpy(random.uniform(0.5, 2, (nearest.WINDOW // 2 + 1, 5))))
+    fitting.set_filters(fitted, 0.0, torch.from_numpy(random.uniform(0.5, 2, (fitting.WINDOW // 2 + 1, 5))))
     old = {name: weights for name, weights in fitted.state_dict().items() if not name.startswith(("warp", "detail"))}
     frames = torch.from_numpy(random.standard_normal((1, 5, 300))).float()
     loaded = parted(1.0)
@@ -174,34 +177,34 @@ def test_a_model_without_the_second_map_converts_as_it_did(random):
 
 def decibels_apart(one: SpeakerFrames, other: SpeakerFrames) -> float:
     low = slice(1, 200)  # at 80 Hz of 200 the box has a zero, from which nothing comes back
-    return float((10 * (nearest.movement(one) / nearest.movement(other)).log10())[low].abs().mean())
+    return float((10 * (fitting.modulation_power(one) / fitting.modulation_power(other)).log10())[low].abs().mean())
 
 
 def test_too_few_frames_for_a_modulation_spectrum_are_refused(random):
     network = converter("nearest", NearestConfig(), 5, ("anna", "bert"))
     voices = {"anna": made_up(random), "bert": made_up(random, (300,))}
     with pytest.raises(DataError, match="bert: 300 frames are too few"):
-        nearest.fit(network, nearest.NearestObjective(), voices)
+        fitting.fit_nearest(network, fitting.NearestObjective(), voices)
 
 
 def test_a_regression_without_a_single_solution_is_refused(random):
     spoken, regression = made_up(random), LinearMap(NearestConfig(), 5).regression
     twins = replace(spoken, frames=spoken.frames[:, [0, 0, 1, 2, 3]])
     with pytest.raises(DataError, match=r"objective\.ridge above 0"):
-        nearest.regress(regression, twins, torch.arange(1001), spoken.frames, ridge=0)
+        fitting.fit_regression(regression, twins, torch.arange(1001), spoken.frames, ridge=0)
 
 
 def test_a_voice_of_far_fewer_frames_is_fitted(random):
     network = converter("nearest", NearestConfig(), 5, ("anna", "bert"))
     voices = {"anna": made_up(random, (1, 600)), "bert": made_up(random, (9000, 9000))}
-    nearest.fit(network, nearest.NearestObjective(), voices)
+    fitting.fit_nearest(network, fitting.NearestObjective(), voices)
     assert all(weight.isfinite().all() for weight in network.state_dict().values())
 
 
 @pytest.mark.parametrize("tried", [1, 30, 1001])
 def test_constants_that_leave_no_warp_out_are_refused(tried):
     with pytest.raises(ConfigError, match=f"objective.tried must be odd and in 3..999, got {tried}"):
-        warp.WarpObjective(tried=tried)
+        fitting.WarpObjective(tried=tried)
 
 
 @pytest.mark.parametrize("constant", [-0.08, 0.05])
@@ -210,7 +213,7 @@ def test_warp_finds_the_constant_that_was_used(constant, mini):
     matrix = warping_matrix(24, 24, constant)
     voices = {"slt": voice(utterances[:8]), "other": voice([frames @ matrix for frames in utterances[8:16]])}
     network = converter("warp", WarpConfig(), 25, ("slt", "other"))
-    warp.fit(network, warp.WarpObjective(tried=31), voices)
+    fitting.fit_warp(network, fitting.WarpObjective(tried=31), voices)
     there, back = (network.maps[name].regression.weight.detach()[..., 0].T for name in ("to_target", "to_source"))
     grid = np.linspace(-0.15, 0.15, 31)
     assert abs(chosen(there, voices["slt"], grid) - constant) < 0.021
@@ -218,7 +221,7 @@ def test_warp_finds_the_constant_that_was_used(constant, mini):
 
 
 def chosen(matrix: torch.Tensor, spoken: SpeakerFrames, grid: np.ndarray) -> float:
-    return grid[np.argmin([float((warp.warped(spoken, constant) - matrix).abs().max()) for constant in grid])]
+    return grid[np.argmin([float((fitting.warp_matrix(spoken, constant) - matrix).abs().max()) for constant in grid])]
 
 
 @pytest.mark.parametrize(("method", "gain"), [("warp", 0.05), ("nearest", 0.8)])
@@ -287,7 +290,7 @@ def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
 
 
 def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
-    request = Request(dump, ("ann", "bob"), tmp_path / "exp", {"method": "nearest"})
+    request = Request(dump, ("ann", "bob"), output=tmp_path / "exp", sections={"method": "nearest"})
     with pytest.raises(DataError, match="40 frames are too few to learn from"):
         train(request)
     assert train(replace(request, sections={"method": "mean_variance"})) == 1
@@ -314,9 +317,8 @@ def test_the_model_in_the_repository_converts_both_ways_nearer_than_means_and_va
     config = carried.model.features
     for source, target in (("slt", "rms"), ("rms", "slt")):
         spoken, wanted = (
-            world.extract(
+            config.extract(
                 audio.read(CORPUS / f"eval/{name}/101.flac", config.sample_rate)[0],
-                config,
                 carried.model.speakers[name].f0_range,
             )[1]
             for name in (source, target)

@@ -17,10 +17,10 @@ import soundfile
 from browser import DESKTOP, PHONE, Browser, Page
 from conftest import vowel
 
-from vc import audio
 from vc.cli.listen import main
+from vc.convert.level import speech_level
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.level import speech_level
 from vc.listening import formats, kit
 from vc.listening.formats import Answer, Answers, Item, Key, Sound, read_key
 from vc.listening.score import binomial_p, format_table, score
@@ -98,7 +98,8 @@ def test_all_are_quieter_where_one_would_clip(folders, tmp_path):
         clicks[:: RATE // 20] = 1
         audio.write(tmp_path / "giraffe" / path.name, clicks, RATE)
     changed = {**folders, "giraffe": tmp_path / "giraffe"}
-    made = kit.make("mos", kit.Folders({name: changed[name] for name in NAMES}, changed["reference"], None), 2, 0)
+    folders = kit.Folders({name: changed[name] for name in NAMES}, changed["reference"], None)
+    made = kit.make("mos", folders, sentences=2, seed=0)
     sounds = [soundfile.read(io.BytesIO(each))[0] for each in made.contents.values()]
     levels = [speech_level(each, RATE) for each in sounds]
     assert made.level < kit.LEVEL - 1 and max(levels) - min(levels) < 0.1
@@ -141,10 +142,10 @@ def test_sides_are_balanced_and_x_says_another_sentence(folders, tmp_path, syste
     """One system alone is compared with the source."""
     assert main(arguments(folders, "abx", tmp_path, "--sentences", 4, systems=systems)) == 0
     key = read_key(tmp_path / "key.json")
-    first = Counter(key.heard(item)[0].system for item in key.items)
+    first = Counter(key.sounds_of(item)[0].system for item in key.items)
     assert first == dict.fromkeys([*systems, "source"][:2], 2)
     for id, item in key.items.items():
-        (sentence,) = {sound.sentence for sound in key.heard(id)}
+        (sentence,) = {sound.sentence for sound in key.sounds_of(id)}
         assert key.sounds[item.x].system == "reference" and key.sounds[item.x].sentence != sentence
 
 
@@ -296,7 +297,7 @@ def key_of(kind: str, sentences: int) -> Key:
 
 
 def answers_of(key: Key, listener: str, choose: Callable[[list[Sound]], str]) -> Answers:
-    return Answers(formats.ANSWERS, 1, key.test, listener, [Answer(id, choose(key.heard(id))) for id in key.items])
+    return Answers(formats.ANSWERS, 1, key.test, listener, [Answer(id, choose(key.sounds_of(id))) for id in key.items])
 
 
 def chose(system: str) -> Callable[[list[Sound]], str]:
@@ -432,7 +433,7 @@ def test_incomplete_answers_are_taken_only_on_demand(tests, tmp_path, capsys):
     assert main(words) == 1 and "7 of 8 items are not answered; --partial takes" in capsys.readouterr().err
     assert main([*words, "--partial", "--output", str(tmp_path / "s.json")]) == 0
     systems = json.loads((tmp_path / "s.json").read_text(), parse_constant=pytest.fail)["systems"]
-    graded = systems.pop(key.heard(first)[0].system)
+    graded = systems.pop(key.sounds_of(first)[0].system)
     assert (graded["mos"], graded["interval"], graded["answers"]) == (2, None, 1)
     assert {(each["mos"], each["answers"]) for each in systems.values()} == {(None, 0)}
 
@@ -455,7 +456,7 @@ def test_an_evaluation_of_nothing_is_refused(tmp_path):
 
 def test_a_test_takes_the_sentences_that_there_are(folders, tmp_path, capsys):
     assert main(arguments(folders, "mos", tmp_path)) == 0
-    counted = {key.heard(item)[0].sentence for key in [read_key(tmp_path / "key.json")] for item in key.items}
+    counted = {key.sounds_of(item)[0].sentence for key in [read_key(tmp_path / "key.json")] for item in key.items}
     assert len(counted) == SENTENCES - 1 and f"of {SENTENCES - 1} sentences" in capsys.readouterr().out
 
 

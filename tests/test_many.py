@@ -12,18 +12,18 @@ from torch.nn.functional import l1_loss
 
 from vc import losses
 from vc.config import read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError
 from vc.features import kinds
+from vc.features.store import read_features, write_features
 from vc.features.world import WorldConfig
 from vc.models import converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
-from vc.segments import ManyBatch, ManySampler, Segments
-from vc.store import read_features, write_features
-from vc.train.base import Setting
+from vc.train.engine import Setup
 from vc.train.experiment import resolve
-from vc.train.many import ConditionalGANObjective, ManyObjective, ManyTraining
 from vc.train.methods import METHODS, described
+from vc.train.multi_speaker import ConditionalGANObjective, ManyObjective, ManyTraining
+from vc.train.sampling import ManyBatch, ManySampler, Segments
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
@@ -38,13 +38,14 @@ def batch(random) -> ManyBatch:
 
 def sampler(random, share: slice = slice(None), batch: int = 2) -> ManySampler:
     """Speaker n's frames are all n."""
-    return ManySampler([Segments([np.full((90, 9), n)], 32, CPU, who) for n, who in enumerate(NAMES)], batch, 0, share)
+    segments = [Segments([np.full((90, 9), n)], 32, CPU, name) for n, name in enumerate(NAMES)]
+    return ManySampler(segments, batch=batch, seed=0, share=share)
 
 
 @pytest.fixture
 def training() -> ManyTraining:
     torch.manual_seed(0)
-    return ManyTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, ManyObjective(), Setting(10))
+    return ManyTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, ManyObjective(), Setup(10))
 
 
 def test_every_speaker_is_drawn_and_never_his_own_target(random):
@@ -62,7 +63,7 @@ def test_processes_share_what_one_would_draw(random):
     order = torch.arange(6).unflatten(0, (3, 2))
     for n, part in enumerate(parts):
         assert torch.equal(part.targets, whole.targets[order[:, n]]) and torch.equal(part.speakers, torch.arange(3))
-        assert torch.equal(part.chance(2), sampler(random).draw().chance(2)[order[:, n]])
+        assert torch.equal(part.random_draws(2), sampler(random).draw().random_draws(2)[order[:, n]])
 
 
 @pytest.mark.parametrize("frames", [7, 32, 45])
@@ -83,12 +84,12 @@ def test_each_item_of_a_batch_has_its_own_condition():
     torch.manual_seed(0)
     network = StarGANVC2(CONFIG, 9, NAMES).eval()
     x, s, t = torch.randn(3, 9, 32), torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])
-    one_by_one = torch.cat([network.change(x[n : n + 1], s[n : n + 1], t[n : n + 1]) for n in range(3)])
-    torch.testing.assert_close(network.change(x, s, t), one_by_one, atol=1e-5, rtol=1e-5)
+    one_by_one = torch.cat([network.convert_batch(x[n : n + 1], s[n : n + 1], t[n : n + 1]) for n in range(3)])
+    torch.testing.assert_close(network.convert_batch(x, s, t), one_by_one, atol=1e-5, rtol=1e-5)
 
 
 def test_conditional_normalisation_is_instance_normalisation_with_the_codes_scale_and_bias():
-    norm, x = ConditionalNorm(4, 3, True), torch.randn(2, 4, 50)
+    norm, x = ConditionalNorm(4, 3, told_source=True), torch.randn(2, 4, 50)
     s, t = torch.tensor([0, 2]), torch.tensor([1, 0])
     code = norm.code.source.weight[s] + norm.code.target.weight[t]
     standard = (x - x.mean(2, keepdim=True)) / (x.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
@@ -119,15 +120,16 @@ def test_losses_are_those_of_the_docstring(training, batch):
     x, s, t = batch.frames, batch.speakers, batch.targets
     weights = training.schedule(0)
     terms, fake = training.model_losses(batch, weights)
-    change, judge = training.network.change, training.judge
+    change, judge = training.network.change, training.discriminator
     expected = change(x, s, t)
     torch.testing.assert_close(fake, expected.detach(), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t).real, True))
+    torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t).real, real=True))
     torch.testing.assert_close(terms["cycle_consistency"], l1_loss(change(expected, t, s), x))
     torch.testing.assert_close(terms["identity_mapping"], l1_loss(change(x, s, s), x))
     judged, _ = training.discriminator_losses(batch, fake)
-    told = losses.least_squares(judge(x, t, s).real, True) + losses.least_squares(judge(fake, s, t).real, False)
-    torch.testing.assert_close(judged["discriminator"], told)
+    on_real, on_fake = judge(x, t, s).real, judge(fake, s, t).real
+    loss = losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
+    torch.testing.assert_close(judged["discriminator"], loss)
 
 
 @pytest.mark.parametrize("adversarial_loss", losses.ADVERSARIAL)
@@ -136,10 +138,9 @@ def test_a_conditional_gan_has_no_cycle_and_refuses_wrong_names(batch, adversari
     terms = training.step(batch, training.schedule(0))
     assert set(terms) == {"adversarial", "identity_mapping", "discriminator"}
     x, s, t, fake = batch.frames, batch.speakers, batch.targets, torch.zeros_like(batch.frames)
-    told, judge = losses.ADVERSARIAL[adversarial_loss].told, training.judge
-    expected = (
-        told(judge(x, t, s).real, True) + (told(judge(fake, s, t).real, False) + told(judge(x, s, t).real, False)) / 2
-    )
+    loss, judge = losses.ADVERSARIAL[adversarial_loss].discriminator_loss, training.discriminator
+    refusals = [loss(judge(frames, s, t).real, real=False) for frames in (fake, x)]
+    expected = loss(judge(x, t, s).real, real=True) + sum(refusals) / 2
     training.adversarial = replace(training.adversarial, penalty=0.0)
     judged, _ = training.discriminator_losses(batch, fake)
     torch.testing.assert_close(judged["discriminator"], expected)
@@ -149,16 +150,16 @@ def conditional_gan(adversarial_loss: str) -> ManyTraining:
     torch.manual_seed(0)
     objective = ConditionalGANObjective(adversarial_loss=adversarial_loss)
     config = network_config("conditional_gan", {"channels": 8, "residual_blocks": 1, "residual_channels": 8})
-    return ManyTraining(converter("conditional_gan", config, 9, NAMES), config, objective, Setting(10))
+    return ManyTraining(converter("conditional_gan", config, 9, NAMES), config, objective, Setup(10))
 
 
 def test_a_critic_gains_nothing_by_judging_everything_higher(batch):
     """What it refuses counts as much as what it does not: a bias cancels, and cannot run away."""
     training, fake = conditional_gan("wasserstein_gp"), torch.zeros_like(batch.frames)
-    batch = replace(batch, chance=lambda count: torch.full((len(batch.frames), count), 0.5))
+    batch = replace(batch, random_draws=lambda count: torch.full((len(batch.frames), count), 0.5))
     before = training.discriminator_losses(batch, fake)[0]["discriminator"]
     with torch.no_grad():
-        training.judge.body.leave.bias += 5
+        training.discriminator.body.leave.bias += 5
     torch.testing.assert_close(
         training.discriminator_losses(batch, fake)[0]["discriminator"], before, atol=1e-4, rtol=0
     )
@@ -166,24 +167,25 @@ def test_a_critic_gains_nothing_by_judging_everything_higher(batch):
 
 def test_the_penalty_lies_between_the_targets_own_speech_and_the_fake(training, batch, monkeypatch):
     seen = []
-    monkeypatch.setattr(losses, "gradient_penalty", lambda critic, real, *_: seen.append(real) or torch.zeros(()))
+    monkeypatch.setattr(losses, "gradient_penalty", lambda critic, real, *_, **__: seen.append(real) or torch.zeros(()))
     training.adversarial = losses.ADVERSARIAL["wasserstein_gp"]
     training.discriminator_losses(batch, torch.zeros_like(batch.frames))
     assert torch.equal(seen[0][:, 0, 0].long(), batch.targets)  # speaker n's frames are all n
 
 
-def test_a_player_moves_its_own_network_alone(training, batch):
+def test_an_optimiser_changes_its_own_network_alone(training, batch):
     def state(module):
         return [p.detach().clone() for p in module.parameters()]
 
-    network, judge = state(training.network), state(training.judge)
-    _, fake = training.players["network"].move(training.schedule(0), batch, training.schedule(0))
-    assert all(map(torch.equal, judge, training.judge.parameters()))
+    network, judge = state(training.network), state(training.discriminator)
+    weights = training.schedule(0)
+    _, fake = training.optimisers["network"].step(lambda: training.model_losses(batch, weights), weights)
+    assert all(map(torch.equal, judge, training.discriminator.parameters()))
     assert not all(map(torch.equal, network, training.network.parameters()))
     network = state(training.network)
-    training.players["judges"].move({"discriminator": 1.0}, batch, fake)
+    training.optimisers["judges"].step(lambda: training.discriminator_losses(batch, fake), {"discriminator": 1.0})
     assert all(map(torch.equal, network, training.network.parameters()))
-    assert not all(map(torch.equal, judge, training.judge.parameters()))
+    assert not all(map(torch.equal, judge, training.discriminator.parameters()))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import CORPUS
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features.mel import FLOOR, MelConfig, log_mel, mel_filters
 

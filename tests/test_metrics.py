@@ -37,10 +37,9 @@ from vc.metrics import (
     speech_path,
     voicing_error,
 )
-from vc.metrics.distribution import Moments, frechet_of_moments
-from vc.metrics.diversity import PAIRS
 from vc.metrics.registry import HALF, HIGHER, LOWER, METRICS, ONE
 from vc.metrics.scores import Observation, Scores, Track, summarise
+from vc.metrics.sets import MAX_PAIRS, Moments, frechet_distance_of_moments
 
 DECIBELS = 10 / math.log(10) * math.sqrt(2)  # of a difference of 1 in one coefficient
 
@@ -285,12 +284,15 @@ def tracks(random: np.random.Generator, count: int) -> list[Track]:
 
 def observed(own: list[Track], reference: list[Track] | None = None, source: list[Track] | None = None):
     nobody = [None] * len(own)
-    return [Observation.of(each, 200, *others) for each, *others in zip(own, reference or nobody, source or nobody)]
+    return [
+        Observation.of(track, 200, reference=target, source=origin)
+        for track, target, origin in zip(own, reference or nobody, source or nobody)
+    ]
 
 
 def scores_of(converted: list[Track], reference: list[Track], source: list[Track] | None = None) -> Scores:
-    theirs = source and observed(source, reference, source)
-    return summarise(observed(converted, reference, source), observed(reference), theirs, True)
+    origin = source and observed(source, reference, source)
+    return summarise(observed(converted, reference, source), observed(reference), source=origin, paired=True)
 
 
 def test_order_of_utterances_changes_no_figure(random):
@@ -318,7 +320,7 @@ def test_intervals_stay_inside_what_is_possible(random):
     for voice in np.eye(256)[:2]:
         embeddings = np.abs(voice + random.normal(0, 0.3, (3, 256)))
         sides.append([Observation.of(track, 200, embedding=each) for track, each in zip(tracks(random, 3), embeddings)])
-    scores = summarise(*sides, sides[0], True)
+    scores = summarise(*sides, source=sides[0], paired=True)
     for name, (low, high) in scores.intervals.items():
         lowest, highest = METRICS[name].limits
         assert math.isnan(low) or lowest <= low <= high <= highest, name
@@ -341,7 +343,7 @@ def test_content_of_another_pace_is_found_by_alignment(random):
 
 def test_sets_that_share_no_sentence_are_compared_as_sets(random):
     own, reference = observed(tracks(random, 6)), observed(tracks(random, 9))
-    scores = summarise(own, reference, None, paired=False)
+    scores = summarise(own, reference, source=None, paired=False)
     assert math.isnan(scores.means["mcd"])
     for name in ("msd", "frechet_distance", "kernel_distance"):
         low, high = scores.intervals[name]
@@ -398,7 +400,7 @@ def test_moments_add_up_to_those_of_all_frames(random):
     np.testing.assert_allclose(pooled.covariance, np.cov(together.T))
     other = random.standard_normal((90, 4)) + 1
     expected = frechet_distance(together / unit, other / unit)
-    assert frechet_of_moments(pooled, Moments.of(other), unit) == pytest.approx(expected)
+    assert frechet_distance_of_moments(pooled, Moments.of(other), unit) == pytest.approx(expected)
 
 
 def test_slopes_are_those_of_a_regression(random):
@@ -430,7 +432,7 @@ def test_kernel_distance_equals_its_sums(random):
             )
             for left, right, apart in ((one, one, True), (other, other, True), (one, other, paired))
         ]
-        assert kernel_distance(one, other, paired) == pytest.approx(means[0] + means[1] - 2 * means[2])
+        assert kernel_distance(one, other, paired=paired) == pytest.approx(means[0] + means[1] - 2 * means[2])
 
 
 def test_kernel_distance_laws(random):
@@ -438,9 +440,9 @@ def test_kernel_distance_laws(random):
         return [random.standard_normal((20, 4)) + shift for _ in range(count)]
 
     one, alike, other = utterances(0), utterances(0), utterances(1)
-    assert kernel_distance(one, one, True) == pytest.approx(0, abs=1e-12)
-    assert kernel_distance(one, other, False) == pytest.approx(kernel_distance(other, one, False))
-    assert abs(kernel_distance(one, alike, False)) < 0.1 < kernel_distance(one, other, False)
+    assert kernel_distance(one, one, paired=True) == pytest.approx(0, abs=1e-12)
+    assert kernel_distance(one, other, paired=False) == pytest.approx(kernel_distance(other, one, paired=False))
+    assert abs(kernel_distance(one, alike, paired=False)) < 0.1 < kernel_distance(one, other, paired=False)
 
 
 def test_approach_is_the_place_between_source_and_target():
@@ -458,7 +460,7 @@ def test_a_collapsed_system_is_not_diverse(random):
     apart = different_sentences(reference)
     assert diversity(apart, apart) == 1 and diversity(different_sentences(same), apart) == 0
     assert len(set(apart)) == 4 and len(different_sentences(reference[:2])) == 1
-    assert len(set(different_sentences([*reference, *tracks_of(random, 46)]))) == PAIRS
+    assert len(set(different_sentences([*reference, *tracks_of(random, 46)]))) == MAX_PAIRS
     with pytest.raises(DataError, match="different sentences are to be compared, got 1"):
         different_sentences(reference[:1])
 

@@ -6,10 +6,10 @@ from torch import nn
 
 from vc.errors import ConfigError
 from vc.features.content import PROSODY
+from vc.layers import InstanceNorm2d
 from vc.models import MODELS, converter, network_config
 from vc.models.base import AbstractDecoder
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, generator
-from vc.models.layers import InstanceNorm2d
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 

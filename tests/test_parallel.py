@@ -10,8 +10,10 @@ import pytest
 import soundfile
 from conftest import ROOT
 
-from vc import audio, parallel
+from vc import parallel
+from vc.corpus import audio
 from vc.errors import DataError
+from vc.parallel import map_threads
 
 
 class Bar:
@@ -42,7 +44,7 @@ def test_progress_goes_on_within_an_item_and_ends_with_it(jobs, monkeypatch):
             raise DataError("no")
         return 10 * item
 
-    *results, last = parallel.mapped_by_threads(work, [3, 1, 2], jobs, "x")
+    *results, last = map_threads(work, [3, 1, 2], jobs, "x")
     assert results == [(3, 30), (1, 10)] and str(last[1]) == "no"
     [bar] = bars
     assert bar.total == sum(bar.steps) == 3 and min(bar.steps) >= 0 and sum(step > 0 for step in bar.steps) == 12

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vc import pieces
+from vc.corpus import pieces
 
 RATE = 1000
 
@@ -22,12 +22,12 @@ def test_pieces_joined_are_the_recording(length, blocks, random):
     samples = random.standard_normal(length).astype(np.float32)
     made = pieces_of(samples, blocks)
     np.testing.assert_allclose(join(made), samples, atol=1e-6)
-    np.testing.assert_array_equal(np.concatenate([piece.own(piece.samples) for piece in made]), samples)
+    np.testing.assert_array_equal(np.concatenate([piece.without_overlap(piece.samples) for piece in made]), samples)
 
 
 def test_pieces_are_no_longer_than_asked(random):
     made = pieces_of(random.standard_normal(95_000).astype(np.float32))
-    assert len(made) >= 10 and max(len(piece.own(piece.samples)) for piece in made) <= 10_200
+    assert len(made) >= 10 and max(len(piece.without_overlap(piece.samples)) for piece in made) <= 10_200
     assert all(piece.before == piece.after == 200 for piece in made[1:-1])
 
 
@@ -35,7 +35,7 @@ def test_cuts_are_where_it_is_quiet(random):
     samples = np.sign(random.standard_normal(25_000)).astype(np.float32)  # equally loud everywhere
     for second in (8, 16):
         samples[second * RATE : second * RATE + 100] *= 0.8  # a little quieter: no edge may look quieter still
-    cuts = np.cumsum([len(piece.own(piece.samples)) for piece in pieces_of(samples)])[:2] / RATE
+    cuts = np.cumsum([len(piece.without_overlap(piece.samples)) for piece in pieces_of(samples)])[:2] / RATE
     assert 8 <= cuts[0] <= 8.1 and 16 <= cuts[1] <= 16.1
 
 

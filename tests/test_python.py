@@ -59,7 +59,7 @@ def test_what_is_asked_of_an_evaluation_is_what_the_command_asks(monkeypatch, tm
     """The same request, from words and from arguments."""
     asked = []
 
-    def stop(request, *_):
+    def stop(request, *_, **__):
         asked.append(request)
         raise DataError("enough")
 

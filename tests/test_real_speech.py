@@ -11,8 +11,9 @@ import pytest
 import spoilt
 from conftest import ROOT, command, run
 
-from vc import audio, corpus, model_file, store
-from vc.features import world
+from vc import model_file
+from vc.corpus import audio, data_directory
+from vc.features import store
 from vc.vocoders.world import WORLD
 
 FOLDER = os.environ.get("VCC2016")
@@ -40,7 +41,7 @@ def work(tmp_path_factory) -> Path:
         model = model_file.Model("mean_variance", features.config, {}, speakers, 0, features.digest)
         model_file.write(work / f"{source}-{target}.safetensors", model, {})
     for speaker in SOURCES + TARGETS:
-        corpus.write(work / speaker, corpus.read(work / "data/eval" / speaker)[::EVERY])
+        data_directory.write(work / speaker, data_directory.read(work / "data/eval" / speaker)[::EVERY])
     return work
 
 
@@ -78,9 +79,9 @@ def test_anchors_come_out_in_order(work, source, target):
 def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
     speakers = store.read_features(work / "dump/train").speakers
     config = store.read_features(work / "dump/train").config
-    sides = [corpus.read(work / name) for name in (source, target)]
+    sides = [data_directory.read(work / name) for name in (source, target)]
     frames = [
-        [world.analyse(each.read(config.sample_rate)[0], config, speakers[name].f0_range) for each in side]
+        [config.analyse(each.read(config.sample_rate)[0], speakers[name].f0_range) for each in side]
         for name, side in zip((source, target), sides)
     ]
     good = spoilt.ideal(*([each.spectrum for each in side] for side in frames))
@@ -106,7 +107,7 @@ def test_spoilt_systems_are_caught_from_their_waveforms(work, source, target):
 
 def test_impostors_are_told_from_conversions(work):
     """docs/impostors.md has the whole matrix; `nearest` is the conversion."""
-    source, target, sentences = "SF1", "TM3", [each.id.split("-")[-1] for each in corpus.read(work / "SF1")]
+    source, target, sentences = "SF1", "TM3", [each.id.split("-")[-1] for each in data_directory.read(work / "SF1")]
     config = ("--config", ROOT / "recipes/pair/conf/nearest.yaml", "--features", work / "dump/train")
     command("train", *config, "--source", source, "--target", target, "--output", work / "nearest", patience=1200)
     recordings = [Path(FOLDER) / f"{source}/eval/{sentence}.flac" for sentence in sentences]

@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from vc.errors import ConfigError, DataError
+from vc.features.speakers import Speaker
+from vc.features.store import read_features, write_features
 from vc.features.world import WorldConfig
-from vc.normalise import Speaker
-from vc.store import read_features, write_features
-from vc.train.experiment import remember
+from vc.train.directory import write_settings
 from vc.train.held_out import HeldOut
 
 ANN = Speaker([0.0] * 25, [1.0] * 25, 5.0, 0.2, 80.0, 300.0, 1, 100)
@@ -57,10 +57,10 @@ def test_a_recording_that_is_learnt_from_is_not_held_out_under_another_name(tmp_
     ],
 )
 def test_a_run_says_which_recordings_are_other(now, said, tmp_path):
-    remember(SETTINGS, tmp_path, recordings=LEARNT)
-    remember(SETTINGS, tmp_path, recordings=LEARNT)
+    write_settings(tmp_path, SETTINGS, recordings=LEARNT)
+    write_settings(tmp_path, SETTINGS, recordings=LEARNT)
     with pytest.raises(ConfigError, match=f"has changed since this run began: {said}") as caught:
-        remember({**SETTINGS, "data_digest": "b" * 64}, tmp_path, recordings=now)
+        write_settings(tmp_path, {**SETTINGS, "data_digest": "b" * 64}, recordings=now)
     assert "a" * 64 not in str(caught.value)
     with pytest.raises(ConfigError, match="and other settings: method"):
-        remember({"method": "warp", "data_digest": "b" * 64}, tmp_path, recordings=now)
+        write_settings(tmp_path, {"method": "warp", "data_digest": "b" * 64}, recordings=now)

@@ -8,7 +8,7 @@ import pytest
 from browser import DESKTOP, PHONE, Browser, Page
 from conftest import command, vowel
 
-from vc import audio
+from vc.corpus import audio
 
 RATE, SECONDS = 16000, 0.6
 SENTENCES = 5

@@ -14,11 +14,13 @@ import pytest
 import soundfile
 from conftest import CORPUS, vowel
 
-from vc import audio, extras
+from vc import extras
+from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, evaluate
-from vc.evaluate.hearing import MEASURES, choose_measures
-from vc.metrics import mos, phones, quality, speaker, speech, words
+from vc.evaluate.measure import MEASURES, choose_measures
+from vc.metrics import mos, phones, quality, speaker, words
+from vc.metrics.speech_models import prepare
 
 MODELS = {
     "speaker": (speaker, speaker.embed),
@@ -81,11 +83,11 @@ def test_what_cannot_be_judged_is_refused(function, name):
 
 def test_models_are_given_16_khz_within_full_scale():
     samples = vowel(0.5, 48000)
-    prepared = speech.prepare(4 * samples, 48000)
+    prepared = prepare(4 * samples, 48000)
     assert prepared.dtype == np.float32 and len(prepared) == 8000 and np.abs(prepared).max() == 1
     plain = vowel(0.5, 16000)
-    assert np.array_equal(speech.prepare(plain, 16000), plain)
-    assert np.corrcoef(speech.prepare(samples, 48000)[100:-100], prepared[100:-100])[0, 1] == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(prepare(plain, 16000), plain)
+    assert np.corrcoef(prepare(samples, 48000)[100:-100], prepared[100:-100])[0, 1] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -370,7 +372,7 @@ def test_words_are_heard_by_a_recogniser_of_the_user_s_own(whisper, tmp_path):
         (tmp_path / name).mkdir()
         audio.write(tmp_path / name / "1.wav", vowel(0.6, 16000, f0), 16000)
     request = Request(
-        {"same": tmp_path / "source"}, tmp_path / "target", tmp_path / "source", measures=[f"wer={whisper}"]
+        {"same": tmp_path / "source"}, tmp_path / "target", source=tmp_path / "source", measures=[f"wer={whisper}"]
     )
     evaluation = evaluate(request, tmp_path / "out")
     heard = words.transcribe(*audio.read(tmp_path / "source/1.wav"), str(whisper))

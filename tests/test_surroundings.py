@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from conftest import ROOT
 
-from vc import audio, extras
+from vc import extras
+from vc.corpus import audio
 from vc.errors import DataError
 
 

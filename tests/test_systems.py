@@ -9,7 +9,8 @@ import sys
 import pytest
 from conftest import ROOT, environment
 
-from vc import files, formats, signals, system
+from vc import files, signals, system
+from vc.corpus import formats
 
 # What Windows' Python lacks and the package has uses for, taken away from it after the standard library's own modules.
 WITHOUT = """
@@ -61,7 +62,7 @@ def test_a_link_is_not_followed_where_the_system_cannot_refuse_it(tmp_path, monk
     monkeypatch.setattr(system, "NOFOLLOW", 0)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="a link, which is not followed") as caught:
-        files.in_place(tmp_path / "link")
+        files.open_in_place(tmp_path / "link")
     assert caught.value.errno == errno.ELOOP and not (tmp_path / "elsewhere").exists()
 
 
@@ -92,11 +93,11 @@ def test_programs_that_are_handed_no_descriptors_get_the_path(tmp_path, monkeypa
         monkeypatch.setattr(system, "DESCRIPTORS", tmp_path / "nowhere")
         assert system.handed(file.fileno(), file.name) == (file.name, {})
         monkeypatch.setattr(system, "OPENED_ANEW", tmp_path / "nowhere")
-        decoded = formats._LastDecoded()
-        decoded.keep((1,), file)
-        assert decoded.opened((1,)) is None  # it is decoded again
+        decoded = formats._Cache()
+        decoded.store((1,), file)
+        assert decoded.open((1,)) is None  # it is decoded again
 
 
 def test_signals_that_a_system_lacks_are_not_listened_to():
-    assert set(signals.heard()) <= {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
+    assert set(signals.stop_signals()) <= {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
     assert signals.exit_status(signal.SIGINT) == 130 and signals.exit_status(signal.SIGTERM) == 143

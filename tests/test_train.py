@@ -15,19 +15,18 @@ from conftest import TINY, command, started, training
 
 from vc.config import read_sections
 from vc.errors import DataError, TrainingError
-from vc.segments import PairSampler, Segments
-from vc.store import read_features, read_tensors, write_tensors
+from vc.features.store import read_features
+from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, estimate
+from vc.train.checkpoint import State
 from vc.train.converter import make_engine, train
-from vc.train.engine import Engine
-from vc.train.experiment import TrainingConfig, resolve
+from vc.train.engine import Engine, LossMeter, RefusedSteps
+from vc.train.experiment import resolve
 from vc.train.log import RunLog
-from vc.train.loop import finished, run
-from vc.train.meter import Meter
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE
-from vc.train.request import Request
-from vc.train.state import State
+from vc.train.run import Run, TrainingConfig
+from vc.train.sampling import PairSampler, Segments
 
 CPU = torch.device("cpu")
 
@@ -252,7 +251,7 @@ def test_statistics_come_from_the_training_features_alone(model, mini):
 
 
 def test_a_meter_gives_means_and_starts_again():
-    meter = Meter()
+    meter = LossMeter()
     for value in (1.0, 2.0, 6.0):
         meter.add({"a": torch.tensor(value)})
     meter.add({"b": torch.tensor(5.0)})
@@ -262,80 +261,94 @@ def test_a_meter_gives_means_and_starts_again():
 
 
 def test_a_meter_leaves_out_losses_that_are_not_finite():
-    meter = Meter()
+    meter = LossMeter()
     for value in (2.0, float("nan"), float("inf"), 4.0):
         meter.add({"a": torch.tensor(value), "b": torch.tensor(float("nan"))})
     assert meter.means() == {"a": 3.0}
 
 
-class Counter:
-    """Work whose only loss is its step's number; `bad` steps are refused."""
+class CountingEngine:
+    """Its only loss is the step's number; steps among `bad` are refused."""
+
+    def __init__(self, bad=()):
+        self.bad, self.meter, self.refused = bad, LossMeter(), RefusedSteps(CPU)
+
+    def step(self, number, scale):
+        self.refused.count([torch.tensor(float(number in self.bad))])
+        self.meter.add({"anything": torch.tensor(float(number))})
+
+
+class CountingRun(Run):
+    """Notes the steps at which things happen; nothing is written."""
+
+    title = "counting"
 
     def __init__(self, bad=(), **settings):
-        self.settings, self.state, self.bad = TrainingConfig(**settings), State(), bad
-        self.log, self.saved, self.scored, self.sampled, self.retreats = [], [], [], [], []
-        self.run_of_bad = self.worst = 0
-        self.meter = Meter()
-
-    def step(self):
-        self.run_of_bad = self.run_of_bad + 1 if self.state.step in self.bad else 0
-        self.worst = max(self.worst, self.run_of_bad)
-        self.state.step += 1
-        self.meter.add({"anything": torch.tensor(float(self.state.step - 1))})
-
-    def refused(self):
-        return 0, self.worst
-
-    def astray(self):
-        return self.run_of_bad > 0
+        super().__init__(Path(), TrainingConfig(**settings), CountingEngine(bad), processes=ALONE, held_out="")
+        self.reports, self.saves, self.scorings, self.rollbacks = [], [], [], []
 
     def report(self, losses, steps_per_second, refused):
-        self.log.append((self.state.step, losses["anything"]))
+        self.reports.append((self.state.step, losses["anything"]))
 
-    def retreat(self):
-        self.retreats.append(self.state.step)
-        self.state.step, self.bad, self.worst = self.saved[-1], (), 0
+    def roll_back(self):
+        self.rollbacks.append(self.state.step)
+        self.state.step, self.engine.bad = self.saves[-1], ()
+        self.engine.refused.reset()
 
     def score(self):
-        self.scored.append(self.state.step)
+        self.scorings.append(self.state.step)
         self.state.stale += 1
 
     def save(self):
-        self.saved.append(self.state.step)
+        self.saves.append(self.state.step)
 
-    def sample(self):
-        self.sampled.append(self.state.step)
+    def log_start(self): ...
 
-    def agree(self, number):
-        return number
+    def scores(self): ...
 
+    def write_model(self): ...
 
-def test_the_loop_knows_no_model():
-    work = Counter(steps=5, log_every=2, checkpoint_every=2, sample_every=3)
-    run(work)
-    assert work.saved == work.scored == [2, 4, 5] and work.sampled == [3, 5]
-    assert work.log == [(2, 0.5), (4, 2.5), (5, 4.0)]
+    def model_step(self): ...
+
+    def write_samples(self): ...
 
 
-def test_the_loop_goes_back_after_too_many_refused_steps():
-    work = Counter(bad=range(4, 9), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
-    run(work)
-    assert work.retreats == [9] and work.saved == [4, 8, 12]  # to 4: at 8 the run was astray
-    work = Counter(bad=range(4, 8), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
-    run(work)
-    assert work.retreats == []
+def test_everything_happens_at_its_interval_and_at_the_end():
+    run = CountingRun(steps=5, log_every=2, checkpoint_every=2)
+    run.take_steps()
+    assert run.saves == run.scorings == [2, 4, 5]
+    assert run.reports == [(2, 0.5), (4, 2.5), (5, 4.0)]
+
+
+def test_samples_are_written_by_the_process_that_logs():
+    run, steps = CountingRun(steps=5, sample_every=3), []
+    run.write_samples = lambda: steps.append(run.state.step)
+    run.take_steps()
+    assert steps == []
+    run.state.step, run.log = 0, object()
+    run.take_steps()
+    assert steps == [3, 5]
+
+
+def test_a_run_rolls_back_after_too_many_refused_steps():
+    run = CountingRun(bad=range(4, 9), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
+    run.take_steps()
+    assert run.rollbacks == [9] and run.saves == [4, 8, 12]  # to 4: the step before 8 was refused
+    run = CountingRun(bad=range(4, 8), steps=12, log_every=3, checkpoint_every=4, refused_steps=5)
+    run.take_steps()
+    assert run.rollbacks == []
 
 
 def test_a_run_ends_when_its_model_has_long_not_become_better():
-    work = Counter(steps=100, checkpoint_every=10, patience=3)
-    run(work)
-    assert work.scored == [10, 20, 30] and finished(work.state, work.settings)
+    run = CountingRun(steps=100, checkpoint_every=10, patience=3)
+    run.take_steps()
+    assert run.scorings == [10, 20, 30] and run.finished()
 
 
 def test_a_checkpoint_comes_after_its_minutes_too():
-    work = Counter(steps=4, checkpoint_every=100, save_minutes=0.0)
-    run(work)
-    assert work.saved == [1, 2, 3, 4] and work.scored == [4]
+    run = CountingRun(steps=4, checkpoint_every=100, save_minutes=0.0)
+    run.take_steps()
+    assert run.saves == [1, 2, 3, 4] and run.scorings == [4]
 
 
 def test_a_resumed_run_keeps_every_report_in_tensorboard(tmp_path):
@@ -374,7 +387,7 @@ def test_a_checkpoint_of_other_networks_is_no_checkpoint(model, mini, tmp_path):
 
 def test_a_checkpoint_of_another_version_is_refused_and_kept(mini, tmp_path):
     made = engine(mini)
-    checkpoint.save(tmp_path, made, State(step=3), 2)
+    checkpoint.save(tmp_path, made, State(step=3), keep=2)
     [path] = tmp_path.iterdir()
     tensors, content = read_tensors(path)
     write_tensors(path, tensors, {**content, "format": 99})
@@ -387,7 +400,7 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
     one, other = engine(mini), engine(mini)
     one.step(0)
     state = State(step=1, rate_scale=0.5, retreats=1, best_step=1, best_scores={"score": 2.5}, stale=2)
-    checkpoint.save(tmp_path, one, state, 2)
+    checkpoint.save(tmp_path, one, state, keep=2)
     assert checkpoint.resume(tmp_path, other) == state
     assert {name: float(loss) for name, loss in one.step(1).items()} == {
         name: float(loss) for name, loss in other.step(1).items()
@@ -398,7 +411,9 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
 def test_what_a_run_takes_is_said_first_and_changes_nothing(model, mini, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(estimate, "SHORT", 0)
     caplog.set_level("INFO", "vc")
-    request = Request(mini / "dump/train", ("slt", "rms"), tmp_path / "run", read_sections(TINY), device="cpu")
+    pair = ("slt", "rms")
+    sections = read_sections(TINY)
+    request = Request(mini / "dump/train", pair, output=tmp_path / "run", sections=sections, device="cpu")
     estimate.announce(request)
     [said] = caplog.messages
     assert re.match(r"it will take: slt-rms: 1 min \(20 steps of \S+ s on cpu", said) and not list(tmp_path.iterdir())
@@ -411,8 +426,6 @@ def test_what_a_run_takes_is_said_first_and_changes_nothing(model, mini, tmp_pat
 
 def test_an_estimate_leaves_nothing_behind(mini, tmp_path):
     done = command(*training(mini, tmp_path / "run", "--estimate"))
-    assert re.fullmatch(
-        r"slt-rms: 1 min \(20 steps of \S+ s on cpu, threads: \d+\), \d+ MB on disk, \S+ [MG]B of memory\n",
-        done.stdout.decode(),
-    )
+    cost = r"\(20 steps of \S+ s on cpu, threads: \d+\), \d+ MB on disk, \S+ [MG]B of memory"
+    assert re.fullmatch(rf"slt-rms: 1 min {cost}\n", done.stdout.decode())
     assert not list(tmp_path.iterdir())

@@ -10,9 +10,9 @@ from torch import nn
 from vc.config import build
 from vc.errors import ConfigError
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
-from vc.segments import Batch
-from vc.train.base import Setting
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.engine import Setup
+from vc.train.sampling import Batch
 
 CONFIG = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 WEIGHTS = {"adversarial": 1.0, "second_adversarial": 1.0, "cycle_consistency": 10.0, "identity_mapping": 5.0}
@@ -21,7 +21,7 @@ WEIGHTS = {"adversarial": 1.0, "second_adversarial": 1.0, "cycle_consistency": 1
 def make(**objective) -> CycleGANTraining:
     torch.manual_seed(0)
     network = CycleGANVC2(CONFIG, ROWS, ("a", "b"))
-    return CycleGANTraining(network, CONFIG, CycleGANObjective(**objective), Setting(100))
+    return CycleGANTraining(network, CONFIG, CycleGANObjective(**objective), Setup(100))
 
 
 def draw(seed: int = 1) -> Batch:
@@ -42,7 +42,7 @@ def textbook_of(training: CycleGANTraining, careful: bool = False) -> Textbook:
     """A textbook step's networks with the same weights."""
     textbook = Textbook(CONFIG, torch.device("cpu"), careful=careful)
     textbook.generators.load_state_dict(training.network.generators.state_dict())
-    textbook.judges.load_state_dict(training.judges.state_dict())
+    textbook.discriminators.load_state_dict(training.discriminators.state_dict())
     return textbook
 
 
@@ -57,9 +57,9 @@ def test_gradients_equal_a_textbook_step(careful):
     textbook = textbook_of(training, careful)
     take(training, batch, 0)
     textbook.generator_loss(batch).backward()
-    judges = torch.autograd.grad(textbook.judge_loss(batch), [*textbook.judges.parameters()])
+    expected = torch.autograd.grad(textbook.discriminator_loss(batch), [*textbook.discriminators.parameters()])
     assert_alike(gradients(training.network), gradients(textbook.generators))
-    assert_alike(gradients(training.judges), judges)
+    assert_alike(gradients(training.discriminators), expected)
 
 
 def test_discriminators_learn_from_fakes_that_were_made_before_the_generators_moved():
@@ -67,43 +67,47 @@ def test_discriminators_learn_from_fakes_that_were_made_before_the_generators_mo
     before = textbook_of(training)
     take(training, batch, 0)
     after = textbook_of(training)
-    after.judges.load_state_dict(before.judges.state_dict())
-    ours = gradients(training.judges)
+    after.discriminators.load_state_dict(before.discriminators.state_dict())
+    ours = gradients(training.discriminators)
     for textbook, same in ((before, True), (after, False)):
-        textbook.judge_loss(batch).backward()
-        theirs = gradients(textbook.judges)
+        textbook.discriminator_loss(batch).backward()
+        theirs = gradients(textbook.discriminators)
         assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in zip(ours, theirs)) is same
 
 
 def test_weights_that_are_frozen_for_a_step_change_no_gradient_and_want_theirs_again():
-    ways = {}
+    runs = {}
     for frozen in (False, True):
         training = make()
         if frozen:
-            training.players["network"].frozen = [*training.judges.parameters()]
+            training.optimisers["network"].frozen = [*training.discriminators.parameters()]
         take(training, draw(), 0)
-        assert all(parameter.requires_grad for parameter in training.judges.parameters())
-        ways[frozen] = gradients(training.network) + gradients(training.judges)
-    assert all(torch.equal(one, other) for one, other in zip(ways[False], ways[True], strict=True))
+        assert all(parameter.requires_grad for parameter in training.discriminators.parameters())
+        runs[frozen] = gradients(training.network) + gradients(training.discriminators)
+    assert all(torch.equal(one, other) for one, other in zip(runs[False], runs[True], strict=True))
 
 
 @pytest.mark.parametrize("loss", WEIGHTS)
 def test_each_loss_reaches_both_generators_and_no_discriminator(loss):
     training = make()
     weights = {"adversarial": 0.0, loss: 1.0}
-    training.players["network"].move(weights, draw(), weights)
+    batch = draw()
+    training.optimisers["network"].step(lambda: training.generator_losses(batch, weights), weights)
     for generator in training.network.generators.values():
         assert all(gradient is not None for gradient in gradients(generator))
         assert any(float(gradient.abs().sum()) > 0 for gradient in gradients(generator))
-    assert all(gradient is None for gradient in gradients(training.judges))
+    assert all(gradient is None for gradient in gradients(training.discriminators))
 
 
 def test_second_adversarial_loss_has_discriminators_of_its_own():
     training = make()
     terms, fakes = training.generator_losses(draw(), WEIGHTS)
-    training.judges.zero_grad()
+    training.discriminators.zero_grad()
     terms["second_adversarial"].backward()
-    moved = {name: any(g is not None for g in gradients(judge)) for name, judge in training.judges.items()}
+    moved = {
+        name: any(gradient is not None for gradient in gradients(discriminator))
+        for name, discriminator in training.discriminators.items()
+    }
     assert moved == {"source": False, "target": False, "restored_source": True, "restored_target": True}
     assert not fakes.restored_source.requires_grad
 
@@ -113,7 +117,7 @@ def test_discriminator_losses_reach_discriminators_alone():
     _, fakes = training.generator_losses(batch, WEIGHTS)
     sum(training.discriminator_losses(batch, fakes)[0].values()).backward()
     assert all(gradient is None for gradient in gradients(training.network))
-    assert all(gradient is not None for gradient in gradients(training.judges))
+    assert all(gradient is not None for gradient in gradients(training.discriminators))
 
 
 def test_a_step_moves_every_network():
@@ -138,12 +142,12 @@ def test_a_weight_of_zero_removes_its_loss_and_its_networks():
     calls = []
     training.to_target.register_forward_hook(lambda *_: calls.append(1))
     assert set(take(training, draw(), 50_000)) == {"adversarial", "discriminator"}
-    assert set(training.judges) == {"source", "target"} and len(calls) == 1
+    assert set(training.discriminators) == {"source", "target"} and len(calls) == 1
 
 
 def rates(training: CycleGANTraining, step: int) -> tuple[float, float]:
     take(training, draw(), step)
-    return tuple(training.players[name].optimiser.param_groups[0]["lr"] for name in ("network", "judges"))
+    return tuple(training.optimisers[name].adam.param_groups[0]["lr"] for name in ("network", "judges"))
 
 
 def test_both_rates_are_constant_then_fall_linearly_and_keep_their_ratio():

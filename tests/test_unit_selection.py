@@ -14,20 +14,21 @@ from conftest import CORPUS, command
 from test_recognition_synthesis import forged
 from torch import Tensor
 
-from vc import audio, model_file
+from vc import model_file
 from vc.config import read_sections
-from vc.convert import Converter
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.errors import ConfigError
-from vc.features import kinds
 from vc.features.content import PROSODY
 from vc.features.mel import MelFeatures
+from vc.features.store import read_features
 from vc.models import unit_selection as search
 from vc.models.unit_selection import OUTERMOST, Units, UnitSelection, UnitSelectionConfig
-from vc.store import read_features, read_tensors
+from vc.tensor_file import read_tensors
 from vc.train.converter import train
 from vc.train.estimate import estimate
-from vc.train.request import Request
-from vc.train.unit_selection import TargetFrames, UnitSelectionObjective, fit, spread
+from vc.train.plan import Request
+from vc.train.unit_selection import TargetFrames, UnitSelectionObjective, choose_stretches, fit
 
 BANDS, DIMS = 5, 6
 CONFIG = UnitSelectionConfig()
@@ -113,10 +114,8 @@ def test_the_path_is_the_cheapest_of_all(weights, chunk, monkeypatch):
         assert path(network, *wanted) == brute_force(network, *wanted)
 
 
-def test_what_is_tried_holds_the_nearest_and_where_its_neighbours_lead():
-    network = fitted(replace(CONFIG, candidates=1, reach=1), ann=recordings(9))
-    tried = network.units[0]._followed(torch.tensor([[2], [7], [8]]), 1)
-    assert tried.tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
+def test_candidates_are_the_nearest_units_and_those_that_continue_their_neighbours():
+    assert search.with_continuations(torch.tensor([[2], [7], [8]]), 1).tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
     everything = fitted(replace(CONFIG, candidates=1000, reach=0), ann=recordings(9))
     wanted = given(recordings(30, seed=1))
     assert path(everything, *wanted) == path(fitted(replace(CONFIG, candidates=9), ann=recordings(9)), *wanted)
@@ -210,7 +209,7 @@ def test_impossible_settings_are_refused_by_name(wrong):
 @pytest.mark.parametrize("most", [60, 100, 333, 999])
 def test_of_too_many_frames_stretches_from_all_over_are_held(most):
     lengths = [5, 200, 1, 90, 704]
-    stretches = spread(lengths, most, 20)
+    stretches = choose_stretches(lengths, most, longest=20)
     held = [set(range(start, stop)) for _, start, stop in stretches]
     assert most - 20 < sum(map(len, held)) <= most and max(map(len, held)) <= 20
     places = [(number, place) for (number, *_), own in zip(stretches, held) for place in sorted(own)]
@@ -219,7 +218,7 @@ def test_of_too_many_frames_stretches_from_all_over_are_held(most):
 
 
 def test_recordings_that_fit_are_held_whole():
-    assert spread([5, 200, 1], 206, 20) == [(0, 0, 5), (1, 0, 200), (2, 0, 1)]
+    assert choose_stretches([5, 200, 1], 206, longest=20) == [(0, 0, 5), (1, 0, 200), (2, 0, 1)]
 
 
 def test_what_is_left_out_is_said(caplog):
@@ -274,7 +273,7 @@ def speech() -> np.ndarray:
 
 def request(content: Path, output: Path, *speakers: str) -> Request:
     sections = read_sections(None, ["method=unit_selection"])
-    return Request(content / "dump/train", speakers, output, sections, device="cpu")
+    return Request(content / "dump/train", speakers, output=output, sections=sections, device="cpu")
 
 
 def converter(path: Path) -> Converter:
@@ -286,7 +285,7 @@ def test_a_model_says_the_targets_recordings_as_they_are(two, dump):
     made = converter(two)
     for name in ("slt", "rms"):
         for content, f0, log_mel in zip(dump.content(name), dump.f0(name), dump.frames(name)):
-            np.testing.assert_allclose(made.say(content, f0, log_mel, name), log_mel, atol=0.01)
+            np.testing.assert_allclose(made.resynthesise(content, f0, log_mel, name), log_mel, atol=0.01)
 
 
 def test_the_command_fits_scores_converts_and_does_it_once(one, content, dump):
@@ -324,7 +323,7 @@ def test_a_recording_in_pieces_is_close_to_the_whole(two):
     blocks = made.convert_stream(np.array_split(spoken, 50), to="rms", source="slt", longest=1.5)
     joined = np.concatenate(list(blocks))
     assert len(joined) == len(whole) == len(spoken)
-    log_mels = [kinds.analyse(each, MelFeatures(), None).spectrum for each in (whole, joined)]
+    log_mels = [MelFeatures().analyse(each, None).spectrum for each in (whole, joined)]
     difference = np.abs(log_mels[1] - log_mels[0] - np.median(log_mels[1] - log_mels[0]))
     loud = log_mels[0].mean(axis=1) > log_mels[0].mean(axis=1).max() - 3
     assert difference[loud].mean() < 0.5

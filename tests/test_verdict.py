@@ -9,17 +9,16 @@ import spoilt
 from conftest import CORPUS
 from spoilt import Sentences
 
-from vc import audio
-from vc.evaluate.anchors import Direction
-from vc.evaluate.cycle import Cycle, measure_cycle
+from vc.corpus import audio
+from vc.evaluate.anchors import Cycle, Direction, measure_cycle
+from vc.evaluate.compare import SystemComparison, compare_systems, runs_of, spread_of_runs
 from vc.evaluate.headline import headline
-from vc.evaluate.statistics import SystemComparison, compare_systems, runs_of, spread_of_runs
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Evidence, Finding, judge, judge_cycle
-from vc.features import world
-from vc.features.world import F0Range, WorldConfig
-from vc.metrics.comparison import Comparison
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Observation, Scores, Track, summarise
+from vc.metrics.statistics import Comparison
 
 CONFIG = WorldConfig(16000, f0_method="dio")
 SENTENCES = range(101, 107)
@@ -28,7 +27,7 @@ SENTENCES = range(101, 107)
 @cache
 def speech(speaker: str) -> list[Track]:
     paths = [CORPUS / f"eval/{speaker}/{sentence}.flac" for sentence in SENTENCES]
-    found = [world.extract(audio.read(path, 16000)[0], CONFIG, F0Range()) for path in paths]
+    found = [CONFIG.extract(audio.read(path, 16000)[0], F0Range()) for path in paths]
     return [Track(frames, f0) for f0, frames in found]
 
 
@@ -52,9 +51,12 @@ def unconverted() -> Sentences:
 
 def scores_of(tracks: list[Track]) -> Scores:
     reference, source = speech("rms"), speech("slt")
-    seen = [Observation.of(*each[:1], 200, *each[1:]) for each in zip(tracks, reference, source)]
-    theirs = [Observation.of(track, 200) for track in reference]
-    return summarise(seen, theirs, [Observation.of(track, 200) for track in source], True)
+    converted = [
+        Observation.of(track, 200, reference=target, source=origin)
+        for track, target, origin in zip(tracks, reference, source)
+    ]
+    target, origin = ([Observation.of(track, 200) for track in side] for side in (reference, source))
+    return summarise(converted, target, source=origin, paired=True)
 
 
 def verdict(frames: Sentences) -> dict[str, Finding]:
@@ -141,7 +143,9 @@ def test_the_headline_counts_the_sentences_that_the_verdict_counts():
     scores = only(rows, speaker_similarity=0.9, timbre_distance=0.1)
     found = findings(scores, **VOICES)
     assert found["voice"].grade == GOOD and found["voice"].reached == (4, 5)
-    assert headline([*found.values()], scores, only(), "B")[0].text == "sounds like B in 4 of 5 sentences"
+    assert (
+        headline([*found.values()], scores, reference=only(), target="B")[0].text == "sounds like B in 4 of 5 sentences"
+    )
 
 
 def test_voices_that_are_alike_from_the_start_are_told_by_the_other_measure_alone():
@@ -288,7 +292,7 @@ def test_runs_of_a_system_are_averaged_and_their_spread_is_told():
     )
     (found,) = [each for each in compare_systems(scores, list(scores)) if each.metric == "mcd"]
     assert (found.one, found.other) == ("a", "b")
-    assert found.found.difference == pytest.approx(np.mean(figures) - third.means["mcd"])
+    assert found.result.difference == pytest.approx(np.mean(figures) - third.means["mcd"])
 
 
 class There:
@@ -306,10 +310,9 @@ class There:
 
 
 @pytest.mark.parametrize(("hide", "grade"), [(1.0, GOOD), (0.01, BAD)])
-def test_a_cycle_that_hides_what_it_needs_is_caught(hide, grade, monkeypatch):
-    monkeypatch.setattr("vc.convert.Converter.load", lambda path, **_: There(hide))
+def test_a_cycle_that_hides_what_it_needs_is_caught(hide, grade):
     utterances = [type("U", (), {"read": lambda self, rate: audio.read(CORPUS / "eval/slt/101.flac", rate)})()]
-    found = measure_cycle(utterances, Direction(CORPUS, "slt", "rms", CONFIG))
+    found = measure_cycle(There(hide), utterances, Direction(CORPUS, "slt", "rms", CONFIG))
     assert found.error < 1e-6 and found.gain == pytest.approx(1 / hide, rel=0.05)
     assert judge_cycle(found).grade == grade
 

@@ -17,23 +17,23 @@ from conftest import CORPUS, ROOT
 from torch import nn
 from torch.nn.functional import pad
 
-from vc import corpus, losses
+from vc import losses
 from vc.config import VOCODER_SECTIONS, build, read_sections
-from vc.corpus import Utterance
+from vc.corpus import data_directory
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
 from vc.features.mel import MelConfig, log_mel
-from vc.store import read_tensors
-from vc.train.copies import HeldOutRecordings
-from vc.train.loop import Stopped
-from vc.train.vocoder import VocoderRequest, resolve, train_vocoder
+from vc.layers import apply_weight_norm, without_weight_norm
+from vc.tensor_file import read_tensors
+from vc.train.run import Stopped
+from vc.train.sampling import WaveBatch, WaveSampler
+from vc.train.vocoder import HeldOutRecordings, VocoderRequest, resolve, train_vocoder
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
-from vc.train.waveforms import WaveBatch, WaveSampler
 from vc.vocoders import vocoder_file
 from vc.vocoders.discriminators import WIDTHS, Discriminators, MultiPeriod, MultiScale
-from vc.vocoders.generators import generator, network_config
 from vc.vocoders.istft import ISTFT, ISTFTConfig
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.normalised import folded, normalise
+from vc.vocoders.vocoder_file import generator, network_config
 
 CPU = torch.device("cpu")
 CONF = ROOT / "recipes/vocoder/conf"
@@ -118,7 +118,7 @@ SCALE = [  # inputs, outputs, kernel, groups
 )
 def test_discriminators_have_the_papers_parameters(make, layers, judges, millions):
     expected = judges * sum(outputs * (kernel * inputs // groups + 1) for inputs, outputs, kernel, groups in layers)
-    found = sum(tensor.numel() for tensor in folded(make()).values())
+    found = sum(tensor.numel() for tensor in without_weight_norm(make()).values())
     assert found == expected and round(found / 1e6, 1) == millions
 
 
@@ -148,12 +148,12 @@ def test_feature_matching_is_the_sum_of_mean_distances(random):
 @pytest.mark.parametrize("method", SMALL)
 def test_weight_normalisation_folds_to_the_weights_that_it_began_with(method):
     plain = small(method)
-    normal = normalise(copy.deepcopy(plain))
-    state = folded(normal)
+    normal = apply_weight_norm(copy.deepcopy(plain))
+    state = without_weight_norm(normal)
     assert state.keys() == plain.state_dict().keys() and len(list(normal.parameters())) > len(list(plain.parameters()))
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(state[name], tensor)
-    assert folded(plain).keys() == plain.state_dict().keys()
+    assert without_weight_norm(plain).keys() == plain.state_dict().keys()
 
 
 # -- a step
@@ -161,12 +161,12 @@ def test_weight_normalisation_folds_to_the_weights_that_it_began_with(method):
 
 def make(method: str = "istft", objective: VocoderObjective = OBJECTIVE) -> VocoderTraining:
     network = small(method)
-    return VocoderTraining(normalise(network) if method == "hifigan" else network, MEL, objective)
+    return VocoderTraining(apply_weight_norm(network) if method == "hifigan" else network, MEL, objective)
 
 
 def test_frames_of_a_segment_are_those_of_the_recording():
     recording = noise(1, 6000)
-    sampler = WaveSampler([recording[0].numpy(), np.zeros(100, np.float32)], MEL, 32, 40, 0, CPU)
+    sampler = WaveSampler([recording[0].numpy(), np.zeros(100, np.float32)], MEL, CPU, frames=32, batch=40, seed=0)
     drawn = sampler.draw()
     assert sampler.segments.skipped == 1 and drawn.samples.shape == (40, 32 * 64) and drawn.mel.shape == (40, 40, 32)
     for samples, frames in zip(drawn.samples, drawn.mel):
@@ -179,7 +179,7 @@ def test_frames_of_a_segment_are_those_of_the_recording():
 
 def test_recordings_shorter_than_a_segment_are_refused():
     with pytest.raises(DataError, match=r"the data: no utterance has 2304 samples at 16000 Hz"):
-        WaveSampler([np.zeros(2303, np.float32)], MEL, 32, 1, 0, CPU)
+        WaveSampler([np.zeros(2303, np.float32)], MEL, CPU, frames=32, batch=1, seed=0)
 
 
 @pytest.mark.parametrize("method", SMALL)
@@ -197,24 +197,25 @@ def test_before_its_step_the_generator_learns_from_the_mel_loss_alone():
     training = make(objective=replace(OBJECTIVE, adversarial_from=3))
     assert training.schedule(2) == {"mel": 45.0}
     assert training.schedule(3) == {"mel": 45.0, "adversarial": 1.0, "feature_matching": 2.0}
-    judges = [parameter.detach().clone() for parameter in training.judges.parameters()]
+    judges = [parameter.detach().clone() for parameter in training.discriminators.parameters()]
     assert set(training.step(batch(), training.schedule(0))) == {"mel", "discriminator"}
-    assert not all(map(torch.equal, judges, training.judges.parameters()))
+    assert not all(map(torch.equal, judges, training.discriminators.parameters()))
 
 
 def test_losses_of_the_generator_reach_no_discriminator_and_the_reverse():
     training, one = make(), batch()
-    _, fake = training.players["network"].move(training.schedule(0), one, training.schedule(0))
-    assert all(parameter.grad is None for parameter in training.judges.parameters()) and not fake.requires_grad
+    weights = training.schedule(0)
+    _, fake = training.optimisers["network"].step(lambda: training.generator_losses(one, weights), weights)
+    assert all(parameter.grad is None for parameter in training.discriminators.parameters()) and not fake.requires_grad
     training.network.zero_grad()
-    training.players["judges"].move({"discriminator": 1.0}, one, fake)
+    training.optimisers["judges"].step(lambda: training.discriminator_losses(one, fake), {"discriminator": 1.0})
     assert all(parameter.grad is None for parameter in training.network.parameters())
 
 
 def test_a_perfect_copy_costs_nothing_but_to_be_told():
     training, one = make(), batch()
     training.network = nn.Flatten()
-    training.judges.eval()
+    training.discriminators.eval()
     terms, _ = training.generator_losses(replace(one, mel=one.samples), training.schedule(0))
     assert terms["mel"] == 0 and terms["feature_matching"] == 0 and terms["adversarial"] > 0
 
@@ -228,9 +229,9 @@ def test_rates_rise_and_fall_by_their_factor_and_weights_decay():
     training = make(objective=replace(OBJECTIVE, warm_up=3, decay=0.5, decay_every=10))
     for step, rate in ((0, 0.5e-4), (2, 1.5e-4), (3, 2e-4), (9, 2e-4), (10, 1e-4), (25, 0.5e-4)):
         training.schedule(step)
-        rates = [player.optimiser.param_groups[0]["lr"] for player in training.players.values()]
+        rates = [player.optimiser.param_groups[0]["lr"] for player in training.optimisers.values()]
         assert rates == pytest.approx([rate] * 2)
-    assert all(player.optimiser.param_groups[0]["weight_decay"] == 0.01 for player in training.players.values())
+    assert all(player.optimiser.param_groups[0]["weight_decay"] == 0.01 for player in training.optimisers.values())
 
 
 # -- a run
@@ -253,14 +254,14 @@ def data(tmp_path_factory) -> Path:
     for name, part, ids in (("train", "train", (41, 42, 43, 44)), ("held", "eval", (101, 102))):
         speaker = "slt" if part == "eval" else "rms"
         paths = [CORPUS / part / speaker / f"{id:03d}.flac" for id in ids]
-        corpus.write(folder / name, [Utterance(f"{speaker}-{path.stem}", speaker, path) for path in paths])
+        data_directory.write(folder / name, [Utterance(f"{speaker}-{path.stem}", speaker, path) for path in paths])
     return folder
 
 
 def request(data: Path, output: Path, *changes: str, **more: object) -> VocoderRequest:
     sections = read_sections(CONF / "tiny.yaml", changes, VOCODER_SECTIONS)
     known = {"held_out": data / "held", "validation": data / "held", "device": "cpu"}
-    return VocoderRequest(data / "train", output, sections, **{**known, **more})
+    return VocoderRequest(data / "train", output=output, sections=sections, **{**known, **more})
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +298,7 @@ def test_the_model_says_recordings_again_and_scores_as_it_says(trained, data):
     assert model.method == "istft" and model.mel == MEL and model.configuration["objective"]["adversarial_from"] == 5
     held_out = HeldOutRecordings.read(data / "held", [], 16000)
     assert held_out.score(vocoder) == pytest.approx(model.metrics, rel=1e-4)
-    assert vocoder.again(held_out.recordings[0]).shape == held_out.recordings[0].shape
+    assert vocoder.resynthesise(held_out.recordings[0]).shape == held_out.recordings[0].shape
 
 
 def test_a_few_dozen_steps_bring_copies_nearer(data, tmp_path):
@@ -422,7 +423,7 @@ def test_parts_of_a_recording_that_is_learnt_from_are_not_held_out(tmp_path):
         ("over", 0.9, 1.2, True),
         ("whole", None, None, True),
     ):
-        corpus.write(tmp_path / name, [Utterance(f"rms-{name}", "rms", path, start, end)])
+        data_directory.write(tmp_path / name, [Utterance(f"rms-{name}", "rms", path, start, end)])
         if refused:
             with pytest.raises(ConfigError, match=f"training learns from rms-{name} too"):
                 HeldOutRecordings.read(tmp_path / name, learnt, 16000)
@@ -440,7 +441,7 @@ def test_a_setting_that_is_newer_than_a_run_was_its_default(trained, data):
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_resolves_and_says_nothing_twice(path):
-    sections = read_sections(path, known=VOCODER_SECTIONS)
+    sections = read_sections(path, allowed=VOCODER_SECTIONS)
     experiment = resolve(sections, "").as_dict()
     plain = resolve({"method": sections["method"]}, "").as_dict()
     for name in set(sections) - {"method"}:

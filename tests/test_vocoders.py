@@ -16,19 +16,19 @@ import torch
 from conftest import CORPUS, command
 from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
 
-from vc import audio, devices
-from vc.convert import Converter
-from vc.copy_synthesis import Copier
+from vc import devices
+from vc.convert.converter import Converter
+from vc.convert.copy_synthesis import Copier
+from vc.corpus import audio
+from vc.corpus.limiter import CEILING
 from vc.errors import ConfigError, DataError
 from vc.features import mel
 from vc.features.mel import MelConfig, log_mel
 from vc.features.world import WorldConfig
-from vc.limiter import CEILING
 from vc.vocoders import choice, published, vocoder_file
-from vc.vocoders.generators import generator, network_config
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, generator, network_config
 from vc.vocoders.world import WORLD
 
 MEL = MelConfig()
@@ -182,7 +182,7 @@ def test_the_front_end_covers_every_sample(small):
     samples, _ = audio.read(SPEECH, MEL.sample_rate)
     for length in (len(samples), 256 * 20, 256 * 20 + 1, 5):
         assert len(mel.analyse(samples[:length], MEL)) >= length / 256
-        assert len(small.again(samples[:length])) == length
+        assert len(small.resynthesise(samples[:length])) == length
     whole = log_mel(torch.from_numpy(samples[: 256 * 40])[None], MEL)[0].T.numpy()
     np.testing.assert_allclose(mel.analyse(samples[: 256 * 40], MEL), whole, atol=1e-5)
 
@@ -218,9 +218,9 @@ def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
 
 
 def test_a_converter_is_no_vocoder_and_the_other_way_round(model, small_file):
-    with pytest.raises(ConfigError, match="holds no vocoder; a converter is for --model"):
+    with pytest.raises(ConfigError, match="holds no vocoder; give a converter to --model"):
         choice.choose(str(model))
-    with pytest.raises(ConfigError, match="a vocoder, which is for --vocoder"):
+    with pytest.raises(ConfigError, match="is a vocoder; give it to --vocoder"):
         Converter.load(small_file)
 
 
@@ -346,9 +346,9 @@ def test_an_imported_vocoder_comes_before_a_folder_of_its_name(small_file, tmp_p
         choice.find("mine")
     vocoder_file.write(tmp_path / "mine" / vocoder_file.NAME, *vocoder_file.read(small_file))
     assert choice.find("mine") == Path("mine")
-    choice.place("mine").parent.mkdir(parents=True)
-    vocoder_file.write(choice.place("mine"), *vocoder_file.read(small_file))
-    assert choice.find("mine") == choice.place("mine") and choice.find("./mine") == Path("mine")
+    choice.path_of("mine").parent.mkdir(parents=True)
+    vocoder_file.write(choice.path_of("mine"), *vocoder_file.read(small_file))
+    assert choice.find("mine") == choice.path_of("mine") and choice.find("./mine") == Path("mine")
 
 
 @pytest.mark.parametrize("name", ["world", "", "a/b", "a.safetensors"])
@@ -440,7 +440,7 @@ def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     assert b"'' cannot be the name of a neural vocoder" in done.stderr
     both = ("--vocoder", small_file, "--method", "diff")
     done = command("convert", "--model", model, *both, SPEECH, check=2)
-    assert b"method diff needs no vocoder" in done.stderr
+    assert b"method diff uses no vocoder" in done.stderr
 
 
 def test_sizes_that_cannot_be_are_refused():

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 from conftest import CORPUS, ROOT, command
 
-from vc import audio, corpus, windows
-from vc.corpus import Utterance
-from vc.features import kinds
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
+from vc.features.extract import Window, track_window, window_features, windows_of
+from vc.features.f0 import F0Range
 from vc.features.mel import MelFeatures
-from vc.features.world import F0Range, WorldConfig
-from vc.store import read_features
-from vc.windows import Window, windows_of
+from vc.features.store import read_features
+from vc.features.world import WorldConfig
 
 RANGE = F0Range(80, 300)
 
@@ -33,9 +33,9 @@ def long(tmp_path_factory):
 @pytest.mark.parametrize(("rate", "frame_shift"), [(16000, 5.0), (22050, 8.0)])
 def test_frames_of_windows_are_those_of_the_whole(rate, frame_shift, long):
     config = WorldConfig(rate, frame_shift, f0_method="dio")
-    parts = [windows.features(window, config, RANGE) for window in windows_of(long)]
+    parts = [window_features(window, config, RANGE) for window in windows_of(long)]
     assert len(parts) == 2
-    whole = kinds.extract(audio.read(long.path, rate)[0], config, RANGE)
+    whole = config.extract(audio.read(long.path, rate)[0], RANGE)
     f0, frames = (np.concatenate([part[name] for part in parts]) for name in ("f0", "frames"))
     assert len(f0) == len(whole[0]) and frames.shape == whole[1].shape
     same = np.isclose(f0, whole[0], rtol=0.02)
@@ -46,15 +46,15 @@ def test_frames_of_windows_are_those_of_the_whole(rate, frame_shift, long):
 
 def test_log_mel_of_windows_is_that_of_the_whole(long):
     config = MelFeatures(f0_method="dio")
-    parts = [windows.features(window, config, RANGE)["frames"] for window in windows_of(long)]
-    whole = kinds.extract(audio.read(long.path, config.sample_rate)[0], config, RANGE)[1]
+    parts = [window_features(window, config, RANGE)["frames"] for window in windows_of(long)]
+    whole = config.extract(audio.read(long.path, config.sample_rate)[0], RANGE)[1]
     assert sum(map(len, parts)) == len(whole)
     assert np.quantile(np.abs(np.concatenate(parts) - whole), 0.99) < 0.05  # a window begins between two samples
 
 
 def test_the_first_pass_keeps_its_times(long):
     config = WorldConfig(16000)
-    tracks = [windows.track(window, config, RANGE) for window in windows_of(long)]
+    tracks = [track_window(window, config, RANGE) for window in windows_of(long)]
     times = np.concatenate([each["times"] for each in tracks])
     np.testing.assert_allclose(times, np.arange(len(times)) * 0.005, atol=1e-9)
     assert {name: len(values) for each in tracks for name, values in each.items()}.keys() >= {"f0", "power"}
@@ -65,7 +65,7 @@ def test_content_of_windows_has_as_many_frames_as_that_of_the_whole(long, encode
     from vc.features.content import ContentConfig, ContentFeatures
 
     config = completed(ContentFeatures(f0_method="dio", content=ContentConfig(str(encoder))))
-    parts = [windows.features(window, config, RANGE)["content"] for window in windows_of(long)]
+    parts = [window_features(window, config, RANGE)["content"] for window in windows_of(long)]
     whole = content_of(audio.read(long.path, config.sample_rate)[0], config, encoder_of(config))
     assert sum(map(len, parts)) == len(whole)
     np.testing.assert_allclose(np.concatenate(parts)[600:740], whole[600:740], atol=0.05)
@@ -102,7 +102,7 @@ def extracted(folder, *settings):
 
 
 def test_mel_cepstra_are_extracted_without_torch_in_memory_that_does_not_follow_the_length(long, tmp_path):
-    corpus.write(tmp_path / "data", [replace(long, id="slt-whole")])
+    data_directory.write(tmp_path / "data", [replace(long, id="slt-whole")])
     said, megabytes = extracted(tmp_path, "--set", "features.sample_rate=16000")
     assert "torch: False" in said and megabytes < 250
     features = read_features(tmp_path / "dump")

@@ -30,15 +30,17 @@ import pyworld
 import torch
 from textbook import FRAMES, ROWS, Ours, Textbook, commit, matrix_rate, step_flops, wait
 
-from vc import audio, devices, model_file
-from vc.convert import Converter
+from vc import devices, model_file
+from vc.convert.converter import Converter
+from vc.corpus import audio
 from vc.encoders.base import Encoder
-from vc.features import mel_cepstrum, pitch, world
+from vc.features import mel_cepstrum
+from vc.features.base import FeatureConfig
+from vc.features.speakers import Speaker
 from vc.features.world import WorldConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.recognition_synthesis import RecognitionSynthesis
-from vc.normalise import Speaker
-from vc.segments import Batch
+from vc.train.sampling import Batch
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.world import WORLD
 
@@ -48,23 +50,23 @@ CONTESTANTS = ("ours", "careful", "textbook")
 
 def contestant(name: str, config: CycleGANVC2Config, device: torch.device, precision: str) -> Ours | Textbook:
     if name == "ours":
-        return Ours(config, device, precision)
-    return Textbook(config, device, precision, careful=name == "careful")
+        return Ours(config, device, precision=precision)
+    return Textbook(config, device, precision=precision, careful=name == "careful")
 
 
-def work(args: argparse.Namespace) -> None:
-    """One contestant: a line on standard input asks for that many steps, a line of JSON answers."""
+def take_steps_on_request(args: argparse.Namespace) -> None:
+    """Run one contestant: each line of standard input is a number of steps to take; a line of JSON answers it."""
     torch.set_num_threads(args.threads[0])
     torch.manual_seed(0)
     device = devices.choose(args.device)
     devices.set_precision(args.precision, device)
-    made = contestant(args.contestant, network(args), device, args.precision)
+    step = contestant(args.contestant, network(args), device, args.precision).step
     batch = Batch(*(torch.randn(args.batch[0], ROWS, FRAMES, device=device) for _ in range(2)))
     for line in sys.stdin:
         wait(device)
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(int(line)):
-            made.step(batch)
+            step(batch)
         wait(device)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         print(json.dumps({"cpu": cpu / int(line), "wall": wall / int(line), "peak_bytes": peak(device)}), flush=True)
@@ -106,7 +108,7 @@ class Worker:
 
 
 def compare(args: argparse.Namespace, batch: int, threads: int) -> dict:
-    """All contestants in turns at one batch and number of threads; medians, ratios, and what ours reaches."""
+    """Time all contestants in turns at one batch size and number of threads: medians, ratios, and our FLOP/s."""
     on_gpu = devices.choose(args.device).type == "cuda"
     workers = {name: Worker(name, args, batch, threads) for name in CONTESTANTS}
     taken = {name: [] for name in CONTESTANTS}
@@ -140,8 +142,8 @@ def network(args: argparse.Namespace) -> CycleGANVC2Config:
     return CycleGANVC2Config(channels=args.channels, residual_channels=4 * args.channels)
 
 
-def shown(row: dict, on_gpu: bool) -> str:
-    """A row as lines for people."""
+def summary(row: dict, *, on_gpu: bool) -> str:
+    """A row as lines to read."""
     seconds, memory = row["seconds"], row["peak_gb"]
     clock = "wall" if on_gpu else "cpu"
     times = ", ".join(f"{name} {seconds[name][clock]:.3g} s" for name in CONTESTANTS)
@@ -164,7 +166,7 @@ def train(args: argparse.Namespace) -> int:
     for batch in args.batch:
         for threads in args.threads if device.type == "cpu" else args.threads[:1]:
             rows.append(compare(args, batch, threads))
-            print(shown(rows[-1], device.type == "cuda"), flush=True)
+            print(summary(rows[-1], on_gpu=device.type == "cuda"), flush=True)
     if args.json:
         about = {"command": "train", "hardware": where, "torch": torch.__version__, "precision": args.precision}
         first = {name: rows[0][name] for name in ("textbook_over_ours", "careful_over_ours")}
@@ -217,7 +219,9 @@ def resynthesise(args: argparse.Namespace) -> int:
     """Both precisions take turns on one thread; CPU seconds for each second of audio, medians."""
     torch.set_num_threads(1)
     samples, rate = speech(args.seconds)
-    converters = {name: Converter.load("six_voices", "cpu", name, args.vocoder) for name in ("float32", "auto")}
+    converters = {
+        name: Converter.load("six_voices", precision=name, vocoder=args.vocoder) for name in ("float32", "auto")
+    }
     rows = {name: [] for name in converters}
     for _ in range(1 + args.repeats):
         for name, converter in converters.items():
@@ -243,14 +247,14 @@ def resynthesise(args: argparse.Namespace) -> int:
 
 
 STAGES = {  # stage -> what it calls
-    "f0": [(world, "estimate_f0"), (pitch, "first_pass"), (pyworld, "harvest")],
+    "f0": [(WorldConfig, "estimate_f0"), (FeatureConfig, "track_f0"), (pyworld, "harvest")],
     "envelope": [(pyworld, "cheaptrick"), (mel_cepstrum, "from_envelope")],
     "aperiodicity": [(pyworld, "d4c")],
     "network": [(Converter, "convert_frames"), (CycleGANVC2, "convert")],
     "synthesis": [(pyworld, "synthesize"), (mel_cepstrum, "to_envelope")],
 }
 RESYNTHESIS = {
-    "f0": [(world, "estimate_f0"), (pitch, "first_pass")],
+    "f0": [(WorldConfig, "estimate_f0"), (FeatureConfig, "track_f0")],
     "content": [(Encoder, "encode")],
     "decoder": [(RecognitionSynthesis, "decode")],
     "vocoder": [(NeuralVocoder, "synthesise"), (type(WORLD), "synthesise")],
@@ -343,31 +347,39 @@ def processor() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="WHAT")
-    made = commands.add_parser("train", help="the training step against a textbook step")
-    made.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
-    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
-    made.add_argument("--device", choices=devices.NAMES, default="auto")
-    made.add_argument("--precision", choices=devices.PRECISIONS, default="float32", help="of all contestants' networks")
-    made.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
-    made.add_argument("--json", action="store_true", help="end with one JSON object")
-    made.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
-    made.set_defaults(run=train)
-    made = commands.add_parser("convert", help="conversion, stage by stage, against the plain path")
-    made.add_argument("--seconds", type=float, default=30.0, help="of audio")
-    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
-    made.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
-    made.add_argument("--json", action="store_true", help="end with one JSON object")
-    made.set_defaults(run=convert)
-    made = commands.add_parser("resynthesise", help="recognition-synthesis, stage by stage, in two precisions")
-    made.add_argument("--seconds", type=float, default=30.0, help="of audio; 30 at most, one piece")
-    made.add_argument("--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up")
-    made.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
-    made.add_argument("--json", action="store_true", help="end with one JSON object")
-    made.set_defaults(run=resynthesise)
+    training = commands.add_parser("train", help="the training step against a textbook step")
+    training.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    training.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
+    training.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    training.add_argument("--device", choices=devices.NAMES, default="auto")
+    training.add_argument(
+        "--precision", choices=devices.PRECISIONS, default="float32", help="of all contestants' networks"
+    )
+    training.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
+    training.add_argument("--json", action="store_true", help="end with one JSON object")
+    training.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    training.set_defaults(run=train)
+    conversion = commands.add_parser("convert", help="conversion, stage by stage, against the plain path")
+    conversion.add_argument("--seconds", type=float, default=30.0, help="of audio")
+    conversion.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    conversion.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
+    conversion.add_argument("--json", action="store_true", help="end with one JSON object")
+    conversion.set_defaults(run=convert)
+    resynthesis = commands.add_parser("resynthesise", help="recognition-synthesis, stage by stage, in two precisions")
+    resynthesis.add_argument("--seconds", type=float, default=30.0, help="of audio; 30 at most, one piece")
+    resynthesis.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    resynthesis.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
+    resynthesis.add_argument("--json", action="store_true", help="end with one JSON object")
+    resynthesis.set_defaults(run=resynthesise)
     args = parser.parse_args()
     if getattr(args, "contestant", None):
-        work(args)
+        take_steps_on_request(args)
         return 0
     return args.run(args)
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Prove or refute, in minutes, what training and conversion do on a GPU: a JSON line a check, and a table.
+"""Check in minutes what training and conversion do on a GPU: a JSON line for each check, and a table.
 
     tools/gpu.py --features dump/train --held-out dump/dev --source SF1 --target TM3 --output gpu
 
-A check that fails or breaks does not stop the others. With --device cpu it is a rehearsal: what needs CUDA is skipped
+A check that fails does not stop the others. With --device cpu it is a rehearsal: what needs CUDA is skipped
 by name. Beside torch it needs numpy, PyYAML, safetensors and tqdm; --checks names some of the checks, and --small
 takes networks of a sixteenth of the width.
 """
@@ -30,22 +30,21 @@ from textbook import Textbook, commit, matrix_rate, step_flops, wait
 from torch import Tensor
 
 from vc import devices, model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.errors import ConfigError
+from vc.features.store import read_features
 from vc.models import MODELS, network
-from vc.segments import Batch
-from vc.store import read_features
-from vc.train import checkpoint, nearest
+from vc.train import checkpoint
 from vc.train.alignment import SpeakerFrames
-from vc.train.converter import ConverterRun, make_engine
+from vc.train.checkpoint import State
+from vc.train.converter import FITTED_STEP, ConverterRun, make_engine
+from vc.train.directory import locked_directory
 from vc.train.engine import WARM_UP, Engine
-from vc.train.fit import FITTED
-from vc.train.loop import Stopped
-from vc.train.ownership import owned
-from vc.train.plan import Plan
+from vc.train.linear import fit_nearest
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE
-from vc.train.request import Request
-from vc.train.state import State
+from vc.train.run import Stopped
+from vc.train.sampling import Batch
 
 CPU = torch.device("cpu")
 SAME_LOSS, SAME_DIRECTION = 1e-4, 0.9999  # float32 on two devices: relative difference, cosine of gradients
@@ -62,12 +61,12 @@ Figures = dict[str, Any]
 
 
 class Skipped(Exception):
-    """What cannot be tried here, and why."""
+    """The check cannot be tried here, and why."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all checks work on."""
+    """What all checks share: features, device, sizes."""
 
     features: Path
     held_out: Path | None
@@ -76,7 +75,7 @@ class Bench:
     device: torch.device
     small: bool
     seconds: float  # for the training at the end
-    settings: dict[str, Any]  # of that training, beside those found fastest
+    settings: dict[str, Any]  # of that training, beside the fastest ones
 
     @property
     def on_gpu(self) -> bool:
@@ -87,22 +86,23 @@ class Bench:
             raise Skipped("needs CUDA")
 
     def request(self, method: str, output: Path | None = None, small: bool = True, **sections: Any) -> Request:
-        """A run of a method; `small` ones are of a quarter of the width."""
+        """A request for a run of a method; `small` ones have a quarter of the width."""
         share = SIXTEENTH if self.small else QUARTER if small else 1
         defaults = MODELS[method][0]()
         narrow = {name: getattr(defaults, name) // share for name in WIDTHS if hasattr(defaults, name)}
         sections = {"network": narrow, **sections, "method": method}
-        return Request(self.features, self.speakers, output or self.output / "none", sections, self.held_out)
+        output = output or self.output / "none"
+        return Request(self.features, self.speakers, output=output, sections=sections, held_out=self.held_out)
 
     def engine(self, method: str, device: torch.device | None = None, small: bool = True, **sections: Any) -> Engine:
-        """Of such a run, from its seed."""
-        plan = Plan.of(self.request(method, small=small, **sections))
+        """The engine of such a run, from its seed."""
+        plan = Plan.from_request(self.request(method, small=small, **sections))
         device = device or self.device
         devices.set_precision(plan.experiment.compute.precision, device)
         return make_engine(plan, device, ALONE)
 
 
-# Whether a GPU computes what a CPU does
+# A GPU computes what a CPU does
 
 
 def same_step(bench: Bench) -> Figures:
@@ -115,13 +115,13 @@ def same_step(bench: Bench) -> Figures:
         for number in range(5 if bench.on_gpu else 1):
             for name, module in there.modules.items():
                 module.load_state_dict(here.modules[name].state_dict())
-            lots: list[Tensor] = []
+            draws: list[Tensor] = []
             batch = here.sampler.draw()
-            losses = _step(here, number, _recording(batch, lots))
-            others = _step(there, number, _moved(batch, bench.device, iter(lots)))
+            losses = _step(here, number, _recording_draws(batch, draws))
+            others = _step(there, number, _on_device(batch, bench.device, iter(draws)))
             for name, loss in losses.items():
                 worst = max(worst, abs(float(loss) - float(others[name])) / max(abs(float(loss)), 1e-3))
-            least = min(least, *(_alike(one, other) for one, other in zip(_gradients(here), _gradients(there))))
+            least = min(least, *(_cosine(one, other) for one, other in zip(_gradients(here), _gradients(there))))
         figures[method] = {"loss": worst, "gradients": least}
         same &= worst <= SAME_LOSS and least >= SAME_DIRECTION
     return {"passed": same, **figures}
@@ -132,44 +132,46 @@ def _step(engine: Engine, number: int, batch: Any) -> dict[str, Tensor]:
     return engine.training.step(batch, engine.training.schedule(number, 1.0))
 
 
-def _recording(batch: Any, lots: list[Tensor]) -> Any:
-    """The batch, with what its step draws by lot kept."""
+def _recording_draws(batch: Any, draws: list[Tensor]) -> Any:
+    """The batch, of which `draws` keeps what its step draws."""
     if getattr(batch, "chance", None) is None:
         return batch
 
-    def chance(count: int) -> Tensor:
-        lots.append(batch.chance(count))
-        return lots[-1]
+    def random_draws(count: int) -> Tensor:
+        draws.append(batch.random_draws(count))
+        return draws[-1]
 
-    return replace(batch, chance=chance)
+    return replace(batch, random_draws=random_draws)
 
 
-def _moved(batch: Any, device: torch.device, lots: Iterator[Tensor]) -> Any:
-    """The batch on another device, which draws the same by lot."""
+def _on_device(batch: Any, device: torch.device, draws: Iterator[Tensor]) -> Any:
+    """The batch on another device, with the same random draws."""
     moved = {}
     for field in fields(batch):
         value = getattr(batch, field.name)
         if isinstance(value, Tensor):
             moved[field.name] = value.to(device)
         elif is_dataclass(value):
-            moved[field.name] = _moved(value, device, lots)
+            moved[field.name] = _on_device(value, device, draws)
         elif callable(value):
-            moved[field.name] = lambda _: next(lots).to(device)
+            moved[field.name] = lambda _: next(draws).to(device)
     return replace(batch, **moved)
 
 
 def _gradients(engine: Engine) -> list[Tensor]:
-    """Of the last step, all of a player's in a row, on the host in float64."""
-    players = engine.training.players.values()
-    return [torch.cat([own.grad.flatten() for own in player.parameters]).double().cpu() for player in players]
+    """The last step's gradients of each optimiser, end to end, on the host in float64."""
+    return [
+        torch.cat([parameter.grad.flatten() for parameter in optimiser.parameters]).double().cpu()
+        for optimiser in engine.training.optimisers.values()
+    ]
 
 
-def _alike(one: Tensor, other: Tensor) -> float:
+def _cosine(one: Tensor, other: Tensor) -> float:
     """Cosine of two vectors."""
     return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
 
 
-# Recorded steps, and going on
+# Recorded steps and resumption
 
 
 def cuda_graphs(bench: Bench) -> Figures:
@@ -190,7 +192,7 @@ def _eventful(bench: Bench, record: bool, folder: Path) -> dict[str, Any]:
     engine.sampler.draw = lambda: _spoilt(draw(), spoil)
     for step in range(20):
         if step == 12:
-            checkpoint.save(folder, engine, State(step=step), 2)
+            checkpoint.save(folder, engine, State(step=step), keep=2)
         spoil.fill_(float("nan") if step == 15 else 1.0)
         engine.step(step)
     refused, row = engine.refused.read()
@@ -216,14 +218,14 @@ def resumption(bench: Bench) -> Figures:
             _steps(whole, 0, 2 * half)
             first = bench.engine("mask_cyclegan_vc", **sections)
             _steps(first, 0, half)
-            checkpoint.save(Path(folder), first, State(step=half), 2)
+            checkpoint.save(Path(folder), first, State(step=half), keep=2)
             second = bench.engine("mask_cyclegan_vc", **sections)
             state = checkpoint.resume(Path(folder), second)
             _steps(second, state.step, 2 * half)
-            checkpoint.save(Path(folder), second, State(step=2 * half), 2)
+            checkpoint.save(Path(folder), second, State(step=2 * half), keep=2)
             elsewhere = bench.engine("mask_cyclegan_vc", CPU, **sections)
             _steps(elsewhere, checkpoint.resume(Path(folder), elsewhere).step, 2 * half + 2)
-            checkpoint.save(Path(folder), elsewhere, State(step=2 * half + 2), 2)
+            checkpoint.save(Path(folder), elsewhere, State(step=2 * half + 2), keep=2)
             back = bench.engine("mask_cyclegan_vc", **sections)
             _steps(back, checkpoint.resume(Path(folder), back).step, 2 * half + 4)
         weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
@@ -270,15 +272,15 @@ def _deterministic() -> Iterator[None]:
 
 def precisions(bench: Bench) -> Figures:
     """Gradients of the first step in each precision and layout, against float32's."""
-    ways = {"tf32": {}, "bf16": {}, "bf16 channels_last": {"channels_last": True}}
+    variants = {"tf32": {}, "bf16": {}, "bf16 channels_last": {"channels_last": True}}
     exact, figures, passed = _first_gradients(bench, {"precision": "float32"}), {}, True
-    for way, compute in ways.items():
-        precision = way.partition(" ")[0]
+    for variant, compute in variants.items():
+        precision = variant.partition(" ")[0]
         if precision == "bf16" and not devices.computes_bf16(bench.device):
             continue
-        found = _first_gradients(bench, {**compute, "precision": precision})
-        figures[way] = [_alike(one, other) for one, other in zip(exact, found)]
-        passed &= min(figures[way]) >= PRECISE[precision]
+        gradients = _first_gradients(bench, {**compute, "precision": precision})
+        figures[variant] = [_cosine(one, other) for one, other in zip(exact, gradients)]
+        passed &= min(figures[variant]) >= PRECISE[precision]
     return {"passed": passed, "cosines of generators and discriminators": figures}
 
 
@@ -301,7 +303,7 @@ def compilation(bench: Bench) -> Figures:
         compute = {"precision": "float32", "compile": True, "record": record}
         engine = bench.engine("cyclegan_vc2", objective={"identity_steps": 4}, compute=compute)
         engine.step(0)
-        cosines = [_alike(one, other) for one, other in zip(plain, _gradients(engine))]
+        cosines = [_cosine(one, other) for one, other in zip(plain, _gradients(engine))]
         _steps(engine, 1, 10)
         graphs, seconds = counters["stats"]["unique_graphs"], time.perf_counter() - start
         with torch.compiler.set_stance("force_eager"):
@@ -350,8 +352,8 @@ def _script(command: str, folder: Path) -> Path:
 
 def _run(line: list[Any]) -> None:
     root = Path(__file__).parents[1]
-    found = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run([*map(str, line)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": found})
+    paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
     if done.returncode:
         raise RuntimeError(done.stderr.strip()[-600:])
 
@@ -364,22 +366,25 @@ def conversion(bench: Bench) -> Figures:
     features = read_features(bench.features)
     frames = features.frames(bench.speakers[0])[0]
     fitted = [_nearest(bench, device) for device in (CPU, bench.device)]
-    weights = [torch.cat([own.flatten().cpu() for own in made.network.state_dict().values()]) for made in fitted]
-    distance = _decibels(*(made.convert_frames(frames, *bench.speakers) for made in fitted))
-    figures = {"nearest": {"weights": _alike(*(each.double() for each in weights)), "dB": distance}}
-    plan = Plan.of(bench.request("cyclegan_vc2", small=False))
+    weights = [
+        torch.cat([weight.flatten().cpu() for weight in converter.network.state_dict().values()])
+        for converter in fitted
+    ]
+    distance = _decibels(*(converter.convert_frames(frames, *bench.speakers) for converter in fitted))
+    figures = {"nearest": {"weights": _cosine(*weights), "dB": distance}}
+    plan = Plan.from_request(bench.request("cyclegan_vc2", small=False))
     torch.manual_seed(0)
-    made = network("cyclegan_vc2", plan.experiment.network, plan.features.config, bench.speakers)
+    untrained = network("cyclegan_vc2", plan.experiment.network, plan.features.config, bench.speakers)
     model = plan.experiment.model(plan.features, 0, {})
-    state = {name: weight.clone() for name, weight in made.state_dict().items()}
+    state = {name: weight.clone() for name, weight in untrained.state_dict().items()}
     for precision in ("float32", "tf32", "bf16"):
         devices.set_precision("float32", CPU)
-        made.load_state_dict(state)
-        here = Converter(model, made, CPU).convert_frames(frames, *bench.speakers)
+        untrained.load_state_dict(state)
+        here = Converter(model, untrained, CPU).convert_frames(frames, *bench.speakers)
         if precision == "bf16" and not devices.computes_bf16(bench.device):
             continue
         devices.set_precision(precision, bench.device)
-        there = Converter(model, made, bench.device, precision)
+        there = Converter(model, untrained, bench.device, precision)
         there.convert_frames(frames, *bench.speakers)
         wait(bench.device)
         start = time.perf_counter()
@@ -394,13 +399,13 @@ def conversion(bench: Bench) -> Figures:
 
 def _nearest(bench: Bench, device: torch.device) -> Converter:
     fewer = {"frames": 2000, "passes": 1} if bench.small else {}
-    plan = Plan.of(bench.request("nearest", objective=fewer))
+    plan = Plan.from_request(bench.request("nearest", objective=fewer))
     experiment, features = plan.experiment, plan.features
     devices.set_precision("float32", device)
     fitted = network("nearest", experiment.network, features.config, experiment.speakers).to(device)
-    voices = {name: SpeakerFrames.read(features, name, device) for name in experiment.speakers}
-    nearest.fit(fitted, experiment.objective, voices)
-    return Converter(experiment.model(features, FITTED, {}), fitted, device)
+    frames = {name: SpeakerFrames.read(features, name, device) for name in experiment.speakers}
+    fit_nearest(fitted, experiment.objective, frames)
+    return Converter(experiment.model(features, FITTED_STEP, {}), fitted, device)
 
 
 def _decibels(one: np.ndarray, other: np.ndarray) -> float:
@@ -422,12 +427,12 @@ def commands(bench: Bench) -> Figures:
         fitted = _nearest(bench, bench.device)
         model = Path(folder) / model_file.NAME
         model_file.write(model, fitted.model, fitted.network.state_dict())
-        ways = {
+        models = {
             "nearest": ["--model", model],
             "decoder": ["--model", "six_voices", "--to", "TM1", "--vocoder", "world"],
         }
-        for name, words in ways.items():
-            made = []
+        for name, words in models.items():
+            outputs = []
             for device in ("cpu", bench.device.type):
                 path = Path(folder) / f"{name}-{device}.wav"
                 line = [
@@ -441,8 +446,8 @@ def commands(bench: Bench) -> Figures:
                     device,
                 ]
                 _run([*line, "--precision", "float32"])
-                made.append(soundfile.read(path)[0])
-            figures[name] = _spectral_decibels(*made)
+                outputs.append(soundfile.read(path)[0])
+            figures[name] = _spectral_decibels(*outputs)
     return {"passed": max(figures.values()) < 1.0, "dB": figures}
 
 
@@ -460,10 +465,10 @@ def _spectral_decibels(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def speed(bench: Bench) -> Figures:
-    """Steps a second of every way to compute them, identity mapping on, and of the textbook step beside."""
+    """Steps a second by layout, precision and recording, identity mapping on, and of the textbook step beside."""
     batches, precisions = ((1, 8), ("tf32", "bf16")) if bench.on_gpu else ((1,), ("float32",))
     bands = read_features(bench.features).config.bands
-    config = Plan.of(bench.request("cyclegan_vc2", small=False)).experiment.network
+    config = Plan.from_request(bench.request("cyclegan_vc2", small=False)).experiment.network
     rates = {precision: matrix_rate(bench.device, precision) for precision in precisions}
     rows = []
     for batch, layout in product(batches, LAYOUTS):
@@ -501,19 +506,19 @@ def _compiled_speed(bench: Bench, batch: int) -> list[Figures]:
 
 def _textbook_speed(bench: Bench, batch: int, precision: str, config: Any, bands: int) -> Figures:
     devices.set_precision(precision, bench.device)
-    textbook = Textbook(config, bench.device, precision, rows=bands)
+    textbook = Textbook(config, bench.device, precision=precision, rows=bands)
     frames = Batch(*(torch.randn(batch, bands, 128, device=bench.device) for _ in range(2)))
     row = {"textbook": True, "batch": batch, "layout": "NCHW", "precision": precision, "identity_mapping": True}
     return {**row, **_timed(lambda: textbook.step(frames), bench.device)}
 
 
 def _set(engine: Engine, precision: str, record: bool, device: torch.device) -> None:
-    """Compute an engine's next steps in another way."""
+    """Set how an engine computes its next steps."""
     devices.set_precision(precision, device)
-    for player in engine.training.players.values():
-        player.precision = precision
-    engine._record = record
-    engine.restored()
+    for optimiser in engine.training.optimisers.values():
+        optimiser.precision = precision
+    engine.record = record
+    engine.reset()
 
 
 def _timed(step: Callable[[], Any], device: torch.device) -> Figures:
@@ -543,7 +548,7 @@ def saving(bench: Bench) -> Figures:
     wait(bench.device)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        checkpoint.save(Path(folder), engine, State(step=1), 2)
+        checkpoint.save(Path(folder), engine, State(step=1), keep=2)
         seconds = time.perf_counter() - start
         megabytes = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
     return {"passed": True, "seconds": seconds, "megabytes": megabytes}
@@ -564,17 +569,17 @@ def training(bench: Bench) -> Figures:
     sections["training"]["log_every"] = max(1, steps // 100)
     sections["objective"] = {"identity_steps": steps // 20, "decay_from": steps // 2, **sections.get("objective", {})}
     request = bench.request("cyclegan_vc2", bench.output / "run", small=False, **sections)
-    plan = Plan.of(request)
+    plan = Plan.from_request(request)
     devices.set_precision(plan.experiment.compute.precision, bench.device)
     start = time.perf_counter()
-    with owned(request.output, ALONE):
+    with locked_directory(request.output, ALONE):
         run = Milestones(request, plan, bench.device, ALONE)
-        run.marks, run.frames, run.found = marks, read_features(bench.held_out or bench.features), {}
+        run.marks, run.frames, run.held_out_scores = marks, read_features(bench.held_out or bench.features), {}
         with contextlib.suppress(Stopped):  # by a signal: what it has reached is written all the same
             run.train()
     taken = time.perf_counter() - start
     _write_parts(run.engine.training.to_target.state_dict(), bench.output)
-    scores = {str(step): each for step, each in run.found.items()}
+    scores = {str(step): each for step, each in run.held_out_scores.items()}
     return {"passed": run.state.step == steps, "steps": steps, "seconds": taken, "rate": rate, "scores": scores}
 
 
@@ -588,20 +593,20 @@ class Milestones(ConverterRun):
     """A run that also writes converted frames at some steps, of the held-out set if there is one."""
 
     marks: list[int]
-    found: dict[int, dict[str, float]]
+    held_out_scores: dict[int, dict[str, float]]
 
     def step(self) -> None:
         super().step()
         if self.state.step not in self.marks:
             return
-        converter, arrays = self._converter(), {}
+        converter, arrays = self.converter(), {}
         for source, target in (self.experiment.speakers, self.experiment.speakers[::-1]):
             ids = [id for id, owner in self.frames.utterances.items() if owner == source]
             for id, frames in islice(zip(ids, self.frames.frames(source)), MOST):
                 arrays[f"{id}-to-{target}"] = converter.convert_frames(frames, source, target).astype(np.float16)
         np.savez_compressed(self.output.parent / f"frames-{self.state.step:06d}.npz", **arrays)
         if self.held_out:
-            self.found[self.state.step] = self.held_out.score(converter)
+            self.held_out_scores[self.state.step] = self.held_out.score(converter)
 
 
 def _write_parts(state: dict[str, Tensor], folder: Path) -> None:
@@ -664,26 +669,28 @@ def main() -> int:
     if not args.again:
         (args.output / "checks.jsonl").unlink(missing_ok=True)
     args.again = False
-    rows, asked = [], list(args.checks)
-    while asked:
-        rows.append({"check": asked[0], **_tried(CHECKS[asked.pop(0)], bench), **about})
+    rows, remaining = [], list(args.checks)
+    while remaining:
+        rows.append({"check": remaining[0], **_tried(CHECKS[remaining.pop(0)], bench), **about})
         with (args.output / "checks.jsonl").open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
         print(json.dumps(rows[-1]), flush=True)
-        if "CUDA" in rows[-1].get("error", "") and asked:
+        if "CUDA" in rows[-1].get("error", "") and remaining:
             break
     print("\n".join(f"{row['check']:12s} {_verdict(row):8s} {row['took']:6.1f} s" for row in rows), flush=True)
     failed = any(row["passed"] is False for row in rows)
-    if asked:  # this process can compute on the GPU no more: another does the rest
+    if remaining:  # this process can compute on the GPU no more: another does the rest
         words = [
-            word for name, value in vars(args).items() for word in _option(name, asked if name == "checks" else value)
+            word
+            for name, value in vars(args).items()
+            for word in _option(name, remaining if name == "checks" else value)
         ]
         failed |= bool(subprocess.run([sys.executable, __file__, *words, "--again"]).returncode)
     return int(failed)
 
 
 def _tried(check: Callable[[Bench], Figures], bench: Bench) -> Figures:
-    """What a check finds, or why it found nothing."""
+    """The figures of a check, or why there are none."""
     start = time.perf_counter()
     try:
         figures = check(bench)

@@ -1,4 +1,4 @@
-"""Voice conversion from recordings that share no sentence.
+"""Voice conversion that needs no parallel recordings: from recordings to a measured model, and its conversions.
 
 `vc.train(...)` makes a voice of folders of recordings, `vc.Converter` converts with it, `vc.evaluate(...)` measures
 conversions, and `vc.metrics` has the measures by themselves. The commands do the same with the same defaults.
@@ -12,6 +12,7 @@ from vc.errors import ConfigError, DataError, TrainingError, VCError
 __version__ = "0.1.0"
 __all__ = [
     "ConfigError",
+    "ConversionOptions",
     "Converter",
     "DataError",
     "TrainingError",
@@ -27,9 +28,9 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a
 
 
 def __getattr__(name: str):
-    """Import what is asked for, and torch where it needs it, only then."""
-    if name == "Converter":
-        return import_module("vc.convert").Converter
+    """Import what is used, and torch where it needs it, when it is first used."""
+    if name in ("ConversionOptions", "Converter"):
+        return getattr(import_module("vc.convert.converter"), name)
     if name in ("api", "evaluate", "metrics", "train"):
         return import_module(f"vc.{name}")
     raise AttributeError(f"module 'vc' has no attribute {name!r}")

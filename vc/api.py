@@ -143,17 +143,17 @@ def evaluate(
     request = Request(
         {name: Path(folder) for name, folder in named.items()},
         Path(reference),
-        None if source is None else Path(source),
-        None if model is None else Path(model),
-        other_sentences,
-        match,
-        None if measures is None else list(measures),
-        list(conventions),
-        to,
-        source_speaker,
+        source=None if source is None else Path(source),
+        model=None if model is None else Path(model),
+        other_sentences=other_sentences,
+        match=match,
+        measures=None if measures is None else list(measures),
+        conventions=list(conventions),
+        to=to,
+        source_speaker=source_speaker,
     )
     extras.ensure_numba_cache()
-    evaluation = measure(request, Path(output), jobs or default_jobs())
+    evaluation = measure(request, Path(output), jobs=jobs or default_jobs())
     write_report(evaluation, Path(output) / "report.html")
     return evaluation
 

@@ -29,18 +29,47 @@ _short.maxlevel = 2
 
 
 def read_sections(
-    path: str | Path | None, overrides: Iterable[str] = (), known: tuple[str, ...] = SECTIONS
+    path: str | Path | None, overrides: Iterable[str] = (), allowed: tuple[str, ...] = SECTIONS
 ) -> dict[str, Any]:
-    """Read a YAML file, apply `key.sub=value` overrides, and return the sections that are given, of those `known`.
+    """Read a configuration.
 
-    A name that is no file is one of the configurations that come with the package.
+    Parameters
+    ----------
+    path : str, Path or None
+        A YAML file; a name that is no file is one of the configurations that come with the package; None is none.
+    overrides : iterable of str
+        Each `key.sub=value`.
+    allowed : tuple of str
+        Names of sections.
+
+    Returns
+    -------
+    dict
+        The sections that are there.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, an override has another form, or a section has another name.
     """
     sections = {} if path is None else read_yaml(_file(path))
     for override in overrides:
-        _override(sections, override)
-    unknown = sorted(set(sections) - set(known))
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {override}: expected key.sub=value")
+        *outer, last = key.split(".")
+        section = sections
+        for name in outer:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"--set {override}: {name} is not a section")
+        try:
+            section[last] = _parsed(value)
+        except ConfigError as error:
+            raise ConfigError(f"--set {override}: {error}") from error
+    unknown = sorted(set(sections) - set(allowed))
     if unknown:
-        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(known)}")
+        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(allowed)}")
     return sections
 
 
@@ -50,7 +79,7 @@ def configuration_names() -> list[str]:
 
 
 def summary(name: str) -> str:
-    """What a configuration of the package says of itself first."""
+    """The first sentence of a configuration of the package."""
     line = (CARRIED / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
     return re.split("[:;.] ", line)[0]
 
@@ -84,32 +113,47 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     """The content of a file of strict JSON; a bad one is refused by name."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number of JSON")
+
     try:
-        return json.loads(read_bytes(path, largest), parse_constant=_refuse_constant)
+        return json.loads(read_bytes(path, largest), parse_constant=refuse)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {shortened(error)}") from error
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def build(cls: type[T], values: Any, name: str) -> T:
+    """A dataclass from a mapping.
 
+    Parameters
+    ----------
+    cls : type
+        A dataclass.
+    values : mapping
+        Its fields by name, those without a default at least; each is checked against the field's type.
+    name : str
+        Of the section, for errors.
 
-def build(cls: type[T], given: Any, name: str) -> T:
-    """Make dataclass `cls` from the mapping `given`; `name` is the section that errors speak of."""
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{name}: expected a mapping, found {_short.repr(given)}")
-    kinds = typing.get_type_hints(cls)
-    known = [field.name for field in fields(cls)]
-    unknown = sorted(str(key) for key in given if key not in known)
+    Raises
+    ------
+    ConfigError
+        It is no mapping, has an unknown key or a value of another type, or misses a key.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name}: expected a mapping, found {_short.repr(values)}")
+    annotations = typing.get_type_hints(cls)
+    keys = [field.name for field in fields(cls)]
+    unknown = sorted(str(key) for key in values if key not in keys)
     if unknown:
-        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {', '.join(known)}")
-    values = {key: _typed(value, kinds[key], f"{name}.{key}") for key, value in given.items()}
+        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {', '.join(keys)}")
+    typed = {key: _typed(value, annotations[key], f"{name}.{key}") for key, value in values.items()}
     try:
-        return cls(**values)
+        return cls(**typed)
     except TypeError as error:  # a key without a default is missing
-        missing = [key for key in known if key not in given]
+        missing = [key for key in keys if key not in values]
         raise ConfigError(f"{name}: missing key among {', '.join(missing)}") from error
 
 
@@ -133,17 +177,17 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, by keys joined by dots."""
     values = {}
     for key, value in content.items():
-        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        values |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return values
 
 
 def difference(before: Any, after: Any) -> str:
-    """What two dataclasses of settings do not have alike, in words."""
-    one, other = flat(plain(before)), flat(plain(after))
+    """The settings in which two dataclasses differ, in words."""
+    one, other = flatten(plain(before)), flatten(plain(after))
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     return ", ".join(f"{key} ({one.get(key)} -> {other.get(key)})" for key in keys)
 
@@ -188,21 +232,6 @@ def _refuse_endless_numbers(content: Any) -> None:
         raise ValueError(f"a number of {content.bit_length()} bits")
 
 
-def _override(sections: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {override}: expected key.sub=value")
-    *outer, last = key.split(".")
-    for name in outer:
-        sections = sections.setdefault(name, {})
-        if not isinstance(sections, dict):
-            raise ConfigError(f"--set {override}: {name} is not a section")
-    try:
-        sections[last] = _parsed(value)
-    except ConfigError as error:
-        raise ConfigError(f"--set {override}: {error}") from error
-
-
 def _typed(value: Any, kind: Any, name: str) -> Any:
     """Check `value` against an annotation: Any, int, float, bool, str, a list or dict of one, one or None, a class."""
     if kind is Any:
@@ -218,8 +247,11 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
         return [_typed(item, typing.get_args(kind)[0], name) for item in _typed(value, list, name)]
     if typing.get_origin(kind) is dict:
         return {key: _typed(item, typing.get_args(kind)[1], name) for key, item in _typed(value, dict, name).items()}
-    if kind is float and type(value) in (int, str):
-        value = _number(value, name)
+    if kind is float and type(value) in (int, str):  # YAML 1.1 reads 2e-4 as text
+        try:
+            value = float(value)
+        except (ValueError, OverflowError):
+            raise ConfigError(f"{name}: expected float, found {_short.repr(value)}") from None
     if type(value) is not kind:
         raise ConfigError(f"{name}: expected {kind.__name__}, found {_short.repr(value)}")
     if kind is float and not math.isfinite(value):
@@ -227,15 +259,7 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
     return value
 
 
-def _number(value: int | str, name: str) -> float:
-    """YAML 1.1 reads 2e-4 as text."""
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        raise ConfigError(f"{name}: expected float, found {_short.repr(value)}") from None
-
-
 def require(condition: bool, message: str) -> None:
-    """Refuse a setting: the message names it, the value found and the values allowed."""
+    """Raise ConfigError unless a condition holds; the message names the setting, its value and the values allowed."""
     if not condition:
         raise ConfigError(message)

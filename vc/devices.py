@@ -25,15 +25,15 @@ def choose(name: str | torch.device) -> torch.device:
 def computes_bf16(device: torch.device) -> bool:
     """Whether there are instructions for bfloat16; without them it is emulated, and crawls."""
     if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return any(able.get(name) for name in BF16_CPUS)
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name) for name in BF16_CPUS)
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def set_precision(precision: str, device: torch.device) -> None:
     """Let matrix products and convolutions of `device` use TF32 or not; refuse bf16 where it would crawl."""
-    able = precision != "bf16" or computes_bf16(device)
-    require(able, f"precision bf16: {device} has no instructions for it; take float32")
+    possible = precision != "bf16" or computes_bf16(device)
+    require(possible, f"precision bf16: {device} has no instructions for it; take float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
 
 

@@ -1,6 +1,6 @@
-"""Everything that a user can cause, with the exit status that a command gives it."""
+"""Errors that a user can cause, each with the exit status of a command."""
 
-LONGEST = 5000  # signs of an error's line: a path of any length, and what is wrong with it
+LONGEST = 5000  # characters of an error's line: a path of any length, and what is wrong with it
 
 
 class VCError(Exception):
@@ -9,21 +9,21 @@ class VCError(Exception):
     code = 1
 
     def __init__(self, *lines: object):
-        super().__init__(*(escaped(_bounded(str(line))) for line in lines))
+        super().__init__(*map(_line, lines))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
 
 
 def escaped(text: object) -> str:
-    """Signs that could break a line or confuse a terminal, as backslash sequences."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+    """A text with characters that could break a line or confuse a terminal as backslash sequences."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
-def _bounded(text: str) -> str:
-    """Without its middle if it is long: what a message quotes may be of any length."""
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+def _line(text: object) -> str:
+    """Escaped, and without its middle if it is long: what a message quotes may be of any length."""
+    text, half = str(text), LONGEST // 2
+    return escaped(text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}")
 
 
 def shortened(error: Exception) -> str:

@@ -22,7 +22,7 @@ _swept: set[Path] = set()  # folders that this process has written into
 
 
 @contextlib.contextmanager
-def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[BinaryIO]:
+def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[BinaryIO]:
     """Open a file that somebody else may have made; what a pipe gives is taken to its end first.
 
     Parameters
@@ -63,9 +63,9 @@ def reading(path: Path | str, largest: int, pipes: bool = True) -> Iterator[Bina
         os.close(descriptor)
 
 
-def read_bytes(path: Path | str, largest: int, pipes: bool = True) -> bytes:
-    """The content of a file that `reading` opens; one that grows meanwhile may not go beyond `largest` either."""
-    with reading(path, largest, pipes) as file:
+def read_bytes(path: Path | str, largest: int, *, pipes: bool = True) -> bytes:
+    """The content of a file as `reading` opens it; one that grows meanwhile may not go beyond `largest` either."""
+    with reading(path, largest, pipes=pipes) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise _too_large(path, largest)
@@ -93,7 +93,7 @@ def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
 
 @contextlib.contextmanager
 def temporary_space() -> Iterator[None]:
-    """Where only temporary files are written: a full disk is that of theirs, and not that of any output."""
+    """Where only temporary files are written: of a full disk the error names their folder, not an output."""
     try:
         yield
     except OSError as error:
@@ -105,7 +105,7 @@ def temporary_space() -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
 
     The temporary name is short, so that a long `path` still fits; file and folder are synced to disk. What a killed
     process left in the folder is removed before its first file is written there.
@@ -174,18 +174,18 @@ def remove_leftovers(directory: Path) -> None:
             leftover.unlink()
 
 
-def inside(folder: Path, name: str) -> Path:
-    """A place in a folder to write into, which somebody else may have made; a link that leads out of it is refused.
+def path_inside(folder: Path, name: str) -> Path:
+    """`folder / name` to write to, in a folder that somebody else may have made.
 
-    Raises OSError.
+    Raises OSError for a link that leads out of the folder.
     """
-    path, own = folder / name, os.path.realpath(folder)
-    if os.path.commonpath([own, os.path.realpath(path)]) != own:
+    path, real_folder = folder / name, os.path.realpath(folder)
+    if os.path.commonpath([real_folder, os.path.realpath(path)]) != real_folder:
         raise OSError(errno.ELOOP, f"leads out of {folder}, where nothing shall be written", str(path))
     return path
 
 
-def in_place(path: Path) -> BinaryIO:
+def open_in_place(path: Path) -> BinaryIO:
     """Open a file to append to as it lies there, made if missing; a link, or what is no file, is refused by OSError."""
     with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
         if os.fstat(descriptor).st_nlink > 1:
@@ -205,7 +205,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is there already, and is no file", str(path))
+            raise OSError(errno.EINVAL, "exists and is not a file", str(path))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -214,7 +214,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """One writer a directory, where the system has locks; the kernel frees that of a holder that dies."""
-    with in_place(directory / ".lock") as file:
+    with open_in_place(directory / ".lock") as file:
         try:
             system.lock(file, wait=False)
         except BlockingIOError:
@@ -241,18 +241,13 @@ def sha256(path: Path) -> str:
     """Digest of a file's bytes, in hexadecimal; of one that grows, of those that were there when it was opened."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        left = os.fstat(file.fileno()).st_size
-        while block := file.read(min(BLOCK, left)):
+        remaining = os.fstat(file.fileno()).st_size
+        while block := file.read(min(BLOCK, remaining)):
             digest.update(block)
-            left -= len(block)
+            remaining -= len(block)
     return digest.hexdigest()
 
 
-def _usual_mode() -> int:
-    """What open() gives a file. Asked once: asking changes it for a moment, for every thread."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-_USUAL_MODE = _usual_mode()
+_umask = os.umask(0o077)  # read once: reading changes it for a moment, for every thread
+os.umask(_umask)
+_USUAL_MODE = 0o666 & ~_umask  # what open() gives a file

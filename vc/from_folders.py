@@ -11,32 +11,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vc import audio, corpus, devices, phrases, prepare
+from vc import devices, phrases
 from vc.config import digest, plain, read_sections, require
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc.convert.converter import Converter
+from vc.corpus import audio, data_directory, prepare
+from vc.corpus.data_directory import Utterance
+from vc.corpus.names import shown
 from vc.errors import DataError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
-from vc.evaluate.hearing import choose_measures
-from vc.extract import chosen_config, extract
-from vc.features import pitch
-from vc.features.content import ContentFeatures
-from vc.features.kinds import FeatureConfig, build_features
-from vc.files import inside, make_directory
-from vc.names import shown
+from vc.evaluate.measure import choose_measures
+from vc.features.base import FeatureConfig
+from vc.features.extract import WHOLE, chosen_config, extract, track_window, window_features, windows_of
+from vc.features.f0 import WIDEST_RANGE
+from vc.features.kinds import build_features
+from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
 from vc.train.estimate import announce
 from vc.train.methods import MANY, METHODS, TARGETS, Method
-from vc.train.request import Request
-from vc.windows import LONGEST, features, track, windows_of
+from vc.train.plan import Request
 
 USUAL = "recognition_synthesis"  # configuration: what measures best of what a minute can learn; docs/figures.md
 NARROW = "nearest"  # where no recording has the rate that the usual one wants
 MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
 FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
-SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; recipes/EXPERIMENTS.md, 2026-11-26
+SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; docs/experiments.md, 2026-11-26
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +78,7 @@ def train_from_folders(
     jobs : int
         Processes of the extraction and the measurement, threads of the conversion.
     measures : sequence of str, optional
-        Models of speech to ask, as vc/evaluate/hearing.py names them. Default: those that are installed.
+        Models of speech to ask, as vc/evaluate/measure.py names them. Default: those that are installed.
 
     Raises
     ------
@@ -86,10 +86,8 @@ def train_from_folders(
         For what cannot be trained, by name.
     """
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
-    if sections is None:
-        sections, chosen = read_sections(USUAL, changes), True
-    else:
-        chosen = False
+    chosen = sections is None
+    sections = read_sections(USUAL, changes) if chosen else sections
     method = _method(sections, folders)
     _check_places(folders, output)
     device = devices.choose(device).type
@@ -99,23 +97,24 @@ def train_from_folders(
         sections = read_sections(NARROW, changes)
         method = _method(sections, folders)
     speakers = [own[0].speaker for own in recordings]
-    lists = inside(output, "data")
-    recordings = [prepare.linked(prepare.cut(own, lists), lists) for own in recordings]
+    lists = path_inside(output, "data")
+    recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
     learners = recordings[-1:] if method.serves == TARGETS else recordings
     held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
     learnt_from = [u for own in learners for u in own if u.id not in held_out]
-    corpus.write(lists / "train", learnt_from)
+    data_directory.write(lists / "train", learnt_from)
     sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
     _say_what_is_there(learners, held_out)
-    _say_method(str(sections["method"]), recordings[-1], device, chosen)
+    _say_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
-    folder = inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
-    if not folder.exists():
+    features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
+    if not features.exists():
         _say_what_features_take(learnt_from, config, jobs)
-    failures += extract(lists / "train", folder, config, jobs).failures
+    failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
-    request = Request(folder, tuple(own[0].speaker for own in learners), output, dict(sections), device=device)
+    names = tuple(own[0].speaker for own in learners)
+    request = Request(features, names, output=output, sections=dict(sections), device=device)
     announce(request)
     train(request)
     return _measured(voice, lists, sides, jobs, measures) if held_out else voice
@@ -209,7 +208,7 @@ def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[st
             log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
 
 
-def _say_method(method: str, target: Sequence[Utterance], device: str, chosen: bool) -> None:
+def _say_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
     """The method and, where nobody named it, why it is this one."""
     others = "vc-train --configs lists others for --config"
     if not chosen:
@@ -226,20 +225,16 @@ def _say_what_features_take(utterances: Sequence[Utterance], config: FeatureConf
     """Time and disk, from one recording of at least a second, or the longest."""
     lengths = {u: (u.end or audio.info(u.path).seconds) - (u.start or 0.0) for u in utterances}
     tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
-    if isinstance(config, ContentFeatures):
-        from vc.encoders.features import completed
-
-        config = completed(config)
-    window = windows_of(tried)[0]
+    config, window = config.completed(), windows_of(tried)[0]
     try:
         for _ in range(2):  # the first loads what is needed
             began = time.perf_counter()
-            track(window, config, pitch.WIDE)
-            arrays = features(window, config, pitch.WIDE)
+            track_window(window, config, WIDEST_RANGE)
+            arrays = window_features(window, config, WIDEST_RANGE)
             took = time.perf_counter() - began
     except DataError:  # which the extraction will name
         return
-    share = sum(lengths.values()) / min(lengths[tried], LONGEST)
+    share = sum(lengths.values()) / min(lengths[tried], WHOLE)
     disk, length = phrases.size(share * sum(array.nbytes for array in arrays.values())), share * took / jobs
     at_once = phrases.count(jobs, "process", "processes")
     log.info("features will take: %s by %s, %s on disk", phrases.duration(length), at_once, disk)
@@ -251,9 +246,9 @@ def _measured(
     """The source's held-out recordings, converted and measured against the target's."""
     source, failures = next(iter(sides)), list(voice.failures)
     for speaker, own in sides.items():
-        corpus.write(lists / "held_out" / speaker, own)
+        data_directory.write(lists / "held_out" / speaker, own)
     converter = Converter.load(voice.model, precision="auto")
-    converted, results = inside(voice.model, "converted"), inside(voice.model, "evaluation")
+    converted, results = path_inside(voice.model, "converted"), path_inside(voice.model, "evaluation")
     make_directory(converted)
     for path in converted.glob("*.wav"):  # of a run before, perhaps of other recordings
         path.unlink()
@@ -267,12 +262,12 @@ def _measured(
     asked = Measurement(
         {"converted": converted},
         lists / "held_out" / voice.target,
-        lists / "held_out" / source,
-        None if converter.decodes else voice.model,
+        source=lists / "held_out" / source,
+        model=None if converter.decodes else voice.model,
         measures=measures,
         to=voice.target,
         source_speaker=source,
     )
-    evaluation, page = evaluate(asked, results, jobs), results / "report.html"
+    evaluation, page = evaluate(asked, results, jobs=jobs), results / "report.html"
     write_report(evaluation, page)
     return replace(voice, failures=failures + evaluation.failures, evaluation=evaluation, report=page)

@@ -1,4 +1,7 @@
-"""The one file that a finished model is: weights of every direction, and one JSON text with all else."""
+"""The file of a finished model: the weights of every direction, and one JSON text with everything else.
+
+`read` gives what the file says and its tensors, `read_network` the network that they make; nothing else reads a model.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,29 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vc.config import build, plain, require
-from vc.encoders.encoder_file import EncoderModel
-from vc.errors import ConfigError
+from vc.corpus import names
+from vc.errors import ConfigError, shortened
 from vc.features.kinds import FeatureConfig, build_features
+from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.features.world import WORLD_UNVOICED_F0
-from vc.normalise import Speaker, speakers_from_json, speakers_to_json
-from vc.store import read_tensors, write_tensors
+from vc.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch
 
     from vc.encoders.base import Encoder
+    from vc.models.base import AbstractConverter, AbstractDecoder
 
 FORMAT = 1
 NAME = "model.safetensors"
 CARRIED = {"six_voices": Path(__file__).with_name("models") / "six_voices.safetensors"}  # by name
 ENCODER = "encoder."  # before the names of a content encoder's weights
 KINDS = {str: "text", dict: "mapping", int: "number"}
+TYPES = {  # of what `build` does not look at
+    str: ("method", "data_digest", "licence"),
+    dict: ("network", "configuration", "metrics"),
+    int: ("step",),
+}
 LICENCE = "The weights come from the recordings of the speakers named here; ask them before you use their voices."
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a model file holds beside its weights."""
+    """Everything in a model file but the weights."""
 
     method: str
     features: FeatureConfig
@@ -43,12 +52,54 @@ class Model:
     encoder: dict[str, Any] | None = None  # of content: what it is; its weights are beside the network's
     format: int = FORMAT
 
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
+        """Source and target among the speakers, given by id or by what people call them.
+
+        For a pair the target is its second speaker, and the source is the other one.
+        """
+        to, source = self.resolved(to), self.resolved(source)
+        speakers = tuple(self.speakers)
+        if len(speakers) > 2 and None in (to, source):
+            missing = " and ".join(
+                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
+            )
+            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self.known_speakers}")
+        to = to or (speakers[1] if source in (None, speakers[0]) else speakers[0])
+        for name in (to, source or to):
+            if name not in speakers:
+                raise ConfigError(f"the model has no speaker {name!r}; there are: {self.known_speakers}")
+        source = source or next(name for name in speakers if name != to)
+        if source == to:
+            raise ConfigError(f"source and target are both {to!r}")
+        return source, to
+
+    def resolved(self, name: str | None) -> str | None:
+        """A speaker's id, from it or from what people call them."""
+        return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
+
+    @property
+    def known_speakers(self) -> str:
+        """The speakers, for an error."""
+        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.speakers.items())
+
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
-    """Write a model file, whole or not at all; with the `encoder` where there is one: nothing else is needed."""
+    """Write a model file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    model : Model
+        Everything but the weights.
+    weights : mapping of str to torch.Tensor
+        The network's state.
+    encoder : Encoder, optional
+        The content encoder of a decoder; with it in the file, a conversion needs nothing else.
+    """
     if encoder is not None:
         content = model.features.content
-        content = replace(content, encoder=Path(content.encoder).stem)  # whoever gets the file need not see whose path
+        content = replace(content, encoder=Path(content.encoder).stem)  # the path is private to this machine
         model = replace(model, encoder=encoder.description, features=replace(model.features, content=content))
         weights = {**weights, **{f"{ENCODER}{name}": tensor for name, tensor in encoder.weights.items()}}
     content = {**asdict(model), "features": plain(model.features), "speakers": speakers_to_json(model.speakers)}
@@ -57,7 +108,25 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
 
 
 def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
-    """Read a model file, the one of an experiment directory, or a carried one; refuses any other by name."""
+    """Read a model file without making its network.
+
+    Parameters
+    ----------
+    path : Path
+        A model file, an experiment directory, or the name of a model that comes with the package.
+
+    Returns
+    -------
+    model : Model
+        Everything but the weights.
+    weights : dict of str to torch.Tensor
+        The tensors as they are stored, those of a content encoder under `encoder.`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is not a model of this version; the message begins with its path.
+    """
     if str(path) in CARRIED and not os.path.isfile(path) and not os.path.isfile(path / NAME):
         path = CARRIED[str(path)]  # a folder of that name may hold anything else
     if os.path.isdir(path):
@@ -66,44 +135,95 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
         raise ConfigError(f"{path}: no such model file")
     weights, content = read_tensors(path)
     if "mel" in content:
-        raise ConfigError(f"{path}: a vocoder, which is for --vocoder")
+        raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
     if content.get("format") != FORMAT or isinstance(content["format"], bool):
         raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
     content.pop("sample_rate", None)
+    features = content.get("features")
+    if isinstance(features, dict) and features.get("kind", "world") == "world":
+        # Files written before `unvoiced_f0` was a setting have WORLD's, not today's default.
+        features = {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
     try:
-        content["features"] = build_features(_completed(content.get("features")))
+        content["features"] = build_features(features)
         content["speakers"] = speakers_from_json(content.get("speakers"))
-        _refuse_other_types(content)
+        for kind, keys in TYPES.items():
+            for key in keys:
+                require(type(content.get(key, kind())) is kind, f"{key} must be a {KINDS[kind]}")
+        require(isinstance(content.get("encoder"), dict | None), "encoder must be a mapping")
+        require(content.get("step", -1) >= 0, "step must be 0 or more")
         return Model(**content), weights
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def encoder_of(
-    model: Model, weights: Mapping[str, "torch.Tensor"], device: "torch.device | str" = "cpu"
-) -> tuple["Encoder | None", dict[str, "torch.Tensor"]]:
-    """The content encoder that `read` found in a model's file, if there is one, and the weights of the rest."""
-    if model.encoder is None:
-        return None, dict(weights)  # a network may have an encoder of its own
-    from vc.encoders import networks
+def read_network(
+    path: Path, device: "torch.device | str" = "cpu"
+) -> tuple[Model, "AbstractConverter | AbstractDecoder", "Encoder | None"]:
+    """Read a model file and make its network; it takes no more memory than the file, whatever sizes that claims.
 
-    own = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER)}
-    theirs = {name.removeprefix(ENCODER): weights[name] for name in weights.keys() - own.keys()}
-    return networks.restored(build(EncoderModel, model.encoder, "encoder"), theirs, device), own
+    Parameters
+    ----------
+    path : Path
+        As for `read`.
+    device : torch.device or str
+        Where the content encoder computes; the network is on the CPU.
 
+    Returns
+    -------
+    model : Model
+        Everything but the weights.
+    network : AbstractConverter or AbstractDecoder
+        With its weights.
+    encoder : Encoder or None
+        The content encoder of a decoder: the file's, or the one that comes with the package.
 
-def _completed(features: Any) -> Any:
-    """Files written before `unvoiced_f0` was a setting have WORLD's, not today's default."""
-    if isinstance(features, dict) and features.get("kind", "world") == "world":
-        return {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
-    return features
+    Raises
+    ------
+    ConfigError
+        As from `read`, and if the weights fit neither the settings nor the speakers beside them.
+    """
+    import torch
 
+    from vc.encoders import choice, encoder_file
+    from vc.encoders.features import completed
+    from vc.models import network, network_config
+    from vc.models.base import AbstractDecoder
 
-def _refuse_other_types(content: dict[str, Any]) -> None:
-    """What `build` has not looked at yet."""
-    kinds = {str: ("method", "data_digest", "licence"), dict: ("network", "configuration", "metrics"), int: ("step",)}
-    for kind, names in kinds.items():
-        for name in names:
-            require(type(content.get(name, kind())) is kind, f"{name} must be a {KINDS[kind]}")
-    require(isinstance(content.get("encoder"), dict | None), "encoder must be a mapping")
-    require(content.get("step", -1) >= 0, "step must be 0 or more")
+    model, weights = read(path)
+    try:
+        encoder = None
+        if model.encoder is not None:  # without one, the network may have tensors under the same prefix
+            encoder_weights = {
+                name.removeprefix(ENCODER): weights.pop(name) for name in list(weights) if name.startswith(ENCODER)
+            }
+            description = build(encoder_file.EncoderModel, model.encoder, "encoder")
+            encoder = encoder_file.load_encoder(description, encoder_weights, device)
+        with torch.device("meta"):
+            config = network_config(model.method, model.network)
+            restored = network(model.method, config, model.features, tuple(model.speakers))
+        decodes = isinstance(restored, AbstractDecoder)
+        fewest = 1 if decodes else 2
+        require(len(model.speakers) >= fewest, f"a model has {fewest} speakers or more, this one {len(model.speakers)}")
+        bands, content = model.features.bands, getattr(model.features, "content", None)
+        for name, speaker in model.speakers.items():
+            if len(speaker.mel_cepstrum_mean) != bands:
+                raise ConfigError(f"speaker {name} has {len(speaker.mel_cepstrum_mean)} bands, the model {bands}")
+            if content and len(speaker.content.mean if speaker.content else ()) != content.dims:
+                raise ConfigError(f"speaker {name} has no statistics of {content.dims} dims of content")
+        if decodes:
+            stored = "another content encoder than" if encoder else "no content encoder, and the carried one is not"
+            encoder = encoder or choice.choose(choice.DISTILLED, device=device)
+            same = completed(model.features, encoder) == model.features
+            require(same, f"holds {stored} the one that its features are of")
+        for name, expected in restored.state_dict().items():
+            tensor = weights.get(name, expected)
+            if (tensor.dtype, expected.dtype) == (torch.float16, torch.float32):
+                weights[name] = tensor = tensor.float()
+            if tensor.dtype != expected.dtype:
+                raise ConfigError(f"tensor {name!r} is of type {tensor.dtype}, not {expected.dtype}")
+        restored.load_state_dict(weights, assign=True)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (RuntimeError, OverflowError) as error:
+        raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
+    return model, restored, encoder

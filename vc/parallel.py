@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from vc.errors import DataError
 
-WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not tell
-SHOWN = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
+WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not say
+BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -25,45 +25,67 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def mapped(
+def map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
-    """Give `(item, function(item))`, or the item and its DataError, in the items' order, by processes."""
-    items, caught = list(items), partial(_caught, function)
+    """Call a function on items in several processes, with a progress bar.
+
+    Parameters
+    ----------
+    function : callable
+        Of one item; it, items and results are pickled.
+    items : iterable
+        A single item is worked on in this process, as all are for one job.
+    jobs : int
+        Processes, at most.
+    title : str
+        Of the progress bar.
+
+    Yields
+    ------
+    item, result
+        In the items' order; the result is the DataError where one was raised.
+
+    Raises
+    ------
+    DataError
+        A process was killed.
+    """
+    items, call = list(items), partial(_result_or_error, function)
     with progress(len(items), title) as bar:
-        for item, result in zip(items, _results(caught, items, jobs)):
+        for item, result in zip(items, _results(call, items, jobs)):
             yield item, result
             bar.update()
 
 
-def mapped_by_threads(
+def map_threads(
     function: Callable[[Item, Callable[[float], None]], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
-    """The same by threads, for a function that leaves the interpreter's lock alone for most of its time.
+    """`map_processes` by threads, for a function that releases the interpreter's lock for most of its time.
 
-    The function is also given another, to be called with the share of the item that is done, for the bar.
+    The function's second argument is a function that it calls with the share of the item that is done, for the bar.
     """
     items = list(items)
     with progress(len(items), title) as bar:
-        lock, shown = threading.Lock(), {}
+        lock, shares = threading.Lock(), {}
 
         def advance(number: int, share: float) -> None:
             with lock:
-                bar.update(min(share, 1.0) - shown.get(number, 0.0))
-                shown[number] = min(share, 1.0)
+                bar.update(min(share, 1.0) - shares.get(number, 0.0))
+                shares[number] = min(share, 1.0)
 
         def work(numbered: tuple[int, Item]) -> Result | DataError:
             number, item = numbered
-            result = _caught(partial(function, advance=partial(advance, number)), item)
+            result = _result_or_error(partial(function, advance=partial(advance, number)), item)
             advance(number, 1.0)
             return result
 
-        for (_, item), result in ahead(work, enumerate(items), min(jobs, len(items))):
+        for (_, item), result in map_ahead(work, enumerate(items), min(jobs, len(items))):
             yield item, result
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
-    """Give `(item, function(item))` in the items' order, by threads that work on the next `jobs` items meanwhile.
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
+    """Yield `(item, function(item))` in the items' order, by threads that work on the next `jobs` items meanwhile.
 
     Items are taken from their source as they are needed, so that no more than `jobs` of them are held.
     """
@@ -96,7 +118,7 @@ def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -
         raise DataError("a worker process was killed, perhaps for want of memory; try fewer --jobs") from None
 
 
-def _caught(function: Callable[[Item], Result], item: Item) -> Result | DataError:
+def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result | DataError:
     """A fault of one item must not end the others, and crosses to the parent process as a value."""
     try:
         return function(item)
@@ -109,6 +131,6 @@ def progress(total: int, title: str, initial: int = 0) -> Any:
     from tqdm import tqdm
 
     silent = not sys.stderr.isatty()
-    wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not tell
+    wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not say
     size = {"dynamic_ncols": True} if wide else {"ncols": WIDTH, "nrows": HEIGHT}
-    return tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=SHOWN, **size)
+    return tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=BAR_FORMAT, **size)

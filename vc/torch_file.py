@@ -1,4 +1,4 @@
-"""Archives of torch's that others made: read as tensors alone, and no larger in memory than on disk."""
+"""torch archives from elsewhere: read as tensors alone, and no larger in memory than on disk."""
 
 import pickletools
 import zipfile
@@ -78,12 +78,12 @@ def _refuse_growth(program: BinaryIO) -> None:
         elif name == "DUP":
             stack.append(stack[-1])
         else:
-            taken = []
+            operands = []
             if pickletools.markobject in before:
                 while (item := stack.pop()) is not MARK:
-                    taken.append(item)
+                    operands.append(item)
                 before = before[: before.index(pickletools.markobject)]
-            taken += [stack.pop() for _ in before]
-            size = 1 + sum(taken) if "TUPLE" in name or name in ("REDUCE", "NEWOBJ") else 1
+            operands += [stack.pop() for _ in before]
+            size = 1 + sum(operands) if "TUPLE" in name or name in ("REDUCE", "NEWOBJ") else 1
             require(size <= LARGEST_TUPLE, "a tuple of far more values than a tensor has dimensions")
             stack += [size] * len(operation.stack_after)

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import conv2d, cosine_similarity, gelu, layer_norm, linear, pad, smooth_l1_loss
 
-from vc.encoders import encoder_file, networks, published
+from vc.encoders import encoder_file, published
 from vc.encoders.distilled import CENTRE, SCALE, DistilledConfig, DistilledNetwork
 from vc.features.mel import FLOOR, TINY, MelConfig, mel_filters
 
@@ -460,7 +460,7 @@ def load(path: Path) -> tuple[DistilledNetwork, Tensor, Tensor]:
 def load_teacher(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Samples at 16 kHz to vectors at 50 Hz; `path` is what `vc-encoder import` takes, of Whisper base."""
     model, weights = published.read(path)
-    return networks.restored(published.with_layer(model, LAYER), weights).encode
+    return encoder_file.load_encoder(published.with_layer(model, LAYER), weights).encode
 
 
 def export(args: argparse.Namespace) -> None:

@@ -22,8 +22,9 @@ from distil import MEL, SAMPLES, TEACHER_RATE, at_content_frames, audible, load,
 from scipy.signal import butter, sosfilt
 
 from vc import metrics
+from vc.features.f0 import F0Range
 from vc.features.mel import analyse
-from vc.features.world import F0Range, WorldConfig, extract
+from vc.features.world import WorldConfig
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # `(samples,)` at MEL.sample_rate to `(content frames, dimensions)`
 PAIRS = [("SF1", "SM1"), ("SM1", "SF1"), ("SF1", "TM3")]  # of VCC2016; SF1 and SM1 were never heard in training
@@ -164,7 +165,7 @@ def main() -> None:
         cepstra, recordings = {}, {}
         for speaker in (one, other):
             raw = [soundfile.read(path)[0] for path in paths[speaker]]
-            cepstra[speaker] = [extract(samples, config, F0Range(*RANGES[speaker]))[1] for samples in raw]
+            cepstra[speaker] = [config.extract(samples, F0Range(*RANGES[speaker]))[1] for samples in raw]
             recordings[speaker] = [read(path) for path in paths[speaker]]
         warping = warping_paths(cepstra[one], cepstra[other])
         for system, (vectors, _) in systems.items():

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from vc import model_file
 from vc.config import require
-from vc.convert import read_network
 from vc.encoders import choice
 from vc.errors import VCError
 
@@ -25,7 +24,7 @@ def main() -> int:
     parser.add_argument("--licence", required=True, help="of the weights")
     args = parser.parse_args()
     try:
-        model, network, encoder = read_network(args.model)
+        model, network, encoder = model_file.read_network(args.model)
         require(model.method == METHOD, f"{args.model}: of method {model.method}, not {METHOD}")
         carried = encoder is not None and encoder.digest == choice.choose(choice.DISTILLED).digest
         require(carried, f"{args.model}: its content encoder is not the carried one, and is needed")

@@ -3,9 +3,9 @@
 
     family.py evaluation/*/metrics.json --models gan=exp/A-B_gan unit=exp/A-B-C_unit
 
-prints it, means over the ways with half of their 95 % intervals; --into METHODS.md --name NAME writes it between the
-lines `<!-- results: NAME -->` and `<!-- end -->`. --models says where a system's experiment lies: its parameters and
-its training time stand there.
+prints it, means over the ways with half of their 95 % intervals; --into docs/methods.md --name NAME writes it between
+the lines `<!-- results: NAME -->` and `<!-- end -->`. --models says where a system's experiment lies: its parameters
+and its training time stand there.
 """
 
 import json
@@ -17,8 +17,9 @@ import systems
 from safetensors import safe_open
 
 from vc.errors import DataError
+from vc.metrics.registry import DECIDING
 
-SHOWN = (*systems.DECIDING, "nearer_target", "msd", "approach", "content_lost")
+SHOWN = (*DECIDING, "nearer_target", "msd", "approach", "content_lost")
 
 
 def table(args: Namespace) -> str:

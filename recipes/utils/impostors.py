@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Recordings that are no conversion, and what a conversion is beside them: what a judge of conversions is tried on.
+"""Recordings that are no conversion, beside real ones: an evaluation of conversions has to tell them apart.
 
     impostors.py --source corpus/SF1/eval --target corpus/TM3/eval --man corpus/SM2/eval --woman corpus/TF1/eval \\
         --output impostors --sentences 200001 200004
@@ -11,20 +11,21 @@ and OUTPUT/sides/target. A system's real conversions stand beside the impostors 
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import VCError
-from vc.features import pitch
-from vc.features.world import WorldConfig, analyse
+from vc.features.f0 import WIDEST_RANGE, f0_statistics
+from vc.features.world import Frames, WorldConfig
 from vc.vocoders.world import WORLD
 
 Sentences = list[np.ndarray]  # (samples,) each
-ORDER = 513  # coefficients of the filter that gives a source the target's long-term spectrum
-SMOOTHED, SHRUNK = 15, 0.6  # frames of 5 ms that are averaged; of the deviations that are left
-FAINTEST = 1e-8  # of a spectrum's mean power, so that its logarithm is finite
+TAPS = 513  # of the filter that gives a source the target's long-term spectrum
+SMOOTHING, SHRINKAGE = 15, 0.6  # frames of 5 ms that are averaged; share of the deviations that is left
+MIN_POWER = 1e-8  # of a spectrum's mean power, so that its logarithm is finite
 
 
 def pitch_shifted(source: Sentences, target: Sentences, rate: int) -> Sentences:
@@ -37,22 +38,22 @@ def pitch_shifted(source: Sentences, target: Sentences, rate: int) -> Sentences:
 
 def pitch_moved(source: Sentences, target: Sentences, rate: int) -> Sentences:
     """The source through WORLD with its F0 alone moved, by the same ratio."""
-    moved = np.exp(_mean_log_f0(target, rate) - _mean_log_f0(source, rate))
-    made = []
+    ratio = np.exp(_mean_log_f0(target, rate) - _mean_log_f0(source, rate))
+    shifted = []
     for samples in source:
-        frames = _analysed(samples, rate)
-        made.append(_synthesised(frames.f0 * moved, frames, frames.spectrum, rate, len(samples)))
-    return made
+        frames = WorldConfig(rate).analyse(samples, WIDEST_RANGE)
+        shifted.append(_synthesise(replace(frames, f0=frames.f0 * ratio), rate, len(samples)))
+    return shifted
 
 
 def brown_noise(source: Sentences) -> Sentences:
     """As long and as loud as the source."""
-    random, made = np.random.default_rng(0), []
+    random, noises = np.random.default_rng(0), []
     for samples in source:
         noise = np.cumsum(random.standard_normal(len(samples)))
         noise -= np.linspace(noise[0], noise[-1], len(noise))
-        made.append(_as_loud(noise, samples))
-    return made
+        noises.append(_as_loud(noise, samples))
+    return noises
 
 
 def reversed_in_time(target: Sentences) -> Sentences:
@@ -60,7 +61,7 @@ def reversed_in_time(target: Sentences) -> Sentences:
 
 
 def shuffled(target: Sentences) -> Sentences:
-    """Each sentence by the name of another."""
+    """Each sentence under the name of another."""
     return [*target[1:], target[0]]
 
 
@@ -72,28 +73,33 @@ def over_smoothed(target: Sentences, rate: int) -> Sentences:
     """The target through WORLD, its mel-cepstrum averaged over 75 ms and drawn towards its mean."""
     from scipy.ndimage import uniform_filter1d
 
-    made = []
+    smoothed = []
     for samples in target:
-        frames = _analysed(samples, rate)
-        smooth = uniform_filter1d(frames.spectrum, SMOOTHED, axis=0)
-        smooth = smooth.mean(axis=0) + SHRUNK * (smooth - smooth.mean(axis=0))
+        frames = WorldConfig(rate).analyse(samples, WIDEST_RANGE)
+        smooth = uniform_filter1d(frames.spectrum, SMOOTHING, axis=0)
+        smooth = smooth.mean(axis=0) + SHRINKAGE * (smooth - smooth.mean(axis=0))
         smooth[:, 0] = frames.spectrum[:, 0]
-        made.append(_synthesised(frames.f0, frames, smooth, rate, len(samples)))
-    return made
+        smoothed.append(_synthesise(replace(frames, spectrum=smooth), rate, len(samples)))
+    return smoothed
 
 
 def half_converted(converted: Sentences, source: Sentences) -> Sentences:
     """Every second sentence as it was."""
-    return [own if index % 2 else other for index, (own, other) in enumerate(zip(converted, source, strict=True))]
+    pairs = enumerate(zip(converted, source, strict=True))
+    return [conversion if index % 2 else original for index, (conversion, original) in pairs]
 
 
 def with_long_term_spectrum(source: Sentences, target: Sentences, rate: int) -> Sentences:
     """The source through one filter, which gives it the target's mean spectrum."""
-    from scipy.signal import firwin2, oaconvolve
+    from scipy.signal import firwin2, oaconvolve, welch
 
-    powers = [_mean_power(side, rate) for side in (source, target)]
+    powers = []
+    for side in (source, target):
+        spectra = [welch(samples, rate, nperseg=1024)[1] / np.square(samples).mean() for samples in side]
+        power = np.mean(spectra, axis=0)
+        powers.append(power + MIN_POWER * power.mean())
     frequencies = np.linspace(0, 1, len(powers[0]))
-    response = firwin2(ORDER, frequencies, np.sqrt(powers[1] / powers[0]))
+    response = firwin2(TAPS, frequencies, np.sqrt(powers[1] / powers[0]))
     return [_as_loud(oaconvolve(samples, response, mode="same"), samples) for samples in source]
 
 
@@ -125,25 +131,11 @@ def make(source: Sentences, target: Sentences, rate: int, converted: Sentences |
 
 def _mean_log_f0(side: Sentences, rate: int) -> float:
     config = WorldConfig(rate)
-    return pitch.find_voice([pitch.first_pass(samples, config) for samples in side], config, "speaker").log_f0.mean
+    return f0_statistics([config.track_f0(samples) for samples in side], config.frame_rate, "speaker").log_f0.mean
 
 
-def _analysed(samples: np.ndarray, rate: int):
-    return analyse(samples, WorldConfig(rate), pitch.WIDE)
-
-
-def _synthesised(f0: np.ndarray, frames, spectrum: np.ndarray, rate: int, length: int) -> np.ndarray:
-    from dataclasses import replace
-
-    made = WORLD.synthesise(replace(frames, f0=f0, spectrum=spectrum), WorldConfig(rate))
-    return audio.fit_length(made, length)
-
-
-def _mean_power(side: Sentences, rate: int) -> np.ndarray:
-    from scipy.signal import welch
-
-    power = np.mean([welch(samples, rate, nperseg=1024)[1] / np.square(samples).mean() for samples in side], axis=0)
-    return power + FAINTEST * power.mean()
+def _synthesise(frames: Frames, rate: int, length: int) -> np.ndarray:
+    return audio.fit_length(WORLD.synthesise(frames, WorldConfig(rate)), length)
 
 
 def _as_loud(samples: np.ndarray, as_loud_as: np.ndarray) -> np.ndarray:

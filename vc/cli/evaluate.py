@@ -10,7 +10,7 @@ COMMAND = "vc-evaluate"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
         "Measure converted recordings against the target's, beside anchors that say what the figures are worth, and"
         " write\nOUTPUT/metrics.json and OUTPUT/report.html, a page to read and to listen to.",
@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-evaluate --converted old=a new=b new=c --reference data/eval_TM3 --source data/eval_SF1 --output both\n"
         "  vc-evaluate --pairs exp/*/evaluation/* --output all",
     )
-    add = made.add_argument
-    what = made.add_mutually_exclusive_group(required=True)
+    add = parser.add_argument
+    what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help="what is measured; any number of systems")
     what.add_argument(
         "--pairs",
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--to", metavar="SPEAKER", help="the target by its name in the model, where no data directory tells it")
     add("--from", dest="from_speaker", metavar="SPEAKER", help="the source likewise")
     add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
-    common.add_match(made)
+    common.add_match(parser)
     add(
         "--measures",
         nargs="+",
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--output", type=Path, required=True, metavar="DIR", help="folder to write, made if missing")
     add("--jobs", type=common.positive, metavar="N", help="processes (default: one a core)")
-    return common.run(COMMAND, _work, made, argv)
+    return common.run(COMMAND, _work, parser, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
@@ -83,16 +83,16 @@ def _work(args: argparse.Namespace) -> int:
     request = Request(
         systems,
         args.reference,
-        args.source,
-        args.model,
-        args.other_sentences,
-        args.match,
-        [] if args.measures == ["none"] else args.measures,
-        args.conventions,
-        args.to,
-        args.from_speaker,
+        source=args.source,
+        model=args.model,
+        other_sentences=args.other_sentences,
+        match=args.match,
+        measures=[] if args.measures == ["none"] else args.measures,
+        conventions=args.conventions,
+        to=args.to,
+        source_speaker=args.from_speaker,
     )
-    evaluation = evaluate(request, args.output, args.jobs or default_jobs())
+    evaluation = evaluate(request, args.output, jobs=args.jobs or default_jobs())
     write_report(evaluation, args.output / "report.html")
     for failure in evaluation.failures:
         common.report(COMMAND, failure)

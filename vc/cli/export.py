@@ -10,21 +10,21 @@ COMMAND = "vc-export"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
         "Write one direction of a trained model as ONNX: mel-cepstra in, mel-cepstra out, normalisation inside.",
         "example:\n  vc-export --model exp/SF1-TM3 --output SF1-TM3.onnx\n"
         "The result is compared with torch's by onnxruntime before it is written. Needs pip install '.[onnx]'.",
     )
-    made.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
-    common.add_direction(made)
-    made.add_argument("--output", required=True, type=Path, metavar="ONNX", help="file to write")
-    return common.run(COMMAND, _work, made, argv)
+    parser.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
+    common.add_direction(parser)
+    parser.add_argument("--output", required=True, type=Path, metavar="ONNX", help="file to write")
+    return common.run(COMMAND, _work, parser, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc.convert import Converter
-    from vc.export import export
+    from vc.convert.converter import Converter
+    from vc.convert.export import export
 
     common.log_to_stderr(COMMAND)
     difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)

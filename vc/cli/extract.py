@@ -10,21 +10,21 @@ COMMAND = "vc-extract"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
         "Extract F0 and mel-cepstra (or log-mel) of a data directory, each speaker's statistics and F0 search range.",
         "Without features.sample_rate, mel-cepstra are of the highest rate up to 22050 Hz whose band recordings fill.\n"
         "example:\n  vc-extract data/train dump/train --set features.sample_rate=16000",
     )
-    made.add_argument("data", type=Path, help="data directory")
-    made.add_argument("output", type=Path, help="features directory to write; an interrupted one is gone on with")
-    common.add_config(made)
+    parser.add_argument("data", type=Path, help="data directory")
+    parser.add_argument("output", type=Path, help="features directory to write; an interrupted one is gone on with")
+    common.add_config(parser)
     like_help = (
         "take all settings from this features directory, in place of --config and --set: for recordings to hold out"
     )
-    made.add_argument("--like", type=Path, metavar="FEATURES", help=like_help)
-    made.add_argument("--jobs", type=common.positive, help="processes (default: one a core)")
-    made.add_argument(
+    parser.add_argument("--like", type=Path, metavar="FEATURES", help=like_help)
+    parser.add_argument("--jobs", type=common.positive, help="processes (default: one a core)")
+    parser.add_argument(
         "--f0-range",
         nargs=3,
         action="append",
@@ -32,16 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar=("SPEAKER", "FLOOR", "CEILING"),
         help="F0 search range in Hz of a speaker; may be repeated (default: found from loud, clearly voiced frames)",
     )
-    return common.run(COMMAND, _work, made, argv)
+    return common.run(COMMAND, _work, parser, argv)
 
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections, require
-    from vc.extract import chosen_config, extract
-    from vc.names import shown
+    from vc.corpus.names import shown
+    from vc.features.extract import chosen_config, extract
+    from vc.features.store import read_features
     from vc.parallel import default_jobs
     from vc.phrases import count
-    from vc.store import read_features
 
     common.log_to_stderr(COMMAND)
     jobs = args.jobs or default_jobs()
@@ -60,8 +60,7 @@ def _work(args: argparse.Namespace) -> int:
             common.say(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
         else:
             common.say(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
-    state = (
-        "nothing to do" if report.up_to_date else f"{count(report.done, 'utterance')}, {len(report.failures)} failed"
-    )
+    done = f"{count(report.done, 'utterance')}, {len(report.failures)} failed"
+    state = "nothing to do" if report.up_to_date else done
     common.say(f"{args.output}: {state}")
     return 1 if report.failures else 0

@@ -20,16 +20,12 @@ STEPS_WANTED = (
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--configs"]:
-        return common.run(COMMAND, _list_configs, common.parser(COMMAND, "List the package's configurations."), [])
+        return common.run(COMMAND, list_configs, common.parser(COMMAND, "List the package's configurations."), [])
     if words and words[0].partition("=")[0] == "--method" and len(words) <= 2:
-        asked = common.parser(COMMAND, "Describe a method, or list all.")
-        asked.add_argument("--method", nargs="?", default="")
-        return common.run(COMMAND, _describe, asked, words)
-    return common.run(COMMAND, _work, _parser(), argv, intermixed=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    made = common.parser(
+        parser = common.parser(COMMAND, "Describe a method, or list all.")
+        parser.add_argument("--method", nargs="?", default="")
+        return common.run(COMMAND, describe_method, parser, words)
+    parser = common.parser(
         COMMAND,
         "Train a speaker pair, one target for any source, or one network for many speakers."
         " The same command goes on with a run that was stopped.",
@@ -43,48 +39,52 @@ def _parser() -> argparse.ArgumentParser:
         "  vc-train --config recognition_synthesis --features dump/train"
         " --target TM3 --output exp/TM3",
     )
-    common.add_config(made)
-    made.add_argument(
+    common.add_config(parser)
+    parser.add_argument(
         "--method",
         metavar="NAME",
         help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
     )
-    made.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker")
-    made.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
-    made.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
-    made.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
-    made.add_argument("--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves")
-    made.add_argument("--output", type=Path, required=True, help="experiment directory")
-    made.add_argument(
+    parser.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker")
+    parser.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
+    parser.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
+    parser.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
+    parser.add_argument(
+        "--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="experiment directory")
+    parser.add_argument(
         "--held-out",
         type=Path,
         help="features directory of utterances that training does not see: the best model is kept",
     )
-    made.add_argument(
+    parser.add_argument(
         "--add-to",
         type=Path,
         metavar="MODEL",
         help="add the last of --speakers to this model, whose others stay as they are; --features has all of them",
     )
-    made.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
-    made.add_argument(
+    parser.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
-    made.add_argument("--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one a core)")
-    made.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
-    made.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
-    return made
+    parser.add_argument(
+        "--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one a core)"
+    )
+    parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
+    parser.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
+    return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
 
 def _work(args: argparse.Namespace) -> int:
     from vc import phrases
-    from vc.config import flat, read_sections, require
+    from vc.config import flatten, read_sections, require
     from vc.errors import ConfigError
     from vc.model_file import NAME
     from vc.train.converter import train
     from vc.train.estimate import announce, estimate
     from vc.train.methods import METHODS
-    from vc.train.request import Request
+    from vc.train.plan import Request
 
     common.log_to_stderr(COMMAND)
     if bool(args.recordings) == bool(args.features):
@@ -94,58 +94,64 @@ def _work(args: argparse.Namespace) -> int:
     if args.features and not (args.config or args.method):
         raise ConfigError("give --config or --method; vc-train --method lists the methods")
     if args.recordings and not (args.config or args.method):
-        return _from_folders(args, None)
+        return train_from_recordings(args, None)
     sections = read_sections(args.config, args.set)
     sections.setdefault("method", args.method or "cyclegan_vc2")
     if args.method:
         sections["method"] = args.method
-        endless = args.method == "recognition_synthesis" and not args.config and "training.steps" not in flat(sections)
+        endless = (
+            args.method == "recognition_synthesis" and not args.config and "training.steps" not in flatten(sections)
+        )
         require(not endless, f"--method {args.method}: {STEPS_WANTED}")
     if args.recordings:
-        return _from_folders(args, sections)
+        return train_from_recordings(args, sections)
+    pair = (args.source, args.target)
+    if bool(args.speakers) == any(pair) or (args.source and not args.target):
+        raise ConfigError("give --source and --target, --target alone where a method needs no source, or --speakers")
     request = Request(
         args.features,
-        _speakers(args),
-        args.output,
-        sections,
-        args.held_out,
-        args.validation,
-        args.add_to,
-        args.device,
+        tuple(args.speakers or filter(None, pair)),
+        output=args.output,
+        sections=sections,
+        held_out=args.held_out,
+        validation=args.validation,
+        add_to=args.add_to,
+        device=args.device,
     )
     if args.estimate:
-        said = str(estimate(request))
+        result = str(estimate(request))
     else:
         began, method = time.monotonic(), METHODS.get(str(sections["method"]))
         if method and method.training:  # the others take seconds
             announce(request)
         step, took = train(request), phrases.duration(time.monotonic() - began)
         state = "fitted" if METHODS[sections["method"]].fit else f"step {step}"
-        said = f"{args.output / NAME}: {state}, after {took}\n{_following(args.output, request.speakers)}"
+        result = f"{args.output / NAME}: {state}, after {took}\n{next_command(args.output, request.speakers)}"
     if common.first_process():
-        common.say(said)
+        common.say(result)
     return 0
 
 
-def _following(output: Path, speakers: Sequence[str]) -> str:
-    """The command to type next."""
+def next_command(output: Path, speakers: Sequence[str]) -> str:
+    """What to type after a training, as a line."""
     sides = f"--from {speakers[0]} --to {speakers[1]}" if len(speakers) > 2 else f"--to {speakers[-1]}"
     return f"next: vc-convert --model {shlex.quote(str(output))} {sides} RECORDING ..."
 
 
-def _from_folders(args: argparse.Namespace, sections: dict[str, Any] | None) -> int:
+def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any] | None) -> int:
+    """Train from folders of recordings and measure the model; return the exit status."""
     from vc import extras, phrases
     from vc.config import require
-    from vc.evaluate.headline import written
+    from vc.evaluate.headline import as_text
     from vc.from_folders import train_from_folders
     from vc.model_file import NAME
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
 
-    only = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
-    only |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
-    given = [f"--{name}" for name, value in only.items() if value]
-    require(not given, f"{', '.join(given)}: only with --features")
+    other = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
+    other |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
+    excluded = ", ".join(f"--{name}" for name, value in other.items() if value)
+    require(not excluded, f"{excluded}: only with --features")
     require(not launched_together(), "FOLDERs of recordings: under torchrun give --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
@@ -157,13 +163,14 @@ def _from_folders(args: argparse.Namespace, sections: dict[str, Any] | None) -> 
         common.report(COMMAND, failure)
     common.say(f"{voice.model / NAME}: the voice of {voice.target}, after {phrases.duration(time.monotonic() - began)}")
     if voice.evaluation:
-        common.say(written(voice.evaluation.headline(voice.evaluation.systems[0])))
+        common.say(as_text(voice.evaluation.headline(voice.evaluation.systems[0])))
         common.say(f"listen: {voice.report.absolute().as_uri()}")
-    common.say(_following(args.output, [voice.target]))
+    common.say(next_command(args.output, [voice.target]))
     return 1 if voice.failures else 0
 
 
-def _list_configs(_: argparse.Namespace) -> int:
+def list_configs(_: argparse.Namespace) -> int:
+    """Print a line for each configuration of the package; return the exit status."""
     from vc.config import configuration_names, summary
 
     width = max(map(len, configuration_names()))
@@ -172,17 +179,9 @@ def _list_configs(_: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(args: argparse.Namespace) -> int:
+def describe_method(args: argparse.Namespace) -> int:
+    """Describe a method, or print a line for each; return the exit status."""
     from vc.train.methods import described
 
     common.say(described(args.method or ""))
     return 0
-
-
-def _speakers(args: argparse.Namespace) -> tuple[str, ...]:
-    from vc.errors import ConfigError
-
-    pair = (args.source, args.target)
-    if bool(args.speakers) == any(pair) or (args.source and not args.target):
-        raise ConfigError("give --source and --target, --target alone where a method needs no source, or --speakers")
-    return tuple(args.speakers or filter(None, pair))

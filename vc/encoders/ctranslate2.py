@@ -1,8 +1,8 @@
-"""Tensors of CTranslate2's model.bin, the form in which faster-whisper keeps Whisper.
+"""Tensors of CTranslate2's model.bin, the format of faster-whisper's models.
 
-Version 6 of it, as its model_spec.py writes: numbers are little-endian, a text is its length in 16 bits with a NUL at
-its end; format's version, name and revision of the network, then for each tensor its name, rank, dimensions, type,
-number of bytes, and the bytes.
+Version 6 of the format, as CTranslate2's model_spec.py writes it. Numbers are little-endian; a text is its length in 16
+bits and its characters, a NUL at the end. The file holds the version of the format, name and revision of the network,
+the number of tensors, and for each its name, rank, dimensions, type, number of bytes, and the bytes.
 """
 
 import math
@@ -21,7 +21,10 @@ HIGHEST_RANK = 8
 
 
 def tensors(data: memoryview) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and array of each tensor, which is a view of `data`: nothing is copied, whatever sizes are claimed."""
+    """Name and array of each tensor, a view of `data`: nothing is copied, whatever sizes are claimed.
+
+    Raises ConfigError for anything that is not a Whisper in this format.
+    """
     reader = _Reader(data)
     version, name = reader.number("I"), reader.text()
     require(version == VERSION, f"format {version} of CTranslate2; this version reads {VERSION}")
@@ -40,21 +43,21 @@ def tensors(data: memoryview) -> Iterator[tuple[str, np.ndarray]]:
 
 
 class _Reader:
-    """A place in bytes that does not go beyond their end."""
+    """Reads bytes in order, never beyond their end."""
 
     def __init__(self, data: memoryview):
-        self.data, self.place = data, 0
+        self.data, self.position = data, 0
 
     def take(self, size: int) -> memoryview:
-        left = len(self.data) - self.place
+        left = len(self.data) - self.position
         require(size <= left, f"cut short: {size} bytes are announced where {left} are left")
-        self.place += size
-        return self.data[self.place - size : self.place]
+        self.position += size
+        return self.data[self.position - size : self.position]
 
     def number(self, form: str) -> int:
         return struct.unpack(f"<{form}", self.take(struct.calcsize(f"<{form}")))[0]
 
     def text(self) -> str:
         raw = bytes(self.take(self.number("H"))).rstrip(b"\0")
-        require(raw.isascii(), f"a name that is none: {raw[:40]!r}")
+        require(raw.isascii(), f"a name that is not ASCII: {raw[:40]!r}")
         return raw.decode("ascii")

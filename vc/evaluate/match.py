@@ -2,12 +2,14 @@
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from vc import audio, corpus, discovery
-from vc.corpus import Utterance
+from vc.corpus import audio, data_directory, discovery
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError, escaped
 
 SEPARATORS = "_-."  # one of them begins an ending that is left out of names
@@ -16,7 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def check_names(systems: Iterable[str], taken: Iterable[str]) -> None:
-    """Refuse names of converted systems that cannot be shown, or that mean something else."""
+    """Refuse names of converted systems that cannot be shown, or that mean something else.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is empty, cannot be printed or is in `taken`.
+    """
     for name in systems:
         if not name.strip() or not name.isprintable() or name in taken:
             raise ConfigError(f"{name!r} cannot name a converted system; taken are {', '.join(taken)}")
@@ -24,37 +32,62 @@ def check_names(systems: Iterable[str], taken: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Side:
-    """One folder's recordings."""
+    """The recordings of one folder."""
 
     folder: Path
-    speaker: str | None  # of a data directory; a plain folder does not tell
+    speaker: str | None  # id, from a data directory; None for a plain folder
     recordings: Recordings
-    texts: dict[str, str] = field(default_factory=dict)  # by utterance id, where a data directory tells
+    texts: dict[str, str] = field(default_factory=dict)  # utterance id -> transcript, of a data directory that has them
 
     @property
-    def called(self) -> str:
-        """What people call the speaker: the name where a data directory keeps one, its id, or else the folder's."""
+    def speaker_name(self) -> str:
+        """The speaker's name where a data directory has one, otherwise the id, otherwise the folder's name."""
         names = (each.speaker_name for each in self.recordings.values())
         return next(names, "") or self.speaker or self.folder.resolve().name
 
 
-def read_side(folder: Path, apart_from: Path | None = None) -> Side:
+def read_side(folder: Path, *, exclude: Path | None = None) -> Side:
     """The recordings of a data directory of one speaker, or of a folder and the folders below it.
 
-    A sentence is an utterance's id without the speaker; in a plain folder it is the path without ending, its parts
-    joined by `-` as vc-prepare joins them. What lies below `apart_from` is not looked at.
+    A sentence is an utterance's id without the speaker; in a plain folder it is the path without its ending, its parts
+    joined by `-` as vc-prepare joins them.
+
+    Parameters
+    ----------
+    folder : Path
+        Data directory, or folder of recordings.
+    exclude : Path, optional
+        A folder whose recordings are ignored.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, it holds no recordings or several speakers, or two recordings of one sentence.
     """
-    if corpus.is_data_directory(folder):
-        return _data_directory(folder)
+    if data_directory.is_data_directory(folder):
+        utterances = data_directory.read(folder)
+        speakers = sorted({utterance.speaker for utterance in utterances})
+        if len(speakers) > 1:
+            raise DataError(f"{folder}: holds speakers {', '.join(speakers)}; a side is one speaker's recordings")
+        recordings = _by_sentence((utterance.sentence, utterance) for utterance in utterances)
+        return Side(folder, speakers[0], recordings, data_directory.read_text(folder))
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    found = discovery.recordings_below(folder, apart_from)
-    discovery.report(folder, found)
-    if not found.recordings:
-        raise DataError(f"{folder}: no recordings in it or below that can be read; {audio.KNOWN}")
-    names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in found.recordings]
-    named = ((name, Utterance(name, "", path)) for name, path in zip(names, found.recordings))
+    files = discovery.recordings_below(folder, exclude)
+    discovery.report(folder, files)
+    if not files.recordings:
+        raise DataError(f"{folder}: no recordings in it or below that can be read; {audio.KNOWN_ENDINGS}")
+    names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in files.recordings]
+    named = ((name, Utterance(name, "", path)) for name, path in zip(names, files.recordings))
     return Side(folder, None, _by_sentence(named))
+
+
+class Sentence(NamedTuple):
+    """A sentence's recordings by system, and its transcript, where that is known."""
+
+    name: str
+    recordings: Recordings
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,107 +99,121 @@ class Matched:
     parallel: bool  # whether the reference says the same sentences
 
 
-def match(sides: dict[str, Side], other_sentences: bool = False, pattern: str | None = None) -> Matched:
-    """Match the sides by sentence; `other_sentences` says that the reference's are others, whatever they are called.
+def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str | None = None) -> Matched:
+    """Match the sides by sentence.
 
     A side's names are tried against `reference`'s as they are, then without the prefix of a speaker that one of the
     sides names: what was converted from a data directory is called after the source's utterances. Where none matches,
     one ending that they have more than the reference's, such as `_gen` of `001_gen`, is left out. Where the reference
     shares no sentence with the others, or is not to, those match by themselves and the reference stands for itself.
 
-    `pattern` is a regular expression for what of a name says the sentence: its first group, or all that it matches. A
-    name in which it finds nothing stays.
+    Parameters
+    ----------
+    sides : dict
+        Name -> side; one is `reference`, one may be `source`.
+    other_sentences : bool
+        Whether the reference's sentences are others, whatever they are called.
+    pattern : str, optional
+        Regular expression for the part of a name that says the sentence: its first group, or all that it matches. A
+        name that it does not match stays.
+
+    Raises
+    ------
+    DataError
+        If no sentence is on every side, two recordings of a side are of one sentence, or the transcripts of matched
+        recordings differ.
+    ConfigError
+        If `pattern` is no regular expression.
     """
     if pattern is not None:
-        sides = {name: _renamed(side, pattern) for name, side in sides.items()}
+        try:
+            expression = re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"--match {pattern!r}: no regular expression: {error}") from error
+        sides = {name: _with_matched_names(side, expression) for name, side in sides.items()}
     if not other_sentences:
-        matched = _match(sides, "reference")
+        matched = _match_names(sides, "reference")
         if any(matched.recordings.values()):
             _refuse_other_texts(sides, matched.recordings)
             return matched
-    apart = {name: side for name, side in sides.items() if name != "reference"}
-    matched = _match(apart, "source" if "source" in apart else next(iter(apart)))
+    others = {name: side for name, side in sides.items() if name != "reference"}
+    matched = _match_names(others, "source" if "source" in others else next(iter(others)))
     if not any(matched.recordings.values()):
         examples = ", ".join(f"{name} has {next(iter(side.recordings))!r}" for name, side in sides.items())
         raise DataError(f"no sentence has a recording on every side; for example, {examples}")
-    taken = set(next(iter(matched.recordings.values())))
-    reference = _apart_from(taken, sides["reference"])
-    return Matched({**matched.recordings, "reference": reference}, {**matched.left_over, "reference": []}, False)
+    reference, taken = sides["reference"], set(next(iter(matched.recordings.values())))
+    prefix = f"{reference.speaker or 'reference'}-" if taken & set(reference.recordings) else ""
+    named = {f"{prefix}{name}": utterance for name, utterance in sorted(reference.recordings.items())}
+    return Matched({**matched.recordings, "reference": named}, {**matched.left_over, "reference": []}, False)
+
+
+def recording_names(recordings: Recordings, preferred: Iterable[Recordings]) -> dict[str, str]:
+    """Sentence -> the name of its recording as people know it.
+
+    The first of the `preferred` that has the sentence names it: converted recordings are often called after ids.
+    Where two would have one name, the sentence names itself.
+    """
+    names = {}
+    for sentence, own in recordings.items():
+        utterance = next((side[sentence] for side in preferred if sentence in side), own)
+        stem = utterance.path.stem
+        names[sentence] = stem if utterance.start is None else f"{stem}, {utterance.start:.1f} s on"
+    counts = Counter(names.values())
+    return {sentence: name if counts[name] == 1 else sentence for sentence, name in names.items()}
 
 
 def _refuse_other_texts(sides: dict[str, Side], recordings: dict[str, Recordings]) -> None:
-    """Names that are alike by chance show where two sides tell what is said; a few may be spelt in two ways."""
-    told, differing = 0, []
+    """Names may be alike by accident, which transcripts on two sides reveal; a few may be spelt in two ways."""
+    compared, differing = 0, []
     for sentence in next(iter(recordings.values())):
         ids = {name: recordings[name][sentence].id for name in sides}
-        said = {name: side.texts[ids[name]] for name, side in sides.items() if ids[name] in side.texts}
-        told += len(said) > 1
-        if len({"".join(filter(str.isalnum, text.casefold())) for text in said.values()}) > 1:
+        texts = {name: side.texts[ids[name]] for name, side in sides.items() if ids[name] in side.texts}
+        compared += len(texts) > 1
+        if len({"".join(filter(str.isalnum, text.casefold())) for text in texts.values()}) > 1:
             differing.append(
-                f"sentence {sentence}: {', '.join(f'{name} says {text!r}' for name, text in said.items())}"
+                f"sentence {sentence}: {', '.join(f'{name} says {text!r}' for name, text in texts.items())}"
             )
-    if len(differing) > told / 2:
+    if len(differing) > compared / 2:
         raise DataError(f"{differing[0]}; where sentences differ, give --other-sentences")
 
 
-def _match(sides: dict[str, Side], names_of: str) -> Matched:
+def _match_names(sides: dict[str, Side], names_of: str) -> Matched:
     speakers = [side.speaker for side in sides.values() if side.speaker]
-    wanted = sides[names_of].recordings
-    found = {name: _under_wanted_names(side, speakers, wanted) for name, side in sides.items()}
-    shared = sorted(set.intersection(*map(set, found.values())))
-    kept = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in found.items()}
-    left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in found.items()}
-    return Matched(kept, left_over, True)
+    targets = sides[names_of].recordings
+    renamed = {name: _under_target_names(side, speakers, targets) for name, side in sides.items()}
+    shared = sorted(set.intersection(*map(set, renamed.values())))
+    matched = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in renamed.items()}
+    left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in renamed.items()}
+    return Matched(matched, left_over, True)
 
 
-def _apart_from(taken: set[str], reference: Side) -> Recordings:
-    """The reference's recordings, by names that no other sentence has."""
-    if not taken & set(reference.recordings):
-        return dict(sorted(reference.recordings.items()))
-    owner = reference.speaker or "reference"
-    return {f"{owner}-{name}": utterance for name, utterance in sorted(reference.recordings.items())}
-
-
-def _data_directory(folder: Path) -> Side:
-    utterances = corpus.read(folder)
-    speakers = sorted({utterance.speaker for utterance in utterances})
-    if len(speakers) > 1:
-        raise DataError(f"{folder}: holds speakers {', '.join(speakers)}; a side is one speaker's recordings")
-    named = ((utterance.sentence, utterance) for utterance in utterances)
-    return Side(folder, speakers[0], _by_sentence(named), corpus.read_text(folder))
-
-
-def _renamed(side: Side, pattern: str) -> Side:
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"--match {pattern!r}: no regular expression: {error}") from error
-
+def _with_matched_names(side: Side, expression: re.Pattern) -> Side:
     def sentence(name: str) -> str:
-        found = expression.search(name)
-        return (found[1 if expression.groups else 0] if found else "") or name
+        part = expression.search(name)
+        return (part[1 if expression.groups else 0] if part else "") or name
 
     named = ((sentence(name), utterance) for name, utterance in side.recordings.items())
     return replace(side, recordings=_by_sentence(named))
 
 
-def _under_wanted_names(side: Side, speakers: list[str], wanted: Iterable[str]) -> Recordings:
+def _under_target_names(side: Side, speakers: list[str], targets: Iterable[str]) -> Recordings:
     candidates = {
         name: [name, *(Utterance(name, speaker, Path()).sentence for speaker in speakers)] for name in side.recordings
     }
-    names = {name: next((each for each in meant if each in wanted), name) for name, meant in candidates.items()}
-    if not any(name in wanted for name in names.values()):
-        names |= _without_ending(side, candidates, wanted)
+    names = {name: next((each for each in options if each in targets), name) for name, options in candidates.items()}
+    if not any(name in targets for name in names.values()):
+        names |= _without_ending(side, candidates, targets)
     return _by_sentence((names[name], utterance) for name, utterance in side.recordings.items())
 
 
-def _without_ending(side: Side, candidates: dict[str, list[str]], wanted: Iterable[str]) -> dict[str, str]:
-    """Name -> wanted name, of the names that have one ending more; none where several endings are as frequent."""
+def _without_ending(side: Side, candidates: dict[str, list[str]], targets: Iterable[str]) -> dict[str, str]:
+    """Name -> target name, of the names that have one ending more; none where several endings are as frequent."""
     by_ending: dict[str, dict[str, str]] = {}
-    for name, meant in candidates.items():
-        for each in meant:
-            for place in (place for place, sign in enumerate(each) if sign in SEPARATORS and each[:place] in wanted):
-                by_ending.setdefault(each[place:], {})[name] = each[:place]
+    for name, options in candidates.items():
+        for option in options:
+            for index, sign in enumerate(option):
+                if sign in SEPARATORS and option[:index] in targets:
+                    by_ending.setdefault(option[index:], {})[name] = option[:index]
     counts = sorted(map(len, by_ending.values()), reverse=True)
     if not counts or counts[:1] == counts[1:2]:
         return {}

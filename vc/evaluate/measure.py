@@ -1,151 +1,315 @@
-"""One sentence's work: read its recordings, make its anchors, analyse and measure every system alike."""
+"""One sentence's figures: every system's recording is analysed and measured alike, by signals and by speech models."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
 
-from vc import audio
-from vc.corpus import Utterance
-from vc.errors import DataError
-from vc.evaluate.hearing import Heard, hear, heard_figures
-from vc.evaluate.match import Recordings
-from vc.features import pitch, world
-from vc.features.autocorrelation import PitchTrack
-from vc.features.world import F0Range, WorldConfig
-from vc.metrics import phones, words
+from vc import __version__
+from vc.corpus import audio
+from vc.corpus.data_directory import Utterance
+from vc.errors import ConfigError, DataError
+from vc.evaluate.anchors import REFERENCE, UNCONVERTED, says_source
+from vc.evaluate.match import Recordings, Sentence
+from vc.features.f0 import F0Range
+from vc.features.world import WorldConfig
+from vc.metrics import content, mos, phones, quality, speaker, words
+from vc.metrics.content import Content
 from vc.metrics.conventions import compared_frames, frames_distortion
 from vc.metrics.registry import METRICS, convention_metric
-from vc.metrics.scores import Observation, Track
+from vc.metrics.scores import Observation, Scores, Track, summarise
 
-REFERENCE, UNCONVERTED = "reference", "unconverted"
-OF_SOURCE = (UNCONVERTED, "mean_variance")  # anchors that say what the source says, as every converted system does
-MODEL = "model"  # stands for it among the verdicts
+WORD_ERRORS = "wer"  # the measure that takes a folder
+MEASURES = {
+    "speaker": speaker,
+    "content": content,
+    "phones": phones,
+    "quality": quality,
+    "mos": mos,
+    WORD_ERRORS: words,
+}
+NO_RECOGNISER = f"measure {WORD_ERRORS} is left out: it takes a recogniser of your own, {WORD_ERRORS}=PATH"
 ABOVE = 2  # times the common rate, to which a recording at that is brought and back where others came from above
-ANCHORS = (*OF_SOURCE, "copy_synthesis", REFERENCE)
 
 
-class Item(NamedTuple):
-    """A sentence's recordings by system, and what it says, where that is known."""
+class SpeechModelScores(NamedTuple):
+    """What speech models make of one recording; None where a measure was not chosen, or has no result."""
 
-    sentence: str
-    recordings: Recordings
-    text: str | None = None
+    embedding: np.ndarray | None = None  # (256,)
+    content: Content | None = None
+    phones: list[str] | None = None
+    words: str | None = None
+    quality: float | None = None
+    mos: float | None = None
+    remarks: tuple[str, ...] = ()  # why a measure has no result
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """One recording's figures, and its F0 for the picture."""
 
     observation: Observation
     f0: np.ndarray  # (frames,) Hz
-    remarks: list[str]  # why a measure says nothing of it
+    remarks: list[str]  # why a measure has no result
 
 
-class Settings(NamedTuple):
-    """How every recording is measured."""
+class MeasureSettings(NamedTuple):
+    """What every recording is measured with."""
 
     config: WorldConfig
-    ranges: dict[str, F0Range | None]  # by system; None: without F0
-    measures: Sequence[str]  # of hearing.MEASURES
-    conventions: Mapping[str, int]  # of metrics.CONVENTIONS, each with its sample rate in Hz
+    ranges: dict[str, F0Range | None]  # system -> search range; None: without F0
+    measures: Sequence[str]  # of MEASURES
+    conventions: Mapping[str, int]  # of metrics.CONVENTIONS -> sample rate in Hz
     mixed_rates: bool = False  # whether recordings differ in sample rate
 
 
-class Maker(NamedTuple):
-    """How an anchor is made."""
+def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The speech models to measure by.
 
-    origin: str  # the system whose recordings it is made of
-    make: Callable
-    folder: Path
+    Parameters
+    ----------
+    requested : sequence of str or None
+        Keys of MEASURES, `wer=PATH` for word errors. None: those that are installed.
+
+    Returns
+    -------
+    list of str
+        The measures.
+    list of str
+        A note for each that is left out.
+
+    Raises
+    ------
+    ConfigError
+        If a requested measure is unknown or not installed.
+    """
+    if requested is not None:
+        chosen = list(dict.fromkeys(requested))
+        for measure in chosen:
+            _require(measure)
+        absent = [name for name in MEASURES if name not in map(_name, chosen)]
+        return chosen, [f"measures not asked for: {', '.join(absent)}"] if absent else []
+    chosen, notes = [], []
+    for name in MEASURES:
+        if name == WORD_ERRORS:  # there is none without a name
+            notes.append(NO_RECOGNISER)
+            continue
+        try:
+            _require(name)
+            chosen.append(name)
+        except ConfigError as error:
+            notes.append(f"measure {name} is left out: {error}")
+    return chosen, notes
 
 
-def find_sample_rates(item: Item) -> dict[str, int]:
-    """System -> Hz."""
-    return {system: audio.info(utterance.path).sample_rate for system, utterance in item.recordings.items()}
+def measure_versions(measures: Sequence[str]) -> dict[str, str]:
+    """Package -> version, of those that the measures come from, and of the content encoder that the toolkit carries."""
+    from vc.encoders.choice import DISTILLED
+
+    versions = {}
+    for measure in map(_name, measures):
+        package = MEASURES[measure].MODULES[0]
+        if measure == "content":
+            versions[f"content encoder {DISTILLED}"] = f"of vc {__version__}"
+        else:
+            versions[package] = version(package)
+    return versions
 
 
-def find_tracks(item: Item, systems: Sequence[str], config: WorldConfig) -> dict[str, PitchTrack]:
-    """System -> F0 by the first pass; silence is refused."""
-    found = {}
-    for system in item.recordings.keys() & set(systems):
-        samples, _ = item.recordings[system].read(config.sample_rate)
-        if not samples.any():
-            raise DataError(f"{item.recordings[system].path}: nothing but silence")
-        found[system] = pitch.first_pass(samples, config)
-    return found
+def speech_model_scores(
+    samples: np.ndarray, rate: int, measures: Sequence[str], *, common_rate: int
+) -> SpeechModelScores:
+    """What speech models make of a recording.
 
-
-def make_anchors(item: Item, makers: dict[str, Maker]) -> Recordings:
-    """System -> recording of those anchors whose origin says the sentence."""
-    return {
-        system: maker.make(item.recordings[maker.origin], maker.folder / f"{item.sentence}.wav")
-        for system, maker in makers.items()
-        if maker.origin in item.recordings
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`.
+    rate : int
+        Sample rate in Hz.
+    measures : sequence of str
+        As `choose_measures` gives them.
+    common_rate : int
+        Hz, at which content and timbre of all recordings are compared.
+    """
+    functions = {
+        "speaker": ("embedding", speaker.embed),
+        "content": (
+            "content",
+            lambda *recording: content.analyse(audio.resample(*recording, common_rate), common_rate),
+        ),
+        "phones": ("phones", phones.recognise),
+        "quality": ("quality", lambda *recording: quality.dnsmos(*recording)["overall"]),
+        "mos": ("mos", mos.distillmos),
     }
+    scores, remarks = {}, []
+    for measure in measures:
+        name, _, folder = measure.partition("=")
+        field, function = functions.get(name, ("words", partial(words.transcribe, folder=folder)))
+        try:
+            scores[field] = function(samples, rate)
+        except DataError as error:
+            remarks.append(f"measure {name}: {error}")
+    return SpeechModelScores(**scores, remarks=tuple(remarks))
 
 
-def measure(item: Item, settings: Settings) -> dict[str, Measured]:
-    """Analyse every recording of the sentence, and compare it with the target's and with what it was made of."""
-    tracks = {system: _track(utterance, settings, system) for system, utterance in item.recordings.items()}
-    heard = {
-        system: hear(*utterance.read(), settings.measures, settings.config.sample_rate)
-        for system, utterance in item.recordings.items()
+def measure(sentence: Sentence, settings: MeasureSettings) -> dict[str, Measurement]:
+    """Analyse every recording of a sentence, and compare it with the target's and with the source's.
+
+    Parameters
+    ----------
+    sentence : Sentence
+        Recordings of every system that says it.
+    settings : MeasureSettings
+        The same for all sentences.
+
+    Returns
+    -------
+    dict
+        System -> measurement.
+
+    Raises
+    ------
+    DataError
+        If a recording cannot be read or analysed.
+    """
+    recordings = sentence.recordings
+    tracks = {system: _track(utterance, settings, system) for system, utterance in recordings.items()}
+    rate = settings.config.sample_rate
+    by_models = {
+        system: speech_model_scores(*utterance.read(), settings.measures, common_rate=rate)
+        for system, utterance in recordings.items()
     }
-    remarks = {system: list(each.remarks) for system, each in heard.items()}
-    more, expected = _by_conventions(item, settings, remarks), expected_phones(item, heard, remarks)
-    by_plugins = _by_plugins(item, settings, remarks)
-    wanted = expected_words(item, heard)
-    reference, source = tracks.get(REFERENCE), tracks.get(UNCONVERTED)
+    remarks = {system: list(scores.remarks) for system, scores in by_models.items()}
+    by_conventions = _distortions_by_conventions(recordings, settings.conventions, remarks)
+    by_plugins = _figures_by_plugins(recordings, rate, remarks)
+    phones_expected = expected_phones(sentence, by_models, remarks)
+    words_expected = expected_words(sentence, by_models)
     measured = {}
     for system, track in tracks.items():
-        figures = {**more.get(system, {}), **by_plugins[system], **heard_figures(heard[system], expected, wanted)}
-        origin = source if says_source(system) else None
-        voice = heard[system].embedding, heard[system].content
-        kept = Observation.of(track, settings.config.frame_rate, reference, origin, figures, *voice)
-        measured[system] = Measured(kept, track.f0, remarks[system])
+        scores = by_models[system]
+        observation = Observation.of(
+            track,
+            settings.config.frame_rate,
+            reference=tracks.get(REFERENCE),
+            source=tracks.get(UNCONVERTED) if says_source(system) else None,
+            figures={
+                **by_conventions.get(system, {}),
+                **by_plugins[system],
+                **_figures_by_models(scores, phones_expected, words_expected),
+            },
+            embedding=scores.embedding,
+            content=scores.content,
+        )
+        measured[system] = Measurement(observation, track.f0, remarks[system])
     return measured
 
 
-def _track(utterance: Utterance, settings: Settings, system: str) -> Track:
+def expected_phones(
+    sentence: Sentence, scores: Mapping[str, SpeechModelScores], remarks: Mapping[str, list[str]]
+) -> list[str] | None:
+    """The phones of the transcript.
+
+    Without a transcript, or with one that cannot be read, those recognised in the source's recording, or without that
+    in the target's.
+    """
+    origin = next((system for system in (UNCONVERTED, REFERENCE) if system in scores), None)
+    if sentence.text is not None and any(each.phones is not None for each in scores.values()):
+        try:
+            return phones.from_text(sentence.text)
+        except DataError as error:
+            remarks[origin or next(iter(scores))].append(f"measure phones: the text is left aside: {error}")
+    return scores[origin].phones if origin else None
+
+
+def expected_words(sentence: Sentence, scores: Mapping[str, SpeechModelScores]) -> str | None:
+    """The transcript, or without one the words recognised in the source's recording, or else in the target's."""
+    origin = next((system for system in (UNCONVERTED, REFERENCE) if system in scores), None)
+    text = sentence.text if sentence.text is not None else scores[origin].words if origin else None
+    return text if text is None else words.spelt(text)
+
+
+def score_systems(
+    recordings: Mapping[str, Recordings], measured: Mapping[str, Mapping[str, Measurement]], *, parallel: bool
+) -> dict[str, Scores]:
+    """System -> its figures.
+
+    Parameters
+    ----------
+    recordings : dict
+        System -> sentence -> recording, of those to count.
+    measured : dict
+        Sentence -> system -> measurement.
+    parallel : bool
+        Whether the target says the source's sentences.
+    """
+    observations = {system: [measured[name][system].observation for name in own] for system, own in recordings.items()}
+    source = observations.get(UNCONVERTED)
+    return {
+        system: summarise(
+            own,
+            observations[REFERENCE],
+            source=source if parallel or says_source(system) else None,
+            paired=parallel or not says_source(system),
+        )
+        for system, own in observations.items()
+    }
+
+
+def _require(measure: str) -> None:
+    name, equals, folder = measure.partition("=")
+    if name not in MEASURES:
+        raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
+    if name != WORD_ERRORS:
+        if equals:
+            raise ConfigError(f"measure {name} takes no folder, got {measure!r}")
+        MEASURES[name].require()
+    elif not folder:
+        raise ConfigError(f"it takes a recogniser of your own, a folder of transformers: {WORD_ERRORS}=PATH")
+    else:
+        words.require(folder)
+
+
+def _name(measure: str) -> str:
+    return measure.partition("=")[0]
+
+
+def _track(utterance: Utterance, settings: MeasureSettings, system: str) -> Track:
     rate = settings.config.sample_rate
     samples, _ = utterance.read(rate)
     if settings.mixed_rates and audio.info(utterance.path).sample_rate == rate:
         # The filter that brings the others to this rate takes away what is close below half of it, which cepstra
         # would take for another voice.
         samples = audio.resample(audio.resample(samples, rate, ABOVE * rate), ABOVE * rate, rate)
-    f0, frames = world.extract(samples, settings.config, settings.ranges[system])
+    f0, frames = settings.config.extract(samples, settings.ranges[system])
     return Track(frames, f0)
 
 
-def expected_phones(item: Item, heard: dict[str, Heard], remarks: dict[str, list[str]]) -> list[str] | None:
-    """The phones of the text; of none, or one that cannot be read, those heard in the source's recording, or else in
-    the target's.
-    """
-    origin = next((system for system in (UNCONVERTED, REFERENCE) if system in heard), None)
-    if item.text is not None and any(each.phones is not None for each in heard.values()):
-        try:
-            return phones.from_text(item.text)
-        except DataError as error:
-            remarks[origin or next(iter(heard))].append(f"measure phones: the text is left aside: {error}")
-    return heard[origin].phones if origin else None
+def _figures_by_models(
+    scores: SpeechModelScores, phones_expected: Sequence[str] | None, words_expected: str | None
+) -> dict[str, float]:
+    """Metric -> figure of one recording; errors where it is known which phones or words to expect."""
+    opinions = {"dnsmos": scores.quality, "distillmos": scores.mos}
+    figures = {name: value for name, value in opinions.items() if value is not None}
+    if scores.phones is not None and phones_expected:
+        figures["phone_error"] = phones.error_rate(scores.phones, phones_expected)
+    if scores.words is not None and words_expected:
+        recognised = words.spelt(scores.words)
+        figures["word_error"] = phones.error_rate(recognised.split(), words_expected.split())
+        figures["character_error"] = phones.error_rate(recognised, words_expected)
+    return figures
 
 
-def expected_words(item: Item, heard: dict[str, Heard]) -> str | None:
-    """The text, or without one the words heard in the source's recording, or else in the target's."""
-    origin = next((system for system in (UNCONVERTED, REFERENCE) if system in heard), None)
-    said = item.text if item.text is not None else heard[origin].words if origin else None
-    return said if said is None else words.spelt(said)
-
-
-def _by_plugins(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """System -> the figures of metrics that other packages add."""
-    figures: dict[str, dict[str, float]] = {system: {} for system in item.recordings}
+def _figures_by_plugins(
+    recordings: Recordings, rate: int, remarks: Mapping[str, list[str]]
+) -> dict[str, dict[str, float]]:
+    """System -> metric -> figure, of metrics that other packages add."""
+    figures: dict[str, dict[str, float]] = {system: {} for system in recordings}
     measures = {name: metric.figure for name, metric in METRICS.items() if metric.figure}
     if not measures:
         return figures
-    rate = settings.config.sample_rate
-    samples = {system: utterance.read(rate)[0] for system, utterance in item.recordings.items()}
+    samples = {system: utterance.read(rate)[0] for system, utterance in recordings.items()}
     for system, own in samples.items():
         reference = None if system == REFERENCE else samples.get(REFERENCE)
         for name, figure in measures.items():
@@ -159,14 +323,16 @@ def _by_plugins(item: Item, settings: Settings, remarks: dict[str, list[str]]) -
     return figures
 
 
-def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """System -> distortions by the conventions asked for, where the target says the sentence."""
-    figures: dict[str, dict[str, float]] = {system: {} for system in item.recordings}
-    if REFERENCE not in item.recordings or len(item.recordings) == 1:
+def _distortions_by_conventions(
+    recordings: Recordings, conventions: Mapping[str, int], remarks: Mapping[str, list[str]]
+) -> dict[str, dict[str, float]]:
+    """System -> metric -> distortion, where the target says the sentence."""
+    figures: dict[str, dict[str, float]] = {system: {} for system in recordings}
+    if REFERENCE not in recordings or len(recordings) == 1:
         return figures
-    for name, rate in settings.conventions.items():
+    for name, rate in conventions.items():
         frames = {}
-        for system, utterance in item.recordings.items():
+        for system, utterance in recordings.items():
             try:
                 frames[system] = compared_frames(name, utterance.read(rate)[0], rate)
             except DataError as error:
@@ -175,8 +341,3 @@ def _by_conventions(item: Item, settings: Settings, remarks: dict[str, list[str]
             if REFERENCE in frames:
                 figures[system][convention_metric(name)] = frames_distortion(frames[system], frames[REFERENCE])
     return figures
-
-
-def says_source(system: str) -> bool:
-    """Whether a system's recordings are made of the source's."""
-    return system in OF_SOURCE or system not in ANCHORS

@@ -6,33 +6,49 @@ sentence. What no measure decides is not checked.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vc.evaluate.cycle import Cycle
-from vc.evaluate.statistics import SystemComparison
-from vc.metrics.intervals import Interval
-from vc.metrics.scores import NOTHING, Scores
+import numpy as np
+
+from vc.evaluate.anchors import ANCHORS, COPY_SYNTHESIS, MEAN_VARIANCE, REFERENCE, UNCONVERTED, Cycle
+from vc.evaluate.compare import SystemComparison, runs_of, system_of
+from vc.metrics import content
+from vc.metrics.content import Content
+from vc.metrics.registry import OPINIONS
+from vc.metrics.scores import Scores
+from vc.metrics.statistics import UNKNOWN, Interval
 
 GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
 UNCHECKED = "not checked"  # no measure decides
+MODEL = "model"  # stands for it among the verdicts
 # Of the way from the source's voice to the target's, by either measure of the speaker: of 720 other voices of VCC2016
 # handed in as converted, all but 8 stay below 0.5 by one of them, and one comes to 0.6
 NEAR, OTHER = 0.6, 0.5
-DISTINCT = 0.05  # of similarity between source and target: with less, there is no way to measure
+DISTINCT = 0.05  # of similarity between source and target: with less, voices are too alike to measure by
 HALFWAY, NEARER = 0.5, 0.8  # approach; share of sentences
 SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
 STILL, STILLEST, RESTLESS = 0.65, 0.45, 1.6  # of the power of the target's movement
 ALIKE = 0.8  # of the target's diversity
-LOST = 0.85  # share of content, 1 by chance
-GARBLED, GARBLED_MOST = 0.25, 0.5  # phone error above the source's
-UNLIKE, UNLIKE_MOST = 0.45, 0.6  # content distance; another speaker who says the same has 0.25 to 0.34
-FALLEN, FALLEN_MOST = 0.3, 0.8  # points of DNSMOS or DistillMOS below the target's copy-synthesis
-GROWN, GROWN_MOST = 3.0, 10.0  # of noise on the way back; a linear map that restores movement has up to 2
-CHANCE = 0.05
-FEWEST = 6  # sentences: with fewer, no difference can be more than chance
+LOST = 0.85  # share of content, 1 for unrelated sentences
+GARBLED, VERY_GARBLED = 0.25, 0.5  # phone error above the source's
+UNLIKE, VERY_UNLIKE = 0.45, 0.6  # content distance; another speaker who says the same has 0.25 to 0.34
+WORSE, MUCH_WORSE = 0.3, 0.8  # points of DNSMOS or DistillMOS below the target's copy-synthesis
+AMPLIFIED, VERY_AMPLIFIED = (
+    3.0,
+    10.0,
+)  # gain of noise on the conversion back; a linear map that restores movement has up to 2
+SIGNIFICANCE = 0.05
+MIN_SENTENCES = 6  # with fewer, no difference can be significant
+SAME_SENTENCE = (
+    0.6  # content distance: two speakers of VCC2016 have 0.25 to 0.34 in one sentence, 0.9 and more in others
+)
+SAME_SHARE = 0.5  # of the sentences
+MAX_SOURCES, MAX_TARGETS = 8, 40  # of the source's sentences, each compared with so many of the target's
 BANDS = {"gv_ratio_low": "c1 to c8", "gv_ratio_middle": "c9 to c24", "gv_ratio_high": "from c25"}
 RATES = {"movement_slow": "1 to 8 Hz", "movement_fast": "8 to 25 Hz"}
+SMOOTHED, OVERDONE, UNSURE = "over-smoothed", "overdone", "not sure"
+SEVERITY = (GOOD, DOUBTFUL, BAD).index  # of two grades the worse has the larger
 
 
 class Finding(NamedTuple):
@@ -46,221 +62,294 @@ class Finding(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What there is about one system."""
+    """The figures of one system, and those to compare them with."""
 
     scores: Scores
-    anchors: dict[str, Scores]
-    comparisons: list[SystemComparison]  # of this system with anchors
+    anchors: Mapping[str, Scores]
+    comparisons: Sequence[SystemComparison]  # of this system with anchors
     runs: int = 1  # that the comparisons are a mean of
 
+    def figure(self, metric: str) -> float | None:
+        """The system's; None if it is unknown."""
+        value = self.scores.means.get(metric, math.nan)
+        return value if math.isfinite(value) else None
 
-class Share(NamedTuple):
-    """What is graded, and its words: of the way between two voices by one measure, or of the phones mistaken."""
+    def interval(self, metric: str) -> Interval:
+        return self.scores.intervals.get(metric, UNKNOWN)
+
+    def anchor_figure(self, anchor: str, metric: str) -> float:
+        """NaN if it is unknown."""
+        return self.anchors[anchor].means[metric] if anchor in self.anchors else math.nan
+
+
+class Graded(NamedTuple):
+    """A share with its interval, and what is said of it."""
 
     share: float
     interval: Interval
     text: str
 
 
+def judge_systems(
+    scores: Mapping[str, Scores], converted: Sequence[str], comparisons: Sequence[SystemComparison]
+) -> dict[str, list[Finding]]:
+    """Converted system -> findings.
+
+    Parameters
+    ----------
+    scores : dict
+        System -> its figures, of the anchors too.
+    converted : sequence of str
+        Names of the converted systems.
+    comparisons : sequence of SystemComparison
+        As `compare_systems` gives them.
+    """
+    anchors, groups = {name: scores[name] for name in scores if name in ANCHORS}, runs_of(converted)
+    verdicts = {}
+    for system in converted:
+        group = system_of(system)
+        own = [each for each in comparisons if each.one == group and each.other in anchors]
+        verdicts[system] = judge(Evidence(scores[system], anchors, own, len(groups[group])))
+    return verdicts
+
+
 def judge(evidence: Evidence) -> list[Finding]:
-    """The findings that the figures allow; what they do not allow is left out, but for voice and words."""
-    asked: tuple[Callable[[Evidence], Finding | None], ...] = (
-        _voice, _content, _naturalness, _liveliness, _variety, _worth
-    )  # fmt: skip
-    return [finding for ask in asked if (finding := ask(evidence)) is not None]
+    """The findings that the figures of one system allow; voice and content are always among them."""
+    findings = (
+        judge_voice(evidence),
+        judge_content(evidence),
+        judge_naturalness(evidence),
+        judge_liveliness(evidence),
+        judge_variety(evidence),
+        judge_worth(evidence),
+    )
+    return [finding for finding in findings if finding is not None]
 
 
-def _voice(evidence: Evidence) -> Finding:
+def judge_voice(evidence: Evidence) -> Finding:
     """Identity, on the scale between the source's voice and the target's own: anybody else's is no conversion."""
-    if _unheard(evidence):
+    similarity, metric = evidence.figure("speaker_similarity"), "speaker_similarity"
+    source = evidence.anchor_figure(UNCONVERTED, metric)
+    ceilings = (evidence.anchor_figure(name, metric) for name in (COPY_SYNTHESIS, REFERENCE))  # first the vocoder's
+    target = next(filter(math.isfinite, ceilings), math.nan)
+    distinct = target - source >= DISTINCT
+    if distinct and similarity is None:
         return Finding("voice", BAD, "No speech: nothing in the recordings is taken for a voice.")
-    ways = [way for way in (_by_embedding(evidence), _by_timbre(evidence)) if way is not None]
-    if not ways:
-        return _approach(evidence)
-    text = "; ".join(way.text for way in ways)
-    grade = max((_grade(-way.share, (-way.interval[1], -way.interval[0]), -NEAR, -OTHER) for way in ways), key=WORSE)
-    shares = _shares(evidence)
-    reached = (sum(share > OTHER for share in shares), len(shares)) if shares else None
-    if reached:
-        count, total = reached
+
+    def position(value: float) -> float:
+        return (value - source) / (target - source)
+
+    measures = []
+    if distinct:
+        share, interval = position(similarity), tuple(map(position, evidence.interval(metric)))
+        text = f"{share:.0%} of the way to the target by similarity"
+        text += f" ({similarity:.2f}; source {source:.2f}, target {target:.2f})"
+        measures.append(Graded(share, interval, text))
+    distance, whole = evidence.figure("timbre_distance"), evidence.anchor_figure(UNCONVERTED, "timbre_distance")
+    if distance is not None and whole > 0:
+        low, high = evidence.interval("timbre_distance")
+        text = f"{1 - distance / whole:.0%} by timbre ({distance:.2f} from the target's; source {whole:.2f})"
+        measures.append(Graded(1 - distance / whole, (1 - high / whole, 1 - low / whole), text))
+    if not measures:
+        return _judge_approach(evidence)
+
+    text = "; ".join(each.text for each in measures)
+    grade = max((_grade_of_share(each.share, each.interval, NEAR, OTHER) for each in measures), key=SEVERITY)
+    reached = None
+    if distinct and evidence.scores.rows:
+        shares = [position(row.get(metric, math.nan)) for row in evidence.scores.rows]  # NaN where no speech is found
+        count, total = reached = sum(share > OTHER for share in shares), len(shares)
         text += f"; {count} of {total} sentences are past halfway"
-        if unheard := sum(map(math.isnan, shares)):
-            text += f", in {unheard} no speech is found"
+        if speechless := sum(map(math.isnan, shares)):
+            text += f", in {speechless} no speech is found"
         if count < NEARER * total:
-            grade = BAD if count < HALFWAY * total else max(grade, DOUBTFUL, key=WORSE)
-    if len(ways) == 1:
+            grade = BAD if count < HALFWAY * total else max(grade, DOUBTFUL, key=SEVERITY)
+    if len(measures) == 1:
         text += "; by one measure alone"
-    said = {GOOD: "Converted", DOUBTFUL: "Not surely converted", BAD: "Not the target's voice"}[grade]
-    return Finding("voice", grade, f"{said}: {text}.", reached=reached)
+    summary = {GOOD: "Converted", DOUBTFUL: "Not surely converted", BAD: "Not the target's voice"}[grade]
+    return Finding("voice", grade, f"{summary}: {text}.", reached=reached)
 
 
-def _scale(evidence: Evidence) -> tuple[float, float] | None:
-    """Similarity of the source's recordings to the target, and that of the target's own, through the vocoder."""
-    similarity = {name: scores.means["speaker_similarity"] for name, scores in evidence.anchors.items()}
-    floor = similarity.get("unconverted", math.nan)
-    ceilings = [similarity[name] for name in ("copy_synthesis", "reference") if name in similarity]
-    ceiling = next(filter(math.isfinite, ceilings), math.nan)
-    return (floor, ceiling) if ceiling - floor >= DISTINCT else None
-
-
-def _unheard(evidence: Evidence) -> bool:
-    """Whether the speaker measure finds speech in the target's recordings, and in none of the system's."""
-    own = _figure(evidence, "speaker_similarity")
-    return own is None and _scale(evidence) is not None
-
-
-def _shares(evidence: Evidence) -> list[float]:
-    """Of the way between the voices, sentence by sentence, NaN where no speech is found."""
-    scale = _scale(evidence)
-    if scale is None:
-        return []
-    floor, ceiling = scale
-    values = (row.get("speaker_similarity", math.nan) for row in evidence.scores.rows)
-    return [(value - floor) / (ceiling - floor) for value in values]
-
-
-def _by_embedding(evidence: Evidence) -> Share | None:
-    value, scale = _figure(evidence, "speaker_similarity"), _scale(evidence)
-    if value is None or scale is None:
-        return None
-    floor, ceiling = scale
-    figures = value, *_interval(evidence, "speaker_similarity")
-    share, low, high = ((each - floor) / (ceiling - floor) for each in figures)
-    text = f"{share:.0%} of the way to the target by similarity ({value:.2f}; source {floor:.2f}, target {ceiling:.2f})"
-    return Share(share, (low, high), text)
-
-
-def _by_timbre(evidence: Evidence) -> Share | None:
-    value, source = _figure(evidence, "timbre_distance"), evidence.anchors.get("unconverted")
-    whole = source.means["timbre_distance"] if source else math.nan
-    if value is None or not whole > 0:
-        return None
-    low, high = _interval(evidence, "timbre_distance")
-    text = f"{1 - value / whole:.0%} by timbre ({value:.2f} from the target's; source {whole:.2f})"
-    return Share(1 - value / whole, (1 - high / whole, 1 - low / whole), text)
-
-
-def _approach(evidence: Evidence) -> Finding:
+def _judge_approach(evidence: Evidence) -> Finding:
     """Without a measure of the speaker: spectra nearer the source's deny a conversion, others do not prove one."""
-    approach = _figure(evidence, "approach")
+    approach = evidence.figure("approach")
     if approach is None:
         return Finding("voice", UNCHECKED, "No measure tells the source's voice from the target's here.")
-    low, high = _interval(evidence, "approach")
-    text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){_beside(evidence, 'approach')}"
-    if _grade(-approach, (-high, -low), -HALFWAY, -HALFWAY) == BAD:
+    beside = _anchors_beside(evidence, "approach")
+    text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){beside}"
+    if _grade_of_share(approach, evidence.interval("approach"), HALFWAY, HALFWAY) == BAD:
         return Finding("voice", BAD, f"Not converted: {text}.")
     return Finding("voice", UNCHECKED, f"No measure of the speaker decides: {text}.")
 
 
-def _content(evidence: Evidence) -> Finding:
-    """Is what is to be said still there? Phones decide where they are recognised, or else a content encoder."""
-    garbled, apart = _garbled(evidence), _figure(evidence, "content_distance")
-    told = []
-    if garbled is not None:
-        told.append(garbled.text)
-    if apart is not None:
-        beside = _beside(evidence, "content_distance")
-        told.append(f"content lies at {apart:.2f} of the distance of another sentence{beside}")
-    if garbled is not None:
-        grade = _grade(garbled.share, garbled.interval, GARBLED, GARBLED_MOST)
-    elif apart is not None:
-        grade = _grade(apart, _interval(evidence, "content_distance"), UNLIKE, UNLIKE_MOST)
-        told.append("phone errors are not known")
+def judge_content(evidence: Evidence) -> Finding:
+    """Are the words still there? Phones decide where they are recognised, or else a content encoder."""
+    mistaken, distance = _phones_mistaken(evidence), evidence.figure("content_distance")
+    parts = []
+    if mistaken is not None:
+        parts.append(mistaken.text)
+    if distance is not None:
+        beside = _anchors_beside(evidence, "content_distance")
+        parts.append(f"content lies at {distance:.2f} of the distance of another sentence{beside}")
+    if mistaken is not None:
+        grade = _grade(mistaken.share, mistaken.interval, GARBLED, VERY_GARBLED)
+    elif distance is not None:
+        grade = _grade(distance, evidence.interval("content_distance"), UNLIKE, VERY_UNLIKE)
+        parts.append("phone errors are not known")
     else:
         return Finding("content", UNCHECKED, "Neither phone errors nor distances of content are known.")
-    said = {GOOD: "Kept", DOUBTFUL: "Not surely kept", BAD: "Lost"}[grade]
-    return Finding("content", grade, f"{said}: {'; '.join(told)}.")
+    summary = {GOOD: "Kept", DOUBTFUL: "Not surely kept", BAD: "Lost"}[grade]
+    return Finding("content", grade, f"{summary}: {'; '.join(parts)}.")
 
 
-def _garbled(evidence: Evidence) -> Share | None:
-    """Phones mistaken beyond the source's own, or without those beyond the target's own, or else all of them."""
-    if (added := _figure(evidence, "phone_error_added")) is not None:
-        beside, interval = " than in the source's recordings", _interval(evidence, "phone_error_added")
-    elif (error := _figure(evidence, "phone_error")) is not None:
-        reference = evidence.anchors.get("reference")
-        own = reference.means["phone_error"] if reference else math.nan
+def _phones_mistaken(evidence: Evidence) -> Graded | None:
+    """Phone errors beyond the source's own, or without those beyond the target's own, or else all of them."""
+    if (added := evidence.figure("phone_error_added")) is not None:
+        beside, interval = " than in the source's recordings", evidence.interval("phone_error_added")
+    elif (error := evidence.figure("phone_error")) is not None:
+        own = evidence.anchor_figure(REFERENCE, "phone_error")
         beside, own = (" than in the target's own recordings", own) if math.isfinite(own) else ("", 0.0)
-        low, high = _interval(evidence, "phone_error")
+        low, high = evidence.interval("phone_error")
         added, interval = error - own, (low - own, high - own)
     else:
         return None
     more = f" {'fewer' if added < 0 else 'more'}" if beside else ""
-    return Share(added, interval, f"a recogniser mistakes {abs(added):.0%}{more} of the phones{beside}")
+    return Graded(added, interval, f"a recogniser mistakes {abs(added):.0%}{more} of the phones{beside}")
 
 
-def _naturalness(evidence: Evidence) -> Finding | None:
-    """What a listener hears first: predicted quality beside that of the target through the vocoder."""
-    told, grades = [], []
-    for name, label in (("distillmos", "DistillMOS"), ("dnsmos", "DNSMOS")):
-        value, copied = _figure(evidence, name), evidence.anchors.get("copy_synthesis")
-        if value is not None and copied is not None and math.isfinite(copied.means[name]):
-            best = copied.means[name]
-            low, high = _interval(evidence, name)
-            told.append(f"{label} {value:.2f}, the target through the vocoder {best:.2f}")
-            grades.append(_grade(best - value, (best - high, best - low), FALLEN, FALLEN_MOST))
-    if not told:
+def judge_naturalness(evidence: Evidence) -> Finding | None:
+    """Predicted quality beside that of the target through the vocoder."""
+    parts, grades = [], []
+    for metric, label in zip(OPINIONS, ("DistillMOS", "DNSMOS"), strict=True):
+        value, best = evidence.figure(metric), evidence.anchor_figure(COPY_SYNTHESIS, metric)
+        if value is not None and math.isfinite(best):
+            low, high = evidence.interval(metric)
+            parts.append(f"{label} {value:.2f}, the target through the vocoder {best:.2f}")
+            grades.append(_grade(best - value, (best - high, best - low), WORSE, MUCH_WORSE))
+    if not parts:
         return None
-    grade = max(grades, key=WORSE)
-    said = {GOOD: "As natural as the vocoder lets it be", DOUBTFUL: "Not surely as natural", BAD: "Unnatural"}[grade]
-    return Finding("naturalness", grade, f"{said}: {'; '.join(told)}.")
+    grade = max(grades, key=SEVERITY)
+    summary = {GOOD: "As natural as the vocoder lets it be", DOUBTFUL: "Not surely as natural", BAD: "Unnatural"}[grade]
+    return Finding("naturalness", grade, f"{summary}: {'; '.join(parts)}.")
 
 
-def _liveliness(evidence: Evidence) -> Finding | None:
+def judge_liveliness(evidence: Evidence) -> Finding | None:
     """Over-smoothing, and its opposite, in every band of the spectrum and at every rate of its movement."""
-    parts = []
-    for places, what, bounds in (
+    parts = []  # grade, reason, text
+    for ranges, quantity, (smooth, smoothest, rough) in (
         (BANDS, "variance", (SMOOTH, SMOOTHEST, ROUGH)),
         (RATES, "movement", (STILL, STILLEST, RESTLESS)),
     ):
-        for name, place in places.items():
-            if (value := _figure(evidence, name)) is not None:
-                grade, reason = _moving(value, _interval(evidence, name), *bounds)
-                low, high = _interval(evidence, name)
-                span = f" ({low:.2f} to {high:.2f})" if reason == UNSURE and math.isfinite(low + high) else ""
-                parts.append((grade, reason, f"{value:.2f}{span} of the target's {what} in {place}"))
+        for metric, name in ranges.items():
+            value, (low, high) = evidence.figure(metric), evidence.interval(metric)
+            if value is None:
+                continue
+            grade, reason = _grade_of_share(value, (low, high), smooth, smoothest), UNSURE
+            if grade == BAD or value < smooth:
+                reason = SMOOTHED
+            elif value > rough:  # which is doubtful at most: noise and vocoders do it, too
+                grade, reason = DOUBTFUL, OVERDONE if low > rough else UNSURE
+            span = f" ({low:.2f} to {high:.2f})" if reason == UNSURE and math.isfinite(low + high) else ""
+            parts.append((grade, reason, f"{value:.2f}{span} of the target's {quantity} in {name}"))
     if not parts:
         return None
-    grade = max((grade for grade, _, _ in parts), key=WORSE)
+    grade = max((grade for grade, _, _ in parts), key=SEVERITY)
     if grade == GOOD:
         return Finding("liveliness", GOOD, f"As lively as the target: {'; '.join(text for _, _, text in parts)}.")
-    told = []
-    for reason in (SMOOTHED, OVERDONE, UNSURE):
-        texts = [text for each, why, text in parts if (each, why) == (grade, reason)]
-        if texts:
-            told.append(f"{reason}: {'; '.join(texts)}")
-    text = "; ".join(told)
+    texts = {
+        reason: "; ".join(text for *key, text in parts if key == [grade, reason])
+        for reason in (SMOOTHED, OVERDONE, UNSURE)
+    }
+    text = "; ".join(f"{reason}: {of_reason}" for reason, of_reason in texts.items() if of_reason)
     return Finding("liveliness", grade, f"{text[0].upper()}{text[1:]}.", "over-smoothed" if grade == BAD else "")
 
 
-SMOOTHED, OVERDONE, UNSURE = "over-smoothed", "overdone", "not sure"
-
-
-def _moving(value: float, interval: Interval, smooth: float, smoothest: float, rough: float) -> tuple[str, str]:
-    """The grade of one band's variance or one rate's power, over the target's, and why it is not good."""
-    low, high = interval
-    grade = _grade(-value, (-high, -low), -smooth, -smoothest)
-    if grade == BAD or value < smooth:
-        return grade, SMOOTHED
-    if value > rough:  # which is doubtful at most: noise and vocoders do it, too
-        return DOUBTFUL, OVERDONE if low > rough else UNSURE
-    return grade, UNSURE
-
-
-def _variety(evidence: Evidence) -> Finding | None:
-    """Mode collapse. Smoothing makes sentences more alike, too, but leaves what they say: the source must tell."""
-    ratio, apart, lost = (_figure(evidence, name) for name in ("diversity", "content_distance", "content_lost"))
+def judge_variety(evidence: Evidence) -> Finding | None:
+    """Mode collapse. Smoothing makes sentences more alike, too, but keeps their content: the source must tell."""
+    ratio, distance, lost = (evidence.figure(name) for name in ("diversity", "content_distance", "content_lost"))
     if ratio is None:
         return None
     text = f"different sentences differ {ratio:.2f} times as much as the target's own"
-    if math.isnan(sum(_interval(evidence, "diversity"))):
+    if math.isnan(sum(evidence.interval("diversity"))):
         return Finding("variety", DOUBTFUL, f"Too few sentences to tell: {text}.")
-    gone = apart > UNLIKE_MOST if apart is not None else lost is not None and lost > LOST
+    gone = distance > VERY_UNLIKE if distance is not None else lost is not None and lost > LOST
     if ratio < ALIKE and gone:
         text = f"Collapsed: {text}; much the same comes out whatever is said."
         return Finding("variety", BAD, text, "much the same whatever is said")
-    return Finding(
-        "variety", DOUBTFUL if ratio < ALIKE else GOOD, f"{'Monotonous' if ratio < ALIKE else 'Varied'}: {text}."
+    grade, summary = (DOUBTFUL, "Monotonous") if ratio < ALIKE else (GOOD, "Varied")
+    return Finding("variety", grade, f"{summary}: {text}.")
+
+
+def judge_worth(evidence: Evidence) -> Finding | None:
+    """Is it better than no method at all? Distortion alone does not condemn what comes nearer as a set."""
+    comparisons = (each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", MEAN_VARIANCE))
+    if (comparison := next(comparisons, None)) is None:
+        return None
+    gain, runs = -comparison.result.difference, ", mean of all runs" if evidence.runs > 1 else ""
+    text = f"than means and variances alone by {abs(gain):.2f} dB of mel-cepstral distortion{runs}"
+    side, p = "nearer" if gain > 0 else "farther", comparison.p_holm
+    if comparison.result.utterances < MIN_SENTENCES:
+        return Finding("worth", DOUBTFUL, f"Too few sentences to tell: {side} {text}.")
+    probability = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    if p > SIGNIFICANCE:
+        return Finding("worth", DOUBTFUL, f"Not surely {side} {text} ({probability}).")
+    distance = evidence.scores.means["timbre_distance"]
+    baseline = evidence.anchors[MEAN_VARIANCE].means["timbre_distance"]
+    grade = GOOD if gain > 0 else DOUBTFUL if distance < baseline else BAD
+    brief = "farther from the target than means and variances alone" if grade == BAD else ""
+    return Finding("worth", grade, f"{side.capitalize()} {text} ({probability}).", brief)
+
+
+def judge_cycle(cycle: Cycle) -> Finding:
+    """Does a model's cycle close by details that cannot be heard?"""
+    text = f"small noise on converted features comes back {cycle.gain:.1f} times as large"
+    # The gain is of the model, not of a sample of sentences, and exact
+    grade = _grade(cycle.gain, (cycle.gain, cycle.gain), AMPLIFIED, VERY_AMPLIFIED)
+    if grade == GOOD:
+        return Finding("cycle", grade, f"The model's way back needs no hidden details: {text}.")
+    return Finding("cycle", grade, f"The model's way back reads what is hidden in details: {text}.")
+
+
+def judge_sentences(source: Sequence[Content], target: Sequence[Content], *, parallel: bool) -> Finding | None:
+    """Whether the target says the source's sentences: by content, beside what the names claim.
+
+    Parameters
+    ----------
+    source, target : sequence of Content
+        By sentence, in one order if they are `parallel`.
+    parallel : bool
+        Whether the names say that sentences of one index are the same.
+
+    Returns
+    -------
+    Finding or None
+        None where names and content agree, or there is too little to compare.
+    """
+    if len(source) < 2 or not target:
+        return None
+    centre = content.centre_of(source)
+    same = SAME_SENTENCE * content.different_sentences(source, centre)
+    if parallel:
+        alike = sum(content.distance(one, other, centre) < same for one, other in zip(source, target, strict=True))
+        if alike >= SAME_SHARE * len(source):
+            return None
+        text = (
+            f"The target says other sentences than the names claim: {len(source) - alike} of {len(source)} pairs differ"
+            " in content, and figures that compare them say nothing."
+        )
+        return Finding("sentences", BAD, text, "the target says other sentences")
+    indices = np.unique(np.linspace(0, len(source) - 1, min(MAX_SOURCES, len(source))).round().astype(int))
+    alike = sum(
+        any(content.distance(source[index], other, centre) < same for other in target[:MAX_TARGETS])
+        for index in indices
     )
+    if alike < SAME_SHARE * len(indices):
+        return None
+    text = (
+        f"The target says the same sentences, which are taken for others: {alike} of {len(indices)} were found, and its"
+        " own recording of a sentence counts as another one."
+    )
+    return Finding("sentences", BAD, text, "the target says the same sentences")
 
 
 def _grade(value: float, interval: Interval, doubtful: float, bad: float) -> str:
@@ -273,54 +362,15 @@ def _grade(value: float, interval: Interval, doubtful: float, bad: float) -> str
     return DOUBTFUL if value > doubtful or high > bad else GOOD
 
 
-WORSE = (GOOD, DOUBTFUL, BAD).index  # of two grades the larger
+def _grade_of_share(value: float, interval: Interval, doubtful: float, bad: float) -> str:
+    """The same of what is the worse the smaller it is."""
+    low, high = interval
+    return _grade(-value, (-high, -low), -doubtful, -bad)
 
 
-def _worth(evidence: Evidence) -> Finding | None:
-    """Is it better than no method at all? Distortion alone does not condemn what comes nearer as a set."""
-    compared = (each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", "mean_variance"))
-    if (each := next(compared, None)) is None:
-        return None
-    gain, runs = -each.found.difference, ", mean of all runs" if evidence.runs > 1 else ""
-    text = f"than means and variances alone by {abs(gain):.2f} dB of mel-cepstral distortion{runs}"
-    side = "nearer" if gain > 0 else "farther"
-    if each.found.utterances < FEWEST:
-        return Finding("worth", DOUBTFUL, f"Too few sentences to tell: {side} {text}.")
-    if each.p_holm > CHANCE:
-        return Finding("worth", DOUBTFUL, f"Not surely {side} {text} ({_chance(each.p_holm)}).")
-    own, before = (scores.means["timbre_distance"] for scores in (evidence.scores, evidence.anchors["mean_variance"]))
-    grade = GOOD if gain > 0 else DOUBTFUL if own < before else BAD
-    brief = "farther from the target than means and variances alone" if grade == BAD else ""
-    return Finding("worth", grade, f"{side.capitalize()} {text} ({_chance(each.p_holm)}).", brief)
-
-
-def judge_cycle(cycle: Cycle) -> Finding:
-    """Does a model's cycle close by what nobody hears?"""
-    text = f"small noise on converted features comes back {cycle.gain:.1f} times as large"
-    grade = _grade(cycle.gain, (cycle.gain, cycle.gain), GROWN, GROWN_MOST)  # of the model, not of sentences drawn
-    if grade == GOOD:
-        return Finding("cycle", grade, f"The model's way back needs no hidden details: {text}.")
-    return Finding("cycle", grade, f"The model's way back reads what is hidden in details: {text}.")
-
-
-def _figure(evidence: Evidence, name: str) -> float | None:
-    value = evidence.scores.means.get(name, math.nan)
-    return value if math.isfinite(value) else None
-
-
-def _interval(evidence: Evidence, name: str) -> Interval:
-    return evidence.scores.intervals.get(name, NOTHING)
-
-
-def _beside(evidence: Evidence, name: str) -> str:
+def _anchors_beside(evidence: Evidence, metric: str) -> str:
     """The anchors' figures, in brackets."""
-    told = {"mean_variance": "means and variances alone", "copy_synthesis": "the target through the vocoder"}
-    known = {
-        words: evidence.anchors[anchor].means[name] for anchor, words in told.items() if anchor in evidence.anchors
-    }
-    shown = [f"{words} {value:.2f}" for words, value in known.items() if math.isfinite(value)]
-    return f" ({', '.join(shown)})" if shown else ""
-
-
-def _chance(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    names = {MEAN_VARIANCE: "means and variances alone", COPY_SYNTHESIS: "the target through the vocoder"}
+    figures = {name: evidence.anchor_figure(anchor, metric) for anchor, name in names.items()}
+    texts = [f"{name} {value:.2f}" for name, value in figures.items() if math.isfinite(value)]
+    return f" ({', '.join(texts)})" if texts else ""

@@ -1,7 +1,7 @@
-"""What is said, and how: content vectors of an encoder, and the prosody that a decoder is given beside them.
+"""Content vectors of an encoder beside log-mel, and the prosody that a decoder takes with them.
 
-An encoder (vc/encoders) says what is spoken. Who speaks is left in its vectors mostly as their mean, which is taken
-away before frames of two speakers are compared or decoded.
+An encoder (vc/encoders) encodes what is spoken. What its vectors tell of the speaker is mostly their mean, which is
+subtracted before frames of two speakers are compared or decoded.
 """
 
 from dataclasses import dataclass, field
@@ -10,17 +10,18 @@ from functools import lru_cache
 import numpy as np
 
 from vc.config import require
+from vc.features.base import Frames
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, F0Range, LogF0
 from vc.features.mel import MelConfig, MelFeatures, mel_filters
-from vc.features.pitch import LogF0
 
-LOWEST_F0, STEPS_PER_OCTAVE, HIGHEST_F0 = 20.0, 48, 2000.0  # Hz; steps of a quarter of a semitone
+STEPS_PER_OCTAVE = 48  # of F0: a quarter of a semitone each
 ASPIRATION = 0.003  # power of the noise under the pulses of voiced frames, beside all that these have
 PROSODY = 3  # rows of a decoder's prosody beside the excitation
 
 
 @dataclass(frozen=True)
 class ContentConfig:
-    """Whose content vectors they are; extraction fills in what it finds."""
+    """The encoder of content vectors; extraction fills in what only the encoder knows."""
 
     # A name or a path, as vc-encoder has them; the digest, not this, says whether two encoders are one.
     encoder: str = field(default="distilled", compare=False)
@@ -40,19 +41,55 @@ class ContentConfig:
 
 @dataclass(frozen=True)
 class ContentFeatures(MelFeatures):
-    """Content vectors beside log-mel frames and F0: what is said, and all that a decoder shall make of it."""
+    """Content vectors beside log-mel frames and F0: a decoder's input, and what it learns to give."""
 
     kind: str = "content"
     content: ContentConfig = field(default_factory=ContentConfig)
 
+    @property
+    def archives(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        return {**super().archives, "content": ("content", (self.content.dims,))}
+
+    def completed(self) -> "ContentFeatures":
+        """These settings with what only their content encoder knows."""
+        from vc.encoders.features import completed  # torch, which takes longer and more memory than all else here
+
+        return completed(self)
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Content vectors `(content frames, dims)` of `(samples,)` at `sample_rate`."""
+        from vc.encoders.features import content_of, encoder_of
+
+        return content_of(samples, self, encoder_of(self))
+
+    def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
+        """Log-mel, F0, which its decoder takes whatever the vocoder takes, and aperiodicity for `excitation`."""
+        if excitation:
+            return super().analyse(samples, f0_range)
+        f0, spectrum = self.extract(samples, f0_range)
+        return Frames(f0, spectrum, None)
+
+    def content_positions(self, frames: int, content_frames: int) -> np.ndarray:
+        """Where the centres of log-mel frames lie among content frames: `(frames,)`, in 0..content_frames - 1."""
+        seconds = (np.arange(frames) * self.hop + self.first_centre) / self.sample_rate
+        return np.clip((seconds - self.content.first) * self.content.frame_rate, 0, content_frames - 1)
+
+    def content_at_frames(self, content: np.ndarray, frames: int) -> np.ndarray:
+        """`(content frames, dims)` at the centres of log-mel frames: `(frames, dims)`, linearly interpolated."""
+        positions = self.content_positions(frames, len(content))
+        before = positions.astype(int)
+        after = np.minimum(before + 1, len(content) - 1)
+        share = (positions - before).astype(np.float32)[:, None]
+        return content[before] * (1 - share) + content[after] * share
+
 
 @dataclass(frozen=True)
 class ContentStatistics:
-    """What a speaker's speech is beside what is said: the mean of the content, and how loud it is."""
+    """A speaker's mean of content vectors, and their loudness, over speech."""
 
     mean: list[float]  # (dims,)
     deviation: float  # root mean square over frames and dims, of what the mean leaves
-    loudness_mean: float  # of `loudness`
+    loudness_mean: float  # of `log_mel_loudness`
     loudness_deviation: float
 
     def __post_init__(self) -> None:
@@ -62,12 +99,12 @@ class ContentStatistics:
 
 
 class ContentMeter:
-    """Statistics of speech, as it comes.
+    """Running content statistics of speech.
 
     Parameters
     ----------
     prior : ContentStatistics, optional
-        Statistics that are taken for likely before there are frames.
+        Statistics to begin with.
     frames : float
         How many frames of speech the prior counts for.
     """
@@ -81,8 +118,8 @@ class ContentMeter:
             self.loudness_squares = frames * (prior.loudness_deviation**2 + loudness**2)
 
     def add(self, content: np.ndarray, log_mel: np.ndarray, speech: np.ndarray) -> None:
-        """Take note of `(frames, dims)` and `(frames, bands)` where `(frames,)` is true."""
-        vectors, loud = content[speech].astype(np.float64), loudness(log_mel[speech])
+        """Count content `(frames, dims)` and log-mel `(frames, bands)` where `speech` `(frames,)` is true."""
+        vectors, loud = content[speech].astype(np.float64), log_mel_loudness(log_mel[speech])
         self.count += len(vectors)
         self.content = self.content + vectors.sum(axis=0)
         self.squares += float(np.square(vectors).mean(axis=1).sum())
@@ -93,33 +130,36 @@ class ContentMeter:
         """Of all frames so far and the prior; of one frame at least."""
         mean, level = self.content / self.count, self.loudness / self.count
         variance = self.squares / self.count - np.square(mean).mean()
-        moves = self.loudness_squares / self.count - level**2
+        loudness_variance = self.loudness_squares / self.count - level**2
         return ContentStatistics(
-            mean.tolist(), float(np.sqrt(max(variance, 1e-8))), float(level), float(np.sqrt(max(moves, 1e-4)))
+            mean.tolist(),
+            float(np.sqrt(max(variance, 1e-8))),
+            float(level),
+            float(np.sqrt(max(loudness_variance, 1e-4))),
         )
 
 
-def loudness(log_mel: np.ndarray) -> np.ndarray:
+def log_mel_loudness(log_mel: np.ndarray) -> np.ndarray:
     """`(frames,)` natural logarithm of the mean magnitude over the bands of `(frames, bands)`."""
     return np.log(np.exp(log_mel.astype(np.float64)).mean(axis=1))
 
 
 def standard_loudness(log_mel: np.ndarray, speaker: ContentStatistics) -> np.ndarray:
     """`(frames,)` loudness of a speaker's `(frames, bands)`, brought to mean 0 and deviation 1 over speech."""
-    return (loudness(log_mel) - speaker.loudness_mean) / speaker.loudness_deviation
+    return (log_mel_loudness(log_mel) - speaker.loudness_mean) / speaker.loudness_deviation
 
 
-def prosody(f0: np.ndarray, loud: np.ndarray, voice: LogF0 | None, config: MelConfig) -> np.ndarray:
-    """How it is said: excitation, melody, voicing and loudness.
+def prosody(f0: np.ndarray, loudness: np.ndarray, log_f0: LogF0 | None, config: MelConfig) -> np.ndarray:
+    """A decoder's input beside content: excitation, log-F0 contour, voicing and loudness.
 
     Parameters
     ----------
     f0 : np.ndarray
-        Shape `(frames,)`, Hz, 0 where unvoiced, of the voice that shall speak.
-    loud : np.ndarray
-        Shape `(frames,)`, loudness, brought to mean 0 and deviation 1 over speech.
-    voice : LogF0 or None
-        Of the voice that shall speak; None of one that whispers.
+        Shape `(frames,)`, Hz, 0 where unvoiced, of the target.
+    loudness : np.ndarray
+        Shape `(frames,)`, brought to mean 0 and deviation 1 over speech.
+    log_f0 : LogF0 or None
+        The target's; None of one who whispers.
     config : MelConfig
         Of the log-mel frames.
 
@@ -127,14 +167,14 @@ def prosody(f0: np.ndarray, loud: np.ndarray, voice: LogF0 | None, config: MelCo
     -------
     np.ndarray
         Shape `(frames, bands + 3)`, float32: the bands of `excitation`; log F0, brought to mean 0 and deviation 1 and
-        held in straight lines where unvoiced; 1 where voiced; loudness.
+        linearly interpolated where unvoiced; 1 where voiced; loudness.
     """
     voiced = f0 > 0
-    melody = np.zeros(len(f0))
-    if voice is not None and voiced.any():
-        standard = (np.log(f0[voiced]) - voice.mean) / voice.deviation
-        melody = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), standard)
-    return np.column_stack([excitation(f0, config), melody, voiced, loud]).astype(np.float32)
+    contour = np.zeros(len(f0))
+    if log_f0 is not None and voiced.any():
+        standard = (np.log(f0[voiced]) - log_f0.mean) / log_f0.deviation
+        contour = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), standard)
+    return np.column_stack([excitation(f0, config), contour, voiced, loudness]).astype(np.float32)
 
 
 def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:
@@ -143,13 +183,13 @@ def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:
     It shows where harmonics lie, and depends on nothing but each frame's own F0.
     """
     table = pulses(config)
-    shown = np.zeros((len(f0), config.bands))
+    log_mel = np.zeros((len(f0), config.bands))
     voiced = f0 > 0
-    places = STEPS_PER_OCTAVE * np.log2(np.clip(f0[voiced], LOWEST_F0, HIGHEST_F0) / LOWEST_F0)
-    before = np.minimum(places.astype(int), len(table) - 2)
-    share = (places - before)[:, None]
-    shown[voiced] = table[before] * (1 - share) + table[before + 1] * share
-    return shown
+    steps = STEPS_PER_OCTAVE * np.log2(np.clip(f0[voiced], LOWEST_F0, HIGHEST_F0) / LOWEST_F0)
+    before = np.minimum(steps.astype(int), len(table) - 2)
+    share = (steps - before)[:, None]
+    log_mel[voiced] = table[before] * (1 - share) + table[before + 1] * share
+    return log_mel
 
 
 @lru_cache(maxsize=8)
@@ -162,9 +202,10 @@ def pulses(config: MelConfig) -> np.ndarray:
     rows = []
     for f0 in LOWEST_F0 * 2.0 ** (np.arange(steps) / STEPS_PER_OCTAVE):
         harmonics = np.arange(1, int(rate / 2 / f0) + 1) * f0 * size / rate  # in bins
-        away = bins[:, None] - harmonics
-        window = np.sinc(away) / np.where(np.abs(np.abs(away) - 1) < 1e-6, np.inf, 1 - np.square(away))
-        window = np.where(np.abs(np.abs(away) - 1) < 1e-6, 0.5, window)  # Hann's transform, 1 at its middle
+        offsets = bins[:, None] - harmonics
+        pole = np.abs(np.abs(offsets) - 1) < 1e-6
+        window = np.sinc(offsets) / np.where(pole, np.inf, 1 - np.square(offsets))
+        window = np.where(pole, 0.5, window)  # Hann's transform, 1 at its middle
         power = np.square(window).sum(axis=1) * f0 * size / rate / 1.5  # a Hann window's noise bandwidth is 1.5 bins
         rows.append(np.log((filters @ np.sqrt(power + ASPIRATION)) / flat))
     return np.array(rows)

@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from vc.config import require
+from vc.corpus import audio
+from vc.features import mel_cepstrum
+from vc.features.base import FeatureConfig, Frames
+from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
 
 if TYPE_CHECKING:
@@ -62,34 +66,83 @@ class MelConfig:
 
 
 @dataclass(frozen=True)
-class MelFeatures(MelConfig):
+class MelFeatures(MelConfig, FeatureConfig):
     """Log-mel frames as features of a speaker pair, with F0 at the same places."""
 
     kind: str = "mel"
     f0_method: str = "autocorrelation"  # as in WorldConfig
 
     archive: ClassVar[str] = "mel"
-    kept: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        own = type(self).kind
-        require(self.kind == own, f"features.kind must be {own}, got {self.kind!r}")
+        kind = type(self).kind
+        require(self.kind == kind, f"features.kind must be {kind}, got {self.kind!r}")
         _ = self.world  # refuses what WORLD cannot
 
     @property
     def mel(self) -> MelConfig:
-        """What a vocoder must take."""
         return MelConfig(**{name: getattr(self, name) for name in MelConfig.__dataclass_fields__})
 
     @property
-    def lowest_rate(self) -> int:  # Hz, of recordings that hold all that the bands cover
+    def lowest_rate(self) -> int:  # for all that the bands cover
         return min(self.sample_rate, math.ceil(2 * self.highest))
 
     @property
+    def first_centre(self) -> int:  # in the middle of its hop
+        return self.hop // 2
+
+    @property
     def world(self) -> WorldConfig:
-        """WORLD's analysis at the same frames."""
         return WorldConfig(self.sample_rate, self.frame_shift, f0_method=self.f0_method)
+
+    def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
+        """F0 `(frames,)` and log-mel `(frames, bands)` of `(samples,)`, as FeatureConfig has it."""
+        spectrum = analyse(samples, self).astype(np.float64)
+        f0, _ = self.world.estimate_f0(self._from_first_centre(samples), f0_range)
+        return _extended(f0, len(spectrum)), spectrum
+
+    def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
+        spectrum = analyse(samples, self).astype(np.float64)
+        if not excitation:
+            return Frames(None, spectrum, None)
+        frames = self.world.analyse(self._from_first_centre(samples), f0_range)
+        f0, aperiodicity = (_extended(values, len(spectrum)) for values in (frames.f0, frames.aperiodicity))
+        return Frames(f0, spectrum, aperiodicity)
+
+    def to_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
+        weights, offset = _to_mel_cepstrum(self)
+        return frames.astype(np.float64) @ weights + offset
+
+    def _from_first_centre(self, samples: np.ndarray) -> np.ndarray:
+        """Samples, one at least, whose WORLD frame i is centred where log-mel's frame i is."""
+        start = self.first_centre
+        return audio.fit_length(samples, max(len(samples), start + 1))[start:]
+
+
+def _extended(values: np.ndarray, frames: int) -> np.ndarray:
+    """Values of so many frames; the last is repeated."""
+    return values[np.minimum(np.arange(frames), len(values) - 1)]
+
+
+@lru_cache(maxsize=8)
+def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
+    """`(bands, order + 1)` and `(order + 1,)`: log-mel -> mel-cepstrum.
+
+    A band's magnitude over its filter's sum stands at the band's centre, with straight lines between the centres in the
+    logarithm; a window of energy E gives noise of power P the magnitude sqrt(E P).
+    """
+    world, filters = config.world, mel_filters(config.mel)
+    sums = filters.sum(axis=1)
+    frequencies = np.linspace(0, config.sample_rate / 2, filters.shape[1])
+    centres = filters @ frequencies / sums
+    bins = np.linspace(0, config.sample_rate / 2, world.bins)
+    spread = np.stack([np.interp(bins, centres, unit) for unit in np.eye(config.bands)])  # (bands, bins)
+    window = np.hanning(config.fft_size + 1)[:-1]
+    constant = -2 * np.log(sums) @ spread - np.log(np.square(window).sum())  # (bins,)
+    envelopes = np.exp(np.vstack([2 * spread, constant]))  # from_envelope takes its logarithm
+    cepstra = mel_cepstrum.from_envelope(envelopes, world.order, world.warping)
+    return cepstra[:-1], cepstra[-1]
 
 
 def analyse(samples: np.ndarray, config: MelConfig, device: "torch.device | str" = "cpu") -> np.ndarray:
@@ -129,7 +182,7 @@ def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype")
 @lru_cache(maxsize=8)
 def mel_filters(config: MelConfig) -> np.ndarray:
     """`(bands, fft_size / 2 + 1)`: triangles, evenly spaced in mel, each of area 2 over Hz."""
-    edges = _hertz(np.linspace(_mel(config.lowest), _mel(config.highest), config.bands + 2))
+    edges = mel_to_hertz(np.linspace(hertz_to_mel(config.lowest), hertz_to_mel(config.highest), config.bands + 2))
     bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
     widths = np.diff(edges)
     rising = (bins - edges[:-2, None]) / widths[:-1, None]
@@ -138,12 +191,14 @@ def mel_filters(config: MelConfig) -> np.ndarray:
     return np.maximum(0, np.minimum(rising, falling)) * heights[:, None]
 
 
-def _mel(hertz: float) -> float:
+def hertz_to_mel(hertz: float) -> float:
+    """On the scale of Slaney's toolbox."""
     if hertz < LINEAR_BELOW:
         return hertz / LINEAR_STEP
     return LINEAR_BELOW / LINEAR_STEP + np.log(hertz / LINEAR_BELOW) / LOG_STEP
 
 
-def _hertz(mel: np.ndarray) -> np.ndarray:
+def mel_to_hertz(mel: np.ndarray) -> np.ndarray:
+    """The inverse of `hertz_to_mel`."""
     knee = LINEAR_BELOW / LINEAR_STEP
     return np.where(mel < knee, mel * LINEAR_STEP, LINEAR_BELOW * np.exp(LOG_STEP * (mel - knee)))

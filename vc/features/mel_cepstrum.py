@@ -10,16 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 
-# Hz -> (order, all-pass constant): SPTK's constants, and orders that recipes use at these rates.
-SETTINGS = {
-    8000: (16, 0.31),
-    16000: (24, 0.42),
-    22050: (34, 0.455),
-    24000: (34, 0.466),
-    32000: (39, 0.504),
-    44100: (39, 0.544),
-    48000: (39, 0.554),
-}
+from vc.corpus.condition import SAMPLE_RATES
+
+# Sample rate in Hz -> (order, all-pass constant): SPTK's constants, and orders that recipes use at these rates.
+_ORDERS_AND_CONSTANTS = ((16, 0.31), (24, 0.42), (34, 0.455), (34, 0.466), (39, 0.504), (39, 0.544), (39, 0.554))
+SETTINGS = dict(zip(SAMPLE_RATES, _ORDERS_AND_CONSTANTS, strict=True))
 
 
 def from_envelope(envelope: np.ndarray, order: int, warping: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which frames of a recording are speech, told by their loudness: pauses say nothing of a voice."""
+"""Which frames of a recording are speech, by their loudness: pauses carry nothing of a voice."""
 
 from collections.abc import Sequence
 
@@ -36,8 +36,9 @@ def speech(mel_cepstra: Sequence[np.ndarray]) -> list[np.ndarray]:
     levels = [loudness(mel_cepstrum) for mel_cepstrum in mel_cepstra]
     loud = np.array([np.quantile(level, LOUD_QUANTILE) for level in levels])
     usual = np.median(loud[loud > loud.max() - SILENCE])
-    speaks = loud > usual - DYNAMIC_RANGE
-    return [(level > own - DYNAMIC_RANGE) & said for level, own, said in zip(levels, loud, speaks)]
+    return [
+        (level > loudest - DYNAMIC_RANGE) & (loudest > usual - DYNAMIC_RANGE) for level, loudest in zip(levels, loud)
+    ]
 
 
 def from_first_to_last(mask: np.ndarray) -> np.ndarray:
@@ -45,7 +46,7 @@ def from_first_to_last(mask: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(mask) & np.maximum.accumulate(mask[::-1])[::-1]
 
 
-def held(mask: np.ndarray) -> np.ndarray:
-    """`(frames,)` indices: of each frame the last one up to it where `(frames,)` is true, before the first one that."""
-    places = np.where(mask, np.arange(len(mask)), -1)
-    return np.maximum(np.maximum.accumulate(places), np.argmax(mask))
+def forward_fill(mask: np.ndarray) -> np.ndarray:
+    """`(frames,)` indices: of each frame the last up to it where `(frames,)` is true, or else the first such."""
+    indices = np.where(mask, np.arange(len(mask)), -1)
+    return np.maximum(np.maximum.accumulate(indices), np.argmax(mask))

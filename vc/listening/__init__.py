@@ -1,1 +1,1 @@
-"""What people hear, asked of them: recordings -> kit -> page -> answers -> score."""
+"""Listening tests: folders of recordings -> kit (a page and its key) -> answers of listeners -> scores."""

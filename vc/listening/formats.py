@@ -28,7 +28,7 @@ class Item:
     """What a listener gives one answer to, by ids of sounds."""
 
     sounds: list[str]  # one to grade, or two to choose from
-    x: str | None  # what the two are held against
+    x: str | None  # that the two are compared with
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Key:
         """Answers that an item takes."""
         return self.items[item].sounds if self.kind == "abx" else list(GRADES)
 
-    def heard(self, item: str) -> list[Sound]:
+    def sounds_of(self, item: str) -> list[Sound]:
+        """Recordings to grade or to choose from."""
         return [self.sounds[id] for id in self.items[item].sounds]
 
 
@@ -65,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one listener sends back, in the order in which it was heard."""
+    """What one listener sends back, in the order in which it was answered."""
 
     format: str
     version: int
@@ -75,9 +76,15 @@ class Answers:
 
 
 def read_key(path: Path) -> Key:
-    """The organiser's key; without it nothing can be scored, so that a bad one is wrong usage."""
+    """The organiser's key.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no key, or not consistent: without a key nothing can be scored.
+    """
     try:
-        key = _built(Key, KEY, path)
+        key = _read(Key, KEY, path)
     except DataError as error:
         raise ConfigError(*error.args) from error
     count = {"mos": 1, "abx": 2}.get(key.kind)
@@ -92,13 +99,28 @@ def read_key(path: Path) -> Key:
     return key
 
 
-def read_answers(path: Path, key: Key, partial: bool = False) -> Answers:
-    """A listener's answers to the test of `key`; incomplete ones only if that is asked for."""
-    found = _built(Answers, ANSWERS, path)
-    if found.test != key.test:
-        raise DataError(f"{path}: answers of another test, {found.test[:8]}...; the key is of {key.test[:8]}...")
+def read_answers(path: Path, key: Key, *, partial: bool = False) -> Answers:
+    """A listener's answers to a test.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    key : Key
+        Of the test.
+    partial : bool
+        Whether incomplete answers are taken.
+
+    Raises
+    ------
+    DataError
+        If the file holds no answers to this test, or too few.
+    """
+    answers = _read(Answers, ANSWERS, path)
+    if answers.test != key.test:
+        raise DataError(f"{path}: answers of another test, {answers.test[:8]}...; the key is of {key.test[:8]}...")
     answered = set()
-    for each in found.answers:
+    for each in answers.answers:
         if each.item not in key.items or each.item in answered:
             raise DataError(
                 f"{path}: item {each.item!r} {'is answered twice' if each.item in answered else 'is unknown'}"
@@ -110,18 +132,18 @@ def read_answers(path: Path, key: Key, partial: bool = False) -> Answers:
     missing = len(key.items) - len(answered)
     if (missing and not partial) or not answered:
         raise DataError(f"{path}: {missing} of {len(key.items)} items are not answered; --partial takes what is there")
-    return found
+    return answers
 
 
-def _built(cls: type[T], format: str, path: Path) -> T:
+def _read(cls: type[T], format: str, path: Path) -> T:
     """A dataclass from a file that says its format and version."""
     try:
         content = read_json(path)
     except ConfigError as error:
         raise DataError(*error.args) from error
-    found = [content.get(name) for name in ("format", "version")] if isinstance(content, dict) else content
-    if found != [format, VERSION]:
-        raise DataError(f"{path}: expected {format}, version {VERSION}, found {reprlib.repr(found)}")
+    header = [content.get(name) for name in ("format", "version")] if isinstance(content, dict) else content
+    if header != [format, VERSION]:
+        raise DataError(f"{path}: expected {format}, version {VERSION}, found {reprlib.repr(header)}")
     try:
         return build(cls, content, cls.__name__)
     except ConfigError as error:

@@ -10,31 +10,55 @@ import numpy as np
 from vc import __version__
 from vc.errors import DataError
 from vc.listening.formats import Answers, Key, read_answers
-from vc.metrics import intervals
+from vc.metrics import statistics
 
 FORMAT, VERSION = "vc-listening-scores", 1
 
 
-def collect(paths: Sequence[Path], key: Key, partial: bool = False) -> tuple[list[Answers], list[str]]:
-    """The answers in files to the test of `key`, and a line for each file that cannot be taken."""
-    taken: dict[str, tuple[Answers, Path]] = {}
+def collect(paths: Sequence[Path], key: Key, *, partial: bool = False) -> tuple[list[Answers], list[str]]:
+    """The answers in files to the test of `key`, and a line for each file that cannot be taken.
+
+    `partial` also takes files with answers to some of the items.
+    """
+    by_listener: dict[str, tuple[Answers, Path]] = {}
     failures = []
     for path in paths:
         try:
-            found = read_answers(path, key, partial)
-            if found.listener in taken:
-                raise DataError(f"{path}: listener {found.listener!r} is in {taken[found.listener][1]} already")
-            taken[found.listener] = found, path
+            answers = read_answers(path, key, partial=partial)
+            if answers.listener in by_listener:
+                other = by_listener[answers.listener][1]
+                raise DataError(f"{path}: listener {answers.listener!r} is in {other} already")
+            by_listener[answers.listener] = answers, path
         except DataError as error:
             failures.append(str(error))
-    return [found for found, _ in taken.values()], failures
+    return [answers for answers, _ in by_listener.values()], failures
 
 
 def score(key: Key, answers: Sequence[Answers], failures: Sequence[str] = ()) -> dict[str, Any]:
-    """Figures of every system, or of every pair of systems, ready for JSON; null where there is no answer."""
+    """Figures of every system, or of every pair of systems.
+
+    Parameters
+    ----------
+    key : Key
+        Of the test.
+    answers : sequence of Answers
+        One for each listener.
+    failures : sequence of str
+        A line for each file that was not taken.
+
+    Returns
+    -------
+    dict
+        Ready for JSON; null where there is no answer.
+    """
     tables = _tables(key, answers)
     if key.kind == "mos":
-        figures = {"systems": {system: _opinion(table) for (system,), table in tables.items()}}
+        figures = {
+            "systems": {
+                system: dict(zip(("mos", "interval"), _mean(table))) | _counts(table)
+                for (system,), table in tables.items()
+            }
+        }
     else:
         figures = {"pairs": [_preference(pair, table) for pair, table in tables.items()]}
     return {
@@ -44,15 +68,15 @@ def score(key: Key, answers: Sequence[Answers], failures: Sequence[str] = ()) ->
         "test": key.test,
         "kind": key.kind,
         "title": key.title,
-        "listeners": [found.listener for found in answers],
+        "listeners": [each.listener for each in answers],
         "failures": list(failures),
-        "intervals": f"{intervals.CONFIDENCE:.0%}, {intervals.RESAMPLES} resamples of listeners and sentences",
+        "intervals": f"{statistics.CONFIDENCE:.0%}, {statistics.RESAMPLES} resamples of listeners and sentences",
         **figures,
     }
 
 
 def binomial_p(chosen: int, answers: int) -> float:
-    """Two-sided p of a choice between two that are equally likely: exact, and one answer tells nothing of the next."""
+    """Two-sided p of so many choices of one of two that are equally likely: exact, for independent answers."""
     rarer = min(chosen, answers - chosen)
     return min(1.0, 2 * sum(math.comb(answers, count) for count in range(rarer + 1)) / 2**answers)
 
@@ -62,15 +86,15 @@ def format_table(figures: dict[str, Any]) -> str:
     counts = ("listeners", "sentences", "answers")
     if figures["kind"] == "mos":
         lines = [["", "MOS", "95 % interval", *counts]]
-        for system, found in figures["systems"].items():
-            lines.append([system, *_cells(found["mos"], found["interval"]), *(str(found[name]) for name in counts)])
+        for system, own in figures["systems"].items():
+            lines.append([system, *_cells(own["mos"], own["interval"]), *(str(own[name]) for name in counts)])
     else:
         lines = [["nearer to the target", "share", "95 % interval", "p", *counts]]
-        for found in figures["pairs"]:
-            for system, other in (found["systems"], found["systems"][::-1]):
-                cells = _cells(found["share"][system], found["intervals"][system])
-                p = f"{found['p']:.2g}"
-                lines.append([f"{system} than {other}", *cells, p, *(str(found[name]) for name in counts)])
+        for pair in figures["pairs"]:
+            for system, other in (pair["systems"], pair["systems"][::-1]):
+                cells = _cells(pair["share"][system], pair["intervals"][system])
+                p = f"{pair['p']:.2g}"
+                lines.append([f"{system} than {other}", *cells, p, *(str(pair[name]) for name in counts)])
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
@@ -78,25 +102,20 @@ def format_table(figures: dict[str, Any]) -> str:
 def _tables(key: Key, answers: Sequence[Answers]) -> dict[tuple[str, ...], np.ndarray]:
     """System, or pair of them -> `(listeners, sentences)`: grades, or 1 where the first was chosen; NaN: no answer."""
     order = list(key.systems).index
-    groups = {id: tuple(sorted((sound.system for sound in key.heard(id)), key=order)) for id in key.items}
-    sentences = sorted({key.heard(id)[0].sentence for id in key.items})
+    groups = {id: tuple(sorted((sound.system for sound in key.sounds_of(id)), key=order)) for id in key.items}
+    sentences = sorted({key.sounds_of(id)[0].sentence for id in key.items})
     empty = np.full((len(answers), len(sentences)), np.nan)
     tables = {group: empty.copy() for group in sorted(set(groups.values()), key=lambda group: [*map(order, group)])}
-    for row, found in enumerate(answers):
-        for each in found.answers:
-            group, column = groups[each.item], sentences.index(key.heard(each.item)[0].sentence)
+    for row, listener in enumerate(answers):
+        for each in listener.answers:
+            group, column = groups[each.item], sentences.index(key.sounds_of(each.item)[0].sentence)
             chosen = key.kind == "abx" and key.sounds[each.answer].system == group[0]
             tables[group][row, column] = chosen if key.kind == "abx" else float(each.answer)
     return tables
 
 
-def _opinion(table: np.ndarray) -> dict[str, Any]:
-    mean, interval = _mean(table)
-    return {"mos": mean, "interval": interval, **_counts(table)}
-
-
 def _preference(pair: tuple[str, ...], table: np.ndarray) -> dict[str, Any]:
-    """Share of each of the two, and how likely a share so far from a half is where neither is nearer."""
+    """Share of each of the two, and the p of a share so far from a half where neither is nearer."""
     (share, interval), (other_share, other_interval) = _mean(table), _mean(1 - table)
     counts, chosen = _counts(table), int(np.nansum(table))
     first, second = pair
@@ -111,15 +130,19 @@ def _preference(pair: tuple[str, ...], table: np.ndarray) -> dict[str, Any]:
 
 
 def _mean(table: np.ndarray) -> tuple[float | None, list[float] | None]:
-    """Mean of a table and its interval, which one answer alone does not have."""
-    known = table[np.isfinite(table)]
-    interval = [round(end, 4) for end in intervals.crossed_interval(table)] if len(known) > 1 else None
-    return round(float(known.mean()), 4) if len(known) else None, interval
+    """Mean of a table and its interval, which a single answer does not have."""
+    values = table[np.isfinite(table)]
+    interval = [round(end, 4) for end in statistics.crossed_interval(table)] if len(values) > 1 else None
+    return round(float(values.mean()), 4) if len(values) else None, interval
 
 
 def _counts(table: np.ndarray) -> dict[str, int]:
-    known = np.isfinite(table)
-    return {"listeners": int(known.any(1).sum()), "sentences": int(known.any(0).sum()), "answers": int(known.sum())}
+    present = np.isfinite(table)
+    return {
+        "listeners": int(present.any(1).sum()),
+        "sentences": int(present.any(0).sum()),
+        "answers": int(present.sum()),
+    }
 
 
 def _cells(mean: float | None, interval: Sequence[float] | None) -> list[str]:

@@ -2,8 +2,13 @@
 
 from vc.metrics import content, mos, phones, quality, speaker, timbre, words
 from vc.metrics.alignment import align
-from vc.metrics.comparison import compare_paired, holm
-from vc.metrics.conventions import CONVENTIONS, compared_frames, frames_distortion, mel_cepstral_distortion_by
+from vc.metrics.conventions import (
+    CONVENTIONS,
+    compared_frames,
+    fast_align,
+    frames_distortion,
+    mel_cepstral_distortion_by,
+)
 from vc.metrics.distortion import (
     audible,
     global_variance,
@@ -13,11 +18,24 @@ from vc.metrics.distortion import (
     modulation_spectrum,
     speech_path,
 )
-from vc.metrics.distribution import approach, content_lost, frechet_distance, kernel_distance, moving
-from vc.metrics.diversity import different_sentences, diversity
-from vc.metrics.fast_alignment import fast_align
-from vc.metrics.intervals import crossed_interval, interval_around, jackknife_variance, mean_interval
-from vc.metrics.pitch import log_f0_correlation, log_f0_rmse, voicing_error
+from vc.metrics.f0 import log_f0_correlation, log_f0_rmse, voicing_error
+from vc.metrics.sets import (
+    approach,
+    content_lost,
+    different_sentences,
+    diversity,
+    frechet_distance,
+    kernel_distance,
+    moving,
+)
+from vc.metrics.statistics import (
+    compare_paired,
+    crossed_interval,
+    holm,
+    interval_around,
+    jackknife_variance,
+    mean_interval,
+)
 
 __all__ = [
     "CONVENTIONS",

@@ -5,17 +5,17 @@ import numpy as np
 from vc.errors import DataError
 from vc.metrics.arrays import takes_lists
 
-LARGEST = 400_000_000  # pairs of frames, a byte each: two recordings of 100 s at 5 ms
+MAX_PAIRS = 400_000_000  # pairs of frames, a byte each: two recordings of 100 s at 5 ms
 STEPS = np.array([(1, 1), (1, 0), (0, 1)])  # in frames of the one and of the other; the first wins a tie
 
 
-def validate(one: np.ndarray, other: np.ndarray) -> None:
-    """Refuse what is not two non-empty `(frames, bands)` of equal bands, finite and short enough for an exact path."""
+def require_alignable(one: np.ndarray, other: np.ndarray) -> None:
+    """Raise DataError unless both are non-empty `(frames, bands)` of equal bands, finite and short enough."""
     if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
         raise DataError(f"expected two (frames, bands) of equal bands, got shapes {one.shape} and {other.shape}")
     if len(one) == 0 or len(other) == 0:
         raise DataError(f"cannot align {len(one)} frames with {len(other)}")
-    if len(one) * len(other) > LARGEST:
+    if len(one) * len(other) > MAX_PAIRS:
         raise DataError(f"{len(one)} and {len(other)} frames are too long to align: cut the recordings into sentences")
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise DataError("frames to align must be finite")
@@ -23,21 +23,43 @@ def validate(one: np.ndarray, other: np.ndarray) -> None:
 
 @takes_lists
 def align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices `(path,)` into `(frames, bands)` of each side, from the first pair of frames to the last.
+    """The cheapest path through two sequences of frames.
 
     The path has steps (1, 1), (1, 0) and (0, 1) of equal weight and the least sum of Euclidean distances: Sakoe and
     Chiba, "Dynamic programming algorithm optimization for spoken word recognition", IEEE Trans. ASSP 26, 1978, without
     a band around the diagonal and without their double weight of the diagonal step.
+
+    Parameters
+    ----------
+    one, other : np.ndarray
+        Shape `(frames, bands)`, finite.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Indices `(path,)` into the frames of each side, from the first pair of frames to the last.
+
+    Raises
+    ------
+    DataError
+        If the sequences are empty, too long, not finite or of different bands.
     """
-    validate(one, other)
-    return _walk_back(_best_steps(one.astype(np.float64), other.astype(np.float64)))
+    require_alignable(one, other)
+    steps = _best_steps(one.astype(np.float64), other.astype(np.float64))
+    pair = np.array(steps.shape) - 1
+    path = [pair]
+    while pair.any():
+        pair = pair - STEPS[steps[tuple(pair)]]
+        path.append(pair)
+    rows, columns = np.array(path[::-1]).T
+    return rows, columns
 
 
 def _best_steps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """`(frames of one, frames of other)`: index of the step that reaches each pair most cheaply.
 
     A pair depends on pairs of the two anti-diagonals before its own, so that each anti-diagonal is one array
-    operation. Costs are kept by the index into `one`, plus one: place 0 stands before the first frame.
+    operation. Costs are kept by the index into `one`, plus one: index 0 stands before the first frame.
     """
     steps = np.zeros((len(one), len(other)), np.uint8)
     skewed, width = steps.reshape(-1), len(other) - 1  # of which an anti-diagonal is a slice, as it is of both sides
@@ -56,13 +78,3 @@ def _best_steps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         before, last = last, np.full(len(one) + 1, np.inf)
         last[first + 1 : end + 1] = distances + np.minimum(costs, across)
     return steps
-
-
-def _walk_back(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pair = np.array(steps.shape) - 1
-    path = [pair]
-    while pair.any():
-        pair = pair - STEPS[steps[tuple(pair)]]
-        path.append(pair)
-    rows, columns = np.array(path[::-1]).T
-    return rows, columns

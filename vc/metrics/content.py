@@ -1,8 +1,8 @@
 """What is said, and in which timbre, by the content encoder that the toolkit carries: no package, no transcript.
 
-Two recordings are held against each other by dynamic time warping of their content vectors, which hold little of who
-speaks; the timbre by the spectra of frames whose content is alike (`vc.metrics.timbre`). Spectra are log-mel below
-7 kHz, so that an analysis at another sample rate, whose filter cuts off above, changes nothing.
+Two recordings are compared by dynamic time warping of their content vectors, which hold little of who speaks; the
+timbre by the spectra of frames whose content is alike (`vc.metrics.timbre`). Spectra are log-mel below 7 kHz, so that
+an analysis at another sample rate, whose filter cuts off above, changes nothing.
 
 What it is worth: sentences of another speaker lie at 0.25 to 0.34 of the distance of different sentences, sentences
 played backwards or shifted out of a voice's range at 0.8 and more (docs/impostors.md). Systems that synthesise from
@@ -17,14 +17,14 @@ import numpy as np
 from vc.errors import DataError
 from vc.features.mel import MelConfig
 from vc.features.speech import DECIBELS, DYNAMIC_RANGE, from_first_to_last
-from vc.metrics import speech
 from vc.metrics.alignment import align
+from vc.metrics.speech_models import one_thread, require_speech
 
 MODULES = ("torch",)
 BANDS = slice(2, 74)  # of log-mel: 70 Hz to 7 kHz
 COEFFICIENTS = 20  # of the spectrum's cosine transform, without the level
-PAIRS = 20  # of different sentences, at most
-TINY = 1e-9  # length of a content vector that is none
+MAX_PAIRS = 20  # of different sentences
+MIN_LENGTH = 1e-9  # of a content vector, so that a zero vector can be normalised
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Content:
 
     vectors: np.ndarray  # (frames, dims) float32
     cepstra: np.ndarray  # (frames, COEFFICIENTS) float32, in dB
-    audible: np.ndarray  # (frames,)
+    audible: np.ndarray  # (frames,) bool
 
 
 def require() -> None:
@@ -46,24 +46,24 @@ def analyse(samples: np.ndarray, rate: int) -> Content:
     Parameters
     ----------
     samples : np.ndarray
-        Shape `(samples,)`, full scale 1.
+        Shape `(samples,)`; full scale is 1.
     rate : int
         Sample rate in Hz.
 
     Raises
     ------
     DataError
-        If the recording is too short, silent or not finite.
+        If the recording is too short, silent, not finite or of too low a rate.
     """
     import soxr
 
     from vc.encoders import choice
     from vc.features import mel
 
-    speech.validate(samples, rate)
+    require_speech(samples, rate)
     encoder = choice.choose(choice.DISTILLED)
     resampled = soxr.resample(samples.astype(np.float32), rate, encoder.sample_rate)
-    with speech.one_thread():
+    with one_thread():
         vectors = encoder.encode(resampled)
         log_mel = mel.analyse(resampled, MelConfig())
     per_vector = encoder.frame // MelConfig().hop
@@ -71,39 +71,55 @@ def analyse(samples: np.ndarray, rate: int) -> Content:
     bands = padded[: per_vector * len(vectors)].reshape(len(vectors), per_vector, -1).mean(axis=1)[:, BANDS]
     level = 2 * DECIBELS * bands.max(axis=1)
     audible = level > level.max() - DYNAMIC_RANGE
-    kept = from_first_to_last(audible)
-    cepstra = 2 * DECIBELS * bands @ _cosines(bands.shape[1])
-    return Content(vectors[kept], cepstra[kept].astype(np.float32), audible[kept])
+    # Orthonormal cosine transform, from the second coefficient on
+    count = bands.shape[1]
+    angles = np.pi / count * np.outer(np.arange(count) + 0.5, np.arange(1, COEFFICIENTS + 1))
+    cepstra = 2 * DECIBELS * bands @ (np.sqrt(2 / count) * np.cos(angles))
+    speech = from_first_to_last(audible)
+    return Content(vectors[speech], cepstra[speech].astype(np.float32), audible[speech])
 
 
 def distance(one: Content, other: Content, centre: np.ndarray) -> float:
-    """Mean over the cheapest path of 1 less the cosine of content vectors less `centre` (dims,): 0 for the same."""
+    """Content distance of two recordings: the mean over the cheapest path of 1 less the cosine of content vectors.
+
+    Parameters
+    ----------
+    one, other : Content
+        Of the recordings.
+    centre : np.ndarray
+        Shape `(dims,)`, subtracted from the vectors first; see `centre_of`.
+
+    Returns
+    -------
+    float
+        In 0..2; 0 for the same recording.
+    """
     vectors = [directions(each.vectors, centre) for each in (one, other)]
     rows, columns = align(*vectors)
     return float(1 - (vectors[0][rows] * vectors[1][columns]).sum(axis=1).mean())
 
 
 def different_sentences(utterances: Sequence[Content], centre: np.ndarray) -> float:
-    """Mean `distance` of each of up to PAIRS utterances to the next: what there is where nothing is kept."""
+    """Mean `distance` of each of up to MAX_PAIRS utterances to the next: the distance where nothing is kept.
+
+    Raises
+    ------
+    DataError
+        For fewer than two utterances.
+    """
     count = len(utterances)
     if count < 2:
         raise DataError(f"different sentences are to be compared, got {count}")
-    firsts = np.unique(np.linspace(0, count - 1, min(PAIRS, count)).round().astype(int))
+    firsts = np.unique(np.linspace(0, count - 1, min(MAX_PAIRS, count)).round().astype(int))
     return float(np.mean([distance(utterances[one], utterances[(one + 1) % count], centre) for one in firsts]))
 
 
 def centre_of(utterances: Sequence[Content]) -> np.ndarray:
-    """`(dims,)`: mean of the content vectors of a set."""
+    """Mean of the content vectors of a set, `(dims,)`."""
     return np.concatenate([each.vectors for each in utterances]).mean(axis=0, dtype=np.float64)
 
 
 def directions(vectors: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """`(frames, dims)` of length 1, seen from `centre`."""
-    moved = vectors - centre
-    return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), TINY)
-
-
-def _cosines(bands: int) -> np.ndarray:
-    """`(bands, COEFFICIENTS)`: orthonormal cosine transform, from the second coefficient on."""
-    angles = np.pi / bands * np.outer(np.arange(bands) + 0.5, np.arange(1, COEFFICIENTS + 1))
-    return np.sqrt(2 / bands) * np.cos(angles)
+    """Content vectors `(frames, dims)` less `centre` (dims,), scaled to length 1."""
+    centred = vectors - centre
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), MIN_LENGTH)

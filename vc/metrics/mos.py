@@ -1,9 +1,9 @@
-"""Predicted opinion score: what listeners would say of a recording by itself, guessed from what large models heard.
+"""Predicted opinion score: what listeners would say of a recording by itself, by a network distilled from large ones.
 
 DistillMOS: Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality
 assessment", ICASSP 2025. The package distillmos 0.9.1 carries the network and its weights (nothing is downloaded). It
-hears speech that sounds synthetic, which `quality` hardly does. It takes 7.7 s at a time: shorter recordings are padded
-to that, longer ones cut into pieces that overlap, a second apart.
+responds to speech that sounds synthetic, which `quality` hardly does. It takes 7.7 s at a time: shorter recordings are
+padded to that, longer ones cut into pieces that overlap, a second apart.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ import numpy as np
 
 from vc import extras
 from vc.errors import ConfigError
-from vc.metrics import speech
+from vc.metrics.speech_models import one_thread, prepare
 
 MODULES = ("distillmos", "xls_r_sqa", "torchaudio")
 
 
 def require() -> None:
-    """Refuse if a package is missing, or torchaudio, which distillmos imports, cannot be loaded beside this torch.
+    """Raise ConfigError if a package is missing, or torchaudio, which distillmos imports, does not fit this torch.
 
     torchaudio 2.11, its last release, is built for torch 2.11 and later, but the build for CUDA asks for a torch with
     the same CUDA, and that of PyPI is for CUDA 13.0.
@@ -44,10 +44,10 @@ def distillmos(samples: np.ndarray, rate: int) -> float:
 
     Parameters
     ----------
-    samples
-        `(samples,)`, full scale 1.
-    rate
-        Sample rate in Hz; the network hears 16 kHz.
+    samples : np.ndarray
+        Shape `(samples,)`; full scale is 1.
+    rate : int
+        Sample rate in Hz.
 
     Returns
     -------
@@ -63,16 +63,16 @@ def distillmos(samples: np.ndarray, rate: int) -> float:
     """
     import torch
 
-    samples = torch.from_numpy(speech.prepare(samples, rate))[None]
-    with torch.inference_mode(), speech.one_thread():
+    samples = torch.from_numpy(prepare(samples, rate))[None]
+    with torch.inference_mode(), one_thread():
         return float(_network()(samples))
 
 
 @cache
 def _network() -> Any:
-    """Once a process."""
+    """Once per process."""
     require()
     import distillmos
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it says which weights it has loaded
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints which weights it has loaded
         return distillmos.ConvTransformerSQAModel().eval()

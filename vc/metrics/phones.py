@@ -1,4 +1,4 @@
-"""Intelligibility: how many of the phones that were said a recogniser still hears.
+"""Intelligibility: how many of the phones that were said a recogniser still finds.
 
 The package hama 1.7.0 carries a recogniser of phones (a small CTC network without a language model of words) and the
 letter-to-sound network whose notation it was taught. Both know English best; phones are IPA signs.
@@ -17,7 +17,7 @@ import numpy as np
 
 from vc import extras
 from vc.errors import DataError
-from vc.metrics import speech
+from vc.metrics.speech_models import RATE, prepare
 
 MODULES = ("hama",)
 LONGEST = 25.0  # seconds; the recogniser leaves out what comes after 30 s
@@ -25,67 +25,103 @@ WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
 def require() -> None:
-    """Refuse if a package is missing."""
+    """Raise ConfigError if a package is missing."""
     extras.require("phone recognition", "eval", *MODULES)
 
 
 def recognise(samples: np.ndarray, rate: int) -> list[str]:
-    """The phones heard in `(samples,)`; none is a result, too. Long recordings are cut into equal pieces."""
-    samples = speech.prepare(samples, rate)
-    pieces = np.array_split(samples, math.ceil(len(samples) / (LONGEST * speech.RATE)))
-    return [phone for piece in pieces for phone in _spoken(_recogniser()(piece, speech.RATE).phonemes)]
+    """The phones of a recording; long ones are cut into equal pieces.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`; full scale is 1.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    list of str
+        IPA signs; empty where none is recognised.
+
+    Raises
+    ------
+    DataError
+        If the recording is too short, silent or not finite.
+    ConfigError
+        If a package is missing.
+    """
+    samples = prepare(samples, rate)
+    pieces = np.array_split(samples, math.ceil(len(samples) / (LONGEST * RATE)))
+    return [phone for piece in pieces for phone in _letters(_model("ASRModel")(piece, RATE).phonemes)]
 
 
 def from_text(text: str) -> list[str]:
-    """The phones of an English transcript, in the recogniser's notation; numbers must be written out."""
+    """The phones of an English transcript, in the recogniser's notation; numbers must be written out.
+
+    Raises
+    ------
+    DataError
+        If the text has no words, or signs of other alphabets.
+    ConfigError
+        If a package is missing.
+    """
     words = text.lower().replace("\u2019", "'")
     unknown = sorted({sign for sign in WORD.sub("", words) if sign.isalnum()})
     if unknown:
         raise DataError(f"{' '.join(unknown)} in {text!r}: phones are known for English words of the letters a to z")
-    found = [phone for word in WORD.findall(words) for phone in _pronounced(word)]
-    if not found:
+    phones = [phone for word in WORD.findall(words) for phone in _pronunciation(word)]
+    if not phones:
         raise DataError(f"no words in {text!r}")
-    return found
+    return phones
 
 
-def error_rate(found: Sequence[str], expected: Sequence[str]) -> float:
-    """Fewest insertions, deletions and substitutions that make `expected` of `found`, over its length; 0 or above.
+def error_rate(recognised: Sequence[str], expected: Sequence[str]) -> float:
+    """Levenshtein distance over the length of the expected sequence.
 
     Levenshtein, "Binary codes capable of correcting deletions, insertions, and reversals", Soviet Physics Doklady 10,
     1966.
+
+    Parameters
+    ----------
+    recognised, expected : sequence of str
+        Phones, words or characters.
+
+    Returns
+    -------
+    float
+        Insertions, deletions and substitutions over the number of expected ones; 0 or above.
+
+    Raises
+    ------
+    DataError
+        If nothing is expected.
     """
     if len(expected) == 0:
         raise DataError("no phones are expected: nothing to compare with")
     costs = list(range(len(expected) + 1))
-    for row, phone in enumerate(found, 1):
+    for row, phone in enumerate(recognised, 1):
         diagonal, costs[0] = costs[0], row
-        for column, wanted in enumerate(expected, 1):
-            cheapest = min(costs[column] + 1, costs[column - 1] + 1, diagonal + (phone != wanted))
+        for column, reference in enumerate(expected, 1):
+            cheapest = min(costs[column] + 1, costs[column - 1] + 1, diagonal + (phone != reference))
             diagonal, costs[column] = costs[column], cheapest
     return costs[-1] / len(expected)
 
 
 @cache
-def _recogniser() -> Any:
+def _model(name: str) -> Any:
+    """A model of hama's, once per process: ASRModel or G2PModel."""
     require()
     import hama
 
-    return hama.ASRModel()
+    return getattr(hama, name)()
 
 
 @cache
-def _speller() -> Any:
-    require()
-    import hama
-
-    return hama.G2PModel()
+def _pronunciation(word: str) -> tuple[str, ...]:
+    return tuple(_letters(sign.phoneme for sign in _model("G2PModel")(word).alignments))
 
 
-@cache
-def _pronounced(word: str) -> tuple[str, ...]:
-    return tuple(_spoken(sign.phoneme for sign in _speller()(word).alignments))
-
-
-def _spoken(signs: Sequence[str]) -> list[str]:
+def _letters(signs: Sequence[str]) -> list[str]:
     """Without ties and marks that stand alone."""
     return [sign for sign in signs if any(map(str.isalpha, sign))]

@@ -1,14 +1,14 @@
-"""Predicted quality: what listeners would say of a recording by itself, guessed by a neural network.
+"""Predicted quality: the opinion score that a neural network expects listeners to give a recording by itself.
 
 DNSMOS P.835: Reddy, Gopal and Cutler, "DNSMOS P.835: a non-intrusive perceptual objective speech quality metric to
 evaluate noise suppressors", ICASSP 2022. The package speechmos 0.0.1.1 carries the network; we run that alone and on
 one thread, for its own function also runs another one and takes every core. The figures of recordings of 9 s and more
 are the same, but that a rounding of its own leaves out every window from the eighth on; those of shorter ones, each
-heard once, differ by 0.02 on average.
+scored once, differ by 0.02 on average.
 
-What it is worth: it learnt from speech with noise, cleaned by noise suppressors. It hears noise and buzz. It does not
-hear another speaker or another sentence, and words in pieces less than faint noise. A recording 10 dB quieter has 0.04
-less, 20 dB 0.2 (recipes/EXPERIMENTS.md).
+What it is worth: it learnt from speech with noise, cleaned by noise suppressors. It responds to noise and buzz. It does
+not respond to another speaker or another sentence, and to words in pieces less than to faint noise. A recording 10 dB
+quieter has 0.04 less, 20 dB 0.2 (docs/experiments.md).
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vc import extras
-from vc.metrics import speech
+from vc.metrics.speech_models import RATE, prepare
 
 MODULES = ("speechmos", "onnxruntime")
 WINDOW = 144160  # samples at 16 kHz: 9.01 s
@@ -31,20 +31,39 @@ SCALES = {
 
 
 def require() -> None:
-    """Refuse if a package is missing."""
+    """Raise ConfigError if a package is missing."""
     extras.require("predicted quality", "eval", *MODULES)
 
 
 def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
-    """`overall`, `signal` and `background`, each about 1 (bad) to 5 (excellent), of `(samples,)`.
+    """Predicted opinion scores of a recording by DNSMOS P.835.
 
     The mean over windows of 9.01 s, one a second. A shorter recording is repeated until it fills one window: speechmos,
     which doubles it, also takes windows that begin later and hold the same again, at several times the cost.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`; full scale is 1.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    dict
+        `overall`, `signal` and `background`, each about 1 (bad) to 5 (excellent).
+
+    Raises
+    ------
+    DataError
+        If the recording is too short, silent or not finite.
+    ConfigError
+        If a package is missing.
     """
-    samples = speech.prepare(samples, rate)
-    count = max(1, len(samples) // speech.RATE - 9)
+    samples = prepare(samples, rate)
+    count = max(1, len(samples) // RATE - 9)
     samples = np.resize(samples, max(len(samples), WINDOW))
-    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: count * speech.RATE : speech.RATE]
+    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: count * RATE : RATE]
     raw = np.array([_network().run(None, {"input_1": window[None]})[0][0] for window in windows])
     return {
         name: float(np.polynomial.polynomial.polyval(values, scale).mean())
@@ -54,7 +73,7 @@ def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
 
 @cache
 def _network() -> Any:
-    """An onnxruntime session, once a process."""
+    """An onnxruntime session, once per process."""
     require()
     onnxruntime = extras.onnx_runtime()
     options = onnxruntime.SessionOptions()

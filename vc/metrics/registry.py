@@ -1,4 +1,4 @@
-"""Every figure of an evaluation: its name, unit, aim, definition and source."""
+"""Every figure of an evaluation: its name, unit, aim, definition and source, and which of them stand where."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Metric(NamedTuple):
 
     label: str
     unit: str  # empty: a plain number
-    best: str
+    best: str  # LOWER, HIGHER, ONE or HALF
     decimals: int
     definition: str
     source: str = ""
@@ -28,12 +28,12 @@ class Metric(NamedTuple):
     figure: Callable[[np.ndarray, np.ndarray | None, int], float | None] | None = None
 
     def fault(self, value: float) -> float:
-        """How far a figure is from the best: the larger, the worse."""
+        """Distance of a figure from the best: the larger, the worse."""
         return {LOWER: value, HIGHER: -value, ONE: abs(value - 1), HALF: abs(value - 0.5)}[self.best]
 
 
 def convention_metric(name: str) -> str:
-    """The name of the distortion by a convention of `metrics.conventions`."""
+    """The metric's name of the distortion by a convention of `vc.metrics.conventions`."""
     return f"mcd_{name.replace('-', '_')}"
 
 
@@ -176,3 +176,13 @@ METRICS = Registry({
         for name, convention in CONVENTIONS.items()
     },
 }, "vc.metrics")  # fmt: skip
+
+# Metrics by where they stand, in the order in which they are shown there.
+SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")
+DECIDING = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")  # between methods
+COMPARED = (  # by paired tests: utterances have them by themselves
+    "mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "content_distance", "phone_error", "word_error",
+    "dnsmos", "distillmos",
+)  # fmt: skip
+RANKING = ("mcd", "speaker_similarity", "phone_error", "content_distance", "gv_ratio")  # the first known one ranks
+OPINIONS = ("distillmos", "dnsmos")  # predicted by speech models, out of 5

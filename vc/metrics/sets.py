@@ -1,115 +1,412 @@
-"""Figures that only a whole set of utterances has, each as a function of the utterances that are kept."""
+"""Figures of whole sets of utterances, for which no sentence need be shared.
+
+The first half are distances between sets. The second half states the same figures, and others of a set, as functions of
+the utterances that are kept, which is what a jackknife over utterances needs.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from vc.metrics import distortion, distribution, speaker
+from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 from vc.metrics.content import Content
-from vc.metrics.distribution import Kept, Moments
-from vc.metrics.intervals import Interval, interval_around, jackknife_variance
+from vc.metrics.distortion import HIGHEST_MODULATION, mel_cepstral_distortion, modulation_spectra_distance
+from vc.metrics.speaker import equal_error_rate as error_rate_of_scores
+from vc.metrics.statistics import Interval, interval_around, jackknife_variance
 from vc.metrics.timbre import Timbre
 from vc.metrics.timbre import distance as timbre_distance
 
-SAMPLED = 2000  # frames of a set, evenly, that the kernel distance looks at
-FEWEST, MOST = 4, 40  # of them in an utterance
-Figure = Callable[[Kept, Kept], float]  # of the utterances kept of a system and of the reference
+SLOPE_SPAN = 2  # frames on either side, of the regression that gives a frame's slope
+NEGLIGIBLE = 1e-3  # sum of the roots of two distances: source and target are the same recordings
+MIN_VARIANCE = 1e-12  # of a band that never changes
+MAX_PAIRS = 20  # pairs of utterances that diversity compares
+KERNEL_FRAMES = 2000  # frames of a set, spread evenly, that the kernel distance compares
+MIN_KERNEL_FRAMES, MAX_KERNEL_FRAMES = 4, 40  # of them in an utterance
+
+Subset = np.ndarray  # indices of the utterances that are kept
+Figure = Callable[[Subset, Subset], float]  # of subsets of a system's utterances and of the reference's
 
 
-def modulation(own: np.ndarray, reference: np.ndarray) -> Figure:
+@dataclass(frozen=True)
+class Moments:
+    """Sums over frames, which add up over utterances: all that normal distributions and linear maps need."""
+
+    count: np.ndarray  # (...,) frames
+    total: np.ndarray  # (..., bands)
+    products: np.ndarray  # (..., bands, bands)
+
+    @classmethod
+    def of(cls, frames: np.ndarray) -> "Moments":
+        """Of the frames `(frames, bands)` of one utterance."""
+        frames = frames.astype(np.float64)
+        return cls(np.array(len(frames)), frames.sum(axis=0), frames.T @ frames)
+
+    @classmethod
+    def stack(cls, utterances: Sequence["Moments"]) -> "Moments":
+        """With an axis over utterances in front."""
+        return cls(*(np.stack([getattr(each, name) for each in utterances]) for name in ("count", "total", "products")))
+
+    def pool(self, subset: Subset) -> "Moments":
+        """Of all frames of a subset of the utterances."""
+        return Moments(
+            self.count[subset].sum(axis=0), self.total[subset].sum(axis=0), self.products[subset].sum(axis=0)
+        )
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.total / self.count
+
+    @property
+    def covariance(self) -> np.ndarray:
+        return (self.products - np.outer(self.mean, self.total)) / (self.count - 1)
+
+
+@takes_lists
+def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
+    """c1..D with their slopes over five frames; frames at the ends are repeated.
+
+    Parameters
+    ----------
+    mel_cepstrum : np.ndarray
+        Shape `(frames, order + 1)`.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(frames, 2 * D)`, float64: c1..D, then their slopes per frame.
+    """
+    static = mel_cepstrum[:, 1:].astype(np.float64)
+    padded = np.pad(static, ((SLOPE_SPAN, SLOPE_SPAN), (0, 0)), mode="edge")
+    steps, count = np.arange(1, SLOPE_SPAN + 1), len(static)
+    slope = sum(
+        step * (padded[SLOPE_SPAN + step :][:count] - padded[SLOPE_SPAN - step :][:count]) for step in steps
+    ) / (2 * np.square(steps).sum())
+    return np.concatenate([static, slope], axis=1)
+
+
+@takes_lists
+def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Squared Frechet distance of the normal distributions with the means and covariances of two sets of frames.
+
+    Dowson and Landau, "The Frechet distance between multivariate normal distributions", Journal of Multivariate
+    Analysis 12, 1982.
+
+    Parameters
+    ----------
+    one, other : np.ndarray
+        Shape `(frames, bands)` each, with more frames than bands; normalise them first.
+
+    Returns
+    -------
+    float
+        In the squared unit of the bands; 0 for the same distribution.
+
+    Raises
+    ------
+    DataError
+        If the bands differ, there are too few frames, or they are not finite.
+    """
+    _require_comparable(one, other)
+    return frechet_distance_of_moments(Moments.of(one), Moments.of(other))
+
+
+def frechet_distance_of_moments(one: Moments, other: Moments, unit: np.ndarray | float = 1.0) -> float:
+    """`frechet_distance` of two sets' moments, each band divided by its `unit` (bands,) first."""
+    first, second = (side.covariance / np.outer(unit, unit) for side in (one, other))
+    values, vectors = np.linalg.eigh(first)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    crossed = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ second @ root), 0)).sum()
+    between_means = np.square((one.mean - other.mean) / unit).sum()
+    return float(max(between_means + np.trace(first) + np.trace(second) - 2 * crossed, 0.0))
+
+
+def approach(to_source: float, to_target: float) -> float:
+    """Position of converted speech between source and target.
+
+    Parameters
+    ----------
+    to_source, to_target : float
+        Its Frechet distances to the two sets.
+
+    Returns
+    -------
+    float
+        0 at the source, 1 at the target; NaN where both are the same set.
+    """
+    source, target = np.sqrt(to_source), np.sqrt(to_target)
+    return float(source / (source + target)) if source + target > NEGLIGIBLE else float("nan")
+
+
+@takes_lists
+def kernel_distance(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bool) -> float:
+    """Squared maximum mean discrepancy of two sets of utterances, unbiased.
+
+    With the polynomial kernel (x . y / bands + 1)^3, after the kernel inception distance (Binkowski, Sutherland, Arbel
+    and Gretton, "Demystifying MMD GANs", ICLR 2018, section 4). Frames of one utterance are alike, so that only
+    different utterances are compared.
+
+    Parameters
+    ----------
+    one, other : sequence of np.ndarray
+        Shape `(frames, bands)` each; normalise them first.
+    paired : bool
+        Whether utterances of one index say the same; they are then not compared either.
+
+    Returns
+    -------
+    float
+        Without unit; 0 on average for two sets of one distribution, so that small ones fall below 0.
+    """
+    return kernel(one, other, paired=paired)(np.arange(len(one)), np.arange(len(other)))
+
+
+@takes_lists
+def content_lost(converted: np.ndarray, source: np.ndarray) -> float:
+    """Share of the variance of the source's frames that no linear map gives back from the converted ones.
+
+    Parameters
+    ----------
+    converted, source : np.ndarray
+        Shape `(frames, bands)` each, frame by frame, with more frames than bands.
+
+    Returns
+    -------
+    float
+        In 0..1. 0: the source can be recovered from its conversion; 1: nothing of it is left. Some is always lost on
+        another voice.
+
+    Raises
+    ------
+    DataError
+        If the bands differ, there are too few frames, or they are not finite.
+    """
+    _require_comparable(converted, source)
+    return _content_lost_of_moments(Moments.of(np.column_stack([source, converted])), source.shape[1])
+
+
+def different_sentences(utterances: Sequence[np.ndarray]) -> np.ndarray:
+    """Mel-cepstral distortions between utterances of different sentences.
+
+    Up to MAX_PAIRS different pairs, spread over all, each of utterances about half the set apart. DTW leaves little
+    between two utterances that go through the same sounds.
+
+    Parameters
+    ----------
+    utterances : sequence of np.ndarray
+        Shape `(frames, order + 1)` each.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(pairs,)`, dB.
+
+    Raises
+    ------
+    DataError
+        For fewer than two utterances.
+    """
+    count = len(utterances)
+    if count < 2:
+        raise DataError(f"different sentences are to be compared, got {count}")
+    offset = max(1, (count - 1) // 2)  # never half of the count, or every pair would come twice
+    firsts = np.unique(np.linspace(0, count - 1, min(MAX_PAIRS, count)).round().astype(int)) if count > 2 else [0]
+    return np.array([mel_cepstral_distortion(utterances[one], utterances[(one + offset) % count]) for one in firsts])
+
+
+def diversity(converted: np.ndarray, reference: np.ndarray) -> float:
+    """Mean distortion between a system's sentences over that between the target's own.
+
+    0: every sentence comes out the same, the collapse of a generative adversarial network (Goodfellow, "NIPS 2016
+    tutorial", section 5.1.1). Over-smoothing lowers it, too.
+
+    Parameters
+    ----------
+    converted, reference : np.ndarray
+        Shape `(pairs,)`, of `different_sentences`.
+
+    Returns
+    -------
+    float
+        Without unit, 0 or above; 1 is as diverse as the target.
+    """
+    return float(converted.mean() / reference.mean())
+
+
+def with_interval(figure: Figure, utterances: int, references: int, *, paired: bool) -> tuple[float, Interval]:
+    """A figure of all utterances and its 95 % interval by the jackknife.
+
+    Parameters
+    ----------
+    figure : callable
+        From the indices of a system's utterances and of the reference's to the figure.
+    utterances, references : int
+        How many there are of each.
+    paired : bool
+        Whether utterances of one index say the same; both sets then leave out the same ones.
+    """
+    everything, all_references = np.arange(utterances), np.arange(references)
+    if paired:
+        variance = jackknife_variance(lambda subset: figure(subset, subset), utterances)
+    else:
+        variance = jackknife_variance(lambda subset: figure(subset, all_references), utterances)
+        variance += jackknife_variance(lambda subset: figure(everything, subset), references)
+    value = figure(everything, all_references)
+    return value, interval_around(value, variance)
+
+
+def modulation(converted: np.ndarray, reference: np.ndarray) -> Figure:
     """Modulation-spectra distance, from spectra `(utterances, D, frequencies)`."""
-    return lambda kept, others: distortion.modulation_spectra_distance(
-        own[kept].mean(axis=0), reference[others].mean(axis=0)
+    return lambda subset, references: modulation_spectra_distance(
+        converted[subset].mean(axis=0), reference[references].mean(axis=0)
     )
 
 
-def movement(own: np.ndarray, reference: np.ndarray, lowest: float, highest: float) -> Figure:
-    """Power of the movement at modulation rates of `lowest` to `highest` Hz, over the reference's.
+def movement(converted: np.ndarray, reference: np.ndarray, *, lowest: float, highest: float) -> Figure:
+    """Power at modulation rates of `lowest` to `highest` Hz, over the reference's.
 
     From the means in dB of spectra `(utterances, D, frequencies)`.
     """
-    count = own.shape[2]
-    rates = distortion.HIGHEST_MODULATION * np.arange(1, count + 1) / count
-    counted = (rates >= lowest) & (rates < highest)
-    means, wanted = (side[:, :, counted].mean(axis=(1, 2)) for side in (own, reference))
-    return lambda kept, others: float(10 ** ((means[kept].mean() - wanted[others].mean()) / 10))
+    count = converted.shape[2]
+    rates = HIGHEST_MODULATION * np.arange(1, count + 1) / count
+    within = (rates >= lowest) & (rates < highest)
+    levels, reference_levels = (side[:, :, within].mean(axis=(1, 2)) for side in (converted, reference))
+    return lambda subset, references: float(10 ** ((levels[subset].mean() - reference_levels[references].mean()) / 10))
 
 
-def timbre(own: Sequence[Content], reference: Sequence[Content], paired: bool) -> Figure:
-    """Distance of the timbre; the reference stays whole whichever utterances are kept."""
-    sums, counts = Timbre(reference).deviations(own, paired)
-    return lambda kept, _: timbre_distance(sums, counts, kept)
+def timbre(converted: Sequence[Content], reference: Sequence[Content], *, paired: bool) -> Figure:
+    """Timbre distance; the reference stays whole whichever utterances are kept."""
+    sums, counts = Timbre(reference).deviations(converted, paired=paired)
+    return lambda subset, _: timbre_distance(sums, counts, subset)
 
 
-def frechet(own: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
-    """Frechet distance, from frames `(frames, bands)` of utterances that are divided by `unit` (bands,)."""
-    moments, wanted = (Moments.stack([Moments.of(frames) for frames in side]) for side in (own, reference))
-    return lambda kept, others: distribution.frechet_of_moments(moments.pool(kept), wanted.pool(others), unit)
+def frechet(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
+    """Frechet distance, from utterances' frames `(frames, bands)`, which are divided by `unit` (bands,)."""
+    moments, reference_moments = (
+        Moments.stack([Moments.of(frames) for frames in side]) for side in (converted, reference)
+    )
+    return lambda subset, references: frechet_distance_of_moments(
+        moments.pool(subset), reference_moments.pool(references), unit
+    )
 
 
-def kernel(own: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray, paired: bool) -> Figure:
-    """Kernel distance, as `frechet`; of `paired` sets, utterances of one place say the same."""
+def sampled_kernel(
+    converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray, *, paired: bool
+) -> Figure:
+    """Kernel distance of KERNEL_FRAMES frames, less the reference's mean and divided by `unit` (bands,)."""
     centre = np.concatenate(reference).mean(axis=0)
-    sides = ([(_evenly(frames, len(side)) - centre) / unit for frames in side] for side in (own, reference))
-    return distribution.kernel_distance_over(*sides, paired)
+    sides = []
+    for side in (converted, reference):
+        most = max(MIN_KERNEL_FRAMES, min(MAX_KERNEL_FRAMES, KERNEL_FRAMES // len(side)))
+        chosen = [
+            frames[np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)] for frames in side
+        ]
+        sides.append([(frames.astype(np.float64) - centre) / unit for frames in chosen])
+    return kernel(*sides, paired=paired)
 
 
-def content(together: Sequence[Moments], by_chance: Sequence[Moments]) -> Figure:
+def kernel(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bool) -> Figure:
+    """`kernel_distance` of two sets of frames `(frames, bands)`, by the utterances that are kept."""
+    within_one, within_other, between = (_kernel_means(*sides) for sides in ((one, one), (other, other), (one, other)))
+
+    def distance(subset: Subset, references: Subset) -> float:
+        within = _mean_off_diagonal(within_one[np.ix_(subset, subset)])
+        within += _mean_off_diagonal(within_other[np.ix_(references, references)])
+        across = between[np.ix_(subset, references)]
+        return float(within - 2 * (_mean_off_diagonal(across) if paired else across.mean()))
+
+    return distance
+
+
+def relative_content_lost(own: Sequence[Moments], unrelated: Sequence[Moments]) -> Figure:
     """Content lost, over that of unrelated sentences: 1 is as if another sentence had been said.
 
     From each utterance's moments of source frames with converted ones behind: its own, and another utterance's.
     """
-    moments, unrelated = Moments.stack(together), Moments.stack(by_chance)
+    moments, unrelated_moments = Moments.stack(own), Moments.stack(unrelated)
     bands = moments.total.shape[1] // 2
 
-    def lost(kept: Kept, _: Kept) -> float:
-        own, other = (distribution.content_lost_of_moments(each.pool(kept), bands) for each in (moments, unrelated))
-        return own / other if other > 0 else float("nan")
+    def lost(subset: Subset, _: Subset) -> float:
+        share, most = (_content_lost_of_moments(each.pool(subset), bands) for each in (moments, unrelated_moments))
+        return share / most if most > 0 else float("nan")
 
     return lost
 
 
-def approach(to_source: Figure, to_target: Figure) -> Figure:
-    """Approach to the target, by both Frechet distances; the source's utterances are those of the system."""
-    return lambda kept, others: distribution.approach(to_source(kept, kept), to_target(kept, others))
+def approach_by(to_source: Figure, to_target: Figure) -> Figure:
+    """Approach to the target, from both Frechet distances; source utterances have the system's indices."""
+    return lambda subset, references: approach(to_source(subset, subset), to_target(subset, references))
 
 
-def likeness(own: np.ndarray, others: np.ndarray, apart: bool) -> np.ndarray:
-    """`(utterances,)` cosines of speaker embeddings `(utterances, 256)` to the mean of another set's.
+def similarities(embeddings: np.ndarray, others: np.ndarray, *, leave_one_out: bool) -> np.ndarray:
+    """Cosines of speaker embeddings to the mean of another set's.
 
-    `apart` leaves the utterance of the same place out of the mean. NaN where an embedding is.
+    Parameters
+    ----------
+    embeddings, others : np.ndarray
+        Shape `(utterances, 256)`, NaN where there is none.
+    leave_one_out : bool
+        Whether the utterance of the same index is left out of the mean.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(utterances,)`, in -1..1, NaN where an embedding is.
     """
-    centres = np.nansum(others, axis=0) - (np.nan_to_num(others) if apart else 0) + np.zeros_like(own)
-    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(centres, axis=1)
-    return np.divide((own * centres).sum(axis=1), lengths, out=np.full(len(own), np.nan), where=lengths > 0)
+    centres = np.nansum(others, axis=0) - (np.nan_to_num(others) if leave_one_out else 0) + np.zeros_like(embeddings)
+    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(centres, axis=1)
+    products = (embeddings * centres).sum(axis=1)
+    return np.divide(products, lengths, out=np.full(len(embeddings), np.nan), where=lengths > 0)
 
 
-def equal_error_rate(own: np.ndarray, reference: np.ndarray, paired: bool) -> Figure:
-    """Of telling pairs of the target's recordings from pairs of a converted one and the target's, by embeddings."""
-    genuine, trials = reference @ reference.T, own @ reference.T
+def equal_error_rate(embeddings: np.ndarray, reference: np.ndarray, *, paired: bool) -> Figure:
+    """Equal error rate of pairs of target recordings (genuine) and pairs of a converted and a target one (impostor).
 
-    def rate(kept: Kept, others: Kept) -> float:
-        same = genuine[np.ix_(others, others)][np.triu_indices(len(others), 1)]
-        crossed = trials[np.ix_(kept, others)]
-        crossed = crossed[~np.eye(len(kept), dtype=bool)] if paired else crossed.ravel()
-        same, crossed = (scores[np.isfinite(scores)] for scores in (same, crossed))
-        return speaker.equal_error_rate(same, crossed) if len(same) and len(crossed) else np.nan
+    From speaker embeddings `(utterances, 256)`, NaN where there is none.
+    """
+    genuine_trials, impostor_trials = reference @ reference.T, embeddings @ reference.T
+
+    def rate(subset: Subset, references: Subset) -> float:
+        genuine = genuine_trials[np.ix_(references, references)][np.triu_indices(len(references), 1)]
+        impostor = impostor_trials[np.ix_(subset, references)]
+        impostor = impostor[~np.eye(len(subset), dtype=bool)] if paired else impostor.ravel()
+        genuine, impostor = (trials[np.isfinite(trials)] for trials in (genuine, impostor))
+        return error_rate_of_scores(genuine, impostor) if len(genuine) and len(impostor) else np.nan
 
     return rate
 
 
-def told(figure: Figure, own: int, reference: int, paired: bool) -> tuple[float, Interval]:
-    """A figure of all utterances and its 95 % interval; of `paired` sets, both lose an utterance together."""
-    every, others = np.arange(own), np.arange(reference)
-    if paired:
-        variance = jackknife_variance(lambda kept: figure(kept, kept), own)
-    else:
-        variance = jackknife_variance(lambda kept: figure(kept, others), own)
-        variance += jackknife_variance(lambda kept: figure(every, kept), reference)
-    value = figure(every, others)
-    return value, interval_around(value, variance)
+def _require_comparable(one: np.ndarray, other: np.ndarray) -> None:
+    if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
+        raise DataError(f"expected two (frames, bands) of equal bands, got shapes {one.shape} and {other.shape}")
+    if min(len(one), len(other)) <= one.shape[1]:
+        raise DataError(f"{len(one)} and {len(other)} frames are too few for {one.shape[1]} bands")
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise DataError("frames to compare must be finite")
 
 
-def _evenly(frames: np.ndarray, utterances: int) -> np.ndarray:
-    wanted = min(len(frames), max(FEWEST, min(MOST, SAMPLED // utterances)))
-    return frames[np.linspace(0, len(frames) - 1, wanted).round().astype(int)].astype(np.float64)
+def _kernel_means(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> np.ndarray:
+    """`(utterances, utterances)`: mean of the kernel over the pairs of frames of two utterances."""
+    ends = np.cumsum([0, *map(len, other)])
+    together = np.concatenate(other)
+    rows = []
+    for frames in one:
+        products = (frames @ together.T / together.shape[1] + 1) ** 3
+        rows.append(np.add.reduceat(products.mean(axis=0), ends[:-1]) / np.diff(ends))
+    return np.array(rows)
+
+
+def _mean_off_diagonal(square: np.ndarray) -> float:
+    """NaN of a single utterance."""
+    count = len(square)
+    return (square.sum() - np.trace(square)) / (count * (count - 1)) if count > 1 else np.nan
+
+
+def _content_lost_of_moments(together: Moments, bands: int) -> float:
+    """By the moments of each source frame, of `bands`, with the frame converted from it behind."""
+    covariance = together.covariance
+    source, converted, crossed = covariance[:bands, :bands], covariance[bands:, bands:], covariance[:bands, bands:]
+    explained = np.einsum("sc,cs->s", crossed, np.linalg.pinv(converted, hermitian=True) @ crossed.T)
+    left = np.diag(source) - explained
+    return float(np.clip(left / np.maximum(np.diag(source), MIN_VARIANCE), 0, 1).mean())

@@ -6,8 +6,8 @@ if they are quieter, and their long silences shortened by WebRTC's voice activit
 is brought to one level: the network sees power, not its logarithm, and takes 6 dB less for another voice (0.95).
 
 What it is worth: two recordings of one speaker of VCC2016 have 0.69 to 0.91, of two women 0.49 to 0.69, of two men 0.59
-to 0.77. A figure tells nothing without those of source and target beside it, and cannot be compared with another
-encoder's. It hears noise and vocoder, too (recipes/EXPERIMENTS.md).
+to 0.77. A figure says nothing without those of source and target beside it, and cannot be compared with another
+encoder's. Noise and vocoders change it, too (docs/experiments.md).
 """
 
 import warnings
@@ -18,36 +18,62 @@ import numpy as np
 
 from vc import extras
 from vc.errors import DataError
-from vc.metrics import speech
+from vc.metrics.speech_models import one_thread, prepare
 
 LEVEL = 10 ** (-22 / 20)  # root mean square of the speech, -22 dBFS, at which it tells VCC2016's speakers apart best
 MODULES = ("resemblyzer", "webrtcvad", "librosa", "scipy")
 
 
 def require() -> None:
-    """Refuse if a package is missing."""
+    """Raise ConfigError if a package is missing."""
     extras.require("speaker similarity", "eval", *MODULES)
 
 
 def embed(samples: np.ndarray, rate: int) -> np.ndarray:
-    """`(256,)` float32 of length 1, none below 0: who speaks in `(samples,)`; pieces of 1.6 s are averaged."""
-    samples = speech.prepare(samples, rate)
+    """Speaker embedding of a recording; pieces of 1.6 s are averaged.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`; full scale is 1.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(256,)`, float32, of length 1, no component below 0.
+
+    Raises
+    ------
+    DataError
+        If the recording is too short, silent, not finite, or holds no speech.
+    ConfigError
+        If a package is missing.
+    """
+    samples = prepare(samples, rate)
     encoder, preprocess = _encoder()
-    spoken = preprocess(samples)
-    if len(spoken) == 0:
+    speech = preprocess(samples)
+    if len(speech) == 0:
         raise DataError("no speech found: voice activity detection keeps nothing")
-    spoken = spoken * np.float32(LEVEL / np.sqrt(np.square(spoken, dtype=np.float64).mean()))
-    with speech.one_thread():
-        return encoder.embed_utterance(spoken)
+    speech = speech * np.float32(LEVEL / np.sqrt(np.square(speech, dtype=np.float64).mean()))
+    with one_thread():
+        return encoder.embed_utterance(speech)
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Cosine of two embeddings: 1 for the same, 0 for what has nothing in common."""
+    """Cosine of two embeddings `(256,)`, in -1..1: 1 for the same voice."""
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def centroid(embeddings: np.ndarray) -> np.ndarray:
-    """A speaker's `(256,)`, of length 1, from the `(recordings, 256)` of his recordings."""
+    """A speaker's embedding `(256,)`, of length 1, from those of recordings `(recordings, 256)`.
+
+    Raises
+    ------
+    DataError
+        For another shape, or no recording.
+    """
     if embeddings.ndim != 2 or len(embeddings) == 0:
         raise DataError(f"expected non-empty (recordings, 256), got shape {embeddings.shape}")
     mean = embeddings.mean(axis=0)
@@ -55,10 +81,24 @@ def centroid(embeddings: np.ndarray) -> np.ndarray:
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
-    """Share of errors, in 0..1, at the threshold that accepts as many impostors as it rejects genuine ones.
+    """Share of errors at the threshold that accepts as many impostors as it rejects genuine trials.
 
-    Both are `(trials,)` scores, higher for the same speaker: 0 if a threshold tells them apart, 0.5 if they are alike.
-    Between two thresholds the shares move on a straight line. With converted speech as impostor, 0.5 is its best.
+    Between two thresholds the shares are interpolated linearly.
+
+    Parameters
+    ----------
+    genuine, impostor : np.ndarray
+        Scores `(trials,)`, finite, higher for the same speaker.
+
+    Returns
+    -------
+    float
+        In 0..1: 0 if a threshold separates them, 0.5 if they are alike. With converted speech as impostor, 0.5 is best.
+
+    Raises
+    ------
+    DataError
+        If there are no trials, or a score is not finite.
     """
     for name, scores in (("genuine", genuine), ("impostor", impostor)):
         if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
@@ -74,7 +114,7 @@ def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
 
 @cache
 def _encoder() -> tuple[Any, Any]:
-    """The network and what prepares recordings for it, once a process."""
+    """The network and the function that prepares recordings for it, once per process."""
     require()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s).*scipy\.ndimage\.morphology", DeprecationWarning)  # an old import

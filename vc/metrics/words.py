@@ -12,41 +12,58 @@ import numpy as np
 
 from vc import extras
 from vc.errors import ConfigError, DataError
-from vc.metrics import speech
+from vc.metrics.speech_models import RATE, one_thread, prepare
 
 MODULES = ("transformers",)
-LONGEST = 30.0  # seconds, of what a Whisper hears at once
+LONGEST = 30.0  # seconds that a Whisper takes at once
 
 
 def require(folder: str) -> None:
-    """Refuse if the package is missing, or the folder is no Whisper."""
+    """Raise ConfigError if the package is missing, or the folder holds no Whisper."""
     extras.require("word error", "encoders", *MODULES)
     _recogniser(folder)
 
 
 def transcribe(samples: np.ndarray, rate: int, folder: str) -> str:
-    """What the recogniser in `folder` hears in `(samples,)` of up to 30 s."""
+    """The words of a recording.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`, up to 30 s; full scale is 1.
+    rate : int
+        Sample rate in Hz.
+    folder : str
+        Of the recogniser.
+
+    Raises
+    ------
+    DataError
+        If the recording is too long, too short, silent or not finite.
+    ConfigError
+        If the folder holds no Whisper.
+    """
     import torch
 
     processor, model = _recogniser(folder)
-    samples = speech.prepare(samples, rate)
-    if len(samples) > LONGEST * speech.RATE:
-        raise DataError(f"{len(samples) / speech.RATE:.1f} s are more than the {LONGEST:g} s that are heard at once")
-    heard = processor(samples, sampling_rate=speech.RATE, return_tensors="pt")
-    with torch.inference_mode(), speech.one_thread():
-        tokens = model.generate(heard.input_features, do_sample=False, num_beams=1)
+    samples = prepare(samples, rate)
+    if len(samples) > LONGEST * RATE:
+        raise DataError(f"{len(samples) / RATE:.1f} s are more than the {LONGEST:g} s that are heard at once")
+    inputs = processor(samples, sampling_rate=RATE, return_tensors="pt")
+    with torch.inference_mode(), one_thread():
+        tokens = model.generate(inputs.input_features, do_sample=False, num_beams=1)
     return processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
 
 
 def spelt(text: str) -> str:
-    """Words as they are compared: lower case, letters, digits and apostrophes, a space between two."""
-    kept = "".join(sign if sign.isalnum() or sign == "'" else " " for sign in text.lower().replace("\u2019", "'"))
-    return " ".join(kept.split())
+    """Words as they are compared: lower case, letters, digits and apostrophes, one space between two."""
+    signs = "".join(sign if sign.isalnum() or sign == "'" else " " for sign in text.lower().replace("\u2019", "'"))
+    return " ".join(signs.split())
 
 
 @cache
 def _recogniser(folder: str) -> tuple[Any, Any]:
-    """What prepares recordings and spells tokens, and the network, once a process."""
+    """The processor of recordings and tokens, and the network, once per process."""
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     try:

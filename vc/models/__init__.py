@@ -2,17 +2,15 @@
 
 from vc.config import build, require
 from vc.errors import ConfigError
-from vc.features.content import ContentFeatures
-from vc.features.kinds import FeatureConfig
+from vc.features.base import FeatureConfig
 from vc.models.base import AbstractConverter, AbstractDecoder
 from vc.models.common_space import ComboGANConfig, CommonSpace, CommonSpaceConfig, UNITConfig, VQVAEConfig
 from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
 from vc.models.dr_gan import DRGAN, DRGANConfig
-from vc.models.linear import LinearConverter, NearestConfig, WarpConfig
+from vc.models.linear import LinearConverter, MeanVarianceConfig, MeanVarianceConverter, NearestConfig, WarpConfig
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
-from vc.models.mean_variance import MeanVarianceConfig, MeanVarianceConverter
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
@@ -43,24 +41,54 @@ MODELS = Registry(
 )
 
 
-def network_config(method: str, given: dict) -> object:
-    """A method's network section as its dataclass."""
+def network_config(method: str, section: dict) -> object:
+    """A method's network section as its dataclass.
+
+    Parameters
+    ----------
+    method : str
+        One of MODELS.
+    section : dict
+        The configuration's section `network`; the dataclass has the defaults.
+
+    Raises
+    ------
+    ConfigError
+        If the method, a key or a value is unknown.
+    """
     if not isinstance(method, str) or method not in MODELS:
         raise ConfigError(f"method: unknown {method!r}; known: {', '.join(MODELS)}")
-    return build(MODELS[method][0], given, "network")
+    return build(MODELS[method][0], section, "network")
 
 
 def converter(method: str, config: object, bands: int, speakers: tuple[str, ...]) -> AbstractConverter:
-    """The network, untrained, of a method that converts frames of `bands`."""
+    """The untrained network of a method that maps frames of `bands` from speaker to speaker."""
     return MODELS[method][1](config, bands, speakers)
 
 
 def network(
     method: str, config: object, features: FeatureConfig, speakers: tuple[str, ...]
 ) -> AbstractConverter | AbstractDecoder:
-    """A method's network, untrained; refuses features of a kind that it cannot take."""
+    """A method's untrained network.
+
+    Parameters
+    ----------
+    method : str
+        One of MODELS.
+    config : dataclass
+        Its network section, from `network_config`.
+    features : FeatureConfig
+        Of the features that it takes.
+    speakers : tuple of str
+        Of a pair the source first.
+
+    Raises
+    ------
+    ConfigError
+        If the method does not take such features or so many speakers.
+    """
     cls = MODELS[method][1]
-    decodes, has_content = issubclass(cls, AbstractDecoder), isinstance(features, ContentFeatures)
+    decodes, has_content = issubclass(cls, AbstractDecoder), features.content is not None
     require(decodes == has_content, f"method {method} does not take features of kind {features.kind}")
     if decodes:
         require(features.content.dims > 0, "features.content.dims must be 1 or more, got 0")

@@ -1,13 +1,13 @@
 """A common space: for every speaker an encoder into it and a decoder out of it, 2 N networks for N (N - 1) directions.
 
-What makes codes of all speakers mean the same differs, and is chosen by network and objective:
+What makes the codes of all speakers comparable differs, and is chosen by network and objective:
 
-    unit      inner layers that all share, a variational code, the way round (Liu, Breuel and Kautz, NeurIPS 2017; of
+    unit      shared inner layers, a variational code, cycle consistency (Liu, Breuel and Kautz, NeurIPS 2017; of
               coupled networks without encoders, Liu and Tuzel, NIPS 2016)
-    combogan  the way round through the other's code, nothing shared (Anoosheh et al., CVPR workshops 2018)
-    xgan      shared layers, a code that does not tell who speaks, by gradient reversal, and that stays through the
-              other's decoder (Royer et al., 2017, arXiv:1711.05139)
-    vqvae     shared layers and a book of codes that all share (van den Oord et al., NeurIPS 2017)
+    combogan  cycle consistency, nothing shared (Anoosheh et al., CVPR workshops 2018)
+    xgan      shared layers; a code that holds no speaker identity, by gradient reversal, and that another speaker's
+              decoder preserves (Royer et al., 2017, arXiv:1711.05139)
+    vqvae     shared layers and one codebook for all speakers (van den Oord et al., NeurIPS 2017)
 
 Encoders and decoders are the halves of CycleGAN-VC2's generator; the papers' networks are of images.
 """
@@ -17,24 +17,23 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.codes import CODES, CodeConfig, CodedConverter, reader, writer
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.layers import padded
-from vc.models.many import BySpeaker, SpeakerDiscriminators
-from vc.models.two_one_two import Inward, Outward, residual
+from vc.layers import padded
+from vc.models.base import BySpeaker, SpeakerDiscriminators
+from vc.models.bottlenecks import BOTTLENECKS, CodeConfig, CodedConverter, decoder_input, encoder_output
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, residual
 
 
 @dataclass(frozen=True)
 class CommonSpaceConfig(CodeConfig):
     """Sizes of the networks, CycleGAN-VC2's, of the code, and how much of them all speakers share."""
 
-    shared_blocks: int = 1  # residual blocks on each side of the code, with the layers that write and read it; 0: none
+    shared_blocks: int = 1  # residual blocks on each side of the code, with the layers next to it; 0: none
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = self.blocks_before
-        found = f"network.shared_blocks must be in 0..{most}, half of residual_blocks, got {self.shared_blocks}"
-        require(0 <= self.shared_blocks <= most, found)
+        most, shared = self.blocks_before, self.shared_blocks
+        message = f"network.shared_blocks must be in 0..{most}, half of residual_blocks, got {shared}"
+        require(0 <= shared <= most, message)
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class ComboGANConfig(CommonSpaceConfig):
 
 @dataclass(frozen=True)
 class VQVAEConfig(CommonSpaceConfig):
-    """A book of codes behind shared layers."""
+    """A codebook behind shared layers."""
 
     code: str = "quantised"
 
@@ -61,26 +60,26 @@ class VQVAEConfig(CommonSpaceConfig):
 class CommonSpace(CodedConverter):
     """An encoder and a decoder for each of `speakers`, and what they share."""
 
-    grows = True
+    extensible = True
 
     def __init__(self, config: CommonSpaceConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
         shared = config.shared_blocks
         before, behind = config.blocks_before - shared, config.blocks_behind - shared
-        write, read = ([writer(config)], [reader(config)]) if shared else ([], [])
+        shared_output, shared_input = ([encoder_output(config)], [decoder_input(config)]) if shared else ([], [])
 
         def encoder() -> nn.Module:
-            last = [] if shared else [writer(config)]
+            last = [] if shared else [encoder_output(config)]
             return nn.Sequential(Inward(config, bands), residual(config, before), *last)
 
         def decoder() -> nn.Module:
-            first = [] if shared else [reader(config)]
+            first = [] if shared else [decoder_input(config)]
             return nn.Sequential(*first, residual(config, behind), Outward(config, bands))
 
         self.encoders = BySpeaker(encoder, len(speakers))
-        self.before = nn.Sequential(residual(config, shared), *write)
-        self.bottleneck = CODES[config.code](config)
-        self.behind = nn.Sequential(*read, residual(config, shared))
+        self.before = nn.Sequential(residual(config, shared), *shared_output)
+        self.bottleneck = BOTTLENECKS[config.code](config)
+        self.behind = nn.Sequential(*shared_input, residual(config, shared))
         self.decoders = BySpeaker(decoder, len(speakers))
         self.code_width, self.bands = config.code_channels, bands
 
@@ -101,6 +100,6 @@ class CommonSpace(CodedConverter):
         return self.before(self.encoders.each[self.numbers[speaker]](padded(frames)))
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        code, _ = self.passed(self.code(frames, source))
-        made = self.decoders.each[self.numbers[target]](self.behind(code))
-        return made[:, : self.bands, : frames.shape[-1]]
+        code, _ = self.pass_bottleneck(self.code(frames, source))
+        converted = self.decoders.each[self.numbers[target]](self.behind(code))
+        return converted[:, : self.bands, : frames.shape[-1]]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
 from vc.config import require
-from vc.models.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
-from vc.models.pair import PairConverter
+from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
+from vc.models.base import PairConverter
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Generator(nn.Module):
     | up           | 5      | 512, 256           | shuffle 2 | T/2, T                      |
     | leave        | 15     | 24, linear         | 1         | T                           |
 
-    The second convolution of a residual block has no GLU. After the description on which public reproductions agree;
+    The second convolution of a residual block has no GLU. After the description that public reproductions share;
     we have not checked it against the paper's figure. Instance normalisation is affine, as in CycleGAN-VC2 here.
     """
 
@@ -86,7 +86,7 @@ class Discriminator(nn.Module):
     | leave  | 1 x 1  | 1, linear          | 1      | 6 x 8             |
 
     Differs from the paper, as far as we know it: there the last layer is fully connected over a segment of one length
-    and ends in a sigmoid; here it is one linear layer for every place, so that any length fits.
+    and ends in a sigmoid; here it is one linear layer for every position, so that any length fits.
     """
 
     def __init__(self, config: CycleGANVCConfig):

@@ -1,17 +1,42 @@
 """CycleGAN-VC2 (Kaneko, Kameoka, Tanaka and Hojo, ICASSP 2019, arXiv:1904.04631): networks of figure 4.
 
-A gated convolution computes twice the channels that it gives: half are values, half gates (GLU), and instance
+A gated convolution computes twice the channels of its output: half are values, half gates (GLU), and instance
 normalisation covers both. The figure prints the channels before the GLU, and so does the table in each class.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
-from vc.models.layers import GatedConv2d
-from vc.models.pair import PairConverter
-from vc.models.two_one_two import Inward, Outward, Sizes, TwoOneTwo, residual
+from vc.config import require
+from vc.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, padded
+from vc.models.base import PairConverter
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of generators and discriminators; the defaults are those of figure 4 of the CycleGAN-VC2 paper."""
+
+    channels: int = 128  # of the first convolution of generator and discriminator, before the GLU
+    residual_blocks: int = 6
+    residual_channels: int = 512  # of a residual block's first convolution, before the GLU
+
+    def __post_init__(self) -> None:
+        require(
+            self.channels >= 4 and self.channels % 4 == 0,
+            f"network.channels must be a multiple of 4, got {self.channels}",
+        )
+        in_range = 1 <= self.residual_blocks <= 100
+        require(in_range, f"network.residual_blocks must be in 1..100, got {self.residual_blocks}")
+        even = self.residual_channels >= 2 and self.residual_channels % 2 == 0
+        require(even, f"network.residual_channels must be even, got {self.residual_channels}")
+
+    @property
+    def inner(self) -> int:
+        """Channels of the one-dimensional part."""
+        return 2 * self.channels
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,25 @@ class CycleGANVC2(PairConverter):
         return Discriminator(config)
 
 
+class TwoOneTwo(nn.Module):
+    """`(batch, bands, frames)` to the same shape, any number of both; the layers are in each method's table.
+
+    With several inputs it takes `(batch, inputs, bands, frames)`. The inner part also takes the condition, the last
+    one the first input `(batch, 1, bands, frames)`, of a multiple of 4 frames.
+    """
+
+    def __init__(self, inward: nn.Module, inner: nn.Module, outward: nn.Module):
+        super().__init__()
+        self.inward, self.inner, self.outward = inward, inner, outward
+
+    def forward(self, inputs: Tensor, *condition: Tensor) -> Tensor:
+        bands, frames = inputs.shape[-2:]
+        x = padded(inputs)
+        hidden = self.inner(self.inward(x), *condition)
+        source = x.unsqueeze(1) if x.dim() == 3 else x[:, :1]
+        return self.outward(hidden, source)[:, :bands, :frames]
+
+
 def generator(config: Sizes, bands: int, inputs: int = 1) -> TwoOneTwo:
     """2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
 
@@ -48,6 +92,61 @@ def generator(config: Sizes, bands: int, inputs: int = 1) -> TwoOneTwo:
     Instance normalisation is affine, as TensorFlow's was when the paper was written; the paper does not say.
     """
     return TwoOneTwo(Inward(config, bands, inputs), residual(config), Outward(config, bands))
+
+
+class Inward(nn.Module):
+    """From two dimensions to one: `(batch, bands, frames)` of a multiple of 4 frames to `(batch, inner, frames / 4)`.
+
+    With several `inputs` it takes `(batch, inputs, bands, frames)`.
+    """
+
+    def __init__(self, config: Sizes, bands: int, inputs: int = 1):
+        super().__init__()
+        width = config.channels // 2  # after the GLU
+        self.enter = nn.Conv2d(inputs, 2 * width, (5, 15), padding=(2, 7))
+        self.down = nn.Sequential(
+            GatedConv2d(width, 2 * width, (5, 5), stride=2), GatedConv2d(2 * width, config.inner, (5, 5), stride=2)
+        )
+        rows = config.inner * rows_inside(bands)
+        self.flatten = nn.Sequential(nn.Conv1d(rows, config.inner, 1), nn.InstanceNorm1d(config.inner, affine=True))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x = frames.unsqueeze(1) if frames.dim() == 3 else frames
+        return self.flatten(self.down(glu(self.enter(x), dim=1)).flatten(1, 2))
+
+
+class Outward(nn.Module):
+    """From one dimension back to two: `(batch, inner, frames / 4)` to `(batch, bands, frames)`, at least as many bands.
+
+    Other inputs of a generator's last part are ignored.
+    """
+
+    def __init__(self, config: Sizes, bands: int):
+        super().__init__()
+        inner, self.rows = config.inner, rows_inside(bands)
+        rows = inner * self.rows
+        self.unflatten = nn.Sequential(nn.Conv1d(inner, rows, 1), nn.InstanceNorm1d(rows, affine=True))
+        self.up = nn.Sequential(UpsampleBlock(inner, inner // 2), UpsampleBlock(inner // 2, inner // 4))
+        self.leave = leave(config)
+
+    def forward(self, hidden: Tensor, *_: Tensor) -> Tensor:
+        return self.leave(self.up(self.unflatten(hidden).unflatten(1, (-1, self.rows)))).squeeze(1)
+
+
+def residual(config: Sizes, blocks: int | None = None) -> nn.Sequential:
+    """`(batch, inner, frames / 4)` to the same shape: all of a generator's residual blocks, or some."""
+    count = config.residual_blocks if blocks is None else blocks
+    return nn.Sequential(*(ResidualBlock(config.inner, config.residual_channels) for _ in range(count)))
+
+
+def leave(config: Sizes) -> nn.Conv2d:
+    """A generator's last layer."""
+    return nn.Conv2d(config.channels // 2, 1, (5, 15), padding=(2, 7))
+
+
+def rows_inside(bands: int) -> int:
+    """Of a generator's innermost two-dimensional map: two convolutions of stride 2, each rounding up."""
+    return math.ceil(bands / STRIDE)
 
 
 class Discriminator(nn.Module):
@@ -72,7 +171,7 @@ class Discriminator(nn.Module):
         self.leave = nn.Conv2d(8 * width, 1, (1, 3), padding=(0, 1))
 
     def features(self, frames: Tensor) -> Tensor:
-        """`(batch, channels, bands / 8, frames / 8)`: the last map before it is judged."""
+        """`(batch, channels, bands / 8, frames / 8)`: the last feature map, before the logits."""
         return self.deepen(self.down(glu(self.enter(frames.unsqueeze(1)), dim=1)))
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """CycleGAN-VC3 (Kaneko, Kameoka, Tanaka and Hojo, Interspeech 2020, arXiv:2010.11672): for log-mel spectrograms.
 
-CycleGAN-VC2 with time-frequency adaptive normalisation (TFAN) on the way back to two dimensions, where the source
-frames say place by place how far and about what values vary. Layers, gates and channels are named as in CycleGAN-VC2.
+CycleGAN-VC2 with time-frequency adaptive normalisation (TFAN) on the way back to two dimensions, where scale and shift
+of each value follow from the source frames. Layers, gates and channels are named as in CycleGAN-VC2.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, instance_norm, interpolate
 
 from vc.config import require
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.pair import PairConverter
-from vc.models.two_one_two import Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
+from vc.models.base import PairConverter
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class CycleGANVC3Config(Sizes):
     """Sizes of the networks; CycleGAN-VC2's, and those of TFAN."""
 
     adaptive_channels: int = 128  # of TFAN's hidden convolutions
-    adaptive_layers: int = 3  # of them in each TFAN
+    adaptive_layers: int = 3  # hidden convolutions in each TFAN
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,13 +55,13 @@ def generator(config: CycleGANVC3Config, bands: int) -> TwoOneTwo:
     | up           | 5 x 5  | 1024, 512, shuffle 2, TFAN | 1      | 40 x T/2, 80 x T            |
     | leave        | 5 x 15 | 1, linear                  | 1      | 80 x T                      |
 
-    Where TFAN stands is the paper's, as a summary of it says; we have not checked it against the paper.
+    The positions of TFAN are the paper's according to a summary of it; we have not checked them against the paper.
     """
     return TwoOneTwo(Inward(config, bands), residual(config), AdaptiveOutward(config, bands))
 
 
 class AdaptiveOutward(nn.Module):
-    """From one dimension back to two, under the source frames `(batch, 1, bands, frames)`."""
+    """From one dimension back to two, conditioned on the source frames `(batch, 1, bands, frames)`."""
 
     def __init__(self, config: CycleGANVC3Config, bands: int):
         super().__init__()
@@ -97,8 +96,8 @@ class TFAN(nn.Module):
 
     `x` `(batch, channels, ...)` is normalised by instance, without weights of its own; `source` `(batch, inputs, ...)`
     is brought to the size of `x` by its nearest values, and convolutions of 5 by 5 (5 along time, in one dimension)
-    make scale and shift of it: hidden ones with ReLU, and one without. The scale is 1 plus what they give, so that an
-    untrained layer is nearly plain normalisation, as in the image networks that it is after (Park et al., CVPR 2019).
+    make scale and shift of it: hidden ones with ReLU, and one without. The scale is 1 plus their output, so that an
+    untrained layer is nearly plain normalisation, as in the image networks that it follows (Park et al., CVPR 2019).
     """
 
     def __init__(self, convolution: type[nn.Module], inputs: int, channels: int, config: CycleGANVC3Config):

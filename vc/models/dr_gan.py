@@ -1,7 +1,8 @@
 """Disentangling in the manner of DR-GAN (Tran, Yin and Liu, CVPR 2017): a code freed of the speaker, another's put in.
 
-There, an encoder-decoder turns faces, and a discriminator with two heads judges truth and names person and pose. Here
-the decoder is told the target, and the source is to be gone from the code, by training (`objective.code_speaker`).
+There, an encoder-decoder rotates faces, and a discriminator has one head for real or fake and others for person and
+pose. Here the decoder is conditioned on the target, and training removes the source from the code
+(`objective.code_speaker`).
 Encoder and decoder are the halves of CycleGAN-VC2's generator.
 """
 
@@ -9,12 +10,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vc.models.codes import CODES, CodeConfig, CodedConverter, reader, writer
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.layers import padded
-from vc.models.many import Judgement
+from vc.layers import padded
+from vc.models.base import DiscriminatorOutput
+from vc.models.bottlenecks import BOTTLENECKS, CodeConfig, CodedConverter, decoder_input, encoder_output
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, residual
 from vc.models.stargan_vc2 import ConditionalResidual
-from vc.models.two_one_two import Inward, Outward, residual
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,17 @@ class DRGANConfig(CodeConfig):
 
 
 class DRGAN(CodedConverter):
-    """One encoder for all speakers, and one decoder that is told the target."""
+    """One encoder for all speakers, and one decoder that is conditioned on the target."""
 
-    names = True
+    classifies = True
 
     def __init__(self, config: DRGANConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
-        self.encoder = nn.Sequential(Inward(config, bands), residual(config, config.blocks_before), writer(config))
-        self.bottleneck = CODES[config.code](config)
-        self.read = reader(config)
+        self.encoder = nn.Sequential(
+            Inward(config, bands), residual(config, config.blocks_before), encoder_output(config)
+        )
+        self.bottleneck = BOTTLENECKS[config.code](config)
+        self.read = decoder_input(config)
         self.inner = ConditionalResidual(config, config.blocks_behind, len(speakers), told_source=False)
         self.outward, self.bands = Outward(config, bands), bands
 
@@ -50,13 +52,13 @@ class DRGAN(CodedConverter):
 
 
 class TwoHeads(nn.Module):
-    """CycleGAN-VC2's discriminator with a second head beside it, which names the speaker at each place in time."""
+    """CycleGAN-VC2's discriminator with a second head, which classifies the speaker at each position in time."""
 
     def __init__(self, config: DRGANConfig, speakers: int):
         super().__init__()
         self.body = Discriminator(config)
         self.names = nn.Conv1d(self.body.leave.in_channels, speakers, 5, padding=2)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
         hidden = self.body.features(frames)
-        return Judgement(self.body.leave(hidden).squeeze(1), self.names(hidden.mean(2)))
+        return DiscriminatorOutput(self.body.leave(hidden).squeeze(1), self.names(hidden.mean(2)))

@@ -1,8 +1,8 @@
 """MaskCycleGAN-VC (Kaneko, Kameoka, Tanaka and Hojo, ICASSP 2021, arXiv:2102.12841): filling in frames.
 
-CycleGAN-VC2 for log-mel spectrograms, whose generators learn to fill in frames besides: in the first pass some frames
-in a row are hidden, and a second input channel says which. There is no loss for it: what was hidden must come back
-through the cycle. In the second pass, in identity mapping and in conversion nothing is hidden.
+CycleGAN-VC2 for log-mel spectrograms, whose generators also learn to fill in frames: in the first pass a stretch of
+frames is masked, and a second input channel is the mask. There is no loss of its own: the cycle must restore the masked
+frames. In the second pass, in identity mapping and in conversion nothing is masked.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.cyclegan_vc2 import Discriminator, generator
-from vc.models.pair import Chance, PairConverter
-from vc.models.two_one_two import Sizes
+from vc.models.base import PairConverter, RandomDraws
+from vc.models.cyclegan_vc2 import Discriminator, Sizes, generator
 
 
 @dataclass(frozen=True)
 class MaskCycleGANVCConfig(Sizes):
-    """Sizes of the networks, CycleGAN-VC2's, and how much training hides."""
+    """Sizes of the networks, CycleGAN-VC2's, and of the mask in training."""
 
-    masked: float = 0.5  # largest share of a segment's frames that are hidden
+    masked: float = 0.5  # largest share of a segment's frames that are masked
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,17 +41,18 @@ class MaskCycleGANVC(PairConverter):
     def discriminator(config: MaskCycleGANVCConfig) -> nn.Module:
         return Discriminator(config)
 
-    def given(self, frames: Tensor, chance: Chance | None = None) -> Tensor:
-        """`(batch, 2, bands, frames)`: frames times mask, and the mask, 1 where nothing is hidden."""
-        mask = torch.ones_like(frames) if chance is None else self._mask(frames, chance(2))
-        return torch.stack([frames * mask, mask], dim=1)
+    def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
+        """`(batch, 2, bands, frames)`: frames times mask, and the mask, 0 where frames are masked.
 
-    def _mask(self, frames: Tensor, chance: Tensor) -> Tensor:
-        """Ones, but for one stretch of zeros a sample; both its length and its place are uniform."""
-        count = frames.shape[-1]
-        longest = int(self.masked * count)
-        length = (chance[:, :1] * (longest + 1)).floor()
-        start = (chance[:, 1:] * (count - length + 1)).floor()
-        places = torch.arange(count, device=frames.device)
-        shown = (places < start) | (places >= start + length)  # (batch, frames)
-        return shown[:, None].to(frames.dtype).expand_as(frames)
+        With `draws`, one stretch of each sample is masked, of uniform length at a uniform position.
+        """
+        if draws is None:
+            mask = torch.ones_like(frames)
+        else:
+            count, uniform = frames.shape[-1], draws(2)
+            length = (uniform[:, :1] * (int(self.masked * count) + 1)).floor()
+            start = (uniform[:, 1:] * (count - length + 1)).floor()
+            numbers = torch.arange(count, device=frames.device)
+            visible = (numbers < start) | (numbers >= start + length)  # (batch, frames)
+            mask = visible[:, None].to(frames.dtype).expand_as(frames)
+        return torch.stack([frames * mask, mask], dim=1)

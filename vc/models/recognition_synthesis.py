@@ -1,9 +1,9 @@
-"""Recognition-synthesis: content vectors that say what is spoken, and a decoder that says it in a target's voice.
+"""Recognition-synthesis: content vectors of any speaker, and a decoder that synthesises them in a target's voice.
 
 The plan is that of phonetic posteriorgrams (Sun et al., "Phonetic posteriorgrams for many-to-one voice conversion
-without parallel data training", ICME 2016): what is recognised of anyone is synthesised as one target, whose recordings
-alone are learnt from. Here a frozen encoder gives the vectors (vc/encoders), and the decoder learns adversarially;
-vc/train/recognition_synthesis.py has the losses.
+without parallel data training", ICME 2016): content recognised in any speech is synthesised as one target, and training
+needs the target's recordings alone. Here a frozen encoder gives the vectors (vc/encoders), and the decoder is trained
+adversarially; vc/train/recognition_synthesis.py has the losses.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,13 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from vc.config import require
 from vc.features.content import PROSODY
-from vc.models.base import AbstractDecoder
-from vc.models.layers import ChannelNorm
-from vc.models.pair import Chance
+from vc.layers import ChannelNorm
+from vc.models.base import AbstractDecoder, RandomDraws
 
 SLOPE = 0.1  # of the decoder's leaky ReLUs
-JUDGE_SLOPE = 0.2
+DISCRIMINATOR_SLOPE = 0.2
 PAUSES = (-3.7, -2.0)  # loudness in deviations from speech's mean: below the first nothing is restored, above all is
-MOMENTUM = 0.01  # of a step in the moments of what is decoded
+MOMENTUM = 0.01  # weight of a step in the running moments
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class RecognitionSynthesisConfig:
     """Sizes of the decoder and its discriminator."""
 
     channels: int = 256
-    content_channels: int = 160  # that the content is brought to
+    content_channels: int = 160  # of the content behind the first layer
     kernel: int = 5  # frames
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 1, 2])
     dropout: float = 0.1  # of the content in training
@@ -50,7 +49,7 @@ class RecognitionSynthesisConfig:
 
 
 class RecognitionSynthesis(AbstractDecoder):
-    """One decoder for all targets, which it is told by an embedding where there are several."""
+    """One decoder for all targets, conditioned on an embedding if there are several."""
 
     def __init__(self, config: RecognitionSynthesisConfig, bands: int, dims: int, speakers: tuple[str, ...]):
         super().__init__()
@@ -60,12 +59,12 @@ class RecognitionSynthesis(AbstractDecoder):
         self.content = nn.Conv1d(dims, config.content_channels, 1)
         self.enter = nn.Conv1d(inputs, config.channels, config.kernel, padding=config.kernel // 2)
         self.speaker = nn.Embedding(len(speakers), config.channels) if len(speakers) > 1 else None
-        self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, each) for each in config.dilations))
+        self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, dilation) for dilation in config.dilations))
         self.leave = nn.Conv1d(config.channels, bands, config.kernel, padding=config.kernel // 2)
         self.variance = Variance(bands, len(speakers), config.restoration)
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights of a decoder of other speakers, whose mean is where each speaker of this one begins.
+        """Take the weights of a decoder of other speakers; each speaker of this one starts from their mean.
 
         Parameters
         ----------
@@ -89,16 +88,16 @@ class RecognitionSynthesis(AbstractDecoder):
     def discriminator(config: RecognitionSynthesisConfig) -> nn.Module:
         return Discriminator(config.discriminator_channels)
 
-    def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor, chance: Chance | None = None) -> Tensor:
-        """What is decoded, `(batch, bands, frames)`, its variance not restored; `speakers` are numbers `(batch,)`.
+    def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor, draws: RandomDraws | None = None) -> Tensor:
+        """Log-mel `(batch, bands, frames)` without the correction of its variance; `speakers` are numbers `(batch,)`.
 
-        With `chance`, in training, some of the content is dropped by lot.
+        With `draws`, in training, there is dropout on the content.
         """
-        if chance is not None and self.dropout > 0:
-            kept = chance(content[0].numel()).reshape(content.shape) >= self.dropout
-            content = content * kept / (1 - self.dropout)
-        said = leaky_relu(self.content(content), SLOPE)
-        frames = self.enter(torch.cat([said, prosody], dim=1))
+        if draws is not None and self.dropout > 0:
+            mask = draws(content[0].numel()).reshape(content.shape) >= self.dropout
+            content = content * mask / (1 - self.dropout)
+        content = leaky_relu(self.content(content), SLOPE)
+        frames = self.enter(torch.cat([content, prosody], dim=1))
         if self.speaker is not None:
             frames = frames + self.speaker(speakers)[..., None]
         return self.leave(leaky_relu(self.blocks(frames), SLOPE))
@@ -119,24 +118,24 @@ class Block(nn.Module):
         self.mixing = nn.Conv1d(channels, channels, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        moved = self.dilated(leaky_relu(self.norm(frames), SLOPE))
-        return frames + self.mixing(leaky_relu(moved, SLOPE))
+        hidden = self.dilated(leaky_relu(self.norm(frames), SLOPE))
+        return frames + self.mixing(leaky_relu(hidden, SLOPE))
 
 
 class Variance(nn.Module):
-    """Brings means and deviations of a log-mel's cepstrum to the target's, for a decoder's output is too smooth.
+    """Brings means and deviations of a log-mel's cepstrum to the target's: a decoder's output is too smooth.
 
     After Toda, Black and Tokuda, "Voice conversion based on maximum-likelihood estimation of spectral parameter
-    trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are those
-    of speech in recordings that no loss sees, of which training's steps take note. Conversions are smoother still, so
+    trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are
+    running means over speech in recordings that no loss sees, updated in training. Conversions are smoother still, so
     that the ratio is taken to a power. c0, the loudness, and pauses stay.
     """
 
     def __init__(self, bands: int, speakers: int, power: float = 1.0):
         super().__init__()
         self.power = power
-        places = np.pi * (np.arange(bands) + 0.5)[None] * np.arange(bands)[:, None] / bands
-        cosines = np.sqrt(2 / bands) * np.cos(places)  # the orthonormal DCT of type II
+        angles = np.pi * (np.arange(bands) + 0.5)[None] * np.arange(bands)[:, None] / bands
+        cosines = np.sqrt(2 / bands) * np.cos(angles)  # the orthonormal DCT of type II
         cosines[0] /= np.sqrt(2)
         self.register_buffer("cosines", torch.from_numpy(cosines.astype(np.float32)), persistent=False)
         # mean and mean square of the cepstrum, decoded and real
@@ -146,19 +145,19 @@ class Variance(nn.Module):
 
     @torch.no_grad()
     def update(self, decoded: Tensor, real: Tensor, loudness: Tensor, speakers: Tensor) -> None:
-        """Take note of `(batch, bands, frames)` of `(batch,)` speakers, where `(batch, 1, frames)` is loudness."""
+        """Update the moments from `(batch, bands, frames)` of `(batch,)` speakers at loudness `(batch, 1, frames)`."""
         both = torch.stack([decoded.float(), real.float()], dim=1)  # (batch, 2, bands, frames)
         cepstra = self.cosines @ both
         speech = (loudness > PAUSES[1]).float()[:, None]  # (batch, 1, 1, frames)
         sums = torch.stack([(cepstra * speech).sum(-1), (cepstra.square() * speech).sum(-1)], dim=1)
-        whose = one_hot(speakers, len(self.moments)).to(sums).T  # (speakers, batch)
-        counts = (whose @ speech.sum((1, 2, 3)))[:, None, None, None]
-        means = torch.einsum("sb,bmkc->smkc", whose, sums) / counts.clamp(min=1)
-        usable = (counts > 0) & means.isfinite().all()  # a decoder that has gone astray is taken back by its run
+        members = one_hot(speakers, len(self.moments)).to(sums).T  # (speakers, batch)
+        counts = (members @ speech.sum((1, 2, 3)))[:, None, None, None]
+        means = torch.einsum("sb,bmkc->smkc", members, sums) / counts.clamp(min=1)
+        usable = (counts > 0) & means.isfinite().all()  # the training run rolls a diverged decoder back
         self.moments.copy_(torch.where(usable, self.moments.lerp(means, MOMENTUM), self.moments))
 
     def restored(self, decoded: Tensor, loudness: Tensor, speakers: Tensor) -> Tensor:
-        """`(batch, bands, frames)` as it is decoded to the same shape."""
+        """`(batch, bands, frames)` of the decoder's output to the same shape."""
         mean, square = self.moments[speakers].unbind(1)  # (batch, 2, bands) each
         deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
         cepstrum = self.cosines @ decoded
@@ -170,7 +169,7 @@ class Variance(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Tells real log-mel from decoded: `(batch, bands, frames)` to a map, and the feature maps before it."""
+    """Real or decoded log-mel: `(batch, bands, frames)` to a map of logits, and the feature maps before it."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -189,6 +188,6 @@ class Discriminator(nn.Module):
     def forward(self, log_mel: Tensor) -> tuple[Tensor, list[Tensor]]:
         frames, maps = log_mel[:, None], []
         for layer in self.layers[:-1]:
-            frames = leaky_relu(layer(frames), JUDGE_SLOPE)
+            frames = leaky_relu(layer(frames), DISCRIMINATOR_SLOPE)
             maps.append(frames)
         return self.layers[-1](frames), maps

@@ -1,8 +1,8 @@
 """StarGAN-VC (Kameoka, Kaneko, Tanaka and Hojo, SLT 2018, arXiv:1806.02169): an auxiliary classifier for many speakers.
 
-One generator is told the target at every layer of its way back; a discriminator judges frames and names their speaker,
-in the manner of AC-GAN (Odena, Olah and Shlens, ICML 2017). Layers after the one-dimensional networks of the authors'
-later code (github.com/kamepong/StarGAN-VC), not after the paper's two-dimensional ones, which were not at hand.
+One generator is conditioned on the target at every layer of its decoder; a discriminator classifies frames as real or
+fake and by speaker, as in AC-GAN (Odena, Olah and Shlens, ICML 2017). Layers after the one-dimensional networks of the
+authors' later code (github.com/kamepong/StarGAN-VC), not the paper's two-dimensional ones, which were not at hand.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.models.layers import GatedConv1d, UpsampleBlock1d, padded
-from vc.models.many import Judgement, ManyConverter
+from vc.layers import GatedConv1d, UpsampleBlock1d, padded
+from vc.models.base import DiscriminatorOutput, ManyConverter
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class StarGANVCConfig:
 
     channels: int = 64  # of the generator's layers, after the GLU
     code_channels: int = 16
-    speaker_channels: int = 16  # of what a layer is told
+    speaker_channels: int = 16  # of the speaker embedding that each layer of the decoder takes
     judge_channels: int = 32  # of the discriminator's layers, after the GLU
 
     def __post_init__(self) -> None:
@@ -41,16 +41,16 @@ class StarGANVC(ManyConverter):
     |        | 5, 5   | 64, 64                      | shuffle 2 | T/2, T            |
     |        | 9      | bands, linear               | 1         | T                 |
 
-    Every layer of the decoder takes 16 channels of the target beside what it is given. Differs from the authors' code:
+    Every layer of the decoder takes 16 channels of the target beside its input. Differs from the authors' code:
     time doubles by a shuffle as in our other networks, not by transposed convolutions of 8; instance normalisation is
     affine, and weights are not normalised.
     """
 
-    names = True
+    classifies = True
 
     def __init__(self, config: StarGANVCConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
-        width, told, self.code_width = config.channels, config.speaker_channels, config.code_channels
+        width, condition, self.code_width = config.channels, config.speaker_channels, config.code_channels
         self.encoder = nn.Sequential(
             GatedConv1d(bands, width, 9),
             GatedConv1d(width, width, 8, stride=2),
@@ -58,14 +58,14 @@ class StarGANVC(ManyConverter):
             GatedConv1d(width, width, 5),
             GatedConv1d(width, self.code_width, 5),
         )
-        self.speakers = nn.Embedding(len(speakers), told)
+        self.speakers = nn.Embedding(len(speakers), condition)
         self.decoder = nn.ModuleList(
             [
-                GatedConv1d(self.code_width + told, width, 5),
-                GatedConv1d(width + told, width, 5),
-                UpsampleBlock1d(width + told, width),
-                UpsampleBlock1d(width + told, width),
-                nn.Conv1d(width + told, bands, 9, padding=4),
+                GatedConv1d(self.code_width + condition, width, 5),
+                GatedConv1d(width + condition, width, 5),
+                UpsampleBlock1d(width + condition, width),
+                UpsampleBlock1d(width + condition, width),
+                nn.Conv1d(width + condition, bands, 9, padding=4),
             ]
         )
 
@@ -77,9 +77,9 @@ class StarGANVC(ManyConverter):
         return self.encoder(padded(frames))
 
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
-        told = self.speakers(target)[..., None]  # (batch, speaker channels, 1)
+        condition = self.speakers(target)[..., None]  # (batch, speaker channels, 1)
         for layer in self.decoder:
-            code = layer(torch.cat([code, told.expand(-1, -1, code.shape[-1])], dim=1))
+            code = layer(torch.cat([code, condition.expand(-1, -1, code.shape[-1])], dim=1))
         return code[..., :frames]
 
     def discriminator(self, config: StarGANVCConfig) -> nn.Module:
@@ -87,7 +87,7 @@ class StarGANVC(ManyConverter):
 
 
 class Discriminator(nn.Module):
-    """Along time, two heads on one body: real or fake, and who speaks, at every fourth frame. Told nothing."""
+    """Along time, two heads on one body: real or fake, and the speaker, at every fourth frame; unconditional."""
 
     def __init__(self, config: StarGANVCConfig, bands: int, speakers: int):
         super().__init__()
@@ -101,6 +101,6 @@ class Discriminator(nn.Module):
         self.real = nn.Conv1d(width, 1, 5, padding=2)
         self.names = nn.Conv1d(width, speakers, 5, padding=2)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
         hidden = self.body(frames)
-        return Judgement(self.real(hidden).squeeze(1), self.names(hidden))
+        return DiscriminatorOutput(self.real(hidden).squeeze(1), self.names(hidden))

@@ -1,10 +1,10 @@
 """StarGAN-VC2 (Kaneko, Kameoka, Tanaka and Hojo, Interspeech 2019, arXiv:1907.12279): one network for many speakers.
 
-The generator is that of CycleGAN-VC2, told who speaks and who shall: the first instance normalisation of each residual
-block takes scale and bias from the two speakers' codes. The discriminator is told both, too, by projection (after
-Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018). The paper was not at hand: sizes are
-CycleGAN-VC2's, which normalisations are conditional is our reading, a pair's code is the sum of one vector for the
-source and one for the target, and the projection is taken at every place of the map.
+The generator is that of CycleGAN-VC2, conditioned on source and target: the first instance normalisation of each
+residual block takes scale and bias from the two speakers' embeddings. The discriminator is conditioned on both by
+projection (after Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018). The paper was not at hand: sizes
+are CycleGAN-VC2's, which normalisations are conditional is our reading, a pair's embedding is the sum of one vector for
+the source and one for the target, and the projection is taken at every position of the map.
 """
 
 from dataclasses import dataclass
@@ -13,33 +13,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
-from vc.models.cyclegan_vc2 import Discriminator
-from vc.models.layers import padded
-from vc.models.many import Judgement, ManyConverter
-from vc.models.two_one_two import Inward, Outward, Sizes
+from vc.layers import padded
+from vc.models.base import DiscriminatorOutput, ManyConverter
+from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, Sizes
 
 
 @dataclass(frozen=True)
 class StarGANVC2Config(Sizes):
-    """Sizes of the networks, CycleGAN-VC2's, and what they are told."""
+    """Sizes of the networks, CycleGAN-VC2's, and their condition."""
 
-    told_source: bool = True  # who speaks, beside who shall
+    told_source: bool = True  # conditioned on the source beside the target
 
 
 @dataclass(frozen=True)
 class ConditionalGANConfig(StarGANVC2Config):
-    """The same networks, told the target alone."""
+    """The same networks, conditioned on the target alone."""
 
     told_source: bool = False
 
 
 class StarGANVC2(ManyConverter):
-    """One generator for every direction between `speakers`; its code is what the residual blocks are given."""
+    """One generator for every direction between `speakers`; its code is the input of the residual blocks."""
 
     def __init__(self, config: StarGANVC2Config, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
         self.inward = Inward(config, bands)
-        self.inner = ConditionalResidual(config, config.residual_blocks, len(speakers), config.told_source)
+        self.inner = ConditionalResidual(config, config.residual_blocks, len(speakers), told_source=config.told_source)
         self.outward, self.bands = Outward(config, bands), bands
 
     @property
@@ -57,13 +56,15 @@ class StarGANVC2(ManyConverter):
 
 
 class ConditionalResidual(nn.Module):
-    """Residual blocks under two speakers' codes: `(batch, inner, frames / 4)` to the same shape."""
+    """Residual blocks conditioned on a pair of speakers: `(batch, inner, frames / 4)` to the same shape."""
 
-    def __init__(self, config: Sizes, blocks: int, speakers: int, told_source: bool):
+    def __init__(self, config: Sizes, blocks: int, speakers: int, *, told_source: bool):
         super().__init__()
         self.width = config.inner
-        made = (ConditionalBlock(self.width, config.residual_channels, speakers, told_source) for _ in range(blocks))
-        self.blocks = nn.ModuleList(made)
+        inner = config.residual_channels
+        self.blocks = nn.ModuleList(
+            ConditionalBlock(self.width, inner, speakers, told_source=told_source) for _ in range(blocks)
+        )
 
     def forward(self, hidden: Tensor, source: Tensor, target: Tensor) -> Tensor:
         for block in self.blocks:
@@ -72,12 +73,12 @@ class ConditionalResidual(nn.Module):
 
 
 class ConditionalBlock(nn.Module):
-    """Gated convolution along time and back, added to its input; the first one's normalisation is the speakers'."""
+    """Gated convolution along time and back, added to its input; the first one's normalisation is conditional."""
 
-    def __init__(self, width: int, inner: int, speakers: int, told_source: bool):
+    def __init__(self, width: int, inner: int, speakers: int, *, told_source: bool):
         super().__init__()
         self.widen = nn.Conv1d(width, inner, 3, padding=1)
-        self.norm_wide = ConditionalNorm(inner, speakers, told_source)
+        self.norm_wide = ConditionalNorm(inner, speakers, told_source=told_source)
         self.narrow = nn.Conv1d(inner // 2, width, 3, padding=1)
         self.norm = nn.InstanceNorm1d(width, affine=True)
 
@@ -85,29 +86,29 @@ class ConditionalBlock(nn.Module):
         return x + self.norm(self.narrow(glu(self.norm_wide(self.widen(x), source, target), dim=1)))
 
 
-class PairCode(nn.Module):
-    """What a network is told of two speakers: the source's vector plus the target's, or that alone."""
+class PairEmbedding(nn.Module):
+    """An embedding of a pair of speakers: the source's vector plus the target's, or that alone."""
 
-    def __init__(self, width: int, speakers: int, told_source: bool):
+    def __init__(self, width: int, speakers: int, *, told_source: bool):
         super().__init__()
         self.target = nn.Embedding(speakers, width)
         self.source = nn.Embedding(speakers, width) if told_source else None
-        for codes in self.children():
-            nn.init.normal_(codes.weight, 0, 0.02)
+        for embedding in self.children():
+            nn.init.normal_(embedding.weight, 0, 0.02)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """`(batch, width)` of speakers' numbers `(batch,)`."""
-        code = self.target(target)
-        return code if self.source is None else code + self.source(source)
+        embedding = self.target(target)
+        return embedding if self.source is None else embedding + self.source(source)
 
 
 class ConditionalNorm(nn.Module):
     """Instance normalisation whose scale and bias belong to a pair of speakers."""
 
-    def __init__(self, channels: int, speakers: int, told_source: bool):
+    def __init__(self, channels: int, speakers: int, *, told_source: bool):
         super().__init__()
         self.norm = nn.InstanceNorm1d(channels)
-        self.code = PairCode(2 * channels, speakers, told_source)
+        self.code = PairEmbedding(2 * channels, speakers, told_source=told_source)
 
     def forward(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
         scale, bias = self.code(source, target)[..., None].chunk(2, dim=1)
@@ -115,14 +116,14 @@ class ConditionalNorm(nn.Module):
 
 
 class ConditionalDiscriminator(nn.Module):
-    """CycleGAN-VC2's discriminator, told who speaks and whom it is said to come from: projection of the last map."""
+    """CycleGAN-VC2's discriminator, conditioned on a pair of speakers by projection of its last map."""
 
     def __init__(self, config: StarGANVC2Config, speakers: int):
         super().__init__()
         self.body = Discriminator(config)
-        self.code = PairCode(self.body.leave.in_channels, speakers, config.told_source)
+        self.code = PairEmbedding(self.body.leave.in_channels, speakers, told_source=config.told_source)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> Judgement:
+    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
         hidden = self.body.features(frames)
-        told = torch.einsum("bcrt,bc->brt", hidden, self.code(source, target))
-        return Judgement(self.body.leave(hidden).squeeze(1) + told)
+        projection = torch.einsum("bcrt,bc->brt", hidden, self.code(source, target))
+        return DiscriminatorOutput(self.body.leave(hidden).squeeze(1) + projection)

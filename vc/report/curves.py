@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vc.report.spectrogram import GREY, as_image
+from vc.plots import GREY, as_image
 
 COLUMNS = 3
-MOST = 100  # panels
+MAX_PANELS = 100
 HELD_OUT = "held-out score"
 ABOUT_CURVES = (
     "Each panel has the step of training from left to right and a mean loss since the last report from low to high."
@@ -16,23 +16,27 @@ ABOUT_CURVES = (
 
 
 def names_of_curves(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """What there is a curve of, in the order of its first report; no more than a page can hold."""
-    found = [*dict.fromkeys(name for line in lines for name in line.get("losses", {}))][:MOST]
-    return [*found, *([HELD_OUT] if any("held_out" in line for line in lines) else [])]
+    """The losses in the lines of log.jsonl, in the order of their first report; no more than a page can hold."""
+    names = [*dict.fromkeys(name for line in lines for name in line.get("losses", {}))][:MAX_PANELS]
+    return [*names, *([HELD_OUT] if any("held_out" in line for line in lines) else [])]
 
 
 def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
-    """PNG with a panel a loss, of the lines of log.jsonl; None where there is nothing to draw."""
+    """PNG with a panel for each loss in the lines of log.jsonl; None where there is nothing to draw."""
     from matplotlib.figure import Figure
 
-    wanted = names_of_curves(lines)
-    if not wanted:
+    names = names_of_curves(lines)
+    if not names:
         return None
-    rows = -(-len(wanted) // COLUMNS)
+    rows = -(-len(names) // COLUMNS)
     figure = Figure(figsize=(8, 1.6 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).flat
-    for name, axis in zip(wanted, axes):
-        steps, values = zip(*_points(lines, name))
+    for name, axis in zip(names, axes):
+        if name == HELD_OUT:
+            points = [(line["step"], line["held_out"]["score"]) for line in lines if "held_out" in line]
+        else:
+            points = [(line["step"], line["losses"][name]) for line in lines if name in line.get("losses", {})]
+        steps, values = zip(*points)
         axis.plot(steps, values, color="#00a0c8", linewidth=1.5, marker="." if len(steps) < 3 else "")
         axis.set_title(name.replace("_", " "), color=GREY, loc="left", fontsize=10)
         axis.tick_params(colors=GREY, labelsize=10)
@@ -41,9 +45,3 @@ def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
     for axis in axes:  # those that are left
         axis.set_axis_off()
     return as_image(figure)
-
-
-def _points(lines: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
-    if name == HELD_OUT:
-        return [(line["step"], line["held_out"]["score"]) for line in lines if "held_out" in line]
-    return [(line["step"], line["losses"][name]) for line in lines if name in line.get("losses", {})]

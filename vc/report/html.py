@@ -21,34 +21,34 @@ def render(package: str, template: str, **values: Any) -> str:
 
     Parameters
     ----------
-    package
+    package : str
         Name of the package whose folder `templates` is searched first, then this one's.
-    template
-        The file's name. It extends page.html, which asks nobody for anything.
+    template : str
+        The file's name. It extends page.html, which loads nothing from elsewhere.
     **values
         What the template shows.
     """
     return _environment(package).get_template(template).render(values)
 
 
-def shown(text: object) -> str:
+def as_unicode(text: object) -> str:
     """Any text as Unicode; bytes of a file name that are not UTF-8 become question marks."""
     return str(text).encode("utf-8", "replace").decode()
 
 
-def name_of(system: str) -> str:
-    """What a reader calls a system."""
-    return NAMES.get(system, system.replace("#", ", run "))
-
-
-def number(value: float, metric: str) -> str:
-    """A figure with its metric's decimals."""
+def as_number(value: float, metric: str) -> str:
+    """A figure with its metric's decimals; `-` for NaN."""
     return "-" if math.isnan(value) else f"{round(value, METRICS[metric].decimals) + 0.0:.{METRICS[metric].decimals}f}"
 
 
-def data(kind: str, content: bytes) -> str:
-    """Content of a media type as an address that needs no network."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def name_of(system: str) -> str:
+    """A system's name for readers."""
+    return NAMES.get(system, system.replace("#", ", run "))
+
+
+def data_url(media_type: str, content: bytes) -> str:
+    """Content as an address that needs no network."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 @cache
@@ -63,8 +63,8 @@ def _environment(package: str) -> "jinja2.Environment":  # noqa: F821 - not ligh
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else shown(value),
+        finalize=lambda value: value if isinstance(value, Markup) else as_unicode(value),
     )
-    # Styles and scripts are ours, and no templates: braces are theirs
+    # Styles and scripts are ours, and no templates: their braces are not jinja's
     environment.globals["verbatim"] = lambda name: Markup(loader.get_source(environment, name)[0])
     return environment

@@ -1,4 +1,4 @@
-"""Several evaluations, of many pairs of speakers say, as one page: what each found, and the way to its report."""
+"""Several evaluations, of many pairs of speakers for example, as one page: results, and links to the reports."""
 
 import os
 from collections.abc import Sequence
@@ -11,9 +11,8 @@ from vc.errors import ConfigError, DataError
 from vc.evaluate.headline import CONTENT, VOICE
 from vc.evaluate.verdict import GOOD, UNCHECKED
 from vc.files import make_directory, write_text
-from vc.metrics.registry import METRICS
-from vc.report.html import name_of, number, render
-from vc.report.tables import FIRST
+from vc.metrics.registry import METRICS, SUMMARY
+from vc.report.html import as_number, name_of, render
 
 
 class Row(NamedTuple):
@@ -27,7 +26,19 @@ class Row(NamedTuple):
 
 
 def write_pairs(results: Sequence[Path], path: Path) -> str:
-    """Write a page about the folders that evaluations wrote, and return what it says first.
+    """Write a page about several evaluations.
+
+    Parameters
+    ----------
+    results : sequence of Path
+        Folders that evaluations wrote.
+    path : Path
+        The page.
+
+    Returns
+    -------
+    str
+        The page's headline.
 
     Raises
     ------
@@ -40,9 +51,14 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
         if folder.resolve() == path.parent.resolve():
             raise ConfigError(f"{path}: is the report of an evaluation that the page is about; choose another --output")
     rows = [row for folder in results for row in _rows(folder, path.parent)]
-    voices, words = (_count(rows, aspect) for aspect in (VOICE, CONTENT))
-    headline = f"{len(rows)} conversions: {voices.format('sound like their target')}; {words.format('keep the words')}."
-    metrics = [name for name in FIRST if any(row.figures[name] != "-" for row in rows)]
+    counts = []
+    for aspect, claim in ((VOICE, "sound like their target"), (CONTENT, "keep the words")):
+        grades = [row.grades.get(aspect, UNCHECKED) for row in rows]
+        unchecked = grades.count(UNCHECKED)
+        count = f"{grades.count(GOOD)} of {len(grades) - unchecked}"
+        counts.append(f"{count} checked {claim} ({unchecked} {UNCHECKED})" if unchecked else f"{count} {claim}")
+    headline = f"{len(rows)} conversions: {'; '.join(counts)}."
+    metrics = [name for name in SUMMARY if any(row.figures[name] != "-" for row in rows)]
     content = {
         "title": "Voice conversion, many pairs",
         "headline": headline,
@@ -55,17 +71,9 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
     return headline
 
 
-def _count(rows: Sequence[Row], aspect: str) -> str:
-    """How many do what is put in the place of {}, of those of which it was checked."""
-    grades = [row.grades.get(aspect, UNCHECKED) for row in rows]
-    unchecked = grades.count(UNCHECKED)
-    of_all = f"{grades.count(GOOD)} of {len(grades) - unchecked}"
-    return f"{of_all} checked {{}} ({unchecked} {UNCHECKED})" if unchecked else f"{of_all} {{}}"
-
-
-def _rows(folder: Path, beside: Path) -> list[Row]:
+def _rows(folder: Path, page_folder: Path) -> list[Row]:
     path = folder / "metrics.json"
-    report = quote(os.fsencode(os.path.relpath(folder / "report.html", beside)))
+    report = quote(os.fsencode(os.path.relpath(folder / "report.html", page_folder)))
     try:
         content = read_json(path)
         several = len(content["headlines"]) > 1
@@ -73,8 +81,8 @@ def _rows(folder: Path, beside: Path) -> list[Row]:
         for system, sentence in content["headlines"].items():
             name = f"{content['title']}{f', {name_of(system)}' if several else ''}"
             grades = {each["aspect"]: each["grade"] for each in content["verdicts"][system]}
-            known = {metric: content["systems"][system][metric] for metric in FIRST}
-            figures = {metric: "-" if value is None else number(value, metric) for metric, value in known.items()}
+            values = {metric: content["systems"][system][metric] for metric in SUMMARY}
+            figures = {metric: "-" if value is None else as_number(value, metric) for metric, value in values.items()}
             rows.append(Row(name, report, sentence, grades, figures))
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: no evaluation that can be read here ({error}); run vc-evaluate again") from error

@@ -1,7 +1,7 @@
 """Frames of two speakers who share no sentence, brought together by their nearest neighbours.
 
 Distances are taken on mel-cepstra in their natural scale, where they are the mel-cepstral distortion: with every band
-brought to variance 1, the many high coefficients, which say little, decide (recipes/EXPERIMENTS.md).
+brought to variance 1, the many high coefficients, which say little, decide (docs/experiments.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from vc.errors import DataError
-from vc.features import kinds, speech
-from vc.features.kinds import FeatureConfig
-from vc.normalise import MeanVariance
-from vc.store import Features
+from vc.features import speech
+from vc.features.base import FeatureConfig
+from vc.features.speakers import MeanVariance
+from vc.features.store import Features
 
 ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
 ENTRIES = 2**24  # of it at most, 64 MiB
@@ -29,89 +29,100 @@ class SpeakerFrames:
     lengths: list[int]  # of the utterances
     audible: Tensor  # (frames,), true for a frame that is speech
     spoken: Tensor  # (frames,), true from an utterance's first audible frame to its last, but for digital silence
-    deviation: Tensor  # (bands,), which normalisation took out
-    cepstral: bool = True  # an all-pass can warp them
+    deviation: Tensor  # (bands,), by which normalisation divided
+    cepstral: bool = True  # whether an all-pass can warp them
 
     @classmethod
-    def of(
-        cls,
-        utterances: Sequence[np.ndarray],
-        normaliser: MeanVariance,
-        device: torch.device,
-        config: FeatureConfig,
+    def from_utterances(
+        cls, utterances: Sequence[np.ndarray], normaliser: MeanVariance, device: torch.device, config: FeatureConfig
     ) -> "SpeakerFrames":
         """From arrays `(frames, bands)`.
 
-        In digital silence, which tells of an editor or a gate and not of the voice, the last frame before it is held.
+        In digital silence, which is made by an editor or a gate and not by the speaker, the last frame before it is
+        held.
         """
-        mel_cepstra = [kinds.to_mel_cepstrum(utterance, config) for utterance in utterances]
+        mel_cepstra = [config.to_mel_cepstrum(utterance) for utterance in utterances]
         audible = speech.speech(mel_cepstra)
         sounding = [~speech.silent(mel_cepstrum) for mel_cepstrum in mel_cepstra]
-        spoken = [speech.from_first_to_last(heard) & there for heard, there in zip(audible, sounding)]
-        frames = [utterance[speech.held(there)] for utterance, there in zip(utterances, sounding)]
-        frames = np.concatenate([normaliser.transform(each).astype(np.float32) for each in frames])
+        spoken = [speech.from_first_to_last(mask) & sound for mask, sound in zip(audible, sounding)]
+        held = [utterance[speech.forward_fill(sound)] for utterance, sound in zip(utterances, sounding)]
+        frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in held])
         masks = (torch.from_numpy(np.concatenate(mask)).to(device) for mask in (audible, spoken))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
-        return cls(torch.from_numpy(frames).to(device), lengths, *masks, deviation, config.kind == "world")
+        return cls(torch.from_numpy(frames).to(device), lengths, *masks, deviation, config.cepstral)
 
     @classmethod
     def read(cls, features: Features, name: str, device: torch.device) -> "SpeakerFrames":
-        """Of a speaker's features."""
-        return cls.of(features.frames(name), features.speakers[name].normaliser, device, features.config)
+        """From a speaker's features."""
+        normaliser = features.speakers[name].normaliser
+        return cls.from_utterances(features.frames(name), normaliser, device, features.config)
 
-    def places(self, most: int) -> Tensor:
-        """`(places,)`: `most` of the audible frames at most, evenly."""
-        heard = torch.nonzero(self.audible)[:, 0]
-        chosen = torch.linspace(0, len(heard) - 1, min(most, len(heard)), device=heard.device)
-        return heard[chosen.round().long().clamp(max=len(heard) - 1)]  # above 2**24 float32 has no odd numbers
+    def sample(self, largest: int) -> Tensor:
+        """`(indices,)` of the audible frames, or of `largest` of them, evenly spread."""
+        indices = torch.nonzero(self.audible)[:, 0]
+        chosen = torch.linspace(0, len(indices) - 1, min(largest, len(indices)), device=indices.device)
+        return indices[chosen.round().long().clamp(max=len(indices) - 1)]  # above 2**24 float32 has no odd numbers
 
-    def contexts(self, places: Tensor, offsets: Iterable[int]) -> Tensor:
-        """`(places, offsets * bands)`: the frames around each place, those of its own utterance alone."""
-        lengths = torch.tensor(self.lengths, device=places.device)
+    def contexts(self, indices: Tensor, offsets: Iterable[int]) -> Tensor:
+        """`(indices, offsets * bands)`: the frames around each index, those of its own utterance alone."""
+        lengths = torch.tensor(self.lengths, device=indices.device)
         ends = lengths.cumsum(0)
-        owner = torch.searchsorted(ends, places, right=True)
-        around = places[:, None] + torch.tensor(list(offsets), device=places.device)
-        first, last = (ends - lengths)[owner], ends[owner] - 1
+        utterance = torch.searchsorted(ends, indices, right=True)
+        around = indices[:, None] + torch.tensor(list(offsets), device=indices.device)
+        first, last = (ends - lengths)[utterance], ends[utterance] - 1
         return self.frames[around.clamp(first[:, None], last[:, None])].flatten(1)
 
 
 def neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """For each of `(queries, dimensions)` its nearest of `(others, dimensions)`: index and squared distance."""
     squares = others.square().sum(1)
-    at_once = max(1, min(ROWS, ENTRIES // len(others)))
-    found = [torch.min(squares - 2 * rows @ others.T, dim=1) for rows in queries.split(at_once)]
-    distances = torch.cat([row.values for row in found]) + queries.square().sum(1)
-    return torch.cat([row.indices for row in found]), distances
+    rows = max(1, min(ROWS, ENTRIES // len(others)))
+    nearest = [torch.min(squares - 2 * part @ others.T, dim=1) for part in queries.split(rows)]
+    distances = torch.cat([part.values for part in nearest]) + queries.square().sum(1)
+    return torch.cat([part.indices for part in nearest]), distances
 
 
 @dataclass(frozen=True)
 class Aligner:
-    """What two frames are compared by: their surroundings, each band as wide as both voices have it on average."""
+    """What two frames are compared by: their surroundings, each band as wide as both speakers have it on average."""
 
     reach: int = 16  # frames to each side
     stride: int = 4  # every so many of them
     loudness: float = 0.5  # weight of c0 beside the other bands
-    most: int = 8_000  # frames of each voice
+    max_frames: int = 8_000  # of each speaker
 
     def pairs(self, source: SpeakerFrames, target: SpeakerFrames) -> tuple[Tensor, Tensor, float]:
-        """Places `(pairs,)` in both voices, and their mean squared distance.
+        """Each frame of one speaker with its nearest of the other, in both directions.
 
-        Each frame of the one with its nearest of the other, and each of the other with its nearest of the one: Erro,
-        Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel corpora", IEEE
-        Trans. ASLP 18, 2010. They compare single frames; what is compared here, and how it is weighted, is ours.
+        After Erro, Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel
+        corpora", IEEE Trans. ASLP 18, 2010. They compare single frames; what is compared here, and how it is weighted,
+        is ours.
+
+        Returns
+        -------
+        source_indices, target_indices : Tensor
+            `(pairs,)` each.
+        distance : float
+            Mean squared distance of the pairs.
+
+        Raises
+        ------
+        DataError
+            If a speaker has fewer than two audible frames.
         """
-        places = source.places(self.most), target.places(self.most)
-        if min(map(len, places)) < 2:
+        indices = source.sample(self.max_frames), target.sample(self.max_frames)
+        if min(map(len, indices)) < 2:
             raise DataError("a voice of fewer than two audible frames cannot be aligned")
         weights = (source.deviation + target.deviation) / 2
         weights[0] *= self.loudness
-        there, here = (self._looks(voice, where, weights) for voice, where in zip((source, target), places))
-        (onto, far), (back, near) = neighbours(there, here), neighbours(here, there)
-        one = torch.cat([places[0], places[0][back]])
-        other = torch.cat([places[1][onto], places[1]])
-        return one, other, float(torch.cat([far, near]).mean())
-
-    def _looks(self, voice: SpeakerFrames, places: Tensor, weights: Tensor) -> Tensor:
         offsets = range(-self.reach, self.reach + 1, self.stride)
-        return voice.contexts(places, offsets) * weights.repeat(len(offsets))
+        weights = weights.repeat(len(offsets))
+        source_contexts, target_contexts = (
+            speaker.contexts(places, offsets) * weights for speaker, places in zip((source, target), indices)
+        )
+        of_source, source_distances = neighbours(source_contexts, target_contexts)
+        of_target, target_distances = neighbours(target_contexts, source_contexts)
+        source_indices = torch.cat([indices[0], indices[0][of_target]])
+        target_indices = torch.cat([indices[1][of_source], indices[1]])
+        return source_indices, target_indices, float(torch.cat([source_distances, target_distances]).mean())

@@ -2,51 +2,90 @@
 
 import logging
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vc.config import build, plain
 from vc.errors import ConfigError, TrainingError, shortened
 from vc.files import make_directory, remove_leftovers
-from vc.store import Damaged, read_tensors, write_tensors
-from vc.train.base import Sampler
-from vc.train.engine import Engine
-from vc.train.state import State
+from vc.tensor_file import Damaged, read_tensors, write_tensors
+from vc.train.engine import Engine, Sampler
 
 FORMAT = 3
-STATES = {5056, 16}  # bytes of a generator's state on a CPU, on a GPU
+RANDOM_STATE_BYTES = {5056, 16}  # of a generator on a CPU, on a GPU
 log = logging.getLogger(__name__)
 
 
-def save(directory: Path, engine: Engine, state: State, kept: int) -> None:
-    """Write `directory`/checkpoint-STEP.safetensors whole or not at all, then remove all but the newest `kept`."""
+@dataclass
+class State:
+    """What a checkpoint holds of a run beside its tensors."""
+
+    step: int = 0  # steps done
+    rate_scale: float = 1.0  # on all learning rates; halved at each rollback
+    retreats: int = 0  # rollbacks so far
+    best_step: int = 0  # of the model in model.safetensors
+    held_out: str = ""  # digest of the held-out set, empty if there is none
+    best_scores: dict[str, float] = field(default_factory=dict)  # of that model on the held-out set; `score` decides
+    stale: int = 0  # scorings since then
+
+
+def save(directory: Path, engine: Engine, state: State, *, keep: int) -> None:
+    """Write a checkpoint, whole or not at all, and remove older ones.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the checkpoints; made if missing. The file is checkpoint-STEP.safetensors.
+    engine : Engine
+    state : State
+    keep : int
+        How many of the newest checkpoints stay.
+    """
     make_directory(directory)
-    tensors = {f"random.{name}": state for name, state in _random_states(engine.sampler).items()}
+    sampler = engine.sampler
+    tensors = {"random.sampler": sampler.generator.get_state(), "random.torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
     for name, module in engine.modules.items():
         tensors |= {f"module.{name}.{key}": tensor for key, tensor in module.state_dict().items()}
-    for name, player in engine.training.players.items():
-        tensors |= {f"optimiser.{name}.{key}": tensor for key, tensor in _optimiser_state(player.optimiser).items()}
+    for name, optimiser in engine.training.optimisers.items():  # rates follow from the step and are not kept
+        for number, moments in optimiser.adam.state_dict()["state"].items():
+            tensors |= {f"optimiser.{name}.{number}.{key}": tensor for key, tensor in moments.items()}
     tensors |= {f"losses.{name}": tensor for name, tensor in engine.meter.state().items()}
     content = {"format": FORMAT, "state": plain(state)}
     write_tensors(directory / f"checkpoint-{state.step:09d}.safetensors", tensors, content)
-    for path in _newest_first(directory)[kept:]:
+    for path in _newest_first(directory)[keep:]:
         path.unlink()
 
 
 def resume(directory: Path, engine: Engine) -> State | None:
-    """Restore the newest whole checkpoint and return its state; None if there never was one.
+    """Restore the newest whole checkpoint.
 
-    A checkpoint that is damaged, or of other networks, is set aside as *.corrupt and the one before it used; none
-    usable is an error, never a silent fresh start. So is one of another version, and a whole one that cannot be
-    restored here: it stays where it is.
+    A checkpoint that is damaged, or of other networks, is renamed to *.corrupt, and the one before it is used.
+
+    Returns
+    -------
+    State or None
+        None if there never was a checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        If there are checkpoints and none is usable: never a silent fresh start. Also if the newest is of another
+        version, or whole and cannot be restored on this machine; it then stays where it is.
     """
     remove_leftovers(directory)
     for path in _newest_first(directory):
         try:
             tensors, content = read_tensors(path)
-            _refuse_other_format(content, path)
+            if content.get("format") != FORMAT:
+                raise TrainingError(
+                    f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format"
+                    f" {FORMAT} alone; take another --output, or remove the folder to start again"
+                )
             return _restore(tensors, content, engine, path)
         except Damaged as error:
             path.rename(path.with_name(path.name + ".corrupt"))
@@ -60,84 +99,59 @@ def _newest_first(directory: Path) -> list[Path]:
     return sorted(directory.glob("checkpoint-*.safetensors"), reverse=True)
 
 
-def _refuse_other_format(content: dict, path: Path) -> None:
-    if content.get("format") != FORMAT:
-        raise TrainingError(
-            f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format {FORMAT} alone;"
-            " take another --output, or remove the folder to start again"
-        )
-
-
 def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Path) -> State:
+    """Put a checkpoint's content into the engine; damaged is also what does not fit its networks."""
     try:
         state = build(State, content.get("state"), "state")
         for name, module in engine.modules.items():
-            _restore_module(module, _part(tensors, f"module.{name}."))
-        for name, player in engine.training.players.items():
-            _restore_optimiser(player.optimiser, _part(tensors, f"optimiser.{name}."))
+            weights, expected = _part(tensors, f"module.{name}."), module.state_dict()
+            for key in expected.keys() | weights.keys():
+                if key not in expected or key not in weights or expected[key].shape != weights[key].shape:
+                    raise KeyError(f"tensor {key}")
+            module.load_state_dict(weights)
+        for name, optimiser in engine.training.optimisers.items():
+            _restore_optimiser(optimiser.adam, _part(tensors, f"optimiser.{name}."))
         engine.meter.restore(_part(tensors, "losses."), engine.sampler.generator.device)
-        alike = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
+        same_device = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
     except (ConfigError, KeyError, AttributeError, TypeError) as error:  # the last of a random state that is no bytes
         raise Damaged(f"{path}: does not fit this configuration: {shortened(error)}") from error
     except RuntimeError as error:  # such as too little memory
         raise TrainingError(f"{path}: whole, but cannot be restored here: {shortened(error)}") from error
-    if not alike:
-        log.warning("%s: written on another device: from here on, what is drawn is not what would be there", path)
-    engine.restored()
+    if not same_device:
+        log.warning("%s: written on another kind of device: from here on, other segments are drawn than there", path)
+    engine.reset()
     return state
-
-
-def _restore_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Weights, all of them in their shapes."""
-    expected = module.state_dict()
-    for name in expected.keys() | tensors.keys():
-        if name not in expected or name not in tensors or expected[name].shape != tensors[name].shape:
-            raise KeyError(f"tensor {name}")
-    module.load_state_dict(tensors)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
-def _optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Moments and step counts by parameter number; rates follow from the step and are not kept."""
-    state = optimiser.state_dict()["state"]
-    return {f"{number}.{key}": tensor for number, values in state.items() for key, tensor in values.items()}
-
-
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Moments and step counts, all of them in their shapes; none of what has not moved yet."""
+def _restore_optimiser(adam: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Restore moments and step counts, all of them in their shapes; there are none before the first step."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, key = re.fullmatch(r"(\d+)\.(\w+)", name).groups()
         state.setdefault(int(number), {})[key] = tensor
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
     for number, parameter in enumerate(parameters if state else []):
-        found = {key: tensor.shape for key, tensor in state[number].items()}
-        if found != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+        shapes = {key: tensor.shape for key, tensor in state[number].items()}
+        if shapes != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
             raise KeyError(f"optimiser state {number}")
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    for parameter, values in optimiser.state.items():  # fused steps walk moments and weights in one order of memory
-        for key, tensor in values.items():
+    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
+    for parameter, moments in adam.state.items():  # fused steps walk moments and weights in one order of memory
+        for key, tensor in moments.items():
             if tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
-                values[key] = torch.empty_like(parameter).copy_(tensor)
-
-
-def _random_states(sampler: Sampler) -> dict[str, Tensor]:
-    states = {"sampler": sampler.generator.get_state(), "torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
+                moments[key] = torch.empty_like(parameter).copy_(tensor)
 
 
 def _restore_random_states(sampler: Sampler, states: dict[str, Tensor], step: int) -> bool:
-    """Whether they fit; a generator of another kind of device is seeded anew instead."""
-    size, own = states["sampler"].numel(), sampler.generator.get_state().numel()
-    if {size, own} - STATES:
+    """Restore the random states; return False where the generator is of another kind of device, and seed it anew."""
+    size, own_size = states["sampler"].numel(), sampler.generator.get_state().numel()
+    if {size, own_size} - RANDOM_STATE_BYTES:
         raise KeyError("random.sampler")
-    alike = size == own
-    if alike:
+    same_device = size == own_size
+    if same_device:
         sampler.generator.set_state(states["sampler"])
     else:
         sampler.generator.manual_seed(sampler.generator.initial_seed() + step)
@@ -145,4 +159,4 @@ def _restore_random_states(sampler: Sampler, states: dict[str, Tensor], step: in
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"])
-    return alike
+    return same_device

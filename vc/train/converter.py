@@ -1,4 +1,4 @@
-"""A training run of a converter between speakers, or to them, from features to model file."""
+"""A training run of a converter, from features to model file: by steps, or fitted at once."""
 
 import logging
 from dataclasses import replace
@@ -6,88 +6,114 @@ from dataclasses import replace
 import torch
 
 from vc import devices, model_file
-from vc.convert import Converter
+from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, DataError
-from vc.features.content import ContentFeatures
 from vc.models import network
 from vc.models.base import AbstractConverter
-from vc.train.base import Setting
-from vc.train.engine import Engine, assembled
-from vc.train.experiment import defaults, remember
-from vc.train.fit import FITTED, FittedRun
+from vc.train.directory import locked_directory, write_settings
+from vc.train.engine import Engine, Setup
+from vc.train.experiment import defaults
+from vc.train.held_out import HeldOut, HeldOutResynthesis
+from vc.train.log import RunLog
 from vc.train.methods import METHODS
-from vc.train.ownership import owned
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import Processes, joined
-from vc.train.request import Request
 from vc.train.run import NAME, Run
-from vc.train.samples import Samples
+from vc.train.samples import ConversionSamples
 
+FITTED_STEP = 1  # of a model that is fitted at once
 log = logging.getLogger(__name__)
 
 
 def train(request: Request) -> int:
-    """Train, or go on with, the run in `request.output`; return the number of its last step.
+    """Train a converter, or resume the run in `request.output`.
 
-    Raises ConfigError for what cannot fit, TrainingError for a run that stopped (its `code` is the exit status).
+    Returns
+    -------
+    int
+        Number of the last step.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For what cannot be read or does not fit, by name; nothing is written then.
+    TrainingError
+        For a run that stopped; its `code` is the exit status.
     """
-    plan = Plan.of(request)
+    plan = Plan.from_request(request)
     experiment = plan.experiment
     for name in experiment.speakers:
         if plan.features.speakers[name].log_f0 is None:
             log.warning("%s has no F0, as in whispering: what is converted to %s will be whispered, too", name, name)
     fitted = bool(METHODS[experiment.method].fit)
     with joined(request.device) as (processes, device):
-        # what is fitted at once has no time to save by TF32, and a regression feels it
+        # a fit takes seconds, so that TF32 would save no time, and a regression suffers from it
         devices.set_precision("float32" if fitted else experiment.compute.precision, device)
-        with owned(request.output, processes):
-            if not fitted:
-                run = ConverterRun(request, plan, device, processes)
-            elif processes.first:
-                run = FittedRun(request, experiment, plan.features, device)
-            else:
-                return FITTED
+        with locked_directory(request.output, processes):
+            if fitted and not processes.first:
+                return FITTED_STEP
+            run = FittedRun(request, plan, device) if fitted else ConverterRun(request, plan, device, processes)
             if processes.first:  # and not before: what cannot run leaves no settings behind
-                remember(experiment.as_dict(), request.output, defaults(experiment), plan.features.recordings)
+                write_settings(
+                    request.output,
+                    experiment.as_dict(),
+                    defaults=defaults(experiment),
+                    recordings=plan.features.recordings,
+                )
             return run.train()
 
 
+def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engine:
+    """Untrained networks, optimisers and sampler of an experiment."""
+    experiment, features = plan.experiment, plan.features
+    settings, compute = experiment.training, experiment.compute
+    torch.manual_seed(settings.seed)
+    untrained = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+    if plan.initial_model:
+        plan.initial_model.initialise(untrained)
+    setup = Setup(settings.steps, compute.precision, processes, plan.encoder, plan.conversions)
+    training = METHODS[experiment.method].training(untrained, experiment.network, experiment.objective, setup)
+    sampler = training.sampler.from_features(experiment, features, device, processes.share(settings.batch))
+    return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)
+
+
 class ConverterRun(Run):
-    """The run of a converter: held-out utterances and validation recordings are converted."""
+    """The run of a converter that is trained by steps: held-out utterances and validation recordings are converted."""
 
     def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
         self.experiment, self.features, self.device = plan.experiment, plan.features, device
         speakers, settings = self.experiment.speakers, self.experiment.training
-        scoring = METHODS[self.experiment.method].training.held_out
-        held_out = scoring.read(request.held_out, self.features, speakers) if request.held_out else None
-        content = isinstance(self.features.config, ContentFeatures)
-        self.encoder = encoder_of(self.features.config) if content else None  # refused now, not at the first model
-        self.start = plan.start
-        self.samples = Samples(request.validation, settings.samples, request.output / "samples")
-        super().__init__(request.output, settings, make_engine(plan, device, processes), processes, held_out)
+        held_out = METHODS[self.experiment.method].training.held_out
+        self.held_out = held_out.read(request.held_out, self.features, speakers) if request.held_out else None
+        self.encoder = encoder_of(self.features.config)  # refused now, not at the first model
+        self.initial_model = plan.initial_model
+        self.samples = ConversionSamples(request.validation, settings.samples, request.output / "samples")
+        digest = self.held_out.digest if self.held_out else ""
+        engine = make_engine(plan, device, processes)
+        super().__init__(request.output, settings, engine, processes=processes, held_out=digest)
 
     @property
     def title(self) -> str:
         return f"{', '.join(self.experiment.speakers)}, {self.device}"
 
-    def begun(self) -> None:
+    def log_start(self) -> None:
         if self.held_out and isinstance(self.engine.converter, AbstractConverter):
-            anchor = self.held_out.score(self._converter().mean_variance())
+            anchor = self.held_out.score(self.converter().mean_variance())
             log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
 
     def scores(self) -> dict[str, float]:
         try:
-            return self.held_out.score(self._converter())
+            return self.held_out.score(self.converter())
         except DataError as error:
             log.warning("step %d: no held-out score: %s", self.state.step, error)
             return {}
 
     def write_samples(self) -> None:
-        self.samples.write(self._converter(), self.log, self.state.step)
+        self.samples.write(self.converter(), self.log, self.state.step)
 
     def write_model(self) -> None:
-        converter = self._converter()
+        converter = self.converter()
         model_file.write(self.output / NAME, converter.model, converter.network.state_dict(), converter.encoder)
 
     def model_step(self) -> int | None:
@@ -96,27 +122,54 @@ class ConverterRun(Run):
         except ConfigError:
             return None
 
-    def _model(self) -> model_file.Model:
-        """What the model file says; the licence of a model that the run began from goes on."""
+    def converter(self) -> Converter:
+        """Of the present network; the licence of a model that the run began from is handed on."""
         model = self.experiment.model(self.features, self.state.step, self.state.best_scores)
-        theirs = self.start.model.licence if self.start else model.licence
-        if theirs == model.licence:
-            return model
-        return replace(model, licence=f"{model.licence} They began from {self.start.path.stem}: {theirs}")
-
-    def _converter(self) -> Converter:
-        return Converter(self._model(), self.engine.converter, self.device, encoder=self.encoder)
+        if self.initial_model and self.initial_model.model.licence != model.licence:
+            origin, licence = self.initial_model.path.stem, self.initial_model.model.licence
+            model = replace(model, licence=f"{model.licence} They began from {origin}: {licence}")
+        return Converter(model, self.engine.converter, self.device, encoder=self.encoder)
 
 
-def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engine:
-    """Networks, players and sampler of an experiment, untrained."""
-    experiment, features = plan.experiment, plan.features
-    settings, compute = experiment.training, experiment.compute
-    torch.manual_seed(settings.seed)
-    made = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
-    if plan.start:
-        plan.start.take_up(made)
-    setting = Setting(settings.steps, compute.precision, processes, plan.encoder, plan.conversions)
-    training = METHODS[experiment.method].training(made, experiment.network, experiment.objective, setting)
-    sampler = training.sampler.of(experiment, features, device, processes.share(settings.batch))
-    return assembled(training, sampler, settings, compute, processes)
+class FittedRun:
+    """The run of a method that is fitted at once, from all frames of the speakers, rather than by steps.
+
+    It is fitted when it is built, and writes nothing before `train`: what cannot be fitted leaves nothing behind.
+    """
+
+    def __init__(self, request: Request, plan: Plan, device: torch.device):
+        self.request, self.plan = request, plan
+        self.path = request.output / NAME
+        if self.path.is_file():
+            return
+        experiment, features = plan.experiment, plan.features
+        method = METHODS[experiment.method]
+        self.encoder = encoder_of(features.config)
+        held_out = None
+        if request.held_out:
+            kind = HeldOut if self.encoder is None else HeldOutResynthesis
+            held_out = kind.read(request.held_out, features, experiment.speakers)
+        unfitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+        frames = {name: method.frames.read(features, name, device) for name in experiment.speakers}
+        method.fit(unfitted, experiment.objective, frames)
+        model = experiment.model(features, FITTED_STEP, {})
+        self.converter = Converter(model, unfitted, device, encoder=self.encoder)
+        self.scores = held_out.score(self.converter) if held_out else {}
+
+    def train(self) -> int:
+        """Write the model, with the held-out set's scores and samples if there are any; return its step."""
+        output, experiment = self.request.output, self.plan.experiment
+        if self.path.is_file():
+            log.info("%s: fitted already; nothing to do", output)
+            return FITTED_STEP
+        run_log = RunLog(output, FITTED_STEP)
+        if self.scores:
+            run_log.score(FITTED_STEP, self.scores)
+            log.info("step %d: held-out score %.2f", FITTED_STEP, self.scores["score"])
+        samples = ConversionSamples(self.request.validation, experiment.training.samples, output / "samples")
+        samples.write(self.converter, run_log, FITTED_STEP)
+        run_log.close()
+        model = experiment.model(self.plan.features, FITTED_STEP, self.scores)
+        model_file.write(self.path, model, self.converter.network.state_dict(), self.encoder)
+        log.info("%s: fitted: %s", output, self.path)
+        return FITTED_STEP

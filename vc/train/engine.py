@@ -1,33 +1,121 @@
-"""Draw and step on the device, whatever the method: no step reads a value back, so that the device never waits."""
+"""One step on the device, whatever the method. No step reads a value back: the host never waits for the device.
+
+Also what a method's training and its sampler are to the engine, and what is counted from step to step.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vc.train.average import Average
-from vc.train.base import Sampler, Training
-from vc.train.experiment import ComputeConfig, TrainingConfig
-from vc.train.meter import Meter
-from vc.train.processes import Processes
+from vc.config import require
+from vc.devices import PRECISIONS
+from vc.train.optimise import Optimiser, WeightAverage
+from vc.train.processes import ALONE, Processes
 
 WARM_UP = 3  # steps of a kind that are computed as they come before one is recorded
 
 
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the steps are computed, not what they are: it may change when a run is resumed."""
+
+    # float32; tf32: so where a GPU can, float32 elsewhere; bf16: networks, not losses; auto: bf16 where fast, else tf32
+    precision: str = "tf32"
+    channels_last: bool = False  # memory layout of the two-dimensional convolutions' weights
+    compile: bool = False  # the networks by torch.compile
+    record: bool = False  # on a GPU, in one process: the whole step as one CUDA graph
+
+    def __post_init__(self) -> None:
+        names = ", ".join(PRECISIONS)
+        require(self.precision in PRECISIONS, f"compute.precision must be one of {names}, got {self.precision!r}")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a method's training is built with, besides its network and its objective."""
+
+    steps: int
+    precision: str = "float32"
+    processes: Processes = ALONE
+    encoder: nn.Module | None = None  # fixed content encoder that the loss `content` compares by
+    conversions: nn.Module | None = None  # of recognition-synthesis, where a loss is computed on conversions
+
+
+class Training(Protocol):
+    """A method's networks, their optimisers and the step that they take."""
+
+    sampler: ClassVar[type]  # its `of` makes a Sampler
+    held_out: ClassVar[type]  # its `read` makes what scores a converter
+    network: nn.Module  # what a model file gets
+    modules: dict[str, nn.Module]  # by their names in a checkpoint
+    called: list[nn.Module]  # the networks that a step calls, for torch.compile
+    optimisers: dict[str, Optimiser]  # by their names in a checkpoint
+
+    def schedule(self, step: int, scale: float) -> Mapping[str, float]:
+        """Set the learning rates of `step` (from 0), times `scale`; return the losses that count and their weights."""
+
+    def step(self, batch: Any, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Take one step of every optimiser; return each unweighted loss under its name, detached.
+
+        The same `weights` are the same work on the device, and no value is read back: a step can be recorded.
+        """
+
+
+class Sampler(Protocol):
+    """What draws a method's batches on the training device; its random state is part of a checkpoint."""
+
+    generator: torch.Generator
+
+    def draw(self) -> Any:
+        """The next batch, as the method's `Training.step` takes it."""
+
+
 class Engine:
-    """A method's training, the sampler that feeds it, and what is kept beside both: each step's losses in `meter`."""
+    """A method's training, the sampler that feeds it, the weights' average, and the losses and refusals so far.
 
-    def __init__(self, training: Training, sampler: Sampler, average: Average | None = None, record: bool = False):
-        self.training, self.sampler, self.average = training, sampler, average
-        self.refused = Refused(sampler.generator.device)
-        self.meter = Meter()
-        self._record = record
-        self.restored()
+    Parameters
+    ----------
+    training : Training
+        Just built.
+    sampler : Sampler
+    average : float, optional
+        Decay a step of the weights' moving average; 0 for none.
+    compute : ComputeConfig, optional
+    processes : Processes, optional
+    """
 
-    def restored(self) -> None:
-        """What was counted and recorded is void: weights, moments and random states are others now."""
-        self.refused.forget()
-        self._compute = Recorded(self._step, self.sampler.generator) if self._record else self._step
+    def __init__(
+        self,
+        training: Training,
+        sampler: Sampler,
+        *,
+        average: float = 0.0,
+        compute: ComputeConfig = ComputeConfig(),
+        processes: Processes = ALONE,
+    ):
+        self.training, self.sampler = training, sampler
+        if compute.channels_last:
+            for module in training.modules.values():
+                module.to(memory_format=torch.channels_last)
+        if compute.compile:
+            for network in training.called:
+                network.compile(dynamic=False)  # segments have one length
+            for optimiser in training.optimisers.values():  # else a compiled backward pass computes all gradients
+                others = [other for other in training.optimisers.values() if other is not optimiser]
+                optimiser.frozen = [parameter for other in others for parameter in other.parameters]
+        self.average = WeightAverage(training.network, average) if average else None
+        self.record = compute.record and sampler.generator.device.type == "cuda" and not processes.connected
+        self.refused = RefusedSteps(sampler.generator.device)
+        self.meter = LossMeter()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was counted and recorded: weights, moments and random states have been replaced."""
+        self.refused.reset()
+        self._compute = RecordedStep(self._step, self.sampler.generator) if self.record else self._step
 
     @property
     def converter(self) -> nn.Module:
@@ -41,7 +129,7 @@ class Engine:
         return {**self.training.modules, **averaged}
 
     def step(self, number: int, scale: float = 1.0) -> dict[str, Tensor]:
-        """Step `number` (from 0) with all rates times `scale`; return each loss, unweighted, on the device."""
+        """Take step `number` (from 0) with all rates times `scale`; return each loss, unweighted, on the device."""
         self.training.network.train()  # a conversion in between leaves it in evaluation mode
         return self._compute(self.training.schedule(number, scale))
 
@@ -49,41 +137,23 @@ class Engine:
         losses = self.training.step(self.sampler.draw(), weights)
         if self.average is not None:
             self.average.update()
-        self.refused.count([player.optimiser.found_inf for player in self.training.players.values()])
+        self.refused.count([optimiser.adam.found_inf for optimiser in self.training.optimisers.values()])
         self.meter.add(losses)
         return losses
 
 
-def assembled(
-    training: Training, sampler: Sampler, settings: TrainingConfig, compute: ComputeConfig, processes: Processes
-) -> Engine:
-    """The engine of a training that has just been made, computing as `compute` says."""
-    if compute.channels_last:
-        for module in training.modules.values():
-            module.to(memory_format=torch.channels_last)
-    if compute.compile:
-        for network_called in training.called:
-            network_called.compile(dynamic=False)  # segments have one length
-        for player in training.players.values():  # a compiled backward pass computes all gradients that are wanted
-            others = [other for other in training.players.values() if other is not player]
-            player.frozen = [parameter for other in others for parameter in other.parameters]
-    record = compute.record and sampler.generator.device.type == "cuda" and not processes.connected
-    average = Average(training.network, settings.average) if settings.average else None
-    return Engine(training, sampler, average, record)
-
-
-class Refused:
-    """Counts, on the device, the steps that a player did not take because loss or gradient was not finite."""
+class RefusedSteps:
+    """Counts, on the device, the steps that an optimiser did not take because loss or gradient was not finite."""
 
     def __init__(self, device: torch.device):
         self._counts = torch.zeros(3, dtype=torch.long, device=device)
 
     def count(self, flags: list[Tensor]) -> None:
-        """Flags of one step, 1 where a player did not move."""
-        bad = torch.stack(flags).amax().long()
+        """Add one step, by its optimisers' flags: 1 where the step was not taken."""
+        refused = torch.stack(flags).amax().long()
         total, row, longest = self._counts.unbind()
-        total += bad
-        row.add_(1).mul_(bad)
+        total += refused
+        row.add_(1).mul_(refused)
         torch.maximum(longest, row, out=longest)
 
     def read(self) -> tuple[int, int]:
@@ -97,42 +167,80 @@ class Refused:
         """How many steps up to the last one were refused."""
         return int(self._counts[1])
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._counts.zero_()
 
 
-class Recorded:
-    """Device work that is recorded once for each set of weights and replayed from then on, as CUDA graphs."""
+class RecordedStep:
+    """A step's work on the device, recorded once for each set of weights and replayed from then on, as CUDA graphs."""
 
-    def __init__(self, work: Callable[[Mapping[str, float]], dict[str, Tensor]], generator: torch.Generator):
-        self._work, self._generator = work, generator
-        self._seen: dict[tuple, int] = {}
+    def __init__(self, compute: Callable[[Mapping[str, float]], dict[str, Tensor]], generator: torch.Generator):
+        self._compute, self._generator = compute, generator
+        self._counts: dict[tuple, int] = {}  # of steps, by their weights
         self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]] = {}
 
     def __call__(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        kind = tuple(weights.items())
-        self._seen[kind] = self._seen.get(kind, 0) + 1
-        if self._seen[kind] <= WARM_UP:
-            return self._beside(weights)
-        if kind not in self._graphs:
-            self._graphs.clear()  # the kind before does not come back, and its memory is wanted
-            self._graphs[kind] = self._record(weights)
-        graph, losses = self._graphs[kind]
+        key = tuple(weights.items())
+        self._counts[key] = self._counts.get(key, 0) + 1
+        if self._counts[key] <= WARM_UP:
+            stream = torch.cuda.Stream()  # a recording needs warm-up steps on a stream of their own
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                losses = self._compute(weights)
+            torch.cuda.current_stream().wait_stream(stream)
+            return losses
+        if key not in self._graphs:
+            self._graphs.clear()  # the steps before do not come back, and their memory is needed
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(self._generator)
+            with torch.cuda.graph(graph):
+                losses = self._compute(weights)
+            self._graphs[key] = graph, losses
+        graph, losses = self._graphs[key]
         graph.replay()
         return losses
 
-    def _beside(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        """On a stream of its own, as a recording wants it."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            losses = self._work(weights)
-        torch.cuda.current_stream().wait_stream(stream)
-        return losses
 
-    def _record(self, weights: Mapping[str, float]) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]:
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self._generator)
-        with torch.cuda.graph(graph):
-            losses = self._work(weights)
-        return graph, losses
+class LossMeter:
+    """Means of named losses since the last report, summed on the device: no step waits for the host.
+
+    Losses that are not finite are left out: they belong to steps that were refused. The sums stay where they are in
+    memory, so that an addition can be part of a recorded step.
+    """
+
+    def __init__(self):
+        self._sums: dict[tuple[str, ...], Tensor] = {}  # losses of a step -> (2, losses): their sums and counts
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        values = torch.stack([*losses.values()]).double()
+        finite = torch.isfinite(values)
+        zeros = torch.zeros(2, len(losses), dtype=torch.double, device=values.device)
+        sums = self._sums.setdefault(tuple(losses), zeros)
+        sums += torch.stack([torch.where(finite, values, 0), finite])
+
+    def means(self) -> dict[str, float]:
+        """Mean of each loss that was finite at least once; then start again."""
+        means = {name: float(total / count) for name, (total, count) in self._totals().items() if count}
+        for sums in self._sums.values():
+            sums.zero_()
+        return means
+
+    def state(self) -> dict[str, Tensor]:
+        """Sum and count of each loss, `()` each, as NAME.sum and NAME.count, for a checkpoint."""
+        totals = self._totals()
+        sums = {f"{name}.sum": total for name, (total, _) in totals.items()}
+        return sums | {f"{name}.count": count for name, (_, count) in totals.items()}
+
+    def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """Go on where `state` was taken."""
+        names = tuple(name.removesuffix(".sum") for name in state if name.endswith(".sum"))
+        parts = [[float(state[f"{name}.{part}"]) for name in names] for part in ("sum", "count")]
+        self._sums = {names: torch.tensor(parts, dtype=torch.double, device=device)} if names else {}
+
+    def _totals(self) -> dict[str, Tensor]:
+        """`(2,)` of each loss on the host: sum and count over all kinds of step that have it."""
+        totals: dict[str, Tensor] = {}
+        for names, sums in self._sums.items():
+            for name, addend in zip(names, sums.T.cpu()):
+                totals[name] = totals[name] + addend if name in totals else addend
+        return totals

@@ -12,20 +12,19 @@ from vc import devices, phrases
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import joined, launched_together
-from vc.train.request import Request
 
-WARM, TRIED = 3, 10  # steps that do not count, and those that do
+WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
 STRIDE = 7  # between these, which has no divisor in common with 10: the first few are from all over, too
-LONGEST = 10.0  # seconds, after which no more steps are tried
+LONGEST = 10.0  # seconds, after which no more steps are timed
 SHORT = 100  # steps of a run that is over before its length is measured
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a whole run costs, its length apart from what it takes to score, to sample and to save."""
+    """What a whole run costs; its length without scoring, sampling and saving."""
 
     speakers: tuple[str, ...]
     steps: int
@@ -50,7 +49,7 @@ def announce(request: Request) -> None:
     there = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
     if launched_together() or there - {"data"}:
         return
-    plan = Plan.of(request)
+    plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:
         package = logging.getLogger("vc")
         level = package.level
@@ -63,15 +62,18 @@ def announce(request: Request) -> None:
 
 
 def estimate(request: Request) -> Estimate | str:
-    """What the run that is asked for will take; leaves nothing behind."""
-    return _estimate(Plan.of(request), request.device)
+    """What the run that is asked for will take; nothing is left behind.
+
+    Returns
+    -------
+    Estimate or str
+        The latter of a method that takes no steps.
+    """
+    return _estimate(Plan.from_request(request), request.device)
 
 
 def _estimate(plan: Plan, device: str) -> Estimate | str:
-    """Take steps from all over the schedule.
-
-    Steps of one phase cost more than those of another: the identity mapping ends.
-    """
+    """Time steps from all over the schedule: those of one phase cost more than those of another."""
     experiment = plan.experiment
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
@@ -79,15 +81,19 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
     with joined(device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
-        steps = experiment.training.steps
-        for _ in range(WARM):
+        steps, training = experiment.training.steps, engine.training
+        for _ in range(WARM_UP):
             _step_seconds(engine, 0)
         began, seconds = time.monotonic(), []
-        for number in range(TRIED):
-            seconds.append(_step_seconds(engine, steps * (STRIDE * number % TRIED) // TRIED))
+        for number in range(TIMED):
+            seconds.append(_step_seconds(engine, steps * (STRIDE * number % TIMED) // TIMED))
             if time.monotonic() - began > LONGEST:
                 break
-        disk = _stored(engine) * experiment.training.checkpoints + _size(engine.converter.state_dict())
+        states = [module.state_dict() for module in engine.modules.values()]
+        for optimiser in training.optimisers.values():
+            states += optimiser.adam.state_dict()["state"].values()
+        checkpoint, model = sum(map(_size, states)), _size(engine.converter.state_dict())
+        disk = experiment.training.checkpoints * checkpoint + model
         return Estimate(experiment.speakers, steps, mean(seconds), device, disk, _memory(device))
 
 
@@ -95,16 +101,6 @@ def _step_seconds(engine: Engine, number: int) -> float:
     start = time.perf_counter()
     float(sum(engine.step(number).values()))  # a number on the host: the device is done
     return time.perf_counter() - start
-
-
-def _stored(engine: Engine) -> int:
-    """Bytes of a checkpoint."""
-    moments = [
-        state
-        for player in engine.training.players.values()
-        for state in player.optimiser.state_dict()["state"].values()
-    ]
-    return sum(map(_size, [*(module.state_dict() for module in engine.modules.values()), *moments]))
 
 
 def _size(tensors: dict) -> int:

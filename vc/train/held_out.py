@@ -1,6 +1,5 @@
-"""Utterances that training does not see: how near their conversions come tells which model to keep."""
+"""Utterances that training does not see: how near their conversions come decides which model is kept."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -9,48 +8,64 @@ import numpy as np
 
 from vc import metrics
 from vc.config import difference
-from vc.convert import Converter
-from vc.corpus import Utterance
+from vc.convert.converter import Converter
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
-from vc.features import kinds
-from vc.features.kinds import FeatureConfig
-from vc.normalise import MeanVariance
-from vc.store import Features, read_features
+from vc.features.base import FeatureConfig
+from vc.features.speakers import MeanVariance
+from vc.features.store import Features, read_features
 
-MOST = 20  # conversions of each speaker, spread over all: exact alignments take time
-ALIKE = 0.8  # share of sentences that all speakers must have for theirs to be taken for the same
-LOST_WEIGHT = 4.0  # of lost content beside distances; see recipes/EXPERIMENTS.md
+MAX_SCORED = 20  # recordings of each speaker, spread over all: exact alignments take time
+SAME_SENTENCES = 0.8  # share of sentences that all speakers must have for the sets to be taken for parallel
+CONTENT_WEIGHT = 4.0  # of lost content beside distances; see docs/experiments.md
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Frames of all speakers of a model, by sentence."""
+    """Frames of all speakers of a model, by sentence, to be converted in all directions."""
 
-    utterances: dict[str, Utterances]  # speaker -> his
+    utterances: dict[str, Utterances]  # by speaker
     digest: str = ""  # of the features that they come from
 
     def __str__(self) -> str:
         if self.parallel:
             return f"{len(self.parallel)} sentences of all speakers"
-        return " and ".join(f"{len(own)} utterances of {name}" for name, own in self.utterances.items())
+        return " and ".join(f"{len(some)} utterances of {name}" for name, some in self.utterances.items())
 
     @classmethod
-    def read(cls, directory: Path, learnt: Features, speakers: tuple[str, ...]) -> "HeldOut":
-        """From a features directory made with the settings of the training features, of none of their utterances."""
-        features = _unseen(directory, learnt)
+    def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOut":
+        """From a features directory.
+
+        Parameters
+        ----------
+        directory : Path
+            Made with the settings of the training features, of none of their utterances.
+        training : Features
+            What training learns from.
+        speakers : tuple of str
+
+        Raises
+        ------
+        ConfigError
+            If the settings differ, or training learns from one of the recordings.
+        """
+        features = read_unseen(directory, training)
         utterances = {}
         for speaker in speakers:
             ids = [id for id, owner in features.utterances.items() if owner == speaker]
             sentences = [Utterance(id, speaker, Path()).sentence for id in ids]
             utterances[speaker] = dict(zip(sentences, features.frames(speaker)))
         shared = cls(utterances).parallel
-        if len(shared) < ALIKE * max(map(len, utterances.values())):  # a few names may be alike by chance
-            utterances = {name: {f"{name}-{key}": own[key] for key in own} for name, own in utterances.items()}
+        if len(shared) < SAME_SENTENCES * max(map(len, utterances.values())):  # a few names may agree by chance
+            utterances = {name: {f"{name}-{key}": some[key] for key in some} for name, some in utterances.items()}
             shared = []
-        most = max(1, MOST // (len(speakers) - 1))  # so that more directions do not take more time for each speaker
-        kept = {name: _spread(own, shared or own, most) for name, own in utterances.items()}
-        return cls(kept, features.digest)
+        largest = max(1, MAX_SCORED // (len(speakers) - 1))  # more directions take no more time for each speaker
+        for name, some in utterances.items():
+            sentences = sorted(shared or some)
+            sentences = [sentences[index] for index in evenly_spread(len(sentences), largest)]
+            utterances[name] = {sentence: some[sentence] for sentence in sentences}
+        return cls(utterances, features.digest)
 
     @property
     def parallel(self) -> list[str]:
@@ -59,108 +74,122 @@ class HeldOut:
         return [sentence for sentence in first if all(sentence in other for other in others)]
 
     def score(self, converter: Converter) -> dict[str, float]:
-        """Each measure's mean over all directions, and their sum `score`: lower is better.
+        """Score a converter by what it makes of these utterances.
 
-        Mel-cepstral distortion and modulation-spectra distance where sentences are shared; else Frechet distance,
-        modulation-spectra distance and lost content: a distance alone would have a voice that says nothing.
+        These are means over all directions for choosing among the models of one run. `frechet_distance` and
+        `content_lost` are taken of frames in the target's own scale and are not those of vc-evaluate, which
+        normalises by the reference and, for the latter, divides by the figure of unrelated sentences.
+
+        Returns
+        -------
+        dict of str to float
+            `msd`, modulation-spectra distance; `frechet_distance`; `content_lost`, in 0..1; where sentences are shared
+            also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of `mcd` and `msd` where
+            sentences are shared, else that of the others, with content weighted: by distances alone, a model that
+            loses every word would do well.
         """
-        found = [self._measure(converter, *direction) for direction in permutations(self.utterances, 2)]
-        means = {name: float(np.mean([measures[name] for measures in found])) for name in found[0]}
+        directions = [self._score_direction(converter, *pair) for pair in permutations(self.utterances, 2)]
+        means = {name: float(np.mean([scores[name] for scores in directions])) for name in directions[0]}
         if self.parallel:
             score = means["mcd"] + means["msd"]
         else:
-            score = means["frechet_distance"] + means["msd"] + LOST_WEIGHT * means["content_lost"]
+            score = means["frechet_distance"] + means["msd"] + CONTENT_WEIGHT * means["content_lost"]
         return {"score": score, **means}
 
-    def _measure(self, converter: Converter, source: str, target: str) -> dict[str, float]:
-        theirs, wanted = self.utterances[source], self.utterances[target]
-        made = {name: converter.convert_frames(frames, source, target) for name, frames in theirs.items()}
-        theirs, wanted, made = (_mel_cepstra(each, converter.model.features) for each in (theirs, wanted, made))
+    def _score_direction(self, converter: Converter, source: str, target: str) -> dict[str, float]:
+        features = converter.model.features
+        originals, references = self.utterances[source], self.utterances[target]
+        converted = {name: converter.convert_frames(frames, source, target) for name, frames in originals.items()}
+        originals, references, converted = (
+            _mel_cepstra(utterances, features) for utterances in (originals, references, converted)
+        )
         normaliser = converter.model.speakers[target].normaliser
-        if converter.model.features.kind != "world":  # the speaker's statistics are of other features
-            normaliser = MeanVariance().fit(wanted.values())
-        before, after = _heard(theirs, theirs), _heard(made, theirs)
-        frame_rate = converter.model.features.frame_rate
-        measures = {
-            "msd": metrics.modulation_spectra_distance(_movement(made, frame_rate), _movement(wanted, frame_rate)),
-            "frechet_distance": metrics.frechet_distance(
-                normaliser.transform(after)[:, 1:], normaliser.transform(_heard(wanted, wanted))[:, 1:]
-            ),
+        if features.cepstral is False:  # the speaker's statistics are of other features
+            normaliser = MeanVariance().fit(references.values())
+
+        def audible(utterances: Utterances, loudness: Utterances) -> np.ndarray:
+            """All frames end to end where `loudness` is audible, without c0."""
+            masks = {name: metrics.audible(loudness[name]) for name in utterances}
+            return np.concatenate([frames[masks[name]] for name, frames in utterances.items()])
+
+        before, after, reference = (
+            audible(*sides) for sides in ((originals, originals), (converted, originals), (references, references))
+        )
+        normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, reference)]
+        scores = {
+            "msd": _modulation_distance(converted, references, features.frame_rate),
+            "frechet_distance": metrics.frechet_distance(*normalised),
             "content_lost": metrics.content_lost(after[:, 1:], before[:, 1:]),
         }
         if self.parallel:
-            distortions = [metrics.mel_cepstral_distortion(made[name], wanted[name]) for name in self.parallel]
-            measures["mcd"] = float(np.mean(distortions))
-        return measures
+            distortions = [metrics.mel_cepstral_distortion(converted[key], references[key]) for key in self.parallel]
+            scores["mcd"] = float(np.mean(distortions))
+        return scores
 
 
 @dataclass(frozen=True)
 class HeldOutResynthesis:
-    """Recordings of the targets, each to be said again in its own voice from its content and prosody."""
+    """Recordings of the targets, each to be decoded in its own voice from its content and prosody."""
 
     recordings: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]  # speaker -> content, F0, log-mel
     digest: str = ""
 
     def __str__(self) -> str:
-        return " and ".join(f"{len(own)} recordings of {name}" for name, own in self.recordings.items())
+        return " and ".join(f"{len(some)} recordings of {name}" for name, some in self.recordings.items())
 
     @classmethod
-    def read(cls, directory: Path, learnt: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
-        """From a features directory made with the settings of the training features, of none of their utterances."""
-        features = _unseen(directory, learnt)
+    def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
+        """From a features directory, as HeldOut.read."""
+        features = read_unseen(directory, training)
         recordings = {}
         for name in speakers:
-            own = list(zip(features.content(name), features.f0(name), features.frames(name), strict=True))
-            places = np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).round().astype(int))
-            recordings[name] = [own[place] for place in places]
+            some = list(zip(features.content(name), features.f0(name), features.frames(name), strict=True))
+            recordings[name] = [some[index] for index in evenly_spread(len(some), MAX_SCORED)]
         return cls(recordings, features.digest)
 
     def score(self, converter: Converter) -> dict[str, float]:
-        """Mel-cepstral distortion, modulation-spectra distance, and their sum `score`: lower is better."""
+        """`mcd` in dB, `msd`, and their sum `score`: lower is better."""
         config, distortions, distances = converter.model.features, [], []
         for name, recordings in self.recordings.items():
-            said = {str(n): converter.say(*each, name) for n, each in enumerate(recordings)}
-            wanted = {str(n): log_mel for n, (_, _, log_mel) in enumerate(recordings)}
-            said, wanted = _mel_cepstra(said, config), _mel_cepstra(wanted, config)
-            distortions += [metrics.mel_cepstral_distortion(said[key], wanted[key]) for key in said]
-            movement = (_movement(each, config.frame_rate) for each in (said, wanted))
-            distances.append(metrics.modulation_spectra_distance(*movement))
+            decoded = {str(n): converter.resynthesise(*recording, name) for n, recording in enumerate(recordings)}
+            originals = {str(n): log_mel for n, (_, _, log_mel) in enumerate(recordings)}
+            decoded, originals = _mel_cepstra(decoded, config), _mel_cepstra(originals, config)
+            distortions += [metrics.mel_cepstral_distortion(decoded[key], originals[key]) for key in decoded]
+            distances.append(_modulation_distance(decoded, originals, config.frame_rate))
         mcd, msd = float(np.mean(distortions)), float(np.mean(distances))
         return {"score": mcd + msd, "mcd": mcd, "msd": msd}
 
 
-def _unseen(directory: Path, learnt: Features) -> Features:
-    """Features made with the settings of the training features, of none of their utterances; others are refused."""
+def read_unseen(directory: Path, training: Features) -> Features:
+    """Read features made with the settings of the training features, of none of their recordings; refuse others."""
     features = read_features(directory)
-    if features.config != learnt.config:
-        different = difference(learnt.config, features.config)
-        raise ConfigError(f"{directory}: extracted with other settings than {learnt.directory}: {different}")
-    seen = sorted(set(features.utterances) & set(learnt.utterances))
+    if features.config != training.config:
+        different = difference(training.config, features.config)
+        raise ConfigError(f"{directory}: extracted with other settings than {training.directory}: {different}")
+    seen = sorted(set(features.utterances) & set(training.utterances))
     if seen:
         raise ConfigError(f"{directory}: training learns from {seen[0]} too; hold out other utterances")
-    learnt_from = {digest: id for id, digest in learnt.recordings.items()}
-    copies = [f"{id} is {learnt_from[digest]}" for id, digest in features.recordings.items() if digest in learnt_from]
+    by_digest = {digest: id for id, digest in training.recordings.items()}
+    copies = [f"{id} is {by_digest[digest]}" for id, digest in features.recordings.items() if digest in by_digest]
     if copies:
-        said = f"{len(copies)} recordings under other names, such as {copies[0]}"
-        raise ConfigError(f"{directory}: training learns from them too: {said}; hold out other utterances")
+        listed = f"{len(copies)} recordings under other names, such as {copies[0]}"
+        raise ConfigError(f"{directory}: training learns from them too: {listed}; hold out other utterances")
     return features
 
 
-def _spread(utterances: Utterances, names: Iterable[str], most: int) -> Utterances:
-    """`most` of the names at most, evenly."""
-    names = sorted(names)
-    places = np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int))
-    return {names[place]: utterances[names[place]] for place in places}
+def evenly_spread(count: int, largest: int) -> list[int]:
+    """Indices of `count` items, or of `largest` of them, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(largest, count)).round().astype(int)).tolist()
 
 
 def _mel_cepstra(utterances: Utterances, config: FeatureConfig) -> Utterances:
-    return {name: kinds.to_mel_cepstrum(frames, config) for name, frames in utterances.items()}
+    return {name: config.to_mel_cepstrum(frames) for name, frames in utterances.items()}
 
 
-def _heard(utterances: Utterances, loudness: Utterances) -> np.ndarray:
-    """All frames, end to end, where `loudness` is audible."""
-    return np.concatenate([frames[metrics.audible(loudness[name])] for name, frames in utterances.items()])
-
-
-def _movement(utterances: Utterances, frame_rate: float) -> np.ndarray:
-    return np.mean([metrics.modulation_spectrum(frames, frame_rate) for frames in utterances.values()], axis=0)
+def _modulation_distance(one: Utterances, other: Utterances, frame_rate: float) -> float:
+    """Distance of the mean modulation spectra of two sets."""
+    spectra = (
+        np.mean([metrics.modulation_spectrum(frames, frame_rate) for frames in utterances.values()], axis=0)
+        for utterances in (one, other)
+    )
+    return metrics.modulation_spectra_distance(*spectra)

@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from vc.files import in_place, reading, write_text
-
-log = logging.getLogger(__name__)
-
+from vc.files import open_in_place, reading, write_text
 
 NAME = "log.jsonl"
-LARGEST = 256 << 20  # bytes of it
-LONGEST = 64 << 10  # bytes of a line
-FARTHEST = 2**53  # step; whole numbers up to it are exact as floats
-MOST = 100  # losses of a line
+MAX_BYTES = 256 << 20  # of the file
+MAX_LINE = 64 << 10  # bytes
+MAX_NUMBER = 2**53  # whole numbers up to it are exact as floats
+MAX_LOSSES = 100  # of a line
+log = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -26,9 +24,16 @@ class RunLog:
 
     def __init__(self, directory: Path, step: int):
         path = directory / NAME
-        _drop_after(path, step)
-        self._path, self._file = path, in_place(path)
-        self._board = _tensorboard(directory / "tensorboard", step)
+        if path.is_file():  # steps that a killed run did are done again
+            write_text(path, "".join(text for line, text in _lines(path) if line["step"] <= step))
+        self._path, self._file = path, open_in_place(path)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            log.warning("TensorBoard is not installed (pip install tensorboard); reports go to log.jsonl alone")
+            self._board = None
+        else:
+            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1 if step else 0)
 
     def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:
         """One line since the last report: mean losses by name, speed, and the steps that were refused."""
@@ -38,7 +43,7 @@ class RunLog:
         self._scalars("", {"steps_per_second": steps_per_second}, step)
 
     def score(self, step: int, scores: dict[str, float]) -> None:
-        """One line: what the held-out set says."""
+        """One line: the scores on the held-out set by name."""
         self._write({"step": step, "held_out": scores})
         self._scalars("held_out/", scores, step)
 
@@ -55,12 +60,12 @@ class RunLog:
                 self._board.add_scalar(prefix + name, value, step)
 
     def sound(self, name: str, samples: np.ndarray, rate: int, step: int) -> None:
-        """`(samples,)` in -1..1."""
+        """Show `(samples,)` in -1..1 in TensorBoard."""
         if self._board:
             self._board.add_audio(name, samples[None], step, rate)
 
     def picture(self, name: str, image: bytes, step: int) -> None:
-        """A PNG."""
+        """Show a PNG in TensorBoard."""
         if self._board:
             from matplotlib.image import imread
 
@@ -78,21 +83,21 @@ def read(directory: Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each line as data and as it stands; one that was cut short, or is none of ours, is left out, with a warning."""
+    """Each line as data and as text; one that was cut short, or is no report, is left out, with a warning."""
     if not path.is_file():
         return
-    dropped, begins = 0, True
-    with reading(path, LARGEST, pipes=False) as file:
-        while content := file.readline(LONGEST):
-            rest, begins = not begins, content.endswith(b"\n")
-            if rest:  # of a line that is too long
+    dropped, at_start = 0, True
+    with reading(path, MAX_BYTES, pipes=False) as file:
+        while content := file.readline(MAX_LINE):
+            inside, at_start = not at_start, content.endswith(b"\n")
+            if inside:  # the rest of a line that is too long
                 continue
             text = content.decode(errors="replace").rstrip("\r\n")
             try:
                 line = json.loads(text)
             except (ValueError, RecursionError):
                 line = None
-            if _is_ours(line):
+            if _is_report(line):
                 yield line, text + "\n"
             else:
                 dropped += 1
@@ -100,31 +105,13 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         log.warning("%s: dropped %d lines that were cut short or are no reports", path, dropped)
 
 
-def _is_ours(line: Any) -> bool:
+def _is_report(line: Any) -> bool:
     """Whether it is a line as `RunLog` writes them: a step, and numbers by name."""
-    if not isinstance(line, dict) or type(line.get("step")) is not int or not 0 <= line["step"] <= FARTHEST:
+    if not isinstance(line, dict) or type(line.get("step")) is not int or not 0 <= line["step"] <= MAX_NUMBER:
         return False
     parts = [line.get("losses", {}), line.get("held_out", {"score": 0})]
-    if not all(isinstance(part, dict) and len(part) <= MOST for part in parts) or "score" not in parts[1]:
+    if not all(isinstance(part, dict) and len(part) <= MAX_LOSSES for part in parts) or "score" not in parts[1]:
         return False
     named = all(name.isidentifier() and len(name) <= 100 for part in parts for name in part)
-    return named and all(_is_number(value) for part in parts for value in part.values())
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) <= FARTHEST)
-
-
-def _drop_after(path: Path, step: int) -> None:
-    """Forget reports of steps that a killed run did and the resumed one does again."""
-    if path.is_file():
-        write_text(path, "".join(text for line, text in _lines(path) if line["step"] <= step))
-
-
-def _tensorboard(directory: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        log.warning("TensorBoard is not installed (pip install tensorboard); reports go to log.jsonl alone")
-        return None
-    return SummaryWriter(str(directory), purge_step=step + 1 if step else 0)
+    values = [value for part in parts for value in part.values()]
+    return named and all(type(value) is float or (type(value) is int and abs(value) <= MAX_NUMBER) for value in values)

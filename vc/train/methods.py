@@ -8,12 +8,13 @@ import yaml
 
 from vc.config import plain, require
 from vc.models import MODELS
-from vc.models.mean_variance import MeanVarianceConfig
+from vc.models.linear import MeanVarianceConfig
 from vc.plugins import Registry
-from vc.train import nearest, unit_selection, warp
+from vc.train import unit_selection
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.many import (
+from vc.train.linear import NearestObjective, WarpObjective, fit_nearest, fit_warp
+from vc.train.multi_speaker import (
     ConditionalGANObjective,
     DRGANObjective,
     ManyObjective,
@@ -23,10 +24,8 @@ from vc.train.many import (
     VQVAEObjective,
     XGANObjective,
 )
-from vc.train.nearest import NearestObjective
 from vc.train.recognition_synthesis import RecognitionSynthesisObjective, RecognitionSynthesisTraining
 from vc.train.unit_selection import TargetFrames, UnitSelectionObjective
-from vc.train.warp import WarpObjective
 
 PAIR, MANY, ANY = "a pair", "many speakers", "any number of speakers"
 TARGETS = "one target or several"
@@ -34,7 +33,7 @@ TARGETS = "one target or several"
 
 @dataclass(frozen=True)
 class Method:
-    """How a network of `vc.models.MODELS` is trained: by steps, or fitted at once from all frames of the voices."""
+    """How a network of `vc.models.MODELS` is trained: by steps, or fitted at once from all frames of the speakers."""
 
     serves: str  # speakers of one model
     summary: str  # in one line
@@ -53,8 +52,8 @@ def _many(objective: type, summary: str) -> Method:
     return Method(MANY, summary, objective, ManyTraining)
 
 
-def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **how: Any) -> Method:
-    return Method(serves, summary, objective, fit=fit, **how)
+def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **more: Any) -> Method:
+    return Method(serves, summary, objective, fit=fit, **more)
 
 
 METHODS = Registry(
@@ -75,26 +74,28 @@ METHODS = Registry(
             kinds=("content",),
         ),
         "nearest": _fit(
-            "regression on frames aligned by their nearest neighbours; seconds", NearestObjective, nearest.fit
+            "regression on frames aligned by their nearest neighbours; seconds", NearestObjective, fit_nearest
         ),
-        "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, warp.fit, kinds=("world",)),
+        "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, kinds=("world",)),
         "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
         "cyclegan_vc": _pair("CycleGAN with networks along time alone (Kaneko and Kameoka, 2018)"),
         "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
         "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),
         "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),
-        "conditional_gan": _many(ConditionalGANObjective, "told the target; refuses real speech under a wrong name"),
-        "stargan_vc": _many(StarGANVCObjective, "told the target; an auxiliary classifier (Kameoka et al., 2018)"),
-        "stargan_vc2": _many(ManyObjective, "told source and target, in normalisations (Kaneko et al., 2019)"),
+        "conditional_gan": _many(
+            ConditionalGANObjective, "conditioned on the target; refuses real speech under a wrong name"
+        ),
+        "stargan_vc": _many(
+            StarGANVCObjective, "conditioned on the target; an auxiliary classifier (Kameoka et al., 2018)"
+        ),
+        "stargan_vc2": _many(
+            ManyObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
+        ),
         "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
         "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
-        "combogan": _many(
-            ManyObjective, "common space: the way round by the other's code (after Anoosheh et al., 2018)"
-        ),
-        "xgan": _many(XGANObjective, "common space: a code that tells no speaker and stays (after Royer et al., 2017)"),
-        "vqvae": _many(
-            VQVAEObjective, "common space: a book of codes, no discriminator (after van den Oord et al., 2017)"
-        ),
+        "combogan": _many(ManyObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"),
+        "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),
+        "vqvae": _many(VQVAEObjective, "common space: a codebook, no discriminator (after van den Oord et al., 2017)"),
     },
     "vc.methods",
 )
@@ -108,8 +109,8 @@ def described(name: str = "") -> str:
     require(name in METHODS, f"--method: unknown {name!r}; known: {', '.join(METHODS)}")
     method = METHODS[name]
     settings = {"method": name, "network": plain(MODELS[name][0]()), "objective": plain(method.objective())}
-    how = "fitted at once" if method.fit else "by steps"
-    head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {how}."
+    manner = "fitted at once" if method.fit else "by steps"
+    head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {manner}."
     return (
         f"{head}\n{yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)}".rstrip()
     )

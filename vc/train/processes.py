@@ -1,4 +1,6 @@
-"""One training run in several processes, as `torchrun` starts them: a share of each batch each, the same weights."""
+"""One training run in several processes, as `torchrun` starts them: each with a share of the batch, all with the same
+weights.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,11 +17,11 @@ from vc.config import require
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the run; one that is not connected sends nothing anywhere."""
+    """This process among those of the run; one that is not connected communicates with no other."""
 
     rank: int = 0
     size: int = 1
-    connected: bool = False  # as torchrun's are, be it one
+    connected: bool = False  # true under torchrun, even of a single process
 
     @property
     def first(self) -> bool:
@@ -27,15 +29,15 @@ class Processes:
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
-        """This process's part of a batch that all have drawn alike."""
+        """This process's part of a batch that all have drawn alike; refuses a batch that cannot be shared evenly."""
         require(batch % self.size == 0, f"training.batch is {batch}: {self.size} processes cannot share it evenly")
         part = batch // self.size
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def average(self, gradients: Sequence[Tensor]) -> None:
-        """Put each gradient's mean over the processes in its place.
+        """Replace each gradient by its mean over the processes.
 
-        Not by DistributedDataParallel, which has to be told where losses do not reach all parameters.
+        Not by DistributedDataParallel, which has to know where losses do not reach all parameters.
         """
         if not self.connected:
             return
@@ -46,7 +48,7 @@ class Processes:
             gradient.copy_(mean.view_as(gradient))
 
     def largest(self, value: Tensor) -> Tensor:
-        """The largest of all processes' `value`, on its device and in its place."""
+        """Replace `value` by the largest of all processes, on its device, and return it."""
         if self.connected:
             distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return value
@@ -61,10 +63,10 @@ class Processes:
             return values
         all_values: list[dict[str, float]] = [{}] * self.size
         distributed.all_gather_object(all_values, values)
-        return {name: fmean(each[name] for each in all_values if name in each) for name in values}
+        return {name: fmean(other[name] for other in all_values if name in other) for name in values}
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes are here."""
         self.agree(0)
 
 
@@ -72,7 +74,7 @@ ALONE = Processes()
 
 
 def launched_together() -> bool:
-    """Whether `torchrun` started this process, be it alone; clusters set WORLD_SIZE for other ends, too."""
+    """Whether `torchrun` started this process, even a single one; clusters set WORLD_SIZE for other ends, too."""
     return {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 

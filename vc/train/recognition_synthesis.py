@@ -1,67 +1,49 @@
 """The training step of recognition-synthesis: a decoder of content vectors, its discriminator, and their losses.
 
-With c the content of a real segment x of the target, p its prosody and G the decoder, the decoder minimises the
-weighted sum of
+With c the content of a real segment x of the target (vc/train/content_sampling.py says which), p its prosody and G the
+decoder, the decoder minimises the weighted sum of
 
     spectrum            L1 of G(c, p) to x
     adversarial         D on G(c, p), as least squares
     feature_matching    D's feature maps of G(c, p) to those of x
 
-and, where they are asked for, of losses on conversions. With c of a segment's own, of a speaker A, p' its prosody at
-the F0 of another speaker B, y = G(c, p') in B's voice, and E the frozen encoder that content comes from:
+and, if their weights are above 0, of losses on conversions. With c of a segment's own, of a speaker A, p' its prosody
+at the F0 of another speaker B, y = G(c, p') in B's voice, and E the frozen encoder that content comes from:
 
     conversion_adversarial    D on y, as least squares; D takes it for as fake as G(c, p)
     content_consistency       1 - cosine of E(y) and c, in speech; of one target alone, of E(G(c, p)) and c
     cycle                     L1 to x of G(E(y), p) in A's voice
 
-E sees nothing beyond the ends of a segment, where it hears less well: what it hears counts in the middle half alone. An
+E sees nothing beyond the ends of a segment, where its content is less reliable: the middle half alone counts. An
 identity mapping is no loss of its own: `unmatched` segments are decoded in their own voice from their own content.
-
-A conversion's content is another speaker's, and a decoder that has only seen the target's own learns too much of it.
-So a segment's content is drawn from three: its own; each frame's nearest neighbours in the target's other recordings;
-and those in other speakers' recordings, where there are any. What is matched says the same and fits less well, as
-another speaker's would (prematched training, after Baas, van Niekerk and Kamper, "Voice conversion with just nearest
-neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs). Where speakers share sentences, it may be drawn
-from a fourth, another speaker's rendering of the sentence, aligned in time: what a conversion will have.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress, cycle, islice
-from pathlib import Path
-from typing import Any
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import normalize
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from vc import devices, losses
 from vc.config import require
-from vc.corpus import Utterance
-from vc.features import kinds
-from vc.features.content import ContentFeatures, prosody, standard_loudness
-from vc.features.speech import speech
-from vc.metrics.alignment import align
-from vc.models.pair import Chance
+from vc.encoders.distilled import STRIDE, DistilledEncoder, DistilledNetwork
+from vc.encoders.features import encoder_of
+from vc.features.content import PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
+from vc.features.f0 import FARTHEST, HIGHEST_F0, LOWEST_F0
+from vc.features.speakers import Speaker
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
-from vc.normalise import Speaker
-from vc.segments import Segments
-from vc.store import Features
-from vc.train.base import Setting
-from vc.train.conversions import Conversions, hearing
+from vc.train.content_sampling import ContentBatch, ContentSampler
+from vc.train.engine import Setup
 from vc.train.held_out import HeldOutResynthesis
-from vc.train.player import Player
+from vc.train.optimise import Optimiser
 
-log = logging.getLogger(__name__)
-CHUNK = 2048  # content frames that are matched at a time
-MOST = 40_000  # content frames among which neighbours are looked for: some fifteen minutes
-UNSEEN_EVERY = 10  # one recording in so many is seen by no loss, where there are twice as many
-UNSEEN_SHARE = 4  # a batch has so many times more segments than are drawn of those
-CONVERSIONS = ("conversion_adversarial", "content_consistency", "cycle")  # losses that count as late as judged ones
-JUDGED = {"adversarial", "feature_matching", "conversion_adversarial"}  # losses by the discriminator
-GENERATOR_BETAS, JUDGE_BETAS = (0.9, 0.98), (0.5, 0.9)
+CONVERSIONS = ("conversion_adversarial", "content_consistency", "cycle")  # losses on conversions
+ADVERSARIAL = {"adversarial", "feature_matching", "conversion_adversarial"}  # losses that need the discriminator
+GENERATOR_BETAS, DISCRIMINATOR_BETAS = (0.9, 0.98), (0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -105,248 +87,27 @@ class RecognitionSynthesisObjective:
     def rate(self, step: int, steps: int) -> float:
         """Factor on the decoder's learning rate at `step` (from 0) of `steps`."""
         rising = min(1.0, (step + 1) / (self.warm_up + 1))
-        gone = max(0.0, step / steps - self.decay_from) / max(1 - self.decay_from, 1e-9)
-        return rising * max(self.last, 1 - gone)
+        decayed = max(0.0, step / steps - self.decay_from) / max(1 - self.decay_from, 1e-9)
+        return rising * max(self.last, 1 - decayed)
 
-    def conversions(self, speakers: Mapping[str, Speaker], config: ContentFeatures) -> Conversions | None:
+    @property
+    def has_conversion_losses(self) -> bool:
+        return any(getattr(self, name) > 0 for name in CONVERSIONS)
+
+    def conversions(self, speakers: Mapping[str, Speaker], config: ContentFeatures) -> "Conversions | None":
         """What losses on conversions between these speakers need, if any counts; refuses by name what cannot be."""
-        wanted = {name for name in CONVERSIONS if getattr(self, name) > 0}
-        if not wanted:
+        if not self.has_conversion_losses:
             return None
-        for name in sorted(wanted - {"content_consistency"}):
+        counted = {name for name in CONVERSIONS if getattr(self, name) > 0}
+        for name in sorted(counted - {"content_consistency"}):
             options = "--source and --target, or --speakers"
             require(len(speakers) > 1, f"objective.{name} needs two speakers or more: {options}")
-        hears = wanted & {"content_consistency", "cycle"}
-        return Conversions(speakers, config, hearing(config) if hears else None)
-
-
-@dataclass(frozen=True)
-class ContentBatch:
-    """Segments of the targets, each with content that it may be decoded from."""
-
-    content: Tensor  # (batch, dims, frames)
-    prosody: Tensor  # (batch, bands + 3, frames)
-    log_mel: Tensor  # (batch, bands, frames), normalised
-    speakers: Tensor  # (batch,) numbers
-    own: Tensor | None = None  # (batch, dims, frames), each segment's own content, where there are conversions,
-    targets: Tensor | None = None  # (batch,) and numbers of other speakers, to whom they are
-    unseen: "ContentBatch | None" = None  # of recordings that no loss sees: how smooth the decoder is on these counts
-    chance: Chance | None = None  # as in Batch
-
-
-class ContentSampler:
-    """Batches of the speakers' segments on the training device; its random state is part of a checkpoint.
-
-    Several processes draw the same and each takes its `share`, as in vc/segments.py.
-    """
-
-    def __init__(
-        self,
-        recordings: Sequence["Recordings"],
-        chances: Sequence[float],
-        batch: int,
-        seed: int,
-        share: slice,
-        conversions: bool = False,
-    ):
-        """`batch` segments of each speaker; a segment's content is drawn from its ways by their `chances`.
-
-        With `conversions` each gets its own content too, and another speaker, drawn evenly: the n-th segments of all
-        speakers have a different one each.
-        """
-        self.recordings, self.batch, self.share, self.conversions = recordings, batch, share, conversions
-        device = recordings[0].segments.frames.device
-        self.bounds = torch.cumsum(torch.tensor(chances, dtype=torch.float64, device=device), 0) / sum(chances)
-        self.generator = torch.Generator(device).manual_seed(seed)
-
-    @classmethod
-    def of(cls, experiment: Any, features: Features, device: torch.device, share: slice) -> "ContentSampler":
-        """Of an experiment's speakers; their content is matched here."""
-        objective, settings = experiment.objective, experiment.training
-        banks, recordings = {name: Bank.of(features, name, device) for name in experiment.speakers}, []
-        partners = {name: [each for each in banks.values() if each.shares(bank)] for name, bank in banks.items()}
-        most = max(map(len, partners.values()))
-        for name, bank in banks.items():
-            others = [each for each in banks.values() if each is not bank]
-            ways = [(objective.unmatched, bank.own), (objective.prematched, match(bank, [bank], objective.neighbours))]
-            if others:
-                ways.append((objective.matched, match(bank, others, objective.neighbours)))
-            if objective.aligned > 0:
-                require(bool(partners[name]), f"objective.aligned: {name} shares no sentence with another speaker")
-                in_turn = islice(cycle(partners[name]), most)  # all speakers have as many ways
-                ways += [(objective.aligned / most, aligned(bank, each, ways[-1][1])) for each in in_turn]
-            chances, contents = zip(*ways)
-            recordings.append(Recordings.of(features, name, contents, settings.segment, device))
-        converts = len(banks) > 1 and any(getattr(objective, name) > 0 for name in CONVERSIONS)
-        return cls(recordings, chances, settings.batch, settings.seed, share, converts)
-
-    def draw(self) -> ContentBatch:
-        """The next batch."""
-        drawn = [own.draw(self.batch, self.bounds, self.generator) for own in self.recordings]
-        batch = _joined([own.parts(*each) for own, each in zip(self.recordings, drawn)], self.share)
-        batch = replace(batch, chance=self._chances)
-        if self.conversions:
-            count, device = len(self.recordings), self.generator.device
-            turns = torch.rand(self.batch, generator=self.generator, device=device)[self.share] * (count - 1)
-            targets = (batch.speakers + (1 + turns.long()).repeat(count)) % count
-            own = [each.content(rows[self.share]) for each, (rows, _) in zip(self.recordings, drawn)]
-            batch = replace(batch, own=torch.cat(own), targets=targets)
-        if any(own.unseen is None for own in self.recordings):
-            return batch
-        count = max(1, self.batch // UNSEEN_SHARE)
-        unseen = [own.parts(*own.draw_unseen(count, self.generator)) for own in self.recordings]
-        return replace(batch, unseen=_joined(unseen, slice(None)))  # the same in all processes
-
-    def _chances(self, count: int) -> Tensor:
-        """As `Batch.chance`, for the segments of all speakers."""
-        lots = torch.rand(
-            len(self.recordings), self.batch, count, generator=self.generator, device=self.generator.device
-        )
-        return lots[:, self.share].flatten(0, 1)
-
-
-def _joined(drawn: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:
-    """A batch of what was drawn of each speaker, as many segments of each."""
-    content, prosodies, log_mels = (torch.cat([part[share] for part in parts]) for parts in zip(*drawn))
-    numbers = torch.arange(len(drawn), device=content.device)
-    return ContentBatch(content, prosodies, log_mels, numbers.repeat_interleave(len(content) // len(drawn)))
-
-
-@dataclass(frozen=True)
-class Bank:
-    """A speaker's content, all recordings end to end."""
-
-    own: Tensor  # (content frames, dims), without the speaker's mean and divided by the deviation
-    recording: Tensor  # (content frames,) number of the recording
-    sentences: tuple[str, ...] = ()  # of the recordings, by number
-
-    @classmethod
-    def of(cls, features: Features, name: str, device: torch.device) -> "Bank":
-        said, statistics = features.content(name), features.speakers[name].content
-        own = (np.concatenate(said) - np.asarray(statistics.mean)) / statistics.deviation
-        numbers = np.repeat(np.arange(len(said)), [len(each) for each in said])
-        ids = (id for id, owner in features.utterances.items() if owner == name)
-        sentences = tuple(Utterance(id, name, Path()).sentence for id in ids)
-        return cls(torch.from_numpy(own.astype(np.float32)).to(device), torch.from_numpy(numbers).to(device), sentences)
-
-    def shares(self, other: "Bank") -> bool:
-        """Whether another speaker says one of the sentences."""
-        return other is not self and bool(set(self.sentences) & set(other.sentences))
-
-    def rendering(self, sentence: str) -> Tensor:
-        """`(content frames, dims)` of the first recording of a sentence."""
-        return self.own[self.recording == self.sentences.index(sentence)]
-
-
-def match(bank: Bank, others: Sequence[Bank], neighbours: int) -> Tensor:
-    """`(content frames, dims)`: for each frame the mean of its nearest by the cosine, none of the same recording.
-
-    Of long recordings, MOST frames spread over all are looked at.
-    """
-    theirs = torch.cat([other.own for other in others])
-    numbers = torch.cat(
-        [other.recording if other is bank else torch.full_like(other.recording, -1) for other in others]
-    )
-    kept = torch.linspace(0, len(theirs) - 1, min(len(theirs), MOST), device=theirs.device).round().long()
-    theirs, numbers = theirs[kept], numbers[kept]
-    alone = all(other is bank for other in others) and len(numbers.unique()) == 1
-    require(not alone, "one recording alone cannot be matched: give two or more, or cut it into several")
-    directions = normalize(theirs, dim=1).T.contiguous()
-    matched = torch.empty_like(bank.own)
-    for first in range(0, len(bank.own), CHUNK):
-        chunk = slice(first, first + CHUNK)
-        likeness = normalize(bank.own[chunk], dim=1) @ directions
-        likeness.masked_fill_(bank.recording[chunk, None] == numbers, -torch.inf)
-        likeness, nearest = likeness.topk(min(neighbours, len(theirs)), dim=1)
-        usable = likeness.isfinite()[..., None]  # of two short recordings, one has fewer frames than are asked for
-        matched[chunk] = (theirs[nearest] * usable).sum(1) / usable.sum(1)
-    return matched
-
-
-def aligned(bank: Bank, other: Bank, fallback: Tensor) -> Tensor:
-    """`(content frames, dims)`: the other's rendering of each sentence in the time of the bank's, frame by frame.
-
-    Of several frames of the other that fall on one, it is the last. `fallback` stands where the other does not say the
-    sentence.
-    """
-    found = fallback.clone()
-    for number, sentence in enumerate(bank.sentences):
-        if sentence in other.sentences:
-            here, theirs = bank.recording == number, other.rendering(sentence)
-            own_path, their_path = align(bank.own[here].cpu().numpy(), theirs.cpu().numpy())
-            last = np.searchsorted(own_path, np.arange(int(here.sum())), side="right") - 1
-            found[here] = theirs[torch.from_numpy(their_path[last]).to(theirs.device)]
-    return found
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """A speaker's recordings as segments: of log-mel, prosody, and places among content frames."""
-
-    segments: Segments
-    ways: Tensor  # (ways, content frames, dims): each content that a recording may be decoded from; float16
-    bands: int
-    unseen: Segments | None = None  # of recordings that no loss sees, if there are enough of them
-
-    @classmethod
-    def of(
-        cls, features: Features, name: str, ways: Sequence[Tensor], length: int, device: torch.device
-    ) -> "Recordings":
-        """Of `length` frames each; `ways` are of all recordings end to end."""
-        speaker, config = features.speakers[name], features.config
-        log_mels, start, rows = features.frames(name), 0, []
-        for log_mel, f0, said in zip(log_mels, features.f0(name), features.content(name), strict=True):
-            places = start + kinds.content_places(len(log_mel), len(said), config)
-            start += len(said)
-            rows.append(
-                np.column_stack(
-                    [
-                        speaker.normaliser.transform(log_mel),
-                        prosody(f0, standard_loudness(log_mel, speaker.content), speaker.log_f0, config),
-                        places.astype(int),  # two rows: a float32 holds whole numbers up to 2**24
-                        places % 1,
-                    ]
-                )
-            )
-        require(start < 2**24, f"{name}: more recordings than one run can hold; leave some out")
-        heard = speech([kinds.to_mel_cepstrum(frames, config) for frames in log_mels])
-        ways = torch.stack([way.half() for way in ways])
-        held = np.arange(len(rows)) % UNSEEN_EVERY == UNSEEN_EVERY - 1
-        if len(rows) < 2 * UNSEEN_EVERY or not any(
-            len(rows[n]) >= length and heard[n].any() for n in np.flatnonzero(held)
-        ):
-            log.info("%s: too few recordings to keep some unseen: the variance is told by those that are learnt", name)
-            segments = Segments(rows, length, device, name, speech=heard)
-            return cls(segments, ways, config.bands, segments)
-        parts = ([list(compress(each, mask)) for each in (rows, heard)] for mask in (~held, held))
-        seen, unseen = (Segments(frames, length, device, name, speech=spoken) for frames, spoken in parts)
-        return cls(seen, ways, config.bands, unseen)
-
-    def draw(self, count: int, bounds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows of segments `(count, ..., length)` and their ways `(count, 1)`, drawn by the upper `bounds` of each."""
-        drawn = self.segments.draw(count, generator)
-        lots = torch.rand(count, 1, generator=generator, device=drawn.device, dtype=torch.float64)
-        return drawn, (lots >= bounds[:-1]).sum(1)[:, None]
-
-    def draw_unseen(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The same of recordings that no loss sees, decoded from the last way: the least like their own content."""
-        drawn = self.unseen.draw(count, generator)
-        return drawn, torch.full((count, 1), len(self.ways) - 1, device=drawn.device)
-
-    def parts(self, drawn: Tensor, way: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Content, prosody and log-mel, `(count, ..., length)`, of what was drawn."""
-        return self.content(drawn, way), drawn[:, self.bands : -2], drawn[:, : self.bands]
-
-    def content(self, drawn: Tensor, way: Tensor | int = 0) -> Tensor:
-        """`(count, dims, length)` of what was drawn; its own unless another `way`, `(count, 1)`, is given."""
-        before, share = drawn[:, -2].long(), drawn[:, -1:]
-        after = (before + 1).clamp(max=self.ways.shape[1] - 1)
-        content = (self.ways[way, before].float().transpose(1, 2), self.ways[way, after].float().transpose(1, 2))
-        return torch.lerp(*content, share)
+        encodes = counted & {"content_consistency", "cycle"}
+        return Conversions(speakers, config, differentiable_encoder(config) if encodes else None)
 
 
 class RecognitionSynthesisTraining:
-    """Decoder, discriminator and their players, and the step that moves them."""
+    """Decoder, discriminator, their optimisers, and the step that they take."""
 
     sampler, held_out = ContentSampler, HeldOutResynthesis
 
@@ -355,91 +116,157 @@ class RecognitionSynthesisTraining:
         network: RecognitionSynthesis,
         config: RecognitionSynthesisConfig,
         objective: RecognitionSynthesisObjective,
-        setting: Setting,
+        setup: Setup,
     ):
-        self.network, self.objective, self.steps = network, objective, setting.steps
-        self.precision = setting.precision
+        self.network, self.objective, self.steps, self.precision = network, objective, setup.steps, setup.precision
+        self.adversarial_from = round(objective.adversarial_from * setup.steps)  # step from which all losses count
         self.modules, self.called = {"network": network}, [network]
         device = next(network.parameters()).device
-        self.conversions = setting.conversions and setting.conversions.to(device)  # no module: it is saved elsewhere
-        how = (setting.precision, setting.processes, objective.weight_decay)
-        self.players = {"network": Player(network, self.decoder_losses, GENERATOR_BETAS, *how)}
-        if any(getattr(objective, name) > 0 for name in JUDGED):
-            self.judge = network.discriminator(config).to(device)
-            self.modules["judges"] = self.judge
-            self.called.append(self.judge)
-            self.players["judges"] = Player(self.judge, self.discriminator_losses, JUDGE_BETAS, *how)
+        self.conversions = setup.conversions and setup.conversions.to(device)  # no module: it is saved elsewhere
+        settings = {"precision": setup.precision, "processes": setup.processes, "weight_decay": objective.weight_decay}
+        self.optimisers = {"network": Optimiser(network, betas=GENERATOR_BETAS, **settings)}
+        if any(getattr(objective, name) > 0 for name in ADVERSARIAL):
+            self.discriminator = network.discriminator(config).to(device)
+            self.modules["judges"] = self.discriminator
+            self.called.append(self.discriminator)
+            self.optimisers["judges"] = Optimiser(self.discriminator, betas=DISCRIMINATOR_BETAS, **settings)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the decoder's losses that count, with their weights."""
         objective, late = self.objective, step >= self.adversarial_from
-        judged = late and "judges" in self.players
-        slower = objective.adversarial_rate if judged else 1.0
-        self.players["network"].set_rate(scale * slower * objective.rate(step, self.steps) * objective.generator_rate)
-        if judged:
-            self.players["judges"].set_rate(scale * objective.discriminator_rate)
+        adversarial = late and "judges" in self.optimisers
+        factor = objective.adversarial_rate if adversarial else 1.0
+        rate = scale * factor * objective.rate(step, self.steps) * objective.generator_rate
+        self.optimisers["network"].set_rate(rate)
+        if adversarial:
+            self.optimisers["judges"].set_rate(scale * objective.discriminator_rate)
         names = ("spectrum", *(("adversarial", "feature_matching", *CONVERSIONS) if late else ()))
         return {name: getattr(objective, name) for name in names if getattr(objective, name) > 0}
 
-    @property
-    def adversarial_from(self) -> int:
-        """Step (from 0) from which all losses count."""
-        return round(self.objective.adversarial_from * self.steps)
-
     def step(self, batch: ContentBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        """Move the decoder, then the discriminator; return each unweighted loss under its name, detached."""
-        terms, fakes = self.players["network"].move(weights, batch, weights)
-        self._take_note(batch.unseen or batch)
-        if not weights.keys() & JUDGED:
-            return terms
-        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, fakes)
-        return {**terms, **judged}
+        """Update the decoder, then the discriminator; return each unweighted loss under its name, detached."""
+        terms, fakes = self.optimisers["network"].step(lambda: self.decoder_losses(batch, weights), weights)
+        self._update_variance(batch.unseen or batch)
+        if weights.keys() & ADVERSARIAL:
+            compute = partial(self.discriminator_losses, batch, fakes)
+            terms |= self.optimisers["judges"].step(compute, {"discriminator": 1.0})[0]
+        return terms
+
+    def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses named in `weights`, and the segments that the discriminator shall take for fake, detached."""
+        decoded = self.network(batch.content, batch.prosody, batch.speakers, batch.random_draws).float()
+        terms, fakes = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}, decoded
+        if "adversarial" in weights or "feature_matching" in weights:
+            output, maps = self.discriminator(decoded)
+            if "adversarial" in weights:
+                terms["adversarial"] = losses.least_squares(output, real=True)
+            if "feature_matching" in weights:
+                with torch.no_grad():
+                    _, real_maps = self.discriminator(batch.log_mel)
+                terms["feature_matching"] = losses.feature_matching(maps, real_maps)
+        if not weights.keys() & set(CONVERSIONS):
+            return terms, fakes.detach()
+        content, speakers = batch.content, batch.speakers  # of one target alone: what was decoded
+        if batch.targets is not None:
+            speakers, pair = batch.targets, (batch.speakers, batch.targets)
+            content = self.conversions.rescale_content(batch.own_content, *pair)
+            prosody = self.conversions.map_prosody(batch.prosody, *pair)
+            decoded = self.network(content, prosody, speakers, batch.random_draws).float()
+        if "conversion_adversarial" in weights:
+            output, _ = self.discriminator(decoded)
+            terms["conversion_adversarial"] = losses.least_squares(output, real=True)
+            fakes = torch.cat([fakes, decoded])
+        if weights.keys() & {"content_consistency", "cycle"}:
+            encoded = self.conversions.encode(decoded, speakers)
+            length = encoded.shape[-1]
+            middle = slice(length // 4, length - length // 4)
+        if "content_consistency" in weights:
+            spoken = (batch.prosody[:, -1] > PAUSES[1])[:, middle]
+            terms["content_consistency"] = losses.content(encoded[..., middle], content[..., middle], mask=spoken)
+        if "cycle" in weights:
+            content = self.conversions.rescale_content(encoded, speakers, batch.speakers)
+            restored = self.network(content, batch.prosody, batch.speakers, batch.random_draws)
+            terms["cycle"] = losses.cycle_consistency(restored[..., middle], batch.log_mel[..., middle])
+        return terms, fakes.detach()
+
+    def discriminator_losses(self, batch: ContentBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
+        """The discriminator's loss on real segments and on `fakes`, of which there may be more."""
+        output, _ = self.discriminator(torch.cat([batch.log_mel, fakes]))
+        on_real, on_fake = output.split([len(batch.log_mel), len(fakes)])
+        loss = losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
+        return {"discriminator": loss}, None
 
     @torch.no_grad()
-    def _take_note(self, batch: ContentBatch) -> None:
-        """Of the moments of what the decoder makes of a batch."""
+    def _update_variance(self, batch: ContentBatch) -> None:
+        """Update the moments of what the decoder makes of a batch."""
         with devices.autocast(self.precision, batch.content.device):
             decoded = self.network(batch.content, batch.prosody, batch.speakers)
         self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
-    def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses named in `weights`, and what the discriminator shall take for fake, detached."""
-        decoded = self.network(batch.content, batch.prosody, batch.speakers, batch.chance).float()
-        terms, fakes = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}, decoded
-        if "adversarial" in weights or "feature_matching" in weights:
-            judgement, maps = self.judge(decoded)
-            if "adversarial" in weights:
-                terms["adversarial"] = losses.least_squares(judgement, real=True)
-            if "feature_matching" in weights:
-                with torch.no_grad():
-                    _, real = self.judge(batch.log_mel)
-                terms["feature_matching"] = losses.feature_matching(maps, real)
-        if not weights.keys() & set(CONVERSIONS):
-            return terms, fakes.detach()
-        said, voices = batch.content, batch.speakers
-        if batch.targets is not None:
-            voices, both = batch.targets, (batch.speakers, batch.targets)
-            said = self.conversions.rescaled(batch.own, *both)
-            moved = self.conversions.moved(batch.prosody, *both)
-            decoded = self.network(said, moved, voices, batch.chance).float()
-        if "conversion_adversarial" in weights:
-            terms["conversion_adversarial"] = losses.least_squares(self.judge(decoded)[0], real=True)
-            fakes = torch.cat([fakes, decoded])
-        if weights.keys() & {"content_consistency", "cycle"}:
-            heard = self.conversions.heard(decoded, voices)
-            length = heard.shape[-1]
-            middle = slice(length // 4, length - length // 4)
-        if "content_consistency" in weights:
-            spoken = (batch.prosody[:, -1] > PAUSES[1])[:, middle]
-            terms["content_consistency"] = losses.content(heard[..., middle], said[..., middle], spoken)
-        if "cycle" in weights:
-            again = self.conversions.rescaled(heard, voices, batch.speakers)
-            back = self.network(again, batch.prosody, batch.speakers, batch.chance)
-            terms["cycle"] = losses.cycle_consistency(back[..., middle], batch.log_mel[..., middle])
-        return terms, fakes.detach()
 
-    def discriminator_losses(self, batch: ContentBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
-        """How far the discriminator is from telling real segments from `fakes`, of which there may be more."""
-        judgement = self.judge(torch.cat([batch.log_mel, fakes]))[0]
-        real, fake = judgement.split([len(batch.log_mel), len(fakes)])
-        return {"discriminator": losses.least_squares(real, real=True) + losses.least_squares(fake, real=False)}, None
+class Conversions(nn.Module):
+    """Conversions between the speakers of a batch: their statistics and the frozen encoder of their content.
+
+    Parameters
+    ----------
+    speakers : mapping of str to Speaker
+        In the order of their numbers.
+    config : ContentFeatures
+        Of the features that are learnt from.
+    network : DistilledNetwork, optional
+        The encoder of the features, as `differentiable_encoder` gives it. Default: nothing can be encoded.
+    """
+
+    def __init__(
+        self, speakers: Mapping[str, Speaker], config: ContentFeatures, network: DistilledNetwork | None = None
+    ):
+        super().__init__()
+        self.encoder = network
+
+        def keep(name: str, values: list) -> None:
+            self.register_buffer(name, torch.tensor(np.array(values), dtype=torch.float32))
+
+        normalisers = [speaker.normaliser for speaker in speakers.values()]
+        keep("log_mel_mean", [normaliser.mean_[:, None] for normaliser in normalisers])  # (speakers, bands, 1)
+        keep("log_mel_deviation", [normaliser.deviation_[:, None] for normaliser in normalisers])
+        contents = [speaker.content for speaker in speakers.values()]
+        keep("content_mean", [np.array(content.mean)[:, None] for content in contents])  # (speakers, dims, 1)
+        keep("content_deviation", [[[content.deviation]] for content in contents])
+        log_f0s = [speaker.log_f0 for speaker in speakers.values()]  # None of speakers who whisper
+        keep("voiced", [[[log_f0 is not None]] for log_f0 in log_f0s])  # (speakers, 1, 1)
+        keep("log_f0", [[[(log_f0.mean, log_f0.deviation) if log_f0 else (0.0, 1.0)]] for log_f0 in log_f0s])
+        keep("pulses", pulses(config))  # (steps, bands)
+
+    def rescale_content(self, content: Tensor, speakers: Tensor, targets: Tensor) -> Tensor:
+        """Content `(batch, dims, frames)` in deviations of the speakers, in those of the targets."""
+        return content * (self.content_deviation[speakers] / self.content_deviation[targets])
+
+    def map_prosody(self, prosody: Tensor, speakers: Tensor, targets: Tensor) -> Tensor:
+        """Prosody `(batch, bands + 3, frames)` of the speakers at the F0 of the targets, as conversion maps it."""
+        _, melody, voiced, loudness = prosody.split([prosody.shape[1] - PROSODY, 1, 1, 1], dim=1)
+        both = self.voiced[speakers] * self.voiced[targets]
+        melody, voiced = both * melody.clamp(-FARTHEST, FARTHEST), both * voiced
+        mean, deviation = self.log_f0[targets].unbind(-1)
+        log_ratio = (melody * deviation + mean).clamp(np.log(LOWEST_F0), np.log(HIGHEST_F0)) - np.log(LOWEST_F0)
+        positions = (STEPS_PER_OCTAVE / np.log(2) * log_ratio)[:, 0]
+        before = positions.long().clamp(max=len(self.pulses) - 2)
+        excitation = torch.lerp(self.pulses[before], self.pulses[before + 1], (positions - before)[..., None])
+        return torch.cat([voiced * excitation.transpose(1, 2), melody, voiced, loudness], dim=1)
+
+    def encode(self, log_mel: Tensor, speakers: Tensor) -> Tensor:
+        """Content `(batch, dims, frames)` of normalised `(batch, bands, frames)`, in deviations of the speakers.
+
+        It lies at the log-mel frames' positions, between content frames by straight lines, as `Recordings` has it.
+        """
+        natural = log_mel * self.log_mel_deviation[speakers] + self.log_mel_mean[speakers]
+        content = interpolate(self.encoder(natural).float(), scale_factor=STRIDE, mode="linear")
+        return (content[..., : log_mel.shape[-1]] - self.content_mean[speakers]) / self.content_deviation[speakers]
+
+
+def differentiable_encoder(config: ContentFeatures) -> DistilledNetwork:
+    """The encoder of these features, through which gradients reach log-mel; refuses by name one that cannot do it."""
+    name, encoder = config.content.encoder, encoder_of(config)
+    able = isinstance(encoder, DistilledEncoder) and encoder.mel == config.mel
+    message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
+    require(able, f"{message} log-mel of these features; take features.content.encoder=distilled")
+    return copy.deepcopy(encoder.network)  # others use the encoder itself, on the CPU

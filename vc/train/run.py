@@ -1,56 +1,94 @@
-"""What every training run does, whatever it trains: go on where it was, report, score, save, go back, end."""
+"""A training run from top to bottom: resume, step, report, score, save, roll back, end. It knows no model."""
 
 import contextlib
 import logging
 import math
+import signal
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from types import FrameType
 
 import torch
 
 from vc import model_file
+from vc.config import require
 from vc.errors import TrainingError
-from vc.train import checkpoint, loop
+from vc.parallel import progress
+from vc.signals import exit_status, stop_signals
+from vc.train import checkpoint
+from vc.train.checkpoint import State
 from vc.train.engine import Engine
-from vc.train.experiment import TrainingConfig
 from vc.train.log import RunLog
 from vc.train.processes import Processes
-from vc.train.state import State
 
-NAME = model_file.NAME  # of what the run makes, in its directory
+NAME = model_file.NAME  # of the model file in the experiment directory
 UNCOMPILED = partial(torch.compiler.set_stance, "force_eager")  # a conversion of another length is no new compilation
 log = logging.getLogger(__name__)
 
 
-class Scoring(Protocol):
-    """The set that chooses the best model."""
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The loop, whatever the method."""
 
-    digest: str  # of the recordings or features that it comes from
+    steps: int = 400_000
+    batch: int = 1  # segments of each speaker a step, over all processes
+    segment: int = 128  # frames
+    seed: int = 0
+    average: float = 0.0  # decay a step of the weights' moving average, which becomes the model; 0: none
+    log_every: int = 100  # steps
+    checkpoint_every: int = 5_000  # steps; the held-out set is scored then too
+    save_minutes: float = 10.0  # a checkpoint at least as often as this; 0: after every step
+    checkpoints: int = 2  # kept
+    patience: int = 0  # scorings without a better model after which the run ends; 0: never
+    refused_steps: int = 20  # in a row, for losses that are not finite, after which the run rolls back
+    retreats: int = 3  # rollbacks to the last checkpoint, each at half the rates of before, after which the run ends
+    sample_every: int = 10_000  # steps between conversions of the validation recordings
+    samples: int = 2  # validation recordings that are converted
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            lowest = 0 if name in ("seed", "samples", "average", "patience", "retreats", "save_minutes") else 1
+            require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
+        require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
+        require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
+        require(self.average < 1, f"training.average must be below 1, got {self.average}")
+
+
+class Stopped(TrainingError):
+    """A signal ended the run early; the same command resumes it."""
+
+    def __init__(self, number: int, step: int):
+        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the same command goes on")
+        self.code = exit_status(number)
 
 
 class Run(ABC):
-    """One run, as the loop works with it. Of several processes all take steps, and the first alone writes.
+    """A training run. Of several processes all take steps; the first alone writes and measures.
 
-    The abstract methods are all that differs between what is trained; those that write or measure run in the first.
+    The abstract methods are all that differs between what is trained, and are called in the first process only.
+
+    Parameters
+    ----------
+    output : Path
+        Experiment directory.
+    settings : TrainingConfig
+    engine : Engine
+        Takes the steps.
+    processes : Processes
+    held_out : str
+        Digest of the held-out set that chooses the best model; empty if there is none.
     """
 
-    digits = 2  # of a score in the log's words
+    score_digits = 2  # in the log
 
-    def __init__(
-        self,
-        output: Path,
-        settings: TrainingConfig,
-        engine: Engine,
-        processes: Processes,
-        held_out: Scoring | None,
-    ):
-        self.output, self.settings, self.engine = output, settings, engine
-        self.processes, self.held_out = processes, held_out
+    def __init__(self, output: Path, settings: TrainingConfig, engine: Engine, *, processes: Processes, held_out: str):
+        self.output, self.settings, self.engine, self.processes = output, settings, engine, processes
+        self.held_out_digest = held_out
         self.state, self.log = State(), None
-        self.agree, self.meter = processes.agree, engine.meter
 
     @property
     @abstractmethod
@@ -58,76 +96,125 @@ class Run(ABC):
         """What is trained and where, for the log."""
 
     @abstractmethod
+    def log_start(self) -> None:
+        """Log what the first step begins with."""
+
+    @abstractmethod
     def scores(self) -> dict[str, float]:
-        """Of the held-out set, `score` among them: lower is better; none where nothing can be measured."""
+        """Scores on the held-out set by name, `score` among them, lower is better; empty where it cannot be scored."""
 
     @abstractmethod
     def write_model(self) -> None:
-        """Write `output`/NAME of the network as it is."""
+        """Write the present network as `output`/NAME."""
 
     @abstractmethod
     def model_step(self) -> int | None:
         """Step of the model in `output`; None if there is none that can be read."""
 
     @abstractmethod
-    def begun(self) -> None:
-        """Say what there is to say before the first step."""
-
-    @abstractmethod
     def write_samples(self) -> None:
-        """What the network makes of the validation recordings now, to `log` and files."""
+        """Write conversions of the validation recordings to `log` and files."""
 
     def train(self) -> int:
-        """From where the run is to its end; return the number of its last step."""
+        """Train from the newest checkpoint to the end; return the number of the last step.
+
+        Raises
+        ------
+        Stopped
+            After a signal, with a checkpoint of the last step.
+        TrainingError
+            If the directory cannot be resumed, or losses stay not finite.
+        """
         self._restore()
-        self._recognise_held_out()
-        if loop.finished(self.state, self.settings):
+        if self.state.held_out != self.held_out_digest:  # scores of another held-out set cannot be compared
+            self.state.held_out, self.state.best_scores, self.state.stale = self.held_out_digest, {}, 0
+        if self.finished():
             log.info("%s: finished at step %d; nothing to do", self.output, self.state.step)
             return self.state.step
-        if self.state.step == 0:  # a full disk shows now and not hours later, and there is a place to go back to
+        if self.state.step == 0:  # a full disk shows now and not hours later, and there is something to roll back to
             self._save_checkpoint()
         log.info("%s: %s, step %d of %d", self.output, self.title, self.state.step, self.settings.steps)
         if self.processes.first:
-            self.begun()
-        with self._logging():
-            loop.run(self)
+            self.log_start()
+            self.log = RunLog(self.output, self.state.step)
+        try:
+            self.take_steps()
+        finally:
+            if self.log:
+                self.log.close()
         log.info("%s: finished at step %d: %s", self.output, self.state.step, self.output / NAME)
         return self.state.step
 
+    def take_steps(self) -> None:
+        """The loop: steps from the present one to the last, and everything else at its interval."""
+        settings = self.settings
+        last_save = last_report = time.monotonic()
+        steps = 0  # since the last report
+        with stop_signal() as received, progress(settings.steps, "training", self.state.step) as bar:
+            while not self.finished():
+                self.step()
+                step, steps = self.state.step, steps + 1
+                bar.update(step - bar.n)
+                if self._due(settings.log_every):
+                    losses, speed = self.engine.meter.means(), steps / (time.monotonic() - last_report)
+                    steps, last_report = 0, time.monotonic()
+                    refused, in_a_row = self.engine.refused.read()
+                    self.report(losses, speed, refused)
+                    bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+                    if in_a_row >= settings.refused_steps:
+                        self.roll_back()
+                        continue
+                stop = self.processes.agree(received())
+                regular = self._due(settings.checkpoint_every)
+                due = regular or stop or time.monotonic() - last_save > 60 * settings.save_minutes
+                # after a refused step only the last checkpoint is written: the weights may be the cause
+                if due and (step == settings.steps or self.engine.refused.row == 0):
+                    if regular:
+                        self.score()
+                    self.save()
+                    last_save = time.monotonic()
+                if stop:
+                    raise Stopped(stop, step)
+                if self._due(settings.sample_every) and self.log:
+                    with UNCOMPILED():
+                        self.write_samples()
+
+    def finished(self) -> bool:
+        """Whether nothing is left to do: all steps are done, or the model has not become better for long."""
+        return self.state.step >= self.settings.steps or 0 < self.settings.patience <= self.state.stale
+
     def step(self) -> None:
+        """Take one step."""
         self.engine.step(self.state.step, self.state.rate_scale)
         self.state.step += 1
 
-    def refused(self) -> tuple[int, int]:
-        return self.engine.refused.read()
-
-    def astray(self) -> bool:
-        return self.engine.refused.row > 0
-
     def report(self, losses: dict[str, float], steps_per_second: float, refused: int) -> None:
+        """Log the mean losses since the last report."""
         losses = self.processes.means(losses)
         if refused:
             log.warning("before step %d: losses not finite, %d steps not taken", self.state.step, refused)
         if self.log:
             self.log.report(self.state.step, losses, steps_per_second, refused)
 
-    def retreat(self) -> None:
-        where, retreats, scale = self.state.step, self.state.retreats + 1, self.state.rate_scale / 2
-        if retreats > self.settings.retreats:
+    def roll_back(self) -> None:
+        """Go back to the last checkpoint, at half the rates."""
+        step, rollbacks, scale = self.state.step, self.state.retreats + 1, self.state.rate_scale / 2
+        if rollbacks > self.settings.retreats:
             raise TrainingError(
-                f"{self.output}: losses are not finite before step {where}, after going back {retreats - 1} times; the"
+                f"{self.output}: losses are not finite before step {step}, after going back {rollbacks - 1} times; the"
                 " checkpoints are from before; try lower rates under objective:, in another --output"
             )
         self._restore()
-        self.state.retreats, self.state.rate_scale = retreats, scale
-        log.warning("losses not finite: from step %d back to %d, all rates times %g", where, self.state.step, scale)
+        self.state.retreats, self.state.rate_scale = rollbacks, scale
+        log.warning("losses not finite: from step %d back to %d, all rates times %g", step, self.state.step, scale)
         self._save_checkpoint()
         if self.log:
             self.log.close()
             self.log = RunLog(self.output, self.state.step)
 
     def score(self) -> None:
-        if not self.held_out:
+        """Score the held-out set, if there is one, and note whether the model is the best so far."""
+        if not self.held_out_digest:
             return
         with UNCOMPILED():
             scores = self.scores() if self.processes.first else {}
@@ -139,54 +226,55 @@ class Run(ABC):
         if self.log and scores:
             self.log.score(self.state.step, scores)
             best = "the best so far" if better else f"the best is that of step {self.state.best_step}"
-            log.info("step %d: held-out score %.*f, %s", self.state.step, self.digits, scores["score"], best)
+            log.info("step %d: held-out score %.*f, %s", self.state.step, self.score_digits, scores["score"], best)
 
     def save(self) -> None:
+        """Write a checkpoint, and the model if it is the best so far."""
         if not self.state.best_scores:  # until one was scored, the newest is the best
             self.state.best_step = self.state.step
         self._save_checkpoint()
-        if self.state.best_step == self.state.step:
-            self._write_model()
+        if self.state.best_step == self.state.step and self.processes.first:
+            self.write_model()
 
-    def sample(self) -> None:
-        if self.log:
-            with UNCOMPILED():
-                self.write_samples()
-
-    def _recognise_held_out(self) -> None:
-        """What another held-out set said before, or one that is gone, counts no more."""
-        digest = self.held_out.digest if self.held_out else ""
-        if self.state.held_out != digest:
-            self.state.held_out, self.state.best_scores, self.state.stale = digest, {}, 0
+    def _due(self, interval: int) -> bool:
+        return self.state.step % interval == 0 or self.state.step == self.settings.steps
 
     def _restore(self) -> None:
-        """From the newest checkpoint, one process after the first, who may set damaged ones aside."""
+        """Restore the newest checkpoint, in the first process first, which sets damaged ones aside."""
         for turn in (True, False):
             if self.processes.first is turn:
-                self.state = self._newest()
+                state = checkpoint.resume(self.output / "checkpoints", self.engine)
+                if state is None and (self.output / NAME).exists():
+                    raise TrainingError(f"{self.output}: a model but no checkpoint; remove the folder to start again")
+                self.state = state or State()
             self.processes.wait()
-        if self.state.best_step == self.state.step > 0 and self.model_step() != self.state.step:
-            self._write_model()  # killed between the checkpoint and the model
-
-    def _newest(self) -> State:
-        state = checkpoint.resume(self.output / "checkpoints", self.engine)
-        if state is None and (self.output / NAME).exists():
-            raise TrainingError(f"{self.output}: a model but no checkpoint; remove the folder to start again")
-        return state or State()
+        is_best = self.state.best_step == self.state.step > 0
+        if is_best and self.processes.first and self.model_step() != self.state.step:
+            self.write_model()  # the run was killed between the checkpoint and the model
 
     def _save_checkpoint(self) -> None:
         if self.processes.first:
-            checkpoint.save(self.output / "checkpoints", self.engine, self.state, self.settings.checkpoints)
+            checkpoint.save(self.output / "checkpoints", self.engine, self.state, keep=self.settings.checkpoints)
 
-    def _write_model(self) -> None:
-        if self.processes.first:
-            self.write_model()
 
-    @contextlib.contextmanager
-    def _logging(self) -> Iterator[None]:
-        self.log = RunLog(self.output, self.state.step) if self.processes.first else None
-        try:
-            yield
-        finally:
-            if self.log:
-                self.log.close()
+@contextlib.contextmanager
+def stop_signal() -> Iterator[Callable[[], int]]:
+    """Note the signals that end a run, for it to end after its step.
+
+    Yields
+    ------
+    callable
+        Gives the number of the last such signal; 0 if there was none.
+    """
+    number = 0
+
+    def note(received: int, _: FrameType | None) -> None:
+        nonlocal number
+        number = received
+
+    handlers = {stopping: signal.signal(stopping, note) for stopping in stop_signals()}
+    try:
+        yield lambda: number
+    finally:
+        for stopping, handler in handlers.items():
+            signal.signal(stopping, handler)

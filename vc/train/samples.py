@@ -1,57 +1,112 @@
-"""Conversions of a few validation recordings at intervals: sound and spectrograms, to hear a run learn."""
+"""A few validation recordings at intervals, converted or copied: sound and pictures, to hear a run learn."""
 
 import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from vc import audio, corpus, files
-from vc.convert import Converter
-from vc.corpus import Utterance
+import numpy as np
+
+from vc import files
+from vc.convert.converter import Converter
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
+from vc.corpus.limiter import limit
 from vc.errors import VCError
-from vc.features.world import F0Range, estimate_f0
-from vc.report.spectrogram import Panel, picture
+from vc.features.f0 import F0Range
+from vc.plots import Panel, picture
 from vc.train.log import RunLog
+from vc.vocoders.neural import NeuralVocoder
 
+UNVOICED = np.zeros(1)  # no F0 contour
 log = logging.getLogger(__name__)
 
 
-class Samples:
-    """The first `count` utterances of a data directory, converted to the first other speaker whenever it is called."""
+@dataclass(frozen=True)
+class Sample:
+    """A recording as the present model converts or copies it."""
+
+    file_name: str  # without the step and the suffix
+    board_name: str  # in TensorBoard
+    samples: np.ndarray  # (samples,) in -1..1
+    sample_rate: int  # Hz
+    panels: Callable[[], list[Panel]]  # of the picture: before and after
+    frame_shift: float  # seconds, of the panels' F0
+
+
+class Samples(ABC):
+    """The first utterances of a data directory, as the model makes them at several steps.
+
+    Parameters
+    ----------
+    data : Path or None
+        Data directory; None for no samples.
+    count : int
+        How many utterances.
+    directory : Path
+        Where files go.
+    """
 
     def __init__(self, data: Path | None, count: int, directory: Path):
         self.directory = directory
-        self.utterances = [] if data is None else corpus.read(data)[:count]
+        self.utterances = [] if data is None else data_directory.read(data)[:count]
 
-    def write(self, converter: Converter, run_log: RunLog, step: int) -> None:
-        """Each conversion as samples/<id>-to-<speaker>-<step>.wav and .png, and in TensorBoard.
+    @abstractmethod
+    def make(self, utterance: Utterance, model: Any, step: int) -> Sample:
+        """The sample of one utterance by the model of `step`."""
 
-        Whatever fails here is said in the log and never stops a training run.
+    def write(self, model: Any, run_log: RunLog, step: int) -> None:
+        """Write each sample as NAME-STEP.wav and .png, and to TensorBoard.
+
+        Whatever fails here is logged and never stops a training run.
         """
         if self.utterances:
             self.directory.mkdir(exist_ok=True)
         for utterance in self.utterances:
             try:
-                self._write(utterance, converter, run_log, step)
+                sample = self.make(utterance, model, step)
+                path = self.directory / f"{sample.file_name}-{step:09d}"  # of the files, without their suffixes
+                audio.write(Path(f"{path}.wav"), sample.samples, sample.sample_rate)
+                run_log.sound(sample.board_name, sample.samples, sample.sample_rate, step)
+                image = picture(sample.panels(), sample.sample_rate, sample.frame_shift)
+                files.write_bytes(Path(f"{path}.png"), image)
+                run_log.picture(sample.board_name, image, step)
             except (VCError, ImportError, OSError) as error:
                 log.warning("no sample of %s: %s", utterance.id, error)
 
-    def _write(self, utterance: Utterance, converter: Converter, run_log: RunLog, step: int) -> None:
-        rate, settings = converter.sample_rate, converter.model.features
-        source = utterance.speaker
+
+class ConversionSamples(Samples):
+    """Utterances converted to the first other speaker, as <id>-to-<speaker>."""
+
+    def make(self, utterance: Utterance, converter: Converter, step: int) -> Sample:
+        rate, features, source = converter.sample_rate, converter.model.features, utterance.speaker
         if converter.decodes and (source not in converter.speakers or len(converter.speakers) == 1):
-            source = None  # whoever speaks, were it the one target
+            source = None  # anyone, even if the source is the only target
         target = next(name for name in converter.speakers if name != source)
-        converter.direction(target, source)  # refuses an unknown one
+        converter.direction(target, source)  # refuses an unknown speaker
         original, _ = utterance.read(rate)
         converted = converter.convert(original, rate, target, source)
-        stem = f"{utterance.id}-to-{target}-{step:09d}"
-        audio.write(self.directory / f"{stem}.wav", converted, rate)
-        run_log.sound(f"{utterance.id}/{target}", converted, rate, step)
-        titles = {f"{utterance.speaker}, source": (source, original), f"{target}, step {step}": (target, converted)}
         ranges = {name: speaker.f0_range for name, speaker in converter.model.speakers.items()} | {None: F0Range()}
-        panels = [
-            Panel(title, samples, estimate_f0(samples, settings, ranges[speaker])[0])
-            for title, (speaker, samples) in titles.items()
-        ]
-        image = picture(panels, rate, settings.frame_shift / 1000)
-        files.write_bytes(self.directory / f"{stem}.png", image)
-        run_log.picture(f"{utterance.id}/{target}", image, step)
+
+        def panel(title: str, samples: np.ndarray, speaker: str | None) -> Panel:
+            return Panel(title, samples, features.world.estimate_f0(samples, ranges[speaker])[0])
+
+        def panels() -> list[Panel]:
+            before = panel(f"{utterance.speaker}, source", original, source)
+            return [before, panel(f"{target}, step {step}", converted, target)]
+
+        names = f"{utterance.id}-to-{target}", f"{utterance.id}/{target}"
+        return Sample(*names, converted, rate, panels, features.frame_shift / 1000)
+
+
+class CopySamples(Samples):
+    """Utterances copied through a vocoder, as <id>."""
+
+    def make(self, utterance: Utterance, vocoder: NeuralVocoder, step: int) -> Sample:
+        rate = vocoder.mel.sample_rate
+        original, _ = utterance.read(rate)
+        copied = limit(vocoder.resynthesise(original), rate)
+        panels = [Panel(utterance.id, original, UNVOICED), Panel(f"copy, step {step}", copied, UNVOICED)]
+        return Sample(utterance.id, utterance.id, copied, rate, lambda: panels, 1.0)

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 
 from vc.config import require
-from vc.features import kinds
 from vc.features.content import PROSODY, prosody, standard_loudness
+from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
-from vc.store import Features
 
-STRETCH = 10.0  # seconds into which recordings are cut of which only some can be held
+STRETCH = 10.0  # seconds, longest stretch into which recordings are cut where only some can be held
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +27,7 @@ class UnitSelectionObjective:
 
 @dataclass(frozen=True)
 class TargetFrames:
-    """What a target's recordings are to a decoder, one by one."""
+    """A target's recordings as the network's Units hold them, one by one."""
 
     log_mel: list[np.ndarray]  # (frames, bands), normalised
     content: list[np.ndarray]  # (frames, dims), as decoders take it
@@ -38,16 +37,15 @@ class TargetFrames:
 
     @classmethod
     def read(cls, features: Features, name: str, device: torch.device) -> "TargetFrames":
-        """Of a speaker; on the host, whatever the device."""
+        """From a speaker's features; on the host, whatever the device."""
         speaker, config = features.speakers[name], features.config
         mean, deviation = np.asarray(speaker.content.mean), speaker.content.deviation
         log_mels, contents, manners = [], [], []
-        for log_mel, f0, said in zip(features.frames(name), features.f0(name), features.content(name), strict=True):
+        for log_mel, f0, content in zip(features.frames(name), features.f0(name), features.content(name), strict=True):
             log_mels.append(speaker.normaliser.transform(log_mel))
-            places = kinds.content_places(len(log_mel), len(said), config)
-            contents.append((kinds.content_at(said, places) - mean) / deviation)
-            loud = standard_loudness(log_mel, speaker.content)
-            manners.append(prosody(f0, loud, speaker.log_f0, config)[:, -PROSODY:])
+            contents.append((config.content_at_frames(content, len(log_mel)) - mean) / deviation)
+            loudness = standard_loudness(log_mel, speaker.content)
+            manners.append(prosody(f0, loudness, speaker.log_f0, config)[:, -PROSODY:])
         louder = speaker.content.loudness_deviation / speaker.normaliser.deviation_
         return cls(log_mels, contents, manners, louder, config.frame_rate)
 
@@ -55,36 +53,49 @@ class TargetFrames:
 def fit(network: UnitSelection, objective: UnitSelectionObjective, targets: dict[str, TargetFrames]) -> None:
     """Put the targets' recordings into the network: all of them, or as much as it may hold, evenly spread."""
     for name, target in targets.items():
-        most = round(objective.minutes * 60 * target.frame_rate)
-        stretches = spread([len(frames) for frames in target.log_mel], most, round(STRETCH * target.frame_rate))
-        count, total = sum(stop - start for _, start, stop in stretches), sum(map(len, target.log_mel))
+        largest = round(objective.minutes * 60 * target.frame_rate)
+        lengths = [len(frames) for frames in target.log_mel]
+        stretches = choose_stretches(lengths, largest, longest=round(STRETCH * target.frame_rate))
+        count, total = sum(stop - start for _, start, stop in stretches), sum(lengths)
         if count < total:
             minutes = [frames / target.frame_rate / 60 for frames in (count, total)]
             log.warning("%s: objective.minutes: %.1f of %.1f minutes are held, spread over all", name, *minutes)
         units = network.units[network.numbers[name]]
-        frames = {
+        buffers = {
             key: np.concatenate([getattr(target, key)[number][start:stop] for number, start, stop in stretches])
             for key in ("log_mel", "content", "manner")
         }
-        frames["recording"] = np.repeat(np.arange(len(stretches)), [stop - start for _, start, stop in stretches])
-        for key, values in {**frames, "louder": target.louder}.items():
+        buffers["recording"] = np.repeat(np.arange(len(stretches)), [stop - start for _, start, stop in stretches])
+        for key, values in {**buffers, "louder": target.louder}.items():
             setattr(units, key, torch.from_numpy(values).to(getattr(units, key)))
 
 
-def spread(lengths: list[int], most: int, stretch: int) -> list[tuple[int, int, int]]:
-    """Number, start and stop of stretches of recordings that are `lengths` long, `most` frames in all.
+def choose_stretches(lengths: list[int], largest: int, *, longest: int) -> list[tuple[int, int, int]]:
+    """Choose as much of some recordings as fits, spread over all.
 
-    Whole recordings where they fit. Else they are cut into stretches of `stretch` frames at most, of which evenly
-    distributed ones are taken.
+    Parameters
+    ----------
+    lengths : list of int
+        Frames of each recording.
+    largest : int
+        Frames that fit.
+    longest : int
+        Frames of a stretch at most, where not all fit.
+
+    Returns
+    -------
+    list of tuple of int
+        Number of the recording, start and stop of each stretch: whole recordings where all fit; else they are cut into
+        stretches, of which evenly distributed ones are taken.
     """
-    total, passed, taken, stretches = sum(lengths), 0, 0, []
-    if total <= most:
+    total, passed, chosen, stretches = sum(lengths), 0, 0, []
+    if total <= largest:
         return [(number, 0, length) for number, length in enumerate(lengths)]
     for number, length in enumerate(lengths):
-        for start in range(0, length, stretch):
-            stop = min(start + stretch, length)
+        for start in range(0, length, longest):
+            stop = min(start + longest, length)
             passed += stop - start
-            if taken + stop - start <= most * passed / total:
-                taken += stop - start
+            if chosen + stop - start <= largest * passed / total:
+                chosen += stop - start
                 stretches.append((number, start, stop))
     return stretches

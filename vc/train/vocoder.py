@@ -2,49 +2,53 @@
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vc import devices
-from vc.config import build, plain, require
-from vc.corpus import Utterance
+from vc import devices, files
+from vc.config import build, digest, plain, require
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
-from vc.features.mel import MelConfig
-from vc.store import tensors_digest
-from vc.train.copies import Copies, HeldOutRecordings
-from vc.train.engine import Engine, assembled
-from vc.train.experiment import ComputeConfig, TrainingConfig, defaults, remember
-from vc.train.ownership import owned
+from vc.features.mel import MelConfig, log_mel
+from vc.layers import apply_weight_norm, without_weight_norm
+from vc.parallel import progress
+from vc.tensor_file import tensors_digest
+from vc.train.directory import locked_directory, write_settings
+from vc.train.engine import ComputeConfig, Engine
+from vc.train.experiment import defaults
+from vc.train.held_out import MAX_SCORED, evenly_spread
 from vc.train.processes import Processes, joined
-from vc.train.run import NAME, Run
+from vc.train.run import NAME, Run, TrainingConfig
+from vc.train.samples import CopySamples
+from vc.train.sampling import WaveSampler
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
-from vc.train.waveforms import WaveSampler, read_all, read_list
 from vc.vocoders import vocoder_file
-from vc.vocoders.generators import generator, loaded, network_config
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.normalised import folded, normalise
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, generator, load_generator, network_config
 
 NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
-Start = tuple[VocoderModel, Mapping[str, Tensor]]  # as vocoder_file.read gives it
+Start = tuple[VocoderModel, Mapping[str, Tensor]]  # a vocoder to go on from, as vocoder_file.read gives it
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class VocoderRequest:
-    """What a user asks of a vocoder's run."""
+    """What a user asks of a vocoder's training run."""
 
     data: Path  # data directory to learn from
+    _: KW_ONLY
     output: Path
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # data directory of recordings that choose the best model
     validation: Path | None = None  # data directory of recordings to copy at intervals
-    start: Start | None = None  # weights to go on from, and what they are
+    start: Start | None = None
     device: str = "auto"
 
 
@@ -66,87 +70,143 @@ class VocoderExperiment:
 
 
 def train_vocoder(request: VocoderRequest) -> int:
-    """Train, or go on with, the run in `request.output`; return the number of its last step.
+    """Train a vocoder, or resume the run in `request.output`.
 
-    Raises ConfigError for what cannot fit, TrainingError for a run that stopped (its `code` is the exit status).
+    Returns
+    -------
+    int
+        Number of the last step.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For what cannot be read or does not fit, by name; nothing is written then.
+    TrainingError
+        For a run that stopped; its `code` is the exit status.
     """
-    utterances, digest, recordings = read_list(request.data)
-    experiment = resolve(request.sections, digest, request.start)
+    utterances, data_digest, digests = read_list(request.data)
+    experiment = resolve(request.sections, data_digest, request.start)
     with joined(request.device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
-        with owned(request.output, processes):
-            run = VocoderRun(request, experiment, utterances, device, processes)
+        with locked_directory(request.output, processes):
+            run = VocoderRun(request, experiment, utterances, device=device, processes=processes)
             if processes.first:  # and not before: what cannot run leaves no settings behind
-                remember(experiment.as_dict(), request.output, defaults(experiment), recordings)
+                settings = experiment.as_dict()
+                write_settings(request.output, settings, defaults=defaults(experiment), recordings=digests)
             return run.train()
 
 
 def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = None) -> VocoderExperiment:
-    """Fill in every default; what the weights to start from fix must not be given otherwise."""
+    """Fill in every default; refuse what contradicts the weights to start from.
+
+    Parameters
+    ----------
+    sections : dict
+        Of the configuration file.
+    data_digest : str
+        Of the recordings.
+    start : tuple, optional
+        Vocoder to go on from; it fixes method, mel and network.
+    """
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
     require(not compute.record, "compute.record must be false for a vocoder, got true")
     objective = build(VocoderObjective, sections.get("objective", {}), "objective")
-    if start is None:
-        method, known, weights = "hifigan", {}, ""
-    else:
-        model, weights = start[0], tensors_digest(start[1])
-        method, network = model.method, plain(network_config(model.method, model.network))
-        known = {"mel": plain(model.mel), "network": network}
-    given = sections.get("method", method)
-    require(start is None or given == method, f"method is {given!r}, but the weights to start from are of {method!r}")
-    require(isinstance(given, str), f"method: {given!r} is no name")
-    mel = build(MelConfig, _agreed(sections, known, "mel"), "mel")
+    start_method, start_digest, fixed = "hifigan", "", {}
+    if start is not None:
+        model, start_digest = start[0], tensors_digest(start[1])
+        start_method, network = model.method, plain(network_config(model.method, model.network))
+        fixed = {"mel": plain(model.mel), "network": network}
+
+    def section(name: str) -> Any:
+        """As it stands in the file, over what the weights to start from fix."""
+        content = sections.get(name, {})
+        if name not in fixed or not isinstance(content, Mapping):
+            return content
+        for key, value in content.items():
+            if key in fixed[name] and value != fixed[name][key]:
+                raise ConfigError(
+                    f"{name}.{key} is {value}, but the weights to start from were made with {fixed[name][key]}"
+                )
+        return {**content, **fixed[name]}
+
+    method = sections.get("method", start_method)
+    same = start is None or method == start_method
+    require(same, f"method is {method!r}, but the weights to start from are of {start_method!r}")
+    require(isinstance(method, str), f"method: {method!r} is no name")
+    mel = build(MelConfig, section("mel"), "mel")
     longest, samples = objective.reflected(mel), training.segment * mel.hop
     require(samples > longest, f"training.segment: {samples} samples are too few, the losses take more than {longest}")
-    network = network_config(given, _agreed(sections, known, "network"))
-    return VocoderExperiment(given, mel, network, objective, training, compute, data_digest, weights)
+    network = network_config(method, section("network"))
+    return VocoderExperiment(method, mel, network, objective, training, compute, data_digest, start_digest)
 
 
-def _agreed(sections: dict[str, Any], known: dict[str, dict[str, Any]], name: str) -> Any:
-    """A section as it is given; if something is known of it, that, which what is given must not contradict."""
-    given = sections.get(name, {})
-    if name not in known or not isinstance(given, Mapping):
-        return given
-    for key, value in given.items():
-        if key in known[name] and value != known[name][key]:
-            raise ConfigError(
-                f"{name}.{key} is {value}, but the weights to start from were made with {known[name][key]}"
-            )
-    return {**given, **known[name]}
+def make_engine(
+    experiment: VocoderExperiment,
+    utterances: list[Utterance],
+    start: Start | None,
+    *,
+    device: torch.device,
+    processes: Processes,
+) -> Engine:
+    """Networks, optimisers and sampler of an experiment; the generator has the weights that it starts from."""
+    settings, compute, mel = experiment.training, experiment.compute, experiment.mel
+    torch.manual_seed(settings.seed)
+    if start is None:
+        network = generator(experiment.method, experiment.network, mel)
+    else:
+        weights = {name: tensor.clone() for name, tensor in start[1].items()}
+        network = load_generator(experiment.method, experiment.network, mel, weights)
+    if experiment.method in NORMALISED:
+        network = apply_weight_norm(network)
+    objective, precision = experiment.objective, compute.precision
+    training = VocoderTraining(network.to(device), mel, objective, precision=precision, processes=processes)
+    sampler = WaveSampler(
+        read_recordings(utterances, mel.sample_rate),
+        mel,
+        device,
+        frames=settings.segment,
+        batch=settings.batch,
+        seed=settings.seed,
+        share=processes.share(settings.batch),
+    )
+    return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)
 
 
 class VocoderRun(Run):
-    """The run of a vocoder: recordings are said again to score and to listen to."""
+    """The run of a vocoder: recordings are copied to score it and to listen to it."""
 
-    digits = 4
+    score_digits = 4
 
     def __init__(
         self,
         request: VocoderRequest,
         experiment: VocoderExperiment,
         utterances: list[Utterance],
+        *,
         device: torch.device,
         processes: Processes,
     ):
-        self.experiment, self.device = experiment, device
-        self.origin = f"trained on from {_said(request.start[0])}" if request.start else ""
+        self.experiment, self.device, self.origin = experiment, device, ""
+        if request.start:
+            model = request.start[0]
+            name = model.origin or f"{model.method} of step {model.step}, data {model.data_digest[:12]}"
+            self.origin = f"trained on from {name}"
         rate = experiment.mel.sample_rate
-        held_out = HeldOutRecordings.read(request.held_out, utterances, rate) if request.held_out else None
-        self.copies = Copies(request.validation, experiment.training.samples, request.output / "samples")
-        engine = make_engine(experiment, utterances, request.start, device, processes)
-        super().__init__(request.output, experiment.training, engine, processes, held_out)
+        self.held_out = HeldOutRecordings.read(request.held_out, utterances, rate) if request.held_out else None
+        self.samples = CopySamples(request.validation, experiment.training.samples, request.output / "samples")
+        engine = make_engine(experiment, utterances, request.start, device=device, processes=processes)
+        digest = self.held_out.digest if self.held_out else ""
+        super().__init__(request.output, experiment.training, engine, processes=processes, held_out=digest)
 
     @property
     def title(self) -> str:
         return f"{self.experiment.method}, {self.device}"
 
-    def begun(self) -> None:
+    def log_start(self) -> None:
         if self.held_out and self.state.step == 0:
-            score = self.held_out.score(self._vocoder())["score"]
-            log.info(
-                "held out: %d recordings; before the first step they score %.4f", len(self.held_out.recordings), score
-            )
+            score, count = self.held_out.score(self.vocoder())["score"], len(self.held_out.recordings)
+            log.info("held out: %d recordings; before the first step they score %.4f", count, score)
 
     def score(self) -> None:
         """A model of the mel loss alone is nearest in mel and sounds worst: it does not count beside later ones."""
@@ -155,17 +215,17 @@ class VocoderRun(Run):
         super().score()
 
     def scores(self) -> dict[str, float]:
-        scores = self.held_out.score(self._vocoder())
+        scores = self.held_out.score(self.vocoder())
         if math.isfinite(scores["score"]):
             return scores
         log.warning("step %d: no held-out score: copies are not finite", self.state.step)
         return {}
 
     def write_samples(self) -> None:
-        self.copies.write(self._vocoder(), self.log, self.state.step)
+        self.samples.write(self.vocoder(), self.log, self.state.step)
 
     def write_model(self) -> None:
-        made = VocoderModel(
+        model = VocoderModel(
             method=self.experiment.method,
             mel=self.experiment.mel,
             network=plain(self.experiment.network),
@@ -175,7 +235,7 @@ class VocoderRun(Run):
             configuration=self.experiment.as_dict(),
             metrics=self.state.best_scores,
         )
-        vocoder_file.write(self.output / NAME, made, folded(self.engine.converter))
+        vocoder_file.write(self.output / NAME, model, without_weight_norm(self.engine.converter))
 
     def model_step(self) -> int | None:
         try:
@@ -183,36 +243,92 @@ class VocoderRun(Run):
         except ConfigError:
             return None
 
-    def _vocoder(self) -> NeuralVocoder:
+    def vocoder(self) -> NeuralVocoder:
+        """Of the present network."""
         return NeuralVocoder(self.engine.converter, self.experiment.mel, self.device)
 
 
-def _said(model: VocoderModel) -> str:
-    return model.origin or f"{model.method} of step {model.step}, data {model.data_digest[:12]}"
+@dataclass(frozen=True)
+class HeldOutRecordings:
+    """Recordings at the vocoder's rate that training does not see: their copies decide which model is kept."""
+
+    recordings: list[np.ndarray]  # (samples,) each
+    digest: str  # of the data directory's recordings
+
+    @classmethod
+    def read(cls, directory: Path, training: Iterable[Utterance], rate: int) -> "HeldOutRecordings":
+        """From a data directory.
+
+        Parameters
+        ----------
+        directory : Path
+        training : iterable of Utterance
+            What training learns from.
+        rate : int
+            Of the vocoder, in Hz.
+
+        Raises
+        ------
+        ConfigError
+            If it has one of the training utterances, or a part of one.
+        """
+
+        def span(utterance: Utterance) -> tuple[float, float]:  # seconds of its recording
+            return utterance.start or 0.0, math.inf if utterance.end is None else utterance.end
+
+        utterances, digest, _ = read_list(directory)
+        ids, spans = set(), {}
+        for utterance in training:
+            ids.add(utterance.id)
+            spans.setdefault(utterance.path.resolve(), []).append(span(utterance))
+        for utterance in utterances:
+            start, end = span(utterance)
+            shared = any(start < last and first < end for first, last in spans.get(utterance.path.resolve(), ()))
+            if utterance.id in ids or shared:
+                raise ConfigError(f"{directory}: training learns from {utterance.id} too; hold out other utterances")
+        chosen = [utterances[index] for index in evenly_spread(len(utterances), MAX_SCORED)]
+        return cls(read_recordings(chosen, rate), digest)
+
+    @torch.inference_mode()
+    def score(self, vocoder: NeuralVocoder) -> dict[str, float]:
+        """`mel`: mean L1 distance of the log-mel of copies, over the full band, from that of whole recordings.
+
+        `score` is the same: lower is better.
+        """
+        full_band, distances = replace(vocoder.mel, highest=vocoder.mel.sample_rate / 2), []
+        for samples in self.recordings:
+            samples = audio.fit_length(samples, max(len(samples), full_band.fft_size))  # one window at least
+            both = torch.from_numpy(np.stack([samples, vocoder.resynthesise(samples)])).to(vocoder.device)
+            real, copy = log_mel(both, full_band)
+            distances.append(float((real - copy).abs().mean()))
+        mean = float(np.mean(distances))
+        return {"score": mean, "mel": mean}
 
 
-def make_engine(
-    experiment: VocoderExperiment,
-    utterances: list[Utterance],
-    start: Start | None,
-    device: torch.device,
-    processes: Processes,
-) -> Engine:
-    """Networks, players and sampler of an experiment; the generator as it starts."""
-    settings, compute, mel = experiment.training, experiment.compute, experiment.mel
-    torch.manual_seed(settings.seed)
-    network = _begun(experiment, start).to(device)
-    training = VocoderTraining(network, mel, experiment.objective, compute.precision, processes)
-    share = processes.share(settings.batch)
-    recordings = read_all(utterances, mel.sample_rate)
-    sampler = WaveSampler(recordings, mel, settings.segment, settings.batch, settings.seed, device, share)
-    return assembled(training, sampler, settings, compute, processes)
+def read_list(directory: Path) -> tuple[list[Utterance], str, dict[str, str]]:
+    """A data directory's utterances, a digest of all of their recordings, and one of each by id."""
+    utterances = data_directory.read(directory)
+    contents: dict[Path, str] = {}
+    for utterance in utterances:
+        if utterance.path not in contents:  # of which there may be many segments
+            contents[utterance.path] = files.sha256(utterance.path)
+    rows = [[u.id, u.speaker, contents[u.path], u.start, u.end] for u in utterances]
+    return utterances, digest(rows), {u.id: digest(row[2:]) for u, row in zip(utterances, rows)}
 
 
-def _begun(experiment: VocoderExperiment, start: Start | None) -> nn.Module:
-    method, config, mel = experiment.method, experiment.network, experiment.mel
-    if start is None:
-        network = generator(method, config, mel)
-    else:
-        network = loaded(method, config, mel, {name: tensor.clone() for name, tensor in start[1].items()})
-    return normalise(network) if method in NORMALISED else network
+def read_recordings(utterances: Sequence[Utterance], rate: int) -> list[np.ndarray]:
+    """Each utterance's `(samples,)` at `rate` Hz."""
+    below = [utterance for utterance in utterances if audio.info(utterance.path).sample_rate < rate]
+    if below:
+        log.warning(
+            "%d of %d recordings are below mel.sample_rate, such as %s: nothing above their bands can be learnt there",
+            len(below),
+            len(utterances),
+            below[0].path,
+        )
+    recordings = []
+    with progress(len(utterances), "reading") as bar:
+        for utterance in utterances:
+            recordings.append(utterance.read(rate)[0])
+            bar.update()
+    return recordings

@@ -9,9 +9,9 @@ generator minimises the weighted sum of
     feature_matching    every discriminator's feature maps of G(s) to those of x
     spectrum            complex short-time spectra of G(s) to those of x; not HiFi-GAN's
 
-The last is for distillation: phases cannot be told from s, unless x is what another generator makes of s.
+The last is for distillation: phases do not follow from s, unless x is what another generator makes of s.
 
-Differs from the released code: the generator moves first and the discriminators then judge the same fakes, which
+Differs from the released code: the generator is updated first and the discriminators then see the same fakes, which
 spares a pass; frames at a segment's ends are those of the whole recording. Before `adversarial_from` the generator
 learns from the first loss alone, while the discriminators learn already: those of a published model are seldom at
 hand, and fresh ones would teach a trained generator nothing good.
@@ -19,6 +19,7 @@ hand, and fresh ones would teach a trained generator nothing good.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,9 @@ from torch import Tensor, nn
 from vc import losses
 from vc.config import require
 from vc.features.mel import MelConfig, log_mel
-from vc.train.player import Player
+from vc.train.optimise import Optimiser
 from vc.train.processes import ALONE, Processes
-from vc.train.waveforms import WaveBatch
+from vc.train.sampling import WaveBatch
 from vc.vocoders.discriminators import WIDTHS, Discriminators
 
 
@@ -63,11 +64,11 @@ class VocoderObjective:
             )
         require(0 < self.decay <= 1, f"objective.decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every >= 1, f"objective.decay_every must be 1 or more, got {self.decay_every}")
-        known, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
-        require(width in WIDTHS, f"objective.discriminator_width must be one of {known}, got {width}")
+        widths, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
+        require(width in WIDTHS, f"objective.discriminator_width must be one of {widths}, got {width}")
 
     @property
-    def judged(self) -> bool:
+    def has_discriminators(self) -> bool:
         """Whether there are discriminators at all."""
         return self.adversarial > 0 or self.feature_matching > 0
 
@@ -88,43 +89,47 @@ class VocoderObjective:
 
 
 class VocoderTraining:
-    """A generator, its discriminators and their players, and the step that moves them."""
+    """A generator, its discriminators, their optimisers, and the step that they take."""
 
     def __init__(
         self,
         network: nn.Module,
         mel: MelConfig,
         objective: VocoderObjective,
+        *,
         precision: str = "float32",
         processes: Processes = ALONE,
     ):
         self.network, self.objective = network, objective
-        self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as the released code's loss: nothing is let be
+        self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as the released code's loss: no band is left out
         self.device = next(network.parameters()).device
-        how = ((objective.beta1, objective.beta2), precision, processes, objective.weight_decay)
+        betas = objective.beta1, objective.beta2
+        optimiser = partial(
+            Optimiser, betas=betas, precision=precision, processes=processes, weight_decay=objective.weight_decay
+        )
         self.modules, self.called = {"network": network}, [network]
-        self.players = {"network": Player(network, self.generator_losses, *how)}
-        if objective.judged:
-            self.judges = Discriminators(objective.discriminator_width).to(self.device)
-            self.modules["judges"] = self.judges
-            self.called.append(self.judges)
-            self.players["judges"] = Player(self.judges, self.discriminator_losses, *how)
+        self.optimisers = {"network": optimiser(network)}
+        if objective.has_discriminators:
+            self.discriminators = Discriminators(objective.discriminator_width).to(self.device)
+            self.modules["judges"] = self.discriminators
+            self.called.append(self.discriminators)
+            self.optimisers["judges"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generator's losses that count, with their weights."""
         scale *= self.objective.scale(step)
-        self.players["network"].set_rate(self.objective.generator_rate * scale)
-        if "judges" in self.players:
-            self.players["judges"].set_rate(self.objective.discriminator_rate * scale)
+        self.optimisers["network"].set_rate(self.objective.generator_rate * scale)
+        if "judges" in self.optimisers:
+            self.optimisers["judges"].set_rate(self.objective.discriminator_rate * scale)
         return self.objective.weights(step)
 
     def step(self, batch: WaveBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        """Move the generator, then the discriminators; return each unweighted loss under its name, detached."""
-        terms, fake = self.players["network"].move(weights, batch, weights)
-        if "judges" not in self.players:
-            return terms
-        judged, _ = self.players["judges"].move({"discriminator": 1.0}, batch, fake)
-        return {**terms, **judged}
+        """Update the generator, then the discriminators; return each unweighted loss under its name, detached."""
+        terms, fake = self.optimisers["network"].step(lambda: self.generator_losses(batch, weights), weights)
+        if "judges" in self.optimisers:
+            compute = partial(self.discriminator_losses, batch, fake)
+            terms |= self.optimisers["judges"].step(compute, {"discriminator": 1.0})[0]
+        return terms
 
     def generator_losses(self, batch: WaveBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
         """The losses named in `weights`, and the fake samples, detached."""
@@ -133,24 +138,24 @@ class VocoderTraining:
         if "spectrum" in weights:
             terms["spectrum"] = losses.compressed_spectrum(fake, batch.samples)
         if "adversarial" in weights or "feature_matching" in weights:
-            on_fake = self.judges(fake)
+            on_fake = self.discriminators(fake)
             if "adversarial" in weights:
-                terms["adversarial"] = sum(losses.least_squares(judgement.map, real=True) for judgement in on_fake)
+                terms["adversarial"] = sum(losses.least_squares(output.map, real=True) for output in on_fake)
             if "feature_matching" in weights:
                 with torch.no_grad():
-                    on_real = self.judges(batch.samples)
+                    on_real = self.discriminators(batch.samples)
                 terms["feature_matching"] = sum(
                     losses.feature_matching(one.features, other.features) for one, other in zip(on_fake, on_real)
                 )
         return terms, fake.detach()
 
     def discriminator_losses(self, batch: WaveBatch, fake: Tensor) -> tuple[dict[str, Tensor], None]:
-        """How far the discriminators are from telling real from fake, added up over all of them."""
-        told = 0.0
-        for judgement in self.judges(torch.cat([batch.samples, fake])):
-            on_real, on_fake = judgement.map.chunk(2)
-            told += losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
-        return {"discriminator": told}, None
+        """The loss of the discriminators on real and fake samples, added up over all of them."""
+        loss = 0.0
+        for output in self.discriminators(torch.cat([batch.samples, fake])):
+            on_real, on_fake = output.map.chunk(2)
+            loss += losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
+        return {"discriminator": loss}, None
 
     def _log_mel(self, samples: Tensor) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):  # losses are float32, whatever the networks are

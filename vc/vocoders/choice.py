@@ -1,4 +1,4 @@
-"""Which vocoder a user means by a name or a path."""
+"""Vocoders by a name or a path."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ import torch
 
 from vc.config import require
 from vc.errors import ConfigError
-from vc.features.kinds import FeatureConfig
+from vc.features.base import FeatureConfig
 from vc.plugins import Registry
 from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
@@ -24,9 +24,22 @@ log = logging.getLogger(__name__)
 
 
 def choose(name: str, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
-    """`world`, a plug-in's, or the neural vocoder that `find` finds; device and precision are a network's.
+    """The vocoder that a name or a path means.
 
-    `hifigan` need not be imported where the package that carries it is installed.
+    Parameters
+    ----------
+    name : str
+        `world`, a plug-in's name, one that `vc-vocoder import` gave, a vocoder's file, or the directory of its training.
+        `hifigan` need not be imported if the package that carries it is installed.
+    device : torch.device or str
+        Where a network computes.
+    precision : str
+        Of its passes, one of devices.PRECISIONS.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such vocoder, or its file is not one.
     """
     if name in VOCODERS:
         return VOCODERS[name]
@@ -36,26 +49,26 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
 
 
 def read(name: str) -> tuple[VocoderModel, dict[str, torch.Tensor]]:
-    """What the neural vocoder that `choose` takes is, and its weights."""
+    """Description and weights of the neural vocoder that a name or a path means, as for `choose`."""
     return _universal() if _in_package(name) else vocoder_file.read(find(name))
 
 
 def _in_package(name: str) -> bool:
-    return name == UNIVERSAL and not place(name).is_file() and published.installed()
+    return name == UNIVERSAL and not path_of(name).is_file() and published.installed()
 
 
 def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
-    """The vocoder that goes with a model's features; WORLD, with a warning, where it is not there or takes others."""
-    if config.kind == "world":
+    """The vocoder for a model's features; WORLD, with a warning, if that is missing or takes other features."""
+    if config.mel is None:
         return WORLD
-    if not (place(UNIVERSAL).is_file() or published.installed()):
-        log.warning("no vocoder 'hifigan', so WORLD speaks in its place; to get it: vc-vocoder import --help")
+    if not (path_of(UNIVERSAL).is_file() or published.installed()):
+        log.warning("no vocoder 'hifigan', so WORLD is used instead; to get it: vc-vocoder import --help")
         return WORLD
     vocoder = choose(UNIVERSAL, device, precision)
     try:
-        vocoder.refuse_other(config)
+        vocoder.check_features(config)
     except ConfigError as error:
-        log.warning("no vocoder 'hifigan' for this model, so WORLD speaks in its place: %s", error)
+        log.warning("no vocoder 'hifigan' for this model, so WORLD is used instead: %s", error)
         return WORLD
     return vocoder
 
@@ -66,21 +79,21 @@ def _universal() -> tuple[VocoderModel, dict[str, torch.Tensor]]:
 
 
 def find(name: str) -> Path:
-    """The file of a vocoder that `vc-vocoder import` keeps, by its name; else a vocoder's file or directory."""
+    """The file or directory of a neural vocoder, by a name that `vc-vocoder import` gave or by its path."""
     if name.endswith(SUFFIX) or os.sep in name:
         return Path(name)
-    kept = place(name)
-    if kept.is_file():
-        return kept
+    imported = path_of(name)
+    if imported.is_file():
+        return imported
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
-    known = ", ".join([*VOCODERS, *(path.stem for path in sorted(kept.parent.glob(f"*{SUFFIX}")))])
+    known = ", ".join([*VOCODERS, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
     raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
 
 
-def place(name: str) -> Path:
-    """Where an imported vocoder is kept for the user, whichever the project: $XDG_DATA_HOME/vc/vocoders."""
+def path_of(name: str) -> Path:
+    """The file of an imported vocoder of this name, for all projects of the user: in $XDG_DATA_HOME/vc/vocoders."""
     plain = name not in ("", "world") and os.sep not in name and not name.endswith(SUFFIX)
-    require(plain, f"{name!r} cannot be the name of a neural vocoder: a word but 'world', no path")
+    require(plain, f"{name!r} cannot be the name of a neural vocoder: use a word other than 'world', not a path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(home) / "vc/vocoders" / f"{name}{SUFFIX}"

@@ -1,4 +1,4 @@
-"""What a generator of waveforms learns against: the judges of HiFi-GAN.
+"""The discriminators of HiFi-GAN, for training any generator of waveforms.
 
 Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
 NeurIPS 2020, sec. 2.3; sizes as in the released code. `width` scales all channels: 1 is the paper's.
@@ -11,23 +11,23 @@ from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
 from vc.config import require
-from vc.vocoders.normalised import normalise
+from vc.layers import apply_weight_norm
 
 PERIODS = (2, 3, 5, 7, 11)  # samples
 SCALES = 3
 SLOPE = 0.1  # of the leaky ReLU below 0
-WIDTHS = (1.0, 0.5, 0.25, 0.125)  # below, a group of channels would be none
+WIDTHS = (1.0, 0.5, 0.25, 0.125)  # below, a group would have no channels
 
 
-class Judgement(NamedTuple):
-    """What one discriminator says."""
+class DiscriminatorOutput(NamedTuple):
+    """The output of one discriminator."""
 
-    map: Tensor  # (batch, places), linear: 1 is real
-    features: list[Tensor]  # what every layer gives, the last included
+    map: Tensor  # (batch, positions), linear: 1 is real
+    features: list[Tensor]  # of every layer, the last included
 
 
 class Discriminators(nn.Module):
-    """All of them: samples `(batch, samples)` to eight judgements, those of the periods first."""
+    """All of them: samples `(batch, samples)` to eight outputs, those of the periods first."""
 
     def __init__(self, width: float = 1.0):
         super().__init__()
@@ -35,25 +35,25 @@ class Discriminators(nn.Module):
         self.periods = MultiPeriod(width)
         self.scales = MultiScale(width)
 
-    def forward(self, samples: Tensor) -> list[Judgement]:
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
         return self.periods(samples) + self.scales(samples)
 
 
 class MultiPeriod(nn.Module):
-    """MPD: five discriminators, each for samples a period apart; 41.1 M parameters at full width."""
+    """MPD: five discriminators, each of samples a period apart; 41.1 M parameters at full width."""
 
     def __init__(self, width: float = 1.0):
         super().__init__()
         self.judges = nn.ModuleList(Period(period, width) for period in PERIODS)
 
-    def forward(self, samples: Tensor) -> list[Judgement]:
-        return [judge(samples) for judge in self.judges]
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
+        return [discriminator(samples) for discriminator in self.judges]
 
 
 class MultiScale(nn.Module):
     """MSD: of the samples and of two averages, each at half the rate of the one before; 29.6 M parameters.
 
-    That of the samples themselves has spectral normalisation, the others have weight normalisation.
+    The one of the samples themselves has spectral normalisation, the others have weight normalisation.
     """
 
     def __init__(self, width: float = 1.0):
@@ -61,16 +61,16 @@ class MultiScale(nn.Module):
         self.judges = nn.ModuleList(Scale(width, spectral=number == 0) for number in range(SCALES))
         self.halve = nn.AvgPool1d(4, stride=2, padding=2)
 
-    def forward(self, samples: Tensor) -> list[Judgement]:
-        x, judgements = samples[:, None], []
-        for number, judge in enumerate(self.judges):
+    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
+        x, outputs = samples[:, None], []
+        for number, discriminator in enumerate(self.judges):
             x = self.halve(x) if number else x
-            judgements.append(judge(x))
-        return judgements
+            outputs.append(discriminator(x))
+        return outputs
 
 
 class Period(nn.Module):
-    """The samples as a matrix with one row a period: columns are judged without their neighbours.
+    """The samples as a matrix with one row a period, and convolutions along its columns.
 
     | layer  | kernel | channels          | stride |
     |--------|--------|-------------------|--------|
@@ -91,16 +91,16 @@ class Period(nn.Module):
             for inputs, outputs, stride in zip(channels, channels[1:], strides)
         )
         self.leave = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
-        normalise(self)
+        apply_weight_norm(self)
 
-    def forward(self, samples: Tensor) -> Judgement:
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
         missing = -samples.shape[1] % self.period
         x = pad(samples[:, None], (0, missing), mode="reflect").unflatten(2, (-1, self.period))
-        return _judged(x, self.layers, self.leave)
+        return _output(x, self.layers, self.leave)
 
 
 class Scale(nn.Module):
-    """Judges `(batch, 1, samples)` at one rate.
+    """Convolutions along time, of `(batch, 1, samples)` at one rate.
 
     | layer  | kernel | channels          | stride | groups     |
     |--------|--------|-------------------|--------|------------|
@@ -127,16 +127,16 @@ class Scale(nn.Module):
             for layer in (*self.layers, self.leave):
                 spectral_norm(layer)
         else:
-            normalise(self)
+            apply_weight_norm(self)
 
-    def forward(self, x: Tensor) -> Judgement:
-        return _judged(x, self.layers, self.leave)
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        return _output(x, self.layers, self.leave)
 
 
-def _judged(x: Tensor, layers: nn.ModuleList, leave: nn.Module) -> Judgement:
+def _output(x: Tensor, layers: nn.ModuleList, leave: nn.Module) -> DiscriminatorOutput:
     features = []
     for layer in layers:
         x = leaky_relu(layer(x), SLOPE)
         features.append(x)
     x = leave(x)
-    return Judgement(x.flatten(1), [*features, x])
+    return DiscriminatorOutput(x.flatten(1), [*features, x])

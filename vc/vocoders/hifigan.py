@@ -23,26 +23,23 @@ class HiFiGANConfig:
     upsample_kernels: list[int] = field(default_factory=lambda: [16, 16, 4, 4])
     kernels: list[int] = field(default_factory=lambda: [3, 7, 11])  # of the parallel residual blocks
     dilations: list[list[int]] = field(default_factory=lambda: [[1, 3, 5]] * 3)
-    paired: bool = True  # each dilated convolution is followed by a plain one (V1, V2), or not (V3)
+    paired: bool = True  # whether each dilated convolution is followed by a plain one (V1, V2: yes; V3: no)
 
     def __post_init__(self) -> None:
         stages = len(self.upsample_rates)
         require(0 < stages <= 8, f"network.upsample_rates must be 1..8 rates, got {self.upsample_rates}")
         same = len(self.upsample_kernels) == stages
-        fit = same and all(2 <= r <= k <= 64 and (k - r) % 2 == 0 for r, k in self._upsamplings)
+        upsamplings = zip(self.upsample_rates, self.upsample_kernels)
+        fit = same and all(2 <= rate <= kernel <= 64 and (kernel - rate) % 2 == 0 for rate, kernel in upsamplings)
         require(fit, f"network.upsample_kernels must be a rate and an even number each, got {self.upsample_kernels}")
         halved = 0 < self.channels <= 4096 and self.channels % 2**stages == 0
         require(halved, f"network.channels must be a multiple of {2**stages}, got {self.channels}")
         odd = 0 < len(self.kernels) <= 8 and all(1 <= kernel <= 31 and kernel % 2 for kernel in self.kernels)
         require(odd, f"network.kernels must be 1..8 odd numbers in 1..31, got {self.kernels}")
         match = len(self.dilations) == len(self.kernels) and all(
-            0 < len(own) <= 8 and all(1 <= dilation <= 64 for dilation in own) for own in self.dilations
+            0 < len(row) <= 8 and all(1 <= dilation <= 64 for dilation in row) for row in self.dilations
         )
         require(match, f"network.dilations must be 1..8 of 1..64 for each of network.kernels, got {self.dilations}")
-
-    @property
-    def _upsamplings(self) -> list[tuple[int, int]]:
-        return list(zip(self.upsample_rates, self.upsample_kernels))
 
 
 class HiFiGAN(nn.Module):
@@ -68,10 +65,12 @@ class HiFiGAN(nn.Module):
             self.up.append(nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2))
             width //= 2
             shapes = zip(config.kernels, config.dilations)
-            self.blocks.append(nn.ModuleList(ResidualBlock(width, *shape, config.paired) for shape in shapes))
+            self.blocks.append(nn.ModuleList(ResidualBlock(width, *shape, paired=config.paired) for shape in shapes))
         self.leave = nn.Conv1d(width, 1, 7, padding=3)
-        for module in (self.up, self.blocks, self.leave):
-            module.apply(_begin)
+        for part in (self.up, self.blocks, self.leave):
+            for module in part.modules():
+                if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+                    nn.init.normal_(module.weight, 0, 0.01)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         x = self.enter(log_mel)
@@ -93,7 +92,7 @@ class HiFiGAN(nn.Module):
 class ResidualBlock(nn.Module):
     """Dilated convolutions, each (with a plain one after it, if `paired`) added to its input."""
 
-    def __init__(self, channels: int, kernel: int, dilations: list[int], paired: bool):
+    def __init__(self, channels: int, kernel: int, dilations: list[int], *, paired: bool):
         super().__init__()
         self.dilated = nn.ModuleList(_same(channels, kernel, dilation) for dilation in dilations)
         self.plain = nn.ModuleList(_same(channels, kernel, 1) for _ in dilations if paired)
@@ -114,8 +113,3 @@ class ResidualBlock(nn.Module):
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
     return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel // 2))
-
-
-def _begin(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-        nn.init.normal_(module.weight, 0, 0.01)

@@ -1,4 +1,4 @@
-"""A light generator for CPUs, in Vocos' manner: all its layers work on frames, an inverse STFT makes the samples.
+"""A light generator for CPUs after Vocos: all its layers work on frames, and an inverse STFT makes the samples.
 
 Siuzdak, "Vocos: closing the gap between time-domain and Fourier-based neural vocoders for high-quality audio
 synthesis", ICLR 2024, sec. 3; its blocks are those of ConvNeXt (Liu et al., "A ConvNet for the 2020s", CVPR 2022).
@@ -33,7 +33,7 @@ class ISTFTConfig:
 
 
 class ISTFT(nn.Module):
-    """Log-mel `(batch, bands, frames)` to samples `(batch, frames * hop)`, aligned with those that `log_mel` took.
+    """Log-mel `(batch, bands, frames)` to samples `(batch, frames * hop)`, aligned with those that `log_mel` analysed.
 
     | block       | layers                                                                | size, T frames   |
     |-------------|-----------------------------------------------------------------------|------------------|
@@ -42,7 +42,7 @@ class ISTFT(nn.Module):
     | leave       | layer norm, linear                                                    | 2 x 513 x T      |
     | inverse STFT| log-magnitude and phase, overlapping frames of 1024 samples every 256 | 256 T samples    |
 
-    Differs from the paper: half the channels; a magnitude ends where that of the loudest waveform in -1..1 would.
+    Differs from the paper: half the channels; magnitudes are limited to the largest of a waveform in -1..1.
     """
 
     def __init__(self, config: ISTFTConfig, mel: MelConfig):
@@ -76,7 +76,7 @@ class ISTFT(nn.Module):
         """Samples `(batch, frames * hop)`: the inverse of `log_mel`'s STFT, which is nearest in least squares.
 
         Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE Trans. ASSP 32 (1984),
-        eq. 6. Frames of complex numbers at an edge lack neighbours: what they lack is not counted.
+        eq. 6. Frames at an edge lack neighbours; the sum of the windows that are there normalises them.
         """
         frames = torch.fft.irfft(torch.polar(log_magnitude.exp(), phase), self.fft_size, dim=1)
         window = torch.hann_window(self.fft_size, device=phase.device)[:, None]

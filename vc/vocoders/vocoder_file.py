@@ -1,47 +1,81 @@
-"""The one file that a neural vocoder is: weights, and one JSON text with all else."""
+"""The file of a neural vocoder: its generator's weights, and one JSON text with everything else."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from vc.config import build, require
-from vc.errors import ConfigError
+from vc.errors import ConfigError, shortened
 from vc.features.mel import MelConfig
-from vc.store import read_tensors, write_tensors
-
-if TYPE_CHECKING:
-    import torch
+from vc.tensor_file import read_tensors, write_tensors
+from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
+from vc.vocoders.istft import ISTFT, ISTFTConfig
 
 FORMAT = 1
 NAME = "model.safetensors"  # in an experiment directory
 LICENCE = "The weights come from the recordings that the vocoder was trained on; ask their speakers and owners."
 
+# Each maps log-mel (batch, bands, frames) to samples (batch, frames * hop), and has the property `context`: the number
+# of frames before and after a frame on which its samples depend.
+GENERATORS = {"hifigan": (HiFiGANConfig, HiFiGAN), "istft": (ISTFTConfig, ISTFT)}
+
 
 @dataclass(frozen=True)
 class VocoderModel:
-    """What a vocoder's file holds beside its weights."""
+    """Everything in a vocoder's file but the weights."""
 
-    method: str  # one of vocoders.GENERATORS
-    mel: MelConfig  # what it takes
+    method: str  # one of GENERATORS
+    mel: MelConfig  # of its input
     network: dict[str, Any]  # the generator's own settings
     step: int = 0  # of training
     data_digest: str = ""
-    origin: str = ""  # where weights that were not trained here come from
+    origin: str = ""  # of weights that were not trained here
     configuration: dict[str, Any] = field(default_factory=dict)  # of the whole experiment
     metrics: dict[str, float] = field(default_factory=dict)
     licence: str = LICENCE
     format: int = FORMAT
 
 
-def write(path: Path, model: VocoderModel, weights: Mapping[str, "torch.Tensor"]) -> None:
-    """Write a vocoder's file, whole or not at all."""
+def write(path: Path, model: VocoderModel, weights: Mapping[str, Tensor]) -> None:
+    """Write a vocoder's file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    model : VocoderModel
+        Everything but the weights.
+    weights : mapping of str to Tensor
+        The generator's state, without weight normalisation.
+    """
     write_tensors(path, weights, asdict(model))
 
 
-def read(path: Path) -> tuple[VocoderModel, dict[str, "torch.Tensor"]]:
-    """Read a vocoder's file, or the one of an experiment directory; refuses any other by name."""
+def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
+    """Read a vocoder's file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the directory of its training.
+
+    Returns
+    -------
+    model : VocoderModel
+        Everything but the weights.
+    weights : dict of str to Tensor
+        The generator's state.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is not a vocoder of this version; the message begins with its path.
+    """
     path = Path(path)
     if os.path.isdir(path):
         path = path / NAME
@@ -49,15 +83,36 @@ def read(path: Path) -> tuple[VocoderModel, dict[str, "torch.Tensor"]]:
         raise ConfigError(f"{path}: no such vocoder file")
     weights, content = read_tensors(path)
     try:
-        require("mel" in content, "holds no vocoder; a converter is for --model")
+        require("mel" in content, "holds no vocoder; give a converter to --model")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
-        return build(VocoderModel, _known(content), "vocoder"), weights
+        for name in ("network", "configuration", "metrics"):  # mappings of any content, which `build` does not check
+            require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")
+        return build(VocoderModel, content, "vocoder"), weights
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _known(content: dict[str, Any]) -> dict[str, Any]:
-    """What `build` takes; mappings of any content are looked at here."""
-    for name in ("network", "configuration", "metrics"):
-        require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")
-    return content
+def network_config(method: str, section: dict) -> object:
+    """A generator's network section as its dataclass; raises ConfigError for unknown methods, keys and values."""
+    if method not in GENERATORS:
+        raise ConfigError(f"method: unknown vocoder {method!r}; known: {', '.join(GENERATORS)}")
+    return build(GENERATORS[method][0], section, "network")
+
+
+def generator(method: str, config: object, mel: MelConfig) -> nn.Module:
+    """An untrained generator of one of GENERATORS."""
+    return GENERATORS[method][1](config, mel)
+
+
+def load_generator(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A generator with `weights`, which it shares; it takes no other memory, whatever sizes `config` claims.
+
+    Raises ConfigError for weights of other names or shapes.
+    """
+    with torch.device("meta"):
+        network = generator(method, config, mel)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    except RuntimeError as error:
+        raise ConfigError(f"weights do not fit {method}: {shortened(error)}") from error
+    return network

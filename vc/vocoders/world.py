@@ -2,21 +2,20 @@
 
 import numpy as np
 
-from vc import audio
+from vc.corpus import audio
 from vc.errors import DataError
-from vc.features import kinds
-from vc.features.kinds import FeatureConfig
-from vc.features.world import HIGHEST_F0, LOWEST_F0, F0Range, Frames
+from vc.features.base import FeatureConfig, Frames
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, F0Range
 from vc.vocoders.base import Vocoder
 
 
 class World(Vocoder):
-    """Pulses and noise through the spectral envelope, whichever features tell that."""
+    """Pulses and noise filtered by the spectral envelope, from features of any kind."""
 
     native_rate = None
 
-    def refuse_other(self, config: FeatureConfig) -> None:
-        """It takes all."""
+    def check_features(self, config: FeatureConfig) -> None:
+        """Any features will do."""
 
     def needs_excitation(self, config: FeatureConfig) -> bool:
         return True
@@ -24,19 +23,19 @@ class World(Vocoder):
     def synthesise(self, frames: Frames, config: FeatureConfig) -> np.ndarray:
         import pyworld
 
-        envelope = kinds.envelope(frames.spectrum, config)
+        envelope = config.envelope(frames.spectrum)
         if not (
             np.isfinite(frames.f0).all() and np.isfinite(envelope).all() and np.isfinite(frames.aperiodicity).all()
         ):
             raise DataError("F0, spectral envelope and aperiodicity to synthesise must be finite")
-        # Native code trusts its input: F0 far above half the rate makes it write where it must not.
+        # Native code trusts its input: F0 far above half the rate makes it write beyond its buffers.
         f0 = np.where(frames.f0 > 0, np.clip(frames.f0, LOWEST_F0, HIGHEST_F0), 0.0)
         aperiodicity = np.ascontiguousarray(frames.aperiodicity, np.float64)
         samples = pyworld.synthesize(f0, envelope, aperiodicity, config.sample_rate, config.frame_shift)
-        return np.pad(samples, (kinds.delay(config), 0))
+        return np.pad(samples, (config.first_centre, 0))
 
     def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> np.ndarray:
-        copied = self.synthesise(kinds.analyse(samples, config, f0_range), config)
+        copied = self.synthesise(config.analyse(samples, f0_range), config)
         return audio.fit_length(copied, len(samples))
 
 

@@ -1,0 +1,1 @@
+"""Recordings -> converted recordings, by a model file."""

@@ -1,0 +1,524 @@
+"""wav -> wav: the whole conversion."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vc import devices, model_file
+from vc.config import require
+from vc.convert.level import Level, speech_energy, to_usual_level
+from vc.convert.source import SourceContent, SourceVoice
+from vc.corpus import audio, pieces
+from vc.corpus.limiter import limit, limit_blocks
+from vc.corpus.pieces import SHORTEST, Piece
+from vc.encoders.base import Encoder
+from vc.encoders.features import content_of, encoder_of
+from vc.errors import DataError
+from vc.features.base import Frames
+from vc.features.content import ContentStatistics, prosody, standard_loudness
+from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
+from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
+from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
+from vc.parallel import map_ahead
+from vc.vocoders import choice, differential
+from vc.vocoders.base import Vocoder
+from vc.vocoders.world import WORLD
+
+METHODS = ("world", "diff")
+LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (docs/experiments.md)
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """How recordings are converted, whoever the speakers are.
+
+    Attributes
+    ----------
+    f0 : F0Options
+        Changes to the F0 that is mapped to the target's.
+    method : str
+        `world` for analysis and synthesis, `diff` for the recording itself, filtered; its F0 stays.
+    f0_range : F0Range, optional
+        Hz in which to search for the recordings' F0. Default: it is estimated from each recording.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method, or it cannot change F0 as `f0` says.
+    """
+
+    f0: F0Options = DEFAULT_F0
+    method: str = "world"
+    f0_range: F0Range | None = None
+
+    def __post_init__(self) -> None:
+        method = self.method
+        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        unchanged = method == "world" or self.f0 == F0Options(keep=self.f0.keep)
+        require(unchanged, f"method {method} cannot change F0")
+
+
+USUAL = ConversionOptions()
+
+
+@dataclass(frozen=True)
+class SourcePiece:
+    """A piece of a recording, and what is known of its speaker."""
+
+    piece: Piece
+    voice: F0Statistics
+    frames: Frames | None = None  # with content, for a decoder
+    statistics: ContentStatistics | None = None  # of the speaker's content, for a decoder
+
+
+class Overflow(DataError):
+    """A model whose output is not finite."""
+
+
+class Converter:
+    """Converts recordings to a speaker of a model; may be used by several threads at once.
+
+    Parameters
+    ----------
+    model : Model
+        What the model's file says of it.
+    network : AbstractConverter or AbstractDecoder
+        The model's network.
+    device : torch.device or str
+        Where the network computes.
+    precision : str
+        Of its passes, one of devices.PRECISIONS.
+    vocoder : Vocoder
+        One that takes the model's features.
+    encoder : Encoder, optional
+        Of the content that a decoder takes. Default: the one that the model's features name.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz, of the output.
+    speakers : tuple of str
+        Ids of the model's speakers, of a pair the source first.
+    decodes : bool
+        Whether the model converts any speaker, rather than between its own.
+    """
+
+    def __init__(
+        self,
+        model: model_file.Model,
+        network: AbstractConverter | AbstractDecoder,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+        *,
+        vocoder: Vocoder = WORLD,
+        encoder: Encoder | None = None,
+    ):
+        self.model, self.network, self.vocoder = model, network.to(device).eval(), vocoder
+        self.device, self.precision = torch.device(device), precision
+        self.path: Path | None = None  # of the model's file, for messages
+        self.decodes = isinstance(network, AbstractDecoder)
+        self.encoder = encoder or (encoder_of(model.features) if self.decodes else None)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, device: str = "cpu", *, precision: str = "float32", vocoder: str | None = None
+    ) -> "Converter":
+        """Read a model.
+
+        Parameters
+        ----------
+        path : str or Path
+            A model file, an experiment directory, or the name of a model that comes with the package.
+        device : str
+            `cpu`, `cuda`, or `auto` for a GPU if there is one.
+        precision : str
+            Of the networks' passes, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU may use TF32 is
+            a setting of the whole process: the last call decides.
+        vocoder : str, optional
+            A name or a path, as vc/vocoders/choice.py has it. Default: the one that goes with the model's features.
+
+        Returns
+        -------
+        Converter
+
+        Raises
+        ------
+        ConfigError
+            If the file is not a model, or device, precision or vocoder do not fit; the message names it.
+        """
+        chosen = devices.choose(device)
+        devices.set_precision(precision, chosen)
+        model, network, encoder = model_file.read_network(Path(path), chosen)
+        network.to(memory_format=LAYOUT)
+        if vocoder is None:
+            synthesiser = choice.usual(model.features, chosen, precision)
+        else:
+            synthesiser = choice.choose(vocoder, chosen, precision)
+        synthesiser.check_features(model.features)
+        converter = cls(model, network, chosen, precision, vocoder=synthesiser, encoder=encoder)
+        converter.path = Path(path)
+        return converter
+
+    @property
+    def sample_rate(self) -> int:
+        return self.model.features.sample_rate
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        return tuple(self.model.speakers)
+
+    def mean_variance(self) -> "Converter":
+        """The same speakers without the network: means and variances alone, the anchor of an evaluation."""
+        require(not self.decodes, f"method {self.model.method} has no means and variances of a source")
+        network = MeanVarianceConverter(MeanVarianceConfig(), self.model.features.bands, self.speakers)
+        return Converter(self.model, network, self.device, self.precision, vocoder=self.vocoder)
+
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str | None, str]:
+        """Source and target of a conversion.
+
+        Parameters
+        ----------
+        to, source : str, optional
+            Target and source, by id or by name. Default for a pair: its second speaker as the target, the other one
+            as the source. A model that converts any speaker needs no source, and a target only if it has more than two.
+
+        Returns
+        -------
+        source : str or None
+            Id; None for a speaker whom the model does not know.
+        target : str
+            Id.
+
+        Raises
+        ------
+        ConfigError
+            If a speaker is unknown, or missing, or both are the same.
+        """
+        if not self.decodes:
+            return self.model.direction(to, source)
+        to, source, known = self.model.resolved(to), self.model.resolved(source), self.model.known_speakers
+        require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
+        others = [name for name in self.speakers if name != source]
+        target = to or (others or self.speakers)[-1]
+        require(target in self.speakers, f"the model has no speaker {target!r}; there are: {known}")
+        require(source is None or source in self.speakers, f"the model does not know {source!r}: leave --from out")
+        require(source != target, f"source and target are both {target!r}")
+        return source, target
+
+    def check(self, options: ConversionOptions) -> None:
+        """Raise ConfigError for options that this model or its vocoder cannot take."""
+        method = options.method
+        if method != "world":
+            require(self.vocoder is WORLD, f"method {method} uses no vocoder")
+            require(self.model.features.cepstral, f"method {method} filters by mel-cepstra")
+        elif not self._takes_f0:
+            reason = "this vocoder takes F0 from the model's log-mel"
+            require(options.f0 == DEFAULT_F0, f"F0 cannot be changed: {reason}")
+            require(options.f0_range is None, f"an F0 range has no effect: {reason}")
+
+    @property
+    def _takes_f0(self) -> bool:
+        """Whether conversion by `world` uses the recording's F0."""
+        return self.decodes or self.vocoder.needs_excitation(self.model.features)
+
+    def convert(
+        self,
+        samples: np.ndarray,
+        sample_rate: int,
+        to: str | None = None,
+        source: str | None = None,
+        *,
+        options: ConversionOptions = USUAL,
+    ) -> np.ndarray:
+        """Convert a recording in memory; a long one is converted in pieces.
+
+        Parameters
+        ----------
+        samples : np.ndarray
+            Shape `(samples,)` or `(samples, channels)`, finite, at least one; full scale is 1.
+        sample_rate : int
+            Hz.
+        to, source : str, optional
+            Speakers, as for `direction`.
+        options : ConversionOptions
+            Changes to F0, method, F0 range.
+
+        Returns
+        -------
+        np.ndarray
+            Shape `(samples,)`, float32, at `self.sample_rate`; as long and as loud as the input, and within -1..1:
+            peaks that would clip are limited (vc/corpus/limiter.py), with a warning if that takes much.
+
+        Raises
+        ------
+        ConfigError
+            For speakers and options that do not fit the model.
+        DataError
+            For samples that cannot be converted, and for a model whose output is not finite.
+        """
+        try:
+            samples = np.asarray(samples, np.float32)
+        except ValueError:
+            raise DataError("expected samples (samples,) or (samples, channels), got rows of unequal lengths") from None
+        if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
+            raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
+        if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+            raise DataError(f"expected (samples, channels), got shape {samples.shape}: give samples.T")
+        samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
+        level, blocks = Level(), [audio.resample(samples, sample_rate, self.sample_rate)]
+        converted = self._converted(blocks, to, source, options, level=level, recording="samples")
+        converted = np.concatenate([np.zeros(0, np.float32), *converted])
+        return limit(level.gain("samples") * converted, self.sample_rate, "samples")
+
+    def convert_stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        to: str | None = None,
+        source: str | None = None,
+        *,
+        longest: float = 2.0,
+        options: ConversionOptions = USUAL,
+    ) -> Iterator[np.ndarray]:
+        """Convert blocks of samples while they arrive.
+
+        The output lags behind the input by at most `longest` seconds, 0.4 s for the overlap of pieces and 5 ms of the
+        limiter's look-ahead, beside the current block and the time to compute.
+
+        Parameters
+        ----------
+        blocks : iterable of np.ndarray
+            Each of shape `(samples,)`, at `self.sample_rate`; full scale is 1.
+        to, source : str, optional
+            Speakers, as for `direction`.
+        longest : float
+            Seconds of a piece, SHORTEST or more.
+        options : ConversionOptions
+            Changes to F0, method, F0 range.
+
+        Yields
+        ------
+        np.ndarray
+            Shape `(samples,)`, float32; as many samples in all as `blocks` have. Loudness follows the input so far.
+            Peaks that would clip are limited; if that takes much, a warning says so at the end.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As from `convert`.
+        """
+        require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
+        level = Level()
+        converted = self._converted(blocks, to, source, options, level=level, recording="stream", longest=longest)
+
+        def scaled() -> Iterator[np.ndarray]:
+            gain = None
+            for block in converted:
+                before, gain = gain, level.gain()
+                yield np.linspace(gain if before is None else before, gain, len(block), dtype=np.float32) * block
+
+        yield from limit_blocks(scaled(), self.sample_rate, "stream")
+
+    def convert_file(
+        self,
+        path: str | Path,
+        output: str | Path,
+        to: str | None = None,
+        source: str | None = None,
+        *,
+        options: ConversionOptions = USUAL,
+        jobs: int = 1,
+        advance: Callable[[float], None] | None = None,
+    ) -> None:
+        """Convert a recording to a mono 16-bit WAV, which is written whole or not at all.
+
+        Memory does not grow with the recording's length: converted pieces wait on disk for the gain of the whole.
+
+        Parameters
+        ----------
+        path : str or Path
+            The recording; `-` is standard input.
+        output : str or Path
+            The file to write, its folder made if missing; `-` is standard output. Peaks that would clip are limited,
+            with a warning if that takes much.
+        to, source : str, optional
+            Speakers, as for `direction`.
+        options : ConversionOptions
+            Changes to F0, method, F0 range.
+        jobs : int
+            Threads for the pieces of a long recording.
+        advance : callable, optional
+            Called with the share of the recording that was read since the last call.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As from `convert`; DataError also for a file that cannot be read or written.
+        """
+        level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
+        converted = self._converted(blocks, to, source, options, level=level, recording=path, jobs=jobs)
+        try:
+            audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
+        except Overflow as error:
+            raise DataError(f"{path}: {error}") from error
+
+    def _converted(
+        self,
+        blocks: Iterable[np.ndarray],
+        to: str | None,
+        source: str | None,
+        options: ConversionOptions,
+        *,
+        level: Level,
+        recording: object,
+        longest: float = pieces.LONGEST,
+        jobs: int = 1,
+    ) -> Iterator[np.ndarray]:
+        """Blocks at the model's rate to converted blocks of as many samples, whose level `level` gathers."""
+        self.check(options)
+        source, target = self.direction(to, source)
+        known, settings = self.model.speakers.get(source), self.model.features
+        search = options.f0_range or (known.f0_range if known and known.f0_range_given else None)
+        cut = pieces.split(blocks, self.sample_rate, longest)
+        if options.method == "diff" or self._takes_f0:
+            voice = SourceVoice(
+                known and known.f0_statistics, settings, recording=recording, name=source, search=search
+            )
+            inputs = (SourcePiece(*pair) for pair in voice.with_voices(cut))
+        else:
+            inputs = (SourcePiece(piece, known.f0_statistics) for piece in cut)
+        if self.decodes:
+            content = SourceContent(known and known.content, self.model.speakers[target].content, settings)
+            inputs = (self._with_content(piece, content) for piece in inputs)
+
+        def convert(piece: SourcePiece) -> np.ndarray:
+            return self._convert_piece(piece, source, target, options)
+
+        def measured() -> Iterator[tuple[Piece, np.ndarray]]:
+            for converted, samples in map_ahead(convert, inputs, jobs):
+                piece = converted.piece
+                level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
+                yield piece, samples
+
+        yield from pieces.join(measured(), self.sample_rate)
+
+    def _with_content(self, source: SourcePiece, content: SourceContent) -> SourcePiece:
+        """A piece with its frames, their content, and the statistics of its speaker."""
+        settings = self.model.features
+        samples = self._padded(to_usual_level(source.piece.samples))
+        excited = self.vocoder.needs_excitation(settings)
+        frames = settings.analyse(samples, source.voice.f0_range, excitation=excited)
+        vectors = content_of(samples, settings, self.encoder)
+        frames = replace(frames, content=settings.content_at_frames(vectors, len(frames.spectrum)))
+        return replace(source, frames=frames, statistics=content.statistics(frames))
+
+    def _padded(self, samples: np.ndarray) -> np.ndarray:
+        """`(samples,)`, those of a very short recording followed by silence."""
+        return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
+
+    def _convert_piece(
+        self, piece: SourcePiece, source: str | None, target: str, options: ConversionOptions
+    ) -> np.ndarray:
+        """The path of the data: `(samples,)` at the model's rate to as many."""
+        voice, settings, speaker = piece.voice, self.model.features, self.model.speakers[target]
+        samples = piece.piece.samples
+        padded = self._padded(samples)
+        if self.decodes:
+            frames = piece.frames
+            source_f0, target_f0, voiced = voice.log_f0, speaker.log_f0, frames.f0[frames.f0 > 0]
+            if source_f0 is None and voice.f0_range is not None and len(voiced):  # too short for the voice's statistics
+                source_f0 = LogF0.of(voiced)
+            if source is None and source_f0 and target_f0:  # one recording shows the mean F0, not its usual deviation
+                source_f0 = replace(source_f0, deviation=target_f0.deviation)
+            f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
+            spectrum = self._decoded(frames.content, frames.spectrum, f0, piece.statistics, target)
+            self._refuse_overflow(spectrum)
+            converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
+            # A decoder makes speech of whatever is loudest in a piece: let pieces keep their levels beside each other.
+            before, after = speech_energy(padded, self.sample_rate), speech_energy(converted, self.sample_rate)
+            converted = np.sqrt(before / after if after > 0 else 0.0) * converted
+        elif options.method == "diff":
+            _, mel_cepstrum = settings.extract(padded, voice.f0_range)
+            spectrum = self.convert_frames(mel_cepstrum, source, target)
+            self._refuse_overflow(spectrum)
+            spectrum = settings.restore_power(spectrum, mel_cepstrum)
+            converted = differential.filtered(padded, spectrum - mel_cepstrum, settings)
+        else:
+            excited = self.vocoder.needs_excitation(settings)
+            frames = settings.analyse(padded, voice.f0_range, excitation=excited)
+            spectrum = self.convert_frames(frames.spectrum, source, target)
+            self._refuse_overflow(spectrum)
+            spectrum = settings.restore_power(spectrum, frames.spectrum)
+            f0 = map_f0(frames.f0, voice.log_f0, speaker.log_f0, options.f0) if excited else None
+            converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
+        self._refuse_overflow(converted)
+        return audio.fit_length(converted.astype(np.float32), len(samples))
+
+    def _refuse_overflow(self, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            raise Overflow(f"the model {self.path or 'in use'} gives values that are not finite")
+
+    def resynthesise(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
+        """Frames of a recording of one of a decoder's speakers, decoded from its own content and prosody.
+
+        Parameters
+        ----------
+        content : np.ndarray
+            Shape `(content frames, dims)`.
+        f0 : np.ndarray
+            Shape `(frames,)`, Hz, 0 where unvoiced.
+        log_mel : np.ndarray
+            Shape `(frames, bands)`; only its loudness is used.
+        speaker : str
+            Id, of source and target.
+
+        Returns
+        -------
+        np.ndarray
+            Log-mel, shape `(frames, bands)`, float64.
+        """
+        content = self.model.features.content_at_frames(content, len(log_mel))
+        return self._decoded(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
+
+    @torch.inference_mode()
+    def _decoded(
+        self, content: np.ndarray, log_mel: np.ndarray, f0: np.ndarray, source: ContentStatistics, target: str
+    ) -> np.ndarray:
+        """Log-mel `(frames, bands)` of a target with content and loudness of a source, at the target's F0."""
+        speaker, settings = self.model.speakers[target], self.model.features
+        normalised = (content - np.asarray(source.mean)) / speaker.content.deviation
+        manner = prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
+        arrays = (normalised, manner)
+        inputs = (torch.from_numpy(array.astype(np.float32).T[None]).to(self.device) for array in arrays)
+        with devices.autocast(self.precision, self.device):
+            decoded = self.network.decode(*inputs, target)
+        return speaker.normaliser.inverse(decoded[0].T.double().cpu().numpy())
+
+    @torch.inference_mode()
+    def convert_frames(self, frames: np.ndarray, source: str, target: str) -> np.ndarray:
+        """Convert features, without analysis and synthesis.
+
+        Parameters
+        ----------
+        frames : np.ndarray
+            Shape `(frames, bands)`, the source's.
+        source, target : str
+            Ids.
+
+        Returns
+        -------
+        np.ndarray
+            The same shape, float64, the target's; c0 of mel-cepstra stays the source's.
+        """
+        inputs = torch.from_numpy(np.asarray(frames, np.float64)).to(self.device)
+        with devices.autocast(self.precision, self.device):
+            return self.frame_map(source, target)(inputs).cpu().numpy()
+
+    def frame_map(self, source: str, target: str) -> FrameMap:
+        """The network of one direction with both speakers' normalisations inside."""
+        normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
+        return FrameMap(
+            self.network, (source, target), normalisers, self.device, kept=self.model.features.unconverted_bands
+        )

@@ -1,0 +1,125 @@
+"""The recordings that a user names for conversion -> a job for each, with an output of its own."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vc.corpus import data_directory, discovery, formats
+from vc.corpus.audio import STANDARD
+from vc.errors import ConfigError, DataError
+from vc.files import path_inside
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording and where its conversion goes; `-` is standard input or output."""
+
+    source: Path | str
+    output: Path | str
+    refusal: str | None = None  # why it cannot be read, if that is known already
+
+    @property
+    def done(self) -> bool:
+        """Whether the output exists: outputs appear whole or not at all."""
+        return self.output != STANDARD and os.path.isfile(self.output)
+
+    def require_readable(self) -> None:
+        """Raise DataError if the recording is known to be unreadable."""
+        if self.refusal:
+            raise DataError(f"{self.source}: {self.refusal}")
+
+
+def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Job]:
+    """Jobs for files, folders (searched below) and a wav.scp list.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files, folders, or `-` for standard input.
+    scp : Path, optional
+        A list of recordings.
+    output : str, optional
+        For one recording a file, or a folder; else a folder, which mirrors the folders searched. `-` is standard
+        output. Default: the folder `converted`.
+
+    Returns
+    -------
+    list of Job
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing to convert, or an output would be an input, another output, or no file in the folder.
+    """
+    if not inputs and scp is None:
+        raise ConfigError("nothing to convert: give files, folders, '-' or --scp")
+    if "" in inputs or output == "":
+        raise ConfigError("an input or --output is empty; an unset variable of the shell?")
+    if output == STANDARD and is_batch(inputs, scp):
+        raise ConfigError("--output -: only one recording can go to standard output")
+    if output is None or is_batch(inputs, scp) or output.endswith("/") or os.path.isdir(output):
+        jobs = _into_folder(inputs, scp, Path(output or "converted"))
+    else:
+        if Path(output).suffix.lower() in (formats.SUFFIXES | formats.FFMPEG_SUFFIXES) - {".wav", ".wave"}:
+            raise ConfigError(f"--output {output}: the output is a WAV file; give a name that ends in .wav")
+        if os.path.exists(output) and not os.path.isfile(output):
+            raise ConfigError(f"--output {output}: exists and is not a file")
+        jobs = [Job(*(name if name == STANDARD else _path(name) for name in (inputs[0], output)))]
+    # No output may be an input, nor the output of two; names that differ in case alone are one on some disks.
+    sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}
+    outputs: dict[str, Path | str] = {}
+    for job in jobs:
+        if job.output == STANDARD or job.refusal or os.path.isdir(job.source):
+            continue
+        path = os.path.realpath(job.output)
+        if path in sources:
+            raise ConfigError(f"{job.output}: is an input too; choose another --output")
+        if path.lower() in outputs:
+            raise ConfigError(f"{job.source} and {outputs[path.lower()]} would both become {job.output}")
+        outputs[path.lower()] = job.source
+    return jobs
+
+
+def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:
+    """Whether the inputs are more than one recording, or a folder or list that may hold any number."""
+    return len(inputs) != 1 or scp is not None or os.path.isdir(inputs[0])
+
+
+def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[Job]:
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise ConfigError(f"--output {folder}: is a file, but several recordings need a folder")
+    jobs = []
+    for name in inputs:
+        if name == STANDARD:
+            jobs.append(Job(STANDARD, folder / "stdin.wav"))
+        elif os.path.isdir(name):
+            discovered = discovery.recordings_below(Path(name), apart_from=folder)
+            discovery.report(Path(name), replace(discovered, refused={}))
+            reasons = dict.fromkeys(discovered.recordings) | discovered.refused
+            jobs += [Job(path, folder / _wav(path.relative_to(name)), reasons[path]) for path in sorted(reasons)]
+            if not reasons:  # a job that fails, so that the others go on
+                jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name or "folder"))))
+        else:
+            jobs.append(Job(_path(name), folder / _wav(Path(Path(name).name))))
+    if scp is not None:
+        try:
+            recordings = data_directory.read_recordings(scp)
+        except DataError as error:
+            raise ConfigError(*error.args) from error
+        jobs += [Job(_path(str(path)), folder / f"{id}.wav") for id, path in recordings.items()]
+    for subfolder in {os.path.relpath(Path(job.output).parent, folder) for job in jobs}:
+        try:
+            path_inside(folder, subfolder)  # refuses a link that leads out of the folder
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: {error.strerror}") from error
+    return jobs
+
+
+def _path(name: str) -> Path:
+    """`name` as a path that cannot be mistaken for standard input or output."""
+    return Path.cwd() / name if str(Path(name)) == STANDARD else Path(name)
+
+
+def _wav(path: Path) -> Path:
+    return path.with_name(path.stem + ".wav")

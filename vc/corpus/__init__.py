@@ -1,0 +1,1 @@
+"""Recordings to a data directory: what a folder holds, ids, lists, decoding, checks."""

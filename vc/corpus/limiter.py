@@ -1,0 +1,121 @@
+"""A look-ahead peak limiter: peaks that would clip are lowered for some milliseconds, all else stays as it is.
+
+Each sample needs some attenuation in decibels, mostly none. The largest need over the look-ahead is taken; from there
+it falls by a straight line, the release; and the last values, as many as the look-ahead has, are averaged by a
+triangular window. All of them are at least what the present sample needs, so their mean is, too: none passes the
+ceiling.
+
+The parts are those of Giannoulis, Massberg and Reiss, "Digital dynamic range compressor design: a tutorial and
+analysis", JAES 60 (6), 2012: a gain computer in decibels of ratio infinity and knee 0, smoothed in decibels. We differ
+in the release: their exponential never ends, a line does, and what follows it is left as it is, bit for bit.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+
+from vc.errors import escaped
+
+CEILING = np.float32(10 ** (-1 / 20))  # of full scale: 1 dB is left for what players and lossy formats add
+LOOK_AHEAD = 0.005  # seconds
+RELEASE = 100.0  # dB a second: 6 dB in 60 ms, and a fraction of a decibel within a period of the voice
+WARN_ABOVE = 6.0  # dB of attenuation, beyond which to warn: there predictors of quality notice (docs/experiments.md)
+BLOCK = 1 << 16  # samples of a whole signal worked on at once
+UNIT = 2.0**-16  # dB; attenuation is counted in whole units: their sums are exact, however the signal is cut
+log = logging.getLogger(__name__)
+
+
+def limit(samples: np.ndarray, rate: int, name: object = None) -> np.ndarray:
+    """A whole signal with no sample beyond CEILING.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`, finite; full scale is 1.
+    rate : int
+        Hz.
+    name : object, optional
+        A recording's name; with it, an attenuation of more than WARN_ABOVE is reported in a warning.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(samples,)`, float32; the same bits as `samples` in float32 where no sample is beyond CEILING.
+    """
+    blocks = (samples[start : start + BLOCK] for start in range(0, len(samples), BLOCK))
+    return np.concatenate([np.zeros(0, np.float32), *limit_blocks(blocks, rate, name)])
+
+
+def limit_blocks(blocks: Iterable[np.ndarray], rate: int, name: object = None) -> Iterator[np.ndarray]:
+    """`limit` of a signal that comes in blocks; however it is cut, the samples are the same.
+
+    The output lags behind the input by LOOK_AHEAD, until the blocks end. Memory follows the longest block.
+
+    Parameters
+    ----------
+    blocks : iterable of np.ndarray
+        Each of shape `(samples,)`, finite; full scale is 1.
+    rate : int
+        Hz.
+    name : object, optional
+        A recording's name; with it, an attenuation of more than WARN_ABOVE is reported in a warning at the end.
+
+    Yields
+    ------
+    np.ndarray
+        Shape `(samples,)`, float32, never empty; as many samples in all as `blocks` have.
+    """
+    half = max(1, round(LOOK_AHEAD * rate / 2))
+    ahead = 2 * half  # samples
+    delay_line = np.zeros(ahead, np.float32)
+    needs = envelope = np.zeros(ahead, np.int64)  # units, of the samples in the delay line; of as many before them
+    padding, largest = ahead, 0.0  # samples of silence that the delay line began with; dB
+    for block in chain(blocks, [np.zeros(ahead, np.float32)]):
+        count = len(block)
+        delay_line = np.concatenate([delay_line, np.asarray(block, np.float32)])
+        needs = np.concatenate([needs, _required_attenuation(delay_line[ahead:])])
+        output, delay_line = delay_line[:count], delay_line[count:]
+        envelope = np.concatenate([envelope, _with_release(_sliding_maximum(needs, ahead + 1), envelope[-1], rate)])
+        if envelope.any():
+            attenuation = _moving_sum(_moving_sum(envelope, half + 1), half + 1) * (UNIT / (half + 1) ** 2)  # dB
+            largest = max(largest, attenuation.max(initial=0))
+            output = output * (10 ** (-attenuation / 20)).astype(np.float32)
+        needs, envelope = needs[count:], envelope[count:]
+        if count > padding:
+            yield output[padding:]
+        padding = max(0, padding - count)
+    if name is not None and largest > WARN_ABOVE:
+        log.warning("%s: peaks lowered by up to %.1f dB, for they would clip", escaped(name), largest)
+
+
+def _required_attenuation(samples: np.ndarray) -> np.ndarray:
+    """Attenuation in units that brings each of `(samples,)` to CEILING: a unit more, for what rounding adds."""
+    magnitudes = np.abs(samples)
+    needs = np.zeros(len(samples), np.int64)
+    loud = magnitudes > CEILING
+    needs[loud] = np.ceil(20 / UNIT * np.log10(magnitudes[loud].astype(np.float64) / CEILING)) + 1
+    return needs
+
+
+def _sliding_maximum(values: np.ndarray, length: int) -> np.ndarray:
+    """`(values,)` to `(values - length + 1,)`: the largest of `length` values from each on."""
+    covered = 1
+    while covered < length:  # twice as many a turn
+        step = min(covered, length - covered)
+        values = np.maximum(values[step:], values[: len(values) - step])
+        covered += step
+    return values
+
+
+def _with_release(values: np.ndarray, before: int, rate: int) -> np.ndarray:
+    """`(values,)` in units that fall from one to the next, and from `before`, no faster than by RELEASE."""
+    line = round(RELEASE / UNIT / rate) * np.arange(len(values) + 1)
+    return np.maximum.accumulate(np.append(before, values) + line)[1:] - line[1:]
+
+
+def _moving_sum(values: np.ndarray, length: int) -> np.ndarray:
+    """`(values,)` to `(values - length + 1,)`: the sum of `length` values from each on."""
+    sums = np.append(0, np.cumsum(values))
+    return sums[length:] - sums[:-length]

@@ -1,0 +1,404 @@
+"""Data directory -> features directory, in parallel and resumable; one bad recording never stops the rest.
+
+Recordings of any length are analysed a window at a time: memory follows the window, and frames lie where those of the
+whole recording would.
+"""
+
+import contextlib
+import hashlib
+import logging
+import multiprocessing
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vc import files, tensor_file
+from vc.config import digest
+from vc.corpus import audio, data_directory, names
+from vc.corpus.condition import Condition, filled_rate, measure
+from vc.corpus.data_directory import Utterance
+from vc.errors import ConfigError, DataError, VCError, escaped
+from vc.features import store
+from vc.features.base import FeatureConfig
+from vc.features.content import ContentMeter
+from vc.features.f0 import WIDEST_RANGE, F0Range, F0Statistics, F0Track, f0_statistics
+from vc.features.kinds import build_features
+from vc.features.mel_cepstrum import SETTINGS
+from vc.features.speakers import Speaker, summarise
+from vc.features.speech import speech
+from vc.files import path_inside
+from vc.parallel import map_processes
+
+REVISION = 2  # of what is extracted with the same settings: features of another are extracted again
+WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
+WHOLE = 30.0  # seconds of a recording that is analysed as a whole, as it is converted
+WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
+SHARED = 1.0  # seconds that a window reaches into either neighbour
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an extraction did."""
+
+    done: int
+    failures: list[str]  # one line each
+    speakers: dict[str, Speaker]
+    up_to_date: bool = False
+
+
+def chosen_config(settings: dict[str, Any], data: Path, jobs: int = 1) -> FeatureConfig:
+    """What a `features` section asks for; a kind that may choose its sample rate takes the one that `data` fills."""
+    config = build_features(settings)
+    if config.automatic_rates and "sample_rate" not in settings:
+        rate = automatic_rate(data, config.automatic_rates, jobs)
+        config = build_features({**settings, "sample_rate": rate})
+    return config
+
+
+def automatic_rate(data: Path, rates: Iterable[int], jobs: int = 1) -> int:
+    """The highest of some sample rates in Hz whose band the recordings of a data directory fill, or the lowest.
+
+    It is measured, not read from headers: what was upsampled, or coded for a telephone, is empty higher up.
+    """
+    results = list(map_processes(_condition, data_directory.read(data), jobs, "bandwidth"))
+    readable = [(u, result) for u, result in results if not isinstance(result, DataError)]  # extraction names the rest
+    chosen = (filled_rate([condition for _, condition in readable], rates) if readable else None) or min(rates)
+    text = f"{data}: features.sample_rate {chosen}, the highest up to {max(rates)} Hz whose band the recordings fill"
+    higher = next((rate for rate in sorted(rates) if rate > chosen), np.inf)
+    narrow = [(u.path, one) for u, one in readable if one.sample_rate < higher or not one.fills(higher)]
+    if chosen < max(rates) and narrow:
+        path, condition = narrow[0]
+        text += f"; for {higher} Hz too narrow: {len(narrow)} of {len(readable)}, such as {escaped(path)}"
+        text += f" ({condition.sample_rate} Hz, filled up to {condition.bandwidth / 1000:.1f} kHz)"
+    log.info("%s", text)
+    return chosen
+
+
+def _condition(utterance: Utterance) -> Condition:
+    return measure(utterance.blocks(), audio.info(utterance.path).sample_rate)
+
+
+def extract(
+    data: Path, output: Path, config: FeatureConfig, jobs: int = 1, ranges: Mapping[str, F0Range] | None = None
+) -> Report:
+    """Extract features, per-speaker statistics and F0 search ranges.
+
+    Whispered recordings have no F0, and are features all the same. Results lie in `output`/.work until all are there,
+    so that an interrupted extraction goes on where it stopped.
+
+    Parameters
+    ----------
+    data : Path
+        A data directory.
+    output : Path
+        Features directory, made if missing; nothing is done if it holds features of the same already.
+    config : FeatureConfig
+        Settings of the analysis.
+    jobs : int
+        Processes.
+    ranges : mapping of str to F0Range, optional
+        F0 search ranges by speaker's id or name; those of other speakers are found.
+
+    Returns
+    -------
+    Report
+        With a line for each recording that could not be used.
+
+    Raises
+    ------
+    DataError
+        Nothing could be extracted, the data directory has faults, or `ranges` names a speaker who is not there.
+    ConfigError
+        The settings ask for more than a speaker's recordings hold.
+    """
+    utterances = data_directory.read(data)
+    config = config.completed()
+    speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
+    searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
+    unknown = sorted(searches.keys() - speaker_names.keys())
+    if unknown:
+        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
+    failures: list[str] = []
+    utterances = _at_sufficient_rate(utterances, config, failures)
+    contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
+    identities = {  # of utterances by id: what their features depend on beside the settings
+        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *(["in windows"] if claims_to_be_long(u) else [])]
+        for u in utterances
+    }
+
+    def origin(ids: Iterable[str]) -> str:
+        """Digest of what features of these utterances are made of."""
+        limits = {speaker: vars(f0_range) for speaker, f0_range in sorted(searches.items())}
+        return digest(REVISION, config, [identities[id] for id in ids], limits)
+
+    with contextlib.suppress(VCError):  # damaged features are extracted again
+        features = store.read_features(output)
+        if features.digest == origin(identities) and features.signed:
+            features.check()
+            return Report(len(utterances), failures, features.speakers, up_to_date=True)
+    files.make_directory(output)
+    work = path_inside(output, WORK)
+    work.mkdir(exist_ok=True)
+    with files.locked(work):
+        first_pass = [
+            _Task(window, identities[u.id], config, searches.get(u.speaker, WIDEST_RANGE), None, work)
+            for u in utterances
+            for window in windows_of(u)
+        ]
+        tracks: dict[str, list[_Recording]] = {}  # by speaker
+        for recording in _run(first_pass, jobs, "F0 ranges", failures):
+            tracks.setdefault(recording.utterance.speaker, []).append(recording)
+        statistics: dict[str, F0Statistics] = {}
+        for speaker, recordings in tracks.items():
+            of_speaker = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
+            try:
+                statistics[speaker] = f0_statistics(
+                    of_speaker, config.frame_rate, speaker, search=searches.get(speaker)
+                )
+            except DataError as error:
+                failures.append(str(error))
+        usable = {recording.utterance.id for speaker in statistics for recording in tracks[speaker]}
+        second_pass = [
+            replace(task, f0=statistics[task.window.utterance.speaker])
+            for task in first_pass
+            if task.window.utterance.id in usable
+        ]
+        recordings = _run(second_pass, jobs, "features", failures)
+        if not recordings:
+            raise DataError(*failures)
+        speakers = {}
+        for speaker in sorted({recording.utterance.speaker for recording in recordings}):
+            of_speaker = [recording for recording in recordings if recording.utterance.speaker == speaker]
+            speakers[speaker] = _summarised(of_speaker, statistics[speaker], config, range_given=speaker in searches)
+        rows = ((recording.utterance.id, recording.utterance.speaker, recording) for recording in recordings)
+        digests = {recording.utterance.id: recording.digest for recording in recordings}
+        store.write_features(output, config, origin(digests), speakers, rows, digests)
+        shutil.rmtree(work)
+    return Report(len(recordings), failures, speakers)
+
+
+def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
+    """Utterances whose recordings hold all that is analysed; the others are one fault.
+
+    That of all recordings, or of all of a speaker's, is a mistake in the settings and not in the recordings.
+    """
+    rates = {}
+    for path in {utterance.path for utterance in utterances}:
+        with contextlib.suppress(DataError):
+            rates[path] = audio.info(path).sample_rate
+    below = [u for u in utterances if rates.get(u.path, config.lowest_rate) < config.lowest_rate]
+    if not below:
+        return utterances
+    lowest = min(rates.values())
+    left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
+    hint = f"--set features.sample_rate={max((r for r in SETTINGS if r <= lowest), default=min(SETTINGS))} takes all"
+    count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
+    message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
+    if {u.speaker for u in left} != {u.speaker for u in utterances}:
+        raise ConfigError(message)
+    failures.append(message)
+    return left
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an utterance, or all of it."""
+
+    utterance: Utterance
+    number: int = 0  # from 0
+    last: bool = True  # of the utterance
+
+    @property
+    def whole(self) -> bool:
+        return self.last and self.number == 0
+
+
+def claims_to_be_long(utterance: Utterance) -> bool:
+    """Whether an utterance is analysed in windows, if it is as long as its recording's header says."""
+    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    if end - start <= WHOLE:
+        return False
+    try:
+        return min(audio.info(utterance.path).seconds, end) - start > WHOLE
+    except DataError:  # which its analysis will raise, too
+        return False
+
+
+def windows_of(utterance: Utterance) -> list[Window]:
+    """The windows of an utterance; a long one is read once, for headers may claim more than there is."""
+    if not claims_to_be_long(utterance):
+        return [Window(utterance)]
+    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    seconds = min(audio.count(utterance.path) / audio.info(utterance.path).sample_rate, end) - start
+    count = int(seconds // WINDOW) if seconds > WHOLE else 1
+    return [Window(utterance, number, number == count - 1) for number in range(count)]
+
+
+class _Span:
+    """Which frames of a window are no neighbour's, at a rate of frames a second, and its samples."""
+
+    def __init__(self, window: Window, frame_rate: float):
+        first, after = (round(number * WINDOW * frame_rate) for number in (window.number, window.number + 1))
+        shared = round(SHARED * frame_rate)
+        before = shared if window.number else 0
+        self.frames = slice(before, None if window.last else before + after - first)
+        self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample
+        self.part = window.utterance
+        if not window.whole:
+            start = (self.part.start or 0.0) + first / frame_rate
+            end = self.part.end if window.last else start + (after - first) / frame_rate + shared / frame_rate
+            self.part = replace(self.part, start=start - before / frame_rate, end=end)
+
+    def samples(self, rate: int) -> np.ndarray:
+        """`(samples,)` at `rate` Hz, with what the window shares; the last goes on to the utterance's end."""
+        return audio.resample(*self.part.read(), rate)
+
+
+TRACK_ARRAYS = tuple(F0Track.__dataclass_fields__)
+
+
+def track_window(window: Window, config: FeatureConfig, search: F0Range) -> dict[str, np.ndarray]:
+    """First pass: F0 of a window's frames, as the arrays of an F0Track."""
+    span = _Span(window, config.frame_rate)
+    track = vars(config.track_f0(span.samples(config.sample_rate), search))
+    arrays = {name: values[span.frames] for name, values in track.items()}
+    return {**arrays, "times": arrays["times"] + span.begin}
+
+
+def window_features(window: Window, config: FeatureConfig, f0_range: F0Range | None) -> dict[str, np.ndarray]:
+    """Second pass: what methods learn from in a window's frames, and a digest of the samples that they are of."""
+    span = _Span(window, config.frame_rate)
+    samples = span.samples(config.sample_rate)
+    f0, frames = (values[span.frames] for values in config.extract(samples, f0_range))
+    if not np.isfinite(frames).all():
+        raise DataError(f"{window.utterance.path}: its spectrum is not finite")
+    samples_digest = np.frombuffer(hashlib.sha256(samples.tobytes()).digest(), np.uint8)
+    arrays = {"frames": frames.astype(np.float32), "f0": f0.astype(np.float32), "samples": samples_digest}
+    if config.content is not None:
+        span = _Span(window, config.content.frame_rate)
+        samples = samples if window.whole else span.samples(config.sample_rate)
+        arrays["content"] = config.encode(samples)[span.frames]
+    return arrays
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One window's analysis, and where its result waits until all are there."""
+
+    window: Window
+    identity: list  # of its utterance
+    config: FeatureConfig
+    search: F0Range  # of the first pass
+    f0: F0Statistics | None  # of the speaker; None: it is the first pass that finds them
+    work: Path
+
+    @property
+    def file(self) -> Path:
+        ending = ".f0.safetensors" if self.f0 is None else ".safetensors"
+        return self.work / f"{self.window.utterance.id}.{self.window.number}{ending}"
+
+    def run(self) -> None:
+        """Write the window's arrays, unless an interrupted extraction left them whole, and made of the same."""
+        ranges = [self.search] if self.f0 is None else [self.search, self.f0.f0_range]
+        origin = [self.config, self.identity, self.window.number, self.window.last]
+        key = digest(REVISION, *origin, [f0_range and vars(f0_range) for f0_range in ranges])
+        with contextlib.suppress(ConfigError):
+            arrays, made_of = tensor_file.read_arrays(self.file)
+            if made_of == key and self._is_valid(arrays):
+                return
+        if self.config.content is not None and multiprocessing.parent_process() is not None:
+            import torch
+
+            torch.set_num_threads(1)  # there are as many workers as there shall be threads
+        if self.f0 is None:
+            arrays = track_window(self.window, self.config, self.search)
+        else:
+            arrays = window_features(self.window, self.config, self.f0.f0_range)
+        tensor_file.write_arrays(self.file, arrays, key)
+
+    def _is_valid(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether arrays from a file are such as this task writes."""
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if self.f0 is None:
+            expected = dict.fromkeys(TRACK_ARRAYS, shapes.get("f0", ())[:1])
+        else:
+            archives = self.config.archives.items()
+            expected = {name: (*shapes.get(name, ())[:1], *shape) for name, (_, shape) in archives}
+            expected["samples"] = (hashlib.sha256().digest_size,)
+            expected["f0"] = expected["frames"][:1]
+        return shapes == expected and all(array.size and np.isfinite(array).all() for array in arrays.values())
+
+
+def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list["_Recording"]:
+    """Recordings all of whose tasks succeed; the others' first faults go to `failures`."""
+    recordings: dict[str, _Recording] = {}
+    failed: set[str] = set()
+    for task, fault in map_processes(_Task.run, tasks, jobs, title):
+        utterance = task.window.utterance
+        recordings.setdefault(utterance.id, _Recording(utterance, [])).files.append(task.file)
+        if isinstance(fault, DataError) and utterance.id not in failed:
+            failed.add(utterance.id)
+            failures.append(str(fault))
+    return [recording for id, recording in recordings.items() if id not in failed]
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """The arrays of an utterance, in the files of its windows."""
+
+    utterance: Utterance
+    files: list[Path]
+
+    def __getitem__(self, name: str) -> Iterator[np.ndarray]:
+        """One array, in the windows' parts."""
+        return (tensor_file.read_arrays(path)[0][name] for path in self.files)
+
+    def array(self, name: str) -> np.ndarray:
+        return np.concatenate(list(self[name]))
+
+    @property
+    def digest(self) -> str:
+        """Of the samples that were analysed."""
+        return digest([part.tobytes().hex() for part in self["samples"]])
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """One array of many recordings, in parts that are read each time they are gone through."""
+
+    recordings: list[_Recording]
+    name: str
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (part for recording in self.recordings for part in recording[self.name])
+
+
+def _summarised(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
+    """A speaker, from all of their recordings."""
+    utterance, frames, masks = recordings[0].utterance, _Parts(recordings, "frames"), []
+    levels = [  # c0 alone, and not a view of all bands
+        [config.to_mel_cepstrum(part)[:, :1].copy() for part in recording["frames"]] for recording in recordings
+    ]
+    for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):
+        masks += np.split(mask, np.cumsum([len(part) for part in parts])[:-1])
+    content = None
+    if config.content is not None:
+        meter = ContentMeter()
+        for vectors, log_mel, mask in zip(_Parts(recordings, "content"), frames, masks):
+            meter.add(config.content_at_frames(vectors, len(log_mel)), log_mel, mask)
+        content = meter.statistics()
+    return summarise(
+        utterance.speaker,
+        frames,
+        f0,
+        speech=masks,
+        utterances=len(recordings),
+        range_given=range_given,
+        content=content,
+        speaker_name=utterance.speaker_name,
+    )

@@ -1,0 +1,190 @@
+"""Per-speaker statistics: of training recordings alone, in features and in the model file."""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vc.config import build, plain, require
+from vc.corpus.lists import IDENTIFIER
+from vc.errors import ConfigError, DataError
+from vc.features.content import ContentStatistics
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0, WIDEST_RANGE, F0Range, F0Statistics, LogF0
+
+LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
+LIVELIEST = 2.0  # deviation of natural log F0; speech has 0.1 to 0.3
+
+
+class MeanVariance:
+    """Brings each band of `(frames, bands)` to mean 0 and variance 1, and back."""
+
+    mean_: np.ndarray  # (bands,)
+    deviation_: np.ndarray  # (bands,)
+
+    def __init__(self, mean: Iterable[float] = (), deviation: Iterable[float] = ()):
+        self.mean_ = np.asarray(list(mean), np.float64)
+        self.deviation_ = np.asarray(list(deviation), np.float64)
+
+    def fit(self, arrays: Iterable[np.ndarray]) -> "MeanVariance":
+        """Learn from arrays `(frames, bands)`, which are gone through twice; float64 sums, population variance."""
+        count, total = _sum(arrays)
+        if count == 0 or total.ndim != 1:
+            raise DataError("expected non-empty (frames, bands)")
+        self.mean_ = total / count
+        self.deviation_ = np.sqrt(_sum(np.square(array - self.mean_) for array in arrays)[1] / count)
+        if not (self.deviation_ > 0).all():
+            raise DataError(f"bands {np.flatnonzero(self.deviation_ <= 0).tolist()} never vary")
+        return self
+
+    def transform(self, frames: np.ndarray) -> np.ndarray:
+        return (frames - self.mean_) / self.deviation_
+
+    def inverse(self, frames: np.ndarray) -> np.ndarray:
+        return frames * self.deviation_ + self.mean_
+
+
+def _sum(arrays: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
+    """How many frames, and their sum, in the order in which one array of all of them would be summed."""
+    count, total = 0, None
+    for array in arrays:
+        rows = array.astype(np.float64)
+        total = (rows if total is None else np.concatenate([total[None], rows])).sum(axis=0)
+        count += len(rows)
+    return count, np.zeros(0) if total is None else total
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """All that a conversion needs to know of a speaker; plain values, so that it can stand in JSON."""
+
+    mel_cepstrum_mean: list[float]  # (order + 1,)
+    mel_cepstrum_deviation: list[float]  # (order + 1,)
+    log_f0_mean: float | None  # natural log of Hz, clearly voiced frames; None: the speaker whispers
+    log_f0_deviation: float | None
+    f0_floor: float  # Hz, search range
+    f0_ceiling: float  # Hz
+    utterances: int
+    frames: int
+    f0_range_given: bool = False  # by a user, not found from the recordings
+    content: ContentStatistics | None = None  # where the features have content
+    name: str = ""  # what people call the speaker, where that is not the id
+
+    def __post_init__(self) -> None:
+        log_f0 = [self.log_f0_mean, self.log_f0_deviation]
+        if (log_f0[0] is None) != (log_f0[1] is None):
+            raise ConfigError("a speaker has a mean and a deviation of log F0, or neither")
+        log_f0 = [] if None in log_f0 else log_f0
+        numbers = [*self.mel_cepstrum_mean, *self.mel_cepstrum_deviation, *log_f0]
+        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+            raise ConfigError("a speaker's statistics must be finite numbers")
+        if len(self.mel_cepstrum_mean) != len(self.mel_cepstrum_deviation):
+            raise ConfigError("a speaker's means and deviations must be of one length")
+        if min([*self.mel_cepstrum_deviation, *log_f0[1:]]) <= 0:
+            raise ConfigError("a speaker's deviations must be above 0")
+        speaks = not log_f0 or (LOWEST_F0 < math.exp(min(log_f0[0], 10)) < HIGHEST_F0 and log_f0[1] <= LIVELIEST)
+        if max(map(abs, numbers)) > LARGEST or not speaks:
+            raise ConfigError("a speaker's statistics are beyond anything that speaks")
+        F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
+        if "\n" in self.name:
+            raise ConfigError("a speaker's name must be one line")
+
+    @property
+    def normaliser(self) -> MeanVariance:
+        return MeanVariance(self.mel_cepstrum_mean, self.mel_cepstrum_deviation)
+
+    @property
+    def log_f0(self) -> LogF0 | None:
+        return None if self.log_f0_mean is None else LogF0(self.log_f0_mean, self.log_f0_deviation)
+
+    @property
+    def f0_range(self) -> F0Range | None:
+        return None if self.log_f0_mean is None else F0Range(self.f0_floor, self.f0_ceiling)
+
+    @property
+    def f0_statistics(self) -> F0Statistics:
+        return F0Statistics(self.f0_range, self.log_f0)
+
+
+def summarise(
+    name: str,
+    frames: Collection[np.ndarray],
+    f0: F0Statistics,
+    *,
+    speech: Sequence[np.ndarray] | None = None,
+    utterances: int | None = None,
+    range_given: bool = False,
+    content: ContentStatistics | None = None,
+    speaker_name: str = "",
+) -> Speaker:
+    """Statistics of a speaker.
+
+    Parameters
+    ----------
+    name : str
+        For errors.
+    frames : collection of np.ndarray
+        Shape `(frames, bands)`, one for each recording or part of one; gone through three times.
+    f0 : F0Statistics
+        F0 search range and statistics.
+    speech : sequence of np.ndarray, optional
+        Shape `(frames,)` each, true where there is speech: pauses carry nothing of a voice. Default: all.
+    utterances : int, optional
+        How many recordings there are. Default: as many as `frames`.
+    range_given : bool
+        Whether the F0 search range was given by a user, not found.
+    content : ContentStatistics, optional
+        Of the content vectors, where the features have them.
+    speaker_name : str
+        What people call the speaker, where that is not the id.
+
+    Raises
+    ------
+    DataError
+        There is no speech, or a band never varies.
+    """
+    try:
+        normaliser = MeanVariance().fit(frames if speech is None else _SpeechFrames(frames, speech))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    f0_range, log_f0 = f0.f0_range or WIDEST_RANGE, f0.log_f0  # of one who whispers the range is any
+    return Speaker(
+        mel_cepstrum_mean=normaliser.mean_.tolist(),
+        mel_cepstrum_deviation=normaliser.deviation_.tolist(),
+        log_f0_mean=log_f0 and log_f0.mean,
+        log_f0_deviation=log_f0 and log_f0.deviation,
+        f0_floor=f0_range.floor,
+        f0_ceiling=f0_range.ceiling,
+        utterances=len(frames) if utterances is None else utterances,
+        frames=sum(map(len, frames)),
+        f0_range_given=range_given,
+        content=content,
+        name=speaker_name,
+    )
+
+
+@dataclass(frozen=True)
+class _SpeechFrames:
+    """The frames that are speech, selected anew each time they are gone through."""
+
+    frames: Collection[np.ndarray]
+    speech: Sequence[np.ndarray]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (part[mask] for part, mask in zip(self.frames, self.speech, strict=True))
+
+
+def speakers_to_json(speakers: dict[str, Speaker]) -> dict:
+    """Plain values of speakers by id."""
+    return {name: plain(speaker) for name, speaker in speakers.items()}
+
+
+def speakers_from_json(content: dict) -> dict[str, Speaker]:
+    """Speakers by id; raises ConfigError, by name, for what are not a speaker's statistics."""
+    if not isinstance(content, dict):
+        raise ConfigError("speakers: expected a mapping")
+    for name in content:  # it becomes a part of files' names
+        require(
+            IDENTIFIER.fullmatch(name) is not None, f"speakers: {name!r} is no name of letters, digits, '.', '_', '-'"
+        )
+    return {name: build(Speaker, values, f"speakers.{name}") for name, values in content.items()}

@@ -1,0 +1,140 @@
+"""Bottlenecks between an encoder and a decoder: the code itself, a random draw, or a codebook's entry."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vc import losses
+from vc.config import require
+from vc.models.base import ManyConverter, RandomDraws
+from vc.models.cyclegan_vc2 import Sizes
+
+COMMITMENT = 0.25  # weight of the commitment loss (van den Oord et al., 2017, sec. 3.2)
+SMALLEST = 1e-6  # uniform draws are kept this far from 0 and 1, whose normal deviates are infinite
+
+
+@dataclass(frozen=True)
+class CodeConfig(Sizes):
+    """Sizes of the networks, and of the code in their middle."""
+
+    code: str = "plain"  # plain, variational or quantised
+    code_channels: int = 32  # for every fourth frame
+    entries: int = 128  # of a quantised code's codebook
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.code in BOTTLENECKS, f"network.code must be one of {', '.join(BOTTLENECKS)}, got {self.code!r}")
+        require(self.residual_blocks >= 2, "network.residual_blocks must be 2 or more, on either side of the code")
+        for name in ("code_channels", "entries"):
+            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
+
+    @property
+    def blocks_before(self) -> int:
+        """Residual blocks before the code."""
+        return self.residual_blocks // 2
+
+    @property
+    def blocks_behind(self) -> int:
+        return self.residual_blocks - self.blocks_before
+
+
+class Plain(nn.Module):
+    """The code as the encoder gives it."""
+
+    parameters_per_value = 1  # outputs of the encoder for each value of the code
+
+    def __init__(self, config: CodeConfig):
+        super().__init__()
+
+    def forward(self, encoded: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        """The code, and its cost: 0."""
+        return encoded, encoded.new_zeros(())
+
+
+class Variational(nn.Module):
+    """A normal distribution, sampled in training; conversion takes its mean (Kingma and Welling, ICLR 2014).
+
+    The cost is the mean divergence of a value's distribution from the standard normal one.
+    """
+
+    parameters_per_value = 2
+
+    def __init__(self, config: CodeConfig):
+        super().__init__()
+
+    def forward(self, encoded: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        mean, log_variance = encoded.chunk(2, dim=1)
+        log_variance = log_variance.clamp(-20, 20)  # its exponential stays finite
+        cost = losses.divergence(mean, log_variance)
+        if draws is None:
+            return mean, cost
+        uniform = draws(mean[0].numel()).reshape(mean.shape).clamp(SMALLEST, 1 - SMALLEST)
+        return mean + (log_variance / 2).exp() * torch.special.ndtri(uniform), cost
+
+
+class Quantised(nn.Module):
+    """The nearest entry of a codebook (van den Oord, Vinyals and Kavukcuoglu, NeurIPS 2017, eqs. 1 to 3).
+
+    Gradients pass straight through to the encoder. The cost moves entries towards the encoder's outputs and, weighted
+    by COMMITMENT, these towards their entries.
+    """
+
+    parameters_per_value = 1
+
+    def __init__(self, config: CodeConfig):
+        super().__init__()
+        self.book = nn.Parameter(torch.randn(config.entries, config.code_channels) / 2)
+
+    def forward(self, encoded: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        entries = self.book[self.nearest(encoded)].transpose(1, 2)  # (batch, channels, positions)
+        return encoded + (entries - encoded).detach(), losses.commitment(entries, encoded, COMMITMENT)
+
+    @torch.no_grad()
+    def nearest(self, encoded: Tensor) -> Tensor:
+        """Numbers `(batch, positions)` of the entries nearest to `(batch, channels, positions)`."""
+        return torch.cdist(encoded.transpose(1, 2).float(), self.book).argmin(-1)
+
+
+class CodedConverter(ManyConverter):
+    """A network of many speakers whose code passes `bottleneck`, one of BOTTLENECKS."""
+
+    bottleneck: nn.Module
+
+    @property
+    def code_has_cost(self) -> bool:
+        return isinstance(self.bottleneck, Quantised)
+
+    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        return self.bottleneck(code, draws)
+
+
+BOTTLENECKS = {"plain": Plain, "variational": Variational, "quantised": Quantised}
+
+
+def encoder_output(config: CodeConfig) -> nn.Conv1d:
+    """The last layer of an encoder."""
+    return nn.Conv1d(config.inner, BOTTLENECKS[config.code].parameters_per_value * config.code_channels, 1)
+
+
+def decoder_input(config: CodeConfig) -> nn.Conv1d:
+    """The first layer of a decoder."""
+    return nn.Conv1d(config.code_channels, config.inner, 1)
+
+
+class CodeClassifier(nn.Module):
+    """A classifier of speakers by the code: `(batch, channels, positions)` to logits `(batch, speakers, positions)`."""
+
+    def __init__(self, channels: int, speakers: int):
+        super().__init__()
+        width = max(16, channels)
+        self.layers = nn.Sequential(
+            nn.Conv1d(channels, width, 5, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(width, width, 5, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(width, speakers, 1),
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.layers(code)

@@ -1,0 +1,125 @@
+"""Pictures of recordings: spectrograms, one above the other, with the F0 contour drawn over them."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vc import extras
+
+WINDOW, SHIFT = 0.025, 0.005  # seconds
+MIN_FFT = 2048  # samples
+LOWEST = 60.0  # Hz, of the logarithmic axis
+ROWS = 192  # frequencies of a picture
+RANGE = 70.0  # dB below the loudest point
+WIDTH = 8.0  # inches of a picture
+LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for labels of frequencies, a panel's title and labels of time
+TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
+GREY = "#808080"  # for what stands on the page's own background, be it light or dark
+
+
+class Panel(NamedTuple):
+    """One recording in the picture."""
+
+    title: str
+    samples: np.ndarray  # (samples,)
+    f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
+
+
+def require_matplotlib() -> None:
+    """Raise ConfigError if matplotlib is missing, before work whose pictures would fail at its end."""
+    extras.require("a picture", "eval", "matplotlib")
+
+
+def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str = "png") -> bytes:
+    """One panel below the other on one time axis.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        Recordings, at least one.
+    rate : int
+        Their sample rate in Hz.
+    frame_shift : float
+        Of the F0 tracks, in seconds.
+    format : str
+        One of matplotlib's.
+
+    Returns
+    -------
+    bytes
+        Content of an image file.
+    """
+    from matplotlib.figure import Figure
+
+    count, height = len(panels), 1.75 * len(panels)  # inches; fixed margins cost half of what a layout engine does
+    axis_height = (height - BELOW - count * ABOVE) / count
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots_adjust(
+        LEFT / WIDTH, BELOW / height, 1 - 0.1 / WIDTH, 1 - ABOVE / height, hspace=ABOVE / axis_height
+    )
+    axes = figure.subplots(count, sharex=True, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, panels):
+        _draw(axis, panel, rate, frame_shift)
+    for axis in axes[:-1]:
+        axis.tick_params(bottom=False)
+    axes[-1].set_xlim(0, max(len(panel.samples) for panel in panels) / rate)
+    axes[-1].set_xlabel("seconds", color=GREY)
+    return as_image(figure, format)
+
+
+def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes:  # noqa: F821 - not light
+    """The figure as an image file with a transparent background; signs that the font lacks are drawn as boxes."""
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(content, format=format, dpi=80, transparent=True)
+    return content.getvalue()
+
+
+def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Spectrogram on a logarithmic frequency axis from LOWEST on.
+
+    Parameters
+    ----------
+    samples : np.ndarray
+        Shape `(samples,)`.
+    rate : int
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(ROWS, frames)`, dB below the loudest point.
+    """
+    window, shift = round(WINDOW * rate), round(SHIFT * rate)
+    padded = np.pad(samples, window // 2)
+    padded = np.pad(padded, (0, max(0, window - len(padded))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::shift] * np.hanning(window)
+    size = max(MIN_FFT, 2 ** int(np.ceil(np.log2(window))))
+    power = np.square(np.abs(np.fft.rfft(frames, size)))
+    nearest = np.rint(np.geomspace(LOWEST, rate / 2, ROWS) * size / rate).astype(int)
+    decibels = 10 * np.log10(np.maximum(power[:, nearest].T, 1e-12))
+    return np.maximum(decibels - decibels.max(), -RANGE)
+
+
+def _draw(axis: "matplotlib.axes.Axes", panel: Panel, rate: int, frame_shift: float) -> None:  # noqa: F821 - not light
+    levels = spectrogram(panel.samples, rate)
+    extent = (0, levels.shape[1] * round(SHIFT * rate) / rate, 0, 1)
+    axis.imshow(levels, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear")
+    heights = _height(np.where(panel.f0 > 0, panel.f0, np.nan), rate)
+    axis.plot(np.arange(len(heights)) * frame_shift, heights, color="white", linewidth=3)
+    axis.plot(np.arange(len(heights)) * frame_shift, heights, color="#00a0c8", linewidth=1.5)
+    ticks = [tick for tick in TICKS if tick <= rate / 2]
+    axis.set_yticks(_height(np.array(ticks), rate), [f"{tick} Hz" for tick in ticks])
+    axis.set_ylim(0, 1)
+    axis.tick_params(colors=GREY)
+    axis.spines[:].set_visible(False)
+    axis.set_title(panel.title, color=GREY, loc="left", fontsize=10, parse_math=False)
+
+
+def _height(frequencies: np.ndarray, rate: int) -> np.ndarray:
+    """Position of frequencies in Hz on an axis from 0 to 1."""
+    return np.log(frequencies / LOWEST) / np.log(rate / 2 / LOWEST)

@@ -1,0 +1,182 @@
+"""A fixed encoder of what is said, for a loss that holds the content of a conversion to that of its source.
+
+It is a model of this toolkit with a code that is freed of the speaker, learnt from the corpus; a content encoder of
+`vc-encoder` that takes log-mel; or a folder of Hugging Face's transformers whose network takes features as they are
+extracted, and has learnt from such. All are weights for a network that this package or transformers defines: nothing in
+the files is run.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vc import extras
+from vc.config import require
+from vc.encoders import choice, encoder_file, published
+from vc.encoders.distilled import DistilledEncoder
+from vc.errors import ConfigError, naming, shortened
+from vc.features.base import FeatureConfig
+from vc.features.speakers import Speaker
+from vc.model_file import Model, read_network
+from vc.models.base import ManyConverter
+from vc.tensor_file import tensors_digest
+
+TRIAL_FRAMES = 64  # that an encoder is tried with
+TRANSFORMER = "speech_to_text"  # the one of transformers' architectures that takes features (batch, frames, bands)
+OUTSIDE = ("auto_map", "quantization_config", "attn_implementation", "use_kernels")  # settings that name other code
+MAX_CONSTANTS = 1 << 26  # numbers of a network that are no weights, such as its table of positions
+
+
+class ContentEncoder(ABC, nn.Module):
+    """Embeddings `(batch, channels, frames)` of normalised `(batch, bands, frames)` of a speaker; it never learns."""
+
+    digest = ""  # of its weights
+
+    @abstractmethod
+    def forward(self, frames: Tensor, speaker: str) -> Tensor: ...
+
+
+class CommonCode(ContentEncoder):
+    """The code of a model of this toolkit."""
+
+    def __init__(self, network: ManyConverter):
+        super().__init__()
+        self.network = _fixed(network)
+
+    def forward(self, frames: Tensor, speaker: str) -> Tensor:
+        return self.network.pass_bottleneck(self.network.code(frames, speaker))[0]
+
+
+class NaturalScaleEncoder(ContentEncoder):
+    """A network that takes features as they are extracted, without normalisation."""
+
+    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], *, frames_first: bool):
+        super().__init__()
+        self.network, self.frames_first = _fixed(network), frames_first
+        self.numbers = {name: number for number, name in enumerate(speakers)}
+        for side in ("mean", "deviation"):
+            values = [getattr(speaker.normaliser, f"{side}_") for speaker in speakers.values()]
+            self.register_buffer(side, torch.as_tensor(np.stack(values), dtype=torch.float32)[..., None])
+
+    def forward(self, frames: Tensor, speaker: str) -> Tensor:
+        number = self.numbers[speaker]
+        natural = frames * self.deviation[number] + self.mean[number]
+        if not self.frames_first:
+            return self.network(natural)
+        return self.network(natural.transpose(1, 2)).last_hidden_state.transpose(1, 2)
+
+
+def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ContentEncoder:
+    """Read a content encoder for a loss.
+
+    Parameters
+    ----------
+    path : str
+        Name of a content encoder, or path of an encoder, a model or a folder.
+    speakers : mapping of str to Speaker
+        With their statistics.
+    features : FeatureConfig
+        Of what the encoder is given.
+
+    Raises
+    ------
+    ConfigError
+        For what is no encoder, or does not fit these features.
+    """
+    kinds = "a model of many speakers, a content encoder or a folder of transformers"
+    require(bool(path), f"objective.content needs objective.encoder: {kinds}")
+    place = Path(path)
+    if (place / "config.json").is_file():
+        network = _transformer(place)
+        encoder = NaturalScaleEncoder(network, speakers, frames_first=True)
+        encoder.digest = tensors_digest(network.state_dict())
+    elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
+        chosen = choice.choose(path)
+        takes_log_mel = isinstance(chosen, DistilledEncoder)
+        advice = "objective.content needs an encoder that takes log-mel, such as distilled"
+        require(takes_log_mel, f"{path}: takes samples; {advice}")
+        fits = features.mel == chosen.mel
+        advice = "features.kind must be mel or content, settings the usual"
+        require(fits, f"{path}: takes other features than these: {advice}")
+        encoder = NaturalScaleEncoder(chosen.network, speakers, frames_first=False)
+        encoder.digest = chosen.digest
+    else:
+        model, network = read_coded(place)
+        require(model.features == features, f"{place}: learnt from features of other settings")
+        for name, speaker in speakers.items():
+            same = model.speakers.get(name) == speaker
+            require(same, f"{place}: does not know {name} by the same features")
+        encoder = CommonCode(network)
+        encoder.digest = tensors_digest(network.state_dict())
+    bands = features.bands
+    try:  # an encoder by which a step cannot learn is refused now
+        embeddings = encoder(torch.zeros(2, bands, TRIAL_FRAMES), next(iter(speakers)))
+    except Exception as error:  # a network of any settings fails in any way
+        reason = shortened(error)
+        raise ConfigError(f"{place}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
+    require(bool(embeddings.isfinite().all()), f"{place}: gives embeddings that are not finite")
+    return encoder
+
+
+def _fixed(network: nn.Module) -> nn.Module:
+    network = network.float().eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network
+
+
+def read_coded(path: Path) -> tuple[Model, ManyConverter]:
+    """Read a model that has a code; refuse another."""
+    model, network, _ = read_network(path)
+    require(isinstance(network, ManyConverter), f"{path}: method {model.method} has no code")
+    return model, network
+
+
+def _transformer(folder: Path) -> nn.Module:
+    """The encoder in a folder that transformers saved: with all of its weights, and nothing from outside the folder."""
+    extras.require(f"{folder}", "encoders", "transformers")
+    from transformers.models.speech_to_text import modeling_speech_to_text as modeling
+
+    place = folder / "config.json"
+    settings = {name: value for name, value in published.read_mapping(place).items() if not name.startswith("_")}
+    kind = settings.get("model_type")
+    require(kind == TRANSFORMER, f"{place}: model_type {kind!r}; {TRANSFORMER} is known")
+    outside = [name for name in OUTSIDE if name in settings]
+    require(not outside, f"{place}: {', '.join(outside)}: what is not in the folder is not taken")
+    try:
+        weights = published.folder_tensors(folder, ("model.encoder.", "encoder."))
+    except ConfigError as error:
+        raise ConfigError(naming(folder, error)) from error
+    layers = settings.get("encoder_layers", 0)
+    possible = isinstance(layers, int) and layers <= len(weights) and settings.get("num_conv_layers", 0) in range(9)
+    require(possible, f"{place}: encoder_layers {layers!r}, but there are {len(weights)} tensors")
+    try:
+        config = modeling.Speech2TextConfig(**settings, attn_implementation="eager")
+        with torch.device("meta"):  # takes no memory, whatever sizes are claimed
+            claimed = modeling.Speech2TextEncoder(config)
+        _check_weights(claimed, weights)
+        network = modeling.Speech2TextEncoder(config)
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from error
+    except Exception as error:  # settings that make no sense have any effect
+        raise ConfigError(f"{place}: no network can be made of it: {shortened(error)}") from error
+    network.load_state_dict(weights)
+    return network
+
+
+def _check_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of the network, by their names, and a network with far too much beside them."""
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        require(name in weights, f"no tensor {name}")
+        require(name in expected, f"an unknown tensor {name}")
+        shape, network_shape = list(weights[name].shape), list(expected[name].shape)
+        require(shape == network_shape, f"tensor {name} is of shape {shape}, not {network_shape}")
+        require(bool(weights[name].isfinite().all()), f"tensor {name} holds values that are not finite")
+    constants = sum(math.prod(buffer.shape) for buffer in network.buffers())
+    require(constants <= MAX_CONSTANTS, f"a table of {constants} numbers")

@@ -1,0 +1,231 @@
+"""How the linear conversions of vc/models/linear.py are fitted, at once and without shared sentences.
+
+`warp` is one all-pass constant for each direction. Vocal tracts of other lengths stretch the frequency axis; an
+all-pass of the cepstrum comes near to it (Pitz and Ney, "Vocal tract normalization equals linear transformation in
+cepstral space", IEEE Trans. SAP 13, 2005).
+
+`nearest` takes slow movement from a regression on frames that nearest neighbours bring together, fast movement from a
+warp. Frames of the two speakers are aligned, and a linear map from a source frame's surroundings to its partner is
+fitted. It averages over all that was aligned, and so over time: left to itself, formants move in blocks of 50 to 100 ms
+and closures fill up. So it keeps what moves slowly, where most of what tells two speakers apart lies. What is faster
+comes from the source's own frames, warped to the target's length of vocal tract:
+
+    converted = F(G(regression) + warp - G(warp))
+
+G is a Gaussian over time, and F one filter for each band that gives the sum the target's modulation spectrum. All of it
+is linear, so that two filters a band are left: F G behind the regression, F (1 - G) behind the warp.
+
+The alignment is after INCA (vc/train/alignment.py), F after Takamichi et al. (cited at `spectrum_gains`); the sum is
+ours. What each part is worth, by predicted quality, phones and likeness together: docs/experiments.md, 2026-11-26.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from vc.config import require
+from vc.errors import DataError
+from vc.features.mel_cepstrum import warping_matrix
+from vc.models.linear import LinearConverter, LinearMap
+from vc.train.alignment import Aligner, SpeakerFrames
+
+WINDOW = 512  # frames of a modulation spectrum
+LARGEST_GAIN = 20.0  # of a modulation frequency: where the regression leaves nothing, nothing can be amplified
+WINDOWS_AT_ONCE = 64
+DEVIATIONS = 3  # of the Gaussian to each side, for which the filters must have taps
+
+
+@dataclass(frozen=True)
+class WarpObjective:
+    """Which constants are tried; the one stays that brings the two speakers nearest to each other."""
+
+    largest: float = 0.15  # all-pass constant
+    tried: int = 31  # from -largest to largest, 0 among them
+    frames: int = 2_000  # of each speaker that are compared
+
+    def __post_init__(self) -> None:
+        require(0 <= self.largest <= 0.5, f"objective.largest must be in 0..0.5, got {self.largest}")
+        odd = 3 <= self.tried <= 999 and self.tried % 2 == 1
+        require(odd, f"objective.tried must be odd and in 3..999, got {self.tried}")
+        require(self.frames >= 100, f"objective.frames must be 100 or more, got {self.frames}")
+
+
+@dataclass(frozen=True)
+class NearestObjective:
+    """How frames are aligned and what is fitted to them; vc/train/alignment.py has the reasons."""
+
+    passes: int = 2  # alignments, each with the map that the one before gave
+    frames: int = Aligner.max_frames  # of each speaker that are aligned
+    reach: int = Aligner.reach  # frames to each side that are compared
+    stride: int = Aligner.stride  # every so many of them
+    loudness: float = Aligner.loudness  # weight of c0 in a comparison
+    ridge: float = 3e-3  # added to the variances of the regression's inputs, which are 1
+    slow: float = 3.0  # frames, deviation of the Gaussian that parts slow from fast; 0: all is the regression's
+
+    def __post_init__(self) -> None:
+        lowest = {"passes": 1, "frames": 100, "reach": 0, "stride": 1, "loudness": 0, "ridge": 0, "slow": 0}
+        for name, least in lowest.items():
+            require(getattr(self, name) >= least, f"objective.{name} must be {least} or more, got {vars(self)[name]}")
+
+
+def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
+    """Set both directions' maps, from the frames of the two speakers by name."""
+    for (source, target), name in network.directions.items():
+        set_matrix(network.maps[name].regression, best_warp(speakers[source], speakers[target], objective))
+
+
+def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers: dict[str, SpeakerFrames]) -> None:
+    """Set both directions' maps, from the frames of the two speakers by name.
+
+    The first alignment is of the source warped to the target. Of log-mel, which an all-pass cannot warp, all movement
+    is the regression's.
+
+    Raises
+    ------
+    DataError
+        For too few frames, or frames that leave the regression no single solution.
+    ConfigError
+        If `objective.slow` is more than the network's filters can hold.
+    """
+    for name, frames in speakers.items():
+        if len(frames.frames) < WINDOW:
+            raise DataError(f"{name}: {len(frames.frames)} frames are too few to learn from: give {WINDOW} or more")
+    aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
+    for (source, target), name in network.directions.items():
+        linear, source_frames, target_frames, slow = network.maps[name], speakers[source], speakers[target], 0.0
+        estimate = source_frames  # of the target, better at each pass
+        if source_frames.cepstral:
+            slow, largest = objective.slow, linear.movement.padding[0] / DEVIATIONS
+            fits = slow <= largest
+            require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
+            matrix = best_warp(source_frames, target_frames, WarpObjective())
+            estimate = replace(source_frames, frames=source_frames.frames @ matrix)
+            set_matrix(linear.warp, matrix)
+        for _ in range(objective.passes):
+            indices, partners, _ = aligner.pairs(estimate, target_frames)
+            partners = target_frames.frames[partners]
+            fit_regression(linear.regression, source_frames, indices, partners, ridge=objective.ridge)
+            estimate = match_moments(mapped(linear.regression, source_frames), target_frames)
+        set_filters(linear, slow)
+        set_filters(linear, slow, spectrum_gains(mapped(linear, source_frames), target_frames))
+
+
+def best_warp(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:
+    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`."""
+    constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
+    matrices = [warp_matrix(source, constant) for constant in constants]
+    aligner = Aligner(max_frames=objective.frames)
+    distances = [aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2] for matrix in matrices]
+    return matrices[distances.index(min(distances))]
+
+
+def warp_matrix(speaker: SpeakerFrames, constant: float) -> Tensor:
+    """`(bands, bands)`: normalised frames of `speaker` times it are warped and normalised again."""
+    order = speaker.frames.shape[1] - 1
+    matrix = torch.from_numpy(warping_matrix(order, order, constant)).to(speaker.frames)
+    matrix = speaker.deviation[:, None] * matrix
+    return matrix / (speaker.frames @ matrix).std(0, correction=0)
+
+
+@torch.no_grad()
+def set_matrix(convolution: nn.Conv1d, matrix: Tensor) -> None:
+    """Let a convolution of one frame multiply each frame by `matrix`, `(bands, bands)`."""
+    convolution.weight.copy_(matrix.T[..., None])
+
+
+@torch.no_grad()
+def fit_regression(
+    regression: nn.Conv1d, source: SpeakerFrames, indices: Tensor, partners: Tensor, *, ridge: float
+) -> None:
+    """Set the least-squares map from the surroundings of source frames to their partners.
+
+    Parameters
+    ----------
+    regression : nn.Conv1d
+        What is set.
+    source : SpeakerFrames
+    indices : Tensor
+        `(pairs,)`, of frames of the source.
+    partners : Tensor
+        `(pairs, bands)`: frames of the target.
+    ridge : float
+        Added to the variances of the inputs.
+    """
+    context = regression.padding[0]
+    inputs = source.contexts(indices, range(-context, context + 1)).double()
+    input_mean, partner_mean = inputs.mean(0), partners.double().mean(0)
+    inputs = inputs - input_mean
+    squares = inputs.T @ inputs / len(inputs) + ridge * torch.eye(inputs.shape[1]).to(inputs)
+    try:
+        weights = torch.linalg.solve(squares, inputs.T @ (partners - partner_mean) / len(inputs))
+    except torch.linalg.LinAlgError as error:
+        raise DataError(f"the regression has no single solution: give objective.ridge above {ridge:g}") from error
+    regression.weight.copy_(weights.unflatten(0, (-1, partners.shape[1])).permute(2, 1, 0))
+    regression.bias.copy_(partner_mean - input_mean @ weights)
+
+
+@torch.no_grad()
+def mapped(network: nn.Module, speaker: SpeakerFrames) -> SpeakerFrames:
+    """The speaker's frames, each utterance mapped by `network`."""
+    utterances = [network(frames.T[None])[0].T for frames in speaker.frames.split(speaker.lengths)]
+    return replace(speaker, frames=torch.cat(utterances))
+
+
+def match_moments(estimate: SpeakerFrames, target: SpeakerFrames) -> SpeakerFrames:
+    """Give the audible frames the target's means and deviations: a regression's deviations are too small."""
+    current, reference = estimate.frames[estimate.audible], target.frames[target.audible]
+    scale = reference.std(0) / current.std(0).clamp(min=torch.finfo(current.dtype).tiny)
+    frames = (estimate.frames - current.mean(0)) * scale + reference.mean(0)
+    return replace(estimate, frames=frames, deviation=target.deviation)
+
+
+@torch.no_grad()
+def set_filters(linear: LinearMap, slow: float, gains: Tensor | float = 1.0) -> None:
+    """Set the filters over time that part the regression's slow movement from the warp's fast one.
+
+    Cut to their taps, the filters also raise what stands still, where the target moves more: means are not kept.
+
+    Parameters
+    ----------
+    linear : LinearMap
+        What is set.
+    slow : float
+        Deviation of the Gaussian in frames.
+    gains : Tensor or float, optional
+        `(modulation frequencies, bands)`, by which both filters are multiplied.
+    """
+    taps = linear.movement.weight.shape[-1]
+    angles = torch.linspace(0, torch.pi, WINDOW // 2 + 1, dtype=torch.float64, device=linear.movement.weight.device)
+    gaussian = torch.exp(-(slow * angles).square() / 2)[:, None].expand(-1, len(linear.movement.weight))
+    taper = torch.hann_window(taps + 2, periodic=False, dtype=torch.float64, device=angles.device)[1:-1]
+    for part, share in ((linear.movement, gaussian), (linear.detail, 1 - gaussian)):
+        response = torch.fft.irfft(share * gains, dim=0).roll(taps // 2, 0)[:taps]
+        part.weight.copy_((response * taper[:, None]).T[:, None])
+
+
+def spectrum_gains(estimate: SpeakerFrames, target: SpeakerFrames) -> Tensor:
+    """`(modulation frequencies, bands)`: gains that give `estimate` the target's modulation spectrum; 1 at rest.
+
+    The idea of Takamichi, Toda, Black and Nakamura, "Modulation spectrum-based post-filter for GMM-based voice
+    conversion", APSIPA 2014, as one filter of linear phase; theirs works on each utterance's own spectrum.
+    """
+    floor = torch.finfo(torch.float64).tiny
+    gains = (modulation_power(target) / modulation_power(estimate).clamp(min=floor)).sqrt().clamp(max=LARGEST_GAIN)
+    gains[0] = 1
+    return gains
+
+
+def modulation_power(speaker: SpeakerFrames) -> Tensor:
+    """`(modulation frequencies, bands)`, float64: power over windows of all frames, divided by the spoken frames.
+
+    What lies before and after speech does not move: its length is the recording's, not the speaker's.
+    """
+    spoken = speaker.spoken
+    moving = (speaker.frames - speaker.frames[spoken].mean(0)) * spoken[:, None]
+    windows = moving.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)
+    taper = torch.hann_window(WINDOW, device=windows.device)
+    power = 0
+    for part in windows.split(WINDOWS_AT_ONCE):
+        power = power + torch.fft.rfft(part * taper).abs().square().double().sum(0).T
+    return power / spoken.sum()

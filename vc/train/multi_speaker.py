@@ -1,0 +1,264 @@
+"""The training step of one model for many speakers: conditional generators, codes freed of the speaker, common spaces.
+
+With x a segment of speaker s, t another speaker, E the encoder, G the decoder, D the discriminator and z = E(x, s) the
+code, the model minimises the weighted sum of
+
+    adversarial         D on G(z, s, t)
+    classification      the speaker that D finds in G(z, s, t), to be t   (D learns this from real speech alone)
+    cycle_consistency   G(E(G(z, s, t), t), t, s) to x
+    identity_mapping    G(z, s, s) to x                                   (before step `identity_steps`)
+    code_speaker        the speaker that a classifier finds in z as G gets it, to be s; its gradient comes to E reversed
+    code_consistency    E(G(z, s, t), t) to z, of a variational code the means
+    code_cost           what the method's code costs: divergence, or distance from a codebook's entries
+
+and D learns to tell x, labelled as made of t, from G(z, s, t): the source-and-target conditional loss of StarGAN-VC2
+(Kaneko et al., Interspeech 2019, sec. 3.1), where D is given both speakers. With `wrong_name`, D also learns to refuse
+x under the name of t: real speech of another speaker (after Reed et al., "Generative adversarial text to image
+synthesis", ICML 2016). Its loss is that on x, plus a mean of those on fakes and on wrong names, weighted by 1 and
+`wrong_name`.
+
+In the second half of a cycle a code is not drawn, and costs nothing. A term whose weight is 0 is not computed, and a
+discriminator that no loss uses is not built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vc import losses
+from vc.config import require
+from vc.models.base import ManyConverter
+from vc.models.bottlenecks import CodeClassifier
+from vc.train.engine import Setup
+from vc.train.held_out import HeldOut
+from vc.train.optimise import AdversarialConfig, Optimiser
+from vc.train.sampling import ManyBatch, ManySampler
+
+LOSSES = (
+    "adversarial",
+    "classification",
+    "cycle_consistency",
+    "identity_mapping",
+    "code_speaker",
+    "code_consistency",
+    "code_cost",
+)
+ESSENTIAL = {"adversarial", "cycle_consistency", "identity_mapping"}  # without any of these, frames are arbitrary
+OF_FAKES = {"adversarial", "classification", "cycle_consistency", "code_consistency"}
+ALWAYS = 10**9  # a step that no run reaches
+
+
+@dataclass(frozen=True)
+class ManyObjective(AdversarialConfig):
+    """Weights of the losses and how they are minimised; those of StarGAN-VC2 as far as its reproductions agree."""
+
+    adversarial: float = 1.0
+    classification: float = 0.0
+    cycle_consistency: float = 10.0
+    identity_mapping: float = 5.0
+    identity_steps: int = 10_000  # the identity mapping loss counts before this step only
+    code_speaker: float = 0.0
+    code_consistency: float = 0.0
+    code_cost: float = 0.0
+    wrong_name: float = 0.0  # weight of real speech under a wrong name beside 1 for fakes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (*LOSSES, "identity_steps", "wrong_name"):
+            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        used = self.wrong_name == 0 or self.adversarial > 0
+        require(used, "objective.wrong_name counts beside objective.adversarial, which is 0")
+        learns = sum(getattr(self, name) for name in ESSENTIAL) > 0
+        require(learns, "objective: adversarial, cycle_consistency and identity_mapping are 0: nothing is learnt")
+
+    def check(self, network: ManyConverter, steps: int) -> None:
+        """Refuse by name what `network` cannot learn by this in a run of so many steps."""
+        classifies = not self.classification or network.classifies
+        conditional = not self.wrong_name or not network.classifies
+        require(classifies, "objective.classification: this method's discriminator does not classify speakers")
+        require(conditional, "objective.wrong_name: this method's discriminator is not conditioned on speakers")
+        priced = not network.code_has_cost or self.code_cost > 0
+        require(priced, "network.code: quantised needs objective.code_cost above 0")
+        later = ESSENTIAL & set(self.weights(steps - 1))
+        require(bool(later), f"objective.identity_steps: nothing is learnt from step {self.identity_steps} on")
+
+    def weights(self, step: int) -> dict[str, float]:
+        """The model's losses that count at `step` (from 0), with their weights."""
+        weights = {name: getattr(self, name) for name in LOSSES}
+        if step >= self.identity_steps:
+            del weights["identity_mapping"]
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+    @property
+    def discriminator_weights(self) -> dict[str, float]:
+        """The discriminator's losses, with their weights."""
+        weights = {"discriminator": float(self.adversarial > 0), "classifier": self.classification}
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+@dataclass(frozen=True)
+class ConditionalGANObjective(ManyObjective):
+    """No cycle, and real speech under a wrong name is refused."""
+
+    cycle_consistency: float = 0.0
+    wrong_name: float = 1.0
+
+
+@dataclass(frozen=True)
+class StarGANVCObjective(ManyObjective):
+    """The authors' later code: losses of weight 1, a critic with gradient penalty (10 here), rates 100 times apart."""
+
+    classification: float = 1.0
+    cycle_consistency: float = 1.0
+    identity_mapping: float = 1.0
+    identity_steps: int = ALWAYS
+    generator_rate: float = 5e-4
+    discriminator_rate: float = 5e-6
+    adversarial_loss: str = "wasserstein_gp"
+
+
+@dataclass(frozen=True)
+class DRGANObjective(ManyObjective):
+    """Frames are decoded from their own code, too; the weights are ours."""
+
+    classification: float = 1.0
+    cycle_consistency: float = 0.0
+    identity_mapping: float = 10.0
+    identity_steps: int = ALWAYS
+    code_speaker: float = 1.0
+
+
+@dataclass(frozen=True)
+class UNITObjective(ManyObjective):
+    """The ratios of UNIT's weights as we know them: 10 for its GANs, 100 for reconstruction, 0.1 for divergences."""
+
+    identity_mapping: float = 10.0
+    identity_steps: int = ALWAYS
+    code_cost: float = 0.01
+
+
+@dataclass(frozen=True)
+class XGANObjective(ManyObjective):
+    """No cycle of frames, but one of codes; the weights are ours."""
+
+    cycle_consistency: float = 0.0
+    identity_mapping: float = 10.0
+    identity_steps: int = ALWAYS
+    code_speaker: float = 1.0
+    code_consistency: float = 1.0
+
+
+@dataclass(frozen=True)
+class VQVAEObjective(ManyObjective):
+    """No discriminator; the code is freed of the speaker, with the weight that the toolkit crank gives this."""
+
+    adversarial: float = 0.0
+    cycle_consistency: float = 0.0
+    identity_mapping: float = 1.0
+    identity_steps: int = ALWAYS
+    code_speaker: float = 0.1
+    code_cost: float = 1.0
+
+
+class ManyTraining:
+    """Model, discriminator, classifier of codes, their optimisers, and the step that they take."""
+
+    sampler, held_out = ManySampler, HeldOut
+
+    def __init__(self, network: ManyConverter, config: Any, objective: ManyObjective, setup: Setup):
+        self.network, self.objective, self.steps = network, objective, setup.steps
+        self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
+        objective.check(network, setup.steps)
+        parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
+        self.modules, self.called, learning = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
+        device = next(network.parameters()).device
+        optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
+        self.discriminator = self.code_classifier = None
+        if objective.code_speaker:
+            self.code_classifier = CodeClassifier(network.code_channels, len(network.numbers)).to(device)
+            self.modules["listener"] = self.code_classifier
+            self.called.append(self.code_classifier)
+            learning.append(self.code_classifier)
+        self.optimisers = {"network": optimiser(learning)}
+        if objective.discriminator_weights:
+            self.discriminator = network.discriminator(config).to(device)
+            self.modules["judges"] = self.discriminator
+            self.called.append(self.discriminator)
+            self.optimisers["judges"] = optimiser(self.discriminator)
+
+    def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
+        """Set the learning rates of `step` (from 0); return the model's losses that count, with their weights."""
+        rates = self.objective.rates(step, self.steps, scale)
+        for name, optimiser in self.optimisers.items():
+            optimiser.set_rate(rates[name])
+        return self.objective.weights(step)
+
+    def step(self, batch: ManyBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Update the model, then the discriminator; return each unweighted loss under its name, detached."""
+        terms, fake = self.optimisers["network"].step(lambda: self.model_losses(batch, weights), weights)
+        if self.discriminator is not None:
+            compute = partial(self.discriminator_losses, batch, fake)
+            terms |= self.optimisers["judges"].step(compute, self.objective.discriminator_weights)[0]
+        return terms
+
+    def model_losses(self, batch: ManyBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The losses named in `weights`, and the fakes, detached, if there is a discriminator."""
+        network, x, s, t = self.network, batch.frames, batch.speakers, batch.targets
+        code = network.encode(x, s)
+        passed, cost = network.pass_bottleneck(code, batch.random_draws)  # the code as the decoder gets it
+        targets = {"fake": t} if weights.keys() & OF_FAKES else {}
+        if "identity_mapping" in weights:
+            targets["same"] = s
+        codes, sources = (torch.cat([part] * len(targets)) for part in (passed, s))
+        decoded = network.decode(codes, sources, torch.cat([*targets.values()]), x.shape[-1])
+        decoded = dict(zip(targets, decoded.chunk(len(targets)), strict=True))
+        terms = {}
+        if weights.keys() & {"adversarial", "classification"}:
+            judgement = self.discriminator(decoded["fake"], s, t)
+        if "adversarial" in weights:
+            terms["adversarial"] = self.adversarial.generator_loss(judgement.real)
+        if "classification" in weights:
+            terms["classification"] = losses.classification(judgement.names, t)
+        if weights.keys() & {"cycle_consistency", "code_consistency"}:
+            fake_code, _ = network.pass_bottleneck(network.encode(decoded["fake"], t))  # not drawn
+        if "cycle_consistency" in weights:
+            restored = network.decode(fake_code, t, s, x.shape[-1])
+            terms["cycle_consistency"] = losses.cycle_consistency(restored, x)
+        if "identity_mapping" in weights:
+            terms["identity_mapping"] = losses.identity_mapping(decoded["same"], x)
+        if "code_speaker" in weights:
+            names = self.code_classifier(losses.reversed_gradient(passed))
+            terms["code_speaker"] = losses.classification(names, s)
+        if "code_consistency" in weights:
+            terms["code_consistency"] = losses.code_consistency(fake_code, network.pass_bottleneck(code)[0])
+        if "code_cost" in weights:
+            terms["code_cost"] = cost
+        return terms, None if self.discriminator is None else decoded["fake"].detach()
+
+    def discriminator_losses(self, batch: ManyBatch, fake: Tensor) -> tuple[dict[str, Tensor], None]:
+        """The discriminator's losses on real and fake segments, wrong names, and speakers."""
+        x, s, t = batch.frames, batch.speakers, batch.targets
+        judgement, terms = self.discriminator(torch.cat([x, fake]), torch.cat([t, s]), torch.cat([s, t])), {}
+        if "discriminator" in self.objective.discriminator_weights:
+            on_real, on_fake = judgement.real.chunk(2)
+            fake_loss, wrong = self.adversarial.discriminator_loss(on_fake, real=False), self.objective.wrong_name
+            if wrong > 0:
+                wrong_loss = self.adversarial.discriminator_loss(self.discriminator(x, s, t).real, real=False)
+                fake_loss = (fake_loss + wrong * wrong_loss) / (1 + wrong)
+            loss = self.adversarial.discriminator_loss(on_real, real=True) + fake_loss
+            if self.adversarial.penalty:
+                per_speaker = len(x) // len(self.network.numbers)  # segments lie speaker by speaker
+                of_targets = x[t * per_speaker + torch.arange(len(x), device=x.device) % per_speaker]
+                penalty = losses.gradient_penalty(
+                    lambda frames: self.discriminator(frames, s, t).real, of_targets, fake, share=batch.random_draws(1)
+                )
+                loss = loss + self.adversarial.penalty * penalty
+            terms["discriminator"] = loss
+        if "classifier" in self.objective.discriminator_weights:
+            terms["classifier"] = losses.classification(judgement.names[: len(x)], s)
+        return terms, None

@@ -1,0 +1,163 @@
+"""One optimiser step, its learning rates, and an average of the weights: the same for every method's networks."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from vc import devices, losses
+from vc.config import require
+from vc.train.processes import ALONE, Processes
+
+
+@dataclass(frozen=True)
+class AdversarialConfig:
+    """Learning rates, Adam's moments and the adversarial loss: what every adversarial objective has in common.
+
+    The defaults are those on which the public reproductions of CycleGAN-VC2 agree.
+    """
+
+    generator_rate: float = 2e-4
+    discriminator_rate: float = 1e-4
+    decay_from: int = 200_000  # step from which both rates fall linearly, to 0 at the last step
+    beta1: float = 0.5
+    beta2: float = 0.999
+    adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL
+
+    def __post_init__(self) -> None:
+        require(self.decay_from >= 0, f"objective.decay_from must be 0 or more, got {self.decay_from}")
+        for name in ("generator_rate", "discriminator_rate"):
+            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+        for name in ("beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+        names, exists = ", ".join(losses.ADVERSARIAL), self.adversarial_loss in losses.ADVERSARIAL
+        require(exists, f"objective.adversarial_loss must be one of {names}, got {self.adversarial_loss!r}")
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        return self.beta1, self.beta2
+
+    def rates(self, step: int, steps: int, scale: float) -> dict[str, float]:
+        """Learning rates of the optimisers `network` and `judges` at `step` (from 0) of `steps`, times `scale`."""
+        if step >= self.decay_from:
+            scale *= max(0.0, (steps - step) / (steps - self.decay_from)) if steps > self.decay_from else 0.0
+        return {"network": self.generator_rate * scale, "judges": self.discriminator_rate * scale}
+
+
+class Optimiser:
+    """Adam over the weights of networks that learn together; a step that is not finite is not taken.
+
+    Where the loss or its gradient is not finite, the fused Adam itself leaves weights and moments as they are, so that
+    the host never waits for the device to find out. `adam.found_inf` is 1 after such a step and 0 after any other.
+
+    Parameters
+    ----------
+    networks : nn.Module
+        Those of their parameters that require a gradient are optimised.
+    betas : tuple of float
+        Adam's.
+    precision : str, optional
+        One of vc.devices.PRECISIONS, in which networks compute. Losses and weights stay float32.
+    processes : Processes, optional
+        Gradients are averaged over them.
+    weight_decay : float, optional
+        Share of each weight that goes at every step, times the rate (Loshchilov and Hutter, ICLR 2019).
+    """
+
+    def __init__(
+        self,
+        networks: nn.Module,
+        *,
+        betas: tuple[float, float],
+        precision: str = "float32",
+        processes: Processes = ALONE,
+        weight_decay: float = 0.0,
+    ):
+        self.parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]
+        self.device, self.precision, self.processes = self.parameters[0].device, precision, processes
+        on_gpu = self.device.type == "cuda"
+        rate = torch.zeros((), device=self.device) if on_gpu else 0.0  # a tensor can change under a recorded step
+        options = {"betas": betas, "fused": True, "capturable": on_gpu}
+        if weight_decay:
+            self.adam = torch.optim.AdamW(self.parameters, rate, weight_decay=weight_decay, **options)
+        else:
+            self.adam = torch.optim.Adam(self.parameters, rate, **options)
+        self.adam.grad_scale, self.adam.found_inf = None, torch.zeros((), device=self.device)
+        self.frozen: list[nn.Parameter] = []  # weights of other networks, for which a step computes no gradient at all
+
+    def set_rate(self, rate: float) -> None:
+        """Learning rate of the following steps."""
+        for group in self.adam.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def step(
+        self, compute: Callable[[], tuple[dict[str, Tensor], Any]], weights: Mapping[str, float]
+    ) -> tuple[dict[str, Tensor], Any]:
+        """Take one step down the weighted sum of some losses.
+
+        Parameters
+        ----------
+        compute : callable
+            Computes the unweighted losses by name, and anything else, which is handed through.
+        weights : mapping of str to float
+            Of the same losses.
+
+        Returns
+        -------
+        losses : dict of str to Tensor
+            Unweighted and detached, `()` each.
+        other : Any
+            What else `compute` returned.
+        """
+        for parameter in self.frozen:
+            parameter.requires_grad_(False)
+        with devices.autocast(self.precision, self.device):
+            terms, other = compute()
+        loss = losses.total(terms, weights)
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward(inputs=self.parameters)  # of these networks alone, whichever others the losses went through
+        for parameter in self.frozen:
+            parameter.requires_grad_(True)
+        for parameter in self.parameters:
+            if parameter.grad is None:  # no loss depends on it, as on a discriminator's head that is not used
+                parameter.grad = torch.zeros_like(parameter)
+        self.processes.average([parameter.grad for parameter in self.parameters])
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.parameters])
+        not_finite = (~torch.isfinite(norm + loss.detach())).float()
+        self.adam.found_inf = self.processes.largest(not_finite)
+        self.adam.step()
+        return {name: term.detach() for name, term in terms.items()}, other
+
+
+class WeightAverage:
+    """Exponential moving average of a network's weights, in `network`, a copy of it.
+
+    Not torch's AveragedModel, whose update reads a count back from the device: a recorded step must not.
+
+    Parameters
+    ----------
+    source : nn.Module
+        The network that learns.
+    decay : float
+        Share of the average that stays at each update, in 0..1.
+    """
+
+    def __init__(self, source: nn.Module, decay: float):
+        self.network = copy.deepcopy(source).requires_grad_(False)
+        self._average = get_ema_multi_avg_fn(decay)
+        self._weights = list(self.network.parameters()), list(source.parameters())
+        self._buffers = list(zip(self.network.buffers(), source.buffers()))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the source's weights; buffers are copied."""
+        self._average(*self._weights, None)
+        for buffer, current in self._buffers:
+            buffer.copy_(current)

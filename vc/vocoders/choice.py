@@ -29,7 +29,7 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     Parameters
     ----------
     name : str
-        `world`, a plug-in's name, one that `vc-vocoder import` gave, a vocoder's file, or the directory of its training.
+        `world`, a plug-in's name, one that `vc-vocoder import` gave, a vocoder's file, or the directory of a training.
         `hifigan` need not be imported if the package that carries it is installed.
     device : torch.device or str
         Where a network computes.

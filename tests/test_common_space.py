@@ -22,7 +22,7 @@ from vc.features.speakers import Speaker
 from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.model_file import Model
-from vc.models import MODELS, converter, network_config
+from vc.models import MODELS, build_converter, network_config
 from vc.models.base import BySpeaker, ManyConverter
 from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig
 from vc.tensor_file import read_tensors, write_tensors
@@ -53,7 +53,7 @@ def small(method: str) -> dict:
 
 def network(method: str, bands: int = 9, **more) -> ManyConverter:
     torch.manual_seed(0)
-    return converter(method, network_config(method, small(method) | more), bands, NAMES).eval()
+    return build_converter(method, network_config(method, small(method) | more), bands, NAMES).eval()
 
 
 def training(method: str, network_more: dict | None = None, **objective) -> ManyTraining:
@@ -330,7 +330,7 @@ def test_parameters_of_common_spaces_by_arithmetic():
     def count(method: str, speakers: int, **more) -> int:
         with torch.device("meta"):
             names = tuple(f"s{n}" for n in range(speakers))
-            made = converter(method, network_config(method, more), 35, names)
+            made = build_converter(method, network_config(method, more), 35, names)
         return sum(parameter.numel() for parameter in made.parameters())
 
     write, read = 256 * 32 + 32, 32 * 256 + 256
@@ -347,7 +347,7 @@ def test_parameters_of_stargan_vc():
         return inputs * 2 * outputs * kernel + 2 * outputs + 4 * outputs  # and an affine normalisation
 
     with torch.device("meta"):
-        made = converter("stargan_vc", network_config("stargan_vc", {}), 80, ("a", "b"))
+        made = build_converter("stargan_vc", network_config("stargan_vc", {}), 80, ("a", "b"))
         judge = made.discriminator(network_config("stargan_vc", {}))
     encoder = gated(80, 64, 9) + 2 * gated(64, 64, 8) + gated(64, 64, 5) + gated(64, 16, 5)
     up = 80 * 256 * 5 + 256 + 4 * 64
@@ -404,7 +404,7 @@ def test_a_speaker_is_added_and_the_others_stay_as_they_are(grown):
     assert all(value.equal(other[name]) for name, value in one.items())
     experiment = resolve({"method": "unit", "network": small("unit")}, two.model.features, three.speakers, "")
     torch.manual_seed(experiment.training.seed)
-    drawn = converter("unit", experiment.network, two.model.features.bands, three.speakers).state_dict()
+    drawn = build_converter("unit", experiment.network, two.model.features.bands, three.speakers).state_dict()
     new = [name for name in other if name not in one]
     assert len(new) > 20 and not any(other[name].equal(drawn[name]) for name in new)  # all of it has learnt
 

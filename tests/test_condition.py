@@ -64,7 +64,7 @@ def test_one_recording_in_ten_may_hold_less_but_not_at_a_lower_rate():
     ("change", "words"),
     [
         (lambda samples: samples, ""),
-        (lambda samples: samples + 0.02 * np.random.default_rng(0).standard_normal(len(samples)), "takes on noise"),
+        (lambda samples: samples + 0.02 * np.random.default_rng(0).standard_normal(len(samples)), "take on noise"),
         (lambda samples: 0.01 * samples, "loudness becomes part of the voice"),
         (lambda samples: np.concatenate([samples, np.zeros(10 * 16000)]), "are pauses"),
         (

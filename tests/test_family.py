@@ -21,7 +21,7 @@ from vc.errors import ConfigError
 from vc.features.kinds import build_features
 from vc.features.store import read_features
 from vc.layers import UpsampleBlock1d
-from vc.models import MODELS, converter, network_config
+from vc.models import MODELS, build_converter, network_config
 from vc.models.cyclegan_vc3 import TFAN, CycleGANVC3Config
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC
 from vc.tensor_file import read_tensors
@@ -49,7 +49,7 @@ def small(method: str) -> dict:
 def make(method: str = "cyclegan_vc2", bands: int = 10, **objective) -> CycleGANTraining:
     torch.manual_seed(0)
     config = network_config(method, small(method))
-    network = converter(method, config, bands, ("a", "b"))
+    network = build_converter(method, config, bands, ("a", "b"))
     return CycleGANTraining(network, config, CycleGANObjective(**objective), Setup(STEPS))
 
 
@@ -118,7 +118,7 @@ def test_parameters_of_cyclegan_vc3():
 @pytest.mark.parametrize("bands", [17, 24, 80])
 @pytest.mark.parametrize("frames", [1, 5, 32, 101])
 def test_any_height_and_any_length_are_kept(method, bands, frames):
-    network = converter(method, network_config(method, small(method)), bands, ("a", "b"))
+    network = build_converter(method, network_config(method, small(method)), bands, ("a", "b"))
     made = network.convert(torch.randn(2, bands, frames), "a", "b")
     assert made.shape == (2, bands, frames) and torch.isfinite(made).all()
 

@@ -31,7 +31,7 @@ def printed(line: str, folder: Path) -> str:
     text = b"".join(parts).decode()
     assert process.wait() == 0, text
     lines = [line.split("\r")[-1].replace("\x1b[A", "") for line in text.replace("\r\n", "\n").splitlines()]
-    kept = [line for line in lines if line.strip() and "%|" not in line]
+    kept = [line for line in lines if line.strip() and not re.search(r"\d%", line)]
     return "".join(f"{line}\n" for line in kept).replace(str(folder), "/home/anna/vc")
 
 

@@ -35,7 +35,7 @@ from vc.corpus import audio, check, data_directory
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.features import store
 from vc.features.world import WorldConfig
-from vc.models import converter
+from vc.models import build_converter
 from vc.models.cyclegan_vc2 import CycleGANVC2Config
 from vc.train import checkpoint, cyclegan, experiment
 
@@ -177,7 +177,7 @@ def test_a_name_that_no_file_can_have_is_refused(name):
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return converter("cyclegan_vc2", SMALLEST, 25, tuple(SPEAKERS)).state_dict()
+    return build_converter("cyclegan_vc2", SMALLEST, 25, tuple(SPEAKERS)).state_dict()
 
 
 @pytest.fixture(scope="module")

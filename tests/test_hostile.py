@@ -22,7 +22,7 @@ from conftest import ROOT, command, two_speakers, vowel
 from vc import config, files, model_file, tensor_file, torch_file
 from vc.cli import common
 from vc.convert import inputs
-from vc.convert.converter import Converter
+from vc.convert.converter import ConversionOptions, Converter
 from vc.corpus import audio, check, data_directory, discovery, lists, prepare
 from vc.corpus import formats as recording_formats
 from vc.corpus.lists import Table
@@ -665,7 +665,7 @@ def test_weights_that_overflow_name_the_recording_and_the_model(method, extracte
     audio.write(tmp_path / "a.wav", vowel(0.5, 16000), 16000)
     converter = Converter.load(tmp_path / "huge.safetensors")
     with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors gives values that are not finite"):
-        converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", method=method)
+        converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", options=ConversionOptions(method=method))
     assert not (tmp_path / "b.wav").exists()
 
 

@@ -16,7 +16,7 @@ from vc.features.mel_cepstrum import warping_matrix
 from vc.features.speakers import MeanVariance
 from vc.features.store import read_features
 from vc.features.world import WorldConfig
-from vc.models import converter, network_config
+from vc.models import build_converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
 from vc.train import alignment
 from vc.train import linear as fitting
@@ -181,7 +181,7 @@ def decibels_apart(one: SpeakerFrames, other: SpeakerFrames) -> float:
 
 
 def test_too_few_frames_for_a_modulation_spectrum_are_refused(random):
-    network = converter("nearest", NearestConfig(), 5, ("anna", "bert"))
+    network = build_converter("nearest", NearestConfig(), 5, ("anna", "bert"))
     voices = {"anna": made_up(random), "bert": made_up(random, (300,))}
     with pytest.raises(DataError, match="bert: 300 frames are too few"):
         fitting.fit_nearest(network, fitting.NearestObjective(), voices)
@@ -195,7 +195,7 @@ def test_a_regression_without_a_single_solution_is_refused(random):
 
 
 def test_a_voice_of_far_fewer_frames_is_fitted(random):
-    network = converter("nearest", NearestConfig(), 5, ("anna", "bert"))
+    network = build_converter("nearest", NearestConfig(), 5, ("anna", "bert"))
     voices = {"anna": made_up(random, (1, 600)), "bert": made_up(random, (9000, 9000))}
     fitting.fit_nearest(network, fitting.NearestObjective(), voices)
     assert all(weight.isfinite().all() for weight in network.state_dict().values())
@@ -212,7 +212,7 @@ def test_warp_finds_the_constant_that_was_used(constant, mini):
     utterances = read_features(mini / "dump/train").frames("slt")
     matrix = warping_matrix(24, 24, constant)
     voices = {"slt": voice(utterances[:8]), "other": voice([frames @ matrix for frames in utterances[8:16]])}
-    network = converter("warp", WarpConfig(), 25, ("slt", "other"))
+    network = build_converter("warp", WarpConfig(), 25, ("slt", "other"))
     fitting.fit_warp(network, fitting.WarpObjective(tried=31), voices)
     there, back = (network.maps[name].regression.weight.detach()[..., 0].T for name in ("to_target", "to_source"))
     grid = np.linspace(-0.15, 0.15, 31)
@@ -304,12 +304,12 @@ def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
 
 @pytest.mark.parametrize("method", ["warp", "nearest"])
 def test_unfitted_maps_are_the_identity_and_keep_the_frames(method):
-    network = converter(method, network_config(method, {}), 25, PAIR)
+    network = build_converter(method, network_config(method, {}), 25, PAIR)
     for frames in (1, 2, 300):
         x = torch.randn(2, 25, frames)
         torch.testing.assert_close(network.convert(x, *PAIR), x)
     with pytest.raises(ConfigError, match="between two speakers, got 3: a, b, c"):
-        converter(method, network_config(method, {}), 25, ("a", "b", "c"))
+        build_converter(method, network_config(method, {}), 25, ("a", "b", "c"))
 
 
 def test_the_model_in_the_repository_converts_both_ways_nearer_than_means_and_variances():

@@ -17,7 +17,7 @@ from vc.errors import ConfigError
 from vc.features import kinds
 from vc.features.store import read_features, write_features
 from vc.features.world import WorldConfig
-from vc.models import converter, network_config
+from vc.models import build_converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
 from vc.train.engine import Setup
 from vc.train.experiment import resolve
@@ -150,7 +150,7 @@ def conditional_gan(adversarial_loss: str) -> ManyTraining:
     torch.manual_seed(0)
     objective = ConditionalGANObjective(adversarial_loss=adversarial_loss)
     config = network_config("conditional_gan", {"channels": 8, "residual_blocks": 1, "residual_channels": 8})
-    return ManyTraining(converter("conditional_gan", config, 9, NAMES), config, objective, Setup(10))
+    return ManyTraining(build_converter("conditional_gan", config, 9, NAMES), config, objective, Setup(10))
 
 
 def test_a_critic_gains_nothing_by_judging_everything_higher(batch):

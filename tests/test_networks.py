@@ -7,7 +7,7 @@ from torch import nn
 from vc.errors import ConfigError
 from vc.features.content import PROSODY
 from vc.layers import InstanceNorm2d
-from vc.models import MODELS, converter, network_config
+from vc.models import MODELS, build_converter, network_config
 from vc.models.base import AbstractDecoder
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, generator
 
@@ -120,7 +120,7 @@ def test_every_method_is_built_and_keeps_the_shape(method):
         said, manner = torch.randn(1, 12, 40), torch.randn(1, 25 + PROSODY, 40)
         assert network(config, 25, 12, ("a", "b")).decode(said, manner, "b").shape == (1, 25, 40)
         return
-    made = converter(method, config, 25, ("a", "b"))
+    made = build_converter(method, config, 25, ("a", "b"))
     assert made.convert(torch.randn(1, 25, 40), "a", "b").shape == (1, 25, 40)
 
 

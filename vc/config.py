@@ -1,4 +1,4 @@
-"""Frozen dataclasses from YAML: unknown keys are refused, a wrong type is named, a digest tells settings apart."""
+"""Frozen dataclasses from YAML: unknown keys are refused, a wrong type is named, a digest identifies settings."""
 
 import hashlib
 import json
@@ -193,7 +193,7 @@ def difference(before: Any, after: Any) -> str:
 
 
 def _parsed(text: str | bytes) -> Any:
-    """YAML by the safe loader, which stumbles in many ways over what is none; no number too long to print."""
+    """YAML by the safe loader, which raises many kinds of errors; numbers too long to print are refused."""
     try:
         loader = _Loader(text)
         try:

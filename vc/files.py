@@ -23,7 +23,7 @@ _swept: set[Path] = set()  # folders that this process has written into
 
 @contextlib.contextmanager
 def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[BinaryIO]:
-    """Open a file that somebody else may have made; what a pipe gives is taken to its end first.
+    """Open a file from an untrusted place; a pipe is read to its end first.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[B
         Also for what is neither, for more bytes, and for a pipe that is silent for `PATIENCE` seconds; `strerror`
         says so.
     """
-    # without O_NONBLOCK a pipe that nobody writes to would hold us for ever
+    # without O_NONBLOCK opening a pipe without a writer would block for ever
     descriptor = os.open(path, os.O_RDONLY | system.NONBLOCK | system.BINARY)
     try:
         status = os.fstat(descriptor)
@@ -137,7 +137,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _temporary(directory: Path) -> tuple[int, str]:
-    """Descriptor and name of a new file that is locked until it is closed: whoever finds it knows that it is in use.
+    """Descriptor and name of a new file that is locked until it is closed: other processes can see that it is in use.
 
     Between the two another process may take it for a leftover; then there is another one.
     """
@@ -175,7 +175,7 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """`folder / name` to write to, in a folder that somebody else may have made.
+    """`folder / name` to write to, in an untrusted folder.
 
     Raises OSError for a link that leads out of the folder.
     """

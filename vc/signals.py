@@ -1,4 +1,4 @@
-"""The signals that ask a process to stop, and the exit status that says which it was."""
+"""The signals that ask a process to stop, and their exit statuses."""
 
 import signal
 

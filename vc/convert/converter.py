@@ -350,7 +350,7 @@ class Converter:
         jobs : int
             Threads for the pieces of a long recording.
         advance : callable, optional
-            Called with the share of the recording that was read since the last call.
+            Called with the share of the recording, 0..1, that has been read so far.
 
         Raises
         ------

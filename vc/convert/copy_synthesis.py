@@ -46,7 +46,7 @@ class Copier:
             The file to write; `-` is standard output. Peaks that would clip are limited (vc/corpus/limiter.py), with a
             warning if that takes much.
         advance : callable, optional
-            Called with the share of the recording that was read since the last call.
+            Called with the share of the recording, 0..1, that has been read so far.
 
         Returns
         -------

@@ -37,7 +37,7 @@ _channels_by_recording: dict[tuple[int, int, int, int], list[int]] = {}
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a recording's header says."""
+    """A recording's header."""
 
     sample_rate: int  # Hz
     channels: int

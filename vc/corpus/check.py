@@ -1,4 +1,4 @@
-"""Data directories looked through: every fault of lists and recordings, and what can be mended without a person."""
+"""Checks of data directories: every fault of lists and recordings, and repair of what needs no person."""
 
 import contextlib
 import itertools
@@ -24,8 +24,8 @@ CONTRASTS = (
         lambda one: one.noise - one.level,
         lambda decibels: f"{-decibels:.0f} dB",
         15.0,
-        "{high}'s background lies {higher} below the voice, {low}'s {lower}: what is converted to {high} takes on"
-        " noise, and recognisers of speakers tell them by it; record both alike",
+        "{high}'s background lies {higher} below the voice, {low}'s {lower}: conversions to {high} take on noise, by"
+        " which speaker recognition may distinguish them; record both in the same way",
     ),
     (
         lambda one: one.level,
@@ -131,7 +131,7 @@ def _usable(utterance: Utterance) -> Condition:
 def fix(directory: Path) -> tuple[int, int]:
     """Sort the lists, and leave out every utterance that is not whole in all of them or cannot be used.
 
-    A list that is changed stays in BACKUP below as it was. What cannot be mended so, `check` finds afterwards.
+    The folder BACKUP keeps each list that is changed as it was. `check` finds what this cannot repair.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from vc.corpus.names import identifier
 from vc.errors import DataError
 from vc.files import write_text
 
-SPEAKER_NAMES = "spk2name"  # list of what people call speakers, where that is not the id
+SPEAKER_NAMES = "spk2name"  # list of speakers' names that are no ids
 LATEST = 1e9  # seconds, of a segment's end
 MOST_NAMED = 20  # faults that are spelled out in one message
 
@@ -32,7 +32,7 @@ class Utterance:
     path: Path
     start: float | None = None  # seconds
     end: float | None = None  # seconds
-    speaker_name: str = ""  # what people call the speaker, where that is not the id
+    speaker_name: str = ""  # where it is not the id
 
     @property
     def sentence(self) -> str:
@@ -45,7 +45,7 @@ class Utterance:
             return audio.read(self.path, rate, start=self.start or 0.0, end=self.end)
 
     def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
-        """The same a block at a time, so that memory does not follow the length."""
+        """`read` a block at a time, so that memory does not follow the length."""
         with self._named():
             yield from audio.blocks(self.path, rate, start=self.start or 0.0, end=self.end)
 
@@ -72,7 +72,7 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     utterances : sequence of Utterance
         Either whole recordings or, all of them, parts.
     text : mapping of str to str, optional
-        What they say, by id.
+        Transcripts by id.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def read(directory: Path) -> list[Utterance]:
 
 
 def read_text(directory: Path) -> dict[str, str]:
-    """What each utterance of a data directory says, by id; empty where there is no text."""
+    """Transcripts of a data directory's utterances by id; empty where there is no text."""
     path = directory / "text"
     return dict(Table(path, []).rows) if path.exists() else {}
 
@@ -176,9 +176,9 @@ def is_data_directory(directory: Path) -> bool:
 
 @dataclass(frozen=True)
 class Lists:
-    """What a data directory's lists say."""
+    """A data directory's lists."""
 
-    utterances: list[Utterance]  # that can be made of them, sorted by id
+    utterances: list[Utterance]  # without faults in their lines, sorted by id
     faults: list[Fault]
     lines: dict[str, int]  # of utterances in utt2spk
 

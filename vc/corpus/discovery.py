@@ -27,8 +27,8 @@ class Contents:
 def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
     """Recordings below a folder, in links to folders too, and why other files are left out.
 
-    Names' endings say what is meant as a recording, first bytes what is none whatever its name. Folders whose names
-    begin with a dot hold what programs keep for themselves, and are left out as a whole.
+    A file is taken for a recording by its name's ending, unless its first bytes show that it is none. Hidden folders,
+    whose names begin with a dot, are left out as a whole.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ FFMPEG_SUFFIXES = frozenset(  # of what ffmpeg decodes beside
     | {".amr", ".ac3", ".wv", ".ape", ".tta", ".avi", ".mpg", ".mpeg"}
 )
 INSTALL = "install ffmpeg (Debian, Ubuntu: apt install ffmpeg), or make a WAV of it where there is one"
-HEAD = 264  # bytes that tell a format
+HEAD = 264  # bytes by which a format is recognised
 DECODING = (60.0, 1e5)  # seconds that ffmpeg may take, and bytes of a recording for each second more
 LARGEST_BLOCK = 1 << 30  # bytes that ffmpeg may ask for at once
 SECONDS_TO_END = 10.0  # that it may take to end after its last byte

@@ -1,4 +1,4 @@
-"""Ids of speakers and utterances, made of whatever people call their folders and files.
+"""Ids of speakers and utterances, from the names of folders and files.
 
 An id is letters, digits, `.`, `_` and `-`. A name that is an id already stays; another name is kept beside its id, and
 accepted wherever an id is.

@@ -178,7 +178,7 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     Returns
     -------
     list of Utterance, dict of str to str
-        And what they say, by id, if the directory has a text.
+        And transcripts by id, if the directory has a text.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
 
 
 def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
-    """Recordings whose paths hold line breaks, which no list can hold, by links to them in `output`/recordings."""
+    """Utterances with links in `output`/recordings where paths hold line breaks, which no list can hold."""
     listed = []
     for utterance in utterances:
         if "\n" in str(utterance.path):

@@ -52,7 +52,7 @@ class FeatureConfig(ABC):
         return {"frames": (self.archive, (self.bands,)), "f0": ("f0", ())}
 
     def completed(self) -> "FeatureConfig":
-        """These settings with what only a model that the analysis needs can tell."""
+        """These settings, completed by a model that the analysis needs, if it needs one."""
         return self
 
     @abstractmethod

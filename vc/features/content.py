@@ -23,7 +23,7 @@ PROSODY = 3  # rows of a decoder's prosody beside the excitation
 class ContentConfig:
     """The encoder of content vectors; extraction fills in what only the encoder knows."""
 
-    # A name or a path, as vc-encoder has them; the digest, not this, says whether two encoders are one.
+    # A name or a path, as vc-encoder has them; encoders are compared by digest, not by this.
     encoder: str = field(default="distilled", compare=False)
     layer: int = 0  # of the encoder; 0: the usual one
     digest: str = ""  # of its weights: another's vectors mean something else

@@ -21,6 +21,7 @@ from vc.config import digest
 from vc.corpus import audio, data_directory, names
 from vc.corpus.condition import Condition, filled_rate, measure
 from vc.corpus.data_directory import Utterance
+from vc.corpus.pieces import LONGEST
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.features import store
 from vc.features.base import FeatureConfig
@@ -35,7 +36,7 @@ from vc.parallel import map_processes
 
 REVISION = 2  # of what is extracted with the same settings: features of another are extracted again
 WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
-WHOLE = 30.0  # seconds of a recording that is analysed as a whole, as it is converted
+WHOLE = LONGEST  # seconds of a recording that is analysed as a whole, as it is converted
 WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
 SHARED = 1.0  # seconds that a window reaches into either neighbour
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def extract(
     }
 
     def origin(ids: Iterable[str]) -> str:
-        """Digest of what features of these utterances are made of."""
+        """Digest of all that features of these utterances depend on."""
         limits = {speaker: vars(f0_range) for speaker, f0_range in sorted(searches.items())}
         return digest(REVISION, config, [identities[id] for id in ids], limits)
 
@@ -303,13 +304,13 @@ class _Task:
         return self.work / f"{self.window.utterance.id}.{self.window.number}{ending}"
 
     def run(self) -> None:
-        """Write the window's arrays, unless an interrupted extraction left them whole, and made of the same."""
+        """Write the window's arrays, unless an interrupted extraction left them whole, from the same input."""
         ranges = [self.search] if self.f0 is None else [self.search, self.f0.f0_range]
-        origin = [self.config, self.identity, self.window.number, self.window.last]
-        key = digest(REVISION, *origin, [f0_range and vars(f0_range) for f0_range in ranges])
+        source = [self.config, self.identity, self.window.number, self.window.last]
+        key = digest(REVISION, *source, [f0_range and vars(f0_range) for f0_range in ranges])
         with contextlib.suppress(ConfigError):
-            arrays, made_of = tensor_file.read_arrays(self.file)
-            if made_of == key and self._is_valid(arrays):
+            arrays, origin = tensor_file.read_arrays(self.file)
+            if origin == key and self._is_valid(arrays):
                 return
         if self.config.content is not None and multiprocessing.parent_process() is not None:
             import torch
@@ -335,7 +336,7 @@ class _Task:
 
 
 def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list["_Recording"]:
-    """Recordings all of whose tasks succeed; the others' first faults go to `failures`."""
+    """Recordings all of whose tasks succeed; the first fault of each other one goes to `failures`."""
     recordings: dict[str, _Recording] = {}
     failed: set[str] = set()
     for task, fault in map_processes(_Task.run, tasks, jobs, title):

@@ -27,21 +27,21 @@ from vc.errors import ConfigError, DataError
 
 LOWEST_F0, HIGHEST_F0 = 20.0, 2000.0  # Hz; beyond, native code is given no F0
 
-SEARCH_RATE = 8000  # Hz; a higher one hears more noise, a lower one has few lags in a high voice's period
+SEARCH_RATE = 8000  # Hz; a higher one lets in more noise, a lower one has few lags in a high voice's period
 SMOOTHING = (0.25, 0.5, 0.25)  # half the amplitude at 2 kHz, so that a parabola fits a correlation's peak
 PERIODS = 2.0  # lags that a stretch lasts
 SHORTEST_STRETCH = 0.015  # seconds
 FAINT = 3e-4  # power, of the loud samples', at which a frame's correlation is lowered by 3 dB
 CANDIDATES = 4  # of a frame, beside the unvoiced one
-OCTAVE_GAIN = 0.02  # strength gained an octave up: a period and its multiples correlate alike, and the period shall win
+OCTAVE_GAIN = 0.02  # of strength an octave up: a period and its multiples correlate alike, and the period has to win
 UNVOICED_STRENGTH = 0.30  # of the unvoiced candidate
 OCTAVE_JUMP_COST = 0.5  # of an octave between frames 10 ms apart
 VOICING_COST = 0.25  # of a change of voicing between frames 10 ms apart
 BLOCK = 2048  # frames worked on at once: memory depends on it, results do not
 NO_CANDIDATE = -9.0  # strength of what is no peak
-QUIETEST = 5.0  # % of the frames, whose power is that of what sounds in pauses, too: noise, hum
+QUIETEST = 5.0  # % of the frames, whose power is that of noise and hum in pauses
 ABOVE_QUIETEST = 4.0  # times that power: frames below it are a pause, and none of them is voiced
-DIGITAL_SILENCE = 1e-8  # of the loud samples' power; what is fainter is digital silence, and tells of no pause
+DIGITAL_SILENCE = 1e-8  # of the loud samples' power; fainter frames do not count as pauses
 PAUSE = 10**-1.8  # of the loud samples' power; a louder frame is no pause
 POWER_WINDOW = 0.025  # seconds over which a frame's power is taken, or twice the longest period
 TINY = np.finfo(float).tiny  # so that digital silence correlates 0
@@ -49,8 +49,8 @@ TINY = np.finfo(float).tiny  # so that digital silence correlates 0
 LOUD_RANGE = 15.0  # dB below the mean power, weighted by power: speech, and no hum, where there is speech
 CLEAR_PERIODICITY = 0.8  # two thirds or more of loud voiced frames lie higher, of loud whispered ones 6 % or fewer
 WHISPERED_SHARE = 0.2  # of the loud frames that are clearly voiced; below it there is no F0
-ENOUGH_LOUD = 1.0  # seconds of loud frames that tell whether there is an F0
-FEWEST_CLEAR = 20  # clearly voiced frames that tell a range
+ENOUGH_LOUD = 1.0  # seconds of loud frames from which to decide whether there is an F0
+FEWEST_CLEAR = 20  # clearly voiced frames from which to find a range
 QUANTILES = (0.01, 0.99)  # of the clearly voiced frames within the main lobe
 MAIN_LOBE = (0.7, 0.9)  # octaves below and above the median: beyond lie octave errors rather than speech
 MARGIN = 2 ** (4 / 12)  # four semitones beyond the quantiles, for the quiet ends of phrases
@@ -78,7 +78,7 @@ WIDEST_RANGE = F0Range()  # of the first pass
 
 @dataclass(frozen=True)
 class F0Track:
-    """The F0 of a recording, and how far to believe it; frames are at the times at which WORLD sets them."""
+    """The F0 of a recording, and how reliable it is; frames are at the times at which WORLD sets them."""
 
     f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
     times: np.ndarray  # (frames,) seconds
@@ -152,7 +152,7 @@ def _running_sums(values: np.ndarray) -> np.ndarray:
 
 
 def _correlations(samples: np.ndarray, times: np.ndarray, lags: np.ndarray, faint: float) -> np.ndarray:
-    """`(frames, lags)` in -1..1: how alike two stretches around each time are that lie a lag apart."""
+    """`(frames, lags)` in -1..1: correlation of two stretches around each time that lie a lag apart."""
     widths = np.maximum(round(SHORTEST_STRETCH * SEARCH_RATE), (PERIODS * lags).astype(int))
     reach = (lags[-1] + widths[-1]) // 2 + 1
     centres = np.round(times * SEARCH_RATE).astype(int)
@@ -258,7 +258,7 @@ def clear_frames(track: F0Track, loud: np.ndarray) -> np.ndarray:
 
 
 def whispers(clear: np.ndarray, loud: np.ndarray, frame_rate: float) -> bool:
-    """Whether there is enough loud speech to tell that it has no F0."""
+    """Whether there is enough loud speech to conclude that it has no F0."""
     return loud.sum() >= ENOUGH_LOUD * frame_rate and clear.sum() < WHISPERED_SHARE * loud.sum()
 
 
@@ -286,7 +286,7 @@ def f0_statistics(
     Raises
     ------
     DataError
-        There is too little that is voiced to tell an F0, and too little speech to call it whispered.
+        Too few frames are voiced to find an F0, and too few are loud to conclude that the speaker whispers.
     """
     masks = []  # each recording by itself: one of another loudness, or full of noise, does not decide for the rest
     for track in tracks:

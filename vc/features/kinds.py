@@ -13,7 +13,7 @@ KINDS: dict[str, type[FeatureConfig]] = {"world": WorldConfig, "mel": MelFeature
 
 
 def build_features(section: Any, name: str = "features") -> FeatureConfig:
-    """The settings of a `features` section, whose `kind` is world unless it says another.
+    """The settings of a `features` section, whose `kind` is world by default.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from vc.features.content import ContentStatistics
 from vc.features.f0 import HIGHEST_F0, LOWEST_F0, WIDEST_RANGE, F0Range, F0Statistics, LogF0
 
 LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
-LIVELIEST = 2.0  # deviation of natural log F0; speech has 0.1 to 0.3
+LARGEST_LOG_F0_DEVIATION = 2.0  # natural logarithm; speech has 0.1 to 0.3
 
 
 class MeanVariance:
@@ -38,9 +38,11 @@ class MeanVariance:
         return self
 
     def transform(self, frames: np.ndarray) -> np.ndarray:
+        """`(frames, bands)` with mean 0 and variance 1 in each band."""
         return (frames - self.mean_) / self.deviation_
 
     def inverse(self, frames: np.ndarray) -> np.ndarray:
+        """The frames `(frames, bands)` that `transform` brought to these."""
         return frames * self.deviation_ + self.mean_
 
 
@@ -56,7 +58,7 @@ def _sum(arrays: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
 
 @dataclass(frozen=True)
 class Speaker:
-    """All that a conversion needs to know of a speaker; plain values, so that it can stand in JSON."""
+    """Statistics of a speaker that a conversion needs, as plain values for JSON."""
 
     mel_cepstrum_mean: list[float]  # (order + 1,)
     mel_cepstrum_deviation: list[float]  # (order + 1,)
@@ -68,7 +70,7 @@ class Speaker:
     frames: int
     f0_range_given: bool = False  # by a user, not found from the recordings
     content: ContentStatistics | None = None  # where the features have content
-    name: str = ""  # what people call the speaker, where that is not the id
+    name: str = ""  # where it is not the id
 
     def __post_init__(self) -> None:
         log_f0 = [self.log_f0_mean, self.log_f0_deviation]
@@ -82,9 +84,11 @@ class Speaker:
             raise ConfigError("a speaker's means and deviations must be of one length")
         if min([*self.mel_cepstrum_deviation, *log_f0[1:]]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
-        speaks = not log_f0 or (LOWEST_F0 < math.exp(min(log_f0[0], 10)) < HIGHEST_F0 and log_f0[1] <= LIVELIEST)
-        if max(map(abs, numbers)) > LARGEST or not speaks:
-            raise ConfigError("a speaker's statistics are beyond anything that speaks")
+        possible = not log_f0 or (
+            LOWEST_F0 < math.exp(min(log_f0[0], 10)) < HIGHEST_F0 and log_f0[1] <= LARGEST_LOG_F0_DEVIATION
+        )
+        if max(map(abs, numbers)) > LARGEST or not possible:
+            raise ConfigError("a speaker's statistics are outside the range of speech")
         F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
         if "\n" in self.name:
             raise ConfigError("a speaker's name must be one line")
@@ -128,7 +132,7 @@ def summarise(
     f0 : F0Statistics
         F0 search range and statistics.
     speech : sequence of np.ndarray, optional
-        Shape `(frames,)` each, true where there is speech: pauses carry nothing of a voice. Default: all.
+        Shape `(frames,)` each, true where there is speech: pauses carry nothing of the speaker. Default: all.
     utterances : int, optional
         How many recordings there are. Default: as many as `frames`.
     range_given : bool
@@ -136,7 +140,7 @@ def summarise(
     content : ContentStatistics, optional
         Of the content vectors, where the features have them.
     speaker_name : str
-        What people call the speaker, where that is not the id.
+        Where it is not the id.
 
     Raises
     ------

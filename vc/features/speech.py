@@ -1,4 +1,4 @@
-"""Which frames of a recording are speech, by their loudness: pauses carry nothing of a voice."""
+"""Which frames of a recording are speech, by their loudness: pauses carry nothing of the speaker."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 DYNAMIC_RANGE = 35.0  # dB below the loudest frame; what lies lower is a pause
 SILENCE = 60.0  # dB below the loudest frame; what lies lower is no room's noise, but a gate's or an editor's silence
-LOUD_QUANTILE = 0.99  # of a recording's frames, that says how loud it is: louder ones are a click or a knock
+LOUD_QUANTILE = 0.99  # of a recording's frames, for its loudness: louder ones are a click or a knock
 DECIBELS = 10 / np.log(10)  # of a natural logarithm of power
 
 

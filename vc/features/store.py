@@ -43,7 +43,7 @@ class Features:
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
     recordings: dict[str, str] = field(default_factory=dict)  # id -> digest of the samples; empty of older features
-    signed: bool = True  # whether it says the digest of each array
+    signed: bool = True  # whether it holds a digest of each array
 
     @property
     def speaker_names(self) -> dict[str, str]:

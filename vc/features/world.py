@@ -88,7 +88,7 @@ class WorldConfig(FeatureConfig):
         return f0, mel_cepstrum.from_envelope(envelope, self.order, self.warping)
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
-        """F0, mel-cepstrum and aperiodicity of `(samples,)`: WORLD's frames speak through nothing less."""
+        """F0, mel-cepstrum and aperiodicity of `(samples,)`; excitation is never left out."""
         import pyworld
 
         f0, spectrum = self.extract(samples, f0_range)

@@ -61,7 +61,7 @@ def network_config(method: str, section: dict) -> object:
     return build(MODELS[method][0], section, "network")
 
 
-def converter(method: str, config: object, bands: int, speakers: tuple[str, ...]) -> AbstractConverter:
+def build_converter(method: str, config: object, bands: int, speakers: tuple[str, ...]) -> AbstractConverter:
     """The untrained network of a method that maps frames of `bands` from speaker to speaker."""
     return MODELS[method][1](config, bands, speakers)
 
@@ -93,4 +93,4 @@ def network(
     if decodes:
         require(features.content.dims > 0, "features.content.dims must be 1 or more, got 0")
         return cls(config, features.bands, features.content.dims, speakers)
-    return converter(method, config, features.bands, speakers)
+    return build_converter(method, config, features.bands, speakers)

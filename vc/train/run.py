@@ -69,7 +69,8 @@ class Stopped(TrainingError):
 class Run(ABC):
     """A training run. Of several processes all take steps; the first alone writes and measures.
 
-    The abstract methods are all that differs between what is trained, and are called in the first process only.
+    The abstract methods are all that differs between what is trained; all but `title` are called in the first process
+    only.
 
     Parameters
     ----------

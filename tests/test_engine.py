@@ -328,7 +328,7 @@ def test_two_processes_learn_what_one_learns(mini, tmp_path):
     assert converts_alike(tmp_path / "both", alone)
     [one, other] = [read_log(output) for output in (tmp_path / "both", alone)]
     assert one.keys() == other.keys() and all(one[name] == pytest.approx(other[name], rel=1e-3) for name in one)
-    assert done.stderr.count("finished at step 10") == 1 and done.stdout.count("1 model") == 1
+    assert done.stderr.count("finished at step 10") == 1 and done.stdout.count("next: vc-convert") == 1
 
 
 def test_processes_stop_together_and_go_on_alone_or_together(mini, tmp_path):

@@ -1,9 +1,12 @@
 """vc-train on folders of recordings: all in a row, nothing learnt from what is measured, and gone on with."""
 
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from conftest import CORPUS, command
 
 from vc.config import configuration_names
@@ -11,7 +14,7 @@ from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.features.store import read_features
-from vc.from_folders import _held_out, _recordings
+from vc.from_folders import _held_out, _recordings, train_from_folders
 
 
 @pytest.fixture
@@ -31,7 +34,8 @@ def train(recordings, *words, measures="none", **more):
 def test_two_folders_become_a_measured_voice(recordings):
     words = ("recordings/anna", "recordings/bert", "--output", "exp/anna-bert", "--method", "mean_variance")
     done = train(recordings, *words)
-    *_, sentence, listen, following = done.stdout.decode().splitlines()
+    model, sentence, listen, following = done.stdout.decode().splitlines()
+    assert re.fullmatch(r"exp/anna-bert/model.safetensors: the voice of bert, after \d+ (s|min)", model)
     assert "bert" in sentence and "words not checked" in sentence
     page = recordings.parent / "exp/anna-bert/evaluation/report.html"
     assert listen == f"listen: {page.as_uri()}" and page.is_file()
@@ -70,8 +74,13 @@ def test_all_that_nothing_learns_from_may_be_held_out():
 
 
 def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
-    done = train(recordings, "recordings/bert", "--output", "exp/bert", "--set", "training.steps=2")
-    assert done.stdout.decode().splitlines() == ["next: vc-convert --model exp/bert --to bert RECORDING ..."]
+    done = train(recordings, "--output", "exp/bert", "--set", "training.steps=2", "recordings/bert")
+    model, following = done.stdout.decode().splitlines()
+    assert model.startswith("exp/bert/model.safetensors: the voice of bert, after ")
+    assert following == "next: vc-convert --model exp/bert --to bert RECORDING ..."
+    said = done.stderr.decode()
+    assert "method: recognition_synthesis on cpu, " in said and "--config nearest loses fewer words" in said
+    assert re.search(r"features will take: \d+ s by 1 process, \d+ MB on disk\n", said)
     assert (recordings.parent / "exp/bert/model.safetensors").is_file()
     [features] = (recordings.parent / "exp/features").glob("bert-*")
     assert len(read_features(features).utterances) == 8  # all: nothing is measured
@@ -85,7 +94,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
         (("recordings/bert", "--method", "nearest"), "a pair needs two folders"),
         (("recordings", "recordings/bert"), "lies in"),
         (("recordings/bert", "recordings/bert"), "both folders are called 'bert'"),
-        (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, before all options, or --features"),
+        (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, or --features"),
         (("recordings/bert", "--target", "bert"), "--target: only with --features"),
         (
             ("recordings/bert", "--config", "nowhere"),
@@ -97,6 +106,30 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
 def test_what_cannot_be_trained_is_refused_by_name(recordings, words, said):
     done = train(recordings, *words, "--output", "exp/x", check=2)
     assert said in done.stderr.decode() and not (recordings.parent / "exp/x").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "said"),
+    [
+        (8000, "world", "method: nearest on cpu, as 8000 Hz is too low a rate for recognition_synthesis"),
+        (16000, "content", "method: recognition_synthesis on cpu"),
+    ],
+)
+def test_the_method_is_chosen_by_the_rate_of_the_recordings(rate, kind, said, tmp_path, monkeypatch, caplog):
+    def stop(settings, *_):
+        raise DataError(f"features of kind {settings.get('kind', 'world')}")
+
+    monkeypatch.setattr("vc.from_folders.chosen_config", stop)
+    random = np.random.default_rng(0)
+    for name in ("anna", "bert"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            samples = 0.1 * random.standard_normal(rate)
+            soundfile.write(tmp_path / name / f"{name}{number}.wav", samples, rate if name == "bert" else 16000)
+    caplog.set_level("INFO", "vc")
+    with pytest.raises(DataError, match=f"features of kind {kind}"):
+        train_from_folders([tmp_path / "anna", tmp_path / "bert"], tmp_path / "exp", device="cpu", measures=())
+    assert said in caplog.text
 
 
 def test_a_missing_folder_is_refused(recordings):

@@ -49,7 +49,7 @@ def test_options_become_variables(options, words, printed):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--jobs", "8"], "unknown option --jobs"),
+        (["--jobs", "8"], "error: unknown option --jobs\n"),
         (["--num-jobs=8"], "write '--num-jobs 8' with a space"),
         (["--verbose", "yes"], "--verbose takes true or false, not 'yes'"),
         (["--tag"], "--tag needs a value"),
@@ -206,7 +206,7 @@ def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--stages", "2"], "unknown option --stages"),
+        (["--stagges", "2"], "unknown option --stagges; known: --stage --stop_stage --prepare --corpus"),
         (["--stage", "two"], "take whole numbers, not 'two'"),
         (["two"], "unexpected argument 'two'"),
         (["--conf", "none.yaml"], "--conf: no such YAML file: 'none.yaml'"),
@@ -523,6 +523,32 @@ def test_experiments_on_the_same_directions_are_compared_pair_by_pair(tmp_path):
 
 
 # Set-up
+
+
+@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder"])
+def test_help_needs_no_set_up_and_all_else_says_what_is_missing(recipe, tmp_path):
+    """The folder of a python3 that knows no vc stands first on PATH, and there is no tools/venv."""
+    for folder in {"recipes/utils", "recipes/pair", f"recipes/{recipe}"}:
+        shutil.copytree(ROOT / folder, tmp_path / folder, dirs_exist_ok=True, symlinks=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin/python3").chmod(0o755)
+    surroundings = {**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    line = [str(tmp_path / f"recipes/{recipe}/run.sh")]
+    done = subprocess.run([*line, "--stage", "1", "--help"], env=surroundings, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: run.sh") and not done.stderr
+    done = subprocess.run(line, env=surroundings, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "run 'make setup' first" in done.stderr
+
+
+@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder"])
+def test_the_stages_of_a_recipe_are_those_of_its_help(recipe):
+    text = (ROOT / f"recipes/{recipe}/run.sh").read_text()
+    [stages] = re.findall(r"^stages=\(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    numbers = [int(number) for number in re.findall(r"# (\d+): ", stages)]
+    shown = subprocess.run([ROOT / f"recipes/{recipe}/run.sh", "--help"], capture_output=True, text=True).stdout
+    told = re.findall(r"(\d) [a-z]", shown.partition("from and up to:")[2].partition("(default")[0])
+    assert numbers == list(range(len(stages.splitlines()))) == [int(number) for number in told]
 
 
 def test_set_up_names_the_missing_debian_package(tmp_path):

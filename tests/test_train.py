@@ -13,16 +13,17 @@ import pytest
 import torch
 from conftest import TINY, command, started, training
 
+from vc.config import read_sections
 from vc.errors import DataError, TrainingError
 from vc.features.store import read_features
 from vc.tensor_file import read_tensors, write_tensors
-from vc.train import checkpoint
+from vc.train import checkpoint, estimate
 from vc.train.checkpoint import State
-from vc.train.converter import make_engine
+from vc.train.converter import make_engine, train
 from vc.train.engine import Engine, LossMeter, RefusedSteps
 from vc.train.experiment import resolve
 from vc.train.log import RunLog
-from vc.train.plan import Plan
+from vc.train.plan import Plan, Request
 from vc.train.processes import ALONE
 from vc.train.run import Run, TrainingConfig
 from vc.train.sampling import PairSampler, Segments
@@ -407,7 +408,24 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
     assert equal(one.converter.state_dict(), other.converter.state_dict())
 
 
+def test_what_a_run_takes_is_said_first_and_changes_nothing(model, mini, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(estimate, "SHORT", 0)
+    caplog.set_level("INFO", "vc")
+    pair = ("slt", "rms")
+    sections = read_sections(TINY)
+    request = Request(mini / "dump/train", pair, output=tmp_path / "run", sections=sections, device="cpu")
+    estimate.announce(request)
+    [said] = caplog.messages
+    assert re.match(r"it will take: slt-rms: 1 min \(20 steps of \S+ s on cpu", said) and not list(tmp_path.iterdir())
+    train(request)
+    assert equal(weights(tmp_path / "run"), weights(model))
+    caplog.clear()
+    estimate.announce(request)  # which would go on, or be refused
+    assert not caplog.messages
+
+
 def test_an_estimate_leaves_nothing_behind(mini, tmp_path):
     done = command(*training(mini, tmp_path / "run", "--estimate"))
-    assert re.fullmatch(r"slt-rms: 1 min \(20 steps of \S+ s on cpu, threads: \d+\)\n", done.stdout.decode())
+    cost = r"\(20 steps of \S+ s on cpu, threads: \d+\), \d+ MB on disk, \S+ [MG]B of memory"
+    assert re.fullmatch(rf"slt-rms: 1 min {cost}\n", done.stdout.decode())
     assert not list(tmp_path.iterdir())

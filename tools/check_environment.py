@@ -38,7 +38,7 @@ def main() -> int:
             missing[name] = error
     if "torch" not in missing:
         print(f"{'CUDA':12} {graphics()}")
-    print(f"{'cores':12} {len(os.sched_getaffinity(0))}")
+    print(f"{'cores':12} {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}")
     for name, error in missing.items():
         print(f"check_environment: error: {name} cannot be imported: {error}", file=sys.stderr)
     return 1 if missing else 0

@@ -1,19 +1,36 @@
-"""Voice conversion that needs no parallel recordings: from recordings to a measured model, and its conversions."""
+"""Voice conversion that needs no parallel recordings: from recordings to a measured model, and its conversions.
+
+`vc.train(...)` makes a voice of folders of recordings, `vc.Converter` converts with it, `vc.evaluate(...)` measures
+conversions, and `vc.metrics` has the measures by themselves. The commands do the same with the same defaults.
+"""
 
 import logging
+from importlib import import_module
 
 from vc.errors import ConfigError, DataError, TrainingError, VCError
 
 __version__ = "0.1.0"
-__all__ = ["ConfigError", "ConversionOptions", "Converter", "DataError", "TrainingError", "VCError", "__version__"]
+__all__ = [
+    "ConfigError",
+    "ConversionOptions",
+    "Converter",
+    "DataError",
+    "TrainingError",
+    "VCError",
+    "__version__",
+    "api",
+    "evaluate",
+    "metrics",
+    "train",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a command or the caller listens
 
 
 def __getattr__(name: str):
-    """Import `Converter` and `ConversionOptions`, and torch with them, when they are first used."""
+    """Import what is used, and torch where it needs it, when it is first used."""
     if name in ("ConversionOptions", "Converter"):
-        from vc.convert import converter
-
-        return getattr(converter, name)
+        return getattr(import_module("vc.convert.converter"), name)
+    if name in ("api", "evaluate", "metrics", "train"):
+        return import_module(f"vc.{name}")
     raise AttributeError(f"module 'vc' has no attribute {name!r}")

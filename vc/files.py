@@ -2,10 +2,8 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
-import select
 import socket
 import stat
 import tempfile
@@ -13,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from vc import system
 from vc.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at once
@@ -41,7 +40,8 @@ def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[B
         Also for what is neither, for more bytes, and for a pipe that is silent for `PATIENCE` seconds; `strerror`
         says so.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe without a writer would block for ever
+    # without O_NONBLOCK opening a pipe without a writer would block for ever
+    descriptor = os.open(path, os.O_RDONLY | system.NONBLOCK | system.BINARY)
     try:
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
@@ -78,9 +78,8 @@ def _too_large(path: Path | str, largest: int) -> OSError:
 
 def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
     """All that comes out of a pipe."""
-    poll, count = select.poll(), 0
-    poll.register(pipe, select.POLLIN)
-    while poll.poll(1000 * PATIENCE):
+    count = 0
+    while system.ready(pipe, PATIENCE):
         block = os.read(pipe, BLOCK)
         if not block:
             return
@@ -121,16 +120,20 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(_USUAL_MODE)  # mkstemp makes files private
-        _sync(temporary)
+        system.sync(temporary)
+        if not system.LOCKS:  # where files that are open cannot be renamed, either
+            os.close(handle)
+            handle = None
         temporary.replace(path)
-        _sync(path.parent)
+        system.sync(path.parent)
     except OSError as error:  # a user knows the file by its own name
         error.filename = error.filename if error.filename not in (None, name) else str(path)
         raise
     finally:
+        if handle is not None:
+            os.close(handle)
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
-        os.close(handle)
 
 
 def _temporary(directory: Path) -> tuple[int, str]:
@@ -141,7 +144,7 @@ def _temporary(directory: Path) -> tuple[int, str]:
     while True:
         handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=directory)
         with contextlib.suppress(OSError):  # where there are no locks nothing is swept either
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            system.lock(handle, wait=True)
         if os.fstat(handle).st_nlink:
             return handle, name
         os.close(handle)
@@ -158,14 +161,16 @@ def make_directory(path: Path) -> None:
     missing = [place for place in (path, *path.parents) if not place.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for place in missing:
-        _sync(place.parent)
+        system.sync(place.parent)
 
 
 def remove_leftovers(directory: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote into `directory`."""
+    if not system.LOCKS:  # which tell those of processes that live
+        return
     for leftover in directory.glob(".vc-*.tmp"):
         with contextlib.suppress(OSError), _opened(leftover, os.O_RDONLY) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+            system.lock(descriptor, wait=False)  # fails while its writer lives
             leftover.unlink()
 
 
@@ -192,7 +197,9 @@ def open_in_place(path: Path) -> BinaryIO:
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """The descriptor of a regular file that is no link."""
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        if not system.NOFOLLOW and Path(path).is_symlink():
+            raise OSError(errno.ELOOP, "", str(path))
+        descriptor = os.open(path, flags | system.NOFOLLOW | system.NONBLOCK | system.BINARY, 0o666)
     except OSError as error:
         error.strerror = "a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
         raise
@@ -206,10 +213,10 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """One writer a directory; the kernel frees the lock of a holder that dies."""
+    """One writer a directory, where the system has locks; the kernel frees that of a holder that dies."""
     with open_in_place(directory / ".lock") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(file, wait=False)
         except BlockingIOError:
             holder = file.read(200).decode(errors="replace").strip() or "another process"
             raise DataError(f"{directory}: in use by {holder}") from None
@@ -244,14 +251,3 @@ def sha256(path: Path) -> str:
 _umask = os.umask(0o077)  # read once: reading changes it for a moment, for every thread
 os.umask(_umask)
 _USUAL_MODE = 0o666 & ~_umask  # what open() gives a file
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        os.close(descriptor)

@@ -5,13 +5,14 @@ What `vc-train FOLDER ... --output EXPERIMENT` does: the other commands' work in
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vc import devices
-from vc.config import digest, plain, require
+from vc import devices, phrases
+from vc.config import digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
@@ -20,13 +21,19 @@ from vc.errors import DataError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
 from vc.evaluate.measure import choose_measures
-from vc.features.extract import chosen_config, extract
+from vc.features.base import FeatureConfig
+from vc.features.extract import WHOLE, chosen_config, extract, track_window, window_features, windows_of
+from vc.features.f0 import WIDEST_RANGE
+from vc.features.kinds import build_features
 from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
-from vc.train.methods import MANY, METHODS, TARGETS
+from vc.train.estimate import announce
+from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
+USUAL = "recognition_synthesis"  # configuration: what measures best of what a minute can learn; docs/figures.md
+NARROW = "nearest"  # where no recording has the rate that the usual one wants
 MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
 FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
 SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; docs/experiments.md, 2026-11-26
@@ -47,7 +54,8 @@ class Voice:
 def train_from_folders(
     folders: Sequence[Path],
     output: Path,
-    sections: Mapping[str, Any],
+    sections: Mapping[str, Any] | None = None,
+    changes: Sequence[str] = (),
     *,
     device: str = "auto",
     jobs: int = 1,
@@ -61,8 +69,10 @@ def train_from_folders(
         One speaker's recordings each: the target's, or the source's and then the target's.
     output : Path
         Experiment directory; lists lie in its `data`. Features lie in `features` beside it, for later runs.
-    sections : mapping
-        Of a configuration.
+    sections : mapping, optional
+        Of a configuration. Default: of the one that suits the recordings.
+    changes : sequence of str
+        Settings `key.sub=value` in place of the default configuration's.
     device : str
         Of the training, as in vc/devices.py.
     jobs : int
@@ -76,14 +86,16 @@ def train_from_folders(
         For what cannot be trained, by name.
     """
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
-    method = METHODS.get(str(sections.get("method")))
-    require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
-    require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
+    chosen = sections is None
+    sections = read_sections(USUAL, changes) if chosen else sections
+    method = _method(sections, folders)
     _check_places(folders, output)
-    require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
-    devices.choose(device)
+    device = devices.choose(device).type
     choose_measures(measures)  # refused now, not after the training
     recordings, failures = _readable(_recordings(folders))
+    if chosen and len(folders) == 2 and _narrow(recordings[-1], sections):
+        sections = read_sections(NARROW, changes)
+        method = _method(sections, folders)
     speakers = [own[0].speaker for own in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
@@ -92,15 +104,35 @@ def train_from_folders(
     learnt_from = [u for own in learners for u in own if u.id not in held_out]
     data_directory.write(lists / "train", learnt_from)
     sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
-    _say_what_is_there(learners, held_out, str(sections["method"]))
+    _say_what_is_there(learners, held_out)
+    _say_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
     features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
+    if not features.exists():
+        _say_what_features_take(learnt_from, config, jobs)
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
     names = tuple(own[0].speaker for own in learners)
-    train(Request(features, names, output=output, sections=dict(sections), device=device))
+    request = Request(features, names, output=output, sections=dict(sections), device=device)
+    announce(request)
+    train(request)
     return _measured(voice, lists, sides, jobs, measures) if held_out else voice
+
+
+def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
+    """The method of a configuration, if these folders are what it learns from."""
+    method = METHODS.get(str(sections.get("method")))
+    require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
+    require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
+    require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
+    return method
+
+
+def _narrow(recordings: Sequence[Utterance], sections: Mapping[str, Any]) -> bool:
+    """Whether no recording has the rate that the configuration's features want."""
+    wanted = build_features(sections.get("features", {})).lowest_rate
+    return all(audio.info(u.path).sample_rate < wanted for u in recordings)
 
 
 def _check_places(folders: Sequence[Path], output: Path) -> None:
@@ -165,15 +197,47 @@ def _held_out(recordings: Sequence[Sequence[Utterance]], learners: Sequence[Sequ
     return held_out
 
 
-def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[str], method: str) -> None:
+def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
     for own in learners:
         seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
         count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
         who = shown(own[0].speaker, own[0].speaker_name)
-        log.info("%s: %d recordings, %.1f minutes, to learn from; %d held out", who, count, seconds / 60, apart)
+        what = phrases.count(count, "recording")
+        log.info("%s: %s, %.1f minutes, to learn from; %d held out", who, what, seconds / 60, apart)
         if own is learners[-1] and seconds < SHORT_TARGET:
             log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
-    log.info("method: %s; vc-train --configs lists others for --config", method)
+
+
+def _say_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
+    """The method and, where nobody named it, why it is this one."""
+    others = "vc-train --configs lists others for --config"
+    if not chosen:
+        log.info("method: %s on %s; %s", method, device, others)
+    elif method == USUAL:
+        near = "of those measured the nearest to a target's voice"
+        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, near, others)
+    else:
+        rate = max(audio.info(u.path).sample_rate for u in target)
+        log.info("method: %s on %s, as %d Hz is too low a rate for %s; %s", method, device, rate, USUAL, others)
+
+
+def _say_what_features_take(utterances: Sequence[Utterance], config: FeatureConfig, jobs: int) -> None:
+    """Time and disk, from one recording of at least a second, or the longest."""
+    lengths = {u: (u.end or audio.info(u.path).seconds) - (u.start or 0.0) for u in utterances}
+    tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
+    config, window = config.completed(), windows_of(tried)[0]
+    try:
+        for _ in range(2):  # the first loads what is needed
+            began = time.perf_counter()
+            track_window(window, config, WIDEST_RANGE)
+            arrays = window_features(window, config, WIDEST_RANGE)
+            took = time.perf_counter() - began
+    except DataError:  # which the extraction will name
+        return
+    share = sum(lengths.values()) / min(lengths[tried], WHOLE)
+    disk, length = phrases.size(share * sum(array.nbytes for array in arrays.values())), share * took / jobs
+    at_once = phrases.count(jobs, "process", "processes")
+    log.info("features will take: %s by %s, %s on disk", phrases.duration(length), at_once, disk)
 
 
 def _measured(

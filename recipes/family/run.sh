@@ -135,4 +135,10 @@ ways="$source:$target $target:$source"
 list_model
 mkdir -p "$work"
 cd "$work" || exit 1
-run_stages "$stage" "$stop_stage" make_data extract_features train_and_convert evaluate
+stages=(
+    make_data         # 0: recordings -> data/train, data/eval/SPEAKER
+    extract_features  # 1: data/train -> dump/train
+    train_and_convert # 2: dump/train -> exp/NAME of every method
+    evaluate          # 3: both ways side by side -> evaluation/
+)
+run_stages "$stage" "$stop_stage" "${stages[@]}"

@@ -20,4 +20,11 @@ set -euo pipefail
 
 list_model
 read -ra who <<< "--speakers $speakers"
+stages=(
+    make_data        # 0: recordings -> data/train, data/eval/SPEAKER
+    extract_features # 1: data/train -> dump/train
+    train            # 2: dump/train -> exp/NAME
+    convert          # 3: data/eval -> exp/NAME/converted
+    evaluate         # 4: exp/NAME/converted -> exp/NAME/evaluation
+)
 run_conversion "$@"

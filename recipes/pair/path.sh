@@ -9,6 +9,7 @@ export LC_ALL=C # Kaldi's order of lists
 export PYTHONUTF8=1
 export PYTHONUNBUFFERED=1 # logs are up to date
 
+case " $* " in *' --help '* | *' -h '*) return 0 ;; esac # which needs no set-up
 if ! python3 -c 'import vc' 2> /dev/null || ! command -v vc-train > /dev/null; then
     echo "path.sh: the package vc is not installed: run 'make setup' first" >&2
     return 1

@@ -28,4 +28,11 @@ set -euo pipefail
 [ -z "$pairs" ] || [ -r "$pairs" ] || fail "--pairs: no such file: '$pairs'"
 list_pairs
 who=(--source '{1}' --target '{2}')
+stages=(
+    make_data        # 0: recordings -> data/train, data/eval/SPEAKER
+    extract_features # 1: data/train -> dump/train
+    train            # 2: dump/train -> exp/NAME
+    convert          # 3: data/eval -> exp/NAME/converted
+    evaluate         # 4: exp/NAME/converted -> exp/NAME/evaluation
+)
 run_conversion "$@"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the recipes that convert share: options, and the stages data, features, training, conversion, evaluation. Source it
 # before parse_options.sh. A recipe then lists its models and the ways that each serves (see pairs.sh), says in the words
-# $who how vc-train is told a model's speakers, and calls run_conversion.
+# $who how vc-train is told a model's speakers, lists the functions of its stages in $stages, and calls run_conversion.
 # shellcheck disable=SC2034,SC2154 # pairs.sh shares variables with this
 
 stage=0
@@ -223,6 +223,6 @@ run_conversion() {
     lists=exp/log/$suffix/$list_name
     failed=$lists/failed
     rm -f "$failed"
-    run_stages "$stage" "$stop_stage" make_data extract_features train convert evaluate
+    run_stages "$stage" "$stop_stage" "${stages[@]}"
     say_failed
 }

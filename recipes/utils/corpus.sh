@@ -44,7 +44,12 @@ unpack() {
 }
 
 # SPEAKER FOLDER: refuse a speaker whose folder is not there.
-need_speaker() { [ -d "$2" ] || fail "no speaker $1: $2 is not there"; }
+need_speaker() {
+    local known
+    [ ! -d "$2" ] || return 0
+    known=$(cd "$(dirname "$2")" 2> /dev/null && compgen -G '*/' | tr -d / | xargs)
+    fail "no speaker $1: $2 is not there${known:+; there are: $known}"
+}
 
 # SPEAKER FOLDER LINKS: LINKS/SPEAKER -> FOLDER, for a corpus that calls its folders otherwise than its speakers.
 link_speaker() {

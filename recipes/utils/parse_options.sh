@@ -6,15 +6,22 @@
 # --help prints $help_message. Options end at the first other word, or after `--`; "$@" is what is left.
 
 parse_options_fail() {
-    echo "$0: $1" >&2
+    echo "$(basename "$0"): error: $1" >&2
     exit 1
+}
+
+# -> the options that $help_message names, in a line.
+parse_options_known() {
+    local known
+    known=$(grep -oE -- '(^|[ ,])--[a-z][a-z_-]*' <<< "${help_message-}" | tr -d ' ,' | awk '!seen[$0]++ { printf "%s ", $0 }')
+    [ -z "$known" ] || echo "; known: ${known% }"
 }
 
 # NAME VALUE, as they stand on the command line.
 parse_options_set() {
     local variable=${1#--}
     variable=${variable//-/_}
-    [[ $variable =~ ^[A-Za-z_][A-Za-z0-9_]*$ && -n ${!variable+set} ]] || parse_options_fail "unknown option $1"
+    [[ $variable =~ ^[A-Za-z_][A-Za-z0-9_]*$ && -n ${!variable+set} ]] || parse_options_fail "unknown option $1$(parse_options_known)"
     if [[ ${!variable} == true || ${!variable} == false ]] && [[ $2 != true && $2 != false ]]; then
         parse_options_fail "option $1 takes true or false, not '$2'"
     fi

@@ -180,4 +180,10 @@ while read -r name words; do
 done < <(listed)
 twice=$(listed | awk '{ print $1 }' | sort | uniq -d)
 [ -z "$twice" ] || fail "two systems have one name: $twice; rename the YAML file, or give another --systems"
-run_stages "$stage" "$stop_stage" make_data train copy evaluate
+stages=(
+    make_data # 0: recordings -> data/train, data/eval/SPEAKER
+    train     # 1: data/train -> exp/NAME of each of --confs
+    copy      # 2: data/eval -> copies/SPEAKER/SYSTEM
+    evaluate  # 3: copies -> evaluation/SPEAKER, one table
+)
+run_stages "$stage" "$stop_stage" "${stages[@]}"

@@ -169,7 +169,12 @@ def warn(command: str, warning: object) -> None:
 
 
 def run(
-    command: str, work: Callable[[argparse.Namespace], int], parser: argparse.ArgumentParser, argv: Sequence[str] | None
+    command: str,
+    work: Callable[[argparse.Namespace], int],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    *,
+    intermixed: bool = False,
 ) -> int:
     """Parse the arguments, work, and turn every fault that a user can cause into one line.
 
@@ -182,6 +187,8 @@ def run(
     parser : argparse.ArgumentParser
     argv : sequence of str, optional
         Arguments. Default: those of the process.
+    intermixed : bool
+        Whether arguments may stand among options, on both sides of one.
 
     Returns
     -------
@@ -190,7 +197,7 @@ def run(
     """
     if argv is None:
         use_utf8()
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
     # Torch's threads shall spin only briefly while they wait for each other. Where another process wants a core too,
     # threads that spin for long make a training step many times slower, and threads that do not spin at all make it
     # slower everywhere (docs/experiments.md). GNU's OpenMP reads this once, when torch is imported.
@@ -215,7 +222,7 @@ def run(
         report(command, error)
         return error.code
     except BrokenPipeError:
-        return 128 + signal.SIGPIPE
+        return 128 + 13  # as of SIGPIPE, which Windows does not have
     except OSError as error:
         report(command, f"{error.filename or 'system'}: {error.strerror or error}")
         return 1

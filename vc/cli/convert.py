@@ -1,6 +1,9 @@
 """vc-convert: recordings -> converted recordings."""
 
 import argparse
+import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     repeat.add_argument("--overwrite", action="store_true", help="convert again what is there already (default)")
     repeat.add_argument("--resume", action="store_true", help="leave out recordings whose output is there already")
     common.add_device(parser)
-    return common.run(COMMAND, _work, parser, argv)
+    return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
 
 def _work(args: argparse.Namespace) -> int:
@@ -59,6 +62,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.errors import DataError
     from vc.features.f0 import F0Options
     from vc.parallel import default_jobs, map_threads
+    from vc.phrases import duration
 
     converter = Converter.load(args.model, args.device, precision=args.precision, vocoder=args.vocoder)
     f0 = F0Options(args.keep_f0, args.f0_shift, args.f0_scale)
@@ -76,11 +80,16 @@ def _work(args: argparse.Namespace) -> int:
             job.source, job.output, target, source, options=options, jobs=threads_for_pieces, advance=advance
         )
 
-    failed = 0
+    failed, began = 0, time.monotonic()
     for _, result in map_threads(convert, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
+    written = [str(job.output) for job in missing if job.done]
+    if written and sys.stderr.isatty():  # to who typed the command; scripts know what they asked for
+        place = written[0] if len(written) == 1 else f"{os.path.commonpath(written)}{os.sep}"
+        took = duration(time.monotonic() - began)
+        common.say(f"{place}: {target}'s voice, {converter.sample_rate} Hz, after {took}", sys.stderr)
     if len(missing) < len(jobs):
         common.say(f"{len(jobs) - len(missing)} there already")
     if is_batch(args.inputs, args.scp):

@@ -64,6 +64,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.errors import ConfigError
     from vc.evaluate import Request, evaluate, format_table
     from vc.parallel import default_jobs
+    from vc.phrases import count
     from vc.report import write_pairs, write_report
 
     common.log_to_stderr(COMMAND)
@@ -73,7 +74,7 @@ def _work(args: argparse.Namespace) -> int:
             raise ConfigError("--pairs measures nothing anew: of the other options it takes --output alone")
         page = args.output / "report.html"
         common.say(write_pairs(args.pairs, page))
-        common.say(f"{len(args.pairs)} evaluations on one page: {page.absolute().as_uri()}")
+        common.say(f"{count(len(args.pairs), 'evaluation')} on one page: {page.absolute().as_uri()}")
         return 0
     if not args.reference:
         raise ConfigError("--converted needs --reference, the target's own recordings")
@@ -96,6 +97,6 @@ def _work(args: argparse.Namespace) -> int:
     for failure in evaluation.failures:
         common.report(COMMAND, failure)
     common.say(format_table(evaluation))
-    common.say(f"{len(evaluation.sentences)} sentences measured, {len(evaluation.failures)} failed")
+    common.say(f"{count(len(evaluation.sentences), 'sentence')} measured, {len(evaluation.failures)} failed")
     common.say(f"{args.output / 'metrics.json'} and {args.output / 'report.html'} written")
     return 1 if evaluation.failures else 0

@@ -41,6 +41,7 @@ def _work(args: argparse.Namespace) -> int:
     from vc.features.extract import chosen_config, extract
     from vc.features.store import read_features
     from vc.parallel import default_jobs
+    from vc.phrases import count
 
     common.log_to_stderr(COMMAND)
     jobs = args.jobs or default_jobs()
@@ -59,6 +60,7 @@ def _work(args: argparse.Namespace) -> int:
             common.say(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
         else:
             common.say(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
-    state = "nothing to do" if report.up_to_date else f"{report.done} utterances, {len(report.failures)} failed"
+    done = f"{count(report.done, 'utterance')}, {len(report.failures)} failed"
+    state = "nothing to do" if report.up_to_date else done
     common.say(f"{args.output}: {state}")
     return 1 if report.failures else 0

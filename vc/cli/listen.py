@@ -54,6 +54,7 @@ def make_test(args: argparse.Namespace) -> int:
     """Write the page of a listening test and its key; return the exit status."""
     from vc.errors import ConfigError
     from vc.listening import kit
+    from vc.phrases import count
 
     common.log_to_stderr(COMMAND)
     if args.results:
@@ -67,7 +68,8 @@ def make_test(args: argparse.Namespace) -> int:
     test = kit.make(args.kind, folders, sentences=args.sentences, seed=args.seed, pattern=args.match)
     kit.write(test, folders, args.title, args.output)
     common.say(
-        f"{len(test.items)} items of {test.sentences} sentences, {test.rate} Hz, {test.level:.1f} dB of full scale"
+        f"{count(len(test.items), 'item')} of {count(test.sentences, 'sentence')}, {test.rate} Hz,"
+        f" {test.level:.1f} dB of full scale"
     )
     common.say(f"{args.output / 'test.html'} written: give it to listeners, about {test.duration} each")
     common.say(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")
@@ -82,6 +84,7 @@ def score_answers(args: argparse.Namespace) -> int:
     from vc.files import write_text
     from vc.listening.formats import read_key
     from vc.listening.score import collect, format_table, score
+    from vc.phrases import count
 
     key = read_key(args.key)
     answers, failures = collect(args.answers, key, partial=args.partial)
@@ -91,7 +94,7 @@ def score_answers(args: argparse.Namespace) -> int:
     for failure in failures:
         common.report(COMMAND, failure)
     common.say(format_table(figures))
-    common.say(f"{len(answers)} listeners scored, {len(failures)} files failed")
+    common.say(f"{count(len(answers), 'listener')} scored, {count(len(failures), 'file')} failed")
     if args.output:
         write_text(args.output, json.dumps(figures, indent=1, allow_nan=False) + "\n")
         common.say(f"{args.output} written")

@@ -99,6 +99,7 @@ def report(data: Path) -> int:
     from vc.corpus import data_directory
     from vc.corpus.check import check
     from vc.corpus.names import shown
+    from vc.phrases import count
 
     findings = check(data)
     for warning in findings.warnings:
@@ -106,10 +107,10 @@ def report(data: Path) -> int:
     for fault in findings.faults:
         common.report(COMMAND, fault)
     if findings.faults:
-        common.say(f"{data}: {len(findings.faults)} faults")
+        common.say(f"{data}: {count(len(findings.faults), 'fault')}")
         return 1
     utterances = data_directory.read(data)
     names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     counts = [f"{shown(id, names[id])} {n}" for id, n in data_directory.count_by_speaker(utterances).items()]
-    common.say(f"{data}: {len(utterances)} utterances, {', '.join(counts)}")
+    common.say(f"{data}: {count(len(utterances), 'utterance')}, {', '.join(counts)}")
     return 0

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from vc.cli import common
 
 COMMAND = "vc-train"
-DEFAULT_CONFIG = "recognition_synthesis"  # of folders: what measures best of what a minute can learn; docs/figures.md
 STEPS_WANTED = (
     "training.steps is 400,000 by default, which suits other networks: give --config recognition_synthesis, which has"
     " 400, or --set training.steps=N"
@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
     )
-    parser.add_argument(
-        "recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker; before all options"
-    )
+    parser.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker")
     parser.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
     parser.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
     parser.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
@@ -75,23 +73,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
     parser.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
-    return common.run(COMMAND, _work, parser, argv)
+    return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
 
 def _work(args: argparse.Namespace) -> int:
+    from vc import phrases
     from vc.config import flatten, read_sections, require
     from vc.errors import ConfigError
+    from vc.model_file import NAME
     from vc.train.converter import train
+    from vc.train.estimate import announce, estimate
+    from vc.train.methods import METHODS
     from vc.train.plan import Request
 
     common.log_to_stderr(COMMAND)
     if bool(args.recordings) == bool(args.features):
-        raise ConfigError("give FOLDERs of recordings, before all options, or --features")
+        raise ConfigError("give FOLDERs of recordings, or --features")
     if args.features and (args.jobs or args.measures):
         raise ConfigError("--jobs, --measures: only with FOLDERs of recordings")
     if args.features and not (args.config or args.method):
         raise ConfigError("give --config or --method; vc-train --method lists the methods")
-    sections = read_sections(args.config or (None if args.method else DEFAULT_CONFIG), args.set)
+    if args.recordings and not (args.config or args.method):
+        return train_from_recordings(args, None)
+    sections = read_sections(args.config, args.set)
     sections.setdefault("method", args.method or "cyclegan_vc2")
     if args.method:
         sections["method"] = args.method
@@ -115,22 +119,32 @@ def _work(args: argparse.Namespace) -> int:
         device=args.device,
     )
     if args.estimate:
-        from vc.train.estimate import estimate
-
-        result = estimate(request)
+        result = str(estimate(request))
     else:
-        result = f"{args.output}: step {train(request)}, 1 model"
+        began, method = time.monotonic(), METHODS.get(str(sections["method"]))
+        if method and method.training:  # the others take seconds
+            announce(request)
+        step, took = train(request), phrases.duration(time.monotonic() - began)
+        state = "fitted" if METHODS[sections["method"]].fit else f"step {step}"
+        result = f"{args.output / NAME}: {state}, after {took}\n{next_command(args.output, request.speakers)}"
     if common.first_process():
         common.say(result)
     return 0
 
 
-def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any]) -> int:
+def next_command(output: Path, speakers: Sequence[str]) -> str:
+    """What to type after a training, as a line."""
+    sides = f"--from {speakers[0]} --to {speakers[1]}" if len(speakers) > 2 else f"--to {speakers[-1]}"
+    return f"next: vc-convert --model {shlex.quote(str(output))} {sides} RECORDING ..."
+
+
+def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any] | None) -> int:
     """Train from folders of recordings and measure the model; return the exit status."""
-    from vc import extras
+    from vc import extras, phrases
     from vc.config import require
     from vc.evaluate.headline import as_text
     from vc.from_folders import train_from_folders
+    from vc.model_file import NAME
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
 
@@ -141,14 +155,17 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any]) ->
     require(not launched_together(), "FOLDERs of recordings: under torchrun give --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
-    jobs = args.jobs or default_jobs()
-    voice = train_from_folders(args.recordings, args.output, sections, device=args.device, jobs=jobs, measures=measures)
+    jobs, began = args.jobs or default_jobs(), time.monotonic()
+    voice = train_from_folders(
+        args.recordings, args.output, sections, args.set, device=args.device, jobs=jobs, measures=measures
+    )
     for failure in voice.failures:
         common.report(COMMAND, failure)
+    common.say(f"{voice.model / NAME}: the voice of {voice.target}, after {phrases.duration(time.monotonic() - began)}")
     if voice.evaluation:
         common.say(as_text(voice.evaluation.headline(voice.evaluation.systems[0])))
         common.say(f"listen: {voice.report.absolute().as_uri()}")
-    common.say(f"next: vc-convert --model {shlex.quote(str(args.output))} --to {voice.target} RECORDING ...")
+    common.say(next_command(args.output, [voice.target]))
     return 1 if voice.failures else 0
 
 

@@ -80,9 +80,14 @@ def import_vocoder(args: argparse.Namespace) -> int:
 
 def train_vocoder(args: argparse.Namespace) -> int:
     """Train a vocoder, or continue a run; return the exit status."""
+    import shlex
+    import time
+
+    from vc import phrases
     from vc.config import VOCODER_SECTIONS, read_sections
     from vc.train import vocoder
     from vc.vocoders import choice
+    from vc.vocoders.vocoder_file import NAME
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
@@ -96,9 +101,11 @@ def train_vocoder(args: argparse.Namespace) -> int:
         start=start,
         device=args.device,
     )
-    step = vocoder.train_vocoder(request)
+    began = time.monotonic()
+    step, took = vocoder.train_vocoder(request), phrases.duration(time.monotonic() - began)
     if common.first_process():
-        common.say(f"{args.output}: step {step}, 1 model")
+        common.say(f"{args.output / NAME}: step {step}, after {took}")
+        common.say(f"next: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ...")
     return 0
 
 

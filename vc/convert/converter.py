@@ -259,9 +259,14 @@ class Converter:
         DataError
             For samples that cannot be converted, and for a model whose output is not finite.
         """
-        samples = np.asarray(samples, np.float32)
+        try:
+            samples = np.asarray(samples, np.float32)
+        except ValueError:
+            raise DataError("expected samples (samples,) or (samples, channels), got rows of unequal lengths") from None
         if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
+        if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+            raise DataError(f"expected (samples, channels), got shape {samples.shape}: give samples.T")
         samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
         level, blocks = Level(), [audio.resample(samples, sample_rate, self.sample_rate)]
         converted = self._converted(blocks, to, source, options, level=level, recording="samples")

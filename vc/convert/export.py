@@ -66,7 +66,8 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     example = torch.zeros(TRIED[0], converter.model.features.bands)
     frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every package that it could use
+    for name in ("torch.onnx", "torch.utils.flop_counter"):  # they list every package that they could use
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from vc import system
 from vc.errors import DataError
 from vc.files import BLOCK, LARGEST_STREAM, reading, temporary_space
 
@@ -135,9 +135,11 @@ class _Cache:
     def open(self, identity: tuple[int, ...]) -> BinaryIO | None:
         """The file, if it is of this recording, opened anew: each reader has a position of its own in it."""
         with self._lock:
-            return Path(f"/dev/fd/{self._descriptor}").open("rb") if identity == self._identity else None
+            return (system.OPENED_ANEW / str(self._descriptor)).open("rb") if identity == self._identity else None
 
     def store(self, identity: tuple[int, ...], file: BinaryIO) -> None:
+        if not system.OPENED_ANEW.is_dir():  # else all readers would share one position in it
+            return
         with self._lock:
             self._clear()
             self._identity, self._descriptor = identity, os.dup(file.fileno())
@@ -163,12 +165,13 @@ def _decode(descriptor: int, reader: str, path: Path | str) -> BinaryIO:
     when we do.
     """
     seconds = DECODING[0] + os.fstat(descriptor).st_size / DECODING[1]
-    source = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:/dev/fd/{descriptor}"]
+    name, more = system.handed(descriptor, path)
+    source = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:{name}"]
     words = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(LARGEST_BLOCK), *source, "-map", "0:a:0"]
     line = [*words, "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # whose header need not know the length
     with contextlib.ExitStack() as on_failure, tempfile.TemporaryFile() as log:
         file = on_failure.enter_context(tempfile.TemporaryFile())
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log, "pass_fds": [descriptor]}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log, **more}
         with subprocess.Popen(line, **streams) as process:
             try:
                 size = _spool(process.stdout, file, seconds, path)
@@ -187,9 +190,8 @@ def _decode(descriptor: int, reader: str, path: Path | str) -> BinaryIO:
 
 def _spool(pipe: BinaryIO, file: BinaryIO, seconds: float, path: Path | str) -> int:
     """Copy a pipe to its end into `file`, or raise TimeoutError after so many seconds; return the number of bytes."""
-    poll, end, size = select.poll(), time.monotonic() + seconds, 0
-    poll.register(pipe, select.POLLIN)
-    while poll.poll(max(0, 1000 * (end - time.monotonic()))):
+    end, size = time.monotonic() + seconds, 0
+    while system.ready(pipe, end - time.monotonic()):
         block = os.read(pipe.fileno(), BLOCK)
         if not block:
             with temporary_space():

@@ -18,7 +18,7 @@ from vc.features.world import WorldConfig
 from vc.metrics import content, mos, phones, quality, speaker, words
 from vc.metrics.content import Content
 from vc.metrics.conventions import compared_frames, frames_distortion
-from vc.metrics.registry import convention_metric
+from vc.metrics.registry import METRICS, convention_metric
 from vc.metrics.scores import Observation, Scores, Track, summarise
 
 WORD_ERRORS = "wer"  # the measure that takes a folder
@@ -183,6 +183,7 @@ def measure(sentence: Sentence, settings: MeasureSettings) -> dict[str, Measurem
     }
     remarks = {system: list(scores.remarks) for system, scores in by_models.items()}
     by_conventions = _distortions_by_conventions(recordings, settings.conventions, remarks)
+    by_plugins = _figures_by_plugins(recordings, rate, remarks)
     phones_expected = expected_phones(sentence, by_models, remarks)
     words_expected = expected_words(sentence, by_models)
     measured = {}
@@ -195,6 +196,7 @@ def measure(sentence: Sentence, settings: MeasureSettings) -> dict[str, Measurem
             source=tracks.get(UNCONVERTED) if says_source(system) else None,
             figures={
                 **by_conventions.get(system, {}),
+                **by_plugins[system],
                 **_figures_by_models(scores, phones_expected, words_expected),
             },
             embedding=scores.embedding,
@@ -296,6 +298,28 @@ def _figures_by_models(
         recognised = words.spelt(scores.words)
         figures["word_error"] = phones.error_rate(recognised.split(), words_expected.split())
         figures["character_error"] = phones.error_rate(recognised, words_expected)
+    return figures
+
+
+def _figures_by_plugins(
+    recordings: Recordings, rate: int, remarks: Mapping[str, list[str]]
+) -> dict[str, dict[str, float]]:
+    """System -> metric -> figure, of metrics that other packages add."""
+    figures: dict[str, dict[str, float]] = {system: {} for system in recordings}
+    measures = {name: metric.figure for name, metric in METRICS.items() if metric.figure}
+    if not measures:
+        return figures
+    samples = {system: utterance.read(rate)[0] for system, utterance in recordings.items()}
+    for system, own in samples.items():
+        reference = None if system == REFERENCE else samples.get(REFERENCE)
+        for name, figure in measures.items():
+            try:
+                value = figure(own, reference, rate)
+            except DataError as error:
+                remarks[system].append(f"metric {name}: {error}")
+                continue
+            if value is not None:
+                figures[system][name] = float(value)
     return figures
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 
 MAX_PAIRS = 400_000_000  # pairs of frames, a byte each: two recordings of 100 s at 5 ms
 STEPS = np.array([(1, 1), (1, 0), (0, 1)])  # in frames of the one and of the other; the first wins a tie
@@ -20,6 +21,7 @@ def require_alignable(one: np.ndarray, other: np.ndarray) -> None:
         raise DataError("frames to align must be finite")
 
 
+@takes_lists
 def align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The cheapest path through two sequences of frames.
 

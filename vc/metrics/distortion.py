@@ -10,14 +10,14 @@ from vc.errors import DataError
 from vc.features import speech
 from vc.features.speech import DECIBELS
 from vc.metrics.alignment import align
+from vc.metrics.arrays import Pairs, takes_lists
 
 MODULATION_FFT = 4096  # frames
 HIGHEST_MODULATION = 50.0  # Hz
 MIN_POWER = 1e-12  # of a trajectory that does not move
 
-Pairs = tuple[np.ndarray, np.ndarray]  # indices into the frames of each side
 
-
+@takes_lists
 def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
     """Which frames are speech: those whose loudness is within 35 dB of the loudest frame's.
 
@@ -36,13 +36,18 @@ def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
     DataError
         For another shape, or values that are not finite.
     """
+    _require_mel_cepstrum(mel_cepstrum)
+    return speech.audible(mel_cepstrum)
+
+
+def _require_mel_cepstrum(mel_cepstrum: np.ndarray) -> None:
     if mel_cepstrum.ndim != 2 or len(mel_cepstrum) == 0 or mel_cepstrum.shape[1] < 2:
         raise DataError(f"expected non-empty (frames, order + 1), got shape {mel_cepstrum.shape}")
     if not np.isfinite(mel_cepstrum).all():
         raise DataError("mel-cepstra must be finite")
-    return speech.audible(mel_cepstrum)
 
 
+@takes_lists
 def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:
     """Pairs of frames of two mel-cepstra: exact DTW on c1..D over the audible frames of each side.
 
@@ -66,6 +71,7 @@ def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:
     return converted_frames[rows], reference_frames[columns]
 
 
+@takes_lists
 def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: Pairs | None = None) -> float:
     """Mel-cepstral distortion: the mean over pairs of frames of
 
@@ -90,8 +96,15 @@ def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: 
     Raises
     ------
     DataError
-        As `speech_path`, where no path is given.
+        As `audible`, and for two orders.
     """
+    for side in (converted, reference):
+        _require_mel_cepstrum(side)
+    if converted.shape[1] != reference.shape[1]:
+        raise DataError(
+            f"expected two (frames, order + 1) of one order, got shapes {converted.shape} and {reference.shape}:"
+            " analyse both at one rate, with one order"
+        )
     rows, columns = speech_path(converted, reference) if path is None else path
     return mean_distance(converted[rows, 1:], reference[columns, 1:])
 
@@ -101,6 +114,7 @@ def mean_distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(DECIBELS * np.sqrt(2 * np.square(one - other).sum(axis=1)).mean())
 
 
+@takes_lists
 def global_variance(mel_cepstrum: np.ndarray) -> np.ndarray:
     """Variance of c1..D over the audible frames of an utterance.
 
@@ -125,6 +139,7 @@ def global_variance(mel_cepstrum: np.ndarray) -> np.ndarray:
     return mel_cepstrum[audible(mel_cepstrum), 1:].var(axis=0)
 
 
+@takes_lists
 def gv_ratio(variance: np.ndarray, reference: np.ndarray) -> float:
     """Mean over c1..D of an utterance's global variance over the mean one of the reference utterances.
 
@@ -143,6 +158,7 @@ def gv_ratio(variance: np.ndarray, reference: np.ndarray) -> float:
     return float((variance / np.maximum(reference, MIN_POWER)).mean())
 
 
+@takes_lists
 def modulation_spectrum(mel_cepstrum: np.ndarray, frame_rate: float) -> np.ndarray:
     """Power of the movement of each of c1..D, per frame, above 0 and up to 50 Hz.
 
@@ -178,6 +194,7 @@ def modulation_spectrum(mel_cepstrum: np.ndarray, frame_rate: float) -> np.ndarr
     return 10 * np.log10(np.maximum(power[within], MIN_POWER)).T
 
 
+@takes_lists
 def modulation_spectra_distance(converted: np.ndarray, reference: np.ndarray) -> float:
     """Root mean square difference of two systems' mean modulation spectra.
 

@@ -7,9 +7,10 @@ that shifts and scales log F0 keeps the source's contour: the figures then descr
 import numpy as np
 
 from vc.errors import DataError
-from vc.metrics.distortion import Pairs
+from vc.metrics.arrays import Pairs, takes_lists
 
 
+@takes_lists
 def log_f0_rmse(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
     """Root mean square difference of natural log F0 over the pairs of frames voiced on both sides.
 
@@ -34,6 +35,7 @@ def log_f0_rmse(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> fl
     return float(np.sqrt(np.square(one - other).mean())) if len(one) else float("nan")
 
 
+@takes_lists
 def log_f0_correlation(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
     """Pearson's correlation of log F0 over the pairs of frames voiced on both sides.
 
@@ -50,6 +52,7 @@ def log_f0_correlation(converted: np.ndarray, reference: np.ndarray, path: Pairs
     return float(np.corrcoef(one, other)[0, 1])
 
 
+@takes_lists
 def voicing_error(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
     """Share of the pairs of frames, in 0..1, of which one is voiced and the other is not.
 
@@ -68,7 +71,7 @@ def _voiced_log_f0(converted: np.ndarray, reference: np.ndarray, path: Pairs) ->
 def _paired(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> tuple[np.ndarray, np.ndarray]:
     for name, track, indices in zip(("converted", "reference"), (converted, reference), path):
         if track.ndim != 1 or not np.isfinite(track).all() or (track < 0).any():
-            raise DataError(f"{name} F0 must be (frames,) of finite values, 0 or above")
+            raise DataError(f"{name} F0 must be (frames,) of finite values, 0 or above, got shape {track.shape}")
         if len(indices) == 0 or indices.max() >= len(track):
             raise DataError(f"a path must be non-empty and within the {len(track)} frames of the {name} F0")
     return converted[path[0]], reference[path[1]]

@@ -1,9 +1,13 @@
 """Every figure of an evaluation: its name, unit, aim, definition and source, and which of them stand where."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from vc.metrics.conventions import CONVENTIONS
+from vc.plugins import Registry
 
 LOWER, HIGHER, ONE, HALF = "lower is better", "higher is better", "1 is the target's", "0.5 is the target's"
 
@@ -19,6 +23,9 @@ class Metric(NamedTuple):
     source: str = ""
     group: str = "spectrum"
     limits: tuple[float, float] = (0.0, math.inf)  # between which every figure lies
+    # Of a plug-in alone: the figure of an utterance from its samples, the target's of the same sentence (None where
+    # there is none), and the rate of both in Hz; None where it can say nothing.
+    figure: Callable[[np.ndarray, np.ndarray | None, int], float | None] | None = None
 
     def fault(self, value: float) -> float:
         """Distance of a figure from the best: the larger, the worse."""
@@ -33,7 +40,7 @@ def convention_metric(name: str) -> str:
 ANY, SHARE, CORRELATION = (-math.inf, math.inf), (0.0, 1.0), (-1.0, 1.0)
 VOICED_PAIRS = "pairs of the path that are voiced on both sides"
 FRAMES = "speech frames' c1..D and their slopes, in the target's deviations"
-METRICS = {
+METRICS = Registry({
     "mcd": Metric(
         "mel-cepstral distortion", "dB", LOWER, 2,
         "(10 / ln 10) * sqrt(2 * sum over c1..D of squared differences), mean over the path",
@@ -168,7 +175,7 @@ METRICS = {
         )
         for name, convention in CONVENTIONS.items()
     },
-}  # fmt: skip
+}, "vc.metrics")  # fmt: skip
 
 # Metrics by where they stand, in the order in which they are shown there.
 SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")

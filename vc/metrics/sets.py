@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 from vc.metrics.content import Content
 from vc.metrics.distortion import HIGHEST_MODULATION, mel_cepstral_distortion, modulation_spectra_distance
 from vc.metrics.speaker import equal_error_rate as error_rate_of_scores
@@ -62,6 +63,7 @@ class Moments:
         return (self.products - np.outer(self.mean, self.total)) / (self.count - 1)
 
 
+@takes_lists
 def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
     """c1..D with their slopes over five frames; frames at the ends are repeated.
 
@@ -84,6 +86,7 @@ def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
     return np.concatenate([static, slope], axis=1)
 
 
+@takes_lists
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
     """Squared Frechet distance of the normal distributions with the means and covariances of two sets of frames.
 
@@ -136,6 +139,7 @@ def approach(to_source: float, to_target: float) -> float:
     return float(source / (source + target)) if source + target > NEGLIGIBLE else float("nan")
 
 
+@takes_lists
 def kernel_distance(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bool) -> float:
     """Squared maximum mean discrepancy of two sets of utterances, unbiased.
 
@@ -158,6 +162,7 @@ def kernel_distance(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, p
     return kernel(one, other, paired=paired)(np.arange(len(one)), np.arange(len(other)))
 
 
+@takes_lists
 def content_lost(converted: np.ndarray, source: np.ndarray) -> float:
     """Share of the variance of the source's frames that no linear map gives back from the converted ones.
 

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 
 from vc.errors import DataError
+from vc.metrics.arrays import takes_lists
 
 RESAMPLES = 1000  # of the bootstrap
 SEED = 0
@@ -20,6 +21,7 @@ Interval = tuple[float, float]
 UNKNOWN = (float("nan"), float("nan"))  # interval of a figure that has none
 
 
+@takes_lists
 def mean_interval(values: np.ndarray) -> Interval:
     """95 % interval of a mean over utterances: percentiles of bootstrap resamples.
 
@@ -44,6 +46,7 @@ def mean_interval(values: np.ndarray) -> Interval:
     return _percentiles(_bootstrap_weights(len(values), SEED) @ values)
 
 
+@takes_lists
 def crossed_interval(values: np.ndarray) -> Interval:
     """95 % interval of a mean over listeners and sentences, or over any two crossed factors.
 
@@ -122,6 +125,7 @@ class Comparison:
     utterances: int
 
 
+@takes_lists
 def compare_paired(one: np.ndarray, other: np.ndarray) -> Comparison:
     """Compare two systems by their figures of the same utterances.
 

@@ -15,26 +15,30 @@ from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSyn
 from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
 from vc.models.unit_selection import UnitSelection, UnitSelectionConfig
+from vc.plugins import Registry
 
-MODELS = {
-    "cyclegan_vc": (CycleGANVCConfig, CycleGANVC),
-    "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
-    "cyclegan_vc3": (CycleGANVC3Config, CycleGANVC3),
-    "mask_cyclegan_vc": (MaskCycleGANVCConfig, MaskCycleGANVC),
-    "conditional_gan": (ConditionalGANConfig, StarGANVC2),
-    "stargan_vc": (StarGANVCConfig, StarGANVC),
-    "stargan_vc2": (StarGANVC2Config, StarGANVC2),
-    "dr_gan": (DRGANConfig, DRGAN),
-    "unit": (UNITConfig, CommonSpace),
-    "combogan": (ComboGANConfig, CommonSpace),
-    "xgan": (CommonSpaceConfig, CommonSpace),
-    "vqvae": (VQVAEConfig, CommonSpace),
-    "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
-    "warp": (WarpConfig, LinearConverter),
-    "nearest": (NearestConfig, LinearConverter),
-    "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
-    "unit_selection": (UnitSelectionConfig, UnitSelection),
-}
+MODELS = Registry(
+    {
+        "cyclegan_vc": (CycleGANVCConfig, CycleGANVC),
+        "cyclegan_vc2": (CycleGANVC2Config, CycleGANVC2),
+        "cyclegan_vc3": (CycleGANVC3Config, CycleGANVC3),
+        "mask_cyclegan_vc": (MaskCycleGANVCConfig, MaskCycleGANVC),
+        "conditional_gan": (ConditionalGANConfig, StarGANVC2),
+        "stargan_vc": (StarGANVCConfig, StarGANVC),
+        "stargan_vc2": (StarGANVC2Config, StarGANVC2),
+        "dr_gan": (DRGANConfig, DRGAN),
+        "unit": (UNITConfig, CommonSpace),
+        "combogan": (ComboGANConfig, CommonSpace),
+        "xgan": (CommonSpaceConfig, CommonSpace),
+        "vqvae": (VQVAEConfig, CommonSpace),
+        "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
+        "warp": (WarpConfig, LinearConverter),
+        "nearest": (NearestConfig, LinearConverter),
+        "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
+        "unit_selection": (UnitSelectionConfig, UnitSelection),
+    },
+    "vc.models",
+)
 
 
 def network_config(method: str, section: dict) -> object:

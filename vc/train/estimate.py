@@ -1,58 +1,118 @@
-"""How long a run will take, from a few of its steps."""
+"""How long a run will take, and how much disk and memory, from a few of its steps."""
 
+import logging
+import sys
 import time
 from dataclasses import dataclass
 from statistics import mean
 
 import torch
 
-from vc import devices
+from vc import devices, phrases
 from vc.train.converter import make_engine
+from vc.train.engine import Engine
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
-from vc.train.processes import joined
+from vc.train.processes import joined, launched_together
 
 WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
+STRIDE = 7  # between these, which has no divisor in common with 10: the first few are from all over, too
+LONGEST = 10.0  # seconds, after which no more steps are timed
+SHORT = 100  # steps of a run that is over before its length is measured
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A whole run's length, without scoring, sampling and saving."""
+    """What a whole run costs; its length without scoring, sampling and saving."""
 
     speakers: tuple[str, ...]
     steps: int
     seconds: float  # wall seconds a step
     device: torch.device
+    disk: int  # bytes of checkpoints and model
+    memory: int | None  # bytes, at most so far; None where the system does not tell
 
     def __str__(self) -> str:
-        hours, minutes = divmod(max(1, round(self.steps * self.seconds / 60)), 60)
-        length = f"{hours} h {minutes} min" if hours else f"{minutes} min"
         threads = f", threads: {torch.get_num_threads()}" if self.device.type == "cpu" else ""
-        cost = f"{self.steps} steps of {self.seconds:.3g} s on {self.device}{threads}"
-        return f"{'-'.join(self.speakers)}: {length} ({cost})"
+        cost = f"{phrases.count(self.steps, 'step')} of {self.seconds:.3g} s on {self.device}{threads}"
+        length = phrases.duration(max(60, self.steps * self.seconds))
+        memory = "" if self.memory is None else f", {phrases.size(self.memory)} of memory"
+        return f"{'-'.join(self.speakers)}: {length} ({cost}), {phrases.size(self.disk)} on disk{memory}"
+
+
+def announce(request: Request) -> None:
+    """Log what a run will take, before it begins; of one that is as short as the measurement nothing.
+
+    Nor where anything but recordings' lists lies in the output: that run goes on, or is refused, which is one line.
+    """
+    there = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
+    if launched_together() or there - {"data"}:
+        return
+    plan = Plan.from_request(request)
+    if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:
+        package = logging.getLogger("vc")
+        level = package.level
+        package.setLevel(logging.ERROR)  # the run itself will say the same
+        try:
+            cost = _estimate(plan, request.device)
+        finally:
+            package.setLevel(level)
+        log.info("it will take: %s", cost)
 
 
 def estimate(request: Request) -> Estimate | str:
-    """Time steps from all over the schedule of a run, and leave nothing behind.
-
-    Steps of one phase cost more than those of another: the identity mapping ends.
+    """What the run that is asked for will take; nothing is left behind.
 
     Returns
     -------
     Estimate or str
         The latter of a method that takes no steps.
     """
-    plan = Plan.from_request(request)
+    return _estimate(Plan.from_request(request), request.device)
+
+
+def _estimate(plan: Plan, device: str) -> Estimate | str:
+    """Time steps from all over the schedule: those of one phase cost more than those of another."""
     experiment = plan.experiment
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
         return f"{'-'.join(experiment.speakers)}: {length}"
-    with joined(request.device) as (processes, device):
+    with joined(device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
-        steps, seconds = experiment.training.steps, []
-        for number in [0] * WARM_UP + [steps * number // TIMED for number in range(TIMED)]:
-            start = time.perf_counter()
-            float(sum(engine.step(number).values()))  # a number on the host: the device is done
-            seconds.append(time.perf_counter() - start)
-    return Estimate(experiment.speakers, steps, mean(seconds[WARM_UP:]), device)
+        steps, training = experiment.training.steps, engine.training
+        for _ in range(WARM_UP):
+            _step_seconds(engine, 0)
+        began, seconds = time.monotonic(), []
+        for number in range(TIMED):
+            seconds.append(_step_seconds(engine, steps * (STRIDE * number % TIMED) // TIMED))
+            if time.monotonic() - began > LONGEST:
+                break
+        states = [module.state_dict() for module in engine.modules.values()]
+        for optimiser in training.optimisers.values():
+            states += optimiser.adam.state_dict()["state"].values()
+        checkpoint, model = sum(map(_size, states)), _size(engine.converter.state_dict())
+        disk = experiment.training.checkpoints * checkpoint + model
+        return Estimate(experiment.speakers, steps, mean(seconds), device, disk, _memory(device))
+
+
+def _step_seconds(engine: Engine, number: int) -> float:
+    start = time.perf_counter()
+    float(sum(engine.step(number).values()))  # a number on the host: the device is done
+    return time.perf_counter() - start
+
+
+def _size(tensors: dict) -> int:
+    return sum(value.numel() * value.element_size() for value in tensors.values() if isinstance(value, torch.Tensor))
+
+
+def _memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

@@ -9,6 +9,7 @@ import yaml
 from vc.config import plain, require
 from vc.models import MODELS
 from vc.models.linear import MeanVarianceConfig
+from vc.plugins import Registry
 from vc.train import unit_selection
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
@@ -55,42 +56,49 @@ def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = 
     return Method(serves, summary, objective, fit=fit, **more)
 
 
-METHODS = {
-    "recognition_synthesis": Method(
-        TARGETS,
-        "what anyone says, in a target's voice; minutes (after Sun et al., 2016)",
-        RecognitionSynthesisObjective,
-        RecognitionSynthesisTraining,
-        kinds=("content",),
-    ),
-    "unit_selection": _fit(
-        "what anyone says, by the target's frames; seconds (Hunt and Black, 1996)",
-        UnitSelectionObjective,
-        unit_selection.fit,
-        serves=TARGETS,
-        frames=TargetFrames,
-        kinds=("content",),
-    ),
-    "nearest": _fit("regression on frames aligned by their nearest neighbours; seconds", NearestObjective, fit_nearest),
-    "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, kinds=("world",)),
-    "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
-    "cyclegan_vc": _pair("CycleGAN with networks along time alone (Kaneko and Kameoka, 2018)"),
-    "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
-    "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),
-    "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),
-    "conditional_gan": _many(
-        ConditionalGANObjective, "conditioned on the target; refuses real speech under a wrong name"
-    ),
-    "stargan_vc": _many(
-        StarGANVCObjective, "conditioned on the target; an auxiliary classifier (Kameoka et al., 2018)"
-    ),
-    "stargan_vc2": _many(ManyObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"),
-    "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
-    "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
-    "combogan": _many(ManyObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"),
-    "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),
-    "vqvae": _many(VQVAEObjective, "common space: a codebook, no discriminator (after van den Oord et al., 2017)"),
-}
+METHODS = Registry(
+    {
+        "recognition_synthesis": Method(
+            TARGETS,
+            "what anyone says, in a target's voice; minutes (after Sun et al., 2016)",
+            RecognitionSynthesisObjective,
+            RecognitionSynthesisTraining,
+            kinds=("content",),
+        ),
+        "unit_selection": _fit(
+            "what anyone says, by the target's frames; seconds (Hunt and Black, 1996)",
+            UnitSelectionObjective,
+            unit_selection.fit,
+            serves=TARGETS,
+            frames=TargetFrames,
+            kinds=("content",),
+        ),
+        "nearest": _fit(
+            "regression on frames aligned by their nearest neighbours; seconds", NearestObjective, fit_nearest
+        ),
+        "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, kinds=("world",)),
+        "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
+        "cyclegan_vc": _pair("CycleGAN with networks along time alone (Kaneko and Kameoka, 2018)"),
+        "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
+        "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),
+        "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),
+        "conditional_gan": _many(
+            ConditionalGANObjective, "conditioned on the target; refuses real speech under a wrong name"
+        ),
+        "stargan_vc": _many(
+            StarGANVCObjective, "conditioned on the target; an auxiliary classifier (Kameoka et al., 2018)"
+        ),
+        "stargan_vc2": _many(
+            ManyObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
+        ),
+        "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
+        "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
+        "combogan": _many(ManyObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"),
+        "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),
+        "vqvae": _many(VQVAEObjective, "common space: a codebook, no discriminator (after van den Oord et al., 2017)"),
+    },
+    "vc.methods",
+)
 
 
 def described(name: str = "") -> str:

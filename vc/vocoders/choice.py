@@ -10,6 +10,7 @@ import torch
 from vc.config import require
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
+from vc.plugins import Registry
 from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
@@ -18,6 +19,7 @@ from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
 UNIVERSAL = "hifigan"  # the name of the published universal model
+VOCODERS = Registry({"world": WORLD}, "vc.vocoders")  # those that are no files
 log = logging.getLogger(__name__)
 
 
@@ -27,8 +29,8 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     Parameters
     ----------
     name : str
-        `world`, a name that `vc-vocoder import` gave, a vocoder's file, or the directory of its training. `hifigan`
-        need not be imported if the package that carries it is installed.
+        `world`, a plug-in's name, one that `vc-vocoder import` gave, a vocoder's file, or the directory of a training.
+        `hifigan` need not be imported if the package that carries it is installed.
     device : torch.device or str
         Where a network computes.
     precision : str
@@ -39,8 +41,8 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     ConfigError
         If there is no such vocoder, or its file is not one.
     """
-    if name == "world":
-        return WORLD
+    if name in VOCODERS:
+        return VOCODERS[name]
     if _in_package(name):
         return NeuralVocoder.of(*read(name), device, precision)
     return NeuralVocoder.load(find(name), device, precision)
@@ -85,7 +87,7 @@ def find(name: str) -> Path:
         return imported
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
-    known = ", ".join(["world", *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
+    known = ", ".join([*VOCODERS, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
     raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
 
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from vc.config import require
 from vc.metrics.alignment import require_alignable
+from vc.metrics.arrays import takes_lists
 
 Window = tuple[np.ndarray, np.ndarray]  # first and last frame of the other side, for each frame of the one
 DOWN, ACROSS, DIAGONAL = (1, 0), (0, 1), (1, 1)  # steps, in frames of the one and of the other
 
 
+@takes_lists
 def fast_align(one: np.ndarray, other: np.ndarray, radius: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """A nearly cheapest path through two sequences of frames.
 

@@ -38,7 +38,7 @@ for speaker in "$@"; do
     case $speaker in
     S*) half=("${first_half[@]/#/$below_train}") others=("${second_ten[@]/#/$below_train}") ;;
     T*) half=("${second_half[@]/#/$below_train}") others=("${first_ten[@]/#/$below_train}") ;;
-    *) fail "no speaker of VCC2016: $speaker" ;;
+    *) fail "no speaker of VCC2016: $speaker; there are: SF1 SF2 SF3 SM1 SM2 TF1 TF2 TM1 TM2 TM3" ;;
     esac
     prepare train "$speaker" "$train" "${half[@]}"
     if (cd "$train/$speaker" && compgen -G "${others[0]}" > /dev/null); then

@@ -35,7 +35,7 @@ for speaker in "$@"; do
     case $speaker in
     SE*) need_speaker "$speaker" "$corpus/source/$speaker" ;;
     TE*) need_speaker "$speaker" "$corpus/target_task1/$speaker" ;;
-    *) fail "no speaker of VCC2020's task 1: $speaker" ;;
+    *) fail "no speaker of VCC2020's task 1: $speaker; there are: SEF1 SEF2 SEM1 SEM2 TEF1 TEF2 TEM1 TEM2" ;;
     esac
 done
 for speaker in "$@"; do

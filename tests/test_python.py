@@ -1,0 +1,150 @@
+"""`vc` from Python: the commands' work and defaults, lists for arrays, and errors that name the shape."""
+
+import contextlib
+import doctest
+import inspect
+import re
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import ROOT, command
+
+import vc
+from vc import api
+from vc.cli import convert as convert_command
+from vc.cli import evaluate as evaluate_command
+from vc.cli import train as train_command
+from vc.errors import ConfigError, DataError
+from vc.evaluate import Request
+
+CORPUS = ROOT / "egs/mini/corpus"
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    """A few recordings of a target, and what somebody says, converted already."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recordings/bert").mkdir(parents=True)
+    for path in sorted((CORPUS / "train/rms").iterdir(), key=lambda path: path.stat().st_size)[:4]:
+        shutil.copy(path, tmp_path / "recordings/bert")
+    for folder, who in {"eval/bert": "rms", "as_bert": "slt"}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for path in sorted((CORPUS / "eval" / who).iterdir())[:2]:
+            shutil.copy(path, tmp_path / folder)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_the_examples_of_the_functions_run(name, recordings):
+    [test] = doctest.DocTestFinder(recurse=False).find(getattr(api, name), name, globs={"vc": vc})
+    runner = doctest.DocTestRunner()
+    runner.run(test)
+    assert runner.summarize(verbose=False).attempted == 2 and not runner.failures
+    made = {"train": "exp/bert/model.safetensors", "evaluate": "results/report.html"}[name]
+    assert (recordings / made).is_file()
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_packages_are_called_like_their_functions(name):
+    package = getattr(vc, name)
+    assert inspect.ismodule(package) and inspect.signature(package) == inspect.signature(getattr(api, name))
+    with pytest.raises(TypeError, match="output"):
+        package("folder")
+
+
+def test_what_is_asked_of_an_evaluation_is_what_the_command_asks(monkeypatch, tmp_path):
+    """The same request, from words and from arguments."""
+    asked = []
+
+    def stop(request, *_, **__):
+        asked.append(request)
+        raise DataError("enough")
+
+    monkeypatch.setattr("vc.evaluate.evaluate", stop)
+    monkeypatch.setattr("vc.api.measure", stop)
+    assert evaluate_command.main(["--converted", "a", "--reference", "b", "--output", str(tmp_path)]) == 1
+    with pytest.raises(DataError, match="enough"):
+        vc.evaluate("a", "b", tmp_path)
+    assert asked[0] == asked[1] and isinstance(asked[0], Request)
+
+
+def test_what_is_asked_of_a_training_is_what_the_command_asks(monkeypatch, tmp_path):
+    asked = []
+
+    def stop(folders, output, sections, changes, **rest):
+        asked.append((list(folders), output, sections, list(changes), rest))
+        raise DataError("enough")
+
+    monkeypatch.setattr("vc.from_folders.train_from_folders", stop)
+    monkeypatch.setattr("vc.api.train_from_folders", stop)
+    assert train_command.main(["a", "--output", str(tmp_path), "b", "--set", "training.steps=3"]) == 1
+    with pytest.raises(DataError, match="enough"):
+        vc.train(["a", "b"], tmp_path, settings={"training.steps": 3})
+    assert asked[0] == asked[1]
+
+
+def test_one_name_is_no_list_of_names():
+    with pytest.raises(ConfigError, match="measures: expected a list of names"):
+        vc.evaluate("a", "b", "c", measures="speaker")
+    with pytest.raises(ConfigError, match="measures: expected a list of names"):
+        vc.train("a", "b", measures="speaker")
+
+
+def test_lists_are_taken_where_arrays_are():
+    random = np.random.default_rng(0)
+    one, other = random.standard_normal((2, 30, 5))
+    assert vc.metrics.mel_cepstral_distortion(one.tolist(), other.tolist()) == vc.metrics.mel_cepstral_distortion(
+        one, other
+    )
+    path = [list(range(30)), list(range(30))]
+    f0 = random.uniform(100, 200, (2, 30))
+    assert vc.metrics.log_f0_rmse(*f0.tolist(), path) == vc.metrics.log_f0_rmse(*f0, tuple(map(np.array, path)))
+    assert vc.metrics.mean_interval([1, 2, 3, 4]) == vc.metrics.mean_interval(np.array([1.0, 2, 3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: vc.metrics.mel_cepstral_distortion([1, 2], [[1, 2]]), r"got shape \(2,\)"),
+        (lambda: vc.metrics.mel_cepstral_distortion([[1, 2]], [[1, 2, 3]]), r"one order, got shapes \(1, 2\) and"),
+        (lambda: vc.metrics.audible([[1, 2], [3]]), "mel_cepstrum: rows of unequal lengths"),
+        (lambda: vc.metrics.audible([["a", "b"]]), r"mel_cepstrum: expected numbers, got shape \(1, 2\)"),
+        (lambda: vc.metrics.log_f0_rmse([[100.0]], [100.0], [[0], [0]]), r"got shape \(1, 1\)"),
+    ],
+)
+def test_errors_of_measures_name_the_shape(work, said):
+    with pytest.raises(DataError, match=said):
+        work()
+
+
+def test_errors_of_a_conversion_name_the_shape():
+    converter = vc.Converter.load(ROOT / "egs/mini/model.safetensors")
+    with pytest.raises(DataError, match=r"got shape \(2, 16000\): give samples.T"):
+        converter.convert(np.zeros((2, 16000)), 16000)
+    with pytest.raises(DataError, match="rows of unequal lengths"):
+        converter.convert([[0.0], [0.0, 0.0]], 16000)
+    rate, tone = 16000, np.sin(np.arange(4000) / 9)
+    np.testing.assert_array_equal(converter.convert(tone.tolist(), rate), converter.convert(tone, rate))
+
+
+def test_who_types_a_conversion_is_told_where_it_lies(tmp_path, capfd, monkeypatch):
+    """Scripts, whose standard error is no terminal, get the counts of a batch alone."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", 0.1 * np.sin(np.arange(16000) / 14), 16000)
+    words = ["a.wav", "--model", str(ROOT / "egs/mini/model.safetensors"), "--to", "rms", "--output", "out.wav"]
+    assert convert_command.main(words) == 0 and capfd.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("vc.parallel.progress", lambda *_: contextlib.nullcontext(SimpleNamespace(update=lambda *_: 0)))
+    assert convert_command.main(words) == 0
+    told, said = capfd.readouterr()
+    assert not told and re.fullmatch(r"out.wav: rms's voice, 16000 Hz, after \d+ s\n", said)
+
+
+def test_options_may_stand_between_recordings(tmp_path):
+    done = command(
+        "convert", "a.wav", "--model", str(ROOT / "egs/mini/model.safetensors"), "b.wav", cwd=tmp_path, check=1
+    )
+    assert done.stdout.decode() == "0 converted, 2 failed\n"

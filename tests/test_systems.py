@@ -1,0 +1,103 @@
+"""What Linux has and other systems lack may be absent: the package imports, and its commands do their work."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, environment
+
+from vc import files, signals, system
+from vc.corpus import formats
+
+# What Windows' Python lacks and the package has uses for, taken away from it after the standard library's own modules.
+WITHOUT = """
+import asyncio, multiprocessing.popen_spawn_posix, os, select, selectors, signal, subprocess, sys, tempfile, torch
+sys.modules |= {"fcntl": None, "resource": None}
+for module, names in {
+    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork"),
+    select: ("poll",),
+    signal: ("SIGUSR1", "SIGHUP", "SIGPIPE"),
+}.items():
+    for name in names:
+        delattr(module, name)
+"""
+WORK = """
+import importlib, pkgutil
+import vc
+from pathlib import Path
+from vc import system
+system.DESCRIPTORS = system.OPENED_ANEW = Path("nowhere")
+for module in pkgutil.walk_packages(vc.__path__, "vc."):
+    if module.name != "vc.__main__":
+        importlib.import_module(module.name)
+assert not system.LOCKS and not system.SYNCS_DIRECTORIES and not system.NONBLOCK
+from vc.cli.prepare import main as prepare
+from vc.cli.extract import main as extract
+from vc.cli.train import main as train
+from vc.cli.convert import main as convert
+assert prepare([sys.argv[1], "data", "--first", "2"]) == 0
+assert extract(["data", "dump", "--jobs", "1"]) == 0
+words = ["--features", "dump", "--source", "slt", "--target", "rms", "--output", "exp", "--device", "cpu"]
+assert train(["--method", "mean_variance", *words]) == 0
+assert train(["--config", "cyclegan_vc2_narrow", *words[:-3], "exp2", "--device", "cpu", "--set", "training.steps=1",
+              "--set", "network.channels=4"]) == 0
+assert convert(["--model", "exp", "--to", "rms", sys.argv[2], "--output", "out.wav"]) == 0
+"""
+
+
+def test_the_commands_work_without_what_linux_alone_has(tmp_path):
+    recordings = ROOT / "egs/mini/corpus/train"
+    line = [sys.executable, "-c", WITHOUT + WORK, recordings, next((recordings / "slt").iterdir())]
+    surroundings = environment(PYTHONPATH=str(ROOT))
+    done = subprocess.run(line, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "out.wav").stat().st_size > 1000 and (tmp_path / "exp2/model.safetensors").is_file()
+    assert not list(tmp_path.rglob(".vc-*.tmp"))
+
+
+def test_a_link_is_not_followed_where_the_system_cannot_refuse_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(system, "NOFOLLOW", 0)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="a link, which is not followed") as caught:
+        files.open_in_place(tmp_path / "link")
+    assert caught.value.errno == errno.ELOOP and not (tmp_path / "elsewhere").exists()
+
+
+def test_what_is_written_is_whole_without_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(system, "LOCKS", False)
+    leftover = tmp_path / ".vc-other.tmp"
+    leftover.touch()
+    files.write_text(tmp_path / "out", "text")
+    assert (tmp_path / "out").read_text() == "text" and leftover.exists()  # perhaps of a process that lives
+    with pytest.raises(ZeroDivisionError), files.replacing(tmp_path / "out"):
+        1 / 0  # noqa: B018
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".vc-other.tmp"}
+
+
+def test_a_pipe_is_read_where_none_can_be_polled(tmp_path, monkeypatch):
+    monkeypatch.setattr(system.select, "poll", None)
+    monkeypatch.delattr(system.select, "poll")
+    end, other = os.pipe()
+    os.write(other, b"samples")
+    os.close(other)
+    assert files.read_bytes(f"/dev/fd/{end}", 100) == b"samples"
+    os.close(end)
+
+
+def test_programs_that_are_handed_no_descriptors_get_the_path(tmp_path, monkeypatch):
+    with (tmp_path / "a.m4a").open("wb") as file:
+        assert system.handed(file.fileno(), file.name) == (f"/dev/fd/{file.fileno()}", {"pass_fds": [file.fileno()]})
+        monkeypatch.setattr(system, "DESCRIPTORS", tmp_path / "nowhere")
+        assert system.handed(file.fileno(), file.name) == (file.name, {})
+        monkeypatch.setattr(system, "OPENED_ANEW", tmp_path / "nowhere")
+        decoded = formats._Cache()
+        decoded.store((1,), file)
+        assert decoded.open((1,)) is None  # it is decoded again
+
+
+def test_signals_that_a_system_lacks_are_not_listened_to():
+    assert set(signals.stop_signals()) <= {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
+    assert signals.exit_status(signal.SIGINT) == 130 and signals.exit_status(signal.SIGTERM) == 143

@@ -1,0 +1,42 @@
+"""Lists where arrays are expected."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vc.errors import DataError
+
+Pairs = tuple[np.ndarray, np.ndarray]  # indices into the frames of each side
+SEVERAL = (Pairs, Pairs | None, Sequence[np.ndarray])  # annotations of what holds arrays
+Measure = TypeVar("Measure", bound=Callable)
+
+
+def takes_lists(measure: Measure) -> Measure:
+    """Let a function take lists, and lists of lists, for those of its arguments that are arrays or hold some."""
+    signature = inspect.signature(measure)
+    kinds = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+
+    @functools.wraps(measure)
+    def taking(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if kinds[name] is np.ndarray:
+                bound.arguments[name] = _array(value, name)
+            elif kinds[name] in SEVERAL and value is not None:
+                bound.arguments[name] = tuple(_array(part, name) for part in value)
+        return measure(*bound.args, **bound.kwargs)
+
+    return taking
+
+
+def _array(value: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DataError(f"{name}: rows of unequal lengths: give an array, or lists of one length") from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{name}: expected numbers, got shape {array.shape} of {array.dtype}")
+    return array

@@ -1,0 +1,73 @@
+"""What other installed packages add, by entry points: methods, metrics, vocoders."""
+
+import logging
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from vc.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+class Registry(MutableMapping[str, Any]):
+    """The package's own by name, and after them those of a group of entry points.
+
+    Other packages are looked through when a name is asked for that is not the package's own, or all are: what they
+    install is trusted as every installed package is. One that cannot be loaded is left out with a warning, or refused
+    where it is asked for by name; the package's own names cannot be taken.
+    """
+
+    def __init__(self, own: Mapping[str, Any], group: str):
+        self._known, self.group = dict(own), group
+        self._points: dict[str, EntryPoint] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known and name in self._others():
+            self._load(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for name in self._others():
+            try:
+                self._load(name)
+            except ConfigError as error:
+                log.warning("%s; it is left out", error)
+        return iter(tuple(self._known))
+
+    def __len__(self) -> int:
+        return len(tuple(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known or name in self._others()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._known[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def _others(self) -> dict[str, EntryPoint]:
+        """Entry points that are not loaded yet, by name; one that cannot be loaded is tried once more when named."""
+        if self._points is None:
+            self._points = {}
+            for point in entry_points(group=self.group):
+                if point.name in self._known:
+                    log.warning("%s is left out: the name is vc's own", _called(point))
+                elif point.name in self._points:
+                    log.warning("%s is left out: %s has the name", _called(point), _called(self._points[point.name]))
+                else:
+                    self._points[point.name] = point
+        return {name: point for name, point in self._points.items() if name not in self._known}
+
+    def _load(self, name: str) -> None:
+        point = self._points[name]
+        try:
+            self._known[name] = point.load()
+        except Exception as error:  # whatever a stranger's module does wrong when it is imported
+            del self._points[name]
+            raise ConfigError(f"{_called(point)} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _called(point: EntryPoint) -> str:
+    return f"plug-in {point.name!r} of {point.dist.name if point.dist else 'an unknown package'} ({point.group})"

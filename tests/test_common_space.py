@@ -190,8 +190,8 @@ def test_terms_are_those_of_the_docstring(batch):
     torch.testing.assert_close(fake, wanted.detach(), atol=1e-5, rtol=1e-4)
     expected = {
         "adversarial": losses.least_squares(made.discriminator(wanted, s, t).real, real=True),
-        "cycle_consistency": l1_loss(net.change(wanted, t, s), x),
-        "identity_mapping": l1_loss(net.change(x, s, s), x),
+        "cycle_consistency": l1_loss(net.convert_batch(wanted, t, s), x),
+        "identity_mapping": l1_loss(net.convert_batch(x, s, s), x),
         "code_speaker": losses.classification(made.code_classifier(code), s),
         "code_consistency": l1_loss(again, code),
         "code_cost": torch.zeros(()),
@@ -205,10 +205,10 @@ def test_terms_are_those_of_the_docstring(batch):
 def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_the_targets(method, batch):
     made = training(method, adversarial_loss="least_squares", identity_mapping=1.0)
     terms, fake = made.model_losses(batch, {"classification": 1.0})
-    named = made.discriminator(fake, batch.speakers, batch.targets).names
+    named = made.discriminator(fake, batch.speakers, batch.targets).speakers
     torch.testing.assert_close(terms["classification"], losses.classification(named, batch.targets))
     judged, _ = made.discriminator_losses(batch, fake)
-    named = made.discriminator(batch.frames, batch.targets, batch.speakers).names
+    named = made.discriminator(batch.frames, batch.targets, batch.speakers).speakers
     torch.testing.assert_close(judged["classifier"], losses.classification(named, batch.speakers))
 
 

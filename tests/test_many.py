@@ -120,7 +120,7 @@ def test_losses_are_those_of_the_docstring(training, batch):
     x, s, t = batch.frames, batch.speakers, batch.targets
     weights = training.schedule(0)
     terms, fake = training.model_losses(batch, weights)
-    change, judge = training.network.change, training.discriminator
+    change, judge = training.network.convert_batch, training.discriminator
     expected = change(x, s, t)
     torch.testing.assert_close(fake, expected.detach(), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(terms["adversarial"], losses.least_squares(judge(expected, s, t).real, real=True))

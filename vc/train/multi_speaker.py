@@ -223,7 +223,7 @@ class ManyTraining:
         if "adversarial" in weights:
             terms["adversarial"] = self.adversarial.generator_loss(judgement.real)
         if "classification" in weights:
-            terms["classification"] = losses.classification(judgement.names, t)
+            terms["classification"] = losses.classification(judgement.speakers, t)
         if weights.keys() & {"cycle_consistency", "code_consistency"}:
             fake_code, _ = network.pass_bottleneck(network.encode(decoded["fake"], t))  # not drawn
         if "cycle_consistency" in weights:
@@ -260,5 +260,5 @@ class ManyTraining:
                 loss = loss + self.adversarial.penalty * penalty
             terms["discriminator"] = loss
         if "classifier" in self.objective.discriminator_weights:
-            terms["classifier"] = losses.classification(judgement.names[: len(x)], s)
+            terms["classifier"] = losses.classification(judgement.speakers[: len(x)], s)
         return terms, None

@@ -67,8 +67,9 @@ def installed() -> str | None:
 class Browser:
     """A running browser with a profile that goes with it; its pages share storage, as tabs of a person's do."""
 
-    def __init__(self, downloads: Path):
-        self.downloads = downloads
+    def __init__(self, downloads: Path, *flags: str):
+        """What is downloaded goes into a folder; `flags` are further options of the command line."""
+        self.downloads, self._flags = downloads, flags
         self.events: list[dict] = []
         self._count, self._buffer = 0, b""
         self._profile = tempfile.TemporaryDirectory(prefix="vc-browser-", ignore_cleanup_errors=True)
@@ -89,7 +90,7 @@ class Browser:
     def _start(self) -> None:
         """The browser reads commands from descriptor 3 and writes replies and events to descriptor 4."""
         (commands, self._commands), (self._replies, replies) = _pipe(), _pipe()
-        line = [installed(), *FLAGS, f"--user-data-dir={self._profile.name}/profile"]
+        line = [installed(), *FLAGS, *self._flags, f"--user-data-dir={self._profile.name}/profile"]
         line += ["--no-sandbox"] if os.geteuid() == 0 else []  # the sandbox refuses root
         self._process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{replies} {commands}<&- {replies}>&-', "browser", *line],
@@ -153,11 +154,12 @@ class Browser:
     def _said(self) -> str:
         return Path(self._log.name).read_text(errors="replace")[-2000:]
 
-    def open(self, path: Path, size: tuple[int, int] = DESKTOP, dark: bool = False) -> "Page":
-        """A file in a tab of its own, loaded."""
+    def open(self, address: Path | str, size: tuple[int, int] = DESKTOP, dark: bool = False) -> "Page":
+        """A file, or what a server has at an address, in a tab of its own, loaded."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        return Page(self, target, session, path.absolute().as_uri(), size, dark)
+        url = address if isinstance(address, str) else address.absolute().as_uri()
+        return Page(self, target, session, url, size, dark)
 
     def download(self, since: int = 0) -> Path:
         """The first file that was saved after the `since`th event, complete."""
@@ -227,6 +229,11 @@ class Page:
     def write(self, text: str) -> None:
         """As if it was typed where the focus is."""
         self.call("Input.insertText", text=text)
+
+    def choose_files(self, selector: str, *paths: Path) -> None:
+        """As if a person had chosen files in a field."""
+        field = self.call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")["result"]
+        self.call("DOM.setFileInputFiles", objectId=field["objectId"], files=[str(path) for path in paths])
 
     def contrast(self, selector: str) -> float:
         """The lowest, of what can be seen and matches: 1 is invisible, 21 black on white."""

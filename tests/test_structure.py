@@ -29,6 +29,7 @@ ROWS = (
     ("vc.evaluate",),
     ("vc.report", "vc.listening"),
     ("vc.from_folders",),
+    ("vc.web",),
     ("vc.cli", "vc.__main__"),
 )
 PUBLISHED = ("vc.torch_file",)  # reads torch's archives, as tensors alone
@@ -111,10 +112,9 @@ def test_nothing_can_run_code_from_a_file(path):
             if (owner, name) == ("torch", "load"):
                 assert settings["weights_only"] is True and module(path) in PUBLISHED
             assert settings.get("shell") is not True and settings.get("allow_pickle") is not True
-    allowed = {"vc.corpus.prepare": {"subprocess"}, "vc.corpus.formats": {"subprocess"}}.get(
-        module(path), set()
-    )  # --allow-pipes; ffmpeg
-    assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess"} - allowed
+    starts = {"vc.corpus.prepare": {"subprocess"}, "vc.corpus.formats": {"subprocess"}, "vc.web.jobs": {"asyncio"}}
+    allowed = starts.get(module(path), set())  # --allow-pipes; ffmpeg; this package's own commands
+    assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess", "asyncio"} - allowed
 
 
 @pytest.mark.parametrize("name", COMMANDS)

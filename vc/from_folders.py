@@ -92,6 +92,9 @@ def train_from_folders(
     learnt_from = [u for own in learners for u in own if u.id not in held_out]
     data_directory.write(lists / "train", learnt_from)
     sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
+    validation = lists / "held_out" / speakers[0] if held_out else None
+    for speaker in speakers if held_out else ():
+        data_directory.write(lists / "held_out" / speaker, sides[speaker])
     _say_what_is_there(learners, held_out, str(sections["method"]))
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
@@ -99,7 +102,8 @@ def train_from_folders(
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
     names = tuple(own[0].speaker for own in learners)
-    train(Request(features, names, output=output, sections=dict(sections), device=device))
+    request = Request(features, names, output=output, sections=dict(sections), validation=validation, device=device)
+    train(request)
     return _measured(voice, lists, sides, jobs, measures) if held_out else voice
 
 
@@ -181,8 +185,6 @@ def _measured(
 ) -> Voice:
     """The source's held-out recordings, converted and measured against the target's."""
     source, failures = next(iter(sides)), list(voice.failures)
-    for speaker, own in sides.items():
-        data_directory.write(lists / "held_out" / speaker, own)
     converter = Converter.load(voice.model, precision="auto")
     converted, results = path_inside(voice.model, "converted"), path_inside(voice.model, "evaluation")
     make_directory(converted)

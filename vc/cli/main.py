@@ -16,6 +16,7 @@ COMMANDS = {
     "listen": "conversions -> a listening test; answers -> scores",
     "vocoder": "train, import or try a neural vocoder",
     "encoder": "import or list content encoders",
+    "web": "a page in the browser, on this machine alone",
 }
 
 

@@ -1,0 +1,669 @@
+"""The server of vc-web: whom it answers, what it takes, and that what was asked for is done in the end."""
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import CORPUS, ROOT, vowel
+
+pytest.importorskip("uvicorn", reason="the extra web is not installed")
+
+from web_server import COMMAND, Client, serving, until
+
+from vc import audio
+from vc.cli.web import main
+from vc.config import build
+from vc.errors import ConfigError
+from vc.web import jobs, workspace
+from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs
+from vc.web.progress import progress
+from vc.web.workspace import Workspace
+
+WAV = audio.encode(0.2 * vowel(0.5, 16000), 16000)
+MODEL = ROOT / "egs/mini/model.safetensors"
+STATIC = ROOT / "vc/web"
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch):
+    """What takes the place of the commands; test_web_page.py runs the real ones."""
+    monkeypatch.setattr(jobs, "START", COMMAND)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[tuple[Client, Path]]:
+    """One for all tests that end none."""
+    folder = tmp_path_factory.mktemp("web") / "voices"
+    with serving(folder) as client:
+        yield client, folder
+
+
+@pytest.fixture
+def folder(server, tmp_path) -> Iterator[Path]:
+    """What the server works in, empty, but for the consent."""
+    client, folder = server
+    yield folder
+    for job in client("GET", "/api/jobs").json["jobs"]:
+        client("POST", f"/api/jobs/{job['number']}/stop")
+        client("DELETE", f"/api/jobs/{job['number']}")
+    for place in folder.iterdir():
+        for path in place.iterdir() if place.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@pytest.fixture
+def client(server, folder) -> Client:
+    return server[0]
+
+
+def files(folder: Path) -> list[str]:
+    """All that lies below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# Who is answered
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, 200),
+        ({"sec_fetch_site": None}, 200),  # no browser
+        ({"cookie": None}, 403),
+        ({"cookie": "vc_web_1=wrong"}, 403),
+        ({"cookie": 'vc_web="\udcff'.encode("utf-8", "surrogateescape").decode("latin-1")}, 403),
+        ({"host": "evil.example"}, 421),  # a name that was let point to this machine
+        ({"host": "127.0.0.1"}, 421),
+        ({"host": None}, 400),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),  # another port of this machine
+    ],
+)
+def test_only_the_browser_that_was_given_the_address_is_answered(client, changes, status):
+    for path in ("/api/state", "/static/main.js"):
+        reply = client("GET", path, **changes)
+        assert reply.status == status and (status != 403 or b"folder" not in reply.body)
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://{host}", "http://{host}0", None])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/consent"), ("PUT", "/api/sources?name=a.wav")])
+def test_no_other_page_can_change_anything(tmp_path, origin, method, path):
+    with serving(tmp_path / "voices", consent=False) as client:
+        given = origin and origin.format(host=client.host)
+        assert client(method, path, WAV, origin=given).status == 403
+        assert client(method, path, WAV, sec_fetch_site="cross-site").status == 403
+    assert files(tmp_path / "voices") == []
+
+
+def test_the_address_gives_a_cookie_that_no_script_and_no_other_site_gets(client):
+    reply = client("GET", f"/?token={client.token}", cookie=None, sec_fetch_site="none")
+    assert reply.status == 303 and reply.headers["location"] == "/" and client.token not in reply.headers["location"]
+    cookie = reply.headers["set-cookie"]
+    assert cookie.startswith(client.cookie) and "HttpOnly" in cookie and "SameSite=strict" in cookie
+    for wrong in ("", "x", client.token[:-1], f"{client.token}x", "%ff"):
+        assert client("GET", f"/?token={wrong}", cookie=None).status == 403
+    assert client("GET", f"/api/state?token={client.token}", cookie=None).status == 403  # at the entrance alone
+
+
+def test_the_page_may_load_and_reach_nothing_but_its_own_server(client):
+    for path in ("/", "/api/state", "/static/page.css", "/nothing"):
+        reply = client("GET", path)
+        policy = dict(part.split(maxsplit=1) for part in reply.headers["content-security-policy"].split("; "))
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["form-action"] == "'none'"
+        assert policy["script-src"] == policy["connect-src"] == policy["style-src"] == "'self'"
+        assert reply.headers["x-content-type-options"] == "nosniff" and "server" not in reply.headers
+
+
+def test_nothing_is_taken_before_consent(tmp_path):
+    with serving(tmp_path / "voices", consent=False) as client:
+        assert client("GET", "/api/state").json["consent"] is False
+        asked = {"kind": "check", "request": {"speakers": []}}
+        for reply in (client.upload("/api/sources", "a.wav", WAV), client("POST", "/api/jobs", asked)):
+            assert reply.status == 422 and "agree first" in reply.json["error"]
+        assert client("POST", "/api/consent").status == 200
+        assert client.upload("/api/sources", "a.wav", WAV).status == 201
+    assert "agreed" in (tmp_path / "voices/consent.txt").read_text()
+
+
+# What comes in
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.wav", "a.wav"),
+        ("../../../etc/cron.d/a.wav", "a.wav"),
+        ("..\\..\\a.wav", "a.wav"),
+        ("/etc/passwd.wav", "passwd.wav"),
+        ("..wav", "speaker_"),
+        (".hidden.wav", "hidden.wav"),
+        ("-rf.wav", "rf.wav"),
+        ("a b;$(touch x).WAV", "a_b___touch_x_.wav"),
+        ("naïve.wav", "naive.wav"),
+        ("你好.wav", "speaker_"),
+        ("a\nb\0c.wav", "a_b_c.wav"),
+        (f"{'x' * 900}.wav", f"{'x' * workspace.LONGEST_NAME}.wav"),
+    ],
+)
+def test_a_name_is_never_a_path(client, folder, name, kept):
+    reply = client.upload("/api/sources", name, WAV)
+    assert reply.status == 201, reply.body
+    assert reply.json["name"].startswith(kept.removesuffix(".wav")) and reply.json["name"].endswith(".wav")
+    assert [path.read_bytes() for path in (folder / "sources").iterdir()] == [WAV]
+    assert files(folder.parent) == sorted(["voices/consent.txt", f"voices/sources/{reply.json['name']}"])
+
+
+@pytest.mark.parametrize("speaker", ["..", "../x", "%2e%2e", "a/b", ".incoming", "/etc"])
+def test_a_speaker_is_never_a_path(client, folder, speaker):
+    client.upload(f"/api/recordings/{speaker}", "a.wav", WAV)
+    client.upload(f"/api/recordings/{speaker.replace('/', '%2F')}", "a.wav", WAV)
+    kept = [path for path in files(folder.parent) if path.endswith(".wav")]
+    assert all(re.fullmatch(r"voices/recordings/[A-Za-z0-9][\w.-]*/a(-2)?\.wav", path) for path in kept)
+
+
+@pytest.mark.parametrize("path", ["..", "../..", "%2e%2e", "..%2f..%2fsecret.wav", "."])
+def test_nothing_outside_the_folder_can_be_heard_or_removed(client, folder, path):
+    secret = folder.parent / "secret.wav"
+    secret.write_bytes(WAV)
+    (folder / "sources/link.wav").symlink_to(folder)
+    for place in ("heard", "heard/a.wav", "recordings", "converted", "archive", "experiments"):
+        assert client("GET", f"/api/{place}/{path}").status in (404, 405)
+    for place in ("sources", "recordings", "converted", "exp", "tests", "jobs", ".incoming", ".."):
+        assert client("DELETE", f"/api/{place}/{path}").status in (404, 405)
+    secret.unlink()  # it is there
+    assert all((folder / name).is_dir() for name in ("sources", "jobs", ".incoming"))
+
+
+def test_a_link_out_of_the_folder_is_not_written_through(tmp_path):
+    folder, outside = tmp_path / "voices", tmp_path / "outside"
+    outside.mkdir()
+    for name in ("recordings/anna", "recordings/bert", "exp/model", "converted/six_voices--TM1"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(outside)
+    with serving(folder) as client:
+        assert "leads out of" in client.upload("/api/recordings/anna", "a.wav", WAV).json["error"]
+        client.upload("/api/recordings/carl", "a.wav", WAV)
+        client.upload("/api/sources", "a.wav", WAV)
+        for kind, request in {
+            "train": {"target": "carl", "output": "model"},
+            "convert": {"voice": "six_voices--TM1", "names": ["a.wav"]},
+        }.items():
+            reply = client("POST", "/api/jobs", {"kind": kind, "request": request})
+            assert reply.status == 422 and "leads out of" in reply.json["error"]
+        assert client("DELETE", "/api/recordings/bert").status == 422
+    assert not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("place", ["recordings", "exp", "jobs", ".incoming"])
+def test_a_folder_whose_parts_lead_elsewhere_is_refused(tmp_path, place):
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "voices" / place).symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="leads out of"):
+        Workspace(tmp_path / "voices")
+
+
+def test_more_bytes_than_are_taken_are_refused_before_and_while_they_come(client, folder, monkeypatch):
+    reply = client("PUT", "/api/sources?name=a.wav", b"", content_length=str(3 << 30))
+    assert reply.status == 413 and str(workspace.LARGEST_RECORDING) in reply.json["error"]
+    monkeypatch.setattr(workspace, "LARGEST_RECORDING", len(WAV) - 1)
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WAV), WAV)
+    reply = client("PUT", "/api/sources?name=a.wav", chunked, transfer_encoding="chunked", content_length=None)
+    assert reply.status == 413
+    assert client("POST", "/api/jobs", b"[" * (1 << 17)).status == 413
+    assert client("POST", "/api/jobs", b"[" * (1 << 15)).status == 422
+    assert files(folder) == ["consent.txt"]
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(client, folder):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", client.port)) as connection:
+        connection.putrequest("PUT", "/api/sources?name=a.wav", skip_host=True)
+        for name, value in {"host": client.host, "cookie": client.cookie, "origin": f"http://{client.host}"}.items():
+            connection.putheader(name, value)
+        connection.putheader("content-length", str(len(WAV)))
+        connection.endheaders(WAV[:-100])
+        until(lambda: list((folder / ".incoming").iterdir()))
+    until(lambda: not list((folder / ".incoming").iterdir()))
+    assert files(folder) == ["consent.txt"]
+
+
+def test_a_full_disk_is_said(client, monkeypatch):
+    usage = type("usage", (), {"free": 1000})
+    monkeypatch.setattr(workspace.shutil, "disk_usage", lambda _: usage)
+    reply = client.upload("/api/sources", "a.wav", WAV)
+    assert reply.status == 422 and "not enough room" in reply.json["error"]
+
+
+def claiming(frames: int) -> bytes:
+    """A FLAC of a second whose header claims so many frames."""
+    content = bytearray(audio.encode(0.2 * vowel(1.0, 16000), 16000, "FLAC"))
+    content[21] = (content[21] & 0xF0) | frames >> 32  # of the 36 bits at the end of STREAMINFO's bytes 10 to 17
+    content[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
+    return bytes(content)
+
+
+def many_channels() -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.tile(vowel(0.5, 8000)[:, None], 60), 8000, format="WAV")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.wav", b"", "a.wav: "),
+        ("a.wav", b"RIFF\x10\0\0\0WAVEfmt ", "a.wav: not a recording that can be read"),
+        ("a.wav", b"PK\x03\x04" + bytes(1000), "a.wav: not a recording that can be read"),
+        ("a.exe", WAV, "not a kind of recording that is known by its ending"),
+        ("a", WAV, "not a kind of recording that is known by its ending"),
+        ("a.flac", claiming(2**36 - 1), "a.flac: 1193.0 hours; 4 are the most"),
+        ("a.wav", audio.encode(np.zeros(16000), 16000), "a.wav: nothing but silence"),
+        ("a.wav", audio.encode(vowel(0.1, 16000), 16000), "a.wav: 0.10 s, shorter than 0.3 s"),
+        ("a.wav", many_channels(), "a.wav: 60 channels; 8 are the most"),
+        ("a.m4a", b"#EXTM3U\nfile:///etc/passwd\n", "a.m4a: not a recording that can be read"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else value,
+)
+def test_what_is_no_recording_is_refused_by_its_name(client, folder, name, content, said):
+    reply = client.upload("/api/sources", name, content)
+    assert reply.status == 422 and said in reply.json["error"] and ".incoming" not in reply.json["error"]
+    assert files(folder) == ["consent.txt"]
+
+
+def test_a_recording_longer_than_it_claims_is_not_read_to_its_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(workspace, "LONGEST_RECORDING", 1.0)
+    monkeypatch.setattr(audio, "info", lambda path: audio.AudioInfo(16000, 1, 1))
+    soundfile.write(tmp_path / "a.wav", vowel(2.0, 16000), 16000)
+    with pytest.raises(workspace.DataError, match="more than 0 hours"):
+        workspace.examine(tmp_path / "a.wav")
+
+
+def tensors(**content: object) -> bytes:
+    from safetensors.numpy import save
+
+    return save({"a": np.zeros(1)}, {"vc": json.dumps(content), "sha256": ""})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda: b"\x80\x04cposix\nsystem\n", "damaged or not safetensors"),
+        (lambda: (1 << 60).to_bytes(8, "little"), "a header of"),
+        (lambda: tensors(a=1), "and no model of a voice"),
+        (lambda: tensors(speakers={"../x": {}}, features={}), "is no name of letters"),
+        (lambda: tensors(speakers=[], features={}), "expected a mapping"),
+        (lambda: tensors(speakers={}, features={}), "serves 0 speakers"),
+        (lambda: MODEL.read_bytes()[:5000], "damaged or not safetensors"),
+    ],
+    ids=["pickle", "header", "vocoder", "speaker", "list", "nobody", "cut"],
+)
+def test_a_file_that_is_no_model_is_refused(client, folder, content, said):
+    reply = client.upload("/api/models", "model.safetensors", content())
+    assert reply.status == 422 and said in reply.json["error"] and ".incoming" not in reply.json["error"]
+    assert files(folder) == ["consent.txt"]
+
+
+def test_a_model_of_somebody_else_becomes_a_voice(client, folder):
+    reply = client.upload("/api/models", "their model.safetensors", MODEL.read_bytes())
+    assert reply.status == 201 and reply.json == {"name": "their_model"}
+    voices = {voice["id"]: voice for voice in client("GET", "/api/state").json["voices"]}
+    assert voices["their_model--rms"]["source"] == "slt" and voices["six_voices--TM1"]["source"] == ""
+    (folder / "exp/their_model/model.safetensors").write_bytes(b"spoilt")
+    state = client("GET", "/api/state").json
+    assert "damaged" in state["faults"]["their_model"]
+    assert all(voice["model"] != "their_model" for voice in state["voices"])
+
+
+def test_two_hundred_uploads_at_once_are_all_kept(client, folder):
+    with ThreadPoolExecutor(200) as pool:
+        names = pool.map(lambda _: client.upload("/api/recordings/anna", "a.wav", WAV).json["name"], range(200))
+    assert sorted(names) == sorted(path.name for path in (folder / "recordings/anna").iterdir())
+    assert len(list((folder / "recordings/anna").iterdir())) == 200
+
+
+def test_names_of_two_recordings_never_give_one_conversion(client):
+    names = [client.upload("/api/sources", name, WAV).json["name"] for name in ("a.wav", "A.wav", "a.WAVE", "a-2.wav")]
+    assert len({Path(name).stem.lower() for name in names}) == 4
+
+
+# What goes out
+
+
+def test_a_conversion_comes_back_as_wav_flac_and_zip(client, folder):
+    voice, other = "six_voices--TM1", folder / "converted/six_voices--TM1"
+    for name in ("a", "b"):
+        client.upload("/api/sources", f"{name}.wav", WAV)
+        other.mkdir(exist_ok=True)
+        (other / f"{name}.wav").write_bytes(WAV)
+    expected = soundfile.read(io.BytesIO(WAV), dtype="int16")[0]
+    for format in ("wav", "flac"):
+        reply = client("GET", f"/api/converted/{voice}/a.wav?format={format}")
+        assert f'filename="a-{voice}.{format}"' in reply.headers["content-disposition"]
+        assert np.array_equal(soundfile.read(io.BytesIO(reply.body), dtype="int16")[0], expected)
+        archive = zipfile.ZipFile(io.BytesIO(client("GET", f"/api/archive/{voice}?format={format}").body))
+        assert archive.namelist() == [f"{voice}/a.{format}", f"{voice}/b.{format}"] and archive.testzip() is None
+        content = archive.read(f"{voice}/b.{format}")
+        assert np.array_equal(soundfile.read(io.BytesIO(content), dtype="int16")[0], expected)
+    assert client("GET", f"/api/converted/{voice}/a.wav?format=exe").status == 422
+    assert files(folder / ".incoming") == []
+
+
+def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder):
+    loud = 3 * vowel(0.5, 16000)
+    soundfile.write(folder / "sources/loud.wav", loud, 16000, subtype="FLOAT")
+    soundfile.write(folder / "sources/faint.wav", 0.01 * loud, 16000, subtype="FLOAT")
+    levels = {}
+    for name in ("loud", "faint"):
+        reply = client("GET", f"/api/heard/{name}.wav")
+        samples = soundfile.read(io.BytesIO(reply.body))[0]
+        levels[name] = float(reply.headers["x-speech-level"])
+        assert levels[name] == pytest.approx(workspace.speech_level(samples, 16000), abs=0.3)
+    assert levels["loud"] > levels["faint"] + 10
+
+
+def test_a_report_stands_in_a_frame_that_reaches_nothing(client, folder):
+    (folder / "exp/a/evaluation").mkdir(parents=True)
+    (folder / "exp/a/evaluation/report.html").write_text("<script>fetch('/api/state')</script>")
+    policy = client("GET", "/frame/report/a").headers["content-security-policy"]
+    assert "sandbox allow-scripts" in policy and "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy and "connect-src" not in policy and "frame-ancestors 'self'" in policy
+
+
+# What is asked for
+
+
+def pile(client: Client, *speakers: str) -> None:
+    for speaker in speakers:
+        assert client.upload(f"/api/recordings/{speaker}", "a.wav", WAV).status == 201
+
+
+def test_a_job_is_the_command_that_is_shown(client, folder):
+    pile(client, "anna", "bert")
+    number = client.job("train", source="anna", target="bert", output="a-b", config="nearest")
+    done = client.wait(number, DONE)
+    assert done["command"] == "vc-train recordings/anna recordings/bert --output exp/a-b --config nearest"
+    words = [str(folder / word) if "/" in word else word for word in done["command"].split()]
+    assert done["log"] == [" ".join(["vc-fake:", words[0].removeprefix("vc-"), *words[1:]])]
+    client.upload("/api/sources", "a.wav", WAV)
+    number = client.job("convert", voice="six_voices--TM1", names=["a.wav"])
+    command = "vc-convert --model six_voices --to TM1 sources/a.wav --output converted/six_voices--TM1/"
+    assert client.wait(number, DONE)["command"] == command
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "said"),
+    [
+        ("shell", {}, "unknown 'shell'"),
+        ("train", {"target": "bert", "output": "../x"}, "model's name '../x'"),
+        ("train", {"target": "bert", "output": "features"}, "model's name 'features'"),
+        ("train", {"target": "bert", "output": "-x"}, "model's name '-x'"),
+        ("train", {"target": "../../etc", "output": "x"}, "nothing of that name"),
+        ("train", {"target": "nobody", "output": "x"}, "nothing of that name"),
+        ("train", {"target": "bert", "output": "x", "config": "/tmp/x.yaml"}, "config: unknown"),
+        ("train", {"target": "bert", "output": "x", "steps": -1}, "steps: -1"),
+        ("train", {"target": "bert", "output": "x", "extra": 1}, "unknown key extra"),
+        ("train", {"target": ["bert"], "output": "x"}, "train.target"),
+        ("train", [], "expected a mapping"),
+        ("convert", {"voice": "six_voices--TM1", "names": ["../../x.wav"]}, "nothing of that name"),
+        ("convert", {"voice": "six_voices--TM1", "names": []}, "no recording to convert"),
+        ("convert", {"voice": "/tmp--x", "names": ["a.wav"]}, "no such voice"),
+        ("check", {"speakers": ["..", "bert"]}, "nothing of that name"),
+        ("compare", {"one": "a", "other": "a"}, "two different models"),
+        ("compare", {"one": "a", "other": "../b"}, "nothing of that name"),
+        ("score", {"test": "x"}, "nothing of that name"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_by_name(client, folder, kind, request_, said):
+    pile(client, "bert")
+    client.upload("/api/sources", "a.wav", WAV)
+    reply = client("POST", "/api/jobs", {"kind": kind, "request": request_})
+    assert reply.status in (404, 422) and said in reply.json["error"]
+    assert client("GET", "/api/jobs").json == {"jobs": []} and not list((folder / "jobs").glob("*.json"))
+
+
+def test_trainings_wait_for_each_other_and_conversions_for_none(client, folder):
+    pile(client, "bert")
+    client.upload("/api/sources", "a.wav", WAV)
+    first, second = (client.job("train", target="bert", output=name) for name in ("long-1", "long-2"))
+    client.wait(first, RUNNING)
+    client.wait(client.job("convert", voice="six_voices--TM1", names=["a.wav"]), DONE)
+    assert client("GET", f"/api/jobs/{second}").json["state"] == WAITING
+    again = client("POST", "/api/jobs", {"kind": "train", "request": {"target": "bert", "output": "long-1"}})
+    assert again.status == 422 and "is being trained already" in again.json["error"]
+    assert client("DELETE", "/api/exp/long-1").status == 422
+    (folder / "exp/long-1/finish").touch()
+    client.wait(first, DONE)
+    until((folder / "exp/long-2/starts").exists)
+    assert client("POST", f"/api/jobs/{second}/stop").status == 200
+    assert client.wait(second, STOPPED)["log"][-1] == "saved"
+
+
+def test_what_stopped_or_failed_can_be_gone_on_with(client, folder):
+    pile(client, "bert")
+    number = client.job("train", target="bert", output="long")
+    client.wait(number, RUNNING)
+    until((folder / "exp/long/starts").exists)
+    assert client("POST", f"/api/jobs/{number}/resume").status == 422
+    client("POST", f"/api/jobs/{number}/stop")
+    assert client("POST", f"/api/jobs/{number}/resume").status == 200
+    (folder / "exp/long/finish").touch()
+    client.wait(number, DONE)
+    assert (folder / "exp/long/starts").read_text() == "start\n" * 2
+    number = client.job("train", target="bert", output="bad")
+    assert client.wait(number, FAILED)["lines"] == ["vc-fake: error: wrong"]
+    assert client("DELETE", f"/api/jobs/{number}").status == 200
+    assert client("GET", f"/api/jobs/{number}").status == 404
+
+
+def test_a_training_goes_on_when_the_server_is_started_again(tmp_path):
+    with serving(tmp_path) as client:
+        pile(client, "bert")
+        running, waiting = (client.job("train", target="bert", output=name) for name in ("long-1", "long-2"))
+        client.wait(running, RUNNING)
+        until((tmp_path / "exp/long-1/starts").exists)
+    with serving(tmp_path) as client:
+        client.wait(running, RUNNING)
+        until(lambda: (tmp_path / "exp/long-1/starts").read_text() == "start\n" * 2)
+        assert client("GET", f"/api/jobs/{waiting}").json["state"] == WAITING
+        (tmp_path / "exp/long-1/finish").touch()
+        client.wait(running, DONE)
+        client.wait(waiting, RUNNING)
+
+
+START = (
+    "import sys; from vc.web import jobs; from vc.cli.web import main; jobs.START = sys.argv.pop(1); sys.exit(main())"
+)
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen, Client]]:
+    """The command itself, with the stand-ins for the others; it has ended by the end of the block."""
+    line = [sys.executable, "-c", START, COMMAND, str(folder)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as process:
+        said = next(line for line in process.stdout if "token=" in line)
+        port, token = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", said).groups()
+        yield process, Client(int(port), token)
+        if process.poll() is None:
+            process.terminate()
+            assert process.wait(30) == 0 and process.stdout.read() == ""
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody asks about has no words."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_the_server_ends_with_a_training_running_which_goes_on(tmp_path, number, status):
+    with started(tmp_path) as (process, client):
+        client("POST", "/api/consent")
+        pile(client, "bert")
+        job = client.job("train", target="bert", output="long")
+        client.wait(job, RUNNING)
+        until((tmp_path / "exp/long/starts").exists)
+        pid = json.loads((tmp_path / f"jobs/{job}.json").read_text())["pid"]
+        process.send_signal(number)
+        assert process.wait(30) == status
+    assert lives(pid) == (number == signal.SIGKILL)  # it outlives a server that could not end it
+    with started(tmp_path) as (_, client):
+        client.wait(job, RUNNING)
+        until(lambda: (tmp_path / "exp/long/starts").read_text() == "start\n" * 2)
+        assert not lives(pid)
+        (tmp_path / "exp/long/finish").touch()
+        client.wait(job, DONE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "shell"},
+        {"request": {"target": "bert", "output": "x", "command": "rm"}},
+        {"number": 2},
+        {"state": "eaten"},
+        {"pid": "1"},
+        {"words": ["sh"]},
+    ],
+    ids=str,
+)
+def test_a_folder_of_somebody_else_can_ask_for_nothing_new(tmp_path, changes):
+    job = {"number": 1, "kind": "train", "request": {"target": "bert", "output": "x"}, "state": WAITING}
+    found = Workspace(tmp_path)
+    (tmp_path / "jobs/1.json").write_text(json.dumps({**job, **changes}))
+    (tmp_path / "jobs/3.json").symlink_to("/dev/zero")
+    read = Jobs(found)
+    assert read.told() == [] and len(read.faults) == 2
+
+
+def test_a_process_that_is_not_ours_is_left_alone(tmp_path):
+    """A job's file names a process that has its number by now, or that somebody wrote there."""
+    job = {"number": 1, "kind": "train", "request": {"target": "bert", "output": "x"}, "state": RUNNING}
+    with subprocess.Popen(["sleep", "60"]) as other:
+        Workspace(tmp_path)
+        (tmp_path / "jobs/1.json").write_text(json.dumps({**job, "pid": other.pid}))
+        with serving(tmp_path) as client:
+            assert "nothing of that name" in client.wait(1, FAILED)["log"][0]
+        assert other.poll() is None
+        other.kill()
+
+
+def test_commands_import_nothing_from_where_they_run(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    (tmp_path / "vc.py").write_text("raise SystemExit('taken from the folder')")
+    done = subprocess.run(
+        jobs.command_line(["vc-train", "--version"]), cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.startswith("vc ") and done.returncode == 0
+
+
+def test_a_blind_test_needs_two_models_measured_against_one_target(client, folder):
+    for name, target in {"a": "bert", "b": "bert", "c": "carl"}.items():
+        (folder / f"exp/{name}/converted").mkdir(parents=True)
+        (folder / f"exp/{name}/evaluation").mkdir()
+        (folder / f"exp/{name}/data/held_out/{target}").mkdir(parents=True)
+        about = {"configuration": {"folders": {"reference": f"/elsewhere/{target}"}}}
+        (folder / f"exp/{name}/evaluation/metrics.json").write_text(json.dumps(about))
+    reply = client("POST", "/api/jobs", {"kind": "compare", "request": {"one": "a", "other": "c"}})
+    assert reply.json["error"] == "a speaks as bert, c as carl"
+    command = client.wait(client.job("compare", one="a", other="b"), DONE)["command"]
+    assert "--converted a=exp/a/converted b=exp/b/converted --reference exp/a/data/held_out/bert" in command
+
+
+# What is told
+
+
+def test_progress_follows_the_folder(tmp_path):
+    assert progress(tmp_path / "none", 0.0)["stage"] == "training"
+    assert progress(tmp_path / "none", 1.0)["stage"] == "preparing"
+    began = time.time() - 10
+    (tmp_path / "config.yaml").write_text("training:\n  steps: 400\n")
+    (tmp_path / "train.log").touch()
+    lines = [{"step": n, "losses": {"spectrum": 1 / n}, "steps_per_second": 2.0} for n in range(1, 1001)]
+    lines = [line for line in lines if line["step"] <= 300] + [{"step": 300, "held_out": {"score": 0.5}}]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    told = progress(tmp_path, began)
+    assert (told["stage"], told["step"], told["steps"], told["seconds_left"]) == ("training", 300, 400, 50.0)
+    assert told["curves"]["held_out_score"] == [(300, 0.5)]
+    assert len(told["curves"]["spectrum"]) <= 200 and told["curves"]["spectrum"][-1] == (300, 1 / 300)
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted/anna-1.wav").touch()
+    assert progress(tmp_path, began)["stage"] == "measuring"
+    (tmp_path / "config.yaml").write_text("training: [")
+    assert progress(tmp_path, began)["steps"] == 0
+
+
+def test_every_text_is_used_and_none_is_missing():
+    text = json.loads((STATIC / "text/en.json").read_text())
+    scripts = "".join(path.read_text() for path in (STATIC / "static").glob("*.js"))
+    page, server = (STATIC / "templates/page.html").read_text(), (STATIC / "app.py").read_text()
+    used = set(re.findall(r"\bt\.(\w+)", page)) | set(re.findall(r"(?:say|button)\('(\w+)'", scripts))
+    quoted = set(re.findall(r"'(\w+)'", scripts)) | set(re.findall(r'"(\w+)"', server)) | {"language"}
+    begun = tuple(re.findall(r"`(\w+_)\$\{", scripts))
+    assert used <= set(text), used - set(text)
+    assert set(text) <= used | quoted | {key for key in text if key.startswith(begun)}
+    assert not re.search(r">[A-Za-z]{3}", re.sub(r"\{\{.*?\}\}|<title>.*", "", page).replace("JavaScript", ""))
+
+
+@pytest.mark.slow
+def test_prompts_cover_the_sounds_of_english_soon():
+    pytest.importorskip("hama", reason="hama, of the extra eval, is not installed")
+    from vc.metrics.phones import from_text
+
+    rows = [line.split("\t") for line in (STATIC / "text/prompts.tsv").read_text().splitlines()]
+    assert [row[0] for row in rows] == [f"{number:02d}" for number in range(1, len(rows) + 1)]
+    known = {phone for *_, phones in rows for phone in phones.split()}
+    assert len(known) == 40
+    for _, sentence, phones in rows:
+        assert [phone for phone in from_text(sentence) if phone in known] == phones.split(), sentence
+    first = [phone for *_, phones in rows[:15] for phone in phones.split()]
+    assert set(first) == known
+    assert not {sentence for _, sentence, _ in rows} & set((ROOT / "egs/mini/sentences.tsv").read_text().split("\t"))
+
+
+# The command
+
+
+def test_a_port_in_use_and_a_folder_in_use_are_said(client, folder, tmp_path, capsys):
+    assert main([str(tmp_path / "other"), "--port", str(client.port)]) == 2
+    assert f"port {client.port}: Address already in use" in capsys.readouterr().err
+    with started(tmp_path / "mine"):
+        assert main([str(tmp_path / "mine")]) == 1
+    assert "in use by process" in capsys.readouterr().err
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr("vc.extras.missing", lambda *modules: [*modules])
+    assert main([]) == 2
+    assert "vc-web needs starlette, uvicorn, of the extra web; in a clone: pip install" in capsys.readouterr().err
+
+
+def test_a_real_recording_is_measured_when_it_comes(client):
+    path = CORPUS / "eval/slt/101.flac"
+    about = client.upload("/api/recordings/slt", path.name, path.read_bytes()).json
+    assert about["seconds"] == pytest.approx(audio.info(path).seconds, abs=0.01)
+    assert 0 < about["speech"] <= about["seconds"] and about["noise"] < about["level"] < 0
+    assert client("GET", "/api/recordings/slt").json["101.flac"]["level"] == about["level"]
+
+
+def test_a_job_says_what_is_wrong_with_it():
+    with pytest.raises(ConfigError, match="state: unknown"):
+        build(Job, {"number": 1, "kind": "check", "request": {"speakers": ["a"]}, "state": "x"}, "1.json")

@@ -1,0 +1,36 @@
+"""vc-web: a page in the browser, on this machine alone: record, train, convert, compare."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vc.cli import common
+
+COMMAND = "vc-web"
+FOLDER = Path("voices")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Serve a page to this machine's browsers, to record, train, convert and compare in. Nothing is sent anywhere.",
+        "The page runs the other commands on FOLDER/recordings, FOLDER/exp and so on, and shows them; so can you.\n\n"
+        "examples:\n  vc-web\n  vc-web ~/voices --port 9000",
+    )
+    folder_help = f"where recordings and models lie; made if missing (default: {FOLDER}/)"
+    made.add_argument("folder", nargs="?", type=Path, default=FOLDER, metavar="FOLDER", help=folder_help)
+    made.add_argument("--port", type=common.positive, metavar="N", help="default: 8765, or the next that is free")
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _work(args: argparse.Namespace) -> int:
+    from functools import partial
+
+    from vc import extras
+
+    extras.require("vc-web", "web", "starlette", "uvicorn")
+    from vc.web.server import serve
+
+    common.log_to_stderr(COMMAND)
+    serve(args.folder, args.port, partial(print, flush=True))
+    return 0

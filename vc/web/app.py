@@ -1,0 +1,451 @@
+"""What the server answers: the page, what lies in its folder, uploads, and jobs."""
+
+import contextlib
+import datetime
+import json
+import tempfile
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import soundfile
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from vc import __version__, audio
+from vc.condition import Condition
+from vc.config import require
+from vc.errors import ConfigError, DataError, VCError
+from vc.files import BLOCK, write_text
+from vc.model_file import NAME
+from vc.web import workspace as places
+from vc.web.guard import FRAME_POLICY, Guard
+from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, Job, Jobs, Train
+from vc.web.progress import progress
+from vc.web.workspace import Missing, TooLarge, Workspace
+
+HERE = Path(__file__).parent
+TEXT = HERE / "text/en.json"
+PROMPTS = HERE / "text/prompts.tsv"
+LARGEST_REQUEST = 1 << 16  # bytes of JSON
+FORMATS = {"wav": "audio/wav", "flac": "audio/flac"}
+CONSENT_KEYS = ("consent_lead", "consent_1", "consent_2", "consent_3")  # of the text that is agreed to
+
+
+def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guard:
+    """The whole server for one folder, behind its guard."""
+
+    @contextlib.asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        await jobs.start()
+        yield
+        await jobs.close()
+
+    answers = Answers(workspace, jobs)
+    app = Starlette(
+        routes=[*answers.routes(), Mount("/static", StaticFiles(directory=HERE / "static"))],
+        lifespan=running,
+        exception_handlers={VCError: _refused, OSError: _broken, ClientDisconnect: _gone, HTTPException: _plain},
+    )
+    return Guard(app, port, token)
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    """A fault that a user can cause, in one line."""
+    code = 404 if isinstance(error, Missing) else 413 if isinstance(error, TooLarge) else 422
+    return JSONResponse({"error": str(error)}, code)
+
+
+def _broken(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": f"{getattr(error, 'filename', None) or 'system'}: {error.strerror or error}"}, 422)
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)
+
+
+def _plain(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": error.detail}, error.status_code, getattr(error, "headers", None))
+
+
+class Answers:
+    """An answer a route; those without `async` are given by threads."""
+
+    def __init__(self, workspace: Workspace, jobs: Jobs):
+        self.workspace, self.jobs = workspace, jobs
+        self.text = json.loads(TEXT.read_text(encoding="utf-8"))
+        self.prompts = [dict(zip(("id", "text", "phones"), line.split("\t"))) for line in _lines(PROMPTS)]
+        self.templates = Jinja2Templates(HERE / "templates")
+
+    def routes(self) -> list[Route]:
+        get, put, post, delete = (partial(Route, methods=[name]) for name in ("GET", "PUT", "POST", "DELETE"))
+        return [
+            get("/", self.page),
+            get("/api/state", self.state),
+            post("/api/consent", self.consent),
+            put("/api/sources", self.upload_source),
+            put("/api/recordings/{speaker}", self.upload_recording),
+            put("/api/models", self.upload_model),
+            put("/api/tests/{test}/answers", self.upload_answers),
+            get("/api/recordings/{speaker}", self.conditions),
+            get("/api/recordings/{speaker}/{name}", self.recording),
+            get("/api/heard/{name}", self.heard),
+            get("/api/heard/{name}/{voice}", self.heard),
+            get("/api/converted/{voice}/{name}", self.download),
+            get("/api/archive/{voice}", self.archive),
+            get("/api/jobs", self.list_jobs),
+            post("/api/jobs", self.add_job),
+            post("/api/command", self.command),
+            get("/api/jobs/{number:int}", self.job),
+            post("/api/jobs/{number:int}/stop", self.stop),
+            post("/api/jobs/{number:int}/resume", self.resume),
+            delete("/api/jobs/{number:int}", self.forget),
+            get("/api/experiments/{name}/model", self.model),
+            get("/api/experiments/{name}/samples/{file}", self.sample),
+            get("/frame/report/{name}", self.report),
+            get("/frame/test/{name}", self.test),
+            delete("/api/{kind}/{first}", self.remove),
+            delete("/api/{kind}/{first}/{second}", self.remove),
+        ]
+
+    # The page and what it shows
+
+    def page(self, request: Request) -> Response:
+        return self.templates.TemplateResponse(
+            request,
+            "page.html",
+            {"t": self.text, "version": __version__, "prompts": self.prompts, "endings": _endings()},
+        )
+
+    def state(self, _: Request) -> JSONResponse:
+        """All that lies in the folder, by name."""
+        space = self.workspace
+        voices, faults = space.voices()
+        sources = places.recordings_in(space.folder(places.SOURCES))
+        return JSONResponse(
+            {
+                "folder": str(space.root),
+                "consent": space.consented,
+                "voices": [{**asdict(voice), "id": voice.id} for voice in voices],
+                "faults": faults,
+                "speakers": [self._speaker(name) for name in space.speakers()],
+                "sources": [self._source(name, voices) for name in sources],
+                "experiments": [self._experiment(name) for name in space.experiments()],
+                "tests": space.tests(),
+            }
+        )
+
+    def _speaker(self, name: str) -> dict[str, Any]:
+        folder = self.workspace.folder(places.RECORDINGS, name)
+        recordings = [{"name": each, "seconds": places.seconds(folder / each)} for each in _recordings(folder)]
+        return {"name": name, "recordings": recordings}
+
+    def _source(self, name: str, voices: list[places.Voice]) -> dict[str, Any]:
+        path = self.workspace.file(places.SOURCES, name)
+        changed = _changed(path)
+        outputs = {voice.id: _changed(self.workspace.converted(voice, name)) for voice in voices}
+        done = {id: when for id, when in outputs.items() if when >= changed}
+        return {"name": name, "seconds": places.seconds(path), "converted": done, "changed": changed}
+
+    def _experiment(self, name: str) -> dict[str, Any]:
+        folder = self.workspace.folder(places.EXPERIMENTS, name)
+        return {
+            "name": name,
+            "model": (folder / NAME).is_file(),
+            "report": (folder / "evaluation/report.html").is_file(),
+            "comparable": (folder / "evaluation/metrics.json").is_file() and (folder / "converted").is_dir(),
+        }
+
+    # Uploads
+
+    async def consent(self, _: Request) -> JSONResponse:
+        said = "\n".join(self.text[key] for key in CONSENT_KEYS)
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        write_text(self.workspace.output(places.CONSENT), f"{said}\n\nAgreed to in the page of vc-web on {now}.\n")
+        return JSONResponse({})
+
+    def _require_consent(self) -> None:
+        require(self.workspace.consented, "agree first to what the page asks when it is opened")
+
+    @contextlib.asynccontextmanager
+    async def _received(self, request: Request, largest: int) -> AsyncIterator[Path]:
+        """An upload on disk, which is gone afterwards unless it was moved."""
+        self._require_consent()
+        declared = request.headers.get("content-length")
+        size = int(declared) if declared and declared.isdigit() else None
+        path = await self.workspace.receive(request.stream(), size, largest)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def upload_source(self, request: Request) -> JSONResponse:
+        folder = self.workspace.folder(places.SOURCES)
+        return await self._take_recording(request, folder)
+
+    async def upload_recording(self, request: Request) -> JSONResponse:
+        self._require_consent()
+        folder = self.workspace.new_speaker(request.path_params["speaker"])
+        return await self._take_recording(request, folder)
+
+    async def _take_recording(self, request: Request, folder: Path) -> JSONResponse:
+        name = _file_name(request)
+        async with self._received(request, places.LARGEST_RECORDING) as path:
+            kept, condition = await run_in_threadpool(self.workspace.add_recording, path, folder, name)
+        return JSONResponse({"name": kept, "folder": folder.name, **_told(condition)}, 201)
+
+    async def upload_model(self, request: Request) -> JSONResponse:
+        name = _file_name(request)
+        async with self._received(request, places.LARGEST_MODEL) as path:
+            kept = await run_in_threadpool(self.workspace.add_model, path, name)
+        return JSONResponse({"name": kept}, 201)
+
+    async def upload_answers(self, request: Request) -> JSONResponse:
+        async with self._received(request, places.LARGEST_ANSWERS) as path:
+            self.workspace.add_answers(path, request.path_params["test"])
+        return JSONResponse({}, 201)
+
+    def remove(self, request: Request) -> JSONResponse:
+        """Files that the page lists, or folders that it made."""
+        names = [request.path_params[key] for key in ("kind", "first", "second") if key in request.path_params]
+        removable = {places.RECORDINGS: (2, 3), places.SOURCES: (2,), places.CONVERTED: (2,), places.TESTS: (2,)}
+        removable |= {places.EXPERIMENTS: (2,)}
+        if len(names) not in removable.get(names[0], ()):
+            raise Missing(f"{names[0]}: nothing that can be removed here")
+        require(not self.jobs.trains(names[1]), f"{names[1]}: is being trained; stop that first")
+        if names[0] == places.SOURCES:
+            for voice in self.workspace.voices()[0]:
+                self.workspace.converted(voice, names[1]).unlink(missing_ok=True)
+        self.workspace.remove(*names)
+        return JSONResponse({})
+
+    # Recordings
+
+    def conditions(self, request: Request) -> JSONResponse:
+        """In what condition a speaker's recordings are."""
+        folder = self.workspace.folder(places.RECORDINGS, request.path_params["speaker"])
+        known = {name: places.condition(folder / name) for name in _recordings(folder)}
+        return JSONResponse({name: found and _told(found) for name, found in known.items()})
+
+    def recording(self, request: Request) -> Response:
+        names = (request.path_params[key] for key in ("speaker", "name"))
+        return _flac(places.heard(self.workspace.file(places.RECORDINGS, *names)))
+
+    def heard(self, request: Request) -> Response:
+        """The beginning of a source, or of a conversion, with the level that makes them equally loud."""
+        voice, name = request.path_params.get("voice"), request.path_params["name"]
+        return _flac(
+            places.heard(self._conversion(voice, name) if voice else self.workspace.file(places.SOURCES, name))
+        )
+
+    def _conversion(self, voice: str, source: str) -> Path:
+        return self.workspace.file(places.CONVERTED, voice, f"{Path(source).stem}.wav")
+
+    def download(self, request: Request) -> Response:
+        path = self._conversion(request.path_params["voice"], request.path_params["name"])
+        format = _format(request)
+        name = f"{path.stem}-{request.path_params['voice']}.{format}"
+        if format == "wav":
+            return FileResponse(path, media_type=FORMATS[format], filename=name)
+        file = self._temporary()
+        _encode_flac(path, file)
+        return _attachment(file, name, FORMATS[format])
+
+    def archive(self, request: Request) -> Response:
+        """All that was converted to a voice, in one zip."""
+        voice, format = request.path_params["voice"], _format(request)
+        folder = self.workspace.folder(places.CONVERTED, voice)
+        file = self._temporary()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name in places.recordings_in(folder):
+                with archive.open(f"{voice}/{Path(name).stem}.{format}", "w", force_zip64=True) as entry:
+                    if format == "wav":
+                        with (folder / name).open("rb") as source:
+                            _copy(source, entry)
+                    else:
+                        with self._temporary() as encoded:
+                            _encode_flac(folder / name, encoded)
+                            _copy(encoded, entry)
+        return _attachment(file, f"{voice}-{format}.zip", "application/zip")
+
+    def _temporary(self) -> BinaryIO:
+        """A file without a name, on the disk where there was room for uploads; it is gone once it is closed."""
+        return tempfile.TemporaryFile(dir=self.workspace.root / places.INCOMING)
+
+    # Jobs
+
+    def list_jobs(self, _: Request) -> JSONResponse:
+        return JSONResponse({"jobs": [self._told(job) for job in self.jobs.told()]})
+
+    def _told(self, job: Job) -> dict[str, Any]:
+        about = {key: getattr(job, key) for key in ("number", "kind", "request", "state", "code", "asked", "ended")}
+        about["queue"] = job.wanted.queue
+        about["command"] = job.line(self.workspace)
+        if job.state in (FAILED, DONE, STOPPED):
+            about["lines"] = [line for line in self.jobs.said(job) if _worth_telling(line, job)][-20:]
+        if isinstance(job.wanted, Train):
+            experiment = self.workspace.root / places.EXPERIMENTS / job.wanted.output
+            began = job.began if job.state == RUNNING else None
+            about["progress"] = progress(experiment, began)
+        return about
+
+    def job(self, request: Request) -> JSONResponse:
+        job = self.jobs.find(request.path_params["number"])
+        return JSONResponse({**self._told(job), "log": self.jobs.said(job)})
+
+    async def add_job(self, request: Request) -> JSONResponse:
+        self._require_consent()
+        job = self._asked(await _json(request))
+        if isinstance(job.wanted, Train) and self.jobs.trains(job.wanted.output):
+            raise ConfigError(f"{job.wanted.output}: is being trained already, or waits for it")
+        return JSONResponse(self._told(self.jobs.add(job.kind, job.request)), 201)
+
+    async def command(self, request: Request) -> JSONResponse:
+        """The line that a job would run."""
+        job = self._asked(await _json(request))
+        job.wanted.words(self.workspace)
+        return JSONResponse({"command": job.line(self.workspace)})
+
+    def _asked(self, content: Any) -> Job:
+        require(isinstance(content, dict) and content.keys() == {"kind", "request"}, "expected a kind and a request")
+        require(isinstance(content["kind"], str), "expected a kind")
+        return Job(0, content["kind"], content["request"])
+
+    async def stop(self, request: Request) -> JSONResponse:
+        await self.jobs.stop(request.path_params["number"])
+        return JSONResponse({})
+
+    async def resume(self, request: Request) -> JSONResponse:
+        self.jobs.resume(request.path_params["number"])
+        return JSONResponse({})
+
+    async def forget(self, request: Request) -> JSONResponse:
+        self.jobs.remove(request.path_params["number"])
+        return JSONResponse({})
+
+    # What trainings and measurements made
+
+    def model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        path = self.workspace.file(places.EXPERIMENTS, name, NAME)
+        return FileResponse(path, media_type="application/octet-stream", filename=f"{name}.safetensors")
+
+    def sample(self, request: Request) -> Response:
+        names = (request.path_params["name"], "samples", request.path_params["file"])
+        return _flac(places.heard(self.workspace.file(places.EXPERIMENTS, *names)))
+
+    def report(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        return _frame(self.workspace.file(places.EXPERIMENTS, name, "evaluation", "report.html"))
+
+    def test(self, request: Request) -> Response:
+        return _frame(self.workspace.file(places.TESTS, request.path_params["name"], "test.html"))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _endings() -> str:
+    """What a browser offers to choose from."""
+    return ",".join(sorted(places.SUFFIXES | places.FFMPEG_SUFFIXES))
+
+
+def _recordings(folder: Path) -> list[str]:
+    return places.recordings_in(folder)
+
+
+def _changed(path: Path) -> int:
+    """When a file was written, in milliseconds, as the page compares them; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return 0
+
+
+def _told(condition: Condition) -> dict[str, float]:
+    return {
+        "seconds": round(condition.seconds, 2),
+        "speech": round(condition.seconds * (1 - condition.pauses), 2),
+        "level": round(condition.level, 1),
+        "noise": round(condition.noise, 1),
+        "bandwidth": round(condition.bandwidth),
+    }
+
+
+def _worth_telling(line: str, job: Job) -> bool:
+    """Faults and warnings; of commands that answer in lines, all of them."""
+    return job.kind in ("check", "score") or " error: " in line or " warning: " in line
+
+
+def _file_name(request: Request) -> str:
+    """The last part of the name that a file had on the browser's side."""
+    name = request.query_params.get("name", "").replace("\\", "/").rsplit("/", 1)[-1]
+    if not name or len(name) > 1000:
+        raise DataError("a file needs a name")
+    return name
+
+
+def _format(request: Request) -> str:
+    format = request.query_params.get("format", "wav")
+    require(format in FORMATS, f"format: {format!r}; known: {', '.join(FORMATS)}")
+    return format
+
+
+async def _json(request: Request) -> Any:
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST_REQUEST:
+            raise TooLarge(f"more than {LARGEST_REQUEST} bytes")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("expected JSON") from error
+
+
+def _flac(heard: tuple[bytes, float]) -> Response:
+    content, level = heard
+    return Response(content, media_type=FORMATS["flac"], headers={"X-Speech-Level": f"{level:.2f}"})
+
+
+def _encode_flac(path: Path, file: BinaryIO) -> None:
+    """A recording of any length, a block at a time."""
+    rate = audio.info(path).sample_rate
+    with soundfile.SoundFile(file, "w", rate, 1, "PCM_16", format="FLAC") as sound:
+        for block in audio.blocks(path):
+            sound.write(block)
+    file.seek(0)
+
+
+def _copy(source: BinaryIO, target: Any) -> None:
+    while block := source.read(BLOCK):
+        target.write(block)
+
+
+def _attachment(file: BinaryIO, name: str, kind: str) -> StreamingResponse:
+    """A temporary file, which ends with the answer."""
+    size = file.seek(0, 2)
+    file.seek(0)
+
+    def blocks() -> Iterator[bytes]:
+        with file:
+            while block := file.read(BLOCK):
+                yield block
+
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size)}
+    return StreamingResponse(blocks(), media_type=kind, headers=headers)
+
+
+def _frame(path: Path) -> Response:
+    """A page that stands in ours, apart from it."""
+    return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": FRAME_POLICY})

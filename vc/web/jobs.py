@@ -1,0 +1,355 @@
+"""Commands that the page has been asked for: two queues of them, which survive the server.
+
+A job keeps what was asked for and no command line: the words follow from it, so that a folder from somebody else can
+run nothing but this package's own commands on what lies in the folder.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from vc.config import CARRIED as CONFIGURATIONS
+from vc.config import build, read_json, require
+from vc.errors import ConfigError, VCError, escaped
+from vc.files import in_place, write_text
+from vc.web import workspace as places
+from vc.web.workspace import Missing, Workspace
+
+WAITING, RUNNING, STOPPED, DONE, FAILED = "waiting", "running", "stopped", "done", "failed"
+STATES = (WAITING, RUNNING, STOPPED, DONE, FAILED)
+LONG, SHORT = "long", "short"  # queues, of each of which one job runs at a time
+PATIENCE = 60.0  # seconds that a command may take to save and end
+LARGEST_JOB = 1 << 16  # bytes of its file
+LARGEST_TAIL = 1 << 15  # bytes of the end of what a command said
+MOST_TOLD = 30  # jobs that the page lists, beside those that are not at their end
+# Runs a command in a fresh interpreter that imports nothing from the folder it is called in.
+START = "import sys; sys.path[:] = filter(None, sys.path); from vc.cli.main import main; sys.exit(main())"
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Recordings to a voice."""
+
+    queue: ClassVar[str] = SHORT
+    voice: str
+    names: list[str]  # of sources
+
+    def words(self, workspace: Workspace) -> list[str]:
+        require(bool(self.names), "no recording to convert")
+        voice = workspace.voice(self.voice)
+        sources = [str(workspace.file(places.SOURCES, name)) for name in self.names]
+        output = f"{workspace.output(places.CONVERTED, voice.id)}/"
+        return ["vc-convert", "--model", workspace.model(voice), "--to", voice.to, *sources, "--output", output]
+
+
+@dataclass(frozen=True)
+class Train:
+    """A voice from one pile of recordings, measured on another's if there is one."""
+
+    queue: ClassVar[str] = LONG
+    target: str
+    output: str  # experiment
+    config: str = "recognition_synthesis"
+    source: str = ""  # empty: none
+    steps: int = 0  # 0: as many as the configuration says
+
+    def words(self, workspace: Workspace) -> list[str]:
+        known = sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
+        require(self.config in known, f"config: unknown {self.config!r}; known: {', '.join(known)}")
+        require(0 <= self.steps <= 10_000_000, f"steps: {self.steps} is outside 0..10,000,000")
+        output = workspace.output(places.EXPERIMENTS, experiment_name(self.output))
+        speakers = [name for name in (self.source, self.target) if name]
+        folders = [str(workspace.folder(places.RECORDINGS, name)) for name in speakers]
+        more = ["--config", self.config] if self.config != "recognition_synthesis" else []
+        # Steps are reported, and a recording converted, often enough to watch a minute's run.
+        often = ["training.log_every=10", "training.sample_every=100"] if self.config in WATCHED else []
+        often += [f"training.steps={self.steps}"] if self.steps else []
+        more += [word for setting in often for word in ("--set", setting)]
+        return ["vc-train", *folders, "--output", str(output), *more]
+
+
+WATCHED = ("recognition_synthesis", "recognition_synthesis_anew")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is wrong with speakers' recordings."""
+
+    queue: ClassVar[str] = SHORT
+    speakers: list[str]
+
+    def words(self, workspace: Workspace) -> list[str]:
+        require(bool(self.speakers), "nobody's recordings to check")
+        for name in self.speakers:
+            workspace.folder(places.RECORDINGS, name)
+        folders = [str(workspace.root / places.RECORDINGS), str(workspace.output(places.JOBS, "checked"))]
+        return ["vc-prepare", *folders, "--speakers", *self.speakers]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """A blind listening test of two experiments' held-out conversions."""
+
+    queue: ClassVar[str] = SHORT
+    one: str
+    other: str
+
+    def words(self, workspace: Workspace) -> list[str]:
+        require(self.one != self.other, "choose two different models")
+        folders = [workspace.folder(places.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
+        targets = [measured_against(workspace, name) for name in (self.one, self.other)]
+        require(targets[0] == targets[1], f"{self.one} speaks as {targets[0]}, {self.other} as {targets[1]}")
+        converted = [f"{name}={folder}" for name, folder in zip((self.one, self.other), folders)]
+        reference = str(workspace.folder(places.EXPERIMENTS, self.one, "data", "held_out", targets[0]))
+        test = workspace.output(places.TESTS, f"{self.one}-{self.other}")
+        more = ["--title", "Which is nearer?", "--output", str(test)]
+        return ["vc-listen", "make", "--kind", "abx", "--converted", *converted, "--reference", reference, *more]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the answers to a listening test say."""
+
+    queue: ClassVar[str] = SHORT
+    test: str
+
+    def words(self, workspace: Workspace) -> list[str]:
+        folder = workspace.folder(places.TESTS, self.test)
+        answers = sorted(map(str, folder.glob("answers*.json")))
+        require(bool(answers), "no answers to score")
+        return ["vc-listen", "score", str(folder / "key.json"), *answers]
+
+
+KINDS = {"convert": Convert, "train": Train, "check": Check, "compare": Compare, "score": Score}
+
+
+@dataclass
+class Job:
+    """What was asked for, and how far it is."""
+
+    number: int
+    kind: str
+    request: dict[str, Any]
+    state: str = WAITING
+    code: int | None = None  # exit status
+    asked: float = field(default_factory=time.time)  # seconds since the epoch, as those below
+    began: float | None = None
+    ended: float | None = None
+    pid: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
+        require(self.state in STATES, f"state: unknown {self.state!r}")
+        self.wanted = build(KINDS[self.kind], self.request, self.kind)
+
+    def line(self, workspace: Workspace) -> str:
+        """The command as one would type it in the folder; why there is none, where something is missing."""
+        try:
+            words = self.wanted.words(workspace)
+        except (VCError, OSError) as error:
+            return f"# {error}"
+        return shlex.join(word.replace(f"{workspace.root}/", "") for word in words)
+
+
+class Jobs:
+    """All of them; one of each queue runs at a time."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self._folder = workspace.folder(places.JOBS)
+        self._jobs: dict[int, Job] = {}
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping: set[int] = set()
+        self._closing = False
+        self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT)}
+        self._workers: list[asyncio.Task] = []
+        self.faults: list[str] = []  # of files that are no jobs
+        for path in self._folder.glob("*.json"):
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        try:
+            job = build(Job, read_json(path, LARGEST_JOB), path.name)
+            require(path.name == f"{job.number}.json", f"{path.name}: is the file of job {job.number}")
+        except VCError as error:
+            self.faults.append(f"{path}: {error}")
+        else:
+            self._jobs[job.number] = job
+
+    async def start(self) -> None:
+        """Take up what was running or waiting when the server ended."""
+        for job in self._jobs.values():
+            if job.state == RUNNING:
+                await _end_orphan(job, self.workspace)
+                self._note(job, state=WAITING, pid=None)
+        for queue, wake in self._wake.items():
+            wake.set()
+            self._workers.append(asyncio.create_task(self._work(queue)))
+
+    async def close(self) -> None:
+        """End what runs, which the next start goes on with."""
+        self._closing = True
+        await asyncio.gather(*(self._end(number) for number in list(self._processes)))
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def add(self, kind: str, request: dict[str, Any]) -> Job:
+        """Ask for a command; what it cannot be made of is refused now."""
+        job = Job(1 + max(self._jobs, default=0), kind, request)
+        job.wanted.words(self.workspace)
+        self._jobs[job.number] = job
+        self._log(job).unlink(missing_ok=True)
+        self._note(job)
+        self._wake[job.wanted.queue].set()
+        return job
+
+    def find(self, number: int) -> Job:
+        if number not in self._jobs:
+            raise Missing(f"job {number}: no such job")
+        return self._jobs[number]
+
+    def told(self) -> list[Job]:
+        """Those that the page lists, the newest first."""
+        newest = sorted(self._jobs.values(), key=lambda job: job.number, reverse=True)
+        return [job for place, job in enumerate(newest) if place < MOST_TOLD or job.state in (WAITING, RUNNING)]
+
+    async def stop(self, number: int) -> None:
+        """End a job that runs, saving what it can; take one that waits out of the queue."""
+        job = self.find(number)
+        if job.state == WAITING:
+            self._note(job, state=STOPPED)
+        elif number in self._processes:
+            self._stopping.add(number)
+            await self._end(number)
+
+    def resume(self, number: int) -> None:
+        """Do again what stopped or failed: the same command goes on where it was."""
+        job = self.find(number)
+        require(job.state in (STOPPED, FAILED), f"job {number} is {job.state}")
+        job.wanted.words(self.workspace)
+        self._note(job, state=WAITING, code=None, ended=None)
+        self._wake[job.wanted.queue].set()
+
+    def remove(self, number: int) -> None:
+        """Forget a job that is at its end; what it made stays."""
+        job = self.find(number)
+        require(job.state not in (WAITING, RUNNING), f"job {number} is {job.state}")
+        del self._jobs[number]
+        (self._folder / f"{number}.json").unlink(missing_ok=True)
+        self._log(job).unlink(missing_ok=True)
+
+    def said(self, job: Job) -> list[str]:
+        """The last lines of what the command said."""
+        try:
+            with self._log(job).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - LARGEST_TAIL))
+                lines = file.read(LARGEST_TAIL).decode(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
+
+    def trains(self, output: str) -> bool:
+        """Whether a training that is not at its end writes into an experiment."""
+        active = (job.wanted for job in self._jobs.values() if job.state in (WAITING, RUNNING))
+        return any(isinstance(wanted, Train) and wanted.output == output for wanted in active)
+
+    def _log(self, job: Job) -> Path:
+        return self._folder / f"{job.number}.log"
+
+    def _note(self, job: Job, **changes: Any) -> None:
+        for name, value in changes.items():
+            setattr(job, name, value)
+        write_text(self._folder / f"{job.number}.json", json.dumps(asdict(job), indent=1) + "\n")
+
+    async def _work(self, queue: str) -> None:
+        while True:
+            await self._wake[queue].wait()
+            self._wake[queue].clear()
+            while job := self._next(queue):
+                await self._run(job)
+
+    def _next(self, queue: str) -> Job | None:
+        waiting = [job for job in self._jobs.values() if job.state == WAITING and job.wanted.queue == queue]
+        return None if self._closing else min(waiting, key=lambda job: job.number, default=None)
+
+    async def _run(self, job: Job) -> None:
+        with in_place(self._log(job)) as log:
+            try:
+                words = job.wanted.words(self.workspace)
+                process = await started(words, stdout=log, stderr=log)
+            except (VCError, OSError) as error:
+                log.write(f"{error}\n".encode())
+                self._note(job, state=FAILED, code=2, ended=time.time())
+                return
+            self._processes[job.number] = process
+            self._note(job, state=RUNNING, began=time.time(), pid=process.pid)
+            code = await process.wait()
+        del self._processes[job.number]
+        state = STOPPED if job.number in self._stopping else WAITING if self._closing else FAILED if code else DONE
+        self._stopping.discard(job.number)
+        self._note(job, state=DONE if code == 0 else state, code=code, ended=time.time(), pid=None)
+
+    async def _end(self, number: int) -> None:
+        process = self._processes[number]
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), PATIENCE)
+            except asyncio.TimeoutError:
+                os.killpg(process.pid, signal.SIGKILL)  # and the processes that it has started
+                await process.wait()
+
+
+async def started(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
+    """One of this package's commands in a process of its own, which a terminal's Ctrl-C does not reach."""
+    return await asyncio.create_subprocess_exec(
+        *command_line(words), cwd="/", stdin=asyncio.subprocess.DEVNULL, start_new_session=True, **streams
+    )
+
+
+def command_line(words: list[str]) -> list[str]:
+    """What runs `vc-NAME ...` whether or not it is on PATH."""
+    return [sys.executable, "-c", START, words[0].removeprefix("vc-"), *words[1:]]
+
+
+def experiment_name(name: str) -> str:
+    """A name that an experiment can have; others are refused."""
+    fine = places.IDENTIFIER.fullmatch(name) and len(name) <= places.LONGEST_NAME and name != places.FEATURES
+    require(bool(fine), f"model's name {name!r}: 1 to {places.LONGEST_NAME} letters, digits, '.', '_' and '-'")
+    return name
+
+
+def measured_against(workspace: Workspace, experiment: str) -> str:
+    """The target whose held-out recordings an experiment was measured against."""
+    path = workspace.file(places.EXPERIMENTS, experiment, "evaluation", "metrics.json")
+    try:
+        return Path(read_json(path)["configuration"]["folders"]["reference"]).name
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{experiment}: its measurement does not say against whom") from error
+
+
+async def _end_orphan(job: Job, workspace: Workspace) -> None:
+    """End a command that has outlived a server which was killed: it saves, and its folder is free for the next."""
+    if job.pid is None:
+        return
+    proc = Path(f"/proc/{job.pid}/cmdline")
+    with contextlib.suppress(OSError, VCError):
+        words = os.fsencode("\0".join(command_line(job.wanted.words(workspace)))) + b"\0"
+        if proc.read_bytes() != words:
+            return
+        os.kill(job.pid, signal.SIGTERM)
+        for _ in range(round(PATIENCE * 10)):
+            if proc.read_bytes() != words:
+                return
+            await asyncio.sleep(0.1)
+        os.kill(job.pid, signal.SIGKILL)

@@ -1,0 +1,89 @@
+// What all parts of the page share: text, elements, requests.
+export const at = id => document.getElementById(id);
+export const text = JSON.parse(at('text').textContent);
+export const prompts = JSON.parse(at('prompts').textContent);
+
+export const say = (key, values = {}) => text[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+export const make = (tag, properties = {}, ...inside) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === 'dataset') Object.assign(made.dataset, value);
+    else if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...inside);
+  return made;
+};
+export const button = (key, onclick, properties = {}) =>
+  make('button', {type: 'button', textContent: say(key), onclick, ...properties});
+
+export const duration = seconds => {
+  const whole = Math.round(seconds);
+  if (whole < 60) return say('seconds', {seconds: whole});
+  if (whole < 3600) return say('minutes_seconds', {minutes: Math.floor(whole / 60), seconds: whole % 60});
+  return say('hours_minutes', {hours: Math.floor(whole / 3600), minutes: Math.round(whole % 3600 / 60)});
+};
+export const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
+
+export const announce = message => { at('status').textContent = message; };
+export const alarm = message => {
+  at('alert').hidden = !message;
+  if (at('alert').textContent !== (message ?? '')) at('alert').textContent = message ?? '';
+};
+
+// A refusal is an Error with the server's line; `code` is the status.
+export const send = async (method, path, body, options = {}) => {
+  const response = await fetch(path, {method, body, credentials: 'same-origin', ...options});
+  if (response.ok) return response;
+  const said = await response.json().catch(() => ({error: response.statusText}));
+  throw Object.assign(new Error(said.error), {code: response.status});
+};
+export const ask = async (method, path, content) => {
+  const body = content === undefined ? undefined : JSON.stringify(content);
+  return (await send(method, path, body)).json();
+};
+export const place = (...names) => names.map(encodeURIComponent).join('/');
+
+// Elements of a list by key, made once, updated in place: what has the focus keeps it.
+export const keyed = (list, items, key, build, update) => {
+  const present = new Map([...list.children].map(child => [child.dataset.key, child]));
+  let before = null;
+  for (const item of items) {
+    const name = String(key(item));
+    let element = present.get(name);
+    if (!element) {
+      element = build(item);
+      element.dataset.key = name;
+    }
+    present.delete(name);
+    update(element, item);
+    const next = before ? before.nextElementSibling : list.firstElementChild;
+    if (next !== element) list.insertBefore(element, next);
+    before = element;
+  }
+  for (const element of present.values()) element.remove();
+};
+
+// Options of a select, by groups; the choice stays where it can.
+export const choices = (select, groups) => {
+  const chosen = select.value, signature = JSON.stringify(groups);
+  if (select.dataset.signature === signature) return;
+  select.dataset.signature = signature;
+  const option = ([value, label]) => make('option', {value, textContent: label});
+  select.replaceChildren(...groups.filter(([, options]) => options.length).flatMap(([label, options]) =>
+    label ? [make('optgroup', {label}, ...options.map(option))] : options.map(option)));
+  if ([...select.options].some(each => each.value === chosen)) select.value = chosen;
+};
+
+// Changed by main.js; the parts ask for a new look by `refresh`.
+export const shared = {state: null, jobs: [], refresh: async () => {}};
+export const active = job => job.state === 'waiting' || job.state === 'running';
+export const guarded = work => async event => {
+  try {
+    alarm('');
+    await work(event);
+  } catch (error) {
+    if (error.code === undefined && !(error instanceof TypeError)) throw error;
+    alarm(error instanceof TypeError ? say('offline') : say('error', {reason: error.message}));
+  }
+};

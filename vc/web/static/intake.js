@@ -1,0 +1,63 @@
+// Files that are dropped or chosen, one after the other to the server.
+import {alarm, announce, make, say, send, shared} from './common.js';
+
+const inside = async entry => {
+  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+  const reader = entry.createReader(), found = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) return found;
+    for (const each of some) found.push(...await inside(each));
+  }
+};
+// What was dropped, folders too.
+const dropped = async transfer => {
+  const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return [...transfer.files];
+  return (await Promise.all(entries.map(inside))).flat();
+};
+
+// `address()` is where the next file goes; `taken(answer)` hears of each.
+export const intake = (endings, address, taken) => {
+  const input = make('input', {type: 'file', multiple: true, accept: endings});
+  const label = make('label', {className: 'button drop file'},
+    make('span', {textContent: say('drop')}), make('small', {textContent: say('drop_hint')}), input);
+  const state = make('p', {className: 'quiet', role: 'status', hidden: true});
+  const faults = make('ul', {className: 'faults'});
+  const add = async files => {
+    faults.replaceChildren();
+    state.hidden = false;
+    let last = '', count = 0;
+    for (const [number, file] of files.entries()) {
+      state.textContent = say('uploading', {done: number + 1, count: files.length, name: file.name});
+      try {
+        const answer = await send('PUT', `${address()}?name=${encodeURIComponent(file.name)}`, file);
+        const about = await answer.json();
+        taken?.(about);
+        last = about.name;
+        count += 1;
+      } catch (error) {
+        if (error.code === undefined && !(error instanceof TypeError)) throw error;
+        faults.append(make('li', {textContent: error.code ? error.message : `${file.name}: ${say('offline')}`}));
+      }
+    }
+    state.hidden = !count;
+    state.textContent = count === 1 ? say('uploaded_one', {name: last}) : say('uploaded_many', {count});
+    announce(state.textContent);
+    await shared.refresh();
+  };
+  input.onchange = async () => {
+    const files = [...input.files];
+    input.value = '';
+    await add(files);
+  };
+  label.ondragover = event => { event.preventDefault(); label.classList.add('over'); };
+  label.ondragleave = () => label.classList.remove('over');
+  label.ondrop = async event => {
+    event.preventDefault();
+    label.classList.remove('over');
+    alarm('');
+    await add(await dropped(event.dataTransfer));
+  };
+  return {elements: [label, state, faults], add};
+};

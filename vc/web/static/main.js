@@ -1,0 +1,63 @@
+// The page: which section is seen, and what the server says, again and again.
+import {active, alarm, ask, at, guarded, say, shared} from './common.js';
+import * as convert from './convert.js';
+import * as measure from './measure.js';
+import * as train from './train.js';
+
+const parts = {convert, train, measure};
+const OFTEN = 1000, SELDOM = 4000; // milliseconds between looks at the jobs
+let timer = 0, looking = null;
+
+const show = () => {
+  const name = location.hash.slice(1) in parts ? location.hash.slice(1) : 'convert';
+  for (const each of Object.keys(parts)) at(each).hidden = each !== name;
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.hash === `#${name}`) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  scrollTo(0, 0);
+};
+
+const render = () => Object.values(parts).forEach(part => part.render());
+const signature = jobs => jobs.map(job => [job.number, job.state].join()).join(';');
+
+const look = async everything => {
+  const before = signature(shared.jobs), jobs = (await ask('GET', '/api/jobs')).jobs;
+  if (everything || !shared.state || signature(jobs) !== before) shared.state = await ask('GET', '/api/state');
+  shared.jobs = jobs;
+  if (lost) alarm('');
+  lost = false;
+  at('folder').textContent = say('folder', {folder: shared.state.folder});
+  if (!shared.state.consent && !at('consent').open) at('consent').showModal();
+  render();
+};
+let lost = false;
+
+// One look at a time; the next one is set afterwards.
+const refresh = async (everything = true) => {
+  clearTimeout(timer);
+  while (looking) await looking;
+  looking = look(everything).catch(error => {
+    if (error.code === undefined && !(error instanceof TypeError)) throw error;
+    lost = true;
+    alarm(error instanceof TypeError ? say('offline') : error.code === 403 ? say('expired') : say('error', {reason: error.message}));
+  }).finally(() => {
+    looking = null;
+    timer = setTimeout(() => refresh(false), shared.jobs.some(active) ? OFTEN : SELDOM);
+  });
+  await looking;
+};
+shared.refresh = refresh;
+
+at('agree').onclick = guarded(async () => {
+  await ask('POST', '/api/consent');
+  at('consent').close();
+  await refresh();
+});
+at('consent').addEventListener('cancel', event => event.preventDefault());
+addEventListener('hashchange', () => { show(); at('content').focus(); });
+addEventListener('dragover', event => event.preventDefault()); // a file beside the field shall not replace the page
+addEventListener('drop', event => event.preventDefault());
+show();
+Object.values(parts).forEach(part => part.begin());
+await refresh();

@@ -1,0 +1,192 @@
+// One speaker's recordings: dropped, or sentences read aloud; how much there is, and in what condition.
+import {ask, at, button, guarded, keyed, make, place, prompts, say, shared} from './common.js';
+import {intake} from './intake.js';
+import {recorder} from './recorder.js';
+
+const LITTLE = 2, PLENTY = 5; // minutes of speech
+const NOISY = 20; // dB between voice and background, below which it is heard
+const DULL = 5000; // Hz; what is brighter is no telephone call
+const FAINT = -45; // dB of full scale
+const WANTED = 5; // times that each sound is to be read
+const PROMPT = /^prompt-(\d+)(-\d+)?\./;
+
+const median = values => [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
+const counts = phones => phones.reduce((all, phone) => all.set(phone, (all.get(phone) ?? 0) + 1), new Map());
+const inventory = new Set(prompts.flatMap(prompt => prompt.phones.split(' ')));
+
+// The share of the sounds of English that were read often enough.
+export const coverage = names => {
+  const read = new Set(names.map(name => name.match(PROMPT)?.[1]));
+  const heard = counts(prompts.filter(prompt => read.has(prompt.id)).flatMap(prompt => prompt.phones.split(' ')));
+  return [...inventory].reduce((sum, phone) => sum + Math.min(WANTED, heard.get(phone) ?? 0), 0) / WANTED / inventory.size;
+};
+
+export class Pile {
+  constructor(holder, changed) {
+    const side = holder.dataset.side, id = `${side}-name`;
+    this.side = side;
+    this.changed = changed;
+    this.measured = new Map(); // of the speaker: condition by recording
+    this.name = make('input', {type: 'text', id, maxLength: 80, autocomplete: 'off', spellcheck: false, ariaDescribedBy: `${id}-hint`});
+    this.name.setAttribute('list', 'speakers');
+    this.name.onchange = () => this.turn();
+    this.taking = intake(holder.dataset.endings, () => `/api/recordings/${place(this.called)}`, about => {
+      this.name.value = about.folder;
+      this.measured.set(about.name, about);
+    });
+    this.summary = make('p', {role: 'status'});
+    this.meter = make('meter', {min: 0, max: PLENTY, low: LITTLE, high: LITTLE, optimum: PLENTY, value: 0, ariaLabel: say('pile_minutes')});
+    this.words = make('ul', {className: 'words'});
+    this.list = make('ul', {className: 'plain-list tight'});
+    this.files = make('details', {}, make('summary', {textContent: say('pile_files')}), this.list);
+    this.prompts = new Prompts(this);
+    holder.append(
+      make('p', {className: 'field wide'}, make('label', {htmlFor: id, textContent: say('pile_name')}), this.name,
+        make('small', {id: `${id}-hint`, textContent: say(`train_${side}_hint`)})),
+      ...this.taking.elements, this.prompts.element, this.summary, this.meter, this.words, this.files);
+  }
+
+  // What the folder is called, or will be.
+  get called() {
+    return this.name.value.trim() || say(`pile_default_${this.side}`);
+  }
+
+  get speaker() {
+    return shared.state.speakers.find(each => each.name === this.name.value.trim());
+  }
+
+  get recordings() {
+    return this.speaker?.recordings ?? [];
+  }
+
+  turn() {
+    this.measured = new Map();
+    this.prompts.found = false;
+    this.render();
+    this.changed();
+  }
+
+  // What was not measured when it came is measured once it is looked at.
+  async measure() {
+    const speaker = this.speaker;
+    if (!speaker || this.measuring || speaker.recordings.every(each => this.measured.has(each.name))) return;
+    this.measuring = true;
+    try {
+      const known = await ask('GET', `/api/recordings/${place(speaker.name)}`);
+      if (this.speaker?.name === speaker.name) for (const [name, about] of Object.entries(known)) this.measured.set(name, about);
+    } finally {
+      this.measuring = false;
+    }
+    this.render();
+  }
+
+  render() {
+    const recordings = this.recordings, known = recordings.map(each => this.measured.get(each.name));
+    if (!at('train').hidden && !known.every(about => about !== undefined)) this.measure().catch(() => {});
+    const read = known.filter(Boolean), minutes = read.reduce((sum, each) => sum + each.speech, 0) / 60;
+    const total = recordings.reduce((sum, each) => sum + (each.seconds ?? 0), 0) / 60;
+    this.meter.hidden = this.files.hidden = !recordings.length;
+    this.meter.value = minutes;
+    const told = !recordings.length ? say('pile_empty') : say('pile_summary', {count: recordings.length,
+      minutes: total.toFixed(1), speech: read.length ? minutes.toFixed(1) : '...'});
+    if (this.summary.textContent !== told) this.summary.textContent = told;
+    this.judge(recordings.length, known, read, minutes);
+    keyed(this.list, recordings, each => each.name, each => this.row(each), () => {});
+    this.prompts.render();
+  }
+
+  judge(count, known, read, minutes) {
+    const words = [];
+    const add = (fine, key, values) => words.push([fine, say(key, values)]);
+    if (read.length) {
+      const apart = median(read.map(each => each.level - each.noise)), band = median(read.map(each => each.bandwidth));
+      const level = median(read.map(each => each.level));
+      if (this.side === 'target') {
+        if (minutes < LITTLE) add(false, 'pile_little');
+        else add(true, minutes < PLENTY ? 'pile_enough' : 'pile_plenty');
+      }
+      add(apart >= NOISY, apart >= NOISY ? 'pile_clean' : 'pile_noisy', {decibels: Math.round(apart)});
+      if (band < DULL) add(false, 'pile_dull', {kilohertz: (band / 1000).toFixed(1)});
+      if (level < FAINT) add(false, 'pile_faint', {decibels: Math.round(level)});
+    }
+    const unread = known.filter(about => about === null).length;
+    if (unread) add(false, 'pile_unread', {count: unread});
+    const signature = JSON.stringify(words);
+    if (this.words.dataset.signature === signature) return;
+    this.words.dataset.signature = signature;
+    this.words.replaceChildren(...words.map(([fine, line]) => make('li', {className: fine ? 'fine' : 'doubtful', textContent: line})));
+  }
+
+  row({name, seconds}) {
+    const speaker = this.speaker.name;
+    const audio = make('audio', {controls: true, preload: 'none', ariaLabel: name, src: `/api/recordings/${place(speaker, name)}`});
+    const remove = button('remove', guarded(async () => {
+      await ask('DELETE', `/api/recordings/${place(speaker, name)}`);
+      await shared.refresh();
+    }), {className: 'small plain', ariaLabel: say('remove_named', {name})});
+    const length = seconds === null ? '' : ` ${say('seconds', {seconds: seconds.toFixed(1)})}`;
+    return make('li', {}, make('div', {className: 'head'}, make('span', {textContent: name + length}), remove), audio);
+  }
+}
+
+// Sentences to read, one after the other.
+class Prompts {
+  constructor(pile) {
+    this.pile = pile;
+    this.number = 0;
+    this.place = make('p', {className: 'quiet', ariaLive: 'polite'});
+    this.sentence = make('p', {className: 'sentence', ariaLive: 'polite'});
+    this.recorder = recorder(() => `prompt-${prompts[this.number].id}`, file => this.taken(file));
+    this.meter = make('meter', {min: 0, max: 1, low: 0.7, high: 0.7, optimum: 1, ariaLabel: say('prompts_coverage')});
+    this.covered = make('small');
+    this.panel = make('div', {className: 'prompt', hidden: true},
+      make('p', {textContent: say('prompts_how')}), this.place, this.sentence, this.recorder.element,
+      make('p', {className: 'row'}, button('prompts_previous', () => this.move(-1), {className: 'small plain'}),
+        button('prompts_next', () => this.move(1), {className: 'small plain'})),
+      make('div', {}, this.meter, this.covered));
+    this.open = button('prompts_open', () => this.toggle(), {ariaExpanded: 'false'});
+    this.element = make('div', {className: 'prompts'}, make('p', {}, this.open), this.panel);
+  }
+
+  toggle() {
+    this.panel.hidden = !this.panel.hidden;
+    this.open.textContent = say(this.panel.hidden ? 'prompts_open' : 'prompts_close');
+    this.open.ariaExpanded = String(!this.panel.hidden);
+    if (this.panel.hidden) this.recorder.stop();
+    this.render();
+  }
+
+  move(by) {
+    this.number = (this.number + by + prompts.length) % prompts.length;
+    this.render();
+  }
+
+  // The recording of a sentence takes the place of the one before.
+  async taken(file) {
+    const {id} = prompts[this.number];
+    const before = this.pile.recordings.find(each => each.name.match(PROMPT)?.[1] === id);
+    await this.pile.taking.add([file]);
+    const after = this.pile.recordings.filter(each => each.name.match(PROMPT)?.[1] === id);
+    if (before && after.length > 1) {
+      await ask('DELETE', `/api/recordings/${place(this.pile.called, before.name)}`);
+      await shared.refresh();
+    }
+    if (after.length) this.move(1);
+  }
+
+  render() {
+    if (this.panel.hidden) return;
+    const names = this.pile.recordings.map(each => each.name), read = new Set(names.map(name => name.match(PROMPT)?.[1]));
+    if (!this.found) { // begin at the first that is missing
+      this.found = true;
+      this.number = Math.max(0, prompts.findIndex(prompt => !read.has(prompt.id)));
+    }
+    const {id, text} = prompts[this.number], again = read.has(id) ? ` (${say('prompts_again')})` : '';
+    const told = say('prompts_place', {number: this.number + 1, count: prompts.length}) + again;
+    if (this.place.textContent !== told) this.place.textContent = told;
+    if (this.sentence.textContent !== text) this.sentence.textContent = text;
+    const share = coverage(names), others = names.some(name => !PROMPT.test(name));
+    this.meter.value = share;
+    this.covered.textContent = say('prompts_covered', {percent: Math.round(100 * share)}) + (others ? ` ${say('prompts_unknown')}` : '');
+  }
+}

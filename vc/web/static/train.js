@@ -1,0 +1,216 @@
+// Two piles of recordings, a method, and the trainings that were asked for.
+import {active, announce, ask, at, button, duration, guarded, keyed, make, place, say, shared} from './common.js';
+import {choose} from './convert.js';
+import {Pile} from './pile.js';
+
+const METHODS = ['recognition_synthesis', 'nearest', 'unit_selection', 'cyclegan_vc2_narrow'];
+const PAIRS = ['nearest', 'cyclegan_vc2_narrow'];
+let target, source, checked = null, named = false;
+const told = new Map(); // states of trainings, as they were last seen
+
+export const begin = () => {
+  target = new Pile(at('target-pile'), () => preview());
+  source = new Pile(at('source-pile'), () => preview());
+  at('train').append(make('datalist', {id: 'speakers'}));
+  at('methods').append(...METHODS.map((name, number) => make('label', {},
+    make('input', {type: 'radio', name: 'method', value: name, checked: number === 0, onchange: () => preview()}),
+    say(`method_name_${name}`), make('small', {textContent: say(`method_${name}`)}))));
+  at('model-name').oninput = () => { named = at('model-name').value !== ''; preview(); };
+  at('steps').oninput = () => preview();
+  at('train-form').onsubmit = guarded(async event => {
+    event.preventDefault();
+    const job = await ask('POST', '/api/jobs', {kind: 'train', request: request()});
+    await shared.refresh();
+    at('queue').querySelector(`[data-key="${job.number}"]`)?.scrollIntoView({block: 'nearest'});
+  });
+  at('check').onclick = guarded(async () => {
+    const speakers = [source, target].filter(pile => pile.recordings.length).map(pile => pile.speaker.name);
+    checked = (await ask('POST', '/api/jobs', {kind: 'check', request: {speakers: [...new Set(speakers)]}})).number;
+    await shared.refresh();
+  });
+};
+
+const request = () => {
+  const config = at('methods').querySelector(':checked').value, steps = Number(at('steps').value) || 0;
+  return {target: target.called, source: source.recordings.length ? source.speaker.name : '', config, output: at('model-name').value, steps};
+};
+
+// The command that would run, from the server, which knows what it would refuse.
+let asking = 0;
+const preview = async () => {
+  if (!named) {
+    const names = [source, target].filter(pile => pile.recordings.length).map(pile => pile.called);
+    at('model-name').value = names.join('-').replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 80);
+  }
+  for (const input of at('methods').querySelectorAll('input')) {
+    input.disabled = PAIRS.includes(input.value) && !source.recordings.length;
+    if (input.disabled && input.checked) at('methods').querySelector('input').checked = true;
+  }
+  const same = target.recordings.length && target.speaker === source.speaker, number = ++asking;
+  at('check').disabled = !target.recordings.length && !source.recordings.length;
+  let refused = same ? say('pile_shared') : '', command = '';
+  if (target.recordings.length && !same && at('model-name').value) {
+    try {
+      command = (await ask('POST', '/api/command', {kind: 'train', request: request()})).command;
+    } catch (error) {
+      refused = error.code ? error.message : '';
+    }
+  }
+  if (number !== asking) return; // something newer was asked
+  at('train-refused').hidden = !refused;
+  if (at('train-refused').textContent !== refused) at('train-refused').textContent = refused;
+  at('command-box').hidden = !command;
+  at('command').textContent = command;
+  at('train-start').disabled = !command;
+};
+
+export const render = () => {
+  const names = shared.state.speakers.map(each => each.name), list = at('speakers');
+  if (list.dataset.names !== names.join('/')) {
+    list.dataset.names = names.join('/');
+    list.replaceChildren(...names.map(value => make('option', {value})));
+  }
+  target.render();
+  source.render();
+  const signature = JSON.stringify([target.called, target.recordings.length, source.called, source.recordings.length]);
+  if (at('train-form').dataset.signature !== signature) {
+    at('train-form').dataset.signature = signature;
+    preview();
+  }
+  renderCheck();
+  const trainings = shared.jobs.filter(job => job.kind === 'train');
+  at('queue-empty').hidden = trainings.length > 0;
+  keyed(at('queue'), trainings, job => job.number, build, update);
+  for (const job of trainings) {
+    const key = {done: 'train_done', failed: 'train_failed'}[job.state];
+    if (key && told.has(job.number) && told.get(job.number) !== job.state) announce(say(key, {name: job.request.output}));
+    told.set(job.number, job.state);
+  }
+};
+
+const renderCheck = () => {
+  const job = shared.jobs.find(each => each.number === checked), box = at('check-result');
+  const signature = job ? `${job.number} ${job.state}` : '';
+  if (box.dataset.signature === signature) return;
+  box.dataset.signature = signature;
+  if (!job) return box.replaceChildren();
+  if (active(job)) return box.replaceChildren(make('p', {textContent: say('check_running')}));
+  const plain = line => line.replace(/^vc-prepare: /, '').replace(/^(warning|error): \S*checked\S*: /, '');
+  const lines = job.lines.filter(line => / (warning|error): /.test(line)).map(plain);
+  return box.replaceChildren(make('h3', {textContent: say('check_title')}),
+    lines.length ? make('ul', {}, ...lines.map(line => make('li', {textContent: line}))) : make('p', {textContent: say('check_fine')}),
+    make('pre', {textContent: job.command, tabIndex: 0, ariaLabel: say('train_command')}));
+};
+
+const act = (job, what) => guarded(async () => {
+  if (what === 'stop') announce(say('job_stopping'));
+  await ask('POST', `/api/jobs/${job.number}/${what}`);
+  await shared.refresh();
+});
+
+const build = job => {
+  const {number} = job, name = job.request.output;
+  const log = make('pre', {tabIndex: 0, ariaLabel: say('log')});
+  const details = make('details', {}, make('summary', {textContent: say('log')}), log);
+  details.ontoggle = guarded(async () => {
+    if (details.open) log.textContent = (await ask('GET', `/api/jobs/${number}`)).log.join('\n');
+  });
+  const element = make('li', {className: 'card'},
+    make('div', {className: 'head'}, make('h3', {textContent: name}), make('span', {className: 'state'})),
+    make('p', {className: 'stage', role: 'status'}), make('progress', {ariaLabel: name}),
+    make('ul', {className: 'faults'}),
+    make('p', {className: 'action'}),
+    make('div', {className: 'curves'}),
+    make('details', {className: 'heard'}, make('summary', {textContent: say('samples')}), make('div', {className: 'samples'})),
+    details, make('pre', {textContent: job.command, tabIndex: 0, ariaLabel: say('train_command')}));
+  return element;
+};
+
+const stage = ({state, progress}) => {
+  if (state !== 'running') return '';
+  if (progress.stage === 'measuring') return say('stage_measuring', {done: progress.measured[0], count: progress.measured[1]});
+  if (progress.stage === 'preparing') return say('stage_preparing');
+  if (!progress.steps) return say('stage_training');
+  const left = progress.seconds_left === null ? '' : `, ${say('time_left', {time: duration(progress.seconds_left)})}`;
+  return say('stage_training_steps', progress) + left;
+};
+
+const update = (element, job) => {
+  const find = name => element.querySelector(name), {progress} = job;
+  const badge = find('.state'), bar = find('progress');
+  badge.textContent = say(`state_${job.state}`);
+  badge.className = `state ${job.state}`;
+  const words = stage(job);
+  if (find('.stage').textContent !== words) find('.stage').textContent = words;
+  bar.hidden = job.state !== 'running';
+  const share = progress.stage === 'training' && progress.steps ? progress.step / progress.steps
+    : progress.stage === 'measuring' && progress.measured[1] ? Math.min(0.99, progress.measured[0] / progress.measured[1]) : null;
+  if (share === null) bar.removeAttribute('value');
+  else bar.value = share;
+  const faults = job.state === 'failed' ? job.lines.filter(line => line.includes(' error: ')) : [];
+  find('.faults').replaceChildren(...faults.map(line => make('li', {textContent: line.replace(/^vc-\w+: error: /, '')})));
+  actions(find('.action'), job);
+  curves(find('.curves'), progress.curves);
+  samples(find('.heard'), job);
+};
+
+const actions = (holder, job) => {
+  const known = shared.state.experiments.find(each => each.name === job.request.output);
+  const ready = job.state === 'done' && shared.state.voices.some(voice => voice.model === job.request.output);
+  const signature = JSON.stringify([job.state, known?.report, ready]);
+  if (holder.dataset.signature === signature) return;
+  holder.dataset.signature = signature;
+  const focused = holder.contains(document.activeElement);
+  holder.replaceChildren();
+  if (ready) holder.append(button('train_result_convert', () => { choose(job.request.output); location.hash = '#convert'; }, {className: 'main'}));
+  if (job.state === 'done' && known?.report) {
+    holder.append(button('train_result_report', () => { location.hash = '#measure'; at('report-of').value = known.name; at('report-of').onchange(); }));
+  }
+  if (active(job)) holder.append(button('stop', act(job, 'stop')));
+  if (job.state === 'stopped') holder.append(button('go_on', act(job, 'resume'), {className: 'main'}));
+  if (job.state === 'failed') holder.append(button('try_again', act(job, 'resume'), {className: 'main'}));
+  if (!active(job)) {
+    holder.append(button('forget', guarded(async () => {
+      await ask('DELETE', `/api/jobs/${job.number}`);
+      await shared.refresh();
+    }), {className: 'plain'}));
+  }
+  if (focused) holder.querySelector('button')?.focus();
+};
+
+const SVG = 'http://www.w3.org/2000/svg';
+const drawn = (name, properties) => {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(properties)) made.setAttribute(key, value);
+  return made;
+};
+const figure = (name, points) => {
+  const [first, last] = [points[0], points.at(-1)], values = points.map(([, value]) => value);
+  const low = Math.min(...values), range = Math.max(...values) - low || 1, steps = last[0] - first[0] || 1;
+  const at = ([step, value]) => `${(100 * (step - first[0]) / steps).toFixed(2)} ${(38 - 36 * (value - low) / range).toFixed(2)}`;
+  const says = say('curve_label', {name: name.replaceAll('_', ' '), first: first[1].toPrecision(3), start: first[0], last: last[1].toPrecision(3), end: last[0]});
+  const picture = drawn('svg', {viewBox: '0 0 100 40', preserveAspectRatio: 'none', role: 'img', 'aria-label': says});
+  picture.append(drawn('path', {d: `M${points.map(at).join('L')}`}));
+  return make('figure', {}, make('figcaption', {textContent: says}), picture);
+};
+const curves = (holder, all) => {
+  const drawable = Object.entries(all).filter(([, points]) => points.length > 1);
+  const signature = JSON.stringify(drawable.map(([name, points]) => [name, points.length, points.at(-1)]));
+  if (holder.dataset.signature === signature) return;
+  holder.dataset.signature = signature;
+  holder.replaceChildren(...drawable.map(([name, points]) => figure(name, points)));
+};
+
+// The newest sample of each recording, and those before.
+const samples = (holder, job) => {
+  const names = job.progress.samples;
+  holder.hidden = !names.length;
+  if (holder.dataset.names === names.join('/')) return;
+  holder.dataset.names = names.join('/');
+  holder.querySelector('.samples').replaceChildren(...[...names].reverse().map(file => {
+    const [, name, step] = file.match(/^(.*)-(\d+)\.wav$/) ?? [null, file, '0'];
+    const label = say('sample_step', {name, step: Number(step)});
+    return make('p', {}, make('span', {textContent: label}),
+      make('audio', {controls: true, preload: 'none', ariaLabel: label, src: `/api/experiments/${place(job.request.output, 'samples', file)}`}));
+  }));
+};

@@ -42,6 +42,8 @@ def test_two_folders_become_a_measured_voice(recordings):
     assert len(learnt) == len(held_out) == 8 and not held_out & set(learnt)
     converted = {path.stem for path in (recordings.parent / "exp/anna-bert/converted").iterdir()}
     assert converted == {id for id in held_out if id.startswith("anna")}
+    heard = {path.name.split("-to-")[0] for path in (recordings.parent / "exp/anna-bert/samples").glob("*.wav")}
+    assert len(heard) == 2 and heard <= converted
     again = train(recordings, *words)
     assert "fitted already" in again.stderr.decode() and again.stdout.decode().splitlines()[-1] == following
 

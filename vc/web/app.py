@@ -221,11 +221,15 @@ class Answers:
         removable |= {places.EXPERIMENTS: (2,)}
         if len(names) not in removable.get(names[0], ()):
             raise Missing(f"{names[0]}: nothing that can be removed here")
-        require(not self.jobs.trains(names[1]), f"{names[1]}: is being trained; stop that first")
+        for name in names[1:]:
+            job = self.jobs.using(name)
+            require(
+                job is None, f"{name}: a command that runs or waits needs it: {job and job.kind} {job and job.number}"
+            )
+        self.workspace.remove(*names)
         if names[0] == places.SOURCES:
             for voice in self.workspace.voices()[0]:
                 self.workspace.converted(voice, names[1]).unlink(missing_ok=True)
-        self.workspace.remove(*names)
         return JSONResponse({})
 
     # Recordings

@@ -258,10 +258,16 @@ class Jobs:
             return []
         return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
 
+    def using(self, name: str) -> Job | None:
+        """A job that is not at its end and that names a recording, a speaker or an experiment."""
+        return next((job for job in self._active() if name in _names(job.request)), None)
+
     def trains(self, output: str) -> bool:
         """Whether a training that is not at its end writes into an experiment."""
-        active = (job.wanted for job in self._jobs.values() if job.state in (WAITING, RUNNING))
-        return any(isinstance(wanted, Train) and wanted.output == output for wanted in active)
+        return any(isinstance(job.wanted, Train) and job.wanted.output == output for job in self._active())
+
+    def _active(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.state in (WAITING, RUNNING)]
 
     def _log(self, job: Job) -> Path:
         return self._folder / f"{job.number}.log"
@@ -320,6 +326,11 @@ async def started(words: list[str], **streams: Any) -> asyncio.subprocess.Proces
 def command_line(words: list[str]) -> list[str]:
     """What runs `vc-NAME ...` whether or not it is on PATH."""
     return [sys.executable, "-c", START, words[0].removeprefix("vc-"), *words[1:]]
+
+
+def _names(request: dict[str, Any]) -> list[Any]:
+    """All values of a request, those of lists one by one."""
+    return [each for value in request.values() for each in (value if isinstance(value, list) else [value])]
 
 
 def experiment_name(name: str) -> str:

@@ -48,6 +48,7 @@ MOST_CHANNELS = 8
 LONGEST_NAME = 80  # signs of a file's name, its ending apart
 MOST_FILES = 5000  # in one folder
 HEARD = 300.0  # seconds of a recording that the page plays
+MOST_HEARD = 48000  # Hz at which it plays them, at most
 
 
 class Missing(DataError):
@@ -284,7 +285,7 @@ def examine(path: Path) -> Condition:
 
 def heard(path: Path) -> tuple[bytes, float]:
     """The beginning of a recording as FLAC, with its peak within full scale, and the level of its speech in dB."""
-    samples, rate = audio.read(path, None, 0.0, HEARD)
+    samples, rate = audio.read(path, min(audio.info(path).sample_rate, MOST_HEARD), 0.0, HEARD)
     samples = samples * to_full_scale(float(np.abs(samples).max(initial=0)))
     samples = samples / max(1.0, float(np.abs(samples).max(initial=0)))
     return audio.encode(samples, rate, format="FLAC"), speech_level(samples, rate)

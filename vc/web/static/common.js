@@ -75,6 +75,10 @@ export const choices = (select, groups) => {
   if ([...select.options].some(each => each.value === chosen)) select.value = chosen;
 };
 
+// What a reload or another start shall not take away; browsers may keep nothing.
+export const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* it is asked for again */ } };
+export const kept = name => { try { return localStorage.getItem(name) ?? ''; } catch { return ''; } };
+
 // Changed by main.js; the parts ask for a new look by `refresh`.
 export const shared = {state: null, jobs: [], refresh: async () => {}};
 export const active = job => job.state === 'waiting' || job.state === 'running';

@@ -1,5 +1,5 @@
 // Recordings to a voice, and both to hear.
-import {active, alarm, announce, ask, at, button, choices, duration, guarded, keyed, make, place, say, send, shared, text} from './common.js';
+import {active, announce, ask, at, button, choices, guarded, keep, kept, keyed, make, place, say, send, shared, text} from './common.js';
 import {intake} from './intake.js';
 import {Player} from './player.js';
 import {recorder} from './recorder.js';
@@ -19,7 +19,7 @@ const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').r
 export const begin = () => {
   const holder = at('source-intake'), taking = intake(holder.dataset.endings, () => '/api/sources');
   holder.append(...taking.elements, recorder(() => `recording-${stamp()}`, file => taking.add([file])).element);
-  at('voice').onchange = () => { keep(); render(); };
+  at('voice').onchange = () => { keep('voice', at('voice').value); render(); };
   at('convert-start').onclick = guarded(start);
   at('convert-stop').onclick = guarded(async () => {
     await ask('POST', `/api/jobs/${asked}/stop`);
@@ -35,15 +35,12 @@ export const begin = () => {
   });
 };
 
-const keep = () => { try { localStorage.setItem('voice', at('voice').value); } catch { /* nothing is kept then */ } };
-const kept = () => { try { return localStorage.getItem('voice'); } catch { return null; } };
-
 // A model's voice; of a pair the target.
 export const choose = model => {
   const voice = shared.state.voices.find(each => each.model === model);
   if (!voice) return;
   at('voice').value = voice.id;
-  keep();
+  keep('voice', voice.id);
   render();
 };
 
@@ -60,7 +57,7 @@ export const render = () => {
     [say('voice_own'), state.voices.filter(mine).map(each => [each.id, label(each)])],
     [say('voice_carried'), state.voices.filter(each => !mine(each)).map(each => [each.id, label(each)])],
   ]);
-  if (first && [...voice.options].some(each => each.value === kept())) voice.value = kept();
+  if (first && [...voice.options].some(each => each.value === kept('voice'))) voice.value = kept('voice');
   at('model-faults').textContent = Object.entries(state.faults)
     .map(([name, reason]) => say('model_fault', {name, reason})).join(' ');
   asked ??= jobs.find(job => job.kind === 'convert' && active(job))?.number ?? null;

@@ -43,6 +43,7 @@ const refresh = async (everything = true) => {
     alarm(error instanceof TypeError ? say('offline') : error.code === 403 ? say('expired') : say('error', {reason: error.message}));
   }).finally(() => {
     looking = null;
+    clearTimeout(timer);
     timer = setTimeout(() => refresh(false), shared.jobs.some(active) ? OFTEN : SELDOM);
   });
   await looking;

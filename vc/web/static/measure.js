@@ -6,6 +6,12 @@ const scored = new Map(); // test -> number of the job that scores it
 
 export const begin = () => {
   at('report-of').onchange = () => open(at('report-of').value);
+  at('model-remove').onclick = guarded(async () => {
+    const name = at('report-of').value;
+    if (!confirm(say('remove_sure', {name}))) return;
+    await ask('DELETE', `/api/exp/${place(name)}`);
+    await shared.refresh();
+  });
   at('blind').onsubmit = guarded(async event => {
     event.preventDefault();
     const request = {one: at('blind-one').value, other: at('blind-other').value};
@@ -15,15 +21,18 @@ export const begin = () => {
 };
 
 const open = name => {
-  if (!name || at('report').dataset.name === name) return;
-  at('report').dataset.name = name;
+  const known = shared.state.experiments.find(each => each.name === name);
+  at('report').hidden = !known?.report;
+  at('report-none').hidden = !known || known.report;
+  if (!known || at('report').dataset.name === `${name} ${known.report}`) return;
+  at('report').dataset.name = `${name} ${known.report}`;
   at('report').title = say('measure_report', {name});
-  at('report').src = `/frame/report/${place(name)}`;
+  if (known.report) at('report').src = `/frame/report/${place(name)}`;
   at('model-download').href = `/api/experiments/${place(name, 'model')}`;
 };
 
 export const render = () => {
-  const {state, jobs} = shared, measured = state.experiments.filter(each => each.report);
+  const {state, jobs} = shared, measured = state.experiments.filter(each => each.report || each.model);
   at('measure-none').hidden = measured.length > 0;
   at('measured').hidden = !measured.length;
   choices(at('report-of'), [['', measured.map(each => [each.name, each.name])]]);

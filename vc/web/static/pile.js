@@ -1,5 +1,5 @@
 // One speaker's recordings: dropped, or sentences read aloud; how much there is, and in what condition.
-import {ask, at, button, guarded, keyed, make, place, prompts, say, shared} from './common.js';
+import {ask, at, button, guarded, keep, kept, keyed, make, place, prompts, say, shared} from './common.js';
 import {intake} from './intake.js';
 import {recorder} from './recorder.js';
 
@@ -29,16 +29,19 @@ export class Pile {
     this.measured = new Map(); // of the speaker: condition by recording
     this.name = make('input', {type: 'text', id, maxLength: 80, autocomplete: 'off', spellcheck: false, ariaDescribedBy: `${id}-hint`});
     this.name.setAttribute('list', 'speakers');
+    this.name.value = kept(side);
     this.name.onchange = () => this.turn();
     this.taking = intake(holder.dataset.endings, () => `/api/recordings/${place(this.called)}`, about => {
       this.name.value = about.folder;
+      keep(side, about.folder);
       this.measured.set(about.name, about);
     });
     this.summary = make('p', {role: 'status'});
     this.meter = make('meter', {min: 0, max: PLENTY, low: LITTLE, high: LITTLE, optimum: PLENTY, value: 0, ariaLabel: say('pile_minutes')});
     this.words = make('ul', {className: 'words'});
     this.list = make('ul', {className: 'plain-list tight'});
-    this.files = make('details', {}, make('summary', {textContent: say('pile_files')}), this.list);
+    this.all = make('button', {type: 'button', className: 'small plain', onclick: guarded(() => this.remove())});
+    this.files = make('details', {}, make('summary', {textContent: say('pile_files')}), this.list, make('p', {}, this.all));
     this.prompts = new Prompts(this);
     holder.append(
       make('p', {className: 'field wide'}, make('label', {htmlFor: id, textContent: say('pile_name')}), this.name,
@@ -60,10 +63,19 @@ export class Pile {
   }
 
   turn() {
+    keep(this.side, this.name.value);
     this.measured = new Map();
     this.prompts.found = false;
     this.render();
     this.changed();
+  }
+
+  // Of somebody who no longer agrees.
+  async remove() {
+    const {name} = this.speaker;
+    if (!confirm(say('remove_sure', {name}))) return;
+    await ask('DELETE', `/api/recordings/${place(name)}`);
+    await shared.refresh();
   }
 
   // What was not measured when it came is measured once it is looked at.
@@ -87,6 +99,7 @@ export class Pile {
     const total = recordings.reduce((sum, each) => sum + (each.seconds ?? 0), 0) / 60;
     this.meter.hidden = this.files.hidden = !recordings.length;
     this.meter.value = minutes;
+    this.all.textContent = say('pile_remove', {name: this.called});
     const told = !recordings.length ? say('pile_empty') : say('pile_summary', {count: recordings.length,
       minutes: total.toFixed(1), speech: read.length ? minutes.toFixed(1) : '...'});
     if (this.summary.textContent !== told) this.summary.textContent = told;

@@ -9,8 +9,7 @@ let target, source, checked = null, named = false;
 const told = new Map(); // states of trainings, as they were last seen
 
 export const begin = () => {
-  target = new Pile(at('target-pile'), () => preview());
-  source = new Pile(at('source-pile'), () => preview());
+  [target, source] = ['target', 'source'].map(side => new Pile(at(`${side}-pile`), () => preview()));
   at('train').append(make('datalist', {id: 'speakers'}));
   at('methods').append(...METHODS.map((name, number) => make('label', {},
     make('input', {type: 'radio', name: 'method', value: name, checked: number === 0, onchange: () => preview()}),
@@ -111,7 +110,8 @@ const act = (job, what) => guarded(async () => {
 const build = job => {
   const {number} = job, name = job.request.output;
   const log = make('pre', {tabIndex: 0, ariaLabel: say('log')});
-  const details = make('details', {}, make('summary', {textContent: say('log')}), log);
+  const command = make('pre', {textContent: job.command, tabIndex: 0, ariaLabel: say('train_command')});
+  const details = make('details', {}, make('summary', {textContent: say('log')}), command, log);
   details.ontoggle = guarded(async () => {
     if (details.open) log.textContent = (await ask('GET', `/api/jobs/${number}`)).log.join('\n');
   });
@@ -122,13 +122,14 @@ const build = job => {
     make('p', {className: 'action'}),
     make('div', {className: 'curves'}),
     make('details', {className: 'heard'}, make('summary', {textContent: say('samples')}), make('div', {className: 'samples'})),
-    details, make('pre', {textContent: job.command, tabIndex: 0, ariaLabel: say('train_command')}));
+    details);
   return element;
 };
 
 const stage = ({state, progress}) => {
   if (state !== 'running') return '';
-  if (progress.stage === 'measuring') return say('stage_measuring', {done: progress.measured[0], count: progress.measured[1]});
+  const [done, count] = progress.measured;
+  if (progress.stage === 'measuring') return done < count ? say('stage_measuring', {done, count}) : say('stage_judging');
   if (progress.stage === 'preparing') return say('stage_preparing');
   if (!progress.steps) return say('stage_training');
   const left = progress.seconds_left === null ? '' : `, ${say('time_left', {time: duration(progress.seconds_left)})}`;
@@ -144,7 +145,7 @@ const update = (element, job) => {
   if (find('.stage').textContent !== words) find('.stage').textContent = words;
   bar.hidden = job.state !== 'running';
   const share = progress.stage === 'training' && progress.steps ? progress.step / progress.steps
-    : progress.stage === 'measuring' && progress.measured[1] ? Math.min(0.99, progress.measured[0] / progress.measured[1]) : null;
+    : progress.stage === 'measuring' && progress.measured[0] < progress.measured[1] ? progress.measured[0] / progress.measured[1] : null;
   if (share === null) bar.removeAttribute('value');
   else bar.value = share;
   const faults = job.state === 'failed' ? job.lines.filter(line => line.includes(' error: ')) : [];

@@ -580,13 +580,15 @@ def test_a_blind_test_needs_two_models_measured_against_one_target(client, folde
     for name, target in {"a": "bert", "b": "bert", "c": "carl"}.items():
         (folder / f"exp/{name}/converted").mkdir(parents=True)
         (folder / f"exp/{name}/evaluation").mkdir()
-        (folder / f"exp/{name}/data/held_out/{target}").mkdir(parents=True)
-        about = {"configuration": {"folders": {"reference": f"/elsewhere/{target}"}}}
+        for speaker in ("anna", target):
+            (folder / f"exp/{name}/data/held_out/{speaker}").mkdir(parents=True)
+        about = {"configuration": {"folders": {"reference": f"/elsewhere/{target}", "source": "/elsewhere/anna"}}}
         (folder / f"exp/{name}/evaluation/metrics.json").write_text(json.dumps(about))
     reply = client("POST", "/api/jobs", {"kind": "compare", "request": {"one": "a", "other": "c"}})
     assert reply.json["error"] == "a speaks as bert, c as carl"
     command = client.wait(client.job("compare", one="a", other="b"), DONE)["command"]
     assert "--converted a=exp/a/converted b=exp/b/converted --reference exp/a/data/held_out/bert" in command
+    assert "--source exp/a/data/held_out/anna" in command
 
 
 # What is told

@@ -18,7 +18,8 @@ from browser import DESKTOP, NAMES, PHONE, Browser, Page, installed
 from conftest import CORPUS, ROOT, commands
 from web_server import Client, serving, until
 
-from vc import audio
+from vc import audio, corpus
+from vc.corpus import Utterance
 from vc.level import speech_level
 from vc.web import jobs
 
@@ -279,7 +280,36 @@ def filled(tmp_path_factory) -> Iterator[Client]:
         yield client
 
 
+def test_two_models_are_compared_blindly(browser, forked, client, tmp_path):
+    folder = tmp_path / "voices"
+    for name in ("one", "other"):
+        for place in ("converted", "evaluation", "data/held_out"):
+            (folder / "exp" / name / place).mkdir(parents=True)
+        for speaker, id in {"anna": "slt", "bert": "rms"}.items():
+            paths = sorted((CORPUS / "eval" / id).iterdir())[:3]
+            said = [Utterance(f"{speaker}-{path.stem}", speaker, path) for path in paths]
+            corpus.write(folder / f"exp/{name}/data/held_out/{speaker}", said)
+        for each in paths:
+            audio.write(folder / f"exp/{name}/converted/anna-{each.stem}.wav", *audio.read(each))
+        held_out = {"source": "/held_out/anna", "reference": "/held_out/bert"}
+        about = json.dumps({"configuration": {"folders": held_out}})
+        (folder / f"exp/{name}/evaluation/metrics.json").write_text(about)
+    with visit(browser, client, "measure") as page:
+        click(page, "#blind button")
+        seen(page, "#tests h3", "one-other", 120)
+        click(page, "#tests .row button")
+        page.wait("document.querySelector('#tests iframe').src.endsWith('/frame/test/one-other')")
+        key = json.loads((folder / "tests/one-other/key.json").read_text())
+        answers = [{"item": id, "answer": item["sounds"][0]} for id, item in key["items"].items()]
+        about = {"format": "vc-listening-answers", "version": 1, "test": key["test"], "listener": "ann"}
+        (tmp_path / "answers.json").write_text(json.dumps({**about, "answers": answers}))
+        page.choose_files("#tests input", tmp_path / "answers.json")
+        seen(page, "#tests .score", "1 listeners scored", 120)
+        faultless(page, client)
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_two_piles_become_a_measured_voice_whatever_stops_it(recorder, tmp_path):
     """Dropped files, a check, a training that is stopped, gone on with and outlives the server, its report, its use."""
     folder = tmp_path / "voices"
@@ -295,16 +325,17 @@ def test_two_piles_become_a_measured_voice_whatever_stops_it(recorder, tmp_path)
         page.wait("document.getElementById('command').textContent.includes('training.steps')")
         assert text(page, "#command").startswith("vc-train recordings/anna recordings/bert --output exp/anna-bert ")
         click(page, "#train-start")
-        seen(page, "#queue .stage", r"step \d+ of", 300)
+        seen(page, "#queue .stage", r"step \d+ of", 900)
         click(page, "#queue .action button")
-        seen(page, "#queue .state", "stopped", 120)
+        seen(page, "#queue .state", "stopped", 300)
         click(page, "#queue .action .main")
-        seen(page, "#queue .stage", r"step \d+ of", 300)
+        seen(page, "#queue .stage", r"step \d+ of", 900)
         faultless(page, client)
     state = json.loads((folder / "jobs/2.json").read_text())["state"]
     assert state == "waiting" and not (folder / "exp/anna-bert/evaluation/report.html").exists()
     with serving(folder) as client, visit(recorder, client, "train") as page:
-        seen(page, "#queue .state", "done", 600)
+        seen(page, "#queue .state", "done", 1800)
+        assert "bert" in text(page, "#queue .stage")  # the verdict
         assert len(page.evaluate("[...document.querySelectorAll('#queue .curves path')].map(each => 0)")) >= 3
         assert page.evaluate("document.querySelectorAll('#queue audio').length") > 0
         click(page, "#queue .action button:nth-of-type(2)")

@@ -300,6 +300,7 @@ class Answers:
             experiment = self.workspace.root / places.EXPERIMENTS / job.wanted.output
             began = job.began if job.state == RUNNING else None
             about["progress"] = progress(experiment, began)
+            about["verdict"] = _verdict(self.jobs.said(job)) if job.state == DONE else ""
         return about
 
     def job(self, request: Request) -> JSONResponse:
@@ -389,6 +390,12 @@ def _told(condition: Condition) -> dict[str, float]:
 def _worth_telling(line: str, job: Job) -> bool:
     """Faults and warnings; of commands that answer in lines, all of them."""
     return job.kind in ("check", "score") or " error: " in line or " warning: " in line
+
+
+def _verdict(lines: list[str]) -> str:
+    """How near a voice came, in the sentence that vc-train says before it names the report."""
+    places = [number for number, line in enumerate(lines) if line.startswith("listen: ")]
+    return lines[places[-1] - 1] if places and places[-1] else ""
 
 
 def _file_name(request: Request) -> str:

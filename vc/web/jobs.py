@@ -105,12 +105,13 @@ class Compare:
     def words(self, workspace: Workspace) -> list[str]:
         require(self.one != self.other, "choose two different models")
         folders = [workspace.folder(places.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
-        targets = [measured_against(workspace, name) for name in (self.one, self.other)]
-        require(targets[0] == targets[1], f"{self.one} speaks as {targets[0]}, {self.other} as {targets[1]}")
+        sides = [measured(workspace, name) for name in (self.one, self.other)]
+        require(sides[0][1] == sides[1][1], f"{self.one} speaks as {sides[0][1]}, {self.other} as {sides[1][1]}")
+        held_out = workspace.folder(places.EXPERIMENTS, self.one, "data", "held_out")
+        source, reference = (str(places.child(held_out, name)) for name in sides[0])
         converted = [f"{name}={folder}" for name, folder in zip((self.one, self.other), folders)]
-        reference = str(workspace.folder(places.EXPERIMENTS, self.one, "data", "held_out", targets[0]))
         test = workspace.output(places.TESTS, f"{self.one}-{self.other}")
-        more = ["--title", "Which is nearer?", "--output", str(test)]
+        more = ["--source", source, "--title", "Which is nearer?", "--output", str(test)]
         return ["vc-listen", "make", "--kind", "abx", "--converted", *converted, "--reference", reference, *more]
 
 
@@ -340,13 +341,14 @@ def experiment_name(name: str) -> str:
     return name
 
 
-def measured_against(workspace: Workspace, experiment: str) -> str:
-    """The target whose held-out recordings an experiment was measured against."""
+def measured(workspace: Workspace, experiment: str) -> tuple[str, str]:
+    """Source and target whose held-out recordings an experiment was measured with."""
     path = workspace.file(places.EXPERIMENTS, experiment, "evaluation", "metrics.json")
     try:
-        return Path(read_json(path)["configuration"]["folders"]["reference"]).name
+        folders = read_json(path)["configuration"]["folders"]
+        return Path(folders["source"]).name, Path(folders["reference"]).name
     except (KeyError, TypeError) as error:
-        raise ConfigError(f"{experiment}: its measurement does not say against whom") from error
+        raise ConfigError(f"{experiment}: its measurement does not say with whose recordings") from error
 
 
 async def _end_orphan(job: Job, workspace: Workspace) -> None:

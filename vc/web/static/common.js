@@ -31,12 +31,18 @@ export const alarm = message => {
   if (at('alert').textContent !== (message ?? '')) at('alert').textContent = message ?? '';
 };
 
-// A refusal is an Error with the server's line; `code` is the status.
-export const send = async (method, path, body, options = {}) => {
-  const response = await fetch(path, {method, body, credentials: 'same-origin', ...options});
+// A refusal: what the server says of it, or that there is none; `code` is the status, 0 without an answer.
+export class Refusal extends Error {
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
+export const send = async (method, path, body) => {
+  const response = await fetch(path, {method, body}).catch(() => { throw new Refusal(say('offline'), 0); });
   if (response.ok) return response;
-  const said = await response.json().catch(() => ({error: response.statusText}));
-  throw Object.assign(new Error(said.error), {code: response.status});
+  const said = await response.json().catch(() => ({error: response.status === 403 ? say('expired') : response.statusText}));
+  throw new Refusal(said.error, response.status);
 };
 export const ask = async (method, path, content) => {
   const body = content === undefined ? undefined : JSON.stringify(content);
@@ -87,7 +93,7 @@ export const guarded = work => async event => {
     alarm('');
     await work(event);
   } catch (error) {
-    if (error.code === undefined && !(error instanceof TypeError)) throw error;
-    alarm(error instanceof TypeError ? say('offline') : say('error', {reason: error.message}));
+    if (!(error instanceof Refusal)) throw error;
+    alarm(error.message);
   }
 };

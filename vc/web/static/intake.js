@@ -1,5 +1,5 @@
 // Files that are dropped or chosen, one after the other to the server.
-import {alarm, announce, make, say, send, shared} from './common.js';
+import {Refusal, alarm, announce, make, say, send, shared} from './common.js';
 
 const inside = async entry => {
   if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
@@ -37,8 +37,8 @@ export const intake = (endings, address, taken) => {
         last = about.name;
         count += 1;
       } catch (error) {
-        if (error.code === undefined && !(error instanceof TypeError)) throw error;
-        faults.append(make('li', {textContent: error.code ? error.message : `${file.name}: ${say('offline')}`}));
+        if (!(error instanceof Refusal)) throw error;
+        faults.append(make('li', {textContent: error.code ? error.message : `${file.name}: ${error.message}`}));
       }
     }
     state.hidden = !count;

@@ -1,12 +1,12 @@
 // The page: which section is seen, and what the server says, again and again.
-import {active, alarm, ask, at, guarded, say, shared} from './common.js';
+import {Refusal, active, alarm, ask, at, guarded, say, shared} from './common.js';
 import * as convert from './convert.js';
 import * as measure from './measure.js';
 import * as train from './train.js';
 
 const parts = {convert, train, measure};
 const OFTEN = 1000, SELDOM = 4000; // milliseconds between looks at the jobs
-let timer = 0, looking = null;
+let timer = 0, looking = null, lost = false;
 
 const show = () => {
   const name = location.hash.slice(1) in parts ? location.hash.slice(1) : 'convert';
@@ -31,16 +31,15 @@ const look = async everything => {
   if (!shared.state.consent && !at('consent').open) at('consent').showModal();
   render();
 };
-let lost = false;
 
 // One look at a time; the next one is set afterwards.
 const refresh = async (everything = true) => {
   clearTimeout(timer);
   while (looking) await looking;
   looking = look(everything).catch(error => {
-    if (error.code === undefined && !(error instanceof TypeError)) throw error;
+    if (!(error instanceof Refusal)) throw error;
     lost = true;
-    alarm(error instanceof TypeError ? say('offline') : error.code === 403 ? say('expired') : say('error', {reason: error.message}));
+    alarm(error.message);
   }).finally(() => {
     looking = null;
     clearTimeout(timer);

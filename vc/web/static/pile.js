@@ -94,7 +94,7 @@ export class Pile {
 
   render() {
     const recordings = this.recordings, known = recordings.map(each => this.measured.get(each.name));
-    if (!at('train').hidden && !known.every(about => about !== undefined)) this.measure().catch(() => {});
+    if (!at('train').hidden && !known.every(about => about !== undefined)) guarded(() => this.measure())();
     const read = known.filter(Boolean), minutes = read.reduce((sum, each) => sum + each.speech, 0) / 60;
     const total = recordings.reduce((sum, each) => sum + (each.seconds ?? 0), 0) / 60;
     this.meter.hidden = this.files.hidden = !recordings.length;

@@ -1,5 +1,5 @@
 // Two piles of recordings, a method, and the trainings that were asked for.
-import {active, announce, ask, at, button, duration, guarded, keyed, make, place, say, shared} from './common.js';
+import {Refusal, active, announce, ask, at, button, duration, guarded, keyed, make, place, say, shared} from './common.js';
 import {choose} from './convert.js';
 import {Pile} from './pile.js';
 
@@ -52,12 +52,15 @@ const preview = async () => {
     try {
       command = (await ask('POST', '/api/command', {kind: 'train', request: request()})).command;
     } catch (error) {
-      refused = error.code ? error.message : '';
+      if (!(error instanceof Refusal)) throw error;
+      refused = error.message;
     }
   }
   if (number !== asking) return; // something newer was asked
   at('train-refused').hidden = !refused;
   if (at('train-refused').textContent !== refused) at('train-refused').textContent = refused;
+  const there = shared.state.experiments.some(each => each.name === at('model-name').value);
+  at('model-name-hint').textContent = say(there ? 'train_go_on' : 'model_name_hint');
   at('command-box').hidden = !command;
   at('command').textContent = command;
   at('train-start').disabled = !command;
@@ -126,8 +129,8 @@ const build = job => {
   return element;
 };
 
-const stage = ({state, progress}) => {
-  if (state !== 'running') return '';
+const stage = ({state, progress, verdict}) => {
+  if (state !== 'running') return verdict;
   const [done, count] = progress.measured;
   if (progress.stage === 'measuring') return done < count ? say('stage_measuring', {done, count}) : say('stage_judging');
   if (progress.stage === 'preparing') return say('stage_preparing');

@@ -118,5 +118,5 @@ def serving(folder: Path, consent: bool = True) -> Iterator[Client]:
             yield client
         finally:
             server.should_exit = True
-            thread.join(PATIENCE)
+            thread.join(3 * PATIENCE)  # a command has PATIENCE to end in
             assert not thread.is_alive()

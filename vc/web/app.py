@@ -146,7 +146,7 @@ class Answers:
 
     def _speaker(self, name: str) -> dict[str, Any]:
         folder = self.workspace.folder(places.RECORDINGS, name)
-        recordings = [{"name": each, "seconds": places.seconds(folder / each)} for each in _recordings(folder)]
+        recordings = [{"name": each, "seconds": places.seconds(folder / each)} for each in places.recordings_in(folder)]
         return {"name": name, "recordings": recordings}
 
     def _source(self, name: str, voices: list[places.Voice]) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class Answers:
     def conditions(self, request: Request) -> JSONResponse:
         """In what condition a speaker's recordings are."""
         folder = self.workspace.folder(places.RECORDINGS, request.path_params["speaker"])
-        known = {name: places.condition(folder / name) for name in _recordings(folder)}
+        known = {name: places.condition(folder / name) for name in places.recordings_in(folder)}
         return JSONResponse({name: found and _told(found) for name, found in known.items()})
 
     def recording(self, request: Request) -> Response:
@@ -363,10 +363,6 @@ def _lines(path: Path) -> list[str]:
 def _endings() -> str:
     """What a browser offers to choose from."""
     return ",".join(sorted(places.SUFFIXES | places.FFMPEG_SUFFIXES))
-
-
-def _recordings(folder: Path) -> list[str]:
-    return places.recordings_in(folder)
 
 
 def _changed(path: Path) -> int:

@@ -25,9 +25,9 @@ pytest.importorskip("uvicorn", reason="the extra web is not installed")
 
 from web_server import COMMAND, Client, serving, until
 
-from vc import audio
 from vc.cli.web import main
 from vc.config import build
+from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.web import jobs, workspace
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs

@@ -18,9 +18,9 @@ from browser import DESKTOP, NAMES, PHONE, Browser, Page, installed
 from conftest import CORPUS, ROOT, commands
 from web_server import Client, serving, until
 
-from vc import audio, corpus
-from vc.corpus import Utterance
-from vc.level import speech_level
+from vc.convert.level import speech_level
+from vc.corpus import audio, data_directory
+from vc.corpus.data_directory import Utterance
 from vc.web import jobs
 
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
@@ -288,13 +288,15 @@ def test_two_models_are_compared_blindly(browser, forked, client, tmp_path):
         for speaker, id in {"anna": "slt", "bert": "rms"}.items():
             paths = sorted((CORPUS / "eval" / id).iterdir())[:3]
             said = [Utterance(f"{speaker}-{path.stem}", speaker, path) for path in paths]
-            corpus.write(folder / f"exp/{name}/data/held_out/{speaker}", said)
+            data_directory.write(folder / f"exp/{name}/data/held_out/{speaker}", said)
         for each in paths:
             audio.write(folder / f"exp/{name}/converted/anna-{each.stem}.wav", *audio.read(each))
         held_out = {"source": "/held_out/anna", "reference": "/held_out/bert"}
         about = json.dumps({"configuration": {"folders": held_out}})
         (folder / f"exp/{name}/evaluation/metrics.json").write_text(about)
     with visit(browser, client, "measure") as page:
+        fill(page, "#blind-one", "one")
+        fill(page, "#blind-other", "other")
         click(page, "#blind button")
         seen(page, "#tests h3", "one-other", 120)
         click(page, "#tests .row button")

@@ -21,9 +21,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from vc import __version__, audio
-from vc.condition import Condition
+from vc import __version__
 from vc.config import require
+from vc.corpus import audio
+from vc.corpus.condition import Condition
 from vc.errors import ConfigError, DataError, VCError
 from vc.files import BLOCK, write_text
 from vc.model_file import NAME

@@ -16,10 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vc.config import CARRIED as CONFIGURATIONS
-from vc.config import build, read_json, require
+from vc.config import build, configuration_names, read_json, require
 from vc.errors import ConfigError, VCError, escaped
-from vc.files import in_place, write_text
+from vc.files import open_in_place, write_text
 from vc.web import workspace as places
 from vc.web.workspace import Missing, Workspace
 
@@ -62,7 +61,7 @@ class Train:
     steps: int = 0  # 0: as many as the configuration says
 
     def words(self, workspace: Workspace) -> list[str]:
-        known = sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
+        known = configuration_names()
         require(self.config in known, f"config: unknown {self.config!r}; known: {', '.join(known)}")
         require(0 <= self.steps <= 10_000_000, f"steps: {self.steps} is outside 0..10,000,000")
         output = workspace.output(places.EXPERIMENTS, experiment_name(self.output))
@@ -290,7 +289,7 @@ class Jobs:
         return None if self._closing else min(waiting, key=lambda job: job.number, default=None)
 
     async def _run(self, job: Job) -> None:
-        with in_place(self._log(job)) as log:
+        with open_in_place(self._log(job)) as log:
             try:
                 words = job.wanted.words(self.workspace)
                 process = await started(words, stdout=log, stderr=log)

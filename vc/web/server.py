@@ -10,7 +10,7 @@ import uvicorn
 
 from vc.errors import ConfigError
 from vc.files import locked
-from vc.signals import heard
+from vc.signals import stop_signals
 from vc.web.app import application
 from vc.web.guard import Guard
 from vc.web.jobs import Jobs
@@ -42,7 +42,7 @@ def serve(folder: Path, port: int | None, say: Callable[[str], None]) -> None:
         def end(*_: object) -> None:
             server.should_exit = True
 
-        for number in heard():  # uvicorn takes two of them over, and raises them again when it has ended
+        for number in stop_signals():  # uvicorn takes two of them over, and raises them again when it has ended
             signal.signal(number, end)
         for fault in jobs.faults:
             say(f"left out: {fault}")

@@ -21,17 +21,17 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import audio
-from vc.condition import Condition, measure
+from vc.convert.level import speech_level, to_full_scale
+from vc.corpus import audio
+from vc.corpus.condition import Condition, measure
+from vc.corpus.formats import FFMPEG_SUFFIXES, SUFFIXES
+from vc.corpus.lists import IDENTIFIER
+from vc.corpus.names import speaker_ids
 from vc.errors import ConfigError, DataError
-from vc.files import inside
-from vc.formats import FFMPEG_SUFFIXES, SUFFIXES
-from vc.level import speech_level, to_full_scale
-from vc.lists import IDENTIFIER
+from vc.features.speakers import speakers_from_json
+from vc.files import path_inside
 from vc.model_file import CARRIED, NAME
-from vc.names import speaker_ids
-from vc.normalise import speakers_from_json
-from vc.store import read_content, tensor_file
+from vc.tensor_file import read_content, tensor_file
 
 RECORDINGS, SOURCES, CONVERTED = "recordings", "sources", "converted"
 EXPERIMENTS, TESTS, JOBS = "exp", "tests", "jobs"
@@ -80,7 +80,7 @@ class Workspace:
         self.root = root.absolute()
         self._naming = threading.Lock()  # between the choice of a name and the file of that name
         for name in (RECORDINGS, SOURCES, CONVERTED, EXPERIMENTS, TESTS, JOBS, INCOMING):
-            inside(self.root, name).mkdir(parents=True, exist_ok=True)
+            path_inside(self.root, name).mkdir(parents=True, exist_ok=True)
 
     def clean(self) -> None:
         """Remove what a server that was killed had not taken to its end."""
@@ -105,7 +105,7 @@ class Workspace:
 
     def output(self, *names: str) -> Path:
         """A place to write at, by identifiers; a link that leads out of the folder is refused."""
-        return inside(self.root, "/".join(names))
+        return path_inside(self.root, "/".join(names))
 
     # What lies there
 
@@ -185,7 +185,7 @@ class Workspace:
         """Keep a recording that can be decoded, under a name made of the one that it had; its name and condition."""
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES | FFMPEG_SUFFIXES:
-            raise DataError(f"{name}: not a kind of recording that is known by its ending; {audio.KNOWN}")
+            raise DataError(f"{name}: not a kind of recording that is known by its ending; {audio.KNOWN_ENDINGS}")
         try:
             condition = examine(received)
         except DataError as error:
@@ -198,7 +198,7 @@ class Workspace:
         if isinstance(speakers, str):
             raise DataError(speakers.replace(str(received), name))
         with self._naming:
-            folder = inside(self.root / EXPERIMENTS, _free(self.root / EXPERIMENTS, Path(name).stem))
+            folder = path_inside(self.root / EXPERIMENTS, _free(self.root / EXPERIMENTS, Path(name).stem))
             folder.mkdir()
             received.rename(folder / NAME)
         return folder.name
@@ -208,7 +208,7 @@ class Workspace:
         self._keep(received, self.folder(TESTS, test), "answers", ".json")
 
     def _keep(self, received: Path, folder: Path, stem: str, suffix: str) -> Path:
-        place = inside(self.root, str(folder.relative_to(self.root)))
+        place = path_inside(self.root, str(folder.relative_to(self.root)))
         with self._naming:
             path = place / f"{_free(place, stem)}{suffix}"
             received.chmod(0o644)
@@ -218,17 +218,17 @@ class Workspace:
     def new_speaker(self, name: str) -> Path:
         """The folder of a speaker, made if missing, under an identifier made of the name."""
         if name in self.speakers():
-            return inside(self.root, f"{RECORDINGS}/{name}")
+            return path_inside(self.root, f"{RECORDINGS}/{name}")
         if not name.strip() or len(name) > LONGEST_NAME:
             raise DataError(f"a speaker's name has 1 to {LONGEST_NAME} signs")
-        folder = inside(self.root, f"{RECORDINGS}/{identifier(name)}")
+        folder = path_inside(self.root, f"{RECORDINGS}/{identifier(name)}")
         folder.mkdir(exist_ok=True)
         return folder
 
     def remove(self, *names: str) -> None:
         """Remove one file, or the folder of one experiment, test, speaker or voice with all that is in it."""
         path = child(self.folder(*names[:-1]), names[-1])
-        if inside(self.root, str(path.relative_to(self.root))).is_symlink():
+        if path_inside(self.root, str(path.relative_to(self.root))).is_symlink():
             path.unlink()
         elif path.is_dir():
             shutil.rmtree(path)
@@ -285,14 +285,14 @@ def examine(path: Path) -> Condition:
 
 def heard(path: Path) -> tuple[bytes, float]:
     """The beginning of a recording as FLAC, with its peak within full scale, and the level of its speech in dB."""
-    samples, rate = audio.read(path, min(audio.info(path).sample_rate, MOST_HEARD), 0.0, HEARD)
+    samples, rate = audio.read(path, min(audio.info(path).sample_rate, MOST_HEARD), end=HEARD)
     samples = samples * to_full_scale(float(np.abs(samples).max(initial=0)))
     samples = samples / max(1.0, float(np.abs(samples).max(initial=0)))
     return audio.encode(samples, rate, format="FLAC"), speech_level(samples, rate)
 
 
 def identifier(name: str) -> str:
-    """A name that is safe in a path, made of any: vc/names.py."""
+    """A name that is safe in a path, made of any: vc/corpus/names.py."""
     return speaker_ids([name[:LONGEST_NAME] or "recording"]).popitem()[1]
 
 

@@ -56,6 +56,7 @@ ROWS = (
         "vc.extract",
         "vc.train",
         "vc.convert",
+        "vc.live",
         "vc.evaluate",
         "vc.report",
         "vc.listening",
@@ -134,9 +135,11 @@ def test_nothing_can_run_code_from_a_file(path):
             if (owner, name) == ("torch", "load"):
                 assert settings["weights_only"] is True and module(path) in PUBLISHED
             assert settings.get("shell") is not True and settings.get("allow_pickle") is not True
-    allowed = {"vc.pipes": {"subprocess"}, "vc.formats": {"subprocess"}}.get(
-        module(path), set()
-    )  # --allow-pipes; ffmpeg
+    allowed = {
+        "vc.pipes": {"subprocess"},
+        "vc.formats": {"subprocess"},
+        "vc.live.virtual_microphone": {"subprocess"},
+    }.get(module(path), set())  # --allow-pipes; ffmpeg; pactl
     assert not imports(path) & {"pickle", "joblib", "marshal", "shelve", "subprocess"} - allowed
 
 

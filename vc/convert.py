@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vc import audio, devices, model_file, names, pieces
+from vc import audio, devices, model_file, pieces
 from vc.config import require
 from vc.encoders import choice as encoders
 from vc.encoders.base import Encoder
@@ -120,31 +120,12 @@ class Converter:
         Where a decoder says what anyone speaks, there is no source unless it is named. Speakers are given by id or by
         what people call them.
         """
-        called = {id: speaker.name for id, speaker in self.model.speakers.items()}
-        to, source = (name and names.resolve(name, called) for name in (to, source))
         if self.decodes:
-            return self._from_anyone(to, source)
-        if len(self.speakers) > 2 and None in (to, source):
-            missing = " and ".join(
-                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
-            )
-            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self._known}")
-        to = to or (self.speakers[1] if source in (None, self.speakers[0]) else self.speakers[0])
-        for name in (to, source or to):
-            if name not in self.speakers:
-                raise ConfigError(f"the model has no speaker {name!r}; there are: {self._known}")
-        source = source or next(name for name in self.speakers if name != to)
-        if source == to:
-            raise ConfigError(f"source and target are both {to!r}")
-        return source, to
-
-    @property
-    def _known(self) -> str:
-        """The speakers, for an error."""
-        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.model.speakers.items())
+            return self._from_anyone(self.model.resolved(to), self.model.resolved(source))
+        return self.model.direction(to, source)
 
     def _from_anyone(self, to: str | None, source: str | None) -> tuple[str | None, str]:
-        known = self._known
+        known = self.model.known_speakers
         require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vc import names
 from vc.config import build, plain, require
 from vc.encoders.encoder_file import EncoderModel
 from vc.errors import ConfigError
@@ -43,6 +44,36 @@ class Model:
     encoder: dict[str, Any] | None = None  # of content: what it is; its weights are beside the network's
     format: int = FORMAT
 
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
+        """Source and target among the speakers, given by id or by what people call them.
+
+        For a pair the target is its second speaker, and the source is the other one.
+        """
+        to, source = self.resolved(to), self.resolved(source)
+        speakers = tuple(self.speakers)
+        if len(speakers) > 2 and None in (to, source):
+            missing = " and ".join(
+                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
+            )
+            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self.known_speakers}")
+        to = to or (speakers[1] if source in (None, speakers[0]) else speakers[0])
+        for name in (to, source or to):
+            if name not in speakers:
+                raise ConfigError(f"the model has no speaker {name!r}; there are: {self.known_speakers}")
+        source = source or next(name for name in speakers if name != to)
+        if source == to:
+            raise ConfigError(f"source and target are both {to!r}")
+        return source, to
+
+    def resolved(self, name: str | None) -> str | None:
+        """A speaker's id, from it or from what people call them."""
+        return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
+
+    @property
+    def known_speakers(self) -> str:
+        """The speakers, for an error."""
+        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.speakers.items())
+
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
     """Write a model file, whole or not at all; with the `encoder` where there is one: nothing else is needed."""
@@ -56,15 +87,18 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
     write_tensors(path, weights, content)
 
 
-def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
-    """Read a model file, the one of an experiment directory, or a carried one; refuses any other by name."""
+def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Tensor"]]:
+    """Read a model file, the one of an experiment directory, or a carried one; refuses any other by name.
+
+    With the framework `numpy` the weights are arrays, and torch is not imported.
+    """
     if str(path) in CARRIED and not os.path.isfile(path) and not os.path.isfile(path / NAME):
         path = CARRIED[str(path)]  # a folder of that name may hold anything else
     if os.path.isdir(path):
         path = path / NAME
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such model file")
-    weights, content = read_tensors(path)
+    weights, content = read_tensors(path, framework)
     if "mel" in content:
         raise ConfigError(f"{path}: a vocoder, which is for --vocoder")
     if content.get("format") != FORMAT or isinstance(content["format"], bool):
@@ -102,8 +136,8 @@ def _completed(features: Any) -> Any:
 def _refuse_other_types(content: dict[str, Any]) -> None:
     """What `build` has not looked at yet."""
     kinds = {str: ("method", "data_digest", "licence"), dict: ("network", "configuration", "metrics"), int: ("step",)}
-    for kind, names in kinds.items():
-        for name in names:
+    for kind, keys in kinds.items():
+        for name in keys:
             require(type(content.get(name, kind())) is kind, f"{name} must be a {KINDS[kind]}")
     require(isinstance(content.get("encoder"), dict | None), "encoder must be a mapping")
     require(content.get("step", -1) >= 0, "step must be 0 or more")

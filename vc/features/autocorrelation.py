@@ -71,7 +71,7 @@ def track(samples: np.ndarray, rate: int, floor: float, ceiling: float, frame_sh
     faint = FAINT * loud
     lags = np.arange(int(RATE / ceiling) - 1, int(RATE / floor) + 3)
     blocks = [times[start : start + BLOCK] for start in range(0, len(times), BLOCK)]
-    candidates = [_candidates(_correlations(band, block, lags, faint), lags, floor, ceiling) for block in blocks]
+    candidates = [peaks(_correlations(band, block, lags, faint), lags, floor, ceiling) for block in blocks]
     f0, strength = (np.concatenate(parts) for parts in zip(*candidates))
     path = np.arange(len(f0)), _best_path(f0, strength, 10 / frame_shift)
     f0, strength = f0[path], strength[path]
@@ -143,21 +143,26 @@ def _sums(values: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
-def _candidates(
-    correlations: np.ndarray, lags: np.ndarray, floor: float, ceiling: float
+def peaks(
+    correlations: np.ndarray, lags: np.ndarray, floor: float, ceiling: float, rate: float = RATE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """F0 in Hz and strength of the highest peaks of each frame, each `(frames, candidates + 1)`; last the unvoiced."""
+    """F0 in Hz and strength of the highest peaks of each frame, each `(frames, candidates + 1)`; last the unvoiced.
+
+    Correlations are `(frames, lags)`, of samples at `rate` Hz.
+    """
     before, middle, after = correlations[:, :-2], correlations[:, 1:-1], correlations[:, 2:]
-    peaks = (middle > before) & (middle >= after)
-    curvature = np.where(peaks, before - 2 * middle + after, -1.0)
-    shift = np.where(peaks, 0.5 * (before - after) / curvature, 0.0)  # of the parabola through the three
-    f0 = RATE / (lags[1:-1] + shift)
+    highest = (middle > before) & (middle >= after)
+    curvature = np.where(highest, before - 2 * middle + after, -1.0)
+    shift = np.where(highest, 0.5 * (before - after) / curvature, 0.0)  # of the parabola through the three
+    f0 = rate / (lags[1:-1] + shift)
     strength = middle - 0.25 * (before - after) * shift + OCTAVE * np.log2(f0 / floor)
-    strength = np.where(peaks & (f0 >= floor) & (f0 <= ceiling), strength, NONE)
+    strength = np.where(highest & (f0 >= floor) & (f0 <= ceiling), strength, NONE)
     count = min(CANDIDATES, f0.shape[1])
     best = np.argpartition(-strength, count - 1, axis=1)[:, :count]
-    f0, strength = (np.take_along_axis(values, best, axis=1) for values in (f0, strength))
-    return np.pad(f0, ((0, 0), (0, 1))), np.pad(strength, ((0, 0), (0, 1)), constant_values=UNVOICED)
+    rows = np.arange(len(best))[:, None]
+    candidates, gains = np.zeros((len(best), count + 1)), np.full((len(best), count + 1), UNVOICED)
+    candidates[:, :count], gains[:, :count] = f0[rows, best], strength[rows, best]
+    return candidates, gains
 
 
 def _best_path(f0: np.ndarray, strength: np.ndarray, pace: float) -> np.ndarray:
@@ -165,7 +170,7 @@ def _best_path(f0: np.ndarray, strength: np.ndarray, pace: float) -> np.ndarray:
     totals, came_from = strength[0], []
     for start in range(1, len(f0), BLOCK):
         stop = min(start + BLOCK, len(f0))
-        costs = pace * _costs(f0[start - 1 : stop - 1], f0[start:stop])
+        costs = pace * costs_of_moves(f0[start - 1 : stop - 1], f0[start:stop])
         heads = np.empty((stop - start, len(totals)))
         for frame, (cost, gain) in enumerate(zip(costs, strength[start:stop])):
             heads[frame] = totals
@@ -177,7 +182,7 @@ def _best_path(f0: np.ndarray, strength: np.ndarray, pace: float) -> np.ndarray:
     return np.array(path[::-1])
 
 
-def _costs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def costs_of_moves(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """`(frames, candidates after, candidates before)`: cost of going from one candidate to another in 10 ms."""
     octaves = [np.log2(np.where(f0 > 0, f0, 1.0)) for f0 in (before, after)]
     leap = LEAP * np.abs(octaves[1][:, :, None] - octaves[0][:, None, :])

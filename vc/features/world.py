@@ -130,7 +130,7 @@ def estimate_f0(samples: np.ndarray, config: WorldConfig, f0_range: F0Range | No
     return np.where(refined > 0, refined, f0), times  # it gives up below 40 Hz and above a twelfth of the rate
 
 
-def _windows(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
+def window_f0(f0: np.ndarray, config: WorldConfig) -> np.ndarray:
     """F0 whose periods set CheapTrick's windows: voiced frames below what the FFT resolves are raised to it.
 
     CheapTrick would take them for unvoiced.
@@ -148,7 +148,7 @@ def _envelope_frames(
 
     f0, times = estimate_f0(samples, config, f0_range)
     samples = samples.astype(np.float64)
-    envelope = pyworld.cheaptrick(samples, _windows(f0, config), times, config.sample_rate, fft_size=config.fft_size)
+    envelope = pyworld.cheaptrick(samples, window_f0(f0, config), times, config.sample_rate, fft_size=config.fft_size)
     return f0, mel_cepstrum.from_envelope(envelope, config.order, config.warping), samples, times
 
 

@@ -1,7 +1,13 @@
 """Laws of live conversion: blocks and the future change nothing, silence stays silent, and it equals torch's maps."""
 
 import itertools
+import re
+import shutil
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,8 +20,9 @@ from vc.errors import ConfigError
 from vc.features import autocorrelation, mel_cepstrum, world
 from vc.features.pitch import Melody
 from vc.features.world import F0Range, WorldConfig
-from vc.live import pitch
+from vc.live import pitch, terminal
 from vc.live.delay import Delay
+from vc.live.device import CAPACITY, DRIFT, Clicks, Loop
 from vc.live.gate import HELD, Gate
 from vc.live.linear import FARTHEST, LinearModel
 from vc.live.pitch import PitchTracker
@@ -163,12 +170,12 @@ def test_what_came_before_is_forgotten(method, before, monkeypatch):
     rate = 16000
     monkeypatch.setattr(pitch, "REMEMBERED", 0.5)
     stream, samples = Stream(linear_model(rate), method=method), spoken(rate, 0.4)
-    time = np.arange(rate // 2) / rate
+    seconds = np.arange(rate // 2) / rate
     sounds = {
-        "hum": 0.1 * np.sin(2 * np.pi * 50 * time),
+        "hum": 0.1 * np.sin(2 * np.pi * 50 * seconds),
         "noise": 0.1 * np.random.default_rng(0).standard_normal(rate // 2),
         "silence": np.zeros(rate // 2),
-        "music": 0.2 * sum(np.sin(2 * np.pi * f * time) for f in (220, 277, 330)),
+        "music": 0.2 * sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277, 330)),
         "another voice": vowel(0.5, rate, 240.0, seed=5),
     }
     alone = stream.convert(samples)
@@ -414,3 +421,164 @@ def test_mean_and_variance_of_several_speakers_are_live(random):
     assert Stream(model, "cleo", "bob").target == "cleo"
     with pytest.raises(ConfigError, match="several speakers"):
         Stream(model)
+
+
+class Doubled:
+    """In place of a stream: twice what comes, at once."""
+
+    sample_rate = 16000
+
+    def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
+        return 2 * samples
+
+
+def exchanged(loop: Loop, heard: np.ndarray, turns: list[int]) -> np.ndarray:
+    """What the loudspeaker gets, a block at a time, if after each the worker works as often as the turns say."""
+    given = []
+    for block, turn in zip(cut(heard, (loop.block,)), turns, strict=True):
+        loop.take(block)
+        for _ in range(turn):
+            loop.work()
+        given.append(loop.give(len(block)))
+    return np.concatenate(given)
+
+
+def test_a_loop_gives_what_its_worker_makes_after_the_slack(random):
+    loop, heard = Loop(Doubled(), block=100, slack=3), random.standard_normal(2000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 20)
+    assert not given[:300].any() and np.array_equal(given[300:], 2 * heard[:-300]) and loop.underruns == 0
+
+
+def test_what_comes_late_is_silence_and_the_delay_stays(random):
+    loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(3000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 10 + [0] * 4 + [5] + [1] * 15)
+    assert loop.underruns == 3 and loop.late == 0 and loop.held == 1
+    assert np.array_equal(given[100:1100], 2 * heard[:1000])
+    assert not given[1100 + 32 : 1400].any()  # after 2 ms
+    assert np.array_equal(given[1400 + 32 :], 2 * heard[1300 + 32 : -100])
+
+
+def test_who_is_late_for_good_is_heard_later(random):
+    loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(16000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 5 + [0] * 3 + [1] * 152)
+    assert 100 <= loop.late <= 300 and loop.underruns > 3
+    behind = 100 + loop.late
+    assert np.array_equal(given[-4000:], 2 * heard[-4000 - behind : -behind])
+
+
+def test_what_the_rings_cannot_hold_is_lost_and_the_delay_stays(random):
+    loop = Loop(Doubled(), block=100, slack=1)
+    long = random.standard_normal(5 * 16000).astype(np.float32)
+    loop.take(long)
+    assert loop.overruns == len(long) - round(CAPACITY * 16000)
+    while loop.work():
+        loop.give(0)
+    assert len(loop._made) == round(CAPACITY * 16000)
+
+
+def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
+    loop, most = Loop(Doubled(), block=100, slack=2), 0
+    for _ in range(2000):
+        loop.take(random.standard_normal(101).astype(np.float32))
+        loop.work()
+        loop.work()
+        loop.give(100)
+        most = max(most, len(loop._made))
+    assert loop.dropped > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
+
+
+def test_clicks_tell_the_delay(random):
+    clicks = Clicks(16000, 6.0)
+    loop = Loop(clicks, block=160, slack=2)
+    room = np.zeros(800, np.float32)  # between loudspeaker and microphone
+    while not clicks.full:
+        loop.take(room[:160])
+        loop.work()
+        room = np.concatenate([room[160:], 0.3 * loop.give(160)])
+    assert np.allclose(clicks.delays(), 1000 * (800 + 320) / 16000) and len(clicks.delays()) == 5
+
+
+@pytest.mark.parametrize(
+    ("pressed", "said", "state"),
+    [
+        ("p", "passthrough", {"passthrough": True}),
+        ("m", "muted", {"muted": True}),
+        ("+", "F0 +1 semitones", {"melody": Melody(shift=1.0)}),
+        ("-", "F0 -1 semitones", {"melody": Melody(shift=-1.0)}),
+        ("x", terminal.HELP, {}),
+        ("", "", {}),
+    ],
+)
+def test_keys_do_what_they_say(pressed, said, state):
+    stream = Stream(linear_model(16000), method="world")
+    assert terminal.obey(pressed, stream) == said
+    assert {name: getattr(stream, name) for name in state} == state
+
+
+def test_f0_is_not_shifted_beyond_its_bounds():
+    stream = Stream(linear_model(16000), method="world", melody=Melody(shift=48.0))
+    assert terminal.obey("+", stream).startswith("an F0 shift must be within 48") and stream.melody.shift == 48
+    assert terminal.obey("+", Stream(linear_model(16000))) == "method diff keeps F0; world can shift it"
+
+
+@pytest.mark.parametrize(("peak", "shown"), [(1.0, "#" * 20 + "    0 dB"), (0.0, "." * 20 + " -120 dB")])
+def test_a_meter_shows_a_peak(peak, shown):
+    assert terminal.meter(peak) == shown
+
+
+@pytest.fixture
+def sound_server(tmp_path, monkeypatch) -> Iterator[None]:
+    """PulseAudio with one sink, whose monitor is the microphone."""
+    pytest.importorskip("sounddevice", exc_type=(ImportError, OSError), reason="no sounddevice, or no PortAudio")
+    if missing := [name for name in ("pulseaudio", "pactl") if shutil.which(name) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    socket = tmp_path / "socket"
+    (tmp_path / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
+    for name, value in (("HOME", tmp_path), ("XDG_RUNTIME_DIR", tmp_path), ("PULSE_SERVER", f"unix:{socket}")):
+        monkeypatch.setenv(name, str(value))
+    modules = (f"module-native-protocol-unix socket={socket} auth-anonymous=1", "module-null-sink sink_name=room")
+    words = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
+    with subprocess.Popen([*words, *(f"--load={module}" for module in modules)], stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(100):
+                if subprocess.run(["pactl", "set-default-source", "room.monitor"], capture_output=True).returncode == 0:
+                    break
+                time.sleep(0.1)
+            yield
+        finally:
+            server.terminate()
+
+
+def live(*words: object) -> subprocess.CompletedProcess:
+    """`vc-live` as its users start it: PortAudio does not outlive a fork."""
+    line = [sys.executable, "-m", "vc", "live", "--model", PAIR, "--latency", 100, "--slack", 20, *words]
+    return subprocess.run([str(word) for word in line], capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.slow
+def test_the_whole_loop_has_the_delay_that_is_measured(sound_server):
+    done = live("--measure")
+    assert done.returncode == 0, done.stderr
+    measured = re.search(r"measured: ([\d.]+) ms .* \(([\d.]+) to ([\d.]+) of (\d+) clicks\)", done.stdout)
+    mean, least, most, clicks = map(float, measured.groups())
+    assert clicks >= 3 and most - least < 5 and 200 < mean < 900, done.stdout
+
+
+@pytest.mark.slow
+def test_a_virtual_microphone_is_there_while_one_speaks(sound_server):
+    listed = ["pactl", "list", "short", "sources"]
+    line = [sys.executable, "-m", "vc", "live", "--model", PAIR, "--virtual-mic", "vc_live", "--latency", "100"]
+    with subprocess.Popen([*map(str, line)], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(150):
+                if "\tvc_live\t" in subprocess.run(listed, capture_output=True, text=True).stdout:
+                    break
+                time.sleep(0.2)
+            else:
+                pytest.fail("no source vc_live")
+            time.sleep(2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 143
+        finally:
+            process.kill()
+    assert "vc_live" not in subprocess.run(listed, capture_output=True, text=True).stdout

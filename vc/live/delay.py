@@ -20,13 +20,14 @@ class Delay:
     frame: int  # one envelope gives way to the next
     window: int  # analysis of a frame needs as many samples after it
     look_ahead: int  # frames that the conversion sees after the one that it converts
+    pulse: int  # a pulse begins to ring before its place; 0 where there are none
     limiter: int  # peaks are seen before they come
     spare: int  # less than a frame: what is left of the delay that was asked for
     frame_shift: float  # milliseconds
 
     @classmethod
-    def of(cls, milliseconds: float, config: WorldConfig, f0_range: F0Range | None) -> "Delay":
-        """The most look-ahead that a delay leaves, for a voice's F0 range.
+    def of(cls, milliseconds: float, config: WorldConfig, f0_range: F0Range | None, pulse: int = 0) -> "Delay":
+        """The most look-ahead that a delay leaves, for a voice's F0 range; `pulse` is the part of that name.
 
         Raises
         ------
@@ -38,16 +39,18 @@ class Delay:
         window = math.ceil(min(PERIODS / lowest, WIDEST) * rate) + 1
         frame, limiter = math.ceil(hop) + 1, 2 * max(1, round(LOOK_AHEAD * rate / 2))
         wanted = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST else 0
-        left = wanted - window - frame - limiter
+        fixed = window + frame + pulse + limiter
+        left = wanted - fixed
         if left < 0:
-            shortest = math.ceil(1000 * (window + frame + limiter) / rate)
+            shortest = math.ceil(1000 * fixed / rate)
             raise ConfigError(f"a delay must be in {shortest}..{LONGEST:g} ms for this voice, got {milliseconds:g}")
         look_ahead = int(left / hop)
-        return cls(rate, frame, window, look_ahead, limiter, left - math.ceil(look_ahead * hop), config.frame_shift)
+        spare = left - math.ceil(look_ahead * hop)
+        return cls(rate, frame, window, look_ahead, pulse, limiter, spare, config.frame_shift)
 
     @property
     def samples(self) -> int:
-        return self.frame + self.window + self._look_ahead_samples + self.limiter + self.spare
+        return self.frame + self.window + self._look_ahead_samples + self.pulse + self.limiter + self.spare
 
     @property
     def milliseconds(self) -> float:
@@ -62,8 +65,11 @@ class Delay:
             "analysis window": self.window,
             f"look-ahead of {self.look_ahead} frames": self._look_ahead_samples,
             "frame": self.frame,
+            "pulse": self.pulse,
             "limiter": self.limiter,
             "spare": self.spare,
         }
-        told = ", ".join(f"{name} {1000 * samples / self.sample_rate:.1f}" for name, samples in parts.items())
+        told = ", ".join(
+            f"{name} {1000 * samples / self.sample_rate:.1f}" for name, samples in parts.items() if samples
+        )
         return f"{self.milliseconds:.1f} ms ({told})"

@@ -17,6 +17,8 @@ LOWEST = 45.0  # Hz, of a search while one speaks: three periods must lie in the
 REMEMBERED = 3.0  # seconds over which speech and pauses are told apart
 PARTS = 12  # of that time, forgotten one by one
 LOUD = 0.25  # of the loudest frame's power: near the mean of what is loud, by which vc/features/autocorrelation.py goes
+USUAL = 1e-3  # power, full scale being 1, of what is loud in quiet speech: before anybody has spoken
+ABOVE_LOWEST = 3.0  # times the lowest power: where the quietest frames of a whole recording lie, or 5 % of them
 EMPTY = 1e-10  # power, full scale being 1, of digital silence
 
 
@@ -115,13 +117,13 @@ class PitchTracker:
         band[self._longest :] -= (sums[self._longest + 1 :] - sums[1 : -self._longest]) / self._longest
         power = float(np.square(band[self._around]).mean())
         quietest, loudest = self._extremes.push(max(power, EMPTY))
-        loud = LOUD * loudest
+        loud = max(LOUD * loudest, USUAL)
         one, other = band[self._one] * self._inside, band[self._other] * self._inside
         energy = np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other)
         scale = np.sqrt(energy + (offline.FAINT * loud * self._widths) ** 2) + offline.TINY
         correlations = np.einsum("ij,ij->i", one, other) / scale
         f0, strength = offline.peaks(correlations[None], self._lags, self._floor, self._ceiling, self._rate)
-        if power < min(offline.ABOVE_QUIETEST * quietest, offline.PAUSE * loud):  # a pause
+        if power < min(offline.ABOVE_QUIETEST * ABOVE_LOWEST * quietest, offline.PAUSE * loud):  # a pause
             strength = np.where(f0 > 0, offline.NONE, strength)
         return self._decided(f0[0], strength[0])
 

@@ -16,7 +16,16 @@ from vc.live.gate import Gate
 from vc.live.linear import LinearModel
 from vc.live.pitch import PitchTracker
 from vc.live.power import Power
-from vc.live.synthesis import LOUDEST, Filter, MinimumPhase, Overlap, Pulses, minimum_phase_log
+from vc.live.synthesis import (
+    LOUDEST,
+    Filter,
+    MinimumPhase,
+    Overlap,
+    Pulses,
+    filter_size,
+    minimum_phase_log,
+    pulse_delay,
+)
 
 METHODS = ("diff", "world")
 DELAY = 50.0  # milliseconds
@@ -81,15 +90,17 @@ class Stream:
         self._config = config = model.model.features
         self._voices = speakers[self.source].log_f0, speakers[self.target].log_f0
         f0_range = f0_range or speakers[self.source].f0_range
-        self.delay = Delay.of(delay, config, f0_range)
+        late = pulse_delay(config.sample_rate) if method == "world" else 0
+        self.delay = Delay.of(delay, config, f0_range, late)
         self._hop = config.sample_rate * config.frame_shift / 1000
         ahead = self.delay.look_ahead
         self._tracker = PitchTracker(config, f0_range, self.delay.window, ahead)
         self._map = model.frame_map(self.source, self.target, ahead)
         self._power = Power(config)
         self._gate = Gate(gate, config.frame_rate, ahead)
-        self._overlap = Overlap(2 ** int(np.ceil(np.log2(4 * self._hop + config.fft_size))) + 2 * math.ceil(self._hop))
-        self._filter = Filter(config, self._overlap, math.ceil(self._hop))
+        size = filter_size(config, math.ceil(self._hop))
+        self._overlap = Overlap(size + late)
+        self._filter = Filter(size, self._overlap)
         self._pulses = Pulses(config, self._overlap)
         self._response = MinimumPhase(config, self._filter.size)
         lowest = self._tracker.lowest
@@ -231,7 +242,7 @@ class Stream:
         log_response = self._response.log(wanted)
         if self._f0 > 0:
             log_response = log_response + minimum_phase_log(np.log(self._aperiodicity), self._filter.size)
-        self._filter.add(before, self._excitation, np.exp(log_response))
+        self._filter.add(before, self._excitation, np.exp(log_response), self._pulses.late)
 
     def _mixed(self, made: np.ndarray, spoken: np.ndarray, is_open: bool) -> np.ndarray:
         """What is heard: gains move from one frame to the next by straight lines."""

@@ -12,6 +12,7 @@ from vc.features import mel_cepstrum
 from vc.features.world import WorldConfig
 
 LOUDEST = 4.6  # natural log of amplitude, 40 dB: no filter raises a frequency by more
+AHEAD = 0.001  # seconds before a pulse in which it rings, for it lies between two samples
 FAINTEST = 1e-6  # of the power that is periodic: below, no pulse is heard
 
 
@@ -67,25 +68,40 @@ class Overlap:
         return taken
 
 
+def filter_size(config: WorldConfig, longest: int) -> int:
+    """Samples that a frame's filter takes in its transform; `longest` is a frame's length at most."""
+    return 2 ** int(np.ceil(np.log2(2 * longest + config.fft_size)))
+
+
+def pulse_delay(rate: int) -> int:
+    """Samples by which `world` comes late, at `rate` Hz."""
+    return round(AHEAD * rate)
+
+
 class Filter:
     """A signal through one filter a frame, with windows from each frame to the next that add up to 1."""
 
-    def __init__(self, config: WorldConfig, overlap: Overlap, longest: int):
-        """`longest`, in samples, is a frame's length at most."""
-        self.size = 2 ** int(np.ceil(np.log2(2 * longest + config.fft_size)))
-        self._overlap = overlap
+    def __init__(self, size: int, overlap: Overlap):
+        self.size, self._overlap = size, overlap
 
-    def add(self, before: np.ndarray, after: np.ndarray, response: np.ndarray) -> None:
-        """The samples between a frame and its two neighbours, through the frame's response `(size / 2 + 1,)`."""
+    def add(self, before: np.ndarray, after: np.ndarray, response: np.ndarray, late: int = 0) -> None:
+        """The samples between a frame and its two neighbours, through the frame's response `(size / 2 + 1,)`.
+
+        They come `late` by so many samples.
+        """
         rise, fall = (0.5 - 0.5 * np.cos(np.pi * (np.arange(len(part)) + 0.5) / len(part)) for part in (before, after))
         windowed = np.concatenate([before * rise, after * (1 - fall)])
-        self._overlap.add(0, np.fft.irfft(np.fft.rfft(windowed, self.size) * response, self.size))
+        self._overlap.add(late, np.fft.irfft(np.fft.rfft(windowed, self.size) * response, self.size))
 
 
 class Pulses:
-    """Responses of the periodic part, one a period, whose phase goes on from frame to frame."""
+    """Responses of the periodic part, one a period, whose phase goes on from frame to frame.
+
+    They come `late` by so many samples, in which a pulse begins to ring.
+    """
 
     def __init__(self, config: WorldConfig, overlap: Overlap):
+        self.late = pulse_delay(config.sample_rate)
         self.rate, self.size, self._overlap = config.sample_rate, config.fft_size, overlap
         self._response = MinimumPhase(config, self.size)
         self._turns = -2j * np.pi * np.arange(config.bins) / self.size
@@ -133,7 +149,7 @@ class Pulses:
         else:
             log_response = log_response + self._periodic + along * (periodic - self._periodic)
         place = int(np.floor(time))
-        response = np.exp(log_response + (time - place) * self._turns)
+        response = np.exp(log_response + (self.late + time - place) * self._turns)
         response[0] = 0  # speech has no offset
         samples = np.fft.irfft(response, self.size) * np.sqrt(self.rate / f0)
         self._overlap.add(max(place, 0), samples)

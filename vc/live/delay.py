@@ -17,7 +17,7 @@ class Delay:
     """The parts in samples; their sum is what an output sample lags behind the input sample that it converts."""
 
     sample_rate: int  # Hz
-    frame: int  # one envelope gives way to the next
+    change: int  # one envelope gives way to the next
     window: int  # analysis of a frame needs as many samples after it
     look_ahead: int  # frames that the conversion sees after the one that it converts
     pulse: int  # a pulse begins to ring before its place; 0 where there are none
@@ -26,8 +26,11 @@ class Delay:
     frame_shift: float  # milliseconds
 
     @classmethod
-    def of(cls, milliseconds: float, config: WorldConfig, f0_range: F0Range | None, pulse: int = 0) -> "Delay":
-        """The most look-ahead that a delay leaves, for a voice's F0 range; `pulse` is the part of that name.
+    def of(
+        cls, milliseconds: float, config: WorldConfig, f0_range: F0Range | None, *, span: int = 1, pulse: int = 0
+    ) -> "Delay":
+        """The most look-ahead that a delay leaves, for a voice's F0 range; one envelope takes over from the next within
+        `span` frames, and `pulse` is the part of that name.
 
         Raises
         ------
@@ -37,20 +40,20 @@ class Delay:
         rate, hop = config.sample_rate, config.sample_rate * config.frame_shift / 1000
         lowest = min(config.unvoiced_f0, f0_range.floor if f0_range else math.inf)
         window = math.ceil(min(PERIODS / lowest, WIDEST) * rate) + 1
-        frame, limiter = math.ceil(hop) + 1, 2 * max(1, round(LOOK_AHEAD * rate / 2))
+        change, limiter = math.ceil(span * hop) + 1, 2 * max(1, round(LOOK_AHEAD * rate / 2))
         wanted = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST else 0
-        fixed = window + frame + pulse + limiter
+        fixed = window + change + pulse + limiter
         left = wanted - fixed
         if left < 0:
             shortest = math.ceil(1000 * fixed / rate)
             raise ConfigError(f"a delay must be in {shortest}..{LONGEST:g} ms for this voice, got {milliseconds:g}")
         look_ahead = int(left / hop)
         spare = left - math.ceil(look_ahead * hop)
-        return cls(rate, frame, window, look_ahead, pulse, limiter, spare, config.frame_shift)
+        return cls(rate, change, window, look_ahead, pulse, limiter, spare, config.frame_shift)
 
     @property
     def samples(self) -> int:
-        return self.frame + self.window + self._look_ahead_samples + self.pulse + self.limiter + self.spare
+        return self.change + self.window + self._look_ahead_samples + self.pulse + self.limiter + self.spare
 
     @property
     def milliseconds(self) -> float:
@@ -64,7 +67,7 @@ class Delay:
         parts = {
             "analysis window": self.window,
             f"look-ahead of {self.look_ahead} frames": self._look_ahead_samples,
-            "frame": self.frame,
+            "change": self.change,
             "pulse": self.pulse,
             "limiter": self.limiter,
             "spare": self.spare,

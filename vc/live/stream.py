@@ -1,6 +1,7 @@
 """Samples in, as many converted samples out, while they come."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from vc.live.synthesis import (
 )
 
 METHODS = ("diff", "world")
+SPANS = {"diff": 2, "world": 1}  # frames to each side over which a frame's filter fades: what is said changes slowly
 DELAY = 50.0  # milliseconds
 GATE = -60.0  # dB of full scale
 POWER_WINDOW = 0.0125  # seconds to each side of a frame over which its power is taken, as far as they are there
@@ -90,15 +92,16 @@ class Stream:
         self._config = config = model.model.features
         self._voices = speakers[self.source].log_f0, speakers[self.target].log_f0
         f0_range = f0_range or speakers[self.source].f0_range
+        self._span = SPANS[method]
         late = pulse_delay(config.sample_rate) if method == "world" else 0
-        self.delay = Delay.of(delay, config, f0_range, late)
+        self.delay = Delay.of(delay, config, f0_range, span=self._span, pulse=late)
         self._hop = config.sample_rate * config.frame_shift / 1000
         ahead = self.delay.look_ahead
         self._tracker = PitchTracker(config, f0_range, self.delay.window, ahead)
         self._map = model.frame_map(self.source, self.target, ahead)
         self._power = Power(config)
         self._gate = Gate(gate, config.frame_rate, ahead)
-        size = filter_size(config, math.ceil(self._hop))
+        size = filter_size(config, 2 * self._span * math.ceil(self._hop))
         self._overlap = Overlap(size + late)
         self._filter = Filter(size, self._overlap)
         self._pulses = Pulses(config, self._overlap)
@@ -126,7 +129,7 @@ class Stream:
         self._noise = np.random.default_rng(SEED)
         self._excitation = self._noise.standard_normal(self._place(0) - self._place(-1))  # up to the next frame
         self._frame = 0  # number of the next to be analysed
-        self._begin = -self._near - math.ceil(self._hop)  # place of the first sample below
+        self._begin = -self._near - self._span * math.ceil(self._hop)  # place of the first sample below
         self._heard = np.zeros(-self._begin)  # samples that are needed still
         self._ready = np.zeros(self.delay.samples - self._limiter.delay, np.float32)
         self._mel_cepstrum: np.ndarray | None = None  # of the frame last analysed
@@ -188,23 +191,23 @@ class Stream:
         if number < 0:
             return np.zeros(0)
         wanted = self._power.push(converted, source)
-        start, place, end = (self._place(number + step) for step in (-1, 0, 1))
+        places = [self._place(number + step) for step in range(-self._span, self._span + 1)]
         if self.method == "diff":
-            response = self._filter_of(wanted - source)
-            self._filter.add(self._between(start, place), self._between(place, end), response)
+            self._filter.add([self._between(*pair) for pair in pairwise(places)], self._filter_of(wanted - source))
         else:
-            self._synthesise(start, place, end, f0, wanted, hold)
-        made = self._overlap.take(place - start)
+            self._synthesise(places, f0, wanted, hold)
+        final = self._between(*places[:2])
+        made = self._overlap.take(len(final))
         if not np.isfinite(made).all():  # a model that is out of its mind
             self.mended += len(made)
             made = np.zeros(len(made))
             self._overlap.reset()
             self._pulses.reset()
-        made = self._mixed(made, self._between(start, place), is_open)
-        oldest = self._place(number) - self._near - math.ceil(self._hop)
+        made = self._mixed(made, final, is_open)
+        oldest = places[self._span] - self._near - self._span * math.ceil(self._hop)
         if oldest > self._begin:
             self._heard, self._begin = self._heard[oldest - self._begin :], oldest
-        return made if number else np.zeros(0)  # what lies before the first frame lies before the start
+        return made if number >= self._span else np.zeros(0)  # what lies before the first frame is no sample
 
     def _envelope(self, seen: np.ndarray, f0: float) -> np.ndarray:
         """Mel-cepstrum `(bands,)` of the frame at `near` among its samples."""
@@ -221,11 +224,12 @@ class Stream:
         log_response = self._response.log(difference)
         return np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
 
-    def _synthesise(self, start: int, place: int, end: int, f0: float, wanted: np.ndarray, hold: bool) -> None:
-        """Add noise and pulses of the frame at `place`, whose F0 is decided."""
+    def _synthesise(self, places: list[int], f0: float, wanted: np.ndarray, hold: bool) -> None:
+        """Add noise and pulses of a frame whose F0 is decided; `places` are its own and its neighbours'."""
         import pyworld
 
         rate, config = self.sample_rate, self._config
+        start, place, end = places
         if not hold:
             self._f0, self._aperiodicity = f0, np.ones(config.bins)
             if f0 > 0:
@@ -242,7 +246,7 @@ class Stream:
         log_response = self._response.log(wanted)
         if self._f0 > 0:
             log_response = log_response + minimum_phase_log(np.log(self._aperiodicity), self._filter.size)
-        self._filter.add(before, self._excitation, np.exp(log_response), self._pulses.late)
+        self._filter.add([before, self._excitation], np.exp(log_response), self._pulses.late)
 
     def _mixed(self, made: np.ndarray, spoken: np.ndarray, is_open: bool) -> np.ndarray:
         """What is heard: gains move from one frame to the next by straight lines."""

@@ -6,6 +6,8 @@ synthesis (Morise, Yokomori and Ozawa, IEICE E99-D, 2016), of which pyworld has 
 noise is continuous instead of drawn anew at each pulse, and the mel-cepstrum is interpolated instead of the envelope.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vc.features import mel_cepstrum
@@ -68,9 +70,9 @@ class Overlap:
         return taken
 
 
-def filter_size(config: WorldConfig, longest: int) -> int:
-    """Samples that a frame's filter takes in its transform; `longest` is a frame's length at most."""
-    return 2 ** int(np.ceil(np.log2(2 * longest + config.fft_size)))
+def filter_size(config: WorldConfig, window: int) -> int:
+    """Samples that a frame's filter takes in its transform, where its window has so many at most."""
+    return 2 ** int(np.ceil(np.log2(window + config.fft_size)))
 
 
 def pulse_delay(rate: int) -> int:
@@ -79,18 +81,20 @@ def pulse_delay(rate: int) -> int:
 
 
 class Filter:
-    """A signal through one filter a frame, with windows from each frame to the next that add up to 1."""
+    """A signal through one filter a frame; windows reach over some frames to each side, and add up to 1."""
 
     def __init__(self, size: int, overlap: Overlap):
         self.size, self._overlap = size, overlap
 
-    def add(self, before: np.ndarray, after: np.ndarray, response: np.ndarray, late: int = 0) -> None:
-        """The samples between a frame and its two neighbours, through the frame's response `(size / 2 + 1,)`.
+    def add(self, parts: Sequence[np.ndarray], response: np.ndarray, late: int = 0) -> None:
+        """The samples around a frame, from frame to frame, through the frame's response `(size / 2 + 1,)`.
 
         They come `late` by so many samples.
         """
-        rise, fall = (0.5 - 0.5 * np.cos(np.pi * (np.arange(len(part)) + 0.5) / len(part)) for part in (before, after))
-        windowed = np.concatenate([before * rise, after * (1 - fall)])
+        span = len(parts) // 2
+        frames = np.concatenate([step - span + np.arange(len(part)) / len(part) for step, part in enumerate(parts)])
+        window = (1 + np.cos(np.pi * frames / span)) / (2 * span)
+        windowed = np.concatenate(parts) * window
         self._overlap.add(late, np.fft.irfft(np.fft.rfft(windowed, self.size) * response, self.size))
 
 

@@ -87,6 +87,8 @@ class PitchTracker:
         spread = np.arange(widths.max())
         self._inside = spread < widths[:, None]
         self._widths = widths
+        self._starts = np.stack([first, first + self._lags])
+        self._ends = self._starts + widths
         self._one = np.where(self._inside, first[:, None] + spread, 0)
         self._other = np.where(self._inside, self._one + self._lags[:, None], 0)
         half = round(offline.POWER_WINDOW * self._rate / 2)
@@ -118,10 +120,10 @@ class PitchTracker:
         power = float(np.square(band[self._around]).mean())
         quietest, loudest = self._extremes.push(max(power, EMPTY))
         loud = max(LOUD * loudest, USUAL)
-        one, other = band[self._one] * self._inside, band[self._other] * self._inside
-        energy = np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other)
-        scale = np.sqrt(energy + (offline.FAINT * loud * self._widths) ** 2) + offline.TINY
-        correlations = np.einsum("ij,ij->i", one, other) / scale
+        sums = np.concatenate([[0.0], np.cumsum(np.square(band))])
+        energies = sums[self._ends] - sums[self._starts]  # of the two stretches of each lag
+        scale = np.sqrt(np.abs(energies[0] * energies[1]) + (offline.FAINT * loud * self._widths) ** 2) + offline.TINY
+        correlations = np.einsum("ij,ij->i", band[self._one] * self._inside, band[self._other]) / scale
         f0, strength = offline.peaks(correlations[None], self._lags, self._floor, self._ceiling, self._rate)
         if power < min(offline.ABOVE_QUIETEST * ABOVE_LOWEST * quietest, offline.PAUSE * loud):  # a pause
             strength = np.where(f0 > 0, offline.NONE, strength)

@@ -7,6 +7,7 @@ noise is continuous instead of drawn anew at each pulse, and the mel-cepstrum is
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -70,6 +71,14 @@ class Overlap:
         return taken
 
 
+@lru_cache(maxsize=64)
+def fading(lengths: tuple[int, ...]) -> np.ndarray:
+    """Weights over the samples around a frame, of which so many lie from one frame to the next; all add up to 1."""
+    span = len(lengths) // 2
+    frames = np.concatenate([step - span + np.arange(length) / length for step, length in enumerate(lengths)])
+    return (1 + np.cos(np.pi * frames / span)) / (2 * span)
+
+
 def filter_size(config: WorldConfig, window: int) -> int:
     """Samples that a frame's filter takes in its transform, where its window has so many at most."""
     return 2 ** int(np.ceil(np.log2(window + config.fft_size)))
@@ -91,10 +100,7 @@ class Filter:
 
         They come `late` by so many samples.
         """
-        span = len(parts) // 2
-        frames = np.concatenate([step - span + np.arange(len(part)) / len(part) for step, part in enumerate(parts)])
-        window = (1 + np.cos(np.pi * frames / span)) / (2 * span)
-        windowed = np.concatenate(parts) * window
+        windowed = np.concatenate(parts) * fading(tuple(map(len, parts)))
         self._overlap.add(late, np.fft.irfft(np.fft.rfft(windowed, self.size) * response, self.size))
 
 

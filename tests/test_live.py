@@ -149,7 +149,7 @@ def test_a_click_through_the_filter_comes_after_the_delay():
 
 
 def test_a_delay_that_is_too_short_is_refused():
-    with pytest.raises(ConfigError, match=r"a delay must be in 29\.\.1000 ms for this voice, got 20"):
+    with pytest.raises(ConfigError, match=r"a delay must be in 23\.\.1000 ms for this voice, got 20"):
         Delay.of(20, WorldConfig(16000), F0Range(80, 300))
     with pytest.raises(ConfigError, match="got nan"):
         Delay.of(float("nan"), WorldConfig(16000), F0Range(80, 300))

@@ -9,7 +9,7 @@ from vc.limiter import LOOK_AHEAD
 
 LONGEST = 1000.0  # milliseconds
 PERIODS = 1.5  # of the lowest voice, to each side of a frame, that CheapTrick's window covers
-WIDEST = 0.0215  # seconds; so many are 1.5 periods at 70 Hz, and lower voices get windows that are cut
+WIDEST = 0.0125  # seconds, 1.5 periods at 120 Hz; longer windows cost a low voice more than they gain (docs/live.md)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from collections import deque
 
 import numpy as np
 
-from vc.features import mel_cepstrum, world
+from vc.features import mel_cepstrum
 from vc.features.speech import DYNAMIC_RANGE, loudness
 from vc.features.world import WorldConfig
 from vc.live.pitch import Extremes
 
+SMOOTHING = 0.02  # seconds, half of what the offline conversion takes: the past alone comes late (docs/live.md)
 FAINTEST = -90.0  # dB of full scale, mean log spectrum; what is fainter is digital silence
 
 
@@ -16,7 +17,7 @@ class Power:
     """Moves c0 of converted frames so that they follow the power of the source's, by audible frames of the past."""
 
     def __init__(self, config: WorldConfig):
-        deviation = world.POWER_SMOOTHING * config.frame_rate  # frames
+        deviation = SMOOTHING * config.frame_rate  # frames
         past = np.arange(int(np.ceil(3 * deviation)), -1, -1)
         self._gaussian = np.exp(-0.5 * np.square(past / deviation))
         self._synthesis = mel_cepstrum.synthesis_matrix(config.bins, config.order, config.warping)

@@ -423,6 +423,20 @@ def test_mean_and_variance_of_several_speakers_are_live(random):
         Stream(model)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "give --sources"),
+        (("--sources", "../a", "--targets", "b"), "speaker: '../a' is no name"),
+        (("--sources", "a", "--targets", "b", "--systems", "diff_50 ../x"), "--systems: '../x' is no name"),
+        (("--sources", "a", "--targets", "b", "--sentences", "0"), "--sentences takes a whole number"),
+    ],
+)
+def test_the_recipe_refuses_by_name(words, said, tmp_path):
+    done = run(ROOT / "recipes/live/run.sh", "--work", tmp_path / "work", *words)
+    assert done.returncode == 1 and said in done.stderr and not list(tmp_path.iterdir())
+
+
 class Doubled:
     """In place of a stream: twice what comes, at once."""
 
@@ -452,7 +466,7 @@ def test_a_loop_gives_what_its_worker_makes_after_the_slack(random):
 def test_what_comes_late_is_silence_and_the_delay_stays(random):
     loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(3000).astype(np.float32)
     given = exchanged(loop, heard, [1] * 10 + [0] * 4 + [5] + [1] * 15)
-    assert loop.underruns == 3 and loop.late == 0 and loop.held == 1
+    assert loop.underruns == 3 and loop.late == 0 and loop.held == 4
     assert np.array_equal(given[100:1100], 2 * heard[:1000])
     assert not given[1100 + 32 : 1400].any()  # after 2 ms
     assert np.array_equal(given[1400 + 32 :], 2 * heard[1300 + 32 : -100])

@@ -47,19 +47,19 @@ convert() {
 }
 
 convert_way() { # SOURCE TARGET METHOD DELAY
-    local folder=live/$1-$2/$3_$4 id path direction
+    local folder=live/$1-$2/$3_$4 list=live/$1.scp id path direction
     need "data/eval/$1/wav.scp" 0
     direction=(--model "$(model_of "$1" "$2")" --from "$1" --to "$2" --method "$3")
     rm -rf -- "$folder"
-    mkdir -p "$folder"
-    head -n "$sentences" "data/eval/$1/wav.scp" > "$folder/wav.scp"
+    mkdir -p "$folder" live/log
+    head -n "$sentences" "data/eval/$1/wav.scp" > "$list"
     if [ "$4" = offline ]; then
-        vc-convert "${direction[@]}" --scp "$folder/wav.scp" --output "$folder" --jobs 1
+        vc-convert "${direction[@]}" --scp "$list" --output "$folder" --jobs 1
     else
         while read -r id path; do
-            vc-live "${direction[@]}" --delay "$4" --input "$path" --output "$folder/$id.wav" 2> "$folder/$id.log" ||
-                fail "$(cat "$folder/$id.log")"
-        done < "$folder/wav.scp"
+            vc-live "${direction[@]}" --delay "$4" --input "$path" --output "$folder/$id.wav" 2> "live/log/$id.log" ||
+                fail "$(cat "live/log/$id.log")"
+        done < "$list"
     fi
 }
 

@@ -135,7 +135,7 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
     common.say(
         f"{seconds:.1f} s, {load:.0f} % of a core, underruns {loop.underruns}, hurried {loop.held},"
         f" samples lost {loop.overruns}, left out {loop.dropped}, not finite {stream.mended};"
-        f" the delay grew by {1000 * loop.late / stream.sample_rate:.0f} ms"
+        f" awaited in vain {1000 * loop.late / stream.sample_rate:.0f} ms"
     )
     return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
 

@@ -21,7 +21,6 @@ from vc.errors import ConfigError, DataError, shortened
 
 BLOCK = 0.01  # seconds that the sound card takes and gives at once
 SLACK = 2  # blocks of silence that wait before the worker's first
-BACKLOG = 4  # blocks that wait for the worker, from which on it hurries
 FADE = 0.002  # seconds from a sample to silence where nothing has come, and back
 CAPACITY = 4.0  # seconds that a ring holds
 WARM_UP = 0.5  # seconds of noise that are converted before the first block
@@ -81,7 +80,7 @@ class Loop:
     dropped : int
         Samples so far that were left out, because the microphone's clock is quicker than the loudspeaker's.
     late : int
-        Samples so far by which the delay has grown, because the worker was late for LATE seconds.
+        Samples so far that were awaited in vain, for LATE seconds: where they come after all, the delay has grown.
     levels : tuple of float
         Peaks of what came and of what went, since they were last asked for.
     """
@@ -157,7 +156,7 @@ class Loop:
         waiting = len(self._heard)
         if waiting == 0:
             return False
-        hurry = waiting > BACKLOG * self.block
+        hurry = self._begun and waiting > self.block > len(self._made) - self._owed  # the loudspeaker runs dry
         self.held += hurry
         if not self._begun:
             self._made.write(np.zeros(self.slack, np.float32))

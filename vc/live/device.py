@@ -27,7 +27,7 @@ WARM_UP = 0.5  # seconds of noise that are converted before the first block
 SWITCH = 0.0005  # seconds after which Python lets the callback in, in place of 0.005
 DRIFT = 2.0  # seconds in which more samples wait than shall, before some are left out
 LATE = 0.3  # seconds in which nothing is heard for being late, before the delay grows
-SETTLED = 0.5  # seconds of a measurement that do not count: sound servers adjust
+SETTLED = 2.5  # seconds of a measurement that do not count: sound servers adjust, and so does a loop after DRIFT
 CLICKS = 1.0  # seconds from a click of a measurement to the next
 
 

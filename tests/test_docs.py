@@ -105,6 +105,7 @@ def answered(folder: Path) -> None:
 BEFORE = {  # what a block finds beside what the blocks before it made
     "vc-evaluate --converted as_bert --reference eval/bert": converted,
     "vc-convert --model exp/anna-bert --vocoder hifigan": converted,
+    "vc-live --model exp/anna-bert": converted,
 }
 
 

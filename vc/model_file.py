@@ -107,13 +107,15 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
     write_tensors(path, weights, content)
 
 
-def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
+def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Tensor"]]:
     """Read a model file without making its network.
 
     Parameters
     ----------
     path : Path
         A model file, an experiment directory, or the name of a model that comes with the package.
+    framework : str
+        `pt` for tensors; `numpy` for arrays, without importing torch.
 
     Returns
     -------
@@ -133,7 +135,7 @@ def read(path: Path) -> tuple[Model, dict[str, "torch.Tensor"]]:
         path = path / NAME
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such model file")
-    weights, content = read_tensors(path)
+    weights, content = read_tensors(path, framework)
     if "mel" in content:
         raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
     if content.get("format") != FORMAT or isinstance(content["format"], bool):

@@ -84,11 +84,17 @@ def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, st
     return content, metadata["vc"], metadata.get("sha256", "")
 
 
-def read_tensors(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and content of a file of `write_tensors`; raises ConfigError, or Damaged, for another one, by name."""
-    with tensor_file(path) as file:
+def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
+    """Tensors and content of a file of `write_tensors`; raises ConfigError, or Damaged, for another one, by name.
+
+    With the framework `numpy` the tensors are arrays, and torch is not imported.
+    """
+    with tensor_file(path, framework) as file:
         content, text, digest = read_content(file, path)
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        try:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        except (AttributeError, TypeError) as error:
+            raise Damaged(f"{path}: numbers of a type that NumPy does not have") from error
     if digest != tensors_digest(tensors, text):
         raise Damaged(f"{path}: damaged: its content does not match its digest")
     bad = _not_finite(tensors)
@@ -128,20 +134,27 @@ def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str:
-    """SHA-256 over the text, and each tensor's name, type, shape and bytes, by name."""
-    import torch
-
+    """SHA-256 over the text, and each tensor's name, type, shape and bytes, by name; the same of tensors as arrays."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if isinstance(tensor, np.ndarray):
+            kind, data = f"torch.{tensor.dtype}", np.ascontiguousarray(tensor).tobytes()
+        else:
+            import torch
+
+            kind, data = tensor.dtype, tensor.reshape(-1).view(torch.uint8).numpy().data
+        digest.update(f"{name} {kind} {list(tensor.shape)}".encode())
+        digest.update(data)
     return digest.hexdigest()
 
 
 def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
     """The name of the first tensor that holds something else than finite numbers."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point():
+        if isinstance(tensor, np.ndarray):
+            if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
+                return name
+        elif tensor.is_floating_point():
             exact = tensor if tensor.element_size() > 1 else tensor.float()  # torch has no isfinite of eight bits
             if not exact.isfinite().all():
                 return name

@@ -11,6 +11,7 @@ COMMANDS = {
     "extract": "a data directory -> features and statistics",
     "train": "recordings or features -> a model",
     "convert": "recordings -> converted recordings",
+    "live": "one's own voice -> another's, while one speaks",
     "evaluate": "converted recordings -> measures and a report",
     "export": "a model -> ONNX",
     "listen": "conversions -> a listening test; answers -> scores",

@@ -67,27 +67,42 @@ def limit_blocks(blocks: Iterable[np.ndarray], rate: int, name: object = None) -
     np.ndarray
         Shape `(samples,)`, float32, never empty; as many samples in all as `blocks` have.
     """
-    half = max(1, round(LOOK_AHEAD * rate / 2))
-    ahead = 2 * half  # samples
-    delay_line = np.zeros(ahead, np.float32)
-    needs = envelope = np.zeros(ahead, np.int64)  # units, of the samples in the delay line; of as many before them
-    padding, largest = ahead, 0.0  # samples of silence that the delay line began with; dB
-    for block in chain(blocks, [np.zeros(ahead, np.float32)]):
-        count = len(block)
-        delay_line = np.concatenate([delay_line, np.asarray(block, np.float32)])
-        needs = np.concatenate([needs, _required_attenuation(delay_line[ahead:])])
-        output, delay_line = delay_line[:count], delay_line[count:]
-        envelope = np.concatenate([envelope, _with_release(_sliding_maximum(needs, ahead + 1), envelope[-1], rate)])
-        if envelope.any():
-            attenuation = _moving_sum(_moving_sum(envelope, half + 1), half + 1) * (UNIT / (half + 1) ** 2)  # dB
-            largest = max(largest, attenuation.max(initial=0))
-            output = output * (10 ** (-attenuation / 20)).astype(np.float32)
-        needs, envelope = needs[count:], envelope[count:]
-        if count > padding:
+    limiter = Limiter(rate)
+    padding = limiter.delay  # samples of silence that its delay line began with
+    for block in chain(blocks, [np.zeros(limiter.delay, np.float32)]):
+        output = limiter.push(block)
+        if len(output) > padding:
             yield output[padding:]
-        padding = max(0, padding - count)
-    if name is not None and largest > WARN_ABOVE:
-        log.warning("%s: peaks lowered by up to %.1f dB, for they would clip", escaped(name), largest)
+        padding = max(0, padding - len(output))
+    if name is not None and limiter.largest > WARN_ABOVE:
+        log.warning("%s: peaks lowered by up to %.1f dB, for they would clip", escaped(name), limiter.largest)
+
+
+class Limiter:
+    """Its state between blocks of samples at `rate` Hz."""
+
+    def __init__(self, rate: int):
+        self._rate, self._half = rate, max(1, round(LOOK_AHEAD * rate / 2))
+        self.delay = 2 * self._half  # samples
+        self._delay_line = np.zeros(self.delay, np.float32)
+        # Units, of the samples in the delay line; of as many before them.
+        self._needs = self._envelope = np.zeros(self.delay, np.int64)
+        self.largest = 0.0  # dB of attenuation so far
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Take `(samples,)` and give as many, float32, that lag behind by `delay`."""
+        count, half = len(block), self._half
+        delay_line = np.concatenate([self._delay_line, np.asarray(block, np.float32)])
+        needs = np.concatenate([self._needs, _required_attenuation(delay_line[self.delay :])])
+        output, envelope = delay_line[:count], np.zeros(self.delay + count, np.int64)
+        if needs.any() or self._envelope.any():
+            highest = _sliding_maximum(needs, self.delay + 1)
+            envelope = np.concatenate([self._envelope, _with_release(highest, self._envelope[-1], self._rate)])
+            attenuation = _moving_sum(_moving_sum(envelope, half + 1), half + 1) * (UNIT / (half + 1) ** 2)  # dB
+            self.largest = max(self.largest, attenuation.max(initial=0))
+            output = output * (10 ** (-attenuation / 20)).astype(np.float32)
+        self._delay_line, self._needs, self._envelope = delay_line[count:], needs[count:], envelope[count:]
+        return output
 
 
 def _required_attenuation(samples: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def track_f0(samples: np.ndarray, rate: int, f0_range: F0Range, frame_shift: flo
     loud = power[power >= power.mean()].mean()
     lags = np.arange(int(SEARCH_RATE / ceiling) - 1, int(SEARCH_RATE / floor) + 3)
     blocks = [times[start : start + BLOCK] for start in range(0, len(times), BLOCK)]
-    candidates = [_candidates(_correlations(low, block, lags, FAINT * loud), lags, f0_range) for block in blocks]
+    candidates = [find_candidates(_correlations(low, block, lags, FAINT * loud), lags, f0_range) for block in blocks]
     f0, strength = (np.concatenate(parts) for parts in zip(*candidates))
     path = np.arange(len(f0)), _best_path(f0, strength, 10 / frame_shift)
     f0, strength = f0[path], strength[path]
@@ -171,34 +171,48 @@ def _correlations(samples: np.ndarray, times: np.ndarray, lags: np.ndarray, fain
     return correlations
 
 
-def _candidates(correlations: np.ndarray, lags: np.ndarray, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
-    """F0 in Hz and strength of the highest peaks of each frame, each `(frames, candidates + 1)`; last the unvoiced."""
+def find_candidates(
+    correlations: np.ndarray, lags: np.ndarray, f0_range: F0Range, *, rate: float = SEARCH_RATE
+) -> tuple[np.ndarray, np.ndarray]:
+    """F0 in Hz and strength of the highest peaks of each frame, each `(frames, candidates + 1)`; last the unvoiced.
+
+    Correlations are `(frames, lags)`, lags in samples at `rate` Hz.
+    """
     before, middle, after = correlations[:, :-2], correlations[:, 1:-1], correlations[:, 2:]
     peaks = (middle > before) & (middle >= after)
     curvature = np.where(peaks, before - 2 * middle + after, -1.0)
     shift = np.where(peaks, 0.5 * (before - after) / curvature, 0.0)  # of the parabola through the three
-    f0 = SEARCH_RATE / (lags[1:-1] + shift)
+    f0 = rate / (lags[1:-1] + shift)
     strength = middle - 0.25 * (before - after) * shift + OCTAVE_GAIN * np.log2(f0 / f0_range.floor)
     within = (f0 >= f0_range.floor) & (f0 <= f0_range.ceiling)
     strength = np.where(peaks & within, strength, NO_CANDIDATE)
     count = min(CANDIDATES, f0.shape[1])
     best = np.argpartition(-strength, count - 1, axis=1)[:, :count]
-    f0, strength = (np.take_along_axis(values, best, axis=1) for values in (f0, strength))
-    return np.pad(f0, ((0, 0), (0, 1))), np.pad(strength, ((0, 0), (0, 1)), constant_values=UNVOICED_STRENGTH)
+    rows = np.arange(len(best))[:, None]  # faster than take_along_axis and pad, for single frames much
+    candidates, strengths = np.zeros((len(best), count + 1)), np.full((len(best), count + 1), UNVOICED_STRENGTH)
+    candidates[:, :count], strengths[:, :count] = f0[rows, best], strength[rows, best]
+    return candidates, strengths
+
+
+def transition_costs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """`(frames, candidates after, candidates before)`: cost of going from one F0 to another, or to unvoiced, in 10 ms.
+
+    Both are `(frames, candidates)` in Hz, 0 where unvoiced.
+    """
+    octaves = [np.log2(np.where(f0 > 0, f0, 1.0)) for f0 in (before, after)]
+    jumps = OCTAVE_JUMP_COST * np.abs(octaves[1][:, :, None] - octaves[0][:, None, :])
+    same = (after > 0)[:, :, None] == (before > 0)[:, None, :]
+    return np.where(same, jumps, VOICING_COST)
 
 
 def _best_path(f0: np.ndarray, strength: np.ndarray, pace: float) -> np.ndarray:
     """`(frames,)` candidate of each frame on the path of greatest strength less `pace` times its costs (Viterbi)."""
-    octaves, voiced = np.log2(np.where(f0 > 0, f0, 1.0)), f0 > 0
     totals, back_pointers = strength[0], []
     for start in range(1, len(f0), BLOCK):
         stop = min(start + BLOCK, len(f0))
-        now, before = slice(start, stop), slice(start - 1, stop - 1)
-        jumps = OCTAVE_JUMP_COST * np.abs(octaves[now, :, None] - octaves[before, None, :])
-        same = voiced[now, :, None] == voiced[before, None, :]
-        costs = pace * np.where(same, jumps, VOICING_COST)  # (frames, candidates now, candidates before)
+        costs = pace * transition_costs(f0[start - 1 : stop - 1], f0[start:stop])
         heads = np.empty((stop - start, len(totals)))
-        for frame, (cost, gain) in enumerate(zip(costs, strength[now])):
+        for frame, (cost, gain) in enumerate(zip(costs, strength[start:stop])):
             heads[frame] = totals
             totals = (totals - cost).max(axis=1) + gain
         back_pointers += (heads[:, None, :] - costs).argmax(axis=2).tolist()

@@ -24,7 +24,7 @@ def from_envelope(envelope: np.ndarray, order: int, warping: float) -> np.ndarra
 
 def to_envelope(mel_cepstrum: np.ndarray, warping: float, bins: int) -> np.ndarray:
     """Mel-cepstrum `(frames, order + 1)` to power spectral envelope `(frames, bins)`, float64."""
-    return np.exp(mel_cepstrum.astype(np.float64) @ _synthesis(bins, mel_cepstrum.shape[1] - 1, warping))
+    return np.exp(mel_cepstrum.astype(np.float64) @ synthesis_matrix(bins, mel_cepstrum.shape[1] - 1, warping))
 
 
 @lru_cache(maxsize=8)
@@ -37,7 +37,7 @@ def _analysis(bins: int, order: int, warping: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _synthesis(bins: int, order: int, warping: float) -> np.ndarray:
+def synthesis_matrix(bins: int, order: int, warping: float) -> np.ndarray:
     """`(order + 1, bins)`: mel-cepstrum -> cepstrum -> log power envelope."""
     cepstrum = warping_matrix(order, bins - 1, -warping)
     angles = np.pi * np.outer(np.arange(bins), np.arange(bins)) / (bins - 1)

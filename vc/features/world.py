@@ -80,12 +80,19 @@ class WorldConfig(FeatureConfig):
         import pyworld
 
         f0, times = self.estimate_f0(samples, f0_range)
-        # CheapTrick takes voiced frames below what the FFT resolves for unvoiced: they are raised to it.
-        lowest = pyworld.get_cheaptrick_f0_floor(self.sample_rate, self.fft_size)
-        windows = np.where(f0 > 0, np.maximum(f0, lowest * 1.001), self.unvoiced_f0)
         samples = samples.astype(np.float64)
-        envelope = pyworld.cheaptrick(samples, windows, times, self.sample_rate, fft_size=self.fft_size)
+        envelope = pyworld.cheaptrick(samples, self.window_f0(f0), times, self.sample_rate, fft_size=self.fft_size)
         return f0, mel_cepstrum.from_envelope(envelope, self.order, self.warping)
+
+    def window_f0(self, f0: np.ndarray) -> np.ndarray:
+        """F0 `(frames,)` in Hz, 0 where unvoiced, to the F0 whose period sets CheapTrick's window, `(frames,)`.
+
+        CheapTrick takes voiced frames below what the FFT resolves for unvoiced: they are raised to it.
+        """
+        import pyworld
+
+        lowest = pyworld.get_cheaptrick_f0_floor(self.sample_rate, self.fft_size)
+        return np.where(f0 > 0, np.maximum(f0, lowest * 1.001), self.unvoiced_f0)
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
         """F0, mel-cepstrum and aperiodicity of `(samples,)`; excitation is never left out."""

@@ -1,0 +1,1 @@
+../../../recipes/pair/path.sh

@@ -1,0 +1,599 @@
+"""Laws of live conversion: blocks and the future change nothing, silence stays silent, and it equals torch's maps."""
+
+import itertools
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conftest import CORPUS, ROOT, command, run, two_speakers, vowel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vc import model_file
+from vc.corpus import audio
+from vc.errors import ConfigError
+from vc.features import mel_cepstrum
+from vc.features.f0 import F0Options, F0Range, track_f0
+from vc.features.speakers import Speaker
+from vc.features.world import WorldConfig
+from vc.live import pitch, terminal
+from vc.live.delay import Delay
+from vc.live.device import CAPACITY, DRIFT, Clicks, Loop
+from vc.live.gate import HELD, Gate
+from vc.live.linear import FARTHEST, LinearModel
+from vc.live.pitch import PitchTracker
+from vc.live.power import Power
+from vc.live.stream import METHODS, Stream
+from vc.live.synthesis import MinimumPhase, minimum_phase_log
+from vc.vocoders import differential
+
+PAIR = ROOT / "egs/mini/model.safetensors"  # `nearest`, slt to rms, 16 kHz
+RATES = (16000, 22050, 48000)
+REACH = 4  # frames to each side that its filters see
+
+
+def linear_model(rate: int) -> LinearModel:
+    """A pair's model at a rate, whose maps are near the identity and look four frames ahead, and four more."""
+    random, features = np.random.default_rng(0), WorldConfig(rate, unvoiced_f0=150.0)
+    bands = features.bands
+    weights = {}
+    for direction in ("to_target", "to_source"):
+        for name, outputs, length in (("regression", bands, 9), ("movement", 1, 2 * REACH + 1), ("warp", bands, 1)):
+            weights[f"maps.{direction}.{name}.weight"] = 0.01 * random.standard_normal((bands, outputs, length))
+        weights[f"maps.{direction}.regression.weight"][:, :, 4] += np.eye(bands)
+        weights[f"maps.{direction}.movement.weight"][:, 0, REACH] += 1
+        weights[f"maps.{direction}.detail.weight"] = 0.1 * random.standard_normal((bands, 1, 2 * REACH + 1))
+        weights[f"maps.{direction}.regression.bias"] = 0.1 * random.standard_normal(bands)
+    spread = 1 / (1 + np.arange(bands))
+    speakers = {
+        name: Speaker((spread * (c0 * (np.arange(bands) == 0))).tolist(), spread.tolist(), f0, 0.2, 80.0, 300.0, 1, 100)
+        for name, c0, f0 in (("ann", -4.0, 4.8), ("bob", -4.0, 5.0))
+    }
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    model = model_file.Model("nearest", features, {"reach": REACH}, speakers, 1, "digest")
+    return LinearModel(model, weights)
+
+
+def spoken(rate: int, seconds: float = 0.5, seed: int = 0) -> np.ndarray:
+    """A vowel with silence before it and a hiss behind it."""
+    random = np.random.default_rng(seed)
+    hiss = 0.05 * random.standard_normal(round(0.1 * rate))
+    return np.concatenate([np.zeros(round(0.1 * rate)), vowel(seconds, rate, seed=seed), hiss]).astype(np.float32)
+
+
+def cut(samples: np.ndarray, lengths) -> list[np.ndarray]:
+    """`samples` in blocks of the lengths given, over and over."""
+    blocks, place, lengths = [], 0, itertools.cycle(lengths)
+    while place < len(samples):
+        blocks.append(samples[place : place + next(lengths)])
+        place += len(blocks[-1])
+    return blocks
+
+
+def pushed(stream: Stream, blocks) -> np.ndarray:
+    made = [stream.push(block) for block in blocks]
+    assert [len(each) for each in made] == [len(block) for block in blocks]
+    return np.concatenate(made)
+
+
+@pytest.fixture(scope="module")
+def streams() -> dict:
+    models = {rate: linear_model(rate) for rate in RATES}
+    return {(rate, method): Stream(models[rate], method=method) for rate in RATES for method in METHODS}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("lengths", [(1,), (80,), (4800,), (1, 4000, 7), (0, 333)])
+def test_blocks_of_any_length_give_the_same_samples(rate, method, lengths, streams):
+    stream, samples = streams[rate, method], spoken(rate, 0.15)
+    stream.reset()
+    whole = stream.push(samples)
+    stream.reset()
+    assert np.array_equal(pushed(stream, cut(samples, lengths)), whole)
+    assert np.abs(whole).max() > 0.01 and whole.dtype == np.float32
+
+
+@settings(max_examples=8, deadline=None)
+@given(lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=20), method=st.sampled_from(METHODS))
+def test_random_blocks_give_the_same_samples(lengths, method, streams):
+    stream, samples = streams[16000, method], spoken(16000, 0.1)
+    stream.reset()
+    whole = stream.push(samples)
+    stream.reset()
+    assert np.array_equal(pushed(stream, cut(samples, lengths)), whole)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rate", RATES)
+def test_nothing_depends_on_samples_that_come_later_than_the_delay(rate, method, streams):
+    stream, samples = streams[rate, method], spoken(rate)
+    place = len(samples) // 2
+    other = samples.copy()
+    other[place:] = np.random.default_rng(1).standard_normal(len(samples) - place)
+    made = []
+    for each in (samples, other):
+        stream.reset()
+        made.append(stream.push(each))
+    same = np.flatnonzero(made[0] != made[1])[0]
+    assert same >= place  # what is given at a time depends on what was taken before it,
+    assert same < place + stream.delay.samples  # and the delay is no longer than it needs to be
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("milliseconds", [50, 73.7, 200])
+def test_the_delay_is_that_which_was_asked_for(rate, method, milliseconds):
+    stream = Stream(linear_model(rate), method=method, delay=milliseconds, gate=-np.inf)
+    assert stream.delay.samples == round(milliseconds * rate / 1000)
+    stream.passthrough = True
+    samples = spoken(rate)
+    assert np.allclose(stream.convert(samples)[round(0.01 * rate) :], samples[round(0.01 * rate) :], atol=1e-6)
+
+
+def test_a_click_through_the_filter_comes_after_the_delay():
+    model = linear_model(16000)
+    same = {name: np.zeros_like(array) for name, array in model.weights.items()}
+    for direction in ("to_target", "to_source"):
+        same[f"maps.{direction}.regression.weight"][:, :, 4] = np.eye(model.model.features.bands)
+        same[f"maps.{direction}.movement.weight"][:, 0, REACH] = 1
+    stream = Stream(LinearModel(model.model, same), gate=-np.inf)  # converts a voice to the same
+    click = np.zeros(4000)
+    click[2000] = 0.5
+    assert np.argmax(np.abs(stream.push(click))) == 2000 + stream.delay.samples
+
+
+def test_a_delay_that_is_too_short_is_refused():
+    with pytest.raises(ConfigError, match=r"a delay must be in 23\.\.1000 ms for this voice, got 20"):
+        Delay.of(20, WorldConfig(16000), F0Range(80, 300))
+    with pytest.raises(ConfigError, match="got nan"):
+        Delay.of(float("nan"), WorldConfig(16000), F0Range(80, 300))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_reset_is_a_fresh_start(method, streams):
+    stream, samples = streams[16000, method], spoken(16000)
+    fresh = Stream(linear_model(16000), method=method).push(samples)
+    stream.push(np.random.default_rng(3).standard_normal(5000))
+    stream.reset()
+    assert np.array_equal(stream.push(samples), fresh)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("before", ["hum", "noise", "silence", "music", "another voice"])
+def test_what_came_before_is_forgotten(method, before, monkeypatch):
+    rate = 16000
+    monkeypatch.setattr(pitch, "REMEMBERED", 0.5)
+    stream, samples = Stream(linear_model(rate), method=method), spoken(rate, 0.4)
+    seconds = np.arange(rate // 2) / rate
+    sounds = {
+        "hum": 0.1 * np.sin(2 * np.pi * 50 * seconds),
+        "noise": 0.1 * np.random.default_rng(0).standard_normal(rate // 2),
+        "silence": np.zeros(rate // 2),
+        "music": 0.2 * sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277, 330)),
+        "another voice": vowel(0.5, rate, 240.0, seed=5),
+    }
+    alone = stream.convert(samples)
+    quiet = np.zeros(round(1.1 * rate))
+    lead = np.concatenate([sounds[before], quiet])
+    lead = lead[: len(lead) // 80 * 80]
+    behind = stream.convert(np.concatenate([lead, samples]))[len(lead) :]
+    if method == "diff":  # it draws no noise
+        assert np.allclose(behind, alone, atol=1e-6)
+    else:
+        powers = [np.square(each[: len(each) // 400 * 400].reshape(-1, 400)).mean(axis=1) for each in (alone, behind)]
+        heard = powers[0] > 6e-3  # the vowel: what hisses is drawn anew
+        assert np.abs(10 * np.log10(powers[0][heard] / powers[1][heard])).max() < 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_silence_stays_silent_and_the_gate_opens_for_speech(method, streams):
+    stream, rate = streams[16000, method], 16000
+    hiss = 10 ** (-70 / 20) * np.random.default_rng(0).standard_normal(rate)
+    assert not stream.convert(np.zeros(rate)).any() and not stream.convert(hiss).any()
+    samples = np.concatenate([hiss, vowel(0.5, rate), hiss])
+    made = stream.convert(samples)
+    assert not made[: rate - 2000].any() and not made[-rate // 2 :].any()
+    inside = made[rate + 400 : rate + 8000]
+    assert np.square(inside).mean() > 0.1 * np.square(samples[rate + 400 : rate + 8000]).mean()
+
+
+def test_a_gate_has_two_thresholds_and_holds():
+    gate = Gate(-40.0, 100.0, look_ahead=2)
+    assert [gate.push(10 ** (level / 10)) for level in (-50, -43, -39, -43, -45, -50)] == [False] * 2 + [True] * 4
+    held = round(HELD * 100)
+    open_for = [gate.push(1e-5) for _ in range(held + 5)]
+    assert open_for.index(False) == held + 1  # two frames of look-ahead, and one of them was quiet already
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30, -3e38])
+def test_nothing_that_is_not_finite_or_too_loud_gets_out(method, bad, streams):
+    stream, samples = streams[16000, method], spoken(16000).astype(np.float64)
+    samples[3000:3100] = bad
+    stream.reset()
+    made = stream.push(samples)
+    assert np.isfinite(made).all() and np.abs(made).max() <= 1
+    assert stream.mended == (0 if np.isfinite(bad) else 100)
+
+
+def test_a_model_out_of_its_mind_gives_silence():
+    model = linear_model(16000)
+    name = "maps.to_target.regression.weight"
+    wild = LinearModel(model.model, {**model.weights, name: 1e30 * model.weights[name]})
+    for method in METHODS:
+        stream = Stream(wild, method=method)
+        made = stream.push(spoken(16000))
+        assert np.isfinite(made).all() and np.abs(made).max() <= 1 and stream.mended > 0
+
+
+@pytest.mark.parametrize("look_ahead", [0, 3, 12])
+@pytest.mark.parametrize("method", ["nearest", "warp", "mean_variance"])
+def test_a_frame_is_what_torch_gives_of_the_recording_up_to_there(method, look_ahead, random):
+    torch = pytest.importorskip("torch")
+    from vc.models import network, network_config
+    from vc.models.base import FrameMap
+
+    speakers, features = two_speakers(), WorldConfig(16000)
+    sizes = {"context": 2, "reach": REACH} if method == "nearest" else {}
+    converter = network(method, network_config(method, sizes), features, tuple(speakers))
+    for weights in converter.parameters():
+        torch.nn.init.normal_(weights, std=0.05)
+    model = model_file.Model(method, features, {}, speakers, 1, "digest")
+    weights = {name: tensor.numpy() for name, tensor in converter.state_dict().items()}
+    frames = np.clip(np.cumsum(0.3 * random.standard_normal((30, features.bands)), axis=0), -FARTHEST, FARTHEST)
+    for pair in (("ann", "bob"), ("bob", "ann")):
+        whole = FrameMap(converter, pair, tuple(speakers[name].normaliser for name in pair), torch.device("cpu"))
+        live = LinearModel(model, weights).frame_map(*pair, look_ahead)
+        for number in range(len(frames)):
+            source, converted = live.push(frames[number])
+            place = number - look_ahead
+            if place > 2 * REACH:  # at the beginning the map holds what it has made of frames, not the frames
+                with torch.inference_mode():
+                    wanted = whole(torch.from_numpy(frames[: number + 1]))[place].numpy()
+                assert np.array_equal(source, frames[place])
+                assert np.allclose(converted, wanted, atol=1e-5)
+
+
+def test_f0_is_that_of_the_whole_recording(random):
+    rate, f0_range = 16000, F0Range(70, 300)
+    glide = 120 * 2 ** (0.4 * np.sin(np.arange(2 * rate) / rate * 4))
+    phase = np.cumsum(glide) / rate
+    samples = sum(np.cos(2 * np.pi * k * phase) / k for k in range(1, 12)) * 0.1 + 1e-4 * random.standard_normal(
+        2 * rate
+    )
+    config = WorldConfig(rate)
+    wanted = track_f0(samples, rate, F0Range(70, 300), 5.0).f0
+    after = round(0.0215 * rate)
+    tracker = PitchTracker(config, f0_range, after, wait=4)
+    padded = np.pad(samples, (tracker.before, rate))
+    found = [tracker.push(padded[place * 80 :][: tracker.before + after]) for place in range(len(wanted))]
+    now, decided = np.array(found).T
+    inside = slice(10, -10)
+    for one, other in ((now, wanted), (decided[4:], wanted[:-4])):
+        assert (np.abs(np.log2(one[inside] / other[inside])) < 0.02).mean() > 0.99
+
+
+def test_a_response_of_minimum_phase_is_that_of_the_offline_filter(random):
+    config = WorldConfig(22050)
+    frame = random.standard_normal(config.bands) / (1 + np.arange(config.bands))
+    for size in (config.fft_size, 2 * config.fft_size):
+        response = MinimumPhase(config, size)(frame)
+        assert np.allclose(response, differential._minimum_phase(frame[None], config, size)[0], rtol=1e-4)
+    amplitude = np.sqrt(mel_cepstrum.to_envelope(frame[None], config.warping, config.bins)[0])
+    assert np.allclose(
+        np.exp(minimum_phase_log(np.log(amplitude), config.fft_size)), MinimumPhase(config, config.fft_size)(frame)
+    )
+
+
+def test_power_is_restored_as_offline_from_the_past(random):
+    config = WorldConfig(16000)
+    source = np.tile(0.1 * random.standard_normal(config.bands), (80, 1))
+    converted = source + 0.1  # a constant gap needs no future
+    power = Power(config)
+    live = np.array([power.push(*frames) for frames in zip(converted, source)])
+    assert np.allclose(live[40:60], config.restore_power(converted, source)[40:60], atol=1e-9)
+
+
+@pytest.mark.parametrize("f0_shift", [0.0, 7.0])
+def test_pulses_follow_the_f0_that_is_wanted(f0_shift):
+    stream = Stream(linear_model(16000), method="world", f0_options=F0Options(keep=True, shift=f0_shift))
+    made = stream.convert(vowel(1.0, 16000, 130.0))
+    found = track_f0(made, 16000, F0Range(60, 400), 5.0).f0
+    assert np.median(found[40:160]) == pytest.approx(130 * 2 ** (f0_shift / 12), rel=0.01)
+
+
+def test_who_hurries_holds_the_last_envelope():
+    stream, samples = Stream(linear_model(16000)), spoken(16000)
+    half = len(samples) // 2
+    whole = Stream(linear_model(16000)).push(samples)
+    made = np.concatenate([stream.push(samples[:half]), stream.push(samples[half:], hurry=True)])
+    assert np.array_equal(made[:half], whole[:half]) and np.isfinite(made).all()
+    assert stream.held == pytest.approx(half / 80, abs=2)
+    later = slice(half + 800, half + 3200)
+    assert np.square(made[later]).mean() == pytest.approx(np.square(whole[later]).mean(), rel=0.5)
+
+
+def test_a_muted_stream_is_silent_and_its_delay_goes_on():
+    stream, samples = Stream(linear_model(16000)), spoken(16000, 1.0)
+    whole = stream.push(samples)
+    stream.reset()
+    parts = []
+    for number, block in enumerate(cut(samples, (160,))):
+        stream.muted = 30 <= number < 60
+        parts.append(stream.push(block))
+    made = np.concatenate(parts)
+    assert not made[33 * 160 : 60 * 160].any()
+    assert np.array_equal(made[: 30 * 160], whole[: 30 * 160]) and np.allclose(made[70 * 160 :], whole[70 * 160 :])
+
+
+def test_state_is_of_constant_size(streams):
+    def size(value: object) -> int:
+        if isinstance(value, np.ndarray):
+            return value.nbytes
+        if isinstance(value, (list, tuple)) or hasattr(value, "maxlen"):
+            return sum(map(size, value)) + len(value)
+        return sum(map(size, vars(value).values())) if type(value).__module__.startswith("vc.live") else 0
+
+    for method in METHODS:
+        stream, sizes = streams[16000, method], []
+        stream.reset()
+        for seconds in (0.3, 3.0, 0.3, 0.4):
+            stream.push(vowel(seconds, 16000)[: round(seconds * 200) * 80])
+            sizes.append(size(stream))
+        assert len(set(sizes[1:])) == 1
+
+
+def test_the_command_converts_a_file_as_the_stream_does(tmp_path):
+    path = CORPUS / "eval/slt/101.flac"
+    done = command("live", "--model", PAIR, "--input", path, "--output", tmp_path / "new/one.wav", "--delay", 80)
+    assert "slt to rms, diff, 16000 Hz" in done.stderr.decode() and "delay: 80.0 ms (" in done.stderr.decode()
+    samples = np.concatenate(list(audio.blocks(path, 16000)))
+    audio.write(tmp_path / "two.wav", Stream.load(PAIR, delay=80.0).convert(samples), 16000)
+    assert (tmp_path / "new/one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
+
+
+def test_raw_samples_pass_with_the_delay(tmp_path):
+    samples = (32767 * spoken(16000)).astype("<i2")
+    words = ("--model", PAIR, "--input", "-", "--output", "-", "--method", "world")
+    done = command("live", *words, input=samples.tobytes())
+    made = np.frombuffer(done.stdout, "<i2")
+    wanted = Stream.load(PAIR, method="world").push(samples / 32768)
+    assert len(made) == len(samples) and np.abs(made / 32768 - wanted).max() < 1 / 32768
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--input", "a.wav", "--output", "b.wav"], "give --model"),
+        (["--model", PAIR, "--input", "a.wav"], "--input and --output go together"),
+        (["--model", PAIR, "--input", "-", "--output", "b.wav"], "raw samples (-) go from --input - to --output -"),
+        (["--model", PAIR, "--to", "nobody", "--input", "a.wav", "--output", "b.wav"], "no speaker 'nobody'"),
+        (["--model", PAIR, "--delay", 10, "--input", "a.wav", "--output", "b.wav"], "a delay must be in"),
+        (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
+        (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
+        (["--model", "six_voices", "--input", "a", "--output", "b"], "method recognition_synthesis is not linear"),
+    ],
+)
+def test_wrong_usage_is_one_line(words, said, tmp_path):
+    done = command("live", *words, cwd=tmp_path, check=2)
+    assert said in done.stderr.decode() and done.stderr.decode().startswith("vc-live: error: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_recording_is_one_line_and_leaves_nothing(tmp_path):
+    done = command("live", "--model", PAIR, "--input", "none.wav", "--output", "b.wav", cwd=tmp_path, check=1)
+    assert done.stderr.decode().splitlines()[-1].startswith("vc-live: error: none.wav: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_other_shapes_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    model, weights = model_file.read(PAIR)
+    for name, other in (
+        ("maps.to_target.regression.weight", torch.zeros(50, 50, 8)),
+        ("maps.to_source.movement.weight", torch.zeros(49, 1, 129)),
+        ("maps.to_source.regression.bias", torch.zeros(1)),
+    ):
+        model_file.write(tmp_path / "m.safetensors", model, {**weights, name: other})
+        with pytest.raises(ConfigError, match=r"m\.safetensors: weights do not fit nearest"):
+            LinearModel.read(tmp_path / "m.safetensors")
+
+
+def test_live_conversion_starts_without_torch(tmp_path):
+    heavy = {"torch", "scipy", "librosa", "matplotlib", "soundfile", "soxr"}
+    code = (
+        "import sys, numpy; from vc.live.stream import Stream\n"
+        f"Stream.load({str(PAIR)!r}).push(numpy.zeros(1600)); print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = run(sys.executable, "-c", code, PYTHONPATH=str(ROOT))
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_mean_and_variance_of_several_speakers_are_live(random):
+    speakers = {**two_speakers(), "cleo": two_speakers()["ann"]}
+    model = LinearModel(model_file.Model("mean_variance", WorldConfig(16000), {}, speakers, 0, "digest"), {})
+    assert Stream(model, "cleo", "bob").target == "cleo"
+    with pytest.raises(ConfigError, match="several speakers"):
+        Stream(model)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "give --sources"),
+        (("--sources", "../a", "--targets", "b"), "speaker: '../a' is no name"),
+        (("--sources", "a", "--targets", "b", "--systems", "diff_50 ../x"), "--systems: '../x' is no name"),
+        (("--sources", "a", "--targets", "b", "--sentences", "0"), "--sentences takes a whole number"),
+    ],
+)
+def test_the_recipe_refuses_by_name(words, said, tmp_path):
+    done = run(ROOT / "recipes/live/run.sh", "--work", tmp_path / "work", *words)
+    assert done.returncode == 1 and said in done.stderr and not list(tmp_path.iterdir())
+
+
+class Doubled:
+    """In place of a stream: twice what comes, at once."""
+
+    sample_rate = 16000
+
+    def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
+        return 2 * samples
+
+
+def exchanged(loop: Loop, heard: np.ndarray, turns: list[int]) -> np.ndarray:
+    """What the loudspeaker gets, a block at a time, if after each the worker works as often as the turns say."""
+    given = []
+    for block, turn in zip(cut(heard, (loop.block,)), turns, strict=True):
+        loop.take(block)
+        for _ in range(turn):
+            loop.work()
+        given.append(loop.give(len(block)))
+    return np.concatenate(given)
+
+
+def test_a_loop_gives_what_its_worker_makes_after_the_slack(random):
+    loop, heard = Loop(Doubled(), block=100, slack=3), random.standard_normal(2000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 20)
+    assert not given[:300].any() and np.array_equal(given[300:], 2 * heard[:-300]) and loop.underruns == 0
+
+
+def test_what_comes_late_is_silence_and_the_delay_stays(random):
+    loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(3000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 10 + [0] * 4 + [5] + [1] * 15)
+    assert loop.underruns == 3 and loop.late == 0 and loop.held == 4
+    assert np.array_equal(given[100:1100], 2 * heard[:1000])
+    assert not given[1100 + 32 : 1400].any()  # after 2 ms
+    assert np.array_equal(given[1400 + 32 :], 2 * heard[1300 + 32 : -100])
+
+
+def test_who_is_late_for_good_is_heard_later(random):
+    loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(16000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 5 + [0] * 3 + [1] * 152)
+    assert 100 <= loop.late <= 300 and loop.underruns > 3
+    behind = 100 + loop.late
+    assert np.array_equal(given[-4000:], 2 * heard[-4000 - behind : -behind])
+
+
+def test_what_the_rings_cannot_hold_is_lost_and_the_delay_stays(random):
+    loop = Loop(Doubled(), block=100, slack=1)
+    long = random.standard_normal(5 * 16000).astype(np.float32)
+    loop.take(long)
+    assert loop.overruns == len(long) - round(CAPACITY * 16000)
+    while loop.work():
+        loop.give(0)
+    assert len(loop._made) == round(CAPACITY * 16000)
+
+
+def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
+    loop, most = Loop(Doubled(), block=100, slack=2), 0
+    for _ in range(2000):
+        loop.take(random.standard_normal(101).astype(np.float32))
+        loop.work()
+        loop.work()
+        loop.give(100)
+        most = max(most, len(loop._made))
+    assert loop.dropped > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
+
+
+def test_clicks_tell_the_delay(random):
+    clicks = Clicks(16000, 6.0)
+    loop = Loop(clicks, block=160, slack=2)
+    room = np.zeros(800, np.float32)  # between loudspeaker and microphone
+    while not clicks.full:
+        loop.take(room[:160])
+        loop.work()
+        room = np.concatenate([room[160:], 0.3 * loop.give(160)])
+    assert np.allclose(clicks.delays(), 1000 * (800 + 320) / 16000) and len(clicks.delays()) == 3
+
+
+@pytest.mark.parametrize(
+    ("pressed", "said", "state"),
+    [
+        ("p", "passthrough", {"passthrough": True}),
+        ("m", "muted", {"muted": True}),
+        ("+", "F0 +1 semitones", {"f0_options": F0Options(shift=1.0)}),
+        ("-", "F0 -1 semitones", {"f0_options": F0Options(shift=-1.0)}),
+        ("x", terminal.HELP, {}),
+        ("", "", {}),
+    ],
+)
+def test_keys_do_what_they_say(pressed, said, state):
+    stream = Stream(linear_model(16000), method="world")
+    assert terminal.obey(pressed, stream) == said
+    assert {name: getattr(stream, name) for name in state} == state
+
+
+def test_f0_is_not_shifted_beyond_its_bounds():
+    stream = Stream(linear_model(16000), method="world", f0_options=F0Options(shift=48.0))
+    assert terminal.obey("+", stream).startswith("an F0 shift must be within 48") and stream.f0_options.shift == 48
+    assert terminal.obey("+", Stream(linear_model(16000))) == "method diff keeps F0; world can shift it"
+
+
+@pytest.mark.parametrize(("peak", "shown"), [(1.0, "#" * 20 + "    0 dB"), (0.0, "." * 20 + " -120 dB")])
+def test_a_meter_shows_a_peak(peak, shown):
+    assert terminal.meter(peak) == shown
+
+
+@pytest.fixture
+def sound_server(tmp_path, monkeypatch) -> Iterator[None]:
+    """PulseAudio with one sink, whose monitor is the microphone."""
+    pytest.importorskip("sounddevice", exc_type=(ImportError, OSError), reason="no sounddevice, or no PortAudio")
+    if missing := [name for name in ("pulseaudio", "pactl") if shutil.which(name) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    socket = tmp_path / "socket"
+    (tmp_path / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
+    for name, value in (("HOME", tmp_path), ("XDG_RUNTIME_DIR", tmp_path), ("PULSE_SERVER", f"unix:{socket}")):
+        monkeypatch.setenv(name, str(value))
+    modules = (f"module-native-protocol-unix socket={socket} auth-anonymous=1", "module-null-sink sink_name=room")
+    words = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
+    with subprocess.Popen([*words, *(f"--load={module}" for module in modules)], stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(100):
+                if subprocess.run(["pactl", "set-default-source", "room.monitor"], capture_output=True).returncode == 0:
+                    break
+                time.sleep(0.1)
+            yield
+        finally:
+            server.terminate()
+
+
+def live(*words: object) -> subprocess.CompletedProcess:
+    """`vc-live` as its users start it: PortAudio does not outlive a fork."""
+    line = [sys.executable, "-m", "vc", "live", "--model", PAIR, "--latency", 100, "--slack", 20, *words]
+    return subprocess.run([str(word) for word in line], capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.slow
+def test_the_whole_loop_has_the_delay_that_is_measured(sound_server):
+    done = live("--measure")
+    assert done.returncode == 0, done.stderr
+    measured = re.search(r"measured: ([\d.]+) ms .* \(([\d.]+) to ([\d.]+) of (\d+) clicks\)", done.stdout)
+    mean, least, most, clicks = map(float, measured.groups())
+    assert clicks >= 3 and most - least < 5 and 200 < mean < 900, done.stdout
+
+
+@pytest.mark.slow
+def test_a_virtual_microphone_is_there_while_one_speaks(sound_server):
+    listed = ["pactl", "list", "short", "sources"]
+    line = [sys.executable, "-m", "vc", "live", "--model", PAIR, "--virtual-mic", "vc_live", "--latency", "100"]
+    with subprocess.Popen([*map(str, line)], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(150):
+                if "\tvc_live\t" in subprocess.run(listed, capture_output=True, text=True).stdout:
+                    break
+                time.sleep(0.2)
+            else:
+                pytest.fail("no source vc_live")
+            time.sleep(2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 143
+        finally:
+            process.kill()
+    assert "vc_live" not in subprocess.run(listed, capture_output=True, text=True).stdout

@@ -1,0 +1,172 @@
+"""vc-live: one's own voice converted while one speaks; or a file, or raw samples, in the same way."""
+
+import argparse
+import contextlib
+import math
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from vc.cli import common
+from vc.signals import exit_status, stop_signals
+
+COMMAND = "vc-live"
+METHOD_HELP = "diff: what is said, filtered, F0 kept (default); world: synthesis, F0 as the target's"
+REFRESH = 0.1  # seconds between two looks at keys and meters
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = common.parser(
+        COMMAND,
+        "Convert from the microphone to the loudspeaker with a linear model (nearest, warp, mean_variance).",
+        "examples:\n  vc-live --model exp/anna-bert --method world --delay 80\n"
+        "  vc-live --model exp/anna-bert --virtual-mic vc_live   (other programs can choose that microphone)\n"
+        "  vc-live --model exp/anna-bert --input anna.wav --output as_bert.wav\n"
+        "  vc-live --model exp/anna-bert --input - --output - < anna.raw > bert.raw\n"
+        "keys: p passthrough, m mute, + and - a semitone up and down, t other direction, q quit",
+    )
+    made.add_argument("--model", help="model.safetensors, or an experiment directory")
+    common.add_direction(made)
+    made.add_argument("--method", choices=("diff", "world"), default="diff", help=METHOD_HELP)
+    help_delay = "from a sample to its conversion, sound card aside (default: 50)"
+    made.add_argument("--delay", type=float, default=50.0, metavar="MS", help=help_delay)
+    help_gate = "of full scale; what is fainter is silence (default: -60; -inf: nothing is)"
+    made.add_argument("--gate", type=float, default=-60.0, metavar="DB", help=help_gate)
+    made.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
+    made.add_argument("--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier above 1, flatter below")
+    made.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
+    help_range = "where the voice's F0 lies, in Hz (default: as the model has it)"
+    made.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
+    files = made.add_argument_group("without a sound card")
+    files.add_argument("--input", metavar="FILE", help="a recording, or - for raw 16-bit samples at the model's rate")
+    files.add_argument("--output", metavar="FILE", help="a WAV, or - for raw samples")
+    files.add_argument("--realtime", action="store_true", help="take the input no faster than it was spoken")
+    card = made.add_argument_group("sound card (needs the extra live, and PortAudio)")
+    card.add_argument("--devices", action="store_true", help="list the devices")
+    card.add_argument("--input-device", metavar="DEVICE", help="number or name (default: the system's)")
+    card.add_argument("--output-device", metavar="DEVICE", help="number or name (default: the system's)")
+    card.add_argument("--block", type=float, default=10.0, metavar="MS", help="taken and given at once (default: 10)")
+    help_slack = "blocks that the computation may come late (default: 2)"
+    help_latency = "asked of each device (default: the lowest that it claims)"
+    card.add_argument("--latency", type=float, metavar="MS", help=help_latency)
+    card.add_argument("--slack", type=common.positive, default=2, metavar="N", help=help_slack)
+    card.add_argument("--virtual-mic", metavar="NAME", help="a microphone that other programs can choose (needs pactl)")
+    card.add_argument("--seconds", type=float, default=math.inf, metavar="N", help="end after so long")
+    card.add_argument("--measure", action="store_true", help="play clicks, and say what delay there really is")
+    return common.run(COMMAND, _work, made, argv)
+
+
+def _work(args: argparse.Namespace) -> int:
+    from vc.config import require
+    from vc.features.f0 import F0Options
+    from vc.live import recording
+    from vc.live.stream import Stream
+
+    common.log_to_stderr(COMMAND)
+    if args.devices:
+        from vc.live import device
+
+        common.say(device.described())
+        return 0
+    require(args.model is not None, "give --model")
+    require((args.input is None) == (args.output is None), "--input and --output go together")
+    require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
+    require(1 <= args.block <= 200, f"--block must be in 1..200 ms, got {args.block:g}")
+    settings = {
+        "method": args.method,
+        "delay": args.delay,
+        "f0_options": F0Options(args.keep_f0, args.f0_shift, args.f0_scale),
+        "gate": args.gate,
+        "f0_range": args.f0_range and common.f0_range(*args.f0_range),
+    }
+    stream = Stream.load(args.model, args.to, args.source, **settings)
+    common.say(f"{stream.source} to {stream.target}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
+    common.say(f"delay: {stream.delay}", file=sys.stderr)
+    if args.input is None:
+        return _measured(args, stream) if args.measure else _spoken(args, stream, settings)
+    if args.input == "-":
+        recording.convert_raw(stream, args.realtime)
+    else:
+        recording.convert_file(stream, args.input, args.output, args.realtime)
+    if stream.mended:
+        common.warn(COMMAND, f"{stream.mended} samples were not finite, and became 0")
+    return 0
+
+
+def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
+    """Until a key, a signal or the time ends it."""
+    from vc.live import device, terminal
+    from vc.live.stream import Stream
+    from vc.live.virtual_microphone import virtual_microphone
+
+    ended: list[int] = []
+    for number in stop_signals():  # what was set up is taken away first
+        signal.signal(number, lambda number, _: ended.append(number))
+    with contextlib.ExitStack() as stack:
+        if args.virtual_mic:
+            device.say_where(stack.enter_context(virtual_microphone(args.virtual_mic)))
+        running = stack.enter_context(device.connected(stream, **_where(args)))
+        loop = running.loop
+        common.say(f"from {running.devices[0]} to {running.devices[1]}", file=sys.stderr)
+        common.say(f"and {_card_delay(running, stream.sample_rate)}", file=sys.stderr)
+        has_keys = stack.enter_context(terminal.keyboard())
+        shows = sys.stderr.isatty()
+        if has_keys:
+            common.say(terminal.HELP, file=sys.stderr)
+        begin, pressed = time.monotonic(), ""
+        while not ended and pressed != "q" and time.monotonic() - begin < args.seconds:
+            running.check()
+            if has_keys:
+                pressed = terminal.key(REFRESH)
+            else:
+                time.sleep(REFRESH)
+            if pressed == "t":
+                stream = loop.converter = Stream.load(args.model, stream.source, stream.target, **settings)
+                told = f"{stream.source} to {stream.target}"
+            else:
+                told = terminal.obey(pressed, stream)
+            if shows:
+                print(f"\r{terminal.status(loop, time.monotonic() - begin)} {told}\x1b[K", end="", file=sys.stderr)
+        seconds = time.monotonic() - begin
+    if shows:
+        print(file=sys.stderr)
+    load = 100 * loop.busy / max(seconds, REFRESH)
+    common.say(
+        f"{seconds:.1f} s, {load:.0f} % of a core, underruns {loop.underruns}, hurried {loop.held},"
+        f" samples lost {loop.overruns}, left out {loop.dropped}, not finite {stream.mended};"
+        f" awaited in vain {1000 * loop.late / stream.sample_rate:.0f} ms"
+    )
+    return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
+
+
+def _measured(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
+    from vc.live import device
+
+    delays, running = device.measure(stream.sample_rate, **_where(args))
+    card, engine = float(delays.mean()), stream.delay.milliseconds
+    common.say(f"from {running.devices[0]} to {running.devices[1]}")
+    common.say(f"computed: {engine:.1f} ms, and {_card_delay(running, stream.sample_rate)}")
+    spread = f"{delays.min():.1f} to {delays.max():.1f} of {len(delays)} clicks"
+    common.say(
+        f"measured: {card:.1f} ms from loudspeaker to microphone and through the computer ({spread});"
+        f" with the conversion {card + engine:.1f} ms"
+    )
+    return 0
+
+
+def _where(args: argparse.Namespace) -> dict:
+    where = {"input": args.input_device, "output": args.output_device}
+    latency = "low" if args.latency is None else args.latency / 1000
+    return {**where, "block": args.block / 1000, "slack": args.slack, "latency": latency}
+
+
+def _card_delay(running: "Running", rate: int) -> str:  # noqa: F821
+    """What the sound card adds, as far as it is computed."""
+    parts = {
+        "input": running.latency[0],
+        "output": running.latency[1],
+        "slack": running.loop.slack / rate,
+    }
+    told = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in parts.items())
+    return f"{1000 * sum(parts.values()):.1f} ms of the sound card, by what it claims ({told})"

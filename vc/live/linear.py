@@ -1,0 +1,153 @@
+"""Linear models without torch, and without the future: what vc/models/linear.py computes, as far as it can be known.
+
+A `LinearMap` sees 68 frames to each side. Where no more than a few of those to come are there yet, the last one is held
+in place of the others, which is what the map does at the end of a recording: the frame that is given is the one that
+the whole map gives of the recording up to here. Prediction of the frames to come from their correlations in the
+training data came 6 to 15 % nearer to the whole map (docs/live.md), too little for a model file to hold them.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vc import model_file
+from vc.config import require
+from vc.errors import ConfigError
+from vc.features.speakers import Speaker
+from vc.features.world import WorldConfig
+from vc.model_file import Model
+
+METHODS = ("nearest", "warp", "mean_variance")
+DIRECTIONS = ("to_target", "to_source")  # of a pair, as vc/models/linear.py calls them
+PARTS = ("regression", "movement", "warp", "detail")
+FARTHEST = 6.0  # deviations of a frame's band from the mean; digital silence, which is no voice, lies farther
+LONGEST = 512  # frames to each side that a filter may see
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A model file whose conversions are linear, with its weights by name."""
+
+    model: Model
+    weights: Mapping[str, np.ndarray]
+
+    @classmethod
+    def read(cls, path: str | Path) -> "LinearModel":
+        """From a model file or an experiment directory; refuses by name what is none, or cannot be live."""
+        model, weights = model_file.read(Path(path), "numpy")
+        try:
+            live = ", ".join(METHODS)
+            require(model.method in METHODS, f"method {model.method} is not linear, and not live; these are: {live}")
+            require(
+                isinstance(model.features, WorldConfig), "log-mel has no live synthesis: features.kind must be world"
+            )
+            require(len(model.speakers) >= 2, f"a model has 2 speakers or more, this one {len(model.speakers)}")
+            for name, speaker in model.speakers.items():
+                bands = len(speaker.mel_cepstrum_mean)
+                require(bands == model.features.bands, f"speaker {name} has {bands} bands, not {model.features.bands}")
+            read = cls(model, weights)
+            for direction in DIRECTIONS if weights else ():
+                read._refuse_other_shapes(direction)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        return read
+
+    def _refuse_other_shapes(self, direction: str) -> None:
+        bands = self.model.features.bands
+        parts = {name: self.weights.get(f"maps.{direction}.{name}.weight", np.zeros(0)) for name in PARTS}
+        if parts["warp"].size == parts["detail"].size == 0:  # older files have the regression alone
+            parts |= {"warp": np.zeros((bands, bands, 1)), "detail": np.zeros_like(parts["movement"])}
+        lengths = {name: part.shape[-1] if part.ndim == 3 else 0 for name, part in parts.items()}
+        outputs = {"regression": bands, "movement": 1, "warp": bands, "detail": 1}
+        fits = all(parts[name].shape == (bands, outputs[name], lengths[name]) for name in PARTS)
+        odd = all(0 < length <= 2 * LONGEST and length % 2 for length in lengths.values())
+        same = lengths["movement"] == lengths["detail"] and lengths["warp"] == 1
+        bias = self.weights.get(f"maps.{direction}.regression.bias", np.zeros(0)).shape == (bands,)
+        require(fits and odd and same and bias, f"weights do not fit {self.model.method}")
+
+    def frame_map(self, source: str, target: str, look_ahead: int) -> "FrameMap":
+        """The conversion of one direction that sees `look_ahead` frames to come."""
+        speakers = self.model.speakers[source], self.model.speakers[target]
+        if self.model.method == "mean_variance":
+            bands = self.model.features.bands
+            parts = [np.eye(bands)[..., None], np.ones((bands, 1, 1)), None, None, np.zeros(bands)]
+        else:
+            direction = f"maps.{DIRECTIONS[list(self.model.speakers).index(source)]}"
+            parts = [self.weights.get(f"{direction}.{name}.weight") for name in PARTS]
+            parts.append(self.weights[f"{direction}.regression.bias"])
+        return FrameMap(*speakers, *limited(*parts, look_ahead), look_ahead)
+
+
+def limited(
+    regression: np.ndarray,
+    movement: np.ndarray,
+    warp: np.ndarray | None,
+    detail: np.ndarray | None,
+    bias: np.ndarray,
+    look_ahead: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A linear map's weights as one matrix over the frames that it may see; the last stands for all later ones.
+
+    Parameters
+    ----------
+    regression, movement, warp, detail : np.ndarray
+        Of shape `(bands, bands, context)`, `(bands, 1, taps)`, `(bands, bands, 1)` and `(bands, 1, taps)`; the last two
+        None where there are none.
+    bias : np.ndarray
+        Of shape `(bands,)`, of the regression.
+    look_ahead : int
+        Frames after the one that is converted.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(bands, frames * bands)`: from the oldest frame to the one that comes `look_ahead` after the converted.
+    np.ndarray
+        Shape `(bands,)`, to be added.
+    """
+    bands, _, width = regression.shape
+    context, reach = width // 2, movement.shape[-1] // 2
+    now = context + reach  # place of the frame that is converted
+    weights = np.zeros((now + look_ahead + 1, bands, bands))
+    for tap in range(-reach, reach + 1):
+        filtered = min(tap, look_ahead)
+        for offset in range(-context, context + 1):
+            place = now + min(filtered + offset, look_ahead)
+            weights[place] += movement[:, 0, reach + tap, None] * regression[:, :, context + offset]
+        if detail is not None:
+            weights[now + filtered] += detail[:, 0, reach + tap, None] * warp[:, :, 0]
+    matrix = weights.transpose(1, 0, 2).reshape(bands, -1)
+    return matrix.astype(np.float32), (bias * movement[:, 0].sum(axis=1)).astype(np.float32)
+
+
+class FrameMap:
+    """One speaker's mel-cepstra to another's, frame after frame; the first band, loudness, stays the source's."""
+
+    def __init__(self, source: Speaker, target: Speaker, matrix: np.ndarray, offset: np.ndarray, look_ahead: int):
+        self._before, self._after = source.normaliser, target.normaliser
+        self._matrix, self._offset, self._look_ahead = matrix, offset, look_ahead
+        self.reset()
+
+    def reset(self) -> None:
+        """What comes next is a recording's first frame."""
+        self._seen: np.ndarray | None = None  # (frames, bands), normalised
+        self._waiting: deque[np.ndarray] = deque(maxlen=self._look_ahead + 1)
+
+    def push(self, mel_cepstrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take a frame `(bands,)`; give the one that came `look_ahead` frames before, as it was and converted.
+
+        Before there is one, the first frame stands for it.
+        """
+        self._waiting.append(mel_cepstrum)
+        frame = np.clip(self._before.transform(mel_cepstrum), -FARTHEST, FARTHEST).astype(np.float32)
+        if self._seen is None:  # the ends are held
+            self._seen = np.tile(frame, (self._matrix.shape[1] // len(frame), 1))
+        self._seen[:-1] = self._seen[1:]
+        self._seen[-1] = frame
+        source = self._waiting[0]
+        converted = self._after.inverse((self._matrix @ self._seen.ravel() + self._offset).astype(np.float64))
+        converted[0] = source[0]
+        return source, converted

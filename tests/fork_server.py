@@ -118,7 +118,7 @@ def ask(path: str, name: str, words: list[str]) -> None:
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(path)
         for number in PASSED_ON:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as vc.signals.heard
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as vc.signals.stop_signals
                 signal.signal(number, lambda number, _: link.send(bytes([number])))
         socket.send_fds(link, [b"."], [0, 1, 2])
         link.sendall(LENGTH.pack(len(text)) + text)

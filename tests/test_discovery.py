@@ -101,7 +101,7 @@ def test_ffmpeg_ends_with_who_asked_for_it(tmp_path, monkeypatch):
         f"echo $$ > {tmp_path}/pid; trap '' TERM; while echo more; do sleep 0.1; done", tmp_path, monkeypatch
     )
     (tmp_path / "a.m4a").write_bytes(HEADS[".m4a"] + bytes(1000))
-    code = "import sys; from vc import audio; audio.read(sys.argv[1])"
+    code = "import sys; from vc.corpus import audio; audio.read(sys.argv[1])"
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "a.m4a"], cwd=Path(__file__).parents[1])
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert process.poll() is None

@@ -67,7 +67,7 @@ def row(name: str) -> int:
 
 
 def imports(path: Path) -> set[str]:
-    """Modules that a file imports, `from vc import audio` read as `vc.corpus.audio`."""
+    """Modules that a file imports, `from vc import config` read as `vc.config`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -1,6 +1,6 @@
 """Linear conversions, the anchors that networks have to beat: means and variances alone, `warp` and `nearest`.
 
-vc/train/warp.py and vc/train/nearest.py fit the last two.
+vc/train/linear.py fits the last two.
 """
 
 from dataclasses import dataclass

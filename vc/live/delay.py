@@ -10,7 +10,8 @@ from vc.features.world import WorldConfig
 
 LONGEST = 1000.0  # milliseconds
 PERIODS = 1.5  # of the lowest voice, to each side of a frame, that CheapTrick's window covers
-WIDEST = 0.0125  # seconds, 1.5 periods at 120 Hz; longer windows cost a low voice more than they gain (egs/vcc2016/live/RESULTS.md)
+WIDEST = 0.0125  # seconds, 1.5 periods at 120 Hz; a longer window costs a low voice more than it gains, as
+# egs/vcc2016/live/RESULTS.md shows
 
 
 @dataclass(frozen=True)

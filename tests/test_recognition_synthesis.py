@@ -903,7 +903,7 @@ def test_a_score_falls_as_what_is_said_comes_nearer(one, content, dump):
         def __init__(self, noise: float):
             self.noise = noise
 
-        def say(self, content, f0, log_mel, speaker):
+        def resynthesise(self, content, f0, log_mel, speaker):
             return log_mel + self.noise * np.random.default_rng(0).standard_normal(log_mel.shape)
 
     near, far, farther = (held_out.score(Saying(noise))["score"] for noise in (0.0, 0.3, 0.6))
@@ -1055,6 +1055,8 @@ def test_methods_between_speakers_still_need_two_and_other_features(content, dum
 )
 def test_speakers_are_those_of_the_command_line(given, speakers, monkeypatch, capsys):
     requests = []
+    monkeypatch.setattr("vc.cli.common.log_to_stderr", lambda command: None)  # whose handler would stay
+    monkeypatch.setattr("vc.train.estimate.announce", lambda request: None)
     monkeypatch.setattr("vc.train.converter.train", lambda request: requests.append(request) or 1)
     words = ["--config", "recognition_synthesis", "--features", "dump", "--output", "exp", *given]
     if speakers:
@@ -1200,9 +1202,9 @@ def test_a_recording_in_pieces_is_close_to_the_whole(two, monkeypatch):
 
 
 def test_files_are_converted_in_pieces_as_arrays_are(two, speech, tmp_path, monkeypatch):
-    defaults = Converter._converted.__defaults__
-    assert defaults[0] == pieces.LONGEST
-    monkeypatch.setattr(Converter._converted, "__defaults__", (1.5, *defaults[1:]))
+    defaults = Converter._converted.__kwdefaults__
+    assert defaults["longest"] == pieces.LONGEST
+    monkeypatch.setattr(Converter._converted, "__kwdefaults__", {**defaults, "longest": 1.5})
     made = listening(two)
     audio.write(tmp_path / "in.wav", speech, 22050)
     made.convert_file(tmp_path / "in.wav", tmp_path / "out.wav", jobs=2)

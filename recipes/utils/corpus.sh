@@ -47,7 +47,7 @@ unpack() {
 need_speaker() {
     local known
     [ ! -d "$2" ] || return 0
-    known=$(cd "$(dirname "$2")" 2> /dev/null && compgen -G '*/' | tr -d / | xargs)
+    known=$(cd "$(dirname "$2")" 2> /dev/null && compgen -G '*/' | tr -d / | xargs) || known=
     fail "no speaker $1: $2 is not there${known:+; there are: $known}"
 }
 

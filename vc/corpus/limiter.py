@@ -78,12 +78,17 @@ def limit_blocks(blocks: Iterable[np.ndarray], rate: int, name: object = None) -
         log.warning("%s: peaks lowered by up to %.1f dB, for they would clip", escaped(name), limiter.largest)
 
 
+def limiter_delay(rate: int) -> int:
+    """Samples at `rate` Hz by which a limiter's output lags behind its input: LOOK_AHEAD, as an even number."""
+    return 2 * max(1, round(LOOK_AHEAD * rate / 2))
+
+
 class Limiter:
     """Its state between blocks of samples at `rate` Hz."""
 
     def __init__(self, rate: int):
-        self._rate, self._half = rate, max(1, round(LOOK_AHEAD * rate / 2))
-        self.delay = 2 * self._half  # samples
+        self._rate, self.delay = rate, limiter_delay(rate)
+        self._half = self.delay // 2
         self._delay_line = np.zeros(self.delay, np.float32)
         # Units, of the samples in the delay line; of as many before them.
         self._needs = self._envelope = np.zeros(self.delay, np.int64)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from vc.corpus.limiter import LOOK_AHEAD
+from vc.corpus.limiter import limiter_delay
 from vc.errors import ConfigError
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
@@ -42,7 +42,7 @@ class Delay:
         rate, hop = config.sample_rate, config.sample_rate * config.frame_shift / 1000
         lowest = min(config.unvoiced_f0, f0_range.floor if f0_range else math.inf)
         window = math.ceil(min(PERIODS / lowest, WIDEST) * rate) + 1
-        change, limiter = math.ceil(span * hop) + 1, 2 * max(1, round(LOOK_AHEAD * rate / 2))
+        change, limiter = math.ceil(span * hop) + 1, limiter_delay(rate)
         wanted = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST else 0
         fixed = window + change + pulse + limiter
         left = wanted - fixed

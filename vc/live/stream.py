@@ -11,7 +11,7 @@ from vc.convert.level import HOTTEST
 from vc.corpus.limiter import Limiter
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
-from vc.live.delay import Delay
+from vc.live.delay import PERIODS, Delay
 from vc.live.gate import Gate
 from vc.live.linear import LinearModel
 from vc.live.pitch import PitchTracker
@@ -259,4 +259,4 @@ class Stream:
 
 def pitch_resolved(window: int, rate: int) -> float:
     """Hz, of the lowest F0 whose analysis window ends within `window` samples after a frame."""
-    return 1.5 * rate / (window - 1)
+    return PERIODS * rate / (window - 1)

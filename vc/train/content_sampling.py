@@ -26,7 +26,8 @@ from vc.features.content import prosody, standard_loudness
 from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
-from vc.train.sampling import RandomDraws, Segments
+from vc.models.base import RandomDraws
+from vc.train.sampling import Segments
 
 CHUNK = 2048  # content frames that are matched at a time
 MAX_CANDIDATES = 40_000  # content frames among which neighbours are searched: some fifteen minutes

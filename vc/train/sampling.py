@@ -3,7 +3,7 @@
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -15,9 +15,9 @@ from torch import Tensor
 from vc.errors import DataError
 from vc.features.mel import MelConfig, log_mel
 from vc.features.speech import speech as find_speech
+from vc.models.base import RandomDraws
 
 log = logging.getLogger(__name__)
-RandomDraws = Callable[[int], Tensor]  # count -> (batch, count), uniform in 0..1
 
 
 class Segments:

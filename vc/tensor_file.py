@@ -91,10 +91,7 @@ def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, "torch.Te
     """
     with tensor_file(path, framework) as file:
         content, text, digest = read_content(file, path)
-        try:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        except (AttributeError, TypeError) as error:
-            raise Damaged(f"{path}: numbers of a type that NumPy does not have") from error
+        tensors = _all_tensors(file, path)
     if digest != tensors_digest(tensors, text):
         raise Damaged(f"{path}: damaged: its content does not match its digest")
     bad = _not_finite(tensors)
@@ -117,13 +114,18 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Arrays and digest of a file of `write_arrays`; raises ConfigError if it is not as it was written."""
     with tensor_file(path, "numpy") as file:
         metadata = file.metadata() or {}
-        try:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        except (AttributeError, TypeError) as error:
-            raise Damaged(f"{path}: damaged: numbers of a type that NumPy does not have") from error
+        arrays = _all_tensors(file, path)
     if metadata.get("sha256") != _arrays_digest(arrays):
         raise Damaged(f"{path}: damaged: its content does not match its digest")
     return arrays, metadata.get("made_of", "")
+
+
+def _all_tensors(file: "safe_open", path: Path) -> dict[str, Any]:  # noqa: F821
+    """Tensors or arrays of an open file by name, as its framework has them."""
+    try:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (AttributeError, TypeError) as error:
+        raise Damaged(f"{path}: damaged: numbers of a type that NumPy does not have") from error
 
 
 def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:

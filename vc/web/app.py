@@ -28,6 +28,7 @@ from vc.corpus.condition import Condition
 from vc.errors import ConfigError, DataError, VCError
 from vc.files import BLOCK, write_text
 from vc.model_file import NAME
+from vc.tensor_file import LARGEST_TENSORS
 from vc.web import workspace as places
 from vc.web.guard import FRAME_POLICY, Guard
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, Job, Jobs, Train
@@ -206,7 +207,7 @@ class Answers:
 
     async def upload_model(self, request: Request) -> JSONResponse:
         name = _file_name(request)
-        async with self._received(request, places.LARGEST_MODEL) as path:
+        async with self._received(request, LARGEST_TENSORS) as path:
             kept = await run_in_threadpool(self.workspace.add_model, path, name)
         return JSONResponse({"name": kept}, 201)
 

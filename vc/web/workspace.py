@@ -39,7 +39,6 @@ FEATURES = "features"  # beside experiments, and none
 INCOMING = ".incoming"  # what is not there as a whole, or has not been looked at
 CONSENT = "consent.txt"
 LARGEST_RECORDING = 1 << 30  # bytes
-LARGEST_MODEL = 2 << 30  # bytes
 LARGEST_ANSWERS = 1 << 20  # bytes
 SPARE = 1 << 29  # bytes of the disk that stay free
 LONGEST_RECORDING = 4 * 3600.0  # seconds

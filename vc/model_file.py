@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vc.config import build, plain, require
 from vc.corpus import names
 from vc.errors import ConfigError, shortened
-from vc.features.kinds import FeatureConfig, build_features
+from vc.features.base import FeatureConfig
+from vc.features.kinds import build_features
 from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.features.world import WORLD_UNVOICED_F0
 from vc.tensor_file import read_tensors, write_tensors

@@ -18,8 +18,9 @@ import numpy as np
 
 from vc.corpus import audio
 from vc.errors import VCError
+from vc.features.base import Frames
 from vc.features.f0 import WIDEST_RANGE, f0_statistics
-from vc.features.world import Frames, WorldConfig
+from vc.features.world import WorldConfig
 from vc.vocoders.world import WORLD
 
 Sentences = list[np.ndarray]  # (samples,) each

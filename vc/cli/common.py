@@ -123,7 +123,7 @@ def positive(text: str) -> int:
 
 def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported late, it is not light
     """An F0 search range from a user's two numbers in Hz."""
-    from vc.features.world import F0Range
+    from vc.features.f0 import F0Range
 
     try:
         return F0Range(float(floor), float(ceiling))

@@ -17,7 +17,7 @@ REFRESH = 0.1  # seconds between two looks at keys and meters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
         "Convert from the microphone to the loudspeaker with a linear model (nearest, warp, mean_variance).",
         "examples:\n  vc-live --model exp/anna-bert --method world --delay 80\n"
@@ -26,23 +26,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-live --model exp/anna-bert --input - --output - < anna.raw > bert.raw\n"
         "keys: p passthrough, m mute, + and - a semitone up and down, t other direction, q quit",
     )
-    made.add_argument("--model", help="model.safetensors, or an experiment directory")
-    common.add_direction(made)
-    made.add_argument("--method", choices=("diff", "world"), default="diff", help=METHOD_HELP)
+    parser.add_argument("--model", help="model.safetensors, or an experiment directory")
+    common.add_direction(parser)
+    parser.add_argument("--method", choices=("diff", "world"), default="diff", help=METHOD_HELP)
     help_delay = "from a sample to its conversion, sound card aside (default: 50)"
-    made.add_argument("--delay", type=float, default=50.0, metavar="MS", help=help_delay)
+    parser.add_argument("--delay", type=float, default=50.0, metavar="MS", help=help_delay)
     help_gate = "of full scale; what is fainter is silence (default: -60; -inf: nothing is)"
-    made.add_argument("--gate", type=float, default=-60.0, metavar="DB", help=help_gate)
-    made.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
-    made.add_argument("--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier above 1, flatter below")
-    made.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
+    parser.add_argument("--gate", type=float, default=-60.0, metavar="DB", help=help_gate)
+    parser.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
+    parser.add_argument("--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier above 1, flatter below")
+    parser.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
     help_range = "where the voice's F0 lies, in Hz (default: as the model has it)"
-    made.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
-    files = made.add_argument_group("without a sound card")
+    parser.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
+    files = parser.add_argument_group("without a sound card")
     files.add_argument("--input", metavar="FILE", help="a recording, or - for raw 16-bit samples at the model's rate")
     files.add_argument("--output", metavar="FILE", help="a WAV, or - for raw samples")
     files.add_argument("--realtime", action="store_true", help="take the input no faster than it was spoken")
-    card = made.add_argument_group("sound card (needs the extra live, and PortAudio)")
+    card = parser.add_argument_group("sound card (needs the extra live, and PortAudio)")
     card.add_argument("--devices", action="store_true", help="list the devices")
     card.add_argument("--input-device", metavar="DEVICE", help="number or name (default: the system's)")
     card.add_argument("--output-device", metavar="DEVICE", help="number or name (default: the system's)")
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     card.add_argument("--virtual-mic", metavar="NAME", help="a microphone that other programs can choose (needs pactl)")
     card.add_argument("--seconds", type=float, default=math.inf, metavar="N", help="end after so long")
     card.add_argument("--measure", action="store_true", help="play clicks, and say what delay there really is")
-    return common.run(COMMAND, _work, made, argv)
+    return common.run(COMMAND, _work, parser, argv)
 
 
 def _work(args: argparse.Namespace) -> int:

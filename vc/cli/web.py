@@ -11,16 +11,16 @@ FOLDER = Path("voices")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = common.parser(
+    parser = common.parser(
         COMMAND,
         "Serve a page to this machine's browsers, to record, train, convert and compare in. Nothing is sent anywhere.",
         "The page runs the other commands on FOLDER/recordings, FOLDER/exp and so on, and shows them; so can you.\n\n"
         "examples:\n  vc-web\n  vc-web ~/voices --port 9000",
     )
     folder_help = f"where recordings and models lie; made if missing (default: {FOLDER}/)"
-    made.add_argument("folder", nargs="?", type=Path, default=FOLDER, metavar="FOLDER", help=folder_help)
-    made.add_argument("--port", type=common.positive, metavar="N", help="default: 8765, or the next that is free")
-    return common.run(COMMAND, _work, made, argv)
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, metavar="FOLDER", help=folder_help)
+    parser.add_argument("--port", type=common.positive, metavar="N", help="default: 8765, or the next that is free")
+    return common.run(COMMAND, _work, parser, argv)
 
 
 def _work(args: argparse.Namespace) -> int:

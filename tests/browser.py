@@ -1,6 +1,5 @@
 """Chromium without a window, for tests of pages: driven through its DevTools protocol over a pair of pipes."""
 
-import base64
 import contextlib
 import fcntl
 import json
@@ -238,11 +237,6 @@ class Page:
     def contrast(self, selector: str) -> float:
         """The lowest, of what can be seen and matches: 1 is invisible, 21 black on white."""
         return self.evaluate(f"{CONTRAST}({json.dumps(selector)})")
-
-    def screenshot(self, path: Path, whole: bool = True) -> None:
-        """A PNG of the page, or of what the window shows of it."""
-        image = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(image["data"]))
 
     @property
     def faults(self) -> list[str]:

@@ -10,8 +10,9 @@ from vc import metrics, model_file
 from vc.convert.converter import Converter
 from vc.errors import ConfigError, DataError
 from vc.features.store import read_features
+from vc.metrics.arrays import evenly_spread
 from vc.tensor_file import read_tensors
-from vc.train.held_out import MAX_SCORED, HeldOut, evenly_spread
+from vc.train.held_out import MAX_SCORED, HeldOut
 
 
 def held_out(mini, **kept) -> HeldOut:

@@ -30,7 +30,7 @@ from vc.features.f0 import (
 )
 from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
 
-JUDGED = 1.0  # seconds of clearly voiced frames whose median F0 identifies the speaker
+MEDIAN_WINDOW = 1.0  # seconds of clearly voiced frames whose median F0 identifies the speaker
 CHANGED = 0.3  # seconds of them that a change of voice lasts at least
 REMEMBERED = 60.0  # seconds of them from which range and statistics of an unknown voice are taken
 FAINTEST = 2e-7  # mean square, full scale being 1: below -67 dB there is no speech
@@ -116,7 +116,7 @@ class SourceVoice:
                 start = int(numbers[run.start - 1] + np.argmin(between))
             spans.append((start, self._in_search_range(self.known) if is_known else self._unknown_voice(f0[run])))
         self._voice = spans[-1][1]
-        self._recent = np.concatenate([self._recent, f0])[-self._frames(JUDGED) :]
+        self._recent = np.concatenate([self._recent, f0])[-self._frames(MEDIAN_WINDOW) :]
         return spans
 
     def _voiced(self, samples: np.ndarray, search: F0Range) -> tuple[F0Track, np.ndarray, np.ndarray]:
@@ -132,10 +132,10 @@ class SourceVoice:
         """Stretches of clearly voiced `f0` of one speaker each, and whether that is the known one."""
         if self.known is None or self.known.f0_range is None:
             return [(slice(0, len(f0)), False)]
-        step = max(1, self._frames(JUDGED) // MEDIAN_OF)
+        step = max(1, self._frames(MEDIAN_WINDOW) // MEDIAN_OF)
         values = np.concatenate([self._recent, f0])
         thinned = values[::step]
-        half = min(self._frames(JUDGED) // step // 2, len(thinned) - 1)
+        half = min(self._frames(MEDIAN_WINDOW) // step // 2, len(thinned) - 1)
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(thinned, half, mode="reflect"), 2 * half + 1)
         level = np.repeat(np.median(windows, axis=1), step)[len(self._recent) : len(values)]
         inside = (level >= self.known.f0_range.floor) & (level <= self.known.f0_range.ceiling)

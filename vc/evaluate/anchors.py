@@ -23,6 +23,7 @@ from vc.features.base import FeatureConfig
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
 from vc.metrics import audible
+from vc.metrics.arrays import evenly_spread
 from vc.vocoders.world import WORLD
 
 REFERENCE, UNCONVERTED, MEAN_VARIANCE, COPY_SYNTHESIS = "reference", "unconverted", "mean_variance", "copy_synthesis"
@@ -167,9 +168,8 @@ def measure_cycle(
     random, config = np.random.default_rng(SEED), converter.model.features
     there, back = (direction.source, direction.target), (direction.target, direction.source)
     source, target = (converter.model.speakers[name] for name in there)
-    count = min(MAX_CYCLES, len(utterances))
     squares = []  # of the error, and of what noise has become
-    for index in np.unique(np.linspace(0, len(utterances) - 1, count).round().astype(int)):
+    for index in evenly_spread(len(utterances), MAX_CYCLES):
         samples, _ = utterances[index].read(converter.sample_rate)
         _, frames = config.extract(samples, source.f0_range)
         converted = converter.convert_frames(frames, *there)

@@ -9,11 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from vc.evaluate.anchors import ANCHORS, COPY_SYNTHESIS, MEAN_VARIANCE, REFERENCE, UNCONVERTED, Cycle
 from vc.evaluate.compare import SystemComparison, runs_of, system_of
 from vc.metrics import content
+from vc.metrics.arrays import evenly_spread
 from vc.metrics.content import Content
 from vc.metrics.registry import OPINIONS
 from vc.metrics.scores import Scores
@@ -338,7 +337,7 @@ def judge_sentences(source: Sequence[Content], target: Sequence[Content], *, par
             " in content, and figures that compare them say nothing."
         )
         return Finding("sentences", BAD, text, "the target says other sentences")
-    indices = np.unique(np.linspace(0, len(source) - 1, min(MAX_SOURCES, len(source))).round().astype(int))
+    indices = evenly_spread(len(source), MAX_SOURCES)
     alike = sum(
         any(content.distance(source[index], other, centre) < same for other in target[:MAX_TARGETS])
         for index in indices

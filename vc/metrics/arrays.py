@@ -1,4 +1,4 @@
-"""Lists where arrays are expected."""
+"""Lists where arrays are expected, and indices of some items of many."""
 
 import functools
 import inspect
@@ -30,6 +30,11 @@ def takes_lists(measure: Measure) -> Measure:
         return measure(*bound.args, **bound.kwargs)
 
     return taking
+
+
+def evenly_spread(count: int, largest: int) -> list[int]:
+    """Indices of `count` items, or of `largest` of them, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(largest, count)).round().astype(int)).tolist()
 
 
 def _array(value: Any, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from vc.errors import DataError
 from vc.features.mel import MelConfig
 from vc.features.speech import DECIBELS, DYNAMIC_RANGE, from_first_to_last
 from vc.metrics.alignment import align
+from vc.metrics.arrays import evenly_spread
 from vc.metrics.speech_models import one_thread, require_speech
 
 MODULES = ("torch",)
@@ -110,7 +111,7 @@ def different_sentences(utterances: Sequence[Content], centre: np.ndarray) -> fl
     count = len(utterances)
     if count < 2:
         raise DataError(f"different sentences are to be compared, got {count}")
-    firsts = np.unique(np.linspace(0, count - 1, min(MAX_PAIRS, count)).round().astype(int))
+    firsts = evenly_spread(count, MAX_PAIRS)
     return float(np.mean([distance(utterances[one], utterances[(one + 1) % count], centre) for one in firsts]))
 
 

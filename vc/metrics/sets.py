@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vc.errors import DataError
-from vc.metrics.arrays import takes_lists
+from vc.metrics.arrays import evenly_spread, takes_lists
 from vc.metrics.content import Content
 from vc.metrics.distortion import HIGHEST_MODULATION, mel_cepstral_distortion, modulation_spectra_distance
 from vc.metrics.speaker import equal_error_rate as error_rate_of_scores
@@ -211,7 +211,7 @@ def different_sentences(utterances: Sequence[np.ndarray]) -> np.ndarray:
     if count < 2:
         raise DataError(f"different sentences are to be compared, got {count}")
     offset = max(1, (count - 1) // 2)  # never half of the count, or every pair would come twice
-    firsts = np.unique(np.linspace(0, count - 1, min(MAX_PAIRS, count)).round().astype(int)) if count > 2 else [0]
+    firsts = evenly_spread(count, MAX_PAIRS) if count > 2 else [0]
     return np.array([mel_cepstral_distortion(utterances[one], utterances[(one + offset) % count]) for one in firsts])
 
 

@@ -17,6 +17,7 @@ from vc.evaluate.results import Evaluation
 from vc.evaluate.run import ENOUGH
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, MIN_SENTENCES, MODEL, UNCHECKED, Finding
 from vc.files import write_text
+from vc.metrics.arrays import evenly_spread
 from vc.metrics.registry import METRICS
 from vc.plots import Panel, picture, require_matplotlib
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
@@ -76,9 +77,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     faults = [metric.fault(row[ranking_metric(evaluation)]) for row in rows]
     ranking = np.argsort(faults, kind="stable").tolist()
     middle = len(ranking) // 2
-    count = min(MAX_EXAMPLES, len(ranking))
-    spread = np.unique(np.linspace(0, len(ranking) - 1, count).round().astype(int)).tolist()
-    ranks = [rank for rank in spread[::-1] if rank != middle]
+    ranks = [rank for rank in evenly_spread(len(ranking), MAX_EXAMPLES)[::-1] if rank != middle]
     folded = ranks[WORST:-BEST]
     examples = {rank: _example(evaluation, ranking, rank, drawn=drawn and rank not in folded) for rank in ranks}
     whose = f" of {name_of(first)}" if len(evaluation.systems) > 1 else ""

@@ -14,6 +14,7 @@ from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.speakers import MeanVariance
 from vc.features.store import Features, read_features
+from vc.metrics.arrays import evenly_spread
 
 MAX_SCORED = 20  # recordings of each speaker, spread over all: exact alignments take time
 SAME_SENTENCES = 0.8  # share of sentences that all speakers must have for the sets to be taken for parallel
@@ -175,11 +176,6 @@ def read_unseen(directory: Path, training: Features) -> Features:
         listed = f"{len(copies)} recordings under other names, such as {copies[0]}"
         raise ConfigError(f"{directory}: training learns from them too: {listed}; hold out other utterances")
     return features
-
-
-def evenly_spread(count: int, largest: int) -> list[int]:
-    """Indices of `count` items, or of `largest` of them, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(largest, count)).round().astype(int)).tolist()
 
 
 def _mel_cepstra(utterances: Utterances, config: FeatureConfig) -> Utterances:

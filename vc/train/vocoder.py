@@ -18,12 +18,13 @@ from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig, log_mel
 from vc.layers import apply_weight_norm, without_weight_norm
+from vc.metrics.arrays import evenly_spread
 from vc.parallel import progress
 from vc.tensor_file import tensors_digest
 from vc.train.directory import locked_directory, write_settings
 from vc.train.engine import ComputeConfig, Engine
 from vc.train.experiment import defaults
-from vc.train.held_out import MAX_SCORED, evenly_spread
+from vc.train.held_out import MAX_SCORED
 from vc.train.processes import Processes, joined
 from vc.train.run import NAME, Run, TrainingConfig
 from vc.train.samples import CopySamples

@@ -22,12 +22,13 @@ from vc.features import mel_cepstrum
 from vc.features.f0 import F0Options, F0Range, track_f0
 from vc.features.speakers import Speaker
 from vc.features.world import WorldConfig
-from vc.live import pitch, terminal
+from vc.live import f0 as live_f0
+from vc.live import terminal
 from vc.live.delay import Delay
 from vc.live.device import CAPACITY, DRIFT, Clicks, Loop
+from vc.live.f0 import F0Tracker
 from vc.live.gate import HELD, Gate
 from vc.live.linear import FARTHEST, LinearModel
-from vc.live.pitch import PitchTracker
 from vc.live.power import Power
 from vc.live.stream import METHODS, Stream
 from vc.live.synthesis import MinimumPhase, minimum_phase_log
@@ -169,7 +170,7 @@ def test_reset_is_a_fresh_start(method, streams):
 @pytest.mark.parametrize("before", ["hum", "noise", "silence", "music", "another voice"])
 def test_what_came_before_is_forgotten(method, before, monkeypatch):
     rate = 16000
-    monkeypatch.setattr(pitch, "REMEMBERED", 0.5)
+    monkeypatch.setattr(live_f0, "REMEMBERED", 0.5)
     stream, samples = Stream(linear_model(rate), method=method), spoken(rate, 0.4)
     seconds = np.arange(rate // 2) / rate
     sounds = {
@@ -271,7 +272,7 @@ def test_f0_is_that_of_the_whole_recording(random):
     config = WorldConfig(rate)
     wanted = track_f0(samples, rate, F0Range(70, 300), 5.0).f0
     after = round(0.0215 * rate)
-    tracker = PitchTracker(config, f0_range, after, wait=4)
+    tracker = F0Tracker(config, f0_range, after, wait=4)
     padded = np.pad(samples, (tracker.before, rate))
     found = [tracker.push(padded[place * 80 :][: tracker.before + after]) for place in range(len(wanted))]
     now, decided = np.array(found).T

@@ -7,7 +7,7 @@ import numpy as np
 from vc.features import mel_cepstrum
 from vc.features.speech import DYNAMIC_RANGE, loudness
 from vc.features.world import WorldConfig
-from vc.live.pitch import Extremes
+from vc.live.f0 import Extremes
 
 SMOOTHING = 0.02  # seconds, half of what the offline conversion takes: the past alone comes late (docs/live.md)
 FAINTEST = -90.0  # dB of full scale, mean log spectrum; what is fainter is digital silence

@@ -12,9 +12,9 @@ from vc.corpus.limiter import Limiter
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
 from vc.live.delay import PERIODS, Delay
+from vc.live.f0 import F0Tracker
 from vc.live.gate import Gate
 from vc.live.linear import LinearModel
-from vc.live.pitch import PitchTracker
 from vc.live.power import Power
 from vc.live.synthesis import (
     LOUDEST,
@@ -97,7 +97,7 @@ class Stream:
         self.delay = Delay.of(delay, config, f0_range, span=self._span, pulse=late)
         self._hop = config.sample_rate * config.frame_shift / 1000
         ahead = self.delay.look_ahead
-        self._tracker = PitchTracker(config, f0_range, self.delay.window, ahead)
+        self._tracker = F0Tracker(config, f0_range, self.delay.window, ahead)
         self._map = model.frame_map(self.source, self.target, ahead)
         self._power = Power(config)
         self._gate = Gate(gate, config.frame_rate, ahead)
@@ -109,7 +109,7 @@ class Stream:
         lowest = self._tracker.lowest
         self._near = max(self._tracker.before, math.ceil(2.5 / lowest * config.sample_rate))  # samples before a frame
         self._far = min(self.delay.window + int(ahead * self._hop), self._near)  # after one that is decided
-        self._resolved = pitch_resolved(self.delay.window, config.sample_rate)
+        self._resolved = lowest_resolved_f0(self.delay.window, config.sample_rate)
         self.reset()
 
     @classmethod
@@ -257,6 +257,6 @@ class Stream:
         return gains[0] * made + gains[1] * spoken
 
 
-def pitch_resolved(window: int, rate: int) -> float:
+def lowest_resolved_f0(window: int, rate: int) -> float:
     """Hz, of the lowest F0 whose analysis window ends within `window` samples after a frame."""
     return PERIODS * rate / (window - 1)

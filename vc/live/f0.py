@@ -42,7 +42,7 @@ class Extremes:
         return min(part[0] for part in self._parts), max(part[1] for part in self._parts)
 
 
-class PitchTracker:
+class F0Tracker:
     """F0 frame after frame.
 
     Parameters

@@ -123,6 +123,18 @@ def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.nda
     return (0.5 * buzz / np.abs(buzz).max()).astype(np.float32)
 
 
+def equal(one: dict, other: dict) -> bool:
+    """Whether these are the same tensors to the last bit, under the same names."""
+    import torch
+
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def count(network: "nn.Module") -> int:  # noqa: F821
+    """Of a network's weights."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def two_speakers() -> dict:
     """Ann and Bob, by 25 mel-cepstra."""
     from vc.features.speakers import Speaker

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import command, random_features, trained, training, vowel, write_untrained
+from conftest import command, equal, random_features, trained, training, vowel, write_untrained
 from torch import distributed, nn
 
 from vc import devices, model_file
@@ -131,10 +131,6 @@ def read_log(output: Path) -> dict[str, float]:
     lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     losses = [line["losses"] for line in lines if "losses" in line][-1]
     return losses | [line["held_out"] for line in lines if "held_out" in line][-1]
-
-
-def equal(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def converts_alike(one: Path, other: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import CORPUS, ROOT, TINY, command
+from conftest import CORPUS, ROOT, TINY, command, count
 from torch import nn
 from torch.nn.functional import glu, instance_norm
 
@@ -67,10 +67,6 @@ def conv(inputs: int, outputs: int, *kernel: int) -> int:
     for side in kernel:
         size *= side
     return inputs * outputs * size + outputs
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def counts(method: str, bands: int) -> tuple[int, int]:

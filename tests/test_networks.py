@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import count
 from torch import nn
 
 from vc.errors import ConfigError
@@ -12,10 +13,6 @@ from vc.models.base import AbstractDecoder
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, generator
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_parameter_counts_of_the_paper():

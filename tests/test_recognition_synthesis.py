@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import CORPUS, ROOT, command
+from conftest import CORPUS, ROOT, command, count
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -81,10 +81,6 @@ def decoder(*speakers: str, **config) -> RecognitionSynthesis:
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 # The network

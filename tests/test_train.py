@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, command, started, training
+from conftest import TINY, command, equal, started, training
 
 from vc.config import read_sections
 from vc.errors import DataError, TrainingError
@@ -33,10 +33,6 @@ CPU = torch.device("cpu")
 
 def weights(output: Path) -> dict:
     return read_tensors(output / "model.safetensors")[0]
-
-
-def equal(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_run_leaves_everything(model):

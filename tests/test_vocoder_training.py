@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import CORPUS, ROOT
+from conftest import CORPUS, ROOT, equal
 from torch import nn
 from torch.nn.functional import pad
 
@@ -270,10 +270,6 @@ def trained(data, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("vocoder")
     assert train_vocoder(request(data, output)) == 20
     return output
-
-
-def equal(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def newest(output: Path) -> dict:

@@ -47,7 +47,7 @@ class Setup:
 class Training(Protocol):
     """A method's networks, their optimisers and the step that they take."""
 
-    sampler: ClassVar[type]  # its `of` makes a Sampler
+    sampler: ClassVar[type]  # its `from_features` makes a Sampler
     held_out: ClassVar[type]  # its `read` makes what scores a converter
     network: nn.Module  # what a model file gets
     modules: dict[str, nn.Module]  # by their names in a checkpoint

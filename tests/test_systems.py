@@ -15,7 +15,7 @@ from vc.corpus import formats
 # What Windows' Python lacks and the package has uses for, taken away from it after the standard library's own modules.
 WITHOUT = """
 import asyncio, multiprocessing.popen_spawn_posix, os, select, selectors, signal, subprocess, sys, tempfile, torch
-sys.modules |= {"fcntl": None, "resource": None}
+sys.modules |= {"fcntl": None, "resource": None, "termios": None, "tty": None}
 for module, names in {
     os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork"),
     select: ("poll",),

@@ -4,8 +4,6 @@ import contextlib
 import os
 import select
 import sys
-import termios
-import tty
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,6 +13,12 @@ from vc.errors import ConfigError
 from vc.live.device import Loop
 from vc.live.stream import Stream
 
+try:
+    import termios
+    import tty
+except ImportError:  # Windows
+    termios = tty = None
+
 FLOOR = -60.0  # dB, of an empty meter
 WIDTH = 20  # signs of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
@@ -23,7 +27,7 @@ HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q 
 @contextlib.contextmanager
 def keyboard() -> Iterator[bool]:
     """Keys come one by one while the block lasts; whether there is a keyboard."""
-    if not (sys.stdin and sys.stdin.isatty()):
+    if termios is None or not (sys.stdin and sys.stdin.isatty()):
         yield False
         return
     before = termios.tcgetattr(sys.stdin)

@@ -139,7 +139,11 @@ def run(page: Path, folder: Path, cheaper: dict[str, str], monkeypatch: pytest.M
             shell(command, folder)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+SLOW = ("package",)  # builds and installs the package
+TIMED = [pytest.param(page, marks=[pytest.mark.slow] * (page.stem in SLOW), id=page.stem) for page in PAGES]
+
+
+@pytest.mark.parametrize("page", TIMED)
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     run(page, tmp_path, CHEAPER, monkeypatch)
 

@@ -203,7 +203,7 @@ def test_a_tensor_that_does_not_fit_is_named(format, fault, tmp_path):
 
 def test_a_tensor_that_the_network_lacks_is_named(tmp_path):
     path = write("folder", tmp_path, {"layers.1.adapter.weight": torch.zeros(3)})
-    with pytest.raises(ConfigError, match=r"an unknown tensor layers\.1\.adapter\.weight: no whisper"):
+    with pytest.raises(ConfigError, match=r"an unknown tensor layers\.1\.adapter\.weight: not a published whisper"):
         published.read(path)
 
 

@@ -306,7 +306,7 @@ def test_two_models_are_compared_blindly(browser, forked, client, tmp_path):
         about = {"format": "vc-listening-answers", "version": 1, "test": key["test"], "listener": "ann"}
         (tmp_path / "answers.json").write_text(json.dumps({**about, "answers": answers}))
         page.choose_files("#tests input", tmp_path / "answers.json")
-        seen(page, "#tests .score", "1 listeners scored", 120)
+        seen(page, "#tests .score", "1 listener scored", 120)
         faultless(page, client)
 
 

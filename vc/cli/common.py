@@ -197,7 +197,10 @@ def run(
     """
     if argv is None:
         use_utf8()
-    args = parser.parse_intermixed_args(argv) if intermixed else parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # argparse, mixing, would take what follows `--` for options; all that follows it are arguments anyway.
+    mixed = intermixed and "--" not in words
+    args = parser.parse_intermixed_args(words) if mixed else parser.parse_args(words)
     # Torch's threads shall spin only briefly while they wait for each other. Where another process wants a core too,
     # threads that spin for long make a training step many times slower, and threads that do not spin at all make it
     # slower everywhere (docs/experiments.md). GNU's OpenMP reads this once, when torch is imported.

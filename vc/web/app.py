@@ -85,7 +85,8 @@ class Answers:
     def __init__(self, workspace: Workspace, jobs: Jobs):
         self.workspace, self.jobs = workspace, jobs
         self.text = json.loads(TEXT.read_text(encoding="utf-8"))
-        self.prompts = [dict(zip(("id", "text", "phones"), line.split("\t"))) for line in _lines(PROMPTS)]
+        lines = PROMPTS.read_text(encoding="utf-8").splitlines()
+        self.prompts = [dict(zip(("id", "text", "phones"), line.split("\t"))) for line in lines]
         self.templates = Jinja2Templates(HERE / "templates")
 
     def routes(self) -> list[Route]:
@@ -122,10 +123,11 @@ class Answers:
     # The page and what it shows
 
     def page(self, request: Request) -> Response:
+        endings = ",".join(sorted(places.SUFFIXES | places.FFMPEG_SUFFIXES))  # that a browser offers to choose from
         return self.templates.TemplateResponse(
             request,
             "page.html",
-            {"t": self.text, "version": __version__, "prompts": self.prompts, "endings": _endings()},
+            {"t": self.text, "version": __version__, "prompts": self.prompts, "endings": endings},
         )
 
     def state(self, _: Request) -> JSONResponse:
@@ -356,15 +358,6 @@ class Answers:
 
     def test(self, request: Request) -> Response:
         return _frame(self.workspace.file(places.TESTS, request.path_params["name"], "test.html"))
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
-
-
-def _endings() -> str:
-    """What a browser offers to choose from."""
-    return ",".join(sorted(places.SUFFIXES | places.FFMPEG_SUFFIXES))
 
 
 def _changed(path: Path) -> int:

@@ -378,10 +378,10 @@ def test_every_configuration_is_one(path):
 
 
 def test_the_contributors_example_is_a_method(monkeypatch, mini):
-    """CONTRIBUTING's text as it stands: fewer than 60 lines, and what they make trains and converts."""
+    """What CONTRIBUTING's text makes, as it stands, trains and converts."""
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Adding a method")[2].partition("\n## ")[0]
     module, *entries = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert len(section.splitlines()) < 60 and len(entries) == 2
+    assert len(entries) == 2
     names = {"__name__": "vc.models.frame_gan"}
     monkeypatch.setitem(sys.modules, "vc.models.frame_gan", types.ModuleType("vc.models.frame_gan"))
     exec(module, names)

@@ -202,6 +202,7 @@ class Page:
         since = len(self.browser.events)
         self.call(method, **parameters)
         self.browser.event("Page.loadEventFired", since, sessionId=self.session)
+        self.call("Page.bringToFront")
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited if it is a promise."""
@@ -218,7 +219,8 @@ class Page:
         return value
 
     def press(self, key: str, times: int = 1, shift: bool = False) -> None:
-        """Press one of KEYS."""
+        """Press one of KEYS, once the page is painted: before its first frame, Chromium drops what is typed."""
+        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
         about = {"key": " " if key == "Space" else key, "code": key}
         about |= {"windowsVirtualKeyCode": KEYS[key], "modifiers": SHIFT * shift}
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""Laws of the methods that are fitted at once: alignment by neighbours, `warp`, `nearest`."""
+"""Laws of the methods that are fitted at once: alignment by neighbours and in time, `warp`, `nearest`, `parallel`."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from vc.models import build_converter, network_config
 from vc.models.linear import LinearMap, NearestConfig, WarpConfig
 from vc.train import alignment
 from vc.train import linear as fitting
-from vc.train.alignment import Aligner, SpeakerFrames, neighbours
+from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames, neighbours
 from vc.train.converter import train
 from vc.train.plan import Request
 
@@ -224,6 +224,67 @@ def chosen(matrix: torch.Tensor, spoken: SpeakerFrames, grid: np.ndarray) -> flo
     return grid[np.argmin([float((fitting.warp_matrix(spoken, constant) - matrix).abs().max()) for constant in grid])]
 
 
+# Shared sentences.
+
+
+def named(spoken: SpeakerFrames, *sentences: str) -> SpeakerFrames:
+    return replace(spoken, sentences=sentences)
+
+
+def slower(spoken: SpeakerFrames) -> SpeakerFrames:
+    """The same speech at half the rate."""
+    twice = {name: getattr(spoken, name).repeat_interleave(2, 0) for name in ("frames", "audible", "spoken")}
+    return replace(spoken, **twice, lengths=[2 * length for length in spoken.lengths])
+
+
+def test_a_sentence_said_slower_is_aligned_frame_by_frame_wherever_it_stands(random):
+    spoken = made_up(random, (80, 120))
+    later = made_up(random, (60,))  # before it, and of another name
+    other = slower(spoken)
+    joined = {name: torch.cat([getattr(later, name), getattr(other, name)]) for name in ("frames", "audible", "spoken")}
+    other = named(replace(other, **joined, lengths=[60, 160, 240]), "x", "1", "2")
+    source, target, distance = SentenceAligner().pairs(named(spoken, "1", "2"), other)
+    assert torch.equal((target - 60) // 2, source) and distance == 0 and len(target.unique()) == len(target)
+    assert len(target) == 2 * int(spoken.audible.sum())
+
+
+def test_the_map_between_shared_sentences_is_found_and_they_may_be_few(random):
+    spoken = named(made_up(random, (600, 500)), "1", "2")
+    truth = nn.Conv1d(5, 5, 1)
+    other = slower(fitting.mapped(truth, spoken))
+    indices, partners, _ = SentenceAligner().pairs(fitting.mapped(truth, spoken), other)
+    regression = nn.Conv1d(5, 5, 1)
+    fitting.fit_regression(regression, spoken, indices, other.frames[partners], ridge=0)
+    torch.testing.assert_close(regression.weight, truth.weight, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("4", "5", "6"), "share no sentence, by the names of their utterances: method parallel"),
+        (("2", "3", "1"), "utterances of equal names, such as 1, do not say the same"),
+    ],
+)
+def test_speakers_who_share_no_sentence_are_not_aligned_in_time(names, message, random):
+    spoken = named(made_up(random, (100, 100, 100)), "1", "2", "3")
+    network = build_converter("parallel", NearestConfig(), 5, ("anna", "bert"))
+    voices = {"anna": spoken, "bert": named(slower(spoken), *names)}
+    with pytest.raises(DataError, match=message):
+        fitting.fit_parallel(network, fitting.ParallelObjective(), voices)
+
+
+def test_parallel_learns_from_shared_sentences_and_refuses_others_in_one_line(mini, tmp_path):
+    words = ("--method", "parallel", "--source", "slt", "--target", "rms", "--output", tmp_path / "exp")
+    said = command("train", *words, "--features", mini / "dump/train", check=1).stderr.decode()
+    assert said.splitlines()[-1].startswith("vc-train: error: the speakers share no sentence")
+    assert not (tmp_path / "exp/config.yaml").exists()
+    command("train", *words, "--features", mini / "dump/eval")
+    made = Converter.load(tmp_path / "exp")
+    spoken = {name: read_features(mini / "dump/eval").frames(name)[:4] for name in PAIR}
+    for direction in (PAIR, PAIR[::-1]):
+        assert distortion(made, spoken, *direction) < distortion(made.mean_variance(), spoken, *direction) - 0.8
+
+
 @pytest.mark.parametrize(("method", "gain"), [("warp", 0.05), ("nearest", 0.8)])
 def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
     quick = ("--set", "objective.tried=31") if method == "warp" else ()
@@ -302,7 +363,7 @@ def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
     assert not (tmp_path / "exp").exists()
 
 
-@pytest.mark.parametrize("method", ["warp", "nearest"])
+@pytest.mark.parametrize("method", ["warp", "nearest", "parallel"])
 def test_unfitted_maps_are_the_identity_and_keep_the_frames(method):
     network = build_converter(method, network_config(method, {}), 25, PAIR)
     for frames in (1, 2, 300):

@@ -20,7 +20,7 @@ from vc.features.speakers import Speaker
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 
-METHODS = ("nearest", "warp", "mean_variance")
+METHODS = ("nearest", "parallel", "warp", "mean_variance")
 DIRECTIONS = ("to_target", "to_source")  # of a pair, as vc/models/linear.py calls them
 PARTS = ("regression", "movement", "warp", "detail")
 FARTHEST = 6.0  # deviations of a frame's band from the mean; digital silence, which is no voice, lies farther

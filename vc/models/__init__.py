@@ -34,6 +34,7 @@ MODELS = Registry(
         "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
         "warp": (WarpConfig, LinearConverter),
         "nearest": (NearestConfig, LinearConverter),
+        "parallel": (NearestConfig, LinearConverter),
         "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
         "unit_selection": (UnitSelectionConfig, UnitSelection),
     },

@@ -1,6 +1,6 @@
-"""Linear conversions, the anchors that networks have to beat: means and variances alone, `warp` and `nearest`.
+"""Linear conversions, the anchors that networks have to beat: means and variances, `warp`, `nearest` and `parallel`.
 
-vc/train/linear.py fits the last two.
+vc/train/linear.py fits the last three.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,10 @@ class WarpConfig:
 
 @dataclass(frozen=True)
 class NearestConfig:
-    """Regression on neighbouring frames, a matrix beside it, and a filter of each band's movement behind either."""
+    """Regression on neighbouring frames, a matrix beside it, and a filter of each band's movement behind either.
+
+    The methods `nearest` and `parallel` have it: they differ in how frames are brought together.
+    """
 
     context: int = 4  # frames to each side that the regression sees
     reach: int = 64  # frames to each side that a filter sees; 0: only a factor

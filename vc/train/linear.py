@@ -1,4 +1,4 @@
-"""How the linear conversions of vc/models/linear.py are fitted, at once and without shared sentences.
+"""How the linear conversions of vc/models/linear.py are fitted, at once; all but `parallel` without shared sentences.
 
 `warp` is one all-pass constant for each direction. Vocal tracts of other lengths stretch the frequency axis; an
 all-pass of the cepstrum comes near to it (Pitz and Ney, "Vocal tract normalization equals linear transformation in
@@ -15,11 +15,14 @@ comes from the source's own frames, warped to the target's length of vocal tract
 G is a Gaussian over time, and F one filter for each band that gives the sum the target's modulation spectrum. All of it
 is linear, so that two filters a band are left: F G behind the regression, F (1 - G) behind the warp.
 
+`parallel` is the same with frames that time warping of shared sentences brings together, the supervised anchor.
+
 The alignment is after INCA (vc/train/alignment.py), F after Takamichi et al. (cited at `spectrum_gains`); the sum is
 ours. What each part is worth, by predicted quality, phones and likeness together: docs/experiments.md, 2026-11-26.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +31,7 @@ from vc.config import require
 from vc.errors import DataError
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models.linear import LinearConverter, LinearMap
-from vc.train.alignment import Aligner, SpeakerFrames
+from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 
 WINDOW = 512  # frames of a modulation spectrum
 LARGEST_GAIN = 20.0  # of a modulation frequency: where the regression leaves nothing, nothing can be amplified
@@ -52,21 +55,38 @@ class WarpObjective:
 
 
 @dataclass(frozen=True)
-class NearestObjective:
-    """How frames are aligned and what is fitted to them; vc/train/alignment.py has the reasons."""
+class ParallelObjective:
+    """How often frames are aligned and what is fitted to them."""
+
+    lowest: ClassVar[dict[str, int]] = {"passes": 1, "loudness": 0, "ridge": 0, "slow": 0}
 
     passes: int = 2  # alignments, each with the map that the one before gave
-    frames: int = Aligner.max_frames  # of each speaker that are aligned
-    reach: int = Aligner.reach  # frames to each side that are compared
-    stride: int = Aligner.stride  # every so many of them
     loudness: float = Aligner.loudness  # weight of c0 in a comparison
     ridge: float = 3e-3  # added to the variances of the regression's inputs, which are 1
     slow: float = 3.0  # frames, deviation of the Gaussian that parts slow from fast; 0: all is the regression's
 
     def __post_init__(self) -> None:
-        lowest = {"passes": 1, "frames": 100, "reach": 0, "stride": 1, "loudness": 0, "ridge": 0, "slow": 0}
-        for name, least in lowest.items():
+        for name, least in self.lowest.items():
             require(getattr(self, name) >= least, f"objective.{name} must be {least} or more, got {vars(self)[name]}")
+
+    @property
+    def aligner(self) -> SentenceAligner:
+        return SentenceAligner(self.loudness)
+
+
+@dataclass(frozen=True)
+class NearestObjective(ParallelObjective):
+    """The same, and how frames are compared; vc/train/alignment.py has the reasons."""
+
+    lowest: ClassVar[dict[str, int]] = {**ParallelObjective.lowest, "frames": 100, "reach": 0, "stride": 1}
+
+    frames: int = Aligner.max_frames  # of each speaker that are aligned
+    reach: int = Aligner.reach  # frames to each side that are compared
+    stride: int = Aligner.stride  # every so many of them
+
+    @property
+    def aligner(self) -> Aligner:
+        return Aligner(self.reach, self.stride, self.loudness, self.frames)
 
 
 def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
@@ -75,7 +95,21 @@ def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[
         set_matrix(network.maps[name].regression, best_warp(speakers[source], speakers[target], objective))
 
 
-def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers: dict[str, SpeakerFrames]) -> None:
+def fit_parallel(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
+    """Set both directions' maps, from the frames of the two speakers by name and the names of their sentences.
+
+    Raises
+    ------
+    DataError
+        If the speakers share no sentences, or what `fit_nearest` refuses.
+    ConfigError
+        As from `fit_nearest`.
+    """
+    objective.aligner.check(*speakers.values())
+    fit_nearest(network, objective, speakers)
+
+
+def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
     """Set both directions' maps, from the frames of the two speakers by name.
 
     The first alignment is of the source warped to the target. Of log-mel, which an all-pass cannot warp, all movement
@@ -91,24 +125,26 @@ def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers:
     for name, frames in speakers.items():
         if len(frames.frames) < WINDOW:
             raise DataError(f"{name}: {len(frames.frames)} frames are too few to learn from: give {WINDOW} or more")
-    aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
     for (source, target), name in network.directions.items():
-        linear, source_frames, target_frames, slow = network.maps[name], speakers[source], speakers[target], 0.0
-        estimate = source_frames  # of the target, better at each pass
-        if source_frames.cepstral:
-            slow, largest = objective.slow, linear.movement.padding[0] / DEVIATIONS
-            fits = slow <= largest
-            require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
-            matrix = best_warp(source_frames, target_frames, WarpObjective())
-            estimate = replace(source_frames, frames=source_frames.frames @ matrix)
-            set_matrix(linear.warp, matrix)
-        for _ in range(objective.passes):
-            indices, partners, _ = aligner.pairs(estimate, target_frames)
-            partners = target_frames.frames[partners]
-            fit_regression(linear.regression, source_frames, indices, partners, ridge=objective.ridge)
-            estimate = match_moments(mapped(linear.regression, source_frames), target_frames)
-        set_filters(linear, slow)
-        set_filters(linear, slow, spectrum_gains(mapped(linear, source_frames), target_frames))
+        fit_map(network.maps[name], objective, speakers[source], speakers[target])
+
+
+def fit_map(linear: LinearMap, objective: ParallelObjective, source: SpeakerFrames, target: SpeakerFrames) -> None:
+    """Set one direction's map."""
+    estimate, slow = source, 0.0  # of the target, better at each pass
+    if source.cepstral:
+        slow, largest = objective.slow, linear.movement.padding[0] / DEVIATIONS
+        fits = slow <= largest
+        require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
+        matrix = best_warp(source, target, WarpObjective())
+        estimate = replace(source, frames=source.frames @ matrix)
+        set_matrix(linear.warp, matrix)
+    for _ in range(objective.passes):
+        indices, partners, _ = objective.aligner.pairs(estimate, target)
+        fit_regression(linear.regression, source, indices, target.frames[partners], ridge=objective.ridge)
+        estimate = match_moments(mapped(linear.regression, source), target)
+    set_filters(linear, slow)
+    set_filters(linear, slow, spectrum_gains(mapped(linear, source), target))
 
 
 def best_warp(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:

@@ -13,7 +13,14 @@ from vc.plugins import Registry
 from vc.train import unit_selection
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.linear import NearestObjective, WarpObjective, fit_nearest, fit_warp
+from vc.train.linear import (
+    NearestObjective,
+    ParallelObjective,
+    WarpObjective,
+    fit_nearest,
+    fit_parallel,
+    fit_warp,
+)
 from vc.train.multi_speaker import (
     ConditionalGANObjective,
     DRGANObjective,
@@ -75,6 +82,11 @@ METHODS = Registry(
         ),
         "nearest": _fit(
             "regression on frames aligned by their nearest neighbours; seconds", NearestObjective, fit_nearest
+        ),
+        "parallel": _fit(
+            "regression on frames of shared sentences, aligned in time; seconds; the supervised anchor",
+            ParallelObjective,
+            fit_parallel,
         ),
         "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, kinds=("world",)),
         "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),

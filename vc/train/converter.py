@@ -72,7 +72,9 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
     untrained = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     if plan.initial_model:
         plan.initial_model.initialise(untrained)
-    setup = Setup(settings.steps, compute.precision, processes, plan.encoder, plan.conversions)
+    setup = Setup(
+        settings.steps, compute.precision, processes, plan.encoder, plan.conversions, segment=settings.segment
+    )
     training = METHODS[experiment.method].training(untrained, experiment.network, experiment.objective, setup)
     sampler = training.sampler.from_features(experiment, features, device, processes.share(settings.batch))
     return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)

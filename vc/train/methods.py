@@ -22,10 +22,13 @@ from vc.train.linear import (
     fit_warp,
 )
 from vc.train.multi_speaker import (
+    ACGANObjective,
+    CoGANObjective,
     ConditionalGANObjective,
     DRGANObjective,
     ManyObjective,
     ManyTraining,
+    ReversedGradientObjective,
     StarGANVCObjective,
     UNITObjective,
     VQVAEObjective,
@@ -97,13 +100,18 @@ METHODS = Registry(
         "conditional_gan": _many(
             ConditionalGANObjective, "conditioned on the target; refuses real speech under a wrong name"
         ),
+        "ac_gan": _many(ACGANObjective, "noise; a classifier that learns from fakes, too (after Odena et al., 2017)"),
         "stargan_vc": _many(
             StarGANVCObjective, "conditioned on the target; an auxiliary classifier (Kameoka et al., 2018)"
         ),
         "stargan_vc2": _many(
             ManyObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
         ),
-        "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
+        "dr_gan": _many(DRGANObjective, "a discriminator of N + 1 names, noise, fused codes (after Tran et al., 2017)"),
+        "reversed_gradient": _many(
+            ReversedGradientObjective, "a code freed of the speaker by a reversed gradient, the target put in"
+        ),
+        "cogan": _many(CoGANObjective, "common space: coupled GANs with encoders, noise (after Liu and Tuzel, 2016)"),
         "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
         "combogan": _many(ManyObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"),
         "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),

@@ -16,7 +16,15 @@ from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
 from vc.models.dr_gan import DRGAN, DRGANConfig, ReversedGradientConfig
-from vc.models.linear import LinearConverter, MeanVarianceConfig, MeanVarianceConverter, NearestConfig, WarpConfig
+from vc.models.linear import (
+    FactorisedConfig,
+    FactorisedConverter,
+    LinearConverter,
+    MeanVarianceConfig,
+    MeanVarianceConverter,
+    NearestConfig,
+    WarpConfig,
+)
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.models.stargan_vc import ACGANConfig, StarGANVC, StarGANVCConfig
@@ -45,6 +53,7 @@ MODELS = Registry(
         "warp": (WarpConfig, LinearConverter),
         "nearest": (NearestConfig, LinearConverter),
         "parallel": (NearestConfig, LinearConverter),
+        "factorised": (FactorisedConfig, FactorisedConverter),
         "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
         "unit_selection": (UnitSelectionConfig, UnitSelection),
     },

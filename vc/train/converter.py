@@ -152,6 +152,8 @@ class FittedRun:
             kind = HeldOut if self.encoder is None else HeldOutResynthesis
             held_out = kind.read(request.held_out, features, experiment.speakers)
         unfitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+        if plan.initial_model:
+            plan.initial_model.initialise(unfitted)
         frames = {name: method.frames.read(features, name, device) for name in experiment.speakers}
         method.fit(unfitted, experiment.objective, frames)
         model = experiment.model(features, FITTED_STEP, {})

@@ -1,6 +1,7 @@
-"""Laws of the methods that are fitted at once: alignment by neighbours, `warp`, `nearest`."""
+"""Laws of the methods that are fitted at once: alignment by neighbours and in time, `warp`, `nearest`, `parallel`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,16 +14,17 @@ from vc.convert.converter import Converter
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.features.mel_cepstrum import warping_matrix
-from vc.features.speakers import MeanVariance
+from vc.features.speakers import MeanVariance, Speaker
 from vc.features.store import read_features
 from vc.features.world import WorldConfig
+from vc.live.linear import LinearModel
 from vc.models import build_converter, network_config
-from vc.models.linear import LinearMap, NearestConfig, WarpConfig
+from vc.models.linear import FactorisedConfig, LinearMap, NearestConfig, WarpConfig
 from vc.train import alignment
 from vc.train import linear as fitting
-from vc.train.alignment import Aligner, SpeakerFrames, neighbours
+from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames, neighbours
 from vc.train.converter import train
-from vc.train.plan import Request
+from vc.train.plan import InitialModel, Request
 
 PAIR = ("slt", "rms")
 
@@ -224,6 +226,160 @@ def chosen(matrix: torch.Tensor, spoken: SpeakerFrames, grid: np.ndarray) -> flo
     return grid[np.argmin([float((fitting.warp_matrix(spoken, constant) - matrix).abs().max()) for constant in grid])]
 
 
+# Many speakers.
+
+QUICK = fitting.NearestObjective(frames=200, passes=1, slow=1.0)
+THREE = ("anna", "bert", "cyd")
+
+
+def fit(method: str, voices: dict, known: nn.Module | None = None, objective=QUICK, **settings) -> nn.Module:
+    """A model of `voices` that begins from a known model of the first of them."""
+    network = build_converter(method, network_config(method, {"context": 1, "reach": 8} | settings), 5, tuple(voices))
+    if known is not None:
+        InitialModel(Path(), None, known.state_dict(), adds_speakers=True).initialise(network)
+    {"nearest": fitting.fit_nearest, "factorised": fitting.fit_factorised}[method](network, objective, voices)
+    return network.eval()
+
+
+@pytest.fixture
+def three(random) -> dict[str, SpeakerFrames]:
+    return {name: made_up(random, (400, 300)) for name in THREE}
+
+
+def test_of_three_speakers_each_direction_is_as_in_a_pair(three):
+    whole, x = fit("nearest", three), torch.randn(1, 5, 40)
+    for pair in (("anna", "bert"), ("cyd", "anna")):
+        alone = fit("nearest", {name: three[name] for name in pair})
+        for direction in (pair, pair[::-1]):
+            assert torch.equal(whole.convert(x, *direction), alone.convert(x, *direction))
+
+
+@pytest.mark.parametrize("method", ["nearest", "factorised"])
+def test_a_voice_is_added_and_all_others_stay_as_they_are(method, three):
+    settings = {"rank": 4} if method == "factorised" else {}
+    two = fit(method, {name: three[name] for name in THREE[:2]}, **settings)
+    grown, x = fit(method, three, two, **settings), torch.randn(1, 5, 40)
+    assert all(weights.equal(grown.state_dict()[name]) for name, weights in two.state_dict().items())
+    assert torch.equal(grown.convert(x, *THREE[:2]), two.convert(x, *THREE[:2]))
+    converted = [grown.convert(x, "cyd", name) for name in THREE[:2]]
+    assert all(each.isfinite().all() and each.std() > 0.1 for each in converted)
+    if method == "nearest":
+        assert torch.equal(grown.convert(x, "bert", "cyd"), fit(method, three).convert(x, "bert", "cyd"))
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_a_regression_through_a_space_has_its_rank_and_two_maps_a_speaker(rank, three):
+    network = fit("factorised", three, rank=rank)
+    for source, target in ((0, 1), (2, 0)):
+        inward, outward = network.parts[source].inward.weight, network.parts[target].outward.weight[..., 0]
+        assert torch.linalg.matrix_rank(outward @ inward.flatten(1)) == rank
+    with torch.device("meta"):
+        sizes = [
+            sum(p.numel() for p in build_converter("factorised", FactorisedConfig(), 35, names).parameters())
+            for names in (THREE[:2], THREE)
+        ]
+    a_speaker = 35 * 24 * 9 + 24 + 24 * 35 + 35 + 2 * 35 * 35 + 2 * 35 * 129
+    assert sizes == [2 * a_speaker, 3 * a_speaker]
+
+
+def test_of_one_voice_under_several_names_a_space_of_all_bands_keeps_all(three):
+    voices = dict.fromkeys(THREE, three["anna"])
+    objective = replace(QUICK, slow=0.0, ridge=0.0, frames=700)
+    network = fit("factorised", voices, objective=objective, rank=5)
+    part, frames = network.parts, three["anna"].frames.T[None]
+    torch.testing.assert_close(part[2].outward(part[1].inward(frames)), frames, atol=1e-3, rtol=0)
+    with pytest.raises(ConfigError, match=r"network\.rank must be at most 15"):
+        fit("factorised", voices, rank=16)
+
+
+def test_live_conversion_of_three_speakers_has_each_directions_map(three):
+    network = fit("nearest", three)
+    speakers = {name: Speaker([0.0] * 5, [1.0] * 5, 5.0, 0.2, 80.0, 300.0, 1, 100) for name in THREE}
+    model = model_file.Model("nearest", WorldConfig(16000, order=4), {}, speakers, 1, "digest")
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    frames = np.random.default_rng(0).standard_normal((60, 5))
+    for pair in (("anna", "cyd"), ("cyd", "bert"), ("bert", "anna")):
+        live, wanted = LinearModel(model, weights).frame_map(*pair, 9), network.convert
+        converted = [live.push(frame)[1] for frame in frames]
+        whole = wanted(torch.from_numpy(frames).float().T[None], *pair)[0].T.detach().numpy()
+        assert np.allclose(np.array(converted)[39:, 1:], whole[30:51, 1:], atol=1e-4)
+
+
+def test_an_unknown_source_is_added_from_the_recordings_at_hand(three_dump, tmp_path):
+    """kal is slt under another name: what is made of one is made of the other."""
+    quick = ("--set", "objective.frames=300", "--set", "objective.passes=1")
+    known = ("--method", "nearest", "--features", three_dump, *quick)
+    command("train", *known, "--speakers", "slt", "rms", "--output", tmp_path / "two")
+    more = ("--add-to", tmp_path / "two", "--speakers", "slt", "rms", "kal")
+    command("train", *known, *more, "--output", tmp_path / "three")
+    two, three = (Converter.load(tmp_path / name) for name in ("two", "three"))
+    frames = read_features(three_dump).frames("kal")[0]
+    wanted = two.convert_frames(frames, "slt", "rms")
+    assert np.array_equal(three.convert_frames(frames, "slt", "rms"), wanted)
+    assert np.array_equal(three.convert_frames(frames, "kal", "rms"), wanted)
+
+
+# Shared sentences.
+
+
+def named(spoken: SpeakerFrames, *sentences: str) -> SpeakerFrames:
+    return replace(spoken, sentences=sentences)
+
+
+def slower(spoken: SpeakerFrames) -> SpeakerFrames:
+    """The same speech at half the rate."""
+    twice = {name: getattr(spoken, name).repeat_interleave(2, 0) for name in ("frames", "audible", "spoken")}
+    return replace(spoken, **twice, lengths=[2 * length for length in spoken.lengths])
+
+
+def test_a_sentence_said_slower_is_aligned_frame_by_frame_wherever_it_stands(random):
+    spoken = made_up(random, (80, 120))
+    later = made_up(random, (60,))  # before it, and of another name
+    other = slower(spoken)
+    joined = {name: torch.cat([getattr(later, name), getattr(other, name)]) for name in ("frames", "audible", "spoken")}
+    other = named(replace(other, **joined, lengths=[60, 160, 240]), "x", "1", "2")
+    source, target, distance = SentenceAligner().pairs(named(spoken, "1", "2"), other)
+    assert torch.equal((target - 60) // 2, source) and distance == 0 and len(target.unique()) == len(target)
+    assert len(target) == 2 * int(spoken.audible.sum())
+
+
+def test_the_map_between_shared_sentences_is_found_and_they_may_be_few(random):
+    spoken = named(made_up(random, (600, 500)), "1", "2")
+    truth = nn.Conv1d(5, 5, 1)
+    other = slower(fitting.mapped(truth, spoken))
+    indices, partners, _ = SentenceAligner().pairs(fitting.mapped(truth, spoken), other)
+    regression = nn.Conv1d(5, 5, 1)
+    fitting.fit_regression(regression, spoken, indices, other.frames[partners], ridge=0)
+    torch.testing.assert_close(regression.weight, truth.weight, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("4", "5", "6"), "share no sentence, by the names of their utterances: method parallel"),
+        (("2", "3", "1"), "utterances of equal names, such as 1, do not say the same"),
+    ],
+)
+def test_speakers_who_share_no_sentence_are_not_aligned_in_time(names, message, random):
+    spoken = named(made_up(random, (100, 100, 100)), "1", "2", "3")
+    network = build_converter("parallel", NearestConfig(), 5, ("anna", "bert"))
+    voices = {"anna": spoken, "bert": named(slower(spoken), *names)}
+    with pytest.raises(DataError, match=message):
+        fitting.fit_parallel(network, fitting.ParallelObjective(), voices)
+
+
+def test_parallel_learns_from_shared_sentences_and_refuses_others_in_one_line(mini, tmp_path):
+    words = ("--method", "parallel", "--source", "slt", "--target", "rms", "--output", tmp_path / "exp")
+    said = command("train", *words, "--features", mini / "dump/train", check=1).stderr.decode()
+    assert said.splitlines()[-1].startswith("vc-train: error: the speakers share no sentence")
+    assert not (tmp_path / "exp/config.yaml").exists()
+    command("train", *words, "--features", mini / "dump/eval")
+    made = Converter.load(tmp_path / "exp")
+    spoken = {name: read_features(mini / "dump/eval").frames(name)[:4] for name in PAIR}
+    for direction in (PAIR, PAIR[::-1]):
+        assert distortion(made, spoken, *direction) < distortion(made.mean_variance(), spoken, *direction) - 0.8
+
+
 @pytest.mark.parametrize(("method", "gain"), [("warp", 0.05), ("nearest", 0.8)])
 def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
     quick = ("--set", "objective.tried=31") if method == "warp" else ()
@@ -302,14 +458,14 @@ def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
     assert not (tmp_path / "exp").exists()
 
 
-@pytest.mark.parametrize("method", ["warp", "nearest"])
+@pytest.mark.parametrize("method", ["warp", "nearest", "parallel"])
 def test_unfitted_maps_are_the_identity_and_keep_the_frames(method):
     network = build_converter(method, network_config(method, {}), 25, PAIR)
     for frames in (1, 2, 300):
         x = torch.randn(2, 25, frames)
         torch.testing.assert_close(network.convert(x, *PAIR), x)
-    with pytest.raises(ConfigError, match="between two speakers, got 3: a, b, c"):
-        build_converter(method, network_config(method, {}), 25, ("a", "b", "c"))
+    with pytest.raises(ConfigError, match="two speakers or more are needed, got 1"):
+        build_converter(method, network_config(method, {}), 25, ("a",))
 
 
 def test_the_model_in_the_repository_converts_both_ways_nearer_than_means_and_variances():

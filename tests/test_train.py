@@ -161,7 +161,7 @@ def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp
         (
             "method=gmm",
             2,
-            "method: 'gmm' cannot be trained; methods to train: recognition_synthesis, unit_selection, nearest, warp,",
+            "method: 'gmm' cannot be trained; methods to train: recognition_synthesis, unit_selection, nearest,",
         ),
         ("network.channels=3", 2, "network.channels must be a multiple of 4"),
         ("method=[1]", 2, "method: [1] cannot be trained"),

@@ -8,7 +8,7 @@ import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ LARGEST = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of one, with all that its aliases stand for
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
+EARLIER = "earlier"  # of a field: the value with which everything ran before there was the setting
 _short = reprlib.Repr()  # of values in messages
 _short.maxlevel = 2
 
@@ -71,6 +72,17 @@ def read_sections(
     if unknown:
         raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(allowed)}")
     return sections
+
+
+def newer(default: T, *, earlier: T) -> T:
+    """A dataclass's field whose default differs from what was done before there was the setting."""
+    return field(default=default, metadata={EARLIER: earlier})
+
+
+def earlier_defaults(cls: type) -> dict[str, Any]:
+    """The settings of a dataclass as they were for whoever did not know them, as plain values."""
+    known = {item.name: item.metadata[EARLIER] for item in fields(cls) if EARLIER in item.metadata}
+    return plain(cls()) | known
 
 
 def configuration_names() -> list[str]:

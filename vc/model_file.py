@@ -146,6 +146,10 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     if isinstance(features, dict) and features.get("kind", "world") == "world":
         # Files written before `unvoiced_f0` was a setting have WORLD's, not today's default.
         features = {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
+    network = content.get("network")
+    newer = (isinstance(network, dict) and "fake_class" in network) or "confidence.weight" in weights
+    if content.get("method") == "dr_gan" and not newer:
+        content["method"] = "reversed_gradient"  # what was called so before DR-GAN's own game was there
     try:
         content["features"] = build_features(features)
         content["speakers"] = speakers_from_json(content.get("speakers"))

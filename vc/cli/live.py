@@ -19,7 +19,7 @@ REFRESH = 0.1  # seconds between two looks at keys and meters
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Convert from the microphone to the loudspeaker with a linear model (nearest, warp, mean_variance).",
+        "Convert from the microphone to the loudspeaker with a linear model (nearest, parallel, warp, mean_variance).",
         "examples:\n  vc-live --model exp/anna-bert --method world --delay 80\n"
         "  vc-live --model exp/anna-bert --virtual-mic vc_live   (other programs can choose that microphone)\n"
         "  vc-live --model exp/anna-bert --input anna.wav --output as_bert.wav\n"

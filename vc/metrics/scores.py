@@ -219,6 +219,7 @@ def set_figures(
             for name, (lowest, highest) in MODULATION_RATES.items()
         },
         "frechet_distance": sets.frechet(frames, target_frames, unit),
+        "sound_score": sets.sound_score(frames, target_frames, unit),
         "kernel_distance": sets.sampled_kernel(frames, target_frames, unit, paired=paired),
     }
     embeddings = [_embeddings(side) for side in (system, reference)]

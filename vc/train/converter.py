@@ -72,7 +72,9 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
     untrained = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     if plan.initial_model:
         plan.initial_model.initialise(untrained)
-    setup = Setup(settings.steps, compute.precision, processes, plan.encoder, plan.conversions)
+    setup = Setup(
+        settings.steps, compute.precision, processes, plan.encoder, plan.conversions, segment=settings.segment
+    )
     training = METHODS[experiment.method].training(untrained, experiment.network, experiment.objective, setup)
     sampler = training.sampler.from_features(experiment, features, device, processes.share(settings.batch))
     return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)
@@ -150,6 +152,8 @@ class FittedRun:
             kind = HeldOut if self.encoder is None else HeldOutResynthesis
             held_out = kind.read(request.held_out, features, experiment.speakers)
         unfitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+        if plan.initial_model:
+            plan.initial_model.initialise(unfitted)
         frames = {name: method.frames.read(features, name, device) for name in experiment.speakers}
         method.fit(unfitted, experiment.objective, frames)
         model = experiment.model(features, FITTED_STEP, {})

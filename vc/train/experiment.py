@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vc import model_file
-from vc.config import build, flatten, plain, require
+from vc.config import build, earlier_defaults, flatten, plain, require
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
@@ -98,7 +98,10 @@ def resolve(
 
 
 def defaults(experiment: Any) -> dict[str, Any]:
-    """Settings of an experiment's parts where the YAML gives none; without features or mel, which are always given."""
+    """Settings of a run that began before there were some: of each part what it was without them.
+
+    Without features or mel, which are always given.
+    """
     parts = ("network", "objective", "training", "compute")
     digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
-    return digests | {name: plain(type(getattr(experiment, name))()) for name in parts}
+    return digests | {name: earlier_defaults(type(getattr(experiment, name))) for name in parts}

@@ -9,7 +9,6 @@ import numpy as np
 from vc import metrics
 from vc.config import difference
 from vc.convert.converter import Converter
-from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.speakers import MeanVariance
@@ -54,9 +53,7 @@ class HeldOut:
         features = read_unseen(directory, training)
         utterances = {}
         for speaker in speakers:
-            ids = [id for id, owner in features.utterances.items() if owner == speaker]
-            sentences = [Utterance(id, speaker, Path()).sentence for id in ids]
-            utterances[speaker] = dict(zip(sentences, features.frames(speaker)))
+            utterances[speaker] = dict(zip(features.sentences(speaker), features.frames(speaker)))
         shared = cls(utterances).parallel
         if len(shared) < SAME_SENTENCES * max(map(len, utterances.values())):  # a few names may agree by chance
             utterances = {name: {f"{name}-{key}": some[key] for key in some} for name, some in utterances.items()}

@@ -181,7 +181,7 @@ def test_nothing_outside_the_folder_can_be_heard_or_removed(client, folder, path
     secret = folder.parent / "secret.wav"
     secret.write_bytes(WAV)
     (folder / "sources/link.wav").symlink_to(folder)
-    for place in ("heard", "heard/a.wav", "recordings", "converted", "archive", "experiments"):
+    for place in ("playback", "playback/a.wav", "recordings", "converted", "archive", "experiments"):
         assert client("GET", f"/api/{place}/{path}").status in (404, 405), place
     for place in ("sources", "recordings", "converted", "exp", "tests", "jobs", ".incoming", ".."):
         assert client("DELETE", f"/api/{place}/{path}").status in (404, 405)
@@ -369,7 +369,7 @@ def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder
     soundfile.write(folder / "sources/faint.wav", 0.01 * loud, 16000, subtype="FLOAT")
     levels = {}
     for name in ("loud", "faint"):
-        reply = client("GET", f"/api/heard/{name}.wav")
+        reply = client("GET", f"/api/playback/{name}.wav")
         samples = soundfile.read(io.BytesIO(reply.body))[0]
         levels[name] = float(reply.headers["x-speech-level"])
         assert levels[name] == pytest.approx(workspace.speech_level(samples, 16000), abs=0.3)
@@ -551,7 +551,7 @@ def test_a_folder_of_somebody_else_can_ask_for_nothing_new(tmp_path, changes):
     (tmp_path / "jobs/1.json").write_text(json.dumps({**job, **changes}))
     (tmp_path / "jobs/3.json").symlink_to("/dev/zero")
     read = Jobs(found)
-    assert read.told() == [] and len(read.faults) == 2
+    assert read.listing() == [] and len(read.faults) == 2
 
 
 def test_a_process_that_is_not_ours_is_left_alone(tmp_path):

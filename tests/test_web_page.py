@@ -153,7 +153,7 @@ def compare(page: Page, client: Client) -> None:
         until(partial(settled, page, now))
         factors[version] = page.evaluate(now)[number]
     levels = {
-        version: float(client("GET", f"/api/heard/{SAID.name}{end}").headers["x-speech-level"])
+        version: float(client("GET", f"/api/playback/{SAID.name}{end}").headers["x-speech-level"])
         for version, end in {"source": "", VOICE: f"/{VOICE}"}.items()
     }
     heard = {version: level + 20 * np.log10(factors[version]) for version, level in levels.items()}

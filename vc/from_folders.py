@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vc import devices, phrases
-from vc.config import digest, plain, read_sections, require
+from vc.config import USUAL, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
@@ -32,7 +32,6 @@ from vc.train.estimate import announce
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
-USUAL = "recognition_synthesis"  # configuration: what measures best of what a minute can learn; docs/figures.md
 NARROW = "nearest"  # where no recording has the rate that the usual one wants
 MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
 FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vc.config import build, configuration_names, read_json, require
+from vc import system
+from vc.config import USUAL, build, configuration_names, read_json, require
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import open_in_place, write_text
 from vc.web import workspace as places
@@ -28,7 +29,7 @@ LONG, SHORT = "long", "short"  # queues, of each of which one job runs at a time
 PATIENCE = 60.0  # seconds that a command may take to save and end
 LARGEST_JOB = 1 << 16  # bytes of its file
 LARGEST_TAIL = 1 << 15  # bytes of the end of what a command said
-MOST_TOLD = 30  # jobs that the page lists, beside those that are not at their end
+MOST_LISTED = 30  # jobs that the page lists, beside those that are not at their end
 # Runs a command in a fresh interpreter that imports nothing from the folder it is called in.
 START = "import sys; sys.path[:] = filter(None, sys.path); from vc.cli.main import main; sys.exit(main())"
 
@@ -56,7 +57,7 @@ class Train:
     queue: ClassVar[str] = LONG
     target: str
     output: str  # experiment
-    config: str = "recognition_synthesis"
+    config: str = USUAL
     source: str = ""  # empty: none
     steps: int = 0  # 0: as many as the configuration says
 
@@ -67,7 +68,7 @@ class Train:
         output = workspace.output(places.EXPERIMENTS, experiment_name(self.output))
         speakers = [name for name in (self.source, self.target) if name]
         folders = [str(workspace.folder(places.RECORDINGS, name)) for name in speakers]
-        more = ["--config", self.config] if self.config != "recognition_synthesis" else []
+        more = ["--config", self.config] if self.config != USUAL else []
         # Steps are reported, and a recording converted, often enough to watch a minute's run.
         often = ["training.log_every=10", "training.sample_every=100"] if self.config in WATCHED else []
         often += [f"training.steps={self.steps}"] if self.steps else []
@@ -75,7 +76,7 @@ class Train:
         return ["vc-train", *folders, "--output", str(output), *more]
 
 
-WATCHED = ("recognition_synthesis", "recognition_synthesis_anew")
+WATCHED = (USUAL, f"{USUAL}_anew")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Compare:
     def words(self, workspace: Workspace) -> list[str]:
         require(self.one != self.other, "choose two different models")
         folders = [workspace.folder(places.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
-        sides = [measured(workspace, name) for name in (self.one, self.other)]
+        sides = [measurement_speakers(workspace, name) for name in (self.one, self.other)]
         require(sides[0][1] == sides[1][1], f"{self.one} speaks as {sides[0][1]}, {self.other} as {sides[1][1]}")
         held_out = workspace.folder(places.EXPERIMENTS, self.one, "data", "held_out")
         source, reference = (str(places.child(held_out, name)) for name in sides[0])
@@ -148,12 +149,12 @@ class Job:
     def __post_init__(self) -> None:
         require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
         require(self.state in STATES, f"state: unknown {self.state!r}")
-        self.wanted = build(KINDS[self.kind], self.request, self.kind)
+        self.task = build(KINDS[self.kind], self.request, self.kind)
 
     def line(self, workspace: Workspace) -> str:
         """The command as one would type it in the folder; why there is none, where something is missing."""
         try:
-            words = self.wanted.words(workspace)
+            words = self.task.words(workspace)
         except (VCError, OSError) as error:
             return f"# {error}"
         return shlex.join(word.replace(f"{workspace.root}/", "") for word in words)
@@ -205,11 +206,11 @@ class Jobs:
     def add(self, kind: str, request: dict[str, Any]) -> Job:
         """Ask for a command; what it cannot be made of is refused now."""
         job = Job(1 + max(self._jobs, default=0), kind, request)
-        job.wanted.words(self.workspace)
+        job.task.words(self.workspace)
         self._jobs[job.number] = job
         self._log(job).unlink(missing_ok=True)
         self._note(job)
-        self._wake[job.wanted.queue].set()
+        self._wake[job.task.queue].set()
         return job
 
     def find(self, number: int) -> Job:
@@ -217,10 +218,10 @@ class Jobs:
             raise Missing(f"job {number}: no such job")
         return self._jobs[number]
 
-    def told(self) -> list[Job]:
+    def listing(self) -> list[Job]:
         """Those that the page lists, the newest first."""
         newest = sorted(self._jobs.values(), key=lambda job: job.number, reverse=True)
-        return [job for place, job in enumerate(newest) if place < MOST_TOLD or job.state in (WAITING, RUNNING)]
+        return [job for place, job in enumerate(newest) if place < MOST_LISTED or job.state in (WAITING, RUNNING)]
 
     async def stop(self, number: int) -> None:
         """End a job that runs, saving what it can; take one that waits out of the queue."""
@@ -235,9 +236,9 @@ class Jobs:
         """Do again what stopped or failed: the same command goes on where it was."""
         job = self.find(number)
         require(job.state in (STOPPED, FAILED), f"job {number} is {job.state}")
-        job.wanted.words(self.workspace)
+        job.task.words(self.workspace)
         self._note(job, state=WAITING, code=None, ended=None)
-        self._wake[job.wanted.queue].set()
+        self._wake[job.task.queue].set()
 
     def remove(self, number: int) -> None:
         """Forget a job that is at its end; what it made stays."""
@@ -247,7 +248,7 @@ class Jobs:
         (self._folder / f"{number}.json").unlink(missing_ok=True)
         self._log(job).unlink(missing_ok=True)
 
-    def said(self, job: Job) -> list[str]:
+    def output_lines(self, job: Job) -> list[str]:
         """The last lines of what the command said."""
         try:
             with self._log(job).open("rb") as file:
@@ -264,7 +265,7 @@ class Jobs:
 
     def trains(self, output: str) -> bool:
         """Whether a training that is not at its end writes into an experiment."""
-        return any(isinstance(job.wanted, Train) and job.wanted.output == output for job in self._active())
+        return any(isinstance(job.task, Train) and job.task.output == output for job in self._active())
 
     def _active(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state in (WAITING, RUNNING)]
@@ -285,14 +286,14 @@ class Jobs:
                 await self._run(job)
 
     def _next(self, queue: str) -> Job | None:
-        waiting = [job for job in self._jobs.values() if job.state == WAITING and job.wanted.queue == queue]
+        waiting = [job for job in self._jobs.values() if job.state == WAITING and job.task.queue == queue]
         return None if self._closing else min(waiting, key=lambda job: job.number, default=None)
 
     async def _run(self, job: Job) -> None:
         with open_in_place(self._log(job)) as log:
             try:
-                words = job.wanted.words(self.workspace)
-                process = await started(words, stdout=log, stderr=log)
+                words = job.task.words(self.workspace)
+                process = await start_process(words, stdout=log, stderr=log)
             except (VCError, OSError) as error:
                 log.write(f"{error}\n".encode())
                 self._note(job, state=FAILED, code=2, ended=time.time())
@@ -312,11 +313,11 @@ class Jobs:
             try:
                 await asyncio.wait_for(process.wait(), PATIENCE)
             except asyncio.TimeoutError:
-                os.killpg(process.pid, signal.SIGKILL)  # and the processes that it has started
+                system.kill_group(process.pid)
                 await process.wait()
 
 
-async def started(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
+async def start_process(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
     """One of this package's commands in a process of its own, which a terminal's Ctrl-C does not reach."""
     return await asyncio.create_subprocess_exec(
         *command_line(words), cwd="/", stdin=asyncio.subprocess.DEVNULL, start_new_session=True, **streams
@@ -340,7 +341,7 @@ def experiment_name(name: str) -> str:
     return name
 
 
-def measured(workspace: Workspace, experiment: str) -> tuple[str, str]:
+def measurement_speakers(workspace: Workspace, experiment: str) -> tuple[str, str]:
     """Source and target whose held-out recordings an experiment was measured with."""
     path = workspace.file(places.EXPERIMENTS, experiment, "evaluation", "metrics.json")
     try:
@@ -356,7 +357,7 @@ async def _end_orphan(job: Job, workspace: Workspace) -> None:
         return
     proc = Path(f"/proc/{job.pid}/cmdline")
     with contextlib.suppress(OSError, VCError):
-        words = os.fsencode("\0".join(command_line(job.wanted.words(workspace)))) + b"\0"
+        words = os.fsencode("\0".join(command_line(job.task.words(workspace)))) + b"\0"
         if proc.read_bytes() != words:
             return
         os.kill(job.pid, signal.SIGTERM)
@@ -364,4 +365,4 @@ async def _end_orphan(job: Job, workspace: Workspace) -> None:
             if proc.read_bytes() != words:
                 return
             await asyncio.sleep(0.1)
-        os.kill(job.pid, signal.SIGKILL)
+        system.kill_group(job.pid)

@@ -109,6 +109,9 @@ class Answers:
             post("/api/jobs", self.add_job),
             post("/api/command", self.command),
             get("/api/jobs/{number:int}", self.job),
+            get("/api/devices", self.devices),
+            get("/api/jobs/{number:int}/status", self.status),
+            post("/api/jobs/{number:int}/press/{key}", self.press),
             post("/api/jobs/{number:int}/stop", self.stop),
             post("/api/jobs/{number:int}/resume", self.resume),
             delete("/api/jobs/{number:int}", self.forget),
@@ -314,8 +317,6 @@ class Answers:
     async def add_job(self, request: Request) -> JSONResponse:
         self._require_consent()
         job = self._requested_job(await _json(request))
-        if isinstance(job.task, Train) and self.jobs.trains(job.task.output):
-            raise ConfigError(f"{job.task.output}: is being trained already, or waits for it")
         return JSONResponse(self._job_fields(self.jobs.add(job.kind, job.request)), 201)
 
     async def command(self, request: Request) -> JSONResponse:
@@ -328,6 +329,22 @@ class Answers:
         require(isinstance(content, dict) and content.keys() == {"kind", "request"}, "expected a kind and a request")
         require(isinstance(content["kind"], str), "expected a kind")
         return Job(0, content["kind"], content["request"])
+
+    # Live
+
+    async def devices(self, _: Request) -> JSONResponse:
+        """The machine's devices, as vc-live lists them; or why it has none, as where its extra is not installed."""
+        code, lines, faults = await self.jobs.answer(["vc-live", "--devices", "--json"])
+        begin = "vc-live: error: "  # the system's sound libraries have their say on stderr, too
+        fault = " ".join(line.removeprefix(begin) for line in faults if code and line.startswith(begin))
+        return JSONResponse({"devices": [] if code else [json.loads(line) for line in lines], "fault": fault})
+
+    def status(self, request: Request) -> JSONResponse:
+        return JSONResponse(self.jobs.status(request.path_params["number"]))
+
+    async def press(self, request: Request) -> JSONResponse:
+        await self.jobs.press(request.path_params["number"], request.path_params["key"])
+        return JSONResponse({})
 
     async def stop(self, request: Request) -> JSONResponse:
         await self.jobs.stop(request.path_params["number"])
@@ -380,7 +397,7 @@ def _condition_fields(condition: Condition) -> dict[str, float]:
 
 def _is_message(line: str, job: Job) -> bool:
     """Faults and warnings; of commands that answer in lines, all of them."""
-    return job.kind in ("check", "score") or " error: " in line or " warning: " in line
+    return job.kind in ("check", "score", "live") or " error: " in line or " warning: " in line
 
 
 def _verdict(lines: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Commands that the page has been asked for: two queues of them, which survive the server.
+"""Commands that the page has been asked for, in queues that survive the server.
 
 A job keeps what was asked for and no command line: the words follow from it, so that a folder from somebody else can
 run nothing but this package's own commands on what lies in the folder.
@@ -14,18 +14,22 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from vc import system
 from vc.config import USUAL, build, configuration_names, read_json, require
-from vc.errors import ConfigError, VCError, escaped
+from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, write_text
+from vc.live.delay import LONGEST
+from vc.live.stream import DELAY, METHODS
 from vc.web import workspace as places
 from vc.web.workspace import Missing, Workspace
 
 WAITING, RUNNING, STOPPED, DONE, FAILED = "waiting", "running", "stopped", "done", "failed"
 STATES = (WAITING, RUNNING, STOPPED, DONE, FAILED)
-LONG, SHORT = "long", "short"  # queues, of each of which one job runs at a time
+LONG, SHORT, LIVE = "long", "short", "live"  # queues, of each of which one job runs at a time
+KEYS = {"passthrough": "p", "mute": "m"}  # that vc-live can be told, and how
+LONGEST_DEVICE = 200  # signs of a device's name
 PATIENCE = 60.0  # seconds that a command may take to save and end
 LARGEST_JOB = 1 << 16  # bytes of its file
 LARGEST_TAIL = 1 << 15  # bytes of the end of what a command said
@@ -129,7 +133,33 @@ class Score:
         return ["vc-listen", "score", str(folder / "key.json"), *answers]
 
 
-KINDS = {"convert": Convert, "train": Train, "check": Check, "compare": Compare, "score": Score}
+@dataclass(frozen=True)
+class Live:
+    """A voice converted while one speaks, from one of the machine's devices to another."""
+
+    queue: ClassVar[str] = LIVE
+    voice: str
+    method: str = METHODS[0]
+    delay: float = DELAY  # milliseconds
+    input: str = ""  # device; empty: the system's, as for
+    output: str = ""
+    measure: bool = False  # instead play clicks, and say how long these take
+
+    def words(self, workspace: Workspace) -> list[str]:
+        voice = workspace.voice(self.voice)
+        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {', '.join(places.LIVE_METHODS)}")
+        require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
+        require(0 < self.delay <= LONGEST, f"delay: {self.delay} is outside 0..{LONGEST:g} ms")
+        words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
+        words += ["--delay", f"{self.delay:g}"]
+        for option, device in {"input": self.input, "output": self.output}.items():
+            fine = device.isprintable() and len(device) <= LONGEST_DEVICE
+            require(fine, f"{option}: a device's name has at most {LONGEST_DEVICE} signs, and no control characters")
+            words += [f"--{option}-device={device}"] if device else []  # one word, whatever the name begins with
+        return [*words, "--measure" if self.measure else "--json"]
+
+
+KINDS = {"convert": Convert, "train": Train, "check": Check, "compare": Compare, "score": Score, "live": Live}
 
 
 @dataclass
@@ -168,9 +198,11 @@ class Jobs:
         self._folder = workspace.folder(places.JOBS)
         self._jobs: dict[int, Job] = {}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._status: dict[int, dict[str, Any]] = {}  # of live sessions, as vc-live last told it
+        self._answering: set[asyncio.subprocess.Process] = set()
         self._stopping: set[int] = set()
         self._closing = False
-        self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT)}
+        self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT, LIVE)}
         self._workers: list[asyncio.Task] = []
         self.faults: list[str] = []  # of files that are no jobs
         for path in self._folder.glob("*.json"):
@@ -186,11 +218,11 @@ class Jobs:
             self._jobs[job.number] = job
 
     async def start(self) -> None:
-        """Take up what was running or waiting when the server ended."""
-        for job in self._jobs.values():
+        """Take up what was running or waiting when the server ended; but no microphone opens by itself."""
+        for job in self._active():
             if job.state == RUNNING:
                 await _end_orphan(job, self.workspace)
-                self._note(job, state=WAITING, pid=None)
+            self._note(job, state=_unfinished(job), pid=None)
         for queue, wake in self._wake.items():
             wake.set()
             self._workers.append(asyncio.create_task(self._work(queue)))
@@ -198,6 +230,9 @@ class Jobs:
     async def close(self) -> None:
         """End what runs, which the next start goes on with."""
         self._closing = True
+        for process in self._answering:
+            with contextlib.suppress(ProcessLookupError):
+                system.kill_group(process.pid)
         await asyncio.gather(*(self._end(number) for number in list(self._processes)))
         for worker in self._workers:
             worker.cancel()
@@ -207,6 +242,7 @@ class Jobs:
         """Ask for a command; what it cannot be made of is refused now."""
         job = Job(1 + max(self._jobs, default=0), kind, request)
         job.task.words(self.workspace)
+        self._require_alone(job)
         self._jobs[job.number] = job
         self._log(job).unlink(missing_ok=True)
         self._note(job)
@@ -237,6 +273,7 @@ class Jobs:
         job = self.find(number)
         require(job.state in (STOPPED, FAILED), f"job {number} is {job.state}")
         job.task.words(self.workspace)
+        self._require_alone(job)
         self._note(job, state=WAITING, code=None, ended=None)
         self._wake[job.task.queue].set()
 
@@ -259,13 +296,48 @@ class Jobs:
             return []
         return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
 
+    async def answer(self, words: list[str]) -> tuple[int, list[str], list[str]]:
+        """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults."""
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+        process = await start_process(words, **pipes)
+        self._answering.add(process)
+        try:
+            output, faults = await asyncio.wait_for(process.communicate(), PATIENCE)
+        except asyncio.TimeoutError:
+            raise DataError(f"{words[0]}: no answer within {PATIENCE:.0f} s") from None
+        finally:
+            self._answering.discard(process)
+            if process.returncode is None:
+                system.kill_group(process.pid)
+        texts = (text.decode(errors="replace").splitlines() for text in (output, faults))
+        return process.returncode, *([escaped(line) for line in lines] for lines in texts)
+
     def using(self, name: str) -> Job | None:
         """A job that is not at its end and that names a recording, a speaker or an experiment."""
         return next((job for job in self._active() if name in _names(job.request)), None)
 
-    def trains(self, output: str) -> bool:
-        """Whether a training that is not at its end writes into an experiment."""
-        return any(isinstance(job.task, Train) and job.task.output == output for job in self._active())
+    def status(self, number: int) -> dict[str, Any]:
+        """What a live session last said of itself; empty before it has begun."""
+        self.find(number)
+        return self._status.get(number, {})
+
+    async def press(self, number: int, key: str) -> None:
+        """Tell a live session one of KEYS."""
+        require(key in KEYS, f"key: unknown {key!r}; known: {', '.join(KEYS)}")
+        process = self._processes.get(self.find(number).number)
+        require(process is not None and process.stdin is not None, f"job {number} is no live session that runs")
+        with contextlib.suppress(ConnectionError):  # it has just ended
+            process.stdin.write(KEYS[key].encode())
+            await process.stdin.drain()
+
+    def _require_alone(self, job: Job) -> None:
+        """Refuse a second training of an experiment, and a second live session, at a time."""
+        others = [other.task for other in self._active() if other is not job]
+        if isinstance(job.task, Train):
+            name, outputs = job.task.output, [other.output for other in others if isinstance(other, Train)]
+            require(name not in outputs, f"{name}: is being trained already, or waits for it")
+        if job.task.queue == LIVE:
+            require(all(other.queue != LIVE for other in others), "a live session runs already: stop it first")
 
     def _active(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state in (WAITING, RUNNING)]
@@ -293,18 +365,42 @@ class Jobs:
         with open_in_place(self._log(job)) as log:
             try:
                 words = job.task.words(self.workspace)
-                process = await start_process(words, stdout=log, stderr=log)
+                pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+                process = await start_process(
+                    words, stderr=log, **(pipes if job.task.queue == LIVE else {"stdout": log})
+                )
             except (VCError, OSError) as error:
                 log.write(f"{error}\n".encode())
                 self._note(job, state=FAILED, code=2, ended=time.time())
                 return
             self._processes[job.number] = process
             self._note(job, state=RUNNING, began=time.time(), pid=process.pid)
+            if process.stdout is not None:
+                await self._follow(job, process.stdout, log)
             code = await process.wait()
         del self._processes[job.number]
-        state = STOPPED if job.number in self._stopping else WAITING if self._closing else FAILED if code else DONE
+        self._status.pop(job.number, None)
+        state = STOPPED if job.number in self._stopping else _unfinished(job) if self._closing else FAILED
         self._stopping.discard(job.number)
         self._note(job, state=DONE if code == 0 else state, code=code, ended=time.time(), pid=None)
+
+    async def _follow(self, job: Job, output: asyncio.StreamReader, log: BinaryIO) -> None:
+        """Keep the last of the states that a live session tells; what else it says goes into its log."""
+        while True:
+            try:
+                line = await output.readline()
+            except ValueError:  # longer than the reader takes
+                continue
+            if not line:
+                return
+            try:
+                status = json.loads(line)
+            except ValueError:
+                status = None
+            if isinstance(status, dict):
+                self._status[job.number] = status
+            else:
+                log.write(line)
 
     async def _end(self, number: int) -> None:
         process = self._processes[number]
@@ -320,8 +416,13 @@ class Jobs:
 async def start_process(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
     """One of this package's commands in a process of its own, which a terminal's Ctrl-C does not reach."""
     return await asyncio.create_subprocess_exec(
-        *command_line(words), cwd="/", stdin=asyncio.subprocess.DEVNULL, start_new_session=True, **streams
+        *command_line(words), cwd="/", start_new_session=True, **{"stdin": asyncio.subprocess.DEVNULL, **streams}
     )
+
+
+def _unfinished(job: Job) -> str:
+    """The state of a job that the server's end has ended: it goes on later, unless nobody may speak then."""
+    return STOPPED if job.task.queue == LIVE else WAITING
 
 
 def command_line(words: list[str]) -> list[str]:

@@ -30,6 +30,7 @@ from vc.corpus.names import speaker_ids
 from vc.errors import ConfigError, DataError
 from vc.features.speakers import speakers_from_json
 from vc.files import path_inside
+from vc.live.linear import METHODS as LIVE_METHODS
 from vc.model_file import CARRIED, NAME
 from vc.tensor_file import read_content, tensor_file
 
@@ -66,6 +67,7 @@ class Voice:
     to: str
     name: str  # what people call the speaker
     source: str  # of a pair; empty: whoever speaks
+    live: bool  # whether vc-live can convert to it
 
     @property
     def id(self) -> str:
@@ -340,8 +342,8 @@ def _condition(path: Path, changed: int, size: int) -> Condition:
 
 
 @lru_cache(256)
-def _speakers(path: Path, changed: int, size: int) -> list[tuple[str, str, str]] | str:
-    """Id, name and source of each speaker whom a model can speak as; or why it cannot be used."""
+def _speakers(path: Path, changed: int, size: int) -> list[tuple[str, str, str, bool]] | str:
+    """What a Voice has beside its model, of each speaker whom a model can speak as; or why it cannot be used."""
     try:
         with tensor_file(path, "numpy") as file:
             content = read_content(file, path)[0]
@@ -349,11 +351,12 @@ def _speakers(path: Path, changed: int, size: int) -> list[tuple[str, str, str]]
             raise ConfigError(f"{path}: a vocoder or an encoder, and no model of a voice")
         ids = {id: known.name or id for id, known in speakers_from_json(content["speakers"]).items()}
         features = content["features"]
-        anyone = isinstance(features, dict) and features.get("kind") == "content"
+        kind = features.get("kind", "world") if isinstance(features, dict) else None
+        live = content.get("method") in LIVE_METHODS and kind == "world"
     except ConfigError as error:
         return str(error)
-    if anyone:
-        return [(id, name, "") for id, name in ids.items()]
+    if kind == "content":
+        return [(id, name, "", live) for id, name in ids.items()]
     if len(ids) != 2:
         return f"{path}: serves {len(ids)} speakers, of whom each has to be named: use vc-convert"
-    return [(id, name, next(other for other in ids if other != id)) for id, name in reversed(ids.items())]
+    return [(id, name, next(other for other in ids if other != id), live) for id, name in reversed(ids.items())]

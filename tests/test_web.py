@@ -641,6 +641,20 @@ def test_a_live_session_ends_with_a_server_that_is_killed(tmp_path):
     until(lambda: not lives(pid))
 
 
+def test_how_long_a_training_takes_is_asked_of_its_command(client):
+    pile(client, "bert")
+    asked = {"kind": "train", "request": {"target": "bert", "output": "slow", "config": "nearest", "source": "bert"}}
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(client, "POST", "/api/estimate", asked)
+        time.sleep(0.3)
+        asked["request"] = {"target": "bert", "output": "new"}
+        reply = client("POST", "/api/estimate", asked)
+        assert reply.json["estimate"].startswith("2 min: as train") and "--estimate" in reply.json["estimate"]
+        assert slow.result().status == 422  # somebody has changed their mind
+    assert client("GET", "/api/jobs").json == {"jobs": []}
+    assert client("POST", "/api/estimate", {"kind": "live", "request": LIVE}).status == 422
+
+
 def test_why_there_are_no_devices_is_said(client):
     fault = "a sound card needs sounddevice"
     assert client("GET", "/api/devices").json == {"devices": [], "fault": fault}

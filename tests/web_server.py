@@ -24,6 +24,10 @@ PATIENCE = 60  # seconds
 COMMAND = """
 import json, pathlib, signal, sys, time
 words = sys.argv[1:]
+if "--estimate" in words:
+    time.sleep(60 if "slow" in words[words.index("--output") + 1] else 0)
+    print("2 min: as", *words)
+    sys.exit()
 if "--devices" in words:
     sys.exit("vc-live: error: a sound card needs sounddevice")
 print("vc-fake:", *words, file=sys.stderr if words[0] == "live" else sys.stdout, flush=True)

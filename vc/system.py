@@ -1,4 +1,4 @@
-"""What systems other than Linux lack: locks, pipes that can be waited for, process groups, folders that can be synced."""
+"""What systems other than Linux lack: locks, process groups, pipes that can be waited for, folders to be synced."""
 
 import os
 import select

@@ -56,7 +56,12 @@ def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guar
     app = Starlette(
         routes=[*answers.routes(), Mount("/static", StaticFiles(directory=HERE / "static"))],
         lifespan=running,
-        exception_handlers={VCError: _on_fault, OSError: _on_os_error, ClientDisconnect: _on_disconnect, HTTPException: _on_http_error},
+        exception_handlers={
+            VCError: _on_fault,
+            OSError: _on_os_error,
+            ClientDisconnect: _on_disconnect,
+            HTTPException: _on_http_error,
+        },
     )
     return Guard(app, port, token)
 
@@ -108,6 +113,7 @@ class Answers:
             get("/api/jobs", self.list_jobs),
             post("/api/jobs", self.add_job),
             post("/api/command", self.command),
+            post("/api/estimate", self.estimate),
             get("/api/jobs/{number:int}", self.job),
             get("/api/devices", self.devices),
             get("/api/jobs/{number:int}/status", self.status),
@@ -245,7 +251,7 @@ class Answers:
         """In what condition a speaker's recordings are."""
         folder = self.workspace.folder(places.RECORDINGS, request.path_params["speaker"])
         conditions = {name: places.condition(folder / name) for name in places.recordings_in(folder)}
-        return JSONResponse({name: condition and _condition_fields(condition) for name, condition in conditions.items()})
+        return JSONResponse({name: found and _condition_fields(found) for name, found in conditions.items()})
 
     def recording(self, request: Request) -> Response:
         names = (request.path_params[key] for key in ("speaker", "name"))
@@ -329,6 +335,16 @@ class Answers:
         require(isinstance(content, dict) and content.keys() == {"kind", "request"}, "expected a kind and a request")
         require(isinstance(content["kind"], str), "expected a kind")
         return Job(0, content["kind"], content["request"])
+
+    async def estimate(self, request: Request) -> JSONResponse:
+        """How long a training will take, in the words of its command."""
+        self._require_consent()
+        job = self._requested_job(await _json(request))
+        require(isinstance(job.task, Train), f"{job.kind}: nobody knows how long")
+        code, lines, faults = await self.jobs.answer([*job.task.words(self.workspace), "--estimate"])
+        if code or not lines:
+            raise DataError(faults[-1] if faults else "another estimate has taken the place of this one")
+        return JSONResponse({"estimate": lines[-1]})
 
     # Live
 

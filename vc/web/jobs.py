@@ -73,13 +73,14 @@ class Train:
         speakers = [name for name in (self.source, self.target) if name]
         folders = [str(workspace.folder(places.RECORDINGS, name)) for name in speakers]
         more = ["--config", self.config] if self.config != USUAL else []
-        # Steps are reported, and a recording converted, often enough to watch a minute's run.
-        often = ["training.log_every=10", "training.sample_every=100"] if self.config in WATCHED else []
-        often += [f"training.steps={self.steps}"] if self.steps else []
-        more += [word for setting in often for word in ("--set", setting)]
+        often = WATCH if self.config in WATCHED else []
+        settings = [*often, *([f"training.steps={self.steps}"] if self.steps else [])]
+        more += [word for setting in settings for word in ("--set", setting)]
         return ["vc-train", *folders, "--output", str(output), *more]
 
 
+# Steps are reported, held-out recordings scored and some converted often enough to watch a run of minutes.
+WATCH = ["training.log_every=10", "training.checkpoint_every=50", "training.sample_every=100"]
 WATCHED = (USUAL, f"{USUAL}_anew")
 
 
@@ -147,7 +148,8 @@ class Live:
 
     def words(self, workspace: Workspace) -> list[str]:
         voice = workspace.voice(self.voice)
-        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {', '.join(places.LIVE_METHODS)}")
+        able = ", ".join(places.LIVE_METHODS)
+        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {able}")
         require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
         require(0 < self.delay <= LONGEST, f"delay: {self.delay} is outside 0..{LONGEST:g} ms")
         words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
@@ -199,7 +201,7 @@ class Jobs:
         self._jobs: dict[int, Job] = {}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._status: dict[int, dict[str, Any]] = {}  # of live sessions, as vc-live last told it
-        self._answering: set[asyncio.subprocess.Process] = set()
+        self._answering: dict[str, asyncio.subprocess.Process] = {}  # by command
         self._stopping: set[int] = set()
         self._closing = False
         self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT, LIVE)}
@@ -230,9 +232,8 @@ class Jobs:
     async def close(self) -> None:
         """End what runs, which the next start goes on with."""
         self._closing = True
-        for process in self._answering:
-            with contextlib.suppress(ProcessLookupError):
-                system.kill_group(process.pid)
+        for process in self._answering.values():
+            _kill(process)
         await asyncio.gather(*(self._end(number) for number in list(self._processes)))
         for worker in self._workers:
             worker.cancel()
@@ -297,18 +298,22 @@ class Jobs:
         return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
 
     async def answer(self, words: list[str]) -> tuple[int, list[str], list[str]]:
-        """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults."""
+        """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults.
+
+        One of its name that runs still is ended: nobody waits for its answer any more.
+        """
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-        process = await start_process(words, **pipes)
-        self._answering.add(process)
+        if before := self._answering.get(words[0]):
+            _kill(before)
+        process = self._answering[words[0]] = await start_process(words, **pipes)
         try:
             output, faults = await asyncio.wait_for(process.communicate(), PATIENCE)
         except asyncio.TimeoutError:
             raise DataError(f"{words[0]}: no answer within {PATIENCE:.0f} s") from None
         finally:
-            self._answering.discard(process)
-            if process.returncode is None:
-                system.kill_group(process.pid)
+            if self._answering.get(words[0]) is process:
+                del self._answering[words[0]]
+            _kill(process)
         texts = (text.decode(errors="replace").splitlines() for text in (output, faults))
         return process.returncode, *([escaped(line) for line in lines] for lines in texts)
 
@@ -418,6 +423,12 @@ async def start_process(words: list[str], **streams: Any) -> asyncio.subprocess.
     return await asyncio.create_subprocess_exec(
         *command_line(words), cwd="/", start_new_session=True, **{"stdin": asyncio.subprocess.DEVNULL, **streams}
     )
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            system.kill_group(process.pid)
 
 
 def _unfinished(job: Job) -> str:

@@ -101,6 +101,7 @@ export const render = () => {
   document.querySelector('nav a[href="#live"]').textContent = say(on ? 'nav_live_on' : 'nav_live');
   at('live-start').hidden = at('live-measure').hidden = on;
   at('live-stop').hidden = !on;
+  at('live-settings').disabled = on;
   if (focused?.hidden && focused === at('live-stop')) at('live-start').focus();
   if (!on) status = null;
   show(job, measures);

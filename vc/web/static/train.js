@@ -64,6 +64,31 @@ const preview = async () => {
   at('command-box').hidden = !command;
   at('command').textContent = command;
   at('train-start').disabled = !command;
+  estimate(there ? '' : command);
+};
+
+// How long it takes, found out by the command once nothing has changed for a while: it costs some seconds of a core.
+const STILL = 1500; // milliseconds
+const estimates = new Map(); // by command and number of recordings
+let waiting = 0;
+const estimate = command => {
+  clearTimeout(waiting);
+  const key = `${command} ${source.recordings.length} ${target.recordings.length}`;
+  at('train-estimate').dataset.key = key;
+  at('train-estimate').textContent = estimates.get(key) ?? '';
+  if (!command || estimates.has(key)) return;
+  waiting = setTimeout(async () => {
+    if (at('train').hidden) return;
+    at('train-estimate').textContent = say('train_estimating');
+    let words = '';
+    try {
+      words = say('train_estimate', await ask('POST', '/api/estimate', {kind: 'train', request: request()}));
+      estimates.set(key, words);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error; // the training itself will say why
+    }
+    if (at('train-estimate').dataset.key === key) at('train-estimate').textContent = words;
+  }, STILL);
 };
 
 export const render = () => {

@@ -433,6 +433,7 @@ def test_a_job_is_the_command_that_is_shown(client, folder):
         ("live", {"voice": "mini--rms", "delay": float("nan")}, "delay"),
         ("live", {"voice": "mini--rms", "input": "a\n--model"}, "input: a device's name"),
         ("live", {"voice": "mini--rms", "output": "x" * 201}, "output: a device's name"),
+        ("live", {"voice": "mini--rms", "slack": 101}, "slack: 101 is outside 1..100"),
         ("live", {"voice": "mini--rms", "seconds": 1}, "unknown key seconds"),
     ],
 )

@@ -21,6 +21,7 @@ from vc.config import USUAL, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, write_text
 from vc.live.delay import LONGEST
+from vc.live.device import SLACK
 from vc.live.stream import DELAY, METHODS
 from vc.web import workspace as places
 from vc.web.workspace import Missing, Workspace
@@ -29,6 +30,7 @@ WAITING, RUNNING, STOPPED, DONE, FAILED = "waiting", "running", "stopped", "done
 STATES = (WAITING, RUNNING, STOPPED, DONE, FAILED)
 LONG, SHORT, LIVE = "long", "short", "live"  # queues, of each of which one job runs at a time
 KEYS = {"passthrough": "p", "mute": "m"}  # that vc-live can be told, and how
+MOST_SLACK = 100  # blocks, which is a second
 LONGEST_DEVICE = 200  # signs of a device's name
 PATIENCE = 60.0  # seconds that a command may take to save and end
 LARGEST_JOB = 1 << 16  # bytes of its file
@@ -144,6 +146,7 @@ class Live:
     delay: float = DELAY  # milliseconds
     input: str = ""  # device; empty: the system's, as for
     output: str = ""
+    slack: int = SLACK  # blocks that the conversion may come late
     measure: bool = False  # instead play clicks, and say how long these take
 
     def words(self, workspace: Workspace) -> list[str]:
@@ -153,7 +156,8 @@ class Live:
         require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
         require(0 < self.delay <= LONGEST, f"delay: {self.delay} is outside 0..{LONGEST:g} ms")
         words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
-        words += ["--delay", f"{self.delay:g}"]
+        require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
+        words += ["--delay", f"{self.delay:g}", *(["--slack", str(self.slack)] if self.slack != SLACK else [])]
         for option, device in {"input": self.input, "output": self.output}.items():
             fine = device.isprintable() and len(device) <= LONGEST_DEVICE
             require(fine, f"{option}: a device's name has at most {LONGEST_DEVICE} signs, and no control characters")

@@ -2,13 +2,13 @@
 import {Refusal, active, ask, at, choices, guarded, keep, kept, make, place, say, shared} from './common.js';
 
 const OFTEN = 150; // milliseconds between looks at the meters
-const FIELDS = ['voice', 'input', 'output', 'delay'];
+const FIELDS = ['voice', 'input', 'output', 'delay', 'slack'];
 let devices = null, looking = false, jobNumber = null, status = null, following = 0;
 
 export const begin = () => {
   for (const name of FIELDS) at(`live-${name}`).onchange = () => { keep(`live-${name}`, at(`live-${name}`).value); preview(); };
   for (const input of at('live-form').querySelectorAll('[name=live-method]')) input.onchange = () => preview();
-  if (kept('live-delay')) at('live-delay').value = kept('live-delay');
+  for (const name of ['delay', 'slack']) if (kept(`live-${name}`)) at(`live-${name}`).value = kept(`live-${name}`);
   at('live-form').onsubmit = guarded(event => { event.preventDefault(); return start(false); });
   at('live-measure').onclick = guarded(() => start(true));
   at('live-stop').onclick = guarded(async () => {
@@ -51,7 +51,8 @@ const look = async () => {
 
 const request = measure => ({
   voice: at('live-voice').value, method: at('live-form').querySelector('[name=live-method]:checked').value,
-  delay: Number(at('live-delay').value), input: at('live-input').value, output: at('live-output').value, measure,
+  delay: Number(at('live-delay').value), slack: Number(at('live-slack').value),
+  input: at('live-input').value, output: at('live-output').value, measure,
 });
 
 const start = async measure => {

@@ -642,18 +642,30 @@ def test_a_live_session_ends_with_a_server_that_is_killed(tmp_path):
     until(lambda: not lives(pid))
 
 
-def test_how_long_a_training_takes_is_asked_of_its_command(client):
+SLOW, QUICK = ({"kind": "train", "request": {"target": "bert", "output": name}} for name in ("slow", "quick"))
+
+
+def test_how_long_a_training_takes_is_asked_of_its_command(client, folder):
     pile(client, "bert")
-    asked = {"kind": "train", "request": {"target": "bert", "output": "slow", "config": "nearest", "source": "bert"}}
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(client, "POST", "/api/estimate", asked)
-        time.sleep(0.3)
-        asked["request"] = {"target": "bert", "output": "new"}
-        reply = client("POST", "/api/estimate", asked)
+        slow = pool.submit(client, "POST", "/api/estimate", SLOW)
+        until((folder / "exp/slow.pid").exists)
+        reply = client("POST", "/api/estimate", QUICK)
         assert reply.json["estimate"].startswith("2 min: as train") and "--estimate" in reply.json["estimate"]
         assert slow.result().status == 422  # somebody has changed their mind
     assert client("GET", "/api/jobs").json == {"jobs": []}
     assert client("POST", "/api/estimate", {"kind": "live", "request": LIVE}).status == 422
+
+
+def test_a_server_that_ends_lets_nobody_go_on_estimating(tmp_path, monkeypatch):
+    monkeypatch.setattr("vc.web.server.CLOSING", 0)
+    with ThreadPoolExecutor(1) as pool:
+        with serving(tmp_path) as client:
+            pile(client, "bert")
+            slow = pool.submit(client, "POST", "/api/estimate", SLOW)
+            pid = int(until(lambda: (path := tmp_path / "exp/slow.pid").exists() and path.read_text()))
+        assert slow.exception() is not None or slow.result().status >= 400
+    assert not lives(pid)
 
 
 def test_why_there_are_no_devices_is_said(client):

@@ -33,6 +33,7 @@ KEYS = {"passthrough": "p", "mute": "m"}  # that vc-live can be told, and how
 MOST_SLACK = 100  # blocks, which is a second
 LONGEST_DEVICE = 200  # signs of a device's name
 PATIENCE = 60.0  # seconds that a command may take to save and end
+LONGEST_ANSWER = 300.0  # seconds that one may take that is asked something
 LARGEST_JOB = 1 << 16  # bytes of its file
 LARGEST_TAIL = 1 << 15  # bytes of the end of what a command said
 MOST_LISTED = 30  # jobs that the page lists, beside those that are not at their end
@@ -236,8 +237,9 @@ class Jobs:
     async def close(self) -> None:
         """End what runs, which the next start goes on with."""
         self._closing = True
-        for process in self._answering.values():
+        for process in list(self._answering.values()):
             _kill(process)
+            await process.wait()
         await asyncio.gather(*(self._end(number) for number in list(self._processes)))
         for worker in self._workers:
             worker.cancel()
@@ -311,13 +313,14 @@ class Jobs:
             _kill(before)
         process = self._answering[words[0]] = await start_process(words, **pipes)
         try:
-            output, faults = await asyncio.wait_for(process.communicate(), PATIENCE)
+            output, faults = await asyncio.wait_for(process.communicate(), LONGEST_ANSWER)
         except asyncio.TimeoutError:
-            raise DataError(f"{words[0]}: no answer within {PATIENCE:.0f} s") from None
+            raise DataError(f"{words[0]}: no answer within {LONGEST_ANSWER:.0f} s") from None
         finally:
+            _kill(process)
+            await process.wait()
             if self._answering.get(words[0]) is process:
                 del self._answering[words[0]]
-            _kill(process)
         texts = (text.decode(errors="replace").splitlines() for text in (output, faults))
         return process.returncode, *([escaped(line) for line in lines] for lines in texts)
 

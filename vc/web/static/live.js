@@ -145,7 +145,7 @@ const show = (job, measures) => {
   for (const side of ['in', 'out']) {
     const level = status[`level_${side}`], meter = at(`live-level-${side}`);
     meter.value = level;
-    meter.nextElementSibling.textContent = say('live_decibels', {level: Math.round(level)});
+    meter.nextElementSibling.textContent = level > meter.min ? say('live_decibels', {level: Math.round(level)}) : say('live_silence');
   }
   const {delay, underruns, load} = status, parts = Object.fromEntries(Object.entries(delay).map(([name, value]) => [name, Math.round(value)]));
   const total = Math.round(Object.values(delay).reduce((sum, value) => sum + value, 0));

@@ -85,7 +85,8 @@ const estimate = command => {
       words = say('train_estimate', await ask('POST', '/api/estimate', {kind: 'train', request: request()}));
       estimates.set(key, words);
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error; // the training itself will say why
+      if (!(error instanceof Refusal)) throw error;
+      words = say('train_estimate_none', {reason: error.message});
     }
     if (at('train-estimate').dataset.key === key) at('train-estimate').textContent = words;
   }, STILL);

@@ -362,6 +362,18 @@ def test_one_speaks_live_on_the_devices_that_are_chosen(browser, client, sound_c
         faultless(page, client)
 
 
+def test_how_long_a_training_takes_is_shown_once_nothing_changes(browser, client, monkeypatch):
+    monkeypatch.setattr(jobs, "START", COMMAND)
+    assert client.upload("/api/recordings/bert", SAID.name, SAID.read_bytes()).status == 201
+    with visit(browser, client, "train") as page:
+        fill(page, "#target-name", "bert")
+        for steps in ("7", "77", "777"):
+            fill(page, "#steps", steps)
+        seen(page, "#train-estimate", "about 2 min: as train .*/bert .*steps=777 --estimate", 60)
+        assert len([url for url in page.requests if url.endswith("/api/estimate")]) == 1
+        faultless(page, client)
+
+
 def test_the_page_says_how_to_get_what_live_conversion_needs(browser, client, monkeypatch):
     monkeypatch.setattr(jobs, "START", COMMAND)
     with visit(browser, client, "live") as page:

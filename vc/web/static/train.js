@@ -70,15 +70,19 @@ const preview = async () => {
 // How long it takes, found out by the command once nothing has changed for a while: it costs some seconds of a core.
 const STILL = 1500; // milliseconds
 const estimates = new Map(); // by command and number of recordings
-let waiting = 0;
+let wanted = null, waiting = 0; // key of the estimate that is shown, or will be; null: none was looked at
 const estimate = command => {
-  clearTimeout(waiting);
   const key = `${command} ${source.recordings.length} ${target.recordings.length}`;
-  at('train-estimate').dataset.key = key;
+  if (key === wanted) return;
+  wanted = key;
+  clearTimeout(waiting);
   at('train-estimate').textContent = estimates.get(key) ?? '';
   if (!command || estimates.has(key)) return;
   waiting = setTimeout(async () => {
-    if (at('train').hidden) return;
+    if (at('train').hidden) {
+      wanted = null;
+      return;
+    }
     at('train-estimate').textContent = say('train_estimating');
     let words = '';
     try {
@@ -88,7 +92,7 @@ const estimate = command => {
       if (!(error instanceof Refusal)) throw error;
       words = say('train_estimate_none', {reason: error.message});
     }
-    if (at('train-estimate').dataset.key === key) at('train-estimate').textContent = words;
+    if (wanted === key) at('train-estimate').textContent = words;
   }, STILL);
 };
 
@@ -101,7 +105,7 @@ export const render = () => {
   target.render();
   source.render();
   const signature = JSON.stringify([target.called, target.recordings.length, source.called, source.recordings.length]);
-  if (at('train-form').dataset.signature !== signature) {
+  if (at('train-form').dataset.signature !== signature || (wanted === null && !at('train').hidden)) {
     at('train-form').dataset.signature = signature;
     preview();
   }

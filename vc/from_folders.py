@@ -229,13 +229,16 @@ def _held_out(recordings: Sequence[Sequence[Utterance]], learners: Sequence[Sequ
 
 def _held_out_features(data: Path, training: Path, jobs: int) -> Path | None:
     """Features of held-out recordings beside those of the others; none, with a warning, where they cannot be had."""
-    features = read_features(training)
-    recordings = digest([[u.id, str(u.path)] for u in data_directory.read(data)])
-    output = training.with_name(f"{training.name}-held-out-{recordings[:8]}")
+    features, recordings = read_features(training), data_directory.read(data)
+    made_of = digest([[u.id, str(u.path)] for u in recordings])
+    output = training.with_name(f"{training.name}-held-out-{made_of[:8]}")
     ranges = {id: speaker.f0_range for id, speaker in features.speakers.items() if speaker.f0_range}
     try:
-        extract(data, output, features.config, jobs, ranges)
-        read_unseen(output, features)
+        for failure in extract(data, output, features.config, jobs, ranges).failures:
+            log.warning("not scored while it learns: %s", failure)
+        unseen = read_unseen(output, features)
+        for speaker in {u.speaker for u in recordings}:
+            unseen.require(speaker)
     except VCError as error:
         log.warning("no score of held-out recordings while it learns: %s", error)
         return None
@@ -266,7 +269,7 @@ def estimate_from_folders(
     device: str = "auto",
     jobs: int = 1,
 ) -> Estimate:
-    """What `train_from_folders` will take, from a few of the recordings and some steps; nothing is left behind.
+    """What `train_from_folders` will take, from a few of the recordings and some steps; it works in a temporary folder.
 
     Parameters and errors are those of `train_from_folders`.
     """

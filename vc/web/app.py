@@ -341,7 +341,9 @@ class Answers:
         self._require_consent()
         job = self._requested_job(await _json(request))
         require(isinstance(job.task, Train), f"{job.kind}: nobody knows how long")
-        code, lines, faults = await self.jobs.answer([*job.task.words(self.workspace), "--estimate"])
+        words = [*job.task.words(self.workspace), "--estimate"]
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # of a command that may be killed
+            code, lines, faults = await self.jobs.answer(words, TMPDIR=folder)
         if code or not lines:
             raise DataError(faults[-1] if faults else "another estimate has taken the place of this one")
         return JSONResponse({"estimate": lines[-1]})

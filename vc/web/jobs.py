@@ -303,15 +303,16 @@ class Jobs:
             return []
         return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
 
-    async def answer(self, words: list[str]) -> tuple[int, list[str], list[str]]:
+    async def answer(self, words: list[str], **environment: str) -> tuple[int, list[str], list[str]]:
         """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults.
 
         One of its name that runs still is ended: nobody waits for its answer any more.
         """
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+        process = await start_process(words, env={**os.environ, **environment}, **pipes)
         if before := self._answering.get(words[0]):
             _kill(before)
-        process = self._answering[words[0]] = await start_process(words, **pipes)
+        self._answering[words[0]] = process
         try:
             output, faults = await asyncio.wait_for(process.communicate(), LONGEST_ANSWER)
         except asyncio.TimeoutError:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.features.store import read_features
-from vc.from_folders import _held_out, _recordings, train_from_folders
+from vc.from_folders import _excerpts, _held_out, _recordings, train_from_folders
+from vc.train.held_out import HeldOutResynthesis
+from vc.train.plan import Request
 
 
 @pytest.fixture
@@ -50,6 +53,62 @@ def test_two_folders_become_a_measured_voice(recordings):
     assert len(heard) == 2 and heard <= converted
     again = train(recordings, *words)
     assert "fitted already" in again.stderr.decode() and again.stdout.decode().splitlines()[-1] == following
+
+
+@pytest.fixture
+def request_for_training(recordings, monkeypatch) -> Callable[..., Request]:
+    """What a training from two folders of four recordings would be asked, without it."""
+    for speaker in ("anna", "bert"):
+        for path in sorted((recordings / speaker).iterdir())[4:]:
+            path.unlink()
+
+    def ask() -> Request:
+        asked = []
+        monkeypatch.setattr("vc.from_folders.announce", lambda _: None)
+        monkeypatch.setattr("vc.from_folders.train", lambda request: asked.append(request) or 1 / 0)
+        folders = [recordings / name for name in ("anna", "bert")]
+        with pytest.raises(ZeroDivisionError):
+            train_from_folders(folders, recordings.parent / "exp/x", device="cpu", measures=())
+        return asked[0]
+
+    return ask
+
+
+def test_what_is_held_out_is_scored_while_it_learns_and_chooses_nothing(
+    request_for_training, recordings, caplog, monkeypatch
+):
+    def refuse(*_):
+        raise DataError("damaged")
+
+    request = request_for_training()
+    assert not request.chooses
+    features = read_features(request.features)
+    scored = HeldOutResynthesis.read(request.held_out, features, request.speakers)
+    listed = data_directory.read(recordings.parent / "exp/x/data/held_out/bert")
+    assert set(read_features(request.held_out).utterances) == {u.id for u in listed}
+    assert len(scored.recordings["bert"]) == 2 and not set(features.utterances) & {u.id for u in listed}
+    monkeypatch.setattr("vc.from_folders.read_unseen", refuse)
+    assert request_for_training().held_out is None and "no score of held-out recordings" in caplog.text
+
+
+@pytest.mark.parametrize("lengths", [(12.0,), (1.0, 1.5), (0.4,), (3.0,) * 9])
+def test_excerpts_are_parts_of_what_is_there(lengths, tmp_path):
+    utterances = []
+    for number, seconds in enumerate(lengths):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(round(16000 * seconds)), 16000)
+        utterances.append(Utterance(f"ann-{number}", "ann", tmp_path / f"{number}.wav"))
+    excerpts = _excerpts(utterances)
+    assert len({u.id for u in excerpts}) == len(excerpts) == min(4, sum(max(1, round(s / 2.5)) for s in lengths))
+    assert all(0 <= u.start < u.end <= lengths[int(u.path.stem)] for u in excerpts)
+    assert all(u.end - u.start >= min(1.25, min(lengths)) for u in excerpts)
+
+
+def test_how_long_it_takes_is_told_and_nothing_is_written(recordings):
+    words = ("recordings/anna", "recordings/bert", "--config", "nearest", "--output", "exp/x", "--estimate")
+    said = train(recordings, *words).stdout.decode()
+    parts = r"features \d+ (s|min), training 1 min \(at most: it takes no steps\)"
+    assert re.fullmatch(rf"\d+ min: {parts}, without the measurement afterwards\n", said)
+    assert [path.name for path in recordings.parent.iterdir()] == ["recordings"]
 
 
 def said(speaker, *sentences):

@@ -17,9 +17,9 @@ WITHOUT = """
 import asyncio, multiprocessing.popen_spawn_posix, os, select, selectors, signal, subprocess, sys, tempfile, torch
 sys.modules |= {"fcntl": None, "resource": None, "termios": None, "tty": None}
 for module, names in {
-    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork"),
+    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork", "killpg"),
     select: ("poll",),
-    signal: ("SIGUSR1", "SIGHUP", "SIGPIPE"),
+    signal: ("SIGUSR1", "SIGHUP", "SIGPIPE", "SIGKILL"),
 }.items():
     for name in names:
         delattr(module, name)
@@ -96,6 +96,15 @@ def test_programs_that_are_handed_no_descriptors_get_the_path(tmp_path, monkeypa
         decoded = formats._Cache()
         decoded.store((1,), file)
         assert decoded.open((1,)) is None  # it is decoded again
+
+
+@pytest.mark.parametrize(("groups", "number"), [(True, signal.SIGKILL), (False, signal.SIGTERM)])
+def test_a_process_is_ended_with_and_without_process_groups(groups, number, monkeypatch):
+    if not groups:
+        monkeypatch.delattr(os, "killpg")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        system.kill_group(process.pid)
+        assert process.wait(10) == -number
 
 
 def test_signals_that_a_system_lacks_are_not_listened_to():

@@ -20,6 +20,7 @@ from vc.files import read_bytes
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of one for a vocoder
 CARRIED = Path(__file__).with_name("conf")
+USUAL = "recognition_synthesis"  # of CARRIED: what measures best of what a minute can learn; docs/figures.md
 LARGEST = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of one, with all that its aliases stand for
 LARGEST_JSON = 16 << 20  # bytes

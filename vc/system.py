@@ -1,7 +1,8 @@
-"""What systems other than Linux lack: locks, pipes that can be waited for, folders that can be synced."""
+"""What systems other than Linux lack: locks, process groups, pipes that can be waited for, folders to be synced."""
 
 import os
 import select
+import signal
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +36,14 @@ def ready(pipe: int | BinaryIO, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     return bool(poll.poll(max(0, 1000 * seconds)))
+
+
+def kill_group(pid: int) -> None:
+    """Kill the leader of a process group and all that it has started; itself alone where there are no groups."""
+    if hasattr(os, "killpg"):
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGTERM)  # which ends a process at once on Windows, where there is no SIGKILL
 
 
 def sync(path: Path) -> None:

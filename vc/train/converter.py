@@ -91,7 +91,7 @@ class ConverterRun(Run):
         self.encoder = encoder_of(self.features.config)  # refused now, not at the first model
         self.initial_model = plan.initial_model
         self.samples = ConversionSamples(request.validation, settings.samples, request.output / "samples")
-        digest = self.held_out.digest if self.held_out else ""
+        digest = self.held_out.digest if self.held_out and request.chooses else ""
         engine = make_engine(plan, device, processes)
         super().__init__(request.output, settings, engine, processes=processes, held_out=digest)
 
@@ -105,6 +105,8 @@ class ConverterRun(Run):
             log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
 
     def scores(self) -> dict[str, float]:
+        if self.held_out is None:
+            return {}
         try:
             return self.held_out.score(self.converter())
         except DataError as error:

@@ -1,8 +1,10 @@
 """How long a run will take, and how much disk and memory, from a few of its steps."""
 
+import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean
 
@@ -18,6 +20,7 @@ from vc.train.processes import joined, launched_together
 WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
 STRIDE = 7  # between these, which has no divisor in common with 10: the first few are from all over, too
 LONGEST = 10.0  # seconds, after which no more steps are timed
+FIT_SECONDS = 60.0  # that a fit takes at most for an hour of each speaker
 SHORT = 100  # steps of a run that is over before its length is measured
 log = logging.getLogger(__name__)
 
@@ -51,14 +54,21 @@ def announce(request: Request) -> None:
         return
     plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:
-        package = logging.getLogger("vc")
-        level = package.level
-        package.setLevel(logging.ERROR)  # the run itself will say the same
-        try:
+        with quiet():
             cost = _estimate(plan, request.device)
-        finally:
-            package.setLevel(level)
         log.info("it will take: %s", cost)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Log nothing but errors while the block lasts: the run itself will say the same."""
+    package = logging.getLogger("vc")
+    level = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
 
 
 def estimate(request: Request) -> Estimate | str:

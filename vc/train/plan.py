@@ -30,7 +30,8 @@ class Request:
     _: KW_ONLY
     output: Path
     sections: dict[str, Any]  # of the configuration file
-    held_out: Path | None = None  # features directory of utterances that choose the best model
+    held_out: Path | None = None  # features directory of utterances that are scored at intervals
+    chooses: bool = True  # whether these scores choose the best model; else the newest is kept
     validation: Path | None = None  # data directory of recordings to convert at intervals
     add_to: Path | None = None  # model to which speakers are added, while its own stay as they are
     device: str = "auto"

@@ -102,7 +102,7 @@ class Run(ABC):
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
-        """Scores on the held-out set by name, `score` among them, lower is better; empty where it cannot be scored."""
+        """Scores on the held-out set by name, `score` among them, lower is better; empty where none can be had."""
 
     @abstractmethod
     def write_model(self) -> None:
@@ -214,11 +214,14 @@ class Run(ABC):
             self.log = RunLog(self.output, self.state.step)
 
     def score(self) -> None:
-        """Score the held-out set, if there is one, and note whether the model is the best so far."""
-        if not self.held_out_digest:
-            return
+        """Score the held-out set, if there is one; where it chooses, note whether the model is the best so far."""
         with UNCOMPILED():
             scores = self.scores() if self.processes.first else {}
+        if not self.held_out_digest:
+            if self.log and scores:
+                self.log.score(self.state.step, scores)
+                log.info("step %d: held-out score %.*f", self.state.step, self.score_digits, scores["score"])
+            return
         better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
         if self.processes.agree(better):
             self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0

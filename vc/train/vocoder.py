@@ -216,6 +216,8 @@ class VocoderRun(Run):
         super().score()
 
     def scores(self) -> dict[str, float]:
+        if self.held_out is None:
+            return {}
         scores = self.held_out.score(self.vocoder())
         if math.isfinite(scores["score"]):
             return scores

@@ -1,9 +1,12 @@
 """One function over many items on several cores, with a progress bar on a terminal."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -13,9 +16,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from vc.errors import DataError
+from vc.files import abandon
+from vc.signals import exit_status
 
 WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not say
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
+GRACE = 2.0  # seconds in which a process of `map_processes` may end by itself once it is asked to
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -112,10 +118,39 @@ def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
     try:
-        with ProcessPoolExecutor(min(jobs, len(items)), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(jobs, len(items)), context, _begin_process) as pool:
             yield from pool.map(function, items)
     except BrokenProcessPool:
         raise DataError("a worker process was killed, perhaps for want of memory; try fewer --jobs") from None
+
+
+def _begin_process() -> None:
+    """Prepare a process of the pool: it ends, without unfinished files, when it is asked to or its parent has died."""
+
+    def end(*_: object) -> None:
+        abandon()
+        os._exit(exit_status(signal.SIGTERM))
+
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()
+        end()
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the parent asks
+    signal.signal(signal.SIGTERM, end)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_processes() -> None:
+    """Ask the processes of `map_processes` to end, and end those by force that are too deep in C code to notice."""
+    processes, patience = multiprocessing.active_children(), time.monotonic() + GRACE
+    for process in processes:
+        process.terminate()
+    living = {process.sentinel for process in processes}
+    while living and (seconds := patience - time.monotonic()) > 0:
+        living -= set(multiprocessing.connection.wait(living, seconds))
+    for process in processes:
+        if process.sentinel in living:
+            process.kill()
 
 
 def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result | DataError:

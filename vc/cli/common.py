@@ -14,6 +14,7 @@ from typing import TextIO
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
+from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
@@ -208,12 +209,13 @@ def run(
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
     def stop(number: int, _: object) -> None:
-        """End at once, whatever threads are doing, without unfinished files; a pool's processes end in order."""
+        """End soon, whatever threads and other processes are doing, without unfinished files."""
         abandon()
         os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
         code = exit_status(number)
         if multiprocessing.active_children():
-            raise SystemExit(code)
+            end_processes()
+            raise SystemExit(code)  # which frees what the pool shared with them
         os._exit(code)
 
     if threading.current_thread() is threading.main_thread():

@@ -14,7 +14,7 @@ import numpy as np
 
 from vc.corpus import audio, data_directory, discovery, formats, names, pieces
 from vc.corpus.data_directory import Utterance
-from vc.corpus.limiter import limit
+from vc.corpus.limiter import limit, to_full_scale
 from vc.corpus.lists import Table
 from vc.errors import DataError, escaped
 from vc.files import make_directory, path_inside, replacing
@@ -215,23 +215,26 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
     """
     parts, folder = [], path_inside(output.absolute(), RECORDINGS)
     for utterance in utterances:
-        lengths, rate = [], 1
+        lengths, rate, peak = [], 1, 0.0
         with contextlib.suppress(DataError):  # which the check will name
             header = audio.info(utterance.path)
             if utterance.start is None and header.seconds > PIECE:
                 rate = header.sample_rate
-                cuts = pieces.split(audio.blocks(utterance.path), rate, PIECE)
-                lengths = [len(piece.without_overlap(piece.samples)) for piece in cuts]
+                for piece in pieces.split(audio.blocks(utterance.path), rate, PIECE):
+                    lengths.append(len(piece.without_overlap(piece.samples)))
+                    peak = max(peak, float(np.abs(piece.samples).max()))
         if len(lengths) > 1 and lengths[-1] < SHORTEST_PIECE * rate:
             lengths[-2:] = [sum(lengths[-2:])]
         if len(lengths) < 2:
             parts.append(utterance)
             continue
         make_directory(folder)
+        scale = to_full_scale(peak, utterance.id)
         ends = [end / rate for end in itertools.accumulate(lengths)]
         for start, end in itertools.pairwise([0.0, *ends]):
             id = f"{utterance.id}-{round(100 * start):07d}-{round(100 * end):07d}"
             samples, rate = audio.read(utterance.path, start=start, end=end)
+            samples = np.float32(scale * samples.astype(float))
             if np.abs(samples).max() > 1:  # which files of floating-point samples may hold
                 samples = limit(samples, rate, id)
             audio.write(folder / f"{id}.wav", samples, rate)

@@ -130,3 +130,18 @@ def test_a_terminal_that_does_not_tell_its_width_shows_progress():
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     assert "25%" in shown and "1/4" in shown
+
+
+def test_the_clock_of_a_bar_goes_on_within_an_item():
+    ours, theirs = pty.openpty()
+    code = """import time
+from vc import parallel
+parallel.TICK = 0.01
+with parallel.progress(1, 'x'):
+    time.sleep(0.2)
+    raise SystemExit"""
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, cwd=ROOT, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert shown.count("x:   0%") > 5 and shown.endswith("\n")

@@ -1,5 +1,6 @@
 """One function over many items on several cores, with a progress bar on a terminal."""
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -21,6 +22,7 @@ from vc.signals import exit_status
 
 WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not say
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
+TICK = 1.0  # seconds after which a bar's clock goes on
 GRACE = 2.0  # seconds in which a process of `map_processes` may end by itself once it is asked to
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -161,11 +163,27 @@ def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result |
         return error
 
 
-def progress(total: int, title: str, initial: int = 0) -> Any:
-    """A progress bar with speed and time left; silent where stderr is no terminal."""
+@contextlib.contextmanager
+def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
+    """A progress bar with speed and time left, whose clock also runs within an item; silent without a terminal."""
     from tqdm import tqdm
 
     silent = not sys.stderr.isatty()
     wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not say
     size = {"dynamic_ncols": True} if wide else {"ncols": WIDTH, "nrows": HEIGHT}
-    return tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=BAR_FORMAT, **size)
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(TICK):
+            bar.refresh()
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    with tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=BAR_FORMAT, **size) as bar:
+        if not silent:
+            ticker.start()
+        try:
+            yield bar
+        finally:
+            ended.set()
+            if not silent:
+                ticker.join()

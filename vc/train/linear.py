@@ -19,6 +19,7 @@ The alignment is after INCA (vc/train/alignment.py), F after Takamichi et al. (c
 ours. What each part is worth, by predicted quality, phones and likeness together: docs/experiments.md, 2026-11-26.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,6 +29,7 @@ from vc.config import require
 from vc.errors import DataError
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models.linear import LinearConverter, LinearMap
+from vc.parallel import progress
 from vc.train.alignment import Aligner, SpeakerFrames
 
 WINDOW = 512  # frames of a modulation spectrum
@@ -71,8 +73,10 @@ class NearestObjective:
 
 def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
     """Set both directions' maps, from the frames of the two speakers by name."""
-    for (source, target), name in network.directions.items():
-        set_matrix(network.maps[name].regression, best_warp(speakers[source], speakers[target], objective))
+    with progress(len(network.directions), "fitting") as bar:
+        for (source, target), name in network.directions.items():
+            matrix = best_warp(speakers[source], speakers[target], objective, advance=bar.update)
+            set_matrix(network.maps[name].regression, matrix)
 
 
 def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers: dict[str, SpeakerFrames]) -> None:
@@ -91,32 +95,52 @@ def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers:
     for name, frames in speakers.items():
         if len(frames.frames) < WINDOW:
             raise DataError(f"{name}: {len(frames.frames)} frames are too few to learn from: give {WINDOW} or more")
+    cepstral = all(frames.cepstral for frames in speakers.values())
+    slow = objective.slow if cepstral else 0.0
+    for linear in network.maps.values() if cepstral else ():
+        largest = linear.movement.padding[0] / DEVIATIONS
+        fits = slow <= largest
+        require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
     aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
-    for (source, target), name in network.directions.items():
-        linear, source_frames, target_frames, slow = network.maps[name], speakers[source], speakers[target], 0.0
-        estimate = source_frames  # of the target, better at each pass
-        if source_frames.cepstral:
-            slow, largest = objective.slow, linear.movement.padding[0] / DEVIATIONS
-            fits = slow <= largest
-            require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
-            matrix = best_warp(source_frames, target_frames, WarpObjective())
-            estimate = replace(source_frames, frames=source_frames.frames @ matrix)
-            set_matrix(linear.warp, matrix)
-        for _ in range(objective.passes):
-            indices, partners, _ = aligner.pairs(estimate, target_frames)
-            partners = target_frames.frames[partners]
-            fit_regression(linear.regression, source_frames, indices, partners, ridge=objective.ridge)
-            estimate = match_moments(mapped(linear.regression, source_frames), target_frames)
-        set_filters(linear, slow)
-        set_filters(linear, slow, spectrum_gains(mapped(linear, source_frames), target_frames))
+    parts = objective.passes + cepstral  # of a direction, which take about equal times
+    with progress(len(network.directions), "fitting") as bar:
+        for (source, target), name in network.directions.items():
+            linear, source_frames, target_frames = network.maps[name], speakers[source], speakers[target]
+            estimate = source_frames  # of the target, better at each pass
+            if cepstral:
+                matrix = best_warp(
+                    source_frames, target_frames, WarpObjective(), advance=lambda s: bar.update(s / parts)
+                )
+                estimate = replace(source_frames, frames=source_frames.frames @ matrix)
+                set_matrix(linear.warp, matrix)
+            for _ in range(objective.passes):
+                indices, partners, _ = aligner.pairs(estimate, target_frames)
+                partners = target_frames.frames[partners]
+                fit_regression(linear.regression, source_frames, indices, partners, ridge=objective.ridge)
+                estimate = match_moments(mapped(linear.regression, source_frames), target_frames)
+                bar.update(1 / parts)
+            set_filters(linear, slow)
+            set_filters(linear, slow, spectrum_gains(mapped(linear, source_frames), target_frames))
 
 
-def best_warp(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:
-    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`."""
+def best_warp(
+    source: SpeakerFrames,
+    target: SpeakerFrames,
+    objective: WarpObjective,
+    *,
+    advance: Callable[[float], object] = lambda _: None,
+) -> Tensor:
+    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`.
+
+    `advance` is called after each constant with the share of all that it is.
+    """
     constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
     matrices = [warp_matrix(source, constant) for constant in constants]
     aligner = Aligner(max_frames=objective.frames)
-    distances = [aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2] for matrix in matrices]
+    distances = []
+    for matrix in matrices:
+        distances.append(aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2])
+        advance(1 / len(matrices))
     return matrices[distances.index(min(distances))]
 
 

@@ -78,7 +78,9 @@ def test_what_is_no_file_is_not_replaced(converter, tmp_path):
 
 def test_a_missing_package_is_named_with_what_installs_it(converter, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(ConfigError, match=r"needs onnxscript, of the extra onnx; in a clone: pip install '\.\[onnx\]'"):
+    with pytest.raises(
+        ConfigError, match=r"needs onnxscript, of the extra onnx; to install it: pip install 'nonparallel-vc\[onnx\]'"
+    ):
         export.export(converter, tmp_path / "x.onnx")
 
 

@@ -419,7 +419,7 @@ def test_each_job_of_an_array_has_its_line_of_a_list(tmp_path):
         printed = f"{line}{{4}}|$(touch no)|||a&b|"
         assert f"\n{printed}#" in (lists / f"log/print.{number}.log").read_text()
         assert "\n# printf %s\\| " in (lists / f"log/print.{number}.log").read_text()
-        assert run("bash", lists / f"split2/{number}/print.sh").stdout.splitlines()[1] == printed
+        assert run("bash", lists / f"log/split2/{number}/print.sh").stdout.splitlines()[1] == printed
     assert not list(tmp_path.rglob("no"))
 
 

@@ -18,7 +18,7 @@ import asyncio, multiprocessing.popen_spawn_posix, os, select, selectors, signal
 sys.modules |= {"fcntl": None, "resource": None, "termios": None, "tty": None}
 for module, names in {
     os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork", "pread", "pwrite", "killpg",
-         "getuid", "geteuid", "setsid", "mkfifo", "posix_fallocate", "fchmod"),
+         "geteuid", "setsid", "mkfifo", "posix_fallocate", "fchmod"),
     select: ("poll",),
     signal: ("SIGUSR1", "SIGHUP", "SIGPIPE"),
 }.items():

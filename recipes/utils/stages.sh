@@ -28,10 +28,10 @@ job() {
     "${words[@]}" "$@"
 }
 
-# FOLDER COUNT NAME.JOB COMMAND ...: what job number JOB of COUNT is to do, as FOLDER/splitCOUNT/JOB/NAME.sh, which can also
-# be run by hand. Each JOB has its part of the work in a folder of its own, as after Kaldi's split_data.sh.
+# FOLDER COUNT NAME.JOB COMMAND ...: what job number JOB of COUNT is to do, as FOLDER/log/splitCOUNT/JOB/NAME.sh, which can
+# also be run by hand. Each JOB has its part of the work in a folder of its own, as after Kaldi's split_data.sh.
 split_job() {
-    local script=$1/split$2/${3##*.}/${3%.*}.sh
+    local script=$1/log/split$2/${3##*.}/${3%.*}.sh
     mkdir -p "${script%/*}"
     {
         echo '#!/usr/bin/env bash'
@@ -49,7 +49,7 @@ run_split() {
     local status=0
     rm -f "$1/log/$3".*.log # of an earlier run
     echo "Logs, to follow with tail -f: $PWD/$1/log/$3.*.log"
-    job "${@:4}" ${max_jobs:+--max-jobs-run "$max_jobs"} JOB=1:"$2" "$1/log/$3.JOB.log" bash "$1/split$2/JOB/$3.sh" || status=$?
+    job "${@:4}" ${max_jobs:+--max-jobs-run "$max_jobs"} JOB=1:"$2" "$1/log/$3.JOB.log" bash "$1/log/split$2/JOB/$3.sh" || status=$?
     [ "$status" -eq 0 ] || [ -e "$1/log/$3.1.log" ] || fail "$train_cmd did not run the jobs"
     return "$status"
 }

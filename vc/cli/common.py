@@ -18,6 +18,7 @@ from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
+MODEL_HELP = "model.safetensors, or an experiment directory"
 SOURCE_HELP = "source (default: a pair's other speaker; none, if the model converts any speaker)"
 PRECISION_HELP = (
     "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it"

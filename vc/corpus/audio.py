@@ -441,7 +441,7 @@ def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
         if mixed < CANCELLING * powers[audible].mean():
             return [loudest], f"its channels cancel each other (opposite phase); channel {loudest + 1} alone is taken"
     if 0 < len(audible) < len(powers):
-        return audible, f"{len(powers) - len(audible)} of its {len(powers)} channels are silent, and left out"
+        return audible, f"left out: silent channels, {len(powers) - len(audible)} of {len(powers)}"
     return list(range(len(powers))), ""
 
 

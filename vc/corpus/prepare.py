@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vc import phrases
 from vc.corpus import audio, data_directory, discovery, formats, names, pieces
 from vc.corpus.data_directory import Utterance
 from vc.corpus.limiter import limit, to_full_scale
@@ -67,7 +68,8 @@ def from_folders(
         loose = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
         if loose:
             where, example = escaped(folder), escaped(loose[0])
-            log.warning("%s: left out: %d recordings in no speaker's folder, such as %s", where, len(loose), example)
+            number = phrases.count(len(loose), "recording")
+            log.warning("%s: left out: %s in no speaker's folder, such as %s", where, number, example)
     recordings, empty, others = {}, [], []
     for name in chosen or folders:
         contents = discovery.recordings_below(folder / name)
@@ -259,6 +261,6 @@ def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utte
 def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:
     """As many parts of about equal size, in order, so that their union is the whole; a speaker may be cut."""
     if not 1 <= count <= len(utterances):
-        raise DataError(f"{len(utterances)} utterances cannot be split into {count} parts")
+        raise DataError(f"{phrases.count(len(utterances), 'utterance')} cannot be split into {count} parts")
     bounds = [len(utterances) * part // count for part in range(count + 1)]
     return [list(utterances[start:end]) for start, end in itertools.pairwise(bounds)]

@@ -86,4 +86,6 @@ def test_a_missing_package_is_named_with_what_installs_it(converter, tmp_path, m
 
 def test_a_bad_model_is_refused(tmp_path):
     done = command("export", "--model", tmp_path / "gone", "--output", tmp_path / "x.onnx", check=2)
-    assert done.stderr.decode() == f"vc-export: error: {tmp_path}/gone: no such model file\n"
+    assert (
+        done.stderr.decode() == f"vc-export: error: {tmp_path}/gone: no such model file; the package has six_voices\n"
+    )

@@ -1,8 +1,11 @@
 """Many items on several cores: results in order, and progress that is that of the work."""
 
 import contextlib
+import io
+import logging
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -145,3 +148,12 @@ with parallel.progress(1, 'x'):
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
     assert shown.count("x:   0%") > 5 and shown.endswith("\n")
+
+
+def test_without_a_terminal_the_log_says_how_far_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(parallel, "LOG_EVERY", 0.01)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with caplog.at_level(logging.INFO, "vc"), parallel.progress(8, "measuring", 2) as bar:
+        bar.update(3)
+        wait_until(lambda: caplog.messages)
+    assert re.fullmatch(r"measuring: 5 of 8, \d+ s left", caplog.messages[0]) and not sys.stderr.getvalue()

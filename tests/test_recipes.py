@@ -423,6 +423,16 @@ def test_each_job_of_an_array_has_its_line_of_a_list(tmp_path):
     assert not list(tmp_path.rglob("no"))
 
 
+def test_a_stage_shows_how_far_its_jobs_are(tmp_path):
+    script = """set -euo pipefail; . "$1/utils/stages.sh"
+        train_cmd=local.sh watch_seconds=0.1
+        split_job exp 1 train.1 bash -c 'for n in 1 2; do echo "$n of 2"; sleep 1; done'
+        run_split exp 1 train """
+    done = run("bash", "-c", script, "", ROOT / "recipes", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == ["1 of 2", "2 of 2"] and not done.stderr
+
+
 def evaluated(path: Path, figures: dict[str, list[float]], metric: str = "mcd") -> Path:
     """A metrics.json of systems by their sentences' figures of one metric; `unconverted` is an anchor."""
     sums = {

@@ -1,6 +1,7 @@
 """One function over many items on several cores, with a progress bar on a terminal."""
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,8 +15,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
+from vc import phrases
 from vc.errors import DataError
 from vc.files import abandon
 from vc.signals import exit_status
@@ -23,7 +26,9 @@ from vc.signals import exit_status
 WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not say
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
 TICK = 1.0  # seconds after which a bar's clock goes on
+LOG_EVERY = 60.0  # seconds, of lines where there is no terminal
 GRACE = 2.0  # seconds in which a process of `map_processes` may end by itself once it is asked to
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -165,7 +170,7 @@ def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result |
 
 @contextlib.contextmanager
 def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
-    """A progress bar with speed and time left, whose clock also runs within an item; silent without a terminal."""
+    """A bar with speed and time left, whose clock also runs within an item; without a terminal, lines of the log."""
     from tqdm import tqdm
 
     silent = not sys.stderr.isatty()
@@ -174,16 +179,23 @@ def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
     ended = threading.Event()
 
     def tick() -> None:
-        while not ended.wait(TICK):
-            bar.refresh()
+        while not ended.wait(LOG_EVERY if silent else TICK):
+            if not silent:
+                bar.refresh()
+            elif bar.n > initial:
+                left = phrases.duration(bar.format_dict["elapsed"] * (total - bar.n) / (bar.n - initial))
+                log.info("%s: %.4g of %d, %s left", title, bar.n, total, left)
 
-    ticker = threading.Thread(target=tick, daemon=True)
-    with tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=BAR_FORMAT, **size) as bar:
-        if not silent:
-            ticker.start()
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        tqdm(
+            total=total, desc=title, initial=initial, file=nowhere if silent else None, bar_format=BAR_FORMAT, **size
+        ) as bar,
+    ):
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
         try:
             yield bar
         finally:
             ended.set()
-            if not silent:
-                ticker.join()
+            ticker.join()

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
@@ -34,10 +34,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, as the commands do; of an unknown option also which there are."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        more = f"known: {', '.join(known)}" if message.startswith("unrecognized") else f"{self.prog} --help says more"
+        self.exit(2, f"{self.prog}: error: {escaped(message)}; {more}\n")
+
+
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser that takes no abbreviations: a misspelt option stops here."""
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
+    parser = _Parser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"vc {__version__}")
     return parser
 

@@ -46,6 +46,14 @@ def test_options_become_variables(options, words, printed):
     assert options(*words).stdout == printed
 
 
+def test_known_options_are_those_that_the_help_explains():
+    """Not those of other commands that an explanation mentions."""
+    done = run(ROOT / "recipes/pair/run.sh", "--sorce", "A")
+    [known] = re.findall(r"^run.sh: error: unknown option --sorce; known: (.*)\n$", done.stderr)
+    assert {"--source", "--stop_stage", "--max_jobs", "--evaluate_opts", "--config"} < set(known.split())
+    assert not {"--conventions", "--measures", "--set", "--vocoder"} & set(known.split())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -546,7 +554,7 @@ def test_experiments_on_the_same_directions_are_compared_pair_by_pair(tmp_path):
 # Set-up
 
 
-@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder"])
+@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder", "live"])
 def test_help_needs_no_set_up_and_all_else_says_what_is_missing(recipe, tmp_path):
     """The folder of a python3 that knows no vc stands first on PATH, and there is no tools/venv."""
     for folder in {"recipes/utils", "recipes/pair", f"recipes/{recipe}"}:
@@ -562,7 +570,7 @@ def test_help_needs_no_set_up_and_all_else_says_what_is_missing(recipe, tmp_path
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "run 'make setup' first" in done.stderr
 
 
-@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder"])
+@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder", "live"])
 def test_the_stages_of_a_recipe_are_those_of_its_help(recipe):
     text = (ROOT / f"recipes/{recipe}/run.sh").read_text()
     [stages] = re.findall(r"^stages=\(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
@@ -36,6 +36,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong, as the commands do; of an unknown option also which there are."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:  # of `vc-vocoder copy`: vc-vocoder would say it, and has other options
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]

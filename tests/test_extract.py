@@ -195,7 +195,7 @@ def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     [
         (("--set", "features.f0_methd=dio"), 2, "features: unknown key f0_methd"),
         (("--set", "feature.order=3"), 2, "unknown section feature"),
-        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody"),
+        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody to give an F0 range to; there are: rms, slt"),
         (("--f0-range", "slt", "low", 300), 2, "expected two numbers in Hz"),
     ],
 )

@@ -15,7 +15,7 @@ from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.features.store import read_features
-from vc.from_folders import _excerpts, _held_out, _recordings, train_from_folders
+from vc.from_folders import _excerpts, _held_out, _recordings, _warn_of_several, train_from_folders
 from vc.train.held_out import HeldOutResynthesis
 from vc.train.plan import Request
 
@@ -191,6 +191,22 @@ def test_the_method_is_chosen_by_the_rate_of_the_recordings(rate, kind, said, tm
     with pytest.raises(DataError, match=f"features of kind {kind}"):
         train_from_folders([tmp_path / "anna", tmp_path / "bert"], tmp_path / "exp", device="cpu", measures=())
     assert said in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("paths", "named"),
+    [
+        (["anna/1.wav", "anna/2.wav", "bert/day/1.wav"], "anna, bert"),
+        (["a/1.wav", "b/1.wav", "c/1.wav", "d/1.wav"], "a, b, c, ..."),
+        (["1.wav", "anna/1.wav", "bert/1.wav"], None),  # a speaker's own folder, sorted further
+        (["day/1.wav", "day/2.wav"], None),
+    ],
+)
+def test_a_folder_of_folders_is_one_speakers_with_a_warning(paths, named, caplog):
+    """What holds several speakers' folders is easily given by mistake."""
+    _warn_of_several(Path("/all"), [Utterance("x", "all", Path("/all", path)) for path in paths])
+    said = f"/all: its folders ({named}) are taken for one speaker's; if they are several, give one FOLDER each"
+    assert caplog.messages == ([said] if named else [])
 
 
 def test_a_missing_folder_is_refused(recordings):

@@ -1,7 +1,9 @@
 """Laws of the methods that are fitted at once: alignment by neighbours and in time, `warp`, `nearest`, `parallel`."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -196,11 +198,21 @@ def test_a_regression_without_a_single_solution_is_refused(random):
         fitting.fit_regression(regression, twins, torch.arange(1001), spoken.frames, ridge=0)
 
 
-def test_a_voice_of_far_fewer_frames_is_fitted(random):
+@pytest.mark.parametrize("cepstral", [True, False])
+def test_a_voice_of_far_fewer_frames_is_fitted_and_progress_shown(cepstral, random, monkeypatch):
+    shares = []
+
+    @contextlib.contextmanager
+    def progress(total, _):
+        yield SimpleNamespace(update=lambda share: shares.append(share / total))
+
+    monkeypatch.setattr(fitting, "progress", progress)
     network = build_converter("nearest", NearestConfig(), 5, ("anna", "bert"))
     voices = {"anna": made_up(random, (1, 600)), "bert": made_up(random, (9000, 9000))}
+    voices = {name: replace(frames, cepstral=cepstral) for name, frames in voices.items()}
     fitting.fit_nearest(network, fitting.NearestObjective(), voices)
     assert all(weight.isfinite().all() for weight in network.state_dict().values())
+    assert sum(shares) == pytest.approx(1) and len(shares) == (66 if cepstral else 4)
 
 
 @pytest.mark.parametrize("tried", [1, 30, 1001])

@@ -94,7 +94,7 @@ def test_models_are_given_16_khz_within_full_scale():
 def test_a_missing_package_is_named_with_what_installs_it(name, monkeypatch):
     module = MODELS[name][0]
     monkeypatch.setitem(sys.modules, module.MODULES[0], None)
-    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install '\.\[eval\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {module.MODULES[0]}.*pip install 'nonparallel-vc\[eval\]'"):
         module.require()
 
 

@@ -17,7 +17,8 @@ WITHOUT = """
 import asyncio, multiprocessing.popen_spawn_posix, os, select, selectors, signal, subprocess, sys, tempfile, torch
 sys.modules |= {"fcntl": None, "resource": None, "termios": None, "tty": None}
 for module, names in {
-    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork", "killpg"),
+    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork", "pread", "pwrite", "killpg",
+          "geteuid", "setsid", "mkfifo", "posix_fallocate", "fchmod"),
     select: ("poll",),
     signal: ("SIGUSR1", "SIGHUP", "SIGPIPE", "SIGKILL"),
 }.items():
@@ -56,6 +57,15 @@ def test_the_commands_work_without_what_linux_alone_has(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out.wav").stat().st_size > 1000 and (tmp_path / "exp2/model.safetensors").is_file()
     assert not list(tmp_path.rglob(".vc-*.tmp"))
+
+
+def test_a_file_is_read_at_a_place_as_where_the_system_can_do_that_at_once(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"0123456789")
+    with (tmp_path / "a").open("rb", buffering=0) as file:
+        file.seek(7)
+        at_once = system.read_at(file.fileno(), 3, 2)
+        monkeypatch.delattr(os, "pread")
+        assert system.read_at(file.fileno(), 3, 2) == at_once == b"234" and file.tell() == 7
 
 
 def test_a_link_is_not_followed_where_the_system_cannot_refuse_it(tmp_path, monkeypatch):

@@ -763,7 +763,7 @@ def test_a_port_in_use_and_a_folder_in_use_are_said(client, folder, tmp_path, ca
 def test_the_extra_is_named_where_it_is_missing(monkeypatch, capsys):
     monkeypatch.setattr("vc.extras.missing", lambda *modules: [*modules])
     assert main([]) == 2
-    assert "vc-web needs starlette, uvicorn, of the extra web; in a clone: pip install" in capsys.readouterr().err
+    assert "vc-web needs starlette, uvicorn, of the extra web; to install it: pip install" in capsys.readouterr().err
 
 
 def test_a_real_recording_is_measured_when_it_comes(client):

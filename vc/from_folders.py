@@ -39,6 +39,7 @@ from vc.train.plan import Request
 
 NARROW = "nearest"  # where no recording has the rate that the usual one wants
 MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
+MOST_NAMED = 3  # folders that a warning names
 FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
 EXCERPTS, EXCERPT = 4, 2.5  # of each speaker that an estimate is made from, and their seconds
 SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; docs/experiments.md, 2026-11-26
@@ -144,6 +145,8 @@ def _learnable(
     method = _method(sections, folders)
     _check_places(folders, output)
     recordings, failures = _readable(_recordings(folders))
+    for folder, own in zip(folders, recordings):
+        _warn_of_several(folder, own)
     if chosen and len(folders) == 2 and _narrow(recordings[-1], sections):
         sections = read_sections(NARROW, changes)
         method = _method(sections, folders)
@@ -190,6 +193,15 @@ def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
     both = {u.id for u in apart[0]} & {u.id for u in apart[1]}
     require(not both and apart[0][0].speaker != apart[1][0].speaker, "the folders' names make equal ids: rename one")
     return apart
+
+
+def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
+    """A folder that holds nothing but folders may hold several speakers."""
+    inside = sorted({u.path.relative_to(folder).parts[0] for u in recordings if u.path.parent != folder})
+    if len(inside) > 1 and not any(u.path.parent == folder for u in recordings):
+        names, more = ", ".join(inside[:MOST_NAMED]), ", ..." if len(inside) > MOST_NAMED else ""
+        text = "%s: its folders (%s%s) are taken for one speaker's; if they are several, give one FOLDER each"
+        log.warning(text, escaped(folder), escaped(names), more)
 
 
 def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:

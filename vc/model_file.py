@@ -135,7 +135,7 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     if os.path.isdir(path):
         path = path / NAME
     if not os.path.isfile(path):
-        raise ConfigError(f"{path}: no such model file")
+        raise ConfigError(f"{path}: no such model file; the package has {', '.join(CARRIED)}")
     weights, content = read_tensors(path, framework)
     if "mel" in content:
         raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")

@@ -29,6 +29,17 @@ def lock(file: int | BinaryIO, *, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
+def read_at(descriptor: int, count: int, place: int) -> bytes:
+    """Bytes of a file from a place on, whose own place in it stays."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count, place)
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, place, os.SEEK_SET)
+    content = os.read(descriptor, count)
+    os.lseek(descriptor, before, os.SEEK_SET)
+    return content
+
+
 def ready(pipe: int | BinaryIO, seconds: float) -> bool:
     """Whether something can be read from a pipe, or its end, within so long; where none can tell, reading waits."""
     if not hasattr(select, "poll"):

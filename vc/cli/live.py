@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-live --model exp/anna-bert --json          (for programs: docs/live.md)\n"
         "keys: p passthrough, m mute, + and - a semitone up and down, t other direction, q quit",
     )
-    parser.add_argument("--model", help="model.safetensors, or an experiment directory")
+    parser.add_argument("--model", help=common.MODEL_HELP)
     common.add_direction(parser)
     parser.add_argument("--method", choices=("diff", "world"), default="diff", help=METHOD_HELP)
     help_delay = "from a sample to its conversion, sound card aside (default: 50)"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vc.convert.level import to_full_scale
 from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
+from vc.corpus.limiter import to_full_scale
 from vc.corpus.pieces import SHORTEST, Piece
 from vc.features.base import FeatureConfig
 from vc.features.f0 import WHISPER

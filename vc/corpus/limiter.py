@@ -21,10 +21,35 @@ from vc.errors import escaped
 CEILING = np.float32(10 ** (-1 / 20))  # of full scale: 1 dB is left for what players and lossy formats add
 LOOK_AHEAD = 0.005  # seconds
 RELEASE = 100.0  # dB a second: 6 dB in 60 ms, and a fraction of a decibel within a period of the voice
+HOTTEST = 2.0  # largest peak that lossy formats and resampling make, full scale 1; above it the scale is another
 WARN_ABOVE = 6.0  # dB of attenuation, beyond which to warn: there predictors of quality notice (docs/experiments.md)
 BLOCK = 1 << 16  # samples of a whole signal worked on at once
 UNIT = 2.0**-16  # dB; attenuation is counted in whole units: their sums are exact, however the signal is cut
 log = logging.getLogger(__name__)
+
+
+def to_full_scale(peak: float, recording: object = None) -> float:
+    """Factor for a recording with this peak: 1, or below 1 to bring it to full scale if it is above HOTTEST.
+
+    Floating-point files may hold, say, 16-bit integers; limiting every sample would leave nothing but noise.
+
+    Parameters
+    ----------
+    peak : float
+        Largest magnitude of a sample; full scale is 1.
+    recording : object, optional
+        Its name, for a warning if the factor is not 1. Default: no warning.
+
+    Returns
+    -------
+    float
+        Factor above 0, at most 1.
+    """
+    if peak <= HOTTEST:
+        return 1.0
+    if recording is not None:
+        log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(recording), 20 * np.log10(peak))
+    return 1 / peak
 
 
 def limit(samples: np.ndarray, rate: int, name: object = None) -> np.ndarray:

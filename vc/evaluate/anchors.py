@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc.convert.level import to_full_scale
 from vc.corpus import audio
 from vc.corpus.data_directory import Utterance
-from vc.corpus.limiter import limit
+from vc.corpus.limiter import limit, to_full_scale
 from vc.errors import ConfigError
 from vc.evaluate.match import Recordings, Sentence
 from vc.features.base import FeatureConfig

@@ -123,7 +123,8 @@ def extract(
     searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(searches.keys() - speaker_names.keys())
     if unknown:
-        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
+        known = ", ".join(names.shown(*both) for both in sorted(speaker_names.items()))
+        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to; there are: {known}")
     failures: list[str] = []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vc.config import require
-from vc.convert.level import HOTTEST
-from vc.corpus.limiter import Limiter
+from vc.corpus.limiter import HOTTEST, Limiter
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
 from vc.live.delay import PERIODS, Delay

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from vc import phrases
 from vc.config import flatten, read_yaml
 from vc.errors import ConfigError
 from vc.features.store import read_digests, write_digests
@@ -143,7 +144,7 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         "changed": sorted(id for id in set(now) & set(before) if now[id] != before[id]),
     }
     listed = [
-        f"{len(ids)} recordings {kind} ({', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''})"
+        f"{phrases.count(len(ids), 'recording')} {kind} ({', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''})"
         for kind, ids in kinds.items()
         if ids
     ]

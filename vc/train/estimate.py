@@ -47,10 +47,11 @@ class Estimate:
 def announce(request: Request) -> None:
     """Log what a run will take, before it begins; of one that is as short as the measurement nothing.
 
-    Nor where anything but recordings' lists lies in the output: that run goes on, or is refused, which is one line.
+    Nor where anything lies in the output but lists of recordings and logs of a recipe's jobs: that run goes on, or is
+    refused, which is one line.
     """
     there = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
-    if launched_together() or there - {"data"}:
+    if launched_together() or there - {"data", "log"}:
         return
     plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import metrics
+from vc import metrics, phrases
 from vc.config import difference
 from vc.convert.converter import Converter
 from vc.errors import ConfigError
@@ -30,8 +30,10 @@ class HeldOut:
 
     def __str__(self) -> str:
         if self.parallel:
-            return f"{len(self.parallel)} sentences of all speakers"
-        return " and ".join(f"{len(some)} utterances of {name}" for name, some in self.utterances.items())
+            return f"{phrases.count(len(self.parallel), 'sentence')} of all speakers"
+        return " and ".join(
+            f"{phrases.count(len(some), 'utterance')} of {name}" for name, some in self.utterances.items()
+        )
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOut":
@@ -133,7 +135,9 @@ class HeldOutResynthesis:
     digest: str = ""
 
     def __str__(self) -> str:
-        return " and ".join(f"{len(some)} recordings of {name}" for name, some in self.recordings.items())
+        return " and ".join(
+            f"{phrases.count(len(some), 'recording')} of {name}" for name, some in self.recordings.items()
+        )
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
@@ -170,7 +174,7 @@ def read_unseen(directory: Path, training: Features) -> Features:
     by_digest = {digest: id for id, digest in training.recordings.items()}
     copies = [f"{id} is {by_digest[digest]}" for id, digest in features.recordings.items() if digest in by_digest]
     if copies:
-        listed = f"{len(copies)} recordings under other names, such as {copies[0]}"
+        listed = f"{phrases.count(len(copies), 'recording')} under other names, such as {copies[0]}"
         raise ConfigError(f"{directory}: training learns from them too: {listed}; hold out other utterances")
     return features
 

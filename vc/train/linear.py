@@ -37,6 +37,7 @@ from vc.config import require
 from vc.errors import DataError
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models.linear import FactorisedConverter, LinearConverter, LinearMap, NearestConfig, SpeakerMaps
+from vc.parallel import progress
 from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 
 WINDOW = 512  # frames of a modulation spectrum
@@ -97,8 +98,11 @@ class NearestObjective(ParallelObjective):
 
 def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
     """Set the maps of all directions that are not fitted, from the speakers' frames by name."""
-    for (source, target), name in unfitted(network).items():
-        set_matrix(network.maps[name].regression, best_warp(speakers[source], speakers[target], objective))
+    directions = unfitted(network)
+    with progress(len(directions), "fitting") as bar:
+        for (source, target), name in directions.items():
+            matrix = best_warp(speakers[source], speakers[target], objective, advance=bar.update)
+            set_matrix(network.maps[name].regression, matrix)
 
 
 def fit_parallel(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
@@ -130,12 +134,14 @@ def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers
         If `objective.slow` is more than the network's filters can hold.
     """
     require_frames(speakers)
-    for (source, target), name in unfitted(network).items():
-        linear, pair = network.maps[name], (speakers[source], speakers[target])
-        slow = usable_slow(objective, linear.movement, pair[0])
-        fit_regression_map(linear, objective, *pair)
-        set_filters(linear, slow)
-        set_filters(linear, slow, spectrum_gains(mapped(linear, pair[0]), pair[1]))
+    directions = unfitted(network)
+    with progress(len(directions), "fitting") as bar:
+        for (source, target), name in directions.items():
+            linear, pair = network.maps[name], (speakers[source], speakers[target])
+            slow = usable_slow(objective, linear.movement, pair[0])
+            fit_regression_map(linear, objective, *pair, advance=bar.update)
+            set_filters(linear, slow)
+            set_filters(linear, slow, spectrum_gains(mapped(linear, pair[0]), pair[1]))
 
 
 def unfitted(network: LinearConverter) -> dict[tuple[str, str], str]:
@@ -163,18 +169,28 @@ def usable_slow(objective: ParallelObjective, movement: nn.Conv1d, speaker: Spea
 
 
 def fit_regression_map(
-    linear: LinearMap, objective: ParallelObjective, source: SpeakerFrames, target: SpeakerFrames
+    linear: LinearMap,
+    objective: ParallelObjective,
+    source: SpeakerFrames,
+    target: SpeakerFrames,
+    *,
+    advance: Callable[[float], object] = lambda _: None,
 ) -> tuple[Tensor, Tensor]:
-    """Set the warp and the regression of one direction; return the last alignment, indices `(pairs,)` of both."""
+    """Set the warp and the regression of one direction; return the last alignment, indices `(pairs,)` of both.
+
+    `advance` is called after each part of the work with the share of all that it is.
+    """
     estimate = source  # of the target, better at each pass
+    parts = objective.passes + source.cepstral  # which take about equal times
     if source.cepstral:
-        matrix = best_warp(source, target, WarpObjective())
+        matrix = best_warp(source, target, WarpObjective(), advance=lambda share: advance(share / parts))
         estimate = replace(source, frames=source.frames @ matrix)
         set_matrix(linear.warp, matrix)
     for _ in range(objective.passes):
         indices, partners, _ = objective.aligner.pairs(estimate, target)
         fit_regression(linear.regression, source, indices, target.frames[partners], ridge=objective.ridge)
         estimate = match_moments(mapped(linear.regression, source), target)
+        advance(1 / parts)
     return indices, partners
 
 
@@ -198,10 +214,11 @@ def fit_factorised(
     new = [name for name in speakers if parts[name].inward.weight.requires_grad]
     first, slow = network.parts[0], usable_slow(objective, network.parts[0].movement, pivot)
     places, pairs = pivot.sample(objective.frames), {}
-    for name in new:
-        if name != pivot_name:
+    others = [name for name in new if name != pivot_name]
+    with progress(len(others), "fitting") as bar:
+        for name in others:
             scratch = LinearMap(NearestConfig(first.inward.padding[0]), pivot.frames.shape[1]).to(pivot.frames.device)
-            pairs[name] = fit_regression_map(scratch, objective, pivot, speakers[name])
+            pairs[name] = fit_regression_map(scratch, objective, pivot, speakers[name], advance=bar.update)
             set_matrix(parts[name].warp_out, scratch.warp.weight.detach()[..., 0].T)
     common = torch.zeros(len(pivot.frames), first.inward.out_channels, device=pivot.frames.device)
     if len(new) == len(speakers):
@@ -233,12 +250,24 @@ def fit_factorised(
         set_filters(parts[name], slow, spectrum_gains(estimate, speakers[name]))
 
 
-def best_warp(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:
-    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`."""
+def best_warp(
+    source: SpeakerFrames,
+    target: SpeakerFrames,
+    objective: WarpObjective,
+    *,
+    advance: Callable[[float], object] = lambda _: None,
+) -> Tensor:
+    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`.
+
+    `advance` is called after each constant with the share of all that it is.
+    """
     constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
     matrices = [warp_matrix(source, constant) for constant in constants]
     aligner = Aligner(max_frames=objective.frames)
-    distances = [aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2] for matrix in matrices]
+    distances = []
+    for matrix in matrices:
+        distances.append(aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2])
+        advance(1 / len(matrices))
     return matrices[distances.index(min(distances))]
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 import torch
 
-from vc import model_file
+from vc import model_file, phrases
 from vc.config import require
 from vc.errors import TrainingError
 from vc.parallel import progress
@@ -193,7 +193,8 @@ class Run(ABC):
         """Log the mean losses since the last report."""
         losses = self.processes.means(losses)
         if refused:
-            log.warning("before step %d: losses not finite, %d steps not taken", self.state.step, refused)
+            steps = phrases.count(refused, "step")
+            log.warning("before step %d: losses not finite, %s not taken", self.state.step, steps)
         if self.log:
             self.log.report(self.state.step, losses, steps_per_second, refused)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vc import phrases
 from vc.errors import DataError
 from vc.features.mel import MelConfig, log_mel
 from vc.features.speech import speech as find_speech
@@ -67,7 +68,7 @@ class Segments:
         self.skipped = len(utterances) - len(long_enough)
         if self.skipped:
             reason = "shorter than a segment" if speech is None else "shorter than a segment, or silent"
-            log.warning("%s: %d recordings are %s, and left out", name, self.skipped, reason)
+            log.warning("%s: left out, %s: %s", name, reason, phrases.count(self.skipped, "recording"))
         self.length = length
         joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32, copy=False))
         self.frames = joined.T.contiguous().to(device)  # (bands, all frames)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vc import devices, files
+from vc import devices, files, phrases
 from vc.config import build, digest, plain, require
 from vc.corpus import audio, data_directory
 from vc.corpus.data_directory import Utterance
@@ -207,7 +207,7 @@ class VocoderRun(Run):
     def log_start(self) -> None:
         if self.held_out and self.state.step == 0:
             score, count = self.held_out.score(self.vocoder())["score"], len(self.held_out.recordings)
-            log.info("held out: %d recordings; before the first step they score %.4f", count, score)
+            log.info("held out: %s; score before the first step: %.4f", phrases.count(count, "recording"), score)
 
     def score(self) -> None:
         """A model of the mel loss alone is nearest in mel and sounds worst: it does not count beside later ones."""

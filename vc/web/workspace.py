@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vc.convert.level import speech_level, to_full_scale
+from vc.convert.level import speech_level
 from vc.corpus import audio
 from vc.corpus.condition import Condition, measure
 from vc.corpus.formats import FFMPEG_SUFFIXES, SUFFIXES
+from vc.corpus.limiter import to_full_scale
 from vc.corpus.lists import IDENTIFIER
 from vc.corpus.names import speaker_ids
 from vc.errors import ConfigError, DataError

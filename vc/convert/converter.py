@@ -55,10 +55,8 @@ class ConversionOptions:
     f0_range: F0Range | None = None
 
     def __post_init__(self) -> None:
-        method = self.method
-        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        unchanged = method == "world" or self.f0 == F0Options(keep=self.f0.keep)
-        require(unchanged, f"method {method} cannot change F0")
+        require(self.method in METHODS, f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        self.f0.check_method(self.method)
 
 
 USUAL = ConversionOptions()

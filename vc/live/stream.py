@@ -83,8 +83,7 @@ class Stream:
         f0_range: F0Range | None = None,
     ):
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        unchanged = method == "world" or f0_options == F0Options(keep=f0_options.keep)
-        require(unchanged, "method diff cannot change F0; world can")
+        f0_options.check_method(method)
         require(not math.isnan(gate) and gate < 0, f"the gate must be below 0 dB of full scale, got {gate:g}")
         self.source, self.target = model.model.direction(to, source)
         self.method, self.f0_options, self.muted, self.passthrough = method, f0_options, False, False

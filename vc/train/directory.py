@@ -3,17 +3,19 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from vc.config import flatten, read_yaml
+from vc import devices
+from vc.config import flatten, plain, read_yaml
 from vc.errors import ConfigError
 from vc.features.store import read_digests, write_digests
 from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers, write_text
-from vc.train.processes import Processes
+from vc.train.processes import Processes, joined
 
 FOLDERS = ("checkpoints", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # setting: digest of what a run learns from
@@ -30,6 +32,46 @@ CHANGEABLE = {  # settings under `training` that may be others when a run is res
     "sample_every",
     "samples",
 }
+
+
+def train_in(
+    output: Path,
+    make_run: Callable[[torch.device, Processes], Any],
+    experiment: Any,
+    *,
+    recordings: Mapping[str, str],
+    device: str,
+    precision: str,
+) -> int:
+    """Train in an experiment directory, in this process or in those that torchrun has started.
+
+    Parameters
+    ----------
+    output : Path
+        Experiment directory.
+    make_run : callable
+        Makes, of the device and the processes, what has `train`. Where it refuses to, no settings are left behind.
+    experiment : Any
+        The whole configuration: `as_dict` gives the settings of the run.
+    recordings : mapping of str to str
+        Digests by id of what the run learns from.
+    device : str
+        Name of the device.
+    precision : str
+        One of devices.PRECISIONS.
+
+    Returns
+    -------
+    int
+        What `train` does: the number of the last step.
+    """
+    with joined(device) as (processes, chosen):
+        devices.set_precision(precision, chosen)
+        with locked_directory(output, processes):
+            run = make_run(chosen, processes)
+            if processes.first:
+                write_settings(output, experiment.as_dict(), defaults=defaults(experiment), recordings=recordings)
+            return run.train()
 
 
 @contextlib.contextmanager
@@ -126,6 +168,13 @@ def write_settings(
             raise ConfigError(f"{directory}: begun with other settings: {listed}; take another --output")
     write_text(path, yaml.safe_dump(settings, sort_keys=False))
     write_digests(directory, recordings)
+
+
+def defaults(experiment: Any) -> dict[str, Any]:
+    """Settings of an experiment's parts where the YAML gives none; without features or mel, which are always given."""
+    parts = ("network", "objective", "training", "compute")
+    digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
+    return digests | {name: plain(type(getattr(experiment, name))()) for name in parts}
 
 
 def _changeable(key: str) -> bool:

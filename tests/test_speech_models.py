@@ -376,13 +376,13 @@ def test_words_are_heard_by_a_recogniser_of_the_user_s_own(whisper, tmp_path):
     )
     evaluation = evaluate(request, tmp_path / "out")
     heard = words.transcribe(*audio.read(tmp_path / "source/1.wav"), str(whisper))
-    assert words.spelt(heard), "what it hears must have letters for this test to tell something"
+    assert words.normalise(heard), "what it hears must have letters for this test to tell something"
     assert evaluation.scores["same"].means["word_error"] == evaluation.scores["same"].means["character_error"] == 0
     assert "measures not asked for: speaker, content, phones, quality, mos" in evaluation.notes
 
 
 def test_words_are_compared_without_case_and_punctuation():
-    assert words.spelt(" It\u2019s  HERE, no-one\n knew.") == "it's here no one knew"
+    assert words.normalise(" It\u2019s  HERE, no-one\n knew.") == "it's here no one knew"
 
 
 @pytest.mark.parametrize(

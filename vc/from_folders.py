@@ -16,7 +16,7 @@ from vc.config import digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
-from vc.corpus.names import shown
+from vc.corpus.names import label
 from vc.errors import DataError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
@@ -93,9 +93,11 @@ def train_from_folders(
     device = devices.choose(device).type
     choose_measures(measures)  # refused now, not after the training
     recordings, failures = _readable(_recordings(folders))
-    if chosen and len(folders) == 2 and _narrow(recordings[-1], sections):
-        sections = read_sections(NARROW, changes)
-        method = _method(sections, folders)
+    if chosen and len(folders) == 2:
+        wanted = build_features(sections.get("features", {})).lowest_rate
+        if all(audio.info(u.path).sample_rate < wanted for u in recordings[-1]):
+            sections = read_sections(NARROW, changes)
+            method = _method(sections, folders)
     speakers = [own[0].speaker for own in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
@@ -107,8 +109,24 @@ def train_from_folders(
     validation = lists / "held_out" / speakers[0] if held_out else None
     for speaker in speakers if held_out else ():
         data_directory.write(lists / "held_out" / speaker, sides[speaker])
-    _say_what_is_there(learners, held_out)
-    _say_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
+    for own in learners:
+        seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
+        count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
+        who = label(own[0].speaker, own[0].speaker_name)
+        what = phrases.count(count, "recording")
+        log.info("%s: %s, %.1f minutes, to learn from; %d held out", who, what, seconds / 60, apart)
+        if own is learners[-1] and seconds < SHORT_TARGET:
+            log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
+    # The method and, where nobody named it, why it is this one
+    name, others = str(sections["method"]), "vc-train --configs lists others for --config"
+    if not chosen:
+        log.info("method: %s on %s; %s", name, device, others)
+    elif name == USUAL:
+        near = "of those measured the nearest to a target's voice"
+        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", name, device, near, others)
+    else:
+        rate = max(audio.info(u.path).sample_rate for u in recordings[-1])
+        log.info("method: %s on %s, as %d Hz is too low a rate for %s; %s", name, device, rate, USUAL, others)
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
     features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
@@ -130,12 +148,6 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
-
-
-def _narrow(recordings: Sequence[Utterance], sections: Mapping[str, Any]) -> bool:
-    """Whether no recording has the rate that the configuration's features want."""
-    wanted = build_features(sections.get("features", {})).lowest_rate
-    return all(audio.info(u.path).sample_rate < wanted for u in recordings)
 
 
 def _check_places(folders: Sequence[Path], output: Path) -> None:
@@ -200,35 +212,11 @@ def _held_out(recordings: Sequence[Sequence[Utterance]], learners: Sequence[Sequ
     return held_out
 
 
-def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
-    for own in learners:
-        seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
-        count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
-        who = shown(own[0].speaker, own[0].speaker_name)
-        what = phrases.count(count, "recording")
-        log.info("%s: %s, %.1f minutes, to learn from; %d held out", who, what, seconds / 60, apart)
-        if own is learners[-1] and seconds < SHORT_TARGET:
-            log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
-
-
-def _say_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
-    """The method and, where nobody named it, why it is this one."""
-    others = "vc-train --configs lists others for --config"
-    if not chosen:
-        log.info("method: %s on %s; %s", method, device, others)
-    elif method == USUAL:
-        near = "of those measured the nearest to a target's voice"
-        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, near, others)
-    else:
-        rate = max(audio.info(u.path).sample_rate for u in target)
-        log.info("method: %s on %s, as %d Hz is too low a rate for %s; %s", method, device, rate, USUAL, others)
-
-
 def _say_what_features_take(utterances: Sequence[Utterance], config: FeatureConfig, jobs: int) -> None:
     """Time and disk, from one recording of at least a second, or the longest."""
     lengths = {u: (u.end or audio.info(u.path).seconds) - (u.start or 0.0) for u in utterances}
     tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
-    config, window = config.completed(), windows_of(tried)[0]
+    config, window = config.complete(), windows_of(tried)[0]
     try:
         for _ in range(2):  # the first loads what is needed
             began = time.perf_counter()

@@ -12,7 +12,7 @@ from torch.nn.functional import batch_norm, glu, layer_norm, pad
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError, shorten
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 STRIDE = 4  # rows and frames of a generator's input to one of its innermost part
@@ -168,5 +168,5 @@ def with_weights(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], k
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     except RuntimeError as error:
-        raise ConfigError(f"weights do not fit {kind}: {shortened(error)}") from error
+        raise ConfigError(f"weights do not fit {kind}: {shorten(error)}") from error
     return network

@@ -197,7 +197,7 @@ class Converter:
         """
         if not self.decodes:
             return self.model.direction(to, source)
-        to, source, known = self.model.resolved(to), self.model.resolved(source), self.model.known_speakers
+        to, source, known = self.model.speaker_id(to), self.model.speaker_id(source), self.model.known_speakers
         require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]
@@ -442,7 +442,7 @@ class Converter:
             spectrum = self.convert_frames(mel_cepstrum, source, target)
             self._refuse_overflow(spectrum)
             spectrum = settings.restore_power(spectrum, mel_cepstrum)
-            converted = differential.filtered(padded, spectrum - mel_cepstrum, settings)
+            converted = differential.filter_samples(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
             frames = settings.analyse(padded, voice.f0_range, excitation=excited)

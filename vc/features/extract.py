@@ -118,7 +118,7 @@ def extract(
         The settings ask for more than a speaker's recordings hold.
     """
     utterances = data_directory.read(data)
-    config = config.completed()
+    config = config.complete()
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(searches.keys() - speaker_names.keys())

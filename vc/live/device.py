@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vc import extras
-from vc.errors import ConfigError, DataError, shortened
+from vc.errors import ConfigError, DataError, shorten
 
 BLOCK = 0.01  # seconds that the sound card takes and gives at once
 SLACK = 2  # blocks of silence that wait before the worker's first
@@ -205,7 +205,7 @@ class Running:
             raise DataError("the sound card stopped: another --block or --latency may help")
 
 
-def described() -> str:
+def list_devices() -> str:
     """All devices as PortAudio numbers and names them, a line each."""
     sounddevice = _sounddevice()
     default = sounddevice.default.device
@@ -220,7 +220,7 @@ def described() -> str:
 
 
 @contextlib.contextmanager
-def connected(
+def connect(
     converter: Converter,
     *,
     input: str | None = None,
@@ -275,7 +275,7 @@ def connected(
             names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
             yield Running(loop, tuple(card.latency for card in cards), names, cards)
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise ConfigError(f"sound card: {shortened(error)}; vc-live --devices lists what there is") from error
+        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists what there is") from error
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -350,7 +350,7 @@ def measure(sample_rate: int, seconds: float = 8.0, **where: Any) -> tuple[np.nd
         No click came back.
     """
     clicks = Clicks(sample_rate, seconds)
-    with connected(clicks, **where) as running:
+    with connect(clicks, **where) as running:
         deadline = time.monotonic() + 2 * seconds + 5
         while not clicks.full and time.monotonic() < deadline:
             running.check()

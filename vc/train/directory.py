@@ -15,7 +15,7 @@ from vc.config import flatten, plain, read_yaml
 from vc.errors import ConfigError
 from vc.features.store import read_digests, write_digests
 from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers, write_text
-from vc.train.processes import Processes, joined
+from vc.train.processes import Processes, join_processes
 
 FOLDERS = ("checkpoints", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # setting: digest of what a run learns from
@@ -65,7 +65,7 @@ def train_in(
     int
         What `train` does: the number of the last step.
     """
-    with joined(device) as (processes, chosen):
+    with join_processes(device) as (processes, chosen):
         devices.set_precision(precision, chosen)
         with locked_directory(output, processes):
             run = make_run(chosen, processes)
@@ -149,11 +149,16 @@ def write_settings(
     """
     path, recordings = directory / "config.yaml", recordings or {}
     if path.is_file():
+
+        def is_fixed(key: str) -> bool:
+            is_path = key in ("objective.encoder", "objective.start")  # whose digest is a setting of its own
+            return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE)
+
         before, now = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
         changed = {
             key: f"{key} ({before.get(key)} -> {now.get(key)})"
             for key in sorted({**before, **now})
-            if before.get(key) != now.get(key) and not _changeable(key)
+            if before.get(key) != now.get(key) and is_fixed(key)
         }
         if DATA_DIGEST in changed:
             differences = _differences(read_digests(directory), recordings)
@@ -175,11 +180,6 @@ def defaults(experiment: Any) -> dict[str, Any]:
     parts = ("network", "objective", "training", "compute")
     digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
     return digests | {name: plain(type(getattr(experiment, name))()) for name in parts}
-
-
-def _changeable(key: str) -> bool:
-    is_path = key in ("objective.encoder", "objective.start")  # of a file, whose digest is a setting of its own
-    return is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
 
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:

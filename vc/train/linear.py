@@ -106,9 +106,9 @@ def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers:
             indices, partners, _ = aligner.pairs(estimate, target_frames)
             partners = target_frames.frames[partners]
             fit_regression(linear.regression, source_frames, indices, partners, ridge=objective.ridge)
-            estimate = match_moments(mapped(linear.regression, source_frames), target_frames)
+            estimate = match_moments(map_frames(linear.regression, source_frames), target_frames)
         set_filters(linear, slow)
-        set_filters(linear, slow, spectrum_gains(mapped(linear, source_frames), target_frames))
+        set_filters(linear, slow, spectrum_gains(map_frames(linear, source_frames), target_frames))
 
 
 def best_warp(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:
@@ -166,7 +166,7 @@ def fit_regression(
 
 
 @torch.no_grad()
-def mapped(network: nn.Module, speaker: SpeakerFrames) -> SpeakerFrames:
+def map_frames(network: nn.Module, speaker: SpeakerFrames) -> SpeakerFrames:
     """The speaker's frames, each utterance mapped by `network`."""
     utterances = [network(frames.T[None])[0].T for frames in speaker.frames.split(speaker.lengths)]
     return replace(speaker, frames=torch.cat(utterances))

@@ -134,7 +134,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | N
     require(same, f"method is {method!r}, but the weights to start from are of {start_method!r}")
     require(isinstance(method, str), f"method: {method!r} is no name")
     mel = build(MelConfig, section("mel"), "mel")
-    longest, samples = objective.reflected(mel), training.segment * mel.hop
+    longest, samples = objective.reflection(mel), training.segment * mel.hop
     require(samples > longest, f"training.segment: {samples} samples are too few, the losses take more than {longest}")
     network = network_config(method, section("network"))
     return VocoderExperiment(method, mel, network, objective, training, compute, data_digest, start_digest)

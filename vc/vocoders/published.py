@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vc import torch_file
 from vc.config import build, read_json, require
-from vc.errors import ConfigError, naming, shortened
+from vc.errors import ConfigError, naming, shorten
 from vc.features.mel import MelConfig
 from vc.tensor_file import tensor_file
 from vc.vocoders.hifigan import HiFiGANConfig
@@ -156,7 +156,7 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
     except ConfigError as error:
         raise ConfigError(naming(path, error)) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shortened(error)}") from error
+        raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shorten(error)}") from error
 
 
 def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:

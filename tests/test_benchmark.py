@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import benchmark
 import pytest
 import torch
 from conftest import ROOT
@@ -29,11 +30,16 @@ def test_training_is_compared_with_the_textbook_step(batches):
     assert result["textbook_over_ours"] == result["rows"][0]["textbook_over_ours"]
 
 
-def test_conversion_is_compared_with_the_plain_path():
-    words = ("convert", "--channels", "8", "--seconds", "3", "--repeats", "1", "--json")
-    done = subprocess.run([sys.executable, ROOT / "tools/benchmark.py", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def result_of(words: tuple[str, ...], monkeypatch, capsys) -> dict:
+    """What the benchmark ends with, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+    assert benchmark.main() == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_conversion_is_compared_with_the_plain_path(monkeypatch, capsys):
+    words = ("convert", "--channels", "8", "--seconds", "2", "--repeats", "1", "--json")
+    result = result_of(words, monkeypatch, capsys)
     for path in result["stages"].values():
         parts = {stage: taken for stage, taken in path.items() if stage != "all"}
         assert sum(parts.values()) == pytest.approx(path["all"])
@@ -41,11 +47,9 @@ def test_conversion_is_compared_with_the_plain_path():
     assert result["plain_over_ours"] == pytest.approx(result["stages"]["plain"]["all"] / result["real_time"])
 
 
-def test_resynthesis_is_timed_by_stage_in_two_precisions():
-    words = ("resynthesise", "--vocoder", "world", "--seconds", "3", "--repeats", "1", "--json")
-    done = subprocess.run([sys.executable, ROOT / "tools/benchmark.py", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def test_resynthesis_is_timed_by_stage_in_two_precisions(monkeypatch, capsys):
+    words = ("resynthesise", "--vocoder", "world", "--seconds", "2", "--repeats", "1", "--json")
+    result = result_of(words, monkeypatch, capsys)
     for path in result["stages"].values():
         assert sum(taken for stage, taken in path.items() if stage != "all") == pytest.approx(path["all"])
         assert min(path[stage] for stage in ("f0", "content", "decoder", "vocoder")) > 0

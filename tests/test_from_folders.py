@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import CORPUS, command
+from conftest import CORPUS, beginning, command
 
 from vc.config import configuration_names
 from vc.corpus import data_directory
@@ -22,11 +22,11 @@ from vc.train.plan import Request
 
 @pytest.fixture
 def recordings(tmp_path):
-    """Eight recordings of each of two speakers, of other sentences."""
+    """Five recordings of each of two speakers, of other sentences."""
     for who, name in {"slt": "anna", "rms": "bert"}.items():
         (tmp_path / "recordings" / name).mkdir(parents=True)
-        for path in sorted((CORPUS / "train" / who).iterdir())[:8]:
-            shutil.copy(path, tmp_path / "recordings" / name)
+        for path in sorted((CORPUS / "train" / who).iterdir())[:5]:
+            beginning(path, tmp_path / "recordings" / name / path.name)
     return tmp_path / "recordings"
 
 
@@ -46,7 +46,7 @@ def test_two_folders_become_a_measured_voice(recordings):
     [features] = (recordings.parent / "exp/features").glob("anna-bert-*")
     learnt = read_features(features).utterances
     held_out = {u.id for who in ("anna", "bert") for u in data_directory.read(page.parents[1] / "data/held_out" / who)}
-    assert len(learnt) == len(held_out) == 8 and not held_out & set(learnt)
+    assert (len(learnt), len(held_out)) == (6, 4) and not held_out & set(learnt)
     converted = {path.stem for path in (recordings.parent / "exp/anna-bert/converted").iterdir()}
     assert converted == {id for id in held_out if id.startswith("anna")}
     heard = {path.name.split("-to-")[0] for path in (recordings.parent / "exp/anna-bert/samples").glob("*.wav")}
@@ -144,7 +144,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     assert re.search(r"features will take: \d+ s by 1 process, \d+ MB on disk\n", said)
     assert (recordings.parent / "exp/bert/model.safetensors").is_file()
     [features] = (recordings.parent / "exp/features").glob("bert-*")
-    assert len(read_features(features).utterances) == 8  # all: nothing is measured
+    assert len(read_features(features).utterances) == 5  # all: nothing is measured
     assert not (recordings.parent / "exp/bert/evaluation").exists()
 
 

@@ -47,12 +47,12 @@ def voice(utterances) -> SpeakerFrames:
     )
 
 
-def fitted(mini, output, method: str, *more: object):
-    """The experiment directory of a method that is fitted to the mini corpus."""
+def fitted(dump, output, method: str, *more: object):
+    """The experiment directory of a method that is fitted to features of the mini corpus."""
     config = output.parent / f"{method}.yaml"
     config.write_text(f"method: {method}\n")
     pair = ("--source", "slt", "--target", "rms", "--output", output)
-    return command("train", "--config", config, "--features", mini / "dump/train", *pair, *more)
+    return command("train", "--config", config, "--features", dump, *pair, *more)
 
 
 def test_neighbours_are_those_of_all_distances(random):
@@ -75,7 +75,7 @@ def test_a_context_is_what_a_convolution_sees(random):
     places = torch.arange(len(spoken.frames))
     seen = spoken.contexts(places, range(-4, 5))
     expected = seen @ regression.weight.permute(2, 1, 0).flatten(0, 1) + regression.bias
-    torch.testing.assert_close(fitting.mapped(regression, spoken).frames, expected)
+    torch.testing.assert_close(fitting.map_frames(regression, spoken).frames, expected)
 
 
 def test_places_are_audible_and_as_many_as_asked_for(random):
@@ -109,7 +109,7 @@ def test_alignment_knows_no_order(random):
 def test_regression_finds_the_map_that_made_the_frames(random):
     spoken, truth, found = made_up(random), *(nn.Conv1d(5, 5, 3, padding=1, padding_mode="replicate") for _ in "ab")
     places = torch.arange(len(spoken.frames))
-    fitting.fit_regression(found, spoken, places, fitting.mapped(truth, spoken).frames, ridge=0)
+    fitting.fit_regression(found, spoken, places, fitting.map_frames(truth, spoken).frames, ridge=0)
     torch.testing.assert_close(found.weight, truth.weight, atol=1e-4, rtol=0)
     torch.testing.assert_close(found.bias, truth.bias, atol=1e-4, rtol=0)
 
@@ -132,9 +132,9 @@ def test_movement_that_was_smoothed_away_comes_back(random):
     spoken = made_up(random, (4000, 4000))
     smooth = nn.Conv1d(5, 5, 5, padding=2, groups=5, bias=False, padding_mode="replicate")
     nn.init.constant_(smooth.weight, 1 / 5)
-    dull, linear = fitting.mapped(smooth, spoken), LinearMap(NearestConfig(), 5)
+    dull, linear = fitting.map_frames(smooth, spoken), LinearMap(NearestConfig(), 5)
     fitting.set_filters(linear, 0.0, fitting.spectrum_gains(dull, spoken))
-    lively = fitting.mapped(linear.movement, dull)
+    lively = fitting.map_frames(linear.movement, dull)
     lost, left = (decibels_apart(made, spoken) for made in (dull, lively))
     assert lost > 5 and left < 1.5
 
@@ -358,8 +358,8 @@ def test_a_sentence_said_slower_is_aligned_frame_by_frame_wherever_it_stands(ran
 def test_the_map_between_shared_sentences_is_found_and_they_may_be_few(random):
     spoken = named(made_up(random, (600, 500)), "1", "2")
     truth = nn.Conv1d(5, 5, 1)
-    other = slower(fitting.mapped(truth, spoken))
-    indices, partners, _ = SentenceAligner().pairs(fitting.mapped(truth, spoken), other)
+    other = slower(fitting.map_frames(truth, spoken))
+    indices, partners, _ = SentenceAligner().pairs(fitting.map_frames(truth, spoken), other)
     regression = nn.Conv1d(5, 5, 1)
     fitting.fit_regression(regression, spoken, indices, other.frames[partners], ridge=0)
     torch.testing.assert_close(regression.weight, truth.weight, atol=1e-3, rtol=0)
@@ -393,9 +393,9 @@ def test_parallel_learns_from_shared_sentences_and_refuses_others_in_one_line(mi
 
 
 @pytest.mark.parametrize(("method", "gain"), [("warp", 0.05), ("nearest", 0.8)])
-def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
+def test_fitted_methods_beat_means_and_variances(method, gain, mini, few_dump, held_out_dump, tmp_path):
     quick = ("--set", "objective.tried=31") if method == "warp" else ()
-    done = fitted(mini, tmp_path / "exp", method, "--held-out", mini / "dump/eval", *quick)
+    done = fitted(few_dump, tmp_path / "exp", method, "--held-out", held_out_dump, *quick)
     assert done.stdout.decode().startswith(f"{tmp_path}/exp/model.safetensors: fitted, after ")
     made = Converter.load(tmp_path / "exp")
     evaluation = read_features(mini / "dump/eval")
@@ -407,8 +407,8 @@ def test_fitted_methods_beat_means_and_variances(method, gain, mini, tmp_path):
         "score",
         "mcd",
         "msd",
-        "frechet_distance",
-        "content_lost",
+        "held_out_frechet_distance",
+        "held_out_content_lost",
     }
 
 
@@ -417,28 +417,28 @@ def distortion(made: Converter, spoken: dict, source: str, target: str) -> float
     return np.mean([metrics.mel_cepstral_distortion(made.convert_frames(a, source, target), b) for a, b in pairs])
 
 
-def test_means_and_variances_alone_are_a_model_too(mini, tmp_path, random):
-    fitted(mini, tmp_path / "exp", "mean_variance")
+def test_means_and_variances_alone_are_a_model_too(few_dump, tmp_path, random):
+    fitted(few_dump, tmp_path / "exp", "mean_variance")
     made, frames = Converter.load(tmp_path / "exp"), random.standard_normal((50, 25))
     moved = made.mean_variance().convert_frames(frames, *PAIR)
     assert np.array_equal(made.convert_frames(frames, *PAIR), moved) and not np.array_equal(moved, frames)
 
 
-def test_the_same_fit_makes_the_same_file_and_is_done_once(mini, tmp_path):
+def test_the_same_fit_makes_the_same_file_and_is_done_once(few_dump, tmp_path):
     quick = ("--set", "objective.frames=500")
     for name in ("one", "other"):
-        fitted(mini, tmp_path / name, "nearest", *quick)
+        fitted(few_dump, tmp_path / name, "nearest", *quick)
     one, other = (model_file.read(tmp_path / name)[1] for name in ("one", "other"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    assert "nothing to do" in fitted(mini, tmp_path / "one", "nearest", *quick).stderr.decode()
-    other_settings = fitted_badly(mini, tmp_path / "one", "objective.frames=501")
+    assert "nothing to do" in fitted(few_dump, tmp_path / "one", "nearest", *quick).stderr.decode()
+    other_settings = fitted_badly(few_dump, tmp_path / "one", "objective.frames=501")
     assert "objective.frames (500 -> 501)" in other_settings
 
 
-def fitted_badly(mini, output, change: str) -> str:
+def fitted_badly(dump, output, change: str) -> str:
     (output.parent / "nearest.yaml").write_text("method: nearest\n")
     pair = ("--source", "slt", "--target", "rms", "--output", output, "--set", change)
-    words = ("--config", output.parent / "nearest.yaml", "--features", mini / "dump/train", *pair)
+    words = ("--config", output.parent / "nearest.yaml", "--features", dump, *pair)
     return command("train", *words, check=2).stderr.decode()
 
 
@@ -453,8 +453,8 @@ def fitted_badly(mini, output, change: str) -> str:
         ("network.reach=256", "network.reach must be in 0..255 frames, got 256"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
-    assert message in fitted_badly(mini, tmp_path / "exp", change)
+def test_wrong_settings_are_refused_by_name(change, message, few_dump, tmp_path):
+    assert message in fitted_badly(few_dump, tmp_path / "exp", change)
 
 
 def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
@@ -464,8 +464,8 @@ def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
     assert train(replace(request, sections={"method": "mean_variance"})) == 1
 
 
-def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
-    done = fitted(mini, tmp_path / "exp", "nearest", "--estimate")
+def test_an_estimate_of_a_fit_takes_no_steps(few_dump, tmp_path):
+    done = fitted(few_dump, tmp_path / "exp", "nearest", "--estimate")
     assert done.stdout.decode() == "slt-rms: a minute at most for an hour of each (nearest takes no steps)\n"
     assert not (tmp_path / "exp").exists()
 

@@ -182,7 +182,7 @@ def recipe(checkout: Path, *words: object, forked: bool = True) -> subprocess.Co
 def test_the_recipe_goes_from_a_corpus_to_two_reports(forked, checkout):
     tag = "whole" if forked else "as_users_start_it"
     words = ("--tag", tag, "--train_opts", "--set training.steps=2 --set training.batch=1")
-    words += ("--convert_opts", "--keep-f0", "--nj", 2)
+    words += ("--convert_opts", "--keep-f0")
     done = recipe(checkout, *words, forked=forked)
     assert done.returncode == 0, done.stdout + done.stderr
     experiment = checkout / f"egs/mini/vc2/exp/slt-rms_tiny_{tag}"

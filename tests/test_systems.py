@@ -99,9 +99,12 @@ def test_a_pipe_is_read_where_none_can_be_polled(tmp_path, monkeypatch):
 
 def test_programs_that_are_handed_no_descriptors_get_the_path(tmp_path, monkeypatch):
     with (tmp_path / "a.m4a").open("wb") as file:
-        assert system.handed(file.fileno(), file.name) == (f"/dev/fd/{file.fileno()}", {"pass_fds": [file.fileno()]})
+        assert system.descriptor_path(file.fileno(), file.name) == (
+            f"/dev/fd/{file.fileno()}",
+            {"pass_fds": [file.fileno()]},
+        )
         monkeypatch.setattr(system, "DESCRIPTORS", tmp_path / "nowhere")
-        assert system.handed(file.fileno(), file.name) == (file.name, {})
+        assert system.descriptor_path(file.fileno(), file.name) == (file.name, {})
         monkeypatch.setattr(system, "OPENED_ANEW", tmp_path / "nowhere")
         decoded = formats._Cache()
         decoded.store((1,), file)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError, shorten
 from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
@@ -135,7 +135,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not JSON: {shortened(error)}") from error
+        raise ConfigError(f"{path}: not JSON: {shorten(error)}") from error
 
 
 def build(cls: type[T], values: Any, name: str) -> T:
@@ -215,7 +215,7 @@ def _parsed(text: str | bytes) -> Any:
             loader.dispose()
         _refuse_endless_numbers(content)
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ConfigError(f"not YAML: {shortened(error)}") from error
+        raise ConfigError(f"not YAML: {shorten(error)}") from error
     return content
 
 

@@ -19,7 +19,7 @@ from vc.config import USUAL, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
-from vc.corpus.names import shown
+from vc.corpus.names import label
 from vc.errors import DataError, VCError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
@@ -27,7 +27,6 @@ from vc.evaluate.measure import choose_measures
 from vc.features.base import FeatureConfig
 from vc.features.extract import WHOLE, chosen_config, extract, track_window, window_features, windows_of
 from vc.features.f0 import WIDEST_RANGE
-from vc.features.kinds import build_features
 from vc.features.store import read_features
 from vc.files import make_directory, path_inside
 from vc.report import write_report
@@ -147,9 +146,11 @@ def _learnable(
     recordings, failures = _readable(_recordings(folders))
     for folder, own in zip(folders, recordings):
         _warn_of_several(folder, own)
-    if chosen and len(folders) == 2 and _narrow(recordings[-1], sections):
-        sections = read_sections(NARROW, changes)
-        method = _method(sections, folders)
+    if chosen and len(folders) == 2:
+        wanted = build_features(sections.get("features", {})).lowest_rate
+        if all(audio.info(u.path).sample_rate < wanted for u in recordings[-1]):
+            sections = read_sections(NARROW, changes)
+            method = _method(sections, folders)
     return sections, method, recordings, failures
 
 
@@ -160,12 +161,6 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
-
-
-def _narrow(recordings: Sequence[Utterance], sections: Mapping[str, Any]) -> bool:
-    """Whether no recording has the rate that the configuration's features want."""
-    wanted = build_features(sections.get("features", {})).lowest_rate
-    return all(audio.info(u.path).sample_rate < wanted for u in recordings)
 
 
 def _check_places(folders: Sequence[Path], output: Path) -> None:
@@ -328,7 +323,7 @@ def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[st
     for own in learners:
         seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
         count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
-        who = shown(own[0].speaker, own[0].speaker_name)
+        who = label(own[0].speaker, own[0].speaker_name)
         what = phrases.count(count, "recording")
         log.info("%s: %s, %.1f minutes, to learn from; %d held out", who, what, seconds / 60, apart)
         if own is learners[-1] and seconds < SHORT_TARGET:
@@ -360,7 +355,7 @@ def _features_cost(utterances: Sequence[Utterance], config: FeatureConfig) -> Fe
     """From one recording of at least a second, or the longest; None where it has faults, which extraction will name."""
     lengths = {u: _seconds(u) for u in utterances}
     tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
-    config, window = config.completed(), windows_of(tried)[0]
+    config, window = config.complete(), windows_of(tried)[0]
     try:
         for _ in range(2):  # the first loads what is needed
             began = time.perf_counter()

@@ -72,7 +72,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def handed(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
+def descriptor_path(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
     """How a program that is started finds an open file, and what subprocess has to be told for that.
 
     By its descriptor, so that it is the file that was opened; where programs are handed none, by its path.

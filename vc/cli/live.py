@@ -117,7 +117,7 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
     with contextlib.ExitStack() as stack:
         if args.virtual_mic:
             device.say_where(stack.enter_context(virtual_microphone(args.virtual_mic)))
-        running = stack.enter_context(device.connected(stream, **_where(args)))
+        running = stack.enter_context(device.connect(stream, **_where(args)))
         loop = running.loop
         common.say(f"from {running.devices[0]} to {running.devices[1]}", file=sys.stderr)
         common.say(f"and {_card_delay(running)}", file=sys.stderr)

@@ -118,12 +118,12 @@ def extract(
         The settings ask for more than a speaker's recordings hold.
     """
     utterances = data_directory.read(data)
-    config = config.completed()
+    config = config.complete()
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(searches.keys() - speaker_names.keys())
     if unknown:
-        known = ", ".join(names.shown(*both) for both in sorted(speaker_names.items()))
+        known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
         raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to; there are: {known}")
     failures: list[str] = []
     utterances = _at_sufficient_rate(utterances, config, failures)

@@ -20,7 +20,7 @@ import yaml
 from vc.config import plain, read_yaml
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import MOST_LINES
-from vc.corpus.names import shown
+from vc.corpus.names import label
 from vc.errors import ConfigError, DataError
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
@@ -54,7 +54,7 @@ class Features:
     def require(self, speaker: str) -> None:
         """Raise ConfigError for a speaker who is not in these features."""
         if speaker not in self.speakers:
-            speakers = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
+            speakers = ", ".join(map(label, self.speaker_names, self.speaker_names.values()))
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {speakers}")
 
     def sentences(self, speaker: str) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vc import extras
-from vc.errors import ConfigError, DataError, shortened
+from vc.errors import ConfigError, DataError, shorten
 
 BLOCK = 0.01  # seconds that the sound card takes and gives at once
 SLACK = 2  # blocks of silence that wait before the worker's first
@@ -254,7 +254,7 @@ def devices() -> list[Device]:
 
 
 @contextlib.contextmanager
-def connected(
+def connect(
     converter: Converter,
     *,
     input: str | None = None,
@@ -309,7 +309,7 @@ def connected(
             names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
             yield Running(loop, tuple(card.latency for card in cards), names, cards)
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise ConfigError(f"sound card: {shortened(error)}; vc-live --devices lists what there is") from error
+        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists what there is") from error
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -384,7 +384,7 @@ def measure(sample_rate: int, seconds: float = 8.0, **where: Any) -> tuple[np.nd
         No click came back.
     """
     clicks = Clicks(sample_rate, seconds)
-    with connected(clicks, **where) as running:
+    with connect(clicks, **where) as running:
         deadline = time.monotonic() + 2 * seconds + 5
         while not clicks.full and time.monotonic() < deadline:
             running.check()

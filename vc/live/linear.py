@@ -79,10 +79,10 @@ class LinearModel:
             direction = f"maps.{direction_name(*numbers)}"
             parts = [self.weights.get(f"{direction}.{name}.weight") for name in PARTS]
             parts.append(self.weights[f"{direction}.regression.bias"])
-        return FrameMap(*speakers, *limited(*parts, look_ahead), look_ahead)
+        return FrameMap(*speakers, *limit_look_ahead(*parts, look_ahead), look_ahead)
 
 
-def limited(
+def limit_look_ahead(
     regression: np.ndarray,
     movement: np.ndarray,
     warp: np.ndarray | None,

@@ -159,9 +159,7 @@ class CycleGANTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
-        rates = self.objective.rates(step, self.steps, scale)
-        for name, optimiser in self.optimisers.items():
-            optimiser.set_rate(rates[name])
+        self.objective.set_rates(self.optimisers, step, self.steps, scale)
         return self.objective.weights(step)
 
     def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:

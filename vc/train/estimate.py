@@ -15,7 +15,7 @@ from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
-from vc.train.processes import joined, launched_together
+from vc.train.processes import join_processes, launched_together
 
 WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
 STRIDE = 7  # between these, which has no divisor in common with 10: the first few are from all over, too
@@ -89,7 +89,7 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
         return f"{'-'.join(experiment.speakers)}: {length}"
-    with joined(device) as (processes, device):
+    with join_processes(device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
         steps, training = experiment.training.steps, engine.training

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vc import model_file
-from vc.config import build, earlier_defaults, flatten, plain, require
+from vc.config import build, flatten, plain, require
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
@@ -95,13 +95,3 @@ def resolve(
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
     return Experiment(method, features, network, objective, training, compute, speakers, data_digest)
-
-
-def defaults(experiment: Any) -> dict[str, Any]:
-    """Settings of a run that began before there were some: of each part what it was without them.
-
-    Without features or mel, which are always given.
-    """
-    parts = ("network", "objective", "training", "compute")
-    digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
-    return digests | {name: earlier_defaults(type(getattr(experiment, name))) for name in parts}

@@ -76,24 +76,25 @@ class HeldOut:
     def score(self, converter: Converter) -> dict[str, float]:
         """Score a converter by what it makes of these utterances.
 
-        These are means over all directions for choosing among the models of one run. `frechet_distance` and
-        `content_lost` are taken of frames in the target's own scale and are not those of vc-evaluate, which
-        normalises by the reference and, for the latter, divides by the figure of unrelated sentences.
+        These are means over all directions for choosing among the models of one run. Those named `held_out_...` are
+        taken of frames in the target's own scale; vc-evaluate's figures normalise by the reference and divide lost
+        content by that of unrelated sentences. Older runs have the same without `held_out_` in their logs.
 
         Returns
         -------
         dict of str to float
-            `msd`, modulation-spectra distance; `frechet_distance`; `content_lost`, in 0..1; where sentences are shared
-            also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of `mcd` and `msd` where
-            sentences are shared, else that of the others, with content weighted: by distances alone, a model that
-            loses every word would do well.
+            `msd`, modulation-spectra distance; `held_out_frechet_distance`; `held_out_content_lost`, in 0..1; where
+            sentences are shared also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of
+            `mcd` and `msd` where sentences are shared, else that of the others, with content weighted: by distances
+            alone, a model that loses every word would do well.
         """
         directions = [self._score_direction(converter, *pair) for pair in permutations(self.utterances, 2)]
         means = {name: float(np.mean([scores[name] for scores in directions])) for name in directions[0]}
         if self.parallel:
             score = means["mcd"] + means["msd"]
         else:
-            score = means["frechet_distance"] + means["msd"] + CONTENT_WEIGHT * means["content_lost"]
+            lost = CONTENT_WEIGHT * means["held_out_content_lost"]
+            score = means["held_out_frechet_distance"] + means["msd"] + lost
         return {"score": score, **means}
 
     def _score_direction(self, converter: Converter, source: str, target: str) -> dict[str, float]:
@@ -118,8 +119,8 @@ class HeldOut:
         normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, reference)]
         scores = {
             "msd": _modulation_distance(converted, references, features.frame_rate),
-            "frechet_distance": metrics.frechet_distance(*normalised),
-            "content_lost": metrics.content_lost(after[:, 1:], before[:, 1:]),
+            "held_out_frechet_distance": metrics.frechet_distance(*normalised),
+            "held_out_content_lost": metrics.content_lost(after[:, 1:], before[:, 1:]),
         }
         if self.parallel:
             distortions = [metrics.mel_cepstral_distortion(converted[key], references[key]) for key in self.parallel]

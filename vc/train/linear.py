@@ -141,7 +141,7 @@ def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers
             slow = usable_slow(objective, linear.movement, pair[0])
             fit_regression_map(linear, objective, *pair, advance=bar.update)
             set_filters(linear, slow)
-            set_filters(linear, slow, spectrum_gains(mapped(linear, pair[0]), pair[1]))
+            set_filters(linear, slow, spectrum_gains(map_frames(linear, pair[0]), pair[1]))
 
 
 def unfitted(network: LinearConverter) -> dict[tuple[str, str], str]:
@@ -189,7 +189,7 @@ def fit_regression_map(
     for _ in range(objective.passes):
         indices, partners, _ = objective.aligner.pairs(estimate, target)
         fit_regression(linear.regression, source, indices, target.frames[partners], ridge=objective.ridge)
-        estimate = match_moments(mapped(linear.regression, source), target)
+        estimate = match_moments(map_frames(linear.regression, source), target)
         advance(1 / parts)
     return indices, partners
 
@@ -232,7 +232,7 @@ def fit_factorised(
         fit_regression(first.inward, pivot, places, common[places], ridge=objective.ridge)
         fit_least_squares(first.outward, common[places], pivot.frames[places], ridge=objective.ridge)
     else:
-        common = mapped(first.inward, pivot).frames
+        common = map_frames(first.inward, pivot).frames
     for name, (indices, partners) in pairs.items():
         speaker = speakers[name]
         fit_regression(parts[name].inward, speaker, partners, common[indices], ridge=objective.ridge)
@@ -246,7 +246,7 @@ def fit_factorised(
     for name in new:  # what it makes of one source stands for what it makes of all
         source = pivot_name if name != pivot_name else [*speakers][1]
         set_filters(parts[name], slow)
-        estimate = mapped(partial(network.convert, source=source, target=name), speakers[source])
+        estimate = map_frames(partial(network.convert, source=source, target=name), speakers[source])
         set_filters(parts[name], slow, spectrum_gains(estimate, speakers[name]))
 
 
@@ -323,7 +323,7 @@ def fit_least_squares(regression: nn.Conv1d, inputs: Tensor, partners: Tensor, *
 
 
 @torch.no_grad()
-def mapped(network: Callable[[Tensor], Tensor], speaker: SpeakerFrames) -> SpeakerFrames:
+def map_frames(network: Callable[[Tensor], Tensor], speaker: SpeakerFrames) -> SpeakerFrames:
     """The speaker's frames, each utterance mapped by `network`."""
     utterances = [network(frames.T[None])[0].T for frames in speaker.frames.split(speaker.lengths)]
     return replace(speaker, frames=torch.cat(utterances))

@@ -256,9 +256,7 @@ class ManyTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the model's losses that count, with their weights."""
-        rates = self.objective.rates(step, self.steps, scale)
-        for name, optimiser in self.optimisers.items():
-            optimiser.set_rate(rates[name])
+        self.objective.set_rates(self.optimisers, step, self.steps, scale)
         return self.objective.weights(step)
 
     def step(self, batch: ManyBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:

@@ -31,8 +31,9 @@ from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, content_encoder
 from vc.train.checkpoint import State
 from vc.train.converter import make_engine
+from vc.train.directory import defaults
 from vc.train.engine import Setup
-from vc.train.directory import defaults, resolve
+from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.multi_speaker import LOSSES, ManyTraining
 from vc.train.plan import Plan

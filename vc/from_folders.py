@@ -27,6 +27,7 @@ from vc.evaluate.measure import choose_measures
 from vc.features.base import FeatureConfig
 from vc.features.extract import WHOLE, chosen_config, extract, track_window, window_features, windows_of
 from vc.features.f0 import WIDEST_RANGE
+from vc.features.kinds import build_features
 from vc.features.store import read_features
 from vc.files import make_directory, path_inside
 from vc.report import write_report

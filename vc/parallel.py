@@ -173,6 +173,10 @@ def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
     """A bar with speed and time left, whose clock also runs within an item; without a terminal, lines of the log."""
     from tqdm import tqdm
 
+    class Bar(tqdm):
+        def update(self, n: float = 1) -> bool | None:
+            return super().update(min(n, self.total - self.n))  # shares of an item may add up to a little more
+
     silent = not sys.stderr.isatty()
     wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not say
     size = {"dynamic_ncols": True} if wide else {"ncols": WIDTH, "nrows": HEIGHT}
@@ -188,7 +192,7 @@ def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
 
     with (
         Path(os.devnull).open("w") as nowhere,
-        tqdm(
+        Bar(
             total=total, desc=title, initial=initial, file=nowhere if silent else None, bar_format=BAR_FORMAT, **size
         ) as bar,
     ):

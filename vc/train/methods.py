@@ -85,19 +85,19 @@ METHODS = Registry(
             kinds=("content",),
         ),
         "nearest": _fit(
-            "regression on frames aligned by their nearest neighbours; seconds a direction",
+            "regression on frames aligned by their nearest neighbours; seconds",
             NearestObjective,
             fit_nearest,
             serves=ANY,
         ),
         "factorised": _fit(
-            "the same through one space of all speakers; seconds a speaker (after LinearVC, 2025)",
+            "the same through one space of all, after LinearVC; seconds a speaker",
             NearestObjective,
             fit_factorised,
             serves=ANY,
         ),
         "parallel": _fit(
-            "regression on frames of shared sentences, aligned in time; seconds; the supervised anchor",
+            "regression on shared sentences; seconds; the supervised anchor",
             ParallelObjective,
             fit_parallel,
             serves=ANY,

@@ -1,13 +1,11 @@
 """The benchmark runs, counts what it should count, and ends with one JSON object."""
 
 import json
-import subprocess
 import sys
 
 import benchmark
 import pytest
 import torch
-from conftest import ROOT
 from textbook import ROWS, Textbook, step_flops
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -15,26 +13,23 @@ from vc.models.cyclegan_vc2 import CycleGANVC2Config
 from vc.train.sampling import Batch
 
 
+def result_of(words: tuple[str, ...], monkeypatch, capsys) -> dict:
+    """What the benchmark ends with, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+    assert benchmark.main() == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
 @pytest.mark.parametrize("batches", [["2"], pytest.param(["1", "2"], marks=pytest.mark.slow)])
-def test_training_is_compared_with_the_textbook_step(batches):
+def test_training_is_compared_with_the_textbook_step(batches, monkeypatch, capsys):
     words = ("--channels", "8", "--batch", *batches, "--threads", "1", "--repeats", "1", "--device", "cpu", "--json")
-    line = [sys.executable, ROOT / "tools/benchmark.py", "train", *words]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = result_of(("train", *words), monkeypatch, capsys)  # each contestant is a process
     assert [str(row["batch"]) for row in result["rows"]] == batches
     for row in result["rows"]:
         taken = row["seconds"]
         assert row["textbook_over_ours"] == pytest.approx(taken["textbook"]["cpu"] / taken["ours"]["cpu"])
         assert min(*row["peak_gb"].values(), row["steps_per_second"], row["share_of_matrix_rate"]) > 0
     assert result["textbook_over_ours"] == result["rows"][0]["textbook_over_ours"]
-
-
-def result_of(words: tuple[str, ...], monkeypatch, capsys) -> dict:
-    """What the benchmark ends with, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
-    assert benchmark.main() == 0
-    return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def test_conversion_is_compared_with_the_plain_path(monkeypatch, capsys):
@@ -59,8 +54,8 @@ def test_resynthesis_is_timed_by_stage_in_two_precisions(monkeypatch, capsys):
 
 def test_a_step_of_the_paper_costs_what_it_must():
     config = CycleGANVC2Config()
-    assert step_flops(config, 1) / 1e9 == pytest.approx(224.8, abs=0.1)
-    assert step_flops(config, 4) == 4 * step_flops(config, 1)
+    one = step_flops(config, 1)
+    assert one / 1e9 == pytest.approx(224.8, abs=0.1) and step_flops(config, 4) == 4 * one
 
 
 def test_the_textbook_step_costs_what_peers_spend():

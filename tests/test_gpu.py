@@ -1,14 +1,12 @@
 """The checks of tools/gpu.py, rehearsed on a CPU: each is tried, and what needs CUDA is skipped by name."""
 
 import json
-import subprocess
 import sys
 
 import gpu
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 
 from vc.tensor_file import read_tensors
 
@@ -57,10 +55,12 @@ def test_a_check_that_breaks_does_not_stop_the_others(rehearsal):
     assert last.split()[:2] == ["saving", "FAILED"]
 
 
-def test_without_a_gpu_there_is_one_line(mini, tmp_path):
+def test_without_a_gpu_there_is_one_line(held_out_dump, tmp_path, monkeypatch, capsys):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    pair = ("--features", mini / "dump/eval", "--source", "slt", "--target", "rms", "--output", tmp_path)
-    line = [sys.executable, ROOT / "tools/gpu.py", *pair, "--device", "cuda"]
-    done = subprocess.run([*map(str, line)], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("no CUDA device can be used here")
+    pair = ("--features", held_out_dump, "--source", "slt", "--target", "rms", "--output", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *map(str, pair), "--device", "cuda"])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("no CUDA device can be used here")

@@ -205,7 +205,7 @@ def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout
     script.write_text("#!/usr/bin/env bash\n" + script.read_text().replace("egs/", f'"{checkout}"/egs/', 1))
     script.chmod(0o755)
     words = ("--prepare", script.name, "--work", "held out", "--stop_stage", 2)
-    done = recipe(checkout, *words, "--train_opts", "--set training.steps=2")
+    done = recipe(checkout, *words, "--train_opts", "--set training.steps=2 --set training.samples=0")
     assert done.returncode == 0, done.stdout + done.stderr
     log = (checkout / "held out/exp/slt-rms_tiny/log.jsonl").read_text()
     assert json.loads(log.splitlines()[-1])["held_out"]["score"] > 0
@@ -311,7 +311,8 @@ def test_a_missing_package_is_named(checkout, tmp_path):
 # Many pairs
 
 
-MANY = ("--sources", "slt kal", "--targets", "rms", "--train_opts", "--set training.steps=2 --set training.batch=1")
+QUICK = "--set training.steps=2 --set training.batch=1 --set training.samples=0"
+MANY = ("--sources", "slt kal", "--targets", "rms", "--train_opts", QUICK)
 
 
 def test_many_pairs_are_one_array_and_one_table(checkout, three):
@@ -383,7 +384,7 @@ def test_pairs_are_trained_though_the_first_is_too_short_to_be_estimated(checkou
 
 def test_a_backend_that_does_not_run_is_no_success(checkout, tmp_path):
     """Nor are the logs of an earlier run."""
-    words = ("--work", tmp_path, "--train_opts", "--set training.steps=2 --set training.batch=1")
+    words = ("--work", tmp_path, "--train_opts", QUICK)
     assert recipe(checkout, *words, "--stop_stage", 2).returncode == 0
     done = recipe(checkout, *words, "--stage", 2, "--stop_stage", 2, "--train_cmd", "no_such_backend.sh")
     assert done.returncode == 1 and "no_such_backend.sh did not run the jobs" in done.stderr
@@ -600,7 +601,7 @@ def test_the_environment_is_complete():
 ANYONE = """method: recognition_synthesis
 features: {kind: content}
 network: {channels: 8, content_channels: 8, dilations: [1], discriminator_channels: 2}
-training: {steps: 2, batch: 1, segment: 32}
+training: {steps: 2, batch: 1, segment: 32, samples: 0}
 """
 
 

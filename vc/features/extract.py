@@ -38,7 +38,7 @@ REVISION = 2  # of what is extracted with the same settings: features of another
 WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
 WHOLE = LONGEST  # seconds of a recording that is analysed as a whole, as it is converted
 WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
-SHARED = 1.0  # seconds that a window reaches into either neighbour
+OVERLAP = 1.0  # seconds that a window reaches into either neighbour
 log = logging.getLogger(__name__)
 
 
@@ -246,7 +246,7 @@ class _Span:
 
     def __init__(self, window: Window, frame_rate: float):
         first, after = (round(number * WINDOW * frame_rate) for number in (window.number, window.number + 1))
-        shared = round(SHARED * frame_rate)
+        shared = round(OVERLAP * frame_rate)
         before = shared if window.number else 0
         self.frames = slice(before, None if window.last else before + after - first)
         self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample

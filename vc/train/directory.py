@@ -19,7 +19,7 @@ from vc.train.processes import Processes, join_processes
 
 FOLDERS = ("checkpoints", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # setting: digest of what a run learns from
-NAMED = 3  # recordings of a kind that a message names
+MAX_NAMED = 3  # recordings of a kind that a message names
 CHANGEABLE = {  # settings under `training` that may be others when a run is resumed
     "steps",
     "log_every",
@@ -195,7 +195,8 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         "changed": sorted(id for id in set(now) & set(before) if now[id] != before[id]),
     }
     listed = [
-        f"{phrases.count(len(ids), 'recording')} {kind} ({', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''})"
+        f"{phrases.count(len(ids), 'recording')} {kind}"
+        f" ({', '.join(ids[:MAX_NAMED])}{', ...' if len(ids) > MAX_NAMED else ''})"
         for kind, ids in kinds.items()
         if ids
     ]

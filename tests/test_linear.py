@@ -393,7 +393,7 @@ def test_parallel_learns_from_shared_sentences_and_refuses_others_in_one_line(mi
     network, aligner = build_converter("parallel", NearestConfig(), 25, PAIR), SentenceAligner()
     fitting.fit_parallel(network, fitting.ParallelObjective(passes=1), voices)
     for source, target in (PAIR, PAIR[::-1]):
-        converted = fitting.mapped(lambda x, pair=(source, target): network.convert(x, *pair), voices[source])
+        converted = fitting.map_frames(lambda x, pair=(source, target): network.convert(x, *pair), voices[source])
         before, after = (aligner.pairs(each, voices[target])[2] for each in (voices[source], converted))
         assert after < 0.85 * before
 

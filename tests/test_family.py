@@ -199,7 +199,7 @@ def test_an_adaptive_norm_changes_only_near_where_the_source_does():
 
 # Parts, each on or off.
 
-PARTS = {  # configuration -> generators that move, and who judges
+PARTS = {  # configuration -> generators that move, and discriminators that do
     "cycle": (["to_source", "to_target"], []),
     "gan": (["to_source", "to_target"], ["source", "target"]),
     "gan_forward": (["to_source", "to_target"], ["source", "target", "restored_source"]),
@@ -215,24 +215,24 @@ def ablation(name: str) -> dict:
 
 def moved(training: CycleGANTraining, step: int) -> tuple[list[str], list[str], dict]:
     """Generators and discriminators that a step changes, and its losses."""
-    groups = {"generators": training.network.generators, "judges": training.discriminators}
+    groups = {"generators": training.network.generators, "discriminators": training.discriminators}
     before = copy.deepcopy({name: group.state_dict() for name, group in groups.items()})
     made = training.step(batch(), training.schedule(step))
     changed = {
         name: sorted({key.split(".")[0] for key, value in group.state_dict().items() if not value.equal(old[key])})
         for (name, group), old in zip(groups.items(), before.values())
     }
-    return changed["generators"], changed["judges"], made
+    return changed["generators"], changed["discriminators"], made
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_who_moves_in_each_ablation(name):
     training = make(**ablation(name))
-    generators, judges, made = moved(training, LATE)
-    assert generators == PARTS[name][0] and judges == sorted(PARTS[name][1]) == sorted(training.discriminators)
+    generators, discriminators, made = moved(training, LATE)
+    assert generators == PARTS[name][0] and discriminators == sorted(PARTS[name][1]) == sorted(training.discriminators)
     around = {"cycle_consistency"} if name != "gan" else set()
-    second = {"second_adversarial", "second_discriminator"} if len(judges) > 2 else set()
-    assert set(made) == around | second | ({"adversarial", "discriminator"} if judges else set())
+    second = {"second_adversarial", "second_discriminator"} if len(discriminators) > 2 else set()
+    assert set(made) == around | second | ({"adversarial", "discriminator"} if discriminators else set())
     assert set(moved(training, 0)[2]) == {*made, "identity_mapping"}
 
 
@@ -286,8 +286,8 @@ def test_parts_differ_from_the_whole_in_weights_and_length_alone():
 
 @pytest.mark.parametrize("name", losses.ADVERSARIAL)
 def test_every_adversarial_loss_moves_everybody(name):
-    generators, judges, made = moved(make(adversarial_loss=name), 0)
-    assert (generators, judges) == (["to_source", "to_target"], sorted(PARTS["cyclegan_vc2"][1]))
+    generators, discriminators, made = moved(make(adversarial_loss=name), 0)
+    assert (generators, discriminators) == (["to_source", "to_target"], sorted(PARTS["cyclegan_vc2"][1]))
     assert all(torch.isfinite(value) for value in made.values())
 
 

@@ -569,12 +569,12 @@ def test_a_checkpoint_with_what_is_not_a_number_is_set_aside(part, trainers, who
     damaged(trainers, whole, tmp_path / "exp", changed(whole, tmp_path, part, spoil))
 
 
-@pytest.mark.parametrize("part", ["module.judges", "optimiser.network"])
+@pytest.mark.parametrize("part", ["module.discriminators", "optimiser.network"])
 def test_a_checkpoint_with_a_tensor_of_another_shape_is_set_aside(part, trainers, whole, tmp_path):
     damaged(trainers, whole, tmp_path / "exp", changed(whole, tmp_path, part, lambda tensor: tensor.reshape(-1)[:1]))
 
 
-@pytest.mark.parametrize("part", ["module.judges", "optimiser.network", "random.sampler"])
+@pytest.mark.parametrize("part", ["module.discriminators", "optimiser.network", "random.sampler"])
 def test_a_checkpoint_without_a_tensor_is_set_aside(part, trainers, whole, tmp_path):
     damaged(trainers, whole, tmp_path / "exp", changed(whole, tmp_path, part, lambda tensor: None))
 

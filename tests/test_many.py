@@ -197,7 +197,9 @@ def test_an_optimiser_changes_its_own_network_alone(training, batch):
     assert all(map(torch.equal, judge, training.discriminator.parameters()))
     assert not all(map(torch.equal, network, training.network.parameters()))
     network = state(training.network)
-    training.optimisers["judges"].step(lambda: training.discriminator_losses(batch, fake), {"discriminator": 1.0})
+    training.optimisers["discriminators"].step(
+        lambda: training.discriminator_losses(batch, fake), {"discriminator": 1.0}
+    )
     assert all(map(torch.equal, network, training.network.parameters()))
     assert not all(map(torch.equal, judge, training.discriminator.parameters()))
 

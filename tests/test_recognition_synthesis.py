@@ -500,7 +500,7 @@ def test_who_moves(batch):
         assert moved(before[0], network) and moved(before[1], judge) is (step >= 5)
     before = [weights_of(module) for module in (network, judge)]
     fakes = normal(4, BANDS, 32)
-    made.optimisers["judges"].step(lambda: made.discriminator_losses(batch, fakes), {"discriminator": 1.0})
+    made.optimisers["discriminators"].step(lambda: made.discriminator_losses(batch, fakes), {"discriminator": 1.0})
     assert not moved(before[0], network) and moved(before[1], judge)
     before = weights_of(judge)
     weights = made.schedule(9)
@@ -540,7 +540,7 @@ def test_a_loss_that_does_not_count_is_not_computed(without, batch):
     terms = made.step(batch, made.schedule(9))
     counted = {"adversarial", "feature_matching"} - without.keys()
     assert set(terms) == {"spectrum"} | counted | ({"discriminator"} if counted else set())
-    assert ("judges" in made.optimisers) is bool(counted)
+    assert ("discriminators" in made.optimisers) is bool(counted)
 
 
 def test_rates_rise_fall_and_change_where_the_discriminator_comes(batch):
@@ -555,8 +555,8 @@ def test_rates_rise_fall_and_change_where_the_discriminator_comes(batch):
             assert made.optimisers["network"].adam.param_groups[0]["lr"] == pytest.approx(rate)
             assert set(weights) == ({"spectrum", "adversarial", "feature_matching"} if judged else {"spectrum"})
             if judged:
-                judges = scale * OBJECTIVE.discriminator_rate
-                assert made.optimisers["judges"].adam.param_groups[0]["lr"] == pytest.approx(judges)
+                rate = scale * OBJECTIVE.discriminator_rate
+                assert made.optimisers["discriminators"].adam.param_groups[0]["lr"] == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(
@@ -722,7 +722,7 @@ def undropped(batch: ContentBatch) -> ContentBatch:
 def test_who_moves_where_conversions_count(dump, pairs):
     made = converting(dump, "slt", "rms")
     still = copy.deepcopy(made.conversions.state_dict())
-    assert set(made.modules) == set(made.optimisers) == {"network", "judges"}
+    assert set(made.modules) == set(made.optimisers) == {"network", "discriminators"}
     for step in range(10):
         before = [weights_of(module) for module in (made.network, made.discriminator)]
         terms = made.step(pairs, made.schedule(step))
@@ -782,7 +782,7 @@ def test_one_loss_on_conversions_counts_alone_and_reaches_the_decoder(name, dump
     terms, fakes = made.decoder_losses(pairs, made.schedule(9))
     judged = name == "conversion_adversarial"
     assert set(terms) == {"spectrum", name} and len(fakes) == len(pairs.content) * (2 if judged else 1)
-    assert ("judges" in made.optimisers) is judged and (made.conversions.encoder is None) is judged
+    assert ("discriminators" in made.optimisers) is judged and (made.conversions.encoder is None) is judged
     gradients = torch.autograd.grad(terms[name], list(made.network.parameters()))
     assert all(gradient.isfinite().all() for gradient in gradients) and all(g.any() for g in gradients[1:])
 

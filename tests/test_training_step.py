@@ -147,7 +147,7 @@ def test_a_weight_of_zero_removes_its_loss_and_its_networks():
 
 def rates(training: CycleGANTraining, step: int) -> tuple[float, float]:
     take(training, draw(), step)
-    return tuple(training.optimisers[name].adam.param_groups[0]["lr"] for name in ("network", "judges"))
+    return tuple(training.optimisers[name].adam.param_groups[0]["lr"] for name in ("network", "discriminators"))
 
 
 def test_both_rates_are_constant_then_fall_linearly_and_keep_their_ratio():

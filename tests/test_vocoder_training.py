@@ -114,10 +114,10 @@ SCALE = [  # inputs, outputs, kernel, groups
 
 
 @pytest.mark.parametrize(
-    ("make", "layers", "judges", "millions"), [(MultiPeriod, PERIOD, 5, 41.1), (MultiScale, SCALE, 3, 29.6)]
+    ("make", "layers", "count", "millions"), [(MultiPeriod, PERIOD, 5, 41.1), (MultiScale, SCALE, 3, 29.6)]
 )
-def test_discriminators_have_the_papers_parameters(make, layers, judges, millions):
-    expected = judges * sum(outputs * (kernel * inputs // groups + 1) for inputs, outputs, kernel, groups in layers)
+def test_discriminators_have_the_papers_parameters(make, layers, count, millions):
+    expected = count * sum(outputs * (kernel * inputs // groups + 1) for inputs, outputs, kernel, groups in layers)
     found = sum(tensor.numel() for tensor in without_weight_norm(make()).values())
     assert found == expected and round(found / 1e6, 1) == millions
 
@@ -132,8 +132,8 @@ def test_width_scales_every_layer_but_the_judgement(width):
 
 
 def test_a_judgement_does_not_depend_on_the_batch():
-    judges, samples = Discriminators(0.125).eval(), noise(3, 2000)  # training moves the spectral norms' vectors
-    together, alone = judges(samples), judges(samples[1:2])
+    discriminators, samples = Discriminators(0.125).eval(), noise(3, 2000)  # training moves the spectral norms' vectors
+    together, alone = discriminators(samples), discriminators(samples[1:2])
     for one, other in zip(together, alone):
         torch.testing.assert_close(one.map[1:2], other.map)
 
@@ -197,9 +197,9 @@ def test_before_its_step_the_generator_learns_from_the_mel_loss_alone():
     training = make(objective=replace(OBJECTIVE, adversarial_from=3))
     assert training.schedule(2) == {"mel": 45.0}
     assert training.schedule(3) == {"mel": 45.0, "adversarial": 1.0, "feature_matching": 2.0}
-    judges = [parameter.detach().clone() for parameter in training.discriminators.parameters()]
+    before = [parameter.detach().clone() for parameter in training.discriminators.parameters()]
     assert set(training.step(batch(), training.schedule(0))) == {"mel", "discriminator"}
-    assert not all(map(torch.equal, judges, training.discriminators.parameters()))
+    assert not all(map(torch.equal, before, training.discriminators.parameters()))
 
 
 def test_losses_of_the_generator_reach_no_discriminator_and_the_reverse():
@@ -208,7 +208,7 @@ def test_losses_of_the_generator_reach_no_discriminator_and_the_reverse():
     _, fake = training.optimisers["network"].step(lambda: training.generator_losses(one, weights), weights)
     assert all(parameter.grad is None for parameter in training.discriminators.parameters()) and not fake.requires_grad
     training.network.zero_grad()
-    training.optimisers["judges"].step(lambda: training.discriminator_losses(one, fake), {"discriminator": 1.0})
+    training.optimisers["discriminators"].step(lambda: training.discriminator_losses(one, fake), {"discriminator": 1.0})
     assert all(parameter.grad is None for parameter in training.network.parameters())
 
 

@@ -180,7 +180,7 @@ def cuda_graphs(bench: Bench) -> Figures:
     with _deterministic(), tempfile.TemporaryDirectory() as folder:
         one, other = (_eventful(bench, record, Path(folder) / str(record)) for record in (False, True))
     same = {name: _equal(one[name], other[name]) for name in one}
-    weights = {name: _farthest(one[name], other[name]) for name in ("network", "average", "judges")}
+    weights = {name: _farthest(one[name], other[name]) for name in ("network", "average", "discriminators")}
     return {"passed": all(same.values()), "equal": same, "farthest": weights, "refused": other["refused"]}
 
 

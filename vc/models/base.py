@@ -190,12 +190,12 @@ class SpeakerDiscriminators(nn.Module):
 
     def __init__(self, build: Callable[[], nn.Module], speakers: int):
         super().__init__()
-        self.judges = BySpeaker(build, speakers)
+        self.discriminators = BySpeaker(build, speakers)
 
     def forward(
         self, frames: Tensor, source: Tensor, target: Tensor, draws: RandomDraws | None = None
     ) -> DiscriminatorOutput:
-        return DiscriminatorOutput(self.judges(frames, target))
+        return DiscriminatorOutput(self.discriminators(frames, target))
 
 
 class FrameMap(nn.Module):

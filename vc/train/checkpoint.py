@@ -14,7 +14,8 @@ from vc.files import make_directory, remove_leftovers
 from vc.tensor_file import Damaged, read_tensors, write_tensors
 from vc.train.engine import Engine, Sampler
 
-FORMAT = 3
+FORMAT = 4
+BEFORE_DISCRIMINATORS = 3  # a format in which they had another name
 RANDOM_STATE_BYTES = {5056, 16}  # of a generator on a CPU, on a GPU
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ def resume(directory: Path, engine: Engine) -> State | None:
     for path in _newest_first(directory):
         try:
             tensors, content = read_tensors(path)
-            if content.get("format") != FORMAT:
+            if content.get("format") == BEFORE_DISCRIMINATORS:
+                tensors = {name.replace(".judges.", ".discriminators."): tensor for name, tensor in tensors.items()}
+            elif content.get("format") != FORMAT:
                 raise TrainingError(
                     f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format"
                     f" {FORMAT} alone; take another --output, or remove the folder to start again"

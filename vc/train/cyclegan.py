@@ -153,9 +153,9 @@ class CycleGANTraining:
         learning = self._generator(DIRECTIONS[objective.learning[0]].target) if one_way else network
         self.optimisers = {"network": optimiser(learning)}
         if names:
-            self.modules["judges"] = self.discriminators
+            self.modules["discriminators"] = self.discriminators
             self.called += self.discriminators.values()
-            self.optimisers["judges"] = optimiser(self.discriminators)
+            self.optimisers["discriminators"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
@@ -168,9 +168,9 @@ class CycleGANTraining:
         Losses are unweighted, but for the factors of their directions.
         """
         terms, fakes = self.optimisers["network"].step(lambda: self.generator_losses(batch, weights), weights)
-        if "judges" in self.optimisers:
+        if "discriminators" in self.optimisers:
             compute = partial(self.discriminator_losses, batch, fakes)
-            terms |= self.optimisers["judges"].step(compute, self.discriminator_weights)[0]
+            terms |= self.optimisers["discriminators"].step(compute, self.discriminator_weights)[0]
         return terms
 
     def generator_losses(self, batch: Batch, weights: Collection[str]) -> tuple[dict[str, Tensor], Fakes]:

@@ -250,9 +250,9 @@ class ManyTraining:
         self.optimisers = {"network": optimiser(learning)}
         if objective.discriminator_weights:
             self.discriminator = network.discriminator(config).to(device)
-            self.modules["judges"] = self.discriminator
+            self.modules["discriminators"] = self.discriminator
             self.called.append(self.discriminator)
-            self.optimisers["judges"] = optimiser(self.discriminator)
+            self.optimisers["discriminators"] = optimiser(self.discriminator)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the model's losses that count, with their weights."""
@@ -264,7 +264,7 @@ class ManyTraining:
         terms, fake = self.optimisers["network"].step(lambda: self.model_losses(batch, weights), weights)
         if self.discriminator is not None:
             compute = partial(self.discriminator_losses, batch, fake)
-            terms |= self.optimisers["judges"].step(compute, self.objective.discriminator_weights)[0]
+            terms |= self.optimisers["discriminators"].step(compute, self.objective.discriminator_weights)[0]
         return terms
 
     def model_losses(self, batch: ManyBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor | None]:

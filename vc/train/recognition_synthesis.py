@@ -127,19 +127,19 @@ class RecognitionSynthesisTraining:
         self.optimisers = {"network": Optimiser(network, betas=GENERATOR_BETAS, **settings)}
         if any(getattr(objective, name) > 0 for name in ADVERSARIAL):
             self.discriminator = network.discriminator(config).to(device)
-            self.modules["judges"] = self.discriminator
+            self.modules["discriminators"] = self.discriminator
             self.called.append(self.discriminator)
-            self.optimisers["judges"] = Optimiser(self.discriminator, betas=DISCRIMINATOR_BETAS, **settings)
+            self.optimisers["discriminators"] = Optimiser(self.discriminator, betas=DISCRIMINATOR_BETAS, **settings)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the decoder's losses that count, with their weights."""
         objective, late = self.objective, step >= self.adversarial_from
-        adversarial = late and "judges" in self.optimisers
+        adversarial = late and "discriminators" in self.optimisers
         factor = objective.adversarial_rate if adversarial else 1.0
         rate = scale * factor * objective.rate(step, self.steps) * objective.generator_rate
         self.optimisers["network"].set_rate(rate)
         if adversarial:
-            self.optimisers["judges"].set_rate(scale * objective.discriminator_rate)
+            self.optimisers["discriminators"].set_rate(scale * objective.discriminator_rate)
         names = ("spectrum", *(("adversarial", "feature_matching", *CONVERSIONS) if late else ()))
         return {name: getattr(objective, name) for name in names if getattr(objective, name) > 0}
 
@@ -149,7 +149,7 @@ class RecognitionSynthesisTraining:
         self._update_variance(batch.unseen or batch)
         if weights.keys() & ADVERSARIAL:
             compute = partial(self.discriminator_losses, batch, fakes)
-            terms |= self.optimisers["judges"].step(compute, {"discriminator": 1.0})[0]
+            terms |= self.optimisers["discriminators"].step(compute, {"discriminator": 1.0})[0]
         return terms
 
     def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:

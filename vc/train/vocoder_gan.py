@@ -111,24 +111,24 @@ class VocoderTraining:
         self.optimisers = {"network": optimiser(network)}
         if objective.has_discriminators:
             self.discriminators = Discriminators(objective.discriminator_width).to(self.device)
-            self.modules["judges"] = self.discriminators
+            self.modules["discriminators"] = self.discriminators
             self.called.append(self.discriminators)
-            self.optimisers["judges"] = optimiser(self.discriminators)
+            self.optimisers["discriminators"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generator's losses that count, with their weights."""
         scale *= self.objective.scale(step)
         self.optimisers["network"].set_rate(self.objective.generator_rate * scale)
-        if "judges" in self.optimisers:
-            self.optimisers["judges"].set_rate(self.objective.discriminator_rate * scale)
+        if "discriminators" in self.optimisers:
+            self.optimisers["discriminators"].set_rate(self.objective.discriminator_rate * scale)
         return self.objective.weights(step)
 
     def step(self, batch: WaveBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Update the generator, then the discriminators; return each unweighted loss under its name, detached."""
         terms, fake = self.optimisers["network"].step(lambda: self.generator_losses(batch, weights), weights)
-        if "judges" in self.optimisers:
+        if "discriminators" in self.optimisers:
             compute = partial(self.discriminator_losses, batch, fake)
-            terms |= self.optimisers["judges"].step(compute, {"discriminator": 1.0})[0]
+            terms |= self.optimisers["discriminators"].step(compute, {"discriminator": 1.0})[0]
         return terms
 
     def generator_losses(self, batch: WaveBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:

@@ -44,10 +44,10 @@ class MultiPeriod(nn.Module):
 
     def __init__(self, width: float = 1.0):
         super().__init__()
-        self.judges = nn.ModuleList(Period(period, width) for period in PERIODS)
+        self.discriminators = nn.ModuleList(Period(period, width) for period in PERIODS)
 
     def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
-        return [discriminator(samples) for discriminator in self.judges]
+        return [discriminator(samples) for discriminator in self.discriminators]
 
 
 class MultiScale(nn.Module):
@@ -58,12 +58,12 @@ class MultiScale(nn.Module):
 
     def __init__(self, width: float = 1.0):
         super().__init__()
-        self.judges = nn.ModuleList(Scale(width, spectral=number == 0) for number in range(SCALES))
+        self.discriminators = nn.ModuleList(Scale(width, spectral=number == 0) for number in range(SCALES))
         self.halve = nn.AvgPool1d(4, stride=2, padding=2)
 
     def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
         x, outputs = samples[:, None], []
-        for number, discriminator in enumerate(self.judges):
+        for number, discriminator in enumerate(self.discriminators):
             x = self.halve(x) if number else x
             outputs.append(discriminator(x))
         return outputs

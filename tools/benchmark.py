@@ -103,8 +103,8 @@ class Worker:
         return json.loads(answer)
 
     def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+        with self.process:  # which closes its pipes and waits for it
+            pass
 
 
 def compare(args: argparse.Namespace, batch: int, threads: int) -> dict:

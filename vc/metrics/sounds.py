@@ -6,9 +6,13 @@ nothing has to be learnt elsewhere. A generator that collapses into a few sounds
 frames lie between all sounds. It knows nothing of sentences: the sounds may be those of other words.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.cluster.vq import kmeans2, vq
+
+from vc.metrics.arrays import evenly_spread
 
 SOUNDS = 24  # clusters of the target's frames
 ROUNDS = 10  # of k-means
@@ -26,14 +30,14 @@ class Sounds:
     """
 
     def __init__(self, frames: np.ndarray):
-        frames = frames[np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int)]
-        centres = frames[np.linspace(0, len(frames) - 1, min(SOUNDS, len(frames))).round().astype(int)]
-        for _ in range(ROUNDS):
-            nearest = np.square(frames[:, None] - centres).sum(-1).argmin(1)
-            counts = np.bincount(nearest, minlength=len(centres))
-            sums = np.zeros_like(centres)
-            np.add.at(sums, nearest, frames)
-            centres = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
+        frames = frames[np.lexsort(frames.T[::-1])]  # the order of the utterances must not matter
+        frames = frames[evenly_spread(len(frames), FRAMES)]
+        centres = frames[evenly_spread(len(frames), SOUNDS)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its centre
+            centres, _ = kmeans2(frames, centres, iter=ROUNDS, minit="matrix")
+        nearest, _ = vq(frames, centres)
+        counts = np.bincount(nearest, minlength=len(centres))
         within = frames - centres[nearest]
         covariance = within.T @ within / len(frames) + SMALLEST * np.eye(frames.shape[1])
         self.weights = np.linalg.solve(covariance, centres.T)  # (bands, sounds)

@@ -50,8 +50,8 @@ def test_a_recording_that_is_learnt_from_is_not_held_out_under_another_name(tmp_
     ("now", "said"),
     [
         ({**LEARNT, "ann-3": "3", "ann-4": "4"}, r"2 recordings more \(ann-3, ann-4\)"),
-        ({"ann-1": "one"}, r"1 recordings fewer \(ann-2\)"),
-        ({**LEARNT, "ann-1": "changed"}, r"1 recordings changed \(ann-1\)"),
+        ({"ann-1": "one"}, r"1 recording fewer \(ann-2\)"),
+        ({**LEARNT, "ann-1": "changed"}, r"1 recording changed \(ann-1\)"),
         (LEARNT, "the same recordings were extracted otherwise"),
         ({}, "the run kept no list of its recordings"),
     ],

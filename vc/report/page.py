@@ -14,7 +14,7 @@ from vc.errors import ConfigError
 from vc.evaluate.anchors import ANCHORS, COPY_SYNTHESIS, MEAN_VARIANCE, REFERENCE, UNCONVERTED, says_source
 from vc.evaluate.measure import NO_RECOGNISER
 from vc.evaluate.results import Evaluation
-from vc.evaluate.run import ENOUGH
+from vc.evaluate.run import ENOUGH_SENTENCES
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, MIN_SENTENCES, MODEL, UNCHECKED, Finding
 from vc.files import write_text
 from vc.metrics.arrays import evenly_spread
@@ -103,7 +103,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         "between": [examples[rank] for rank in folded],
         "figures": figures(evaluation),
         "anchors": [anchor for anchor in ANCHORS if anchor in evaluation.scores],
-        "few": len(ranking) if len(ranking) < ENOUGH else 0,
+        "few": len(ranking) if len(ranking) < ENOUGH_SENTENCES else 0,
         "fewest": MIN_SENTENCES,
         "differences": differences(evaluation),
         "sentences": sentences(evaluation),

@@ -369,9 +369,9 @@ def test_without_matplotlib_there_are_figures_and_a_page_without_pictures(monkey
     assert main([*map(str, [*sides, "--output", tmp_path / "o", "--jobs", 1]), *QUICK]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "picture" in line]
     reason = "a picture needs matplotlib, of the extra eval"
-    assert said == [f"vc-evaluate: warning: the page has no pictures: {reason}; in a clone: pip install '.[eval]'"]
+    assert said == [f"vc-evaluate: warning: the page has no plots: {reason}; in a clone: pip install '.[eval]'"]
     page = (tmp_path / "o/report.html").read_text()
-    assert "<img" not in page and f"the page has no pictures: {reason}</li>" in page and "pip" not in page
+    assert "<img" not in page and f"the page has no plots: {reason}</li>" in page and "pip" not in page
     assert "mcd" in json.loads((tmp_path / "o/metrics.json").read_text())
 
 

@@ -65,7 +65,7 @@ def shuffled(samples: np.ndarray, rate: int) -> np.ndarray:
 BAD = {
     "shape": (np.zeros((2, 16000)), 16000, r"got shape \(2, 16000\)"),
     "empty": (np.zeros(0), 16000, "0.000 s is too short"),
-    "short": (np.ones(3199), 16000, "0.200 s is too short to judge: 0.2 s or more"),
+    "short": (np.ones(3199), 16000, "0.200 s is too short to assess: 0.2 s or more"),
     "rate": (np.ones(8000), 4000, "4000 Hz is too low"),
     "nan": (np.append(np.zeros(16000), np.nan), 16000, "must be finite"),
     "silent": (np.full(16000, 0.1), 16000, "nothing but silence"),
@@ -390,7 +390,7 @@ def test_words_are_compared_without_case_and_punctuation():
     [
         ("wer", "folder of transformers: wer=PATH"),
         ("wer=", "wer=PATH"),
-        ("wer=nowhere", "nowhere: no folder of transformers"),
+        ("wer=nowhere", "nowhere: not a transformers folder"),
         ("phones=x", "measure phones takes no folder"),
     ],
 )

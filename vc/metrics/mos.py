@@ -1,9 +1,9 @@
-"""Predicted opinion score: what listeners would say of a recording by itself, by a network distilled from large ones.
+"""Predicted mean opinion score by DistillMOS, without a reference.
 
-DistillMOS: Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality
-assessment", ICASSP 2025. The package distillmos 0.9.1 carries the network and its weights (nothing is downloaded). It
-responds to speech that sounds synthetic, which `quality` hardly does. It takes 7.7 s at a time: shorter recordings are
-padded to that, longer ones cut into pieces that overlap, a second apart.
+Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality
+assessment", ICASSP 2025. The package distillmos 0.9.1 includes the weights (nothing is downloaded). Unlike DNSMOS
+(`quality`), it responds to synthetic-sounding speech. It processes 7.7 s at a time: shorter recordings are padded,
+longer ones cut into overlapping pieces, one every second.
 """
 
 import contextlib
@@ -21,10 +21,15 @@ MODULES = ("distillmos", "xls_r_sqa", "torchaudio")
 
 
 def require() -> None:
-    """Raise ConfigError if a package is missing, or torchaudio, which distillmos imports, does not fit this torch.
+    """Check that the packages are installed, and that torchaudio, which distillmos imports, fits this torch.
 
-    torchaudio 2.11, its last release, is built for torch 2.11 and later, but the build for CUDA asks for a torch with
-    the same CUDA, and that of PyPI is for CUDA 13.0.
+    torchaudio 2.11, its last release, is built for torch 2.11 and later, but a CUDA build needs a torch with the same
+    CUDA, and the build on PyPI is for CUDA 13.0.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing, or torchaudio cannot be imported.
     """
     extras.require("predicted opinion score", "eval", *MODULES)
     try:
@@ -70,7 +75,7 @@ def distillmos(samples: np.ndarray, rate: int) -> float:
 
 @cache
 def _network() -> Any:
-    """Once per process."""
+    """Load the network once per process."""
     require()
     import distillmos
 

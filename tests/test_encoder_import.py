@@ -207,6 +207,15 @@ def test_a_tensor_that_the_network_lacks_is_named(tmp_path):
         published.read(path)
 
 
+@pytest.mark.parametrize("heads", [torch.ones(3), torch.ones(()), 2.0, True, "2", None])
+def test_heads_that_are_no_whole_number_are_refused(heads, tmp_path):
+    path = write("openai.pt", tmp_path)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"dims": {"n_audio_head": heads}}, path)
+    with pytest.raises(ConfigError, match=r"openai\.pt: dims\.n_audio_head is not a whole number"):
+        published.read(path)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_file_that_is_cut_short_is_refused(format, tmp_path):
     path = write(format, tmp_path)

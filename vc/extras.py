@@ -12,7 +12,8 @@ from vc.errors import ConfigError
 
 # Outside the extra, for it requires the source release webrtcvad, for whose wheels the extra has webrtcvad-wheels.
 WITHOUT_DEPENDENCIES = {"resemblyzer": "pip install --no-deps resemblyzer"}
-COMMAND = "; in a clone: "  # before the command, in what `require` says
+DISTRIBUTION = "nonparallel-vc"  # of this package
+COMMAND = "; to install it: "  # before the command, in what `require` says
 
 
 def missing(*modules: str) -> list[str]:
@@ -25,7 +26,7 @@ def require(what: str, extra: str, *modules: str) -> None:
     absent = missing(*modules)
     if absent:
         commands = [
-            f"pip install '.[{extra}]'",
+            f"pip install '{DISTRIBUTION}[{extra}]'",
             *(WITHOUT_DEPENDENCIES[module] for module in absent if module in WITHOUT_DEPENDENCIES),
         ]
         raise ConfigError(f"{what} needs {', '.join(absent)}, of the extra {extra}{COMMAND}{' && '.join(commands)}")

@@ -4,11 +4,15 @@ A gated layer computes twice the channels that it gives: half are values, half g
 and instance normalisation covers both.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, glu, layer_norm, pad
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
+
+from vc.errors import ConfigError, shorten
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 STRIDE = 4  # rows and frames of a generator's input to one of its innermost part
@@ -140,3 +144,29 @@ def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(module, "weight"):
             state[f"{name}.weight"] = module.weight.detach()
     return state
+
+
+def with_weights(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], kind: str) -> nn.Module:
+    """A network with `weights`, in float32; it takes no other memory, whatever sizes `make` claims.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the network.
+    weights : mapping of str to Tensor
+        Its state.
+    kind : str
+        What messages call it.
+
+    Raises
+    ------
+    ConfigError
+        For weights of other names or shapes.
+    """
+    with torch.device("meta"):
+        network = make()
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    except RuntimeError as error:
+        raise ConfigError(f"weights do not fit {kind}: {shorten(error)}") from error
+    return network

@@ -1,7 +1,8 @@
-"""What systems other than Linux lack: locks, pipes that can be waited for, folders that can be synced."""
+"""What systems other than Linux lack: locks, process groups, pipes that can be waited for, folders to be synced."""
 
 import os
 import select
+import signal
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,17 @@ def lock(file: int | BinaryIO, *, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
+def read_at(descriptor: int, count: int, place: int) -> bytes:
+    """Bytes of a file from a place on, whose own place in it stays."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count, place)
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, place, os.SEEK_SET)
+    content = os.read(descriptor, count)
+    os.lseek(descriptor, before, os.SEEK_SET)
+    return content
+
+
 def ready(pipe: int | BinaryIO, seconds: float) -> bool:
     """Whether something can be read from a pipe, or its end, within so long; where none can tell, reading waits."""
     if not hasattr(select, "poll"):
@@ -35,6 +47,14 @@ def ready(pipe: int | BinaryIO, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     return bool(poll.poll(max(0, 1000 * seconds)))
+
+
+def kill_group(pid: int) -> None:
+    """Kill the leader of a process group and all that it has started; itself alone where there are no groups."""
+    if hasattr(os, "killpg"):
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGTERM)  # which ends a process at once on Windows, where there is no SIGKILL
 
 
 def sync(path: Path) -> None:
@@ -52,7 +72,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def handed(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
+def descriptor_path(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
     """How a program that is started finds an open file, and what subprocess has to be told for that.
 
     By its descriptor, so that it is the file that was opened; where programs are handed none, by its path.

@@ -9,14 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NoReturn, TextIO
 
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
+from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, the name of an imported vocoder, a vocoder file, or the directory of a vocoder's training run"
+MODEL_HELP = "model.safetensors, or an experiment directory"
 SOURCE_HELP = "source speaker (default: the other speaker of a pair; not needed if the model converts any speaker)"
 PRECISION_HELP = (
     "precision of the networks (default: float32); bf16 is faster on processors that support it, tf32 on GPUs; auto:"
@@ -34,10 +36,25 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line, as the commands do; for an unknown option, lists the known ones, too."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:  # `vc-vocoder copy`: vc-vocoder would report it, but has other options
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        more = f"known: {', '.join(known)}" if message.startswith("unrecognized") else f"{self.prog} --help says more"
+        self.exit(2, f"{self.prog}: error: {escaped(message)}; {more}\n")
+
+
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """Make a parser that accepts no abbreviated options, so that misspelt ones are rejected."""
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
+    parser = _Parser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"vc {__version__}")
     return parser
 
@@ -211,12 +228,13 @@ def run(
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
     def stop(number: int, _: object) -> None:
-        """Exit at once, whatever threads are doing, and remove unfinished files; worker processes exit in order."""
+        """Exit soon, whatever threads and other processes are doing, and remove unfinished files."""
         abandon()
         os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
         code = exit_status(number)
         if multiprocessing.active_children():
-            raise SystemExit(code)
+            end_processes()
+            raise SystemExit(code)  # which frees what the pool shared with them
         os._exit(code)
 
     if threading.current_thread() is threading.main_thread():

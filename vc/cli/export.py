@@ -14,9 +14,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         COMMAND,
         "Export one direction of a trained model to ONNX: mel-cepstra in, mel-cepstra out, normalisation included.",
         "example:\n  vc-export --model exp/SF1-TM3 --output SF1-TM3.onnx\n"
-        "Before the file is written, its output in onnxruntime is compared with torch's. Needs pip install '.[onnx]'.",
+        "Before the file is written, its output in onnxruntime is compared with torch's. Needs the extra onnx:\n"
+        "pip install 'nonparallel-vc[onnx]'.",
     )
-    parser.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
+    parser.add_argument("--model", required=True, help=common.MODEL_HELP)
     common.add_direction(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="ONNX", help="file to write")
     return common.run(COMMAND, _work, parser, argv)

@@ -1,19 +1,16 @@
 """The loudness of a recording, and the gain that gives it to its conversion."""
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from vc.errors import escaped
+from vc.corpus.limiter import to_full_scale
 
-HOTTEST = 2.0  # largest peak that lossy formats and resampling make, full scale 1; above it the scale is another
 FAINTEST = 0.1  # smallest usual peak of a recording
 MOST = 1e3  # largest gain; a conversion that is quieter still is silence
 LOWEST = 70.0  # Hz, above which loudness is measured
 FRAME = 0.02  # seconds
 PAUSE = 35.0  # dB below the loudest frame, from which on a frame is a pause
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -48,30 +45,6 @@ class Level:
         """
         gain = min(np.sqrt(self.before / self.after), MOST) if self.after > 0 else 1.0
         return np.float32(gain * to_full_scale(self.peak, recording))
-
-
-def to_full_scale(peak: float, recording: object = None) -> float:
-    """Factor for a recording with this peak: 1, or below 1 to bring it to full scale if it is above HOTTEST.
-
-    Floating-point files may hold, say, 16-bit integers; limiting every sample would leave nothing but noise.
-
-    Parameters
-    ----------
-    peak : float
-        Largest magnitude of a sample; full scale is 1.
-    recording : object, optional
-        Its name, for a warning if the factor is not 1. Default: no warning.
-
-    Returns
-    -------
-    float
-        Factor above 0, at most 1.
-    """
-    if peak <= HOTTEST:
-        return 1.0
-    if recording is not None:
-        log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(recording), 20 * np.log10(peak))
-    return 1 / peak
 
 
 def to_usual_level(samples: np.ndarray) -> np.ndarray:

@@ -21,10 +21,35 @@ from vc.errors import escaped
 CEILING = np.float32(10 ** (-1 / 20))  # of full scale: 1 dB is left for what players and lossy formats add
 LOOK_AHEAD = 0.005  # seconds
 RELEASE = 100.0  # dB a second: 6 dB in 60 ms, and a fraction of a decibel within a period of the voice
+HOTTEST = 2.0  # largest peak that lossy formats and resampling make, full scale 1; above it the scale is another
 WARN_ABOVE = 6.0  # dB of attenuation, beyond which to warn: there predictors of quality notice (docs/experiments.md)
 BLOCK = 1 << 16  # samples of a whole signal worked on at once
 UNIT = 2.0**-16  # dB; attenuation is counted in whole units: their sums are exact, however the signal is cut
 log = logging.getLogger(__name__)
+
+
+def to_full_scale(peak: float, recording: object = None) -> float:
+    """Factor for a recording with this peak: 1, or below 1 to bring it to full scale if it is above HOTTEST.
+
+    Floating-point files may hold, say, 16-bit integers; limiting every sample would leave nothing but noise.
+
+    Parameters
+    ----------
+    peak : float
+        Largest magnitude of a sample; full scale is 1.
+    recording : object, optional
+        Its name, for a warning if the factor is not 1. Default: no warning.
+
+    Returns
+    -------
+    float
+        Factor above 0, at most 1.
+    """
+    if peak <= HOTTEST:
+        return 1.0
+    if recording is not None:
+        log.warning("%s: %.1f dB above full scale; scaled down by as much", escaped(recording), 20 * np.log10(peak))
+    return 1 / peak
 
 
 def limit(samples: np.ndarray, rate: int, name: object = None) -> np.ndarray:
@@ -98,25 +123,22 @@ class Limiter:
         """Take `(samples,)` and give as many, float32, that lag behind by `delay`."""
         count, half = len(block), self._half
         delay_line = np.concatenate([self._delay_line, np.asarray(block, np.float32)])
-        needs = np.concatenate([self._needs, _required_attenuation(delay_line[self.delay :])])
+        # Attenuation in units that brings each sample to CEILING: a unit more, for what rounding adds
+        magnitudes = np.abs(delay_line[self.delay :])
+        needs, loud = np.zeros(len(magnitudes), np.int64), magnitudes > CEILING
+        needs[loud] = np.ceil(20 / UNIT * np.log10(magnitudes[loud].astype(np.float64) / CEILING)) + 1
+        needs = np.concatenate([self._needs, needs])
         output, envelope = delay_line[:count], np.zeros(self.delay + count, np.int64)
         if needs.any() or self._envelope.any():
             highest = _sliding_maximum(needs, self.delay + 1)
-            envelope = np.concatenate([self._envelope, _with_release(highest, self._envelope[-1], self._rate)])
+            line = round(RELEASE / UNIT / self._rate) * np.arange(len(highest) + 1)  # no faster than this it falls
+            released = np.maximum.accumulate(np.append(self._envelope[-1], highest) + line)[1:] - line[1:]
+            envelope = np.concatenate([self._envelope, released])
             attenuation = _moving_sum(_moving_sum(envelope, half + 1), half + 1) * (UNIT / (half + 1) ** 2)  # dB
             self.largest = max(self.largest, attenuation.max(initial=0))
             output = output * (10 ** (-attenuation / 20)).astype(np.float32)
         self._delay_line, self._needs, self._envelope = delay_line[count:], needs[count:], envelope[count:]
         return output
-
-
-def _required_attenuation(samples: np.ndarray) -> np.ndarray:
-    """Attenuation in units that brings each of `(samples,)` to CEILING: a unit more, for what rounding adds."""
-    magnitudes = np.abs(samples)
-    needs = np.zeros(len(samples), np.int64)
-    loud = magnitudes > CEILING
-    needs[loud] = np.ceil(20 / UNIT * np.log10(magnitudes[loud].astype(np.float64) / CEILING)) + 1
-    return needs
 
 
 def _sliding_maximum(values: np.ndarray, length: int) -> np.ndarray:
@@ -127,12 +149,6 @@ def _sliding_maximum(values: np.ndarray, length: int) -> np.ndarray:
         values = np.maximum(values[step:], values[: len(values) - step])
         covered += step
     return values
-
-
-def _with_release(values: np.ndarray, before: int, rate: int) -> np.ndarray:
-    """`(values,)` in units that fall from one to the next, and from `before`, no faster than by RELEASE."""
-    line = round(RELEASE / UNIT / rate) * np.arange(len(values) + 1)
-    return np.maximum.accumulate(np.append(before, values) + line)[1:] - line[1:]
 
 
 def _moving_sum(values: np.ndarray, length: int) -> np.ndarray:

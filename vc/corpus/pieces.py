@@ -9,7 +9,7 @@ SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while th
 LONGEST = 30.0  # seconds of a piece, without what it shares with its neighbours
 SEARCH = 1 / 3  # of a piece, at its end, in which its quietest place is looked for
 QUIET = 0.02  # seconds over which quietness is measured
-SHARED = 0.2  # seconds that a piece goes on beyond its cuts, so that it is converted as if it were whole
+OVERLAP = 0.2  # seconds that a piece goes on beyond its cuts, so that it is converted as if it were whole
 FADE = 0.02  # seconds around a cut in which one conversion gives way to the next
 
 
@@ -36,14 +36,14 @@ def split(blocks: Iterable[np.ndarray], rate: int, longest: float = LONGEST) -> 
     rate : int
         Hz.
     longest : float
-        Seconds of a piece without its overlaps, at most; the last may have SHARED more.
+        Seconds of a piece without its overlaps, at most; the last may have OVERLAP more.
 
     Yields
     ------
     Piece
         Without overlaps they are the recording.
     """
-    length, shared, quiet = round(longest * rate), round(SHARED * rate), round(QUIET * rate)
+    length, shared, quiet = round(longest * rate), round(OVERLAP * rate), round(QUIET * rate)
     waiting, before = np.zeros(0, np.float32), 0
     for block in blocks:
         waiting = np.concatenate([waiting, block])
@@ -76,7 +76,7 @@ def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, 
     list of (Piece, int)
         Parts, each with how many of `places` lie before it.
     """
-    shared, length = round(SHARED * rate), len(piece.samples)
+    shared, length = round(OVERLAP * rate), len(piece.samples)
     first, last = piece.before + shared, length - piece.after - shared
     cuts = []
     for number, place in enumerate(places, 1):

@@ -12,7 +12,7 @@ from vc.features.base import FeatureConfig
 
 
 def encoder_of(config: FeatureConfig) -> Encoder | None:
-    """The encoder that `config` names, if any; raises ConfigError if its weights have changed since `completed`."""
+    """The encoder that `config` names, if any; raises ConfigError if its weights have changed since `complete`."""
     content = config.content
     if content is None:
         return None
@@ -23,7 +23,7 @@ def encoder_of(config: FeatureConfig) -> Encoder | None:
     return encoder
 
 
-def completed(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
+def complete(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
     """`config` with digest, dims, frame rate and first frame of its content encoder; by default the one it names."""
     if config.content is None:
         return config

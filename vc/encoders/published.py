@@ -154,7 +154,9 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
         if start == ctranslate2.MAGIC:
             return _whisper(_mapped(source), str(source))
         tensors, dims = _of_torch(source, WHISPER_PREFIXES)
-        return _whisper(tensors, str(source), heads=dims.get("n_audio_head", 0))
+        heads = dims.get("n_audio_head", 0)
+        require(type(heads) is int, "dims.n_audio_head is not a whole number")
+        return _whisper(tensors, str(source), heads=heads)
 
 
 def with_layer(model: EncoderModel, layer: int) -> EncoderModel:
@@ -194,8 +196,9 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
 
     width, bands, _ = shape("enter.weight", 3)
     if column == 2 and "num_heads" in tensors:
-        require(tensors["num_heads"].ndim == 0, "num_heads is not a number")
-        heads = int(tensors["num_heads"])
+        number = tensors["num_heads"]
+        require(number.ndim == 0 and not number.is_floating_point(), "num_heads is not a whole number")
+        heads = int(number)
     sizes = {
         "bands": bands,
         "width": width,

@@ -51,7 +51,7 @@ class FeatureConfig(ABC):
         """By the name of an array of an utterance its archive in a features directory, and its shape after time."""
         return {"frames": (self.archive, (self.bands,)), "f0": ("f0", ())}
 
-    def completed(self) -> "FeatureConfig":
+    def complete(self) -> "FeatureConfig":
         """These settings, completed by a model that the analysis needs, if it needs one."""
         return self
 

@@ -50,11 +50,11 @@ class ContentFeatures(MelFeatures):
     def archives(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         return {**super().archives, "content": ("content", (self.content.dims,))}
 
-    def completed(self) -> "ContentFeatures":
+    def complete(self) -> "ContentFeatures":
         """These settings with what only their content encoder knows."""
-        from vc.encoders.features import completed  # torch, which takes longer and more memory than all else here
+        from vc.encoders.features import complete  # torch, which takes longer and more memory than all else here
 
-        return completed(self)
+        return complete(self)
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
         """Content vectors `(content frames, dims)` of `(samples,)` at `sample_rate`."""

@@ -38,7 +38,7 @@ REVISION = 2  # of what is extracted with the same settings: features of another
 WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
 WHOLE = LONGEST  # seconds of a recording that is analysed as a whole, as it is converted
 WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
-SHARED = 1.0  # seconds that a window reaches into either neighbour
+OVERLAP = 1.0  # seconds that a window reaches into either neighbour
 log = logging.getLogger(__name__)
 
 
@@ -118,12 +118,13 @@ def extract(
         The settings ask for more than a speaker's recordings hold.
     """
     utterances = data_directory.read(data)
-    config = config.completed()
+    config = config.complete()
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(searches.keys() - speaker_names.keys())
     if unknown:
-        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to")
+        known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
+        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to; there are: {known}")
     failures: list[str] = []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
@@ -245,7 +246,7 @@ class _Span:
 
     def __init__(self, window: Window, frame_rate: float):
         first, after = (round(number * WINDOW * frame_rate) for number in (window.number, window.number + 1))
-        shared = round(SHARED * frame_rate)
+        shared = round(OVERLAP * frame_rate)
         before = shared if window.number else 0
         self.frames = slice(before, None if window.last else before + after - first)
         self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample

@@ -16,6 +16,14 @@ LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
 LARGEST_LOG_F0_DEVIATION = 2.0  # natural logarithm; speech has 0.1 to 0.3
 
 
+def direction_name(source: int, target: int) -> str:
+    """What a model calls the weights of a direction, by the speakers' numbers.
+
+    Those of the first two are called as in a pair, so that a pair can take up more.
+    """
+    return {(0, 1): "to_target", (1, 0): "to_source"}.get((source, target), f"{source}_to_{target}")
+
+
 class MeanVariance:
     """Brings each band of `(frames, bands)` to mean 0 and variance 1, and back."""
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vc import extras
-from vc.errors import ConfigError, DataError, shortened
+from vc.errors import ConfigError, DataError, shorten
 
 BLOCK = 0.01  # seconds that the sound card takes and gives at once
 SLACK = 2  # blocks of silence that wait before the worker's first
@@ -197,6 +197,16 @@ class Running:
     devices: tuple[str, str]  # names
     cards: tuple[Any, Any]  # PortAudio's streams
 
+    @property
+    def delays(self) -> dict[str, float]:
+        """Milliseconds by their cause, the conversion's aside: what PortAudio claims, and the worker's slack."""
+        seconds = {
+            "input": self.latency[0],
+            "output": self.latency[1],
+            "slack": self.loop.slack / self.loop.converter.sample_rate,
+        }
+        return {name: 1000 * value for name, value in seconds.items()}
+
     def check(self) -> None:
         """Raise what ended the loop, if it has ended."""
         if self.loop.fault is not None:
@@ -205,22 +215,46 @@ class Running:
             raise DataError("the sound card stopped: another --block or --latency may help")
 
 
-def described() -> str:
-    """All devices as PortAudio numbers and names them, a line each."""
+@dataclass(frozen=True)
+class Device:
+    """A device as PortAudio numbers and names it; `name, api` names it, too, where several APIs have the name."""
+
+    number: int
+    name: str
+    api: str
+    inputs: int  # channels
+    outputs: int  # channels
+    sample_rate: float  # Hz, by default
+    default_input: bool  # the system's
+    default_output: bool
+
+    def __str__(self) -> str:
+        mark = f"{'<' if self.default_input else ' '}{'>' if self.default_output else ' '}"
+        channels = f"{self.inputs} in, {self.outputs} out"
+        return f"{mark} {self.number:3} {self.name} ({self.api}): {channels}, {self.sample_rate:.0f} Hz"
+
+
+def devices() -> list[Device]:
+    """All devices, none left out."""
     sounddevice = _sounddevice()
-    default = sounddevice.default.device
-    lines = []
-    for number, device in enumerate(sounddevice.query_devices()):
-        api = sounddevice.query_hostapis(device["hostapi"])["name"]
-        mark = "<" if number == default[0] else " "
-        mark += ">" if number == default[1] else " "
-        ways = f"{device['max_input_channels']} in, {device['max_output_channels']} out"
-        lines.append(f"{mark} {number:3} {device['name']} ({api}): {ways}, {device['default_samplerate']:.0f} Hz")
-    return "\n".join(lines) or "no devices"
+    default_input, default_output = sounddevice.default.device
+    return [
+        Device(
+            number,
+            about["name"],
+            sounddevice.query_hostapis(about["hostapi"])["name"],
+            about["max_input_channels"],
+            about["max_output_channels"],
+            about["default_samplerate"],
+            number == default_input,
+            number == default_output,
+        )
+        for number, about in enumerate(sounddevice.query_devices())
+    ]
 
 
 @contextlib.contextmanager
-def connected(
+def connect(
     converter: Converter,
     *,
     input: str | None = None,
@@ -236,7 +270,7 @@ def connected(
     converter : Converter
         Its rate is the sound card's, too.
     input, output : str, optional
-        Numbers or names of devices, as `described` has them. Default: those of the system.
+        Numbers or names of devices, as `devices` lists them. Default: those of the system.
     block : float
         Seconds.
     slack : int
@@ -259,15 +293,15 @@ def connected(
     def speak(given: np.ndarray, count: int, when: object, status: object) -> None:
         given[:, 0] = loop.give(count)
 
-    devices = [int(name) if name and name.isdigit() else name for name in (input, output)]
+    wanted = [int(name) if name and name.isdecimal() else name for name in (input, output)]
     switch = sys.getswitchinterval()
     worker = threading.Thread(target=loop.run, name="vc-live", daemon=True)
     how = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
         # Two streams: of one that does both, PortAudio loses the thread where a sound server has two devices.
         with (
-            sounddevice.InputStream(device=devices[0], callback=hear, **how) as microphone,
-            sounddevice.OutputStream(device=devices[1], callback=speak, **how) as loudspeaker,
+            sounddevice.InputStream(device=wanted[0], callback=hear, **how) as microphone,
+            sounddevice.OutputStream(device=wanted[1], callback=speak, **how) as loudspeaker,
         ):
             sys.setswitchinterval(SWITCH)
             worker.start()
@@ -275,7 +309,7 @@ def connected(
             names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
             yield Running(loop, tuple(card.latency for card in cards), names, cards)
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise ConfigError(f"sound card: {shortened(error)}; vc-live --devices lists what there is") from error
+        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists what there is") from error
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -350,7 +384,7 @@ def measure(sample_rate: int, seconds: float = 8.0, **where: Any) -> tuple[np.nd
         No click came back.
     """
     clicks = Clicks(sample_rate, seconds)
-    with connected(clicks, **where) as running:
+    with connect(clicks, **where) as running:
         deadline = time.monotonic() + 2 * seconds + 5
         while not clicks.full and time.monotonic() < deadline:
             running.check()

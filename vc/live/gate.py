@@ -4,7 +4,7 @@ import math
 from collections import deque
 
 HYSTERESIS = 6.0  # dB between the level that opens the gate and the one that shuts it
-HELD = 0.2  # seconds that it stays open after the last frame above that
+HOLD = 0.2  # seconds that it stays open after the last frame above that
 
 
 class Gate:
@@ -23,7 +23,7 @@ class Gate:
     def __init__(self, level: float, frame_rate: float, look_ahead: int):
         self._opens, self._shuts = 10 ** (level / 10), 10 ** ((level - HYSTERESIS) / 10)
         self._always = level == -math.inf
-        self._look_ahead, self._held = look_ahead, round(HELD * frame_rate)
+        self._look_ahead, self._held = look_ahead, round(HOLD * frame_rate)
         self.reset()
 
     def reset(self) -> None:

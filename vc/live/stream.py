@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vc.config import require
-from vc.convert.level import HOTTEST
-from vc.corpus.limiter import Limiter
+from vc.corpus.limiter import HOTTEST, Limiter
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
 from vc.live.delay import PERIODS, Delay
@@ -83,8 +82,7 @@ class Stream:
         f0_range: F0Range | None = None,
     ):
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        unchanged = method == "world" or f0_options == F0Options(keep=f0_options.keep)
-        require(unchanged, "method diff cannot change F0; world can")
+        f0_options.check_method(method)
         require(not math.isnan(gate) and gate < 0, f"the gate must be below 0 dB of full scale, got {gate:g}")
         self.source, self.target = model.model.direction(to, source)
         self.method, self.f0_options, self.muted, self.passthrough = method, f0_options, False, False
@@ -193,7 +191,9 @@ class Stream:
         wanted = self._power.push(converted, source)
         places = [self._place(number + step) for step in range(-self._span, self._span + 1)]
         if self.method == "diff":
-            self._filter.add([self._between(*pair) for pair in pairwise(places)], self._filter_of(wanted - source))
+            log_response = self._response.log(wanted - source)
+            response = np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
+            self._filter.add([self._between(*pair) for pair in pairwise(places)], response)
         else:
             self._synthesise(places, f0, wanted, hold)
         final = self._between(*places[:2])
@@ -203,7 +203,12 @@ class Stream:
             made = np.zeros(len(made))
             self._overlap.reset()
             self._pulses.reset()
-        made = self._mixed(made, final, is_open)
+        # Gains move from one frame to the next by straight lines
+        gains = np.array([not self.passthrough, self.passthrough]) * float(is_open and not self.muted)
+        along = (np.arange(len(made)) + 1) / len(made)
+        converted_gain, original_gain = self._gains[:, None] + (gains - self._gains)[:, None] * along
+        self._gains = gains
+        made = converted_gain * made + original_gain * final
         oldest = places[self._span] - self._near - self._span * math.ceil(self._hop)
         if oldest > self._begin:
             self._heard, self._begin = self._heard[oldest - self._begin :], oldest
@@ -218,11 +223,6 @@ class Stream:
         place = np.array([self._near / config.sample_rate])
         envelope = pyworld.cheaptrick(seen, window, place, config.sample_rate, fft_size=config.fft_size)
         return mel_cepstrum.from_envelope(envelope, config.order, config.warping)[0]
-
-    def _filter_of(self, difference: np.ndarray) -> np.ndarray:
-        """The response of a difference of mel-cepstra, bounded."""
-        log_response = self._response.log(difference)
-        return np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
 
     def _synthesise(self, places: list[int], f0: float, wanted: np.ndarray, hold: bool) -> None:
         """Add noise and pulses of a frame whose F0 is decided; `places` are its own and its neighbours'."""
@@ -247,14 +247,6 @@ class Stream:
         if self._f0 > 0:
             log_response = log_response + minimum_phase_log(np.log(self._aperiodicity), self._filter.size)
         self._filter.add([before, self._excitation], np.exp(log_response), self._pulses.late)
-
-    def _mixed(self, made: np.ndarray, spoken: np.ndarray, is_open: bool) -> np.ndarray:
-        """What is heard: gains move from one frame to the next by straight lines."""
-        wanted = np.array([not self.passthrough, self.passthrough]) * float(is_open and not self.muted)
-        along = (np.arange(len(made)) + 1) / len(made)
-        gains = self._gains[:, None] + (wanted - self._gains)[:, None] * along
-        self._gains = wanted
-        return gains[0] * made + gains[1] * spoken
 
 
 def lowest_resolved_f0(window: int, rate: int) -> float:

@@ -1,6 +1,7 @@
-"""Keys and meters while one speaks."""
+"""Keys and meters while one speaks, for people at a terminal and for programs at pipes."""
 
 import contextlib
+import json
 import os
 import select
 import sys
@@ -9,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from vc import system
 from vc.errors import ConfigError
-from vc.live.device import Loop
+from vc.live.device import Loop, Running
 from vc.live.stream import Stream
 
 try:
@@ -19,14 +21,19 @@ try:
 except ImportError:  # Windows
     termios = tty = None
 
+QUIT = "q"
+SILENCE = 1e-6  # of full scale; what is fainter is shown as this
 FLOOR = -60.0  # dB, of an empty meter
 WIDTH = 20  # signs of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
 
 
 @contextlib.contextmanager
-def keyboard() -> Iterator[bool]:
-    """Keys come one by one while the block lasts; whether there is a keyboard."""
+def keyboard(*, pipe: bool = False) -> Iterator[bool]:
+    """Keys come one by one while the block lasts; whether there is a keyboard, or a `pipe` in place of one."""
+    if pipe and not (sys.stdin and sys.stdin.isatty()):
+        yield sys.stdin is not None and hasattr(select, "poll")
+        return
     if termios is None or not (sys.stdin and sys.stdin.isatty()):
         yield False
         return
@@ -39,10 +46,11 @@ def keyboard() -> Iterator[bool]:
 
 
 def key(seconds: float) -> str:
-    """The next key, if there is one within so many seconds, or an empty text."""
-    if select.select([sys.stdin], [], [], seconds)[0]:
-        return os.read(sys.stdin.fileno(), 1).decode(errors="replace")
-    return ""
+    """The next key, if there is one within so many seconds, or an empty text; QUIT when no more can come."""
+    if not system.ready(sys.stdin.fileno(), seconds):
+        return ""
+    pressed = os.read(sys.stdin.fileno(), 1)
+    return pressed.decode(errors="replace") if pressed else QUIT
 
 
 def obey(pressed: str, stream: Stream) -> str:
@@ -65,16 +73,50 @@ def obey(pressed: str, stream: Stream) -> str:
     return HELP if pressed else ""
 
 
+def decibels(peak: float) -> float:
+    """A peak in dB of full scale."""
+    return float(20 * np.log10(max(peak, SILENCE)))
+
+
 def meter(peak: float) -> str:
     """A peak as a bar and in dB of full scale."""
-    level = 20 * np.log10(max(peak, 1e-6))
+    level = decibels(peak)
     filled = round(WIDTH * min(max(1 - level / FLOOR, 0.0), 1.0))
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
 
 def status(loop: Loop, seconds: float) -> str:
     """One line on how it goes, after so many seconds."""
-    heard, made = loop.levels
+    levels = loop.levels
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
     counts = f"underruns {loop.underruns}, hurried {loop.held}, lost {loop.overruns}, late {loop.late}"
-    return f"in {meter(heard)}  out {meter(made)}  {load:3.0f} % of a core, {counts}"
+    return f"in {meter(levels[0])}  out {meter(levels[1])}  {load:3.0f} % of a core, {counts}"
+
+
+def as_json(running: Running, stream: Stream, seconds: float) -> str:
+    """The same for programs, after so many seconds: docs/live.md says what each name means."""
+    loop = running.loop
+    level_in, level_out = (round(decibels(peak), 1) for peak in loop.levels)
+    delays = {"conversion": stream.delay.milliseconds, **running.delays}
+    about = {
+        "seconds": round(seconds, 1),
+        "source": stream.source,
+        "target": stream.target,
+        "sample_rate": stream.sample_rate,
+        "input_device": running.devices[0],
+        "output_device": running.devices[1],
+        "delay": {name: round(milliseconds, 1) for name, milliseconds in delays.items()},
+        "level_in": level_in,
+        "level_out": level_out,
+        "load": round(loop.busy / seconds, 3) if seconds > 0 else 0.0,
+        "underruns": loop.underruns,
+        "hurried": loop.held,
+        "lost": loop.overruns,
+        "left_out": loop.dropped,
+        "late": round(1000 * loop.late / stream.sample_rate, 1),
+        "not_finite": stream.mended,
+        "muted": stream.muted,
+        "passthrough": stream.passthrough,
+        "f0_shift": stream.f0_options.shift,
+    }
+    return json.dumps(about)

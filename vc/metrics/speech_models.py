@@ -1,16 +1,39 @@
-"""Shared by the metrics based on speech models: preparation of mono input at 16 kHz, and use of a single thread."""
+"""Shared by the metrics based on speech models: loading, mono input at 16 kHz, and use of a single thread."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
+from vc import extras
 from vc.errors import DataError
 
 RATE = 16000  # Hz, at which all the models were trained
 LOWEST_RATE = 8000  # Hz; below, too much of what distinguishes speech sounds is missing
 MIN_RANGE = 1 / 32768  # from the lowest to the highest sample: one step of 16 bits
 SHORTEST = 0.2  # seconds: less than a word
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A model included in a package of the extra `eval`, imported and loaded at its first use, once per process."""
+
+    purpose: str  # the measure that needs it, for messages
+    modules: tuple[str, ...]  # must be installed
+    load: Callable[..., Any]
+
+    def require(self) -> None:
+        """Raise ConfigError if a package is missing."""
+        extras.require(self.purpose, "eval", *self.modules)
+
+    @cache  # noqa: B019 - models are kept for the whole process
+    def get(self, *arguments: str) -> Any:
+        """The result of `load(*arguments)`; raises ConfigError if a package is missing."""
+        self.require()
+        return self.load(*arguments)
 
 
 def require_speech(samples: np.ndarray, rate: int) -> None:

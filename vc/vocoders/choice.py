@@ -14,7 +14,7 @@ from vc.plugins import Registry
 from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import NAME, VocoderModel
+from vc.vocoders.vocoder_file import NAME, StoredVocoder
 from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
@@ -52,7 +52,7 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     return NeuralVocoder.load(find(name), device, precision)
 
 
-def read(name: str) -> tuple[VocoderModel, dict[str, torch.Tensor]]:
+def read(name: str) -> StoredVocoder:
     """Read description and weights of a neural vocoder by name or path, as in `choose`."""
     return _universal() if _in_package(name) else vocoder_file.read(find(name))
 
@@ -91,7 +91,7 @@ def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: 
 
 
 @lru_cache(maxsize=1)
-def _universal() -> tuple[VocoderModel, dict[str, torch.Tensor]]:
+def _universal() -> StoredVocoder:
     return published.read(*published.universal(), published.ORIGIN)
 
 

@@ -413,7 +413,7 @@ def test_resuming_converts_only_what_is_missing(model, tmp_path):
     assert command(*arguments, cwd=tmp_path).stdout.decode() == "2 converted, 0 failed\n"
     (tmp_path / "out/b.wav").unlink()
     (tmp_path / "out/a.wav").write_bytes(b"mine")
-    assert command(*arguments, cwd=tmp_path).stdout.decode() == "1 there already\n1 converted, 0 failed\n"
+    assert command(*arguments, cwd=tmp_path).stdout.decode() == "1 skipped, output exists\n1 converted, 0 failed\n"
     assert (tmp_path / "out/a.wav").read_bytes() == b"mine" and (tmp_path / "out/b.wav").is_file()
     assert b"not allowed with" in command(*arguments, "--overwrite", cwd=tmp_path, check=2).stderr
     command(*arguments[:-1], "--overwrite", cwd=tmp_path)

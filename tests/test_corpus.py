@@ -203,7 +203,7 @@ def test_some_speakers_some_ids_and_the_first_ones(data, tmp_path):
     assert done.stdout.decode() == f"{tmp_path}/one: 2 utterances, ann 1, bob 1\n"
     done = command("prepare", data, tmp_path / "none", "--speakers", "carl", check=1)
     assert b"no speaker carl; there are: ann, bob" in done.stderr and not (tmp_path / "none").exists()
-    assert b"would be written over itself" in command("prepare", data, data, check=2).stderr
+    assert b"would overwrite itself" in command("prepare", data, data, check=2).stderr
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
@@ -217,12 +217,12 @@ def test_parts_are_the_whole_in_order(count, data, tmp_path):
 @pytest.mark.parametrize("option", [("--first", 1), ("--split", 2), ("--include", "a*"), ("--allow-pipes",)])
 def test_options_that_would_do_nothing_are_refused(mode, option, data):
     done = command("prepare", mode, data, *option, check=2)
-    assert f"{option[0]}: only where a FOLDER is made into DATA" in done.stderr.decode()
+    assert f"{option[0]}: only with FOLDER and DATA" in done.stderr.decode()
 
 
 def test_folders_of_recordings_have_no_commands(folder, tmp_path):
     done = command("prepare", folder, tmp_path / "data", "--allow-pipes", check=2)
-    assert b"is no data directory" in done.stderr and not (tmp_path / "data").exists()
+    assert b"is not a data directory" in done.stderr and not (tmp_path / "data").exists()
 
 
 def test_more_parts_than_utterances_are_refused(data, tmp_path):
@@ -364,4 +364,4 @@ def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path):
     (tmp_path / "in/ann/b.wav").write_text("hello")
     done = command("prepare", tmp_path / "in", tmp_path / "data", "--cut", check=1)
     assert b"b.wav: not a recording that can be read" in done.stderr
-    assert b"--cut: only where a FOLDER is made" in command("prepare", "--check", "x", "--cut", check=2).stderr
+    assert b"--cut: only with FOLDER and DATA" in command("prepare", "--check", "x", "--cut", check=2).stderr

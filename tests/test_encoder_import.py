@@ -433,7 +433,7 @@ def test_an_imported_encoder_is_known_by_name_and_listed(tmp_path, monkeypatch, 
     assert said.out.splitlines() == [
         f"first: whisper, 128 dims, layer 1 of 2, {size:.1f} MB, of {path}",
         f"whisper: whisper, 128 dims, layer 2 of 2, {size:.1f} MB, of {path}",
-        "2 encoders, 1 that cannot be read",
+        "2 encoders, 1 unreadable",
     ]
     assert said.err.startswith(f"vc-encoder: error: {choice.path_of('bad')}: damaged") and said.err.count("\n") == 1
 
@@ -445,7 +445,7 @@ def test_an_imported_encoder_is_known_by_name_and_listed(tmp_path, monkeypatch, 
         (["--name", "a/b"], "'a/b' cannot be the name of an encoder"),
         (["--name", "a", "--output", "b"], "--name and --output exclude each other"),
         (["--layer", "3"], "layer must be in 1..2, got 3"),
-        (["--output", "plain.safetensors"], "is the source itself; choose another --output"),
+        (["--output", "plain.safetensors"], "is the source file itself; choose another --output"),
     ],
 )
 def test_a_wrong_import_is_one_line(words, message, tmp_path):

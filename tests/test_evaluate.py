@@ -168,7 +168,7 @@ def test_two_speakers_on_a_side_are_refused(tmp_path):
         read_side(tmp_path / "d")
 
 
-@pytest.mark.parametrize(("name", "said"), [("nowhere", "no such folder"), ("empty", "no recordings in it")])
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "no such folder"), ("empty", "no readable recordings in it")])
 def test_folders_without_recordings_are_refused(tmp_path, name, said):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=said):
@@ -197,8 +197,8 @@ def test_the_target_s_own_recordings_are_the_ideal(tmp_path):
     assert list(evaluation.scores) == ["converted", "copy_synthesis", "reference"]
     assert evaluation.notes == [
         "only 3 sentences: figures, intervals and verdicts are rough",
-        "no source was given: figures that need it, and the source as it is, are left out",
-        "measures not asked for: speaker, content, phones, quality, mos, wer",
+        "no source was given: the unconverted source and figures that need it are left out",
+        "measures not requested: speaker, content, phones, quality, mos, wer",
     ]
 
 
@@ -320,7 +320,7 @@ def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
 def test_anchors_of_the_same_output_cannot_be_measured(tmp_path):
     folder = voices(tmp_path / "c", 120, "1")
     measure(tmp_path, folder, folder)
-    with pytest.raises(ConfigError, match="which is written anew; choose another --output"):
+    with pytest.raises(ConfigError, match="which is overwritten; choose another --output"):
         measure(tmp_path, tmp_path / "result/anchors/copy_synthesis", folder)
 
 
@@ -370,10 +370,10 @@ def test_without_matplotlib_there_are_figures_and_a_page_without_pictures(monkey
     said = [line for line in capsys.readouterr().err.splitlines() if "picture" in line]
     reason = "a picture needs matplotlib, of the extra eval"
     assert said == [
-        f"vc-evaluate: warning: the page has no pictures: {reason}; to install it: pip install 'nonparallel-vc[eval]'"
+        f"vc-evaluate: warning: the page has no plots: {reason}; to install it: pip install 'nonparallel-vc[eval]'"
     ]
     page = (tmp_path / "o/report.html").read_text()
-    assert "<img" not in page and f"the page has no pictures: {reason}</li>" in page and "pip" not in page
+    assert "<img" not in page and f"the page has no plots: {reason}</li>" in page and "pip" not in page
     assert "mcd" in json.loads((tmp_path / "o/metrics.json").read_text())
 
 
@@ -494,7 +494,7 @@ def test_a_target_that_says_other_sentences_is_measured_as_a_set(tmp_path):
     converted, source = voices(tmp_path / "c", 121), voices(tmp_path / "s", 180)
     reference = voices(tmp_path / "r", 120, "45678")
     evaluation = measure(tmp_path, converted, reference, source)
-    assert not evaluation.parallel and any("says other sentences ('4', not '1')" in note for note in evaluation.notes)
+    assert not evaluation.parallel and any("has other sentences ('4', not '1')" in note for note in evaluation.notes)
     means = evaluation.scores["converted"].means
     assert (
         math.isnan(means["mcd"])
@@ -548,7 +548,7 @@ def test_a_transcript_says_which_phones_are_expected():
     remarks = {system: [] for system in scores}
     for text in (None, "in 1995"):
         assert expected_phones(sentence._replace(text=text), scores, remarks) == ["o"]
-    assert "the text is left aside: 1 5 9 in 'in 1995'" in remarks["unconverted"][0] and not remarks["converted"]
+    assert "the text is ignored: 1 5 9 in 'in 1995'" in remarks["unconverted"][0] and not remarks["converted"]
     pytest.importorskip("hama")
     assert expected_phones(sentence._replace(text="hi"), scores, remarks) not in (None, ["o"])
 
@@ -575,8 +575,8 @@ def test_command_says_what_it_did(stand_in):
     lines = warned.splitlines()
     assert [line for line in lines if "warning" in line] == [
         "vc-evaluate: warning: only 2 sentences: figures, intervals and verdicts are rough",
-        "vc-evaluate: warning: no model is given: how good means and variances alone would be is left out",
-        "vc-evaluate: warning: reference: 1 left over without a match: 105",
+        "vc-evaluate: warning: no model was given: the comparison with means and variances alone is left out",
+        "vc-evaluate: warning: reference: 1 without a match: 105",
     ]
     assert NO_RECOGNISER in page_text(stand_in) and NO_RECOGNISER not in warned
     stages = [line for line in lines if "warning" not in line]

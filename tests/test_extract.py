@@ -176,7 +176,7 @@ def test_what_is_held_out_has_the_settings_of_what_is_learnt_from(data, tmp_path
     learnt, like, alone = (read_features(tmp_path / name).config for name in ("dump", "like", "alone"))
     assert like == learnt and alone.sample_rate == 8000 < learnt.sample_rate
     said = command("extract", data, tmp_path / "other", "--like", tmp_path / "dump", *settings, check=2).stderr.decode()
-    assert "--like: has all settings" in said and not (tmp_path / "other").exists()
+    assert "--like provides all settings" in said and not (tmp_path / "other").exists()
 
 
 def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vc.evaluate.headline import OF_CONTENT, OF_VOICE, as_text, headline
+from vc.evaluate.headline import CONTENT_TEXTS, VOICE_TEXTS, as_text, headline
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, UNCHECKED, Finding
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
@@ -21,14 +21,14 @@ def said(*findings: Finding, own: Scores | None = None, target: Scores | None = 
 def test_all_is_said_in_one_sentence():
     findings = Finding("voice", GOOD, "...", reached=(2, 3)), Finding("content", GOOD, "...")
     own, target = scores(distillmos=2.94, dnsmos=1.0), scores(distillmos=3.06)
-    sentence = "Sounds like rms in 2 of 3 sentences; words kept; quality 2.9 of 5, the target's own 3.1."
+    sentence = "Sounds like rms in 2 of 3 sentences; words kept; quality 2.9 of 5 (the target's own: 3.1)."
     assert said(*findings, own=own, target=target) == sentence
 
 
 @pytest.mark.parametrize("grade", [GOOD, DOUBTFUL, BAD])
 def test_each_grade_has_words_of_its_own(grade):
     sentence = said(Finding("voice", grade, "", reached=(2, 2)), Finding("content", grade, ""))
-    assert OF_VOICE[grade].format("rms") in sentence.lower() and OF_CONTENT[grade] in sentence
+    assert VOICE_TEXTS[grade].format("rms") in sentence.lower() and CONTENT_TEXTS[grade] in sentence
     assert ("2 of 2" in sentence) == (grade == GOOD)
 
 

@@ -678,5 +678,5 @@ def test_the_limits_that_are_promised_are_those_of_the_code():
         number, unit = words.split()
         assert words in text and int(number) << {"KiB": 10, "MiB": 20, "GiB": 30}[unit] == size
     seconds, each = recording_formats.DECODING
-    assert f"{seconds:g} s, 1 s more per {each / 1000:g} kB; {files.LARGEST_STREAM >> 30} GiB" in text
+    assert f"{seconds:g} s, plus 1 s per {each / 1000:g} kB; {files.LARGEST_STREAM >> 30} GiB" in text
     assert f"{config.MOST_NODES:,} values" in text and f"silent for {files.PATIENCE:g} s" in text

@@ -62,8 +62,8 @@ def test_timbre_is_the_target_s_own_at_any_rate_and_loudness_and_far_from_anothe
     ("source", "target", "parallel", "said"),
     [
         ("slt", "rms", True, None),
-        ("slt", "other", True, "says other sentences than the names claim"),
-        ("slt", "other", False, "says the same sentences, which are taken for others"),
+        ("slt", "other", True, "does not say the sentences that the names claim"),
+        ("slt", "other", False, "says the same sentences, although the names differ"),
         ("half", "rest", False, None),
     ],
 )

@@ -103,7 +103,7 @@ def test_all_are_quieter_where_one_would_clip(folders, tmp_path):
     sounds = [soundfile.read(io.BytesIO(each))[0] for each in made.contents.values()]
     levels = [speech_level(each, RATE) for each in sounds]
     assert made.level < kit.LEVEL - 1 and max(levels) - min(levels) < 0.1
-    assert max(np.abs(each).max() for each in sounds) == pytest.approx(kit.PEAK, abs=1e-3)
+    assert max(np.abs(each).max() for each in sounds) == pytest.approx(kit.MAX_PEAK, abs=1e-3)
 
 
 def test_speech_level_follows_gain_and_heeds_neither_pauses_nor_an_offset():
@@ -217,7 +217,7 @@ def taken(browser: Browser, folder: Path, listener: str, choose: Callable[[dict]
         take(page, choose, count // 2)
         page.reload()
         assert page.evaluate("document.getElementById('listener').value") == listener
-        assert page.evaluate("document.getElementById('start').textContent") == "Go on where you were"
+        assert page.evaluate("document.getElementById('start').textContent") == "Continue where you left off"
         begin(page, listener)
         since = len(browser.events)
         take(page, choose, count - count // 2)
@@ -382,7 +382,7 @@ def write_answers(path: Path, key: Key, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"test": "0" * 64}, "answers of another test, 00000000"),
+        ({"test": "0" * 64}, "answers to another test, 00000000"),
         ({"version": 2}, "expected vc-listening-answers, version 1, found"),
         ({"format": "vc-listening-key"}, "found ['vc-listening-key', 1]"),
         ({"answers": []}, "8 of 8 items are not answered"),
@@ -430,7 +430,7 @@ def test_incomplete_answers_are_taken_only_on_demand(tests, tmp_path, capsys):
     first = next(iter(key.items))
     path = write_answers(tmp_path / "a.json", key, answers=[{"item": first, "answer": "2"}])
     words = ["score", str(tests["mos"] / "key.json"), str(path)]
-    assert main(words) == 1 and "7 of 8 items are not answered; --partial takes" in capsys.readouterr().err
+    assert main(words) == 1 and "7 of 8 items are not answered; --partial accepts" in capsys.readouterr().err
     assert main([*words, "--partial", "--output", str(tmp_path / "s.json")]) == 0
     systems = json.loads((tmp_path / "s.json").read_text(), parse_constant=pytest.fail)["systems"]
     graded = systems.pop(key.sounds_of(first)[0].system)
@@ -450,7 +450,7 @@ def test_folders_come_from_an_evaluation(folders, tests, tmp_path):
 def test_an_evaluation_of_nothing_is_refused(tmp_path):
     folders = {"systems": {}, "reference": "r", "source": None}
     (tmp_path / "metrics.json").write_text(json.dumps({"configuration": {"folders": folders}}))
-    with pytest.raises(ConfigError, match="needs a system at least"):
+    with pytest.raises(ConfigError, match="needs at least one system"):
         kit.from_results(tmp_path)
 
 
@@ -463,14 +463,14 @@ def test_a_test_takes_the_sentences_that_there_are(folders, tmp_path, capsys):
 @pytest.mark.parametrize("metrics", ["{}", "[]", '{"configuration": {"folders": {"systems": 3}}}'])
 def test_an_evaluation_that_tells_no_folders_is_refused(tmp_path, metrics):
     (tmp_path / "metrics.json").write_text(metrics)
-    with pytest.raises(DataError, match=r"metrics.json: does not say which folders"):
+    with pytest.raises(DataError, match=r"metrics.json: does not name the measured folders"):
         kit.from_results(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("kind", "changes", "code", "said"),
     [
-        ("mos", ["--sentences", 5], 2, "more than the 5 sentences that all sides share; 4 at most"),
+        ("mos", ["--sentences", 5], 2, "must be at most 4, since all sides share 5 sentences"),
         ("mos", ["--seed", -1], 2, "--seed -1: must be 0 or more"),
         ("mos", ["--results", "x"], 2, "leave --converted, --reference and --source out"),
         ("mos", ["--converted", "x/a", "y/a"], 2, "several folders are called 'a'"),
@@ -500,7 +500,7 @@ def test_silence_is_refused(folders, tmp_path, capsys):
 def test_a_key_that_answers_may_belong_to_stays(folders, tests, capsys):
     before = (tests["mos"] / "key.json").read_bytes()
     assert main(arguments(folders, "mos", tests["mos"], "--seed", 9, "--sentences", 2)) == 2
-    assert "holds the key of a test already" in capsys.readouterr().err
+    assert "key.json: already exists" in capsys.readouterr().err
     assert (tests["mos"] / "key.json").read_bytes() == before
 
 
@@ -517,8 +517,8 @@ def test_wrong_usage_exits_with_2(words):
         ({"kind": "mushra"}, "found 8 of 'mushra'"),
         ({"kind": "abx"}, "found 8 of 'abx'"),
         ({"items": {}}, "found 0 of 'mos'"),
-        ({"sounds": {}}, "sounds or systems that it does not hold: s"),
-        ({"systems": {"giraffe": "x"}}, "does not hold: reference, source, walrus"),
+        ({"sounds": {}}, "refers to undefined sounds or systems: s"),
+        ({"systems": {"giraffe": "x"}}, "undefined sounds or systems: reference, source, walrus"),
         ({"version": 0}, "expected vc-listening-key, version 1, found"),
     ],
 )

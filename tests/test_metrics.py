@@ -96,8 +96,8 @@ def test_path_is_monotone_and_complete(random, sizes):
 @pytest.mark.parametrize(
     ("one", "other", "said"),
     [
-        (np.zeros((3, 2)), np.zeros((3, 4)), "equal bands"),
-        (np.zeros(3), np.zeros(3), "equal bands"),
+        (np.zeros((3, 2)), np.zeros((3, 4)), "equal number of bands"),
+        (np.zeros(3), np.zeros(3), "equal number of bands"),
         (np.zeros((0, 2)), np.zeros((3, 2)), "cannot align 0 frames with 3"),
         (np.full((3, 2), np.nan), np.zeros((3, 2)), "finite"),
         (np.zeros((30_000, 1)), np.zeros((30_000, 1)), "30000 and 30000 frames are too long"),
@@ -501,7 +501,7 @@ def test_a_collapsed_system_is_not_diverse(random):
     assert diversity(apart, apart) == 1 and diversity(different_sentences(same), apart) == 0
     assert len(set(apart)) == 4 and len(different_sentences(reference[:2])) == 1
     assert len(set(different_sentences([*reference, *tracks_of(random, 46)]))) == MAX_PAIRS
-    with pytest.raises(DataError, match="different sentences are to be compared, got 1"):
+    with pytest.raises(DataError, match="expected at least two sentences to compare, got 1"):
         different_sentences(reference[:1])
 
 

@@ -1059,7 +1059,7 @@ def test_speakers_are_those_of_the_command_line(given, speakers, monkeypatch, ca
         assert train_command.main(words) == 0 and requests[0].speakers == speakers
     else:
         assert train_command.main(words) == 2 and not requests
-        assert "give --source and --target, --target alone where" in capsys.readouterr().err
+        assert "give --source and --target, --target alone if" in capsys.readouterr().err
 
 
 def test_training_refuses_by_name_and_leaves_nothing(content, one, tmp_path):

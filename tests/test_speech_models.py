@@ -65,7 +65,7 @@ def shuffled(samples: np.ndarray, rate: int) -> np.ndarray:
 BAD = {
     "shape": (np.zeros((2, 16000)), 16000, r"got shape \(2, 16000\)"),
     "empty": (np.zeros(0), 16000, "0.000 s is too short"),
-    "short": (np.ones(3199), 16000, "0.200 s is too short to judge: 0.2 s or more"),
+    "short": (np.ones(3199), 16000, "0.200 s is too short to assess: 0.2 s or more"),
     "rate": (np.ones(8000), 4000, "4000 Hz is too low"),
     "nan": (np.append(np.zeros(16000), np.nan), 16000, "must be finite"),
     "silent": (np.full(16000, 0.1), 16000, "nothing but silence"),
@@ -337,7 +337,7 @@ def test_a_torchaudio_of_another_build_is_left_out_by_default_and_refused_by_nam
 def test_every_measure_that_is_installed_is_taken_by_default():
     installed = [name for name, module in MEASURES.items() if name != "wer" and not extras.missing(*module.MODULES)]
     chosen, notes = choose_measures(None)
-    assert chosen == installed and "content" in chosen and "measure wer is left out: it takes" in notes[-1]
+    assert chosen == installed and "content" in chosen and "measure wer is left out: it needs" in notes[-1]
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +378,7 @@ def test_words_are_heard_by_a_recogniser_of_the_user_s_own(whisper, tmp_path):
     heard = words.transcribe(*audio.read(tmp_path / "source/1.wav"), str(whisper))
     assert words.normalise(heard), "what it hears must have letters for this test to tell something"
     assert evaluation.scores["same"].means["word_error"] == evaluation.scores["same"].means["character_error"] == 0
-    assert "measures not asked for: speaker, content, phones, quality, mos" in evaluation.notes
+    assert "measures not requested: speaker, content, phones, quality, mos" in evaluation.notes
 
 
 def test_words_are_compared_without_case_and_punctuation():
@@ -390,7 +390,7 @@ def test_words_are_compared_without_case_and_punctuation():
     [
         ("wer", "folder of transformers: wer=PATH"),
         ("wer=", "wer=PATH"),
-        ("wer=nowhere", "nowhere: no folder of transformers"),
+        ("wer=nowhere", "nowhere: not a transformers folder"),
         ("phones=x", "measure phones takes no folder"),
     ],
 )

@@ -134,7 +134,7 @@ def test_one_command_has_all_the_others(name, capsys):
     ("words", "status", "said"),
     [
         (["--version"], 0, f"vc {__version__}\n"),
-        (["--help"], 0, "  convert   recordings -> converted recordings\n"),
+        (["--help"], 0, "  convert   convert recordings with a model\n"),
         (["convert", "--modle", "none"], 2, "--model"),
         (["vocoder", "copy", "--vocodr", "x", "y"], 2, "vc-vocoder copy: error: unrecognized arguments: --vocodr"),
         (["vocoder", "copy", "--vocodr", "x", "y"], 2, "known: --help, --scp, --vocoder, "),

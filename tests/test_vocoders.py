@@ -206,7 +206,7 @@ def test_a_file_gives_the_same_vocoder(small, small_file):
         ({"network": {"channels": 3}}, r"network\.channels must be a multiple of 16"),
         ({"network": {**vars(SMALL), "channels": 8}}, "weights do not fit hifigan"),
         ({"network": {**vars(SMALL), "widths": 8}}, "unknown key widths"),
-        ({"mel": replace(MEL, hop=128)}, "make 256 samples a frame, mel.hop is 128"),
+        ({"mel": replace(MEL, hop=128)}, "give 256 samples per frame, mel.hop is 128"),
     ],
 )
 def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
@@ -252,8 +252,8 @@ def test_refuses_checkpoints_that_are_none(tmp_path):
     torch.save(tensors | {"conv_post.weight_g": torch.zeros(3)}, tmp_path / "split.pt")
     (tmp_path / "text.pt").write_text("not one")
     refused = {
-        "cut": "not a checkpoint", "part": "sizes other than", "other": "no tensor conv_pre", "nan": "not finite",
-        "v3": "give its --config", "text": "not a checkpoint", "none": "no such file", "flat": "give its --config",
+        "cut": "not a checkpoint", "part": "sizes differ", "other": "no tensor conv_pre", "nan": "not finite",
+        "v3": "sizes differ", "text": "not a checkpoint", "none": "no such file", "flat": "sizes differ",
         "empty": "weights do not fit hifigan", "split": "conv_post.weight_g is of shape [3]",
     }  # fmt: skip
     for name, message in refused.items():

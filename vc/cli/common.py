@@ -1,4 +1,4 @@
-"""Shared by the commands: a strict parser, common options, and one line for each fault."""
+"""Shared by the commands: a strict parser, common options, one-line error messages."""
 
 import argparse
 import logging
@@ -17,29 +17,31 @@ from vc.files import abandon
 from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
 
-VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
+VOCODER_HELP = "world, the name of an imported vocoder, a vocoder file, or the directory of a vocoder's training run"
 MODEL_HELP = "model.safetensors, or an experiment directory"
-SOURCE_HELP = "source (default: a pair's other speaker; none, if the model converts any speaker)"
+SOURCE_HELP = "source speaker (default: the other speaker of a pair; not needed if the model converts any speaker)"
 PRECISION_HELP = (
-    "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it"
-    " is quicker, else tf32"
+    "precision of the networks (default: float32); bf16 is faster on processors that support it, tf32 on GPUs; auto:"
+    " bf16 where it is faster, else tf32"
 )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the options for where the networks of a conversion compute, and at which precision."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="default: cpu")
+    """Add --device and --precision, for the networks of a conversion."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where the networks run (default: cpu)"
+    )
     parser.add_argument(
         "--precision", choices=("float32", "tf32", "bf16", "auto"), default="float32", help=PRECISION_HELP
     )
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, as the commands do; of an unknown option also which there are."""
+    """Reports wrong usage in one line, as the commands do; for an unknown option, lists the known ones, too."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         namespace, unknown = super().parse_known_args(args, namespace)
-        if unknown and " " in self.prog:  # of `vc-vocoder copy`: vc-vocoder would say it, and has other options
+        if unknown and " " in self.prog:  # `vc-vocoder copy`: vc-vocoder would report it, but has other options
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return namespace, unknown
 
@@ -50,7 +52,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """A parser that takes no abbreviations: a misspelt option stops here."""
+    """Make a parser that accepts no abbreviated options, so that misspelt ones are rejected."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = _Parser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"vc {__version__}")
@@ -59,9 +61,9 @@ def parser(command: str, description: str, epilog: str = "") -> argparse.Argumen
 
 def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     """Add the options for settings, --config and --set."""
-    help_config = "settings, a file or the name of one that comes with the package (vc-train --configs lists them)"
+    help_config = "settings: a file, or the name of one in the package (vc-train --configs lists them)"
     parser.add_argument(
-        "--config", metavar="YAML", required=required, help=f"{help_config}; what it leaves out has a default"
+        "--config", metavar="YAML", required=required, help=f"{help_config}; settings that it omits have defaults"
     )
     parser.add_argument(
         "--set", metavar="KEY.SUB=VALUE", action="append", default=[], help="change one setting; may be repeated"
@@ -70,41 +72,41 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> No
 
 def add_direction(parser: argparse.ArgumentParser) -> None:
     """Add the options for target and source, --to and --from."""
-    parser.add_argument(
-        "--to", metavar="SPEAKER", help="target (default: a pair's second; of more than two, name both)"
-    )
+    help_target = "target speaker (default: the second of a pair; a model of more speakers may need --from, too)"
+    parser.add_argument("--to", metavar="SPEAKER", help=help_target)
     parser.add_argument("--from", dest="source", metavar="SPEAKER", help=SOURCE_HELP)
 
 
 def add_match(parser: argparse.ArgumentParser) -> None:
-    """Add the option for how names tell the sentence, --match."""
+    """Add the option for identifying sentences by file names, --match."""
     parser.add_argument(
         "--match",
         metavar="REGEX",
-        help="what of a name says the sentence: the first group of a regular expression, or all that it matches",
+        help="regular expression for the part of a file name that identifies the sentence: its first group or, without"
+        " a group, the whole match",
     )
 
 
 def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:
-    """Systems to measure or to listen to, from arguments `NAME=DIR` or `DIR`.
+    """Parse the folders of converted systems, `NAME=DIR` or `DIR`.
 
     Parameters
     ----------
     option : str
-        Of the command, for messages.
+        The option, for error messages.
     words : sequence of str
-        Its arguments. Text before `=` is a name unless it is the beginning of a path.
+        Its arguments. Text before `=` is a name unless it contains a slash.
 
     Returns
     -------
     dict of str to Path
-        Folders by system. Without a name, a single folder is `converted`, and one of several has its own name. A name
-        that appears several times is one system's runs, NAME#1, NAME#2, ...
+        Folders by system. Without names, a single folder is `converted`, and several are called after themselves. A
+        repeated name means several runs of one system, NAME#1, NAME#2, ...
 
     Raises
     ------
     ConfigError
-        If a folder is missing, or a name is ambiguous or has the sign '#'.
+        If a folder is not given, or a name is ambiguous or contains '#'.
     """
     folders = []
     for word in words:
@@ -119,19 +121,19 @@ def named_folders(option: str, words: Sequence[str]) -> dict[str, Path]:
         if not explicit and names.count(name) > 1:
             raise ConfigError(f"{option}: {folder}: several folders are called {name!r}; name the systems, NAME=DIR")
         if "#" in name:
-            raise ConfigError(f"{option}: {name!r}: a name cannot have the sign '#'; name the system, NAME=DIR")
-    runs = [names[:place].count(name) + 1 for place, name in enumerate(names)]
+            raise ConfigError(f"{option}: {name!r}: a name cannot contain '#'; name the system, NAME=DIR")
+    runs = [names[:index].count(name) + 1 for index, name in enumerate(names)]
     numbered = [f"{name}#{run}" if names.count(name) > 1 else name for name, run in zip(names, runs)]
     return {name: folder for name, (_, folder) in zip(numbered, folders, strict=True)}
 
 
 def first_process() -> bool:
-    """Whether this process is the one of a distributed run that prints."""
+    """Whether this is the first process of a distributed run, which is the one that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
+    """Parse a positive integer, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, got {text}")
@@ -139,7 +141,7 @@ def positive(text: str) -> int:
 
 
 def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported late, it is not light
-    """An F0 search range from a user's two numbers in Hz."""
+    """Parse an F0 search range in Hz; raises ConfigError for anything but two numbers."""
     from vc.features.f0 import F0Range
 
     try:
@@ -149,7 +151,7 @@ def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported la
 
 
 def log_to_stderr(command: str) -> None:
-    """Send the package's log to stderr, each line under the command's name."""
+    """Send the package's log to stderr, each line prefixed with the command's name."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(command))
     logger = logging.getLogger("vc")
@@ -157,7 +159,7 @@ def log_to_stderr(command: str) -> None:
 
 
 class _OneLine(logging.Formatter):
-    """One line a record, `command: warning: message`."""
+    """One line per record, `command: warning: message`."""
 
     def __init__(self, command: str):
         super().__init__()
@@ -169,19 +171,19 @@ class _OneLine(logging.Formatter):
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """Print one or more lines on stdout, or to `file`; control characters, as in foreign names, are escaped."""
+    """Print lines to stdout or `file`, with control characters, which file names may contain, escaped."""
     for line in str(text).split("\n"):
         print(escaped(line), file=file)
 
 
-def report(command: str, fault: object) -> None:
-    """One line on stderr for each fault in a VCError, or for `fault` itself."""
-    for line in fault.args if isinstance(fault, VCError) else [fault]:
+def report(command: str, error: object) -> None:
+    """Print an error to stderr, one line for each message of a VCError."""
+    for line in error.args if isinstance(error, VCError) else [error]:
         print(f"{command}: error: {escaped(line)}", file=sys.stderr)
 
 
 def warn(command: str, warning: object) -> None:
-    """One line on stderr for something that does not stop the command."""
+    """Print a warning to stderr, as one line."""
     print(f"{command}: warning: {escaped(warning)}", file=sys.stderr)
 
 
@@ -193,19 +195,20 @@ def run(
     *,
     intermixed: bool = False,
 ) -> int:
-    """Parse the arguments, work, and turn every fault that a user can cause into one line.
+    """Parse the arguments, run the command, and report every error that a user can cause in one line.
 
     Parameters
     ----------
     command : str
-        Its name, before every line.
+        Its name, for messages.
     work : callable
-        The command itself: parsed arguments to exit status.
+        The command itself, from parsed arguments to exit status.
     parser : argparse.ArgumentParser
+        Of its arguments.
     argv : sequence of str, optional
         Arguments. Default: those of the process.
     intermixed : bool
-        Whether arguments may stand among options, on both sides of one.
+        Whether positional arguments may stand on both sides of an option.
 
     Returns
     -------
@@ -215,17 +218,17 @@ def run(
     if argv is None:
         use_utf8()
     words = sys.argv[1:] if argv is None else argv
-    # argparse, mixing, would take what follows `--` for options; all that follows it are arguments anyway.
+    # When intermixing, argparse would parse options after `--`; everything after it is positional anyway.
     mixed = intermixed and "--" not in words
     args = parser.parse_intermixed_args(words) if mixed else parser.parse_args(words)
-    # Torch's threads shall spin only briefly while they wait for each other. Where another process wants a core too,
-    # threads that spin for long make a training step many times slower, and threads that do not spin at all make it
-    # slower everywhere (docs/experiments.md). GNU's OpenMP reads this once, when torch is imported.
+    # Torch's threads should spin only briefly while they wait for each other. When another process needs a core, too,
+    # long spinning makes a training step many times slower; no spinning at all makes it slower everywhere
+    # (docs/experiments.md). GNU's OpenMP reads this once, when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
     def stop(number: int, _: object) -> None:
-        """End soon, whatever threads and other processes are doing, without unfinished files."""
+        """Exit soon, whatever threads and other processes are doing, and remove unfinished files."""
         abandon()
         os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
         code = exit_status(number)
@@ -252,8 +255,8 @@ def run(
 def use_utf8() -> None:
     """Restart in Python's UTF-8 mode if the locale has another encoding.
 
-    Names of files are bytes, and lists are UTF-8: otherwise ids, lists and models would depend on the locale. Output
-    stays in the locale's encoding, with characters that it lacks escaped.
+    Otherwise ids, lists and models would depend on the locale, since file names are bytes and lists are UTF-8. Output
+    stays in the locale's encoding, with missing characters escaped.
     """
     if sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8" not in os.environ:
         os.environ["PYTHONUTF8"] = "1"

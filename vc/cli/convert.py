@@ -1,4 +1,4 @@
-"""vc-convert: recordings -> converted recordings."""
+"""vc-convert: convert recordings with a trained model."""
 
 import argparse
 import os
@@ -10,46 +10,51 @@ from pathlib import Path
 from vc.cli import common
 
 COMMAND = "vc-convert"
-MOST_JOBS = 4  # without --jobs: each thread takes memory for a piece
-METHOD_HELP = "world: analysis and synthesis (default); diff: the recording itself, filtered, F0 kept: for like voices"
+MAX_DEFAULT_JOBS = 4  # each thread needs memory for a piece of a recording
+METHOD_HELP = (
+    "world: analysis and synthesis (default); diff: filter the recording itself and keep its F0, for similar voices"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Convert recordings with a trained model: files, folders (searched below), or - for standard input.",
-        "Recordings are of any length, rate and name: what libsndfile reads; with ffmpeg on PATH m4a, wma, video.\n"
+        "Convert recordings with a trained model: files, folders and their subfolders, or - for standard input.",
+        "Recordings may have any length, sample rate and name, and any format that libsndfile reads or, with ffmpeg\n"
+        "on PATH, m4a, wma and video.\n"
         "examples:\n  vc-convert --model exp/SF1-TM3 speech.wav --output converted.wav\n"
         "  vc-convert --model six_voices --to TM1 speech.wav --output converted.wav\n"
         "  vc-convert --model exp/SF1-TM3 --to SF1 recordings --output converted\n"
         "  vc-convert --model exp/SF1-TM3 - --output - < speech.flac > converted.wav\n"
-        "exit status: 0 all converted, 1 some failed, 2 wrong usage or a bad model",
+        "exit status: 0 all converted, 1 some failed, 2 wrong usage or invalid model",
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
     parser.add_argument(
         "--model", required=True, help=f"{common.MODEL_HELP}, or six_voices, which comes with the package"
     )
     common.add_direction(parser)
-    parser.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
-    parser.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
+    parser.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path per line")
+    parser.add_argument("--output", help="for one recording: a file or -; else a folder (default: converted/)")
     parser.add_argument("--method", choices=("world", "diff"), default="world", help=METHOD_HELP)
-    parser.add_argument("--vocoder", help=f"{common.VOCODER_HELP}; default: what goes with the model's features")
-    parser.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
+    parser.add_argument("--vocoder", help=f"{common.VOCODER_HELP} (default: depends on the model's features)")
     parser.add_argument(
-        "--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier melody above 1, flatter below"
+        "--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="raise F0, or lower it if negative"
+    )
+    parser.add_argument(
+        "--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier intonation above 1, flatter below"
     )
     parser.add_argument(
         "--f0-range",
         nargs=2,
         metavar=("FLOOR", "CEILING"),
-        help="where the recordings' F0 lies, in Hz (default: found)",
+        help="F0 search range of the recordings in Hz (default: estimated)",
     )
-    parser.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
-    help_jobs = f"threads (default: one a core, {MOST_JOBS} at most)"
+    parser.add_argument("--keep-f0", action="store_true", help="keep the source's F0 unchanged")
+    help_jobs = f"threads (default: one per core, {MAX_DEFAULT_JOBS} at most)"
     parser.add_argument("--jobs", type=common.positive, metavar="N", help=help_jobs)
     repeat = parser.add_mutually_exclusive_group()
-    repeat.add_argument("--overwrite", action="store_true", help="convert again what is there already (default)")
-    repeat.add_argument("--resume", action="store_true", help="leave out recordings whose output is there already")
+    repeat.add_argument("--overwrite", action="store_true", help="overwrite existing outputs (default)")
+    repeat.add_argument("--resume", action="store_true", help="skip recordings whose output already exists")
     common.add_device(parser)
     return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
@@ -73,8 +78,8 @@ def _work(args: argparse.Namespace) -> int:
     converter.check(options)
     source, target = converter.direction(args.to, args.source)
     missing = [job for job in jobs if not (args.resume and job.done)]
-    threads = args.jobs or min(default_jobs(), MOST_JOBS)
-    torch.set_num_threads(1)  # a thread a recording, or a piece of a long one: results do not depend on how many
+    threads = args.jobs or min(default_jobs(), MAX_DEFAULT_JOBS)
+    torch.set_num_threads(1)  # one thread per recording or piece, so that results do not depend on their number
     threads_for_pieces = max(1, threads // max(1, len(missing)))
 
     def convert(job: "Job", advance: Callable[[float], None]) -> None:  # noqa: F821 - imported late
@@ -83,18 +88,18 @@ def _work(args: argparse.Namespace) -> int:
             job.source, job.output, target, source, options=options, jobs=threads_for_pieces, advance=advance
         )
 
-    failed, began = 0, time.monotonic()
+    failed, start = 0, time.monotonic()
     for _, result in map_threads(convert, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
     written = [str(job.output) for job in missing if job.done]
-    if written and sys.stderr.isatty():  # to who typed the command; scripts know what they asked for
+    if written and sys.stderr.isatty():  # for people; scripts do not need it
         place = written[0] if len(written) == 1 else f"{os.path.commonpath(written)}{os.sep}"
-        took = duration(time.monotonic() - began)
-        common.say(f"{place}: {target}'s voice, {converter.sample_rate} Hz, after {took}", sys.stderr)
+        elapsed = duration(time.monotonic() - start)
+        common.say(f"{place}: {target}'s voice, {converter.sample_rate} Hz, after {elapsed}", sys.stderr)
     if len(missing) < len(jobs):
-        common.say(f"{len(jobs) - len(missing)} there already")
+        common.say(f"{len(jobs) - len(missing)} skipped, output exists")
     if is_batch(args.inputs, args.scp):
         common.say(f"{len(missing) - failed} converted, {failed} failed")
     return 1 if failed else 0

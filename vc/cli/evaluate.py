@@ -1,4 +1,4 @@
-"""vc-evaluate: converted sets against the target's recordings -> table, metrics.json, report.html."""
+"""vc-evaluate: measure converted recordings; writes a table, metrics.json and report.html."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,50 +12,52 @@ COMMAND = "vc-evaluate"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Measure converted recordings against the target's, beside anchors that say what the figures are worth, and"
-        " write\nOUTPUT/metrics.json and OUTPUT/report.html, a page to read and to listen to.",
-        "A side is a data directory of one speaker or a folder, searched below. Recordings match by sentence: by\n"
-        "utterance id without the speaker, or by path without ending; where no name of a side matches, without\n"
-        "one ending of them all, such as _gen of 001_gen.wav. A NAME given twice is two runs of one system.\n\n"
+        "Measure converted recordings against the target's own, with anchors that give the figures a scale, and write\n"
+        "OUTPUT/metrics.json and OUTPUT/report.html, a page with audio.",
+        "Each DIR is a data directory of one speaker, or a folder with its subfolders. Recordings are matched by\n"
+        "sentence: by utterance id without the speaker, or by path without suffix; if no name of a folder matches, a\n"
+        "common ending such as _gen in 001_gen.wav is ignored. A NAME given twice means two runs of one system.\n\n"
         "examples:\n  vc-evaluate --converted converted"
         " --reference data/eval_TM3 --source data/eval_SF1 --model exp/SF1-TM3 --output results\n"
         "  vc-evaluate --converted old=a new=b new=c --reference data/eval_TM3 --source data/eval_SF1 --output both\n"
         "  vc-evaluate --pairs exp/*/evaluation/* --output all",
     )
     add = parser.add_argument
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help="what is measured; any number of systems")
-    what.add_argument(
+    subject = parser.add_mutually_exclusive_group(required=True)
+    help_converted = "converted recordings of one or more systems"
+    subject.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help=help_converted)
+    subject.add_argument(
         "--pairs",
         nargs="+",
         type=Path,
         metavar="RESULTS",
-        help="what was measured before, of many pairs of speakers: write one page about them, OUTPUT/report.html",
+        help="outputs of earlier evaluations, for example of many speaker pairs: write one page for all of them,"
+        " OUTPUT/report.html",
     )
-    add("--reference", type=Path, metavar="DIR", help="the target's own recordings, which --converted needs")
-    add("--source", type=Path, metavar="DIR", help="what was converted; gives the anchor 'unconverted'")
-    add("--model", type=Path, metavar="M", help="with --source, gives the anchor 'mean_variance'")
-    add("--to", metavar="SPEAKER", help="the target by its name in the model, where no data directory tells it")
-    add("--from", dest="from_speaker", metavar="SPEAKER", help="the source likewise")
-    add("--other-sentences", action="store_true", help="the reference's sentences are others, whatever they are called")
+    add("--reference", type=Path, metavar="DIR", help="the target's own recordings, required with --converted")
+    add("--source", type=Path, metavar="DIR", help="the unconverted recordings, for the anchor 'unconverted'")
+    add("--model", type=Path, metavar="M", help="model, for the anchor 'mean_variance'; needs --source")
+    add("--to", metavar="SPEAKER", help="the target's name in the model, if --reference is not a data directory")
+    add("--from", dest="from_speaker", metavar="SPEAKER", help="the source's name, likewise")
+    add("--other-sentences", action="store_true", help="the reference has other sentences, whatever their names")
     common.add_match(parser)
     add(
         "--measures",
         nargs="+",
         metavar="MEASURE",
-        help="models of speech to ask: speaker, content (the carried encoder), phones, quality (DNSMOS), mos"
-        " (DistillMOS), wer=PATH (word errors by your own Whisper, a folder of transformers), or none (default: those"
-        " installed, without wer); quality and mos take 0.3 CPU seconds and more, each, for a recording",
+        help="speech models to use: speaker, content (the bundled encoder), phones, quality (DNSMOS), mos (DistillMOS),"
+        " wer=PATH (word errors by a Whisper of your own in transformers format), or none (default: all installed,"
+        " without wer); quality and mos take at least 0.3 CPU seconds each per recording",
     )
     add(
         "--conventions",
         nargs="+",
         default=[],
         metavar="TOOLKIT",
-        help="distortion also as measured by sprocket, seq2seq-vc, parallel-wavegan, crank",
+        help="also compute distortion by the conventions of sprocket, seq2seq-vc, parallel-wavegan, crank",
     )
-    add("--output", type=Path, required=True, metavar="DIR", help="folder to write, made if missing")
-    add("--jobs", type=common.positive, metavar="N", help="processes (default: one a core)")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--jobs", type=common.positive, metavar="N", help="processes (default: one per core)")
     return common.run(COMMAND, _work, parser, argv)
 
 
@@ -71,7 +73,7 @@ def _work(args: argparse.Namespace) -> int:
     if args.pairs:
         others = (args.reference, args.source, args.model, args.to, args.from_speaker, args.measures, args.match)
         if any(others) or args.other_sentences or args.conventions:
-            raise ConfigError("--pairs measures nothing anew: of the other options it takes --output alone")
+            raise ConfigError("--pairs measures nothing: the only other option that it takes is --output")
         page = args.output / "report.html"
         common.say(write_pairs(args.pairs, page))
         common.say(f"{count(len(args.pairs), 'evaluation')} on one page: {page.absolute().as_uri()}")

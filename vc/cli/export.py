@@ -1,4 +1,4 @@
-"""vc-export: model -> ONNX."""
+"""vc-export: export a model to ONNX."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ COMMAND = "vc-export"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Write one direction of a trained model as ONNX: mel-cepstra in, mel-cepstra out, normalisation inside.",
+        "Export one direction of a trained model to ONNX: mel-cepstra in, mel-cepstra out, normalisation included.",
         "example:\n  vc-export --model exp/SF1-TM3 --output SF1-TM3.onnx\n"
-        "The result is compared with torch's by onnxruntime before it is written. Needs the extra onnx:\n"
+        "Before the file is written, its output in onnxruntime is compared with torch's. Needs the extra onnx:\n"
         "pip install 'nonparallel-vc[onnx]'.",
     )
     parser.add_argument("--model", required=True, help=common.MODEL_HELP)
@@ -29,5 +29,5 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)
-    common.say(f"{args.output}: differs from torch by {difference:.1g} at most")
+    common.say(f"{args.output}: differs from torch by at most {difference:.1g}")
     return 0

@@ -1,4 +1,4 @@
-"""vc-extract: data directory -> features directory."""
+"""vc-extract: extract features from a data directory."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,25 +12,23 @@ COMMAND = "vc-extract"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Extract F0 and mel-cepstra (or log-mel) of a data directory, each speaker's statistics and F0 search range.",
-        "Without features.sample_rate, mel-cepstra are of the highest rate up to 22050 Hz whose band recordings fill.\n"
+        "Extract F0 and mel-cepstra (or log-mel) from a data directory, with each speaker's statistics and F0 range.",
+        "Without features.sample_rate, mel-cepstra are at the highest rate up to 22050 Hz whose band recordings fill.\n"
         "example:\n  vc-extract data/train dump/train --set features.sample_rate=16000",
     )
     parser.add_argument("data", type=Path, help="data directory")
-    parser.add_argument("output", type=Path, help="features directory to write; an interrupted one is gone on with")
+    parser.add_argument("output", type=Path, help="features directory to write, or to complete after an interruption")
     common.add_config(parser)
-    like_help = (
-        "take all settings from this features directory, in place of --config and --set: for recordings to hold out"
-    )
+    like_help = "take all settings from this features directory instead of --config and --set, for held-out recordings"
     parser.add_argument("--like", type=Path, metavar="FEATURES", help=like_help)
-    parser.add_argument("--jobs", type=common.positive, help="processes (default: one a core)")
+    parser.add_argument("--jobs", type=common.positive, help="processes (default: one per core)")
     parser.add_argument(
         "--f0-range",
         nargs=3,
         action="append",
         default=[],
         metavar=("SPEAKER", "FLOOR", "CEILING"),
-        help="F0 search range in Hz of a speaker; may be repeated (default: found from loud, clearly voiced frames)",
+        help="a speaker's F0 search range in Hz; may be repeated (default: estimated from loud, clearly voiced frames)",
     )
     return common.run(COMMAND, _work, parser, argv)
 
@@ -46,7 +44,7 @@ def _work(args: argparse.Namespace) -> int:
     common.log_to_stderr(COMMAND)
     jobs = args.jobs or default_jobs()
     if args.like:
-        require(not (args.config or args.set), "--like: has all settings; leave --config and --set out")
+        require(not (args.config or args.set), "--like provides all settings: leave --config and --set out")
         config = read_features(args.like).config
     else:
         config = chosen_config(read_sections(args.config, args.set).get("features", {}), args.data, jobs)
@@ -57,7 +55,7 @@ def _work(args: argparse.Namespace) -> int:
     for id, speaker in report.speakers.items():
         f0, name = speaker.f0_range, label(id, speaker.name)
         if f0 is None:
-            common.say(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
+            common.say(f"{name}: no F0: the recordings are whispered, and so will be conversions to {id}")
         else:
             common.say(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
     done = f"{count(report.done, 'utterance')}, {len(report.failures)} failed"

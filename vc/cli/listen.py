@@ -1,4 +1,4 @@
-"""vc-listen: converted recordings -> a listening test in one page; listeners' answers -> scores."""
+"""vc-listen: make a listening test, and score listeners' answers."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,41 +12,45 @@ COMMAND = "vc-listen"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Ask people: make a page that plays recordings and collects answers, and score what they send back.",
+        "Make a listening test, an HTML page that plays recordings and collects answers, and score the answers.",
         "examples:\n  vc-listen make --kind mos --converted ours=converted --reference data/eval_TM3"
         " --source data/eval_SF1 --output test\n  vc-listen make --kind abx --results results --output test\n"
         "  vc-listen score test/key.json answers_*.json --output scores.json",
     )
     steps = parser.add_subparsers(dest="step", required=True, metavar="make|score")
-    make = steps.add_parser("make", allow_abbrev=False, help="folders of recordings -> test.html and key.json")
+    make = steps.add_parser("make", allow_abbrev=False, help="make test.html and key.json from recordings")
     make.set_defaults(work=make_test)
     make.description = (
-        "Write FOLDER/test.html, which holds the recordings at one loudness and needs no network: give it to"
-        " listeners; and FOLDER/key.json, which says what is what: keep it."
+        "Write FOLDER/test.html, a self-contained page with the recordings at equal loudness, to give to listeners; and"
+        " FOLDER/key.json, the key to its sounds, to keep."
     )
-    kind_help = "mos: how natural, 1 to 5, source and target among the rest; abx: which of two is nearer to the target"
+    kind_help = "mos: rate naturalness, 1 to 5, also of source and target; abx: which of two is closer to the target"
     make.add_argument("--kind", required=True, choices=("mos", "abx"), help=kind_help)
-    make.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help="each system's recordings")
+    make.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help="converted recordings of each system")
     make.add_argument("--reference", type=Path, metavar="DIR", help="the target's own recordings")
-    make.add_argument("--source", type=Path, metavar="DIR", help="the source's; what abx compares a single system with")
-    make.add_argument("--results", type=Path, metavar="DIR", help="what vc-evaluate wrote; says the three above")
+    make.add_argument(
+        "--source", type=Path, metavar="DIR", help="the source's recordings, with which abx compares a single system"
+    )
+    make.add_argument(
+        "--results", type=Path, metavar="DIR", help="output of vc-evaluate, in place of the three options above"
+    )
     common.add_match(make)
     make.add_argument(
         "--sentences",
         type=common.positive,
         metavar="N",
-        help="how many, and one for practice (default: 12, or all but one where there are fewer)",
+        help="number of sentences, in addition to one for practice (default: 12, or all but one if there are fewer)",
     )
-    make.add_argument("--seed", type=int, default=0, help="which sentences, and their order in the file")
-    make.add_argument("--title", default="Listening test", help="heading, which listeners see")
-    make.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write, made if missing")
-    score = steps.add_parser("score", allow_abbrev=False, help="key.json and answers -> scores")
+    make.add_argument("--seed", type=int, default=0, help="random seed for the choice and order of sentences")
+    make.add_argument("--title", default="Listening test", help="heading of the page")
+    make.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write")
+    score = steps.add_parser("score", allow_abbrev=False, help="score answers with key.json")
     score.set_defaults(work=score_answers)
-    score.description = "Print, and with --output write as JSON, what the answers of several listeners say."
+    score.description = "Score the answers of several listeners; --output also writes the scores as JSON."
     score.add_argument("key", type=Path, metavar="KEY", help="key.json of the test")
-    score.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS", help="files that listeners sent, one each")
+    score.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS", help="answer files, one per listener")
     score.add_argument("--output", type=Path, metavar="JSON", help="file to write")
-    score.add_argument("--partial", action="store_true", help="take files with answers to a part of the items, too")
+    score.add_argument("--partial", action="store_true", help="accept incomplete answers")
     return common.run(COMMAND, lambda args: args.work(args), parser, argv)
 
 
@@ -59,7 +63,7 @@ def make_test(args: argparse.Namespace) -> int:
     common.log_to_stderr(COMMAND)
     if args.results:
         if any((args.converted, args.reference, args.source)):
-            raise ConfigError("--results says which folders: leave --converted, --reference and --source out")
+            raise ConfigError("--results provides the folders: leave --converted, --reference and --source out")
         folders = kit.from_results(args.results)
     elif args.converted and args.reference:
         folders = kit.Folders(common.named_folders("--converted", args.converted), args.reference, args.source)
@@ -71,8 +75,8 @@ def make_test(args: argparse.Namespace) -> int:
         f"{count(len(test.items), 'item')} of {count(test.sentences, 'sentence')}, {test.rate} Hz,"
         f" {test.level:.1f} dB of full scale"
     )
-    common.say(f"{args.output / 'test.html'} written: give it to listeners, about {test.duration} each")
-    common.say(f"{args.output / 'key.json'} written: keep it, and score what comes back with it")
+    common.say(f"{args.output / 'test.html'} written: give it to listeners; it takes about {test.duration}")
+    common.say(f"{args.output / 'key.json'} written: keep it for scoring the answers")
     return 0
 
 

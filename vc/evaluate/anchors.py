@@ -1,7 +1,7 @@
-"""Anchors, which say what a converted set's figures are worth, and a model's cycle there and back.
+"""Anchors, which give a converted set's figures their scale, and the error of a model's conversion cycle.
 
-Copy-synthesis is the target through WORLD and back, by the settings of the model's features; mean-variance is the
-source moved by a model's statistics, without its networks.
+`copy_synthesis` is the target analysed and resynthesised by WORLD with the settings of the model's features;
+`mean_variance` is the source converted by a model's statistics alone, without its networks.
 """
 
 import logging
@@ -27,41 +27,41 @@ from vc.metrics.arrays import evenly_spread
 from vc.vocoders.world import WORLD
 
 REFERENCE, UNCONVERTED, MEAN_VARIANCE, COPY_SYNTHESIS = "reference", "unconverted", "mean_variance", "copy_synthesis"
-OF_SOURCE = (UNCONVERTED, MEAN_VARIANCE)  # anchors that say what the source says, as every converted system does
-ANCHORS = (*OF_SOURCE, COPY_SYNTHESIS, REFERENCE)
-MAX_CYCLES = 8  # sentences taken there and back, spread over all
-NOISE = 0.1  # deviations of the target's features
+SOURCE_ANCHORS = (UNCONVERTED, MEAN_VARIANCE)  # made of the source's recordings, as every converted system is
+ANCHORS = (*SOURCE_ANCHORS, COPY_SYNTHESIS, REFERENCE)
+MAX_CYCLES = 8  # sentences converted there and back, evenly spread over the set
+NOISE = 0.1  # in standard deviations of the target's features
 SEED = 0
 
 
 def says_source(system: str) -> bool:
     """Whether a system's recordings say the source's sentences."""
-    return system in OF_SOURCE or system not in ANCHORS
+    return system in SOURCE_ANCHORS or system not in ANCHORS
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Who is converted to whom by which model."""
+    """A conversion direction of a model."""
 
     model: Path
-    source: str | None  # None: anyone, of a model that needs no source
+    source: str | None  # None: any speaker, if the model needs no source
     target: str
     features: FeatureConfig
-    maps: bool = True  # frames of one speaker to another's, and back
+    maps: bool = True  # whether the model maps one speaker's frames to another's, and back
 
     @property
     def sample_rate(self) -> int:
-        """Of the converted recordings, in Hz."""
+        """Sample rate of the converted recordings in Hz."""
         return self.features.sample_rate
 
 
 class AnchorSettings(NamedTuple):
-    """Where anchors are written, and what they are computed with."""
+    """Output folder and settings of the anchors."""
 
-    folder: Path  # of their recordings
-    analysis: WorldConfig  # of copy-synthesis
-    f0_range: F0Range | None  # of the target; None without F0
-    direction: Direction | None  # of the model; None without mean-variance
+    folder: Path  # where their recordings are written
+    analysis: WorldConfig  # for copy-synthesis
+    f0_range: F0Range | None  # the target's; None for speech without F0
+    direction: Direction | None  # of the model; None: no mean-variance anchor
 
     @property
     def names(self) -> list[str]:
@@ -70,27 +70,38 @@ class AnchorSettings(NamedTuple):
 
 
 class Cycle(NamedTuple):
-    """There and back over the source's speech frames, c1..D in units of the source's deviations."""
+    """A conversion to the target and back: c1..D of the source's speech frames, in its standard deviations."""
 
-    error: float  # root mean square of the difference between what comes back and the original
-    gain: float  # how much larger small noise has become on the conversion back; 1: as large as it was
+    error: float  # RMS difference between the frames after the cycle and the originals
+    gain: float  # amplification of small noise by the conversion back; 1: unchanged
 
 
 @lru_cache(maxsize=1)
 def load_converter(model: Path) -> "Converter":  # noqa: F821 - not light
-    """The converter of a model, read once per process; it speaks through WORLD."""
+    """Load a model's converter with the WORLD vocoder, once per process."""
     from vc.convert.converter import Converter
 
     return Converter.load(model, vocoder="world")
 
 
 def find_direction(model: Path, *, source: str | None, target: str | None) -> Direction:
-    """A direction of a model between the speakers that are named; a pair's second is the target where none is.
+    """Find the direction of a model to evaluate.
+
+    Parameters
+    ----------
+    model : Path
+        Model file or experiment directory.
+    source, target : str or None
+        Speakers of the model. None: the other speaker of a pair, whose second speaker is the target by default.
+
+    Returns
+    -------
+    Direction
 
     Raises
     ------
     ConfigError
-        If the model has no such speakers, or several could be meant.
+        If the model has no such speaker, or the direction is ambiguous.
     """
     converter = load_converter(model)
     if converter.decodes and source not in converter.speakers:
@@ -102,15 +113,15 @@ def find_direction(model: Path, *, source: str | None, target: str | None) -> Di
     return Direction(model, source, target, converter.model.features, not converter.decodes)
 
 
-def copy_synthesis_config(direction: Direction | None, measured_by: WorldConfig) -> WorldConfig:
-    """The model's features if they are WORLD's, otherwise the defaults at the measured rate."""
+def copy_synthesis_config(direction: Direction | None, analysis: WorldConfig) -> WorldConfig:
+    """The model's feature settings if they are WORLD's, otherwise the defaults at the rate of the `analysis`."""
     if direction and direction.features.cepstral:
         return direction.features
-    return WorldConfig(measured_by.sample_rate)
+    return WorldConfig(analysis.sample_rate)
 
 
 def make_anchors(sentence: Sentence, settings: AnchorSettings) -> Recordings:
-    """Write one sentence's anchors; anchor -> recording, of those whose original says the sentence."""
+    """Write the anchors of a sentence that can be made of its recordings, and return them by name."""
     anchors, recordings = {}, sentence.recordings
     for name, original in ((COPY_SYNTHESIS, REFERENCE), (MEAN_VARIANCE, UNCONVERTED)):
         if name in settings.names and original in recordings:
@@ -123,18 +134,18 @@ def make_anchors(sentence: Sentence, settings: AnchorSettings) -> Recordings:
 
 
 def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range | None) -> Utterance:
-    """Write an utterance, analysed and synthesised again, to `path`."""
+    """Analyse and resynthesise an utterance with WORLD, and write it to `path`."""
     samples, _ = utterance.read(config.sample_rate)
     copied = to_full_scale(float(np.abs(samples).max())) * Copier(WORLD, config).copy(samples, f0_range)
     return _write(path, copied, config.sample_rate)
 
 
 def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utterance:
-    """Write an utterance, moved by the model's statistics alone, to `path`."""
+    """Convert an utterance by the model's means and variances alone, and write it to `path`."""
     converter = _mean_variance_converter(load_converter(direction.model))
     samples, rate = utterance.read()
-    moved = converter.convert(samples, rate, to=direction.target, source=direction.source)
-    return _write(path, moved, converter.sample_rate)
+    converted = converter.convert(samples, rate, to=direction.target, source=direction.source)
+    return _write(path, converted, converter.sample_rate)
 
 
 def measure_cycle(
@@ -142,21 +153,21 @@ def measure_cycle(
     utterances: Sequence[Utterance],
     direction: Direction,
 ) -> Cycle | None:
-    """Whether a model's cycle, there and back, hides information in details that cannot be heard.
+    """Measure whether a model's cycle consistency relies on inaudible details.
 
-    A cycle-consistent network may write what it needs for the conversion back into details of the converted features,
-    as networks for images do (Chu, Zhmoginov and Sandler, "CycleGAN, a master of steganography", NIPS workshop 2017):
-    the cycle then closes although the content is gone. Such a code does not survive noise, which an honest conversion
-    back leaves as small as it was.
+    A cycle-consistent network may encode what it needs for the conversion back in details of the converted features,
+    as image networks do (Chu, Zhmoginov and Sandler, "CycleGAN, a master of steganography", NIPS workshop 2017): the
+    cycle error is then low although the content is lost. Such an encoding does not survive small noise; a conversion
+    back that needs none does not amplify the noise.
 
     Parameters
     ----------
     converter : Converter
-        Of the model.
+        The model's.
     utterances : sequence of Utterance
-        The source's; up to MAX_CYCLES of them are converted, spread over all.
+        The source's; up to MAX_CYCLES are converted, evenly spread over them.
     direction : Direction
-        There.
+        From source to target.
 
     Returns
     -------
@@ -168,29 +179,29 @@ def measure_cycle(
     random, config = np.random.default_rng(SEED), converter.model.features
     there, back = (direction.source, direction.target), (direction.target, direction.source)
     source, target = (converter.model.speakers[name] for name in there)
-    squares = []  # of the error, and of what noise has become
+    squares = []  # mean squares of the error, and of the noise after the conversion back
     for index in evenly_spread(len(utterances), MAX_CYCLES):
         samples, _ = utterances[index].read(converter.sample_rate)
         _, frames = config.extract(samples, source.f0_range)
         converted = converter.convert_frames(frames, *there)
         noise = NOISE * random.standard_normal(converted.shape) * target.normaliser.deviation_
         noise[:, : config.unconverted_bands] = 0  # c0 is the source's in either direction
-        returned, disturbed = (converter.convert_frames(each, *back) for each in (converted, converted + noise))
+        returned, disturbed = (converter.convert_frames(side, *back) for side in (converted, converted + noise))
         speech, unit = audible(config.to_mel_cepstrum(frames)), source.normaliser.deviation_[config.unconverted_bands :]
         pairs = (returned, frames), (disturbed, returned)
         differences = ((one - other)[speech, config.unconverted_bands :] / unit for one, other in pairs)
-        squares.append([float(np.square(each).mean()) for each in differences])
+        squares.append([float(np.square(difference).mean()) for difference in differences])
     error, remaining = np.sqrt(np.mean(squares, axis=0))
     return Cycle(float(error), float(remaining / NOISE))
 
 
 @lru_cache(maxsize=1)
 def _mean_variance_converter(converter: "Converter") -> "Converter":  # noqa: F821 - not light
-    """Kept, so that a process loads the vocoder of the model's features once and not once per sentence."""
+    """Cached, so that a process loads the vocoder of the model's features once, not once per sentence."""
     from vc.vocoders import choice
 
     for name in ("vc.convert.level", "vc.corpus.limiter"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # that an anchor's peaks had to be lowered is no news
+        logging.getLogger(name).setLevel(logging.ERROR)  # no warnings about limited peaks of an anchor
     statistics_alone = converter.mean_variance()
     statistics_alone.vocoder = choice.usual(converter.model.features)
     return statistics_alone

@@ -1,4 +1,4 @@
-"""Which systems differ significantly, and how the runs of one system scatter."""
+"""Significance of the differences between systems, and the spread over a system's runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vc.evaluate.anchors import OF_SOURCE
+from vc.evaluate.anchors import SOURCE_ANCHORS
 from vc.metrics.registry import COMPARED, METRICS
 from vc.metrics.scores import Scores
 from vc.metrics.statistics import Comparison, compare_paired, holm
@@ -14,26 +14,26 @@ from vc.metrics.statistics import Comparison, compare_paired, holm
 
 @dataclass(frozen=True)
 class SystemComparison:
-    """Two systems by one metric, on the sentences where both have a figure."""
+    """Two systems compared by one metric, over the sentences for which both have a figure."""
 
     metric: str
     one: str
     other: str
     result: Comparison
-    p_holm: float  # p, corrected for all comparisons by this metric
+    p_holm: float  # p after Holm's correction for all comparisons by this metric
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One system's figure over its runs, of different seeds for example."""
+    """A system's figure over its runs, with different seeds for example."""
 
     mean: float
-    deviation: float  # of the runs, as a sample
+    deviation: float  # sample standard deviation
     runs: int
 
 
 def system_of(run: str) -> str:
-    """`NAME` of the run `NAME#1`."""
+    """Name of the system of a run: `NAME` for `NAME#1`."""
     return run.partition("#")[0]
 
 
@@ -46,21 +46,26 @@ def runs_of(systems: Sequence[str]) -> dict[str, list[str]]:
 
 
 def compare_systems(scores: Mapping[str, Scores], converted: Sequence[str]) -> list[SystemComparison]:
-    """Every converted system with every other, and with the anchors of the source; runs of one system are averaged.
+    """Compare every converted system with every other and with the source's anchors; a system's runs are averaged.
 
     Parameters
     ----------
     scores : dict
-        System -> its figures, of the anchors too.
+        System or anchor -> its scores.
     converted : sequence of str
         Names of the converted systems.
+
+    Returns
+    -------
+    list of SystemComparison
+        By each metric of COMPARED, for every pair with a sentence in common.
     """
     groups = runs_of(converted)
-    anchors = [anchor for anchor in OF_SOURCE if anchor in scores]
+    anchors = [anchor for anchor in SOURCE_ANCHORS if anchor in scores]
     pairs = [*combinations(groups, 2), *((system, anchor) for system in groups for anchor in anchors)]
     comparisons = []
     for metric in COMPARED:
-        means = {  # over the runs, (utterances,); NaN where one of them has no figure
+        means = {  # over a system's runs, (utterances,); NaN where a run has no figure
             name: np.mean(
                 [[row.get(metric, np.nan) for row in scores[run].rows] for run in groups.get(name, [name])], axis=0
             )
@@ -72,12 +77,12 @@ def compare_systems(scores: Mapping[str, Scores], converted: Sequence[str]) -> l
             if both.any():
                 results.append((one, other, compare_paired(means[one][both], means[other][both])))
         corrected = holm([result.p for *_, result in results])
-        comparisons += [SystemComparison(metric, *each, p) for each, p in zip(results, corrected, strict=True)]
+        comparisons += [SystemComparison(metric, *result, p) for result, p in zip(results, corrected, strict=True)]
     return comparisons
 
 
 def spread_of_runs(scores: Mapping[str, Scores], converted: Sequence[str]) -> dict[str, dict[str, Spread]]:
-    """System -> metric -> spread, of the systems of which there are several runs."""
+    """System -> metric -> spread, for the systems with several runs."""
     spreads = {}
     for system, runs in runs_of(converted).items():
         if len(runs) > 1:

@@ -1,4 +1,4 @@
-"""Recordings of the same sentences in several folders."""
+"""Matching the recordings of the same sentences across folders."""
 
 import logging
 import re
@@ -12,22 +12,29 @@ from vc.corpus import audio, data_directory, discovery
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError, escaped
 
-SEPARATORS = "_-."  # one of them begins an ending that is left out of names
-Recordings = dict[str, Utterance]  # by sentence
+SEPARATORS = "_-."  # signs with which a common ending of names may begin
+Recordings = dict[str, Utterance]  # sentence -> recording
 log = logging.getLogger(__name__)
 
 
-def check_names(systems: Iterable[str], taken: Iterable[str]) -> None:
-    """Refuse names of converted systems that cannot be shown, or that mean something else.
+def check_names(systems: Iterable[str], reserved: Iterable[str]) -> None:
+    """Check the names of converted systems.
+
+    Parameters
+    ----------
+    systems : iterable of str
+        The names.
+    reserved : iterable of str
+        Names that have another meaning.
 
     Raises
     ------
     ConfigError
-        For a name that is empty, cannot be printed or is in `taken`.
+        If a name is empty, unprintable or reserved.
     """
     for name in systems:
-        if not name.strip() or not name.isprintable() or name in taken:
-            raise ConfigError(f"{name!r} cannot name a converted system; taken are {', '.join(taken)}")
+        if not name.strip() or not name.isprintable() or name in reserved:
+            raise ConfigError(f"{name!r} cannot name a converted system; reserved names are {', '.join(reserved)}")
 
 
 @dataclass(frozen=True)
@@ -35,22 +42,22 @@ class Side:
     """The recordings of one folder."""
 
     folder: Path
-    speaker: str | None  # id, from a data directory; None for a plain folder
+    speaker: str | None  # id in the data directory; None for a plain folder
     recordings: Recordings
-    texts: dict[str, str] = field(default_factory=dict)  # utterance id -> transcript, of a data directory that has them
+    texts: dict[str, str] = field(default_factory=dict)  # utterance id -> transcript, if the data directory has any
 
     @property
     def speaker_name(self) -> str:
-        """The speaker's name where a data directory has one, otherwise the id, otherwise the folder's name."""
-        names = (each.speaker_name for each in self.recordings.values())
+        """The speaker's name in the data directory, else the id, else the folder's name."""
+        names = (utterance.speaker_name for utterance in self.recordings.values())
         return next(names, "") or self.speaker or self.folder.resolve().name
 
 
 def read_side(folder: Path, *, exclude: Path | None = None) -> Side:
-    """The recordings of a data directory of one speaker, or of a folder and the folders below it.
+    """Read one side: a data directory of one speaker, or a folder of recordings with its subfolders.
 
-    A sentence is an utterance's id without the speaker; in a plain folder it is the path without its ending, its parts
-    joined by `-` as vc-prepare joins them.
+    A sentence is named by the utterance id without the speaker or, in a plain folder, by the relative path without its
+    suffix, joined by `-` as vc-prepare does.
 
     Parameters
     ----------
@@ -59,16 +66,20 @@ def read_side(folder: Path, *, exclude: Path | None = None) -> Side:
     exclude : Path, optional
         A folder whose recordings are ignored.
 
+    Returns
+    -------
+    Side
+
     Raises
     ------
     DataError
-        If there is no such folder, it holds no recordings or several speakers, or two recordings of one sentence.
+        If the folder does not exist, or has no recordings, several speakers, or two recordings of one sentence.
     """
     if data_directory.is_data_directory(folder):
         utterances = data_directory.read(folder)
         speakers = sorted({utterance.speaker for utterance in utterances})
         if len(speakers) > 1:
-            raise DataError(f"{folder}: holds speakers {', '.join(speakers)}; a side is one speaker's recordings")
+            raise DataError(f"{folder}: holds speakers {', '.join(speakers)}; expected a single speaker")
         recordings = _by_sentence((utterance.sentence, utterance) for utterance in utterances)
         return Side(folder, speakers[0], recordings, data_directory.read_text(folder))
     if not folder.is_dir():
@@ -76,14 +87,14 @@ def read_side(folder: Path, *, exclude: Path | None = None) -> Side:
     files = discovery.recordings_below(folder, exclude)
     discovery.report(folder, files)
     if not files.recordings:
-        raise DataError(f"{folder}: no recordings in it or below that can be read; {audio.KNOWN_ENDINGS}")
+        raise DataError(f"{folder}: no readable recordings in it or its subfolders; {audio.KNOWN_ENDINGS}")
     names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in files.recordings]
     named = ((name, Utterance(name, "", path)) for name, path in zip(names, files.recordings))
     return Side(folder, None, _by_sentence(named))
 
 
 class Sentence(NamedTuple):
-    """A sentence's recordings by system, and its transcript, where that is known."""
+    """A sentence's recordings by system, and its transcript if known."""
 
     name: str
     recordings: Recordings
@@ -92,44 +103,48 @@ class Sentence(NamedTuple):
 
 @dataclass(frozen=True)
 class Matched:
-    """Each side's recordings, in one order, of the sentences that all sides have; or all but the reference."""
+    """The recordings of the sentences that all sides share, or all but the reference, in one order."""
 
-    recordings: dict[str, Recordings]
-    left_over: dict[str, list[str]]  # each side's other names
-    parallel: bool  # whether the reference says the same sentences
+    recordings: dict[str, Recordings]  # by side
+    left_over: dict[str, list[str]]  # side -> names without a match
+    parallel: bool  # whether the reference has the same sentences
 
 
 def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str | None = None) -> Matched:
     """Match the sides by sentence.
 
-    A side's names are tried against `reference`'s as they are, then without the prefix of a speaker that one of the
-    sides names: what was converted from a data directory is called after the source's utterances. Where none matches,
-    one ending that they have more than the reference's, such as `_gen` of `001_gen`, is left out. Where the reference
-    shares no sentence with the others, or is not to, those match by themselves and the reference stands for itself.
+    Names are compared with the reference's as they are, then without the prefix of any side's speaker, since recordings
+    converted from a data directory are named after the source's utterances. If none of a side's names matches, a common
+    ending such as `_gen` in `001_gen` is ignored. If the reference shares no sentence with the other sides, or with
+    `other_sentences`, the other sides are matched among themselves and the reference keeps all its recordings.
 
     Parameters
     ----------
     sides : dict
-        Name -> side; one is `reference`, one may be `source`.
+        Name -> side; `reference` is one of them, `source` may be.
     other_sentences : bool
-        Whether the reference's sentences are others, whatever they are called.
+        Whether the reference has other sentences, whatever their names.
     pattern : str, optional
-        Regular expression for the part of a name that says the sentence: its first group, or all that it matches. A
-        name that it does not match stays.
+        Regular expression for the part of a name that identifies the sentence: its first group or, without a group, the
+        whole match. Names that it does not match are left as they are.
+
+    Returns
+    -------
+    Matched
 
     Raises
     ------
     DataError
-        If no sentence is on every side, two recordings of a side are of one sentence, or the transcripts of matched
+        If no sentence is on every side, a side has two recordings of a sentence, or the transcripts of matched
         recordings differ.
     ConfigError
-        If `pattern` is no regular expression.
+        If `pattern` is not a valid regular expression.
     """
     if pattern is not None:
         try:
             expression = re.compile(pattern)
         except re.error as error:
-            raise ConfigError(f"--match {pattern!r}: no regular expression: {error}") from error
+            raise ConfigError(f"--match {pattern!r}: not a regular expression: {error}") from error
 
         def part_of(name: str) -> str:
             match = expression.search(name)
@@ -143,7 +158,7 @@ def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str
     if not other_sentences:
         matched = _match_names(sides, "reference")
         if any(matched.recordings.values()):
-            _refuse_other_texts(sides, matched.recordings)
+            _check_texts(sides, matched.recordings)
             return matched
     others = {name: side for name, side in sides.items() if name != "reference"}
     matched = _match_names(others, "source" if "source" in others else next(iter(others)))
@@ -157,22 +172,31 @@ def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str
 
 
 def recording_names(recordings: Recordings, preferred: Iterable[Recordings]) -> dict[str, str]:
-    """Sentence -> the name of its recording as people know it.
+    """Names of the sentences' recordings, for display.
 
-    The first of the `preferred` that has the sentence names it: converted recordings are often called after ids.
-    Where two would have one name, the sentence names itself.
+    Parameters
+    ----------
+    recordings : dict
+        Sentence -> recording.
+    preferred : iterable of dict
+        Sides whose file names are taken first, since converted recordings are often named after ids.
+
+    Returns
+    -------
+    dict
+        Sentence -> file name without its suffix; the sentence's own name where two would be equal.
     """
     names = {}
-    for sentence, own in recordings.items():
-        utterance = next((side[sentence] for side in preferred if sentence in side), own)
+    for sentence, recording in recordings.items():
+        utterance = next((side[sentence] for side in preferred if sentence in side), recording)
         stem = utterance.path.stem
         names[sentence] = stem if utterance.start is None else f"{stem}, {utterance.start:.1f} s on"
     counts = Counter(names.values())
     return {sentence: name if counts[name] == 1 else sentence for sentence, name in names.items()}
 
 
-def _refuse_other_texts(sides: dict[str, Side], recordings: dict[str, Recordings]) -> None:
-    """Names may be alike by accident, which transcripts on two sides reveal; a few may be spelt in two ways."""
+def _check_texts(sides: dict[str, Side], recordings: dict[str, Recordings]) -> None:
+    """Raise DataError if most transcripts of matched recordings differ; a few may be spelt differently."""
     compared, differing = 0, []
     for sentence in next(iter(recordings.values())):
         ids = {name: recordings[name][sentence].id for name in sides}
@@ -200,14 +224,14 @@ def _under_target_names(side: Side, speakers: list[str], targets: Iterable[str])
     candidates = {
         name: [name, *(Utterance(name, speaker, Path()).sentence for speaker in speakers)] for name in side.recordings
     }
-    names = {name: next((each for each in options if each in targets), name) for name, options in candidates.items()}
+    names = {name: next(filter(targets.__contains__, options), name) for name, options in candidates.items()}
     if not any(name in targets for name in names.values()):
         names |= _without_ending(side, candidates, targets)
     return _by_sentence((names[name], utterance) for name, utterance in side.recordings.items())
 
 
 def _without_ending(side: Side, candidates: dict[str, list[str]], targets: Iterable[str]) -> dict[str, str]:
-    """Name -> target name, of the names that have one ending more; none where several endings are as frequent."""
+    """Name -> target name, for names with the most frequent extra ending; empty if several are equally frequent."""
     by_ending: dict[str, dict[str, str]] = {}
     for name, options in candidates.items():
         for option in options:
@@ -218,7 +242,7 @@ def _without_ending(side: Side, candidates: dict[str, list[str]], targets: Itera
     if not counts or counts[:1] == counts[1:2]:
         return {}
     ending, names = max(by_ending.items(), key=lambda item: len(item[1]))
-    log.info("%s: %r at the end of names is left out", escaped(side.folder), ending)
+    log.info("%s: the ending %r of names is ignored", escaped(side.folder), ending)
     return names
 
 
@@ -227,5 +251,5 @@ def _by_sentence(named: Iterable[tuple[str, Utterance]]) -> Recordings:
     for sentence, utterance in named:
         other = recordings.setdefault(sentence, utterance)
         if other is not utterance:
-            raise DataError(f"{utterance.path} and {other.path} are both of sentence {sentence}; keep one")
+            raise DataError(f"{utterance.path} and {other.path} are both of sentence {sentence}; remove one")
     return recordings

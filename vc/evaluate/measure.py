@@ -1,4 +1,4 @@
-"""One sentence's figures: every system's recording is analysed and measured alike, by signals and by speech models."""
+"""Measurement of one sentence: every system's recording is analysed alike, by signal processing and speech models."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -30,12 +30,12 @@ MEASURES = {
     "mos": mos,
     WORD_ERRORS: words,
 }
-NO_RECOGNISER = f"measure {WORD_ERRORS} is left out: it takes a recogniser of your own, {WORD_ERRORS}=PATH"
-ABOVE = 2  # times the common rate, to which a recording at that is brought and back where others came from above
+NO_RECOGNISER = f"measure {WORD_ERRORS} is left out: it needs a recogniser of your own, {WORD_ERRORS}=PATH"
+OVERSAMPLING = 2  # by which recordings at the common rate are resampled, and back, if others had a higher rate
 
 
 class SpeechModelScores(NamedTuple):
-    """What speech models make of one recording; None where a measure was not chosen, or has no result."""
+    """Results of the speech models for one recording; None for a measure not chosen, or without a result."""
 
     embedding: np.ndarray | None = None  # (256,)
     content: Content | None = None
@@ -47,7 +47,7 @@ class SpeechModelScores(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """One recording's figures, and its F0 for the picture."""
+    """One recording's figures, and its F0 for plotting."""
 
     observation: Observation
     f0: np.ndarray  # (frames,) Hz
@@ -55,7 +55,7 @@ class Measurement(NamedTuple):
 
 
 class MeasureSettings(NamedTuple):
-    """What every recording is measured with."""
+    """Settings of the measurement, the same for all recordings."""
 
     config: WorldConfig
     ranges: dict[str, F0Range | None]  # system -> search range; None: without F0
@@ -65,19 +65,19 @@ class MeasureSettings(NamedTuple):
 
 
 def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The speech models to measure by.
+    """Choose the speech models to measure with.
 
     Parameters
     ----------
     requested : sequence of str or None
-        Keys of MEASURES, `wer=PATH` for word errors. None: those that are installed.
+        Keys of MEASURES, `wer=PATH` for word errors. None: all that are installed.
 
     Returns
     -------
     list of str
         The measures.
     list of str
-        A note for each that is left out.
+        A note on each that is left out.
 
     Raises
     ------
@@ -89,10 +89,10 @@ def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[st
         for measure in chosen:
             _require(measure)
         absent = [name for name in MEASURES if name not in map(_name, chosen)]
-        return chosen, [f"measures not asked for: {', '.join(absent)}"] if absent else []
+        return chosen, [f"measures not requested: {', '.join(absent)}"] if absent else []
     chosen, notes = [], []
     for name in MEASURES:
-        if name == WORD_ERRORS:  # there is none without a name
+        if name == WORD_ERRORS:  # it has no default model
             notes.append(NO_RECOGNISER)
             continue
         try:
@@ -104,7 +104,7 @@ def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[st
 
 
 def measure_versions(measures: Sequence[str]) -> dict[str, str]:
-    """Package -> version, of those that the measures come from, and of the content encoder that the toolkit carries."""
+    """Versions of the measures' packages and of the bundled content encoder, by name."""
     from vc.encoders.choice import DISTILLED
 
     versions = {}
@@ -120,18 +120,22 @@ def measure_versions(measures: Sequence[str]) -> dict[str, str]:
 def speech_model_scores(
     samples: np.ndarray, rate: int, measures: Sequence[str], *, common_rate: int
 ) -> SpeechModelScores:
-    """What speech models make of a recording.
+    """Run the speech models on a recording.
 
     Parameters
     ----------
     samples : np.ndarray
-        Shape `(samples,)`.
+        Shape `(samples,)`; full scale is 1.
     rate : int
         Sample rate in Hz.
     measures : sequence of str
-        As `choose_measures` gives them.
+        As returned by `choose_measures`.
     common_rate : int
-        Hz, at which content and timbre of all recordings are compared.
+        Sample rate in Hz at which content and timbre of all recordings are compared.
+
+    Returns
+    -------
+    SpeechModelScores
     """
     functions = {
         "speaker": ("embedding", speaker.embed),
@@ -155,12 +159,12 @@ def speech_model_scores(
 
 
 def measure(sentence: Sentence, settings: MeasureSettings) -> dict[str, Measurement]:
-    """Analyse every recording of a sentence, and compare it with the target's and with the source's.
+    """Analyse every recording of a sentence, and compare it with the target's and the source's.
 
     Parameters
     ----------
     sentence : Sentence
-        Recordings of every system that says it.
+        With the recordings of all systems that have it.
     settings : MeasureSettings
         The same for all sentences.
 
@@ -209,22 +213,22 @@ def measure(sentence: Sentence, settings: MeasureSettings) -> dict[str, Measurem
 def expected_phones(
     sentence: Sentence, scores: Mapping[str, SpeechModelScores], remarks: Mapping[str, list[str]]
 ) -> list[str] | None:
-    """The phones of the transcript.
+    """The phones that the recordings of a sentence should have.
 
-    Without a transcript, or with one that cannot be read, those recognised in the source's recording, or without that
-    in the target's.
+    Those of the transcript; without a usable one, those recognised in the source's recording or, without a source, in
+    the target's.
     """
     origin = next((system for system in (UNCONVERTED, REFERENCE) if system in scores), None)
-    if sentence.text is not None and any(each.phones is not None for each in scores.values()):
+    if sentence.text is not None and any(recording.phones is not None for recording in scores.values()):
         try:
             return phones.from_text(sentence.text)
         except DataError as error:
-            remarks[origin or next(iter(scores))].append(f"measure phones: the text is left aside: {error}")
+            remarks[origin or next(iter(scores))].append(f"measure phones: the text is ignored: {error}")
     return scores[origin].phones if origin else None
 
 
 def expected_words(sentence: Sentence, scores: Mapping[str, SpeechModelScores]) -> str | None:
-    """The transcript, or without one the words recognised in the source's recording, or else in the target's."""
+    """The transcript or, without one, the words recognised in the source's recording, else in the target's."""
     origin = next((system for system in (UNCONVERTED, REFERENCE) if system in scores), None)
     text = sentence.text if sentence.text is not None else scores[origin].words if origin else None
     return text if text is None else words.normalise(text)
@@ -233,27 +237,35 @@ def expected_words(sentence: Sentence, scores: Mapping[str, SpeechModelScores]) 
 def score_systems(
     recordings: Mapping[str, Recordings], measured: Mapping[str, Mapping[str, Measurement]], *, parallel: bool
 ) -> dict[str, Scores]:
-    """System -> its figures.
+    """Summarise the measurements of each system.
 
     Parameters
     ----------
     recordings : dict
-        System -> sentence -> recording, of those to count.
+        System -> sentence -> recording, of the sentences to include.
     measured : dict
         Sentence -> system -> measurement.
     parallel : bool
         Whether the target says the source's sentences.
+
+    Returns
+    -------
+    dict
+        System -> scores.
     """
-    observations = {system: [measured[name][system].observation for name in own] for system, own in recordings.items()}
+    observations = {
+        system: [measured[sentence][system].observation for sentence in sentences]
+        for system, sentences in recordings.items()
+    }
     source = observations.get(UNCONVERTED)
     return {
         system: summarise(
-            own,
+            utterances,
             observations[REFERENCE],
             source=source if parallel or says_source(system) else None,
             paired=parallel or not says_source(system),
         )
-        for system, own in observations.items()
+        for system, utterances in observations.items()
     }
 
 
@@ -266,7 +278,7 @@ def _require(measure: str) -> None:
             raise ConfigError(f"measure {name} takes no folder, got {measure!r}")
         MEASURES[name].require()
     elif not folder:
-        raise ConfigError(f"it takes a recogniser of your own, a folder of transformers: {WORD_ERRORS}=PATH")
+        raise ConfigError(f"measure {name} needs a recogniser of your own, a transformers folder: {WORD_ERRORS}=PATH")
     else:
         words.require(folder)
 
@@ -279,9 +291,9 @@ def _track(utterance: Utterance, settings: MeasureSettings, system: str) -> Trac
     rate = settings.config.sample_rate
     samples, _ = utterance.read(rate)
     if settings.mixed_rates and audio.info(utterance.path).sample_rate == rate:
-        # The filter that brings the others to this rate takes away what is close below half of it, which cepstra
-        # would take for another voice.
-        samples = audio.resample(audio.resample(samples, rate, ABOVE * rate), ABOVE * rate, rate)
+        # Resampling the others to this rate attenuates the band just below the Nyquist frequency, a difference that
+        # mel-cepstra would show as another voice.
+        samples = audio.resample(audio.resample(samples, rate, OVERSAMPLING * rate), OVERSAMPLING * rate, rate)
     f0, frames = settings.config.extract(samples, settings.ranges[system])
     return Track(frames, f0)
 
@@ -289,7 +301,7 @@ def _track(utterance: Utterance, settings: MeasureSettings, system: str) -> Trac
 def _figures_by_models(
     scores: SpeechModelScores, phones_expected: Sequence[str] | None, words_expected: str | None
 ) -> dict[str, float]:
-    """Metric -> figure of one recording; errors where it is known which phones or words to expect."""
+    """Metric -> figure of one recording; error rates only where the expected phones or words are known."""
     opinions = {"dnsmos": scores.quality, "distillmos": scores.mos}
     figures = {name: value for name, value in opinions.items() if value is not None}
     if scores.phones is not None and phones_expected:
@@ -304,17 +316,17 @@ def _figures_by_models(
 def _figures_by_plugins(
     recordings: Recordings, rate: int, remarks: Mapping[str, list[str]]
 ) -> dict[str, dict[str, float]]:
-    """System -> metric -> figure, of metrics that other packages add."""
+    """System -> metric -> figure, for the metrics of plug-ins."""
     figures: dict[str, dict[str, float]] = {system: {} for system in recordings}
     measures = {name: metric.figure for name, metric in METRICS.items() if metric.figure}
     if not measures:
         return figures
     samples = {system: utterance.read(rate)[0] for system, utterance in recordings.items()}
-    for system, own in samples.items():
+    for system, recording in samples.items():
         reference = None if system == REFERENCE else samples.get(REFERENCE)
         for name, figure in measures.items():
             try:
-                value = figure(own, reference, rate)
+                value = figure(recording, reference, rate)
             except DataError as error:
                 remarks[system].append(f"metric {name}: {error}")
                 continue
@@ -326,7 +338,7 @@ def _figures_by_plugins(
 def _distortions_by_conventions(
     recordings: Recordings, conventions: Mapping[str, int], remarks: Mapping[str, list[str]]
 ) -> dict[str, dict[str, float]]:
-    """System -> metric -> distortion, where the target says the sentence."""
+    """System -> metric -> distortion, if the target has a recording of the sentence."""
     figures: dict[str, dict[str, float]] = {system: {} for system in recordings}
     if REFERENCE not in recordings or len(recordings) == 1:
         return figures

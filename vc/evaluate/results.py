@@ -14,46 +14,47 @@ from vc.evaluate.verdict import Finding
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
 
-LOPSIDED = 1.5  # times as long as the other side of an interval, from where one half of it misleads
-SIGNIFICANT_DIGITS = 6  # of a number in JSON, more than any figure holds
+MAX_ASYMMETRY = 1.5  # ratio of the two sides of an interval above which a single ± would mislead
+SIGNIFICANT_DIGITS = 6  # of numbers in JSON; no figure is more precise
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of the converted sets and of their anchors, and what a report needs to show and play them."""
+    """Scores of the converted systems and the anchors, and what a report shows and plays of them."""
 
     title: str
-    source: str  # name of the source speaker, empty where it is unknown
+    source: str  # name of the source speaker, empty if unknown
     target: str  # name of the target speaker
-    recording_names: dict[str, str]  # sentence -> the name of its recording before it got an id
-    texts: dict[str, str]  # sentence -> transcript, where that is known
-    systems: list[str]  # the converted ones; the first is the one that metrics.json is about
-    parallel: bool  # whether the target's recordings say the same sentences
-    scores: dict[str, Scores]  # the converted systems first, then the anchors; rows go along `recordings`
+    recording_names: dict[str, str]  # sentence -> name of its recording, for display
+    texts: dict[str, str]  # sentence -> transcript, if known
+    systems: list[str]  # the converted ones; the first one's figures are at the top level of metrics.json
+    parallel: bool  # whether the target's recordings are of the same sentences
+    scores: dict[str, Scores]  # the converted systems first, then the anchors; rows in the order of `recordings`
     comparisons: list[SystemComparison]
-    verdicts: dict[str, list[Finding]]  # converted system, or MODEL -> what its figures say
-    cycle: Cycle | None  # of the model, there and back
+    verdicts: dict[str, list[Finding]]  # converted system, or MODEL -> findings
+    cycle: Cycle | None  # of the model
     training: list[dict[str, Any]]  # the lines of the model's log.jsonl
-    runs: dict[str, dict[str, Spread]]  # system -> metric -> spread, where there are several runs
-    recordings: dict[str, Recordings]  # system -> sentence -> recording, of those that were measured
+    runs: dict[str, dict[str, Spread]]  # system -> metric -> spread, for systems with several runs
+    recordings: dict[str, Recordings]  # system -> sentence -> recording, of the measured sentences
     f0: dict[str, dict[str, np.ndarray]]  # system -> sentence -> (frames,) Hz
     configuration: dict[str, Any]
     counts: dict[str, int]
     unmatched: dict[str, list[str]]  # side -> names
     failures: list[str]  # one line each
-    notes: list[str]  # what a reader must know: what is left out, what was decided
+    notes: list[str]  # what a reader must know: what was left out or assumed
 
     @property
     def sentences(self) -> list[str]:
+        """Names of the measured sentences."""
         return list(self.recordings[self.systems[0]])
 
     @property
     def metrics(self) -> list[str]:
-        """Those that at least one system has a figure of.
+        """Names of the metrics for which at least one system has a figure.
 
-        Phone error added to a source that has none repeats the phone error, and is left out.
+        `phone_error_added` is left out where the source has no phone errors and it therefore equals `phone_error`.
         """
-        figures = {name: [each.means[name] for each in self.scores.values()] for name in METRICS}
+        figures = {name: [scores.means[name] for scores in self.scores.values()] for name in METRICS}
         metrics = [name for name in METRICS if any(map(math.isfinite, figures[name]))]
         pairs = zip(figures["phone_error_added"], figures["phone_error"], strict=True)
         if all(added == error for added, error in pairs if math.isfinite(added)):
@@ -61,15 +62,15 @@ class Evaluation:
         return metrics
 
     def headline(self, system: str) -> list[Part]:
-        """A converted system in one sentence."""
+        """The headline of a converted system, in parts."""
         reference = self.scores[REFERENCE]
         return headline(self.verdicts[system], self.scores[system], reference=reference, target=self.target)
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of metrics.json: strict JSON, null for what is unknown.
+    """The content of metrics.json: strict JSON, null for unknown values.
 
-    The first system's figures stand at the top, every system's under `systems` and `anchors`.
+    The first system's figures are at the top level, those of all under `systems` and `anchors`.
     """
     figures = {name: {**scores.means, "intervals": scores.intervals} for name, scores in evaluation.scores.items()}
     systems = {name: figures.pop(name) for name in evaluation.systems}
@@ -79,29 +80,34 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "headlines": {system: as_text(evaluation.headline(system)) for system in evaluation.systems},
         "systems": systems,
         "anchors": figures,
-        "runs": {system: {name: vars(each) for name, each in of.items()} for system, of in evaluation.runs.items()},
-        "verdicts": {system: [each._asdict() for each in findings] for system, findings in evaluation.verdicts.items()},
+        "runs": {
+            system: {name: vars(spread) for name, spread in spreads.items()}
+            for system, spreads in evaluation.runs.items()
+        },
+        "verdicts": {
+            system: [finding._asdict() for finding in findings] for system, findings in evaluation.verdicts.items()
+        },
         "cycle": evaluation.cycle and evaluation.cycle._asdict(),
         "comparisons": [
             {
-                "metric": each.metric,
-                "one": each.one,
-                "other": each.other,
-                **vars(each.result),
-                "p_holm": each.p_holm,
+                "metric": comparison.metric,
+                "one": comparison.one,
+                "other": comparison.other,
+                **vars(comparison.result),
+                "p_holm": comparison.p_holm,
             }
-            for each in evaluation.comparisons
+            for comparison in evaluation.comparisons
         ],
         **{name: getattr(evaluation, name) for name in copied},
     }
-    of_source = {name for name in evaluation.scores if evaluation.parallel or says_source(name)}
+    comparable = {name for name in evaluation.scores if evaluation.parallel or says_source(name)}
     content["utterances"] = [
         {
             "sentence": sentence,
             "recording": evaluation.recording_names[sentence],
             **evaluation.scores[evaluation.systems[0]].rows[index],
             "systems": {name: evaluation.scores[name].rows[index] for name in systems},
-            "anchors": {name: evaluation.scores[name].rows[index] for name in figures if name in of_source},
+            "anchors": {name: evaluation.scores[name].rows[index] for name in figures if name in comparable},
         }
         for index, sentence in enumerate(evaluation.sentences)
     ]
@@ -109,7 +115,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def format_table(evaluation: Evaluation) -> str:
-    """A line for each metric and a column for each system, with 95 % intervals; verdicts; settings; headlines."""
+    """Format as text: a row per metric and a column per system, with 95 % intervals; findings, settings, headlines."""
     lines = [["", *evaluation.scores]]
     for name in evaluation.metrics:
         unit = METRICS[name].unit
@@ -144,13 +150,13 @@ def _cell(scores: Scores, name: str) -> str:
     text = f"{value:.{decimals}f}"
     if math.isnan(high - low):
         return text
-    if max(high - value, value - low) > LOPSIDED * min(high - value, value - low):
+    if max(high - value, value - low) > MAX_ASYMMETRY * min(high - value, value - low):
         return f"{text} ({low:.{decimals}f} to {high:.{decimals}f})"
     return f"{text} ± {(high - low) / 2:.{decimals}f}"
 
 
 def _strict(value: Any) -> Any:
-    """Numbers that JSON does not have become null, others are rounded."""
+    """Replace numbers that JSON does not have by null, and round the others."""
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

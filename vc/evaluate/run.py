@@ -1,7 +1,7 @@
-"""Converted sets against the target's recordings: figures beside their anchors, with counts and intervals.
+"""The evaluation of converted recordings, from their folders to metrics.json.
 
-Every system is measured on its waveforms by the same analysis, so that copy-synthesis, the target's own recordings
-taken apart and put together again, is the floor that no conversion through the vocoder can be expected to pass.
+Every system's waveforms go through the same analysis, so that copy-synthesis, the target's own recordings analysed and
+resynthesised, is the limit that no conversion through the vocoder can be expected to beat.
 """
 
 import datetime
@@ -51,69 +51,76 @@ from vc.metrics.registry import METRICS
 from vc.parallel import map_processes
 from vc.train.log import read as read_log
 
-MAX_NAMES = 5  # recordings that a note spells out
-ENOUGH = 10  # sentences; with fewer, a note warns
+MAX_NAMES = 5  # names listed in a note
+ENOUGH_SENTENCES = 10  # with fewer, a note warns
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure against what. Each path is a folder of recordings or a data directory of one speaker.
+    """The sides of an evaluation. Each path is a folder of recordings or a data directory of one speaker.
 
     Raises
     ------
     ConfigError
-        For a name of a system that cannot be shown, an unknown convention, or a model without a source.
+        If a system cannot have its name, a convention is unknown, or a model is given without a source.
     """
 
-    converted: Mapping[str, Path]  # by system; `NAME#1`, `NAME#2` are runs of one
+    converted: Mapping[str, Path]  # by system; `NAME#1`, `NAME#2` are runs of one system
     reference: Path  # the target's own recordings
     _: KW_ONLY
-    source: Path | None = None  # what was converted; gives the anchor `unconverted`
-    model: Path | None = None  # with `source`, gives the anchor `mean_variance`, and the cycle there and back
-    other_sentences: bool = False  # the reference's sentences are others, whatever they are called
-    match: str | None = None  # regular expression for the part of a name that says the sentence
+    source: Path | None = None  # the unconverted recordings, for the anchor `unconverted`
+    model: Path | None = None  # for the anchor `mean_variance` and the model's cycle; needs `source`
+    other_sentences: bool = False  # whether the reference has other sentences, whatever their names
+    match: str | None = None  # regular expression for the part of a name that identifies the sentence
     measures: Sequence[str] | None = None  # keys of MEASURES; None: those that are installed
     conventions: Sequence[str] = ()  # of metrics.CONVENTIONS
-    to: str | None = None  # the target by its name in the model, where no data directory says it
-    source_speaker: str | None = None  # the source by its name in the model, likewise
+    to: str | None = None  # the target's name in the model, if the reference is not a data directory
+    source_speaker: str | None = None  # the source's name in the model, likewise
 
     def __post_init__(self) -> None:
         if not self.converted:
-            raise ConfigError("nothing to evaluate: no converted recordings are named")
+            raise ConfigError("nothing to evaluate: no converted recordings were given")
         check_names(self.converted, (*ANCHORS, "source", MODEL))
         if self.model and not self.source:
-            raise ConfigError("--model needs --source: the anchor mean_variance is made of the source's recordings")
+            raise ConfigError("--model needs --source: the anchor mean_variance is made from the source's recordings")
         for name in self.conventions:
             find_convention(name)
 
     @property
     def folders(self) -> dict[str, Path]:
-        """Side -> folder."""
+        """The folder of each side."""
         return {**self.converted, **({"source": self.source} if self.source else {}), "reference": self.reference}
 
 
 @dataclass
 class Stages:
-    """What the stages share. A sentence that fails in one stage is left out of all, so that systems stay comparable."""
+    """State shared by the stages. A sentence that fails in one is left out of all, so that systems stay comparable."""
 
-    recordings: dict[str, Recordings]  # by system, `reference` among them; the anchors are added
+    recordings: dict[str, Recordings]  # system -> recordings, with `reference`; the anchors are added later
     jobs: int
-    texts: dict[str, str]  # sentence -> transcript, where that is known
+    texts: dict[str, str]  # sentence -> transcript, if known
     notes: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)  # sentence -> line
+    failed: dict[str, str] = field(default_factory=dict)  # sentence -> error message
 
     def note(self, *texts: str) -> None:
+        """Log notes as warnings, and keep them for the report."""
         for text in texts:
             log.warning(text)
             self.notes.append(text)
 
     def remaining(self) -> dict[str, Recordings]:
-        """The recordings of sentences that have not failed: the converted systems, then the anchors in their order."""
+        """The recordings of the sentences that have not failed, of the converted systems and then of the anchors.
+
+        Raises
+        ------
+        DataError
+            If no sentence remains.
+        """
         converted = [system for system in self.recordings if system not in ANCHORS]
         systems = converted + [anchor for anchor in ANCHORS if anchor in self.recordings]
         remaining = {
-            system: {name: own for name, own in self.recordings[system].items() if name not in self.failed}
+            system: {name: recording for name, recording in self.recordings[system].items() if name not in self.failed}
             for system in systems
         }
         if not all(remaining.values()):
@@ -121,13 +128,33 @@ class Stages:
         return remaining
 
     def run(self, work: Callable[[Sentence], Any], title: str, *, jobs: int | None = None) -> dict[str, Any]:
-        """Sentence -> `work(sentence)`, without the sentences that fail."""
+        """Apply `work` to every remaining sentence in parallel.
+
+        Parameters
+        ----------
+        work : callable
+            From a sentence to its result; a DataError marks the sentence as failed.
+        title : str
+            For the log.
+        jobs : int, optional
+            Processes. Default: `self.jobs`.
+
+        Returns
+        -------
+        dict
+            Sentence -> result, without the sentences that failed.
+
+        Raises
+        ------
+        DataError
+            If every sentence failed.
+        """
         by_sentence: dict[str, Recordings] = {}
-        for system, own in self.remaining().items():
-            for name, utterance in own.items():
+        for system, recordings in self.remaining().items():
+            for name, utterance in recordings.items():
                 by_sentence.setdefault(name, {})[system] = utterance
         log.info("%s, %s", title, phrases.count(len(by_sentence), "sentence"))
-        sentences = [Sentence(name, own, self.texts.get(name)) for name, own in by_sentence.items()]
+        sentences = [Sentence(name, recordings, self.texts.get(name)) for name, recordings in by_sentence.items()]
         results = {}
         for sentence, result in map_processes(work, sentences, jobs or self.jobs, title.partition(",")[0]):
             if isinstance(result, DataError):
@@ -157,7 +184,7 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
     Raises
     ------
     ConfigError
-        If a folder lies among the anchors, a measure is missing, or the model does not fit.
+        If a folder lies in the anchors' folder, a measure is not available, or the model lacks a speaker.
     DataError
         If no sentence can be measured.
     """
@@ -165,28 +192,29 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
     folder = output / "anchors"
     for path in request.folders.values():
         if path.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"{path}: lies in {folder}, which is written anew; choose another --output")
+            raise ConfigError(f"{path}: lies in {folder}, which is overwritten; choose another --output")
     sides = {name: read_side(path, exclude=folder) for name, path in request.folders.items()}
     matched = match(sides, other_sentences=request.other_sentences, pattern=request.match)
     direction = None
     if request.model:
-        load_converter.cache_clear()  # an earlier evaluation of this process may have read what has changed since
+        load_converter.cache_clear()  # the file may have changed since an earlier evaluation in this process
         direction = find_direction(
             request.model,
             source=request.source_speaker or (sides["source"].speaker if "source" in sides else None),
             target=request.to or sides[REFERENCE].speaker,
         )
     texts: dict[str, str] = {}  # from the first side that has one
-    for name, own in matched.recordings.items():
-        transcripts = sides[name].texts
-        texts = {sentence: transcripts[each.id] for sentence, each in own.items() if each.id in transcripts} | texts
-    recordings = {UNCONVERTED if side == "source" else side: own for side, own in matched.recordings.items()}
+    for side, side_recordings in matched.recordings.items():
+        transcripts = sides[side].texts
+        ids = {sentence: utterance.id for sentence, utterance in side_recordings.items()}
+        texts = {sentence: transcripts[id] for sentence, id in ids.items() if id in transcripts} | texts
+    recordings = {UNCONVERTED if name == "source" else name: side for name, side in matched.recordings.items()}
     stages = Stages(recordings, jobs, texts)
     measures, left_out = choose_measures(request.measures)
     stages.note(*_notes(request, sides, matched, direction, [line for line in left_out if line != NO_RECOGNISER]))
     stages.notes += [line for line in left_out if line == NO_RECOGNISER]  # no warning: nothing is missing
 
-    # One sample rate for all, F0 ranges, anchors
+    # A common sample rate, F0 ranges, anchors
     systems = list(request.converted)
     rates = stages.run(find_sample_rates, "reading sample rates", jobs=1)
     config = common_config(rates, systems, direction, stages)
@@ -196,32 +224,32 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
         path_inside(folder, name).mkdir(parents=True, exist_ok=True)
     anchors = stages.run(partial(make_anchors, settings=anchor_settings), "making anchors")
     for name in anchor_settings.names:
-        stages.recordings[name] = {sentence: each[name] for sentence, each in anchors.items() if name in each}
+        stages.recordings[name] = {sentence: written[name] for sentence, written in anchors.items() if name in written}
     ranges |= find_f0_ranges(anchor_settings.names, config, stages)
 
-    # Every recording by itself and beside the others of its sentence
+    # Every recording by itself, and compared with others of its sentence
     conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
     stages.note(
         *(
-            f"{name} compares at {rate} Hz or more: recordings at {config.sample_rate} Hz were brought to that, and"
-            " have nothing above"
+            f"{name} compares at {rate} Hz or more: recordings at {config.sample_rate} Hz were resampled to that and"
+            " lack the upper band"
             for name, rate in conventions.items()
             if rate > config.sample_rate
         )
     )
-    mixed_rates = len({rate for each in rates.values() for rate in each.values()}) > 1
+    mixed_rates = len({rate for by_system in rates.values() for rate in by_system.values()}) > 1
     settings = MeasureSettings(config, ranges, measures, conventions, mixed_rates)
     title = f"measuring, with speech models: {', '.join(measures)}" if measures else "measuring"
     measured = stages.run(partial(measure, settings=settings), title)
     recordings = stages.remaining()
     remarks: dict[tuple[str, str], list[str]] = {}
-    for system, own in recordings.items():
-        for sentence in own:
+    for system, sentences in recordings.items():
+        for sentence in sentences:
             for remark in measured[sentence][system].remarks:
                 remarks.setdefault((system, remark), []).append(sentence)
     stages.note(*(f"{system}: {remark} ({_listed(names)})" for (system, remark), names in remarks.items()))
 
-    # The sets, and what their figures say
+    # Scores of the sets, and findings
     log.info("comparing the sets")
     scores = score_systems(recordings, measured, parallel=matched.parallel)
     comparisons = compare_systems(scores, systems)
@@ -258,7 +286,7 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
         training=read_log(request.model if request.model.is_dir() else request.model.parent) if request.model else [],
         runs=spread_of_runs(scores, systems),
         recordings=recordings,
-        f0={system: {name: measured[name][system].f0 for name in own} for system, own in recordings.items()},
+        f0={system: {name: measured[name][system].f0 for name in names} for system, names in recordings.items()},
         configuration=configuration(settings, request, direction, has_texts=bool(texts)),
         counts={
             "utterances": len(next(iter(recordings.values()))),
@@ -275,17 +303,17 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
 
 
 def find_sample_rates(sentence: Sentence) -> dict[str, int]:
-    """System -> Hz."""
+    """Sample rate in Hz of each system's recording of a sentence."""
     return {system: audio.info(utterance.path).sample_rate for system, utterance in sentence.recordings.items()}
 
 
 def common_config(
     rates: Mapping[str, Mapping[str, int]], systems: Sequence[str], direction: Direction | None, stages: Stages
 ) -> WorldConfig:
-    """Analysis at the highest rate that has settings and that no recording lies below.
+    """Settings of the analysis, at the highest supported rate that no recording is below.
 
-    Its settings do not follow a model's, and where nothing is voiced its window is WORLD's own, so that distortions can
-    be compared from one model to another.
+    They do not depend on a model's features, and unvoiced frames are analysed with WORLD's default window, so that
+    distortions can be compared between models.
 
     Parameters
     ----------
@@ -294,43 +322,54 @@ def common_config(
     systems : sequence of str
         Names of the converted ones.
     direction : Direction or None
-        Of the model, whose rate counts too.
+        Of the model, whose rate is taken into account too.
     stages : Stages
-        For a note, if the converted recordings have a higher rate.
+        Takes a note if the converted recordings have a higher rate.
+
+    Returns
+    -------
+    WorldConfig
 
     Raises
     ------
     DataError
-        If recordings of one system differ in rate, or one lies below all settings.
+        If recordings of one system differ in rate, or a rate is below all supported ones.
     """
     for system in systems:
-        own = {each[system]: sentence for sentence, each in rates.items() if system in each}
-        if len(own) > 1:
-            examples = ", ".join(f"{sentence} has {rate} Hz" for rate, sentence in sorted(own.items()))
+        by_rate = {rates[sentence][system]: sentence for sentence in rates if system in rates[sentence]}
+        if len(by_rate) > 1:
+            examples = ", ".join(f"{sentence} has {rate} Hz" for rate, sentence in sorted(by_rate.items()))
             raise DataError(f"the recordings of {system} differ in sample rate: {examples}")
-    lowest = min(rate for each in rates.values() for rate in each.values())
+    lowest = min(rate for by_system in rates.values() for rate in by_system.values())
     if direction:
         lowest = min(lowest, direction.sample_rate)
     usable = [rate for rate in mel_cepstrum.SETTINGS if rate <= lowest]
     if not usable:
-        raise DataError(f"a recording at {lowest} Hz is below {min(mel_cepstrum.SETTINGS)} Hz, the lowest measured")
-    higher = {rate for each in rates.values() for system in systems if (rate := each.get(system, 0)) > max(usable)}
+        raise DataError(f"a recording at {lowest} Hz is below {min(mel_cepstrum.SETTINGS)} Hz, the lowest supported")
+    converted_rates = {by_system[system] for by_system in rates.values() for system in systems if system in by_system}
+    higher = {rate for rate in converted_rates if rate > max(usable)}
     if higher:
         stages.note(f"measured at {max(usable)} Hz; the converted recordings have {max(higher)} Hz")
     return WorldConfig(max(usable), unvoiced_f0=WORLD_UNVOICED_F0)
 
 
 def find_f0_ranges(systems: Sequence[str], config: WorldConfig, stages: Stages) -> dict[str, F0Range | None]:
-    """System -> F0 search range, from its own recordings; None without F0, a wide one where no voice is found."""
+    """Estimate the F0 search range of each system from its recordings.
+
+    Returns
+    -------
+    dict
+        System -> range; None for speech without F0, the widest range if no voice is found.
+    """
     work = partial(find_tracks, systems=systems, config=config)
     tracks = stages.run(work, "finding F0 ranges")
     ranges = {}
     for system in systems:
         try:
-            own = (each[system] for each in tracks.values() if system in each)
-            ranges[system] = f0_statistics(own, config.frame_rate, system).f0_range
+            of_system = (by_system[system] for by_system in tracks.values() if system in by_system)
+            ranges[system] = f0_statistics(of_system, config.frame_rate, system).f0_range
             if ranges[system] is None:
-                stages.note(f"{system}: its recordings have no F0, as whispered ones")
+                stages.note(f"{system}: its recordings have no F0, as in whispered speech")
         except DataError as error:
             ranges[system] = WIDEST_RANGE
             stages.note(f"{error}; searched {WIDEST_RANGE.floor:g} to {WIDEST_RANGE.ceiling:g} Hz")
@@ -338,7 +377,13 @@ def find_f0_ranges(systems: Sequence[str], config: WorldConfig, stages: Stages) 
 
 
 def find_tracks(sentence: Sentence, systems: Sequence[str], config: WorldConfig) -> dict[str, F0Track]:
-    """System -> F0 by the first pass; silence is refused."""
+    """First-pass F0 tracks of a sentence's recordings, by system.
+
+    Raises
+    ------
+    DataError
+        If a recording is silent.
+    """
     tracks = {}
     for system in sentence.recordings.keys() & set(systems):
         utterance = sentence.recordings[system]
@@ -352,7 +397,7 @@ def find_tracks(sentence: Sentence, systems: Sequence[str], config: WorldConfig)
 def configuration(
     settings: MeasureSettings, request: Request, direction: Direction | None, *, has_texts: bool
 ) -> dict[str, Any]:
-    """All that the figures depend on, units in the names. The digest is that of the settings, not of the folders."""
+    """All settings on which the figures depend, with units in their names; the digest covers them, not the folders."""
     config = settings.config
     content = {
         "vc_version": __version__,
@@ -364,7 +409,7 @@ def configuration(
         "f0_method": config.f0_method,
         "unvoiced_f0_hz": config.unvoiced_f0,
         "copy_synthesis": plain(copy_synthesis_config(direction, config)),
-        "f0_ranges_hz": {name: each and [each.floor, each.ceiling] for name, each in settings.ranges.items()},
+        "f0_ranges_hz": {name: f0 and [f0.floor, f0.ceiling] for name, f0 in settings.ranges.items()},
         "speech": "frames whose c0 is within dynamic_range_db of the loudest frame's, on each side",
         "dynamic_range_db": speech.DYNAMIC_RANGE,
         "path": "exact DTW on c1..D of the speech frames, Euclidean, steps (1, 1), (1, 0), (0, 1) of weight 1",
@@ -372,9 +417,9 @@ def configuration(
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
         "measures": list(settings.measures),
         "measure_packages": measure_versions(settings.measures),
-        "expected_phones": "of the text where one can be read, else those heard in the source's recording"
+        "expected_phones": "those of the text if it is usable, else those recognised in the source's recording"
         if has_texts
-        else "heard in the source's recording, or without one in the target's",
+        else "those recognised in the source's recording or, without a source, in the target's",
         "convention_sample_rates_hz": dict(settings.conventions),
         "intervals": f"{statistics.CONFIDENCE:.0%} over sentences: of means by {statistics.RESAMPLES} bootstrap"
         f" resamples, of sets' figures by a jackknife of up to {statistics.MAX_GROUPS} groups",
@@ -404,36 +449,36 @@ def configuration(
 def _notes(
     request: Request, sides: Mapping[str, Side], matched: Matched, direction: Direction | None, left_out: Sequence[str]
 ) -> list[str]:
-    """What a reader must know before the figures; `left_out` are the notes of the measures."""
+    """Notes to read before the figures; `left_out` are those on measures."""
     notes = []
     count = len(next(iter(matched.recordings.values())))
-    if count < ENOUGH:
+    if count < ENOUGH_SENTENCES:
         notes.append(f"only {count} sentence{'s' * (count > 1)}: figures, intervals and verdicts are rough")
     if request.source is None:
-        notes.append("no source was given: figures that need it, and the source as it is, are left out")
+        notes.append("no source was given: the unconverted source and figures that need it are left out")
     elif request.model is None:
-        notes.append("no model is given: how good means and variances alone would be is left out")
-    named = (
+        notes.append("no model was given: the comparison with means and variances alone is left out")
+    names = (
         request.to,
         request.source_speaker,
         *(side.speaker for side in (sides.get("source"), sides[REFERENCE]) if side),
     )
-    if direction and not any(named):
-        pair = f"{direction.source or 'anyone'} to {direction.target}"
-        notes.append(f"taken for {pair}, the model's first way, for neither speaker's name is given")
+    if direction and not any(names):
+        pair = f"{direction.source or 'any speaker'} to {direction.target}"
+        notes.append(f"assumed to be {pair}, the model's first direction, since no speaker was named")
     notes += left_out
     if not matched.parallel:
         converted, reference = (
             next(iter(matched.recordings[side])) for side in (next(iter(request.converted)), REFERENCE)
         )
         notes.append(
-            f"the reference says other sentences ({reference!r}, not {converted!r}): what compares sentences is left"
-            " out, distances between the sets are measured"
+            f"the reference has other sentences ({reference!r}, not {converted!r}): measures that compare sentences are"
+            " left out, distances between the sets are measured"
         )
     notes += [
-        f"{side}: {len(names)} left over without a match: {_listed(names)}"
-        for side, names in matched.left_over.items()
-        if names
+        f"{side}: {len(unmatched)} without a match: {_listed(unmatched)}"
+        for side, unmatched in matched.left_over.items()
+        if unmatched
     ]
     return notes
 
@@ -443,8 +488,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + more
 
 
-def _speaker_name(side: Side | None, named_by_model: str | None) -> str:
-    """A speaker's name: of a plain folder the model's, if there is one; empty where there is no side."""
+def _speaker_name(side: Side | None, name_in_model: str | None) -> str:
+    """The name of a side's speaker; for a plain folder the model's name, if there is a model; empty without a side."""
     if side is None:
         return ""
-    return (side.speaker is None and named_by_model) or side.speaker_name
+    return (side.speaker is None and name_in_model) or side.speaker_name

@@ -1,8 +1,8 @@
-"""What the figures say, in words: the ways in which a conversion fails that a single distance does not show.
+"""Grades of an evaluation's figures, with an explanation: failures of a conversion that one distance does not show.
 
-The bounds were set on real speech: conversions, and recordings that are none (docs/impostors.md). A figure is good or
-bad only as far as its 95 % interval allows: what may be either is doubtful, and so is what has no interval, as of one
-sentence. What no measure decides is not checked.
+The thresholds were set on real speech, on conversions and on recordings that are not conversions (docs/impostors.md). A
+grade is good or bad only if the figure's 95 % interval allows no other: otherwise it is doubtful, as it is without an
+interval (a single sentence). Without a measure that can decide, it is "not checked".
 """
 
 import math
@@ -20,44 +20,43 @@ from vc.metrics.statistics import UNKNOWN, Interval
 
 GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
 UNCHECKED = "not checked"  # no measure decides
-MODEL = "model"  # stands for it among the verdicts
-# Of the way from the source's voice to the target's, by either measure of the speaker: of 720 other voices of VCC2016
-# handed in as converted, all but 8 stay below 0.5 by one of them, and one comes to 0.6
+MODEL = "model"  # the model's key among the verdicts
+# Thresholds, the doubtful one first where there are two. Positions between the source's voice (0) and the target's (1),
+# by either speaker measure: of 720 other voices of VCC2016 evaluated as conversions, all but 8 stay below 0.5 by one of
+# the measures, and one comes to 0.6.
 NEAR, OTHER = 0.6, 0.5
-DISTINCT = 0.05  # of similarity between source and target: with less, voices are too alike to measure by
+DISTINCT = 0.05  # similarity between source and target: voices that differ by less are too alike for this measure
 HALFWAY, NEARER = 0.5, 0.8  # approach; share of sentences
-SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # of the target's global variance
-STILL, STILLEST, RESTLESS = 0.65, 0.45, 1.6  # of the power of the target's movement
-ALIKE = 0.8  # of the target's diversity
-LOST = 0.85  # share of content, 1 for unrelated sentences
+SMOOTH, SMOOTHEST, ROUGH = 0.8, 0.65, 1.25  # ratio to the target's global variance
+STILL, STILLEST, RESTLESS = 0.65, 0.45, 1.6  # ratio to the target's modulation power
+ALIKE = 0.8  # ratio to the target's diversity
+LOST = 0.85  # share of content lost, 1 for unrelated sentences
 GARBLED, VERY_GARBLED = 0.25, 0.5  # phone error above the source's
-UNLIKE, VERY_UNLIKE = 0.45, 0.6  # content distance; another speaker who says the same has 0.25 to 0.34
+UNLIKE, VERY_UNLIKE = 0.45, 0.6  # content distance; another speaker's recording of the sentence has 0.25 to 0.34
 WORSE, MUCH_WORSE = 0.3, 0.8  # points of DNSMOS or DistillMOS below the target's copy-synthesis
 AMPLIFIED, VERY_AMPLIFIED = (
     3.0,
     10.0,
-)  # gain of noise on the conversion back; a linear map that restores movement has up to 2
+)  # noise gain of the conversion back; a linear map restoring modulation has up to 2
 SIGNIFICANCE = 0.05
 MIN_SENTENCES = 6  # with fewer, no difference can be significant
-SAME_SENTENCE = (
-    0.6  # content distance: two speakers of VCC2016 have 0.25 to 0.34 in one sentence, 0.9 and more in others
-)
+SAME_SENTENCE = 0.6  # content distance between two speakers: 0.25 to 0.34 in the same sentence, 0.9 and more in others
 SAME_SHARE = 0.5  # of the sentences
-MAX_SOURCES, MAX_TARGETS = 8, 40  # of the source's sentences, each compared with so many of the target's
+MAX_SOURCES, MAX_TARGETS = 8, 40  # sentences of the source, and of the target for each of them to be compared with
 BANDS = {"gv_ratio_low": "c1 to c8", "gv_ratio_middle": "c9 to c24", "gv_ratio_high": "from c25"}
 RATES = {"movement_slow": "1 to 8 Hz", "movement_fast": "8 to 25 Hz"}
-SMOOTHED, OVERDONE, UNSURE = "over-smoothed", "overdone", "not sure"
-SEVERITY = (GOOD, DOUBTFUL, BAD).index  # of two grades the worse has the larger
+SMOOTHED, OVERDONE, UNCERTAIN = "over-smoothed", "exaggerated", "uncertain"
+SEVERITY = (GOOD, DOUBTFUL, BAD).index  # larger for the worse grade
 
 
 class Finding(NamedTuple):
-    """One question, and its answer."""
+    """The grade of one aspect, explained."""
 
     aspect: str
     grade: str  # GOOD, DOUBTFUL, BAD or UNCHECKED
     text: str
-    brief: str = ""  # what the headline says, of an aspect that it has no words of its own for
-    reached: tuple[int, int] | None = None  # sentences past halfway to the target's voice, of all
+    brief: str = ""  # for the headline, if the aspect has no fixed text there
+    reached: tuple[int, int] | None = None  # sentences past halfway to the target's voice, and all
 
 
 class Evidence(NamedTuple):
@@ -66,25 +65,26 @@ class Evidence(NamedTuple):
     scores: Scores
     anchors: Mapping[str, Scores]
     comparisons: Sequence[SystemComparison]  # of this system with anchors
-    runs: int = 1  # that the comparisons are a mean of
+    runs: int = 1  # over which the comparisons are averaged
 
     def figure(self, metric: str) -> float | None:
-        """The system's; None if it is unknown."""
+        """The system's figure; None if unknown."""
         value = self.scores.means.get(metric, math.nan)
         return value if math.isfinite(value) else None
 
     def interval(self, metric: str) -> Interval:
+        """The 95 % interval of the system's figure; NaN if unknown."""
         return self.scores.intervals.get(metric, UNKNOWN)
 
     def anchor_figure(self, anchor: str, metric: str) -> float:
-        """NaN if it is unknown."""
+        """An anchor's figure; NaN if unknown."""
         return self.anchors[anchor].means[metric] if anchor in self.anchors else math.nan
 
 
-class Graded(NamedTuple):
-    """A share with its interval, and what is said of it."""
+class Share(NamedTuple):
+    """A share with its interval and an explanation."""
 
-    share: float
+    value: float
     interval: Interval
     text: str
 
@@ -92,28 +92,33 @@ class Graded(NamedTuple):
 def judge_systems(
     scores: Mapping[str, Scores], converted: Sequence[str], comparisons: Sequence[SystemComparison]
 ) -> dict[str, list[Finding]]:
-    """Converted system -> findings.
+    """Grade the converted systems.
 
     Parameters
     ----------
     scores : dict
-        System -> its figures, of the anchors too.
+        System or anchor -> its scores.
     converted : sequence of str
         Names of the converted systems.
     comparisons : sequence of SystemComparison
-        As `compare_systems` gives them.
+        From `compare_systems`.
+
+    Returns
+    -------
+    dict
+        Converted system -> findings.
     """
     anchors, groups = {name: scores[name] for name in scores if name in ANCHORS}, runs_of(converted)
     verdicts = {}
     for system in converted:
         group = system_of(system)
-        own = [each for each in comparisons if each.one == group and each.other in anchors]
-        verdicts[system] = judge(Evidence(scores[system], anchors, own, len(groups[group])))
+        with_anchors = [pair for pair in comparisons if pair.one == group and pair.other in anchors]
+        verdicts[system] = judge(Evidence(scores[system], anchors, with_anchors, len(groups[group])))
     return verdicts
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """The findings that the figures of one system allow; voice and content are always among them."""
+    """Grade one system in every aspect that its figures allow; voice and content are always included."""
     findings = (
         judge_voice(evidence),
         judge_content(evidence),
@@ -126,14 +131,14 @@ def judge(evidence: Evidence) -> list[Finding]:
 
 
 def judge_voice(evidence: Evidence) -> Finding:
-    """Identity, on the scale between the source's voice and the target's own: anybody else's is no conversion."""
+    """Grade the speaker's identity, by the position between the source's voice and the target's own."""
     similarity, metric = evidence.figure("speaker_similarity"), "speaker_similarity"
     source = evidence.anchor_figure(UNCONVERTED, metric)
     ceilings = (evidence.anchor_figure(name, metric) for name in (COPY_SYNTHESIS, REFERENCE))  # first the vocoder's
     target = next(filter(math.isfinite, ceilings), math.nan)
     distinct = target - source >= DISTINCT
     if distinct and similarity is None:
-        return Finding("voice", BAD, "No speech: nothing in the recordings is taken for a voice.")
+        return Finding("voice", BAD, "No speech: no voice was found in the recordings.")
 
     def position(value: float) -> float:
         return (value - source) / (target - source)
@@ -143,81 +148,81 @@ def judge_voice(evidence: Evidence) -> Finding:
         share, interval = position(similarity), tuple(map(position, evidence.interval(metric)))
         text = f"{share:.0%} of the way to the target by similarity"
         text += f" ({similarity:.2f}; source {source:.2f}, target {target:.2f})"
-        measures.append(Graded(share, interval, text))
+        measures.append(Share(share, interval, text))
     distance, whole = evidence.figure("timbre_distance"), evidence.anchor_figure(UNCONVERTED, "timbre_distance")
     if distance is not None and whole > 0:
         low, high = evidence.interval("timbre_distance")
         text = f"{1 - distance / whole:.0%} by timbre ({distance:.2f} from the target's; source {whole:.2f})"
-        measures.append(Graded(1 - distance / whole, (1 - high / whole, 1 - low / whole), text))
+        measures.append(Share(1 - distance / whole, (1 - high / whole, 1 - low / whole), text))
     if not measures:
         return _judge_approach(evidence)
 
-    text = "; ".join(each.text for each in measures)
-    grade = max((_grade_of_share(each.share, each.interval, NEAR, OTHER) for each in measures), key=SEVERITY)
+    text = "; ".join(share.text for share in measures)
+    grade = max((_grade_of_share(share.value, share.interval, NEAR, OTHER) for share in measures), key=SEVERITY)
     reached = None
     if distinct and evidence.scores.rows:
         shares = [position(row.get(metric, math.nan)) for row in evidence.scores.rows]  # NaN where no speech is found
         count, total = reached = sum(share > OTHER for share in shares), len(shares)
         text += f"; {count} of {total} sentences are past halfway"
         if speechless := sum(map(math.isnan, shares)):
-            text += f", in {speechless} no speech is found"
+            text += f", {speechless} contain no speech"
         if count < NEARER * total:
             grade = BAD if count < HALFWAY * total else max(grade, DOUBTFUL, key=SEVERITY)
     if len(measures) == 1:
-        text += "; by one measure alone"
-    summary = {GOOD: "Converted", DOUBTFUL: "Not surely converted", BAD: "Not the target's voice"}[grade]
+        text += "; by one measure only"
+    summary = {GOOD: "Converted", DOUBTFUL: "Not clearly converted", BAD: "Not the target's voice"}[grade]
     return Finding("voice", grade, f"{summary}: {text}.", reached=reached)
 
 
 def _judge_approach(evidence: Evidence) -> Finding:
-    """Without a measure of the speaker: spectra nearer the source's deny a conversion, others do not prove one."""
+    """Without a speaker measure: spectra nearer the source's rule out a conversion, others do not prove one."""
     approach = evidence.figure("approach")
     if approach is None:
-        return Finding("voice", UNCHECKED, "No measure tells the source's voice from the target's here.")
-    beside = _anchors_beside(evidence, "approach")
-    text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){beside}"
+        return Finding("voice", UNCHECKED, "No measure here distinguishes the source's voice from the target's.")
+    anchors = _anchors_in_brackets(evidence, "approach")
+    text = f"{approach:.2f} of the way from the source's spectra (0) to the target's (1){anchors}"
     if _grade_of_share(approach, evidence.interval("approach"), HALFWAY, HALFWAY) == BAD:
         return Finding("voice", BAD, f"Not converted: {text}.")
-    return Finding("voice", UNCHECKED, f"No measure of the speaker decides: {text}.")
+    return Finding("voice", UNCHECKED, f"No speaker measure is available: {text}.")
 
 
 def judge_content(evidence: Evidence) -> Finding:
-    """Are the words still there? Phones decide where they are recognised, or else a content encoder."""
-    mistaken, distance = _phones_mistaken(evidence), evidence.figure("content_distance")
+    """Grade whether the words are kept: by phone errors if they were measured, else by content distance."""
+    errors, distance = _phone_errors(evidence), evidence.figure("content_distance")
     parts = []
-    if mistaken is not None:
-        parts.append(mistaken.text)
+    if errors is not None:
+        parts.append(errors.text)
     if distance is not None:
-        beside = _anchors_beside(evidence, "content_distance")
-        parts.append(f"content lies at {distance:.2f} of the distance of another sentence{beside}")
-    if mistaken is not None:
-        grade = _grade(mistaken.share, mistaken.interval, GARBLED, VERY_GARBLED)
+        anchors = _anchors_in_brackets(evidence, "content_distance")
+        parts.append(f"content distance is {distance:.2f} of that of another sentence{anchors}")
+    if errors is not None:
+        grade = _grade(errors.value, errors.interval, GARBLED, VERY_GARBLED)
     elif distance is not None:
         grade = _grade(distance, evidence.interval("content_distance"), UNLIKE, VERY_UNLIKE)
-        parts.append("phone errors are not known")
+        parts.append("phone errors were not measured")
     else:
-        return Finding("content", UNCHECKED, "Neither phone errors nor distances of content are known.")
-    summary = {GOOD: "Kept", DOUBTFUL: "Not surely kept", BAD: "Lost"}[grade]
+        return Finding("content", UNCHECKED, "Neither phone errors nor content distances were measured.")
+    summary = {GOOD: "Kept", DOUBTFUL: "Not clearly kept", BAD: "Lost"}[grade]
     return Finding("content", grade, f"{summary}: {'; '.join(parts)}.")
 
 
-def _phones_mistaken(evidence: Evidence) -> Graded | None:
-    """Phone errors beyond the source's own, or without those beyond the target's own, or else all of them."""
+def _phone_errors(evidence: Evidence) -> Share | None:
+    """The phone error rate beyond the source's or, without a source, the target's own; else the whole rate."""
     if (added := evidence.figure("phone_error_added")) is not None:
-        beside, interval = " than in the source's recordings", evidence.interval("phone_error_added")
+        baseline, interval = " than in the source's recordings", evidence.interval("phone_error_added")
     elif (error := evidence.figure("phone_error")) is not None:
-        own = evidence.anchor_figure(REFERENCE, "phone_error")
-        beside, own = (" than in the target's own recordings", own) if math.isfinite(own) else ("", 0.0)
+        target = evidence.anchor_figure(REFERENCE, "phone_error")
+        baseline, target = (" than in the target's own recordings", target) if math.isfinite(target) else ("", 0.0)
         low, high = evidence.interval("phone_error")
-        added, interval = error - own, (low - own, high - own)
+        added, interval = error - target, (low - target, high - target)
     else:
         return None
-    more = f" {'fewer' if added < 0 else 'more'}" if beside else ""
-    return Graded(added, interval, f"a recogniser mistakes {abs(added):.0%}{more} of the phones{beside}")
+    more = f" {'fewer' if added < 0 else 'more'}" if baseline else ""
+    return Share(added, interval, f"a recogniser gets {abs(added):.0%}{more} of the phones wrong{baseline}")
 
 
 def judge_naturalness(evidence: Evidence) -> Finding | None:
-    """Predicted quality beside that of the target through the vocoder."""
+    """Grade predicted quality relative to the target's copy-synthesis."""
     parts, grades = [], []
     for metric, label in zip(OPINIONS, ("DistillMOS", "DNSMOS"), strict=True):
         value, best = evidence.figure(metric), evidence.anchor_figure(COPY_SYNTHESIS, metric)
@@ -228,27 +233,27 @@ def judge_naturalness(evidence: Evidence) -> Finding | None:
     if not parts:
         return None
     grade = max(grades, key=SEVERITY)
-    summary = {GOOD: "As natural as the vocoder lets it be", DOUBTFUL: "Not surely as natural", BAD: "Unnatural"}[grade]
+    summary = {GOOD: "As natural as the vocoder allows", DOUBTFUL: "Not clearly as natural", BAD: "Unnatural"}[grade]
     return Finding("naturalness", grade, f"{summary}: {'; '.join(parts)}.")
 
 
 def judge_liveliness(evidence: Evidence) -> Finding | None:
-    """Over-smoothing, and its opposite, in every band of the spectrum and at every rate of its movement."""
+    """Grade over-smoothing, and its opposite, in every band of the spectrum and at every modulation rate."""
     parts = []  # grade, reason, text
     for ranges, quantity, (smooth, smoothest, rough) in (
         (BANDS, "variance", (SMOOTH, SMOOTHEST, ROUGH)),
-        (RATES, "movement", (STILL, STILLEST, RESTLESS)),
+        (RATES, "modulation power", (STILL, STILLEST, RESTLESS)),
     ):
         for metric, name in ranges.items():
             value, (low, high) = evidence.figure(metric), evidence.interval(metric)
             if value is None:
                 continue
-            grade, reason = _grade_of_share(value, (low, high), smooth, smoothest), UNSURE
+            grade, reason = _grade_of_share(value, (low, high), smooth, smoothest), UNCERTAIN
             if grade == BAD or value < smooth:
                 reason = SMOOTHED
-            elif value > rough:  # which is doubtful at most: noise and vocoders do it, too
-                grade, reason = DOUBTFUL, OVERDONE if low > rough else UNSURE
-            span = f" ({low:.2f} to {high:.2f})" if reason == UNSURE and math.isfinite(low + high) else ""
+            elif value > rough:  # doubtful at most, since noise and vocoders raise it, too
+                grade, reason = DOUBTFUL, OVERDONE if low > rough else UNCERTAIN
+            span = f" ({low:.2f} to {high:.2f})" if reason == UNCERTAIN and math.isfinite(low + high) else ""
             parts.append((grade, reason, f"{value:.2f}{span} of the target's {quantity} in {name}"))
     if not parts:
         return None
@@ -257,31 +262,31 @@ def judge_liveliness(evidence: Evidence) -> Finding | None:
         return Finding("liveliness", GOOD, f"As lively as the target: {'; '.join(text for _, _, text in parts)}.")
     texts = {
         reason: "; ".join(text for *key, text in parts if key == [grade, reason])
-        for reason in (SMOOTHED, OVERDONE, UNSURE)
+        for reason in (SMOOTHED, OVERDONE, UNCERTAIN)
     }
-    text = "; ".join(f"{reason}: {of_reason}" for reason, of_reason in texts.items() if of_reason)
+    text = "; ".join(f"{reason}: {figures}" for reason, figures in texts.items() if figures)
     return Finding("liveliness", grade, f"{text[0].upper()}{text[1:]}.", "over-smoothed" if grade == BAD else "")
 
 
 def judge_variety(evidence: Evidence) -> Finding | None:
-    """Mode collapse. Smoothing makes sentences more alike, too, but keeps their content: the source must tell."""
+    """Grade mode collapse, which, unlike smoothing, makes sentences alike and also loses the source's content."""
     ratio, distance, lost = (evidence.figure(name) for name in ("diversity", "content_distance", "content_lost"))
     if ratio is None:
         return None
     text = f"different sentences differ {ratio:.2f} times as much as the target's own"
     if math.isnan(sum(evidence.interval("diversity"))):
         return Finding("variety", DOUBTFUL, f"Too few sentences to tell: {text}.")
-    gone = distance > VERY_UNLIKE if distance is not None else lost is not None and lost > LOST
-    if ratio < ALIKE and gone:
-        text = f"Collapsed: {text}; much the same comes out whatever is said."
-        return Finding("variety", BAD, text, "much the same whatever is said")
+    content_is_lost = distance > VERY_UNLIKE if distance is not None else lost is not None and lost > LOST
+    if ratio < ALIKE and content_is_lost:
+        text = f"Collapsed: {text}; the output is much the same whatever the source says."
+        return Finding("variety", BAD, text, "much the same whatever the source says")
     grade, summary = (DOUBTFUL, "Monotonous") if ratio < ALIKE else (GOOD, "Varied")
     return Finding("variety", grade, f"{summary}: {text}.")
 
 
 def judge_worth(evidence: Evidence) -> Finding | None:
-    """Is it better than no method at all? Distortion alone does not condemn what comes nearer as a set."""
-    comparisons = (each for each in evidence.comparisons if (each.metric, each.other) == ("mcd", MEAN_VARIANCE))
+    """Grade the gain over the mean-variance anchor; higher distortion is not bad if the timbre is nearer the target."""
+    comparisons = (pair for pair in evidence.comparisons if (pair.metric, pair.other) == ("mcd", MEAN_VARIANCE))
     if (comparison := next(comparisons, None)) is None:
         return None
     gain, runs = -comparison.result.difference, ", mean of all runs" if evidence.runs > 1 else ""
@@ -291,7 +296,7 @@ def judge_worth(evidence: Evidence) -> Finding | None:
         return Finding("worth", DOUBTFUL, f"Too few sentences to tell: {side} {text}.")
     probability = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     if p > SIGNIFICANCE:
-        return Finding("worth", DOUBTFUL, f"Not surely {side} {text} ({probability}).")
+        return Finding("worth", DOUBTFUL, f"Not significantly {side} {text} ({probability}).")
     distance = evidence.scores.means["timbre_distance"]
     baseline = evidence.anchors[MEAN_VARIANCE].means["timbre_distance"]
     grade = GOOD if gain > 0 else DOUBTFUL if distance < baseline else BAD
@@ -300,29 +305,29 @@ def judge_worth(evidence: Evidence) -> Finding | None:
 
 
 def judge_cycle(cycle: Cycle) -> Finding:
-    """Does a model's cycle close by details that cannot be heard?"""
-    text = f"small noise on converted features comes back {cycle.gain:.1f} times as large"
-    # The gain is of the model, not of a sample of sentences, and exact
+    """Grade whether a model's cycle consistency relies on inaudible details."""
+    text = f"it amplifies small noise in the converted features {cycle.gain:.1f} times"
+    # The gain is a property of the model, not an estimate from a sample: it has no interval
     grade = _grade(cycle.gain, (cycle.gain, cycle.gain), AMPLIFIED, VERY_AMPLIFIED)
     if grade == GOOD:
-        return Finding("cycle", grade, f"The model's way back needs no hidden details: {text}.")
-    return Finding("cycle", grade, f"The model's way back reads what is hidden in details: {text}.")
+        return Finding("cycle", grade, f"The model's conversion back needs no hidden details: {text}.")
+    return Finding("cycle", grade, f"The model's conversion back relies on hidden details: {text}.")
 
 
 def judge_sentences(source: Sequence[Content], target: Sequence[Content], *, parallel: bool) -> Finding | None:
-    """Whether the target says the source's sentences: by content, beside what the names claim.
+    """Check by content whether source and target say the same sentences, as their names claim.
 
     Parameters
     ----------
     source, target : sequence of Content
-        By sentence, in one order if they are `parallel`.
+        By sentence, in the same order if `parallel`.
     parallel : bool
-        Whether the names say that sentences of one index are the same.
+        Whether sentences of the same index are the same according to their names.
 
     Returns
     -------
     Finding or None
-        None where names and content agree, or there is too little to compare.
+        None if names and content agree, or if there is too little to compare.
     """
     if len(source) < 2 or not target:
         return None
@@ -333,8 +338,8 @@ def judge_sentences(source: Sequence[Content], target: Sequence[Content], *, par
         if alike >= SAME_SHARE * len(source):
             return None
         text = (
-            f"The target says other sentences than the names claim: {len(source) - alike} of {len(source)} pairs differ"
-            " in content, and figures that compare them say nothing."
+            f"The target does not say the sentences that the names claim: {len(source) - alike} of {len(source)} pairs"
+            " differ in content, so that figures comparing them are meaningless."
         )
         return Finding("sentences", BAD, text, "the target says other sentences")
     indices = evenly_spread(len(source), MAX_SOURCES)
@@ -345,14 +350,14 @@ def judge_sentences(source: Sequence[Content], target: Sequence[Content], *, par
     if alike < SAME_SHARE * len(indices):
         return None
     text = (
-        f"The target says the same sentences, which are taken for others: {alike} of {len(indices)} were found, and its"
-        " own recording of a sentence counts as another one."
+        f"The target says the same sentences, although the names differ: {alike} of {len(indices)} were found, and the"
+        " target's recording of the same sentence is compared as if it were another one."
     )
     return Finding("sentences", BAD, text, "the target says the same sentences")
 
 
 def _grade(value: float, interval: Interval, doubtful: float, bad: float) -> str:
-    """Of what is the worse the larger it is: bad if all of its interval is, good if none of it may be bad."""
+    """Grade a figure for which lower is better: bad if its whole interval is bad, good if none of it is."""
     low, high = interval
     if math.isnan(low + high):
         return DOUBTFUL
@@ -362,13 +367,13 @@ def _grade(value: float, interval: Interval, doubtful: float, bad: float) -> str
 
 
 def _grade_of_share(value: float, interval: Interval, doubtful: float, bad: float) -> str:
-    """The same of what is the worse the smaller it is."""
+    """Grade a figure for which higher is better."""
     low, high = interval
     return _grade(-value, (-high, -low), -doubtful, -bad)
 
 
-def _anchors_beside(evidence: Evidence, metric: str) -> str:
-    """The anchors' figures, in brackets."""
+def _anchors_in_brackets(evidence: Evidence, metric: str) -> str:
+    """The anchors' figures as text, empty if there are none."""
     names = {MEAN_VARIANCE: "means and variances alone", COPY_SYNTHESIS: "the target through the vocoder"}
     figures = {name: evidence.anchor_figure(anchor, metric) for anchor, name in names.items()}
     texts = [f"{name} {value:.2f}" for name, value in figures.items() if math.isfinite(value)]

@@ -1,1 +1,1 @@
-"""Listening tests: folders of recordings -> kit (a page and its key) -> answers of listeners -> scores."""
+"""Listening tests: folders of recordings -> test page and key -> answers of listeners -> scores."""

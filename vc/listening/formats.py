@@ -1,4 +1,4 @@
-"""The files of a listening test: what the organiser keeps, and what a listener sends back."""
+"""The files of a listening test: the organiser's key, and the answers of a listener."""
 
 import reprlib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TypeVar
 from vc.config import build, read_json
 from vc.errors import ConfigError, DataError
 
-VERSION = 1  # of all three
+VERSION = 1  # of all three formats
 TEST, KEY, ANSWERS = "vc-listening-test", "vc-listening-key", "vc-listening-answers"
 GRADES = {"5": "Excellent", "4": "Good", "3": "Fair", "2": "Poor", "1": "Bad"}  # ITU-T P.800, annex B
 KINDS = ("mos", "abx")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, order=True)
 class Sound:
-    """A recording that is played."""
+    """A recording in the test."""
 
     system: str
     sentence: str
@@ -25,40 +25,40 @@ class Sound:
 
 @dataclass(frozen=True)
 class Item:
-    """What a listener gives one answer to, by ids of sounds."""
+    """One question of the test, by the ids of its sounds."""
 
     sounds: list[str]  # one to grade, or two to choose from
-    x: str | None  # that the two are compared with
+    x: str | None  # the sound with which the two are compared
 
 
 @dataclass(frozen=True)
 class Key:
-    """Which item is which: key.json."""
+    """The key to a test, key.json: which sound is which recording."""
 
     format: str
     version: int
-    test: str  # digest of what the page holds
+    test: str  # digest of the page's content
     kind: str
     title: str
     seed: int
     sample_rate_hz: int
-    level_db: float  # of full scale
+    level_db: float  # dB relative to full scale
     systems: dict[str, str]  # name -> folder
     sounds: dict[str, Sound]
     items: dict[str, Item]
 
     def choices(self, item: str) -> list[str]:
-        """Answers that an item takes."""
+        """The possible answers to an item."""
         return self.items[item].sounds if self.kind == "abx" else list(GRADES)
 
     def sounds_of(self, item: str) -> list[Sound]:
-        """Recordings to grade or to choose from."""
+        """The recordings of an item to grade or to choose from."""
         return [self.sounds[id] for id in self.items[item].sounds]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A grade, or the sound that was chosen."""
+    """The answer to an item: a grade, or the chosen sound."""
 
     item: str
     answer: str
@@ -66,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one listener sends back, in the order in which it was answered."""
+    """The answers of one listener, in the order in which they were given."""
 
     format: str
     version: int
@@ -76,12 +76,21 @@ class Answers:
 
 
 def read_key(path: Path) -> Key:
-    """The organiser's key.
+    """Read the key to a test.
+
+    Parameters
+    ----------
+    path : Path
+        key.json.
+
+    Returns
+    -------
+    Key
 
     Raises
     ------
     ConfigError
-        If the file is no key, or not consistent: without a key nothing can be scored.
+        If the file is not a key, or is inconsistent.
     """
     try:
         key = _read(Key, KEY, path)
@@ -95,48 +104,52 @@ def read_key(path: Path) -> Key:
     unknown = {id for item in key.items.values() for id in item.sounds} - set(key.sounds)
     unknown |= {sound.system for sound in key.sounds.values()} - set(key.systems)
     if unknown:
-        raise ConfigError(f"{path}: names sounds or systems that it does not hold: {', '.join(sorted(unknown))}")
+        raise ConfigError(f"{path}: refers to undefined sounds or systems: {', '.join(sorted(unknown))}")
     return key
 
 
 def read_answers(path: Path, key: Key, *, partial: bool = False) -> Answers:
-    """A listener's answers to a test.
+    """Read a listener's answers to a test.
 
     Parameters
     ----------
     path : Path
-        Of the file.
+        Their file.
     key : Key
-        Of the test.
+        The key to the test.
     partial : bool
-        Whether incomplete answers are taken.
+        Whether incomplete answers are accepted.
+
+    Returns
+    -------
+    Answers
 
     Raises
     ------
     DataError
-        If the file holds no answers to this test, or too few.
+        If the file does not contain valid answers to this test, or too few.
     """
     answers = _read(Answers, ANSWERS, path)
     if answers.test != key.test:
-        raise DataError(f"{path}: answers of another test, {answers.test[:8]}...; the key is of {key.test[:8]}...")
-    answered = set()
-    for each in answers.answers:
-        if each.item not in key.items or each.item in answered:
+        raise DataError(f"{path}: answers to another test, {answers.test[:8]}...; the key is to {key.test[:8]}...")
+    items = set()
+    for answer in answers.answers:
+        if answer.item not in key.items or answer.item in items:
             raise DataError(
-                f"{path}: item {each.item!r} {'is answered twice' if each.item in answered else 'is unknown'}"
+                f"{path}: item {answer.item!r} {'is answered twice' if answer.item in items else 'is unknown'}"
             )
-        if each.answer not in key.choices(each.item):
-            known = ", ".join(key.choices(each.item))
-            raise DataError(f"{path}: item {each.item}: answer {each.answer!r} is none of {known}")
-        answered.add(each.item)
-    missing = len(key.items) - len(answered)
-    if (missing and not partial) or not answered:
-        raise DataError(f"{path}: {missing} of {len(key.items)} items are not answered; --partial takes what is there")
+        if answer.answer not in key.choices(answer.item):
+            choices = ", ".join(key.choices(answer.item))
+            raise DataError(f"{path}: item {answer.item}: answer {answer.answer!r} is none of {choices}")
+        items.add(answer.item)
+    missing = len(key.items) - len(items)
+    if (missing and not partial) or not items:
+        raise DataError(f"{path}: {missing} of {len(key.items)} items are not answered; --partial accepts the others")
     return answers
 
 
 def _read(cls: type[T], format: str, path: Path) -> T:
-    """A dataclass from a file that says its format and version."""
+    """Build a dataclass from a JSON file of the given format."""
     try:
         content = read_json(path)
     except ConfigError as error:

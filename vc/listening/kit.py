@@ -1,6 +1,6 @@
-"""A listening test from folders of recordings: sentences drawn, one rate, one loudness, ids that reveal nothing.
+"""Making a listening test from folders of recordings: random sentences, one sample rate, one loudness, neutral ids.
 
-It is written as two files: a page of HTML for listeners, which needs no network, and the key to it.
+A test is two files: a self-contained HTML page for listeners, and the key to it.
 """
 
 import base64
@@ -22,16 +22,22 @@ from vc.listening.formats import ANSWERS, GRADES, KEY, TEST, VERSION, Item, Key,
 from vc.report.html import render
 
 REFERENCE, SOURCE = "reference", "source"  # names of the target's recordings and of the source's
-LEVEL = -26.0  # dB of full scale, usual in tests after ITU-T P.800; lower for all if a recording would clip
-PEAK = 0.999  # highest, of full scale
-FAINTEST = -80.0  # dB of full scale; what lies lower is no speech
-DEFAULT_SENTENCES = 12  # of a test, where there are as many
-THINKING = 4  # seconds for an answer
+LEVEL = -26.0  # dBFS, usual in tests after ITU-T P.800; lower for all recordings if one would clip
+MAX_PEAK = 0.999  # of full scale
+MIN_LEVEL = -80.0  # dBFS; a recording below counts as silent
+DEFAULT_SENTENCES = 12
+ANSWER_SECONDS = 4  # assumed for an answer in the estimate of the duration
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the recordings are: data directories of one speaker, or folders."""
+    """The recordings of a test: data directories of one speaker, or plain folders.
+
+    Raises
+    ------
+    ConfigError
+        If there is no system, or one cannot have its name.
+    """
 
     systems: dict[str, Path]  # by name
     reference: Path
@@ -39,16 +45,17 @@ class Folders:
 
     def __post_init__(self) -> None:
         if not self.systems:
-            raise ConfigError("a listening test needs a system at least")
+            raise ConfigError("a listening test needs at least one system")
         check_names(self.systems, (REFERENCE, SOURCE))
 
     @property
     def by_name(self) -> dict[str, Path]:
+        """The folders of all systems, the target and the source."""
         return {**self.systems, REFERENCE: self.reference} | ({SOURCE: self.source} if self.source else {})
 
 
 class Trial(NamedTuple):
-    """An item before its sounds have ids."""
+    """An item before its sounds are given ids."""
 
     choices: tuple[Sound, ...]  # one to grade, or two to choose from
     x: Sound | None = None
@@ -59,37 +66,46 @@ class Trial(NamedTuple):
 
     @property
     def sounds(self) -> list[Sound]:
-        """All that are played."""
+        """All sounds that are played."""
         return [*self.choices, self.x] if self.x else [*self.choices]
 
 
 @dataclass(frozen=True)
 class Kit:
-    """All that page and key consist of."""
+    """A listening test: the content of page and key."""
 
     kind: str  # one of formats.KINDS
     seed: int
     rate: int  # Hz
-    level: float  # dB of full scale
-    duration: str  # that it takes, about
+    level: float  # dBFS
+    duration: str  # estimate
     practice: dict[str, Item]
     items: dict[str, Item]
-    sounds: dict[str, Sound]
-    contents: dict[str, bytes]  # of the sounds, FLAC
+    sounds: dict[str, Sound]  # by id
+    contents: dict[str, bytes]  # FLAC of the sounds, by id
 
     @property
     def sentences(self) -> int:
-        """Number of sentences without practice."""
+        """Number of sentences, without the one for practice."""
         return len({self.sounds[item.sounds[0]].sentence for item in self.items.values()})
 
 
 def from_results(folder: Path) -> Folders:
     """The folders that an evaluation measured.
 
+    Parameters
+    ----------
+    folder : Path
+        The evaluation's output.
+
+    Returns
+    -------
+    Folders
+
     Raises
     ------
     DataError
-        If the folder's metrics.json does not name them.
+        If its metrics.json does not name them.
     """
     content = read_json(folder / "metrics.json")
     try:
@@ -97,7 +113,7 @@ def from_results(folder: Path) -> Folders:
         systems = {name: Path(path) for name, path in measured["systems"].items()}
         return Folders(systems, Path(measured["reference"]), Path(measured["source"]) if measured["source"] else None)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder / 'metrics.json'}: does not say which folders were measured") from error
+        raise DataError(f"{folder / 'metrics.json'}: does not name the measured folders") from error
 
 
 def make(kind: str, folders: Folders, *, sentences: int | None, seed: int, pattern: str | None = None) -> Kit:
@@ -108,18 +124,22 @@ def make(kind: str, folders: Folders, *, sentences: int | None, seed: int, patte
     kind : str
         `mos` or `abx`.
     folders : Folders
-        Of the recordings.
+        The recordings.
     sentences : int or None
-        How many, beside one for practice. None: DEFAULT_SENTENCES, or as many as there are.
+        Number of sentences, not counting the one for practice. None: DEFAULT_SENTENCES, or all there are.
     seed : int
         0 or more.
     pattern : str, optional
-        As for `vc.evaluate.match.match`.
+        As in `vc.evaluate.match.match`.
+
+    Returns
+    -------
+    Kit
 
     Raises
     ------
     ConfigError
-        For a negative seed, too many sentences, or a comparison of a single system without a source.
+        If the seed is negative, there are fewer sentences, or a single system is to be compared without a source.
     DataError
         If the folders share no sentence, or a recording is silent.
     """
@@ -128,19 +148,19 @@ def make(kind: str, folders: Folders, *, sentences: int | None, seed: int, patte
     random = np.random.default_rng(seed)
     names = [*folders.systems]
     if kind == "abx" and len(names) == 1 and folders.source is None:
-        raise ConfigError("abx of one system needs --source, for that is what it is compared with")
+        raise ConfigError("abx of one system needs --source, with which it is compared")
     pairs = list(combinations(names if len(names) > 1 else [*names, SOURCE], 2))
     matched = match({name: read_side(folder) for name, folder in folders.by_name.items()}, pattern=pattern)
     if not matched.parallel:
-        raise DataError(f"{folders.reference}: shares no sentence with what was converted; a listening test needs some")
+        raise DataError(f"{folders.reference}: shares no sentence with the converted recordings, as a test requires")
     recordings = matched.recordings
 
     shared = list(recordings[REFERENCE])
     count = max(1, min(DEFAULT_SENTENCES, len(shared) - 1)) if sentences is None else sentences
     if len(shared) <= count:
         raise ConfigError(
-            f"--sentences {count}: with one for practice that is more than the {len(shared)} sentences that all sides"
-            f" share; {len(shared) - 1} at most"
+            f"--sentences {count}: must be at most {len(shared) - 1}, since all sides share {len(shared)} sentences and"
+            " one is for practice"
         )
     drawn = [shared[index] for index in random.permutation(len(shared))[: count + 1]]  # the last one is for practice
     if kind == "abx":
@@ -150,11 +170,11 @@ def make(kind: str, folders: Folders, *, sentences: int | None, seed: int, patte
     trials = _shuffled(trials, random)
     sounds = sorted({sound for trial in trials for sound in trial.sounds})
     samples, rate = _read(sounds, recordings)
-    # LEVEL, or the highest below it at which no recording clips
-    crests = [20 * np.log10(np.abs(each).max()) - speech_level(each, rate) for each in samples.values()]
-    level = min(LEVEL, float(20 * np.log10(PEAK) - max(crests)))
-    seconds = sum([len(samples[sound]) / rate for trial in trials for sound in trial.sounds]) + THINKING * len(trials)
-    minutes = max(1, round(seconds / 60))
+    # LEVEL, or the highest level below it at which no recording clips
+    crests = [20 * np.log10(np.abs(signal).max()) - speech_level(signal, rate) for signal in samples.values()]
+    level = min(LEVEL, float(20 * np.log10(MAX_PEAK) - max(crests)))
+    seconds = sum([len(samples[sound]) / rate for trial in trials for sound in trial.sounds])
+    minutes = max(1, round((seconds + ANSWER_SECONDS * len(trials)) / 60))
     ids = {sound: f"s{number}" for number, sound in enumerate(_shuffled(sounds, random), 1)}
     return Kit(
         kind,
@@ -172,15 +192,26 @@ def make(kind: str, folders: Folders, *, sentences: int | None, seed: int, patte
 def write(kit: Kit, folders: Folders, title: str, output: Path) -> None:
     """Write key.json and test.html into a folder.
 
+    Parameters
+    ----------
+    kit : Kit
+        The test.
+    folders : Folders
+        Named in the key.
+    title : str
+        Heading of the page.
+    output : Path
+        Folder to write.
+
     Raises
     ------
     ConfigError
-        If the folder holds a key already, for answers may belong to it.
+        If the folder already has a key, to which answers may belong.
     """
     path = output / "key.json"
     if path.exists():
-        raise ConfigError(f"{path}: holds the key of a test already; choose another --output, or remove it")
-    content = {  # for the page's script; nothing in it names a system
+        raise ConfigError(f"{path}: already exists; choose another --output, or remove it with its test")
+    content = {  # for the page's script; it reveals no system's name
         "format": TEST,
         "version": VERSION,
         "kind": kit.kind,
@@ -211,10 +242,10 @@ def write(kit: Kit, folders: Folders, title: str, output: Path) -> None:
 
 
 def _comparisons(sentences: list[str], pairs: list[tuple[str, str]], random: np.random.Generator) -> list[Trial]:
-    """Every pair in every sentence, beside the target saying the next one.
+    """Every pair in every sentence, with the target's recording of the next sentence as X.
 
-    Of the sentences that count, half have a pair's first system on side A; a listener hears all as they are or all
-    swapped, so that sides stay balanced without the page revealing which is which.
+    In half of the sentences that count, a pair's first system is on side A. For a listener, either no sides are swapped
+    or all, so that they stay balanced without the page revealing which is which.
     """
     trials = []
     for pair in pairs:
@@ -230,17 +261,17 @@ def _items(prefix: str, trials: list[Trial], ids: dict[Sound, str]) -> dict[str,
     return {f"{prefix}{number}": item for number, item in enumerate(items, 1)}
 
 
-def _shuffled(things: list, random: np.random.Generator) -> list:
-    return [things[index] for index in random.permutation(len(things))]
+def _shuffled(items: list, random: np.random.Generator) -> list:
+    return [items[index] for index in random.permutation(len(items))]
 
 
 def _read(sounds: list[Sound], recordings: dict[str, Recordings]) -> tuple[dict[Sound, np.ndarray], int]:
-    """Samples at the lowest rate of all, for a missing upper band would give a system away; and that rate in Hz."""
+    """Samples at the lowest rate of all, since a missing upper band would give a system away, and that rate in Hz."""
     utterances = {sound: recordings[sound.system][sound.sentence] for sound in sounds}
     rate = min(audio.info(utterance.path).sample_rate for utterance in utterances.values())
     samples = {sound: utterance.read(rate)[0] for sound, utterance in utterances.items()}
     for sound, utterance in utterances.items():
-        if speech_level(samples[sound], rate) < FAINTEST:
+        if speech_level(samples[sound], rate) < MIN_LEVEL:
             raise DataError(f"{utterance.path}: nothing but silence")
     return samples, rate
 

@@ -1,4 +1,4 @@
-"""What listeners' answers say: mean opinion scores, or shares of choices, with intervals."""
+"""Scoring listeners' answers: mean opinion scores, or preference shares, with confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -16,9 +16,23 @@ FORMAT, VERSION = "vc-listening-scores", 1
 
 
 def collect(paths: Sequence[Path], key: Key, *, partial: bool = False) -> tuple[list[Answers], list[str]]:
-    """The answers in files to the test of `key`, and a line for each file that cannot be taken.
+    """Read the answers of all listeners.
 
-    `partial` also takes files with answers to some of the items.
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files that listeners sent.
+    key : Key
+        The key to the test.
+    partial : bool
+        Whether incomplete answers are accepted.
+
+    Returns
+    -------
+    answers : list of Answers
+        One for each listener.
+    failures : list of str
+        A line for each file that was rejected.
     """
     by_listener: dict[str, tuple[Answers, Path]] = {}
     failures = []
@@ -35,21 +49,21 @@ def collect(paths: Sequence[Path], key: Key, *, partial: bool = False) -> tuple[
 
 
 def score(key: Key, answers: Sequence[Answers], failures: Sequence[str] = ()) -> dict[str, Any]:
-    """Figures of every system, or of every pair of systems.
+    """Score every system, or every pair of systems.
 
     Parameters
     ----------
     key : Key
-        Of the test.
+        The key to the test.
     answers : sequence of Answers
         One for each listener.
     failures : sequence of str
-        A line for each file that was not taken.
+        A line for each file that was rejected.
 
     Returns
     -------
     dict
-        Ready for JSON; null where there is no answer.
+        Ready for JSON; None where there is no answer.
     """
     tables = _tables(key, answers)
     if key.kind == "mos":
@@ -68,7 +82,7 @@ def score(key: Key, answers: Sequence[Answers], failures: Sequence[str] = ()) ->
         "test": key.test,
         "kind": key.kind,
         "title": key.title,
-        "listeners": [each.listener for each in answers],
+        "listeners": [listener.listener for listener in answers],
         "failures": list(failures),
         "intervals": f"{statistics.CONFIDENCE:.0%}, {statistics.RESAMPLES} resamples of listeners and sentences",
         **figures,
@@ -76,18 +90,18 @@ def score(key: Key, answers: Sequence[Answers], failures: Sequence[str] = ()) ->
 
 
 def binomial_p(chosen: int, answers: int) -> float:
-    """Two-sided p of so many choices of one of two that are equally likely: exact, for independent answers."""
+    """Two-sided exact binomial p of `chosen` out of `answers` independent choices between two equally likely sides."""
     rarer = min(chosen, answers - chosen)
     return min(1.0, 2 * sum(math.comb(answers, count) for count in range(rarer + 1)) / 2**answers)
 
 
 def format_table(figures: dict[str, Any]) -> str:
-    """The figures for the terminal."""
+    """Format the result of `score` as text."""
     counts = ("listeners", "sentences", "answers")
     if figures["kind"] == "mos":
         lines = [["", "MOS", "95 % interval", *counts]]
-        for system, own in figures["systems"].items():
-            lines.append([system, *_cells(own["mos"], own["interval"]), *(str(own[name]) for name in counts)])
+        for system, scores in figures["systems"].items():
+            lines.append([system, *_cells(scores["mos"], scores["interval"]), *(str(scores[name]) for name in counts)])
     else:
         lines = [["nearer to the target", "share", "95 % interval", "p", *counts]]
         for pair in figures["pairs"]:
@@ -107,15 +121,15 @@ def _tables(key: Key, answers: Sequence[Answers]) -> dict[tuple[str, ...], np.nd
     empty = np.full((len(answers), len(sentences)), np.nan)
     tables = {group: empty.copy() for group in sorted(set(groups.values()), key=lambda group: [*map(order, group)])}
     for row, listener in enumerate(answers):
-        for each in listener.answers:
-            group, column = groups[each.item], sentences.index(key.sounds_of(each.item)[0].sentence)
-            chosen = key.kind == "abx" and key.sounds[each.answer].system == group[0]
-            tables[group][row, column] = chosen if key.kind == "abx" else float(each.answer)
+        for answer in listener.answers:
+            group, column = groups[answer.item], sentences.index(key.sounds_of(answer.item)[0].sentence)
+            chosen = key.kind == "abx" and key.sounds[answer.answer].system == group[0]
+            tables[group][row, column] = chosen if key.kind == "abx" else float(answer.answer)
     return tables
 
 
 def _preference(pair: tuple[str, ...], table: np.ndarray) -> dict[str, Any]:
-    """Share of each of the two, and the p of a share so far from a half where neither is nearer."""
+    """Preference share of each of the two, and the p of a share as far from a half if neither is nearer."""
     (share, interval), (other_share, other_interval) = _mean(table), _mean(1 - table)
     counts, chosen = _counts(table), int(np.nansum(table))
     first, second = pair
@@ -130,7 +144,7 @@ def _preference(pair: tuple[str, ...], table: np.ndarray) -> dict[str, Any]:
 
 
 def _mean(table: np.ndarray) -> tuple[float | None, list[float] | None]:
-    """Mean of a table and its interval, which a single answer does not have."""
+    """Mean of a table and its interval; None if unknown, as is the interval of a single answer."""
     values = table[np.isfinite(table)]
     interval = [round(end, 4) for end in statistics.crossed_interval(table)] if len(values) > 1 else None
     return round(float(values.mean()), 4) if len(values) else None, interval

@@ -1,4 +1,4 @@
-"""How far converted speech is from the target's: arrays in, numbers out; no files."""
+"""Metrics of converted speech: arrays in, numbers out; no files."""
 
 from vc.metrics import content, mos, phones, quality, speaker, timbre, words
 from vc.metrics.alignment import align

@@ -1,18 +1,31 @@
-"""Dynamic time warping: the cheapest monotone path through two sequences of frames, exactly."""
+"""Exact dynamic time warping of two sequences of frames."""
 
 import numpy as np
 
 from vc.errors import DataError
 from vc.metrics.arrays import takes_lists
 
-MAX_PAIRS = 400_000_000  # pairs of frames, a byte each: two recordings of 100 s at 5 ms
-STEPS = np.array([(1, 1), (1, 0), (0, 1)])  # in frames of the one and of the other; the first wins a tie
+MAX_PAIRS = 400_000_000  # pairs of frames, one byte each: two recordings of 100 s at 5 ms
+STEPS = np.array([(1, 1), (1, 0), (0, 1)])  # in frames of `one` and of `other`; the first wins a tie
 
 
 def require_alignable(one: np.ndarray, other: np.ndarray) -> None:
-    """Raise DataError unless both are non-empty `(frames, bands)` of equal bands, finite and short enough."""
+    """Check two sequences of frames before alignment.
+
+    Parameters
+    ----------
+    one, other : np.ndarray
+        Shape `(frames, bands)`.
+
+    Raises
+    ------
+    DataError
+        If one is empty, too long or not finite, or they differ in bands.
+    """
     if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
-        raise DataError(f"expected two (frames, bands) of equal bands, got shapes {one.shape} and {other.shape}")
+        raise DataError(
+            f"expected two (frames, bands) with an equal number of bands, got shapes {one.shape} and {other.shape}"
+        )
     if len(one) == 0 or len(other) == 0:
         raise DataError(f"cannot align {len(one)} frames with {len(other)}")
     if len(one) * len(other) > MAX_PAIRS:
@@ -23,11 +36,11 @@ def require_alignable(one: np.ndarray, other: np.ndarray) -> None:
 
 @takes_lists
 def align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest path through two sequences of frames.
+    """Align two sequences of frames by dynamic time warping.
 
-    The path has steps (1, 1), (1, 0) and (0, 1) of equal weight and the least sum of Euclidean distances: Sakoe and
+    The path has steps (1, 1), (1, 0) and (0, 1) of equal weight and the smallest sum of Euclidean distances: Sakoe and
     Chiba, "Dynamic programming algorithm optimization for spoken word recognition", IEEE Trans. ASSP 26, 1978, without
-    a band around the diagonal and without their double weight of the diagonal step.
+    a band around the diagonal and without the double weight of diagonal steps.
 
     Parameters
     ----------
@@ -42,7 +55,7 @@ def align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     DataError
-        If the sequences are empty, too long, not finite or of different bands.
+        If a sequence is empty, too long or not finite, or they differ in bands.
     """
     require_alignable(one, other)
     steps = _best_steps(one.astype(np.float64), other.astype(np.float64))
@@ -56,16 +69,16 @@ def align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _best_steps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """`(frames of one, frames of other)`: index of the step that reaches each pair most cheaply.
+    """`(frames of one, frames of other)`: index of the cheapest step to each pair.
 
-    A pair depends on pairs of the two anti-diagonals before its own, so that each anti-diagonal is one array
-    operation. Costs are kept by the index into `one`, plus one: index 0 stands before the first frame.
+    A pair depends only on the two previous anti-diagonals, so that each anti-diagonal is computed by one array
+    operation. Costs are indexed by the frame of `one` plus one: index 0 is before the first frame.
     """
     steps = np.zeros((len(one), len(other)), np.uint8)
-    skewed, width = steps.reshape(-1), len(other) - 1  # of which an anti-diagonal is a slice, as it is of both sides
+    skewed, width = steps.reshape(-1), len(other) - 1  # an anti-diagonal is a strided slice of `skewed`
     backwards = other[::-1]
-    before, last = np.full((2, len(one) + 1), np.inf)  # costs on the two anti-diagonals before
-    before[0] = 0  # whence the first pair is reached
+    before, last = np.full((2, len(one) + 1), np.inf)  # costs on the two previous anti-diagonals
+    before[0] = 0  # the origin, before the first pair
     for diagonal in range(len(one) + len(other) - 1):
         first, end = max(0, diagonal - len(other) + 1), min(diagonal + 1, len(one))  # rows
         column = width - diagonal + first  # of `backwards`

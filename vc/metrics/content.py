@@ -1,12 +1,12 @@
-"""What is said, and in which timbre, by the content encoder that the toolkit carries: no package, no transcript.
+"""Content distance, by the bundled content encoder, and the frames that timbre distance needs; no transcripts.
 
-Two recordings are compared by dynamic time warping of their content vectors, which hold little of who speaks; the
-timbre by the spectra of frames whose content is alike (`vc.metrics.timbre`). Spectra are log-mel below 7 kHz, so that
-an analysis at another sample rate, whose filter cuts off above, changes nothing.
+Recordings are compared by dynamic time warping of their content vectors, which contain little about the speaker, and in
+timbre by the spectra of frames with similar content (`vc.metrics.timbre`). Spectra are log-mel below 7 kHz, so that
+the filter of an analysis at another sample rate, which cuts off above, has no influence.
 
-What it is worth: sentences of another speaker lie at 0.25 to 0.34 of the distance of different sentences, sentences
-played backwards or shifted out of a voice's range at 0.8 and more (docs/impostors.md). Systems that synthesise from
-this encoder's content are flattered: they are at 0.13 where a recogniser mistakes as many phones as at 0.3 elsewhere.
+Reliability: the same sentence by another speaker has 0.25 to 0.34 of the distance between different sentences, and
+sentences played backwards or shifted out of a voice's range 0.8 and more (docs/impostors.md). Systems that synthesise
+from this encoder's content are favoured: at 0.13 they have as many phone errors as others at 0.3.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from vc.metrics.speech_models import one_thread, require_speech
 
 MODULES = ("torch",)
 BANDS = slice(2, 74)  # of log-mel: 70 Hz to 7 kHz
-COEFFICIENTS = 20  # of the spectrum's cosine transform, without the level
+COEFFICIENTS = 20  # of the spectrum's cosine transform, without the zeroth
 MAX_PAIRS = 20  # of different sentences
 MIN_LENGTH = 1e-9  # of a content vector, so that a zero vector can be normalised
 
 
 @dataclass(frozen=True)
 class Content:
-    """A recording's content frames, from the first audible one to the last."""
+    """Content and spectra of a recording's frames, from the first to the last audible one."""
 
     vectors: np.ndarray  # (frames, dims) float32
     cepstra: np.ndarray  # (frames, COEFFICIENTS) float32, in dB
@@ -38,11 +38,11 @@ class Content:
 
 
 def require() -> None:
-    """Nothing is missing: torch and the encoder come with the toolkit."""
+    """Do nothing: torch and the encoder come with the toolkit."""
 
 
 def analyse(samples: np.ndarray, rate: int) -> Content:
-    """Content and spectra of a recording.
+    """Analyse content and spectra of a recording.
 
     Parameters
     ----------
@@ -51,10 +51,14 @@ def analyse(samples: np.ndarray, rate: int) -> Content:
     rate : int
         Sample rate in Hz.
 
+    Returns
+    -------
+    Content
+
     Raises
     ------
     DataError
-        If the recording is too short, silent, not finite or of too low a rate.
+        If the recording is too short, silent or not finite, or its rate too low.
     """
     import soxr
 
@@ -72,7 +76,7 @@ def analyse(samples: np.ndarray, rate: int) -> Content:
     bands = padded[: per_vector * len(vectors)].reshape(len(vectors), per_vector, -1).mean(axis=1)[:, BANDS]
     level = 2 * DECIBELS * bands.max(axis=1)
     audible = level > level.max() - DYNAMIC_RANGE
-    # Orthonormal cosine transform, from the second coefficient on
+    # Orthonormal cosine transform without the zeroth coefficient
     count = bands.shape[1]
     angles = np.pi / count * np.outer(np.arange(count) + 0.5, np.arange(1, COEFFICIENTS + 1))
     cepstra = 2 * DECIBELS * bands @ (np.sqrt(2 / count) * np.cos(angles))
@@ -81,14 +85,14 @@ def analyse(samples: np.ndarray, rate: int) -> Content:
 
 
 def distance(one: Content, other: Content, centre: np.ndarray) -> float:
-    """Content distance of two recordings: the mean over the cheapest path of 1 less the cosine of content vectors.
+    """Content distance of two recordings: the mean cosine distance of content vectors over the DTW path.
 
     Parameters
     ----------
     one, other : Content
         Of the recordings.
     centre : np.ndarray
-        Shape `(dims,)`, subtracted from the vectors first; see `centre_of`.
+        Shape `(dims,)`, subtracted from the vectors first; from `centre_of`.
 
     Returns
     -------
@@ -101,26 +105,38 @@ def distance(one: Content, other: Content, centre: np.ndarray) -> float:
 
 
 def different_sentences(utterances: Sequence[Content], centre: np.ndarray) -> float:
-    """Mean `distance` of each of up to MAX_PAIRS utterances to the next: the distance where nothing is kept.
+    """Mean `distance` between different sentences, as a reference for lost content.
+
+    Parameters
+    ----------
+    utterances : sequence of Content
+        Up to MAX_PAIRS of them are compared with the next one each.
+    centre : np.ndarray
+        Shape `(dims,)`, as in `distance`.
+
+    Returns
+    -------
+    float
+        In 0..2.
 
     Raises
     ------
     DataError
-        For fewer than two utterances.
+        If there are fewer than two utterances.
     """
     count = len(utterances)
     if count < 2:
-        raise DataError(f"different sentences are to be compared, got {count}")
+        raise DataError(f"expected at least two sentences to compare, got {count}")
     firsts = evenly_spread(count, MAX_PAIRS)
     return float(np.mean([distance(utterances[one], utterances[(one + 1) % count], centre) for one in firsts]))
 
 
 def centre_of(utterances: Sequence[Content]) -> np.ndarray:
-    """Mean of the content vectors of a set, `(dims,)`."""
-    return np.concatenate([each.vectors for each in utterances]).mean(axis=0, dtype=np.float64)
+    """Mean of a set's content vectors, `(dims,)`."""
+    return np.concatenate([utterance.vectors for utterance in utterances]).mean(axis=0, dtype=np.float64)
 
 
 def directions(vectors: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Content vectors `(frames, dims)` less `centre` (dims,), scaled to length 1."""
+    """Content vectors `(frames, dims)` minus `centre` (dims,), scaled to length 1."""
     centred = vectors - centre
     return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), MIN_LENGTH)

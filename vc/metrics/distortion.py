@@ -1,7 +1,7 @@
-"""Spectral distances between mel-cepstra `(frames, order + 1)`: distortion of the frames, and two of their movement.
+"""Metrics of mel-cepstra `(frames, order + 1)`: distortion, global variance and modulation spectrum.
 
-Distortion rewards the average: a voice that is smooth and dead lies close to every target. Global variance and
-modulation spectrum show what distortion hides.
+Distortion rewards over-smoothing: an average, lifeless voice is close to every target. Global variance and modulation
+spectrum show what distortion hides.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ from vc.metrics.arrays import Pairs, takes_lists
 
 MODULATION_FFT = 4096  # frames
 HIGHEST_MODULATION = 50.0  # Hz
-MIN_POWER = 1e-12  # of a trajectory that does not move
+MIN_POWER = 1e-12  # floor for constant trajectories
 
 
 @takes_lists
 def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
-    """Which frames are speech: those whose loudness is within 35 dB of the loudest frame's.
+    """Detect speech frames: those with a level within 35 dB of the loudest frame's.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def audible(mel_cepstrum: np.ndarray) -> np.ndarray:
     Raises
     ------
     DataError
-        For another shape, or values that are not finite.
+        If the shape differs, or a value is not finite.
     """
     _require_mel_cepstrum(mel_cepstrum)
     return speech.audible(mel_cepstrum)
@@ -49,7 +49,7 @@ def _require_mel_cepstrum(mel_cepstrum: np.ndarray) -> None:
 
 @takes_lists
 def speech_path(converted: np.ndarray, reference: np.ndarray) -> Pairs:
-    """Pairs of frames of two mel-cepstra: exact DTW on c1..D over the audible frames of each side.
+    """Align two mel-cepstra by exact DTW on c1..D of the audible frames of each side.
 
     Parameters
     ----------
@@ -78,8 +78,7 @@ def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: 
         (10 / ln 10) * sqrt(2 * sum over d = 1..D of (c_d - c'_d)^2)
 
     without c0, the level. Kubichek, "Mel-cepstral distance measure for objective speech quality assessment", IEEE
-    Pacific Rim Conference, 1993. There is no alignment there; figures from another choice of frames, order or path
-    differ.
+    Pacific Rim Conference, 1993, which has no alignment. Values depend on the choice of frames, order and path.
 
     Parameters
     ----------
@@ -96,21 +95,21 @@ def mel_cepstral_distortion(converted: np.ndarray, reference: np.ndarray, path: 
     Raises
     ------
     DataError
-        As `audible`, and for two orders.
+        As `audible`, and if the orders differ.
     """
     for side in (converted, reference):
         _require_mel_cepstrum(side)
     if converted.shape[1] != reference.shape[1]:
         raise DataError(
-            f"expected two (frames, order + 1) of one order, got shapes {converted.shape} and {reference.shape}:"
-            " analyse both at one rate, with one order"
+            f"expected two (frames, order + 1) of equal order, got shapes {converted.shape} and {reference.shape}:"
+            " analyse both at the same rate, with the same order"
         )
     rows, columns = speech_path(converted, reference) if path is None else path
     return mean_distance(converted[rows, 1:], reference[columns, 1:])
 
 
 def mean_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean over pairs of frames, `(pairs, coefficients)` each, of their distance as mel-cepstra, in dB."""
+    """Mean mel-cepstral distance in dB between paired frames, `(pairs, coefficients)` each."""
     return float(DECIBELS * np.sqrt(2 * np.square(one - other).sum(axis=1)).mean())
 
 
@@ -141,30 +140,31 @@ def global_variance(mel_cepstrum: np.ndarray) -> np.ndarray:
 
 @takes_lists
 def gv_ratio(variance: np.ndarray, reference: np.ndarray) -> float:
-    """Mean over c1..D of an utterance's global variance over the mean one of the reference utterances.
+    """Ratio of an utterance's global variance to the reference utterances' mean, averaged over c1..D.
 
-    Utterances differ, so that only the mean over utterances is meaningful.
+    Utterances vary, so that only the mean over utterances is meaningful.
 
     Parameters
     ----------
     variance, reference : np.ndarray
-        Shape `(D,)`, as `global_variance` gives it.
+        Shape `(D,)`, from `global_variance`.
 
     Returns
     -------
     float
-        Without unit: 1 is the target's liveliness, below 1 is over-smoothed.
+        Dimensionless: 1 is the target's variance, below 1 is over-smoothed.
     """
     return float((variance / np.maximum(reference, MIN_POWER)).mean())
 
 
 @takes_lists
 def modulation_spectrum(mel_cepstrum: np.ndarray, frame_rate: float) -> np.ndarray:
-    """Power of the movement of each of c1..D, per frame, above 0 and up to 50 Hz.
+    """Modulation spectrum: power spectrum of the trajectories of c1..D, per frame, above 0 and up to 50 Hz.
 
-    From the first audible frame to the last, less its mean; FFT of 4096 frames, zero-padded (of a longer recording the
-    powers of its pieces are summed). After Takamichi, Toda, Black and Nakamura, "Modulation spectrum-based post-filter
-    for GMM-based voice conversion", APSIPA 2014; divided by the number of frames, so that it does not grow with it.
+    From the first to the last audible frame, minus the mean; zero-padded FFT of 4096 frames (for a longer recording,
+    the powers of its pieces are summed). After Takamichi, Toda, Black and Nakamura, "Modulation spectrum-based
+    post-filter for GMM-based voice conversion", APSIPA 2014, but divided by the number of frames, so that it does not
+    grow with duration.
 
     Parameters
     ----------
@@ -198,13 +198,13 @@ def modulation_spectrum(mel_cepstrum: np.ndarray, frame_rate: float) -> np.ndarr
 def modulation_spectra_distance(converted: np.ndarray, reference: np.ndarray) -> float:
     """Root mean square difference of two systems' mean modulation spectra.
 
-    After the measure of CycleGAN-VC2 (Kaneko et al., ICASSP 2019), whose FFT and averaging could not be reproduced: do
-    not compare with figures of that paper. The fewer utterances there are, the noisier it is.
+    After the measure in CycleGAN-VC2 (Kaneko et al., ICASSP 2019), whose FFT and averaging could not be reproduced: do
+    not compare values with that paper's. The fewer the utterances, the noisier it is.
 
     Parameters
     ----------
     converted, reference : np.ndarray
-        Shape `(D, frequencies)`, dB: mean over each system's utterances.
+        Shape `(D, frequencies)`, dB: means over each system's utterances.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Distances between F0 tracks `(frames,)` in Hz, 0 where unvoiced, along a path of frame pairs.
+"""Metrics of F0 tracks `(frames,)` in Hz, 0 where unvoiced, along an alignment path.
 
-The path is the one of the mel-cepstral distortion, so that these figures compare melody and not timing. Conversion
-that shifts and scales log F0 keeps the source's contour: the figures then describe the speakers, not the network.
+The path is that of the mel-cepstral distortion, so that the metrics compare melody, not timing. A conversion that only
+shifts and scales log F0 keeps the source's contour: the values then describe the speakers, not the network.
 """
 
 import numpy as np
@@ -19,17 +19,17 @@ def log_f0_rmse(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> fl
     converted, reference : np.ndarray
         Shape `(frames,)` of each side, Hz, 0 where unvoiced.
     path : tuple of np.ndarray
-        Indices `(path,)` into the frames of each side, as `speech_path` finds them.
+        Indices `(path,)` into the frames of each side, from `speech_path`.
 
     Returns
     -------
     float
-        Natural log, 0 or above (times 12 / ln 2 = 17.31 it is in semitones); NaN without such pairs.
+        Natural log, 0 or above (multiply by 12 / ln 2 = 17.31 for semitones); NaN without such pairs.
 
     Raises
     ------
     DataError
-        If a track is negative or not finite, or the path is empty or leaves a track.
+        If a track is negative or not finite, or the path is empty or exceeds a track.
     """
     one, other = _voiced_log_f0(converted, reference, path)
     return float(np.sqrt(np.square(one - other).mean())) if len(one) else float("nan")
@@ -44,7 +44,7 @@ def log_f0_correlation(converted: np.ndarray, reference: np.ndarray, path: Pairs
     Returns
     -------
     float
-        In -1..1; NaN where a side never moves.
+        In -1..1; NaN for fewer than two such pairs, or if a side is constant.
     """
     one, other = _voiced_log_f0(converted, reference, path)
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
@@ -54,9 +54,14 @@ def log_f0_correlation(converted: np.ndarray, reference: np.ndarray, path: Pairs
 
 @takes_lists
 def voicing_error(converted: np.ndarray, reference: np.ndarray, path: Pairs) -> float:
-    """Share of the pairs of frames, in 0..1, of which one is voiced and the other is not.
+    """Share of the pairs of frames of which only one is voiced.
 
     Parameters and errors are those of `log_f0_rmse`.
+
+    Returns
+    -------
+    float
+        In 0..1.
     """
     one, other = _paired(converted, reference, path)
     return float(((one > 0) != (other > 0)).mean())

@@ -1,9 +1,9 @@
-"""Predicted opinion score: what listeners would say of a recording by itself, by a network distilled from large ones.
+"""Predicted mean opinion score by DistillMOS, without a reference.
 
-DistillMOS: Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality
-assessment", ICASSP 2025. The package distillmos 0.9.1 carries the network and its weights (nothing is downloaded). It
-responds to speech that sounds synthetic, which `quality` hardly does. It takes 7.7 s at a time: shorter recordings are
-padded to that, longer ones cut into pieces that overlap, a second apart.
+Stahl and Gamper, "Distillation and pruning for scalable self-supervised representation-based speech quality
+assessment", ICASSP 2025. The package distillmos 0.9.1 includes the weights (nothing is downloaded). Unlike DNSMOS
+(`quality`), it responds to synthetic-sounding speech. It processes 7.7 s at a time: shorter recordings are padded,
+longer ones cut into overlapping pieces, one every second.
 """
 
 import contextlib
@@ -30,7 +30,13 @@ MODEL = PackagedModel("predicted opinion score", MODULES, _load)
 
 
 def require() -> None:
-    """Raise ConfigError if a package is missing, or torchaudio, which distillmos imports, does not fit this torch."""
+    """Check that the packages are installed, and that torchaudio, which distillmos imports, fits this torch.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing, or torchaudio cannot be imported.
+    """
     MODEL.require()
     _check_torchaudio()
 
@@ -38,8 +44,8 @@ def require() -> None:
 def _check_torchaudio() -> None:
     """Raise ConfigError if torchaudio cannot be imported.
 
-    torchaudio 2.11, its last release, is built for torch 2.11 and later, but the build for CUDA asks for a torch with
-    the same CUDA, and that of PyPI is for CUDA 13.0.
+    torchaudio 2.11, its last release, is built for torch 2.11 and later, but a CUDA build needs a torch with the same
+    CUDA, and the build on PyPI is for CUDA 13.0.
     """
     try:
         import torchaudio  # noqa: F401

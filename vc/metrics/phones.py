@@ -1,10 +1,10 @@
-"""Intelligibility: how many of the phones that were said a recogniser still finds.
+"""Intelligibility by phone error rate.
 
-The package hama 1.7.0 carries a recogniser of phones (a small CTC network without a language model of words) and the
-letter-to-sound network whose notation it was taught. Both know English best; phones are IPA signs.
+The package hama 1.7.0 includes a phone recogniser (a small CTC network without a word language model) and the
+grapheme-to-phoneme network whose notation it was trained on. Both know English best; phones are IPA symbols.
 
-What it is worth: good for comparing systems on the same sentences. A recogniser's own errors, some 12 % of the phones
-of clean speech against its text, are in every figure; noise and an accent count as lost words do.
+Reliability: good for comparing systems on the same sentences. The recogniser's own errors, some 12 % of the phones of
+clean speech against its text, are part of every figure; noise and accents raise it as lost words do.
 """
 
 import math
@@ -19,12 +19,12 @@ from vc.errors import DataError
 from vc.metrics.speech_models import RATE, PackagedModel, prepare
 
 MODULES = ("hama",)
-LONGEST = 25.0  # seconds; the recogniser leaves out what comes after 30 s
+LONGEST = 25.0  # seconds; the recogniser ignores everything after 30 s
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
 def _load(name: str) -> Any:
-    """A model of hama's: ASRModel or G2PModel."""
+    """Load one of hama's models, ASRModel or G2PModel."""
     import hama
 
     return getattr(hama, name)()
@@ -47,7 +47,7 @@ def recognise(samples: np.ndarray, rate: int) -> list[str]:
     Returns
     -------
     list of str
-        IPA signs; empty where none is recognised.
+        IPA symbols; empty if none is recognised.
 
     Raises
     ------
@@ -62,12 +62,22 @@ def recognise(samples: np.ndarray, rate: int) -> list[str]:
 
 
 def from_text(text: str) -> list[str]:
-    """The phones of an English transcript, in the recogniser's notation; numbers must be written out.
+    """The phones of an English transcript, in the recogniser's notation.
+
+    Parameters
+    ----------
+    text : str
+        Words of the letters a to z; numbers must be spelt out.
+
+    Returns
+    -------
+    list of str
+        IPA symbols.
 
     Raises
     ------
     DataError
-        If the text has no words, or signs of other alphabets.
+        If the text has no words, or letters of other alphabets.
     ConfigError
         If a package is missing.
     """
@@ -82,7 +92,7 @@ def from_text(text: str) -> list[str]:
 
 
 def error_rate(recognised: Sequence[str], expected: Sequence[str]) -> float:
-    """Levenshtein distance over the length of the expected sequence.
+    """Error rate: Levenshtein distance divided by the length of the expected sequence.
 
     Levenshtein, "Binary codes capable of correcting deletions, insertions, and reversals", Soviet Physics Doklady 10,
     1966.
@@ -95,12 +105,12 @@ def error_rate(recognised: Sequence[str], expected: Sequence[str]) -> float:
     Returns
     -------
     float
-        Insertions, deletions and substitutions over the number of expected ones; 0 or above.
+        Insertions, deletions and substitutions per expected symbol; 0 or above.
 
     Raises
     ------
     DataError
-        If nothing is expected.
+        If the expected sequence is empty.
     """
     if len(expected) == 0:
         raise DataError("no phones are expected: nothing to compare with")
@@ -119,5 +129,5 @@ def _pronunciation(word: str) -> tuple[str, ...]:
 
 
 def _letters(signs: Sequence[str]) -> list[str]:
-    """Without ties and marks that stand alone."""
+    """Drop signs without a letter, such as ties and stress marks."""
     return [sign for sign in signs if any(map(str.isalpha, sign))]

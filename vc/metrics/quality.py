@@ -1,14 +1,14 @@
-"""Predicted quality: the opinion score that a neural network expects listeners to give a recording by itself.
+"""Predicted quality by DNSMOS P.835, without a reference.
 
-DNSMOS P.835: Reddy, Gopal and Cutler, "DNSMOS P.835: a non-intrusive perceptual objective speech quality metric to
-evaluate noise suppressors", ICASSP 2022. The package speechmos 0.0.1.1 carries the network; we run that alone and on
-one thread, for its own function also runs another one and takes every core. The figures of recordings of 9 s and more
-are the same, but that a rounding of its own leaves out every window from the eighth on; those of shorter ones, each
+Reddy, Gopal and Cutler, "DNSMOS P.835: a non-intrusive perceptual objective speech quality metric to evaluate noise
+suppressors", ICASSP 2022. The package speechmos 0.0.1.1 includes the network; only that is run here, on one thread,
+because the package's own function also runs a second network and uses every core. Scores of recordings of 9 s and more
+are the same, except that rounding in the package drops every window from the eighth on; those of shorter ones, each
 scored once, differ by 0.02 on average.
 
-What it is worth: it learnt from speech with noise, cleaned by noise suppressors. It responds to noise and buzz. It does
-not respond to another speaker or another sentence, and to words in pieces less than to faint noise. A recording 10 dB
-quieter has 0.04 less, 20 dB 0.2 (docs/experiments.md).
+Reliability: it was trained on noisy speech processed by noise suppressors. It responds to noise and buzz, but not to
+another speaker or another sentence, and less to fragmented words than to faint noise. A recording 10 dB quieter scores
+0.04 less, 20 dB 0.2 (docs/experiments.md).
 """
 
 from importlib import resources
@@ -21,7 +21,7 @@ from vc.metrics.speech_models import RATE, PackagedModel, prepare
 
 MODULES = ("speechmos", "onnxruntime")
 WINDOW = 144160  # samples at 16 kHz: 9.01 s
-# From the network's outputs to the scale of P.835: constant, linear and square term, as in speechmos
+# From the network's outputs to the scale of P.835: constant, linear and quadratic terms, as in speechmos
 SCALES = {
     "signal": (0.0052439, 1.22083953, -0.08397278),
     "background": (-0.39604546, 1.60915514, -0.13166888),
@@ -30,7 +30,7 @@ SCALES = {
 
 
 def _load() -> Any:
-    """An onnxruntime session."""
+    """Load the network into an onnxruntime session."""
     onnxruntime = extras.onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -45,8 +45,8 @@ require = MODEL.require
 def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
     """Predicted opinion scores of a recording by DNSMOS P.835.
 
-    The mean over windows of 9.01 s, one a second. A shorter recording is repeated until it fills one window: speechmos,
-    which doubles it, also takes windows that begin later and hold the same again, at several times the cost.
+    The mean over windows of 9.01 s, one every second. A shorter recording is repeated to fill one window; speechmos,
+    which doubles it, also scores later windows with the same content, at several times the cost.
 
     Parameters
     ----------

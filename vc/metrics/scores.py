@@ -1,4 +1,4 @@
-"""The figures of one utterance, and those of a system over its utterances."""
+"""The metrics of one utterance, and their summary over a system's utterances."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from vc.metrics.sets import Figure, Moments
 from vc.metrics.statistics import UNKNOWN, Interval, clip, mean_interval
 
 GV_BANDS = {"gv_ratio_low": (1, 8), "gv_ratio_middle": (9, 24), "gv_ratio_high": (25, None)}  # first and last c
-MODULATION_RATES = {"movement_slow": (1.0, 8.0), "movement_fast": (8.0, 25.0)}  # Hz: syllables, and what is within them
-SAME_PACE = 0.02  # share of the frames by which a conversion at the source's pace may differ in length
+MODULATION_RATES = {"movement_slow": (1.0, 8.0), "movement_fast": (8.0, 25.0)}  # Hz: syllable rate, and faster
+SAME_PACE = 0.02  # relative difference in length up to which a conversion has the source's timing
 EMBEDDING = 256  # dims of a speaker embedding
 
 
@@ -27,20 +27,20 @@ class Track:
 
     @property
     def speech_frames(self) -> int:
-        """Frames from the first audible one to the last."""
+        """Number of frames from the first to the last audible one."""
         audible = np.flatnonzero(distortion.audible(self.mel_cepstrum))
         return int(audible[-1] - audible[0] + 1)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What is kept of a recording until its system is summarised."""
+    """Measurements of one recording, from which a system's scores are computed."""
 
-    figures: dict[str, float]  # metric -> figure, those that the utterance has by itself
+    figures: dict[str, float]  # metric -> figure of this utterance
     mel_cepstrum: np.ndarray  # (frames, order + 1)
-    variance: np.ndarray  # (D,)
-    spectrum: np.ndarray  # (D, frequencies) dB
-    source_moments: Moments | None  # of each speech frame of the source with the frame converted from it
+    variance: np.ndarray  # (D,) global variance
+    spectrum: np.ndarray  # (D, frequencies) modulation spectrum, dB
+    source_moments: Moments | None  # joint moments of the source's speech frames and the frames converted from them
     embedding: np.ndarray | None  # (EMBEDDING,) of the speaker
     content: Content | None
 
@@ -56,22 +56,26 @@ class Observation:
         embedding: np.ndarray | None = None,
         content: Content | None = None,
     ) -> "Observation":
-        """Observe a recording.
+        """Measure a recording.
 
         Parameters
         ----------
         track : Track
-            Of the recording.
+            Its analysis.
         frame_rate : float
             Frames per second.
         reference, source : Track, optional
-            Of the target's recording of the same sentence, and of the recording that this one was converted from.
+            The target's recording of the same sentence, and the recording from which this one was converted.
         figures : dict, optional
-            Metric -> figure, of those measured elsewhere.
+            Metric -> figure, for metrics computed elsewhere.
         embedding : np.ndarray, optional
-            Of the speaker, by `vc.metrics.speaker`.
+            Shape `(EMBEDDING,)`, from `vc.metrics.speaker`.
         content : Content, optional
-            By `vc.metrics.content`.
+            From `vc.metrics.content`.
+
+        Returns
+        -------
+        Observation
         """
         compared = {} if reference is None or reference is track else compare(track, reference)
         return cls(
@@ -86,13 +90,13 @@ class Observation:
 
     @property
     def frames(self) -> np.ndarray:
-        """c1..D and their slopes, `(speech frames, 2 * D)`."""
+        """c1..D and their slopes over speech frames, `(frames, 2 * D)`."""
         return sets.moving(self.mel_cepstrum)[distortion.audible(self.mel_cepstrum)]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """One system's figures; NaN where one is unknown."""
+    """One system's figures; NaN where unknown."""
 
     means: dict[str, float]  # metric -> figure
     intervals: dict[str, Interval]  # metric -> 95 % interval
@@ -100,7 +104,7 @@ class Scores:
 
 
 def compare(converted: Track, reference: Track) -> dict[str, float]:
-    """Metric -> figure, of those that two recordings of a sentence have by themselves."""
+    """Compare two recordings of a sentence: metric -> figure."""
     path = distortion.speech_path(converted.mel_cepstrum, reference.mel_cepstrum)
     return {
         "mcd": distortion.mel_cepstral_distortion(converted.mel_cepstrum, reference.mel_cepstrum, path),
@@ -118,20 +122,22 @@ def summarise(
     source: Sequence[Observation] | None,
     paired: bool,
 ) -> Scores:
-    """All figures of a system.
-
-    The figure of a system is the mean over the utterances that have one; figures of whole sets stand beside.
+    """Summarise a system: means over the utterances that have a figure, and figures of the whole set.
 
     Parameters
     ----------
     system : sequence of Observation
         One for each utterance.
     reference : sequence of Observation
-        The target's recordings, in the same order if they are `paired`; `system` itself for the target's own figures.
+        The target's recordings, in the same order if `paired`; `system` itself for the target's own figures.
     source : sequence of Observation or None
-        The recordings that were converted, in the same order.
+        The unconverted recordings, in the same order.
     paired : bool
         Whether the target says the same sentences.
+
+    Returns
+    -------
+    Scores
     """
     rows = utterance_figures(system, reference, source=source, paired=paired)
     figures = {}
@@ -143,13 +149,13 @@ def summarise(
         for name, figure in set_figures(system, reference, source=source, paired=paired).items():
             figures[name] = sets.with_interval(figure, len(system), len(reference), paired=paired)
         if min(len(system), len(reference)) > 1:
-            own, target = (
-                sets.different_sentences([each.mel_cepstrum for each in side]) for side in (system, reference)
+            distances, target_distances = (
+                sets.different_sentences([utterance.mel_cepstrum for utterance in side]) for side in (system, reference)
             )
             figures["diversity"] = sets.with_interval(
-                lambda subset, references: sets.diversity(own[subset], target[references]),
-                len(own),
-                len(target),
+                lambda subset, references: sets.diversity(distances[subset], target_distances[references]),
+                len(distances),
+                len(target_distances),
                 paired=paired,
             )
     means = {name: figures[name][0] for name in METRICS}
@@ -164,14 +170,15 @@ def utterance_figures(
     source: Sequence[Observation] | None,
     paired: bool,
 ) -> list[dict[str, float]]:
-    """Metric -> figure, for each utterance; parameters as those of `summarise`."""
-    usual = np.mean([each.variance for each in reference], axis=0)
+    """Metric -> figure, for each utterance; parameters as in `summarise`."""
+    reference_variance = np.mean([utterance.variance for utterance in reference], axis=0)
     rows = []
-    for each in system:
-        row = {**each.figures, "gv_ratio": distortion.gv_ratio(each.variance, usual)}
+    for utterance in system:
+        variance = utterance.variance
+        row = {**utterance.figures, "gv_ratio": distortion.gv_ratio(variance, reference_variance)}
         for name, (first, last) in GV_BANDS.items():
-            if len(each.variance) >= first:
-                row[name] = distortion.gv_ratio(each.variance[first - 1 : last], usual[first - 1 : last])
+            if len(variance) >= first:
+                row[name] = distortion.gv_ratio(variance[first - 1 : last], reference_variance[first - 1 : last])
         rows.append(row)
 
     embeddings = _embeddings(system)
@@ -186,18 +193,18 @@ def utterance_figures(
                 row["nearer_target"] = float(similarity > other)
 
     origin = reference if source is None and paired else source
-    if origin is not None and len(origin) > 1 and all(each.content for each in origin):
-        contents = [each.content for each in origin]
+    if origin is not None and len(origin) > 1 and all(utterance.content for utterance in origin):
+        contents = [utterance.content for utterance in origin]
         centre = content.centre_of(contents)
         unrelated = content.different_sentences(contents, centre)
-        for row, each, other in zip(rows, system, contents, strict=True):
-            if each.content:
-                row["content_distance"] = content.distance(each.content, other, centre) / unrelated
+        for row, utterance, original in zip(rows, system, contents, strict=True):
+            if utterance.content:
+                row["content_distance"] = content.distance(utterance.content, original, centre) / unrelated
 
     if source is not None:
-        for row, each in zip(rows, source, strict=True):
-            if "phone_error" in row and "phone_error" in each.figures:
-                row["phone_error_added"] = row["phone_error"] - each.figures["phone_error"]
+        for row, utterance in zip(rows, source, strict=True):
+            if "phone_error" in row and "phone_error" in utterance.figures:
+                row["phone_error_added"] = row["phone_error"] - utterance.figures["phone_error"]
     return rows
 
 
@@ -208,7 +215,7 @@ def set_figures(
     source: Sequence[Observation] | None,
     paired: bool,
 ) -> dict[str, Figure]:
-    """Metric -> figure of the whole set, by the utterances that are kept; parameters as those of `summarise`."""
+    """Metric -> figure of the whole set, as a function of a subset of utterances; parameters as in `summarise`."""
     frames, target_frames = ([each.frames for each in side] for side in (system, reference))
     unit = np.maximum(np.concatenate(target_frames).std(axis=0), sets.MIN_VARIANCE)
     spectra = [np.stack([each.spectrum for each in side]) for side in (system, reference)]
@@ -232,21 +239,21 @@ def set_figures(
         to_source = sets.frechet(frames, [each.frames for each in source], unit)
         figures["approach"] = sets.approach_by(to_source, figures["frechet_distance"])
         if all(each.source_moments for each in system) and len(system) > 1:
-            # Beside each source sentence what was converted from another one, frame by frame from the beginning
+            # Each source sentence with the conversion of another one, frame by frame from the beginning
             half = len(system) // 2
             unrelated = [
                 _moments_with_source(other.mel_cepstrum, each.mel_cepstrum, simultaneous=True)
                 for each, other in zip(source, [*system[half:], *system[:half]], strict=True)
             ]
-            own = [each.source_moments for each in system]
-            figures["content_lost"] = sets.relative_content_lost(own, unrelated)
+            related = [utterance.source_moments for utterance in system]
+            figures["content_lost"] = sets.relative_content_lost(related, unrelated)
     return figures
 
 
 def _moments_with_source(converted: np.ndarray, source: np.ndarray, *, simultaneous: bool = False) -> Moments:
-    """Of a source's speech frames with the frames converted from them.
+    """Joint moments of a source's speech frames and the frames converted from them.
 
-    Those at the same time if `simultaneous`, or if the conversion has kept the pace; otherwise those that DTW finds.
+    Frames at the same time if `simultaneous`, or if the conversion kept the timing; otherwise frames paired by DTW.
     """
     if simultaneous or abs(len(converted) - len(source)) <= SAME_PACE * len(source):
         rows = columns = np.flatnonzero(distortion.audible(source)[: len(converted)])
@@ -256,5 +263,5 @@ def _moments_with_source(converted: np.ndarray, source: np.ndarray, *, simultane
 
 
 def _embeddings(side: Sequence[Observation]) -> np.ndarray:
-    """`(utterances, EMBEDDING)`, NaN where there is none."""
+    """Speaker embeddings `(utterances, EMBEDDING)`, NaN where missing."""
     return np.array([np.full(EMBEDDING, np.nan) if each.embedding is None else each.embedding for each in side])

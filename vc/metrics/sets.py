@@ -1,7 +1,7 @@
-"""Figures of whole sets of utterances, for which no sentence need be shared.
+"""Metrics of whole sets of utterances, which need not share sentences.
 
-The first half are distances between sets. The second half states the same figures, and others of a set, as functions of
-the utterances that are kept, which is what a jackknife over utterances needs.
+The first half are distances between sets. The second half has the same and other metrics as functions of a subset of
+the utterances, as the jackknife needs them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,20 +19,20 @@ from vc.metrics.statistics import Interval, interval_around, jackknife_variance
 from vc.metrics.timbre import Timbre
 from vc.metrics.timbre import distance as timbre_distance
 
-SLOPE_SPAN = 2  # frames on either side, of the regression that gives a frame's slope
-NEGLIGIBLE = 1e-3  # sum of the roots of two distances: source and target are the same recordings
-MIN_VARIANCE = 1e-12  # of a band that never changes
-MAX_PAIRS = 20  # pairs of utterances that diversity compares
-KERNEL_FRAMES = 2000  # frames of a set, spread evenly, that the kernel distance compares
+SLOPE_SPAN = 2  # frames on either side in the regression of a frame's slope
+NEGLIGIBLE = 1e-3  # sum of the roots of two distances below which source and target are the same recordings
+MIN_VARIANCE = 1e-12  # floor for constant bands
+MAX_PAIRS = 20  # pairs of utterances compared for diversity
+KERNEL_FRAMES = 2000  # evenly spread frames of a set compared by the kernel distance
 MIN_KERNEL_FRAMES, MAX_KERNEL_FRAMES = 4, 40  # of them in an utterance
 
-Subset = np.ndarray  # indices of the utterances that are kept
+Subset = np.ndarray  # indices of utterances
 Figure = Callable[[Subset, Subset], float]  # of subsets of a system's utterances and of the reference's
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over frames, which add up over utterances: all that normal distributions and linear maps need."""
+    """Counts, sums and sums of products over frames, which add up over utterances."""
 
     count: np.ndarray  # (...,) frames
     total: np.ndarray  # (..., bands)
@@ -40,33 +40,36 @@ class Moments:
 
     @classmethod
     def of(cls, frames: np.ndarray) -> "Moments":
-        """Of the frames `(frames, bands)` of one utterance."""
+        """Moments of an utterance's frames, `(frames, bands)`."""
         frames = frames.astype(np.float64)
         return cls(np.array(len(frames)), frames.sum(axis=0), frames.T @ frames)
 
     @classmethod
     def stack(cls, utterances: Sequence["Moments"]) -> "Moments":
-        """With an axis over utterances in front."""
-        return cls(*(np.stack([getattr(each, name) for each in utterances]) for name in ("count", "total", "products")))
+        """Stack the moments of utterances along a new first axis."""
+        names = ("count", "total", "products")
+        return cls(*(np.stack([getattr(utterance, name) for utterance in utterances]) for name in names))
 
     def pool(self, subset: Subset) -> "Moments":
-        """Of all frames of a subset of the utterances."""
+        """Moments of all frames of a subset of the stacked utterances."""
         return Moments(
             self.count[subset].sum(axis=0), self.total[subset].sum(axis=0), self.products[subset].sum(axis=0)
         )
 
     @property
     def mean(self) -> np.ndarray:
+        """Mean `(bands,)`."""
         return self.total / self.count
 
     @property
     def covariance(self) -> np.ndarray:
+        """Unbiased covariance `(bands, bands)`."""
         return (self.products - np.outer(self.mean, self.total)) / (self.count - 1)
 
 
 @takes_lists
 def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
-    """c1..D with their slopes over five frames; frames at the ends are repeated.
+    """c1..D with their slopes, by regression over five frames; the first and last frames are repeated.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def moving(mel_cepstrum: np.ndarray) -> np.ndarray:
 
 @takes_lists
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Squared Frechet distance of the normal distributions with the means and covariances of two sets of frames.
+    """Squared Frechet distance between normal distributions fitted to two sets of frames.
 
     Dowson and Landau, "The Frechet distance between multivariate normal distributions", Journal of Multivariate
     Analysis 12, 1982.
@@ -107,14 +110,14 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
     Raises
     ------
     DataError
-        If the bands differ, there are too few frames, or they are not finite.
+        If the bands differ, there are too few frames, or a value is not finite.
     """
     _require_comparable(one, other)
     return frechet_distance_of_moments(Moments.of(one), Moments.of(other))
 
 
 def frechet_distance_of_moments(one: Moments, other: Moments, unit: np.ndarray | float = 1.0) -> float:
-    """`frechet_distance` of two sets' moments, each band divided by its `unit` (bands,) first."""
+    """`frechet_distance` from two sets' moments, with bands divided by `unit` (bands,) first."""
     first, second = (side.covariance / np.outer(unit, unit) for side in (one, other))
     values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -129,12 +132,12 @@ def approach(to_source: float, to_target: float) -> float:
     Parameters
     ----------
     to_source, to_target : float
-        Its Frechet distances to the two sets.
+        Its Frechet distances from the two sets.
 
     Returns
     -------
     float
-        0 at the source, 1 at the target; NaN where both are the same set.
+        0 at the source, 1 at the target; NaN if both are the same set.
     """
     source, target = np.sqrt(to_source), np.sqrt(to_target)
     return float(source / (source + target)) if source + target > NEGLIGIBLE else float("nan")
@@ -142,46 +145,46 @@ def approach(to_source: float, to_target: float) -> float:
 
 @takes_lists
 def kernel_distance(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bool) -> float:
-    """Squared maximum mean discrepancy of two sets of utterances, unbiased.
+    """Unbiased squared maximum mean discrepancy between two sets of utterances.
 
     With the polynomial kernel (x . y / bands + 1)^3, after the kernel inception distance (Binkowski, Sutherland, Arbel
-    and Gretton, "Demystifying MMD GANs", ICLR 2018, section 4). Frames of one utterance are alike, so that only
-    different utterances are compared.
+    and Gretton, "Demystifying MMD GANs", ICLR 2018, section 4). Only frames of different utterances are compared, since
+    frames of one utterance are similar.
 
     Parameters
     ----------
     one, other : sequence of np.ndarray
         Shape `(frames, bands)` each; normalise them first.
     paired : bool
-        Whether utterances of one index say the same; they are then not compared either.
+        Whether utterances of the same index have the same sentence; they are then not compared either.
 
     Returns
     -------
     float
-        Without unit; 0 on average for two sets of one distribution, so that small ones fall below 0.
+        Dimensionless; 0 on average for two sets of one distribution, so that it can be slightly below 0.
     """
     return kernel(one, other, paired=paired)(np.arange(len(one)), np.arange(len(other)))
 
 
 @takes_lists
 def content_lost(converted: np.ndarray, source: np.ndarray) -> float:
-    """Share of the variance of the source's frames that no linear map gives back from the converted ones.
+    """Share of the variance of the source's frames that no linear map of the converted frames recovers.
 
     Parameters
     ----------
     converted, source : np.ndarray
-        Shape `(frames, bands)` each, frame by frame, with more frames than bands.
+        Shape `(frames, bands)` each, aligned, with more frames than bands.
 
     Returns
     -------
     float
-        In 0..1. 0: the source can be recovered from its conversion; 1: nothing of it is left. Some is always lost on
-        another voice.
+        In 0..1. 0: the source can be recovered from its conversion; 1: none of it can. Conversion to another voice
+        always loses some.
 
     Raises
     ------
     DataError
-        If the bands differ, there are too few frames, or they are not finite.
+        If the bands differ, there are too few frames, or a value is not finite.
     """
     _require_comparable(converted, source)
     return _content_lost_of_moments(Moments.of(np.column_stack([source, converted])), source.shape[1])
@@ -190,8 +193,8 @@ def content_lost(converted: np.ndarray, source: np.ndarray) -> float:
 def different_sentences(utterances: Sequence[np.ndarray]) -> np.ndarray:
     """Mel-cepstral distortions between utterances of different sentences.
 
-    Up to MAX_PAIRS different pairs, spread over all, each of utterances about half the set apart. DTW leaves little
-    between two utterances that go through the same sounds.
+    Up to MAX_PAIRS distinct pairs, evenly spread, each of utterances about half the set apart. Distortion after DTW is
+    small between utterances with the same sequence of sounds.
 
     Parameters
     ----------
@@ -206,46 +209,51 @@ def different_sentences(utterances: Sequence[np.ndarray]) -> np.ndarray:
     Raises
     ------
     DataError
-        For fewer than two utterances.
+        If there are fewer than two utterances.
     """
     count = len(utterances)
     if count < 2:
-        raise DataError(f"different sentences are to be compared, got {count}")
+        raise DataError(f"expected at least two sentences to compare, got {count}")
     offset = max(1, (count - 1) // 2)  # never half of the count, or every pair would come twice
     firsts = evenly_spread(count, MAX_PAIRS) if count > 2 else [0]
     return np.array([mel_cepstral_distortion(utterances[one], utterances[(one + offset) % count]) for one in firsts])
 
 
 def diversity(converted: np.ndarray, reference: np.ndarray) -> float:
-    """Mean distortion between a system's sentences over that between the target's own.
+    """Mean distortion between a system's sentences, divided by that between the target's own.
 
-    0: every sentence comes out the same, the collapse of a generative adversarial network (Goodfellow, "NIPS 2016
-    tutorial", section 5.1.1). Over-smoothing lowers it, too.
+    0 if all sentences are converted to the same output, the mode collapse of generative adversarial networks
+    (Goodfellow, "NIPS 2016 tutorial", section 5.1.1). Over-smoothing lowers it, too.
 
     Parameters
     ----------
     converted, reference : np.ndarray
-        Shape `(pairs,)`, of `different_sentences`.
+        Shape `(pairs,)`, from `different_sentences`.
 
     Returns
     -------
     float
-        Without unit, 0 or above; 1 is as diverse as the target.
+        Dimensionless, 0 or above; 1 is as diverse as the target.
     """
     return float(converted.mean() / reference.mean())
 
 
 def with_interval(figure: Figure, utterances: int, references: int, *, paired: bool) -> tuple[float, Interval]:
-    """A figure of all utterances and its 95 % interval by the jackknife.
+    """Compute a figure over all utterances, with its 95 % jackknife interval.
 
     Parameters
     ----------
     figure : callable
-        From the indices of a system's utterances and of the reference's to the figure.
+        From indices of a system's utterances and of the reference's to the figure.
     utterances, references : int
-        How many there are of each.
+        Size of each set.
     paired : bool
-        Whether utterances of one index say the same; both sets then leave out the same ones.
+        Whether utterances of the same index have the same sentence; the jackknife then omits them from both sets.
+
+    Returns
+    -------
+    value : float
+    interval : tuple of float
     """
     everything, all_references = np.arange(utterances), np.arange(references)
     if paired:
@@ -258,16 +266,16 @@ def with_interval(figure: Figure, utterances: int, references: int, *, paired: b
 
 
 def modulation(converted: np.ndarray, reference: np.ndarray) -> Figure:
-    """Modulation-spectra distance, from spectra `(utterances, D, frequencies)`."""
+    """Modulation-spectra distance between spectra `(utterances, D, frequencies)` in dB."""
     return lambda subset, references: modulation_spectra_distance(
         converted[subset].mean(axis=0), reference[references].mean(axis=0)
     )
 
 
 def movement(converted: np.ndarray, reference: np.ndarray, *, lowest: float, highest: float) -> Figure:
-    """Power at modulation rates of `lowest` to `highest` Hz, over the reference's.
+    """Power at modulation rates of `lowest` to `highest` Hz, divided by the reference's.
 
-    From the means in dB of spectra `(utterances, D, frequencies)`.
+    From means in dB of modulation spectra `(utterances, D, frequencies)`.
     """
     count = converted.shape[2]
     rates = HIGHEST_MODULATION * np.arange(1, count + 1) / count
@@ -277,13 +285,13 @@ def movement(converted: np.ndarray, reference: np.ndarray, *, lowest: float, hig
 
 
 def timbre(converted: Sequence[Content], reference: Sequence[Content], *, paired: bool) -> Figure:
-    """Timbre distance; the reference stays whole whichever utterances are kept."""
+    """Timbre distance from the whole reference, whichever utterances are chosen."""
     sums, counts = Timbre(reference).deviations(converted, paired=paired)
     return lambda subset, _: timbre_distance(sums, counts, subset)
 
 
 def frechet(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
-    """Frechet distance, from utterances' frames `(frames, bands)`, which are divided by `unit` (bands,)."""
+    """Frechet distance between utterances' frames `(frames, bands)`, divided by `unit` (bands,)."""
     moments, reference_moments = (
         Moments.stack([Moments.of(frames) for frames in side]) for side in (converted, reference)
     )
@@ -295,7 +303,7 @@ def frechet(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], un
 def sampled_kernel(
     converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray, *, paired: bool
 ) -> Figure:
-    """Kernel distance of KERNEL_FRAMES frames, less the reference's mean and divided by `unit` (bands,)."""
+    """Kernel distance over KERNEL_FRAMES frames, minus the reference's mean and divided by `unit` (bands,)."""
     centre = np.concatenate(reference).mean(axis=0)
     sides = []
     for side in (converted, reference):
@@ -308,9 +316,9 @@ def sampled_kernel(
 
 
 def sound_score(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
-    """Score of the target's sounds, over that of its own frames; from c1..D, the first half of each frame's bands.
+    """Score of the target's sounds, divided by that of its own frames; from c1..D, the first half of a frame's bands.
 
-    The classifier stays that of the whole reference, whichever utterances are kept.
+    The classifier is always that of the whole reference, whichever utterances are kept.
     """
     bands = len(unit) // 2
     sides = [[frames[:, :bands] / unit[:bands] for frames in side] for side in (converted, reference)]
@@ -320,7 +328,7 @@ def sound_score(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray]
 
 
 def kernel(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bool) -> Figure:
-    """`kernel_distance` of two sets of frames `(frames, bands)`, by the utterances that are kept."""
+    """`kernel_distance` of two sets of utterances `(frames, bands)`, as a function of subsets."""
     within_one, within_other, between = (_kernel_means(*sides) for sides in ((one, one), (other, other), (one, other)))
 
     def distance(subset: Subset, references: Subset) -> float:
@@ -332,40 +340,51 @@ def kernel(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bo
     return distance
 
 
-def relative_content_lost(own: Sequence[Moments], unrelated: Sequence[Moments]) -> Figure:
-    """Content lost, over that of unrelated sentences: 1 is as if another sentence had been said.
+def relative_content_lost(related: Sequence[Moments], unrelated: Sequence[Moments]) -> Figure:
+    """Content lost, divided by that of unrelated sentences: 1 is as if another sentence had been said.
 
-    From each utterance's moments of source frames with converted ones behind: its own, and another utterance's.
+    Parameters
+    ----------
+    related, unrelated : sequence of Moments
+        Joint moments of source frames, the first half of the bands, and of frames converted from them or from another
+        utterance.
+
+    Returns
+    -------
+    callable
+        From indices of utterances to the figure.
     """
-    moments, unrelated_moments = Moments.stack(own), Moments.stack(unrelated)
+    moments, unrelated_moments = Moments.stack(related), Moments.stack(unrelated)
     bands = moments.total.shape[1] // 2
 
     def lost(subset: Subset, _: Subset) -> float:
-        share, most = (_content_lost_of_moments(each.pool(subset), bands) for each in (moments, unrelated_moments))
-        return share / most if most > 0 else float("nan")
+        share, unrelated_share = (
+            _content_lost_of_moments(stacked.pool(subset), bands) for stacked in (moments, unrelated_moments)
+        )
+        return share / unrelated_share if unrelated_share > 0 else float("nan")
 
     return lost
 
 
 def approach_by(to_source: Figure, to_target: Figure) -> Figure:
-    """Approach to the target, from both Frechet distances; source utterances have the system's indices."""
+    """Approach to the target, from the Frechet distances to source and target; the source has the system's indices."""
     return lambda subset, references: approach(to_source(subset, subset), to_target(subset, references))
 
 
 def similarities(embeddings: np.ndarray, others: np.ndarray, *, leave_one_out: bool) -> np.ndarray:
-    """Cosines of speaker embeddings to the mean of another set's.
+    """Cosine similarities of speaker embeddings with the mean of another set's.
 
     Parameters
     ----------
     embeddings, others : np.ndarray
-        Shape `(utterances, 256)`, NaN where there is none.
+        Shape `(utterances, 256)`, NaN where missing.
     leave_one_out : bool
         Whether the utterance of the same index is left out of the mean.
 
     Returns
     -------
     np.ndarray
-        Shape `(utterances,)`, in -1..1, NaN where an embedding is.
+        Shape `(utterances,)`, in -1..1; NaN where an embedding is missing.
     """
     centres = np.nansum(others, axis=0) - (np.nan_to_num(others) if leave_one_out else 0) + np.zeros_like(embeddings)
     lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(centres, axis=1)
@@ -374,9 +393,9 @@ def similarities(embeddings: np.ndarray, others: np.ndarray, *, leave_one_out: b
 
 
 def equal_error_rate(embeddings: np.ndarray, reference: np.ndarray, *, paired: bool) -> Figure:
-    """Equal error rate of pairs of target recordings (genuine) and pairs of a converted and a target one (impostor).
+    """Equal error rate: pairs of target recordings are genuine, pairs of a converted and a target one are impostors.
 
-    From speaker embeddings `(utterances, 256)`, NaN where there is none.
+    From speaker embeddings `(utterances, 256)`, NaN where missing.
     """
     genuine_trials, impostor_trials = reference @ reference.T, embeddings @ reference.T
 
@@ -392,7 +411,9 @@ def equal_error_rate(embeddings: np.ndarray, reference: np.ndarray, *, paired: b
 
 def _require_comparable(one: np.ndarray, other: np.ndarray) -> None:
     if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
-        raise DataError(f"expected two (frames, bands) of equal bands, got shapes {one.shape} and {other.shape}")
+        raise DataError(
+            f"expected two (frames, bands) with an equal number of bands, got shapes {one.shape} and {other.shape}"
+        )
     if min(len(one), len(other)) <= one.shape[1]:
         raise DataError(f"{len(one)} and {len(other)} frames are too few for {one.shape[1]} bands")
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
@@ -400,7 +421,7 @@ def _require_comparable(one: np.ndarray, other: np.ndarray) -> None:
 
 
 def _kernel_means(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> np.ndarray:
-    """`(utterances, utterances)`: mean of the kernel over the pairs of frames of two utterances."""
+    """`(utterances, utterances)`: mean of the kernel over all pairs of frames of two utterances."""
     ends = np.cumsum([0, *map(len, other)])
     together = np.concatenate(other)
     rows = []
@@ -411,14 +432,14 @@ def _kernel_means(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> np.
 
 
 def _mean_off_diagonal(square: np.ndarray) -> float:
-    """NaN of a single utterance."""
+    """Mean of the off-diagonal elements; NaN for a single utterance."""
     count = len(square)
     return (square.sum() - np.trace(square)) / (count * (count - 1)) if count > 1 else np.nan
 
 
-def _content_lost_of_moments(together: Moments, bands: int) -> float:
-    """By the moments of each source frame, of `bands`, with the frame converted from it behind."""
-    covariance = together.covariance
+def _content_lost_of_moments(joint: Moments, bands: int) -> float:
+    """`content_lost` from the joint moments of source frames, the first `bands`, and converted frames."""
+    covariance = joint.covariance
     source, converted, crossed = covariance[:bands, :bands], covariance[bands:, bands:], covariance[:bands, bands:]
     explained = np.einsum("sc,cs->s", crossed, np.linalg.pinv(converted, hermitian=True) @ crossed.T)
     left = np.diag(source) - explained

@@ -1,9 +1,9 @@
-"""How many of the target's sounds a set of frames has, each of them clearly: a classifier's entropies.
+"""How many of the target's sounds occur in a set of frames, each of them clearly, by a classifier's entropies.
 
 The inception score (Salimans et al., "Improved techniques for training GANs", NIPS 2016, sec. 4) with sounds in place
 of objects: classes are clusters of the target's own speech frames, and the classifier is a linear discriminant, so that
-nothing has to be learnt elsewhere. A generator that collapses into a few sounds has a low score, and so has one whose
-frames lie between all sounds. It knows nothing of sentences: the sounds may be those of other words.
+no other data are needed. A generator that collapses to a few sounds has a low score, and so has one whose frames lie
+between all sounds. The score ignores sentences: the sounds may be those of other words.
 """
 
 import warnings
@@ -16,17 +16,17 @@ from vc.metrics.arrays import evenly_spread
 
 SOUNDS = 24  # clusters of the target's frames
 ROUNDS = 10  # of k-means
-FRAMES = 4000  # of the target, spread evenly, that clusters are found in
-SMALLEST = 1e-6  # of a share of variance, added to the clusters' own
+FRAMES = 4000  # of the target, spread evenly, used to find the clusters
+SMALLEST = 1e-6  # share of the variance, added to that within clusters
 
 
 class Sounds:
-    """A classifier of a voice's sounds, of frames that are divided by its deviations.
+    """A classifier of a voice's sounds, for frames divided by the voice's standard deviations.
 
     Parameters
     ----------
     frames : np.ndarray
-        Shape `(frames, bands)`, of the target.
+        Frames of the target, shape `(frames, bands)`.
     """
 
     def __init__(self, frames: np.ndarray):
@@ -44,14 +44,14 @@ class Sounds:
         self.biases = np.log(np.maximum(counts, 1) / len(frames)) - (centres.T * self.weights).sum(0) / 2
 
     def classify(self, frames: np.ndarray) -> np.ndarray:
-        """`(frames, sounds)`: shares of each frame, which add up to 1, by `(frames, bands)`."""
+        """Probabilities of the sounds `(frames, sounds)`, which add up to 1, for frames `(frames, bands)`."""
         logits = frames @ self.weights + self.biases
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
 
 
 def sums_of_shares(sounds: Sounds, utterances: Sequence[np.ndarray]) -> np.ndarray:
-    """`(utterances, sounds + 2)`: of an utterance's frames the sums of shares, of their entropies in nats, and of 1."""
+    """Sums over each utterance's frames of probabilities, entropies in nats, and 1: `(utterances, sounds + 2)`."""
     rows = []
     for frames in utterances:
         shares = sounds.classify(frames)
@@ -60,11 +60,11 @@ def sums_of_shares(sounds: Sounds, utterances: Sequence[np.ndarray]) -> np.ndarr
 
 
 def score(sums: np.ndarray) -> float:
-    """From `sums_of_shares` of some utterances: 1 (one sound, or none clearly) to the number of sounds."""
+    """Score by `sums_of_shares` of some utterances: from 1 (one sound, or none clearly) to the number of sounds."""
     *shares, entropies, count = sums.sum(axis=0)
     return float(np.exp(entropy(np.array(shares) / count) - entropies / count))
 
 
 def entropy(shares: np.ndarray) -> np.ndarray:
-    """In nats, along the last axis."""
+    """Entropy in nats along the last axis."""
     return -(shares * np.log(np.maximum(shares, np.finfo(float).tiny))).sum(axis=-1)

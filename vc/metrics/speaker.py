@@ -1,12 +1,12 @@
-"""Speaker similarity: how alike a neural network finds two voices.
+"""Speaker similarity by speaker embeddings.
 
-Wan, Wang, Papir and Lopez Moreno, "Generalized end-to-end loss for speaker verification", ICASSP 2018, as trained by
-the package Resemblyzer 0.1.4, which carries its weights. As there, recordings are brought to 16 kHz, raised to -30 dBFS
-if they are quieter, and their long silences shortened by WebRTC's voice activity detection. Unlike there, what is left
-is brought to one level: the network sees power, not its logarithm, and takes 6 dB less for another voice (0.95).
+Wan, Wang, Papir and Lopez Moreno, "Generalized end-to-end loss for speaker verification", ICASSP 2018, as trained in
+the package Resemblyzer 0.1.4, which includes the weights. As in the package, recordings are resampled to 16 kHz, raised
+to -30 dBFS if they are quieter, and long silences are shortened by WebRTC's voice activity detection. In addition, the
+speech is normalised to one level: the network's input is linear power, so that 6 dB less reduce the cosine to 0.95.
 
-What it is worth: two recordings of one speaker of VCC2016 have 0.69 to 0.91, of two women 0.49 to 0.69, of two men 0.59
-to 0.77. A figure says nothing without those of source and target beside it, and cannot be compared with another
+Reliability: two recordings of one speaker of VCC2016 have 0.69 to 0.91, of two women 0.49 to 0.69, of two men 0.59 to
+0.77. A value means nothing without those of source and target for comparison, and cannot be compared with another
 encoder's. Noise and vocoders change it, too (docs/experiments.md).
 """
 
@@ -18,12 +18,12 @@ import numpy as np
 from vc.errors import DataError
 from vc.metrics.speech_models import PackagedModel, one_thread, prepare
 
-LEVEL = 10 ** (-22 / 20)  # root mean square of the speech, -22 dBFS, at which it tells VCC2016's speakers apart best
+LEVEL = 10 ** (-22 / 20)  # RMS of the speech, -22 dBFS, at which VCC2016's speakers are distinguished best
 MODULES = ("resemblyzer", "webrtcvad", "librosa", "scipy")
 
 
 def _load() -> tuple[Any, Any]:
-    """The network and the function that prepares recordings for it."""
+    """Load the network and the function that prepares recordings for it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s).*scipy\.ndimage\.morphology", DeprecationWarning)  # an old import
         from resemblyzer import VoiceEncoder, preprocess_wav
@@ -35,7 +35,7 @@ require = MODEL.require
 
 
 def embed(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Speaker embedding of a recording; pieces of 1.6 s are averaged.
+    """Speaker embedding of a recording, averaged over windows of 1.6 s.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def embed(samples: np.ndarray, rate: int) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        Shape `(256,)`, float32, of length 1, no component below 0.
+        Shape `(256,)`, float32, of norm 1, without negative components.
 
     Raises
     ------
     DataError
-        If the recording is too short, silent, not finite, or holds no speech.
+        If the recording is too short, silent or not finite, or contains no speech.
     ConfigError
         If a package is missing.
     """
@@ -60,24 +60,34 @@ def embed(samples: np.ndarray, rate: int) -> np.ndarray:
     encoder, preprocess = MODEL.get()
     speech = preprocess(samples)
     if len(speech) == 0:
-        raise DataError("no speech found: voice activity detection keeps nothing")
+        raise DataError("no speech found by voice activity detection")
     speech = speech * np.float32(LEVEL / np.sqrt(np.square(speech, dtype=np.float64).mean()))
     with one_thread():
         return encoder.embed_utterance(speech)
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Cosine of two embeddings `(256,)`, in -1..1: 1 for the same voice."""
+    """Cosine similarity of two embeddings `(256,)`, in -1..1: 1 for the same voice."""
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def centroid(embeddings: np.ndarray) -> np.ndarray:
-    """A speaker's embedding `(256,)`, of length 1, from those of recordings `(recordings, 256)`.
+    """Embedding of a speaker: the normalised mean over recordings.
+
+    Parameters
+    ----------
+    embeddings : np.ndarray
+        Shape `(recordings, 256)`.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(256,)`, of norm 1.
 
     Raises
     ------
     DataError
-        For another shape, or no recording.
+        If the shape differs, or there is no recording.
     """
     if embeddings.ndim != 2 or len(embeddings) == 0:
         raise DataError(f"expected non-empty (recordings, 256), got shape {embeddings.shape}")
@@ -86,9 +96,9 @@ def centroid(embeddings: np.ndarray) -> np.ndarray:
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
-    """Share of errors at the threshold that accepts as many impostors as it rejects genuine trials.
+    """Equal error rate: the rate at the threshold where false acceptances equal false rejections.
 
-    Between two thresholds the shares are interpolated linearly.
+    Rates are interpolated linearly between thresholds.
 
     Parameters
     ----------
@@ -98,7 +108,8 @@ def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
     Returns
     -------
     float
-        In 0..1: 0 if a threshold separates them, 0.5 if they are alike. With converted speech as impostor, 0.5 is best.
+        In 0..1: 0 if a threshold separates them, 0.5 if they are indistinguishable, which is best for converted speech
+        as impostor.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Confidence intervals of figures, and tests of the differences between systems."""
+"""Confidence intervals, and significance tests of differences between systems."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from vc.metrics.arrays import takes_lists
 
 RESAMPLES = 1000  # of the bootstrap
 SEED = 0
-CONFIDENCE = 0.95  # share of the resamples that an interval holds
-DEVIATIONS = 1.96  # of a normal distribution, on either side of the mean, that hold as much
+CONFIDENCE = 0.95  # level of the intervals
+DEVIATIONS = 1.96  # standard deviations of a normal distribution on either side of the mean, for the same level
 MAX_GROUPS = 40  # of utterances left out in turn by the jackknife
-MAX_EXACT = 12  # utterances up to which every change of signs is tried
-SIGN_DRAWS = 9999  # changes of signs drawn beyond
+MAX_EXACT = 12  # utterances up to which all sign flips are enumerated
+SIGN_DRAWS = 9999  # random sign flips for more utterances
 
 Interval = tuple[float, float]
-UNKNOWN = (float("nan"), float("nan"))  # interval of a figure that has none
+UNKNOWN = (float("nan"), float("nan"))  # for a figure without an interval
 
 
 @takes_lists
 def mean_interval(values: np.ndarray) -> Interval:
-    """95 % interval of a mean over utterances: percentiles of bootstrap resamples.
+    """95 % interval of a mean over utterances, by the percentile bootstrap.
 
     Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7, 1979.
 
@@ -35,7 +35,7 @@ def mean_interval(values: np.ndarray) -> Interval:
     Returns
     -------
     tuple of float
-        Low and high end, in the unit of `values`.
+        Lower and upper end, in the unit of `values`.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def crossed_interval(values: np.ndarray) -> Interval:
     Returns
     -------
     tuple of float
-        Low and high end, in the unit of `values`.
+        Lower and upper end, in the unit of `values`.
 
     Raises
     ------
@@ -78,16 +78,16 @@ def crossed_interval(values: np.ndarray) -> Interval:
 
 
 def jackknife_variance(figure: Callable[[np.ndarray], float], utterances: int) -> float:
-    """Variance of a figure of a whole set of utterances, by the jackknife.
+    """Jackknife variance of a figure of a whole set of utterances.
 
     Up to MAX_GROUPS groups of utterances are left out in turn (Tukey, "Bias and confidence in not-quite large samples",
-    Annals of Mathematical Statistics 29, 1958). Bootstrap resamples repeat utterances, which would bias distances
-    between sets.
+    Annals of Mathematical Statistics 29, 1958). The bootstrap repeats utterances, which would bias distances between
+    sets.
 
     Parameters
     ----------
     figure : callable
-        From the indices of some utterances to their figure.
+        From the indices of a subset of the utterances to its figure.
     utterances : int
         Size of the set.
 
@@ -105,37 +105,41 @@ def jackknife_variance(figure: Callable[[np.ndarray], float], utterances: int) -
 
 
 def interval_around(value: float, variance: float) -> Interval:
-    """95 % interval of a normal distribution with this mean and variance."""
+    """95 % interval of a normal distribution with mean `value` and this variance."""
     half = DEVIATIONS * float(np.sqrt(variance))
     return value - half, value + half
 
 
 def clip(interval: Interval, limits: Interval) -> Interval:
-    """The part of an interval that lies within the `limits` of its figure."""
+    """The part of an interval within the `limits` of its figure."""
     return max(interval[0], limits[0]), min(interval[1], limits[1])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean of one system's figures minus the other's, utterance by utterance."""
+    """Result of a paired comparison of two systems."""
 
-    difference: float
+    difference: float  # mean of one system's figures minus the other's
     interval: Interval  # 95 %
-    p: float  # two-sided: of a difference at least so large between systems that do not differ
+    p: float  # two-sided: probability of a difference at least as large if the systems are equal
     utterances: int
 
 
 @takes_lists
 def compare_paired(one: np.ndarray, other: np.ndarray) -> Comparison:
-    """Compare two systems by their figures of the same utterances.
+    """Compare two systems on the same utterances by Fisher's randomisation test.
 
-    Fisher's randomisation test (The Design of Experiments, 1935, section 21): if the systems were alike, each
-    utterance's difference could as well have the other sign. Up to MAX_EXACT utterances all signs are tried.
+    The Design of Experiments, 1935, section 21: if the systems were equal, the difference on each utterance could as
+    well have the opposite sign. Up to MAX_EXACT utterances, all signs are enumerated.
 
     Parameters
     ----------
     one, other : np.ndarray
         Shape `(utterances,)`, finite, in the same order.
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
@@ -152,15 +156,15 @@ def compare_paired(one: np.ndarray, other: np.ndarray) -> Comparison:
         signs = np.array(list(product((-1, 1), repeat=count)))
     else:
         signs = np.random.default_rng(SEED).choice((-1.0, 1.0), size=(SIGN_DRAWS, count))
-    # Equal sums may differ in their last digits, by the order of adding
+    # Equal sums may differ in their last digits, by the order of summation
     extreme = np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12)
-    observed = 0 if exact else 1  # the observed signs are one more draw
+    observed = 0 if exact else 1  # the observed signs count as one more draw
     p = float((extreme.sum() + observed) / (len(signs) + observed))
     return Comparison(float(differences.mean()), mean_interval(differences), p, count)
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p values of several tests, corrected so that all of them hold together.
+    """Correct the p values of several tests for the family-wise error rate.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
 
@@ -172,7 +176,7 @@ def holm(values: Sequence[float]) -> list[float]:
     Returns
     -------
     list of float
-        Corrected p, in the same order; none is smaller than before.
+        Corrected p in the same order, none smaller than before.
     """
     order = np.argsort(values, kind="stable")
     factors = np.arange(len(values), 0, -1)

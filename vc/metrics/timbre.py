@@ -1,8 +1,8 @@
-"""How far a voice's timbre is from the target's where both say the same: spectra of frames of like content.
+"""Timbre distance: the difference between spectra of a voice and of the target in frames with similar content.
 
-A second measure of the speaker beside the embedding's: it knows nothing of other speakers, looks at spectra alone, and
-compares a sound with the target's own of that sound, so that a filter which gives a recording the target's long-term
-spectrum does not deceive it.
+A second speaker metric beside the embeddings'. It knows no other speakers, depends on spectra alone, and compares each
+sound with the target's own, so that it cannot be fooled by a filter that gives a recording the target's long-term
+spectrum.
 """
 
 from collections.abc import Sequence
@@ -11,39 +11,45 @@ import numpy as np
 
 from vc.metrics.content import Content, centre_of, directions
 
-NEIGHBOURS = 8  # of the target's frames, nearest in content, whose mean stands for the target's sound
-SOUNDS = 24  # into which frames are sorted by content
-MIN_DEVIATION = 1e-12  # of a coefficient that never changes
+NEIGHBOURS = 8  # target frames nearest in content, whose mean is the reference for a frame
+SOUNDS = 24  # classes of frames by content
+MIN_DEVIATION = 1e-12  # floor for constant coefficients
 
 
 class Timbre:
-    """The target's recordings, to which others are compared."""
+    """The target's recordings, as the reference of the timbre distance.
+
+    Parameters
+    ----------
+    target : sequence of Content
+        The target's utterances.
+    """
 
     def __init__(self, target: Sequence[Content]):
         self.centre = centre_of(target)
-        self.vectors = [directions(each.vectors[each.audible], self.centre) for each in target]
-        self.cepstra = [each.cepstra[each.audible] for each in target]
+        self.vectors = [directions(utterance.vectors[utterance.audible], self.centre) for utterance in target]
+        self.cepstra = [utterance.cepstra[utterance.audible] for utterance in target]
         vectors = np.concatenate(self.vectors)
         self.landmarks = vectors[np.linspace(0, len(vectors) - 1, SOUNDS).round().astype(int)]
         self.unit = np.maximum(np.concatenate(self.cepstra).std(axis=0), MIN_DEVIATION)
 
     def deviations(self, utterances: Sequence[Content], *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
-        """How each utterance's sounds differ from the target's.
+        """Deviations of utterances from the target, by sound.
 
         Parameters
         ----------
         utterances : sequence of Content
             Of a system.
         paired : bool
-            Whether the target's utterance of the same index says the same. It is then left out: a sentence's own
-            recording would be nearer than any voice's other sentences.
+            Whether the target's utterance of the same index has the same sentence. It is then left out, because it
+            would be nearer than other sentences of any voice.
 
         Returns
         -------
-        np.ndarray
-            Shape `(utterances, SOUNDS, COEFFICIENTS)`: sums over frames, in the target's deviations.
-        np.ndarray
-            Shape `(utterances, SOUNDS)`: the number of frames.
+        sums : np.ndarray
+            Shape `(utterances, SOUNDS, COEFFICIENTS)`: sums over frames, in the target's standard deviations.
+        counts : np.ndarray
+            Shape `(utterances, SOUNDS)`: numbers of frames.
         """
         sums = np.zeros((len(utterances), SOUNDS, len(self.unit)))
         counts = np.zeros((len(utterances), SOUNDS))
@@ -61,21 +67,22 @@ class Timbre:
 
 
 def distance(sums: np.ndarray, counts: np.ndarray, subset: np.ndarray) -> float:
-    """Root mean square over sounds of the mean deviation of some utterances from the target's timbre.
+    """Timbre distance: root mean square over sounds of the mean deviation from the target.
 
-    Squares are products of different utterances' deviations, whose random parts cancel; what falls below 0 is 0.
+    Squares are estimated by products of deviations in different utterances, so that random parts cancel; a negative
+    mean is replaced by 0.
 
     Parameters
     ----------
     sums, counts : np.ndarray
-        As `Timbre.deviations` gives them.
+        From `Timbre.deviations`.
     subset : np.ndarray
         Indices of the utterances.
 
     Returns
     -------
     float
-        In the target's deviations; 0 for the target's own voice, NaN where no sound occurs in two utterances.
+        In the target's standard deviations; 0 for the target's own voice, NaN if no sound occurs in two utterances.
     """
     total, frames = sums[subset].sum(axis=0), counts[subset].sum(axis=0)
     products = (np.square(total) - np.square(sums[subset]).sum(axis=0)).mean(axis=1)

@@ -1,8 +1,8 @@
-"""Word and character errors, by a speech recogniser of the user's own: a folder of transformers with a Whisper.
+"""Word and character error rates, by a speech recogniser of the user's own: a Whisper model in transformers format.
 
-Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023. Nothing is downloaded, nothing
-in the folder is run, and its weights are read from safetensors alone. Words are searched greedily, the language is the
-model's own guess for each recording unless it knows English alone.
+Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023. Nothing is downloaded, no code
+in the folder is run, and weights are read from safetensors only. Decoding is greedy; a multilingual model detects the
+language of each recording.
 """
 
 from functools import cache
@@ -15,17 +15,17 @@ from vc.errors import ConfigError, DataError
 from vc.metrics.speech_models import RATE, one_thread, prepare
 
 MODULES = ("transformers",)
-LONGEST = 30.0  # seconds that a Whisper takes at once
+LONGEST = 30.0  # seconds, Whisper's context
 
 
 def require(folder: str) -> None:
-    """Raise ConfigError if the package is missing, or the folder holds no Whisper."""
+    """Raise ConfigError if the package is missing, or the folder does not contain a Whisper model."""
     extras.require("word error", "encoders", *MODULES)
     _recogniser(folder)
 
 
 def transcribe(samples: np.ndarray, rate: int, folder: str) -> str:
-    """The words of a recording.
+    """Transcribe a recording.
 
     Parameters
     ----------
@@ -34,21 +34,26 @@ def transcribe(samples: np.ndarray, rate: int, folder: str) -> str:
     rate : int
         Sample rate in Hz.
     folder : str
-        Of the recogniser.
+        The recogniser's.
+
+    Returns
+    -------
+    str
+        The words as the recogniser spells them.
 
     Raises
     ------
     DataError
         If the recording is too long, too short, silent or not finite.
     ConfigError
-        If the folder holds no Whisper.
+        If the folder does not contain a Whisper model.
     """
     import torch
 
     processor, model = _recogniser(folder)
     samples = prepare(samples, rate)
     if len(samples) > LONGEST * RATE:
-        raise DataError(f"{len(samples) / RATE:.1f} s are more than the {LONGEST:g} s that are heard at once")
+        raise DataError(f"{len(samples) / RATE:.1f} s is more than the recogniser's limit of {LONGEST:g} s")
     inputs = processor(samples, sampling_rate=RATE, return_tensors="pt")
     with torch.inference_mode(), one_thread():
         tokens = model.generate(inputs.input_features, do_sample=False, num_beams=1)
@@ -56,14 +61,14 @@ def transcribe(samples: np.ndarray, rate: int, folder: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Words as they are compared: lower case, letters, digits and apostrophes, one space between two."""
+    """Normalise words for comparison: lower case, only letters, digits and apostrophes, separated by one space."""
     signs = "".join(sign if sign.isalnum() or sign == "'" else " " for sign in text.lower().replace("\u2019", "'"))
     return " ".join(signs.split())
 
 
 @cache
 def _recogniser(folder: str) -> tuple[Any, Any]:
-    """The processor of recordings and tokens, and the network, once per process."""
+    """Load the processor and the network once per process."""
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     try:
@@ -71,5 +76,5 @@ def _recogniser(folder: str) -> tuple[Any, Any]:
         model = WhisperForConditionalGeneration.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{folder}: no folder of transformers with a Whisper and its processor: {reason}") from None
+        raise ConfigError(f"{folder}: not a transformers folder with a Whisper model and processor: {reason}") from None
     return processor, model.eval()

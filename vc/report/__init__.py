@@ -1,4 +1,4 @@
-"""An evaluation as a page to read, to listen to and to look at; several on one page."""
+"""HTML reports of evaluations, with audio and plots: one page for each, and one page for several."""
 
 from vc.report.page import write_report
 from vc.report.pairs import write_pairs

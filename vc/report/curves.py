@@ -1,4 +1,4 @@
-"""How a training run went: its losses, and the score of its held-out recordings, by step."""
+"""Training curves: losses and the score on held-out recordings, by step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,20 +9,26 @@ COLUMNS = 3
 MAX_PANELS = 100
 HELD_OUT = "held-out score"
 ABOUT_CURVES = (
-    "Each panel has the step of training from left to right and a mean loss since the last report from low to high."
-    " Adversarial losses that settle between their extremes are a game that goes on; a loss curve does not tell how"
-    " the voice sounds."
+    "Each panel shows the mean of a loss since the last log line (vertical) over training steps (horizontal)."
+    " Adversarial losses that settle between their extremes mean that neither side has won; a loss curve does not show"
+    " how the voice sounds."
 )
 
 
 def names_of_curves(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """The losses in the lines of log.jsonl, in the order of their first report; no more than a page can hold."""
+    """Names of the losses in the lines of log.jsonl, in order of first appearance; MAX_PANELS at most."""
     names = [*dict.fromkeys(name for line in lines for name in line.get("losses", {}))][:MAX_PANELS]
     return [*names, *([HELD_OUT] if any("held_out" in line for line in lines) else [])]
 
 
 def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
-    """PNG with a panel for each loss in the lines of log.jsonl; None where there is nothing to draw."""
+    """Plot every loss in the lines of log.jsonl in a panel of its own.
+
+    Returns
+    -------
+    bytes or None
+        PNG; None if there is nothing to plot.
+    """
     from matplotlib.figure import Figure
 
     names = names_of_curves(lines)
@@ -42,6 +48,6 @@ def draw_curves(lines: Sequence[dict[str, Any]]) -> bytes | None:
         axis.tick_params(colors=GREY, labelsize=10)
         axis.spines[:].set_visible(False)
         axis.grid(color=GREY, alpha=0.3)
-    for axis in axes:  # those that are left
+    for axis in axes:  # unused ones
         axis.set_axis_off()
     return as_image(figure)

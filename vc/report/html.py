@@ -1,4 +1,4 @@
-"""Pages of HTML, filled from the templates of a package, and names and figures as a reader sees them."""
+"""HTML pages rendered from a package's templates; names and numbers formatted for readers."""
 
 import base64
 import math
@@ -9,7 +9,7 @@ from vc.metrics.registry import METRICS
 
 NAMES = {
     "converted": "Converted",
-    "unconverted": "Source as it is",
+    "unconverted": "Source, unconverted",
     "mean_variance": "Mean and variance only",
     "copy_synthesis": "Target through the vocoder",
     "reference": "Target",
@@ -17,37 +17,42 @@ NAMES = {
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """A page from `package`/templates/`template`; values are escaped, whatever names they hold.
+    """Render `package`/templates/`template`; all values are escaped.
 
     Parameters
     ----------
     package : str
-        Name of the package whose folder `templates` is searched first, then this one's.
+        Package whose folder `templates` is searched before this package's.
     template : str
-        The file's name. It extends page.html, which loads nothing from elsewhere.
+        File name. The template extends page.html, which loads no external resources.
     **values
-        What the template shows.
+        Variables of the template.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     return _environment(package).get_template(template).render(values)
 
 
 def as_unicode(text: object) -> str:
-    """Any text as Unicode; bytes of a file name that are not UTF-8 become question marks."""
+    """Text as valid Unicode; bytes of a file name that are not UTF-8 become question marks."""
     return str(text).encode("utf-8", "replace").decode()
 
 
 def as_number(value: float, metric: str) -> str:
-    """A figure with its metric's decimals; `-` for NaN."""
+    """Format a figure with its metric's number of decimals; `-` for NaN."""
     return "-" if math.isnan(value) else f"{round(value, METRICS[metric].decimals) + 0.0:.{METRICS[metric].decimals}f}"
 
 
 def name_of(system: str) -> str:
-    """A system's name for readers."""
+    """The display name of a system."""
     return NAMES.get(system, system.replace("#", ", run "))
 
 
 def data_url(media_type: str, content: bytes) -> str:
-    """Content as an address that needs no network."""
+    """Encode content as a `data:` URL."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
@@ -65,6 +70,6 @@ def _environment(package: str) -> "jinja2.Environment":  # noqa: F821 - not ligh
         lstrip_blocks=True,
         finalize=lambda value: value if isinstance(value, Markup) else as_unicode(value),
     )
-    # Styles and scripts are ours, and no templates: their braces are not jinja's
+    # Styles and scripts are included as they are: their braces are not Jinja's
     environment.globals["verbatim"] = lambda name: Markup(loader.get_source(environment, name)[0])
     return environment

@@ -1,4 +1,4 @@
-"""An evaluation as one page of HTML that needs no network: verdict, players, grades, sentences, figures."""
+"""The report of one evaluation as a self-contained HTML page: headline, players, grades, sentences, figures."""
 
 import datetime
 import logging
@@ -14,7 +14,7 @@ from vc.errors import ConfigError
 from vc.evaluate.anchors import ANCHORS, COPY_SYNTHESIS, MEAN_VARIANCE, REFERENCE, UNCONVERTED, says_source
 from vc.evaluate.measure import NO_RECOGNISER
 from vc.evaluate.results import Evaluation
-from vc.evaluate.run import ENOUGH
+from vc.evaluate.run import ENOUGH_SENTENCES
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, MIN_SENTENCES, MODEL, UNCHECKED, Finding
 from vc.files import write_text
 from vc.metrics.arrays import evenly_spread
@@ -24,10 +24,10 @@ from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
 from vc.report.html import as_number, as_unicode, data_url, name_of, render
 from vc.report.tables import definitions, differences, figures, ranking_metric, sentences, settings
 
-MAX_EXAMPLES = 10  # sentences to play, spread over the ranking
-WORST, BEST = 3, 2  # of them, those that are not folded away
-MAX_SECONDS = 20  # of a recording that are played and drawn
-MAX_PANELS = 3  # converted systems in a picture
+MAX_EXAMPLES = 10  # sentences with audio, evenly spread over the ranking
+WORST, BEST = 3, 2  # examples shown unfolded
+MAX_SECONDS = 20  # of a recording that are played and plotted
+MAX_PANELS = 3  # converted systems in a plot
 log = logging.getLogger(__name__)
 
 
@@ -36,42 +36,50 @@ class Player(NamedTuple):
 
     label: str
     seconds: float
-    address: str
+    address: str  # data URL
 
 
 class Example(NamedTuple):
-    """A sentence to play and to look at."""
+    """A sentence with its recordings and spectrograms."""
 
     name: str
     place: str  # in the ranking
-    text: str  # transcript, empty where it is not known
+    text: str  # transcript, empty if unknown
     players: list[Player]  # source, converted, target
     anchors: list[Player]
-    picture: str  # an address, empty where nothing is drawn
-    described: str
+    picture: str  # data URL, empty without a plot
+    description: str  # of the picture
 
     @property
-    def closer(self) -> str:
-        """What else there is of the sentence."""
-        parts = ["Spectrograms"] * bool(self.picture) + [each.label.lower() for each in self.anchors]
+    def details(self) -> str:
+        """Heading of the folded part: spectrograms and anchors."""
+        parts = ["Spectrograms"] * bool(self.picture) + [player.label.lower() for player in self.anchors]
         text = ", ".join(parts)
         return text[:1].upper() + text[1:]
 
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
-    """Write the page, whole or not at all; without matplotlib it has no pictures."""
-    # That there is no recogniser stands with what was measured
+    """Write the page, whole or not at all; without matplotlib it has no plots.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With its recordings still in place.
+    path : Path
+        The page.
+    """
+    # The missing recogniser is mentioned under "What was measured"
     notes = [note for note in evaluation.notes if note != NO_RECOGNISER]
-    drawn, lines = True, [*notes, *(f"failed: {failure}" for failure in evaluation.failures)]
+    plots, lines = True, [*notes, *(f"failed: {failure}" for failure in evaluation.failures)]
     try:
         require_matplotlib()
     except ConfigError as error:
-        drawn = False
-        lines.append(f"the page has no pictures: {error}")
+        plots = False
+        lines.append(f"the page has no plots: {error}")
         log.warning(lines[-1])
     log.info("writing %s", path)
 
-    # Sentences by rank, the first system's best first: the median, then some from the worst to the best
+    # Sentences ranked by the first system's figure, best first; examples are the median, then from worst to best
     first, metric = evaluation.systems[0], METRICS[ranking_metric(evaluation)]
     rows = evaluation.scores[first].rows
     faults = [metric.fault(row[ranking_metric(evaluation)]) for row in rows]
@@ -79,8 +87,8 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     middle = len(ranking) // 2
     ranks = [rank for rank in evenly_spread(len(ranking), MAX_EXAMPLES)[::-1] if rank != middle]
     folded = ranks[WORST:-BEST]
-    examples = {rank: _example(evaluation, ranking, rank, drawn=drawn and rank not in folded) for rank in ranks}
-    whose = f" of {name_of(first)}" if len(evaluation.systems) > 1 else ""
+    examples = {rank: _example(evaluation, ranking, rank, plots=plots and rank not in folded) for rank in ranks}
+    of_system = f" of {name_of(first)}" if len(evaluation.systems) > 1 else ""
 
     date, model = datetime.date.fromisoformat(evaluation.configuration["date"]), evaluation.configuration["model"]
     about = [
@@ -89,7 +97,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         f"{len(evaluation.sentences)} sentence{'s' * (len(evaluation.sentences) > 1)}",
         f"{date.day} {date:%B %Y}",
     ]
-    curves = draw_curves(evaluation.training) if drawn else None
+    curves = draw_curves(evaluation.training) if plots else None
     content = {
         "title": f"Voice conversion: {evaluation.title}",
         "about": about,
@@ -102,21 +110,21 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
             for system in evaluation.systems
         ],
         "model": _worst_first(evaluation.verdicts.get(MODEL, [])),
-        "median": _example(evaluation, ranking, middle, drawn=drawn, with_anchors=True),
+        "median": _example(evaluation, ranking, middle, plots=plots, with_anchors=True),
         "notes": [line.partition(extras.COMMAND)[0] for line in lines],
-        "ranked": f"Sentences are ranked by the {metric.label}{whose} ({metric.best});"
-        " the median one stands at the top.",
+        "ranked": f"Sentences are ranked by the {metric.label}{of_system} ({metric.best});"
+        " the median one is at the top of the page.",
         "worst_and_best": [examples[rank] for rank in ranks if rank not in folded],
         "between": [examples[rank] for rank in folded],
         "figures": figures(evaluation),
         "anchors": [anchor for anchor in ANCHORS if anchor in evaluation.scores],
-        "few": len(ranking) if len(ranking) < ENOUGH else 0,
+        "few": len(ranking) if len(ranking) < ENOUGH_SENTENCES else 0,
         "fewest": MIN_SENTENCES,
         "differences": differences(evaluation),
         "sentences": sentences(evaluation),
         "training": data_url("image/png", curves) if curves else "",
         "about_training": ABOUT_CURVES,
-        "training_described": f"Losses by step, a panel each: {', '.join(names_of_curves(evaluation.training))}",
+        "training_description": f"Losses by step, one panel each: {', '.join(names_of_curves(evaluation.training))}",
         "measured": _measured(evaluation),
         "definitions": definitions(evaluation),
         "settings": settings(evaluation.configuration),
@@ -125,57 +133,57 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
 
 
 def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """The settings that a reader looks for first."""
+    """The most important settings."""
     about = evaluation.configuration
     folders, model = about["folders"], about["model"]
     which = "the same sentences" if evaluation.parallel else "other sentences"
     packages = [f"{name} {version}" for name, version in about["measure_packages"].items()]
     return [
         *((f"{name_of(system)} recordings", folder) for system, folder in folders["systems"].items()),
-        ("Converted by", model["file"] if model else "not told"),
+        ("Converted by", model["file"] if model else "not given"),
         (f"Target, {evaluation.target}", f"{folders['reference']}, {which}"),
         *([(f"Source, {evaluation.source}", folders["source"])] if folders["source"] else []),
         ("Analysis", about["summary"]),
-        ("Models of speech", ", ".join(packages) or "none"),
+        ("Speech models", ", ".join(packages) or "none"),
         *([("Not measured", NO_RECOGNISER)] if NO_RECOGNISER in evaluation.notes else []),
         ("Measured on", f"{about['date']}, vc {about['vc_version']}"),
-        ("Sounds on this page", f"Ogg Opus at the rate at which they were measured, {about['sample_rate_hz']} Hz"),
+        ("Audio on this page", f"Ogg Opus at the sample rate of the measurements, {about['sample_rate_hz']} Hz"),
     ]
 
 
 def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    """What was not checked stands behind what is bad or doubtful, before what is good."""
+    """Sort by grade: bad, doubtful, not checked, good."""
     return sorted(findings, key=lambda finding: (BAD, DOUBTFUL, UNCHECKED, GOOD).index(finding.grade))
 
 
 def _example(
-    evaluation: Evaluation, ranking: Sequence[int], rank: int, *, drawn: bool, with_anchors: bool = False
+    evaluation: Evaluation, ranking: Sequence[int], rank: int, *, plots: bool, with_anchors: bool = False
 ) -> Example:
-    """Players and picture of the sentence of a rank."""
+    """Players and plot of the sentence at a rank."""
     index, rate = ranking[rank], evaluation.configuration["sample_rate_hz"]
     sentence = evaluation.sentences[index]
 
-    # System -> the name of its recording, in the order of the players; where the target says others, one of those
+    # System -> sentence of its recording, in the order of the players; if the target has other sentences, one of those
     recordings, labels, samples = {}, {}, {}
     names = {UNCONVERTED: f"Source, {evaluation.source}", REFERENCE: f"Target, {evaluation.target}"}
     for system in (UNCONVERTED, MEAN_VARIANCE, *evaluation.systems, REFERENCE, COPY_SYNTHESIS):
         if system in evaluation.recordings:
-            own, same = list(evaluation.recordings[system]), evaluation.parallel or says_source(system)
-            recordings[system] = own[index] if same else own[index % len(own)]
+            names_of_system, same = list(evaluation.recordings[system]), evaluation.parallel or says_source(system)
+            recordings[system] = names_of_system[index if same else index % len(names_of_system)]
             labels[system] = names.get(system, name_of(system)) + ("" if same else ", another sentence")
             utterance = evaluation.recordings[system][recordings[system]]
             samples[system] = utterance.read(rate)[0][: MAX_SECONDS * rate]
     main = [system for system in (UNCONVERTED, *evaluation.systems, REFERENCE) if system in samples]
     anchors = [system for system in samples if with_anchors and system not in main]
 
-    described, image = "", ""
-    if drawn:
+    description, image = "", ""
+    if plots:
         shift = evaluation.configuration["frame_shift_ms"] / 1000
         systems = [name for name in (UNCONVERTED, *evaluation.systems[:MAX_PANELS], REFERENCE) if name in samples]
         tracks = {name: evaluation.f0[name][recordings[name]][: round(MAX_SECONDS / shift)] for name in systems}
         panels = [Panel(as_unicode(labels[name]), samples[name], tracks[name]) for name in systems]
         image = data_url("image/webp", picture(panels, rate, shift, "webp"))
-        described = f"Spectrograms, with F0, of {', '.join(labels[name].lower() for name in systems)}"
+        description = f"Spectrograms, with F0, of {', '.join(labels[name].lower() for name in systems)}"
 
     count, name = len(ranking), ranking_metric(evaluation)
     place = {0: "the best", count - 1: "the worst"}.get(rank, f"rank {rank + 1} of {count}")
@@ -190,7 +198,7 @@ def _example(
         players=_players(main, labels, samples, rate),
         anchors=_players(anchors, labels, samples, rate),
         picture=image,
-        described=described,
+        description=description,
     )
 
 

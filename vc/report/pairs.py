@@ -1,4 +1,4 @@
-"""Several evaluations, of many pairs of speakers for example, as one page: results, and links to the reports."""
+"""One page for several evaluations, for example of many speaker pairs: results, and links to the reports."""
 
 import os
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ class Row(NamedTuple):
     """One system of one evaluation."""
 
     name: str
-    report: str  # address of the evaluation's page
-    sentence: str
+    report: str  # relative URL of the evaluation's page
+    headline: str
     grades: dict[str, str]  # by aspect
-    figures: dict[str, str]  # by metric, as they are shown
+    figures: dict[str, str]  # by metric, formatted
 
 
 def write_pairs(results: Sequence[Path], path: Path) -> str:
-    """Write a page about several evaluations.
+    """Write one page for several evaluations.
 
     Parameters
     ----------
     results : sequence of Path
-        Folders that evaluations wrote.
+        Output folders of evaluations.
     path : Path
         The page.
 
@@ -44,13 +44,13 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
     Raises
     ------
     DataError
-        If a folder holds no metrics.json, or one of another version.
+        If a folder has no metrics.json, or one of an incompatible version.
     ConfigError
-        If the page would take the place of an evaluation's own.
+        If the page would overwrite an evaluation's own.
     """
     for folder in results:
         if folder.resolve() == path.parent.resolve():
-            raise ConfigError(f"{path}: is the report of an evaluation that the page is about; choose another --output")
+            raise ConfigError(f"{path}: would overwrite the report of one evaluation; choose another --output")
     rows = [row for folder in results for row in _rows(folder, path.parent)]
     counts = []
     for aspect, claim in ((VOICE, "sound like their target"), (CONTENT, "keep the words")):
@@ -81,10 +81,10 @@ def _rows(folder: Path, page_folder: Path) -> list[Row]:
         rows = []
         for system, sentence in content["headlines"].items():
             name = f"{content['title']}{f', {name_of(system)}' if several else ''}"
-            grades = {each["aspect"]: each["grade"] for each in content["verdicts"][system]}
+            grades = {finding["aspect"]: finding["grade"] for finding in content["verdicts"][system]}
             values = {metric: content["systems"][system][metric] for metric in SUMMARY}
             figures = {metric: "-" if value is None else as_number(value, metric) for metric, value in values.items()}
             rows.append(Row(name, report, sentence, grades, figures))
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no evaluation that can be read here ({error}); run vc-evaluate again") from error
+        raise DataError(f"{path}: not an evaluation of this version ({error}); run vc-evaluate again") from error
     return rows

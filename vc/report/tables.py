@@ -1,4 +1,4 @@
-"""The tables of the page as rows of cells: systems by metric, differences, sentences; terms and their values."""
+"""The tables of the report as rows of cells: metrics by system, differences, sentences; settings as a list."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,24 +14,24 @@ UNITS = {"hz": "Hz", "ms": "ms", "db": "dB", "samples": "samples", "frames": "fr
 
 
 class Cell(NamedTuple):
-    """A cell's text, and how it is marked."""
+    """A cell of a table."""
 
     text: str
-    below: str = ""  # in smaller letters
-    kind: str = ""
-    title: str = ""  # seen when the pointer rests on it
+    below: str = ""  # second line, in smaller print
+    kind: str = ""  # CSS class
+    title: str = ""  # tooltip
 
 
 class Table(NamedTuple):
-    """Rows of cells, each with a heading in front."""
+    """Rows of cells; the first cell of a row is its heading."""
 
     heads: list[Cell]
     rows: list[list[Cell]]
-    order: str = ""  # of the second column, where headings sort
+    order: str = ""  # initial order of the second column in a sortable table
 
 
 def figures(evaluation: Evaluation) -> Table:
-    """A row for each metric and a column for each system, with 95 % intervals; then means over a system's runs."""
+    """A row per metric and a column per system, with 95 % intervals, then means over the runs of each system."""
     systems = [*evaluation.systems, *(anchor for anchor in ANCHORS if anchor in evaluation.scores)]
     kinds = {system: "anchor" if system in ANCHORS else "system" for system in systems}
     heads = [Cell(""), *(Cell(name_of(system), kind=kinds[system]) for system in systems)]
@@ -56,17 +56,17 @@ def figures(evaluation: Evaluation) -> Table:
 
 
 def differences(evaluation: Evaluation) -> Table:
-    """Which differences are significant, by the metrics of the page."""
-    heads = ("metric", "system", "less", "difference", "p", "the system is")
-    compared = [each for each in evaluation.comparisons if each.metric in evaluation.metrics]
-    return Table([Cell(text) for text in heads], [_difference(each) for each in compared])
+    """The differences between systems and their significance, by the metrics of the page."""
+    heads = ("metric", "system", "minus", "difference", "p", "the system is")
+    compared = [comparison for comparison in evaluation.comparisons if comparison.metric in evaluation.metrics]
+    return Table([Cell(text) for text in heads], [_difference(comparison) for comparison in compared])
 
 
 def _difference(comparison: SystemComparison) -> list[Cell]:
     metric, difference, p = METRICS[comparison.metric], comparison.result.difference, comparison.p_holm
     low, high = (as_number(end, comparison.metric) for end in comparison.result.interval)
     if p > SIGNIFICANCE or difference == 0:
-        outcome = "not told apart"
+        outcome = "not significantly different"
     else:
         outcome = "better" if metric.fault(difference) < metric.fault(-difference) else "worse"
     return [
@@ -80,17 +80,17 @@ def _difference(comparison: SystemComparison) -> list[Cell]:
 
 
 def ranking_metric(evaluation: Evaluation) -> str:
-    """The metric by which sentences are ranked: the first that all of the first system's have."""
+    """The metric by which sentences are ranked: the first of RANKING that all the first system's sentences have."""
     rows = evaluation.scores[evaluation.systems[0]].rows
     return next(name for name in RANKING if all(math.isfinite(row.get(name, math.nan)) for row in rows))
 
 
 def sentences(evaluation: Evaluation) -> Table:
-    """Every sentence, the first system's worst first. Columns that are empty, or of no metric shown, are left out."""
+    """A row per sentence, the first system's worst first, without empty columns."""
     first, metric = evaluation.systems[0], ranking_metric(evaluation)
     present = {name for row in evaluation.scores[first].rows for name in row}
-    own = [metric, *(name for name in evaluation.metrics if name in present and name != metric)]
-    columns = {METRICS[name].label: (name, first) for name in own}
+    names = [metric, *(name for name in evaluation.metrics if name in present and name != metric)]
+    columns = {METRICS[name].label: (name, first) for name in names}
     label = METRICS[metric].label
     for system, scores in evaluation.scores.items():
         same_sentences = evaluation.parallel or says_source(system)
@@ -113,7 +113,7 @@ def sentences(evaluation: Evaluation) -> Table:
 
 
 def definitions(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Each figure's label, and its definition with the source."""
+    """Each metric's label, and its definition with the source."""
     metrics = [METRICS[name] for name in evaluation.metrics]
     return [
         (metric.label, f"{metric.definition}{f' ({metric.source})' if metric.source else ''}") for metric in metrics
@@ -121,10 +121,10 @@ def definitions(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def settings(content: dict[str, Any], *, verbatim: bool = False) -> list[tuple[str, Any]]:
-    """Terms and their values, `sample_rate_hz` as `sample rate, Hz`; below a setting, names are kept `verbatim`."""
+    """Settings as terms and values, `sample_rate_hz` as `sample rate, Hz`; nested names are kept `verbatim`."""
     terms = []
     for key, value in content.items():
-        if key in ("metrics", "sources", "units"):  # which definitions() has
+        if key in ("metrics", "sources", "units"):  # shown by definitions()
             continue
         if not verbatim:
             *words, last = key.split("_")

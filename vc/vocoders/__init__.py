@@ -1,1 +1,1 @@
-"""Features -> waveform."""
+"""Vocoders: features -> waveform."""

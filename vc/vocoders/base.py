@@ -9,20 +9,26 @@ from vc.features.f0 import F0Range
 
 
 class Vocoder(ABC):
-    """Synthesises samples from frames; may be used by several threads at once."""
+    """Synthesises a waveform from frames of features; thread-safe."""
 
     @property
     @abstractmethod
     def native_rate(self) -> int | None:
-        """Hz, of its own front end; None if it works at any rate."""
+        """Sample rate in Hz of its own front end; None if it works at any rate."""
 
     @abstractmethod
     def check_features(self, config: FeatureConfig) -> None:
-        """Raise ConfigError for features that it cannot take; the message names the settings."""
+        """Check that the vocoder can synthesise features with these settings.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot; the message names the settings.
+        """
 
     @abstractmethod
     def needs_excitation(self, config: FeatureConfig) -> bool:
-        """Whether it takes F0 and aperiodicity beside the spectrum of features of this kind."""
+        """Whether it needs F0 and aperiodicity in addition to the spectrum of these features."""
 
     @abstractmethod
     def synthesise(self, frames: Frames, config: FeatureConfig) -> np.ndarray:
@@ -33,7 +39,7 @@ class Vocoder(ABC):
         frames : Frames
             Spectrum `(frames, bands)`; F0 and aperiodicity if `needs_excitation`.
         config : FeatureConfig
-            Their settings.
+            Settings of the features.
 
         Returns
         -------
@@ -48,11 +54,11 @@ class Vocoder(ABC):
         Parameters
         ----------
         samples : np.ndarray
-            Shape `(samples,)`, at `native_rate` or, without one, `config.sample_rate`.
+            Shape `(samples,)`, at `native_rate` or, if that is None, at `config.sample_rate`.
         config : FeatureConfig
-            Settings of the analysis, for a vocoder without a front end of its own.
+            Settings of the analysis, if the vocoder has no front end of its own.
         f0_range : F0Range or None
-            Hz, in which to search for F0, if the vocoder takes it.
+            F0 search range in Hz, if the vocoder needs F0.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Vocoders by a name or a path."""
+"""Choosing a vocoder by name or path."""
 
 import logging
 import os
@@ -19,27 +19,31 @@ from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
 UNIVERSAL = "hifigan"  # the name of the published universal model
-VOCODERS = Registry({"world": WORLD}, "vc.vocoders")  # those that are no files
+VOCODERS = Registry({"world": WORLD}, "vc.vocoders")  # those without a model file
 log = logging.getLogger(__name__)
 
 
 def choose(name: str, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
-    """The vocoder that a name or a path means.
+    """Load a vocoder by name or path.
 
     Parameters
     ----------
     name : str
-        `world`, a plug-in's name, one that `vc-vocoder import` gave, a vocoder's file, or the directory of a training.
-        `hifigan` need not be imported if the package that carries it is installed.
+        `world`, the name of a plug-in or of a vocoder imported by `vc-vocoder import`, a vocoder file, or the directory
+        of a training run. `hifigan` need not be imported if the package that provides it is installed.
     device : torch.device or str
-        Where a network computes.
+        Device of a neural vocoder.
     precision : str
-        Of its passes, one of devices.PRECISIONS.
+        Its precision, one of devices.PRECISIONS.
+
+    Returns
+    -------
+    Vocoder
 
     Raises
     ------
     ConfigError
-        If there is no such vocoder, or its file is not one.
+        If there is no such vocoder, or the file is not a vocoder.
     """
     if name in VOCODERS:
         return VOCODERS[name]
@@ -49,7 +53,7 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
 
 
 def read(name: str) -> StoredVocoder:
-    """Description and weights of the neural vocoder that a name or a path means, as for `choose`."""
+    """Read description and weights of a neural vocoder by name or path, as in `choose`."""
     return _universal() if _in_package(name) else vocoder_file.read(find(name))
 
 
@@ -58,7 +62,20 @@ def _in_package(name: str) -> bool:
 
 
 def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: str = "float32") -> Vocoder:
-    """The vocoder for a model's features; WORLD, with a warning, if that is missing or takes other features."""
+    """Load the usual vocoder for a model's features: HiFi-GAN for log-mel, WORLD for others.
+
+    Parameters
+    ----------
+    config : FeatureConfig
+        Settings of the features.
+    device, precision
+        As in `choose`.
+
+    Returns
+    -------
+    Vocoder
+        WORLD, with a warning, also if HiFi-GAN is missing or takes other features.
+    """
     if config.mel is None:
         return WORLD
     if not (path_of(UNIVERSAL).is_file() or published.installed()):
@@ -79,7 +96,13 @@ def _universal() -> StoredVocoder:
 
 
 def find(name: str) -> Path:
-    """The file or directory of a neural vocoder, by a name that `vc-vocoder import` gave or by its path."""
+    """Find the file or directory of a neural vocoder by the name of an imported one, or by path.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
     if name.endswith(SUFFIX) or os.sep in name:
         return Path(name)
     imported = path_of(name)
@@ -92,7 +115,13 @@ def find(name: str) -> Path:
 
 
 def path_of(name: str) -> Path:
-    """The file of an imported vocoder of this name, for all projects of the user: in $XDG_DATA_HOME/vc/vocoders."""
+    """Path of an imported vocoder's file, shared by all of a user's projects, in $XDG_DATA_HOME/vc/vocoders.
+
+    Raises
+    ------
+    ConfigError
+        If the name is `world` or looks like a path.
+    """
     plain = name not in ("", "world") and os.sep not in name and not name.endswith(SUFFIX)
     require(plain, f"{name!r} cannot be the name of a neural vocoder: use a word other than 'world', not a path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"

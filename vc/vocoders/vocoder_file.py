@@ -1,4 +1,4 @@
-"""The file of a neural vocoder: its generator's weights, and one JSON text with everything else."""
+"""Files of neural vocoders: the generator's weights, and all else as JSON."""
 
 import os
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ GENERATORS = {"hifigan": (HiFiGANConfig, HiFiGAN), "istft": (ISTFTConfig, ISTFT)
 
 @dataclass(frozen=True)
 class VocoderModel:
-    """Everything in a vocoder's file but the weights."""
+    """Content of a vocoder file except the weights."""
 
-    method: str  # one of GENERATORS
-    mel: MelConfig  # of its input
-    network: dict[str, Any]  # the generator's own settings
+    method: str  # key of GENERATORS
+    mel: MelConfig  # of the input
+    network: dict[str, Any]  # settings of the generator
     step: int = 0  # of training
     data_digest: str = ""
     origin: str = ""  # of weights that were not trained here
@@ -42,34 +42,34 @@ class VocoderModel:
 
 
 class StoredVocoder(NamedTuple):
-    """What a vocoder's file holds."""
+    """Content of a vocoder file."""
 
     model: VocoderModel  # everything but the weights
-    weights: dict[str, Tensor]  # the generator's state, without weight normalisation
+    weights: dict[str, Tensor]  # the generator's state dict, without weight normalisation
 
 
 def write(path: Path, model: VocoderModel, weights: Mapping[str, Tensor]) -> None:
-    """Write a vocoder's file, whole or not at all.
+    """Write a vocoder file, whole or not at all.
 
     Parameters
     ----------
     path : Path
-        The file; its folder exists.
+        The file; its folder must exist.
     model : VocoderModel
         Everything but the weights.
     weights : mapping of str to Tensor
-        The generator's state, without weight normalisation.
+        The generator's state dict, without weight normalisation.
     """
     write_tensors(path, weights, asdict(model))
 
 
 def read(path: Path) -> StoredVocoder:
-    """Read a vocoder's file.
+    """Read a vocoder file.
 
     Parameters
     ----------
     path : Path
-        The file, or the directory of its training.
+        The file, or the directory of a training run.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def read(path: Path) -> StoredVocoder:
     try:
         require("mel" in content, "holds no vocoder; give a converter to --model")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
-        for name in ("network", "configuration", "metrics"):  # mappings of any content, which `build` does not check
+        for name in ("network", "configuration", "metrics"):  # `build` does not check mappings of any content
             require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")
         return StoredVocoder(build(VocoderModel, content, "vocoder"), weights)
     except ConfigError as error:
@@ -97,17 +97,23 @@ def read(path: Path) -> StoredVocoder:
 
 
 def network_config(method: str, section: dict) -> object:
-    """A generator's network section as its dataclass; raises ConfigError for unknown methods, keys and values."""
+    """Build a generator's configuration from its section `network`.
+
+    Raises
+    ------
+    ConfigError
+        If the method, a key or a value is unknown.
+    """
     if method not in GENERATORS:
         raise ConfigError(f"method: unknown vocoder {method!r}; known: {', '.join(GENERATORS)}")
     return build(GENERATORS[method][0], section, "network")
 
 
 def generator(method: str, config: object, mel: MelConfig) -> nn.Module:
-    """An untrained generator of one of GENERATORS."""
+    """Build an untrained generator; `method` is a key of GENERATORS."""
     return GENERATORS[method][1](config, mel)
 
 
 def load_generator(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A generator with `weights`; raises ConfigError if they do not fit."""
+    """Build a generator with `weights`; raises ConfigError if they do not fit."""
     return with_weights(lambda: generator(method, config, mel), weights, method)

@@ -10,12 +10,12 @@ from vc.vocoders.base import Vocoder
 
 
 class World(Vocoder):
-    """Pulses and noise filtered by the spectral envelope, from features of any kind."""
+    """WORLD's synthesis by pulses and noise filtered with the spectral envelope, from features of any kind."""
 
     native_rate = None
 
     def check_features(self, config: FeatureConfig) -> None:
-        """Any features will do."""
+        """Accept any features."""
 
     def needs_excitation(self, config: FeatureConfig) -> bool:
         return True
@@ -28,7 +28,7 @@ class World(Vocoder):
             np.isfinite(frames.f0).all() and np.isfinite(envelope).all() and np.isfinite(frames.aperiodicity).all()
         ):
             raise DataError("F0, spectral envelope and aperiodicity to synthesise must be finite")
-        # Native code trusts its input: F0 far above half the rate makes it write beyond its buffers.
+        # WORLD does not check its input: F0 far above the Nyquist frequency makes it write beyond its buffers.
         f0 = np.where(frames.f0 > 0, np.clip(frames.f0, LOWEST_F0, HIGHEST_F0), 0.0)
         aperiodicity = np.ascontiguousarray(frames.aperiodicity, np.float64)
         samples = pyworld.synthesize(f0, envelope, aperiodicity, config.sample_rate, config.frame_shift)

@@ -6,7 +6,7 @@ const make = (tag, properties, ...inside) => {
   return made;
 };
 
-// What stays when the page is closed; some browsers let a page keep nothing.
+// Progress kept when the page is closed; some browsers allow no storage.
 const keep = (name, value) => {
   try { localStorage.setItem(`${test.test} ${name}`, JSON.stringify(value)); } catch { at('unkept').hidden = false; }
 };
@@ -15,8 +15,8 @@ const kept = name => {
 };
 const answersOf = name => kept(`answers of ${name}`) ?? [];
 
-// Whole numbers below one that is given: Marsaglia's xorshift (Journal of Statistical Software 8:14, 2003), which
-// begins with the FNV-1a hash of a text.
+// Random integers below a bound: Marsaglia's xorshift (Journal of Statistical Software 8:14, 2003), seeded with the
+// FNV-1a hash of a text.
 const generator = text => {
   let state = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) state = Math.imul(state ^ byte, 0x01000193);
@@ -36,7 +36,7 @@ const shuffled = (things, draw) => {
   }
   return order;
 };
-// A listener's order and sides follow from the name. Sides are balanced in the file; all are swapped, or none.
+// The listener's name determines order and sides. Sides are balanced in the file; for a listener all are swapped or none.
 const trialsOf = name => {
   const draw = generator(`${name} ${test.test}`);
   const swapped = draw(2) === 1;
@@ -53,7 +53,7 @@ const show = name => {
 const player = (name, sound) => {
   const audio = make('audio', {src: `data:audio/flac;base64,${test.sounds[sound]}`});
   const button = make('button', {type: 'button'}), mark = make('span', {});
-  const bar = make('progress', {value: 0, max: 1, ariaLabel: `how much of ${name || 'the recording'} was played`});
+  const bar = make('progress', {value: 0, max: 1, ariaLabel: `progress of ${name || 'the recording'}`});
   const whole = make('div', {className: name === 'X' ? 'player x' : 'player'}, button, bar, mark);
   const label = () => {
     whole.classList.toggle('playing', !audio.paused);
@@ -78,15 +78,15 @@ const allow = () => {
   const heard = [...at('players').children].every(each => each.dataset.heard);
   at('choices').disabled = at('next').disabled = !heard;
   at('hint').textContent = heard
-    ? 'You may listen again before you go on.'
-    : `Listen${test.grades ? '' : ' to all three'} to the end first; then you can answer.`;
+    ? 'You may listen again before you continue.'
+    : `Listen${test.grades ? '' : ' to all three'} to the end before you answer.`;
 };
 
 const option = (value, text) =>
   make('label', {}, make('input', {type: 'radio', name: 'answer', value, required: true}), text);
 const options = trial => test.grades
   ? Object.keys(test.grades).sort().reverse().map(grade => option(grade, `${grade} ${test.grades[grade]}`))
-  : trial.sounds.map((sound, side) => option(sound, `${'AB'[side]} is nearer`));
+  : trial.sounds.map((sound, side) => option(sound, `${'AB'[side]} is closer`));
 
 const ask = trial => {
   const practice = test.practice.length, done = answers.length;
@@ -121,7 +121,7 @@ const advance = () => (answers.length < trials.length ? ask(trials[answers.lengt
 const typed = () => at('listener').value.normalize('NFC').trim().replace(/\s+/gu, ' ');
 const invite = () => {
   const done = answersOf(typed()).length;
-  at('start').textContent = done ? 'Go on where you were' : 'Start';
+  at('start').textContent = done ? 'Continue where you left off' : 'Start';
 };
 at('listener').oninput = invite;
 at('enter').onsubmit = event => {

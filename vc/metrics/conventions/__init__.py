@@ -1,4 +1,4 @@
-"""Mel-cepstral distortion as other toolkits measure it, so that a figure can be set beside theirs."""
+"""Mel-cepstral distortion by the conventions of other toolkits, for comparison with their published values."""
 
 from vc.metrics.conventions.fastdtw import fast_align
 from vc.metrics.conventions.toolkits import (

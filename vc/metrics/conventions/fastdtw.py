@@ -1,8 +1,8 @@
-"""FastDTW: a path through two sequences of frames near the cheapest one, as many evaluation scripts take it.
+"""FastDTW: approximate dynamic time warping, as used by many evaluation scripts.
 
 Salvador and Chan, "FastDTW: toward accurate dynamic time warping in linear time and space", Intelligent Data Analysis
-11, 2007: only what lies within `radius` of the path of both sequences at half the length is searched. Our own measures
-take the exact path of `vc.metrics.alignment`; this one is for comparing figures with others'.
+11, 2007: the search is restricted to pairs within `radius` of the path found at half the resolution. The toolkit's own
+metrics use the exact path of `vc.metrics.alignment`; this one is for comparison with other toolkits' values.
 """
 
 from itertools import pairwise
@@ -13,24 +13,24 @@ from vc.config import require
 from vc.metrics.alignment import require_alignable
 from vc.metrics.arrays import takes_lists
 
-Window = tuple[np.ndarray, np.ndarray]  # first and last frame of the other side, for each frame of the one
-DOWN, ACROSS, DIAGONAL = (1, 0), (0, 1), (1, 1)  # steps, in frames of the one and of the other
+Window = tuple[np.ndarray, np.ndarray]  # first and last frame of `other` for each frame of `one`
+DOWN, ACROSS, DIAGONAL = (1, 0), (0, 1), (1, 1)  # steps, in frames of `one` and of `other`
 
 
 @takes_lists
 def fast_align(one: np.ndarray, other: np.ndarray, radius: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """A nearly cheapest path through two sequences of frames.
+    """Align two sequences of frames by FastDTW.
 
-    Steps (1, 0), (0, 1) and (1, 1) of equal weight, Euclidean distances; the first of the cheapest steps in this order
-    wins, as in the pure-Python form of the package fastdtw 0.3.4; its compiled form differs in ties and at the window's
-    edges.
+    Steps (1, 0), (0, 1) and (1, 1) of equal weight, Euclidean distances. In a tie, the first step in this order wins,
+    as in the pure-Python version of the package fastdtw 0.3.4; its compiled version differs in ties and at the edges of
+    the window.
 
     Parameters
     ----------
     one, other : np.ndarray
         Shape `(frames, bands)`, finite.
     radius : int
-        Frames on either side of the coarser path that are searched, 1 or more.
+        Frames searched on either side of the coarser path, 1 or more.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def fast_align(one: np.ndarray, other: np.ndarray, radius: int = 1) -> tuple[np.
     Raises
     ------
     DataError
-        If the sequences are empty, too long, not finite or of different bands.
+        If a sequence is empty, too long or not finite, or they differ in bands.
     ConfigError
         If the radius is below 1.
     """
@@ -59,13 +59,13 @@ def _path(one: np.ndarray, other: np.ndarray, radius: int) -> list[tuple[int, in
 
 
 def _halved(frames: np.ndarray) -> np.ndarray:
-    """Means of neighbours, `(frames // 2, bands)`."""
+    """Means of pairs of neighbouring frames, `(frames // 2, bands)`."""
     even = len(frames) // 2 * 2
     return (frames[:even:2] + frames[1:even:2]) / 2
 
 
 def _window(path: list[tuple[int, int]], rows: int, columns: int, radius: int) -> Window:
-    """What lies within `radius` of a path through the halved sequences, at the full lengths."""
+    """The window within `radius` of a path at half the resolution, at full resolution."""
     coarse_rows, coarse_columns = np.array(path).T
     count = coarse_rows[-1] + 1
     first = coarse_columns[np.searchsorted(coarse_rows, np.arange(count), "left")]
@@ -77,7 +77,7 @@ def _window(path: list[tuple[int, int]], rows: int, columns: int, radius: int) -
 
 
 def _cheapest_path(one: np.ndarray, other: np.ndarray, window: Window) -> list[tuple[int, int]]:
-    """The path of least cost that stays in the window, by dynamic programming a row at a time."""
+    """The cheapest path within the window, by dynamic programming row by row."""
     low, high = window
     starts = np.concatenate([[0], np.cumsum(high - low + 1)])
     rows = np.repeat(np.arange(len(one)), high - low + 1)
@@ -85,7 +85,7 @@ def _cheapest_path(one: np.ndarray, other: np.ndarray, window: Window) -> list[t
     distances = np.sqrt(np.square(one[rows] - other[columns]).sum(axis=1)).tolist()
     steps, costs, previous_low = [], [0.0], -1  # the row before the first has one pair, before the first column
     for row, (start, stop) in enumerate(pairwise(starts)):
-        # Costs of the row before from one column before this row's first; infinite outside its window
+        # Costs of the previous row, from one column before this row's first; infinite outside its window
         first, length = low[row] - 1, stop - start + 1
         missing = previous_low - first
         above = costs[-missing:] if missing <= 0 else [np.inf] * missing + costs

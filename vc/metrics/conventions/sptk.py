@@ -1,9 +1,9 @@
-"""Mel-cepstrum of windowed samples: the one whose envelope fits the periodogram best, by Newton's method.
+"""Mel-cepstral analysis of windowed samples: the envelope that fits the periodogram best, by Newton's method.
 
 Unbiased estimation of the log spectrum on a warped frequency axis: Tokuda, Kobayashi, Masuko and Imai, "Mel-generalized
 cepstral analysis - a unified approach to speech spectral estimation", ICSLP 1994; the Newton equations are those of
-Fukada, Tokuda, Kobayashi and Imai, "An adaptive algorithm for mel-cepstral analysis of speech", ICASSP 1992. Equals
-SPTK's `mcep` with its default stopping rules. Where there is an envelope already, as from WORLD,
+Fukada, Tokuda, Kobayashi and Imai, "An adaptive algorithm for mel-cepstral analysis of speech", ICASSP 1992. Equal to
+SPTK's `mcep` with its default stopping criteria. From a known envelope, such as WORLD's,
 `mel_cepstrum.from_envelope` computes the mel-cepstrum.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from vc.features import mel_cepstrum
 
 MAX_ITERATIONS = 30
-ACCURACY = 0.001  # of the zeroth autocorrelation, between two iterations
+ACCURACY = 0.001  # relative change of the zeroth autocorrelation at which the iteration stops
 
 
 def hamming(length: int) -> np.ndarray:
-    """Hamming window `(length,)` of power 1, as SPTK sets it."""
+    """Hamming window `(length,)`, scaled to power 1 as in SPTK."""
     window = np.hamming(length)
     return window / np.sqrt(np.square(window).sum())
 
@@ -48,7 +48,7 @@ def analyse(windowed: np.ndarray, order: int, *, warping: float, floor: float) -
     zeroth = np.fft.irfft(np.log(periodogram), axis=1)[:, 0] / 2
     active = np.arange(len(windowed))  # frames that have not converged
     for iteration in range(MAX_ITERATIONS):
-        # What the fitted envelope leaves of the periodogram, as (frames, 2 * order + 1) warped autocorrelations
+        # Warped autocorrelations (frames, 2 * order + 1) of the periodogram divided by the fitted envelope
         whitened = periodogram[active] / mel_cepstrum.to_envelope(fitted[active], warping, bins)
         correlation = whitened @ _warped_autocorrelation(bins, 2 * order, warping)
         if iteration > 0:
@@ -60,7 +60,7 @@ def analyse(windowed: np.ndarray, order: int, *, warping: float, floor: float) -
 
 
 def _newton_step(correlation: np.ndarray, warping: float) -> np.ndarray:
-    """`(frames, order + 1)` to add: a Toeplitz plus a Hankel matrix of the autocorrelation, solved for its gradient."""
+    """Newton step `(frames, order + 1)`: solution of a Toeplitz-plus-Hankel system of the autocorrelation."""
     order = correlation.shape[1] // 2
     toeplitz, hankel = correlation.copy(), correlation.copy()
     toeplitz[:, ::2] += correlation[:, :1]
@@ -73,10 +73,10 @@ def _newton_step(correlation: np.ndarray, warping: float) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _warped_autocorrelation(bins: int, order: int, warping: float) -> np.ndarray:
-    """`(bins, order + 1)`: power spectrum -> autocorrelation -> the same on the warped axis.
+    """Matrix `(bins, order + 1)` from a power spectrum to the autocorrelation on the warped frequency axis.
 
-    The second is a frequency transform by an all-pass with constant a: row 0 holds the series of 1 / (1 + a z) in z,
-    row n that of (1 - a^2) z / (1 + a z)^2 times the all-pass to the power of n - 1.
+    The frequency transform is by an all-pass with constant a: row 0 is the series of 1 / (1 + a z) in z, row n that of
+    (1 - a^2) z / (1 + a z)^2 times the all-pass to the power of n - 1.
     """
     autocorrelation = np.fft.irfft(np.eye(bins), axis=1)[:, :bins]
     transform = np.zeros((bins, order + 1))

@@ -1,11 +1,11 @@
-"""The conventions of four toolkits.
+"""The conventions of four toolkits for mel-cepstral distortion.
 
-Figures of different conventions cannot be compared: on the same recordings they lie decibels apart (see
-docs/experiments.md). Our own, `distortion.mel_cepstral_distortion`, takes WORLD's envelope at an F0 found by
-autocorrelation, every 5 ms, without a filter before it; an order and all-pass constant by the sample rate; c1..D, not
-c0; frames within 35 dB of the loudest; the exact path. Each function below says what its toolkit does, and each
-convention where that was read. All take the path of FastDTW, which is near the cheapest but not it, and the mean over
-the pairs of frames; a system's figure is the mean over sentences.
+Values by different conventions cannot be compared: on the same recordings they are decibels apart (see
+docs/experiments.md). Our own, `distortion.mel_cepstral_distortion`, uses WORLD's envelope every 5 ms with F0 by
+autocorrelation, without a low-cut filter; order and all-pass constant by sample rate; c1..D without c0; frames within
+35 dB of the loudest; exact DTW. Each function below describes what its toolkit does, and each convention cites its
+source. All use FastDTW, which only approximates the cheapest path, and average over pairs of frames; a system's figure
+is the mean over sentences.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ from vc.metrics.conventions.fastdtw import fast_align
 from vc.metrics.conventions.sptk import analyse, hamming
 from vc.metrics.distortion import mean_distance
 
-ANY_RATE = 0  # stands for every sample rate that has no settings of its own
-FULL_SCALE = 32768  # of 16-bit samples, which the toolkits read
-LOW_CUT, TAPS = 70.0, 255  # Hz, and coefficients of the low-cut filter
-FRAME, SHIFT = 1024, 256  # samples, where frames are windowed
-FLOOR = 1e-6  # added to the power of those frames' spectra
+ANY_RATE = 0  # key for all sample rates without settings of their own
+FULL_SCALE = 32768  # of 16-bit samples, as the toolkits read them
+LOW_CUT, TAPS = 70.0, 255  # Hz, and length of the low-cut filter
+FRAME, SHIFT = 1024, 256  # samples, of SPTK's analysis
+FLOOR = 1e-6  # added to the power spectra of these frames
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A toolkit's settings of mel-cepstra at one sample rate."""
+    """A toolkit's analysis settings at one sample rate."""
 
     order: int
     warping: float  # all-pass constant
@@ -44,11 +44,11 @@ FrameMaker = Callable[[np.ndarray, int, Analysis, F0Range | None], np.ndarray]
 class Convention:
     """How one toolkit measures mel-cepstral distortion."""
 
-    description: str  # belongs beside every figure
-    source: str  # where its code was read
-    frames: FrameMaker  # 16-bit samples, rate, analysis, F0 range -> the frames that are compared
+    description: str  # to be shown with every figure
+    source: str  # code from which it was taken
+    frames: FrameMaker  # 16-bit samples, rate, analysis, F0 range -> frames to compare
     analyses: Mapping[int, Analysis]  # sample rate in Hz -> settings
-    f0_range: F0Range | None = None  # the toolkit's default search range; None where F0 plays no part
+    f0_range: F0Range | None = None  # the toolkit's default search range; None if it does not use F0
 
 
 def mel_cepstral_distortion_by(
@@ -56,8 +56,8 @@ def mel_cepstral_distortion_by(
 ) -> float:
     """Mel-cepstral distortion of two recordings of a sentence by another toolkit's convention.
 
-    Where the recordings have two rates, resample before: parallel-wavegan brings the reference to the converted one's
-    rate, seq2seq-vc the other way round; sprocket and crank take one rate for all.
+    Resample recordings of different rates first: parallel-wavegan resamples the reference to the converted recording's
+    rate, seq2seq-vc the other way round; sprocket and crank use one rate throughout.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def mel_cepstral_distortion_by(
     rate : int
         Sample rate of both in Hz.
     f0_range : F0Range, optional
-        Search range of the target's F0, for both sides, as the toolkits' users set it by hand. Default: the toolkit's.
-        parallel-wavegan needs none.
+        Search range of the target's F0, used for both, which the toolkits' users set by hand. Default: the toolkit's.
+        Not used by parallel-wavegan.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def mel_cepstral_distortion_by(
     Raises
     ------
     ConfigError
-        For an unknown convention.
+        If the convention is unknown.
     DataError
         If a recording is too short, not finite or silent, or the convention has no settings for its rate.
     """
@@ -89,9 +89,14 @@ def mel_cepstral_distortion_by(
 
 
 def compared_frames(name: str, samples: np.ndarray, rate: int, *, f0_range: F0Range | None = None) -> np.ndarray:
-    """`(frames, coefficients)` of a recording that a convention compares.
+    """Frames of a recording that a convention compares.
 
     Parameters and errors are those of `mel_cepstral_distortion_by`.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(frames, coefficients)`.
     """
     convention = find_convention(name)
     if samples.ndim != 1 or len(samples) < FRAME or not np.isfinite(samples).all():
@@ -100,69 +105,69 @@ def compared_frames(name: str, samples: np.ndarray, rate: int, *, f0_range: F0Ra
     if analysis is None:
         rates = ", ".join(map(str, convention.analyses))
         raise DataError(f"{name} has settings for {rates} Hz, got {rate} Hz: resample both recordings first")
-    # What the toolkits find in a file: whole numbers in -32768..32767
+    # As the toolkits read a file: integers in -32768..32767
     integers = np.clip(np.round(FULL_SCALE * samples.astype(np.float64)), -FULL_SCALE, FULL_SCALE - 1)
     frames = convention.frames(integers, rate, analysis, f0_range or convention.f0_range)
     if len(frames) == 0:
-        raise DataError(f"{name}: no frame of the recording is left to compare: it is silent or without voice")
+        raise DataError(f"{name}: the recording has no frames to compare: it is silent or unvoiced")
     return frames
 
 
 def frames_distortion(converted: np.ndarray, reference: np.ndarray) -> float:
-    """Distortion in dB of two recordings' `compared_frames`: a reference may be compared with several conversions."""
+    """Distortion in dB between two recordings' `compared_frames`, which can be reused for several comparisons."""
     rows, columns = fast_align(converted, reference)
     return mean_distance(converted[rows], reference[columns])
 
 
 def rate_of(name: str, rate: int) -> int:
-    """The sample rate in Hz at which a convention compares recordings of `rate`: the highest of its own up to it."""
+    """The sample rate in Hz at which a convention compares recordings at `rate`: its highest one up to that."""
     rates = find_convention(name).analyses
-    return rate if ANY_RATE in rates else max((each for each in rates if each <= rate), default=min(rates))
+    return rate if ANY_RATE in rates else max((known for known in rates if known <= rate), default=min(rates))
 
 
 def find_convention(name: str) -> Convention:
-    """The convention of this name; ConfigError if there is none."""
+    """The convention of this name; raises ConfigError if there is none."""
     if name not in CONVENTIONS:
         raise ConfigError(f"unknown convention {name!r}; known ones are {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
 
 
 def sprocket_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
-    """c1..D and their deltas, of the frames at most 15 dB below the mean power.
+    """c1..D and their deltas, of frames at most 15 dB below the mean power.
 
-    It is the distortion that sprocket prints when it aligns training sentences. It takes the mel-cepstra of a
-    conversion as they leave its model; here they are those of the recording.
+    This is the distortion that sprocket prints when it aligns training sentences. sprocket takes the converted
+    mel-cepstra directly from its model; here they are analysed from the recording.
     """
     _, envelope = _world(_low_cut(samples, rate), rate, analysis, f0_range)
     statics = mel_cepstrum.from_envelope(envelope, analysis.order, analysis.warping)[:, 1:]
-    deltas = np.diff(statics, axis=0)  # to the frame before; the first frame has the second's
+    deltas = np.diff(statics, axis=0)  # from the previous frame; the first frame takes the second's
     return np.hstack([statics, np.concatenate([deltas[:1], deltas])])[_relative_power(envelope) > -15]
 
 
 def seq2seq_vc_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
-    """c0..D of the frames at most 20 dB below the mean power, by the same settings at every rate; the level counts."""
-    scaled = (samples / FULL_SCALE).astype(np.float32) * (FULL_SCALE - 1)  # in single precision, as they do
+    """c0..D of frames at most 20 dB below the mean power, with one setting for all rates; sensitive to level."""
+    scaled = (samples / FULL_SCALE).astype(np.float32) * (FULL_SCALE - 1)  # in single precision, as in the toolkit
     _, envelope = _world(_low_cut(scaled.astype(np.float64), rate), rate, analysis, f0_range)
     frames = mel_cepstrum.from_envelope(envelope, analysis.order, analysis.warping)
     return frames[_relative_power(envelope) > -20]
 
 
 def crank_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> np.ndarray:
-    """c0..D of the voiced frames; the level counts."""
+    """c0..D of voiced frames; sensitive to level."""
     f0, envelope = _world(_low_cut(samples / FULL_SCALE, rate), rate, analysis, f0_range)
     return mel_cepstrum.from_envelope(envelope, analysis.order, analysis.warping)[f0 > 0]
 
 
 def parallel_wavegan_frames(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range | None) -> np.ndarray:
-    """c0..D of every frame, silence and all, without an F0; of the windowed samples, not of WORLD's envelope."""
+    """c0..D of all frames, silence included, from windowed samples without F0 or WORLD."""
     windowed = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::SHIFT] * hamming(FRAME)
     return analyse(windowed, analysis.order, warping=analysis.warping, floor=FLOOR)
 
 
 def _world(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range) -> tuple[np.ndarray, np.ndarray]:
-    """F0 `(frames,)` by Harvest in Hz and WORLD's power envelope `(frames, bins)`, as the toolkits call them.
+    """F0 `(frames,)` in Hz by Harvest and WORLD's power envelope `(frames, bins)`, as computed by the toolkits.
 
-    CheapTrick takes a voice too low for `fft_size` as unvoiced; our own analysis mends that, the toolkits do not.
+    CheapTrick treats F0 too low for `fft_size` as unvoiced; our own analysis corrects that, the toolkits do not.
     """
     import pyworld
 
@@ -171,16 +176,16 @@ def _world(samples: np.ndarray, rate: int, analysis: Analysis, f0_range: F0Range
 
 
 def _low_cut(samples: np.ndarray, rate: int) -> np.ndarray:
-    """`(samples,)` without what lies below 70 Hz, 127 samples late: a windowed sinc, of gain 1 at half the rate."""
+    """Windowed-sinc high-pass filter at 70 Hz, of gain 1 at the Nyquist frequency, delayed by 127 samples."""
     cut = LOW_CUT / (rate // 2)
-    places = np.arange(TAPS) - TAPS // 2
-    response = (np.sinc(places) - cut * np.sinc(cut * places)) * np.hamming(TAPS)
-    response /= (response * np.cos(np.pi * places)).sum()
+    times = np.arange(TAPS) - TAPS // 2
+    response = (np.sinc(times) - cut * np.sinc(cut * times)) * np.hamming(TAPS)
+    response /= (response * np.cos(np.pi * times)).sum()
     return np.convolve(samples, response)[: len(samples)]
 
 
 def _relative_power(envelope: np.ndarray) -> np.ndarray:
-    """`(frames,)`: power of each frame in dB above the mean power."""
+    """Power `(frames,)` of each frame in dB relative to the mean power."""
     power = 2 * envelope.sum(axis=1) - envelope[:, 0] - envelope[:, -1]  # both halves of the spectrum
     return 10 * np.log10(power / power.mean())
 

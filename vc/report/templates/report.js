@@ -1,4 +1,4 @@
-const SHORT = 5; // rows of a table that are seen at first
+const SHORT = 5; // rows of a table shown initially
 for (const table of document.querySelectorAll('table:not(.whole)')) {
   const count = table.tBodies[0].rows.length;
   if (count <= SHORT) continue;

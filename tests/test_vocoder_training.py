@@ -303,7 +303,7 @@ def test_a_few_dozen_steps_bring_copies_nearer(data, tmp_path):
     train_vocoder(request(data, tmp_path, *changes, validation=None))
     scores = [line["held_out"]["score"] for line in lines(tmp_path) if "held_out" in line]
     said = (tmp_path / "train.log").read_text()
-    before = float(said.split("before the first step they score ")[1].split()[0])
+    before = float(said.split("score before the first step: ")[1].split()[0])
     assert scores[-1] < 0.9 * before and vocoder_file.read(tmp_path)[0].metrics["score"] == min(scores)
 
 

@@ -144,7 +144,13 @@ def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utt
     """Convert an utterance by the model's means and variances alone, and write it to `path`."""
     converter = _mean_variance_converter(load_converter(direction.model))
     samples, rate = utterance.read()
-    converted = converter.convert(samples, rate, to=direction.target, source=direction.source)
+    limiter = logging.getLogger("vc.corpus.limiter")
+    level = limiter.level
+    limiter.setLevel(logging.ERROR)  # no warnings about limited peaks of an anchor
+    try:
+        converted = converter.convert(samples, rate, to=direction.target, source=direction.source)
+    finally:
+        limiter.setLevel(level)
     return _write(path, converted, converter.sample_rate)
 
 
@@ -200,8 +206,6 @@ def _mean_variance_converter(converter: "Converter") -> "Converter":  # noqa: F8
     """Cached, so that a process loads the vocoder of the model's features once, not once per sentence."""
     from vc.vocoders import choice
 
-    for name in ("vc.convert.level", "vc.corpus.limiter"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # no warnings about limited peaks of an anchor
     statistics_alone = converter.mean_variance()
     statistics_alone.vocoder = choice.usual(converter.model.features)
     return statistics_alone

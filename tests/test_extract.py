@@ -153,7 +153,7 @@ def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, fill
         assert automatic_rate(data, WorldConfig.automatic_rates) == chosen
     assert f"features.sample_rate {chosen}, the highest up to 22050 Hz" in caplog.text
     if filled == 8000:
-        assert "for 16000 Hz too narrow: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
+        assert "too narrow for 16000 Hz: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
 
 
 def test_a_rate_is_found_or_given_through_the_command(data, tmp_path):

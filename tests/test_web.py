@@ -305,7 +305,7 @@ def tensors(**content: object) -> bytes:
         (lambda: b"\x80\x04cposix\nsystem\n", "damaged or not safetensors"),
         (lambda: (1 << 60).to_bytes(8, "little"), "a header of"),
         (lambda: tensors(a=1), "and no model of a voice"),
-        (lambda: tensors(speakers={"../x": {}}, features={}), "is no name of letters"),
+        (lambda: tensors(speakers={"../x": {}}, features={}), "must consist of letters"),
         (lambda: tensors(speakers=[], features={}), "expected a mapping"),
         (lambda: tensors(speakers={}, features={}), "serves 0 speakers"),
         (lambda: MODEL.read_bytes()[:5000], "damaged or not safetensors"),

@@ -76,7 +76,7 @@ class F0Tracker:
         self._search = F0Range(floor, max(1.5 * floor, self._range.ceiling))
         lags = np.arange(int(self._rate / self._search.ceiling) - 1, int(self._rate / floor) + 3)
         self._lags = lags[lags >= 1]
-        widths = np.maximum(round(offline.SHORTEST_STRETCH * self._rate), (offline.PERIODS * self._lags).astype(int))
+        widths = np.maximum(round(offline.SHORTEST_SEGMENT * self._rate), (offline.PERIODS * self._lags).astype(int))
         here = after // self._factor - 3  # the centre lies as many before the last sample; filters take the rest
         reach = (self._lags + widths + 1) // 2
         starts = np.minimum(-reach, here - self._lags - widths)  # of the centre; none reaches beyond what is there

@@ -1,4 +1,4 @@
-"""Keys and meters while one speaks."""
+"""Keyboard control and level meters during live conversion."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ try:
 except ImportError:  # Windows
     termios = tty = None
 
-FLOOR = -60.0  # dB, of an empty meter
-WIDTH = 20  # signs of a meter
+FLOOR = -60.0  # dB, level of an empty meter
+WIDTH = 20  # characters of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
 
 
 @contextlib.contextmanager
 def keyboard() -> Iterator[bool]:
-    """Keys come one by one while the block lasts; whether there is a keyboard."""
+    """Read keys without waiting for Enter during the `with` block; yields whether there is a keyboard."""
     if termios is None or not (sys.stdin and sys.stdin.isatty()):
         yield False
         return
@@ -39,20 +39,20 @@ def keyboard() -> Iterator[bool]:
 
 
 def key(seconds: float) -> str:
-    """The next key, if there is one within so many seconds, or an empty text."""
+    """The next key pressed within `seconds`, or an empty string."""
     if select.select([sys.stdin], [], [], seconds)[0]:
         return os.read(sys.stdin.fileno(), 1).decode(errors="replace")
     return ""
 
 
 def obey(pressed: str, stream: Stream) -> str:
-    """Do what a key says; say what was done."""
+    """Execute a key's command; return a message for the user."""
     if pressed == "p":
         stream.passthrough = not stream.passthrough
         return "passthrough" if stream.passthrough else "converting"
     if pressed == "m":
         stream.muted = not stream.muted
-        return "muted" if stream.muted else "heard"
+        return "muted" if stream.muted else "unmuted"
     if pressed and pressed in "+-=_":
         if stream.method != "world":
             return "method diff keeps F0; world can shift it"
@@ -66,15 +66,15 @@ def obey(pressed: str, stream: Stream) -> str:
 
 
 def meter(peak: float) -> str:
-    """A peak as a bar and in dB of full scale."""
+    """A peak (full scale 1) as a bar and in dB of full scale."""
     level = 20 * np.log10(max(peak, 1e-6))
     filled = round(WIDTH * min(max(1 - level / FLOOR, 0.0), 1.0))
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
 
 def status(loop: Loop, seconds: float) -> str:
-    """One line on how it goes, after so many seconds."""
-    heard, made = loop.levels
+    """A status line with levels, CPU load over `seconds` of running time, and counters."""
+    peak_in, peak_out = loop.levels
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
     counts = f"underruns {loop.underruns}, hurried {loop.held}, lost {loop.overruns}, late {loop.late}"
-    return f"in {meter(heard)}  out {meter(made)}  {load:3.0f} % of a core, {counts}"
+    return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core, {counts}"

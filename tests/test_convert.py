@@ -524,7 +524,7 @@ def test_a_stream_gives_what_a_whole_recording_gives_in_time(converter):
     for part in converter.mean_variance().convert_stream(blocks(), longest=1.5):
         given += len(part)
         parts.append(part)
-        assert taken - given <= (1.5 + 2 * pieces.SHARED + LOOK_AHEAD) * rate + 1000
+        assert taken - given <= (1.5 + 2 * pieces.OVERLAP + LOOK_AHEAD) * rate + 1000
     whole, streamed = converter.mean_variance().convert(samples, rate), np.concatenate(parts)
     assert len(streamed) == len(samples) and np.abs(streamed).max() <= 1
     config, wide = WorldConfig(16000), F0Range(50, 400)

@@ -27,7 +27,7 @@ from vc.live import terminal
 from vc.live.delay import Delay
 from vc.live.device import CAPACITY, DRIFT, Clicks, Loop
 from vc.live.f0 import F0Tracker
-from vc.live.gate import HELD, Gate
+from vc.live.gate import HOLD, Gate
 from vc.live.linear import FARTHEST, LinearModel
 from vc.live.power import Power
 from vc.live.stream import METHODS, Stream
@@ -170,7 +170,7 @@ def test_reset_is_a_fresh_start(method, streams):
 @pytest.mark.parametrize("before", ["hum", "noise", "silence", "music", "another voice"])
 def test_what_came_before_is_forgotten(method, before, monkeypatch):
     rate = 16000
-    monkeypatch.setattr(live_f0, "REMEMBERED", 0.5)
+    monkeypatch.setattr(live_f0, "MEMORY", 0.5)
     stream, samples = Stream(linear_model(rate), method=method), spoken(rate, 0.4)
     seconds = np.arange(rate // 2) / rate
     sounds = {
@@ -208,7 +208,7 @@ def test_silence_stays_silent_and_the_gate_opens_for_speech(method, streams):
 def test_a_gate_has_two_thresholds_and_holds():
     gate = Gate(-40.0, 100.0, look_ahead=2)
     assert [gate.push(10 ** (level / 10)) for level in (-50, -43, -39, -43, -45, -50)] == [False] * 2 + [True] * 4
-    held = round(HELD * 100)
+    held = round(HOLD * 100)
     open_for = [gate.push(1e-5) for _ in range(held + 5)]
     assert open_for.index(False) == held + 1  # two frames of look-ahead, and one of them was quiet already
 

@@ -95,7 +95,7 @@ def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[
         if name == STANDARD:
             jobs.append(Job(STANDARD, folder / "stdin.wav"))
         elif os.path.isdir(name):
-            discovered = discovery.recordings_below(Path(name), apart_from=folder)
+            discovered = discovery.recordings_below(Path(name), excluded=folder)
             discovery.report(Path(name), replace(discovered, refused={}))
             reasons = dict.fromkeys(discovered.recordings) | discovered.refused
             jobs += [Job(path, folder / _wav(path.relative_to(name)), reasons[path]) for path in sorted(reasons)]

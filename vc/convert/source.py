@@ -32,7 +32,7 @@ from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
 
 MEDIAN_WINDOW = 1.0  # seconds of clearly voiced frames whose median F0 identifies the speaker
 SHORTEST_TURN = 0.3  # seconds of clearly voiced frames before a change of speaker is accepted
-REMEMBERED = 60.0  # seconds of clearly voiced frames that an unknown speaker's statistics are estimated from
+MEMORY = 60.0  # seconds of clearly voiced frames that an unknown speaker's statistics are estimated from
 FAINTEST = 2e-7  # mean square (full scale is 1): there is no speech below -67 dB
 PAUSE = 10**-2.5  # of the power of the loudest speech so far; quieter pieces do not identify a speaker
 MEDIAN_OF = 200  # values; more in one second do not improve the median
@@ -150,7 +150,7 @@ class SourceVoice:
     def _unknown_voice(self, f0: np.ndarray) -> F0Statistics:
         """F0 statistics of a speaker who is not the known one, from `f0` and similar earlier frames."""
         median = float(np.median(f0))
-        self._unknown = np.concatenate([self._unknown, f0])[-self._frames(REMEMBERED) :]
+        self._unknown = np.concatenate([self._unknown, f0])[-self._frames(MEMORY) :]
         if self.known is not None:
             known = self.known.f0_range
             usual = f"speaks at {known.floor:.0f} to {known.ceiling:.0f} Hz" if known else "whispers"

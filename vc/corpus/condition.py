@@ -8,12 +8,12 @@ import numpy as np
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, at which speech is analysed
 FRAME = 0.032  # seconds
-AVERAGED = 32  # frames averaged per spectrum before the maximum over time, so that wideband clicks do not count
+AVERAGED_FRAMES = 32  # frames averaged per spectrum before the maximum over time, so that wideband clicks do not count
 BAND = 250.0  # Hz, width of a band
-EMPTY = 60.0  # dB below the strongest band; 16-bit quantisation noise lies 90 dB below speech, fricatives 20 to 45
+EMPTY_BAND = 60.0  # dB below the strongest band; 16-bit quantisation noise lies 90 dB below speech, fricatives 20 to 45
 GAP = 500.0  # Hz; whatever lies above a gap of this width is not speech but electronic whine
 LOWEST = 1000.0  # Hz; gaps below it are ignored
-FILLED = 0.8  # of the Nyquist frequency; telephone speech reaches 0.85, resampling filters leave 0.9
+FILLED_BAND = 0.8  # of the Nyquist frequency; telephone speech reaches 0.85, resampling filters leave 0.9
 MOST_FILL = 0.9  # fraction of the recordings
 LONG_ENOUGH = 1.0  # seconds; a shorter recording may hold a single sound
 PAUSE = 35.0  # dB below loud frames
@@ -38,7 +38,7 @@ class Condition:
 
     def fills(self, rate: int) -> bool:
         """Whether the recording fills the band of a sample rate, allowing for a resampler's transition band."""
-        return self.bandwidth >= FILLED * rate / 2
+        return self.bandwidth >= FILLED_BAND * rate / 2
 
 
 def filled_rate(conditions: Sequence[Condition], rates: Iterable[int]) -> int | None:
@@ -71,7 +71,7 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
     size = max(2, 2 * round(FRAME * rate / 2))
     window = np.hanning(size + 1)[:-1]
     count, powers, spectrum = 0, [np.zeros(0)], np.zeros(size // 2 + 1)
-    for part in _regrouped(blocks, AVERAGED * size):
+    for part in _regrouped(blocks, AVERAGED_FRAMES * size):
         count += len(part)
         padded = np.pad(part.astype(np.float64), (0, -len(part) % size))
         frames = padded.reshape(-1, size)
@@ -106,7 +106,7 @@ def _bandwidth(spectrum: np.ndarray, rate: int) -> float:
     edges = np.linspace(0, len(spectrum), bands + 1).round().astype(int)
     powers = np.array([spectrum[start:end].max(initial=0) for start, end in pairwise(edges)])
     width, top = rate / 2 / bands, 0.0
-    for number, filled in enumerate(powers > powers.max() * 10 ** (-EMPTY / 10)):
+    for number, filled in enumerate(powers > powers.max() * 10 ** (-EMPTY_BAND / 10)):
         if filled and number * width <= max(LOWEST, top + GAP):
             top = (number + 1) * width
     return top

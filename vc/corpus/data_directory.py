@@ -189,14 +189,14 @@ class Lists:
     lines: dict[str, int]  # line of each utterance in utt2spk
 
 
-def parse(directory: Path, printed: Mapping[str, Path] | None = None) -> Lists:
+def parse(directory: Path, outputs: Mapping[str, Path] | None = None) -> Lists:
     """Read the lists of a data directory and collect their faults.
 
     Parameters
     ----------
     directory : Path
         A data directory.
-    printed : mapping of str to Path, optional
+    outputs : mapping of str to Path, optional
         For recordings whose wav.scp entry is a command, the file that holds its output, by recording id.
 
     Raises
@@ -208,7 +208,7 @@ def parse(directory: Path, printed: Mapping[str, Path] | None = None) -> Lists:
         raise DataError(f"{directory}: no such data directory")
     faults: list[Fault] = []
     recordings = Table(directory / "wav.scp", faults)
-    recordings.rows |= {id: str(path) for id, path in (printed or {}).items()}
+    recordings.rows |= {id: str(path) for id, path in (outputs or {}).items()}
     speakers = Table(directory / "utt2spk", faults)
     spk2utt = Table(directory / "spk2utt", faults)
     segmented = (directory / "segments").exists()

@@ -25,7 +25,7 @@ class Contents:
     others: dict[Path, str] = field(default_factory=dict)  # everything else -> reason
 
 
-def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
+def recordings_below(folder: Path, excluded: Path | None = None) -> Contents:
     """Find the recordings in a folder tree, following links to folders.
 
     A file counts as a recording by its suffix, unless its first bytes show otherwise. Hidden folders (whose names begin
@@ -35,7 +35,7 @@ def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
     ----------
     folder : Path
         The folder to search.
-    apart_from : Path, optional
+    excluded : Path, optional
         A folder inside it to skip.
 
     Returns
@@ -44,8 +44,10 @@ def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
         The recordings, and the other files with reasons.
     """
     contents = Contents()
-    apart = os.path.realpath(apart_from or folder)
-    for path in sorted(_files(folder, apart if apart != os.path.realpath(folder) else None, contents.others)):
+    excluded_path = os.path.realpath(excluded) if excluded else None
+    if excluded_path == os.path.realpath(folder):
+        excluded_path = None
+    for path in sorted(_files(folder, excluded_path, contents.others)):
         suffix, head = path.suffix.lower(), formats.head_of(path)
         sndfile, ffmpeg, other = formats.sndfile_format(head), formats.ffmpeg_format(head), formats.no_recording(head)
         if other:
@@ -67,7 +69,7 @@ def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
     return contents
 
 
-def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterator[Path]:
+def _files(folder: Path, excluded_path: str | None, left_out: dict[Path, str]) -> Iterator[Path]:
     """Regular files in a folder tree. A folder that has several paths is searched once, preferably by a path without
     links: links could form cycles, and folders linked to each other have exponentially many paths.
     """
@@ -87,7 +89,7 @@ def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterat
                 path = Path(parent, name)
                 if name.startswith("."):
                     left_out[path] = "a hidden folder"
-                elif os.path.realpath(path) == apart:
+                elif os.path.realpath(path) == excluded_path:
                     pass
                 elif path.is_symlink():
                     starts.append(path)

@@ -39,7 +39,9 @@ def speaker_ids(names: Iterable[str]) -> dict[str, str]:
     return ids
 
 
-def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Path] = ()) -> dict[tuple[str, Path], str]:
+def utterance_ids(
+    recordings: Mapping[str, Sequence[Path]], reserved: Iterable[Path] = ()
+) -> dict[tuple[str, Path], str]:
     """An id for each recording of each speaker, unique even on case-insensitive file systems.
 
     Names in other scripts whose ids would collide get digits of the name's digest, so that the same name gives the same
@@ -49,7 +51,7 @@ def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Pat
     ----------
     recordings : mapping of str to sequence of Path
         Paths relative to the speaker's folder, by speaker id.
-    beside : iterable of Path
+    reserved : iterable of Path
         Paths of further recordings that get no id here but must not collide with these.
 
     Returns
@@ -58,7 +60,7 @@ def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Pat
         Ids by speaker and path.
     """
     stems: dict[str, set[str]] = {}  # by their ids
-    for path in {*beside, *(path for paths in recordings.values() for path in paths)}:
+    for path in {*reserved, *(path for paths in recordings.values() for path in paths)}:
         stems.setdefault(_safe(_stem(path)), set()).add(_stem(path))
     plain = {}
     for speaker, paths in recordings.items():

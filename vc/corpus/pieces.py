@@ -8,8 +8,8 @@ import numpy as np
 SHORTEST = 0.5  # seconds; shorter recordings are padded with silence for analysis
 LONGEST = 30.0  # seconds of a piece without its overlaps
 SEARCH = 1 / 3  # final fraction of a piece in which to search for the quietest point
-QUIET = 0.02  # seconds over which energy is measured for that
-SHARED = 0.2  # seconds of context beyond a cut, so that pieces are converted as if the recording were whole
+QUIET_WINDOW = 0.02  # seconds over which energy is measured for that
+OVERLAP = 0.2  # seconds of context beyond a cut, so that pieces are converted as if the recording were whole
 FADE = 0.02  # seconds of cross-fade at a cut
 
 
@@ -36,37 +36,37 @@ def split(blocks: Iterable[np.ndarray], rate: int, longest: float = LONGEST) -> 
     rate : int
         Sample rate in Hz.
     longest : float
-        Longest piece in seconds, without its overlaps; the last may be longer by SHARED.
+        Longest piece in seconds, without its overlaps; the last may be longer by OVERLAP.
 
     Yields
     ------
     Piece
         Without overlaps, the pieces add up to the recording.
     """
-    length, shared, quiet = round(longest * rate), round(SHARED * rate), round(QUIET * rate)
+    length, overlap, quiet = round(longest * rate), round(OVERLAP * rate), round(QUIET_WINDOW * rate)
     buffer, before = np.zeros(0, np.float32), 0
     for block in blocks:
         buffer = np.concatenate([buffer, block])
-        while len(buffer) > before + length + shared:
+        while len(buffer) > before + length + overlap:
             piece = buffer[before : before + length]
             first = round((1 - SEARCH) * len(piece))
             energy = np.convolve(np.square(piece[first:], dtype=np.float64), np.ones(quiet), mode="valid")
             cut = before + first + quiet // 2 + int(np.argmin(energy))
-            yield Piece(buffer[: cut + shared], before, shared)
-            start = max(0, cut - shared)
+            yield Piece(buffer[: cut + overlap], before, overlap)
+            start = max(0, cut - overlap)
             buffer, before = buffer[start:], cut - start
     if len(buffer):
         yield Piece(buffer, before)
 
 
-def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, int]]:
+def cut_at(piece: Piece, points: Iterable[int], rate: int) -> list[tuple[Piece, int]]:
     """Split a piece at given points.
 
     Parameters
     ----------
     piece : Piece
         The piece to split.
-    places : iterable of int
+    points : iterable of int
         Sample indices in the piece, ascending. Those too close to an overlap or to each other are ignored.
     rate : int
         Sample rate in Hz.
@@ -74,25 +74,25 @@ def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, 
     Returns
     -------
     list of (Piece, int)
-        The parts, each with the number of `places` before it.
+        The parts, each with the number of `points` before it.
     """
-    shared, length = round(SHARED * rate), len(piece.samples)
-    first, last = piece.before + shared, length - piece.after - shared
+    overlap, length = round(OVERLAP * rate), len(piece.samples)
+    first, last = piece.before + overlap, length - piece.after - overlap
     cuts = []
-    for number, place in enumerate(places, 1):
-        if place < first:
+    for number, point in enumerate(points, 1):
+        if point < first:
             cuts = [(0, number)]  # the part before it belongs to the previous piece, or is too short
-        elif place > last:
+        elif point > last:
             break
-        elif place - (cuts[-1][0] if cuts else 0) > 2 * shared:
-            cuts.append((place, number))
+        elif point - (cuts[-1][0] if cuts else 0) > 2 * overlap:
+            cuts.append((point, number))
         else:
             cuts = [*cuts[:-1], (cuts[-1][0] if cuts else 0, number)]  # the part in between is too short
     cuts = cuts if cuts and cuts[0][0] == 0 else [(0, 0), *cuts]
     parts = []
     for (start, number), (stop, _) in zip(cuts, [*cuts[1:], (length, 0)]):
-        before, after = (piece.before if start == 0 else shared), (piece.after if stop == length else shared)
-        begin, end = (0 if start == 0 else start - shared), (length if stop == length else stop + shared)
+        before, after = (piece.before if start == 0 else overlap), (piece.after if stop == length else overlap)
+        begin, end = (0 if start == 0 else start - overlap), (length if stop == length else stop + overlap)
         parts.append((Piece(piece.samples[begin:end], before, after), number))
     return parts
 

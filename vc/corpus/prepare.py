@@ -95,12 +95,14 @@ def from_folders(
         log.info(
             "%s: left out: folders without recordings%s: %s", escaped(folder), matching, escaped(", ".join(others))
         )
-    beside: list[Path] = []
+    reserved: list[Path] = []
     if not all(str(path).isascii() for paths in recordings.values() for path in paths):
         for name in sorted(set(folders) - set(recordings)):
-            beside += (path.relative_to(folder / name) for path in discovery.recordings_below(folder / name).recordings)
+            reserved += (
+                path.relative_to(folder / name) for path in discovery.recordings_below(folder / name).recordings
+            )
     utterances = []
-    unique = names.utterance_ids({ids[name]: paths for name, paths in recordings.items()}, beside)
+    unique = names.utterance_ids({ids[name]: paths for name, paths in recordings.items()}, reserved)
     for (speaker, path), id in unique.items():
         name = folder_of[speaker]
         speaker_name = "" if name == speaker or "\n" in name else name
@@ -195,15 +197,15 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     if commands:
         folder = path_inside(output, RECORDINGS)
         make_directory(folder)
-        printed = {id: folder.absolute() / f"{id}.wav" for id in commands}
+        outputs = {id: folder.absolute() / f"{id}.wav" for id in commands}
         for id, command in commands.items():
-            with replacing(printed[id]) as temporary, temporary.open("wb") as file:
+            with replacing(outputs[id]) as temporary, temporary.open("wb") as file:
                 process = subprocess.run(["sh", "-c", command], stdout=file, stderr=subprocess.PIPE, check=False)
                 if process.returncode:
                     last_line = process.stderr.decode(errors="replace").strip().splitlines()[-1:]
                     fault = f"{scp}: the command of {id} exited {process.returncode}"
                     raise DataError(": ".join([fault, *last_line]))
-        lists = data_directory.parse(source, printed)
+        lists = data_directory.parse(source, outputs)
     return lists.utterances, data_directory.read_text(source)
 
 

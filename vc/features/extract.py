@@ -35,9 +35,9 @@ from vc.parallel import map_processes
 
 REVISION = 2  # of the analysis; features of another revision are extracted again
 WORK = ".work"  # subfolder of a features directory for the arrays of windows until all are done
-WHOLE = LONGEST  # seconds; up to this length, recordings are analysed whole, as they are converted
+LONGEST_WHOLE = LONGEST  # seconds; up to this length, recordings are analysed whole, as they are converted
 WINDOW = 15.0  # seconds of a window without its overlaps; the last one is up to twice as long
-SHARED = 1.0  # seconds of overlap with either neighbour
+OVERLAP = 1.0  # seconds of overlap with either neighbour
 log = logging.getLogger(__name__)
 
 
@@ -227,10 +227,10 @@ class Window:
 def claims_to_be_long(utterance: Utterance) -> bool:
     """Whether an utterance is long enough for analysis in windows, according to its recording's header."""
     start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
-    if end - start <= WHOLE:
+    if end - start <= LONGEST_WHOLE:
         return False
     try:
-        return min(audio.info(utterance.path).seconds, end) - start > WHOLE
+        return min(audio.info(utterance.path).seconds, end) - start > LONGEST_WHOLE
     except DataError:  # the analysis will raise it again
         return False
 
@@ -241,7 +241,7 @@ def windows_of(utterance: Utterance) -> list[Window]:
         return [Window(utterance)]
     start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
     seconds = min(audio.count(utterance.path) / audio.info(utterance.path).sample_rate, end) - start
-    count = int(seconds // WINDOW) if seconds > WHOLE else 1
+    count = int(seconds // WINDOW) if seconds > LONGEST_WHOLE else 1
     return [Window(utterance, number, number == count - 1) for number in range(count)]
 
 
@@ -250,14 +250,14 @@ class _Span:
 
     def __init__(self, window: Window, frame_rate: float):
         first, after = (round(number * WINDOW * frame_rate) for number in (window.number, window.number + 1))
-        shared = round(SHARED * frame_rate)
-        before = shared if window.number else 0
+        overlap = round(OVERLAP * frame_rate)
+        before = overlap if window.number else 0
         self.frames = slice(before, None if window.last else before + after - first)
         self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample
         self.part = window.utterance
         if not window.whole:
             start = (self.part.start or 0.0) + first / frame_rate
-            end = self.part.end if window.last else start + (after - first) / frame_rate + shared / frame_rate
+            end = self.part.end if window.last else start + (after - first) / frame_rate + overlap / frame_rate
             self.part = replace(self.part, start=start - before / frame_rate, end=end)
 
     def samples(self, rate: int) -> np.ndarray:

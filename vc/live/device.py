@@ -28,7 +28,7 @@ WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
 DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are dropped
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
-SETTLED = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
+SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
 
 
@@ -328,8 +328,8 @@ class Clicks:
         return np.where(positions % self.interval == 0, 0.5, 0.0).astype(np.float32)
 
     def delays(self) -> np.ndarray:
-        """Delay in milliseconds of each click after SETTLED that was recorded; empty if there are none."""
-        first = round(SETTLED * self.sample_rate / self.interval) + 1
+        """Delay in milliseconds of each click after SETTLING_TIME that was recorded; empty if there are none."""
+        first = round(SETTLING_TIME * self.sample_rate / self.interval) + 1
         delays = []
         for start in range(first * self.interval, len(self._recording) - self.interval + 1, self.interval):
             part = np.abs(self._recording[start : start + self.interval])

@@ -15,7 +15,7 @@ from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
 
 LOWEST = 45.0  # Hz, lowest F0 of an online search: three periods must fit into the available samples
-REMEMBERED = 3.0  # seconds from which the levels of speech and pauses are taken
+MEMORY = 3.0  # seconds from which the levels of speech and pauses are taken
 PARTS = 12  # of that time, which are dropped one at a time
 LOUD = 0.25  # of the loudest frame's power: close to the mean of the loud samples, which vc/features/f0.py uses
 USUAL = 1e-3  # power of loud samples (full scale is 1) in quiet speech, assumed before anybody has spoken
@@ -24,10 +24,10 @@ EMPTY = 1e-10  # power of digital silence (full scale is 1)
 
 
 class Extremes:
-    """Running minimum and maximum over the last REMEMBERED seconds."""
+    """Running minimum and maximum over the last MEMORY seconds."""
 
     def __init__(self, frame_rate: float):
-        self._length = max(1, round(REMEMBERED * frame_rate / PARTS))
+        self._length = max(1, round(MEMORY * frame_rate / PARTS))
         self._count = 0
         self._parts: deque[tuple[float, float]] = deque([(math.inf, -math.inf)], maxlen=PARTS + 1)
 

@@ -4,7 +4,7 @@ import math
 from collections import deque
 
 HYSTERESIS = 6.0  # dB between the thresholds that open and close the gate
-HELD = 0.2  # seconds that the gate stays open after the last frame above the lower threshold
+HOLD = 0.2  # seconds that the gate stays open after the last frame above the lower threshold
 
 
 class Gate:
@@ -23,7 +23,7 @@ class Gate:
     def __init__(self, level: float, frame_rate: float, look_ahead: int):
         self._opening, self._closing = 10 ** (level / 10), 10 ** ((level - HYSTERESIS) / 10)  # power thresholds
         self._always = level == -math.inf
-        self._look_ahead, self._held = look_ahead, round(HELD * frame_rate)
+        self._look_ahead, self._hold = look_ahead, round(HOLD * frame_rate)
         self.reset()
 
     def reset(self) -> None:
@@ -35,6 +35,6 @@ class Gate:
     def push(self, power: float) -> bool:
         """Take the mean power of a frame; return whether the gate is open `look_ahead` frames earlier."""
         self._since = 0 if power > (self._closing if self._is_open else self._opening) else self._since + 1
-        self._is_open = self._always or self._since == 0 or (self._is_open and self._since <= self._held)
+        self._is_open = self._always or self._since == 0 or (self._is_open and self._since <= self._hold)
         self._states.append(self._is_open)
         return any(self._states)

@@ -239,8 +239,8 @@ class Stream:
         log_response = self._response.log(difference)
         return np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
 
-    def _synthesise(self, positions: list[int], f0: float, mel_cepstrum: np.ndarray, hold: bool) -> None:
-        """Add noise and pulses of a frame; `positions` are those of the previous frame, this one and the next."""
+    def _synthesise(self, positions: list[int], f0: float, target: np.ndarray, hold: bool) -> None:
+        """Add noise and pulses with the mel-cepstrum `target`, between the previous, this and the next frame."""
         import pyworld
 
         rate, config = self.sample_rate, self._config
@@ -256,9 +256,9 @@ class Stream:
                 self._f0 = float(refined[0])
         mapped = float(map_f0(np.array([self._f0]), *self._voices, self.f0_options)[0])
         mapped = mapped and min(max(mapped, LOWEST_F0), HIGHEST_F0)
-        self._pulses.add(centre - start, mapped, mel_cepstrum, self._aperiodicity)
+        self._pulses.add(centre - start, mapped, target, self._aperiodicity)
         before, self._excitation = self._excitation, self._noise.standard_normal(end - centre)
-        log_response = self._response.log(mel_cepstrum)
+        log_response = self._response.log(target)
         if self._f0 > 0:
             log_response = log_response + minimum_phase_log(np.log(self._aperiodicity), self._filter.size)
         self._filter.add([before, self._excitation], np.exp(log_response), self._pulses.delay)

@@ -82,7 +82,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     assert following == "next: vc-convert --model exp/bert --to bert RECORDING ..."
     said = done.stderr.decode()
     assert "method: recognition_synthesis on cpu, " in said and "--config nearest loses fewer words" in said
-    assert re.search(r"features will take: \d+ s by 1 process, \d+ MB on disk\n", said)
+    assert re.search(r"features will take: \d+ s with 1 process, \d+ MB on disk\n", said)
     assert (recordings.parent / "exp/bert/model.safetensors").is_file()
     [features] = (recordings.parent / "exp/features").glob("bert-*")
     assert len(read_features(features).utterances) == 8  # all: nothing is measured
@@ -94,7 +94,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     [
         (("recordings/bert", "--config", "nearest"), "a pair needs two folders"),
         (("recordings/bert", "--method", "nearest"), "a pair needs two folders"),
-        (("recordings", "recordings/bert"), "lies in"),
+        (("recordings", "recordings/bert"), "is inside"),
         (("recordings/bert", "recordings/bert"), "both folders are called 'bert'"),
         (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, or --features"),
         (("recordings/bert", "--target", "bert"), "--target: only with --features"),
@@ -113,7 +113,7 @@ def test_what_cannot_be_trained_is_refused_by_name(recordings, words, said):
 @pytest.mark.parametrize(
     ("rate", "kind", "said"),
     [
-        (8000, "world", "method: nearest on cpu, as 8000 Hz is too low a rate for recognition_synthesis"),
+        (8000, "world", "method: nearest on cpu, because 8000 Hz is too low for recognition_synthesis"),
         (16000, "content", "method: recognition_synthesis on cpu"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Folders of recordings -> a voice: lists, features, training, and a measurement on recordings that were held out.
+"""Train a model on folders of recordings: data directory, features, training, and evaluation on held-out recordings.
 
-What `vc-train FOLDER ... --output EXPERIMENT` does: the other commands' work in a row, by the same functions.
+This is `vc-train FOLDER ... --output EXPERIMENT`, which runs the stages of the other commands in one go.
 """
 
 import logging
@@ -22,7 +22,7 @@ from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
 from vc.evaluate.measure import choose_measures
 from vc.features.base import FeatureConfig
-from vc.features.extract import WHOLE, chosen_config, extract, track_window, window_features, windows_of
+from vc.features.extract import LONGEST_WHOLE, chosen_config, extract, track_window, window_features, windows_of
 from vc.features.f0 import WIDEST_RANGE
 from vc.features.kinds import build_features
 from vc.files import make_directory, path_inside
@@ -32,23 +32,23 @@ from vc.train.estimate import announce
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
-USUAL = "recognition_synthesis"  # configuration: what measures best of what a minute can learn; docs/figures.md
-NARROW = "nearest"  # where no recording has the rate that the usual one wants
-MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
-FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
-SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; docs/experiments.md, 2026-11-26
+USUAL = "recognition_synthesis"  # configuration with the best scores among those that need only minutes of speech
+NARROW = "nearest"  # configuration used if no recording has the sample rate that the usual one needs
+MOST_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
+FEWEST_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
+SHORT_TARGET = 120.0  # seconds, below which similarity and intelligibility suffer; docs/experiments.md, 2026-11-26
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Voice:
-    """What has been made of the folders."""
+    """A trained model and its evaluation."""
 
     model: Path  # experiment directory
-    target: str  # id
-    failures: list[str] = field(default_factory=list)  # recordings that were left out, one line each
-    evaluation: Evaluation | None = None  # of the source's held-out recordings; None without a source
-    report: Path | None = None  # its page
+    target: str  # speaker id
+    failures: list[str] = field(default_factory=list)  # a line for each recording that was left out
+    evaluation: Evaluation | None = None  # on the source's held-out recordings; None without a source
+    report: Path | None = None  # HTML page of the evaluation
 
 
 def train_from_folders(
@@ -61,70 +61,74 @@ def train_from_folders(
     jobs: int = 1,
     measures: Sequence[str] | None = None,
 ) -> Voice:
-    """Prepare, extract, train and measure; features and training that are there already are resumed.
+    """Prepare data, extract features, train and evaluate; existing features and checkpoints are resumed.
 
     Parameters
     ----------
     folders : sequence of Path
-        One speaker's recordings each: the target's, or the source's and then the target's.
+        Folders with one speaker's recordings each: the target's, or the source's and then the target's.
     output : Path
-        Experiment directory; lists lie in its `data`. Features lie in `features` beside it, for later runs.
+        Experiment directory; data directories are in its `data`. Features are in `features` next to it, for later runs.
     sections : mapping, optional
-        Of a configuration. Default: of the one that suits the recordings.
+        Sections of a configuration. Default: those of a configuration that suits the recordings.
     changes : sequence of str
-        Settings `key.sub=value` in place of the default configuration's.
+        Settings `key.sub=value` that override the default configuration's.
     device : str
-        Of the training, as in vc/devices.py.
+        Training device, as in vc/devices.py.
     jobs : int
-        Processes of the extraction and the measurement, threads of the conversion.
+        Number of processes for extraction and evaluation, and of threads for conversion.
     measures : sequence of str, optional
-        Models of speech to ask, as vc/evaluate/measure.py names them. Default: those that are installed.
+        Speech models to evaluate with, as named in vc/evaluate/measure.py. Default: those that are installed.
+
+    Returns
+    -------
+    Voice
 
     Raises
     ------
     ConfigError, DataError
-        For what cannot be trained, by name.
+        The model cannot be trained.
     """
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
     chosen = sections is None
     sections = read_sections(USUAL, changes) if chosen else sections
     method = _method(sections, folders)
-    _check_places(folders, output)
+    _check_folders(folders, output)
     device = devices.choose(device).type
-    choose_measures(measures)  # refused now, not after the training
+    choose_measures(measures)  # raises errors now, not after the training
     recordings, failures = _readable(_recordings(folders))
     if chosen and len(folders) == 2 and _narrow(recordings[-1], sections):
         sections = read_sections(NARROW, changes)
         method = _method(sections, folders)
-    speakers = [own[0].speaker for own in recordings]
+    speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
-    recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
-    learners = recordings[-1:] if method.serves == TARGETS else recordings
-    held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
-    learnt_from = [u for own in learners for u in own if u.id not in held_out]
-    data_directory.write(lists / "train", learnt_from)
-    sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
+    recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
+    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    held_out = _held_out(recordings, training_sets) if len(folders) > 1 else set()
+    training = [u for utterances in training_sets for u in utterances if u.id not in held_out]
+    data_directory.write(lists / "train", training)
+    held_out_by_speaker = {us[0].speaker: [u for u in us if u.id in held_out] for us in recordings}
     validation = lists / "held_out" / speakers[0] if held_out else None
     for speaker in speakers if held_out else ():
-        data_directory.write(lists / "held_out" / speaker, sides[speaker])
-    _say_what_is_there(learners, held_out)
-    _say_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
+        data_directory.write(lists / "held_out" / speaker, held_out_by_speaker[speaker])
+    _log_recordings(training_sets, held_out)
+    _log_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
-    made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
-    features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
+    identity = digest([plain(config), [[u.id, str(u.path)] for u in training]])
+    features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{identity[:8]}"
     if not features.exists():
-        _say_what_features_take(learnt_from, config, jobs)
+        _log_estimate(training, config, jobs)
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
-    names = tuple(own[0].speaker for own in learners)
+    names = tuple(utterances[0].speaker for utterances in training_sets)
     request = Request(features, names, output=output, sections=dict(sections), validation=validation, device=device)
     announce(request)
     train(request)
-    return _measured(voice, lists, sides, jobs, measures) if held_out else voice
+    return _measured(voice, lists, held_out_by_speaker, jobs, measures) if held_out else voice
 
 
 def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
-    """The method of a configuration, if these folders are what it learns from."""
+    """The method of a configuration; ConfigError if it cannot be trained on these folders."""
     method = METHODS.get(str(sections.get("method")))
     require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
     require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
@@ -133,44 +137,44 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
 
 
 def _narrow(recordings: Sequence[Utterance], sections: Mapping[str, Any]) -> bool:
-    """Whether no recording has the rate that the configuration's features want."""
-    wanted = build_features(sections.get("features", {})).lowest_rate
-    return all(audio.info(u.path).sample_rate < wanted for u in recordings)
+    """Whether no recording has the sample rate that the configuration's features need."""
+    lowest_rate = build_features(sections.get("features", {})).lowest_rate
+    return all(audio.info(u.path).sample_rate < lowest_rate for u in recordings)
 
 
-def _check_places(folders: Sequence[Path], output: Path) -> None:
-    """Refuse folders that are one another's, and an output among recordings: a later run would learn from it."""
+def _check_folders(folders: Sequence[Path], output: Path) -> None:
+    """Refuse folders inside one another, and an output inside them, which a later run would take for recordings."""
     require(1 <= len(folders) <= 2, f"{len(folders)} folders: give the target's, or the source's and the target's")
     for folder in folders:
-        require(bool(folder.name), f"{folder}: is nobody's folder")
+        require(bool(folder.name), f"{folder}: not a speaker's folder")
         if not folder.is_dir():
             raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     real = [Path(os.path.realpath(folder)) for folder in folders]
     require(len({folder.name for folder in folders}) == len(folders), f"both folders are called {folders[0].name!r}")
     for one, other in ((real[0], real[-1]), (real[-1], real[0])) if len(real) > 1 else ():
-        require(not one.is_relative_to(other), f"{one}: lies in {other}: give each speaker a folder of their own")
+        require(not one.is_relative_to(other), f"{one}: is inside {other}; give each speaker a separate folder")
     for folder in real:
-        among = Path(os.path.realpath(output)).is_relative_to(folder)
-        require(not among, f"{output}: lies in {folder}, among the recordings")
+        inside = Path(os.path.realpath(output)).is_relative_to(folder)
+        require(not inside, f"{output}: is inside {folder}, among the recordings")
 
 
 def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
-    """Of each folder, named after it; of folders side by side with ids that are unique."""
+    """The utterances of each folder, whose name is the speaker's; ids are unique across folders."""
     if len({folder.parent for folder in folders}) == 1:
-        found = prepare.from_folders(folders[0].parent, [folder.name for folder in folders])
-        return [[u for u in found if u.path.is_relative_to(folder)] for folder in folders]
-    apart = [prepare.from_folders(folder.parent, [folder.name]) for folder in folders]
-    both = {u.id for u in apart[0]} & {u.id for u in apart[1]}
-    require(not both and apart[0][0].speaker != apart[1][0].speaker, "the folders' names make equal ids: rename one")
-    return apart
+        utterances = prepare.from_folders(folders[0].parent, [folder.name for folder in folders])
+        return [[u for u in utterances if u.path.is_relative_to(folder)] for folder in folders]
+    source, target = (prepare.from_folders(folder.parent, [folder.name]) for folder in folders)
+    unique = not {u.id for u in source} & {u.id for u in target} and source[0].speaker != target[0].speaker
+    require(unique, "the folders' names give the same ids; rename one")
+    return [source, target]
 
 
 def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
-    """Those that can be opened, and a line for each that cannot."""
-    kept, failures = [], []
-    for own in recordings:
+    """Recordings that can be opened, and an error message for each other one."""
+    readable, failures = [], []
+    for utterances in recordings:
         usable = []
-        for utterance in own:
+        for utterance in utterances:
             try:
                 audio.info(utterance.path)
                 usable.append(utterance)
@@ -178,89 +182,96 @@ def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utte
                 failures.append(str(error))
         if not usable:
             raise DataError(*failures)
-        kept.append(usable)
-    return kept, failures
+        readable.append(usable)
+    return readable, failures
 
 
-def _held_out(recordings: Sequence[Sequence[Utterance]], learners: Sequence[Sequence[Utterance]]) -> set[str]:
-    """Ids of those that are kept for the measurement, of sentences that all say where there are enough.
+def _held_out(recordings: Sequence[Sequence[Utterance]], training_sets: Sequence[Sequence[Utterance]]) -> set[str]:
+    """Ids of the held-out utterances: sentences common to all speakers if there are enough.
 
-    Of those whom nothing learns from as many as are wanted, of the others half at most.
+    At most half of the utterances of speakers who are trained on are held out.
     """
-    sentences = [{u.sentence: u.id for u in own} for own in recordings]
+    sentences = [{u.sentence: u.id for u in utterances} for utterances in recordings]
     shared = sorted(set.intersection(*map(set, sentences)))
-    apart = min(len(shared) // 2, MOST_HELD_OUT) < FEWEST_SHARED
+    separate = min(len(shared) // 2, MOST_HELD_OUT) < FEWEST_SHARED
     held_out: set[str] = set()
-    for own, ids in zip(recordings, sentences):
-        choice = [u.id for u in own] if apart else [ids[sentence] for sentence in shared]
-        count = min(MOST_HELD_OUT, len(choice) // 2 if own in learners or not apart else len(choice))
+    for utterances, ids in zip(recordings, sentences):
+        candidates = [u.id for u in utterances] if separate else [ids[sentence] for sentence in shared]
+        half = utterances in training_sets or not separate
+        count = min(MOST_HELD_OUT, len(candidates) // 2 if half else len(candidates))
         if count == 0:
-            raise DataError(f"{own[0].speaker}: too few recordings to learn from some and measure by others; add some")
-        held_out |= {choice[len(choice) * number // count] for number in range(count)}
+            raise DataError(f"{utterances[0].speaker}: too few recordings to train and evaluate; add more")
+        held_out |= {candidates[len(candidates) * number // count] for number in range(count)}
     return held_out
 
 
-def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
-    for own in learners:
-        seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
-        count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
-        who = shown(own[0].speaker, own[0].speaker_name)
-        what = phrases.count(count, "recording")
-        log.info("%s: %s, %.1f minutes, to learn from; %d held out", who, what, seconds / 60, apart)
-        if own is learners[-1] and seconds < SHORT_TARGET:
-            log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
+def _log_recordings(training_sets: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
+    for utterances in training_sets:
+        training = [u for u in utterances if u.id not in held_out]
+        seconds = sum(audio.info(u.path).seconds for u in training)
+        speaker = shown(utterances[0].speaker, utterances[0].speaker_name)
+        count = phrases.count(len(training), "recording")
+        held_out_count = len(utterances) - len(training)
+        log.info("%s: %s, %.1f minutes, to train on; %d held out", speaker, count, seconds / 60, held_out_count)
+        if utterances is training_sets[-1] and seconds < SHORT_TARGET:
+            warning = "%s: under %.0f minutes: expect a less similar voice and lost words"
+            log.warning(warning, speaker, SHORT_TARGET / 60)
 
 
-def _say_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
-    """The method and, where nobody named it, why it is this one."""
+def _log_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
+    """Log the method and, if it was chosen automatically, why."""
     others = "vc-train --configs lists others for --config"
     if not chosen:
         log.info("method: %s on %s; %s", method, device, others)
     elif method == USUAL:
-        near = "of those measured the nearest to a target's voice"
-        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, near, others)
+        reason = "the most similar to a target's voice in our measurements"
+        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, reason, others)
     else:
         rate = max(audio.info(u.path).sample_rate for u in target)
-        log.info("method: %s on %s, as %d Hz is too low a rate for %s; %s", method, device, rate, USUAL, others)
+        log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, USUAL, others)
 
 
-def _say_what_features_take(utterances: Sequence[Utterance], config: FeatureConfig, jobs: int) -> None:
-    """Time and disk, from one recording of at least a second, or the longest."""
+def _log_estimate(utterances: Sequence[Utterance], config: FeatureConfig, jobs: int) -> None:
+    """Log an estimate of time and disk space, from the shortest recording of at least a second, or the longest."""
     lengths = {u: (u.end or audio.info(u.path).seconds) - (u.start or 0.0) for u in utterances}
     tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
     config, window = config.completed(), windows_of(tried)[0]
     try:
-        for _ in range(2):  # the first loads what is needed
+        for _ in range(2):  # the first run includes imports and loading
             began = time.perf_counter()
             track_window(window, config, WIDEST_RANGE)
             arrays = window_features(window, config, WIDEST_RANGE)
             took = time.perf_counter() - began
-    except DataError:  # which the extraction will name
+    except DataError:  # the extraction will report it
         return
-    share = sum(lengths.values()) / min(lengths[tried], WHOLE)
-    disk, length = phrases.size(share * sum(array.nbytes for array in arrays.values())), share * took / jobs
-    at_once = phrases.count(jobs, "process", "processes")
-    log.info("features will take: %s by %s, %s on disk", phrases.duration(length), at_once, disk)
+    ratio = sum(lengths.values()) / min(lengths[tried], LONGEST_WHOLE)
+    disk, length = phrases.size(ratio * sum(array.nbytes for array in arrays.values())), ratio * took / jobs
+    processes = phrases.count(jobs, "process", "processes")
+    log.info("features will take: %s with %s, %s on disk", phrases.duration(length), processes, disk)
 
 
 def _measured(
-    voice: Voice, lists: Path, sides: Mapping[str, Sequence[Utterance]], jobs: int, measures: Sequence[str] | None
+    voice: Voice,
+    lists: Path,
+    held_out_by_speaker: Mapping[str, Sequence[Utterance]],
+    jobs: int,
+    measures: Sequence[str] | None,
 ) -> Voice:
-    """The source's held-out recordings, converted and measured against the target's."""
-    source, failures = next(iter(sides)), list(voice.failures)
+    """Convert the source's held-out recordings and evaluate them against the target's."""
+    source, failures = next(iter(held_out_by_speaker)), list(voice.failures)
     converter = Converter.load(voice.model, precision="auto")
     converted, results = path_inside(voice.model, "converted"), path_inside(voice.model, "evaluation")
     make_directory(converted)
-    for path in converted.glob("*.wav"):  # of a run before, perhaps of other recordings
+    for path in converted.glob("*.wav"):  # of an earlier run, perhaps of other recordings
         path.unlink()
-    for number, utterance in enumerate(sides[source], 1):
-        log.info("converting %d of %d: %s", number, len(sides[source]), escaped(utterance.path))
-        said_by = None if converter.decodes else source
+    for number, utterance in enumerate(held_out_by_speaker[source], 1):
+        log.info("converting %d of %d: %s", number, len(held_out_by_speaker[source]), escaped(utterance.path))
+        speaker = None if converter.decodes else source
         try:
-            converter.convert_file(utterance.path, converted / f"{utterance.id}.wav", voice.target, said_by, jobs=jobs)
+            converter.convert_file(utterance.path, converted / f"{utterance.id}.wav", voice.target, speaker, jobs=jobs)
         except DataError as error:
             failures.append(str(error))
-    asked = Measurement(
+    request = Measurement(
         {"converted": converted},
         lists / "held_out" / voice.target,
         source=lists / "held_out" / source,
@@ -269,6 +280,6 @@ def _measured(
         to=voice.target,
         source_speaker=source,
     )
-    evaluation, page = evaluate(asked, results, jobs=jobs), results / "report.html"
+    evaluation, page = evaluate(request, results, jobs=jobs), results / "report.html"
     write_report(evaluation, page)
     return replace(voice, failures=failures + evaluation.failures, evaluation=evaluation, report=page)

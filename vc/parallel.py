@@ -1,4 +1,4 @@
-"""One function over many items on several cores, with a progress bar on a terminal."""
+"""Parallel map over processes or threads, with a progress bar on a terminal."""
 
 import multiprocessing
 import os
@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 from vc.errors import DataError
 
-WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not say
+WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal of unknown size
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def default_jobs() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -33,23 +33,23 @@ def map_processes(
     Parameters
     ----------
     function : callable
-        Of one item; it, items and results are pickled.
+        A function of one item; function, items and results must be picklable.
     items : iterable
-        A single item is worked on in this process, as all are for one job.
+        Items; with one item or one job, they are processed in this process.
     jobs : int
-        Processes, at most.
+        Largest number of processes.
     title : str
-        Of the progress bar.
+        Title of the progress bar.
 
     Yields
     ------
     item, result
-        In the items' order; the result is the DataError where one was raised.
+        In the order of the items; if the function raised DataError, that is the result.
 
     Raises
     ------
     DataError
-        A process was killed.
+        A worker process was killed.
     """
     items, call = list(items), partial(_result_or_error, function)
     with progress(len(items), title) as bar:
@@ -61,18 +61,19 @@ def map_processes(
 def map_threads(
     function: Callable[[Item, Callable[[float], None]], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
-    """`map_processes` by threads, for a function that releases the interpreter's lock for most of its time.
+    """Like `map_processes`, but with threads, for a function that mostly runs outside the interpreter lock.
 
-    The function's second argument is a function that it calls with the share of the item that is done, for the bar.
+    The function's keyword argument `advance` is a callback for the progress bar, to be called with the fraction of the
+    item that is done.
     """
     items = list(items)
     with progress(len(items), title) as bar:
-        lock, shares = threading.Lock(), {}
+        lock, fractions = threading.Lock(), {}
 
-        def advance(number: int, share: float) -> None:
+        def advance(number: int, fraction: float) -> None:
             with lock:
-                bar.update(min(share, 1.0) - shares.get(number, 0.0))
-                shares[number] = min(share, 1.0)
+                bar.update(min(fraction, 1.0) - fractions.get(number, 0.0))
+                fractions[number] = min(fraction, 1.0)
 
         def work(numbered: tuple[int, Item]) -> Result | DataError:
             number, item = numbered
@@ -85,9 +86,9 @@ def map_threads(
 
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
-    """Yield `(item, function(item))` in the items' order, by threads that work on the next `jobs` items meanwhile.
+    """Yield `(item, function(item))` in order, while threads work on the next `jobs` items.
 
-    Items are taken from their source as they are needed, so that no more than `jobs` of them are held.
+    Items are drawn from the iterable as needed, so that at most `jobs` of them are in memory.
     """
     items = iter(items)
     if jobs <= 1:
@@ -115,11 +116,11 @@ def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -
         with ProcessPoolExecutor(min(jobs, len(items)), mp_context=context) as pool:
             yield from pool.map(function, items)
     except BrokenProcessPool:
-        raise DataError("a worker process was killed, perhaps for want of memory; try fewer --jobs") from None
+        raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
 
 
 def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result | DataError:
-    """A fault of one item must not end the others, and crosses to the parent process as a value."""
+    """Return a DataError as a value, so that it does not stop the other items and can be sent between processes."""
     try:
         return function(item)
     except DataError as error:
@@ -127,10 +128,10 @@ def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result |
 
 
 def progress(total: int, title: str, initial: int = 0) -> Any:
-    """A progress bar with speed and time left; silent where stderr is no terminal."""
+    """A tqdm progress bar with speed and remaining time; disabled if stderr is not a terminal."""
     from tqdm import tqdm
 
     silent = not sys.stderr.isatty()
-    wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not say
-    size = {"dynamic_ncols": True} if wide else {"ncols": WIDTH, "nrows": HEIGHT}
+    known = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals report 0
+    size = {"dynamic_ncols": True} if known else {"ncols": WIDTH, "nrows": HEIGHT}
     return tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=BAR_FORMAT, **size)

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "egs/mini/corpus"
 TINY = ROOT / "recipes/pair/conf/tiny.yaml"
 UTILS = ROOT / "recipes/utils"
+COMMANDS_PLACE = "VC_TEST_COMMANDS"  # in a worker's environment: where the commands are
 ENCODER = {"channels": 8, "dims": 12, "dilations": [1, 2]}  # sizes of the smallest content encoder
 
 
@@ -38,9 +40,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the commands' process for all workers together, before they are started."""
+    if config.getoption("numprocesses", None):
+        os.environ[COMMANDS_PLACE] = str(commands())
+
+
+def pytest_collection_finish() -> None:
+    """Spare what is there now every later collection of garbage, which would take some tenths of a second."""
+    gc.freeze()
+
+
 @functools.cache
 def commands() -> Path:
-    """A folder with the commands that fork_server.py starts, until this process ends."""
+    """A folder with the commands that fork_server.py starts, until this process or that of all workers ends."""
+    if COMMANDS_PLACE in os.environ:
+        return Path(os.environ[COMMANDS_PLACE])
     folder = Path(tempfile.mkdtemp(prefix="vc-commands-"))
     open_commands = fork_server.commands(folder, tuple(COMMANDS))
     open_commands.__enter__()
@@ -121,6 +137,14 @@ def vowel(seconds: float, rate: int, f0: float = 120.0, seed: int = 0) -> np.nda
         radius, angle = np.exp(-np.pi * width / rate), 2 * np.pi * formant / rate
         buzz = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], buzz)
     return (0.5 * buzz / np.abs(buzz).max()).astype(np.float32)
+
+
+def beginning(recording: Path, path: Path, seconds: float = 1.5) -> None:
+    """Write the first seconds of a recording: nearly all that commands do takes time in proportion to the length."""
+    import soundfile
+
+    samples, rate = soundfile.read(recording, round(seconds * soundfile.info(recording).samplerate))
+    soundfile.write(path, samples, rate)
 
 
 def equal(one: dict, other: dict) -> bool:
@@ -234,6 +258,32 @@ def mel_dump(mini, once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def few_dump(mini, once) -> Path:
+    """Features of sixteen utterances of each voice of the training part."""
+    return once("few", lambda folder: _make_part(mini / "dump/train", folder / "dump", 16)) / "dump"
+
+
+@pytest.fixture(scope="session")
+def held_out_dump(mini, once) -> Path:
+    """Features of three utterances of each voice of the evaluation part."""
+    return once("held_out", lambda folder: _make_part(mini / "dump/eval", folder / "dump", 3)) / "dump"
+
+
+def _make_part(dump: Path, part: Path, count: int) -> None:
+    """A features directory of the first utterances of each speaker of another."""
+    from vc.features.store import read_features, write_features
+
+    features, rows = read_features(dump), []
+    for name in features.speakers:
+        ids = [id for id, owner in features.utterances.items() if owner == name]
+        arrays = list(zip(ids, features.frames(name), features.f0(name), strict=True))
+        rows += [(id, name, {"frames": frames, "f0": f0}) for id, frames, f0 in arrays[:count]]
+    part.mkdir()
+    recordings = {id: features.recordings[id] for id, *_ in rows}
+    write_features(part, features.config, f"part of {features.digest}", features.speakers, rows, recordings)
+
+
+@pytest.fixture(scope="session")
 def three_dump(mini, once) -> Path:
     """Features of three voices: kal is slt with other names."""
     return once("three", lambda folder: _make_three(mini, folder / "dump")) / "dump"
@@ -305,7 +355,7 @@ def checkout(tmp_path_factory) -> Path:
         for part, count in (("train", 4), ("eval", 2)):
             (root / "egs/mini/corpus" / part / speaker).mkdir(parents=True)
             for path in sorted((CORPUS / part / speaker).iterdir())[:count]:
-                shutil.copy(path, root / "egs/mini/corpus" / part / speaker)
+                beginning(path, root / "egs/mini/corpus" / part / speaker / path.name)
     (root / "features.yaml").write_text("features:\n  sample_rate: 16000\n  f0_method: dio\n")
     return root
 

@@ -22,6 +22,7 @@ second half and the process is killed.
 """
 
 import errno
+import gc
 import json
 import os
 import resource
@@ -157,6 +158,8 @@ def main() -> None:
     os.dup2(2, 1)
     if train(sys.argv[1:]):
         sys.exit("the first run failed")
+    gc.collect()
+    gc.freeze()  # no trainer looks for garbage among what is there
     print("ready", file=answers, flush=True)
     alive = set()
     for line in sys.stdin:

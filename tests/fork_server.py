@@ -6,6 +6,7 @@ those of a command of one's own; libraries have read the environment before, OMP
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -45,6 +46,10 @@ def commands(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
 def serve(path: str) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    parallel = importlib.import_module("vc.parallel")
+    parallel.default_jobs = lambda: 1  # pytest's workers have the cores, and processes of a pool import it all again
+    gc.collect()
+    gc.freeze()  # no command looks for garbage among what was imported, which would take it some tenths of a second
     signal.signal(signal.SIGCHLD, reap)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)

@@ -1,12 +1,11 @@
 """The benchmark runs, counts what it should count, and ends with one JSON object."""
 
 import json
-import subprocess
 import sys
 
+import benchmark
 import pytest
 import torch
-from conftest import ROOT
 from textbook import ROWS, Textbook, step_flops
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,13 +13,17 @@ from vc.models.cyclegan_vc2 import CycleGANVC2Config
 from vc.train.sampling import Batch
 
 
+def result_of(words: tuple[str, ...], monkeypatch, capsys) -> dict:
+    """What the benchmark ends with, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+    assert benchmark.main() == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
 @pytest.mark.parametrize("batches", [["2"], pytest.param(["1", "2"], marks=pytest.mark.slow)])
-def test_training_is_compared_with_the_textbook_step(batches):
+def test_training_is_compared_with_the_textbook_step(batches, monkeypatch, capsys):
     words = ("--channels", "8", "--batch", *batches, "--threads", "1", "--repeats", "1", "--device", "cpu", "--json")
-    line = [sys.executable, ROOT / "tools/benchmark.py", "train", *words]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = result_of(("train", *words), monkeypatch, capsys)  # each contestant is a process
     assert [str(row["batch"]) for row in result["rows"]] == batches
     for row in result["rows"]:
         taken = row["seconds"]
@@ -29,11 +32,9 @@ def test_training_is_compared_with_the_textbook_step(batches):
     assert result["textbook_over_ours"] == result["rows"][0]["textbook_over_ours"]
 
 
-def test_conversion_is_compared_with_the_plain_path():
-    words = ("convert", "--channels", "8", "--seconds", "3", "--repeats", "1", "--json")
-    done = subprocess.run([sys.executable, ROOT / "tools/benchmark.py", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def test_conversion_is_compared_with_the_plain_path(monkeypatch, capsys):
+    words = ("convert", "--channels", "8", "--seconds", "2", "--repeats", "1", "--json")
+    result = result_of(words, monkeypatch, capsys)
     for path in result["stages"].values():
         parts = {stage: taken for stage, taken in path.items() if stage != "all"}
         assert sum(parts.values()) == pytest.approx(path["all"])
@@ -41,11 +42,9 @@ def test_conversion_is_compared_with_the_plain_path():
     assert result["plain_over_ours"] == pytest.approx(result["stages"]["plain"]["all"] / result["real_time"])
 
 
-def test_resynthesis_is_timed_by_stage_in_two_precisions():
-    words = ("resynthesise", "--vocoder", "world", "--seconds", "3", "--repeats", "1", "--json")
-    done = subprocess.run([sys.executable, ROOT / "tools/benchmark.py", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def test_resynthesis_is_timed_by_stage_in_two_precisions(monkeypatch, capsys):
+    words = ("resynthesise", "--vocoder", "world", "--seconds", "2", "--repeats", "1", "--json")
+    result = result_of(words, monkeypatch, capsys)
     for path in result["stages"].values():
         assert sum(taken for stage, taken in path.items() if stage != "all") == pytest.approx(path["all"])
         assert min(path[stage] for stage in ("f0", "content", "decoder", "vocoder")) > 0
@@ -55,8 +54,8 @@ def test_resynthesis_is_timed_by_stage_in_two_precisions():
 
 def test_a_step_of_the_paper_costs_what_it_must():
     config = CycleGANVC2Config()
-    assert step_flops(config, 1) / 1e9 == pytest.approx(224.8, abs=0.1)
-    assert step_flops(config, 4) == 4 * step_flops(config, 1)
+    one = step_flops(config, 1)
+    assert one / 1e9 == pytest.approx(224.8, abs=0.1) and step_flops(config, 4) == 4 * one
 
 
 def test_the_textbook_step_costs_what_peers_spend():

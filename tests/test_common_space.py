@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
-from vc.config import build
+from vc.config import build, plain
 from vc.convert.converter import Converter
 from vc.encoders import choice
 from vc.errors import ConfigError
@@ -24,11 +25,13 @@ from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, build_converter, network_config
 from vc.models.base import BySpeaker, ManyConverter
-from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig
+from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig, with_noise
+from vc.models.stargan_vc import dropped
 from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, content_encoder
 from vc.train.checkpoint import State
 from vc.train.converter import make_engine
+from vc.train.directory import defaults
 from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
@@ -46,7 +49,7 @@ CODED = {"code_channels": 4}
 
 
 def small(method: str) -> dict:
-    if method == "stargan_vc":
+    if method in ("stargan_vc", "ac_gan"):
         return {"channels": 8, "judge_channels": 8}
     return SMALL | (CODED if issubclass(MODELS[method][0], CodeConfig) else {})
 
@@ -195,13 +198,14 @@ def test_terms_are_those_of_the_docstring(batch):
         "code_speaker": losses.classification(made.code_classifier(code), s),
         "code_consistency": l1_loss(again, code),
         "code_cost": torch.zeros(()),
+        "cycle_code_cost": torch.zeros(()),
     }
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["stargan_vc", "dr_gan"])
+@pytest.mark.parametrize("method", ["reversed_gradient"])
 def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_the_targets(method, batch):
     made = training(method, adversarial_loss="least_squares", identity_mapping=1.0)
     terms, fake = made.model_losses(batch, {"classification": 1.0})
@@ -210,6 +214,197 @@ def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_t
     judged, _ = made.discriminator_losses(batch, fake)
     named = made.discriminator(batch.frames, batch.targets, batch.speakers).speakers
     torch.testing.assert_close(judged["classifier"], losses.classification(named, batch.speakers))
+
+
+# What makes a method what its name says.
+
+
+def test_noise_is_one_vector_for_each_item_and_none_in_conversion():
+    code, random = torch.randn(500, 3, 7), torch.Generator().manual_seed(0)
+    made = with_noise(code, 20, lambda count: torch.rand(500, count, generator=random))
+    noise = made[:, 3:]
+    assert torch.equal(made[:, :3], code) and torch.equal(noise, noise[..., :1].expand(-1, -1, 7))
+    assert noise.abs().max() <= 1 and abs(noise.mean()) < 0.02 and abs(noise.var() - 1 / 3) < 0.01  # uniform in -1..1
+    assert torch.equal(with_noise(code, 20), torch.cat([code, torch.zeros(500, 20, 7)], dim=1))
+    assert with_noise(code, 0) is code
+
+
+@pytest.mark.parametrize("method", ["ac_gan", "dr_gan", "cogan"])
+def test_what_is_generated_follows_the_noise_and_what_is_converted_has_none(method, batch):
+    made, x, s, t = network(method), batch.frames, batch.speakers, batch.targets
+    code = made.encode(x, s)
+    one, other = (made.decode(made.pass_bottleneck(code, batch.random_draws)[0], s, t, 32) for _ in "ab")
+    assert not torch.allclose(one, other, atol=1e-4)
+    assert torch.equal(made.convert_batch(x, s, t), made.convert_batch(x, s, t))
+
+
+def test_an_auxiliary_classifier_learns_the_speakers_of_fakes_too(batch):
+    made = training("ac_gan", {"dropout": 0.0})
+    _, fakes = made.model_losses(batch, made.objective.weights(0))
+    judged, _ = made.discriminator_losses(batch, fakes)
+    of_real, of_fakes = (
+        losses.classification(made.discriminator(frames, names, names).speakers, names)
+        for frames, names in ((batch.frames, batch.speakers), (fakes, batch.targets))
+    )
+    torch.testing.assert_close(judged["classifier"], of_real + of_fakes)
+
+
+def test_stargan_vc_judges_what_stays_and_divides_names_by_speakers(batch):
+    made = training("stargan_vc", {"dropout": 0.0}, adversarial_loss="least_squares")
+    x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
+    terms, fakes = made.model_losses(batch, made.objective.weights(0))
+    converted, same = net.convert_batch(x, s, t), net.convert_batch(x, s, s)
+    torch.testing.assert_close(fakes, torch.cat([converted, same]).detach(), atol=1e-5, rtol=1e-4)
+    judgements = [made.discriminator(frames, s, names) for frames, names in ((converted, t), (same, s))]
+    adversarial = sum(losses.least_squares(each.real, real=True) for each in judgements) / 2
+    naming = sum(losses.classification(each.speakers, names) for each, names in zip(judgements, (t, s))) / 2
+    torch.testing.assert_close(terms["adversarial"], adversarial)
+    torch.testing.assert_close(terms["classification"], naming / 3)
+    judged, _ = made.discriminator_losses(batch, fakes)
+    on_real = made.discriminator(x, t, s)
+    on_fakes = sum(losses.least_squares(each.real, real=False) for each in judgements) / 2
+    torch.testing.assert_close(judged["discriminator"], losses.least_squares(on_real.real, real=True) + on_fakes)
+    torch.testing.assert_close(judged["classifier"], losses.classification(on_real.speakers, s) / 3)
+
+
+def uniform(generator: torch.Generator, items: int = 3):
+    return lambda count: torch.rand(items, count, generator=generator)
+
+
+def test_dropout_leaves_a_share_out_keeps_the_mean_and_is_what_was_drawn():
+    x = torch.ones(6, 50, 40)
+    one, other = (dropped(x, 0.1, uniform(torch.Generator().manual_seed(0))) for _ in "ab")
+    assert torch.equal(one, other) and not torch.equal(one[:3], one[3:])
+    assert one.unique().tolist() == pytest.approx([0, 1 / 0.9])
+    assert abs((one == 0).float().mean() - 0.1) < 0.01 and abs(one.mean() - 1) < 0.01
+    assert dropped(x, 0.1, None) is x and dropped(x, 0.0, lambda _: 1 / 0) is x
+
+
+def test_a_discriminator_drops_out_where_it_is_given_draws(batch):
+    judge = network("stargan_vc").discriminator(network_config("stargan_vc", small("stargan_vc")))
+    sides = batch.frames, batch.speakers, batch.targets
+    assert torch.equal(judge(*sides).real, judge(*sides).real)
+    assert not torch.allclose(judge(*sides).real, judge(*sides, batch.random_draws).real)
+
+
+def test_dr_gans_discriminator_names_fakes_in_a_class_of_their_own(batch):
+    made = training("dr_gan")
+    terms, fakes = made.model_losses(batch, made.objective.weights(0))
+    named = made.discriminator(torch.cat([batch.frames, fakes]), batch.speakers, batch.targets).speakers
+    assert named.shape[1] == len(NAMES) + 1
+    on_real, on_fakes = named.chunk(2)
+    torch.testing.assert_close(terms["classification"], losses.classification(on_fakes, batch.targets))
+    judged, _ = made.discriminator_losses(batch, fakes)
+    wanted = losses.classification(on_real, batch.speakers)
+    wanted = wanted + losses.classification(on_fakes, torch.full_like(batch.targets, len(NAMES)))
+    torch.testing.assert_close(judged["classifier"], wanted)
+    assert set(judged) == {"classifier"}
+    with pytest.raises(ConfigError, match=r"discriminator names fakes instead; objective\.classification fools it"):
+        training("dr_gan", adversarial=1.0)
+
+
+def test_codes_are_fused_by_their_confidences():
+    made = network("dr_gan")
+    one, two, three = torch.randn(3, 2, 5, 8)
+    torch.testing.assert_close(made.fuse([one]), one)
+    torch.testing.assert_close(made.fuse([one, two, three]), made.fuse([three, one, two]))
+    alike = [torch.cat([each[:, :-1], torch.zeros(2, 1, 8)], dim=1) for each in (one, two)]
+    torch.testing.assert_close(made.fuse(alike)[:, :-1], (one[:, :-1] + two[:, :-1]) / 2)
+    unsure = torch.cat([two[:, :-1], torch.full((2, 1, 8), -30.0)], dim=1)
+    torch.testing.assert_close(made.fuse([one, unsure]), one)
+    louder = torch.cat([one[:, :-1], one[:, -1:] + 3], dim=1)  # alone, a confidence changes nothing
+    assert torch.equal(made.pass_bottleneck(one)[0], made.pass_bottleneck(louder)[0])
+
+
+def test_what_is_fused_with_its_conversion_is_decoded_as_itself(batch):
+    made = training("dr_gan", {"noise_channels": 0})
+    x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
+    terms, _ = made.model_losses(batch, {"fusion": 1.0})
+    fused = net.fuse([net.encode(x, s), net.encode(net.convert_batch(x, s, t), t)])
+    wanted = l1_loss(net.decode(net.pass_bottleneck(fused)[0], s, s, 32), x)
+    torch.testing.assert_close(terms["fusion"], wanted, atol=1e-5, rtol=1e-4)
+    terms["fusion"].backward()
+    assert net.confidence.weight.grad.abs().sum() > 0
+    with pytest.raises(ConfigError, match=r"objective\.fusion: this method's codes have no confidences"):
+        training("reversed_gradient", fusion=1.0)
+
+
+def test_coupled_discriminators_share_all_but_their_first_layers(batch):
+    judge = training("cogan").discriminator
+    judged = judge(batch.frames, batch.speakers, batch.targets).real
+    judged[batch.targets == 1].sum().backward()
+    for number, first in enumerate(judge.first.each):
+        moved = sum(parameter.grad.abs().sum() for parameter in first.parameters())
+        assert (moved > 0) == (number == 1)
+    assert all(parameter.grad.abs().sum() > 0 for parameter in judge.shared[-1].parameters())
+
+    def count(method: str, speakers: int, **more) -> int:
+        with torch.device("meta"):
+            config, names = network_config(method, more), tuple(f"s{n}" for n in range(speakers))
+            made = build_converter(method, config, 35, names).discriminator(config)
+        return sum(parameter.numel() for parameter in made.parameters())
+
+    first = 9 * 128 + 128 + 64 * 256 * 9 + 256 + 2 * 256
+    assert count("cogan", 2) == 5_729_281 + first and count("cogan", 3) - count("cogan", 2) == first
+    assert count("cogan", 3, coupled=False) == 3 * 5_729_281
+    heads = 512 * 5 * 4 + 4, 512 * 5 * 3 + 3  # N + 1 names; N names beside the patches
+    body = 5_729_281 - (512 * 3 + 1)
+    assert count("dr_gan", 3) == body + heads[0] and count("reversed_gradient", 3) == 5_729_281 + heads[1]
+
+
+def test_the_way_round_is_drawn_and_costs_what_its_code_costs(batch):
+    made = training("unit")
+    x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
+    half = lambda count: torch.full((len(x), count), 0.5)  # noqa: E731  # of the normal distribution: its mean
+    still = replace(batch, random_draws=half)
+    terms, fake = made.model_losses(still, made.objective.weights(0))
+    mean, log_variance = net.encode(fake, t).chunk(2, dim=1)
+    torch.testing.assert_close(terms["cycle_code_cost"], losses.divergence(mean, log_variance), atol=1e-4, rtol=1e-3)
+    around = l1_loss(net.convert_batch(net.convert_batch(x, s, t), t, s), x)
+    torch.testing.assert_close(terms["cycle_consistency"], around, atol=1e-4, rtol=1e-3)
+    above = replace(batch, random_draws=lambda count: torch.full((len(x), count), 0.9))
+    before = training("unit", cycle_code_cost=0.0)
+    changed, meant = (each.model_losses(above, each.objective.weights(0)) for each in (made, before))
+    torch.testing.assert_close(changed[1], meant[1])
+    assert not torch.isclose(changed[0]["cycle_consistency"], meant[0]["cycle_consistency"])
+
+
+@pytest.mark.parametrize(
+    ("method", "renamed", "newer_settings"),
+    [
+        ("dr_gan", "reversed_gradient", {"fake_class": False, "fuses": False, "noise_channels": 0}),
+        ("stargan_vc", "stargan_vc", {"dropout": 0.1, "noise_channels": 0}),
+        ("stargan_vc2", "stargan_vc2", {"pooled": True}),
+        ("unit", "unit", {"coupled": False, "noise_channels": 0}),
+    ],
+)
+def test_a_model_from_before_there_were_these_settings_converts_as_it_did(method, renamed, newer_settings, tmp_path):
+    made, voice = network(renamed), Speaker([0.0] * 9, [1.0] * 9, 5.0, 0.2, 80.0, 300.0, 1, 100)
+    settings = asdict(network_config(renamed, small(renamed)))
+    assert {name: settings.pop(name) for name in newer_settings} == newer_settings
+    model = Model(method, WorldConfig(16000, order=8), settings, dict.fromkeys(NAMES, voice), 1, "digest")
+    model_file.write(tmp_path / "m", model, made.state_dict())
+    known, read, _ = model_file.read_network(tmp_path / "m")
+    x = torch.randn(1, 9, 32)
+    assert known.method == renamed and torch.equal(read.eval().convert(x, "ann", "cyd"), made.convert(x, "ann", "cyd"))
+
+
+@pytest.mark.parametrize(
+    ("method", "earlier"),
+    [
+        ("dr_gan", {"objective": {"adversarial": 1.0, "fusion": 0.0}, "network": {"fake_class": False}}),
+        ("stargan_vc", {"objective": {"judged_same": False, "by_speakers": False}, "network": {"dropout": 0.0}}),
+        ("stargan_vc2", {"objective": {"cycle_code_cost": 0.0}, "network": {"pooled": False}}),
+        ("unit", {"objective": {"cycle_code_cost": 0.0}}),
+        ("cyclegan_vc", {"network": {"fully_connected": False}}),
+        ("mask_cyclegan_vc", {"network": {"judge_kernel": 5}}),
+    ],
+)
+def test_a_run_from_before_there_were_settings_had_none_of_what_they_do(method, earlier):
+    experiment = resolve({"method": method}, WorldConfig(16000), NAMES[:2], "")
+    known = defaults(experiment)
+    assert all(known[part][name] == value for part, values in earlier.items() for name, value in values.items())
+    assert known["training"] == plain(experiment.training)
 
 
 def test_the_listener_follows_its_gradient_and_the_encoder_the_reversed_one(batch):
@@ -291,7 +486,7 @@ def test_what_is_not_asked_for_is_neither_built_nor_computed(batch):
             "objective.classification: this method's discriminator does not classify speakers",
         ),
         (
-            "dr_gan",
+            "reversed_gradient",
             {"wrong_name": 1.0},
             "objective.wrong_name: this method's discriminator is not conditioned on speakers",
         ),
@@ -356,6 +551,20 @@ def test_parameters_of_stargan_vc():
     body = gated(80, 32, 9) + 2 * gated(32, 32, 8) + gated(32, 32, 5)
     assert sum(p.numel() for p in made.parameters()) == encoder + decoder + 2 * 16
     assert sum(p.numel() for p in judge.parameters()) == body + heads
+
+
+def test_parameters_of_dr_gan():
+    """CycleGAN-VC2's generator with 1 x 1 layers around the code, and target codes in 3 of its 6 blocks."""
+
+    def count(method: str, **more) -> int:
+        with torch.device("meta"):
+            made = build_converter(method, network_config(method, more), 35, NAMES)
+        return sum(parameter.numel() for parameter in made.parameters())
+
+    codes = 3 * (3 * 2 * 512 - 2 * 512)  # three speakers' scales and biases in place of one
+    before = 14_999_233 + 256 * 32 + 32 + 32 * 256 + 256 + codes
+    assert count("reversed_gradient") == before
+    assert count("dr_gan") == before + 50 * 256 + 256 + 1  # noise, and confidences
 
 
 def plan(method: str, dump: Path) -> Plan:

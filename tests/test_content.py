@@ -16,7 +16,7 @@ from vc.convert.source import PRIOR_SECONDS, SourceContent
 from vc.corpus import data_directory
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
-from vc.encoders.features import completed, content_of, encoder_of
+from vc.encoders.features import complete, content_of, encoder_of
 from vc.errors import ConfigError, DataError
 from vc.features import kinds, mel
 from vc.features.base import Frames
@@ -224,7 +224,7 @@ def test_content_that_is_its_own_time_gives_each_frames_centre(content, length):
 
 def test_content_is_of_the_moment_of_its_log_mel(encoder):
     """A click in the middle changes content there, seen at the same frames of both."""
-    config = completed(features(encoder))
+    config = complete(features(encoder))
     samples = 1e-3 * np.random.default_rng(0).standard_normal(2 * config.sample_rate)
     clicked = samples.copy()
     clicked[100 * config.hop : 101 * config.hop] += 0.3
@@ -278,38 +278,38 @@ def test_refuses_settings_by_name(given, message):
 def test_log_mel_has_no_content():
     with pytest.raises(ConfigError, match="unknown key content"):
         kinds.build_features({"kind": "mel", "content": {}})
-    assert completed(kinds.build_features({"kind": "mel"})) == kinds.build_features({"kind": "mel"})
+    assert complete(kinds.build_features({"kind": "mel"})) == kinds.build_features({"kind": "mel"})
 
 
 def test_an_encoder_that_is_not_there_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match="no encoder 'nosuch'; there are: "):
-        completed(features("nosuch"))
+        complete(features("nosuch"))
     with pytest.raises(ConfigError, match=r"gone\.safetensors: no such encoder file"):
-        completed(features(tmp_path / "gone.safetensors"))
+        complete(features(tmp_path / "gone.safetensors"))
     with pytest.raises(ConfigError, match="a distilled encoder has one layer, not 2"):
-        completed(features(other_encoder(tmp_path / "e.safetensors"), layer=2))
+        complete(features(other_encoder(tmp_path / "e.safetensors"), layer=2))
 
 
 def test_extraction_fills_in_what_the_encoder_knows(encoder):
-    found = completed(features(encoder)).content
+    found = complete(features(encoder)).content
     assert found == replace(SLOW, encoder=str(encoder), dims=12, digest=choice.choose(str(encoder)).digest)
-    assert completed(completed(features(encoder))) == completed(features(encoder))
+    assert complete(complete(features(encoder))) == complete(features(encoder))
 
 
 def test_an_encoder_of_other_weights_is_refused(encoder, tmp_path):
-    made = completed(features(encoder))
+    made = complete(features(encoder))
     path = tmp_path / "changing.safetensors"
     moved = replace(made, content=replace(made.content, encoder=str(path)))
     shutil.copy(encoder, path)
-    assert completed(moved) == moved  # the same encoder elsewhere
+    assert complete(moved) == moved  # the same encoder elsewhere
     other_encoder(path)
     with pytest.raises(ConfigError, match=r"the weights of content encoder '.*changing\.safetensors' differ from"):
-        completed(moved)
+        complete(moved)
 
 
 def test_training_settings_agree_with_the_features(encoder):
-    made = completed(features(encoder))
+    made = complete(features(encoder))
 
     def asked(*settings: str):
         sections = read_sections(None, ["method=recognition_synthesis", *settings])
@@ -331,7 +331,7 @@ def test_training_settings_agree_with_the_features(encoder):
 
 def test_a_dump_holds_content_beside_log_mel(content, encoder):
     dump = read_features(content / "dump/train")
-    assert dump.config == completed(features(encoder)) and len(dump.utterances) == 6
+    assert dump.config == complete(features(encoder)) and len(dump.utterances) == 6
     for name in ("slt", "rms"):
         ids = [id for id, who in dump.utterances.items() if who == name]
         spoken = {utterance.id: utterance for utterance in data_directory.read(content / "data/train")}

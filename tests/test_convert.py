@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import CORPUS, command, vowel
+from conftest import CORPUS, beginning, command, vowel
 
 import vc
 from vc import devices, metrics, model_file
@@ -383,13 +383,13 @@ def test_conversion_is_the_same_every_time(converter):
 
 def test_threads_and_pieces_change_nothing(model, tmp_path):
     for number in (1, 2, 3):
-        shutil.copy(CORPUS / f"eval/slt/10{number}.flac", tmp_path / f"{number}.flac")
+        beginning(CORPUS / f"eval/slt/10{number}.flac", tmp_path / f"{number}.flac")
     long = np.tile(audio.read(UTTERANCE)[0], 14)
     soundfile.write(tmp_path / "long.wav", long, 16000)
     assert len(long) > pieces.LONGEST * 16000
     command("convert", "--model", model, tmp_path, "--output", tmp_path / "three", "--jobs", 3)
     for path in (*tmp_path.glob("*.flac"), tmp_path / "long.wav"):
-        for jobs in (1, 2):
+        for jobs in (1, 2) if path.suffix == ".wav" else (1,):
             command("convert", "--model", model, path, "--output", tmp_path / "one.wav", "--jobs", jobs)
             assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "three" / f"{path.stem}.wav").read_bytes()
 
@@ -546,9 +546,9 @@ def test_no_difference_is_no_change(random):
     config = WorldConfig(22050)  # a hop of 110.25 samples
     samples = random.standard_normal(20_000)
     nothing = np.zeros((round(20_000 / 110.25) + 1, config.bands))
-    np.testing.assert_allclose(differential.filtered(samples, nothing, config), samples, atol=1e-9)
+    np.testing.assert_allclose(differential.filter_samples(samples, nothing, config), samples, atol=1e-9)
     louder = nothing + np.eye(1, config.bands) * np.log(2)
-    np.testing.assert_allclose(differential.filtered(samples, louder, config), 2 * samples, atol=1e-8)
+    np.testing.assert_allclose(differential.filter_samples(samples, louder, config), 2 * samples, atol=1e-8)
 
 
 def test_a_difference_cannot_change_f0(model, tmp_path):

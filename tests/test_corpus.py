@@ -342,6 +342,23 @@ def test_pieces_of_a_long_recording_are_all_of_it_cut_where_it_is_quiet(tmp_path
     command("prepare", "--check", tmp_path / "data")
 
 
+def test_pieces_of_a_recording_of_integers_are_those_of_the_same_at_full_scale(tmp_path, random):
+    """As vc-convert takes it: files of floating-point samples may hold 16-bit integers."""
+    samples, rate = 0.3 * random.standard_normal(30 * 8000), 8000
+    samples[:rate] /= 10  # another level in the first piece
+    samples /= np.abs(samples).max()
+    for scale, folder in ((1, "one"), (2**15, "other")):
+        (tmp_path / folder / "ann").mkdir(parents=True)
+        soundfile.write(tmp_path / folder / "ann/long.wav", scale * samples, rate, subtype="FLOAT")
+        done = command("prepare", tmp_path / folder, tmp_path / f"{folder} data", "--cut")
+        assert (b"ann-long: 90.3 dB above full scale; scaled down" in done.stderr) == (scale > 1)
+    one, other = (data_directory.read(tmp_path / f"{folder} data") for folder in ("one", "other"))
+    assert [u.id for u in one] == [u.id for u in other] and len(one) == 3
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_allclose(theirs.read()[0], ours.read()[0], atol=2**-15)
+    assert max(np.abs(u.read()[0]).max() for u in other) > 0.999  # nothing was limited
+
+
 def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path):
     record(tmp_path / "in/ann/a.wav")
     (tmp_path / "in/ann/b.wav").write_text("hello")

@@ -187,7 +187,7 @@ def test_a_speaker_of_whom_nothing_can_be_read_is_an_error_and_folders_of_other_
         assert [u.id for u in prepare.from_folders(tmp_path / "in")] == ["ann-a"]
     said = "\n".join(caplog.messages)
     assert "left out: folders without recordings: doc" in said
-    assert "left out: 1 recordings in no speaker's folder, such as lonely.wav" in said
+    assert "left out: 1 recording in no speaker's folder, such as lonely.wav" in said
     done = command("prepare", tmp_path / "in", tmp_path / "data", "--speakers", "ann", "doc", check=1)
     assert "in/doc: no recordings that can be read; known endings: .aif" in done.stderr.decode()
     assert not (tmp_path / "data").exists()

@@ -327,7 +327,7 @@ def test_names_are_the_carried_one_and_those_imported(tmp_path, monkeypatch):
         choice.choose("mine")
     choice.path_of("mine").parent.mkdir(parents=True)
     written(tmp_path).rename(choice.path_of("mine"))
-    assert choice.choose("mine").dims == 32 and list(choice.known()) == ["distilled", "mine"]
+    assert choice.choose("mine").dims == 32 and list(choice.named_files()) == ["distilled", "mine"]
     for name in ("", "distilled", "a/b", "a.safetensors"):
         with pytest.raises(ConfigError, match="cannot be the name of an encoder"):
             choice.path_of(name)

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import command, equal, random_features, trained, training, vowel, write_untrained
+from conftest import command, commands, equal, random_features, trained, training, vowel, write_untrained
 from torch import distributed, nn
 
 from vc import devices, model_file
 from vc.convert.converter import Converter
 from vc.corpus import audio
 from vc.corpus.data_directory import Utterance
-from vc.encoders.features import completed
+from vc.encoders.features import complete
 from vc.errors import ConfigError
 from vc.features.content import ContentConfig, ContentFeatures, ContentStatistics
 from vc.features.speakers import Speaker
@@ -204,7 +204,10 @@ CASES = {  # of what two processes must compute as one does: method, sizes of it
     "a head that judges nothing": ("stargan_vc", {"channels": 4, "judge_channels": 4}, {"adversarial": 0.0}),
     "stargan_vc2": ("stargan_vc2", SMALL, {"code_speaker": 1.0, "code_consistency": 1.0, "wrong_name": 1.0}),
     "dr_gan": ("dr_gan", SMALL, {}),
-    "two heads of which one is asked": ("dr_gan", SMALL, {"classification": 0.0}),
+    "reversed_gradient": ("reversed_gradient", SMALL, {}),
+    "two heads of which one is asked": ("reversed_gradient", SMALL, {"classification": 0.0}),
+    "ac_gan": ("ac_gan", {"channels": 4, "judge_channels": 4}, {}),
+    "cogan": ("cogan", SMALL, {}),
     "unit": ("unit", SMALL, {}),
     "combogan": ("combogan", SMALL, {}),
     "xgan": ("xgan", SMALL, {}),
@@ -224,7 +227,7 @@ def places(folder: Path, encoder: Path) -> Path:
     """A folder with features of both kinds, a model that has a code, and a recording."""
     world, mel = random_features(folder / "world"), ContentFeatures(content=ContentConfig(str(encoder)))
     write_untrained(folder / "coded.safetensors", world, ("ann", "bob"), "vqvae", SMALL)
-    config, random = completed(mel), np.random.default_rng(0)
+    config, random = complete(mel), np.random.default_rng(0)
     dims, bands = config.content.dims, config.bands
     said = ContentStatistics([0.0] * dims, 1.0, 0.0, 1.0)
     speaker = Speaker([-5.0] * bands, [1.0] * bands, 5.0, 0.2, 80.0, 300.0, 2, 200, content=said)
@@ -285,6 +288,7 @@ def learnt_from(encoder, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("cases", [QUICK, pytest.param(sorted(CASES.keys() - set(QUICK)), marks=pytest.mark.slow)])
 def test_two_processes_have_the_loss_terms_of_one(cases, learnt_from, tmp_path):
     forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["torch._dynamo", "vc.train.converter", "vc.train.vocoder"])  # once for both
     both = [forks.Process(target=one_of_two, args=(rank, learnt_from, cases, tmp_path / "m")) for rank in range(2)]
     for process in both:
         process.start()
@@ -312,11 +316,11 @@ def together(mini: Path, output: Path, *more: object) -> list[str]:
     """The command that trains in two processes."""
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc_per_node=2", "--no-python"]
     line = [str(word) for word in training(mini, output, *more)]
-    return [*torchrun, str(Path(sys.executable).with_name("vc-train")), *line[1:]]
+    return [*torchrun, str(commands() / "vc-train"), *line[1:]]
 
 
-def test_two_processes_learn_what_one_learns(mini, tmp_path):
-    changes = ("--set", "training.batch=4", "--set", "training.average=0.5", "--held-out", mini / "dump/eval")
+def test_two_processes_learn_what_one_learns(mini, held_out_dump, tmp_path):
+    changes = ("--set", "training.batch=4", "--set", "training.average=0.5", "--held-out", held_out_dump)
     changes += ("--set", "training.steps=10")
     alone = trained(mini, tmp_path / "alone", *changes)
     done = subprocess.run(together(mini, tmp_path / "both", *changes), capture_output=True, text=True, timeout=200)

@@ -369,7 +369,9 @@ def test_without_matplotlib_there_are_figures_and_a_page_without_pictures(monkey
     assert main([*map(str, [*sides, "--output", tmp_path / "o", "--jobs", 1]), *QUICK]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "picture" in line]
     reason = "a picture needs matplotlib, of the extra eval"
-    assert said == [f"vc-evaluate: warning: the page has no pictures: {reason}; in a clone: pip install '.[eval]'"]
+    assert said == [
+        f"vc-evaluate: warning: the page has no pictures: {reason}; to install it: pip install 'nonparallel-vc[eval]'"
+    ]
     page = (tmp_path / "o/report.html").read_text()
     assert "<img" not in page and f"the page has no pictures: {reason}</li>" in page and "pip" not in page
     assert "mcd" in json.loads((tmp_path / "o/metrics.json").read_text())
@@ -533,7 +535,9 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "hama", None)
     chosen, notes = choose_measures(None)
     assert "phones" not in chosen and len(notes) == len(MEASURES) - len(chosen)
-    assert any(re.search(r"phones is left out: .*needs hama, .*pip install '\.\[eval\]'", note) for note in notes)
+    assert any(
+        re.search(r"phones is left out: .*needs hama, .*pip install 'nonparallel-vc\[eval\]'", note) for note in notes
+    )
     with pytest.raises(ConfigError, match="needs hama"):
         evaluate(Request({"converted": folder}, folder, measures=["phones"]), tmp_path / "o")
 

@@ -78,10 +78,14 @@ def test_what_is_no_file_is_not_replaced(converter, tmp_path):
 
 def test_a_missing_package_is_named_with_what_installs_it(converter, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(ConfigError, match=r"needs onnxscript, of the extra onnx; in a clone: pip install '\.\[onnx\]'"):
+    with pytest.raises(
+        ConfigError, match=r"needs onnxscript, of the extra onnx; to install it: pip install 'nonparallel-vc\[onnx\]'"
+    ):
         export.export(converter, tmp_path / "x.onnx")
 
 
 def test_a_bad_model_is_refused(tmp_path):
     done = command("export", "--model", tmp_path / "gone", "--output", tmp_path / "x.onnx", check=2)
-    assert done.stderr.decode() == f"vc-export: error: {tmp_path}/gone: no such model file\n"
+    assert (
+        done.stderr.decode() == f"vc-export: error: {tmp_path}/gone: no such model file; the package has six_voices\n"
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from conftest import CORPUS, command
+from conftest import CORPUS, beginning, command
 
 from vc import tensor_file
 from vc.corpus import audio, data_directory
@@ -20,7 +20,7 @@ from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.vocoders.world import WORLD
 
-SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 2)
+SETTINGS = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio", "--jobs", 1)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def data(tmp_path):
     for speaker in ("slt", "rms"):
         (tmp_path / "in" / speaker).mkdir(parents=True)
         for path in sorted((CORPUS / "eval" / speaker).glob("*.flac"))[:3]:
-            shutil.copy(path, tmp_path / "in" / speaker)
+            beginning(path, tmp_path / "in" / speaker / path.name)
     command("prepare", tmp_path / "in", tmp_path / "data")
     return tmp_path / "data"
 
@@ -62,8 +62,8 @@ def test_the_same_again_does_nothing_and_other_settings_do(data, tmp_path):
 
 
 def test_jobs_do_not_change_a_byte(data, tmp_path):
-    command("extract", data, tmp_path / "two", *SETTINGS)
-    command("extract", data, tmp_path / "one", *SETTINGS[:-1], 1)
+    command("extract", data, tmp_path / "two", *SETTINGS[:-1], 2)
+    command("extract", data, tmp_path / "one", *SETTINGS)
     for name in ("mcep.ark", "f0.ark", "speakers.json", "config.yaml"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -184,7 +184,7 @@ def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 48000), 48000)
     command("extract", data, tmp_path / "dump", *SETTINGS)
     high = read_features(tmp_path / "dump").frames("slt")[0]
-    shutil.copy(CORPUS / "eval/slt/101.flac", tmp_path / "in/slt")
+    beginning(CORPUS / "eval/slt/101.flac", tmp_path / "in/slt/101.flac")
     command("extract", data, tmp_path / "again", *SETTINGS)
     low = read_features(tmp_path / "again").frames("slt")[0]
     assert high.shape == low.shape and np.abs(high - low)[:, 1:13].mean() < 0.1
@@ -195,7 +195,7 @@ def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     [
         (("--set", "features.f0_methd=dio"), 2, "features: unknown key f0_methd"),
         (("--set", "feature.order=3"), 2, "unknown section feature"),
-        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody"),
+        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody, for whom an F0 range is given; there are: rms, slt"),
         (("--f0-range", "slt", "low", 300), 2, "expected two numbers in Hz"),
     ],
 )

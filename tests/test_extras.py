@@ -20,13 +20,15 @@ def test_what_is_missing_is_named_with_its_extra():
         extras.require("a trial", "dev", "json", "no_such_module", "nor_this")
     assert (
         str(refused.value)
-        == "a trial needs no_such_module, nor_this, of the extra dev; in a clone: pip install '.[dev]'"
+        == "a trial needs no_such_module, nor_this, of the extra dev; to install it: pip install 'nonparallel-vc[dev]'"
     )
 
 
 def test_what_is_installed_apart_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
-    with pytest.raises(ConfigError, match=r"pip install '\.\[eval\]' && pip install --no-deps resemblyzer$"):
+    with pytest.raises(
+        ConfigError, match=r"pip install 'nonparallel-vc\[eval\]' && pip install --no-deps resemblyzer$"
+    ):
         extras.require("a trial", "eval", "resemblyzer")
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -50,7 +51,7 @@ def make(method: str = "cyclegan_vc2", bands: int = 10, **objective) -> CycleGAN
     torch.manual_seed(0)
     config = network_config(method, small(method))
     network = build_converter(method, config, bands, ("a", "b"))
-    return CycleGANTraining(network, config, CycleGANObjective(**objective), Setup(STEPS))
+    return CycleGANTraining(network, config, CycleGANObjective(**objective), Setup(STEPS, segment=64))
 
 
 def batch(bands: int = 10, frames: int = 64, seed: int = 1) -> Batch:
@@ -81,8 +82,12 @@ def test_parameters_of_cyclegan_vc():
     generator = conv(24, 256, 15) + conv(128, 512, 5) + 2 * 512 + conv(256, 1024, 5) + 2 * 1024 + 6 * residual
     generator += conv(512, 2048, 5) + 2 * 1024 + conv(512, 1024, 5) + 2 * 512 + conv(256, 24, 15)
     judge = conv(1, 256, 3, 3) + conv(128, 512, 3, 3) + 2 * 512 + conv(256, 1024, 3, 3) + 2 * 1024
-    judge += conv(512, 2048, 6, 3) + 2 * 2048 + conv(1024, 1, 1)
-    assert counts("cyclegan_vc", 24) == (generator, judge) == (38_055_704, 21_837_825)
+    judge += conv(512, 2048, 6, 3) + 2 * 2048
+    assert counts("cyclegan_vc", 24) == (generator, judge + conv(1024, 1, 1)) == (38_055_704, 21_837_825)
+    with torch.device("meta"):
+        whole = build_converter("cyclegan_vc", network_config("cyclegan_vc", {}), 24, ("a", "b"))
+        ends_connected = whole.segment_discriminator(network_config("cyclegan_vc", {}), 128)
+    assert count(ends_connected) == judge + 1024 * 6 * 8 + 1
 
 
 def around(bands: int, inputs: int) -> int:
@@ -97,7 +102,8 @@ def around(bands: int, inputs: int) -> int:
 @pytest.mark.parametrize(("method", "bands", "inputs"), [("cyclegan_vc2", 35, 1), ("mask_cyclegan_vc", 80, 2)])
 def test_parameters_of_cyclegan_vc2_and_mask_cyclegan_vc(method, bands, inputs):
     norms = 2 * 256 * -(-bands // 4) + 2 * 256 + 2 * 128
-    assert counts(method, bands) == (around(bands, inputs) + norms, 5_729_281)
+    wider = 512 * 1024 * 5 if method == "mask_cyclegan_vc" else 0  # 1 x 10 in place of 1 x 5
+    assert counts(method, bands) == (around(bands, inputs) + norms, 5_729_281 + wider)
     assert around(35, 1) + 2 * 2304 + 2 * 256 + 2 * 128 == 14_999_233
 
 
@@ -106,7 +112,7 @@ def test_parameters_of_cyclegan_vc3():
         return conv(inputs, 128, *kernel) + 2 * conv(128, 128, *kernel) + 2 * conv(128, channels, *kernel)
 
     norms = adaptive(80, 5120, 5) + adaptive(1, 256, 5, 5) + adaptive(1, 128, 5, 5)
-    assert counts("cyclegan_vc3", 80) == (around(80, 1) + norms, 5_729_281)
+    assert counts("cyclegan_vc3", 80) == (around(80, 1) + norms, 5_729_281 + 512 * 1024 * 5)
     assert around(80, 1) + norms == 27_321_665
 
 
@@ -130,6 +136,40 @@ def test_a_batch_equals_each_alone(method):
 def test_map_of_cyclegan_vcs_discriminator():
     config = network_config("cyclegan_vc", SMALL)
     assert MODELS["cyclegan_vc"][1].discriminator(config)(torch.randn(2, 24, 128)).shape == (2, 6, 8)
+
+
+@pytest.mark.parametrize(("bands", "frames"), [(24, 128), (25, 50), (80, 33)])
+def test_a_discriminator_that_ends_fully_connected_weighs_every_position(bands, frames):
+    config = network_config("cyclegan_vc", SMALL)
+    network = build_converter("cyclegan_vc", config, bands, ("a", "b"))
+    judge, by_position = network.segment_discriminator(config, frames), network.discriminator(config)
+    x = torch.randn(2, bands, frames)
+    assert judge(x).shape == (2, 1)
+    by_position.load_state_dict({k: v for k, v in judge.state_dict().items() if "leave" not in k}, strict=False)
+    nn.init.ones_(by_position.leave.weight)
+    nn.init.zeros_(by_position.leave.bias)
+    weights = torch.randn(judge.leave.weight.shape[2:])
+    with torch.no_grad():
+        judge.leave.weight.copy_(weights.expand_as(judge.leave.weight))
+    torch.testing.assert_close(judge(x)[:, 0], (by_position(x) * weights).sum((1, 2)) + judge.leave.bias)
+    plain = build_converter("cyclegan_vc", network_config("cyclegan_vc", SMALL | {"fully_connected": False}), 9, "ab")
+    assert plain.segment_discriminator(network_config("cyclegan_vc", SMALL | {"fully_connected": False}), 64)(
+        torch.randn(1, 9, 32)
+    ).shape == (1, 3, 2)
+
+
+def test_a_kernel_of_even_size_keeps_the_map_and_sees_ten_positions():
+    config = network_config("cyclegan_vc3", small("cyclegan_vc3"))
+    judge = MODELS["cyclegan_vc3"][1].discriminator(config)
+    x, places = torch.randn(1, 80, 256), []
+    assert judge.deepen.convolution.kernel_size == (1, 10) and judge(x).shape == (1, 10, 32)
+    for norm in (module for module in judge.modules() if isinstance(module, nn.InstanceNorm2d)):
+        norm.forward = lambda values: values  # statistics of a segment are seen everywhere
+    hidden = judge.down(glu(judge.enter(x[:, None]), dim=1)).detach().requires_grad_()
+    judge.down.forward = lambda _: hidden
+    [gradient] = torch.autograd.grad(judge.features(x)[0, :, 0, 16].sum(), hidden)
+    places = torch.nonzero(gradient.abs().sum((0, 1, 2)))[:, 0].tolist()
+    assert places == list(range(12, 22))
 
 
 def test_a_shuffle_along_time_interleaves():
@@ -345,7 +385,7 @@ def run(dumps: dict[str, Path], method: str, output: Path, *changes: str, check:
 @pytest.mark.parametrize("method", RUNS)
 def test_every_method_trains_goes_on_bit_for_bit_and_converts(method, dumps, tmp_path):
     run(dumps, method, tmp_path / "whole")
-    run(dumps, method, tmp_path / "again")
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
     newest = "checkpoints/checkpoint-000000006.safetensors"
     (tmp_path / "again" / newest).unlink()  # as if the run had been killed before it saved
     run(dumps, method, tmp_path / "again")

@@ -656,7 +656,7 @@ def poisoned(trainers: Trainers, folder: Path, steps: tuple[int, int], *settings
 
 def test_a_step_whose_loss_is_no_number_is_refused_and_counted(trainers, tmp_path):
     run = poisoned(trainers, tmp_path, (4, 5))
-    assert run.status == 0 and "vc-train: warning: before step 6: losses not finite, 1 steps not taken" in run.errors
+    assert run.status == 0 and "vc-train: warning: before step 6: losses not finite, 1 step not taken" in run.errors
     assert [refused for *_, refused in reports(tmp_path / "exp")] == [0, 1, 0, 0]
 
 

@@ -2,28 +2,31 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import CORPUS, command
+from conftest import CORPUS, beginning, command
 
 from vc.config import configuration_names
 from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import DataError
 from vc.features.store import read_features
-from vc.from_folders import _held_out, _recordings, train_from_folders
+from vc.from_folders import _excerpts, _held_out, _recordings, _warn_of_several, train_from_folders
+from vc.train.held_out import HeldOutResynthesis
+from vc.train.plan import Request
 
 
 @pytest.fixture
 def recordings(tmp_path):
-    """Eight recordings of each of two speakers, of other sentences."""
+    """Five recordings of each of two speakers, of other sentences."""
     for who, name in {"slt": "anna", "rms": "bert"}.items():
         (tmp_path / "recordings" / name).mkdir(parents=True)
-        for path in sorted((CORPUS / "train" / who).iterdir())[:8]:
-            shutil.copy(path, tmp_path / "recordings" / name)
+        for path in sorted((CORPUS / "train" / who).iterdir())[:5]:
+            beginning(path, tmp_path / "recordings" / name / path.name)
     return tmp_path / "recordings"
 
 
@@ -43,13 +46,69 @@ def test_two_folders_become_a_measured_voice(recordings):
     [features] = (recordings.parent / "exp/features").glob("anna-bert-*")
     learnt = read_features(features).utterances
     held_out = {u.id for who in ("anna", "bert") for u in data_directory.read(page.parents[1] / "data/held_out" / who)}
-    assert len(learnt) == len(held_out) == 8 and not held_out & set(learnt)
+    assert (len(learnt), len(held_out)) == (6, 4) and not held_out & set(learnt)
     converted = {path.stem for path in (recordings.parent / "exp/anna-bert/converted").iterdir()}
     assert converted == {id for id in held_out if id.startswith("anna")}
     heard = {path.name.split("-to-")[0] for path in (recordings.parent / "exp/anna-bert/samples").glob("*.wav")}
     assert len(heard) == 2 and heard <= converted
     again = train(recordings, *words)
     assert "fitted already" in again.stderr.decode() and again.stdout.decode().splitlines()[-1] == following
+
+
+@pytest.fixture
+def request_for_training(recordings, monkeypatch) -> Callable[..., Request]:
+    """What a training from two folders of four recordings would be asked, without it."""
+    for speaker in ("anna", "bert"):
+        for path in sorted((recordings / speaker).iterdir())[4:]:
+            path.unlink()
+
+    def ask() -> Request:
+        asked = []
+        monkeypatch.setattr("vc.from_folders.announce", lambda _: None)
+        monkeypatch.setattr("vc.from_folders.train", lambda request: asked.append(request) or 1 / 0)
+        folders = [recordings / name for name in ("anna", "bert")]
+        with pytest.raises(ZeroDivisionError):
+            train_from_folders(folders, recordings.parent / "exp/x", device="cpu", measures=())
+        return asked[0]
+
+    return ask
+
+
+def test_what_is_held_out_is_scored_while_it_learns_and_chooses_nothing(
+    request_for_training, recordings, caplog, monkeypatch
+):
+    def refuse(*_):
+        raise DataError("damaged")
+
+    request = request_for_training()
+    assert not request.chooses
+    features = read_features(request.features)
+    scored = HeldOutResynthesis.read(request.held_out, features, request.speakers)
+    listed = data_directory.read(recordings.parent / "exp/x/data/held_out/bert")
+    assert set(read_features(request.held_out).utterances) == {u.id for u in listed}
+    assert len(scored.recordings["bert"]) == 2 and not set(features.utterances) & {u.id for u in listed}
+    monkeypatch.setattr("vc.from_folders.read_unseen", refuse)
+    assert request_for_training().held_out is None and "held-out recordings are not scored" in caplog.text
+
+
+@pytest.mark.parametrize("lengths", [(12.0,), (1.0, 1.5), (0.4,), (3.0,) * 9])
+def test_excerpts_are_parts_of_what_is_there(lengths, tmp_path):
+    utterances = []
+    for number, seconds in enumerate(lengths):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(round(16000 * seconds)), 16000)
+        utterances.append(Utterance(f"ann-{number}", "ann", tmp_path / f"{number}.wav"))
+    excerpts = _excerpts(utterances)
+    assert len({u.id for u in excerpts}) == len(excerpts) == min(4, sum(max(1, round(s / 2.5)) for s in lengths))
+    assert all(0 <= u.start < u.end <= lengths[int(u.path.stem)] for u in excerpts)
+    assert all(u.end - u.start >= min(1.25, min(lengths)) for u in excerpts)
+
+
+def test_how_long_it_takes_is_told_and_nothing_is_written(recordings):
+    words = ("recordings/anna", "recordings/bert", "--config", "nearest", "--output", "exp/x", "--estimate")
+    said = train(recordings, *words).stdout.decode()
+    parts = r"features \d+ (s|min), training 1 min \(at most: it takes no steps\)"
+    assert re.fullmatch(rf"\d+ min: {parts}, without the measurement afterwards\n", said)
+    assert [path.name for path in recordings.parent.iterdir()] == ["recordings"]
 
 
 def said(speaker, *sentences):
@@ -85,7 +144,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     assert re.search(r"features will take: \d+ s with 1 process, \d+ MB on disk\n", said)
     assert (recordings.parent / "exp/bert/model.safetensors").is_file()
     [features] = (recordings.parent / "exp/features").glob("bert-*")
-    assert len(read_features(features).utterances) == 8  # all: nothing is measured
+    assert len(read_features(features).utterances) == 5  # all: nothing is measured
     assert not (recordings.parent / "exp/bert/evaluation").exists()
 
 
@@ -132,6 +191,22 @@ def test_the_method_is_chosen_by_the_rate_of_the_recordings(rate, kind, said, tm
     with pytest.raises(DataError, match=f"features of kind {kind}"):
         train_from_folders([tmp_path / "anna", tmp_path / "bert"], tmp_path / "exp", device="cpu", measures=())
     assert said in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("paths", "named"),
+    [
+        (["anna/1.wav", "anna/2.wav", "bert/day/1.wav"], "anna, bert"),
+        (["a/1.wav", "b/1.wav", "c/1.wav", "d/1.wav"], "a, b, c, ..."),
+        (["1.wav", "anna/1.wav", "bert/1.wav"], None),  # a speaker's own folder, sorted further
+        (["day/1.wav", "day/2.wav"], None),
+    ],
+)
+def test_a_folder_of_folders_is_one_speakers_with_a_warning(paths, named, caplog):
+    """What holds several speakers' folders is easily given by mistake."""
+    _warn_of_several(Path("/all"), [Utterance("x", "all", Path("/all", path)) for path in paths])
+    said = f"/all: its folders ({named}) are taken for one speaker's; if they are several, give one FOLDER each"
+    assert caplog.messages == ([said] if named else [])
 
 
 def test_a_missing_folder_is_refused(recordings):

@@ -1,14 +1,12 @@
 """The checks of tools/gpu.py, rehearsed on a CPU: each is tried, and what needs CUDA is skipped by name."""
 
 import json
-import subprocess
 import sys
 
+import gpu
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from gpu import CHECKS
 
 from vc.tensor_file import read_tensors
 
@@ -16,20 +14,27 @@ NEED_CUDA = {"cuda_graphs", "compilation"}
 COMMANDS = {"processes", "commands"}  # start the commands themselves
 
 
-def rehearsal(mini, output, *words, target="rms"):
-    pair = ("--features", mini / "dump/eval", "--source", "slt", "--target", target)
-    line = [sys.executable, ROOT / "tools/gpu.py", *pair, "--output", output, "--device", "cpu", "--small", *words]
-    done = subprocess.run([*map(str, line)], capture_output=True, text=True, timeout=400)
-    rows = [json.loads(row) for row in (output / "checks.jsonl").read_text().splitlines()]
-    return done, {row["check"]: row for row in rows}
+@pytest.fixture
+def rehearsal(held_out_dump, tmp_path, monkeypatch, capsys):
+    """Run checks in this process; give the exit status, the last line and the rows by check."""
+
+    def run(*words, target="rms"):
+        pair = ("--features", held_out_dump, "--source", "slt", "--target", target)
+        line = ["gpu.py", *pair, "--output", tmp_path, "--device", "cpu", "--small", *words]
+        monkeypatch.setattr(sys, "argv", [*map(str, line)])
+        status = gpu.main()
+        rows = [json.loads(row) for row in (tmp_path / "checks.jsonl").read_text().splitlines()]
+        return status, capsys.readouterr().out.splitlines()[-1], {row["check"]: row for row in rows}
+
+    return run
 
 
 @pytest.mark.parametrize("few", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_every_check_passes_or_is_skipped_by_name(few, mini, tmp_path):
-    fewer = ["--checks", *(name for name in CHECKS if name not in COMMANDS)]
-    done, rows = rehearsal(mini, tmp_path, "--seconds", "1", *(fewer if few else ["--held-out", mini / "dump/train"]))
-    assert done.returncode == 0, done.stdout
-    assert [*rows] == [name for name in CHECKS if not few or name not in COMMANDS]
+def test_every_check_passes_or_is_skipped_by_name(few, rehearsal, few_dump, tmp_path):
+    fewer = ["--checks", *(name for name in gpu.CHECKS if name not in COMMANDS)]
+    status, _, rows = rehearsal("--seconds", "1", *(fewer if few else ["--held-out", few_dump]))
+    assert status == 0, rows
+    assert [*rows] == [name for name in gpu.CHECKS if not few or name not in COMMANDS]
     assert {name for name, row in rows.items() if row["passed"] is None} == NEED_CUDA
     assert all(rows[name]["skipped"] == "needs CUDA" for name in NEED_CUDA)
     assert all(row["passed"] for name, row in rows.items() if name not in NEED_CUDA), rows
@@ -43,17 +48,19 @@ def test_every_check_passes_or_is_skipped_by_name(few, mini, tmp_path):
         assert all(np.isfinite(each).all() for each in frames.values()) and len(frames.files) > 1
 
 
-def test_a_check_that_breaks_does_not_stop_the_others(mini, tmp_path):
-    done, rows = rehearsal(mini, tmp_path, "--checks", "precisions", "cuda_graphs", "saving", target="nobody")
-    assert done.returncode == 1 and [*rows] == ["precisions", "cuda_graphs", "saving"]
+def test_a_check_that_breaks_does_not_stop_the_others(rehearsal):
+    status, last, rows = rehearsal("--checks", "precisions", "cuda_graphs", "saving", target="nobody")
+    assert status == 1 and [*rows] == ["precisions", "cuda_graphs", "saving"]
     assert "no speaker 'nobody'" in rows["precisions"]["error"] and rows["cuda_graphs"]["skipped"]
-    assert done.stdout.splitlines()[-1].split()[:2] == ["saving", "FAILED"]
+    assert last.split()[:2] == ["saving", "FAILED"]
 
 
-def test_without_a_gpu_there_is_one_line(mini, tmp_path):
+def test_without_a_gpu_there_is_one_line(held_out_dump, tmp_path, monkeypatch, capsys):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    pair = ("--features", mini / "dump/eval", "--source", "slt", "--target", "rms", "--output", tmp_path)
-    line = [sys.executable, ROOT / "tools/gpu.py", *pair, "--device", "cuda"]
-    done = subprocess.run([*map(str, line)], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.splitlines()[-1].endswith("no CUDA device can be used here")
+    pair = ("--features", held_out_dump, "--source", "slt", "--target", "rms", "--output", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *map(str, pair), "--device", "cuda"])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("no CUDA device can be used here")

@@ -27,23 +27,23 @@ def scores(output) -> dict[int, float]:
     return {line["step"]: line["held_out"]["score"] for line in lines if "held_out" in line}
 
 
-def test_the_best_model_is_kept_with_its_scores(mini, tmp_path):
+def test_the_best_model_is_kept_with_its_scores(mini, held_out_dump, tmp_path):
     changes = ("--set", "training.steps=20", "--set", "training.checkpoint_every=5")
-    output = trained(mini, tmp_path, "--held-out", mini / "dump/eval", *changes)
+    output = trained(mini, tmp_path, "--held-out", held_out_dump, *changes)
     by_step, model = scores(output), model_file.read(output)[0]
     assert list(by_step) == [5, 10, 15, 20]
     assert model.step == min(by_step, key=by_step.get) and model.metrics["score"] == min(by_step.values())
-    measured = HeldOut.read(mini / "dump/eval", read_features(mini / "dump/train"), ("slt", "rms"))
+    measured = HeldOut.read(held_out_dump, read_features(mini / "dump/train"), ("slt", "rms"))
     assert measured.score(Converter.load(output)) == pytest.approx(model.metrics)
 
 
-def test_a_run_whose_model_no_longer_improves_ends_and_stays_ended(mini, tmp_path):
+def test_a_run_whose_model_no_longer_improves_ends_and_stays_ended(mini, held_out_dump, tmp_path):
     changes = ("--set", "training.checkpoint_every=1", "--set", "training.patience=1", "--set", "training.steps=500")
-    output = trained(mini, tmp_path, "--held-out", mini / "dump/eval", *changes)
+    output = trained(mini, tmp_path, "--held-out", held_out_dump, *changes)
     by_step = scores(output)
     last = max(by_step)
     assert last < 500 and min(by_step, key=by_step.get) == last - 1 == model_file.read(output)[0].step
-    done = command(*training(mini, output, "--held-out", mini / "dump/eval", *changes))
+    done = command(*training(mini, output, "--held-out", held_out_dump, *changes))
     assert f"finished at step {last}; nothing to do" in done.stderr.decode() and scores(output) == by_step
 
 
@@ -113,8 +113,8 @@ def test_too_few_frames_are_refused(random):
         metrics.frechet_distance(random.standard_normal((5, 6)), random.standard_normal((9, 6)))
 
 
-def test_scores_of_another_held_out_set_count_no_more(mini, tmp_path):
-    held_out = ("--held-out", mini / "dump/eval")
+def test_scores_of_another_held_out_set_count_no_more(mini, held_out_dump, tmp_path):
+    held_out = ("--held-out", held_out_dump)
     every = ("--set", "training.checkpoint_every=5", "--set", "training.steps=10", "--set", "objective.decay_from=5")
     trained(mini, tmp_path, *held_out, *every)
     assert model_file.read(tmp_path)[0].metrics
@@ -124,9 +124,9 @@ def test_scores_of_another_held_out_set_count_no_more(mini, tmp_path):
     assert model.step == 15 and not model.metrics
 
 
-def test_a_checkpoint_knows_which_set_scored(mini, tmp_path):
-    held_out = ("--held-out", mini / "dump/eval", "--set", "training.checkpoint_every=5")
+def test_a_checkpoint_knows_which_set_scored(mini, held_out_dump, tmp_path):
+    held_out = ("--held-out", held_out_dump, "--set", "training.checkpoint_every=5")
     command(*training(mini, tmp_path, *held_out))
     newest = max((tmp_path / "checkpoints").iterdir())
     state = read_tensors(newest)[1]["state"]
-    assert state["held_out"] == read_features(mini / "dump/eval").digest and state["best_scores"]
+    assert state["held_out"] == read_features(held_out_dump).digest and state["best_scores"]

@@ -1,13 +1,15 @@
 """Laws of live conversion: blocks and the future change nothing, silence stays silent, and it equals torch's maps."""
 
 import itertools
+import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vc import model_file
+from vc.cli import live as cli
 from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.features import mel_cepstrum
@@ -235,14 +238,14 @@ def test_a_model_out_of_its_mind_gives_silence():
 
 
 @pytest.mark.parametrize("look_ahead", [0, 3, 12])
-@pytest.mark.parametrize("method", ["nearest", "warp", "mean_variance"])
+@pytest.mark.parametrize("method", ["nearest", "parallel", "warp", "mean_variance"])
 def test_a_frame_is_what_torch_gives_of_the_recording_up_to_there(method, look_ahead, random):
     torch = pytest.importorskip("torch")
     from vc.models import network, network_config
     from vc.models.base import FrameMap
 
     speakers, features = two_speakers(), WorldConfig(16000)
-    sizes = {"context": 2, "reach": REACH} if method == "nearest" else {}
+    sizes = {"context": 2, "reach": REACH} if method in ("nearest", "parallel") else {}
     converter = network(method, network_config(method, sizes), features, tuple(speakers))
     for weights in converter.parameters():
         torch.nn.init.normal_(weights, std=0.05)
@@ -540,6 +543,61 @@ def test_f0_is_not_shifted_beyond_its_bounds():
 @pytest.mark.parametrize(("peak", "shown"), [(1.0, "#" * 20 + "    0 dB"), (0.0, "." * 20 + " -120 dB")])
 def test_a_meter_shows_a_peak(peak, shown):
     assert terminal.meter(peak) == shown
+
+
+@pytest.fixture
+def sound_card(monkeypatch) -> Callable[..., int]:
+    """`vc-live` where a test double has the devices; it reads keys, and its end, from a pipe."""
+    monkeypatch.syspath_prepend(ROOT / "tests/doubles")
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def main(*words: object, keys: bytes = b"") -> int:
+        end, other = os.pipe()
+        os.write(other, keys)
+        os.close(other)
+        with os.fdopen(end) as pipe:
+            monkeypatch.setattr(sys, "stdin", pipe)
+            return cli.main([str(word) for word in words])
+
+    yield main
+    monkeypatch.undo()
+    sys.modules.pop("sounddevice", None)
+
+
+def test_devices_are_listed_for_people_and_for_programs(sound_card, capsys):
+    assert sound_card("--devices", "--json") == 0
+    devices = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["name"] for each in devices] == ["Microphone", "Loudspeaker", "--model <b>$(touch x)"]
+    assert [each["default_input"] for each in devices] == [True, False, False]
+    assert sound_card("--devices") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "<    0 Microphone (ALSA): 1 in, 0 out, 48000 Hz" and len(lines) == 3
+
+
+def test_how_it_goes_is_told_to_programs_and_keys_come_by_a_pipe(sound_card, capsys):
+    device = "--model <b>$(touch x), OSS"
+    words = ("--model", PAIR, "--method", "world", "--json", f"--input-device={device}", "--slack", 3)
+    assert sound_card(*words, keys=b"mp+x") == 0
+    states = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["muted"] for each in states[:4]] == [True] * 4
+    assert [each["passthrough"] for each in states[:4]] == [False, True, True, True]
+    assert [each["f0_shift"] for each in states[:4]] == [0, 0, 1, 1]
+    last = states[-1]
+    assert (last["source"], last["target"], last["sample_rate"]) == ("slt", "rms", 16000)
+    assert (last["input_device"], last["output_device"]) == (device.removesuffix(", OSS"), "Loudspeaker")
+    assert last["delay"] == {"conversion": 50.0, "input": 10.0, "output": 10.0, "slack": 30.0}
+
+
+def test_levels_are_of_what_comes_and_of_what_goes(sound_card, capsys):
+    assert sound_card("--model", PAIR, "--json", "--seconds", 0.5, keys=b"p" * 5) == 0
+    assert max(json.loads(line)["level_in"] for line in capsys.readouterr().out.splitlines()) > -15
+
+
+@pytest.mark.parametrize("words", [("--input", "a.wav", "--output", "b.wav"), ("--measure",)])
+def test_states_are_told_of_a_sound_card_alone(words, capsys):
+    assert cli.main(["--model", str(PAIR), "--json", *words]) == 2
+    assert "--json: not with --input, nor with --measure" in capsys.readouterr().err
 
 
 @pytest.fixture

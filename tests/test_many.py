@@ -97,9 +97,23 @@ def test_conditional_normalisation_is_instance_normalisation_with_the_codes_scal
     torch.testing.assert_close(norm(x, s, t), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_the_discriminator_projects_its_last_map_on_the_code():
+def test_the_discriminator_projects_what_is_pooled_on_the_code():
     torch.manual_seed(0)
-    judge, x = ConditionalDiscriminator(CONFIG, 3), torch.randn(2, 9, 32)
+    judge, s, t = ConditionalDiscriminator(CONFIG, 3), torch.tensor([0, 2]), torch.tensor([1, 0])
+    for frames in (32, 50):
+        x = torch.randn(2, 9, frames)
+        pooled = judge.body.features(x).sum((2, 3))
+        code = judge.code.source.weight[s] + judge.code.target.weight[t]
+        linear = (pooled * judge.body.leave.weight[0, :, 0, 0]).sum(1) + judge.body.leave.bias
+        torch.testing.assert_close(judge(x, s, t).real.flatten(), linear + (pooled * code).sum(1))
+    with torch.device("meta"):
+        judge = ConditionalDiscriminator(StarGANVC2Config(), 3)
+    assert sum(p.numel() for p in judge.parameters()) == 5_729_281 - 2 * 512 + 6 * 512  # 1 x 1 for 1 x 3; 6 codes
+
+
+def test_without_pooling_it_projects_its_last_map_on_the_code():
+    torch.manual_seed(0)
+    judge, x = ConditionalDiscriminator(replace(CONFIG, pooled=False), 3), torch.randn(2, 9, 32)
     s, t = torch.tensor([0, 2]), torch.tensor([1, 0])
     hidden = judge.body.features(x)
     code = judge.code.source.weight[s] + judge.code.target.weight[t]

@@ -34,12 +34,14 @@ from vc.metrics import (
     modulation_spectra_distance,
     modulation_spectrum,
     moving,
+    sets,
     speech_path,
     voicing_error,
 )
 from vc.metrics.registry import HALF, HIGHER, LOWER, METRICS, ONE
 from vc.metrics.scores import Observation, Scores, Track, summarise
 from vc.metrics.sets import MAX_PAIRS, Moments, frechet_distance_of_moments
+from vc.metrics.sounds import Sounds, score, sums_of_shares
 
 DECIBELS = 10 / math.log(10) * math.sqrt(2)  # of a difference of 1 in one coefficient
 
@@ -413,6 +415,44 @@ def test_slopes_are_those_of_a_regression(random):
 
 def kernel(one: np.ndarray, other: np.ndarray) -> float:
     return (float(one @ other) / len(one) + 1) ** 3
+
+
+# Sounds.
+
+
+def sounding(random, centres: np.ndarray, utterances: int = 6, spread: float = 0.2) -> list[np.ndarray]:
+    """Utterances of 200 frames around random ones of the centres."""
+    places = [random.integers(len(centres), size=200) for _ in range(utterances)]
+    return [centres[some] + spread * random.standard_normal((200, centres.shape[1])) for some in places]
+
+
+def share_of_sounds(converted: list[np.ndarray], reference: list[np.ndarray]) -> float:
+    moving_frames = [[np.hstack([frames, frames]) for frames in side] for side in (converted, reference)]
+    figure = sets.sound_score(*moving_frames, np.ones(2 * reference[0].shape[1]))
+    return figure(np.arange(len(converted)), np.arange(len(reference)))
+
+
+def test_a_score_of_sounds_falls_with_collapse_and_with_blur_and_not_with_order(random):
+    centres = 3 * random.standard_normal((24, 6))
+    reference, own = (sounding(random, centres) for _ in "ab")
+    assert share_of_sounds(reference, reference) == 1
+    assert share_of_sounds(own, reference) == pytest.approx(1, abs=0.1)
+    assert share_of_sounds(own[::-1], reference) == pytest.approx(share_of_sounds(own, reference))
+    scores = [share_of_sounds(sounding(random, centres[:count]), reference) for count in (1, 3, 8, 24)]
+    assert scores == sorted(scores) and scores[0] < 0.1 and scores[1] < 0.25 and scores[2] < 0.6  # modes lost
+    halfway = [(frames + np.roll(frames, 1, axis=0)) / 2 for frames in own]
+    assert share_of_sounds(halfway, reference) < 0.9
+    assert share_of_sounds([0 * frames for frames in own], reference) < 0.15  # a mean says nothing
+
+
+def test_classes_of_sounds_are_shares_and_entropies_those_of_the_formula(random):
+    sounds = Sounds(np.concatenate(sounding(random, 3 * random.standard_normal((5, 4)))))
+    frames = random.standard_normal((50, 4))
+    shares = sounds.classify(frames)
+    assert shares.min() >= 0 and np.allclose(shares.sum(axis=1), 1)
+    mean = shares.mean(axis=0)
+    divergence = (shares * (np.log(shares + 1e-300) - np.log(mean + 1e-300))).sum(axis=1).mean()
+    assert score(sums_of_shares(sounds, [frames[:20], frames[20:]])) == pytest.approx(np.exp(divergence))
 
 
 def test_kernel_distance_equals_its_sums(random):

@@ -13,11 +13,20 @@ SETTINGS.read(ROOT / "setup.cfg")
 
 
 def test_the_description_of_the_package_links_to_nothing_beside_it():
-    """On the package index there are no other files."""
+    """On the package index there are no other files; and as long as there is no home page, none is named."""
     page = ROOT / SETTINGS["metadata"]["long_description"].removeprefix("file: ")
     links = re.findall(r"\]\(([^)]*)\)", page.read_text())
     assert not [link for link in links if not link.startswith("https://")]
-    assert SETTINGS["metadata"]["url"] == f"https://pypi.org/project/{SETTINGS['metadata']['name']}/"
+    assert "url" not in SETTINGS["metadata"] and "project_urls" not in SETTINGS["metadata"]
+
+
+def test_what_the_package_requires_is_what_it_imports():
+    """Not what its tests import alone."""
+    required = {re.match(r"[\w-]+", line)[0] for line in SETTINGS["options"]["install_requires"].split("\n") if line}
+    names = {"PyYAML": "yaml", "Jinja2": "jinja2", "pyworld-prebuilt": "pyworld"}
+    text = "\n".join(path.read_text() for path in (ROOT / "vc").rglob("*.py"))
+    imported = set(re.findall(r"^ *(?:import|from) (\w+)", text, re.MULTILINE))
+    assert len(required) > 5 and {names.get(name, name) for name in required} <= imported
 
 
 def test_the_licence_files_are_there_and_name_what_the_weights_learnt_from():

@@ -1,19 +1,86 @@
 """Many items on several cores: results in order, and progress that is that of the work."""
 
+import contextlib
+import io
+import logging
 import os
 import pty
+import re
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from conftest import ROOT, environment
+from test_recipes import wait_until
 
-from vc import parallel
+from vc import files, parallel
 from vc.corpus import audio
 from vc.errors import DataError
 from vc.parallel import map_threads
+
+# Two processes, of which one waits within Python, which a signal interrupts, and one within C code; both write a file.
+LASTING = """
+import hashlib, sys, time
+from pathlib import Path
+from vc.cli import common
+from vc.files import replacing
+from vc import parallel
+from vc.parallel import map_processes
+
+def last(name):
+    with replacing(Path(name)):
+        Path(f"{name} begun").touch()
+        time.sleep(300) if name == "python" else hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+
+if __name__ == "__main__":
+    parallel.GRACE = 0.2
+    work = lambda _: list(map_processes(last, ["python", "c"], 2, "lasting"))
+    sys.exit(common.run("vc-x", work, common.parser("vc-x", ""), []))
+"""
+
+
+@pytest.fixture
+def lasting(tmp_path):
+    """A command whose processes are at work, in a session of its own."""
+    (tmp_path / "lasting.py").write_text(LASTING)
+    line = [sys.executable, tmp_path / "lasting.py"]
+    surroundings = environment(PYTHONPATH=str(ROOT))
+    with subprocess.Popen(
+        line, cwd=tmp_path, env=surroundings, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        wait_until(lambda: (tmp_path / "python begun").exists() and (tmp_path / "c begun").exists())
+        yield process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_command_ends_its_processes_and_does_not_wait_for_their_work(lasting, number, code, tmp_path):
+    """To a whole group, as a terminal sends it."""
+    os.killpg(lasting.pid, number) if number == signal.SIGINT else lasting.send_signal(number)
+    _, errors = lasting.communicate(timeout=60)
+    assert lasting.returncode == code and errors == f"vc-x: error: stopped by {number.name}\n"
+    wait_until(lambda: not alive(lasting.pid))
+    files.write_text(tmp_path / "next", "")  # which removes what was left by force
+    assert {path.name for path in tmp_path.iterdir()} == {"lasting.py", "python begun", "c begun", "next"}
+
+
+def alive(group: int) -> bool:
+    """Whether a process group has a process."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_processes_end_with_a_command_that_is_killed_outright(lasting):
+    lasting.kill()
+    lasting.wait()
+    wait_until(lambda: not alive(lasting.pid))
 
 
 class Bar:
@@ -66,3 +133,27 @@ def test_a_terminal_that_does_not_tell_its_width_shows_progress():
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     assert "25%" in shown and "1/4" in shown
+
+
+def test_the_clock_of_a_bar_goes_on_within_an_item():
+    ours, theirs = pty.openpty()
+    code = """import time
+from vc import parallel
+parallel.TICK = 0.01
+with parallel.progress(1, 'x'):
+    time.sleep(0.2)
+    raise SystemExit"""
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, cwd=ROOT, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert shown.count("x:   0%") > 5 and shown.endswith("\n")
+
+
+def test_without_a_terminal_the_log_says_how_far_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(parallel, "LOG_EVERY", 0.01)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with caplog.at_level(logging.INFO, "vc"), parallel.progress(8, "measuring", 2) as bar:
+        bar.update(3)
+        wait_until(lambda: caplog.messages)
+    assert re.fullmatch(r"measuring: 5 of 8, \d+ s left", caplog.messages[0]) and not sys.stderr.getvalue()

@@ -46,6 +46,14 @@ def test_options_become_variables(options, words, printed):
     assert options(*words).stdout == printed
 
 
+def test_known_options_are_those_that_the_help_explains():
+    """Not those of other commands that an explanation mentions."""
+    done = run(ROOT / "recipes/pair/run.sh", "--sorce", "A")
+    [known] = re.findall(r"^run.sh: error: unknown option --sorce; known: (.*)\n$", done.stderr)
+    assert {"--source", "--stop_stage", "--max_jobs", "--evaluate_opts", "--config"} < set(known.split())
+    assert not {"--conventions", "--measures", "--set", "--vocoder"} & set(known.split())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -174,7 +182,7 @@ def recipe(checkout: Path, *words: object, forked: bool = True) -> subprocess.Co
 def test_the_recipe_goes_from_a_corpus_to_two_reports(forked, checkout):
     tag = "whole" if forked else "as_users_start_it"
     words = ("--tag", tag, "--train_opts", "--set training.steps=2 --set training.batch=1")
-    words += ("--convert_opts", "--keep-f0", "--nj", 2)
+    words += ("--convert_opts", "--keep-f0")
     done = recipe(checkout, *words, forked=forked)
     assert done.returncode == 0, done.stdout + done.stderr
     experiment = checkout / f"egs/mini/vc2/exp/slt-rms_tiny_{tag}"
@@ -197,7 +205,7 @@ def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout
     script.write_text("#!/usr/bin/env bash\n" + script.read_text().replace("egs/", f'"{checkout}"/egs/', 1))
     script.chmod(0o755)
     words = ("--prepare", script.name, "--work", "held out", "--stop_stage", 2)
-    done = recipe(checkout, *words, "--train_opts", "--set training.steps=2")
+    done = recipe(checkout, *words, "--train_opts", "--set training.steps=2 --set training.samples=0")
     assert done.returncode == 0, done.stdout + done.stderr
     log = (checkout / "held out/exp/slt-rms_tiny/log.jsonl").read_text()
     assert json.loads(log.splitlines()[-1])["held_out"]["score"] > 0
@@ -303,7 +311,8 @@ def test_a_missing_package_is_named(checkout, tmp_path):
 # Many pairs
 
 
-MANY = ("--sources", "slt kal", "--targets", "rms", "--train_opts", "--set training.steps=2 --set training.batch=1")
+QUICK = "--set training.steps=2 --set training.batch=1 --set training.samples=0"
+MANY = ("--sources", "slt kal", "--targets", "rms", "--train_opts", QUICK)
 
 
 def test_many_pairs_are_one_array_and_one_table(checkout, three):
@@ -314,7 +323,7 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
         r"slt-rms: 1 min \(2 steps of \S+ s on cpu, threads: 1\), [^\n]+\n2 such pairs are to be", done.stdout
     )
     ways = ("slt-rms", "rms-slt", "kal-rms", "rms-kal")
-    [results] = (checkout / "many pairs/exp/log/tiny").glob("2_pairs_*/results.md")
+    [results] = (checkout / "many pairs/exp").glob("2_pairs_*_tiny/results.md")
     table = results.read_text()
     rows = [line.split("|")[1].strip() for line in table.split("\n\n")[0].splitlines()[2:]]
     shown = ("unconverted", "mean-variance", "converted", "copy-synthesis", "reference")
@@ -322,10 +331,10 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
     assert [Path(line).parent.name for line in done.stdout.splitlines() if line.startswith("Report: ")] == list(ways)
     pages = re.findall(r"evaluations on one page: file://(\S+)", done.stdout)
     assert [Path(unquote(page)).read_text().count("<a href=") for page in pages] == [len(ways)]
-    made = {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")}
+    made = {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*-rms_tiny/*/*")}
     again = recipe(checkout, *words)
     assert again.returncode == 0 and again.stdout.count("nothing to do") == 9, again.stdout + again.stderr
-    assert {path: path.stat().st_mtime_ns for path in (checkout / "many pairs/exp").glob("*_tiny/*/*")} == made
+    assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
 @pytest.mark.slow
@@ -335,7 +344,7 @@ def test_a_pair_that_fails_is_named_and_does_not_stop_the_others(checkout, three
     (tmp_path / "exp/slt-rms_tiny").write_text("in the way")
     done = recipe(checkout, *words)
     assert done.returncode == 1 and "1 of 2 pairs failed" in done.stderr
-    [log] = tmp_path.glob("exp/log/tiny/2_pairs_*/train.1.log")
+    [log] = tmp_path.glob("exp/2_pairs_*_tiny/log/train.1.log")
     assert f"slt-rms: train of slt to rms failed, log is in {log}" in done.stderr
     assert len(list((tmp_path / "exp/kal-rms_tiny/converted").glob("*/*.wav"))) == 4
     (tmp_path / "exp/slt-rms_tiny").unlink()
@@ -375,7 +384,7 @@ def test_pairs_are_trained_though_the_first_is_too_short_to_be_estimated(checkou
 
 def test_a_backend_that_does_not_run_is_no_success(checkout, tmp_path):
     """Nor are the logs of an earlier run."""
-    words = ("--work", tmp_path, "--train_opts", "--set training.steps=2 --set training.batch=1")
+    words = ("--work", tmp_path, "--train_opts", QUICK)
     assert recipe(checkout, *words, "--stop_stage", 2).returncode == 0
     done = recipe(checkout, *words, "--stage", 2, "--stop_stage", 2, "--train_cmd", "no_such_backend.sh")
     assert done.returncode == 1 and "no_such_backend.sh did not run the jobs" in done.stderr
@@ -406,12 +415,31 @@ def test_one_run_serves_both_ways_of_a_pair(checkout, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_job_reads_its_line_of_a_list(tmp_path):
-    (tmp_path / "list").write_text("A B A-B\nC D C-D\n")
-    done = run("on_line.sh", tmp_path / "list", 2, "printf", "%s|", "{1} to {2}", "exp/{3}_x y", "{4}", "$(touch no)")
-    assert done.stdout == "C to D|exp/C-D_x y|{4}|$(touch no)|" and not Path("no").exists()
-    done = run("on_line.sh", tmp_path / "list", 3, "true")
-    assert done.returncode == 1 and done.stderr == f"on_line.sh: {tmp_path}/list has no line 3\n"
+def test_each_job_of_an_array_has_its_line_of_a_list(tmp_path):
+    """Word for word, in a script of its own that can be run by hand; its log begins with it."""
+    script = """set -euo pipefail; . "$1/utils/stages.sh"; . "$1/utils/pairs.sh"
+        train_cmd=local.sh lists="exp/two of them" failed=none max_jobs=1 exp_pattern=exp/{3}
+        array print $'A B A-B\\nC D C-D' --mem 1G -- \\
+            printf '%s|' '{1} to {2}' 'exp/{3}_x  y' '{4}' '$(touch no)' '|' 'a&b' """
+    done = run("bash", "-c", script, "", ROOT / "recipes", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lists = tmp_path / "exp/two of them"
+    for number, line in enumerate(("A to B|exp/A-B_x  y|", "C to D|exp/C-D_x  y|"), 1):
+        printed = f"{line}{{4}}|$(touch no)|||a&b|"
+        assert f"\n{printed}#" in (lists / f"log/print.{number}.log").read_text()
+        assert "\n# printf %s\\| " in (lists / f"log/print.{number}.log").read_text()
+        assert run("bash", lists / f"log/split2/{number}/print.sh").stdout.splitlines()[1] == printed
+    assert not list(tmp_path.rglob("no"))
+
+
+def test_a_stage_shows_how_far_its_jobs_are(tmp_path):
+    script = """set -euo pipefail; . "$1/utils/stages.sh"
+        train_cmd=local.sh watch_seconds=0.1
+        split_job exp 1 train.1 bash -c 'for n in 1 2; do echo "$n of 2"; sleep 1; done'
+        run_split exp 1 train """
+    done = run("bash", "-c", script, "", ROOT / "recipes", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == ["1 of 2", "2 of 2"] and not done.stderr
 
 
 def evaluated(path: Path, figures: dict[str, list[float]], metric: str = "mcd") -> Path:
@@ -527,7 +555,7 @@ def test_experiments_on_the_same_directions_are_compared_pair_by_pair(tmp_path):
 # Set-up
 
 
-@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder"])
+@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder", "live"])
 def test_help_needs_no_set_up_and_all_else_says_what_is_missing(recipe, tmp_path):
     """The folder of a python3 that knows no vc stands first on PATH, and there is no tools/venv."""
     for folder in {"recipes/utils", "recipes/pair", f"recipes/{recipe}"}:
@@ -543,7 +571,7 @@ def test_help_needs_no_set_up_and_all_else_says_what_is_missing(recipe, tmp_path
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "run 'make setup' first" in done.stderr
 
 
-@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder"])
+@pytest.mark.parametrize("recipe", ["pair", "target", "many", "family", "vocoder", "live"])
 def test_the_stages_of_a_recipe_are_those_of_its_help(recipe):
     text = (ROOT / f"recipes/{recipe}/run.sh").read_text()
     [stages] = re.findall(r"^stages=\(\n(.*?)^\)", text, re.MULTILINE | re.DOTALL)
@@ -573,7 +601,7 @@ def test_the_environment_is_complete():
 ANYONE = """method: recognition_synthesis
 features: {kind: content}
 network: {channels: 8, content_channels: 8, dilations: [1], discriminator_channels: 2}
-training: {steps: 2, batch: 1, segment: 32}
+training: {steps: 2, batch: 1, segment: 32, samples: 0}
 """
 
 

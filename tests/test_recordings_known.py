@@ -39,7 +39,7 @@ def test_digests_come_back(tmp_path):
 def test_a_recording_that_is_learnt_from_is_not_held_out_under_another_name(tmp_path):
     learnt = features(tmp_path / "train", LEARNT)
     features(tmp_path / "held", {"ann-8": "two", "ann-9": "nine"})
-    with pytest.raises(ConfigError, match="1 recordings under other names, such as ann-8 is ann-2;"):
+    with pytest.raises(ConfigError, match="1 recording under other names, such as ann-8 is ann-2;"):
         HeldOut.read(tmp_path / "held", learnt, ("ann",))
     features(tmp_path / "other", {"ann-9": "nine"}, WorldConfig(22050))
     with pytest.raises(ConfigError, match=r"other settings than .*: sample_rate \(16000 -> 22050\)"):

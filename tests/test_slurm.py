@@ -327,9 +327,9 @@ def test_many_pairs_are_one_array_of_slurm(cluster, checkout, three, tmp_path):
     words = (*settings, "--corpus", three, "--work", tmp_path / "a b", *MANY)
     done = run(checkout / "egs/mini/vc2/run.sh", *words, cmd_backend="slurm")
     assert done.returncode == 0, done.stdout + done.stderr
-    [folder] = (tmp_path / "a b/exp/log/tiny").iterdir()
+    [folder] = (tmp_path / "a b/exp").glob("2_pairs_*_tiny")
     assert len((folder / "results.md").read_text().splitlines()[2:6]) == 4
-    assert "# Running on" in (folder / "train.2.log").read_text()
+    assert "# Running on" in (folder / "log/train.2.log").read_text()
 
 
 @pytest.mark.slow

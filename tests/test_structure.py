@@ -135,6 +135,9 @@ def test_one_command_has_all_the_others(name, capsys):
     [
         (["--version"], 0, f"vc {__version__}\n"),
         (["--help"], 0, "  convert   recordings -> converted recordings\n"),
+        (["convert", "--modle", "none"], 2, "--model"),
+        (["vocoder", "copy", "--vocodr", "x", "y"], 2, "vc-vocoder copy: error: unrecognized arguments: --vocodr"),
+        (["vocoder", "copy", "--vocodr", "x", "y"], 2, "known: --help, --scp, --vocoder, "),
         ([], 2, "vc: error: the following arguments are required: COMMAND"),
         (["conver"], 2, "vc: error: argument COMMAND: invalid choice: 'conver'"),
         (["convert", "--model", "none", "in.wav"], 2, "vc-convert: error: none: no such model file"),
@@ -144,6 +147,7 @@ def test_the_package_is_that_command(words, status, said, tmp_path):
     line, path = [sys.executable, "-m", "vc", *words], {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=path)
     assert done.returncode == status and said in (done.stderr if status else done.stdout)
+    assert done.stderr.count("\n") == bool(status)
 
 
 def test_importing_the_package_imports_nothing_heavy():

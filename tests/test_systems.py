@@ -17,9 +17,10 @@ WITHOUT = """
 import asyncio, multiprocessing.popen_spawn_posix, os, select, selectors, signal, subprocess, sys, tempfile, torch
 sys.modules |= {"fcntl": None, "resource": None, "termios": None, "tty": None}
 for module, names in {
-    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork"),
+    os: ("O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY", "sched_getaffinity", "fork", "pread", "pwrite", "killpg",
+          "geteuid", "setsid", "mkfifo", "posix_fallocate", "fchmod"),
     select: ("poll",),
-    signal: ("SIGUSR1", "SIGHUP", "SIGPIPE"),
+    signal: ("SIGUSR1", "SIGHUP", "SIGPIPE", "SIGKILL"),
 }.items():
     for name in names:
         delattr(module, name)
@@ -58,6 +59,15 @@ def test_the_commands_work_without_what_linux_alone_has(tmp_path):
     assert not list(tmp_path.rglob(".vc-*.tmp"))
 
 
+def test_a_file_is_read_at_a_place_as_where_the_system_can_do_that_at_once(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"0123456789")
+    with (tmp_path / "a").open("rb", buffering=0) as file:
+        file.seek(7)
+        at_once = system.read_at(file.fileno(), 3, 2)
+        monkeypatch.delattr(os, "pread")
+        assert system.read_at(file.fileno(), 3, 2) == at_once == b"234" and file.tell() == 7
+
+
 def test_a_link_is_not_followed_where_the_system_cannot_refuse_it(tmp_path, monkeypatch):
     monkeypatch.setattr(system, "NOFOLLOW", 0)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
@@ -89,13 +99,25 @@ def test_a_pipe_is_read_where_none_can_be_polled(tmp_path, monkeypatch):
 
 def test_programs_that_are_handed_no_descriptors_get_the_path(tmp_path, monkeypatch):
     with (tmp_path / "a.m4a").open("wb") as file:
-        assert system.handed(file.fileno(), file.name) == (f"/dev/fd/{file.fileno()}", {"pass_fds": [file.fileno()]})
+        assert system.descriptor_path(file.fileno(), file.name) == (
+            f"/dev/fd/{file.fileno()}",
+            {"pass_fds": [file.fileno()]},
+        )
         monkeypatch.setattr(system, "DESCRIPTORS", tmp_path / "nowhere")
-        assert system.handed(file.fileno(), file.name) == (file.name, {})
+        assert system.descriptor_path(file.fileno(), file.name) == (file.name, {})
         monkeypatch.setattr(system, "OPENED_ANEW", tmp_path / "nowhere")
         decoded = formats._Cache()
         decoded.store((1,), file)
         assert decoded.open((1,)) is None  # it is decoded again
+
+
+@pytest.mark.parametrize(("groups", "number"), [(True, signal.SIGKILL), (False, signal.SIGTERM)])
+def test_a_process_is_ended_with_and_without_process_groups(groups, number, monkeypatch):
+    if not groups:
+        monkeypatch.delattr(os, "killpg")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        system.kill_group(process.pid)
+        assert process.wait(10) == -number
 
 
 def test_signals_that_a_system_lacks_are_not_listened_to():

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,7 +163,7 @@ def test_other_settings_are_refused_by_name_but_more_steps_are_welcome(mini, tmp
         (
             "method=gmm",
             2,
-            "method: 'gmm' cannot be trained; methods to train: recognition_synthesis, unit_selection, nearest, warp,",
+            "method: 'gmm' cannot be trained; methods to train: recognition_synthesis, unit_selection, nearest,",
         ),
         ("network.channels=3", 2, "network.channels must be a multiple of 4"),
         ("method=[1]", 2, "method: [1] cannot be trained"),
@@ -314,6 +316,15 @@ def test_everything_happens_at_its_interval_and_at_the_end():
     run.take_steps()
     assert run.saves == run.scorings == [2, 4, 5]
     assert run.reports == [(2, 0.5), (4, 2.5), (5, 4.0)]
+
+
+def test_scores_that_choose_nothing_are_logged_and_change_nothing():
+    run, logged = CountingRun(), []
+    run.scores = lambda: {"score": 1.0}
+    run.log = SimpleNamespace(score=lambda step, scores: logged.append((step, scores)))
+    before = replace(run.state)
+    Run.score(run)
+    assert logged == [(0, {"score": 1.0})] and run.state == before
 
 
 def test_samples_are_written_by_the_process_that_logs():

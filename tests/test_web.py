@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -181,7 +182,7 @@ def test_nothing_outside_the_folder_can_be_heard_or_removed(client, folder, path
     secret = folder.parent / "secret.wav"
     secret.write_bytes(WAV)
     (folder / "sources/link.wav").symlink_to(folder)
-    for place in ("heard", "heard/a.wav", "recordings", "converted", "archive", "experiments"):
+    for place in ("playback", "playback/a.wav", "recordings", "converted", "archive", "experiments"):
         assert client("GET", f"/api/{place}/{path}").status in (404, 405), place
     for place in ("sources", "recordings", "converted", "exp", "tests", "jobs", ".incoming", ".."):
         assert client("DELETE", f"/api/{place}/{path}").status in (404, 405)
@@ -369,7 +370,7 @@ def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder
     soundfile.write(folder / "sources/faint.wav", 0.01 * loud, 16000, subtype="FLOAT")
     levels = {}
     for name in ("loud", "faint"):
-        reply = client("GET", f"/api/heard/{name}.wav")
+        reply = client("GET", f"/api/playback/{name}.wav")
         samples = soundfile.read(io.BytesIO(reply.body))[0]
         levels[name] = float(reply.headers["x-speech-level"])
         assert levels[name] == pytest.approx(workspace.speech_level(samples, 16000), abs=0.3)
@@ -426,10 +427,19 @@ def test_a_job_is_the_command_that_is_shown(client, folder):
         ("compare", {"one": "a", "other": "a"}, "two different models"),
         ("compare", {"one": "a", "other": "../b"}, "nothing of that name"),
         ("score", {"test": "x"}, "nothing of that name"),
+        ("live", {"voice": "six_voices--TM1"}, "six_voices: its method cannot convert live; these can: nearest"),
+        ("live", {"voice": "mini--rms", "method": "--help"}, "method: unknown '--help'"),
+        ("live", {"voice": "mini--rms", "delay": 0.0}, "delay: 0.0 is outside"),
+        ("live", {"voice": "mini--rms", "delay": float("nan")}, "delay"),
+        ("live", {"voice": "mini--rms", "input": "a\n--model"}, "input: a device's name"),
+        ("live", {"voice": "mini--rms", "output": "x" * 201}, "output: a device's name"),
+        ("live", {"voice": "mini--rms", "slack": 101}, "slack: 101 is outside 1..100"),
+        ("live", {"voice": "mini--rms", "seconds": 1}, "unknown key seconds"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_by_name(client, folder, kind, request_, said):
     pile(client, "bert")
+    client.upload("/api/models", "mini", MODEL.read_bytes())
     client.upload("/api/sources", "a.wav", WAV)
     reply = client("POST", "/api/jobs", {"kind": kind, "request": request_})
     assert reply.status in (404, 422) and said in reply.json["error"]
@@ -551,7 +561,7 @@ def test_a_folder_of_somebody_else_can_ask_for_nothing_new(tmp_path, changes):
     (tmp_path / "jobs/1.json").write_text(json.dumps({**job, **changes}))
     (tmp_path / "jobs/3.json").symlink_to("/dev/zero")
     read = Jobs(found)
-    assert read.told() == [] and len(read.faults) == 2
+    assert read.listing() == [] and len(read.faults) == 2
 
 
 def test_a_process_that_is_not_ours_is_left_alone(tmp_path):
@@ -564,6 +574,103 @@ def test_a_process_that_is_not_ours_is_left_alone(tmp_path):
             assert "nothing of that name" in client.wait(1, FAILED)["log"][0]
         assert other.poll() is None
         other.kill()
+
+
+LIVE = {"voice": "mini--rms"}  # of MODEL under that name
+
+
+def test_a_live_session_waits_for_no_training_and_is_the_only_one(client, folder):
+    pile(client, "bert")
+    client.upload("/api/models", "mini", MODEL.read_bytes())
+    training = client.job("train", target="bert", output="long")
+    client.wait(training, RUNNING)
+    number = client.job("live", **LIVE)
+    client.wait(number, RUNNING)
+    reply = client("POST", "/api/jobs", {"kind": "live", "request": LIVE})
+    assert reply.status == 422 and reply.json["error"] == "a live session runs already: stop it first"
+    until(lambda: client("GET", f"/api/jobs/{number}/status").json == {"muted": False, "passthrough": False})
+    for key, state in {"mute": "muted", "passthrough": "passthrough"}.items():
+        for wanted in (True, False):
+            assert client("POST", f"/api/jobs/{number}/press/{key}").status == 200
+            until(lambda: client("GET", f"/api/jobs/{number}/status").json[state] is wanted)  # noqa: B023
+    for path in (f"{number}/press/q", f"{number}/press/m%0aq", f"{training}/press/mute"):
+        assert client("POST", f"/api/jobs/{path}").status == 422
+    client("POST", f"/api/jobs/{number}/stop")
+    ended = client.wait(number, STOPPED)
+    assert "no state" in ended["log"] and not any("muted" in line for line in ended["log"])  # states fill no disk
+    assert client("GET", f"/api/jobs/{number}/status").json == {}
+    assert client("POST", f"/api/jobs/{number}/press/mute").status == 422
+    client.wait(client.job("live", **LIVE), RUNNING)
+    assert client("POST", f"/api/jobs/{number}/resume").status == 422
+    (folder / "exp/long/finish").touch()
+
+
+@pytest.mark.parametrize("name", ["--model", "-h", "$(touch x); `touch y`", "'\"", "/etc/passwd", "naïve 你"])
+def test_a_device_is_one_word_of_the_command_whatever_its_name(client, name):
+    client.upload("/api/models", "mini", MODEL.read_bytes())
+    number = client.job("live", input=name, output=name, **LIVE)
+    until(lambda: client("GET", f"/api/jobs/{number}/status").json)
+    job = client("GET", f"/api/jobs/{number}").json
+    devices = [f"--input-device={name}", f"--output-device={name}"]
+    words = ["live", "--model", "exp/mini", "--to", "rms", "--method", "diff", "--delay", "50", *devices, "--json"]
+    assert shlex.split(job["command"]) == ["vc-live", *words[1:]]
+    assert job["log"][0].endswith(" ".join(words[3:]))
+
+
+@pytest.mark.parametrize("state", [WAITING, RUNNING])
+def test_no_microphone_opens_when_the_server_starts(tmp_path, state):
+    job = {"number": 1, "kind": "live", "request": LIVE, "state": state}
+    Workspace(tmp_path)
+    (tmp_path / "jobs/1.json").write_text(json.dumps(job))
+    with serving(tmp_path) as client:
+        assert client("GET", "/api/jobs/1").json["state"] == STOPPED and not (tmp_path / "jobs/1.log").exists()
+        client.upload("/api/models", "mini", MODEL.read_bytes())
+        number = client.job("live", **LIVE)
+        client.wait(number, RUNNING)
+    assert json.loads((tmp_path / f"jobs/{number}.json").read_text())["state"] == STOPPED
+
+
+def test_a_live_session_ends_with_a_server_that_is_killed(tmp_path):
+    with started(tmp_path) as (process, client):
+        client("POST", "/api/consent")
+        client.upload("/api/models", "mini", MODEL.read_bytes())
+        number = client.job("live", **LIVE)
+        until(lambda: client("GET", f"/api/jobs/{number}/status").json)
+        pid = json.loads((tmp_path / f"jobs/{number}.json").read_text())["pid"]
+        process.kill()
+        process.wait(30)
+    until(lambda: not lives(pid))
+
+
+SLOW, QUICK = ({"kind": "train", "request": {"target": "bert", "output": name}} for name in ("slow", "quick"))
+
+
+def test_how_long_a_training_takes_is_asked_of_its_command(client, folder):
+    pile(client, "bert")
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(client, "POST", "/api/estimate", SLOW)
+        until((folder / "exp/slow.pid").exists)
+        reply = client("POST", "/api/estimate", QUICK)
+        assert reply.json["estimate"].startswith("2 min: as train") and "--estimate" in reply.json["estimate"]
+        assert slow.result().status == 422  # somebody has changed their mind
+    assert client("GET", "/api/jobs").json == {"jobs": []}
+    assert client("POST", "/api/estimate", {"kind": "live", "request": LIVE}).status == 422
+
+
+def test_a_server_that_ends_lets_nobody_go_on_estimating(tmp_path, monkeypatch):
+    monkeypatch.setattr("vc.web.server.CLOSING", 0)
+    with ThreadPoolExecutor(1) as pool:
+        with serving(tmp_path) as client:
+            pile(client, "bert")
+            slow = pool.submit(client, "POST", "/api/estimate", SLOW)
+            pid, temporary = until(lambda: (path := tmp_path / "exp/slow.pid").exists() and path.read_text().split())
+        assert slow.exception() is not None or slow.result().status >= 400
+    assert not lives(int(pid)) and not Path(temporary).exists()
+
+
+def test_why_there_are_no_devices_is_said(client):
+    fault = "a sound card needs sounddevice"
+    assert client("GET", "/api/devices").json == {"devices": [], "fault": fault}
 
 
 def test_commands_import_nothing_from_where_they_run(monkeypatch, tmp_path):
@@ -656,7 +763,7 @@ def test_a_port_in_use_and_a_folder_in_use_are_said(client, folder, tmp_path, ca
 def test_the_extra_is_named_where_it_is_missing(monkeypatch, capsys):
     monkeypatch.setattr("vc.extras.missing", lambda *modules: [*modules])
     assert main([]) == 2
-    assert "vc-web needs starlette, uvicorn, of the extra web; in a clone: pip install" in capsys.readouterr().err
+    assert "vc-web needs starlette, uvicorn, of the extra web; to install it: pip install" in capsys.readouterr().err
 
 
 def test_a_real_recording_is_measured_when_it_comes(client):

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import time
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 from browser import DESKTOP, NAMES, PHONE, Browser, Page, installed
 from conftest import CORPUS, ROOT, commands
-from web_server import Client, serving, until
+from web_server import COMMAND, Client, serving, until
 
 from vc.convert.level import speech_level
 from vc.corpus import audio, data_directory
@@ -153,7 +154,7 @@ def compare(page: Page, client: Client) -> None:
         until(partial(settled, page, now))
         factors[version] = page.evaluate(now)[number]
     levels = {
-        version: float(client("GET", f"/api/heard/{SAID.name}{end}").headers["x-speech-level"])
+        version: float(client("GET", f"/api/playback/{SAID.name}{end}").headers["x-speech-level"])
         for version, end in {"source": "", VOICE: f"/{VOICE}"}.items()
     }
     heard = {version: level + 20 * np.log10(factors[version]) for version, level in levels.items()}
@@ -231,27 +232,40 @@ def test_the_page_says_that_the_server_has_ended_or_is_another(browser, tmp_path
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_everybody_can_use_every_part(browser, filled, size, dark):
     """By axe-core's rules; nothing is wider than the window, and everything that can be pressed has a name."""
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None:
-        pytest.skip("axe-core is not installed: tools/requirements-apart.txt has it")
-    axe = (Path(found.origin).parent / "axe.min.js").read_text()
     with visit(browser, filled, size=size, dark=dark) as page:
-        page.evaluate(f"{axe}\n;0")
-        for part in ("convert", "train", "measure"):
+        for part in ("convert", "train", "measure", "live"):
             page.evaluate(f"location.hash = '#{part}'")
             page.wait(f"document.getElementById('{part}').checkVisibility()")
+            if part == "live":
+                page.wait("document.getElementById('live-body').checkVisibility()")
             page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-            faults = page.evaluate("axe.run(document, {iframes: false}).then(found => found.violations)")
-            serious = [(each["id"], each["nodes"][0]["html"]) for each in faults if each["impact"] in SERIOUS]
-            assert serious == []
+            assert serious_faults(page) == []
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             headings = page.evaluate("[...document.querySelectorAll('h1')].filter(h => h.checkVisibility()).length")
             assert headings == 1
         faultless(page, filled)
 
 
+def serious_faults(page: Page) -> list[tuple[str, str]]:
+    """What axe-core finds that keeps people out, and where first."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        pytest.skip("axe-core is not installed: tools/requirements-apart.txt has it")
+    page.evaluate(f"{(Path(found.origin).parent / 'axe.min.js').read_text()}\n;0")
+    faults = page.evaluate("axe.run(document, {iframes: false}).then(found => found.violations)")
+    return [(each["id"], each["nodes"][0]["html"]) for each in faults if each["impact"] in SERIOUS]
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory) -> Iterator[Client]:
+def sound_card() -> Iterator[None]:
+    """Devices for commands, by a test double."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT / 'tests/doubles'}{os.pathsep}{ROOT}")
+        yield
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, sound_card) -> Iterator[Client]:
     """A server whose folder holds something of everything."""
     folder = tmp_path_factory.mktemp("filled") / "voices"
     for speaker in ("slt", "rms"):
@@ -268,6 +282,8 @@ def filled(tmp_path_factory) -> Iterator[Client]:
     for place in (folder / "sources", folder / "converted/six_voices--TM1"):
         place.mkdir(parents=True)
         audio.write(place / "said.wav", *audio.read(SAID))
+    (folder / "exp/mini").mkdir()
+    shutil.copy(MODEL, folder / "exp/mini")
     (folder / "tests/blind").mkdir(parents=True)
     (folder / "tests/blind/test.html").write_text("<h1>Test</h1>")
     (folder / "jobs").mkdir()
@@ -307,6 +323,62 @@ def test_two_models_are_compared_blindly(browser, forked, client, tmp_path):
         (tmp_path / "answers.json").write_text(json.dumps({**about, "answers": answers}))
         page.choose_files("#tests input", tmp_path / "answers.json")
         seen(page, "#tests .score", "1 listener scored", 120)
+        faultless(page, client)
+
+
+def test_one_speaks_live_on_the_devices_that_are_chosen(browser, client, sound_card):
+    device = "--model <b>$(touch x), OSS"
+    with visit(browser, client, "live") as page:
+        count(page, "#live-input option", 3)
+        assert page.evaluate("document.getElementById('live-none').checkVisibility()")
+        assert page.evaluate("document.getElementById('live-start').disabled")
+        client.upload("/api/models", "mini", MODEL.read_bytes())
+        page.reload()
+        count(page, "#live-input option", 3)
+        fill(page, "#live-input", device)
+        fill(page, "#live-delay", "80")
+        page.wait("document.getElementById('live-command').textContent.includes('--delay 80')")
+        shown = "vc-live --model exp/mini --to rms --method diff --delay 80 '--input-device=--model <b>$(touch x), OSS'"
+        assert text(page, "#live-command") == f"{shown} --json"
+        click(page, "#live-start")
+        seen(page, "#live-state", "^Live: slt is heard as rms. From --model <b>.* to Loudspeaker", 60)
+        assert text(page, "nav a[href='#live']") == "Live: on"
+        assert "of which the conversion 80;" in text(page, "#live-figures")
+        for side in ("in", "out"):
+            page.wait(f"document.getElementById('live-level-{side}').value > -30")
+        assert serious_faults(page) == []
+        for key, said in {"mute": "muted", "passthrough": "muted"}.items():
+            click(page, f"#live-{key}")
+            page.wait(f"document.getElementById('live-{key}').ariaPressed === 'true'")
+            seen(page, "#live-state", said, 60)
+        click(page, "#live-mute")
+        seen(page, "#live-state", "in your own voice", 60)
+        click(page, "#live-stop")
+        seen(page, "#live-state", "^Ended", 60)
+        assert text(page, "nav a[href='#live']") == "Live" and page.evaluate("document.querySelector('b')") is None
+        fill(page, "#live-delay", "24")  # which the page takes and this voice is too low for
+        click(page, "#live-start")
+        seen(page, "#live-faults", "a delay must be in 2", 60)
+        faultless(page, client)
+
+
+def test_how_long_a_training_takes_is_shown_once_nothing_changes(browser, client, monkeypatch):
+    monkeypatch.setattr(jobs, "START", COMMAND)
+    assert client.upload("/api/recordings/bert", SAID.name, SAID.read_bytes()).status == 201
+    with visit(browser, client, "train") as page:
+        fill(page, "#target-name", "bert")
+        for steps in ("7", "77", "777"):
+            fill(page, "#steps", steps)
+        seen(page, "#train-estimate", "about 2 min: as train .*/bert .*steps=777 --estimate", 60)
+        assert len([url for url in page.requests if url.endswith("/api/estimate")]) == 1
+        faultless(page, client)
+
+
+def test_the_page_says_how_to_get_what_live_conversion_needs(browser, client, monkeypatch):
+    monkeypatch.setattr(jobs, "START", COMMAND)
+    with visit(browser, client, "live") as page:
+        seen(page, "#live-missing", "cannot convert live yet: a sound card needs sounddevice", 60)
+        assert not page.evaluate("document.getElementById('live-body').checkVisibility()")
         faultless(page, client)
 
 

@@ -61,10 +61,10 @@ def test_the_first_pass_keeps_its_times(long):
 
 
 def test_content_of_windows_has_as_many_frames_as_that_of_the_whole(long, encoder):
-    from vc.encoders.features import completed, content_of, encoder_of
+    from vc.encoders.features import complete, content_of, encoder_of
     from vc.features.content import ContentConfig, ContentFeatures
 
-    config = completed(ContentFeatures(f0_method="dio", content=ContentConfig(str(encoder))))
+    config = complete(ContentFeatures(f0_method="dio", content=ContentConfig(str(encoder))))
     parts = [window_features(window, config, RANGE)["content"] for window in windows_of(long)]
     whole = content_of(audio.read(long.path, config.sample_rate)[0], config, encoder_of(config))
     assert sum(map(len, parts)) == len(whole)

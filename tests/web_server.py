@@ -19,11 +19,29 @@ from vc.web.workspace import Workspace
 
 PATIENCE = 60  # seconds
 
-# In place of the commands: says its words and does what the name of the model asks for; a training ends at a signal.
+# In place of the commands: says its words and does what the name of the model asks for; a training ends at a signal, a
+# live session with the pipe from which it reads keys.
 COMMAND = """
-import pathlib, signal, sys, time
+import json, os, pathlib, signal, sys, tempfile, time
 words = sys.argv[1:]
-print("vc-fake:", *words, flush=True)
+if "--estimate" in words:
+    output = pathlib.Path(words[words.index("--output") + 1])
+    if output.name == "slow":
+        tempfile.mkdtemp()
+        output.with_suffix(".pid").write_text(f"{os.getpid()} {tempfile.gettempdir()}")
+        time.sleep(60)
+    print("2 min: as", *words)
+    sys.exit()
+if "--devices" in words:
+    sys.exit("vc-live: error: a sound card needs sounddevice")
+print("vc-fake:", *words, file=sys.stderr if words[0] == "live" else sys.stdout, flush=True)
+if words[0] == "live":
+    state = {"muted": False, "passthrough": False}
+    print("no state", "x" * 200000, json.dumps(state), sep="\\n", flush=True)
+    while key := sys.stdin.read(1):
+        name = {"m": "muted", "p": "passthrough"}[key]
+        state[name] = not state[name]
+        print(json.dumps(state), flush=True)
 if words[0] == "train":
     output = pathlib.Path(words[words.index("--output") + 1])
     output.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-PACKAGES = ("numpy", "torch", "pyworld", "soundfile", "soxr", "yaml", "safetensors", "kaldiio", "tqdm", "vc")
+PACKAGES = ("numpy", "torch", "pyworld", "soundfile", "soxr", "yaml", "safetensors", "tqdm", "vc")
 
 
 def version(name: str) -> str:

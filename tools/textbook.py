@@ -110,7 +110,7 @@ def step_flops(config: CycleGANVC2Config, batch: int, step: int = 0, rows: int =
 def matrix_rate(device: torch.device, precision: str) -> float:
     """FLOP a second of a large matrix product in a precision: the best of five, on random numbers."""
     devices.set_precision(precision, device)
-    size = 8192 if device.type == "cuda" else 2048
+    size = 8192 if device.type == "cuda" else 1024
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     best = 0.0

@@ -8,22 +8,24 @@ import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError, shorten
 from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of a vocoder's configuration
 CARRIED = Path(__file__).with_name("conf")
+USUAL = "recognition_synthesis"  # in CARRIED: best scores among those that need only minutes of speech; docs/figures.md
 LARGEST = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of a configuration file with all aliases expanded
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
+EARLIER = "earlier"  # metadata of a field: the value that applies to runs from before the setting existed
 _short = reprlib.Repr()  # for values in messages
 _short.maxlevel = 2
 
@@ -71,6 +73,17 @@ def read_sections(
     if unknown:
         raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(allowed)}")
     return sections
+
+
+def newer(default: T, *, earlier: T) -> T:
+    """A dataclass field whose default differs from the behaviour before the setting existed."""
+    return field(default=default, metadata={EARLIER: earlier})
+
+
+def earlier_defaults(cls: type) -> dict[str, Any]:
+    """Settings of a dataclass that reproduce the behaviour before they existed, as plain values."""
+    known = {item.name: item.metadata[EARLIER] for item in fields(cls) if EARLIER in item.metadata}
+    return plain(cls()) | known
 
 
 def configuration_names() -> list[str]:
@@ -122,7 +135,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not JSON: {shortened(error)}") from error
+        raise ConfigError(f"{path}: not JSON: {shorten(error)}") from error
 
 
 def build(cls: type[T], values: Any, name: str) -> T:
@@ -206,7 +219,7 @@ def _parsed(text: str | bytes) -> Any:
             loader.dispose()
         _refuse_endless_numbers(content)
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ConfigError(f"not YAML: {shortened(error)}") from error
+        raise ConfigError(f"not YAML: {shorten(error)}") from error
     return content
 
 

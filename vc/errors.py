@@ -9,7 +9,9 @@ class VCError(Exception):
     code = 1
 
     def __init__(self, *lines: object):
-        super().__init__(*map(_line, lines))
+        texts, half = map(str, lines), LONGEST // 2  # what a message quotes may be of any length
+        texts = (text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}" for text in texts)
+        super().__init__(*map(escaped, texts))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -20,13 +22,7 @@ def escaped(text: object) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
-def _line(text: object) -> str:
-    """Escape a line and, because messages quote text of any length, cut out its middle if it is long."""
-    text, half = str(text), LONGEST // 2
-    return escaped(text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}")
-
-
-def shortened(error: Exception) -> str:
+def shorten(error: Exception) -> str:
     """The text of another library's error on one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]
 

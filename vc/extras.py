@@ -12,7 +12,8 @@ from vc.errors import ConfigError
 
 # Not in the extra, because it depends on webrtcvad, a source release, in place of which the extra has webrtcvad-wheels.
 WITHOUT_DEPENDENCIES = {"resemblyzer": "pip install --no-deps resemblyzer"}
-COMMAND = "; in a clone: "  # precedes the command in the message of `require`
+DISTRIBUTION = "nonparallel-vc"  # of this package
+COMMAND = "; to install it: "  # precedes the command in the message of `require`
 
 
 def missing(*modules: str) -> list[str]:
@@ -35,7 +36,7 @@ def require(what: str, extra: str, *modules: str) -> None:
     absent = missing(*modules)
     if absent:
         commands = [
-            f"pip install '.[{extra}]'",
+            f"pip install '{DISTRIBUTION}[{extra}]'",
             *(WITHOUT_DEPENDENCIES[module] for module in absent if module in WITHOUT_DEPENDENCIES),
         ]
         raise ConfigError(f"{what} needs {', '.join(absent)}, of the extra {extra}{COMMAND}{' && '.join(commands)}")

@@ -5,19 +5,22 @@ This is `vc-train FOLDER ... --output EXPERIMENT`, which runs the stages of the 
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vc import devices, phrases
-from vc.config import digest, plain, read_sections, require
+from vc.config import USUAL, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
-from vc.corpus.names import shown
-from vc.errors import DataError, escaped
+from vc.corpus.names import label
+from vc.errors import DataError, VCError, escaped
 from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
 from vc.evaluate.measure import choose_measures
@@ -25,17 +28,20 @@ from vc.features.base import FeatureConfig
 from vc.features.extract import LONGEST_WHOLE, chosen_config, extract, track_window, window_features, windows_of
 from vc.features.f0 import WIDEST_RANGE
 from vc.features.kinds import build_features
+from vc.features.store import read_features
 from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
-from vc.train.estimate import announce
+from vc.train.estimate import FIT_SECONDS, announce, estimate, quiet
+from vc.train.held_out import read_unseen
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
-USUAL = "recognition_synthesis"  # configuration with the best scores among those that need only minutes of speech
 NARROW = "nearest"  # configuration used if no recording has the sample rate that the usual one needs
 MOST_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
+MOST_NAMED = 3  # folders named in a warning
 FEWEST_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
+EXCERPTS, EXCERPT = 4, 2.5  # per speaker for an estimate: their number, and the length of each in seconds
 SHORT_TARGET = 120.0  # seconds, below which similarity and intelligibility suffer; docs/experiments.md, 2026-11-26
 log = logging.getLogger(__name__)
 
@@ -89,17 +95,9 @@ def train_from_folders(
     ConfigError, DataError
         The model cannot be trained.
     """
-    folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
-    chosen = sections is None
-    sections = read_sections(USUAL, changes) if chosen else sections
-    method = _method(sections, folders)
-    _check_folders(folders, output)
-    device = devices.choose(device).type
+    chosen, device = sections is None, devices.choose(device).type
     choose_measures(measures)  # raises errors now, not after the training
-    recordings, failures = _readable(_recordings(folders))
-    if chosen and len(folders) == 2 and _narrow(recordings[-1], sections):
-        sections = read_sections(NARROW, changes)
-        method = _method(sections, folders)
+    sections, method, recordings, failures = _learnable(folders, output, sections, changes)
     speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
@@ -116,15 +114,49 @@ def train_from_folders(
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     identity = digest([plain(config), [[u.id, str(u.path)] for u in training]])
     features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{identity[:8]}"
-    if not features.exists():
-        _log_estimate(training, config, jobs)
+    if not features.exists() and (cost := _features_cost(training, config)):
+        length, processes = phrases.duration(cost.seconds / jobs), phrases.count(jobs, "process", "processes")
+        log.info("features will take: %s with %s, %s on disk", length, processes, phrases.size(cost.disk))
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
     names = tuple(utterances[0].speaker for utterances in training_sets)
-    request = Request(features, names, output=output, sections=dict(sections), validation=validation, device=device)
+    scored = None
+    if held_out and method.training:
+        data_directory.write(lists / "scored", [u for name in names for u in held_out_by_speaker[name]])
+        scored = _held_out_features(lists / "scored", features, jobs)
+    request = Request(
+        features,
+        names,
+        output=output,
+        sections=dict(sections),
+        held_out=scored,
+        chooses=False,  # the recordings used for evaluation must not influence the model
+        validation=validation,
+        device=device,
+    )
     announce(request)
     train(request)
     return _measured(voice, lists, held_out_by_speaker, jobs, measures) if held_out else voice
+
+
+def _learnable(
+    folders: Sequence[Path], output: Path, sections: Mapping[str, Any] | None, changes: Sequence[str]
+) -> tuple[Mapping[str, Any], Method, list[list[Utterance]], list[str]]:
+    """Check the arguments; return sections, method, usable recordings by folder, and errors of the other recordings."""
+    folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
+    chosen = sections is None
+    sections = read_sections(USUAL, changes) if chosen else sections
+    method = _method(sections, folders)
+    _check_folders(folders, output)
+    recordings, failures = _readable(_recordings(folders))
+    for folder, utterances in zip(folders, recordings):
+        _warn_of_several(folder, utterances)
+    if chosen and len(folders) == 2:
+        lowest_rate = build_features(sections.get("features", {})).lowest_rate
+        if all(audio.info(u.path).sample_rate < lowest_rate for u in recordings[-1]):
+            sections = read_sections(NARROW, changes)
+            method = _method(sections, folders)
+    return sections, method, recordings, failures
 
 
 def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
@@ -134,12 +166,6 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
-
-
-def _narrow(recordings: Sequence[Utterance], sections: Mapping[str, Any]) -> bool:
-    """Whether no recording has the sample rate that the configuration's features need."""
-    lowest_rate = build_features(sections.get("features", {})).lowest_rate
-    return all(audio.info(u.path).sample_rate < lowest_rate for u in recordings)
 
 
 def _check_folders(folders: Sequence[Path], output: Path) -> None:
@@ -167,6 +193,15 @@ def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
     unique = not {u.id for u in source} & {u.id for u in target} and source[0].speaker != target[0].speaker
     require(unique, "the folders' names give the same ids; rename one")
     return [source, target]
+
+
+def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
+    """Warn if a folder contains nothing but several folders, which may be several speakers."""
+    inside = sorted({u.path.relative_to(folder).parts[0] for u in recordings if u.path.parent != folder})
+    if len(inside) > 1 and not any(u.path.parent == folder for u in recordings):
+        names, more = ", ".join(inside[:MOST_NAMED]), ", ..." if len(inside) > MOST_NAMED else ""
+        text = "%s: its folders (%s%s) are taken for one speaker's; if they are several, give one FOLDER each"
+        log.warning(text, escaped(folder), escaped(names), more)
 
 
 def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
@@ -205,11 +240,96 @@ def _held_out(recordings: Sequence[Sequence[Utterance]], training_sets: Sequence
     return held_out
 
 
+def _held_out_features(data: Path, training: Path, jobs: int) -> Path | None:
+    """Extract features of held-out recordings next to the `training` features; None, with a warning, if that fails."""
+    features, recordings = read_features(training), data_directory.read(data)
+    identity = digest([[u.id, str(u.path)] for u in recordings])
+    output = training.with_name(f"{training.name}-held-out-{identity[:8]}")
+    ranges = {id: speaker.f0_range for id, speaker in features.speakers.items() if speaker.f0_range}
+    try:
+        for failure in extract(data, output, features.config, jobs, ranges).failures:
+            log.warning("not scored during training: %s", failure)
+        unseen = read_unseen(output, features)
+        for speaker in {u.speaker for u in recordings}:
+            unseen.require(speaker)
+    except VCError as error:
+        log.warning("held-out recordings are not scored during training: %s", error)
+        return None
+    return output
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimated duration of `train_from_folders` in seconds, without the evaluation."""
+
+    features: float
+    training: float
+    kind: str  # of training: number of steps and device
+    measured: bool  # whether an evaluation follows
+
+    def __str__(self) -> str:
+        parts = f"features {phrases.duration(self.features)}, training {phrases.duration(self.training)} ({self.kind})"
+        total = f"{phrases.duration(self.features + self.training)}: {parts}"
+        return f"{total}, without the measurement afterwards" if self.measured else total
+
+
+def estimate_from_folders(
+    folders: Sequence[Path],
+    output: Path,
+    sections: Mapping[str, Any] | None = None,
+    changes: Sequence[str] = (),
+    *,
+    device: str = "auto",
+    jobs: int = 1,
+) -> Estimate:
+    """Estimate the duration of `train_from_folders` from excerpts and a few training steps, in a temporary folder.
+
+    Parameters and errors are those of `train_from_folders`.
+    """
+    device = devices.choose(device).type
+    sections, method, recordings, _ = _learnable(folders, output, sections, changes)
+    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    with quiet(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
+        data, features = Path(name) / "data", Path(name) / "features"
+        data_directory.write(data, [u for utterances in training_sets for u in _excerpts(utterances)])
+        config = chosen_config(sections.get("features", {}), data, jobs)
+        cost = _features_cost([u for utterances in training_sets for u in utterances], config)
+        length = cost.seconds / jobs if cost else 0.0
+        names = tuple(utterances[0].speaker for utterances in training_sets)
+        request = Request(features, names, output=Path(name) / "exp", sections=dict(sections), device=device)
+        if method.fit:
+            hours = max(sum(_seconds(u) for u in utterances) for utterances in training_sets) / 3600
+            training, kind = FIT_SECONDS * max(1.0, hours), "at most: it takes no steps"
+        else:
+            extract(data, features, config, jobs)
+            run = estimate(request)
+            training, kind = run.steps * run.seconds, f"{run.steps} steps of {run.seconds:.2g} s on {run.device}"
+    return Estimate(length, training, kind, measured=len(folders) > 1)
+
+
+def _excerpts(recordings: Sequence[Utterance]) -> list[Utterance]:
+    """EXCERPTS excerpts of a speaker's recordings, from the beginnings of as many recordings as possible."""
+    candidates = [
+        (start, utterance)
+        for utterance in recordings
+        for start in np.arange(0, max(_seconds(utterance) - EXCERPT / 2, 1e-3), EXCERPT)
+    ]
+    chosen = sorted(candidates, key=lambda candidate: candidate[0])[:EXCERPTS]
+    return [
+        replace(u, id=f"{u.id}-{round(100 * start)}", start=start, end=min(start + EXCERPT, _seconds(u)))
+        for start, u in chosen
+    ]
+
+
+def _seconds(utterance: Utterance) -> float:
+    return (utterance.end or audio.info(utterance.path).seconds) - (utterance.start or 0.0)
+
+
 def _log_recordings(training_sets: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
     for utterances in training_sets:
         training = [u for u in utterances if u.id not in held_out]
         seconds = sum(audio.info(u.path).seconds for u in training)
-        speaker = shown(utterances[0].speaker, utterances[0].speaker_name)
+        speaker = label(utterances[0].speaker, utterances[0].speaker_name)
         count = phrases.count(len(training), "recording")
         held_out_count = len(utterances) - len(training)
         log.info("%s: %s, %.1f minutes, to train on; %d held out", speaker, count, seconds / 60, held_out_count)
@@ -231,23 +351,32 @@ def _log_method(method: str, target: Sequence[Utterance], device: str, *, chosen
         log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, USUAL, others)
 
 
-def _log_estimate(utterances: Sequence[Utterance], config: FeatureConfig, jobs: int) -> None:
-    """Log an estimate of time and disk space, from the shortest recording of at least a second, or the longest."""
-    lengths = {u: (u.end or audio.info(u.path).seconds) - (u.start or 0.0) for u in utterances}
+@dataclass(frozen=True)
+class FeaturesCost:
+    """What an extraction takes."""
+
+    seconds: float  # with one process
+    disk: int  # bytes
+
+
+def _features_cost(utterances: Sequence[Utterance], config: FeatureConfig) -> FeaturesCost | None:
+    """Estimate time and disk space from the shortest recording of at least a second, or the longest.
+
+    None if that recording is unusable, which the extraction will report.
+    """
+    lengths = {u: _seconds(u) for u in utterances}
     tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
-    config, window = config.completed(), windows_of(tried)[0]
+    config, window = config.complete(), windows_of(tried)[0]
     try:
         for _ in range(2):  # the first run includes imports and loading
             began = time.perf_counter()
             track_window(window, config, WIDEST_RANGE)
             arrays = window_features(window, config, WIDEST_RANGE)
             took = time.perf_counter() - began
-    except DataError:  # the extraction will report it
-        return
+    except DataError:
+        return None
     ratio = sum(lengths.values()) / min(lengths[tried], LONGEST_WHOLE)
-    disk, length = phrases.size(ratio * sum(array.nbytes for array in arrays.values())), ratio * took / jobs
-    processes = phrases.count(jobs, "process", "processes")
-    log.info("features will take: %s with %s, %s on disk", phrases.duration(length), processes, disk)
+    return FeaturesCost(ratio * took, round(ratio * sum(array.nbytes for array in arrays.values())))
 
 
 def _measured(

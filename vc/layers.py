@@ -4,11 +4,15 @@ Gated layers use GLUs (Dauphin et al., ICML 2017): the convolution has twice the
 gates, and instance normalisation applies to both.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, glu, layer_norm, pad
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
+
+from vc.errors import ConfigError, shorten
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 STRIDE = 4  # rows and frames of a generator's input per row and frame of its innermost layers
@@ -140,3 +144,33 @@ def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(module, "weight"):
             state[f"{name}.weight"] = module.weight.detach()
     return state
+
+
+def with_weights(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], kind: str) -> nn.Module:
+    """Build a network with `weights` in float32. Only the weights take memory, whatever sizes `make` asks for.
+
+    Parameters
+    ----------
+    make : callable
+        Builds the network.
+    weights : mapping of str to Tensor
+        The network's state.
+    kind : str
+        The network's name in error messages.
+
+    Returns
+    -------
+    nn.Module
+
+    Raises
+    ------
+    ConfigError
+        The names or shapes of `weights` do not match the network's.
+    """
+    with torch.device("meta"):
+        network = make()
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    except RuntimeError as error:
+        raise ConfigError(f"weights do not fit {kind}: {shorten(error)}") from error
+    return network

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vc.config import build, plain, require
 from vc.corpus import names
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError, shorten
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
 from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
@@ -72,7 +72,7 @@ class Model:
         ConfigError
             A speaker is unknown, or missing although there are more than two, or both are the same.
         """
-        to, source = self.resolved(to), self.resolved(source)
+        to, source = self.speaker_id(to), self.speaker_id(source)
         speakers = tuple(self.speakers)
         if len(speakers) > 2 and None in (to, source):
             options = {"source (--from)": source, "target (--to)": to}
@@ -87,14 +87,14 @@ class Model:
             raise ConfigError(f"source and target are both {to!r}")
         return source, to
 
-    def resolved(self, name: str | None) -> str | None:
+    def speaker_id(self, name: str | None) -> str | None:
         """The id of a speaker given by id or name."""
         return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
 
     @property
     def known_speakers(self) -> str:
         """The speakers' ids and names, for error messages."""
-        return ", ".join(names.shown(id, speaker.name) for id, speaker in self.speakers.items())
+        return ", ".join(names.label(id, speaker.name) for id, speaker in self.speakers.items())
 
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
@@ -148,7 +148,7 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     if os.path.isdir(path):
         path = path / NAME
     if not os.path.isfile(path):
-        raise ConfigError(f"{path}: no such model file")
+        raise ConfigError(f"{path}: no such model file; the package has {', '.join(CARRIED)}")
     weights, content = read_tensors(path, framework)
     if "mel" in content:
         raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
@@ -159,6 +159,10 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     if isinstance(features, dict) and features.get("kind", "world") == "world":
         # In files written before `unvoiced_f0` was a setting, it was WORLD's, not today's default.
         features = {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
+    network = content.get("network")
+    newer = (isinstance(network, dict) and "fake_class" in network) or "confidence.weight" in weights
+    if content.get("method") == "dr_gan" and not newer:
+        content["method"] = "reversed_gradient"  # what was called so before DR-GAN's own game was there
     try:
         content["features"] = build_features(features)
         content["speakers"] = speakers_from_json(content.get("speakers"))
@@ -201,7 +205,7 @@ def read_network(
     import torch
 
     from vc.encoders import choice, encoder_file
-    from vc.encoders.features import completed
+    from vc.encoders.features import complete
     from vc.models import network, network_config
     from vc.models.base import AbstractDecoder
 
@@ -229,7 +233,7 @@ def read_network(
         if decodes:
             stored = "another content encoder than" if encoder else "no content encoder, and the carried one is not"
             encoder = encoder or choice.choose(choice.DISTILLED, device=device)
-            same = completed(model.features, encoder) == model.features
+            same = complete(model.features, encoder) == model.features
             require(same, f"holds {stored} the one that its features are of")
         for name, expected in restored.state_dict().items():
             tensor = weights.get(name, expected)
@@ -241,5 +245,5 @@ def read_network(
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     except (RuntimeError, OverflowError) as error:
-        raise ConfigError(f"{path}: weights do not fit {model.method}: {shortened(error)}") from error
+        raise ConfigError(f"{path}: weights do not fit {model.method}: {shorten(error)}") from error
     return model, restored, encoder

@@ -1,21 +1,34 @@
 """Parallel map over processes or threads, with a progress bar on a terminal."""
 
+import contextlib
+import logging
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
+from vc import phrases
 from vc.errors import DataError
+from vc.files import abandon
+from vc.signals import exit_status
 
 WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal of unknown size
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
+TICK = 1.0  # seconds between refreshes of a bar
+LOG_EVERY = 60.0  # seconds between log lines without a terminal
+GRACE = 2.0  # seconds that a process of `map_processes` has to end after SIGTERM before it is killed
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -113,10 +126,39 @@ def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
     try:
-        with ProcessPoolExecutor(min(jobs, len(items)), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(jobs, len(items)), context, _begin_process) as pool:
             yield from pool.map(function, items)
     except BrokenProcessPool:
         raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
+
+
+def _begin_process() -> None:
+    """Make a process of the pool end, without leaving unfinished files, on SIGTERM or when its parent dies."""
+
+    def end(*_: object) -> None:
+        abandon()
+        os._exit(exit_status(signal.SIGTERM))
+
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()
+        end()
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends them
+    signal.signal(signal.SIGTERM, end)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_processes() -> None:
+    """Terminate the processes of `map_processes`, and kill those that still run after GRACE (in C code, say)."""
+    processes, deadline = multiprocessing.active_children(), time.monotonic() + GRACE
+    for process in processes:
+        process.terminate()
+    living = {process.sentinel for process in processes}
+    while living and (seconds := deadline - time.monotonic()) > 0:
+        living -= set(multiprocessing.connection.wait(living, seconds))
+    for process in processes:
+        if process.sentinel in living:
+            process.kill()
 
 
 def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result | DataError:
@@ -127,11 +169,38 @@ def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result |
         return error
 
 
-def progress(total: int, title: str, initial: int = 0) -> Any:
-    """A tqdm progress bar with speed and remaining time; disabled if stderr is not a terminal."""
+@contextlib.contextmanager
+def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
+    """A tqdm progress bar with speed and remaining time, refreshed during an item; without a terminal, log lines."""
     from tqdm import tqdm
+
+    class Bar(tqdm):
+        def update(self, n: float = 1) -> bool | None:
+            return super().update(min(n, self.total - self.n))  # fractions of an item may add up to slightly more
 
     silent = not sys.stderr.isatty()
     known = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals report 0
     size = {"dynamic_ncols": True} if known else {"ncols": WIDTH, "nrows": HEIGHT}
-    return tqdm(total=total, desc=title, initial=initial, disable=silent, bar_format=BAR_FORMAT, **size)
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(LOG_EVERY if silent else TICK):
+            if not silent:
+                bar.refresh()
+            elif bar.n > initial:
+                left = phrases.duration(bar.format_dict["elapsed"] * (total - bar.n) / (bar.n - initial))
+                log.info("%s: %.4g of %d, %s left", title, bar.n, total, left)
+
+    with (
+        Path(os.devnull).open("w") as devnull,
+        Bar(
+            total=total, desc=title, initial=initial, file=devnull if silent else None, bar_format=BAR_FORMAT, **size
+        ) as bar,
+    ):
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
+        try:
+            yield bar
+        finally:
+            ended.set()
+            ticker.join()

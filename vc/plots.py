@@ -62,7 +62,18 @@ def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str 
     )
     axes = figure.subplots(count, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels):
-        _draw(axis, panel, rate, frame_shift)
+        levels = spectrogram(panel.samples, rate)
+        extent = (0, levels.shape[1] * round(SHIFT * rate) / rate, 0, 1)
+        axis.imshow(levels, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear")
+        heights = _height(np.where(panel.f0 > 0, panel.f0, np.nan), rate)
+        axis.plot(np.arange(len(heights)) * frame_shift, heights, color="white", linewidth=3)
+        axis.plot(np.arange(len(heights)) * frame_shift, heights, color="#00a0c8", linewidth=1.5)
+        ticks = [tick for tick in TICKS if tick <= rate / 2]
+        axis.set_yticks(_height(np.array(ticks), rate), [f"{tick} Hz" for tick in ticks])
+        axis.set_ylim(0, 1)
+        axis.tick_params(colors=GREY)
+        axis.spines[:].set_visible(False)
+        axis.set_title(panel.title, color=GREY, loc="left", fontsize=10, parse_math=False)
     for axis in axes[:-1]:
         axis.tick_params(bottom=False)
     axes[-1].set_xlim(0, max(len(panel.samples) for panel in panels) / rate)
@@ -103,21 +114,6 @@ def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
     nearest = np.rint(np.geomspace(LOWEST, rate / 2, ROWS) * size / rate).astype(int)
     decibels = 10 * np.log10(np.maximum(power[:, nearest].T, 1e-12))
     return np.maximum(decibels - decibels.max(), -RANGE)
-
-
-def _draw(axis: "matplotlib.axes.Axes", panel: Panel, rate: int, frame_shift: float) -> None:  # noqa: F821 - not light
-    levels = spectrogram(panel.samples, rate)
-    extent = (0, levels.shape[1] * round(SHIFT * rate) / rate, 0, 1)
-    axis.imshow(levels, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation="bilinear")
-    heights = _height(np.where(panel.f0 > 0, panel.f0, np.nan), rate)
-    axis.plot(np.arange(len(heights)) * frame_shift, heights, color="white", linewidth=3)
-    axis.plot(np.arange(len(heights)) * frame_shift, heights, color="#00a0c8", linewidth=1.5)
-    ticks = [tick for tick in TICKS if tick <= rate / 2]
-    axis.set_yticks(_height(np.array(ticks), rate), [f"{tick} Hz" for tick in ticks])
-    axis.set_ylim(0, 1)
-    axis.tick_params(colors=GREY)
-    axis.spines[:].set_visible(False)
-    axis.set_title(panel.title, color=GREY, loc="left", fontsize=10, parse_math=False)
 
 
 def _height(frequencies: np.ndarray, rate: int) -> np.ndarray:

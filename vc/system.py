@@ -1,7 +1,8 @@
-"""System calls that not every platform has (file locks, polling pipes, syncing folders), with fallbacks."""
+"""System calls that not every platform has (file locks, process groups, polling pipes, syncing), with fallbacks."""
 
 import os
 import select
+import signal
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +32,17 @@ def lock(file: int | BinaryIO, *, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
+def read_at(descriptor: int, count: int, offset: int) -> bytes:
+    """Read up to `count` bytes at an offset in a file, without moving its position."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count, offset)
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    content = os.read(descriptor, count)
+    os.lseek(descriptor, before, os.SEEK_SET)
+    return content
+
+
 def ready(pipe: int | BinaryIO, seconds: float) -> bool:
     """Wait up to `seconds` for a pipe to have data or to end; return whether it has. True if it cannot be polled."""
     if not hasattr(select, "poll"):
@@ -38,6 +50,14 @@ def ready(pipe: int | BinaryIO, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     return bool(poll.poll(max(0, 1000 * seconds)))
+
+
+def kill_group(pid: int) -> None:
+    """Kill all processes of a group, given its leader's id; only the leader on systems without groups."""
+    if hasattr(os, "killpg"):
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGTERM)  # immediate on Windows, which has no SIGKILL
 
 
 def sync(path: Path) -> None:
@@ -55,7 +75,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def handed(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
+def descriptor_path(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
     """Name of an open file for a child process, and the arguments of subprocess that make it accessible.
 
     By descriptor, which cannot be another file than the one opened; or by path, if descriptors are not inherited.

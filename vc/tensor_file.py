@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vc.errors import ConfigError, TrainingError, shortened
+from vc.errors import ConfigError, TrainingError, shorten
 from vc.files import reading, replacing
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSOR
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: damaged or not safetensors: {shortened(error)}") from error
+        raise Damaged(f"{path}: damaged or not safetensors: {shorten(error)}") from error
 
 
 def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, str]:  # noqa: F821

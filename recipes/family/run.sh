@@ -5,7 +5,7 @@ recipes=$(dirname "$(dirname "$(readlink -f "$0")")")
 . "$recipes/family/path.sh" || exit 1
 . "$recipes/utils/conversion.sh" || exit 1
 
-unset conf max_jobs tag # each method has its own, or none
+unset conf tag # each method has its own, or none
 stop_stage=3
 source=
 target=
@@ -13,7 +13,6 @@ pair_confs=$recipes/pair/conf/family
 many_confs=$recipes/many/conf/family
 methods=
 encoder=xgan
-jobs=1
 
 help_message="usage: run.sh [--name value ...]
   --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train and convert, 3 evaluate (default: all)
@@ -24,52 +23,58 @@ help_message="usage: run.sh [--name value ...]
   --pair_confs FOLDER, --many_confs FOLDER  configurations, one a method (default: those of ten minutes on one core)
   --methods 'X Y ...'   names of those that are taken (default: all)
   --encoder NAME        of the methods of many speakers, the one whose code holds content (default: $encoder)
-  --jobs N              methods at once, a core each (default: $jobs)
-  --work, --nj, --device, --train_opts, --evaluate_opts, --train_cmd, --config  as for recipes/pair/run.sh"
+  --max_jobs N          methods at once, a core each (default: what the backend does)
+  --work, --nj, --device, --train_opts, --convert_opts, --evaluate_opts, --train_cmd, --config
+                        as for recipes/pair/run.sh"
 
 . "$recipes/utils/parse_options.sh" || exit 1
 . "$recipes/utils/stages.sh" || exit 1
 . "$recipes/utils/pairs.sh" || exit 1
 set -euo pipefail
 
-make_data() { many --conf "$features_conf" --stage 0 --stop_stage 0; }
+make_data() { many --stage 0 --stop_stage 0; }
 
-extract_features() { many --conf "$features_conf" --stage 1 --stop_stage 1; }
+extract_features() { many --stage 1 --stop_stage 1; }
 
 many() {
-    "$recipes/many/run.sh" --work "$work" --prepare "$prepare" --corpus "$corpus" --speakers "$speakers" \
-        --ways "$ways" --features_conf "$features_conf" --nj "$nj" --device "$device" \
-        --train_cmd "$train_cmd" "$@"
-}
-
-pair() {
-    "$recipes/pair/run.sh" --work "$work" --source "$source" --target "$target" --speakers "$speakers" \
-        --features_conf "$features_conf" --nj "$nj" --device "$device" --train_cmd "$train_cmd" "$@"
+    "$recipes/many/run.sh" --work "$work" --prepare "$prepare" --corpus "$corpus" --speakers "$speakers" --ways "$ways" \
+        --conf "$features_conf" --nj "$nj" --device "$device" --train_cmd "$train_cmd" "$@"
 }
 
 train_and_convert() {
-    local conf
+    local conf failed=()
     need dump/train/config.yaml 1
-    rm -f exp/log/family.failed
-    mkdir -p exp/log
-    for conf in "${of_many[@]}"; do begin many "$conf"; done
-    wait # an encoder is one of these
-    for conf in "${of_pairs[@]}"; do
+    array_of many "${of_many[@]}"
+    for conf in "${of_pairs[@]}"; do # an encoder is one of those of many
         ! asks_encoder "$conf" || [ -s "$(folder_of many "$encoder")/model.safetensors" ] ||
             fail "$(basename "$conf") wants an encoder: train $encoder first, or name another --encoder"
-        begin pair "$conf"
     done
-    wait
-    [ ! -s exp/log/family.failed ] || fail "these failed: $(xargs < exp/log/family.failed); the others are done"
+    array_of pair "${of_pairs[@]}"
+    [ "${#failed[@]}" -eq 0 ] || fail "these failed: ${failed[*]}; the others are done"
 }
 
-begin() { # KIND CONF: as soon as a core is free
-    local name
-    name=$(basename "$2" .yaml)
-    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do sleep 1; done
-    echo "$name: log, to follow with tail -f: $PWD/exp/log/$name.log"
-    OMP_NUM_THREADS=1 "$1" --conf "$2" --nj 1 --stage 2 --stop_stage 3 --train_opts "$(options "$2")" \
-        > "exp/log/$name.log" 2>&1 || echo "$name" >> exp/log/family.failed &
+array_of() { # RECIPE CONF ...: an array of jobs, each of which trains one method and converts by it; adds to $failed
+    local folder=exp/${list_name}_family gpu=1 count=$(($# - 1)) number=0 conf who
+    [ "$count" -gt 0 ] || return 0
+    case $1 in
+    many) who=(--ways "$ways") ;;
+    pair) who=(--source "$source" --target "$target") ;;
+    esac
+    [ "$device" != cpu ] || gpu=0
+    for conf in "${@:2}"; do
+        number=$((number + 1))
+        # Within its job a method's own jobs run where it runs.
+        split_job "$folder" "$count" "$1.$number" env OMP_NUM_THREADS=1 "$recipes/$1/run.sh" --work "$work" \
+            --speakers "$speakers" "${who[@]}" --conf "$conf" --features_conf "$features_conf" --nj 1 --device "$device" \
+            --train_opts "$(options "$conf")" --convert_opts "$convert_opts" --train_cmd local.sh --stage 2 --stop_stage 3
+        echo "$(basename "$conf" .yaml): log, to follow with tail -f: $PWD/$folder/log/$1.$number.log"
+    done
+    ! run_split "$folder" "$count" "$1" --gpu "$gpu" --num-threads 1 || return 0
+    number=0
+    for conf in "${@:2}"; do
+        number=$((number + 1))
+        ended_well "$folder/log/$1.$number.log" || failed+=("$(basename "$conf" .yaml)")
+    done
 }
 
 asks_encoder() { grep -Eq '^ +content: *[^0 ]' "$1"; } # CONF
@@ -113,7 +118,6 @@ evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
 for name in source target speakers; do [ -n "${!name}" ] || fail "give --$name"; done
 need_names speaker "$source" "$target"
 need_names --encoder "$encoder"
-[[ $jobs =~ ^[1-9][0-9]*$ ]] || fail "--jobs takes a whole number from 1 on, not '$jobs'"
 for name in pair_confs many_confs; do [ -d "${!name}" ] || fail "--$name: no such folder: '${!name}'"; done
 [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
 for variable in prepare corpus features_conf work pair_confs many_confs; do

@@ -21,12 +21,13 @@ train_opts=
 evaluate_opts=
 
 help_message="usage: run.sh [--name value ...]
-  --stage N, --stop_stage N  from and up to: 0 data, features and training, 1 convert, 2 evaluate (default: all)
+  --stage N, --stop_stage N  from and up to: 0 data, features, training, 1 convert, 2 evaluate (default: all)
   --prepare, --corpus, --sources, --targets, --conf, --features_conf, --work, --nj, --device, --train_opts, --train_cmd
                         as for recipes/pair/run.sh; the method must be one that vc-live takes
   --systems 'A B ...'   a method of vc-live, and a delay in ms or the word offline (default: $systems)
   --sentences N         the first N of the evaluation set (default: $sentences)
-  --evaluate_opts '...' options of vc-evaluate"
+  --evaluate_opts 'WORDS'  further options of vc-evaluate
+  --config FILE         a shell file that sets any of these"
 
 . "$recipes/utils/parse_options.sh" || exit 1
 . "$recipes/utils/stages.sh" || exit 1
@@ -106,4 +107,9 @@ for variable in prepare corpus conf features_conf work; do
 done
 mkdir -p "$work"
 cd "$work" || exit 1
-run_stages "$stage" "$stop_stage" train convert evaluate
+stages=(
+    train    # 0: recordings -> dump/train, exp/NAME
+    convert  # 1: data/eval -> live/SOURCE-TARGET/SYSTEM
+    evaluate # 2: these -> live/evaluation/SOURCE-TARGET
+)
+run_stages "$stage" "$stop_stage" "${stages[@]}"

@@ -99,19 +99,19 @@ experiment() { echo "${exp_pattern//"{3}"/$3}"; } # SOURCE TARGET PAIR -> its fo
 name_untrained() { sealed "$(experiment "$@")/trained.sha256" || echo "$*"; }
 
 say_cost() { # LIST OPTION ... -- COMMAND ...: of many pairs, before they are begun; measured on the first
-    local list=$1 options=()
+    local list=$1 options=() words log=$lists/log/cost.log
     shift
     [ -n "$list" ] || return 0
     while [ "$1" != -- ]; do
         options+=("$1")
         shift
     done
-    mkdir -p "$lists"
-    head -n 1 <<< "$list" > "$lists/cost.list"
-    if job "${options[@]}" "$lists/cost.log" on_line.sh "$lists/cost.list" 1 "${@:2}" --estimate; then
-        printed "$lists/cost.log"
+    # shellcheck disable=SC2046 # the first line is three words
+    fill_in $(head -n 1 <<< "$list") "${@:2}" --estimate
+    if job "${options[@]}" "$log" "${words[@]}"; then
+        printed "$log"
     else
-        echo "No estimate of the cost; its log is $PWD/$lists/cost.log"
+        echo "No estimate of the cost; its log is $PWD/$log"
     fi
     echo "$(wc -l <<< "$list") such pairs are to be trained, as many at once as cores and queue allow"
 }
@@ -188,6 +188,7 @@ print_results() { # LIST
     local files
     mapfile -t files < <(each name_metrics "$1")
     [ "${#files[@]}" -gt 0 ] || return 0
+    mkdir -p "$lists"
     python3 "$recipes/utils/results.py" "${files[@]}" > "$lists/results.md"
     if [ "${#files[@]}" -gt 4 ]; then
         python3 "$recipes/utils/results.py" --means "${files[@]}"
@@ -220,7 +221,7 @@ run_conversion() {
     cd "$work" || exit 1
     suffix=$(basename "${conf%.*}")${tag:+_$tag}
     exp_pattern='exp/{3}'_$suffix
-    lists=exp/log/$suffix/$list_name
+    lists=exp/${list_name}_$suffix # of a single model its experiment directory
     failed=$lists/failed
     rm -f "$failed"
     run_stages "$stage" "$stop_stage" "${stages[@]}"

@@ -149,10 +149,10 @@ find_missing() {
 }
 
 # NAME LIST [OPTION VALUE ...] -- COMMAND ...: the command for every line that is alive, as one array of jobs whose logs
-# are $lists/NAME.JOB.log; {1}, {2} and {3} in its words stand for SOURCE, TARGET and PAIR. Leaves in $succeeded the lines
-# whose job ended well, and notes the others for lose_failed, which is to be called once the former are sealed.
+# are $lists/log/NAME.JOB.log; {1}, {2} and {3} in its words stand for SOURCE, TARGET and PAIR. Leaves in $succeeded the
+# lines whose job ended well, and notes the others for lose_failed, which is to be called once the former are sealed.
 array() {
-    local name=$1 options=() number=0 status=0 one other pair log
+    local name=$1 options=() words number=0 count list one other pair log
     succeeded=$(alive "$2") lost=''
     shift 2
     while [ "$1" != -- ]; do
@@ -161,25 +161,30 @@ array() {
     done
     shift
     [ -n "$succeeded" ] || return 0
-    [ -z "$max_jobs" ] || options+=(--max-jobs-run "$max_jobs")
-    mkdir -p "$lists"
-    rm -f "$lists/$name".*.log # of an earlier run
-    echo "$succeeded" > "$lists/$name.list"
-    echo "Logs, to follow with tail -f: $PWD/$lists/$name.*.log"
-    job "${options[@]}" JOB=1:"$(wc -l < "$lists/$name.list")" "$lists/$name.JOB.log" \
-        on_line.sh "$lists/$name.list" JOB "$@" || status=$?
-    [ "$status" -ne 0 ] || return 0
-    [ -e "$lists/$name.1.log" ] || fail "$train_cmd did not run the jobs"
-    succeeded=''
+    count=$(wc -l <<< "$succeeded")
     while read -r one other pair <&3; do
         number=$((number + 1))
-        log=$lists/$name.$number.log
+        fill_in "$one" "$other" "$pair" "$@"
+        split_job "$lists" "$count" "$name.$number" "${words[@]}"
+    done 3<<< "$succeeded"
+    ! run_split "$lists" "$count" "$name" "${options[@]}" || return 0
+    list=$succeeded number=0 succeeded=''
+    while read -r one other pair <&3; do
+        number=$((number + 1))
+        log=$lists/log/$name.$number.log
         if ended_well "$log"; then
             succeeded+="$one $other $pair"$'\n'
         else
             lost+="$pair $name of $one to $other failed, log is in $PWD/$log"$'\n'
         fi
-    done 3< "$lists/$name.list"
+    done 3<<< "$list"
+}
+
+fill_in() { # SOURCE TARGET PAIR WORD ... -> $words
+    words=("${@:4}")
+    words=("${words[@]//"{1}"/"$1"}")
+    words=("${words[@]//"{2}"/"$2"}")
+    words=("${words[@]//"{3}"/"$3"}")
 }
 
 lose_failed() {
@@ -188,9 +193,6 @@ lose_failed() {
         [ -z "$pair" ] || lose "$pair" "$reason"
     done 3<<< "$lost"
 }
-
-# LOG: whether its job ended with status 0, as Kaldi's run.pl or queue.pl say it.
-ended_well() { tail -n 1 "$1" 2> /dev/null | grep -q '^# \(Ended (code 0) \|Finished at .* with status 0\)'; }
 
 # What has failed, as the last word of a run.
 say_failed() {

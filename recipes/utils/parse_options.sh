@@ -10,11 +10,11 @@ parse_options_fail() {
     exit 1
 }
 
-# -> the options that $help_message names, in a line.
+# -> the options that $help_message explains, in a line: those before the two spaces that begin an explanation.
 parse_options_known() {
     local known
-    known=$(grep -oE -- '(^|[ ,])--[a-z][a-z_-]*' <<< "${help_message-}" | tr -d ' ,' | awk '!seen[$0]++ { printf "%s ", $0 }')
-    [ -z "$known" ] || echo "; known: ${known% }"
+    known=$(sed -n '/^ *--/{ s/^ *//; s/  .*//; p; }' <<< "${help_message-}" | grep -oE -- '--[a-z][a-z_-]*' | xargs)
+    [ -z "$known" ] || echo "; known: $known"
 }
 
 # NAME VALUE, as they stand on the command line.

@@ -28,6 +28,51 @@ job() {
     "${words[@]}" "$@"
 }
 
+# FOLDER COUNT NAME.JOB COMMAND ...: what job number JOB of COUNT is to do, as FOLDER/log/splitCOUNT/JOB/NAME.sh, which can
+# also be run by hand. Each JOB has its part of the work in a folder of its own, as after Kaldi's split_data.sh.
+split_job() {
+    local script=$1/log/split$2/${3##*.}/${3%.*}.sh
+    mkdir -p "${script%/*}"
+    {
+        echo '#!/usr/bin/env bash'
+        # shellcheck disable=SC2016 # it is the script that reads itself: its log begins with the command
+        echo 'sed -n "\$s/^exec/#/p" "$0"'
+        printf exec
+        printf ' %q' "${@:4}"
+        echo
+    } > "$script"
+}
+
+# FOLDER COUNT NAME [OPTION VALUE ...]: run these scripts as one array of jobs, of which $max_jobs at once, if it is set; their
+# logs are FOLDER/log/NAME.JOB.log, of which it shows how far they are.
+run_split() {
+    local status=0 watcher
+    rm -f "$1/log/$3".*.log # of an earlier run
+    echo "Logs, to follow with tail -f: $PWD/$1/log/$3.*.log"
+    watch_logs "$1" "$3" &
+    watcher=$!
+    job "${@:4}" ${max_jobs:+--max-jobs-run "$max_jobs"} JOB=1:"$2" "$1/log/$3.JOB.log" bash "$1/log/split$2/JOB/$3.sh" || status=$?
+    kill "$watcher"
+    wait "$watcher" 2> /dev/null || true
+    [ "$status" -eq 0 ] || [ -e "$1/log/$3.1.log" ] || fail "$train_cmd did not run the jobs"
+    return "$status"
+}
+
+# FOLDER NAME: at intervals, the last lines of the logs that have been written to most lately. No `sleep`, which would outlive it.
+watch_logs() {
+    local lines before='' never
+    exec {never}<> <(:)
+    while ! read -r -t "${watch_seconds:-60}" -u "$never"; do
+        # shellcheck disable=SC2012 # by time
+        lines=$(ls -t "$1/log/$2".*.log 2> /dev/null | head -n 4 | xargs -r -d '\n' tail -qn 1 | grep -av '^#') || lines=$before
+        [ "$lines" = "$before" ] || echo "$lines"
+        before=$lines
+    done
+}
+
+# LOG: whether its job ended with status 0, as Kaldi's run.pl or queue.pl say it.
+ended_well() { tail -n 1 "$1" 2> /dev/null | grep -q '^# \(Ended (code 0) \|Finished at .* with status 0\)'; }
+
 # LOG: what a job printed.
 printed() { grep -av '^#' "$1" || true; }
 

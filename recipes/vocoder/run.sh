@@ -57,7 +57,7 @@ make_data() {
 }
 
 train() {
-    local conf words name gpu=1
+    local conf words name log gpu=1
     [ "${#conf_files[@]}" -gt 0 ] || return 0
     need data/train/wav.scp 0
     [ "$device" != cpu ] || gpu=0
@@ -66,10 +66,11 @@ train() {
     [ ! -f data/dev/wav.scp ] || words+=(--held-out data/dev)
     for conf in "${conf_files[@]}"; do
         name=$(basename "$conf" .yaml)
-        echo "Log, to follow with tail -f: $PWD/exp/log/$name.log"
-        job --gpu "$gpu" --num-threads "$nj" "exp/log/$name.log" \
+        log=exp/$name/log/train.log
+        echo "Log, to follow with tail -f: $PWD/$log"
+        job --gpu "$gpu" --num-threads "$nj" "$log" \
             vc-vocoder train --config "$conf" --data data/train --output "exp/$name" --device "$device" "${words[@]}"
-        printed "exp/log/$name.log"
+        printed "$log"
     done
 }
 

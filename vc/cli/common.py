@@ -9,14 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NoReturn, TextIO
 
 from vc import __version__
 from vc.errors import ConfigError, VCError, escaped
 from vc.files import abandon
+from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, one that vc-vocoder imported, a vocoder's file, or the directory of its training"
+MODEL_HELP = "model.safetensors, or an experiment directory"
 SOURCE_HELP = "source (default: a pair's other speaker; none, if the model converts any speaker)"
 PRECISION_HELP = (
     "of the networks (default: float32); bf16 is quicker where the processor has it, tf32 on a GPU; auto: bf16 where it"
@@ -32,10 +34,25 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, as the commands do; of an unknown option also which there are."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown and " " in self.prog:  # of `vc-vocoder copy`: vc-vocoder would say it, and has other options
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        more = f"known: {', '.join(known)}" if message.startswith("unrecognized") else f"{self.prog} --help says more"
+        self.exit(2, f"{self.prog}: error: {escaped(message)}; {more}\n")
+
+
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser that takes no abbreviations: a misspelt option stops here."""
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
+    parser = _Parser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"vc {__version__}")
     return parser
 
@@ -208,12 +225,13 @@ def run(
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
     def stop(number: int, _: object) -> None:
-        """End at once, whatever threads are doing, without unfinished files; a pool's processes end in order."""
+        """End soon, whatever threads and other processes are doing, without unfinished files."""
         abandon()
         os.write(2, f"{command}: error: stopped by {signal.Signals(number).name}\n".encode())
         code = exit_status(number)
         if multiprocessing.active_children():
-            raise SystemExit(code)
+            end_processes()
+            raise SystemExit(code)  # which frees what the pool shared with them
         os._exit(code)
 
     if threading.current_thread() is threading.main_thread():

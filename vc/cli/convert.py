@@ -20,12 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Convert recordings with a trained model: files, folders (searched below), or - for standard input.",
         "Recordings are of any length, rate and name: what libsndfile reads; with ffmpeg on PATH m4a, wma, video.\n"
         "examples:\n  vc-convert --model exp/SF1-TM3 speech.wav --output converted.wav\n"
+        "  vc-convert --model six_voices --to TM1 speech.wav --output converted.wav\n"
         "  vc-convert --model exp/SF1-TM3 --to SF1 recordings --output converted\n"
         "  vc-convert --model exp/SF1-TM3 - --output - < speech.flac > converted.wav\n"
         "exit status: 0 all converted, 1 some failed, 2 wrong usage or a bad model",
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
-    parser.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
+    parser.add_argument(
+        "--model", required=True, help=f"{common.MODEL_HELP}, or six_voices, which comes with the package"
+    )
     common.add_direction(parser)
     parser.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path a line")
     parser.add_argument("--output", help="of one recording: a file or -; else a folder (default: converted/)")

@@ -68,7 +68,7 @@ def list_encoders(args: argparse.Namespace) -> int:
     from vc.encoders import choice, encoder_file
     from vc.errors import ConfigError
 
-    known, failed = choice.known(), 0
+    known, failed = choice.named_files(), 0
     for name, path in known.items():
         try:
             model = encoder_file.describe(path)

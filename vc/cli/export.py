@@ -14,9 +14,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         COMMAND,
         "Write one direction of a trained model as ONNX: mel-cepstra in, mel-cepstra out, normalisation inside.",
         "example:\n  vc-export --model exp/SF1-TM3 --output SF1-TM3.onnx\n"
-        "The result is compared with torch's by onnxruntime before it is written. Needs pip install '.[onnx]'.",
+        "The result is compared with torch's by onnxruntime before it is written. Needs the extra onnx:\n"
+        "pip install 'nonparallel-vc[onnx]'.",
     )
-    parser.add_argument("--model", required=True, help="model.safetensors, or an experiment directory")
+    parser.add_argument("--model", required=True, help=common.MODEL_HELP)
     common.add_direction(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="ONNX", help="file to write")
     return common.run(COMMAND, _work, parser, argv)

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import read_sections, require
-    from vc.corpus.names import shown
+    from vc.corpus.names import label
     from vc.features.extract import chosen_config, extract
     from vc.features.store import read_features
     from vc.parallel import default_jobs
@@ -55,7 +55,7 @@ def _work(args: argparse.Namespace) -> int:
     for failure in report.failures:
         common.report(COMMAND, failure)
     for id, speaker in report.speakers.items():
-        f0, name = speaker.f0_range, shown(id, speaker.name)
+        f0, name = speaker.f0_range, label(id, speaker.name)
         if f0 is None:
             common.say(f"{name}: no F0: the recordings are whispered, and what is converted to {id} will be, too")
         else:

@@ -19,14 +19,15 @@ REFRESH = 0.1  # seconds between two looks at keys and meters
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Convert from the microphone to the loudspeaker with a linear model (nearest, warp, mean_variance).",
+        "Convert from the microphone to the loudspeaker with a linear model (nearest, parallel, warp, mean_variance).",
         "examples:\n  vc-live --model exp/anna-bert --method world --delay 80\n"
         "  vc-live --model exp/anna-bert --virtual-mic vc_live   (other programs can choose that microphone)\n"
         "  vc-live --model exp/anna-bert --input anna.wav --output as_bert.wav\n"
         "  vc-live --model exp/anna-bert --input - --output - < anna.raw > bert.raw\n"
+        "  vc-live --model exp/anna-bert --json          (for programs: docs/live.md)\n"
         "keys: p passthrough, m mute, + and - a semitone up and down, t other direction, q quit",
     )
-    parser.add_argument("--model", help="model.safetensors, or an experiment directory")
+    parser.add_argument("--model", help=common.MODEL_HELP)
     common.add_direction(parser)
     parser.add_argument("--method", choices=("diff", "world"), default="diff", help=METHOD_HELP)
     help_delay = "from a sample to its conversion, sound card aside (default: 50)"
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files.add_argument("--realtime", action="store_true", help="take the input no faster than it was spoken")
     card = parser.add_argument_group("sound card (needs the extra live, and PortAudio)")
     card.add_argument("--devices", action="store_true", help="list the devices")
+    help_json = "for programs: devices, or how it goes, as lines of JSON; keys are read from a pipe, whose end is q"
+    card.add_argument("--json", action="store_true", help=help_json)
     card.add_argument("--input-device", metavar="DEVICE", help="number or name (default: the system's)")
     card.add_argument("--output-device", metavar="DEVICE", help="number or name (default: the system's)")
     card.add_argument("--block", type=float, default=10.0, metavar="MS", help="taken and given at once (default: 10)")
@@ -65,11 +68,19 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     if args.devices:
+        import json
+        from dataclasses import asdict
+
         from vc.live import device
 
-        common.say(device.described())
+        devices = device.devices()
+        for each in devices:
+            common.say(json.dumps(asdict(each)) if args.json else each)
+        if not devices and not args.json:
+            common.say("no devices")
         return 0
     require(args.model is not None, "give --model")
+    require(not args.json or (args.input is None and not args.measure), "--json: not with --input, nor with --measure")
     require((args.input is None) == (args.output is None), "--input and --output go together")
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     require(1 <= args.block <= 200, f"--block must be in 1..200 ms, got {args.block:g}")
@@ -106,16 +117,16 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
     with contextlib.ExitStack() as stack:
         if args.virtual_mic:
             device.play_to_sink(stack.enter_context(virtual_microphone(args.virtual_mic)))
-        running = stack.enter_context(device.connected(stream, **_where(args)))
+        running = stack.enter_context(device.connect(stream, **_where(args)))
         loop = running.loop
         common.say(f"from {running.devices[0]} to {running.devices[1]}", file=sys.stderr)
-        common.say(f"and {_card_delay(running, stream.sample_rate)}", file=sys.stderr)
-        has_keys = stack.enter_context(terminal.keyboard())
-        shows = sys.stderr.isatty()
-        if has_keys:
+        common.say(f"and {_card_delay(running)}", file=sys.stderr)
+        has_keys = stack.enter_context(terminal.keyboard(pipe=args.json))
+        shows = sys.stderr.isatty() and not args.json
+        if has_keys and not args.json:
             common.say(terminal.HELP, file=sys.stderr)
         begin, pressed = time.monotonic(), ""
-        while not ended and pressed != "q" and time.monotonic() - begin < args.seconds:
+        while not ended and pressed != terminal.QUIT and time.monotonic() - begin < args.seconds:
             running.check()
             if has_keys:
                 pressed = terminal.key(REFRESH)
@@ -126,17 +137,22 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
                 told = f"{stream.source} to {stream.target}"
             else:
                 told = terminal.obey(pressed, stream)
-            if shows:
+            if args.json:
+                print(terminal.as_json(running, stream, time.monotonic() - begin), flush=True)
+            elif shows:
                 print(f"\r{terminal.status(loop, time.monotonic() - begin)} {told}\x1b[K", end="", file=sys.stderr)
         seconds = time.monotonic() - begin
     if shows:
         print(file=sys.stderr)
-    load = 100 * loop.busy / max(seconds, REFRESH)
-    common.say(
-        f"{seconds:.1f} s, {load:.0f} % of a core, underruns {loop.underruns}, hurried {loop.held},"
-        f" samples lost {loop.overruns}, left out {loop.dropped}, not finite {stream.mended};"
-        f" awaited in vain {1000 * loop.late / stream.sample_rate:.0f} ms"
-    )
+    if args.json:
+        print(terminal.as_json(running, stream, seconds), flush=True)
+    else:
+        load = 100 * loop.busy / max(seconds, REFRESH)
+        common.say(
+            f"{seconds:.1f} s, {load:.0f} % of a core, underruns {loop.underruns}, hurried {loop.held},"
+            f" samples lost {loop.overruns}, left out {loop.dropped}, not finite {stream.mended};"
+            f" awaited in vain {1000 * loop.late / stream.sample_rate:.0f} ms"
+        )
     return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
 
 
@@ -146,7 +162,7 @@ def _measured(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
     delays, running = device.measure(stream.sample_rate, **_where(args))
     card, engine = float(delays.mean()), stream.delay.milliseconds
     common.say(f"from {running.devices[0]} to {running.devices[1]}")
-    common.say(f"computed: {engine:.1f} ms, and {_card_delay(running, stream.sample_rate)}")
+    common.say(f"computed: {engine:.1f} ms, and {_card_delay(running)}")
     spread = f"{delays.min():.1f} to {delays.max():.1f} of {len(delays)} clicks"
     common.say(
         f"measured: {card:.1f} ms from loudspeaker to microphone and through the computer ({spread});"
@@ -161,12 +177,7 @@ def _where(args: argparse.Namespace) -> dict:
     return {**where, "block": args.block / 1000, "slack": args.slack, "latency": latency}
 
 
-def _card_delay(running: "Running", rate: int) -> str:  # noqa: F821
+def _card_delay(running: "Running") -> str:  # noqa: F821
     """What the sound card adds, as far as it is computed."""
-    parts = {
-        "input": running.latency[0],
-        "output": running.latency[1],
-        "slack": running.loop.slack / rate,
-    }
-    told = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in parts.items())
-    return f"{1000 * sum(parts.values()):.1f} ms of the sound card, by what it claims ({told})"
+    told = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in running.delays.items())
+    return f"{sum(running.delays.values()):.1f} ms of the sound card, by what it claims ({told})"

@@ -98,7 +98,7 @@ def report(data: Path) -> int:
     """Print the faults of a data directory, or its contents; return the exit status."""
     from vc.corpus import data_directory
     from vc.corpus.check import check
-    from vc.corpus.names import shown
+    from vc.corpus.names import label
     from vc.phrases import count
 
     findings = check(data)
@@ -111,6 +111,6 @@ def report(data: Path) -> int:
         return 1
     utterances = data_directory.read(data)
     names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
-    counts = [f"{shown(id, names[id])} {n}" for id, n in data_directory.count_by_speaker(utterances).items()]
+    counts = [f"{label(id, names[id])} {n}" for id, n in data_directory.count_by_speaker(utterances).items()]
     common.say(f"{data}: {count(len(utterances), 'utterance')}, {', '.join(counts)}")
     return 0

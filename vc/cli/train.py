@@ -143,19 +143,23 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any] | N
     from vc import extras, phrases
     from vc.config import require
     from vc.evaluate.headline import as_text
-    from vc.from_folders import train_from_folders
+    from vc.from_folders import estimate_from_folders, train_from_folders
     from vc.model_file import NAME
     from vc.parallel import default_jobs
     from vc.train.processes import launched_together
 
     other = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
-    other |= {"add-to": args.add_to, "validation": args.validation, "estimate": args.estimate}
+    other |= {"add-to": args.add_to, "validation": args.validation}
     excluded = ", ".join(f"--{name}" for name, value in other.items() if value)
     require(not excluded, f"{excluded}: only with --features")
     require(not launched_together(), "FOLDERs of recordings: under torchrun give --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
     jobs, began = args.jobs or default_jobs(), time.monotonic()
+    if args.estimate:
+        where = {"device": args.device, "jobs": jobs}
+        common.say(estimate_from_folders(args.recordings, args.output, sections, args.set, **where))
+        return 0
     voice = train_from_folders(
         args.recordings, args.output, sections, args.set, device=args.device, jobs=jobs, measures=measures
     )

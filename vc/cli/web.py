@@ -1,4 +1,4 @@
-"""vc-web: a page in the browser, on this machine alone: record, train, convert, compare."""
+"""vc-web: a page in the browser, on this machine alone: record, train, convert, compare, speak live."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ FOLDER = Path("voices")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Serve a page to this machine's browsers, to record, train, convert and compare in. Nothing is sent anywhere.",
+        "Serve a page to this machine's browsers, to record, train, convert, compare and speak live in. Nothing is sent"
+        " anywhere.",
         "The page runs the other commands on FOLDER/recordings, FOLDER/exp and so on, and shows them; so can you.\n\n"
         "examples:\n  vc-web\n  vc-web ~/voices --port 9000",
     )

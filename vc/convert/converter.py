@@ -55,10 +55,8 @@ class ConversionOptions:
     f0_range: F0Range | None = None
 
     def __post_init__(self) -> None:
-        method = self.method
-        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        unchanged = method == "world" or self.f0 == F0Options(keep=self.f0.keep)
-        require(unchanged, f"method {method} cannot change F0")
+        require(self.method in METHODS, f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        self.f0.check_method(self.method)
 
 
 USUAL = ConversionOptions()
@@ -205,7 +203,7 @@ class Converter:
         """
         if not self.decodes:
             return self.model.direction(to, source)
-        to, source, known = self.model.resolved(to), self.model.resolved(source), self.model.known_speakers
+        to, source, known = self.model.speaker_id(to), self.model.speaker_id(source), self.model.known_speakers
         require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]
@@ -450,7 +448,7 @@ class Converter:
             spectrum = self.convert_frames(mel_cepstrum, source, target)
             self._refuse_overflow(spectrum)
             spectrum = settings.restore_power(spectrum, mel_cepstrum)
-            converted = differential.filtered(padded, spectrum - mel_cepstrum, settings)
+            converted = differential.filter_samples(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
             frames = settings.analyse(padded, voice.f0_range, excitation=excited)

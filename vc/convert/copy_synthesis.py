@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vc.convert.level import to_full_scale
 from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
+from vc.corpus.limiter import to_full_scale
 from vc.corpus.pieces import SHORTEST, Piece
 from vc.features.base import FeatureConfig
-from vc.features.f0 import WHISPER
+from vc.features.f0 import WHISPER, F0Range
 from vc.vocoders.base import Vocoder
 
 
@@ -32,6 +32,24 @@ class Copier:
     def __init__(self, vocoder: Vocoder, config: FeatureConfig):
         self.vocoder, self.config = vocoder, config
         self.sample_rate = vocoder.native_rate or config.sample_rate
+
+    def copy(self, samples: np.ndarray, f0_range: F0Range | None) -> np.ndarray:
+        """Copy a recording that fits into memory.
+
+        Parameters
+        ----------
+        samples : np.ndarray
+            Shape `(samples,)`, at `sample_rate`.
+        f0_range : F0Range or None
+            Range in Hz in which to search for F0, for vocoders that use it.
+
+        Returns
+        -------
+        np.ndarray
+            Same shape, float64; not limited to -1..1.
+        """
+        whole = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
+        return self.vocoder.copy(whole, self.config, f0_range)[: len(samples)]
 
     def copy_file(
         self, source: Path | str, output: Path | str, advance: Callable[[float], None] | None = None
@@ -69,9 +87,7 @@ class Copier:
                 inputs = ((piece, WHISPER) for piece in parts)
             for piece, voice in inputs:
                 peak = max(peak, float(np.abs(piece.samples).max(initial=0)))
-                samples = audio.fit_length(piece.samples, max(len(piece.samples), round(SHORTEST * self.sample_rate)))
-                copy = self.vocoder.copy(samples, self.config, voice.f0_range)
-                yield piece, copy[: len(piece.samples)].astype(np.float32)
+                yield piece, self.copy(piece.samples, voice.f0_range).astype(np.float32)
 
         blocks = pieces.join(copies(), self.sample_rate)
         count = audio.write_scaled(output, blocks, self.sample_rate, lambda: to_full_scale(peak, source), source)

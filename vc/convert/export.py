@@ -20,7 +20,7 @@ from vc.models.base import FrameMap
 OPSET = 20
 FEWEST, MOST = 8, 1 << 20  # frames; a generator's innermost layers need two of their own
 CLOSE = 1e-4  # largest allowed difference between the mel-cepstra of onnxruntime and torch
-TEST_LENGTHS = (100, 301, 1002)  # frames, lengths at which the two are compared
+TRIAL_FRAMES = (100, 301, 1002)  # lengths at which the two are compared
 INPUT, OUTPUT, METADATA = "mel_cepstrum", "converted", "vc"  # names in the file
 
 
@@ -64,7 +64,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     source, to = converter.direction(to, source)
     network = copy.deepcopy(converter.frame_map(source, to)).cpu().float()
     network.to(memory_format=torch.contiguous_format)
-    example = torch.zeros(TEST_LENGTHS[0], converter.model.features.bands)
+    example = torch.zeros(TRIAL_FRAMES[0], converter.model.features.bands)
     frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
     for name in ("torch.onnx", "torch.utils.flop_counter"):  # they warn of every optional package that is missing
@@ -79,7 +79,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     graph.metadata_props.append(onnx.StringStringEntryProto(key=METADATA, value=text))
     content = graph.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    difference = max(_difference(session, network, count) for count in TEST_LENGTHS)
+    difference = max(_difference(session, network, count) for count in TRIAL_FRAMES)
     if not difference <= CLOSE:
         raise ConfigError(f"{output}: onnxruntime's mel-cepstra differ from torch's by {difference:.1g}; not written")
     files.make_directory(output.parent)

@@ -1,19 +1,16 @@
 """Loudness of recordings, and the gain that restores it in their conversions."""
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 
-from vc.errors import escaped
+from vc.corpus.limiter import to_full_scale
 
-HOTTEST = 2.0  # largest peak that lossy formats and resampling produce; above it, full scale cannot be 1
 FAINTEST = 0.1  # smallest usual peak of a recording
 MOST = 1e3  # largest gain; an even quieter conversion is silence
 LOWEST = 70.0  # Hz; lower frequencies are ignored in loudness
 FRAME = 0.02  # seconds
 PAUSE = 35.0  # dB; frames farther below the loudest one are pauses
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -48,30 +45,6 @@ class Level:
         """
         gain = min(np.sqrt(self.before / self.after), MOST) if self.after > 0 else 1.0
         return np.float32(gain * to_full_scale(self.peak, recording))
-
-
-def to_full_scale(peak: float, recording: object = None) -> float:
-    """Gain that brings a recording down to full scale if its peak is above HOTTEST; otherwise 1.
-
-    Floating-point files may be scaled like, say, 16-bit integers; limiting every sample would leave only noise.
-
-    Parameters
-    ----------
-    peak : float
-        Largest magnitude of a sample; full scale is 1.
-    recording : object, optional
-        The recording's name in a warning if the gain is not 1. Default: no warning.
-
-    Returns
-    -------
-    float
-        Linear gain above 0, at most 1.
-    """
-    if peak <= HOTTEST:
-        return 1.0
-    if recording is not None:
-        log.warning("%s: %.1f dB above full scale; scaled down to it", escaped(recording), 20 * np.log10(peak))
-    return 1 / peak
 
 
 def to_usual_level(samples: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
+from vc import system
 from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
 from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
@@ -316,7 +317,8 @@ def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate:
             try:
                 sound.write(block)
             except soundfile.SoundFileError:  # it does not give the reason; writing one more byte raises it
-                os.pwrite(file.fileno(), b"\0", os.fstat(file.fileno()).st_size)
+                os.lseek(file.fileno(), 0, os.SEEK_END)
+                os.write(file.fileno(), b"\0")
                 raise
             count += len(block)
     if os.fstat(file.fileno()).st_size < 2 * count:
@@ -358,7 +360,7 @@ def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 
 
     try:
         with _descriptor(path) as descriptor, contextlib.ExitStack() as stack:
-            head = os.pread(descriptor, HEAD, 0)
+            head = system.read_at(descriptor, HEAD, 0)
             by_ffmpeg, reason = ffmpeg_format(head), needs_ffmpeg(head)
             if reason:
                 raise DataError(f"{path}: {reason}")
@@ -477,7 +479,7 @@ def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
         if mixed < CANCELLING * powers[audible].mean():
             return [loudest], f"its channels cancel each other (opposite phase); only channel {loudest + 1} is used"
     if 0 < len(audible) < len(powers):
-        return audible, f"{len(powers) - len(audible)} of its {len(powers)} channels are silent and left out"
+        return audible, f"left out: silent channels, {len(powers) - len(audible)} of {len(powers)}"
     return list(range(len(powers))), ""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vc import phrases
 from vc.corpus import formats
 from vc.errors import escaped
 
@@ -123,7 +124,7 @@ def report(folder: Path, contents: Contents) -> None:
     if not_recordings:
         endings = Counter(path.suffix.lower() or path.name for path in not_recordings)
         counts = [f"{count} {ending}" for ending, count in endings.most_common(MOST_NAMED)]
-        more = [f"{len(endings) - MOST_NAMED} other kinds"] if len(endings) > MOST_NAMED else []
+        more = [phrases.count(len(endings) - MOST_NAMED, "other kind")] if len(endings) > MOST_NAMED else []
         log.info("%s: left out, not recordings: %s", escaped(folder), ", ".join(counts + more))
 
 

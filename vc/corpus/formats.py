@@ -184,7 +184,7 @@ def _decode(descriptor: int, demuxer: str, path: Path | str) -> BinaryIO:
     so exits when this process does.
     """
     seconds = DECODING[0] + os.fstat(descriptor).st_size / DECODING[1]
-    name, more = system.handed(descriptor, path)
+    name, more = system.descriptor_path(descriptor, path)
     source = ["-protocol_whitelist", "file", "-f", demuxer, "-i", f"file:{name}"]
     words = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(LARGEST_BLOCK), *source, "-map", "0:a:0"]
     line = [*words, "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # AU's header may leave the length open

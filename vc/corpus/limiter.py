@@ -21,10 +21,35 @@ from vc.errors import escaped
 CEILING = np.float32(10 ** (-1 / 20))  # of full scale: 1 dB of headroom for playback and lossy formats
 LOOK_AHEAD = 0.005  # seconds
 RELEASE = 100.0  # dB per second: 6 dB in 60 ms, a fraction of a decibel within a period of the voice
+HOTTEST = 2.0  # largest peak that lossy formats and resampling produce; above it, full scale cannot be 1
 WARN_ABOVE = 6.0  # dB of attenuation; above it, quality predictors score lower (docs/experiments.md)
 BLOCK = 1 << 16  # samples processed at once
 UNIT = 2.0**-16  # dB; attenuation is an integer number of units, so that sums are exact for any block size
 log = logging.getLogger(__name__)
+
+
+def to_full_scale(peak: float, recording: object = None) -> float:
+    """Gain that brings a recording down to full scale if its peak is above HOTTEST; otherwise 1.
+
+    Floating-point files may be scaled like, say, 16-bit integers; limiting every sample would leave only noise.
+
+    Parameters
+    ----------
+    peak : float
+        Largest magnitude of a sample; full scale is 1.
+    recording : object, optional
+        The recording's name in a warning if the gain is not 1. Default: no warning.
+
+    Returns
+    -------
+    float
+        Linear gain above 0, at most 1.
+    """
+    if peak <= HOTTEST:
+        return 1.0
+    if recording is not None:
+        log.warning("%s: %.1f dB above full scale; scaled down to it", escaped(recording), 20 * np.log10(peak))
+    return 1 / peak
 
 
 def limit(samples: np.ndarray, rate: int, name: object = None) -> np.ndarray:
@@ -104,25 +129,22 @@ class Limiter:
         """Process `(samples,)`; return as many, float32, delayed by `delay` samples."""
         count, half = len(block), self._half
         delay_line = np.concatenate([self._delay_line, np.asarray(block, np.float32)])
-        needs = np.concatenate([self._needs, _required_attenuation(delay_line[self.delay :])])
+        # Attenuation in units that brings each sample to CEILING, plus one unit for rounding errors
+        magnitudes = np.abs(delay_line[self.delay :])
+        needs, loud = np.zeros(len(magnitudes), np.int64), magnitudes > CEILING
+        needs[loud] = np.ceil(20 / UNIT * np.log10(magnitudes[loud].astype(np.float64) / CEILING)) + 1
+        needs = np.concatenate([self._needs, needs])
         output, envelope = delay_line[:count], np.zeros(self.delay + count, np.int64)
         if needs.any() or self._envelope.any():
             highest = _sliding_maximum(needs, self.delay + 1)
-            envelope = np.concatenate([self._envelope, _with_release(highest, self._envelope[-1], self._rate)])
+            line = round(RELEASE / UNIT / self._rate) * np.arange(len(highest) + 1)  # fastest fall, by RELEASE
+            released = np.maximum.accumulate(np.append(self._envelope[-1], highest) + line)[1:] - line[1:]
+            envelope = np.concatenate([self._envelope, released])
             attenuation = _moving_sum(_moving_sum(envelope, half + 1), half + 1) * (UNIT / (half + 1) ** 2)  # dB
             self.largest = max(self.largest, attenuation.max(initial=0))
             output = output * (10 ** (-attenuation / 20)).astype(np.float32)
         self._delay_line, self._needs, self._envelope = delay_line[count:], needs[count:], envelope[count:]
         return output
-
-
-def _required_attenuation(samples: np.ndarray) -> np.ndarray:
-    """Attenuation in units that brings each of `(samples,)` to CEILING, plus one unit for rounding errors."""
-    magnitudes = np.abs(samples)
-    needs = np.zeros(len(samples), np.int64)
-    loud = magnitudes > CEILING
-    needs[loud] = np.ceil(20 / UNIT * np.log10(magnitudes[loud].astype(np.float64) / CEILING)) + 1
-    return needs
 
 
 def _sliding_maximum(values: np.ndarray, length: int) -> np.ndarray:
@@ -133,12 +155,6 @@ def _sliding_maximum(values: np.ndarray, length: int) -> np.ndarray:
         values = np.maximum(values[step:], values[: len(values) - step])
         covered += step
     return values
-
-
-def _with_release(values: np.ndarray, before: int, rate: int) -> np.ndarray:
-    """Raise `(values,)` (in units) so that they fall no faster than RELEASE, starting from `before`."""
-    line = round(RELEASE / UNIT / rate) * np.arange(len(values) + 1)
-    return np.maximum.accumulate(np.append(before, values) + line)[1:] - line[1:]
 
 
 def _moving_sum(values: np.ndarray, length: int) -> np.ndarray:

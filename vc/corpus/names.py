@@ -101,7 +101,7 @@ def resolve(name: str, speaker_names: Mapping[str, str]) -> str:
     return ids[0] if name not in speaker_names and len(ids) == 1 else name
 
 
-def shown(id: str, name: str) -> str:
+def label(id: str, name: str) -> str:
     """A speaker's id, followed by the name if it differs."""
     return f"{id} ({name})" if name and name != id else id
 

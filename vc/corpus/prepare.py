@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vc import phrases
 from vc.corpus import audio, data_directory, discovery, formats, names, pieces
 from vc.corpus.data_directory import Utterance
-from vc.corpus.limiter import limit
+from vc.corpus.limiter import limit, to_full_scale
 from vc.corpus.lists import Table
 from vc.errors import DataError, escaped
 from vc.files import make_directory, path_inside, replacing
@@ -67,7 +68,8 @@ def from_folders(
         loose = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
         if loose:
             where, example = escaped(folder), escaped(loose[0])
-            log.warning("%s: left out: %d recordings in no speaker's folder, such as %s", where, len(loose), example)
+            number = phrases.count(len(loose), "recording")
+            log.warning("%s: left out: %s in no speaker's folder, such as %s", where, number, example)
     recordings, empty, others = {}, [], []
     for name in chosen or folders:
         contents = discovery.recordings_below(folder / name)
@@ -222,23 +224,26 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
     """
     parts, folder = [], path_inside(output.absolute(), RECORDINGS)
     for utterance in utterances:
-        lengths, rate = [], 1
+        lengths, rate, peak = [], 1, 0.0
         with contextlib.suppress(DataError):  # `check` reports it
             header = audio.info(utterance.path)
             if utterance.start is None and header.seconds > PIECE:
                 rate = header.sample_rate
-                cuts = pieces.split(audio.blocks(utterance.path), rate, PIECE)
-                lengths = [len(piece.without_overlap(piece.samples)) for piece in cuts]
+                for piece in pieces.split(audio.blocks(utterance.path), rate, PIECE):
+                    lengths.append(len(piece.without_overlap(piece.samples)))
+                    peak = max(peak, float(np.abs(piece.samples).max()))
         if len(lengths) > 1 and lengths[-1] < SHORTEST_PIECE * rate:
             lengths[-2:] = [sum(lengths[-2:])]
         if len(lengths) < 2:
             parts.append(utterance)
             continue
         make_directory(folder)
+        scale = to_full_scale(peak, utterance.id)
         ends = [end / rate for end in itertools.accumulate(lengths)]
         for start, end in itertools.pairwise([0.0, *ends]):
             id = f"{utterance.id}-{round(100 * start):07d}-{round(100 * end):07d}"
             samples, rate = audio.read(utterance.path, start=start, end=end)
+            samples = np.float32(scale * samples.astype(float))
             if np.abs(samples).max() > 1:  # possible in floating-point files
                 samples = limit(samples, rate, id)
             audio.write(folder / f"{id}.wav", samples, rate)
@@ -269,6 +274,6 @@ def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:
         `count` is below 1 or above the number of utterances.
     """
     if not 1 <= count <= len(utterances):
-        raise DataError(f"{len(utterances)} utterances cannot be split into {count} parts")
+        raise DataError(f"{phrases.count(len(utterances), 'utterance')} cannot be split into {count} parts")
     bounds = [len(utterances) * part // count for part in range(count + 1)]
     return [list(utterances[start:end]) for start, end in itertools.pairwise(bounds)]

@@ -71,10 +71,12 @@ def find(name: str) -> Path:
         return imported
     if os.path.isfile(name):
         return Path(name)
-    raise ConfigError(f"no encoder {name!r}; there are: {', '.join(known())}; to get one: vc-encoder import --help")
+    raise ConfigError(
+        f"no encoder {name!r}; there are: {', '.join(named_files())}; to get one: vc-encoder import --help"
+    )
 
 
-def known() -> dict[str, Path]:
+def named_files() -> dict[str, Path]:
     """The files of all encoders that have names, by name."""
     carried = {DISTILLED: CARRIED} if CARRIED.is_file() else {}
     return carried | {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}

@@ -14,7 +14,8 @@ from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError
+from vc.layers import with_weights
 from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
 
 FORMAT = 1
@@ -114,20 +115,8 @@ def network_config(kind: str, section: Mapping[str, Any]) -> Any:
 
 
 def load_network(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Build a network with `weights` in float32. Only the weights take memory, whatever sizes `config` claims.
-
-    Raises
-    ------
-    ConfigError
-        The names or shapes of `weights` do not match the configuration.
-    """
-    with torch.device("meta"):
-        network = NETWORKS[kind][1](config)
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
-    except RuntimeError as error:
-        raise ConfigError(f"weights do not fit {kind}: {shortened(error)}") from error
-    return network.requires_grad_(False)
+    """Build a network with `weights`, which are not trained; raises ConfigError if they do not fit."""
+    return with_weights(lambda: NETWORKS[kind][1](config), weights, kind).requires_grad_(False)
 
 
 def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:

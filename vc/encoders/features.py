@@ -17,7 +17,7 @@ def encoder_of(config: FeatureConfig) -> Encoder | None:
     Raises
     ------
     ConfigError
-        The encoder cannot be loaded, or its weights have changed since `completed`.
+        The encoder cannot be loaded, or its weights have changed since `complete`.
     """
     content = config.content
     if content is None:
@@ -29,7 +29,7 @@ def encoder_of(config: FeatureConfig) -> Encoder | None:
     return encoder
 
 
-def completed(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
+def complete(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
     """Fill in the encoder's properties (digest, dims, frame rate, first frame); default: the encoder `config` names."""
     if config.content is None:
         return config

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vc.convert.level import to_full_scale
+from vc.convert.copy_synthesis import Copier
 from vc.corpus import audio
 from vc.corpus.data_directory import Utterance
-from vc.corpus.limiter import limit
+from vc.corpus.limiter import limit, to_full_scale
 from vc.errors import ConfigError
 from vc.evaluate.match import Recordings, Sentence
 from vc.features.base import FeatureConfig
@@ -125,7 +125,7 @@ def make_anchors(sentence: Sentence, settings: AnchorSettings) -> Recordings:
 def copy_synthesis(utterance: Utterance, path: Path, config: WorldConfig, f0_range: F0Range | None) -> Utterance:
     """Write an utterance, analysed and synthesised again, to `path`."""
     samples, _ = utterance.read(config.sample_rate)
-    copied = to_full_scale(float(np.abs(samples).max())) * WORLD.copy(samples, config, f0_range)
+    copied = to_full_scale(float(np.abs(samples).max())) * Copier(WORLD, config).copy(samples, f0_range)
     return _write(path, copied, config.sample_rate)
 
 

@@ -130,7 +130,16 @@ def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str
             expression = re.compile(pattern)
         except re.error as error:
             raise ConfigError(f"--match {pattern!r}: no regular expression: {error}") from error
-        sides = {name: _with_matched_names(side, expression) for name, side in sides.items()}
+
+        def part_of(name: str) -> str:
+            match = expression.search(name)
+            return (match[1 if expression.groups else 0] if match else "") or name
+
+        renamed = {
+            name: _by_sentence((part_of(own), utterance) for own, utterance in side.recordings.items())
+            for name, side in sides.items()
+        }
+        sides = {name: replace(side, recordings=renamed[name]) for name, side in sides.items()}
     if not other_sentences:
         matched = _match_names(sides, "reference")
         if any(matched.recordings.values()):
@@ -185,15 +194,6 @@ def _match_names(sides: dict[str, Side], names_of: str) -> Matched:
     matched = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in renamed.items()}
     left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in renamed.items()}
     return Matched(matched, left_over, True)
-
-
-def _with_matched_names(side: Side, expression: re.Pattern) -> Side:
-    def sentence(name: str) -> str:
-        part = expression.search(name)
-        return (part[1 if expression.groups else 0] if part else "") or name
-
-    named = ((sentence(name), utterance) for name, utterance in side.recordings.items())
-    return replace(side, recordings=_by_sentence(named))
 
 
 def _under_target_names(side: Side, speakers: list[str], targets: Iterable[str]) -> Recordings:

@@ -227,7 +227,7 @@ def expected_words(sentence: Sentence, scores: Mapping[str, SpeechModelScores]) 
     """The transcript, or without one the words recognised in the source's recording, or else in the target's."""
     origin = next((system for system in (UNCONVERTED, REFERENCE) if system in scores), None)
     text = sentence.text if sentence.text is not None else scores[origin].words if origin else None
-    return text if text is None else words.spelt(text)
+    return text if text is None else words.normalise(text)
 
 
 def score_systems(
@@ -295,7 +295,7 @@ def _figures_by_models(
     if scores.phones is not None and phones_expected:
         figures["phone_error"] = phones.error_rate(scores.phones, phones_expected)
     if scores.words is not None and words_expected:
-        recognised = words.spelt(scores.words)
+        recognised = words.normalise(scores.words)
         figures["word_error"] = phones.error_rate(recognised.split(), words_expected.split())
         figures["character_error"] = phones.error_rate(recognised, words_expected)
     return figures

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vc import __version__
+from vc import __version__, phrases
 from vc.config import digest, plain
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
@@ -126,10 +126,10 @@ class Stages:
         for system, own in self.remaining().items():
             for name, utterance in own.items():
                 by_sentence.setdefault(name, {})[system] = utterance
-        log.info("%s, %d sentences", title, len(by_sentence))
+        log.info("%s, %s", title, phrases.count(len(by_sentence), "sentence"))
         sentences = [Sentence(name, own, self.texts.get(name)) for name, own in by_sentence.items()]
         results = {}
-        for sentence, result in map_processes(work, sentences, jobs or self.jobs, title):
+        for sentence, result in map_processes(work, sentences, jobs or self.jobs, title.partition(",")[0]):
             if isinstance(result, DataError):
                 self.failed[sentence.name] = f"{sentence.name}: {result}"
             results[sentence.name] = result

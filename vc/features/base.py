@@ -52,7 +52,7 @@ class FeatureConfig(ABC):
         """For each array of an utterance, the name of its archive and its shape without the time axis."""
         return {"frames": (self.archive, (self.bands,)), "f0": ("f0", ())}
 
-    def completed(self) -> "FeatureConfig":
+    def complete(self) -> "FeatureConfig":
         """These settings, completed with those of the content encoder if there is one."""
         return self
 

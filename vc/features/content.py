@@ -50,11 +50,11 @@ class ContentFeatures(MelFeatures):
     def archives(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         return {**super().archives, "content": ("content", (self.content.dims,))}
 
-    def completed(self) -> "ContentFeatures":
+    def complete(self) -> "ContentFeatures":
         """These settings, completed with those of their content encoder."""
-        from vc.encoders.features import completed  # imports torch, which is slow and large
+        from vc.encoders.features import complete  # imports torch, which is slow and large
 
-        return completed(self)
+        return complete(self)
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
         """Encode `(samples,)` at `sample_rate` as content vectors `(content frames, dims)`."""

@@ -125,12 +125,13 @@ def extract(
         `config.sample_rate` is above that of all recordings of a speaker.
     """
     utterances = data_directory.read(data)
-    config = config.completed()
+    config = config.complete()
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
     searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(searches.keys() - speaker_names.keys())
     if unknown:
-        raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given")
+        known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
+        raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; there are: {known}")
     failures: list[str] = []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}

@@ -340,6 +340,11 @@ class F0Options:
         require(abs(self.shift) <= 48, f"an F0 shift must be within 48 semitones, got {self.shift}")
         require(0 <= self.scale <= 10, f"an F0 scale must be in 0..10, got {self.scale}")
 
+    def check_method(self, method: str) -> None:
+        """Raise ConfigError if `method`, `world` or `diff`, cannot change F0 like this; `diff` only filters."""
+        unchanged = method == "world" or self == F0Options(keep=self.keep)
+        require(unchanged, f"method {method} cannot change F0; world can")
+
 
 DEFAULT_F0 = F0Options()
 

@@ -16,6 +16,14 @@ LARGEST = 1000.0  # mean or deviation of mel-cepstra; usual values are around 10
 LARGEST_LOG_F0_DEVIATION = 2.0  # natural logarithm; speech has 0.1 to 0.3
 
 
+def direction_name(source: int, target: int) -> str:
+    """Name of a direction in the names of a model's weights, given the speakers' numbers.
+
+    The names for the first two are those in a pair's model, so that speakers can be added to a pair.
+    """
+    return {(0, 1): "to_target", (1, 0): "to_source"}.get((source, target), f"{source}_to_{target}")
+
+
 class MeanVariance:
     """Standardises each band of `(frames, bands)` to mean 0 and variance 1, and inverts that."""
 

@@ -17,8 +17,9 @@ import numpy as np
 import yaml
 
 from vc.config import plain, read_yaml
+from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import MOST_LINES
-from vc.corpus.names import shown
+from vc.corpus.names import label
 from vc.errors import ConfigError, DataError
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
@@ -52,8 +53,16 @@ class Features:
     def require(self, speaker: str) -> None:
         """Raise ConfigError if there are no features of a speaker."""
         if speaker not in self.speakers:
-            speakers = ", ".join(map(shown, self.speaker_names, self.speaker_names.values()))
+            speakers = ", ".join(map(label, self.speaker_names, self.speaker_names.values()))
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {speakers}")
+
+    def sentences(self, speaker: str) -> list[str]:
+        """Names of a speaker's utterances without the speaker's id, sorted by utterance id.
+
+        Two speakers' utterances with the same name are assumed to be the same sentence.
+        """
+        ids = (id for id, owner in self.utterances.items() if owner == speaker)
+        return [Utterance(id, speaker, Path()).sentence for id in ids]
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""

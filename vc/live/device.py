@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vc import extras
-from vc.errors import ConfigError, DataError, shortened
+from vc.errors import ConfigError, DataError, shorten
 
 BLOCK = 0.01  # seconds, block size of the sound card
 SLACK = 2  # blocks of silence that the output starts with
@@ -206,6 +206,16 @@ class Running:
     devices: tuple[str, str]  # names
     cards: tuple[Any, Any]  # PortAudio's streams
 
+    @property
+    def delays(self) -> dict[str, float]:
+        """Delays in milliseconds besides the conversion's: input and output as reported by PortAudio, and slack."""
+        seconds = {
+            "input": self.latency[0],
+            "output": self.latency[1],
+            "slack": self.loop.slack / self.loop.converter.sample_rate,
+        }
+        return {name: 1000 * value for name, value in seconds.items()}
+
     def check(self) -> None:
         """Raise the error that stopped the loop, if it has stopped."""
         if self.loop.fault is not None:
@@ -214,22 +224,46 @@ class Running:
             raise DataError("the sound card stopped: another --block or --latency may help")
 
 
-def described() -> str:
-    """A line for each sound device, with PortAudio's number and name."""
+@dataclass(frozen=True)
+class Device:
+    """A sound device with PortAudio's number and name; `name, api` selects it if several APIs have the same name."""
+
+    number: int
+    name: str
+    api: str
+    inputs: int  # channels
+    outputs: int  # channels
+    sample_rate: float  # Hz, the device's default
+    default_input: bool  # whether it is the system's
+    default_output: bool
+
+    def __str__(self) -> str:
+        mark = f"{'<' if self.default_input else ' '}{'>' if self.default_output else ' '}"
+        channels = f"{self.inputs} in, {self.outputs} out"
+        return f"{mark} {self.number:3} {self.name} ({self.api}): {channels}, {self.sample_rate:.0f} Hz"
+
+
+def devices() -> list[Device]:
+    """All sound devices."""
     sounddevice = _sounddevice()
-    default = sounddevice.default.device
-    lines = []
-    for number, device in enumerate(sounddevice.query_devices()):
-        api = sounddevice.query_hostapis(device["hostapi"])["name"]
-        mark = "<" if number == default[0] else " "
-        mark += ">" if number == default[1] else " "
-        channels = f"{device['max_input_channels']} in, {device['max_output_channels']} out"
-        lines.append(f"{mark} {number:3} {device['name']} ({api}): {channels}, {device['default_samplerate']:.0f} Hz")
-    return "\n".join(lines) or "no devices"
+    default_input, default_output = sounddevice.default.device
+    return [
+        Device(
+            number,
+            device["name"],
+            sounddevice.query_hostapis(device["hostapi"])["name"],
+            device["max_input_channels"],
+            device["max_output_channels"],
+            device["default_samplerate"],
+            number == default_input,
+            number == default_output,
+        )
+        for number, device in enumerate(sounddevice.query_devices())
+    ]
 
 
 @contextlib.contextmanager
-def connected(
+def connect(
     converter: Converter,
     *,
     input: str | None = None,
@@ -245,7 +279,7 @@ def connected(
     converter : Converter
         The conversion; the sound card runs at its sample rate.
     input, output : str, optional
-        Numbers or names of devices, as in `described`. Default: the system's.
+        Numbers or names of devices, as in `devices`. Default: the system's.
     block : float
         Block size in seconds.
     slack : int
@@ -272,15 +306,15 @@ def connected(
     def play(samples: np.ndarray, count: int, time: object, status: object) -> None:
         samples[:, 0] = loop.give(count)
 
-    devices = [int(name) if name and name.isdigit() else name for name in (input, output)]
+    selected = [int(name) if name and name.isdecimal() else name for name in (input, output)]
     switch = sys.getswitchinterval()
     worker = threading.Thread(target=loop.run, name="vc-live", daemon=True)
     settings = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
         # Two streams, because a duplex stream fails if a sound server has two separate devices.
         with (
-            sounddevice.InputStream(device=devices[0], callback=record, **settings) as microphone,
-            sounddevice.OutputStream(device=devices[1], callback=play, **settings) as loudspeaker,
+            sounddevice.InputStream(device=selected[0], callback=record, **settings) as microphone,
+            sounddevice.OutputStream(device=selected[1], callback=play, **settings) as loudspeaker,
         ):
             sys.setswitchinterval(SWITCH)
             worker.start()
@@ -288,7 +322,7 @@ def connected(
             names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
             yield Running(loop, tuple(card.latency for card in cards), names, cards)
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise ConfigError(f"sound card: {shortened(error)}; vc-live --devices lists the devices") from error
+        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -363,7 +397,7 @@ def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.
         No click came back.
     """
     clicks = Clicks(sample_rate, seconds)
-    with connected(clicks, **options) as running:
+    with connect(clicks, **options) as running:
         deadline = time.monotonic() + 2 * seconds + 5
         while not clicks.full and time.monotonic() < deadline:
             running.check()

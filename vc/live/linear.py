@@ -9,6 +9,7 @@ justify storing them in model files.
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,11 @@ import numpy as np
 from vc import model_file
 from vc.config import require
 from vc.errors import ConfigError
-from vc.features.speakers import Speaker
+from vc.features.speakers import Speaker, direction_name
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 
-METHODS = ("nearest", "warp", "mean_variance")
-DIRECTIONS = ("to_target", "to_source")  # of a pair, as named in vc/models/linear.py
+METHODS = ("nearest", "parallel", "warp", "mean_variance")
 PARTS = ("regression", "movement", "warp", "detail")
 FARTHEST = 6.0  # standard deviations to which input bands are clipped; digital silence lies beyond
 LONGEST = 512  # largest reach of a filter in frames to each side
@@ -54,8 +54,8 @@ class LinearModel:
                 bands = len(speaker.mel_cepstrum_mean)
                 require(bands == model.features.bands, f"speaker {name} has {bands} bands, not {model.features.bands}")
             read = cls(model, weights)
-            for direction in DIRECTIONS if weights else ():
-                read._refuse_other_shapes(direction)
+            for pair in permutations(range(len(model.speakers)), 2) if weights else ():
+                read._refuse_other_shapes(direction_name(*pair))
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         return read
@@ -80,13 +80,14 @@ class LinearModel:
             bands = self.model.features.bands
             parts = [np.eye(bands)[..., None], np.ones((bands, 1, 1)), None, None, np.zeros(bands)]
         else:
-            direction = f"maps.{DIRECTIONS[list(self.model.speakers).index(source)]}"
+            numbers = map([*self.model.speakers].index, (source, target))
+            direction = f"maps.{direction_name(*numbers)}"
             parts = [self.weights.get(f"{direction}.{name}.weight") for name in PARTS]
             parts.append(self.weights[f"{direction}.regression.bias"])
-        return FrameMap(*speakers, *limited(*parts, look_ahead), look_ahead)
+        return FrameMap(*speakers, *limit_look_ahead(*parts, look_ahead), look_ahead)
 
 
-def limited(
+def limit_look_ahead(
     regression: np.ndarray,
     movement: np.ndarray,
     warp: np.ndarray | None,

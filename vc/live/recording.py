@@ -45,9 +45,10 @@ def convert_file(stream: Stream, path: str | Path, output: str | Path, realtime:
 
     def inputs() -> Iterator[np.ndarray]:
         nonlocal count
-        for block in _cut(audio.blocks(path, rate), round(BLOCK * rate)):
-            count += len(block)
-            yield block
+        length = round(BLOCK * rate)
+        for samples in audio.blocks(path, rate):
+            count += len(samples)
+            yield from (samples[start : start + length] for start in range(0, len(samples), length))
 
     def outputs() -> Iterator[np.ndarray]:
         skipped = 0
@@ -98,12 +99,6 @@ def _raw_blocks(length: int) -> Iterator[np.ndarray]:
         rest = data[size:]
         if size:
             yield np.frombuffer(data[:size], "<i2") / FULL_SCALE
-
-
-def _cut(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    for block in blocks:
-        for start in range(0, len(block), length):
-            yield block[start : start + length]
 
 
 def _paced(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vc.config import require
-from vc.convert.level import HOTTEST
-from vc.corpus.limiter import Limiter
+from vc.corpus.limiter import HOTTEST, Limiter
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
 from vc.live.delay import PERIODS, Delay
@@ -88,8 +87,7 @@ class Stream:
         f0_range: F0Range | None = None,
     ):
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        unchanged = method == "world" or f0_options == F0Options(keep=f0_options.keep)
-        require(unchanged, "method diff cannot change F0; world can")
+        f0_options.check_method(method)
         require(not math.isnan(gate) and gate < 0, f"the gate must be below 0 dB of full scale, got {gate:g}")
         self.source, self.target = model.model.direction(to, source)
         self.method, self.f0_options, self.muted, self.passthrough = method, f0_options, False, False
@@ -208,7 +206,9 @@ class Stream:
         target = self._power.push(converted, source)
         positions = [self._position(number + step) for step in range(-self._span, self._span + 1)]
         if self.method == "diff":
-            self._filter.add([self._between(*pair) for pair in pairwise(positions)], self._filter_of(target - source))
+            log_response = self._response.log(target - source)
+            response = np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
+            self._filter.add([self._between(*pair) for pair in pairwise(positions)], response)
         else:
             self._synthesise(positions, f0, target, hold)
         original = self._between(*positions[:2])
@@ -218,7 +218,12 @@ class Stream:
             output = np.zeros(len(output))
             self._overlap.reset()
             self._pulses.reset()
-        output = self._mixed(output, original, is_open)
+        # Gains are interpolated linearly from frame to frame
+        gains = np.array([not self.passthrough, self.passthrough]) * float(is_open and not self.muted)
+        weight = (np.arange(len(output)) + 1) / len(output)
+        converted_gain, original_gain = self._gains[:, None] + (gains - self._gains)[:, None] * weight
+        self._gains = gains
+        output = converted_gain * output + original_gain * original
         oldest = positions[self._span] - self._near - self._span * math.ceil(self._hop)
         if oldest > self._begin:
             self._input, self._begin = self._input[oldest - self._begin :], oldest
@@ -233,11 +238,6 @@ class Stream:
         time = np.array([self._near / config.sample_rate])
         envelope = pyworld.cheaptrick(samples, window, time, config.sample_rate, fft_size=config.fft_size)
         return mel_cepstrum.from_envelope(envelope, config.order, config.warping)[0]
-
-    def _filter_of(self, difference: np.ndarray) -> np.ndarray:
-        """Bounded frequency response of a difference of mel-cepstra."""
-        log_response = self._response.log(difference)
-        return np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
 
     def _synthesise(self, positions: list[int], f0: float, target: np.ndarray, hold: bool) -> None:
         """Add noise and pulses with the mel-cepstrum `target`, between the previous, this and the next frame."""
@@ -262,14 +262,6 @@ class Stream:
         if self._f0 > 0:
             log_response = log_response + minimum_phase_log(np.log(self._aperiodicity), self._filter.size)
         self._filter.add([before, self._excitation], np.exp(log_response), self._pulses.delay)
-
-    def _mixed(self, converted: np.ndarray, original: np.ndarray, is_open: bool) -> np.ndarray:
-        """Mix conversion and input, with gains interpolated linearly from frame to frame."""
-        gains = np.array([not self.passthrough, self.passthrough]) * float(is_open and not self.muted)
-        weight = (np.arange(len(converted)) + 1) / len(converted)
-        ramps = self._gains[:, None] + (gains - self._gains)[:, None] * weight
-        self._gains = gains
-        return ramps[0] * converted + ramps[1] * original
 
 
 def lowest_resolved_f0(window: int, rate: int) -> float:

@@ -1,6 +1,7 @@
-"""Keyboard control and level meters during live conversion."""
+"""Keyboard control and level meters during live conversion, for people at a terminal and for programs at pipes."""
 
 import contextlib
+import json
 import os
 import select
 import sys
@@ -9,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from vc import system
 from vc.errors import ConfigError
-from vc.live.device import Loop
+from vc.live.device import Loop, Running
 from vc.live.stream import Stream
 
 try:
@@ -19,14 +21,22 @@ try:
 except ImportError:  # Windows
     termios = tty = None
 
+QUIT = "q"
+SILENCE = 1e-6  # of full scale; the lowest peak that is shown
 FLOOR = -60.0  # dB, level of an empty meter
 WIDTH = 20  # characters of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
 
 
 @contextlib.contextmanager
-def keyboard() -> Iterator[bool]:
-    """Read keys without waiting for Enter during the `with` block; yields whether there is a keyboard."""
+def keyboard(*, pipe: bool = False) -> Iterator[bool]:
+    """Read keys without waiting for Enter during the `with` block; yields whether there is a keyboard.
+
+    With `pipe`, a pipe as stdin is accepted in place of a keyboard.
+    """
+    if pipe and not (sys.stdin and sys.stdin.isatty()):
+        yield sys.stdin is not None and hasattr(select, "poll")
+        return
     if termios is None or not (sys.stdin and sys.stdin.isatty()):
         yield False
         return
@@ -39,10 +49,11 @@ def keyboard() -> Iterator[bool]:
 
 
 def key(seconds: float) -> str:
-    """The next key pressed within `seconds`, or an empty string."""
-    if select.select([sys.stdin], [], [], seconds)[0]:
-        return os.read(sys.stdin.fileno(), 1).decode(errors="replace")
-    return ""
+    """The next key pressed within `seconds`, or an empty string; QUIT at the end of stdin."""
+    if not system.ready(sys.stdin.fileno(), seconds):
+        return ""
+    pressed = os.read(sys.stdin.fileno(), 1)
+    return pressed.decode(errors="replace") if pressed else QUIT
 
 
 def obey(pressed: str, stream: Stream) -> str:
@@ -65,9 +76,14 @@ def obey(pressed: str, stream: Stream) -> str:
     return HELP if pressed else ""
 
 
+def decibels(peak: float) -> float:
+    """A peak (full scale 1) in dB of full scale."""
+    return float(20 * np.log10(max(peak, SILENCE)))
+
+
 def meter(peak: float) -> str:
     """A peak (full scale 1) as a bar and in dB of full scale."""
-    level = 20 * np.log10(max(peak, 1e-6))
+    level = decibels(peak)
     filled = round(WIDTH * min(max(1 - level / FLOOR, 0.0), 1.0))
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
@@ -78,3 +94,32 @@ def status(loop: Loop, seconds: float) -> str:
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
     counts = f"underruns {loop.underruns}, hurried {loop.held}, lost {loop.overruns}, late {loop.late}"
     return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core, {counts}"
+
+
+def as_json(running: Running, stream: Stream, seconds: float) -> str:
+    """The status as a line of JSON, after `seconds` of running time; docs/live.md explains each name."""
+    loop = running.loop
+    level_in, level_out = (round(decibels(peak), 1) for peak in loop.levels)
+    delays = {"conversion": stream.delay.milliseconds, **running.delays}
+    fields = {
+        "seconds": round(seconds, 1),
+        "source": stream.source,
+        "target": stream.target,
+        "sample_rate": stream.sample_rate,
+        "input_device": running.devices[0],
+        "output_device": running.devices[1],
+        "delay": {name: round(milliseconds, 1) for name, milliseconds in delays.items()},
+        "level_in": level_in,
+        "level_out": level_out,
+        "load": round(loop.busy / seconds, 3) if seconds > 0 else 0.0,
+        "underruns": loop.underruns,
+        "hurried": loop.held,
+        "lost": loop.overruns,
+        "left_out": loop.dropped,
+        "late": round(1000 * loop.late / stream.sample_rate, 1),
+        "not_finite": stream.mended,
+        "muted": stream.muted,
+        "passthrough": stream.passthrough,
+        "f0_shift": stream.f0_options.shift,
+    }
+    return json.dumps(fields)

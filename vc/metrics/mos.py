@@ -8,25 +8,39 @@ padded to that, longer ones cut into pieces that overlap, a second apart.
 
 import contextlib
 import io
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from vc import extras
 from vc.errors import ConfigError
-from vc.metrics.speech_models import one_thread, prepare
+from vc.metrics.speech_models import PackagedModel, one_thread, prepare
 
 MODULES = ("distillmos", "xls_r_sqa", "torchaudio")
 
 
+def _load() -> Any:
+    _check_torchaudio()
+    import distillmos
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints which weights it has loaded
+        return distillmos.ConvTransformerSQAModel().eval()
+
+
+MODEL = PackagedModel("predicted opinion score", MODULES, _load)
+
+
 def require() -> None:
-    """Raise ConfigError if a package is missing, or torchaudio, which distillmos imports, does not fit this torch.
+    """Raise ConfigError if a package is missing, or torchaudio, which distillmos imports, does not fit this torch."""
+    MODEL.require()
+    _check_torchaudio()
+
+
+def _check_torchaudio() -> None:
+    """Raise ConfigError if torchaudio cannot be imported.
 
     torchaudio 2.11, its last release, is built for torch 2.11 and later, but the build for CUDA asks for a torch with
     the same CUDA, and that of PyPI is for CUDA 13.0.
     """
-    extras.require("predicted opinion score", "eval", *MODULES)
     try:
         import torchaudio  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
@@ -65,14 +79,4 @@ def distillmos(samples: np.ndarray, rate: int) -> float:
 
     samples = torch.from_numpy(prepare(samples, rate))[None]
     with torch.inference_mode(), one_thread():
-        return float(_network()(samples))
-
-
-@cache
-def _network() -> Any:
-    """Once per process."""
-    require()
-    import distillmos
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints which weights it has loaded
-        return distillmos.ConvTransformerSQAModel().eval()
+        return float(MODEL.get()(samples))

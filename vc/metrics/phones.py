@@ -15,18 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from vc import extras
 from vc.errors import DataError
-from vc.metrics.speech_models import RATE, prepare
+from vc.metrics.speech_models import RATE, PackagedModel, prepare
 
 MODULES = ("hama",)
 LONGEST = 25.0  # seconds; the recogniser leaves out what comes after 30 s
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
-def require() -> None:
-    """Raise ConfigError if a package is missing."""
-    extras.require("phone recognition", "eval", *MODULES)
+def _load(name: str) -> Any:
+    """A model of hama's: ASRModel or G2PModel."""
+    import hama
+
+    return getattr(hama, name)()
+
+
+MODEL = PackagedModel("phone recognition", MODULES, _load)
+require = MODEL.require
 
 
 def recognise(samples: np.ndarray, rate: int) -> list[str]:
@@ -53,7 +58,7 @@ def recognise(samples: np.ndarray, rate: int) -> list[str]:
     """
     samples = prepare(samples, rate)
     pieces = np.array_split(samples, math.ceil(len(samples) / (LONGEST * RATE)))
-    return [phone for piece in pieces for phone in _letters(_model("ASRModel")(piece, RATE).phonemes)]
+    return [phone for piece in pieces for phone in _letters(MODEL.get("ASRModel")(piece, RATE).phonemes)]
 
 
 def from_text(text: str) -> list[str]:
@@ -109,17 +114,8 @@ def error_rate(recognised: Sequence[str], expected: Sequence[str]) -> float:
 
 
 @cache
-def _model(name: str) -> Any:
-    """A model of hama's, once per process: ASRModel or G2PModel."""
-    require()
-    import hama
-
-    return getattr(hama, name)()
-
-
-@cache
 def _pronunciation(word: str) -> tuple[str, ...]:
-    return tuple(_letters(sign.phoneme for sign in _model("G2PModel")(word).alignments))
+    return tuple(_letters(sign.phoneme for sign in MODEL.get("G2PModel")(word).alignments))
 
 
 def _letters(signs: Sequence[str]) -> list[str]:

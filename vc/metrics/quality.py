@@ -11,14 +11,13 @@ not respond to another speaker or another sentence, and to words in pieces less 
 quieter has 0.04 less, 20 dB 0.2 (docs/experiments.md).
 """
 
-from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from vc import extras
-from vc.metrics.speech_models import RATE, prepare
+from vc.metrics.speech_models import RATE, PackagedModel, prepare
 
 MODULES = ("speechmos", "onnxruntime")
 WINDOW = 144160  # samples at 16 kHz: 9.01 s
@@ -30,9 +29,17 @@ SCALES = {
 }
 
 
-def require() -> None:
-    """Raise ConfigError if a package is missing."""
-    extras.require("predicted quality", "eval", *MODULES)
+def _load() -> Any:
+    """An onnxruntime session."""
+    onnxruntime = extras.onnx_runtime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    content = (resources.files("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx").read_bytes()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+MODEL = PackagedModel("predicted quality", MODULES, _load)
+require = MODEL.require
 
 
 def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
@@ -64,19 +71,8 @@ def dnsmos(samples: np.ndarray, rate: int) -> dict[str, float]:
     count = max(1, len(samples) // RATE - 9)
     samples = np.resize(samples, max(len(samples), WINDOW))
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: count * RATE : RATE]
-    raw = np.array([_network().run(None, {"input_1": window[None]})[0][0] for window in windows])
+    raw = np.array([MODEL.get().run(None, {"input_1": window[None]})[0][0] for window in windows])
     return {
         name: float(np.polynomial.polynomial.polyval(values, scale).mean())
         for (name, scale), values in zip(SCALES.items(), raw.T)
     }
-
-
-@cache
-def _network() -> Any:
-    """An onnxruntime session, once per process."""
-    require()
-    onnxruntime = extras.onnx_runtime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    content = (resources.files("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx").read_bytes()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -95,6 +95,12 @@ METRICS = Registry({
         f"squared Frechet distance of normal distributions, {FRAMES}",
         "Dowson and Landau 1982", "the whole set",
     ),
+    "sound_score": Metric(
+        "score of sounds", "", ONE, 2,
+        "exponential of the entropy of all speech frames' mean class, less the frames' own mean entropy, over that of"
+        " the target's frames; classes are 24 clusters of the target's c1..D, the classifier a linear discriminant",
+        "after Salimans et al. 2016", "the whole set",
+    ),
     "kernel_distance": Metric(
         "kernel distance", "", LOWER, 3,
         f"squared maximum mean discrepancy, unbiased, kernel (x . y / bands + 1)^3, {FRAMES}",

@@ -10,7 +10,7 @@ from vc.metrics import content, distortion, f0, sets
 from vc.metrics.content import Content
 from vc.metrics.registry import METRICS
 from vc.metrics.sets import Figure, Moments
-from vc.metrics.statistics import UNKNOWN, Interval, clipped, mean_interval
+from vc.metrics.statistics import UNKNOWN, Interval, clip, mean_interval
 
 GV_BANDS = {"gv_ratio_low": (1, 8), "gv_ratio_middle": (9, 24), "gv_ratio_high": (25, None)}  # first and last c
 MODULATION_RATES = {"movement_slow": (1.0, 8.0), "movement_fast": (8.0, 25.0)}  # Hz: syllables, and what is within them
@@ -153,7 +153,7 @@ def summarise(
                 paired=paired,
             )
     means = {name: figures[name][0] for name in METRICS}
-    intervals = {name: clipped(figures[name][1], METRICS[name].limits) for name in METRICS}
+    intervals = {name: clip(figures[name][1], METRICS[name].limits) for name in METRICS}
     return Scores(means, intervals, rows)
 
 
@@ -219,6 +219,7 @@ def set_figures(
             for name, (lowest, highest) in MODULATION_RATES.items()
         },
         "frechet_distance": sets.frechet(frames, target_frames, unit),
+        "sound_score": sets.sound_score(frames, target_frames, unit),
         "kernel_distance": sets.sampled_kernel(frames, target_frames, unit, paired=paired),
     }
     embeddings = [_embeddings(side) for side in (system, reference)]

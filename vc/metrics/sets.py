@@ -13,6 +13,7 @@ from vc.errors import DataError
 from vc.metrics.arrays import evenly_spread, takes_lists
 from vc.metrics.content import Content
 from vc.metrics.distortion import HIGHEST_MODULATION, mel_cepstral_distortion, modulation_spectra_distance
+from vc.metrics.sounds import Sounds, score, sums_of_shares
 from vc.metrics.speaker import equal_error_rate as error_rate_of_scores
 from vc.metrics.statistics import Interval, interval_around, jackknife_variance
 from vc.metrics.timbre import Timbre
@@ -304,6 +305,18 @@ def sampled_kernel(
         ]
         sides.append([(frames.astype(np.float64) - centre) / unit for frames in chosen])
     return kernel(*sides, paired=paired)
+
+
+def sound_score(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
+    """Score of the target's sounds, over that of its own frames; from c1..D, the first half of each frame's bands.
+
+    The classifier stays that of the whole reference, whichever utterances are kept.
+    """
+    bands = len(unit) // 2
+    sides = [[frames[:, :bands] / unit[:bands] for frames in side] for side in (converted, reference)]
+    sounds = Sounds(np.concatenate(sides[1]))
+    sums, reference_sums = (sums_of_shares(sounds, side) for side in sides)
+    return lambda subset, references: score(sums[subset]) / score(reference_sums[references])
 
 
 def kernel(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, paired: bool) -> Figure:

@@ -11,22 +11,27 @@ encoder's. Noise and vocoders change it, too (docs/experiments.md).
 """
 
 import warnings
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from vc import extras
 from vc.errors import DataError
-from vc.metrics.speech_models import one_thread, prepare
+from vc.metrics.speech_models import PackagedModel, one_thread, prepare
 
 LEVEL = 10 ** (-22 / 20)  # root mean square of the speech, -22 dBFS, at which it tells VCC2016's speakers apart best
 MODULES = ("resemblyzer", "webrtcvad", "librosa", "scipy")
 
 
-def require() -> None:
-    """Raise ConfigError if a package is missing."""
-    extras.require("speaker similarity", "eval", *MODULES)
+def _load() -> tuple[Any, Any]:
+    """The network and the function that prepares recordings for it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s).*scipy\.ndimage\.morphology", DeprecationWarning)  # an old import
+        from resemblyzer import VoiceEncoder, preprocess_wav
+    return VoiceEncoder("cpu", verbose=False), preprocess_wav
+
+
+MODEL = PackagedModel("speaker similarity", MODULES, _load)
+require = MODEL.require
 
 
 def embed(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -52,7 +57,7 @@ def embed(samples: np.ndarray, rate: int) -> np.ndarray:
         If a package is missing.
     """
     samples = prepare(samples, rate)
-    encoder, preprocess = _encoder()
+    encoder, preprocess = MODEL.get()
     speech = preprocess(samples)
     if len(speech) == 0:
         raise DataError("no speech found: voice activity detection keeps nothing")
@@ -110,13 +115,3 @@ def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> float:
     after = int(np.argmax(gap <= 0))
     share = gap[after - 1] / (gap[after - 1] - gap[after])
     return float(rejected[after - 1] + share * (rejected[after] - rejected[after - 1]))
-
-
-@cache
-def _encoder() -> tuple[Any, Any]:
-    """The network and the function that prepares recordings for it, once per process."""
-    require()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"(?s).*scipy\.ndimage\.morphology", DeprecationWarning)  # an old import
-        from resemblyzer import VoiceEncoder, preprocess_wav
-    return VoiceEncoder("cpu", verbose=False), preprocess_wav

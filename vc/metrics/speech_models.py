@@ -1,16 +1,39 @@
-"""What the measures by speech models share: their input, mono at 16 kHz, and computing on one thread."""
+"""What the measures by speech models share: loading, their input, mono at 16 kHz, and computing on one thread."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
+from vc import extras
 from vc.errors import DataError
 
 RATE = 16000  # Hz, for which all the models were trained
 LOWEST_RATE = 8000  # Hz; below, half of what tells sounds apart is missing
 FAINTEST = 1 / 32768  # from the lowest sample to the highest: a step of 16 bits
 SHORTEST = 0.2  # seconds: less is not a word
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A model that a package of the extra `eval` carries: imported and loaded at its first use, once per process."""
+
+    purpose: str  # what needs it, for messages
+    modules: tuple[str, ...]  # that must be installed
+    load: Callable[..., Any]
+
+    def require(self) -> None:
+        """Raise ConfigError if a package is missing."""
+        extras.require(self.purpose, "eval", *self.modules)
+
+    @cache  # noqa: B019 - models stay for the whole process
+    def get(self, *arguments: str) -> Any:
+        """What `load` makes of `arguments`; raises ConfigError if a package is missing."""
+        self.require()
+        return self.load(*arguments)
 
 
 def require_speech(samples: np.ndarray, rate: int) -> None:

@@ -110,7 +110,7 @@ def interval_around(value: float, variance: float) -> Interval:
     return value - half, value + half
 
 
-def clipped(interval: Interval, limits: Interval) -> Interval:
+def clip(interval: Interval, limits: Interval) -> Interval:
     """The part of an interval that lies within the `limits` of its figure."""
     return max(interval[0], limits[0]), min(interval[1], limits[1])
 

@@ -55,7 +55,7 @@ def transcribe(samples: np.ndarray, rate: int, folder: str) -> str:
     return processor.batch_decode(tokens, skip_special_tokens=True)[0].strip()
 
 
-def spelt(text: str) -> str:
+def normalise(text: str) -> str:
     """Words as they are compared: lower case, letters, digits and apostrophes, one space between two."""
     signs = "".join(sign if sign.isalnum() or sign == "'" else " " for sign in text.lower().replace("\u2019", "'"))
     return " ".join(signs.split())

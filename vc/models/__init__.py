@@ -4,15 +4,30 @@ from vc.config import build, require
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.models.base import AbstractConverter, AbstractDecoder
-from vc.models.common_space import ComboGANConfig, CommonSpace, CommonSpaceConfig, UNITConfig, VQVAEConfig
+from vc.models.common_space import (
+    CoGANConfig,
+    ComboGANConfig,
+    CommonSpace,
+    CommonSpaceConfig,
+    UNITConfig,
+    VQVAEConfig,
+)
 from vc.models.cyclegan_vc import CycleGANVC, CycleGANVCConfig
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.cyclegan_vc3 import CycleGANVC3, CycleGANVC3Config
-from vc.models.dr_gan import DRGAN, DRGANConfig
-from vc.models.linear import LinearConverter, MeanVarianceConfig, MeanVarianceConverter, NearestConfig, WarpConfig
+from vc.models.dr_gan import DRGAN, DRGANConfig, ReversedGradientConfig
+from vc.models.linear import (
+    FactorisedConfig,
+    FactorisedConverter,
+    LinearConverter,
+    MeanVarianceConfig,
+    MeanVarianceConverter,
+    NearestConfig,
+    WarpConfig,
+)
 from vc.models.mask_cyclegan_vc import MaskCycleGANVC, MaskCycleGANVCConfig
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
-from vc.models.stargan_vc import StarGANVC, StarGANVCConfig
+from vc.models.stargan_vc import ACGANConfig, StarGANVC, StarGANVCConfig
 from vc.models.stargan_vc2 import ConditionalGANConfig, StarGANVC2, StarGANVC2Config
 from vc.models.unit_selection import UnitSelection, UnitSelectionConfig
 from vc.plugins import Registry
@@ -24,9 +39,12 @@ MODELS = Registry(
         "cyclegan_vc3": (CycleGANVC3Config, CycleGANVC3),
         "mask_cyclegan_vc": (MaskCycleGANVCConfig, MaskCycleGANVC),
         "conditional_gan": (ConditionalGANConfig, StarGANVC2),
+        "ac_gan": (ACGANConfig, StarGANVC),
         "stargan_vc": (StarGANVCConfig, StarGANVC),
         "stargan_vc2": (StarGANVC2Config, StarGANVC2),
         "dr_gan": (DRGANConfig, DRGAN),
+        "reversed_gradient": (ReversedGradientConfig, DRGAN),
+        "cogan": (CoGANConfig, CommonSpace),
         "unit": (UNITConfig, CommonSpace),
         "combogan": (ComboGANConfig, CommonSpace),
         "xgan": (CommonSpaceConfig, CommonSpace),
@@ -34,6 +52,8 @@ MODELS = Registry(
         "mean_variance": (MeanVarianceConfig, MeanVarianceConverter),
         "warp": (WarpConfig, LinearConverter),
         "nearest": (NearestConfig, LinearConverter),
+        "parallel": (NearestConfig, LinearConverter),
+        "factorised": (FactorisedConfig, FactorisedConverter),
         "recognition_synthesis": (RecognitionSynthesisConfig, RecognitionSynthesis),
         "unit_selection": (UnitSelectionConfig, UnitSelection),
     },

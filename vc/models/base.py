@@ -61,7 +61,7 @@ class PairConverter(AbstractConverter):
         super().__init__()
         if len(speakers) != 2:
             raise ConfigError(f"a CycleGAN converts between two speakers, got {len(speakers)}: {', '.join(speakers)}")
-        self.speakers = tuple(speakers)
+        self.speakers, self.bands = tuple(speakers), bands
         self.directions = {tuple(speakers): "to_target", tuple(reversed(speakers)): "to_source"}
         names = ("to_target", "to_source")
         self.generators = nn.ModuleDict({name: self.generator(config, bands) for name in names})
@@ -74,7 +74,11 @@ class PairConverter(AbstractConverter):
     @staticmethod
     @abstractmethod
     def discriminator(config: Any) -> nn.Module:
-        """A network from `(batch, bands, frames)` to a map of logits, real or fake."""
+        """A network from `(batch, bands, frames)` to a map of logits, real or fake; any number of frames."""
+
+    def segment_discriminator(self, config: Any, frames: int) -> nn.Module:
+        """The same for segments of so many frames, which a method's last layer may need to know."""
+        return self.discriminator(config)
 
     def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
         """The input of a generator for frames `(batch, bands, frames)`: here the frames themselves.
@@ -90,8 +94,8 @@ class PairConverter(AbstractConverter):
 class DiscriminatorOutput(NamedTuple):
     """The logits of a discriminator."""
 
-    real: Tensor  # map of real or fake
-    speakers: Tensor | None = None  # (batch, speakers, positions): whose frames they are; None: not classified
+    real: Tensor | None  # map of real or fake; None: a fake is a class of its own, behind the speakers
+    speakers: Tensor | None = None  # (batch, classes, positions): whose frames they are; None: not classified
 
 
 class ManyConverter(AbstractConverter):
@@ -114,6 +118,8 @@ class ManyConverter(AbstractConverter):
     extensible = False  # whether speakers can be added while the others' parts stay as they are
     code_has_cost = False  # whether part of the network learns from the cost of the code alone
     classifies = False  # whether its discriminator classifies speakers instead of being conditioned on them
+    has_fake_class = False  # whether it has one class more, of fakes, and no other answer
+    fuses = False  # whether codes have confidences, by which `fuse` makes one of several
 
     def __init__(self, speakers: tuple[str, ...]):
         super().__init__()
@@ -135,9 +141,10 @@ class ManyConverter(AbstractConverter):
 
     @abstractmethod
     def discriminator(self, config: Any) -> nn.Module:
-        """A network `(frames, source, target) -> DiscriminatorOutput`.
+        """A network `(frames, source, target, draws) -> DiscriminatorOutput`.
 
-        It judges `(batch, bands, frames)` that are said to be of `target` and, if converted, come from `source`.
+        It judges `(batch, bands, frames)` that are said to be of `target` and, if converted, come from `source`. With
+        `draws`, in training, a method may leave values out; several batches end to end draw one after the other.
         """
 
     def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
@@ -185,7 +192,9 @@ class SpeakerDiscriminators(nn.Module):
         super().__init__()
         self.judges = BySpeaker(build, speakers)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
+    def forward(
+        self, frames: Tensor, source: Tensor, target: Tensor, draws: RandomDraws | None = None
+    ) -> DiscriminatorOutput:
         return DiscriminatorOutput(self.judges(frames, target))
 
 

@@ -21,6 +21,7 @@ class CodeConfig(Sizes):
     code: str = "plain"  # plain, variational or quantised
     code_channels: int = 32  # for every fourth frame
     entries: int = 128  # of a quantised code's codebook
+    noise_channels: int = 0  # that the decoder gets beside the code; drawn in training, 0 in conversion
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,6 +29,7 @@ class CodeConfig(Sizes):
         require(self.residual_blocks >= 2, "network.residual_blocks must be 2 or more, on either side of the code")
         for name in ("code_channels", "entries"):
             require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
+        require(self.noise_channels >= 0, f"network.noise_channels must be 0 or more, got {self.noise_channels}")
 
     @property
     def blocks_before(self) -> int:
@@ -100,16 +102,29 @@ class CodedConverter(ManyConverter):
     """A network of many speakers whose code passes `bottleneck`, one of BOTTLENECKS."""
 
     bottleneck: nn.Module
+    noise_channels: int
 
     @property
     def code_has_cost(self) -> bool:
         return isinstance(self.bottleneck, Quantised)
 
     def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
-        return self.bottleneck(code, draws)
+        code, cost = self.bottleneck(code, draws)
+        return with_noise(code, self.noise_channels, draws), cost
 
 
 BOTTLENECKS = {"plain": Plain, "variational": Variational, "quantised": Quantised}
+
+
+def with_noise(code: Tensor, channels: int, draws: RandomDraws | None = None) -> Tensor:
+    """A code and, beside it, `channels` of noise, which is the same at all positions: one vector for each item.
+
+    It is uniform in -1..1, as in DR-GAN (Tran et al., 2017), or without draws 0, its mean.
+    """
+    if not channels:
+        return code
+    noise = code.new_zeros(len(code), channels) if draws is None else 2 * draws(channels).to(code.dtype) - 1
+    return torch.cat([code, noise[..., None].expand(-1, -1, code.shape[-1])], dim=1)
 
 
 def encoder_output(config: CodeConfig) -> nn.Conv1d:
@@ -119,7 +134,7 @@ def encoder_output(config: CodeConfig) -> nn.Conv1d:
 
 def decoder_input(config: CodeConfig) -> nn.Conv1d:
     """The first layer of a decoder."""
-    return nn.Conv1d(config.code_channels, config.inner, 1)
+    return nn.Conv1d(config.code_channels + config.noise_channels, config.inner, 1)
 
 
 class CodeClassifier(nn.Module):

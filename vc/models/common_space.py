@@ -2,8 +2,9 @@
 
 What makes the codes of all speakers comparable differs, and is chosen by network and objective:
 
-    unit      shared inner layers, a variational code, cycle consistency (Liu, Breuel and Kautz, NeurIPS 2017; of
-              coupled networks without encoders, Liu and Tuzel, NIPS 2016)
+    unit      shared inner layers, a variational code, cycle consistency (Liu, Breuel and Kautz, NeurIPS 2017)
+    cogan     shared inner layers of decoders and last layers of discriminators, noise beside the code (coupled GANs,
+              Liu and Tuzel, NIPS 2016; there the noise is all that a generator knows, here an encoder is before it)
     combogan  cycle consistency, nothing shared (Anoosheh et al., CVPR workshops 2018)
     xgan      shared layers; a code that holds no speaker identity, by gradient reversal, and that another speaker's
               decoder preserves (Royer et al., 2017, arXiv:1711.05139)
@@ -17,8 +18,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.layers import padded
-from vc.models.base import BySpeaker, SpeakerDiscriminators
+from vc.layers import GatedConv2d, padded
+from vc.models.base import BySpeaker, DiscriminatorOutput, RandomDraws, SpeakerDiscriminators
 from vc.models.bottlenecks import BOTTLENECKS, CodeConfig, CodedConverter, decoder_input, encoder_output
 from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, residual
 
@@ -28,6 +29,7 @@ class CommonSpaceConfig(CodeConfig):
     """Sizes of the networks, CycleGAN-VC2's, of the code, and how much of them all speakers share."""
 
     shared_blocks: int = 1  # residual blocks on each side of the code, with the layers next to it; 0: none
+    coupled: bool = False  # whether the speakers' discriminators share their last layers
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,6 +50,14 @@ class ComboGANConfig(CommonSpaceConfig):
     """Nothing shared."""
 
     shared_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class CoGANConfig(CommonSpaceConfig):
+    """Shared layers of the discriminators, too, and noise."""
+
+    noise_channels: int = 32
+    coupled: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ class CommonSpace(CodedConverter):
         self.bottleneck = BOTTLENECKS[config.code](config)
         self.behind = nn.Sequential(*shared_input, residual(config, shared))
         self.decoders = BySpeaker(decoder, len(speakers))
-        self.code_width, self.bands = config.code_channels, bands
+        self.noise_channels, self.code_width = config.noise_channels, config.code_channels + config.noise_channels
+        self.bands = bands
 
     @property
     def code_channels(self) -> int:
@@ -94,6 +105,8 @@ class CommonSpace(CodedConverter):
         return self.decoders(self.behind(code), target)[:, : self.bands, :frames]
 
     def discriminator(self, config: CommonSpaceConfig) -> nn.Module:
+        if config.coupled:
+            return CoupledDiscriminators(config, len(self.numbers))
         return SpeakerDiscriminators(lambda: Discriminator(config), len(self.numbers))
 
     def code(self, frames: Tensor, speaker: str) -> Tensor:
@@ -103,3 +116,35 @@ class CommonSpace(CodedConverter):
         code, _ = self.pass_bottleneck(self.code(frames, source))
         converted = self.decoders.each[self.numbers[target]](self.behind(code))
         return converted[:, : self.bands, : frames.shape[-1]]
+
+
+class CoupledDiscriminators(nn.Module):
+    """CycleGAN-VC2's discriminator for each speaker, chosen by the target; all but the first layers are the same.
+
+    | block  | kernel | channels before GLU | stride | of          | size for 35 x 128 |
+    |--------|--------|---------------------|--------|-------------|-------------------|
+    | enter  | 3 x 3  | 128                 | 1      | the speaker | 35 x 128          |
+    | down   | 3 x 3  | 256                 | 2      | the speaker | 18 x 64           |
+    |        | 3 x 3  | 512, 1024           | 2      | all         | 5 x 16            |
+    | deepen | 1 x 5  | 1024                | 1      | all         | 5 x 16            |
+    | leave  | 1 x 3  | 1, linear           | 1      | all         | 5 x 16            |
+
+    In the paper all layers but the first one or two are shared, by the task.
+    """
+
+    def __init__(self, config: CommonSpaceConfig, speakers: int):
+        super().__init__()
+        width, last = config.channels // 2, Discriminator(config)  # after the GLU
+
+        def own() -> nn.Module:
+            return nn.Sequential(
+                nn.Conv2d(1, 2 * width, 3, padding=1), nn.GLU(dim=1), GatedConv2d(width, 2 * width, (3, 3), stride=2)
+            )
+
+        self.first = BySpeaker(own, speakers)
+        self.shared = nn.Sequential(*last.down[1:], last.deepen, last.leave)
+
+    def forward(
+        self, frames: Tensor, source: Tensor, target: Tensor, draws: RandomDraws | None = None
+    ) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.shared(self.first(frames.unsqueeze(1), target)).squeeze(1))

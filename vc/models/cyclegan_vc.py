@@ -3,12 +3,13 @@
 A gated layer's channels are those after the GLU, as the tables print them: each has as many values as gates.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
-from vc.config import require
+from vc.config import newer, require
 from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
 from vc.models.base import PairConverter
 
@@ -20,6 +21,7 @@ class CycleGANVCConfig:
     channels: int = 128  # of the first convolution of generator and discriminator, after the GLU
     residual_blocks: int = 6
     residual_channels: int = 1024  # of a residual block's first convolution, after the GLU
+    fully_connected: bool = newer(True, earlier=False)  # the discriminator's last layer, over a whole segment
 
     def __post_init__(self) -> None:
         require(self.channels >= 1, f"network.channels must be 1 or more, got {self.channels}")
@@ -40,6 +42,9 @@ class CycleGANVC(PairConverter):
     @staticmethod
     def discriminator(config: CycleGANVCConfig) -> nn.Module:
         return Discriminator(config)
+
+    def segment_discriminator(self, config: CycleGANVCConfig, frames: int) -> nn.Module:
+        return Discriminator(config, (self.bands, frames) if config.fully_connected else None)
 
 
 class Generator(nn.Module):
@@ -76,20 +81,27 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Over bands and time: `(batch, bands, frames)` to a map `(batch, bands / 4, frames / 16)`, linear.
+    """Over bands and time: `(batch, bands, frames)` of one length to `(batch, 1)`, linear.
 
     | block  | kernel | channels after GLU | stride | size for 24 x 128 |
     |--------|--------|--------------------|--------|-------------------|
     | enter  | 3 x 3  | 128, no norm       | 1 x 2  | 24 x 64           |
     | down   | 3 x 3  | 256, 512           | 2      | 6 x 16            |
     | deepen | 6 x 3  | 1024               | 1 x 2  | 6 x 8             |
-    | leave  | 1 x 1  | 1, linear          | 1      | 6 x 8             |
+    | leave  | all    | 1, linear          |        | 1                 |
 
-    Differs from the paper, as far as we know it: there the last layer is fully connected over a segment of one length
-    and ends in a sigmoid; here it is one linear layer for every position, so that any length fits.
+    Differs from the paper, as far as we know it: there a sigmoid follows, whose gradient under a least-squares loss
+    vanishes. Without a segment's `size` the last layer is 1 x 1, one for every position, and any length fits: a map
+    `(batch, bands / 4, frames / 16)`.
+
+    Parameters
+    ----------
+    config : CycleGANVCConfig
+    size : tuple of int, optional
+        Bands and frames of a segment, over which the last layer is fully connected.
     """
 
-    def __init__(self, config: CycleGANVCConfig):
+    def __init__(self, config: CycleGANVCConfig, size: tuple[int, int] | None = None):
         super().__init__()
         width = config.channels
         self.enter = nn.Conv2d(1, 2 * width, 3, (1, 2), padding=1)
@@ -97,9 +109,12 @@ class Discriminator(nn.Module):
             GatedConv2d(width, 2 * width, (3, 3), stride=2), GatedConv2d(2 * width, 4 * width, (3, 3), stride=2)
         )
         self.deepen = GatedConv2d(4 * width, 8 * width, (6, 3), stride=(1, 2))
-        self.leave = nn.Conv2d(8 * width, 1, 1)
+        kernel = (1, 1) if size is None else (math.ceil(size[0] / 4), math.ceil(size[1] / 16))
+        self.leave = nn.Conv2d(8 * width, 1, kernel)
+        self.fully_connected = size is not None
 
     def forward(self, mel_cepstrum: Tensor) -> Tensor:
         x = glu(self.enter(mel_cepstrum.unsqueeze(1)), dim=1)
         x = pad(self.down(x), (0, 0, 0, 1))  # a kernel of 6 rows: two above, three below
-        return self.leave(self.deepen(x)).squeeze(1)
+        judgement = self.leave(self.deepen(x)).squeeze(1)
+        return judgement.flatten(1) if self.fully_connected else judgement

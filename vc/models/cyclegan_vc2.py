@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.functional import glu
+from torch.nn.functional import glu, pad
 
 from vc.config import require
 from vc.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, padded
@@ -152,6 +152,8 @@ def rows_inside(bands: int) -> int:
 class Discriminator(nn.Module):
     """PatchGAN: `(batch, bands, frames)` to a map of real or fake `(batch, bands / 8, frames / 8)`, linear.
 
+    `kernel` is along time, of the layer before the last; one of even size sees one position more behind than before.
+
     | block  | kernel | channels before GLU | stride | size for 35 x 128 |
     |--------|--------|---------------------|--------|-------------------|
     | enter  | 3 x 3  | 128                 | 1      | 35 x 128          |
@@ -160,19 +162,21 @@ class Discriminator(nn.Module):
     | leave  | 1 x 3  | 1, linear           | 1      | 5 x 16            |
     """
 
-    def __init__(self, config: Sizes):
+    def __init__(self, config: Sizes, kernel: int = 5):
         super().__init__()
         width = config.channels // 2  # after the GLU
+        self.missing = 1 - kernel % 2  # position at the end, which padding on both sides lacks
         self.enter = nn.Conv2d(1, 2 * width, 3, padding=1)
         self.down = nn.Sequential(
             *(GatedConv2d(width * 2**i, width * 2 ** (i + 1), (3, 3), stride=2) for i in range(3))
         )
-        self.deepen = GatedConv2d(8 * width, 8 * width, (1, 5), stride=1)
+        self.deepen = GatedConv2d(8 * width, 8 * width, (1, kernel), stride=1)
         self.leave = nn.Conv2d(8 * width, 1, (1, 3), padding=(0, 1))
 
     def features(self, frames: Tensor) -> Tensor:
         """`(batch, channels, bands / 8, frames / 8)`: the last feature map, before the logits."""
-        return self.deepen(self.down(glu(self.enter(frames.unsqueeze(1)), dim=1)))
+        hidden = self.down(glu(self.enter(frames.unsqueeze(1)), dim=1))
+        return self.deepen(pad(hidden, (0, self.missing)) if self.missing else hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.leave(self.features(frames)).squeeze(1)

@@ -1,7 +1,9 @@
 """CycleGAN-VC3 (Kaneko, Kameoka, Tanaka and Hojo, Interspeech 2020, arXiv:2010.11672): for log-mel spectrograms.
 
 CycleGAN-VC2 with time-frequency adaptive normalisation (TFAN) on the way back to two dimensions, where scale and shift
-of each value follow from the source frames. Layers, gates and channels are named as in CycleGAN-VC2.
+of each value follow from the source frames. Layers, gates and channels are named as in CycleGAN-VC2. The discriminator
+is CycleGAN-VC2's but for a kernel of 1 x 10 in place of 1 x 5 before the last layer, as a public reproduction of the
+networks for log-mel defines it (github.com/GANtastic3/MaskCycleGAN-VC); we have not checked it against the paper.
 """
 
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import glu, instance_norm, interpolate
 
-from vc.config import require
+from vc.config import newer, require
 from vc.models.base import PairConverter
 from vc.models.cyclegan_vc2 import Discriminator, Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
 
@@ -18,11 +20,14 @@ from vc.models.cyclegan_vc2 import Discriminator, Inward, Sizes, TwoOneTwo, leav
 class CycleGANVC3Config(Sizes):
     """Sizes of the networks; CycleGAN-VC2's, and those of TFAN."""
 
+    judge_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
     adaptive_channels: int = 128  # of TFAN's hidden convolutions
     adaptive_layers: int = 3  # hidden convolutions in each TFAN
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        in_range = 1 <= self.judge_kernel <= 100
+        require(in_range, f"network.judge_kernel must be in 1..100, got {self.judge_kernel}")
         require(
             self.adaptive_channels >= 1, f"network.adaptive_channels must be 1 or more, got {self.adaptive_channels}"
         )
@@ -39,7 +44,7 @@ class CycleGANVC3(PairConverter):
 
     @staticmethod
     def discriminator(config: CycleGANVC3Config) -> nn.Module:
-        return Discriminator(config)
+        return Discriminator(config, config.judge_kernel)
 
 
 def generator(config: CycleGANVC3Config, bands: int) -> TwoOneTwo:

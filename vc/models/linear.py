@@ -1,16 +1,18 @@
-"""Linear conversions, the anchors that networks have to beat: means and variances alone, `warp` and `nearest`.
+"""Linear conversions, the anchors that networks have to beat: means and variances, `warp`, `nearest`, `parallel`.
 
-vc/train/linear.py fits the last two.
+Of many speakers these have a map for every direction; `factorised` has two for every speaker. vc/train/linear.py fits
+all but the first.
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from vc.config import require
-from vc.errors import ConfigError
+from vc.features.speakers import direction_name
 from vc.models.base import AbstractConverter
 
 
@@ -39,7 +41,10 @@ class WarpConfig:
 
 @dataclass(frozen=True)
 class NearestConfig:
-    """Regression on neighbouring frames, a matrix beside it, and a filter of each band's movement behind either."""
+    """Regression on neighbouring frames, a matrix beside it, and a filter of each band's movement behind either.
+
+    The methods `nearest` and `parallel` have it: they differ in how frames are brought together.
+    """
 
     context: int = 4  # frames to each side that the regression sees
     reach: int = 64  # frames to each side that a filter sees; 0: only a factor
@@ -50,17 +55,83 @@ class NearestConfig:
 
 
 class LinearConverter(AbstractConverter):
-    """A linear map over time and bands for each direction of a speaker pair; unfitted, the identity."""
+    """A linear map over time and bands for each direction between two speakers or more; unfitted, the identity.
+
+    Attributes
+    ----------
+    directions : dict
+        Names in `maps` by source and target.
+    """
+
+    extensible = True
 
     def __init__(self, config: WarpConfig | NearestConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__()
-        if len(speakers) != 2:
-            raise ConfigError(f"a linear map is between two speakers, got {len(speakers)}: {', '.join(speakers)}")
-        self.directions = {tuple(speakers): "to_target", tuple(reversed(speakers)): "to_source"}
-        self.maps = nn.ModuleDict({name: LinearMap(config, bands) for name in ("to_target", "to_source")})
+        require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
+        numbers = {name: number for number, name in enumerate(speakers)}
+        self.directions = {pair: direction_name(*map(numbers.get, pair)) for pair in permutations(speakers, 2)}
+        self.maps = nn.ModuleDict({name: LinearMap(config, bands) for name in self.directions.values()})
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
         return self.maps[self.directions[source, target]](frames)
+
+
+@dataclass(frozen=True)
+class FactorisedConfig(NearestConfig):
+    """A map into a space of all speakers' speech, and one out of it, in place of the regression of each direction."""
+
+    rank: int = 24  # dimensions of that space
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(1 <= self.rank <= 1000, f"network.rank must be in 1..1000, got {self.rank}")
+
+
+class FactorisedConverter(AbstractConverter):
+    """What `nearest` is, with a regression of limited rank: 2 N maps in place of N (N - 1).
+
+    After LinearVC (Kamper, van Niekerk, Zaidi and Carbonneau, Interspeech 2025), which factorises frames of WavLM into
+    what is said and who says it; on mel-cepstra, with context, warps and filters, it is ours.
+
+    | part              | of      | kernel | size for 35 bands, T frames |
+    |-------------------|---------|--------|-----------------------------|
+    | inward            | source  | 9      | 24 x T                      |
+    | outward           | target  | 1      | 35 x T                      |
+    | movement          | target  | 129    | 35 x T, each band by itself |
+    | warp_in, warp_out | both    | 1      | 35 x T, to the sum          |
+    | detail            | target  | 129    | 35 x T, each band by itself |
+
+    Unfitted, it gives 0.
+    """
+
+    extensible = True
+
+    def __init__(self, config: FactorisedConfig, bands: int, speakers: tuple[str, ...]):
+        super().__init__()
+        require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
+        self.numbers = {name: number for number, name in enumerate(speakers)}
+        self.parts = nn.ModuleList(SpeakerMaps(config, bands) for _ in speakers)
+
+    def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
+        source, target = (self.parts[self.numbers[name]] for name in (source, target))
+        slow = target.movement(target.outward(source.inward(frames)))
+        return slow + target.detail(target.warp_out(source.warp_in(frames)))
+
+
+class SpeakerMaps(nn.Module):
+    """A speaker's maps into the space of all, and out of it."""
+
+    def __init__(self, config: FactorisedConfig, bands: int):
+        super().__init__()
+        width, taps, edges = 2 * config.context + 1, 2 * config.reach + 1, {"padding_mode": "replicate"}
+        self.inward = nn.Conv1d(bands, config.rank, width, padding=config.context, **edges)
+        self.outward = nn.Conv1d(config.rank, bands, 1)
+        self.warp_in = nn.Conv1d(bands, bands, 1, bias=False)
+        self.warp_out = nn.Conv1d(bands, bands, 1, bias=False)
+        self.movement = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **edges)
+        self.detail = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **edges)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
 
 class LinearMap(nn.Module):

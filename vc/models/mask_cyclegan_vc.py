@@ -2,7 +2,8 @@
 
 CycleGAN-VC2 for log-mel spectrograms, whose generators also learn to fill in frames: in the first pass a stretch of
 frames is masked, and a second input channel is the mask. There is no loss of its own: the cycle must restore the masked
-frames. In the second pass, in identity mapping and in conversion nothing is masked.
+frames. In the second pass, in identity mapping and in conversion nothing is masked. The discriminator has the kernel of
+CycleGAN-VC3's, likewise not checked against the paper.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import newer, require
 from vc.models.base import PairConverter, RandomDraws
 from vc.models.cyclegan_vc2 import Discriminator, Sizes, generator
 
@@ -19,10 +20,13 @@ from vc.models.cyclegan_vc2 import Discriminator, Sizes, generator
 class MaskCycleGANVCConfig(Sizes):
     """Sizes of the networks, CycleGAN-VC2's, and of the mask in training."""
 
+    judge_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
     masked: float = 0.5  # largest share of a segment's frames that are masked
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        in_range = 1 <= self.judge_kernel <= 100
+        require(in_range, f"network.judge_kernel must be in 1..100, got {self.judge_kernel}")
         require(0 <= self.masked <= 1, f"network.masked must be in 0..1, got {self.masked}")
 
 
@@ -39,7 +43,7 @@ class MaskCycleGANVC(PairConverter):
 
     @staticmethod
     def discriminator(config: MaskCycleGANVCConfig) -> nn.Module:
-        return Discriminator(config)
+        return Discriminator(config, config.judge_kernel)
 
     def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
         """`(batch, 2, bands, frames)`: frames times mask, and the mask, 0 where frames are masked.

@@ -1,7 +1,9 @@
 """StarGAN-VC (Kameoka, Kaneko, Tanaka and Hojo, SLT 2018, arXiv:1806.02169): an auxiliary classifier for many speakers.
 
 One generator is conditioned on the target at every layer of its decoder; a discriminator classifies frames as real or
-fake and by speaker, as in AC-GAN (Odena, Olah and Shlens, ICML 2017). Layers after the one-dimensional networks of the
+fake and by speaker, as in AC-GAN (Odena, Olah and Shlens, ICML 2017), whose game the same networks play with noise
+beside the code (the method `ac_gan`; there is no recording in the paper, its generator knows noise and class alone).
+Layers after the one-dimensional networks of the
 authors' later code (github.com/kamepong/StarGAN-VC), not the paper's two-dimensional ones, which were not at hand.
 """
 
@@ -10,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import newer, require
 from vc.layers import GatedConv1d, UpsampleBlock1d, padded
-from vc.models.base import DiscriminatorOutput, ManyConverter
+from vc.models.base import DiscriminatorOutput, ManyConverter, RandomDraws
+from vc.models.bottlenecks import with_noise
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,21 @@ class StarGANVCConfig:
     code_channels: int = 16
     speaker_channels: int = 16  # of the speaker embedding that each layer of the decoder takes
     judge_channels: int = 32  # of the discriminator's layers, after the GLU
+    dropout: float = newer(0.1, earlier=0.0)  # share of the values behind each of the discriminator's layers
+    noise_channels: int = 0  # that the decoder gets beside the code; drawn in training, 0 in conversion
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            require(value >= 1, f"network.{name} must be 1 or more, got {value}")
+        for name in ("channels", "code_channels", "speaker_channels", "judge_channels"):
+            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
+        require(0 <= self.dropout < 1, f"network.dropout must be in 0..1, got {self.dropout}")
+        require(self.noise_channels >= 0, f"network.noise_channels must be 0 or more, got {self.noise_channels}")
+
+
+@dataclass(frozen=True)
+class ACGANConfig(StarGANVCConfig):
+    """The same networks, and noise."""
+
+    noise_channels: int = 16
 
 
 class StarGANVC(ManyConverter):
@@ -41,22 +55,23 @@ class StarGANVC(ManyConverter):
     |        | 5, 5   | 64, 64                      | shuffle 2 | T/2, T            |
     |        | 9      | bands, linear               | 1         | T                 |
 
-    Every layer of the decoder takes 16 channels of the target beside its input. Differs from the authors' code:
-    time doubles by a shuffle as in our other networks, not by transposed convolutions of 8; instance normalisation is
-    affine, and weights are not normalised.
+    Noise channels, of `ac_gan` 16, are further inputs of the decoder's first layer. Every layer of the decoder takes 16
+    channels of the target beside its input. Differs from the authors' code: time doubles by a shuffle as in our other
+    networks, not by transposed convolutions of 8; instance normalisation is affine, and weights are not normalised.
     """
 
     classifies = True
 
     def __init__(self, config: StarGANVCConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
-        width, condition, self.code_width = config.channels, config.speaker_channels, config.code_channels
+        width, condition = config.channels, config.speaker_channels
+        self.noise_channels, self.code_width = config.noise_channels, config.code_channels + config.noise_channels
         self.encoder = nn.Sequential(
             GatedConv1d(bands, width, 9),
             GatedConv1d(width, width, 8, stride=2),
             GatedConv1d(width, width, 8, stride=2),
             GatedConv1d(width, width, 5),
-            GatedConv1d(width, self.code_width, 5),
+            GatedConv1d(width, config.code_channels, 5),
         )
         self.speakers = nn.Embedding(len(speakers), condition)
         self.decoder = nn.ModuleList(
@@ -76,6 +91,9 @@ class StarGANVC(ManyConverter):
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.encoder(padded(frames))
 
+    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        return with_noise(code, self.noise_channels, draws), code.new_zeros(())
+
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         condition = self.speakers(target)[..., None]  # (batch, speaker channels, 1)
         for layer in self.decoder:
@@ -87,20 +105,48 @@ class StarGANVC(ManyConverter):
 
 
 class Discriminator(nn.Module):
-    """Along time, two heads on one body: real or fake, and the speaker, at every fourth frame; unconditional."""
+    """Along time, two heads on one body: real or fake, and the speaker, at every fourth frame; unconditional.
+
+    | block | kernel | channels after GLU   | stride | size for T frames |
+    |-------|--------|----------------------|--------|-------------------|
+    | body  | 9      | 32, dropout          | 1      | T                 |
+    |       | 8, 8   | 32, 32, dropout      | 2      | T/2, T/4          |
+    |       | 5      | 32, dropout          | 1      | T/4               |
+    | heads | 5      | 1; speakers; linear  | 1      | T/4               |
+
+    Differs from the authors' code: the heads have biases, and torch's first weights.
+    """
 
     def __init__(self, config: StarGANVCConfig, bands: int, speakers: int):
         super().__init__()
         width = config.judge_channels
-        self.body = nn.Sequential(
+        layers = (
             GatedConv1d(bands, width, 9),
             GatedConv1d(width, width, 8, stride=2),
             GatedConv1d(width, width, 8, stride=2),
             GatedConv1d(width, width, 5),
         )
+        self.body, self.dropout = nn.Sequential(*layers), config.dropout
         self.real = nn.Conv1d(width, 1, 5, padding=2)
         self.names = nn.Conv1d(width, speakers, 5, padding=2)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
-        hidden = self.body(frames)
+    def forward(
+        self, frames: Tensor, source: Tensor, target: Tensor, draws: RandomDraws | None = None
+    ) -> DiscriminatorOutput:
+        hidden = frames
+        for layer in self.body:
+            hidden = dropped(layer(hidden), self.dropout, draws)
         return DiscriminatorOutput(self.real(hidden).squeeze(1), self.names(hidden))
+
+
+def dropped(x: Tensor, share: float, draws: RandomDraws | None) -> Tensor:
+    """Dropout (Srivastava et al., JMLR 2014) by draws, of which a resumed run and several processes have the same.
+
+    Without draws, or of a share of 0, `x` as it is.
+    """
+    if draws is None or not share:
+        return x
+    uniform = draws(x[0].numel())
+    rest = [draws(x[0].numel()) for _ in range(len(x) // len(uniform) - 1)]
+    kept = torch.cat([uniform, *rest]).reshape(x.shape) >= share
+    return x * kept / (1 - share)

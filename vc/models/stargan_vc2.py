@@ -2,9 +2,12 @@
 
 The generator is that of CycleGAN-VC2, conditioned on source and target: the first instance normalisation of each
 residual block takes scale and bias from the two speakers' embeddings. The discriminator is conditioned on both by
-projection (after Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018). The paper was not at hand: sizes
-are CycleGAN-VC2's, which normalisations are conditional is our reading, a pair's embedding is the sum of one vector for
-the source and one for the target, and the projection is taken at every position of the map.
+projection (after Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018): the last map, summed over all
+positions (global sum pooling), goes into a linear layer and into an inner product with the pair's embedding. The paper
+was not at hand: sizes are CycleGAN-VC2's, which normalisations are conditional is our reading, and a pair's embedding
+is the sum of one vector for the source and one for the target. By a reproduction (github.com/moatriver/StarGAN-VC2-tf)
+the paper's middle is nine gated convolutions of kernel 5 without residual sums, and its linear layer sees the map
+before it is pooled, of one length; here any length fits.
 """
 
 from dataclasses import dataclass
@@ -13,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
+from vc.config import newer
 from vc.layers import padded
-from vc.models.base import DiscriminatorOutput, ManyConverter
+from vc.models.base import DiscriminatorOutput, ManyConverter, RandomDraws
 from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, Sizes
 
 
@@ -23,6 +27,7 @@ class StarGANVC2Config(Sizes):
     """Sizes of the networks, CycleGAN-VC2's, and their condition."""
 
     told_source: bool = True  # conditioned on the source beside the target
+    pooled: bool = newer(True, earlier=False)  # the discriminator judges a segment, not each position of its last map
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class ConditionalGANConfig(StarGANVC2Config):
     """The same networks, conditioned on the target alone."""
 
     told_source: bool = False
+    pooled: bool = False
 
 
 class StarGANVC2(ManyConverter):
@@ -116,14 +122,30 @@ class ConditionalNorm(nn.Module):
 
 
 class ConditionalDiscriminator(nn.Module):
-    """CycleGAN-VC2's discriminator, conditioned on a pair of speakers by projection of its last map."""
+    """CycleGAN-VC2's discriminator, conditioned on a pair of speakers by projection of its last map.
+
+    | block      | layers                                              | size for 35 x 128 |
+    |------------|-----------------------------------------------------|-------------------|
+    | body       | enter, down, deepen, as in CycleGAN-VC2             | 512 x 5 x 16      |
+    | pool       | sum over all positions                              | 512               |
+    | linear     | of what is pooled, plus its product with the pair's | 1                 |
+    | projection | embedding of 512                                    | 1                 |
+
+    Without `pooled`, CycleGAN-VC2's last layer and the product at each position: 5 x 16.
+    """
 
     def __init__(self, config: StarGANVC2Config, speakers: int):
         super().__init__()
-        self.body = Discriminator(config)
+        self.body, self.pooled = Discriminator(config), config.pooled
+        if config.pooled:
+            self.body.leave = nn.Conv2d(self.body.leave.in_channels, 1, 1)  # on what is pooled: a linear layer
         self.code = PairEmbedding(self.body.leave.in_channels, speakers, told_source=config.told_source)
 
-    def forward(self, frames: Tensor, source: Tensor, target: Tensor) -> DiscriminatorOutput:
+    def forward(
+        self, frames: Tensor, source: Tensor, target: Tensor, draws: RandomDraws | None = None
+    ) -> DiscriminatorOutput:
         hidden = self.body.features(frames)
+        if self.pooled:
+            hidden = hidden.sum((2, 3), keepdim=True)
         projection = torch.einsum("bcrt,bc->brt", hidden, self.code(source, target))
         return DiscriminatorOutput(self.body.leave(hidden).squeeze(1) + projection)

@@ -82,10 +82,17 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     examples = {rank: _example(evaluation, ranking, rank, drawn=drawn and rank not in folded) for rank in ranks}
     whose = f" of {name_of(first)}" if len(evaluation.systems) > 1 else ""
 
+    date, model = datetime.date.fromisoformat(evaluation.configuration["date"]), evaluation.configuration["model"]
+    about = [
+        f"Voice conversion, {evaluation.title}",
+        *([f"model {Path(model['file']).name}"] if model else []),
+        f"{len(evaluation.sentences)} sentence{'s' * (len(evaluation.sentences) > 1)}",
+        f"{date.day} {date:%B %Y}",
+    ]
     curves = draw_curves(evaluation.training) if drawn else None
     content = {
         "title": f"Voice conversion: {evaluation.title}",
-        "about": _about(evaluation),
+        "about": about,
         "systems": [
             {
                 "name": name_of(system),
@@ -115,17 +122,6 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         "settings": settings(evaluation.configuration),
     }
     write_text(path, render("vc.report", "report.html", **content))
-
-
-def _about(evaluation: Evaluation) -> list[str]:
-    count, date = len(evaluation.sentences), datetime.date.fromisoformat(evaluation.configuration["date"])
-    model = evaluation.configuration["model"]
-    return [
-        f"Voice conversion, {evaluation.title}",
-        *([f"model {Path(model['file']).name}"] if model else []),
-        f"{count} sentence{'s' * (count > 1)}",
-        f"{date.day} {date:%B %Y}",
-    ]
 
 
 def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:

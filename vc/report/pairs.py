@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from vc import phrases
 from vc.config import read_json
 from vc.errors import ConfigError, DataError
 from vc.evaluate.headline import CONTENT, VOICE
@@ -57,7 +58,7 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
         unchecked = grades.count(UNCHECKED)
         count = f"{grades.count(GOOD)} of {len(grades) - unchecked}"
         counts.append(f"{count} checked {claim} ({unchecked} {UNCHECKED})" if unchecked else f"{count} {claim}")
-    headline = f"{len(rows)} conversions: {'; '.join(counts)}."
+    headline = f"{phrases.count(len(rows), 'conversion')}: {'; '.join(counts)}."
     metrics = [name for name in SUMMARY if any(row.figures[name] != "-" for row in rows)]
     content = {
         "title": "Voice conversion, many pairs",

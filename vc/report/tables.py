@@ -129,11 +129,12 @@ def settings(content: dict[str, Any], *, verbatim: bool = False) -> list[tuple[s
         if not verbatim:
             *words, last = key.split("_")
             key = " ".join(words) + f", {UNITS[last]}" if last in UNITS else " ".join([*words, last])
-        terms.append((key, settings(value, verbatim=True) if isinstance(value, dict) else _as_text(value)))
+        if isinstance(value, dict):
+            value = settings(value, verbatim=True)
+        elif isinstance(value, list):
+            between = " to " if len(value) == 2 and not isinstance(value[0], str) else ", "
+            value = between.join(map(str, value))
+        else:
+            value = "not given" if value is None else str(value)
+        terms.append((key, value))
     return terms
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, list):
-        return (" to " if len(value) == 2 and not isinstance(value[0], str) else ", ").join(map(str, value))
-    return "not given" if value is None else str(value)

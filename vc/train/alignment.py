@@ -1,11 +1,11 @@
-"""Frames of two speakers who share no sentence, brought together by their nearest neighbours.
+"""Frames of two speakers brought together: by their nearest neighbours, or by time warping of shared sentences.
 
 Distances are taken on mel-cepstra in their natural scale, where they are the mel-cepstral distortion: with every band
 brought to variance 1, the many high coefficients, which say little, decide (docs/experiments.md).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,9 +16,12 @@ from vc.features import speech
 from vc.features.base import FeatureConfig
 from vc.features.speakers import MeanVariance
 from vc.features.store import Features
+from vc.metrics.alignment import align
+from vc.metrics.arrays import evenly_spread
 
 ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
 ENTRIES = 2**24  # of it at most, 64 MiB
+COMPARED = 10  # sentences by which it is seen whether equal names are equal sentences
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class SpeakerFrames:
     spoken: Tensor  # (frames,), true from an utterance's first audible frame to its last, but for digital silence
     deviation: Tensor  # (bands,), by which normalisation divided
     cepstral: bool = True  # whether an all-pass can warp them
+    sentences: Sequence[str] = ()  # what the utterances say, by name; empty: not known
 
     @classmethod
     def from_utterances(
@@ -56,7 +60,14 @@ class SpeakerFrames:
     def read(cls, features: Features, name: str, device: torch.device) -> "SpeakerFrames":
         """From a speaker's features."""
         normaliser = features.speakers[name].normaliser
-        return cls.from_utterances(features.frames(name), normaliser, device, features.config)
+        speaker = cls.from_utterances(features.frames(name), normaliser, device, features.config)
+        return replace(speaker, sentences=features.sentences(name))
+
+    def utterance(self, sentence: str) -> Tensor:
+        """`(indices,)` of the spoken frames of the utterance that says a sentence."""
+        number = self.sentences.index(sentence)
+        start = sum(self.lengths[:number])
+        return start + torch.nonzero(self.spoken[start : start + self.lengths[number]])[:, 0]
 
     def sample(self, largest: int) -> Tensor:
         """`(indices,)` of the audible frames, or of `largest` of them, evenly spread."""
@@ -126,3 +137,70 @@ class Aligner:
         source_indices = torch.cat([indices[0], indices[0][of_target]])
         target_indices = torch.cat([indices[1][of_source], indices[1]])
         return source_indices, target_indices, float(torch.cat([source_distances, target_distances]).mean())
+
+
+@dataclass(frozen=True)
+class SentenceAligner:
+    """Frames of the sentences that both speakers say, each sentence aligned by dynamic time warping."""
+
+    loudness: float = Aligner.loudness  # weight of c0 beside the other bands
+
+    def pairs(self, source: SpeakerFrames, target: SpeakerFrames) -> tuple[Tensor, Tensor, float]:
+        """The audible frames on the paths of all shared sentences.
+
+        Returns
+        -------
+        source_indices, target_indices : Tensor
+            `(pairs,)` each.
+        distance : float
+            Mean distance of the pairs.
+
+        Raises
+        ------
+        DataError
+            If no sentence is shared, or none with speech.
+        """
+        paths = [self._path(source, target, name, name) for name in shared_sentences(source, target)]
+        source_indices, target_indices, distances = (torch.cat(parts) for parts in zip(*paths))
+        audible = source.audible[source_indices] & target.audible[target_indices]
+        if not audible.any():
+            raise DataError("the shared sentences have no speech")
+        return source_indices[audible], target_indices[audible], float(distances[audible].mean())
+
+    def check(self, source: SpeakerFrames, target: SpeakerFrames) -> None:
+        """Refuse utterances of equal names that are no nearer to each other than to those of other names."""
+        names = shared_sentences(source, target)
+        names = [names[index] for index in evenly_spread(len(names), COMPARED)]
+        if len(names) > 1:
+            same, other = (
+                torch.cat([self._path(source, target, *pair)[2] for pair in pairs]).mean()
+                for pairs in (zip(names, names), zip(names, names[1:] + names[:1]))
+            )
+            if not same < other:
+                raise DataError(
+                    f"utterances of equal names, such as {names[0]}, do not say the same: frames are {same:.2f} apart,"
+                    f" those of other names {other:.2f}; method nearest needs no shared sentences"
+                )
+
+    def _path(self, source: SpeakerFrames, target: SpeakerFrames, one: str, other: str) -> tuple[Tensor, ...]:
+        """Indices of the source's and the target's frames on the path through two sentences, and their distances."""
+        indices = source.utterance(one), target.utterance(other)
+        weights = (source.deviation + target.deviation) / 2
+        weights[0] *= self.loudness
+        sides = [speaker.frames[places] * weights for speaker, places in zip((source, target), indices)]
+        if not all(map(len, indices)):
+            return (indices[0][:0], indices[1][:0], weights[:0])
+        paths = [torch.from_numpy(path).to(weights.device) for path in align(*(side.cpu().numpy() for side in sides))]
+        distances = (sides[0][paths[0]] - sides[1][paths[1]]).norm(dim=1)
+        return indices[0][paths[0]], indices[1][paths[1]], distances
+
+
+def shared_sentences(source: SpeakerFrames, target: SpeakerFrames) -> list[str]:
+    """Names of the sentences that both say; raises DataError where there are none."""
+    shared = sorted(set(source.sentences) & set(target.sentences))
+    if not shared:
+        raise DataError(
+            "the speakers share no sentence, by the names of their utterances: method parallel learns from shared"
+            " sentences alone, method nearest needs none"
+        )
+    return shared

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vc.config import build, plain
-from vc.errors import ConfigError, TrainingError, shortened
+from vc.errors import ConfigError, TrainingError, shorten
 from vc.files import make_directory, remove_leftovers
 from vc.tensor_file import Damaged, read_tensors, write_tensors
 from vc.train.engine import Engine, Sampler
@@ -114,9 +114,9 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
         engine.meter.restore(_part(tensors, "losses."), engine.sampler.generator.device)
         same_device = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
     except (ConfigError, KeyError, AttributeError, TypeError) as error:  # the last of a random state that is no bytes
-        raise Damaged(f"{path}: does not fit this configuration: {shortened(error)}") from error
+        raise Damaged(f"{path}: does not fit this configuration: {shorten(error)}") from error
     except RuntimeError as error:  # such as too little memory
-        raise TrainingError(f"{path}: whole, but cannot be restored here: {shortened(error)}") from error
+        raise TrainingError(f"{path}: whole, but cannot be restored here: {shorten(error)}") from error
     if not same_device:
         log.warning("%s: written on another kind of device: from here on, other segments are drawn than there", path)
     engine.reset()

@@ -19,7 +19,7 @@ from vc import extras
 from vc.config import require
 from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledEncoder
-from vc.errors import ConfigError, naming, shortened
+from vc.errors import ConfigError, naming, shorten
 from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
 from vc.model_file import Model, read_network
@@ -117,7 +117,7 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     try:  # an encoder by which a step cannot learn is refused now
         embeddings = encoder(torch.zeros(2, bands, TRIAL_FRAMES), next(iter(speakers)))
     except Exception as error:  # a network of any settings fails in any way
-        reason = shortened(error)
+        reason = shorten(error)
         raise ConfigError(f"{place}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
     require(bool(embeddings.isfinite().all()), f"{place}: gives embeddings that are not finite")
     return encoder
@@ -164,7 +164,7 @@ def _transformer(folder: Path) -> nn.Module:
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
     except Exception as error:  # settings that make no sense have any effect
-        raise ConfigError(f"{place}: no network can be made of it: {shortened(error)}") from error
+        raise ConfigError(f"{place}: no network can be made of it: {shorten(error)}") from error
     network.load_state_dict(weights)
     return network
 

@@ -2,23 +2,23 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import torch
 
-from vc import devices, model_file
+from vc import model_file
 from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, DataError
 from vc.models import network
 from vc.models.base import AbstractConverter
-from vc.train.directory import locked_directory, write_settings
+from vc.train.directory import train_in
 from vc.train.engine import Engine, Setup
-from vc.train.experiment import defaults
 from vc.train.held_out import HeldOut, HeldOutResynthesis
 from vc.train.log import RunLog
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
-from vc.train.processes import Processes, joined
+from vc.train.processes import Processes
 from vc.train.run import NAME, Run
 from vc.train.samples import ConversionSamples
 
@@ -47,21 +47,15 @@ def train(request: Request) -> int:
         if plan.features.speakers[name].log_f0 is None:
             log.warning("%s has no F0, as in whispering: what is converted to %s will be whispered, too", name, name)
     fitted = bool(METHODS[experiment.method].fit)
-    with joined(request.device) as (processes, device):
+    return train_in(
+        request.output,
+        partial(FittedRun if fitted else ConverterRun, request, plan),
+        experiment,
+        recordings=plan.features.recordings,
+        device=request.device,
         # a fit takes seconds, so that TF32 would save no time, and a regression suffers from it
-        devices.set_precision("float32" if fitted else experiment.compute.precision, device)
-        with locked_directory(request.output, processes):
-            if fitted and not processes.first:
-                return FITTED_STEP
-            run = FittedRun(request, plan, device) if fitted else ConverterRun(request, plan, device, processes)
-            if processes.first:  # and not before: what cannot run leaves no settings behind
-                write_settings(
-                    request.output,
-                    experiment.as_dict(),
-                    defaults=defaults(experiment),
-                    recordings=plan.features.recordings,
-                )
-            return run.train()
+        precision="float32" if fitted else experiment.compute.precision,
+    )
 
 
 def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engine:
@@ -72,7 +66,9 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
     untrained = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     if plan.initial_model:
         plan.initial_model.initialise(untrained)
-    setup = Setup(settings.steps, compute.precision, processes, plan.encoder, plan.conversions)
+    setup = Setup(
+        settings.steps, compute.precision, processes, plan.encoder, plan.conversions, segment=settings.segment
+    )
     training = METHODS[experiment.method].training(untrained, experiment.network, experiment.objective, setup)
     sampler = training.sampler.from_features(experiment, features, device, processes.share(settings.batch))
     return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)
@@ -89,7 +85,7 @@ class ConverterRun(Run):
         self.encoder = encoder_of(self.features.config)  # refused now, not at the first model
         self.initial_model = plan.initial_model
         self.samples = ConversionSamples(request.validation, settings.samples, request.output / "samples")
-        digest = self.held_out.digest if self.held_out else ""
+        digest = self.held_out.digest if self.held_out and request.chooses else ""
         engine = make_engine(plan, device, processes)
         super().__init__(request.output, settings, engine, processes=processes, held_out=digest)
 
@@ -103,6 +99,8 @@ class ConverterRun(Run):
             log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
 
     def scores(self) -> dict[str, float]:
+        if self.held_out is None:
+            return {}
         try:
             return self.held_out.score(self.converter())
         except DataError as error:
@@ -134,13 +132,14 @@ class ConverterRun(Run):
 class FittedRun:
     """The run of a method that is fitted at once, from all frames of the speakers, rather than by steps.
 
-    It is fitted when it is built, and writes nothing before `train`: what cannot be fitted leaves nothing behind.
+    It is fitted when it is built, and writes nothing before `train`: what cannot be fitted leaves nothing behind. Of
+    several processes the first alone fits.
     """
 
-    def __init__(self, request: Request, plan: Plan, device: torch.device):
-        self.request, self.plan = request, plan
+    def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
+        self.request, self.plan, self.processes = request, plan, processes
         self.path = request.output / NAME
-        if self.path.is_file():
+        if self.path.is_file() or not processes.first:
             return
         experiment, features = plan.experiment, plan.features
         method = METHODS[experiment.method]
@@ -150,6 +149,8 @@ class FittedRun:
             kind = HeldOut if self.encoder is None else HeldOutResynthesis
             held_out = kind.read(request.held_out, features, experiment.speakers)
         unfitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+        if plan.initial_model:
+            plan.initial_model.initialise(unfitted)
         frames = {name: method.frames.read(features, name, device) for name in experiment.speakers}
         method.fit(unfitted, experiment.objective, frames)
         model = experiment.model(features, FITTED_STEP, {})
@@ -159,6 +160,8 @@ class FittedRun:
     def train(self) -> int:
         """Write the model, with the held-out set's scores and samples if there are any; return its step."""
         output, experiment = self.request.output, self.plan.experiment
+        if not self.processes.first:
+            return FITTED_STEP
         if self.path.is_file():
             log.info("%s: fitted already; nothing to do", output)
             return FITTED_STEP

@@ -143,7 +143,9 @@ class CycleGANTraining:
         self.encoder = setup.encoder and setup.encoder.to(device)
         used = {DIRECTIONS[key].discriminators[name] for name in ADVERSARIAL for key in self.factors[name]}
         names = [field.name for field in fields(Fakes) if field.name in used]  # drawn in this order
-        self.discriminators = nn.ModuleDict({name: network.discriminator(config) for name in names}).to(device)
+        self.discriminators = nn.ModuleDict(
+            {name: network.segment_discriminator(config, setup.segment) for name in names}
+        ).to(device)
         self.discriminator_weights = dict.fromkeys(map(_discriminator_loss, names), 1.0)
         self.modules, self.called = {"network": network}, [*network.generators.values()]
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
@@ -157,9 +159,7 @@ class CycleGANTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set both learning rates for `step` (from 0); return the generators' losses that count, with their weights."""
-        rates = self.objective.rates(step, self.steps, scale)
-        for name, optimiser in self.optimisers.items():
-            optimiser.set_rate(rates[name])
+        self.objective.set_rates(self.optimisers, step, self.steps, scale)
         return self.objective.weights(step)
 
     def step(self, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:

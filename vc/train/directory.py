@@ -3,21 +3,23 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from vc.config import flatten, read_yaml
+from vc import devices, phrases
+from vc.config import earlier_defaults, flatten, read_yaml
 from vc.errors import ConfigError
 from vc.features.store import read_digests, write_digests
 from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers, write_text
-from vc.train.processes import Processes
+from vc.train.processes import Processes, join_processes
 
 FOLDERS = ("checkpoints", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # setting: digest of what a run learns from
-NAMED = 3  # recordings of a kind that a message names
+MAX_NAMED = 3  # recordings of a kind that a message names
 CHANGEABLE = {  # settings under `training` that may be others when a run is resumed
     "steps",
     "log_every",
@@ -30,6 +32,46 @@ CHANGEABLE = {  # settings under `training` that may be others when a run is res
     "sample_every",
     "samples",
 }
+
+
+def train_in(
+    output: Path,
+    make_run: Callable[[torch.device, Processes], Any],
+    experiment: Any,
+    *,
+    recordings: Mapping[str, str],
+    device: str,
+    precision: str,
+) -> int:
+    """Train in an experiment directory, in this process or in those that torchrun has started.
+
+    Parameters
+    ----------
+    output : Path
+        Experiment directory.
+    make_run : callable
+        Makes, of the device and the processes, what has `train`. Where it refuses to, no settings are left behind.
+    experiment : Any
+        The whole configuration: `as_dict` gives the settings of the run.
+    recordings : mapping of str to str
+        Digests by id of what the run learns from.
+    device : str
+        Name of the device.
+    precision : str
+        One of devices.PRECISIONS.
+
+    Returns
+    -------
+    int
+        What `train` does: the number of the last step.
+    """
+    with join_processes(device) as (processes, chosen):
+        devices.set_precision(precision, chosen)
+        with locked_directory(output, processes):
+            run = make_run(chosen, processes)
+            if processes.first:
+                write_settings(output, experiment.as_dict(), defaults=defaults(experiment), recordings=recordings)
+            return run.train()
 
 
 @contextlib.contextmanager
@@ -107,11 +149,16 @@ def write_settings(
     """
     path, recordings = directory / "config.yaml", recordings or {}
     if path.is_file():
+
+        def is_fixed(key: str) -> bool:
+            is_path = key in ("objective.encoder", "objective.start")  # whose digest is a setting of its own
+            return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE)
+
         before, now = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
         changed = {
             key: f"{key} ({before.get(key)} -> {now.get(key)})"
             for key in sorted({**before, **now})
-            if before.get(key) != now.get(key) and not _changeable(key)
+            if before.get(key) != now.get(key) and is_fixed(key)
         }
         if DATA_DIGEST in changed:
             differences = _differences(read_digests(directory), recordings)
@@ -128,9 +175,14 @@ def write_settings(
     write_digests(directory, recordings)
 
 
-def _changeable(key: str) -> bool:
-    is_path = key in ("objective.encoder", "objective.start")  # of a file, whose digest is a setting of its own
-    return is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE
+def defaults(experiment: Any) -> dict[str, Any]:
+    """Settings of a run that began before there were some: of each part what it was without them.
+
+    Without features or mel, which are always given.
+    """
+    parts = ("network", "objective", "training", "compute")
+    digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
+    return digests | {name: earlier_defaults(type(getattr(experiment, name))) for name in parts}
 
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -143,7 +195,8 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         "changed": sorted(id for id in set(now) & set(before) if now[id] != before[id]),
     }
     listed = [
-        f"{len(ids)} recordings {kind} ({', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''})"
+        f"{phrases.count(len(ids), 'recording')} {kind}"
+        f" ({', '.join(ids[:MAX_NAMED])}{', ...' if len(ids) > MAX_NAMED else ''})"
         for kind, ids in kinds.items()
         if ids
     ]

@@ -42,6 +42,7 @@ class Setup:
     processes: Processes = ALONE
     encoder: nn.Module | None = None  # fixed content encoder that the loss `content` compares by
     conversions: nn.Module | None = None  # of recognition-synthesis, where a loss is computed on conversions
+    segment: int = 128  # frames of a batch's segments
 
 
 class Training(Protocol):

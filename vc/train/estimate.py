@@ -1,8 +1,10 @@
 """How long a run will take, and how much disk and memory, from a few of its steps."""
 
+import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean
 
@@ -13,11 +15,12 @@ from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
-from vc.train.processes import joined, launched_together
+from vc.train.processes import join_processes, launched_together
 
 WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
 STRIDE = 7  # between these, which has no divisor in common with 10: the first few are from all over, too
 LONGEST = 10.0  # seconds, after which no more steps are timed
+FIT_SECONDS = 60.0  # that a fit takes at most for an hour of each speaker
 SHORT = 100  # steps of a run that is over before its length is measured
 log = logging.getLogger(__name__)
 
@@ -44,21 +47,29 @@ class Estimate:
 def announce(request: Request) -> None:
     """Log what a run will take, before it begins; of one that is as short as the measurement nothing.
 
-    Nor where anything but recordings' lists lies in the output: that run goes on, or is refused, which is one line.
+    Nor where anything lies in the output but lists of recordings and logs of a recipe's jobs: that run goes on, or is
+    refused, which is one line.
     """
     there = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
-    if launched_together() or there - {"data"}:
+    if launched_together() or there - {"data", "log"}:
         return
     plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:
-        package = logging.getLogger("vc")
-        level = package.level
-        package.setLevel(logging.ERROR)  # the run itself will say the same
-        try:
+        with quiet():
             cost = _estimate(plan, request.device)
-        finally:
-            package.setLevel(level)
         log.info("it will take: %s", cost)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Log nothing but errors while the block lasts: the run itself will say the same."""
+    package = logging.getLogger("vc")
+    level = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
 
 
 def estimate(request: Request) -> Estimate | str:
@@ -78,7 +89,7 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
         return f"{'-'.join(experiment.speakers)}: {length}"
-    with joined(device) as (processes, device):
+    with join_processes(device) as (processes, device):
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
         steps, training = experiment.training.steps, engine.training

@@ -95,10 +95,3 @@ def resolve(
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
     return Experiment(method, features, network, objective, training, compute, speakers, data_digest)
-
-
-def defaults(experiment: Any) -> dict[str, Any]:
-    """Settings of an experiment's parts where the YAML gives none; without features or mel, which are always given."""
-    parts = ("network", "objective", "training", "compute")
-    digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
-    return digests | {name: plain(type(getattr(experiment, name))()) for name in parts}

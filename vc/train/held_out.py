@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vc import metrics
+from vc import metrics, phrases
 from vc.config import difference
 from vc.convert.converter import Converter
-from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.speakers import MeanVariance
@@ -31,8 +30,10 @@ class HeldOut:
 
     def __str__(self) -> str:
         if self.parallel:
-            return f"{len(self.parallel)} sentences of all speakers"
-        return " and ".join(f"{len(some)} utterances of {name}" for name, some in self.utterances.items())
+            return f"{phrases.count(len(self.parallel), 'sentence')} of all speakers"
+        return " and ".join(
+            f"{phrases.count(len(some), 'utterance')} of {name}" for name, some in self.utterances.items()
+        )
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOut":
@@ -54,9 +55,7 @@ class HeldOut:
         features = read_unseen(directory, training)
         utterances = {}
         for speaker in speakers:
-            ids = [id for id, owner in features.utterances.items() if owner == speaker]
-            sentences = [Utterance(id, speaker, Path()).sentence for id in ids]
-            utterances[speaker] = dict(zip(sentences, features.frames(speaker)))
+            utterances[speaker] = dict(zip(features.sentences(speaker), features.frames(speaker)))
         shared = cls(utterances).parallel
         if len(shared) < SAME_SENTENCES * max(map(len, utterances.values())):  # a few names may agree by chance
             utterances = {name: {f"{name}-{key}": some[key] for key in some} for name, some in utterances.items()}
@@ -77,24 +76,25 @@ class HeldOut:
     def score(self, converter: Converter) -> dict[str, float]:
         """Score a converter by what it makes of these utterances.
 
-        These are means over all directions for choosing among the models of one run. `frechet_distance` and
-        `content_lost` are taken of frames in the target's own scale and are not those of vc-evaluate, which
-        normalises by the reference and, for the latter, divides by the figure of unrelated sentences.
+        These are means over all directions for choosing among the models of one run. Those named `held_out_...` are
+        taken of frames in the target's own scale; vc-evaluate's figures normalise by the reference and divide lost
+        content by that of unrelated sentences. Older runs have the same without `held_out_` in their logs.
 
         Returns
         -------
         dict of str to float
-            `msd`, modulation-spectra distance; `frechet_distance`; `content_lost`, in 0..1; where sentences are shared
-            also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of `mcd` and `msd` where
-            sentences are shared, else that of the others, with content weighted: by distances alone, a model that
-            loses every word would do well.
+            `msd`, modulation-spectra distance; `held_out_frechet_distance`; `held_out_content_lost`, in 0..1; where
+            sentences are shared also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of
+            `mcd` and `msd` where sentences are shared, else that of the others, with content weighted: by distances
+            alone, a model that loses every word would do well.
         """
         directions = [self._score_direction(converter, *pair) for pair in permutations(self.utterances, 2)]
         means = {name: float(np.mean([scores[name] for scores in directions])) for name in directions[0]}
         if self.parallel:
             score = means["mcd"] + means["msd"]
         else:
-            score = means["frechet_distance"] + means["msd"] + CONTENT_WEIGHT * means["content_lost"]
+            lost = CONTENT_WEIGHT * means["held_out_content_lost"]
+            score = means["held_out_frechet_distance"] + means["msd"] + lost
         return {"score": score, **means}
 
     def _score_direction(self, converter: Converter, source: str, target: str) -> dict[str, float]:
@@ -119,8 +119,8 @@ class HeldOut:
         normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, reference)]
         scores = {
             "msd": _modulation_distance(converted, references, features.frame_rate),
-            "frechet_distance": metrics.frechet_distance(*normalised),
-            "content_lost": metrics.content_lost(after[:, 1:], before[:, 1:]),
+            "held_out_frechet_distance": metrics.frechet_distance(*normalised),
+            "held_out_content_lost": metrics.content_lost(after[:, 1:], before[:, 1:]),
         }
         if self.parallel:
             distortions = [metrics.mel_cepstral_distortion(converted[key], references[key]) for key in self.parallel]
@@ -136,7 +136,9 @@ class HeldOutResynthesis:
     digest: str = ""
 
     def __str__(self) -> str:
-        return " and ".join(f"{len(some)} recordings of {name}" for name, some in self.recordings.items())
+        return " and ".join(
+            f"{phrases.count(len(some), 'recording')} of {name}" for name, some in self.recordings.items()
+        )
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
@@ -173,7 +175,7 @@ def read_unseen(directory: Path, training: Features) -> Features:
     by_digest = {digest: id for id, digest in training.recordings.items()}
     copies = [f"{id} is {by_digest[digest]}" for id, digest in features.recordings.items() if digest in by_digest]
     if copies:
-        listed = f"{len(copies)} recordings under other names, such as {copies[0]}"
+        listed = f"{phrases.count(len(copies), 'recording')} under other names, such as {copies[0]}"
         raise ConfigError(f"{directory}: training learns from them too: {listed}; hold out other utterances")
     return features
 

@@ -1,4 +1,4 @@
-"""How the linear conversions of vc/models/linear.py are fitted, at once and without shared sentences.
+"""How the linear conversions of vc/models/linear.py are fitted, at once; all but `parallel` without shared sentences.
 
 `warp` is one all-pass constant for each direction. Vocal tracts of other lengths stretch the frequency axis; an
 all-pass of the cepstrum comes near to it (Pitz and Ney, "Vocal tract normalization equals linear transformation in
@@ -15,11 +15,20 @@ comes from the source's own frames, warped to the target's length of vocal tract
 G is a Gaussian over time, and F one filter for each band that gives the sum the target's modulation spectrum. All of it
 is linear, so that two filters a band are left: F G behind the regression, F (1 - G) behind the warp.
 
+Of several speakers, every direction is fitted so. `factorised` fits two maps for each speaker instead, all through one
+space, and takes as long for a new voice however many there are.
+
+`parallel` is the same with frames that time warping of shared sentences brings together, the supervised anchor.
+
 The alignment is after INCA (vc/train/alignment.py), F after Takamichi et al. (cited at `spectrum_gains`); the sum is
 ours. What each part is worth, by predicted quality, phones and likeness together: docs/experiments.md, 2026-11-26.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +36,9 @@ from torch import Tensor, nn
 from vc.config import require
 from vc.errors import DataError
 from vc.features.mel_cepstrum import warping_matrix
-from vc.models.linear import LinearConverter, LinearMap
-from vc.train.alignment import Aligner, SpeakerFrames
+from vc.models.linear import FactorisedConverter, LinearConverter, LinearMap, NearestConfig, SpeakerMaps
+from vc.parallel import progress
+from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 
 WINDOW = 512  # frames of a modulation spectrum
 LARGEST_GAIN = 20.0  # of a modulation frequency: where the regression leaves nothing, nothing can be amplified
@@ -52,31 +62,66 @@ class WarpObjective:
 
 
 @dataclass(frozen=True)
-class NearestObjective:
-    """How frames are aligned and what is fitted to them; vc/train/alignment.py has the reasons."""
+class ParallelObjective:
+    """How often frames are aligned and what is fitted to them."""
+
+    lowest: ClassVar[dict[str, int]] = {"passes": 1, "loudness": 0, "ridge": 0, "slow": 0}
 
     passes: int = 2  # alignments, each with the map that the one before gave
-    frames: int = Aligner.max_frames  # of each speaker that are aligned
-    reach: int = Aligner.reach  # frames to each side that are compared
-    stride: int = Aligner.stride  # every so many of them
     loudness: float = Aligner.loudness  # weight of c0 in a comparison
     ridge: float = 3e-3  # added to the variances of the regression's inputs, which are 1
     slow: float = 3.0  # frames, deviation of the Gaussian that parts slow from fast; 0: all is the regression's
 
     def __post_init__(self) -> None:
-        lowest = {"passes": 1, "frames": 100, "reach": 0, "stride": 1, "loudness": 0, "ridge": 0, "slow": 0}
-        for name, least in lowest.items():
+        for name, least in self.lowest.items():
             require(getattr(self, name) >= least, f"objective.{name} must be {least} or more, got {vars(self)[name]}")
+
+    @property
+    def aligner(self) -> SentenceAligner:
+        return SentenceAligner(self.loudness)
+
+
+@dataclass(frozen=True)
+class NearestObjective(ParallelObjective):
+    """The same, and how frames are compared; vc/train/alignment.py has the reasons."""
+
+    lowest: ClassVar[dict[str, int]] = {**ParallelObjective.lowest, "frames": 100, "reach": 0, "stride": 1}
+
+    frames: int = Aligner.max_frames  # of each speaker that are aligned
+    reach: int = Aligner.reach  # frames to each side that are compared
+    stride: int = Aligner.stride  # every so many of them
+
+    @property
+    def aligner(self) -> Aligner:
+        return Aligner(self.reach, self.stride, self.loudness, self.frames)
 
 
 def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
-    """Set both directions' maps, from the frames of the two speakers by name."""
-    for (source, target), name in network.directions.items():
-        set_matrix(network.maps[name].regression, best_warp(speakers[source], speakers[target], objective))
+    """Set the maps of all directions that are not fitted, from the speakers' frames by name."""
+    directions = unfitted(network)
+    with progress(len(directions), "fitting") as bar:
+        for (source, target), name in directions.items():
+            matrix = best_warp(speakers[source], speakers[target], objective, advance=bar.update)
+            set_matrix(network.maps[name].regression, matrix)
 
 
-def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers: dict[str, SpeakerFrames]) -> None:
-    """Set both directions' maps, from the frames of the two speakers by name.
+def fit_parallel(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
+    """Set the maps as `fit_nearest` does, from the speakers' frames by name and the names of their sentences.
+
+    Raises
+    ------
+    DataError
+        If two speakers share no sentences, or what `fit_nearest` refuses.
+    ConfigError
+        As from `fit_nearest`.
+    """
+    for pair in combinations(speakers.values(), 2):
+        objective.aligner.check(*pair)
+    fit_nearest(network, objective, speakers)
+
+
+def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
+    """Set the maps of all directions that are not fitted, from the speakers' frames by name.
 
     The first alignment is of the source warped to the target. Of log-mel, which an all-pass cannot warp, all movement
     is the regression's.
@@ -88,35 +133,141 @@ def fit_nearest(network: LinearConverter, objective: NearestObjective, speakers:
     ConfigError
         If `objective.slow` is more than the network's filters can hold.
     """
+    require_frames(speakers)
+    directions = unfitted(network)
+    with progress(len(directions), "fitting") as bar:
+        for (source, target), name in directions.items():
+            linear, pair = network.maps[name], (speakers[source], speakers[target])
+            slow = usable_slow(objective, linear.movement, pair[0])
+            fit_regression_map(linear, objective, *pair, advance=bar.update)
+            set_filters(linear, slow)
+            set_filters(linear, slow, spectrum_gains(map_frames(linear, pair[0]), pair[1]))
+
+
+def unfitted(network: LinearConverter) -> dict[tuple[str, str], str]:
+    """The directions whose maps no model that the run began from has given, with their names."""
+    return {
+        pair: name
+        for pair, name in network.directions.items()
+        if all(parameter.requires_grad for parameter in network.maps[name].parameters())
+    }
+
+
+def require_frames(speakers: dict[str, SpeakerFrames]) -> None:
+    """Raise DataError for a speaker of too few frames for a modulation spectrum."""
     for name, frames in speakers.items():
         if len(frames.frames) < WINDOW:
             raise DataError(f"{name}: {len(frames.frames)} frames are too few to learn from: give {WINDOW} or more")
-    aligner = Aligner(objective.reach, objective.stride, objective.loudness, objective.frames)
-    for (source, target), name in network.directions.items():
-        linear, source_frames, target_frames, slow = network.maps[name], speakers[source], speakers[target], 0.0
-        estimate = source_frames  # of the target, better at each pass
-        if source_frames.cepstral:
-            slow, largest = objective.slow, linear.movement.padding[0] / DEVIATIONS
-            fits = slow <= largest
-            require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
-            matrix = best_warp(source_frames, target_frames, WarpObjective())
-            estimate = replace(source_frames, frames=source_frames.frames @ matrix)
-            set_matrix(linear.warp, matrix)
-        for _ in range(objective.passes):
-            indices, partners, _ = aligner.pairs(estimate, target_frames)
-            partners = target_frames.frames[partners]
-            fit_regression(linear.regression, source_frames, indices, partners, ridge=objective.ridge)
-            estimate = match_moments(mapped(linear.regression, source_frames), target_frames)
-        set_filters(linear, slow)
-        set_filters(linear, slow, spectrum_gains(mapped(linear, source_frames), target_frames))
 
 
-def best_warp(source: SpeakerFrames, target: SpeakerFrames, objective: WarpObjective) -> Tensor:
-    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`."""
+def usable_slow(objective: ParallelObjective, movement: nn.Conv1d, speaker: SpeakerFrames) -> float:
+    """`objective.slow`, of log-mel 0; raises ConfigError if it is more than the filters' taps can hold."""
+    slow, largest = (objective.slow if speaker.cepstral else 0.0), movement.padding[0] / DEVIATIONS
+    fits = slow <= largest
+    require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
+    return slow
+
+
+def fit_regression_map(
+    linear: LinearMap,
+    objective: ParallelObjective,
+    source: SpeakerFrames,
+    target: SpeakerFrames,
+    *,
+    advance: Callable[[float], object] = lambda _: None,
+) -> tuple[Tensor, Tensor]:
+    """Set the warp and the regression of one direction; return the last alignment, indices `(pairs,)` of both.
+
+    `advance` is called after each part of the work with the share of all that it is.
+    """
+    estimate = source  # of the target, better at each pass
+    parts = objective.passes + source.cepstral  # which take about equal times
+    if source.cepstral:
+        matrix = best_warp(source, target, WarpObjective(), advance=lambda share: advance(share / parts))
+        estimate = replace(source, frames=source.frames @ matrix)
+        set_matrix(linear.warp, matrix)
+    for _ in range(objective.passes):
+        indices, partners, _ = objective.aligner.pairs(estimate, target)
+        fit_regression(linear.regression, source, indices, target.frames[partners], ridge=objective.ridge)
+        estimate = match_moments(map_frames(linear.regression, source), target)
+        advance(1 / parts)
+    return indices, partners
+
+
+def fit_factorised(
+    network: FactorisedConverter, objective: NearestObjective, speakers: dict[str, SpeakerFrames]
+) -> None:
+    """Set each speaker's maps, from the speakers' frames by name.
+
+    All are aligned with the first. Frames of all that belong to one of the first speaker's are a row of a matrix, whose
+    first singular vectors are what they have in common; each speaker's maps are regressions to and from these. Where
+    the first speakers' maps are fitted already, those vectors are what the first one's map gives.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As from `fit_nearest`.
+    """
+    require_frames(speakers)
+    (pivot_name, pivot), *_ = speakers.items()
+    parts = dict(zip(speakers, network.parts, strict=True))
+    new = [name for name in speakers if parts[name].inward.weight.requires_grad]
+    first, slow = network.parts[0], usable_slow(objective, network.parts[0].movement, pivot)
+    places, pairs = pivot.sample(objective.frames), {}
+    others = [name for name in new if name != pivot_name]
+    with progress(len(others), "fitting") as bar:
+        for name in others:
+            scratch = LinearMap(NearestConfig(first.inward.padding[0]), pivot.frames.shape[1]).to(pivot.frames.device)
+            pairs[name] = fit_regression_map(scratch, objective, pivot, speakers[name], advance=bar.update)
+            set_matrix(parts[name].warp_out, scratch.warp.weight.detach()[..., 0].T)
+    common = torch.zeros(len(pivot.frames), first.inward.out_channels, device=pivot.frames.device)
+    if len(new) == len(speakers):
+        rows = [pivot.frames[places], *(speakers[name].frames[pairs[name][1][: len(places)]] for name in pairs)]
+        matrix = torch.cat([part - part.mean(0) for part in rows], dim=1)
+        require(
+            common.shape[1] <= min(matrix.shape), f"network.rank must be at most {min(matrix.shape)}, the bands of all"
+        )
+        vectors = torch.linalg.svd(matrix, full_matrices=False)[0][:, : common.shape[1]]
+        common[places] = vectors * len(places) ** 0.5
+        fit_regression(first.inward, pivot, places, common[places], ridge=objective.ridge)
+        fit_least_squares(first.outward, common[places], pivot.frames[places], ridge=objective.ridge)
+    else:
+        common = map_frames(first.inward, pivot).frames
+    for name, (indices, partners) in pairs.items():
+        speaker = speakers[name]
+        fit_regression(parts[name].inward, speaker, partners, common[indices], ridge=objective.ridge)
+        fit_least_squares(parts[name].outward, common[indices], speaker.frames[partners], ridge=objective.ridge)
+    for name in new:
+        if name == pivot_name or not pivot.cepstral:
+            for warp in (parts[name].warp_in, parts[name].warp_out):
+                set_matrix(warp, torch.eye(pivot.frames.shape[1], device=pivot.frames.device))
+        else:
+            set_matrix(parts[name].warp_in, best_warp(speakers[name], pivot, WarpObjective()))
+    for name in new:  # what it makes of one source stands for what it makes of all
+        source = pivot_name if name != pivot_name else [*speakers][1]
+        set_filters(parts[name], slow)
+        estimate = map_frames(partial(network.convert, source=source, target=name), speakers[source])
+        set_filters(parts[name], slow, spectrum_gains(estimate, speakers[name]))
+
+
+def best_warp(
+    source: SpeakerFrames,
+    target: SpeakerFrames,
+    objective: WarpObjective,
+    *,
+    advance: Callable[[float], object] = lambda _: None,
+) -> Tensor:
+    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`.
+
+    `advance` is called after each constant with the share of all that it is.
+    """
     constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
     matrices = [warp_matrix(source, constant) for constant in constants]
     aligner = Aligner(max_frames=objective.frames)
-    distances = [aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2] for matrix in matrices]
+    distances = []
+    for matrix in matrices:
+        distances.append(aligner.pairs(replace(source, frames=source.frames @ matrix), target)[2])
+        advance(1 / len(matrices))
     return matrices[distances.index(min(distances))]
 
 
@@ -153,7 +304,13 @@ def fit_regression(
         Added to the variances of the inputs.
     """
     context = regression.padding[0]
-    inputs = source.contexts(indices, range(-context, context + 1)).double()
+    fit_least_squares(regression, source.contexts(indices, range(-context, context + 1)), partners, ridge=ridge)
+
+
+@torch.no_grad()
+def fit_least_squares(regression: nn.Conv1d, inputs: Tensor, partners: Tensor, *, ridge: float) -> None:
+    """Set the least-squares map from `(pairs, frames * channels)` to `(pairs, bands)`."""
+    inputs = inputs.double()
     input_mean, partner_mean = inputs.mean(0), partners.double().mean(0)
     inputs = inputs - input_mean
     squares = inputs.T @ inputs / len(inputs) + ridge * torch.eye(inputs.shape[1]).to(inputs)
@@ -161,12 +318,12 @@ def fit_regression(
         weights = torch.linalg.solve(squares, inputs.T @ (partners - partner_mean) / len(inputs))
     except torch.linalg.LinAlgError as error:
         raise DataError(f"the regression has no single solution: give objective.ridge above {ridge:g}") from error
-    regression.weight.copy_(weights.unflatten(0, (-1, partners.shape[1])).permute(2, 1, 0))
+    regression.weight.copy_(weights.unflatten(0, (-1, regression.in_channels)).permute(2, 1, 0))
     regression.bias.copy_(partner_mean - input_mean @ weights)
 
 
 @torch.no_grad()
-def mapped(network: nn.Module, speaker: SpeakerFrames) -> SpeakerFrames:
+def map_frames(network: Callable[[Tensor], Tensor], speaker: SpeakerFrames) -> SpeakerFrames:
     """The speaker's frames, each utterance mapped by `network`."""
     utterances = [network(frames.T[None])[0].T for frames in speaker.frames.split(speaker.lengths)]
     return replace(speaker, frames=torch.cat(utterances))
@@ -181,14 +338,14 @@ def match_moments(estimate: SpeakerFrames, target: SpeakerFrames) -> SpeakerFram
 
 
 @torch.no_grad()
-def set_filters(linear: LinearMap, slow: float, gains: Tensor | float = 1.0) -> None:
+def set_filters(linear: LinearMap | SpeakerMaps, slow: float, gains: Tensor | float = 1.0) -> None:
     """Set the filters over time that part the regression's slow movement from the warp's fast one.
 
     Cut to their taps, the filters also raise what stands still, where the target moves more: means are not kept.
 
     Parameters
     ----------
-    linear : LinearMap
+    linear : LinearMap or SpeakerMaps
         What is set.
     slow : float
         Deviation of the Gaussian in frames.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vc import phrases
 from vc.files import open_in_place, reading, write_text
 
 NAME = "log.jsonl"
@@ -102,7 +103,7 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             else:
                 dropped += 1
     if dropped:
-        log.warning("%s: dropped %d lines that were cut short or are no reports", path, dropped)
+        log.warning("%s: dropped, cut short or no reports: %s", path, phrases.count(dropped, "line"))
 
 
 def _is_report(line: Any) -> bool:

@@ -13,12 +13,23 @@ from vc.plugins import Registry
 from vc.train import unit_selection
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
-from vc.train.linear import NearestObjective, WarpObjective, fit_nearest, fit_warp
+from vc.train.linear import (
+    NearestObjective,
+    ParallelObjective,
+    WarpObjective,
+    fit_factorised,
+    fit_nearest,
+    fit_parallel,
+    fit_warp,
+)
 from vc.train.multi_speaker import (
+    ACGANObjective,
+    CoGANObjective,
     ConditionalGANObjective,
     DRGANObjective,
     ManyObjective,
     ManyTraining,
+    ReversedGradientObjective,
     StarGANVCObjective,
     UNITObjective,
     VQVAEObjective,
@@ -74,9 +85,24 @@ METHODS = Registry(
             kinds=("content",),
         ),
         "nearest": _fit(
-            "regression on frames aligned by their nearest neighbours; seconds", NearestObjective, fit_nearest
+            "regression on frames aligned by their nearest neighbours; seconds",
+            NearestObjective,
+            fit_nearest,
+            serves=ANY,
         ),
-        "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, kinds=("world",)),
+        "factorised": _fit(
+            "the same through one space of all, after LinearVC; seconds a speaker",
+            NearestObjective,
+            fit_factorised,
+            serves=ANY,
+        ),
+        "parallel": _fit(
+            "regression on shared sentences; seconds; the supervised anchor",
+            ParallelObjective,
+            fit_parallel,
+            serves=ANY,
+        ),
+        "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, serves=ANY, kinds=("world",)),
         "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
         "cyclegan_vc": _pair("CycleGAN with networks along time alone (Kaneko and Kameoka, 2018)"),
         "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
@@ -85,13 +111,18 @@ METHODS = Registry(
         "conditional_gan": _many(
             ConditionalGANObjective, "conditioned on the target; refuses real speech under a wrong name"
         ),
+        "ac_gan": _many(ACGANObjective, "noise; a classifier that learns from fakes, too (after Odena et al., 2017)"),
         "stargan_vc": _many(
             StarGANVCObjective, "conditioned on the target; an auxiliary classifier (Kameoka et al., 2018)"
         ),
         "stargan_vc2": _many(
             ManyObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
         ),
-        "dr_gan": _many(DRGANObjective, "a code freed of the speaker, the target put in (after Tran et al., 2017)"),
+        "dr_gan": _many(DRGANObjective, "a discriminator of N + 1 names, noise, fused codes (after Tran et al., 2017)"),
+        "reversed_gradient": _many(
+            ReversedGradientObjective, "a code freed of the speaker by a reversed gradient, the target put in"
+        ),
+        "cogan": _many(CoGANObjective, "common space: coupled GANs with encoders, noise (after Liu and Tuzel, 2016)"),
         "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
         "combogan": _many(ManyObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"),
         "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),

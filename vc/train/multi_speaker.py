@@ -10,15 +10,20 @@ code, the model minimises the weighted sum of
     code_speaker        the speaker that a classifier finds in z as G gets it, to be s; its gradient comes to E reversed
     code_consistency    E(G(z, s, t), t) to z, of a variational code the means
     code_cost           what the method's code costs: divergence, or distance from a codebook's entries
+    cycle_code_cost     what the conversion's code E(G(z, s, t), t) costs, which is drawn then, too
+    fusion              G(z', s, s) to x, z' the code of x fused with that of its conversion
 
 and D learns to tell x, labelled as made of t, from G(z, s, t): the source-and-target conditional loss of StarGAN-VC2
 (Kaneko et al., Interspeech 2019, sec. 3.1), where D is given both speakers. With `wrong_name`, D also learns to refuse
 x under the name of t: real speech of another speaker (after Reed et al., "Generative adversarial text to image
 synthesis", ICML 2016). Its loss is that on x, plus a mean of those on fakes and on wrong names, weighted by 1 and
-`wrong_name`.
+`wrong_name`. With `judged_same`, G(z, s, s) is a fake, too, of s, for the model and for D. With `classified_fakes`, D
+learns the speakers of fakes, as they were meant (AC-GAN; Odena, Olah and Shlens, ICML 2017), beside those of real
+speech. A discriminator that has a class of fakes (DR-GAN; Tran, Yin and Liu, CVPR 2017) learns to name x with s and
+fakes with that class, and `classification` alone fools it.
 
-In the second half of a cycle a code is not drawn, and costs nothing. A term whose weight is 0 is not computed, and a
-discriminator that no loss uses is not built.
+Without `cycle_code_cost`, in the second half of a cycle a code is not drawn, and costs nothing. A term whose weight is
+0 is not computed, and a discriminator that no loss uses is not built.
 """
 
 from collections.abc import Mapping
@@ -31,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import losses
-from vc.config import require
+from vc.config import newer, require
 from vc.models.base import ManyConverter
 from vc.models.bottlenecks import CodeClassifier
 from vc.train.engine import Setup
@@ -47,9 +52,12 @@ LOSSES = (
     "code_speaker",
     "code_consistency",
     "code_cost",
+    "cycle_code_cost",
+    "fusion",
 )
 ESSENTIAL = {"adversarial", "cycle_consistency", "identity_mapping"}  # without any of these, frames are arbitrary
-OF_FAKES = {"adversarial", "classification", "cycle_consistency", "code_consistency"}
+OF_JUDGEMENT = {"adversarial", "classification"}
+OF_FAKE_CODE = {"cycle_consistency", "code_consistency", "cycle_code_cost", "fusion"}
 ALWAYS = 10**9  # a step that no run reaches
 
 
@@ -65,11 +73,16 @@ class ManyObjective(AdversarialConfig):
     code_speaker: float = 0.0
     code_consistency: float = 0.0
     code_cost: float = 0.0
+    cycle_code_cost: float = 0.0
+    fusion: float = 0.0
     wrong_name: float = 0.0  # weight of real speech under a wrong name beside 1 for fakes
+    classified_fakes: float = 0.0  # weight of fakes in what the discriminator learns of speakers, beside 1 for speech
+    judged_same: bool = False  # whether what is decoded as its own speaker is judged, too
+    by_speakers: bool = False  # whether `classification` is divided by the number of speakers
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (*LOSSES, "identity_steps", "wrong_name"):
+        for name in (*LOSSES, "identity_steps", "wrong_name", "classified_fakes"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         used = self.wrong_name == 0 or self.adversarial > 0
         require(used, "objective.wrong_name counts beside objective.adversarial, which is 0")
@@ -81,6 +94,13 @@ class ManyObjective(AdversarialConfig):
         classifies = not self.classification or network.classifies
         conditional = not self.wrong_name or not network.classifies
         require(classifies, "objective.classification: this method's discriminator does not classify speakers")
+        real_or_fake = not network.has_fake_class or self.adversarial == 0
+        instead = "this method's discriminator names fakes instead; objective.classification fools it"
+        require(real_or_fake, f"objective.adversarial: {instead}")
+        named = not self.classified_fakes or (network.classifies and not network.has_fake_class)
+        require(named, "objective.classified_fakes: this method's discriminator does not name fakes' speakers")
+        fuses = not self.fusion or network.fuses
+        require(fuses, "objective.fusion: this method's codes have no confidences to be fused by")
         require(conditional, "objective.wrong_name: this method's discriminator is not conditioned on speakers")
         priced = not network.code_has_cost or self.code_cost > 0
         require(priced, "network.code: quantised needs objective.code_cost above 0")
@@ -111,7 +131,10 @@ class ConditionalGANObjective(ManyObjective):
 
 @dataclass(frozen=True)
 class StarGANVCObjective(ManyObjective):
-    """The authors' later code: losses of weight 1, a critic with gradient penalty (10 here), rates 100 times apart."""
+    """The authors' later code: losses of weight 1, a critic with gradient penalty (10 here), rates 100 times apart.
+
+    There, too, what is decoded as its own speaker is judged, and classification is divided by the number of speakers.
+    """
 
     classification: float = 1.0
     cycle_consistency: float = 1.0
@@ -120,10 +143,36 @@ class StarGANVCObjective(ManyObjective):
     generator_rate: float = 5e-4
     discriminator_rate: float = 5e-6
     adversarial_loss: str = "wasserstein_gp"
+    judged_same: bool = newer(True, earlier=False)
+    by_speakers: bool = newer(True, earlier=False)
+
+
+@dataclass(frozen=True)
+class ACGANObjective(ManyObjective):
+    """The paper's two losses, of equal weight, in its logarithms; identity mapping, which holds content, is ours."""
+
+    classification: float = 1.0
+    classified_fakes: float = 1.0
+    cycle_consistency: float = 0.0
+    identity_steps: int = ALWAYS
+    adversarial_loss: str = "original"
 
 
 @dataclass(frozen=True)
 class DRGANObjective(ManyObjective):
+    """One game, of N + 1 names; identity mapping and fusion hold what is said. The weights are ours."""
+
+    adversarial: float = newer(0.0, earlier=1.0)
+    classification: float = 1.0
+    cycle_consistency: float = 0.0
+    identity_mapping: float = 10.0
+    identity_steps: int = ALWAYS
+    code_speaker: float = newer(0.0, earlier=1.0)
+    fusion: float = newer(1.0, earlier=0.0)
+
+
+@dataclass(frozen=True)
+class ReversedGradientObjective(ManyObjective):
     """Frames are decoded from their own code, too; the weights are ours."""
 
     classification: float = 1.0
@@ -135,11 +184,24 @@ class DRGANObjective(ManyObjective):
 
 @dataclass(frozen=True)
 class UNITObjective(ManyObjective):
-    """The ratios of UNIT's weights as we know them: 10 for its GANs, 100 for reconstruction, 0.1 for divergences."""
+    """The ratios of UNIT's weights as we know them: 10 for its GANs, 100 for reconstruction, 0.1 for divergences.
+
+    The way round has the same, as there: what is drawn around a conversion's code is decoded, and costs its divergence.
+    """
 
     identity_mapping: float = 10.0
     identity_steps: int = ALWAYS
     code_cost: float = 0.01
+    cycle_code_cost: float = newer(0.01, earlier=0.0)
+
+
+@dataclass(frozen=True)
+class CoGANObjective(ManyObjective):
+    """Shared layers and adversaries alone, but for each speaker's own way back, which is ours."""
+
+    cycle_consistency: float = 0.0
+    identity_mapping: float = 10.0
+    identity_steps: int = ALWAYS
 
 
 @dataclass(frozen=True)
@@ -173,6 +235,7 @@ class ManyTraining:
     def __init__(self, network: ManyConverter, config: Any, objective: ManyObjective, setup: Setup):
         self.network, self.objective, self.steps = network, objective, setup.steps
         self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
+        self.naming_scale = 1 / len(network.numbers) if objective.by_speakers else 1.0
         objective.check(network, setup.steps)
         parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
         self.modules, self.called, learning = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
@@ -193,9 +256,7 @@ class ManyTraining:
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
         """Set the learning rates of `step` (from 0); return the model's losses that count, with their weights."""
-        rates = self.objective.rates(step, self.steps, scale)
-        for name, optimiser in self.optimisers.items():
-            optimiser.set_rate(rates[name])
+        self.objective.set_rates(self.optimisers, step, self.steps, scale)
         return self.objective.weights(step)
 
     def step(self, batch: ManyBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
@@ -207,25 +268,33 @@ class ManyTraining:
         return terms
 
     def model_losses(self, batch: ManyBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor | None]:
-        """The losses named in `weights`, and the fakes, detached, if there is a discriminator."""
+        """The losses named in `weights`, and the fakes, detached, if there is a discriminator.
+
+        With `judged_same`, what is decoded as its own speaker lies behind the others.
+        """
         network, x, s, t = self.network, batch.frames, batch.speakers, batch.targets
         code = network.encode(x, s)
         passed, cost = network.pass_bottleneck(code, batch.random_draws)  # the code as the decoder gets it
-        targets = {"fake": t} if weights.keys() & OF_FAKES else {}
-        if "identity_mapping" in weights:
+        judged_same = self.objective.judged_same and weights.keys() & OF_JUDGEMENT
+        targets = {"fake": t} if weights.keys() & (OF_JUDGEMENT | OF_FAKE_CODE) else {}
+        if "identity_mapping" in weights or judged_same:
             targets["same"] = s
         codes, sources = (torch.cat([part] * len(targets)) for part in (passed, s))
         decoded = network.decode(codes, sources, torch.cat([*targets.values()]), x.shape[-1])
         decoded = dict(zip(targets, decoded.chunk(len(targets)), strict=True))
         terms = {}
-        if weights.keys() & {"adversarial", "classification"}:
-            judgement = self.discriminator(decoded["fake"], s, t)
+        fakes = torch.cat([decoded["fake"], decoded["same"]]) if judged_same else decoded.get("fake")
+        if weights.keys() & OF_JUDGEMENT:
+            sources, targets = self._sides(batch, len(fakes))
+            judgement = self.discriminator(fakes, sources, targets, batch.random_draws)
         if "adversarial" in weights:
             terms["adversarial"] = self.adversarial.generator_loss(judgement.real)
         if "classification" in weights:
-            terms["classification"] = losses.classification(judgement.speakers, t)
-        if weights.keys() & {"cycle_consistency", "code_consistency"}:
-            fake_code, _ = network.pass_bottleneck(network.encode(decoded["fake"], t))  # not drawn
+            terms["classification"] = self.naming_scale * losses.classification(judgement.speakers, targets)
+        if weights.keys() & OF_FAKE_CODE:
+            encoded = network.encode(decoded["fake"], t)
+            draws = batch.random_draws if "cycle_code_cost" in weights else None
+            fake_code, fake_cost = network.pass_bottleneck(encoded, draws)
         if "cycle_consistency" in weights:
             restored = network.decode(fake_code, t, s, x.shape[-1])
             terms["cycle_consistency"] = losses.cycle_consistency(restored, x)
@@ -235,30 +304,54 @@ class ManyTraining:
             names = self.code_classifier(losses.reversed_gradient(passed))
             terms["code_speaker"] = losses.classification(names, s)
         if "code_consistency" in weights:
-            terms["code_consistency"] = losses.code_consistency(fake_code, network.pass_bottleneck(code)[0])
+            means = (network.pass_bottleneck(each)[0] for each in (encoded, code))
+            terms["code_consistency"] = losses.code_consistency(*means)
         if "code_cost" in weights:
             terms["code_cost"] = cost
-        return terms, None if self.discriminator is None else decoded["fake"].detach()
+        if "cycle_code_cost" in weights:
+            terms["cycle_code_cost"] = fake_cost
+        if "fusion" in weights:
+            fused, _ = network.pass_bottleneck(network.fuse([code, encoded]), batch.random_draws)
+            terms["fusion"] = losses.identity_mapping(network.decode(fused, s, s, x.shape[-1]), x)
+        return terms, None if self.discriminator is None else fakes.detach()
 
-    def discriminator_losses(self, batch: ManyBatch, fake: Tensor) -> tuple[dict[str, Tensor], None]:
+    @staticmethod
+    def _sides(batch: ManyBatch, fakes: int) -> tuple[Tensor, Tensor]:
+        """The speakers that so many fakes come from, and those that they are of."""
+        sources, targets = torch.cat([batch.speakers] * 2), torch.cat([batch.targets, batch.speakers])
+        return sources[:fakes], targets[:fakes]
+
+    def discriminator_losses(self, batch: ManyBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
         """The discriminator's losses on real and fake segments, wrong names, and speakers."""
         x, s, t = batch.frames, batch.speakers, batch.targets
-        judgement, terms = self.discriminator(torch.cat([x, fake]), torch.cat([t, s]), torch.cat([s, t])), {}
+        sources, targets = self._sides(batch, len(fakes))
+        sides = torch.cat([x, fakes]), torch.cat([t, sources]), torch.cat([s, targets])
+        judgement, terms = self.discriminator(*sides, batch.random_draws), {}
         if "discriminator" in self.objective.discriminator_weights:
-            on_real, on_fake = judgement.real.chunk(2)
+            on_real, on_fake = judgement.real[: len(x)], judgement.real[len(x) :]
             fake_loss, wrong = self.adversarial.discriminator_loss(on_fake, real=False), self.objective.wrong_name
             if wrong > 0:
-                wrong_loss = self.adversarial.discriminator_loss(self.discriminator(x, s, t).real, real=False)
+                on_wrong = self.discriminator(x, s, t, batch.random_draws).real
+                wrong_loss = self.adversarial.discriminator_loss(on_wrong, real=False)
                 fake_loss = (fake_loss + wrong * wrong_loss) / (1 + wrong)
             loss = self.adversarial.discriminator_loss(on_real, real=True) + fake_loss
             if self.adversarial.penalty:
                 per_speaker = len(x) // len(self.network.numbers)  # segments lie speaker by speaker
                 of_targets = x[t * per_speaker + torch.arange(len(x), device=x.device) % per_speaker]
                 penalty = losses.gradient_penalty(
-                    lambda frames: self.discriminator(frames, s, t).real, of_targets, fake, share=batch.random_draws(1)
+                    lambda frames: self.discriminator(frames, s, t, batch.random_draws).real,
+                    of_targets,
+                    fakes[: len(x)],
+                    share=batch.random_draws(1),
                 )
                 loss = loss + self.adversarial.penalty * penalty
             terms["discriminator"] = loss
         if "classifier" in self.objective.discriminator_weights:
-            terms["classifier"] = losses.classification(judgement.speakers[: len(x)], s)
+            on_real, on_fake = judgement.speakers[: len(x)], judgement.speakers[len(x) :]
+            loss, names = losses.classification(on_real, s), self.objective.classified_fakes
+            if self.network.has_fake_class:
+                loss = loss + losses.classification(on_fake, torch.full_like(targets, len(self.network.numbers)))
+            elif names > 0:
+                loss = loss + names * losses.classification(on_fake, targets)
+            terms["classifier"] = self.naming_scale * loss
         return terms, None

@@ -41,11 +41,13 @@ class AdversarialConfig:
     def betas(self) -> tuple[float, float]:
         return self.beta1, self.beta2
 
-    def rates(self, step: int, steps: int, scale: float) -> dict[str, float]:
-        """Learning rates of the optimisers `network` and `judges` at `step` (from 0) of `steps`, times `scale`."""
+    def set_rates(self, optimisers: Mapping[str, "Optimiser"], step: int, steps: int, scale: float) -> None:
+        """Set the rates of the optimisers `network` and `judges` for `step` (from 0) of `steps`, times `scale`."""
         if step >= self.decay_from:
             scale *= max(0.0, (steps - step) / (steps - self.decay_from)) if steps > self.decay_from else 0.0
-        return {"network": self.generator_rate * scale, "judges": self.discriminator_rate * scale}
+        rates = {"network": self.generator_rate * scale, "judges": self.discriminator_rate * scale}
+        for name, optimiser in optimisers.items():
+            optimiser.set_rate(rates[name])
 
 
 class Optimiser:

@@ -12,7 +12,7 @@ from vc.config import flatten, plain, require
 from vc.corpus import names
 from vc.features.store import Features, read_features
 from vc.model_file import Model, read_network
-from vc.models import MODELS, network
+from vc.models import MODELS, network, network_config
 from vc.tensor_file import tensors_digest
 from vc.train import content_encoder
 from vc.train.content_encoder import ContentEncoder
@@ -30,7 +30,8 @@ class Request:
     _: KW_ONLY
     output: Path
     sections: dict[str, Any]  # of the configuration file
-    held_out: Path | None = None  # features directory of utterances that choose the best model
+    held_out: Path | None = None  # features directory of utterances that are scored at intervals
+    chooses: bool = True  # whether these scores choose the best model; else the newest is kept
     validation: Path | None = None  # data directory of recordings to convert at intervals
     add_to: Path | None = None  # model to which speakers are added, while its own stay as they are
     device: str = "auto"
@@ -64,7 +65,8 @@ class InitialModel:
             require(method in able, f"{option}: {method} cannot take up a speaker; these can: {', '.join(able)}")
         where = f"{option}: {self.path}"
         require(self.model.method == method, f"{where}: of method {self.model.method}, not {method}")
-        other = [key for key in settings if settings[key] != self.model.network.get(key)]
+        own = asdict(network_config(method, self.model.network))  # with the defaults of what is newer than the file
+        other = [key for key in settings if settings[key] != own[key]]
         require(not other, f"{where}: made with other settings: network.{', network.'.join(other)}")
         before, now = flatten(plain(self.model.features)), flatten(plain(features.config))
         differing = ", ".join(f"features.{key}" for key in before if before[key] != now.get(key))

@@ -79,7 +79,7 @@ def launched_together() -> bool:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[tuple[Processes, torch.device]]:
+def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """The processes that `torchrun` started, or this one alone, and the device of this one."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     chosen = devices.choose(device)

@@ -14,7 +14,7 @@ from types import FrameType
 
 import torch
 
-from vc import model_file
+from vc import model_file, phrases
 from vc.config import require
 from vc.errors import TrainingError
 from vc.parallel import progress
@@ -102,7 +102,7 @@ class Run(ABC):
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
-        """Scores on the held-out set by name, `score` among them, lower is better; empty where it cannot be scored."""
+        """Scores on the held-out set by name, `score` among them, lower is better; empty where none can be had."""
 
     @abstractmethod
     def write_model(self) -> None:
@@ -193,7 +193,8 @@ class Run(ABC):
         """Log the mean losses since the last report."""
         losses = self.processes.means(losses)
         if refused:
-            log.warning("before step %d: losses not finite, %d steps not taken", self.state.step, refused)
+            steps = phrases.count(refused, "step")
+            log.warning("before step %d: losses not finite, %s not taken", self.state.step, steps)
         if self.log:
             self.log.report(self.state.step, losses, steps_per_second, refused)
 
@@ -214,11 +215,14 @@ class Run(ABC):
             self.log = RunLog(self.output, self.state.step)
 
     def score(self) -> None:
-        """Score the held-out set, if there is one, and note whether the model is the best so far."""
-        if not self.held_out_digest:
-            return
+        """Score the held-out set, if there is one; where it chooses, note whether the model is the best so far."""
         with UNCOMPILED():
             scores = self.scores() if self.processes.first else {}
+        if not self.held_out_digest:
+            if self.log and scores:
+                self.log.score(self.state.step, scores)
+                log.info("step %d: held-out score %.*f", self.state.step, self.score_digits, scores["score"])
+            return
         better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
         if self.processes.agree(better):
             self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0

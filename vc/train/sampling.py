@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vc import phrases
 from vc.errors import DataError
 from vc.features.mel import MelConfig, log_mel
 from vc.features.speech import speech as find_speech
@@ -67,7 +68,7 @@ class Segments:
         self.skipped = len(utterances) - len(long_enough)
         if self.skipped:
             reason = "shorter than a segment" if speech is None else "shorter than a segment, or silent"
-            log.warning("%s: %d recordings are %s, and left out", name, self.skipped, reason)
+            log.warning("%s: left out, %s: %s", name, reason, phrases.count(self.skipped, "recording"))
         self.length = length
         joined = torch.from_numpy(np.concatenate(long_enough).astype(np.float32, copy=False))
         self.frames = joined.T.contiguous().to(device)  # (bands, all frames)
@@ -76,7 +77,12 @@ class Segments:
         if speech is None:
             self.positions, counts = None, lengths - length + 1
         else:
-            positions = [_speech_positions(mask, length) for mask in compress(speech, usable)]
+            positions = []  # where segments may begin in each utterance
+            for mask in compress(speech, usable):
+                sums = np.concatenate([[0], np.cumsum(mask)])
+                spoken = sums[length:] - sums[: len(sums) - length]  # frames of speech in each segment
+                enough = spoken >= min(length / 2, spoken.max())
+                positions.append(torch.from_numpy(np.flatnonzero(enough)))
             self.positions = torch.cat([start + some for start, some in zip(starts, positions)]).to(device)
             counts = torch.tensor([len(some) for some in positions])
             starts = torch.cumsum(counts, 0) - counts
@@ -90,13 +96,6 @@ class Segments:
         position = self.starts[utterance] + (draws[1] * self.counts[utterance]).long()
         position = position if self.positions is None else self.positions[position]
         return self.frames[:, position[:, None] + self.steps].transpose(0, 1)
-
-
-def _speech_positions(speech: np.ndarray, length: int) -> Tensor:
-    """Where segments of `length` may begin in an utterance, by its frames `(frames,)` of speech."""
-    sums = np.concatenate([[0], np.cumsum(speech)])
-    spoken = sums[length:] - sums[: len(sums) - length]  # frames of speech in each segment
-    return torch.from_numpy(np.flatnonzero(spoken >= min(length / 2, spoken.max())))
 
 
 @dataclass(frozen=True)

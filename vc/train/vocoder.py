@@ -4,14 +4,14 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from vc import devices, files
+from vc import files, phrases
 from vc.config import build, digest, plain, require
 from vc.corpus import audio, data_directory
 from vc.corpus.data_directory import Utterance
@@ -21,21 +21,19 @@ from vc.layers import apply_weight_norm, without_weight_norm
 from vc.metrics.arrays import evenly_spread
 from vc.parallel import progress
 from vc.tensor_file import tensors_digest
-from vc.train.directory import locked_directory, write_settings
+from vc.train.directory import train_in
 from vc.train.engine import ComputeConfig, Engine
-from vc.train.experiment import defaults
 from vc.train.held_out import MAX_SCORED
-from vc.train.processes import Processes, joined
+from vc.train.processes import Processes
 from vc.train.run import NAME, Run, TrainingConfig
 from vc.train.samples import CopySamples
 from vc.train.sampling import WaveSampler
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.vocoders import vocoder_file
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import VocoderModel, generator, load_generator, network_config
+from vc.vocoders.vocoder_file import StoredVocoder, VocoderModel, generator, load_generator, network_config
 
 NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
-Start = tuple[VocoderModel, Mapping[str, Tensor]]  # a vocoder to go on from, as vocoder_file.read gives it
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +47,7 @@ class VocoderRequest:
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # data directory of recordings that choose the best model
     validation: Path | None = None  # data directory of recordings to copy at intervals
-    start: Start | None = None
+    start: StoredVocoder | None = None  # to go on from
     device: str = "auto"
 
 
@@ -87,17 +85,17 @@ def train_vocoder(request: VocoderRequest) -> int:
     """
     utterances, data_digest, digests = read_list(request.data)
     experiment = resolve(request.sections, data_digest, request.start)
-    with joined(request.device) as (processes, device):
-        devices.set_precision(experiment.compute.precision, device)
-        with locked_directory(request.output, processes):
-            run = VocoderRun(request, experiment, utterances, device=device, processes=processes)
-            if processes.first:  # and not before: what cannot run leaves no settings behind
-                settings = experiment.as_dict()
-                write_settings(request.output, settings, defaults=defaults(experiment), recordings=digests)
-            return run.train()
+    return train_in(
+        request.output,
+        partial(VocoderRun, request, experiment, utterances),
+        experiment,
+        recordings=digests,
+        device=request.device,
+        precision=experiment.compute.precision,
+    )
 
 
-def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = None) -> VocoderExperiment:
+def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | None = None) -> VocoderExperiment:
     """Fill in every default; refuse what contradicts the weights to start from.
 
     Parameters
@@ -106,7 +104,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = No
         Of the configuration file.
     data_digest : str
         Of the recordings.
-    start : tuple, optional
+    start : StoredVocoder, optional
         Vocoder to go on from; it fixes method, mel and network.
     """
     training = build(TrainingConfig, sections.get("training", {}), "training")
@@ -115,7 +113,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = No
     objective = build(VocoderObjective, sections.get("objective", {}), "objective")
     start_method, start_digest, fixed = "hifigan", "", {}
     if start is not None:
-        model, start_digest = start[0], tensors_digest(start[1])
+        model, start_digest = start.model, tensors_digest(start.weights)
         start_method, network = model.method, plain(network_config(model.method, model.network))
         fixed = {"mel": plain(model.mel), "network": network}
 
@@ -136,7 +134,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = No
     require(same, f"method is {method!r}, but the weights to start from are of {start_method!r}")
     require(isinstance(method, str), f"method: {method!r} is no name")
     mel = build(MelConfig, section("mel"), "mel")
-    longest, samples = objective.reflected(mel), training.segment * mel.hop
+    longest, samples = objective.reflection(mel), training.segment * mel.hop
     require(samples > longest, f"training.segment: {samples} samples are too few, the losses take more than {longest}")
     network = network_config(method, section("network"))
     return VocoderExperiment(method, mel, network, objective, training, compute, data_digest, start_digest)
@@ -145,7 +143,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: Start | None = No
 def make_engine(
     experiment: VocoderExperiment,
     utterances: list[Utterance],
-    start: Start | None,
+    start: StoredVocoder | None,
     *,
     device: torch.device,
     processes: Processes,
@@ -156,7 +154,7 @@ def make_engine(
     if start is None:
         network = generator(experiment.method, experiment.network, mel)
     else:
-        weights = {name: tensor.clone() for name, tensor in start[1].items()}
+        weights = {name: tensor.clone() for name, tensor in start.weights.items()}
         network = load_generator(experiment.method, experiment.network, mel, weights)
     if experiment.method in NORMALISED:
         network = apply_weight_norm(network)
@@ -184,13 +182,12 @@ class VocoderRun(Run):
         request: VocoderRequest,
         experiment: VocoderExperiment,
         utterances: list[Utterance],
-        *,
         device: torch.device,
         processes: Processes,
     ):
         self.experiment, self.device, self.origin = experiment, device, ""
         if request.start:
-            model = request.start[0]
+            model = request.start.model
             name = model.origin or f"{model.method} of step {model.step}, data {model.data_digest[:12]}"
             self.origin = f"trained on from {name}"
         rate = experiment.mel.sample_rate
@@ -207,7 +204,7 @@ class VocoderRun(Run):
     def log_start(self) -> None:
         if self.held_out and self.state.step == 0:
             score, count = self.held_out.score(self.vocoder())["score"], len(self.held_out.recordings)
-            log.info("held out: %d recordings; before the first step they score %.4f", count, score)
+            log.info("held out: %s; score before the first step: %.4f", phrases.count(count, "recording"), score)
 
     def score(self) -> None:
         """A model of the mel loss alone is nearest in mel and sounds worst: it does not count beside later ones."""
@@ -216,6 +213,8 @@ class VocoderRun(Run):
         super().score()
 
     def scores(self) -> dict[str, float]:
+        if self.held_out is None:
+            return {}
         scores = self.held_out.score(self.vocoder())
         if math.isfinite(scores["score"]):
             return scores

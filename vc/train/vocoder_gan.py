@@ -72,7 +72,7 @@ class VocoderObjective:
         """Whether there are discriminators at all."""
         return self.adversarial > 0 or self.feature_matching > 0
 
-    def reflected(self, mel: MelConfig) -> int:
+    def reflection(self, mel: MelConfig) -> int:
         """Samples that the losses reflect at either end of a segment, which must be longer."""
         return max(mel.margin, max(losses.SPECTRA) // 2 if self.spectrum > 0 else 0)
 

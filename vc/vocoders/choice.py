@@ -14,7 +14,7 @@ from vc.plugins import Registry
 from vc.vocoders import published, vocoder_file
 from vc.vocoders.base import Vocoder
 from vc.vocoders.neural import NeuralVocoder
-from vc.vocoders.vocoder_file import NAME, VocoderModel
+from vc.vocoders.vocoder_file import NAME, StoredVocoder
 from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
@@ -48,7 +48,7 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     return NeuralVocoder.load(find(name), device, precision)
 
 
-def read(name: str) -> tuple[VocoderModel, dict[str, torch.Tensor]]:
+def read(name: str) -> StoredVocoder:
     """Description and weights of the neural vocoder that a name or a path means, as for `choose`."""
     return _universal() if _in_package(name) else vocoder_file.read(find(name))
 
@@ -74,7 +74,7 @@ def usual(config: FeatureConfig, device: torch.device | str = "cpu", precision: 
 
 
 @lru_cache(maxsize=1)
-def _universal() -> tuple[VocoderModel, dict[str, torch.Tensor]]:
+def _universal() -> StoredVocoder:
     return published.read(*published.universal(), published.ORIGIN)
 
 

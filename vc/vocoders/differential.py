@@ -12,7 +12,7 @@ from vc.features.world import WorldConfig
 BLOCK = 2000  # frames filtered at once, to bound the memory of their spectra
 
 
-def filtered(samples: np.ndarray, difference: np.ndarray, config: WorldConfig) -> np.ndarray:
+def filter_samples(samples: np.ndarray, difference: np.ndarray, config: WorldConfig) -> np.ndarray:
     """Filter a waveform by a minimum-phase filter for each frame.
 
     The windows of overlapping frames add up to 1, so that no difference is no change.

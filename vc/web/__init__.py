@@ -1,1 +1,1 @@
-"""A page on one's own machine: record, train, convert, compare. It runs the commands and keeps plain folders."""
+"""A page on one's own machine: record, train, convert, compare, speak live; it runs the commands on plain folders."""

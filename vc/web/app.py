@@ -56,26 +56,31 @@ def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guar
     app = Starlette(
         routes=[*answers.routes(), Mount("/static", StaticFiles(directory=HERE / "static"))],
         lifespan=running,
-        exception_handlers={VCError: _refused, OSError: _broken, ClientDisconnect: _gone, HTTPException: _plain},
+        exception_handlers={
+            VCError: _on_fault,
+            OSError: _on_os_error,
+            ClientDisconnect: _on_disconnect,
+            HTTPException: _on_http_error,
+        },
     )
     return Guard(app, port, token)
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _on_fault(_: Request, error: Exception) -> JSONResponse:
     """A fault that a user can cause, in one line."""
     code = 404 if isinstance(error, Missing) else 413 if isinstance(error, TooLarge) else 422
     return JSONResponse({"error": str(error)}, code)
 
 
-def _broken(_: Request, error: Exception) -> JSONResponse:
+def _on_os_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": f"{getattr(error, 'filename', None) or 'system'}: {error.strerror or error}"}, 422)
 
 
-def _gone(_: Request, __: Exception) -> Response:
+def _on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=400)
 
 
-def _plain(_: Request, error: Exception) -> JSONResponse:
+def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": error.detail}, error.status_code, getattr(error, "headers", None))
 
 
@@ -101,14 +106,18 @@ class Answers:
             put("/api/tests/{test}/answers", self.upload_answers),
             get("/api/recordings/{speaker}", self.conditions),
             get("/api/recordings/{speaker}/{name}", self.recording),
-            get("/api/heard/{name}", self.heard),
-            get("/api/heard/{name}/{voice}", self.heard),
+            get("/api/playback/{name}", self.playback),
+            get("/api/playback/{name}/{voice}", self.playback),
             get("/api/converted/{voice}/{name}", self.download),
             get("/api/archive/{voice}", self.archive),
             get("/api/jobs", self.list_jobs),
             post("/api/jobs", self.add_job),
             post("/api/command", self.command),
+            post("/api/estimate", self.estimate),
             get("/api/jobs/{number:int}", self.job),
+            get("/api/devices", self.devices),
+            get("/api/jobs/{number:int}/status", self.status),
+            post("/api/jobs/{number:int}/press/{key}", self.press),
             post("/api/jobs/{number:int}/stop", self.stop),
             post("/api/jobs/{number:int}/resume", self.resume),
             delete("/api/jobs/{number:int}", self.forget),
@@ -138,7 +147,7 @@ class Answers:
         return JSONResponse(
             {
                 "folder": str(space.root),
-                "consent": space.consented,
+                "consent": space.has_consent,
                 "voices": [{**asdict(voice), "id": voice.id} for voice in voices],
                 "faults": faults,
                 "speakers": [self._speaker(name) for name in space.speakers()],
@@ -155,8 +164,8 @@ class Answers:
 
     def _source(self, name: str, voices: list[places.Voice]) -> dict[str, Any]:
         path = self.workspace.file(places.SOURCES, name)
-        changed = _changed(path)
-        outputs = {voice.id: _changed(self.workspace.converted(voice, name)) for voice in voices}
+        changed = _modification_time(path)
+        outputs = {voice.id: _modification_time(self.workspace.conversion(voice, name)) for voice in voices}
         done = {id: when for id, when in outputs.items() if when >= changed}
         return {"name": name, "seconds": places.seconds(path), "converted": done, "changed": changed}
 
@@ -172,16 +181,16 @@ class Answers:
     # Uploads
 
     async def consent(self, _: Request) -> JSONResponse:
-        said = "\n".join(self.text[key] for key in CONSENT_KEYS)
+        agreement = "\n".join(self.text[key] for key in CONSENT_KEYS)
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        write_text(self.workspace.output(places.CONSENT), f"{said}\n\nAgreed to in the page of vc-web on {now}.\n")
+        write_text(self.workspace.output(places.CONSENT), f"{agreement}\n\nAgreed to in the page of vc-web on {now}.\n")
         return JSONResponse({})
 
     def _require_consent(self) -> None:
-        require(self.workspace.consented, "agree first to what the page asks when it is opened")
+        require(self.workspace.has_consent, "agree first to what the page asks when it is opened")
 
     @contextlib.asynccontextmanager
-    async def _received(self, request: Request, largest: int) -> AsyncIterator[Path]:
+    async def _upload(self, request: Request, largest: int) -> AsyncIterator[Path]:
         """An upload on disk, which is gone afterwards unless it was moved."""
         self._require_consent()
         declared = request.headers.get("content-length")
@@ -203,18 +212,18 @@ class Answers:
 
     async def _take_recording(self, request: Request, folder: Path) -> JSONResponse:
         name = _file_name(request)
-        async with self._received(request, places.LARGEST_RECORDING) as path:
+        async with self._upload(request, places.LARGEST_RECORDING) as path:
             kept, condition = await run_in_threadpool(self.workspace.add_recording, path, folder, name)
-        return JSONResponse({"name": kept, "folder": folder.name, **_told(condition)}, 201)
+        return JSONResponse({"name": kept, "folder": folder.name, **_condition_fields(condition)}, 201)
 
     async def upload_model(self, request: Request) -> JSONResponse:
         name = _file_name(request)
-        async with self._received(request, LARGEST_TENSORS) as path:
+        async with self._upload(request, LARGEST_TENSORS) as path:
             kept = await run_in_threadpool(self.workspace.add_model, path, name)
         return JSONResponse({"name": kept}, 201)
 
     async def upload_answers(self, request: Request) -> JSONResponse:
-        async with self._received(request, places.LARGEST_ANSWERS) as path:
+        async with self._upload(request, places.LARGEST_ANSWERS) as path:
             self.workspace.add_answers(path, request.path_params["test"])
         return JSONResponse({}, 201)
 
@@ -233,7 +242,7 @@ class Answers:
         self.workspace.remove(*names)
         if names[0] == places.SOURCES:
             for voice in self.workspace.voices()[0]:
-                self.workspace.converted(voice, names[1]).unlink(missing_ok=True)
+                self.workspace.conversion(voice, names[1]).unlink(missing_ok=True)
         return JSONResponse({})
 
     # Recordings
@@ -241,18 +250,18 @@ class Answers:
     def conditions(self, request: Request) -> JSONResponse:
         """In what condition a speaker's recordings are."""
         folder = self.workspace.folder(places.RECORDINGS, request.path_params["speaker"])
-        known = {name: places.condition(folder / name) for name in places.recordings_in(folder)}
-        return JSONResponse({name: found and _told(found) for name, found in known.items()})
+        conditions = {name: places.condition(folder / name) for name in places.recordings_in(folder)}
+        return JSONResponse({name: found and _condition_fields(found) for name, found in conditions.items()})
 
     def recording(self, request: Request) -> Response:
         names = (request.path_params[key] for key in ("speaker", "name"))
-        return _flac(places.heard(self.workspace.file(places.RECORDINGS, *names)))
+        return _flac(places.playback(self.workspace.file(places.RECORDINGS, *names)))
 
-    def heard(self, request: Request) -> Response:
+    def playback(self, request: Request) -> Response:
         """The beginning of a source, or of a conversion, with the level that makes them equally loud."""
         voice, name = request.path_params.get("voice"), request.path_params["name"]
         return _flac(
-            places.heard(self._conversion(voice, name) if voice else self.workspace.file(places.SOURCES, name))
+            places.playback(self._conversion(voice, name) if voice else self.workspace.file(places.SOURCES, name))
         )
 
     def _conversion(self, voice: str, source: str) -> Path:
@@ -292,42 +301,68 @@ class Answers:
     # Jobs
 
     def list_jobs(self, _: Request) -> JSONResponse:
-        return JSONResponse({"jobs": [self._told(job) for job in self.jobs.told()]})
+        return JSONResponse({"jobs": [self._job_fields(job) for job in self.jobs.listing()]})
 
-    def _told(self, job: Job) -> dict[str, Any]:
+    def _job_fields(self, job: Job) -> dict[str, Any]:
         about = {key: getattr(job, key) for key in ("number", "kind", "request", "state", "code", "asked", "ended")}
-        about["queue"] = job.wanted.queue
+        about["queue"] = job.task.queue
         about["command"] = job.line(self.workspace)
         if job.state in (FAILED, DONE, STOPPED):
-            about["lines"] = [line for line in self.jobs.said(job) if _worth_telling(line, job)][-20:]
-        if isinstance(job.wanted, Train):
-            experiment = self.workspace.root / places.EXPERIMENTS / job.wanted.output
+            about["lines"] = [line for line in self.jobs.output_lines(job) if _is_message(line, job)][-20:]
+        if isinstance(job.task, Train):
+            experiment = self.workspace.root / places.EXPERIMENTS / job.task.output
             began = job.began if job.state == RUNNING else None
             about["progress"] = progress(experiment, began)
-            about["verdict"] = _verdict(self.jobs.said(job)) if job.state == DONE else ""
+            about["verdict"] = _verdict(self.jobs.output_lines(job)) if job.state == DONE else ""
         return about
 
     def job(self, request: Request) -> JSONResponse:
         job = self.jobs.find(request.path_params["number"])
-        return JSONResponse({**self._told(job), "log": self.jobs.said(job)})
+        return JSONResponse({**self._job_fields(job), "log": self.jobs.output_lines(job)})
 
     async def add_job(self, request: Request) -> JSONResponse:
         self._require_consent()
-        job = self._asked(await _json(request))
-        if isinstance(job.wanted, Train) and self.jobs.trains(job.wanted.output):
-            raise ConfigError(f"{job.wanted.output}: is being trained already, or waits for it")
-        return JSONResponse(self._told(self.jobs.add(job.kind, job.request)), 201)
+        job = self._requested_job(await _json(request))
+        return JSONResponse(self._job_fields(self.jobs.add(job.kind, job.request)), 201)
 
     async def command(self, request: Request) -> JSONResponse:
         """The line that a job would run."""
-        job = self._asked(await _json(request))
-        job.wanted.words(self.workspace)
+        job = self._requested_job(await _json(request))
+        job.task.words(self.workspace)
         return JSONResponse({"command": job.line(self.workspace)})
 
-    def _asked(self, content: Any) -> Job:
+    def _requested_job(self, content: Any) -> Job:
         require(isinstance(content, dict) and content.keys() == {"kind", "request"}, "expected a kind and a request")
         require(isinstance(content["kind"], str), "expected a kind")
         return Job(0, content["kind"], content["request"])
+
+    async def estimate(self, request: Request) -> JSONResponse:
+        """How long a training will take, in the words of its command."""
+        self._require_consent()
+        job = self._requested_job(await _json(request))
+        require(isinstance(job.task, Train), f"{job.kind}: nobody knows how long")
+        words = [*job.task.words(self.workspace), "--estimate"]
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # of a command that may be killed
+            code, lines, faults = await self.jobs.answer(words, TMPDIR=folder)
+        if code or not lines:
+            raise DataError(faults[-1] if faults else "another estimate has taken the place of this one")
+        return JSONResponse({"estimate": lines[-1]})
+
+    # Live
+
+    async def devices(self, _: Request) -> JSONResponse:
+        """The machine's devices, as vc-live lists them; or why it has none, as where its extra is not installed."""
+        code, lines, faults = await self.jobs.answer(["vc-live", "--devices", "--json"])
+        begin = "vc-live: error: "  # the system's sound libraries have their say on stderr, too
+        fault = " ".join(line.removeprefix(begin) for line in faults if code and line.startswith(begin))
+        return JSONResponse({"devices": [] if code else [json.loads(line) for line in lines], "fault": fault})
+
+    def status(self, request: Request) -> JSONResponse:
+        return JSONResponse(self.jobs.status(request.path_params["number"]))
+
+    async def press(self, request: Request) -> JSONResponse:
+        await self.jobs.press(request.path_params["number"], request.path_params["key"])
+        return JSONResponse({})
 
     async def stop(self, request: Request) -> JSONResponse:
         await self.jobs.stop(request.path_params["number"])
@@ -350,7 +385,7 @@ class Answers:
 
     def sample(self, request: Request) -> Response:
         names = (request.path_params["name"], "samples", request.path_params["file"])
-        return _flac(places.heard(self.workspace.file(places.EXPERIMENTS, *names)))
+        return _flac(places.playback(self.workspace.file(places.EXPERIMENTS, *names)))
 
     def report(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -360,7 +395,7 @@ class Answers:
         return _frame(self.workspace.file(places.TESTS, request.path_params["name"], "test.html"))
 
 
-def _changed(path: Path) -> int:
+def _modification_time(path: Path) -> int:
     """When a file was written, in milliseconds, as the page compares them; 0 where there is none."""
     try:
         return path.stat().st_mtime_ns // 1_000_000
@@ -368,7 +403,7 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _told(condition: Condition) -> dict[str, float]:
+def _condition_fields(condition: Condition) -> dict[str, float]:
     return {
         "seconds": round(condition.seconds, 2),
         "speech": round(condition.seconds * (1 - condition.pauses), 2),
@@ -378,9 +413,9 @@ def _told(condition: Condition) -> dict[str, float]:
     }
 
 
-def _worth_telling(line: str, job: Job) -> bool:
+def _is_message(line: str, job: Job) -> bool:
     """Faults and warnings; of commands that answer in lines, all of them."""
-    return job.kind in ("check", "score") or " error: " in line or " warning: " in line
+    return job.kind in ("check", "score", "live") or " error: " in line or " warning: " in line
 
 
 def _verdict(lines: list[str]) -> str:
@@ -415,8 +450,8 @@ async def _json(request: Request) -> Any:
         raise ConfigError("expected JSON") from error
 
 
-def _flac(heard: tuple[bytes, float]) -> Response:
-    content, level = heard
+def _flac(playback: tuple[bytes, float]) -> Response:
+    content, level = playback
     return Response(content, media_type=FORMATS["flac"], headers={"X-Speech-Level": f"{level:.2f}"})
 
 

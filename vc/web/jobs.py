@@ -1,4 +1,4 @@
-"""Commands that the page has been asked for: two queues of them, which survive the server.
+"""Commands that the page has been asked for, in queues that survive the server.
 
 A job keeps what was asked for and no command line: the words follow from it, so that a folder from somebody else can
 run nothing but this package's own commands on what lies in the folder.
@@ -14,21 +14,29 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
-from vc.config import build, configuration_names, read_json, require
-from vc.errors import ConfigError, VCError, escaped
+from vc import system
+from vc.config import USUAL, build, configuration_names, read_json, require
+from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, write_text
+from vc.live.delay import LONGEST
+from vc.live.device import SLACK
+from vc.live.stream import DELAY, METHODS
 from vc.web import workspace as places
 from vc.web.workspace import Missing, Workspace
 
 WAITING, RUNNING, STOPPED, DONE, FAILED = "waiting", "running", "stopped", "done", "failed"
 STATES = (WAITING, RUNNING, STOPPED, DONE, FAILED)
-LONG, SHORT = "long", "short"  # queues, of each of which one job runs at a time
+LONG, SHORT, LIVE = "long", "short", "live"  # queues, of each of which one job runs at a time
+KEYS = {"passthrough": "p", "mute": "m"}  # that vc-live can be told, and how
+MOST_SLACK = 100  # blocks, which is a second
+LONGEST_DEVICE = 200  # signs of a device's name
 PATIENCE = 60.0  # seconds that a command may take to save and end
+LONGEST_ANSWER = 300.0  # seconds that one may take that is asked something
 LARGEST_JOB = 1 << 16  # bytes of its file
 LARGEST_TAIL = 1 << 15  # bytes of the end of what a command said
-MOST_TOLD = 30  # jobs that the page lists, beside those that are not at their end
+MOST_LISTED = 30  # jobs that the page lists, beside those that are not at their end
 # Runs a command in a fresh interpreter that imports nothing from the folder it is called in.
 START = "import sys; sys.path[:] = filter(None, sys.path); from vc.cli.main import main; sys.exit(main())"
 
@@ -56,7 +64,7 @@ class Train:
     queue: ClassVar[str] = LONG
     target: str
     output: str  # experiment
-    config: str = "recognition_synthesis"
+    config: str = USUAL
     source: str = ""  # empty: none
     steps: int = 0  # 0: as many as the configuration says
 
@@ -67,15 +75,16 @@ class Train:
         output = workspace.output(places.EXPERIMENTS, experiment_name(self.output))
         speakers = [name for name in (self.source, self.target) if name]
         folders = [str(workspace.folder(places.RECORDINGS, name)) for name in speakers]
-        more = ["--config", self.config] if self.config != "recognition_synthesis" else []
-        # Steps are reported, and a recording converted, often enough to watch a minute's run.
-        often = ["training.log_every=10", "training.sample_every=100"] if self.config in WATCHED else []
-        often += [f"training.steps={self.steps}"] if self.steps else []
-        more += [word for setting in often for word in ("--set", setting)]
+        more = ["--config", self.config] if self.config != USUAL else []
+        often = WATCH if self.config in WATCHED else []
+        settings = [*often, *([f"training.steps={self.steps}"] if self.steps else [])]
+        more += [word for setting in settings for word in ("--set", setting)]
         return ["vc-train", *folders, "--output", str(output), *more]
 
 
-WATCHED = ("recognition_synthesis", "recognition_synthesis_anew")
+# Steps are reported, held-out recordings scored and some converted often enough to watch a run of minutes.
+WATCH = ["training.log_every=10", "training.checkpoint_every=50", "training.sample_every=100"]
+WATCHED = (USUAL, f"{USUAL}_anew")
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ class Compare:
     def words(self, workspace: Workspace) -> list[str]:
         require(self.one != self.other, "choose two different models")
         folders = [workspace.folder(places.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
-        sides = [measured(workspace, name) for name in (self.one, self.other)]
+        sides = [measurement_speakers(workspace, name) for name in (self.one, self.other)]
         require(sides[0][1] == sides[1][1], f"{self.one} speaks as {sides[0][1]}, {self.other} as {sides[1][1]}")
         held_out = workspace.folder(places.EXPERIMENTS, self.one, "data", "held_out")
         source, reference = (str(places.child(held_out, name)) for name in sides[0])
@@ -128,7 +137,36 @@ class Score:
         return ["vc-listen", "score", str(folder / "key.json"), *answers]
 
 
-KINDS = {"convert": Convert, "train": Train, "check": Check, "compare": Compare, "score": Score}
+@dataclass(frozen=True)
+class Live:
+    """A voice converted while one speaks, from one of the machine's devices to another."""
+
+    queue: ClassVar[str] = LIVE
+    voice: str
+    method: str = METHODS[0]
+    delay: float = DELAY  # milliseconds
+    input: str = ""  # device; empty: the system's, as for
+    output: str = ""
+    slack: int = SLACK  # blocks that the conversion may come late
+    measure: bool = False  # instead play clicks, and say how long these take
+
+    def words(self, workspace: Workspace) -> list[str]:
+        voice = workspace.voice(self.voice)
+        able = ", ".join(places.LIVE_METHODS)
+        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {able}")
+        require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
+        require(0 < self.delay <= LONGEST, f"delay: {self.delay} is outside 0..{LONGEST:g} ms")
+        words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
+        require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
+        words += ["--delay", f"{self.delay:g}", *(["--slack", str(self.slack)] if self.slack != SLACK else [])]
+        for option, device in {"input": self.input, "output": self.output}.items():
+            fine = device.isprintable() and len(device) <= LONGEST_DEVICE
+            require(fine, f"{option}: a device's name has at most {LONGEST_DEVICE} signs, and no control characters")
+            words += [f"--{option}-device={device}"] if device else []  # one word, whatever the name begins with
+        return [*words, "--measure" if self.measure else "--json"]
+
+
+KINDS = {"convert": Convert, "train": Train, "check": Check, "compare": Compare, "score": Score, "live": Live}
 
 
 @dataclass
@@ -148,12 +186,12 @@ class Job:
     def __post_init__(self) -> None:
         require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
         require(self.state in STATES, f"state: unknown {self.state!r}")
-        self.wanted = build(KINDS[self.kind], self.request, self.kind)
+        self.task = build(KINDS[self.kind], self.request, self.kind)
 
     def line(self, workspace: Workspace) -> str:
         """The command as one would type it in the folder; why there is none, where something is missing."""
         try:
-            words = self.wanted.words(workspace)
+            words = self.task.words(workspace)
         except (VCError, OSError) as error:
             return f"# {error}"
         return shlex.join(word.replace(f"{workspace.root}/", "") for word in words)
@@ -167,9 +205,11 @@ class Jobs:
         self._folder = workspace.folder(places.JOBS)
         self._jobs: dict[int, Job] = {}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._status: dict[int, dict[str, Any]] = {}  # of live sessions, as vc-live last told it
+        self._answering: dict[str, asyncio.subprocess.Process] = {}  # by command
         self._stopping: set[int] = set()
         self._closing = False
-        self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT)}
+        self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT, LIVE)}
         self._workers: list[asyncio.Task] = []
         self.faults: list[str] = []  # of files that are no jobs
         for path in self._folder.glob("*.json"):
@@ -185,11 +225,11 @@ class Jobs:
             self._jobs[job.number] = job
 
     async def start(self) -> None:
-        """Take up what was running or waiting when the server ended."""
-        for job in self._jobs.values():
+        """Take up what was running or waiting when the server ended; but no microphone opens by itself."""
+        for job in self._active():
             if job.state == RUNNING:
                 await _end_orphan(job, self.workspace)
-                self._note(job, state=WAITING, pid=None)
+            self._note(job, state=_unfinished(job), pid=None)
         for queue, wake in self._wake.items():
             wake.set()
             self._workers.append(asyncio.create_task(self._work(queue)))
@@ -197,6 +237,9 @@ class Jobs:
     async def close(self) -> None:
         """End what runs, which the next start goes on with."""
         self._closing = True
+        for process in list(self._answering.values()):
+            _kill(process)
+            await process.wait()
         await asyncio.gather(*(self._end(number) for number in list(self._processes)))
         for worker in self._workers:
             worker.cancel()
@@ -205,11 +248,12 @@ class Jobs:
     def add(self, kind: str, request: dict[str, Any]) -> Job:
         """Ask for a command; what it cannot be made of is refused now."""
         job = Job(1 + max(self._jobs, default=0), kind, request)
-        job.wanted.words(self.workspace)
+        job.task.words(self.workspace)
+        self._require_alone(job)
         self._jobs[job.number] = job
         self._log(job).unlink(missing_ok=True)
         self._note(job)
-        self._wake[job.wanted.queue].set()
+        self._wake[job.task.queue].set()
         return job
 
     def find(self, number: int) -> Job:
@@ -217,10 +261,10 @@ class Jobs:
             raise Missing(f"job {number}: no such job")
         return self._jobs[number]
 
-    def told(self) -> list[Job]:
+    def listing(self) -> list[Job]:
         """Those that the page lists, the newest first."""
         newest = sorted(self._jobs.values(), key=lambda job: job.number, reverse=True)
-        return [job for place, job in enumerate(newest) if place < MOST_TOLD or job.state in (WAITING, RUNNING)]
+        return [job for place, job in enumerate(newest) if place < MOST_LISTED or job.state in (WAITING, RUNNING)]
 
     async def stop(self, number: int) -> None:
         """End a job that runs, saving what it can; take one that waits out of the queue."""
@@ -235,9 +279,10 @@ class Jobs:
         """Do again what stopped or failed: the same command goes on where it was."""
         job = self.find(number)
         require(job.state in (STOPPED, FAILED), f"job {number} is {job.state}")
-        job.wanted.words(self.workspace)
+        job.task.words(self.workspace)
+        self._require_alone(job)
         self._note(job, state=WAITING, code=None, ended=None)
-        self._wake[job.wanted.queue].set()
+        self._wake[job.task.queue].set()
 
     def remove(self, number: int) -> None:
         """Forget a job that is at its end; what it made stays."""
@@ -247,7 +292,7 @@ class Jobs:
         (self._folder / f"{number}.json").unlink(missing_ok=True)
         self._log(job).unlink(missing_ok=True)
 
-    def said(self, job: Job) -> list[str]:
+    def output_lines(self, job: Job) -> list[str]:
         """The last lines of what the command said."""
         try:
             with self._log(job).open("rb") as file:
@@ -258,13 +303,54 @@ class Jobs:
             return []
         return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
 
+    async def answer(self, words: list[str], **environment: str) -> tuple[int, list[str], list[str]]:
+        """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults.
+
+        One of its name that runs still is ended: nobody waits for its answer any more.
+        """
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+        process = await start_process(words, env={**os.environ, **environment}, **pipes)
+        if before := self._answering.get(words[0]):
+            _kill(before)
+        self._answering[words[0]] = process
+        try:
+            output, faults = await asyncio.wait_for(process.communicate(), LONGEST_ANSWER)
+        except asyncio.TimeoutError:
+            raise DataError(f"{words[0]}: no answer within {LONGEST_ANSWER:.0f} s") from None
+        finally:
+            _kill(process)
+            await process.wait()
+            if self._answering.get(words[0]) is process:
+                del self._answering[words[0]]
+        texts = (text.decode(errors="replace").splitlines() for text in (output, faults))
+        return process.returncode, *([escaped(line) for line in lines] for lines in texts)
+
     def using(self, name: str) -> Job | None:
         """A job that is not at its end and that names a recording, a speaker or an experiment."""
         return next((job for job in self._active() if name in _names(job.request)), None)
 
-    def trains(self, output: str) -> bool:
-        """Whether a training that is not at its end writes into an experiment."""
-        return any(isinstance(job.wanted, Train) and job.wanted.output == output for job in self._active())
+    def status(self, number: int) -> dict[str, Any]:
+        """What a live session last said of itself; empty before it has begun."""
+        self.find(number)
+        return self._status.get(number, {})
+
+    async def press(self, number: int, key: str) -> None:
+        """Tell a live session one of KEYS."""
+        require(key in KEYS, f"key: unknown {key!r}; known: {', '.join(KEYS)}")
+        process = self._processes.get(self.find(number).number)
+        require(process is not None and process.stdin is not None, f"job {number} is no live session that runs")
+        with contextlib.suppress(ConnectionError):  # it has just ended
+            process.stdin.write(KEYS[key].encode())
+            await process.stdin.drain()
+
+    def _require_alone(self, job: Job) -> None:
+        """Refuse a second training of an experiment, and a second live session, at a time."""
+        others = [other.task for other in self._active() if other is not job]
+        if isinstance(job.task, Train):
+            name, outputs = job.task.output, [other.output for other in others if isinstance(other, Train)]
+            require(name not in outputs, f"{name}: is being trained already, or waits for it")
+        if job.task.queue == LIVE:
+            require(all(other.queue != LIVE for other in others), "a live session runs already: stop it first")
 
     def _active(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state in (WAITING, RUNNING)]
@@ -285,25 +371,49 @@ class Jobs:
                 await self._run(job)
 
     def _next(self, queue: str) -> Job | None:
-        waiting = [job for job in self._jobs.values() if job.state == WAITING and job.wanted.queue == queue]
+        waiting = [job for job in self._jobs.values() if job.state == WAITING and job.task.queue == queue]
         return None if self._closing else min(waiting, key=lambda job: job.number, default=None)
 
     async def _run(self, job: Job) -> None:
         with open_in_place(self._log(job)) as log:
             try:
-                words = job.wanted.words(self.workspace)
-                process = await started(words, stdout=log, stderr=log)
+                words = job.task.words(self.workspace)
+                pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+                process = await start_process(
+                    words, stderr=log, **(pipes if job.task.queue == LIVE else {"stdout": log})
+                )
             except (VCError, OSError) as error:
                 log.write(f"{error}\n".encode())
                 self._note(job, state=FAILED, code=2, ended=time.time())
                 return
             self._processes[job.number] = process
             self._note(job, state=RUNNING, began=time.time(), pid=process.pid)
+            if process.stdout is not None:
+                await self._follow(job, process.stdout, log)
             code = await process.wait()
         del self._processes[job.number]
-        state = STOPPED if job.number in self._stopping else WAITING if self._closing else FAILED if code else DONE
+        self._status.pop(job.number, None)
+        state = STOPPED if job.number in self._stopping else _unfinished(job) if self._closing else FAILED
         self._stopping.discard(job.number)
         self._note(job, state=DONE if code == 0 else state, code=code, ended=time.time(), pid=None)
+
+    async def _follow(self, job: Job, output: asyncio.StreamReader, log: BinaryIO) -> None:
+        """Keep the last of the states that a live session tells; what else it says goes into its log."""
+        while True:
+            try:
+                line = await output.readline()
+            except ValueError:  # longer than the reader takes
+                continue
+            if not line:
+                return
+            try:
+                status = json.loads(line)
+            except ValueError:
+                status = None
+            if isinstance(status, dict):
+                self._status[job.number] = status
+            else:
+                log.write(line)
 
     async def _end(self, number: int) -> None:
         process = self._processes[number]
@@ -312,15 +422,26 @@ class Jobs:
             try:
                 await asyncio.wait_for(process.wait(), PATIENCE)
             except asyncio.TimeoutError:
-                os.killpg(process.pid, signal.SIGKILL)  # and the processes that it has started
+                system.kill_group(process.pid)
                 await process.wait()
 
 
-async def started(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
+async def start_process(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
     """One of this package's commands in a process of its own, which a terminal's Ctrl-C does not reach."""
     return await asyncio.create_subprocess_exec(
-        *command_line(words), cwd="/", stdin=asyncio.subprocess.DEVNULL, start_new_session=True, **streams
+        *command_line(words), cwd="/", start_new_session=True, **{"stdin": asyncio.subprocess.DEVNULL, **streams}
     )
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            system.kill_group(process.pid)
+
+
+def _unfinished(job: Job) -> str:
+    """The state of a job that the server's end has ended: it goes on later, unless nobody may speak then."""
+    return STOPPED if job.task.queue == LIVE else WAITING
 
 
 def command_line(words: list[str]) -> list[str]:
@@ -340,7 +461,7 @@ def experiment_name(name: str) -> str:
     return name
 
 
-def measured(workspace: Workspace, experiment: str) -> tuple[str, str]:
+def measurement_speakers(workspace: Workspace, experiment: str) -> tuple[str, str]:
     """Source and target whose held-out recordings an experiment was measured with."""
     path = workspace.file(places.EXPERIMENTS, experiment, "evaluation", "metrics.json")
     try:
@@ -356,7 +477,7 @@ async def _end_orphan(job: Job, workspace: Workspace) -> None:
         return
     proc = Path(f"/proc/{job.pid}/cmdline")
     with contextlib.suppress(OSError, VCError):
-        words = os.fsencode("\0".join(command_line(job.wanted.words(workspace)))) + b"\0"
+        words = os.fsencode("\0".join(command_line(job.task.words(workspace)))) + b"\0"
         if proc.read_bytes() != words:
             return
         os.kill(job.pid, signal.SIGTERM)
@@ -364,4 +485,4 @@ async def _end_orphan(job: Job, workspace: Workspace) -> None:
             if proc.read_bytes() != words:
                 return
             await asyncio.sleep(0.1)
-        os.kill(job.pid, signal.SIGKILL)
+        system.kill_group(job.pid)

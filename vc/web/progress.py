@@ -27,18 +27,18 @@ def progress(experiment: Path, began: float | None) -> dict[str, Any]:
     -------
     dict
         `stage`, `step`, `steps`, `seconds_left` of the steps (None: not known), `curves` (name -> list of pairs of step
-        and value), `measured` (recordings converted, and those that will be) and `samples` (names of files).
+        and value), `conversions` (recordings converted, and those that will be) and `samples` (names of files).
     """
     lines = _lines(experiment / log.NAME)
     steps = _steps(experiment / "config.yaml") if any("losses" in line for line in lines) else 0
     step = max((line["step"] for line in lines), default=0)
     speed = next((line["steps_per_second"] for line in reversed(lines) if line.get("steps_per_second")), 0)
     converted = sorted((experiment / "converted").glob("*.wav"))
-    fresh = [path for path in converted if _changed(path) >= (began or 0.0)]
-    stage = PREPARING if _changed(experiment / "train.log") < (began or 0.0) else TRAINING
-    if stage == TRAINING and (fresh or step >= steps > 0):
+    new = [path for path in converted if _modification_time(path) >= (began or 0.0)]
+    stage = PREPARING if _modification_time(experiment / "train.log") < (began or 0.0) else TRAINING
+    if stage == TRAINING and (new or step >= steps > 0):
         stage = MEASURING
-    wanted = _listed(experiment / "data/held_out", converted)
+    expected = _expected_conversions(experiment / "data/held_out", converted)
     left = (steps - step) / speed if steps and speed and stage == TRAINING else None
     return {
         "stage": stage,
@@ -46,7 +46,7 @@ def progress(experiment: Path, began: float | None) -> dict[str, Any]:
         "steps": steps,
         "seconds_left": left,
         "curves": _curves(lines),
-        "measured": [len(fresh), wanted],
+        "conversions": [len(new), expected],
         "samples": sorted(path.name for path in (experiment / "samples").glob("*.wav"))[-MOST_SAMPLES:],
     }
 
@@ -92,7 +92,7 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return points[::-1][::every][::-1]  # the last one stays
 
 
-def _listed(held_out: Path, converted: list[Path]) -> int:
+def _expected_conversions(held_out: Path, converted: list[Path]) -> int:
     """How many recordings of the source are converted for the measurement."""
     counts = []
     for path in sorted(held_out.glob("*/wav.scp")):
@@ -101,7 +101,7 @@ def _listed(held_out: Path, converted: list[Path]) -> int:
     return max(counts, default=(0, 0))[1]
 
 
-def _changed(path: Path) -> float:
+def _modification_time(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

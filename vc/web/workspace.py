@@ -21,15 +21,17 @@ from pathlib import Path
 
 import numpy as np
 
-from vc.convert.level import speech_level, to_full_scale
+from vc.convert.level import speech_level
 from vc.corpus import audio
 from vc.corpus.condition import Condition, measure
 from vc.corpus.formats import FFMPEG_SUFFIXES, SUFFIXES
+from vc.corpus.limiter import to_full_scale
 from vc.corpus.lists import IDENTIFIER
 from vc.corpus.names import speaker_ids
 from vc.errors import ConfigError, DataError
 from vc.features.speakers import speakers_from_json
 from vc.files import path_inside
+from vc.live.linear import METHODS as LIVE_METHODS
 from vc.model_file import CARRIED, NAME
 from vc.tensor_file import read_content, tensor_file
 
@@ -46,8 +48,8 @@ SHORTEST_RECORDING = 0.3  # seconds
 MOST_CHANNELS = 8
 LONGEST_NAME = 80  # signs of a file's name, its ending apart
 MOST_FILES = 5000  # in one folder
-HEARD = 300.0  # seconds of a recording that the page plays
-MOST_HEARD = 48000  # Hz at which it plays them, at most
+LONGEST_PLAYBACK = 300.0  # seconds of a recording that the page plays
+HIGHEST_PLAYBACK_RATE = 48000  # Hz
 
 
 class Missing(DataError):
@@ -66,6 +68,7 @@ class Voice:
     to: str
     name: str  # what people call the speaker
     source: str  # of a pair; empty: whoever speaks
+    live: bool  # whether vc-live can convert to it
 
     @property
     def id(self) -> str:
@@ -109,7 +112,7 @@ class Workspace:
     # What lies there
 
     @property
-    def consented(self) -> bool:
+    def has_consent(self) -> bool:
         return (self.root / CONSENT).is_file()
 
     def speakers(self) -> list[str]:
@@ -121,12 +124,12 @@ class Workspace:
         return sorted(names, key=lambda name: (self.root / EXPERIMENTS / name).stat().st_mtime, reverse=True)
 
     def tests(self) -> list[str]:
-        found = [name for name in _folders(self.root / TESTS) if _is_name(name)]
-        return [name for name in found if (self.root / TESTS / name / "test.html").is_file()]
+        names = [name for name in _folders(self.root / TESTS) if _is_name(name)]
+        return [name for name in names if (self.root / TESTS / name / "test.html").is_file()]
 
     def voices(self) -> tuple[list[Voice], dict[str, str]]:
         """Whom the models can speak as, one's own first, and by experiment why a model cannot be used."""
-        found, faults = [], {}
+        voices, faults = [], {}
         for name in self.experiments():
             path = self.root / EXPERIMENTS / name / NAME
             with contextlib.suppress(FileNotFoundError):
@@ -135,11 +138,11 @@ class Workspace:
                 if isinstance(speakers, str):
                     faults[name] = speakers
                 else:
-                    found += [Voice(name, *each) for each in speakers]
+                    voices += [Voice(name, *each) for each in speakers]
         for name, path in CARRIED.items():
             if not isinstance(speakers := _speakers(path, 0, 0), str):
-                found += [Voice(name, *each) for each in speakers]
-        return found, faults
+                voices += [Voice(name, *each) for each in speakers]
+        return voices, faults
 
     def voice(self, id: str) -> Voice:
         for voice in self.voices()[0]:
@@ -152,17 +155,17 @@ class Workspace:
         carried = voice.model in CARRIED and voice.model not in self.experiments()
         return voice.model if carried else str(self.root / EXPERIMENTS / voice.model)
 
-    def converted(self, voice: Voice, source: str) -> Path:
+    def conversion(self, voice: Voice, source: str) -> Path:
         """Where a recording's conversion lies, or will."""
         return self.root / CONVERTED / voice.id / f"{Path(source).stem}.wav"
 
     # What comes in
 
-    async def receive(self, stream: AsyncIterator[bytes], declared: int | None, largest: int) -> Path:
+    async def receive(self, stream: AsyncIterator[bytes], declared_size: int | None, largest: int) -> Path:
         """Write what a browser sends to disk as it comes; refuse more bytes than `largest` or the disk has."""
-        if declared is not None and declared > largest:
-            raise TooLarge(f"{declared} bytes; {largest} are the most")
-        if shutil.disk_usage(self.root).free < (declared or 0) + SPARE:
+        if declared_size is not None and declared_size > largest:
+            raise TooLarge(f"{declared_size} bytes; {largest} are the most")
+        if shutil.disk_usage(self.root).free < (declared_size or 0) + SPARE:
             raise DataError(f"{self.root}: not enough room on the disk")
         descriptor, name = tempfile.mkstemp(dir=self.root / INCOMING)
         path, size = Path(name), 0
@@ -173,45 +176,45 @@ class Workspace:
                     if size > largest:
                         raise TooLarge(f"more than {largest} bytes")
                     file.write(chunk)
-            if declared is not None and size != declared:
-                raise DataError(f"{size} of {declared} bytes came")
+            if declared_size is not None and size != declared_size:
+                raise DataError(f"{size} of {declared_size} bytes came")
         except BaseException:
             path.unlink()
             raise
         return path
 
-    def add_recording(self, received: Path, folder: Path, name: str) -> tuple[str, Condition]:
+    def add_recording(self, upload: Path, folder: Path, name: str) -> tuple[str, Condition]:
         """Keep a recording that can be decoded, under a name made of the one that it had; its name and condition."""
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES | FFMPEG_SUFFIXES:
             raise DataError(f"{name}: not a kind of recording that is known by its ending; {audio.KNOWN_ENDINGS}")
         try:
-            condition = examine(received)
+            condition = examine(upload)
         except DataError as error:
-            raise DataError(*(str(line).replace(str(received), name) for line in error.args)) from error
-        return self._keep(received, folder, Path(name).stem, suffix).name, condition
+            raise DataError(*(str(line).replace(str(upload), name) for line in error.args)) from error
+        return self._keep(upload, folder, Path(name).stem, suffix).name, condition
 
-    def add_model(self, received: Path, name: str) -> str:
+    def add_model(self, upload: Path, name: str) -> str:
         """Keep a model in a new experiment's folder, if it says whom it can speak as."""
-        speakers = _speakers(received, received.stat().st_mtime_ns, received.stat().st_size)
+        speakers = _speakers(upload, upload.stat().st_mtime_ns, upload.stat().st_size)
         if isinstance(speakers, str):
-            raise DataError(speakers.replace(str(received), name))
+            raise DataError(speakers.replace(str(upload), name))
         with self._naming:
-            folder = path_inside(self.root / EXPERIMENTS, _free(self.root / EXPERIMENTS, Path(name).stem))
+            folder = path_inside(self.root / EXPERIMENTS, _free_name(self.root / EXPERIMENTS, Path(name).stem))
             folder.mkdir()
-            received.rename(folder / NAME)
+            upload.rename(folder / NAME)
         return folder.name
 
-    def add_answers(self, received: Path, test: str) -> None:
+    def add_answers(self, upload: Path, test: str) -> None:
         """Keep a listener's answers beside their test."""
-        self._keep(received, self.folder(TESTS, test), "answers", ".json")
+        self._keep(upload, self.folder(TESTS, test), "answers", ".json")
 
-    def _keep(self, received: Path, folder: Path, stem: str, suffix: str) -> Path:
+    def _keep(self, upload: Path, folder: Path, stem: str, suffix: str) -> Path:
         place = path_inside(self.root, str(folder.relative_to(self.root)))
         with self._naming:
-            path = place / f"{_free(place, stem)}{suffix}"
-            received.chmod(0o644)
-            received.rename(path)
+            path = place / f"{_free_name(place, stem)}{suffix}"
+            upload.chmod(0o644)
+            upload.rename(path)
         return path
 
     def new_speaker(self, name: str) -> Path:
@@ -274,17 +277,17 @@ def examine(path: Path) -> Condition:
         raise DataError(f"{path}: {about.channels} channels; {MOST_CHANNELS} are the most")
     if about.seconds > LONGEST_RECORDING:
         raise DataError(f"{path}: {about.seconds / 3600:.1f} hours; {LONGEST_RECORDING / 3600:.0f} are the most here")
-    found = measure(_bounded(audio.blocks(path), about.sample_rate, path), about.sample_rate)
-    if found.seconds < SHORTEST_RECORDING:
-        raise DataError(f"{path}: {found.seconds:.2f} s, shorter than {SHORTEST_RECORDING} s")
-    if found.silent:
+    condition = measure(_bounded_blocks(audio.blocks(path), about.sample_rate, path), about.sample_rate)
+    if condition.seconds < SHORTEST_RECORDING:
+        raise DataError(f"{path}: {condition.seconds:.2f} s, shorter than {SHORTEST_RECORDING} s")
+    if condition.silent:
         raise DataError(f"{path}: nothing but silence")
-    return found
+    return condition
 
 
-def heard(path: Path) -> tuple[bytes, float]:
+def playback(path: Path) -> tuple[bytes, float]:
     """The beginning of a recording as FLAC, with its peak within full scale, and the level of its speech in dB."""
-    samples, rate = audio.read(path, min(audio.info(path).sample_rate, MOST_HEARD), end=HEARD)
+    samples, rate = audio.read(path, min(audio.info(path).sample_rate, HIGHEST_PLAYBACK_RATE), end=LONGEST_PLAYBACK)
     samples = samples * to_full_scale(float(np.abs(samples).max(initial=0)))
     samples = samples / max(1.0, float(np.abs(samples).max(initial=0)))
     return audio.encode(samples, rate, format="FLAC"), speech_level(samples, rate)
@@ -295,18 +298,18 @@ def identifier(name: str) -> str:
     return speaker_ids([name[:LONGEST_NAME] or "recording"]).popitem()[1]
 
 
-def _free(folder: Path, stem: str) -> str:
+def _free_name(folder: Path, stem: str) -> str:
     """An identifier made of a name, which nothing in a folder has, whatever its ending or case."""
     present = [path.name for path in folder.iterdir()]
     if len(present) >= MOST_FILES:
         raise DataError(f"{folder.name}: {MOST_FILES} files are the most here")
-    taken = {Path(name).stem.lower() for name in present} | {name.lower() for name in present}
+    names = {Path(name).stem.lower() for name in present} | {name.lower() for name in present}
     first = identifier(stem)
     later = (f"{first}-{number}" for number in range(2, MOST_FILES + 3))
-    return next(name for name in chain([first], later) if name.lower() not in taken)
+    return next(name for name in chain([first], later) if name.lower() not in names)
 
 
-def _bounded(blocks: Iterator[np.ndarray], rate: int, path: Path) -> Iterator[np.ndarray]:
+def _bounded_blocks(blocks: Iterator[np.ndarray], rate: int, path: Path) -> Iterator[np.ndarray]:
     left = LONGEST_RECORDING * rate
     for block in blocks:
         left -= len(block)
@@ -340,8 +343,8 @@ def _condition(path: Path, changed: int, size: int) -> Condition:
 
 
 @lru_cache(256)
-def _speakers(path: Path, changed: int, size: int) -> list[tuple[str, str, str]] | str:
-    """Id, name and source of each speaker whom a model can speak as; or why it cannot be used."""
+def _speakers(path: Path, changed: int, size: int) -> list[tuple[str, str, str, bool]] | str:
+    """What a Voice has beside its model, of each speaker whom a model can speak as; or why it cannot be used."""
     try:
         with tensor_file(path, "numpy") as file:
             content = read_content(file, path)[0]
@@ -349,11 +352,12 @@ def _speakers(path: Path, changed: int, size: int) -> list[tuple[str, str, str]]
             raise ConfigError(f"{path}: a vocoder or an encoder, and no model of a voice")
         ids = {id: known.name or id for id, known in speakers_from_json(content["speakers"]).items()}
         features = content["features"]
-        anyone = isinstance(features, dict) and features.get("kind") == "content"
+        kind = features.get("kind", "world") if isinstance(features, dict) else None
+        live = content.get("method") in LIVE_METHODS and kind == "world"
     except ConfigError as error:
         return str(error)
-    if anyone:
-        return [(id, name, "") for id, name in ids.items()]
+    if kind == "content":
+        return [(id, name, "", live) for id, name in ids.items()]
     if len(ids) != 2:
         return f"{path}: serves {len(ids)} speakers, of whom each has to be named: use vc-convert"
-    return [(id, name, next(other for other in ids if other != id)) for id, name in reversed(ids.items())]
+    return [(id, name, next(other for other in ids if other != id), live) for id, name in reversed(ids.items())]

@@ -5,14 +5,14 @@ export const prompts = JSON.parse(at('prompts').textContent);
 
 export const say = (key, values = {}) => text[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 export const make = (tag, properties = {}, ...inside) => {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name === 'dataset') Object.assign(made.dataset, value);
-    else if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
+    if (name === 'dataset') Object.assign(element.dataset, value);
+    else if (name in element) element[name] = value;
+    else element.setAttribute(name, value);
   }
-  made.append(...inside);
-  return made;
+  element.append(...inside);
+  return element;
 };
 export const button = (key, onclick, properties = {}) =>
   make('button', {type: 'button', textContent: say(key), onclick, ...properties});
@@ -50,7 +50,7 @@ export const ask = async (method, path, content) => {
 };
 export const place = (...names) => names.map(encodeURIComponent).join('/');
 
-// Elements of a list by key, made once, updated in place: what has the focus keeps it.
+// Elements of a list by key, element once, updated in place: what has the focus keeps it.
 export const keyed = (list, items, key, build, update) => {
   const present = new Map([...list.children].map(child => [child.dataset.key, child]));
   let before = null;

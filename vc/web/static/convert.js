@@ -5,7 +5,7 @@ import {Player} from './player.js';
 import {recorder} from './recorder.js';
 
 const players = new Map();
-let asked = null; // number of the conversion that was asked for here
+let jobNumber = null; // number of the conversion that was jobNumber for here
 
 export const label = voice => {
   const name = text[`voice_${voice.to}`] && voice.model === 'six_voices' ? text[`voice_${voice.to}`] : voice.name;
@@ -22,7 +22,7 @@ export const begin = () => {
   at('voice').onchange = () => { keep('voice', at('voice').value); render(); };
   at('convert-start').onclick = guarded(start);
   at('convert-stop').onclick = guarded(async () => {
-    await ask('POST', `/api/jobs/${asked}/stop`);
+    await ask('POST', `/api/jobs/${jobNumber}/stop`);
     await shared.refresh();
   });
   at('model-file').onchange = guarded(async () => {
@@ -47,7 +47,7 @@ export const choose = model => {
 const start = async () => {
   const names = (pending().length ? pending() : shared.state.sources).map(source => source.name);
   const job = await ask('POST', '/api/jobs', {kind: 'convert', request: {voice: at('voice').value, names}});
-  asked = job.number;
+  jobNumber = job.number;
   await shared.refresh();
 };
 
@@ -60,8 +60,8 @@ export const render = () => {
   if (first && [...voice.options].some(each => each.value === kept('voice'))) voice.value = kept('voice');
   at('model-faults').textContent = Object.entries(state.faults)
     .map(([name, reason]) => say('model_fault', {name, reason})).join(' ');
-  asked ??= jobs.find(job => job.kind === 'convert' && active(job))?.number ?? null;
-  const job = jobs.find(each => each.number === asked), running = Boolean(job && active(job));
+  jobNumber ??= jobs.find(job => job.kind === 'convert' && active(job))?.number ?? null;
+  const job = jobs.find(each => each.number === jobNumber), running = Boolean(job && active(job));
   const count = pending().length, start = at('convert-start');
   start.disabled = running || !state.sources.length;
   start.textContent = !state.sources.length ? say('convert_none')
@@ -100,9 +100,9 @@ const build = source => {
 
 const update = (element, source) => {
   const versions = shared.state.voices.filter(voice => voice.id in source.converted).map(voice => ({
-    id: voice.id, label: label(voice), url: `/api/heard/${place(source.name, voice.id)}?of=${source.converted[voice.id]}`,
+    id: voice.id, label: label(voice), url: `/api/playback/${place(source.name, voice.id)}?of=${source.converted[voice.id]}`,
   }));
-  const original = {id: 'source', label: say('heard_source'), url: `/api/heard/${place(source.name)}?of=${source.changed}`};
+  const original = {id: 'source', label: say('playback_source'), url: `/api/playback/${place(source.name)}?of=${source.changed}`};
   players.get(source.name).update([original, ...versions], source.seconds);
   const voice = at('voice').value, files = element.querySelector('.files');
   const signature = voice in source.converted ? voice : '';

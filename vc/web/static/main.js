@@ -1,10 +1,11 @@
 // The page: which section is seen, and what the server says, again and again.
 import {Refusal, active, alarm, ask, at, guarded, say, shared} from './common.js';
 import * as convert from './convert.js';
+import * as live from './live.js';
 import * as measure from './measure.js';
 import * as train from './train.js';
 
-const parts = {convert, train, measure};
+const parts = {convert, train, measure, live};
 const OFTEN = 1000, SELDOM = 4000; // milliseconds between looks at the jobs
 let timer = 0, looking = null, lost = false;
 
@@ -55,7 +56,11 @@ at('agree').onclick = guarded(async () => {
   await refresh();
 });
 at('consent').addEventListener('cancel', event => event.preventDefault());
-addEventListener('hashchange', () => { show(); at('content').focus(); });
+addEventListener('hashchange', () => {
+  show();
+  if (shared.state) render();
+  at('content').focus();
+});
 addEventListener('dragover', event => event.preventDefault()); // a file beside the field shall not replace the page
 addEventListener('drop', event => event.preventDefault());
 show();

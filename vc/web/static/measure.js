@@ -1,8 +1,8 @@
 // Reports, and blind comparisons of two models.
 import {active, ask, at, button, choices, guarded, keyed, make, place, say, send, shared} from './common.js';
 
-let asked = null; // number of the test that is made
-const scored = new Map(); // test -> number of the job that scores it
+let testJob = null; // number of the test that is made
+const scoreJobs = new Map(); // test -> number of the job that scores it
 
 export const begin = () => {
   at('report-of').onchange = () => open(at('report-of').value);
@@ -15,7 +15,7 @@ export const begin = () => {
   at('blind').onsubmit = guarded(async event => {
     event.preventDefault();
     const request = {one: at('blind-one').value, other: at('blind-other').value};
-    asked = (await ask('POST', '/api/jobs', {kind: 'compare', request})).number;
+    testJob = (await ask('POST', '/api/jobs', {kind: 'compare', request})).number;
     await shared.refresh();
   });
 };
@@ -44,7 +44,7 @@ export const render = () => {
   choices(at('blind-one'), [['', comparable]]);
   choices(at('blind-other'), [['', comparable]]);
   if (first && comparable.length > 1) at('blind-other').selectedIndex = 1;
-  const job = jobs.find(each => each.number === asked);
+  const job = jobs.find(each => each.number === testJob);
   const told = !job ? '' : active(job) ? say('blind_making') : job.state === 'failed' ? plain(job.lines) : '';
   if (at('blind-state').textContent !== told) at('blind-state').textContent = told;
   keyed(at('tests'), state.tests, name => name, build, update);
@@ -66,7 +66,7 @@ const build = name => {
     const [file] = input.files;
     input.value = '';
     await send('PUT', `/api/tests/${place(name, 'answers')}`, file);
-    scored.set(name, (await ask('POST', '/api/jobs', {kind: 'score', request: {test: name}})).number);
+    scoreJobs.set(name, (await ask('POST', '/api/jobs', {kind: 'score', request: {test: name}})).number);
     await shared.refresh();
   });
   const remove = button('remove', guarded(async () => {
@@ -80,7 +80,7 @@ const build = name => {
 };
 
 const update = (element, name) => {
-  const job = shared.jobs.find(each => each.number === scored.get(name)), box = element.querySelector('.score');
+  const job = shared.jobs.find(each => each.number === scoreJobs.get(name)), box = element.querySelector('.score');
   box.hidden = !job || active(job);
   if (job && !active(job)) box.textContent = job.lines.join('\n');
 };

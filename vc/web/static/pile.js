@@ -17,8 +17,8 @@ const inventory = new Set(prompts.flatMap(prompt => prompt.phones.split(' ')));
 // The share of the sounds of English that were read often enough.
 export const coverage = names => {
   const read = new Set(names.map(name => name.match(PROMPT)?.[1]));
-  const heard = counts(prompts.filter(prompt => read.has(prompt.id)).flatMap(prompt => prompt.phones.split(' ')));
-  return [...inventory].reduce((sum, phone) => sum + Math.min(WANTED, heard.get(phone) ?? 0), 0) / WANTED / inventory.size;
+  const phones = counts(prompts.filter(prompt => read.has(prompt.id)).flatMap(prompt => prompt.phones.split(' ')));
+  return [...inventory].reduce((sum, phone) => sum + Math.min(WANTED, phones.get(phone) ?? 0), 0) / WANTED / inventory.size;
 };
 
 export class Pile {

@@ -12,12 +12,12 @@ export class Player {
     this.place = 0;
     this.nodes = null;
     this.button = button('play', () => this.toggle(), {className: 'main', ariaLabel: say('play_named', {name})});
-    this.range = make('input', {type: 'range', min: 0, max: 1, step: 0.01, value: 0, ariaLabel: say('heard_place', {name})});
+    this.range = make('input', {type: 'range', min: 0, max: 1, step: 0.01, value: 0, ariaLabel: say('playback_place', {name})});
     this.range.oninput = () => this.seek(Number(this.range.value));
     this.time = make('span', {className: 'time'});
     this.options = make('fieldset', {className: 'switch'},
-      make('legend', {className: 'hidden', textContent: say('heard_choose', {name})}));
-    this.part = make('p', {className: 'quiet', textContent: say('heard_part'), hidden: true});
+      make('legend', {className: 'hidden', textContent: say('playback_choose', {name})}));
+    this.part = make('p', {className: 'quiet', textContent: say('playback_part'), hidden: true});
     this.element = make('div', {className: 'player'}, this.options,
       make('div', {className: 'transport'}, this.button, this.range, this.time), this.part);
   }
@@ -38,7 +38,7 @@ export class Player {
     const changed = versions.filter(each => before.size && before.get(each.id)?.url !== each.url);
     const fresh = changed.at(-1) ?? added.at(-1);
     const wanted = fresh?.id ?? (this.versions.has(chosen) ? chosen : versions.at(-1).id);
-    const group = `heard-${this.name}`;
+    const group = `version-${this.name}`;
     this.options.replaceChildren(this.options.firstElementChild, ...versions.map(({id, label}) =>
       make('label', {}, make('input', {type: 'radio', name: group, value: id, checked: id === wanted, onchange: () => this.switch()}), label)));
     this.show();
@@ -66,7 +66,7 @@ export class Player {
     playing?.pause();
     context ??= new AudioContext();
     await context.resume();
-    this.button.textContent = say('heard_loading');
+    this.button.textContent = say('playback_loading');
     this.button.disabled = true;
     try {
       await Promise.all([...this.versions.values()].map(load));
@@ -107,7 +107,7 @@ export class Player {
     this.nodes?.forEach(({gain, factor}, id) => {
       gain.gain.setTargetAtTime(id === this.chosen ? factor : 0, context.currentTime, FADE);
     });
-    this.element.dataset.heard = this.chosen;
+    this.element.dataset.version = this.chosen;
   }
 
   async seek(place) {

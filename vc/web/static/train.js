@@ -5,8 +5,8 @@ import {Pile} from './pile.js';
 
 const METHODS = ['recognition_synthesis', 'nearest', 'unit_selection', 'cyclegan_vc2_narrow'];
 const PAIRS = ['nearest', 'cyclegan_vc2_narrow'];
-let target, source, checked = null, named = false;
-const told = new Map(); // states of trainings, as they were last seen
+let target, source, checkNumber = null, nameIsTyped = false;
+const states = new Map(); // states of trainings, as they were last seen
 
 export const begin = () => {
   [target, source] = ['target', 'source'].map(side => new Pile(at(`${side}-pile`), () => preview()));
@@ -14,7 +14,7 @@ export const begin = () => {
   at('methods').append(...METHODS.map((name, number) => make('label', {},
     make('input', {type: 'radio', name: 'method', value: name, checked: number === 0, onchange: () => preview()}),
     say(`method_name_${name}`), make('small', {textContent: say(`method_${name}`)}))));
-  at('model-name').oninput = () => { named = at('model-name').value !== ''; preview(); };
+  at('model-name').oninput = () => { nameIsTyped = at('model-name').value !== ''; preview(); };
   at('steps').oninput = () => preview();
   at('train-form').onsubmit = guarded(async event => {
     event.preventDefault();
@@ -24,7 +24,7 @@ export const begin = () => {
   });
   at('check').onclick = guarded(async () => {
     const speakers = [source, target].filter(pile => pile.recordings.length).map(pile => pile.speaker.name);
-    checked = (await ask('POST', '/api/jobs', {kind: 'check', request: {speakers: [...new Set(speakers)]}})).number;
+    checkNumber = (await ask('POST', '/api/jobs', {kind: 'check', request: {speakers: [...new Set(speakers)]}})).number;
     await shared.refresh();
   });
 };
@@ -37,7 +37,7 @@ const request = () => {
 // The command that would run, from the server, which knows what it would refuse.
 let asking = 0;
 const preview = async () => {
-  if (!named) {
+  if (!nameIsTyped) {
     const names = [source, target].filter(pile => pile.recordings.length).map(pile => pile.called);
     at('model-name').value = names.join('-').replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 80);
   }
@@ -64,6 +64,36 @@ const preview = async () => {
   at('command-box').hidden = !command;
   at('command').textContent = command;
   at('train-start').disabled = !command;
+  estimate(there ? '' : command);
+};
+
+// How long it takes, found out by the command once nothing has changed for a while: it costs some seconds of a core.
+const STILL = 1500; // milliseconds
+const estimates = new Map(); // by command and number of recordings
+let wanted = null, waiting = 0; // key of the estimate that is shown, or will be; null: none was looked at
+const estimate = command => {
+  const key = `${command} ${source.recordings.length} ${target.recordings.length}`;
+  if (key === wanted) return;
+  wanted = key;
+  clearTimeout(waiting);
+  at('train-estimate').textContent = estimates.get(key) ?? '';
+  if (!command || estimates.has(key)) return;
+  waiting = setTimeout(async () => {
+    if (at('train').hidden) {
+      wanted = null;
+      return;
+    }
+    at('train-estimate').textContent = say('train_estimating');
+    let words = '';
+    try {
+      words = say('train_estimate', await ask('POST', '/api/estimate', {kind: 'train', request: request()}));
+      estimates.set(key, words);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      words = say('train_estimate_none', {reason: error.message});
+    }
+    if (wanted === key) at('train-estimate').textContent = words;
+  }, STILL);
 };
 
 export const render = () => {
@@ -75,7 +105,7 @@ export const render = () => {
   target.render();
   source.render();
   const signature = JSON.stringify([target.called, target.recordings.length, source.called, source.recordings.length]);
-  if (at('train-form').dataset.signature !== signature) {
+  if (at('train-form').dataset.signature !== signature || (wanted === null && !at('train').hidden)) {
     at('train-form').dataset.signature = signature;
     preview();
   }
@@ -85,13 +115,13 @@ export const render = () => {
   keyed(at('queue'), trainings, job => job.number, build, update);
   for (const job of trainings) {
     const key = {done: 'train_done', failed: 'train_failed'}[job.state];
-    if (key && told.has(job.number) && told.get(job.number) !== job.state) announce(say(key, {name: job.request.output}));
-    told.set(job.number, job.state);
+    if (key && states.has(job.number) && states.get(job.number) !== job.state) announce(say(key, {name: job.request.output}));
+    states.set(job.number, job.state);
   }
 };
 
 const renderCheck = () => {
-  const job = shared.jobs.find(each => each.number === checked), box = at('check-result');
+  const job = shared.jobs.find(each => each.number === checkNumber), box = at('check-result');
   const signature = job ? `${job.number} ${job.state}` : '';
   if (box.dataset.signature === signature) return;
   box.dataset.signature = signature;
@@ -124,14 +154,14 @@ const build = job => {
     make('ul', {className: 'faults'}),
     make('p', {className: 'action'}),
     make('div', {className: 'curves'}),
-    make('details', {className: 'heard'}, make('summary', {textContent: say('samples')}), make('div', {className: 'samples'})),
+    make('details', {className: 'listen'}, make('summary', {textContent: say('samples')}), make('div', {className: 'samples'})),
     details);
   return element;
 };
 
 const stage = ({state, progress, verdict}) => {
   if (state !== 'running') return verdict;
-  const [done, count] = progress.measured;
+  const [done, count] = progress.conversions;
   if (progress.stage === 'measuring') return done < count ? say('stage_measuring', {done, count}) : say('stage_judging');
   if (progress.stage === 'preparing') return say('stage_preparing');
   if (!progress.steps) return say('stage_training');
@@ -148,14 +178,14 @@ const update = (element, job) => {
   if (find('.stage').textContent !== words) find('.stage').textContent = words;
   bar.hidden = job.state !== 'running';
   const share = progress.stage === 'training' && progress.steps ? progress.step / progress.steps
-    : progress.stage === 'measuring' && progress.measured[0] < progress.measured[1] ? progress.measured[0] / progress.measured[1] : null;
+    : progress.stage === 'measuring' && progress.conversions[0] < progress.conversions[1] ? progress.conversions[0] / progress.conversions[1] : null;
   if (share === null) bar.removeAttribute('value');
   else bar.value = share;
   const faults = job.state === 'failed' ? job.lines.filter(line => line.includes(' error: ')) : [];
   find('.faults').replaceChildren(...faults.map(line => make('li', {textContent: line.replace(/^vc-\w+: error: /, '')})));
   actions(find('.action'), job);
   curves(find('.curves'), progress.curves);
-  samples(find('.heard'), job);
+  samples(find('.listen'), job);
 };
 
 const actions = (holder, job) => {
@@ -184,9 +214,9 @@ const actions = (holder, job) => {
 
 const SVG = 'http://www.w3.org/2000/svg';
 const drawn = (name, properties) => {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(properties)) made.setAttribute(key, value);
-  return made;
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
+  return element;
 };
 const figure = (name, points) => {
   const [first, last] = [points[0], points.at(-1)], values = points.map(([, value]) => value);

@@ -1,0 +1,158 @@
+// One's own voice converted while one speaks, by vc-live on the machine's devices.
+import {Refusal, active, ask, at, choices, guarded, keep, kept, make, place, say, shared} from './common.js';
+
+const OFTEN = 150; // milliseconds between looks at the meters
+const FIELDS = ['voice', 'input', 'output', 'delay', 'slack'];
+let devices = null, looking = false, jobNumber = null, status = null, following = 0;
+
+export const begin = () => {
+  for (const name of FIELDS) at(`live-${name}`).onchange = () => { keep(`live-${name}`, at(`live-${name}`).value); preview(); };
+  for (const input of at('live-form').querySelectorAll('[name=live-method]')) input.onchange = () => preview();
+  for (const name of ['delay', 'slack']) if (kept(`live-${name}`)) at(`live-${name}`).value = kept(`live-${name}`);
+  at('live-form').onsubmit = guarded(event => { event.preventDefault(); return start(false); });
+  at('live-measure').onclick = guarded(() => start(true));
+  at('live-stop').onclick = guarded(async () => {
+    await ask('POST', `/api/jobs/${jobNumber}/stop`);
+    await shared.refresh();
+  });
+  for (const key of ['mute', 'passthrough']) {
+    at(`live-${key}`).onclick = guarded(() => ask('POST', `/api/jobs/${jobNumber}/press/${key}`));
+  }
+  at('live-devices').onclick = guarded(look);
+};
+
+// Devices by the names that vc-live takes; they may be plugged in and out at any time.
+const look = async () => {
+  looking = true;
+  at('live-missing').hidden = devices !== null;
+  at('live-missing').textContent = say('live_looking');
+  try {
+    const found = await ask('GET', '/api/devices');
+    devices = found.fault ? null : found.devices;
+    at('live-missing').textContent = found.fault && say('live_missing', {reason: found.fault});
+    at('live-missing').hidden = !found.fault;
+  } finally {
+    looking = false;
+  }
+  at('live-body').hidden = devices === null;
+  if (devices === null) return;
+  for (const side of ['input', 'output']) {
+    const select = at(`live-${side}`), first = !select.options.length;
+    const usual = devices.find(each => each[`default_${side}`]);
+    choices(select, [['', [
+      ['', usual ? say('live_default', {name: usual.name}) : say('live_default_none')],
+      ...devices.filter(each => each[`${side}s`] > 0).map(each => [`${each.name}, ${each.api}`, say('live_device', each)]),
+    ]]]);
+    const wanted = kept(`live-${side}`);
+    if (first && [...select.options].some(each => each.value === wanted)) select.value = wanted;
+  }
+  await preview();
+};
+
+const request = measure => ({
+  voice: at('live-voice').value, method: at('live-form').querySelector('[name=live-method]:checked').value,
+  delay: Number(at('live-delay').value), slack: Number(at('live-slack').value),
+  input: at('live-input').value, output: at('live-output').value, measure,
+});
+
+const start = async measure => {
+  jobNumber = (await ask('POST', '/api/jobs', {kind: 'live', request: request(measure)})).number;
+  status = null;
+  await shared.refresh();
+  at('live-stop').focus();
+};
+
+// The command that would run, from the server, which knows what it would refuse.
+let asking = 0;
+const preview = async () => {
+  const number = ++asking;
+  let refused = '', command = '';
+  if (at('live-voice').value) {
+    try {
+      command = (await ask('POST', '/api/command', {kind: 'live', request: request(false)})).command;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      refused = error.message;
+    }
+  }
+  if (number !== asking) return; // something newer was asked
+  at('live-refused').hidden = !refused;
+  if (at('live-refused').textContent !== refused) at('live-refused').textContent = refused;
+  at('live-command-box').hidden = !command;
+  at('live-command').textContent = command;
+  at('live-start').disabled = at('live-measure').disabled = !command;
+};
+
+export const render = () => {
+  const {state, jobs} = shared, voices = state.voices.filter(voice => voice.live), select = at('live-voice');
+  const seen = !at('live').hidden, first = !select.options.length;
+  if (seen && devices === null && !looking && at('live-missing').hidden) guarded(look)();
+  const options = voices.map(voice => [voice.id, say('live_voice', voice)]);
+  if (select.dataset.signature !== JSON.stringify([['', options]])) {
+    choices(select, [['', options]]);
+    if (first && options.some(([value]) => value === kept('live-voice'))) select.value = kept('live-voice');
+    preview();
+  }
+  select.hidden = !voices.length;
+  at('live-none').hidden = voices.length > 0;
+  const running = jobs.find(job => job.kind === 'live' && active(job));
+  jobNumber = running?.number ?? jobNumber;
+  const job = running ?? jobs.find(each => each.number === jobNumber);
+  const on = Boolean(running), measures = Boolean(job?.request.measure), focused = document.activeElement;
+  document.querySelector('nav a[href="#live"]').textContent = say(on ? 'nav_live_on' : 'nav_live');
+  at('live-start').hidden = at('live-measure').hidden = on;
+  at('live-stop').hidden = !on;
+  at('live-settings').disabled = on;
+  if (focused?.hidden && focused === at('live-stop')) at('live-start').focus();
+  if (!on) status = null;
+  show(job, measures);
+  const failed = job?.state === 'failed';
+  at('live-faults').replaceChildren(...(failed ? job.lines.filter(line => line.includes(' error: ')) : [])
+    .map(line => make('li', {textContent: line.replace(/^vc-\w+: error: /, '')})));
+  const lines = job?.state === 'done' && measures ? job.lines.filter(line => /^(computed|measured): /.test(line)) : [];
+  at('live-lines').hidden = !lines.length;
+  at('live-lines').textContent = lines.join('\n');
+  if (on && seen && !measures && !following) follow();
+};
+
+// Meters and counts, while they are looked at.
+const follow = async () => {
+  following = jobNumber;
+  try {
+    while (!at('live').hidden && shared.jobs.some(job => job.number === following && active(job))) {
+      status = await ask('GET', `/api/jobs/${place(following)}/status`);
+      show(shared.jobs.find(job => job.number === following), false);
+      await new Promise(done => setTimeout(done, OFTEN));
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error; // the next look at the jobs says why
+  } finally {
+    following = 0;
+  }
+};
+
+const show = (job, measures) => {
+  const known = Boolean(job && active(job) && status?.delay);
+  at('live-session').hidden = at('live-mute').hidden = at('live-passthrough').hidden = !known;
+  const words = !job ? '' : job.state === 'failed' ? say('live_failed') : !active(job) ? (measures && job.state === 'done' ? '' : say('live_ended'))
+    : measures ? say('live_measuring') : !known ? say('live_starting')
+      : status.muted ? say('live_on_muted') : status.passthrough ? say('live_on_passthrough')
+        : say('live_on', {...status, input: status.input_device, output: status.output_device});
+  if (at('live-state').textContent !== words) at('live-state').textContent = words;
+  if (!known) return;
+  at('live-mute').ariaPressed = String(status.muted);
+  at('live-passthrough').ariaPressed = String(status.passthrough);
+  for (const side of ['in', 'out']) {
+    const level = status[`level_${side}`], meter = at(`live-level-${side}`);
+    meter.value = level;
+    meter.nextElementSibling.textContent = level > meter.min ? say('live_decibels', {level: Math.round(level)}) : say('live_silence');
+  }
+  const {delay, underruns, load} = status, parts = Object.fromEntries(Object.entries(delay).map(([name, value]) => [name, Math.round(value)]));
+  const total = Math.round(Object.values(delay).reduce((sum, value) => sum + value, 0));
+  const figures = [say('live_figure_delay', {...parts, total}),
+    underruns ? say('live_figure_underruns', {underruns}) : say('live_figure_no_underruns'),
+    say('live_figure_load', {percent: Math.round(100 * load)})];
+  if (at('live-figures').dataset.signature === figures.join()) return;
+  at('live-figures').dataset.signature = figures.join();
+  at('live-figures').replaceChildren(...figures.map(line => make('li', {textContent: line})));
+};

@@ -131,7 +131,7 @@ def test_a_cut_file_gives_what_is_there_and_says_so(tmp_path, caplog):
     content = (tmp_path / "a.flac").read_bytes()
     (tmp_path / "cut.flac").write_bytes(content[: len(content) // 2])
     samples, _ = audio.read(tmp_path / "cut.flac")
-    assert 0 < len(samples) < 48000 and "cut.flac: cut short: " in caplog.text
+    assert 0 < len(samples) < 48000 and "cut.flac: truncated: " in caplog.text
 
 
 def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):
@@ -165,7 +165,7 @@ def test_peaks_of_what_is_scaled_are_limited_and_the_rest_is_not(tmp_path, caplo
     assert written[20_000] == pytest.approx(CEILING, abs=1e-4) and np.abs(written).max() < 1
     far = np.r_[0:19_900, 21_000:40_000]
     np.testing.assert_allclose(written[far], 2 * samples[far], atol=1e-4)
-    assert caplog.messages == ["its name: peaks lowered by up to 7.0 dB, for they would clip"]
+    assert caplog.messages == ["its name: peaks lowered by up to 7.0 dB to prevent clipping"]
 
 
 # Channels
@@ -182,7 +182,7 @@ def test_opposite_phase_is_heard_and_said(tmp_path, random, caplog):
         heard, _ = audio.read(stereo(tmp_path / f"{name}.wav", samples, right))
         np.testing.assert_array_equal(heard, samples)
         [message] = [message for message in caplog.messages if name in message]
-        assert "channels cancel each other (opposite phase); channel 1 alone is taken" in message
+        assert "channels cancel each other (opposite phase); only channel 1 is used" in message
         both = np.stack([samples, right], 1).astype(np.float32)
         np.testing.assert_array_equal(audio.mixed_down(both), heard)
 

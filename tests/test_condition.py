@@ -64,12 +64,12 @@ def test_one_recording_in_ten_may_hold_less_but_not_at_a_lower_rate():
     ("change", "words"),
     [
         (lambda samples: samples, ""),
-        (lambda samples: samples + 0.02 * np.random.default_rng(0).standard_normal(len(samples)), "take on noise"),
-        (lambda samples: 0.01 * samples, "loudness becomes part of the voice"),
-        (lambda samples: np.concatenate([samples, np.zeros(10 * 16000)]), "are pauses"),
+        (lambda samples: samples + 0.02 * np.random.default_rng(0).standard_normal(len(samples)), "will contain noise"),
+        (lambda samples: 0.01 * samples, "learn loudness as part of the voice"),
+        (lambda samples: np.concatenate([samples, np.zeros(10 * 16000)]), "pauses make up"),
         (
             lambda samples: audio.resample(audio.resample(samples, 16000, 8000), 8000, 16000),
-            "fills the band of 8000 Hz alone",
+            "fill only the band of 8000 Hz",
         ),
     ],
     ids=["nothing", "noise", "level", "pauses", "bandwidth"],

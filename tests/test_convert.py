@@ -177,7 +177,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
         ((), "nothing to convert"),
         (("in.wav", "--to", "nobody"), "no speaker 'nobody'; there are: slt, rms"),
         (("in.wav", "--to", "slt", "--from", "slt"), "source and target are both 'slt'"),
-        (("in.wav", "--output", "in.wav"), "is an input too"),
+        (("in.wav", "--output", "in.wav"), "is also an input"),
         (("in.wav", "deep/in.wav"), "would both become converted/in.wav"),
         (("in.wav", "in.wav"), "would both become converted/in.wav"),
         (("in.wav", "deep/in.wav", "--output", "-"), "only one recording"),
@@ -333,7 +333,7 @@ def test_a_recording_of_another_scale_is_brought_to_full_scale(converter, tmp_pa
     soundfile.write(tmp_path / "in.wav", 32768 * samples, rate, subtype="FLOAT")
     converter.mean_variance().convert_file(tmp_path / "in.wav", tmp_path / "out.wav")
     np.testing.assert_allclose(audio.read(tmp_path / "out.wav")[0], usual, atol=0.02)
-    assert caplog.messages[0].endswith("in.wav: 90.3 dB above full scale; scaled down by as much")
+    assert caplog.messages[0].endswith("in.wav: 90.3 dB above full scale; scaled down to it")
 
 
 @pytest.mark.parametrize("bad", [np.zeros(0), np.array([np.nan]), np.zeros((2, 2, 2))])

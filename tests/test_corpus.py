@@ -114,7 +114,7 @@ def replace(path, old, new):
 
 FAULTS = {
     "unsorted": ("utt2spk", b"ann-a ann\nann-c ann\n", b"ann-c ann\nann-a ann\n", r"utt2spk:2: ann-a is out of order"),
-    "duplicate": ("utt2spk", b"ann-c ann\n", b"ann-a ann\n", r"utt2spk:2: ann-a stands on line 1 already"),
+    "duplicate": ("utt2spk", b"ann-c ann\n", b"ann-a ann\n", r"utt2spk:2: ann-a is already on line 1"),
     "missing": ("utt2spk", b"ann-c ann\n", b"", r"wav\.scp:2: ann-c is missing in utt2spk"),
     "no speaker": ("utt2spk", b"ann-c ann\n", b"ann-c\n", r"utt2spk:2: expected 2 columns"),
     "prefix": ("utt2spk", b"ann-c ann\n", b"ann-c bob\n", r"utt2spk:2: ann-c does not start with its speaker bob"),
@@ -176,7 +176,7 @@ def test_every_fault_of_the_recordings_is_named(folder, tmp_path):
     assert "ann-silent: " in faults and "nothing but silence" in faults
     assert "utt2spk:8: ann-text: " in faults or ("ann-text: " in faults and "not a recording" in faults)
     warnings = "\n".join(map(str, check.check(tmp_path / "data").warnings))
-    assert "ann: recordings of several rates, which vc-extract brings to one: 1 at 8000 Hz" in warnings
+    assert "ann: recordings at several sample rates, which vc-extract resamples to one: 1 at 8000 Hz" in warnings
     assert "bob-a: the same recording as ann-shared" in faults
 
 
@@ -315,7 +315,7 @@ def test_speakers_of_whom_one_begins_as_another_are_in_order_and_else_that_is_sa
     data_directory.write(tmp_path / "apart", apart)
     assert [u.id for u in data_directory.read(tmp_path / "apart")] == ["ann-a", "ann-b-a", "ann-c"]
     [warning] = check.check(tmp_path / "apart").warnings
-    assert "utt2spk:3: ann-c: for Kaldi's scripts out of order: speaker ann comes after ann-b" in str(warning)
+    assert "utt2spk:3: ann-c: out of order for Kaldi's scripts: speaker ann comes after ann-b" in str(warning)
 
 
 # Cutting

@@ -120,7 +120,7 @@ def test_ffmpeg_ends_with_who_asked_for_it(tmp_path, monkeypatch):
         ("exec sleep 60", "has not decoded it in 0 s"),
         ("yes nonsense | head -n 100000 >&2; exit 3", "cannot decode it: nonsense$"),
         ("exit 3", "cannot decode it: exit 3"),
-        ("head -c 3001 /dev/zero", "more than 3000 bytes when it is decoded"),
+        ("head -c 3001 /dev/zero", "more than 3000 bytes once decoded"),
     ],
 )
 def test_ffmpeg_has_limits_of_time_and_room(said, message, tmp_path, monkeypatch):
@@ -220,8 +220,8 @@ def test_a_conversion_of_a_folder_fails_for_what_cannot_be_read_and_tells_the_re
     with caplog.at_level("INFO"):
         jobs = plan([str(tmp_path / "in")], None, str(tmp_path / "out"))
     assert [(job.source.name, bool(job.refusal)) for job in jobs] == [("a.m4a", True), ("a.wav", False)]
-    assert any("left out, for they are no recordings: 1 .txt" in message for message in caplog.messages)
-    with pytest.raises(DataError, match=r"a\.m4a: holds no format that is known"):
+    assert any("left out, not recordings: 1 .txt" in message for message in caplog.messages)
+    with pytest.raises(DataError, match=r"a\.m4a: of unknown format"):
         jobs[0].require_readable()
 
 

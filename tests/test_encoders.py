@@ -305,8 +305,8 @@ def test_other_files_are_no_encoders(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(whole[:-10])
     (tmp_path / "bits.safetensors").write_bytes(whole[:-10] + bytes(10))
     refused = {
-        "plain": "not an encoder's file; for a published one there is vc-encoder import",
-        "vocoder": "holds no content encoder",
+        "plain": "not an encoder of this toolkit; import a published one with vc-encoder import",
+        "vocoder": "not a content encoder",
         "text": "damaged or not safetensors", "cut": "damaged or not safetensors", "bits": "does not match its digest",
         "none": "no such encoder file",
     }  # fmt: skip

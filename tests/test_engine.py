@@ -157,7 +157,7 @@ def test_bf16_is_near_float32_and_its_losses_are_float32():
 
 def test_bf16_is_refused_where_it_would_crawl(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    with pytest.raises(ConfigError, match="precision bf16: cpu has no instructions for it; take float32"):
+    with pytest.raises(ConfigError, match="precision bf16: cpu has no instructions for it; use float32"):
         devices.set_precision("bf16", CPU)
     devices.set_precision("tf32", CPU)
 

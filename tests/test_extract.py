@@ -153,7 +153,7 @@ def test_without_a_rate_the_highest_is_taken_that_is_really_filled(claimed, fill
         assert automatic_rate(data, WorldConfig.automatic_rates) == chosen
     assert f"features.sample_rate {chosen}, the highest up to 22050 Hz" in caplog.text
     if filled == 8000:
-        assert "for 16000 Hz too narrow: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
+        assert "too narrow for 16000 Hz: 3 of 6, such as " in caplog.text and "filled up to 4.0 kHz" in caplog.text
 
 
 def test_a_rate_is_found_or_given_through_the_command(data, tmp_path):
@@ -195,7 +195,7 @@ def test_recordings_at_a_higher_rate_are_resampled(data, tmp_path):
     [
         (("--set", "features.f0_methd=dio"), 2, "features: unknown key f0_methd"),
         (("--set", "feature.order=3"), 2, "unknown section feature"),
-        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody to give an F0 range to; there are: rms, slt"),
+        (("--f0-range", "nobody", 60, 300), 1, "no speaker nobody, for whom an F0 range is given; there are: rms, slt"),
         (("--f0-range", "slt", "low", 300), 2, "expected two numbers in Hz"),
     ],
 )

@@ -88,7 +88,7 @@ def test_what_is_held_out_is_scored_while_it_learns_and_chooses_nothing(
     assert set(read_features(request.held_out).utterances) == {u.id for u in listed}
     assert len(scored.recordings["bert"]) == 2 and not set(features.utterances) & {u.id for u in listed}
     monkeypatch.setattr("vc.from_folders.read_unseen", refuse)
-    assert request_for_training().held_out is None and "no score of held-out recordings" in caplog.text
+    assert request_for_training().held_out is None and "held-out recordings are not scored" in caplog.text
 
 
 @pytest.mark.parametrize("lengths", [(12.0,), (1.0, 1.5), (0.4,), (3.0,) * 9])
@@ -141,7 +141,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     assert following == "next: vc-convert --model exp/bert --to bert RECORDING ..."
     said = done.stderr.decode()
     assert "method: recognition_synthesis on cpu, " in said and "--config nearest loses fewer words" in said
-    assert re.search(r"features will take: \d+ s by 1 process, \d+ MB on disk\n", said)
+    assert re.search(r"features will take: \d+ s with 1 process, \d+ MB on disk\n", said)
     assert (recordings.parent / "exp/bert/model.safetensors").is_file()
     [features] = (recordings.parent / "exp/features").glob("bert-*")
     assert len(read_features(features).utterances) == 5  # all: nothing is measured
@@ -153,7 +153,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     [
         (("recordings/bert", "--config", "nearest"), "a pair needs two folders"),
         (("recordings/bert", "--method", "nearest"), "a pair needs two folders"),
-        (("recordings", "recordings/bert"), "lies in"),
+        (("recordings", "recordings/bert"), "is inside"),
         (("recordings/bert", "recordings/bert"), "both folders are called 'bert'"),
         (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, or --features"),
         (("recordings/bert", "--target", "bert"), "--target: only with --features"),
@@ -172,7 +172,7 @@ def test_what_cannot_be_trained_is_refused_by_name(recordings, words, said):
 @pytest.mark.parametrize(
     ("rate", "kind", "said"),
     [
-        (8000, "world", "method: nearest on cpu, as 8000 Hz is too low a rate for recognition_synthesis"),
+        (8000, "world", "method: nearest on cpu, because 8000 Hz is too low for recognition_synthesis"),
         (16000, "content", "method: recognition_synthesis on cpu"),
     ],
 )

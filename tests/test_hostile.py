@@ -79,7 +79,7 @@ def test_aliases_of_yaml_do_not_grow(read, bomb, tmp_path):
 
 @pytest.mark.timeout(10)
 def test_aliases_of_a_setting_do_not_grow():
-    with pytest.raises(ConfigError, match="aliases stand for more than"):
+    with pytest.raises(ConfigError, match="aliases expand to more than"):
         config.read_sections(None, ["training={" + NESTED.replace("\n", ", ") + "}"])
 
 
@@ -92,7 +92,7 @@ def test_aliases_of_ordinary_size_are_taken(tmp_path):
 @pytest.mark.parametrize("text", ["steps: 1\nsteps: 2\n", "a: {b: 1, b: 1}", "[{x: 1, 'x': 2}]"])
 def test_a_key_that_stands_twice_is_refused(text, tmp_path):
     (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="occurs twice"):
         config.read_yaml(tmp_path / "c.yaml")
 
 
@@ -185,7 +185,7 @@ def test_tensors_that_are_views_of_one_number_are_refused(new, tmp_path):
         ("encoder.blocks.0.mlp.0.weight", published_encoders.read),
     ):
         torch.save({key: one}, tmp_path / "v.pt", _use_new_zipfile_serialization=new)
-        with pytest.raises(ConfigError, match=r"v\.pt: its tensors are of 12,000,000,000 bytes, the file of"):
+        with pytest.raises(ConfigError, match=r"v\.pt: its tensors have 12,000,000,000 bytes, the file only"):
             read(tmp_path / "v.pt")
 
 
@@ -214,7 +214,7 @@ def test_a_key_that_takes_for_ever_to_look_up_is_refused(new, tmp_path):
 
 
 def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path):
-    with pytest.raises(VCError, match="too many to be read again"):
+    with pytest.raises(VCError, match="are too many to be read again"):
         tensor_file.write_tensors(tmp_path / "m.safetensors", {"w": torch.zeros(1).expand(700_000_000)}, {})
     assert not any(tmp_path.iterdir())
 
@@ -372,7 +372,7 @@ def test_a_whole_checkpoint_that_cannot_be_restored_here_stays(error, engine, tm
 @pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "", ".", "-rf", "a\x1b[2J"])
 def test_a_speaker_whose_name_leads_elsewhere_is_refused(name):
     """Samples of a training run are called after speakers."""
-    with pytest.raises(ConfigError, match="is no name of letters"):
+    with pytest.raises(ConfigError, match="must consist of letters"):
         speakers.speakers_from_json({name: speakers.speakers_to_json(two_speakers())["ann"]})
 
 
@@ -405,7 +405,7 @@ def opened_by_name(path: Path) -> dict[str, Callable]:
 @pytest.mark.parametrize("what", opened_by_name(Path()))
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(what, impatient, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(VCError, match=r"pipe: a pipe from which nothing came for 0\.2 s") as caught:
+    with pytest.raises(VCError, match=r"pipe: no data came from the pipe for 0\.2 s") as caught:
         opened_by_name(tmp_path / "pipe")[what]()
     assert "\n" not in str(caught.value)
 
@@ -416,7 +416,7 @@ def test_a_pipe_whose_writer_falls_silent_is_not_waited_for(what, impatient, tmp
     os.mkfifo(tmp_path / "pipe")
     writer = os.open(tmp_path / "pipe", os.O_RDWR)
     os.write(writer, b"RIFF")
-    with pytest.raises(VCError, match="nothing came"):
+    with pytest.raises(VCError, match="no data came"):
         opened_by_name(tmp_path / "pipe")[what]()
     os.close(writer)
 
@@ -523,7 +523,7 @@ def test_a_conversion_follows_no_folder_out_of_its_output(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
     audio.write(tmp_path / "in/sub/a.wav", vowel(0.1, 16000), 16000)
     (tmp_path / "out/sub").symlink_to(tmp_path / "keep")
-    with pytest.raises(ConfigError, match="out/sub: leads out of"):
+    with pytest.raises(ConfigError, match="out/sub: leads outside"):
         inputs.plan([str(tmp_path / "in")], None, str(tmp_path / "out"))
     (tmp_path / "elsewhere").symlink_to(tmp_path / "out")  # what the user names may be a link
     (tmp_path / "out/sub").unlink()
@@ -534,13 +534,13 @@ def test_extraction_and_repair_follow_no_folder_out_of_theirs(extracted, tmp_pat
     (tmp_path / "keep").mkdir()
     (tmp_path / "dump").mkdir()
     (tmp_path / "dump/.work").symlink_to(tmp_path / "keep")
-    with pytest.raises(OSError, match="leads out of"):
+    with pytest.raises(OSError, match="leads outside"):
         extract(extracted[0], tmp_path / "dump", EXTRACTED)
     shutil.copytree(extracted[0], tmp_path / "data")
     lines = (tmp_path / "data/wav.scp").read_text().splitlines()
     (tmp_path / "data/wav.scp").write_text("\n".join(lines[::-1]) + "\n")
     (tmp_path / "data/.backup").symlink_to(tmp_path / "keep")
-    with pytest.raises(OSError, match="leads out of"):
+    with pytest.raises(OSError, match="leads outside"):
         check.fix(tmp_path / "data")
     assert not any((tmp_path / "keep").iterdir())
 
@@ -665,7 +665,7 @@ def test_weights_that_overflow_name_the_recording_and_the_model(method, extracte
     model_file.write(tmp_path / "huge.safetensors", settings.model(features, 1, {}), weights)
     audio.write(tmp_path / "a.wav", vowel(0.5, 16000), 16000)
     converter = Converter.load(tmp_path / "huge.safetensors")
-    with pytest.raises(DataError, match=r"a\.wav: the model .*huge\.safetensors gives values that are not finite"):
+    with pytest.raises(DataError, match=r"a\.wav: the output of the model .*huge\.safetensors is not finite"):
         converter.convert_file(tmp_path / "a.wav", tmp_path / "b.wav", options=ConversionOptions(method=method))
     assert not (tmp_path / "b.wav").exists()
 

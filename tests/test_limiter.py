@@ -135,7 +135,7 @@ def test_hard_work_is_told_once(decibels, lines, caplog):
     limit(samples, RATE, "a\nb.wav")
     assert len(caplog.records) == lines
     if lines:
-        assert caplog.messages == [f"a\\nb.wav: peaks lowered by up to {decibels:.1f} dB, for they would clip"]
+        assert caplog.messages == [f"a\\nb.wav: peaks lowered by up to {decibels:.1f} dB to prevent clipping"]
     caplog.clear()
     limit(samples, RATE)
     assert not caplog.records

@@ -173,7 +173,7 @@ def test_reset_is_a_fresh_start(method, streams):
 @pytest.mark.parametrize("before", ["hum", "noise", "silence", "music", "another voice"])
 def test_what_came_before_is_forgotten(method, before, monkeypatch):
     rate = 16000
-    monkeypatch.setattr(live_f0, "REMEMBERED", 0.5)
+    monkeypatch.setattr(live_f0, "MEMORY", 0.5)
     stream, samples = Stream(linear_model(rate), method=method), spoken(rate, 0.4)
     seconds = np.arange(rate // 2) / rate
     sounds = {
@@ -382,7 +382,7 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--delay", 10, "--input", "a.wav", "--output", "b.wav"], "a delay must be in"),
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
-        (["--model", "six_voices", "--input", "a", "--output", "b"], "method recognition_synthesis is not linear"),
+        (["--model", "six_voices", "--input", "a", "--output", "b"], "method recognition_synthesis cannot run live"),
     ],
 )
 def test_wrong_usage_is_one_line(words, said, tmp_path):
@@ -492,7 +492,7 @@ def test_what_the_rings_cannot_hold_is_lost_and_the_delay_stays(random):
     assert loop.overruns == len(long) - round(CAPACITY * 16000)
     while loop.work():
         loop.give(0)
-    assert len(loop._made) == round(CAPACITY * 16000)
+    assert len(loop._output) == round(CAPACITY * 16000)
 
 
 def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
@@ -502,7 +502,7 @@ def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
         loop.work()
         loop.work()
         loop.give(100)
-        most = max(most, len(loop._made))
+        most = max(most, len(loop._output))
     assert loop.dropped > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
 
 

@@ -1017,11 +1017,11 @@ def test_a_command_refuses_in_one_line(one, tmp_path):
 
 def test_what_a_decoder_cannot_is_refused_by_name(one, tmp_path):
     made = converter(one)
-    with pytest.raises(ConfigError, match="features of kind world; the model's are of kind content"):
+    with pytest.raises(ConfigError, match="can be exported; the model's are of kind content"):
         export(made, tmp_path / "x.onnx")
     with pytest.raises(ConfigError, match="recognition_synthesis has no means and variances of a source"):
         made.mean_variance()
-    with pytest.raises(ConfigError, match="method diff filters by mel-cepstra"):
+    with pytest.raises(ConfigError, match="method diff needs a model of mel-cepstra"):
         made.check(ConversionOptions(method="diff"))
 
 

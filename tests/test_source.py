@@ -93,7 +93,7 @@ def test_whispering_gets_no_melody_and_says_nothing_of_who_speaks(caplog):
         np.concatenate([said("slt", 101, 102), whispered(said("slt", 103, 104, 105)), said("slt", 101)]), 5.0
     )
     assert WHISPER in {voice for _, voice in found} and found[0][1] == found[-1][1] == SLT
-    assert caplog.text.count("without F0") == 1
+    assert caplog.text.count("no F0 found") == 1
     (alone,) = voices(whispered(said("slt", 101)))
     assert alone[1] == WHISPER
 

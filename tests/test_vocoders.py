@@ -414,7 +414,7 @@ def test_a_copy_of_a_recording_of_another_scale_is_brought_to_full_scale(tmp_pat
     same.copy_file(tmp_path / "in.wav", tmp_path / "out.wav")
     copied, _ = audio.read(tmp_path / "out.wav")
     assert np.corrcoef(copied, samples)[0, 1] > 0.999
-    assert "in.wav: 84.3 dB above full scale; scaled down by as much" in caplog.text
+    assert "in.wav: 84.3 dB above full scale; scaled down to it" in caplog.text
 
 
 def test_a_copy_that_cannot_be_written_leaves_the_others(tmp_path):

@@ -1,7 +1,7 @@
-"""Voice conversion that needs no parallel recordings: from recordings to a measured model, and its conversions.
+"""Voice conversion from non-parallel recordings: training, conversion and evaluation.
 
-`vc.train(...)` makes a voice of folders of recordings, `vc.Converter` converts with it, `vc.evaluate(...)` measures
-conversions, and `vc.metrics` has the measures by themselves. The commands do the same with the same defaults.
+`vc.train(...)` trains a model on folders of recordings, `vc.Converter` converts with it, `vc.evaluate(...)` measures
+conversions, and `vc.metrics` has the individual measures. The commands do the same with the same defaults.
 """
 
 import logging
@@ -28,7 +28,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent unless a
 
 
 def __getattr__(name: str):
-    """Import what is used, and torch where it needs it, when it is first used."""
+    """Import submodules (and torch, if they need it) on first use."""
     if name in ("ConversionOptions", "Converter"):
         return getattr(import_module("vc.convert.converter"), name)
     if name in ("api", "evaluate", "metrics", "train"):

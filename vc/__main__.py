@@ -1,4 +1,4 @@
-"""`python -m vc` is the command vc."""
+"""Run the command `vc` as `python -m vc`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`vc.train(...)` and `vc.evaluate(...)`: what the commands of these names do, as functions with the same defaults."""
+"""`vc.train(...)` and `vc.evaluate(...)`: the commands of these names as functions, with the same defaults."""
 
 import json
 import os
@@ -27,37 +27,37 @@ def train(
     jobs: int | None = None,
     measures: Iterable[str] | None = None,
 ) -> Voice:
-    """Make a voice of folders of recordings, and measure it on recordings that were held out, as `vc-train` does.
+    """Train a model on folders of recordings, and evaluate it on held-out recordings, as `vc-train` does.
 
     Parameters
     ----------
     recordings : path or sequence of paths
         The target's folder, or the source's and then the target's.
     output : path
-        Experiment directory; features lie in `features` beside it, for later runs. The same call goes on with a
-        training that was stopped.
+        Experiment directory; features are stored in `features` next to it, for later runs. Calling again resumes an
+        interrupted training.
     config : path or str, optional
-        A configuration, or the name of one that comes with the package. Default: the one that suits the recordings.
+        A configuration file, or the name of a configuration of the package. Default: chosen to suit the recordings.
     settings : mapping, optional
-        Settings in place of the configuration's, such as `{"training.steps": 1000}`.
+        Settings that override the configuration's, such as `{"training.steps": 1000}`.
     device : {"auto", "cpu", "cuda"}
-        Of the training; "auto" is a GPU if there is one.
+        Training device; "auto" is a GPU if there is one.
     jobs : int, optional
-        Processes of extraction and measurement. Default: one for each core. As they import the calling script, more
-        than one want it to stand below `if __name__ == "__main__":`.
+        Number of processes for extraction and evaluation. Default: one for each core. They import the calling script,
+        so with more than one it must be guarded by `if __name__ == "__main__":`.
     measures : iterable of str, optional
-        Models of speech to ask; `()` for none. Default: those that are installed.
+        Speech models to evaluate with; `()` for none. Default: those that are installed.
 
     Returns
     -------
     Voice
-        `model`, the experiment directory that `vc.Converter.load` takes; `target`, the speaker's id; of two folders
-        `evaluation` and `report`, a page; `failures`, a line for each recording that was left out.
+        `model`, the experiment directory, for `vc.Converter.load`; `target`, the speaker's id; with two folders,
+        `evaluation` and `report`, an HTML page; `failures`, a line for each recording that was left out.
 
     Raises
     ------
     ConfigError, DataError, TrainingError
-        For what cannot be trained, with the reason.
+        The model cannot be trained.
 
     Examples
     --------
@@ -100,27 +100,27 @@ def evaluate(
     Parameters
     ----------
     converted : path, or mapping of str to path
-        A folder of recordings or a data directory; of several systems, each under its name.
+        A folder of recordings or a data directory; for several systems, one for each name.
     reference : path
-        The target's own recordings.
+        Recordings of the target.
     output : path
-        Folder for `metrics.json` and `report.html`, made if missing.
+        Folder for `metrics.json` and `report.html`, created if missing.
     source : path, optional
-        What was converted; gives the anchor `unconverted`.
+        The recordings that were converted; adds the anchor `unconverted`.
     model : path, optional
-        With `source`, gives the anchor `mean_variance`.
+        The model; with `source`, adds the anchor `mean_variance`.
     to, source_speaker : str, optional
-        Target and source by their names in the model, where no data directory tells them.
+        Target and source as named in the model, if no data directory gives them.
     other_sentences : bool
-        The reference's sentences are others, whatever they are called.
+        The reference has other sentences, even if names are the same.
     match : str, optional
-        Regular expression for what of a name says the sentence.
+        Regular expression for the part of a name that identifies the sentence.
     measures : iterable of str, optional
-        Models of speech to ask; `()` for none. Default: those that are installed.
+        Speech models to evaluate with; `()` for none. Default: those that are installed.
     conventions : iterable of str
-        Other toolkits, as which distortion is measured besides.
+        Toolkits whose conventions for mel-cepstral distortion are evaluated as well.
     jobs : int, optional
-        Processes. Default: one for each core.
+        Number of processes. Default: one for each core.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def evaluate(
     Raises
     ------
     ConfigError, DataError
-        For what cannot be measured, with the reason.
+        The recordings cannot be evaluated.
 
     Examples
     --------
@@ -138,10 +138,10 @@ def evaluate(
     >>> len(evaluation.sentences)
     2
     """
-    named = converted if isinstance(converted, Mapping) else {"converted": converted}
+    systems = converted if isinstance(converted, Mapping) else {"converted": converted}
     _refuse_one_name(measures)
     request = Request(
-        {name: Path(folder) for name, folder in named.items()},
+        {name: Path(folder) for name, folder in systems.items()},
         Path(reference),
         source=None if source is None else Path(source),
         model=None if model is None else Path(model),
@@ -159,4 +159,4 @@ def evaluate(
 
 
 def _refuse_one_name(measures: object) -> None:
-    require(not isinstance(measures, str), f"measures: expected a list of names, got the one name {measures!r}")
+    require(not isinstance(measures, str), f"measures: expected a list of names, got the single name {measures!r}")

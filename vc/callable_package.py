@@ -1,4 +1,4 @@
-"""Packages that can be called, as the function of the same name in vc/api.py."""
+"""Callable packages, which run the function of the same name in vc/api.py."""
 
 import inspect
 import sys
@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 class CallablePackage(ModuleType):
-    """`vc.train(...)` where `vc.train` is a package, too; what is called is imported when it is called."""
+    """Makes `vc.train(...)` work although `vc.train` is a package; the function is imported when it is called."""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         return self._function()(*args, **kwargs)
@@ -23,5 +23,5 @@ class CallablePackage(ModuleType):
 
 
 def make_callable(name: str) -> None:
-    """Make the package that is being imported under `name` one that can be called."""
+    """Make a package callable; to be called while the package is imported, with its `__name__`."""
     sys.modules[name].__class__ = CallablePackage

@@ -1,4 +1,4 @@
-"""Frozen dataclasses from YAML: unknown keys are refused, a wrong type is named, a digest identifies settings."""
+"""Strict configuration: frozen dataclasses from YAML, errors for unknown keys and wrong types, and digests."""
 
 import hashlib
 import json
@@ -18,15 +18,15 @@ from vc.errors import ConfigError, shorten
 from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
-VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of one for a vocoder
+VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of a vocoder's configuration
 CARRIED = Path(__file__).with_name("conf")
-USUAL = "recognition_synthesis"  # of CARRIED: what measures best of what a minute can learn; docs/figures.md
+USUAL = "recognition_synthesis"  # in CARRIED: best scores among those that need only minutes of speech; docs/figures.md
 LARGEST = 64 * 1024  # bytes of a configuration file
-MOST_NODES = 100_000  # values of one, with all that its aliases stand for
+MOST_NODES = 100_000  # values of a configuration file with all aliases expanded
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
-EARLIER = "earlier"  # of a field: the value with which everything ran before there was the setting
-_short = reprlib.Repr()  # of values in messages
+EARLIER = "earlier"  # metadata of a field: the value that applies to runs from before the setting existed
+_short = reprlib.Repr()  # for values in messages
 _short.maxlevel = 2
 
 
@@ -38,21 +38,21 @@ def read_sections(
     Parameters
     ----------
     path : str, Path or None
-        A YAML file; a name that is no file is one of the configurations that come with the package; None is none.
+        A YAML file, or the name of a configuration of the package; None for an empty configuration.
     overrides : iterable of str
-        Each `key.sub=value`.
+        Settings of the form `key.sub=value`.
     allowed : tuple of str
-        Names of sections.
+        Names of the allowed sections.
 
     Returns
     -------
     dict
-        The sections that are there.
+        The sections that are present.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, an override has another form, or a section has another name.
+        The file cannot be read, an override is malformed, or a section is unknown.
     """
     sections = {} if path is None else read_yaml(_file(path))
     for override in overrides:
@@ -76,46 +76,46 @@ def read_sections(
 
 
 def newer(default: T, *, earlier: T) -> T:
-    """A dataclass's field whose default differs from what was done before there was the setting."""
+    """A dataclass field whose default differs from the behaviour before the setting existed."""
     return field(default=default, metadata={EARLIER: earlier})
 
 
 def earlier_defaults(cls: type) -> dict[str, Any]:
-    """The settings of a dataclass as they were for whoever did not know them, as plain values."""
+    """Settings of a dataclass that reproduce the behaviour before they existed, as plain values."""
     known = {item.name: item.metadata[EARLIER] for item in fields(cls) if EARLIER in item.metadata}
     return plain(cls()) | known
 
 
 def configuration_names() -> list[str]:
-    """Names of the configurations that come with the package."""
+    """The names of the package's configurations."""
     return sorted(path.stem for path in CARRIED.glob("*.yaml"))
 
 
 def summary(name: str) -> str:
-    """The first sentence of a configuration of the package."""
+    """The first sentence of the opening comment in one of the package's configurations."""
     line = (CARRIED / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
     return re.split("[:;.] ", line)[0]
 
 
 def _file(name: str | Path) -> Path:
-    """A file by its path, or one of the package's by its name."""
+    """The file of a path, or of the name of one of the package's configurations."""
     path = Path(name)
     if len(path.parts) != 1 or path.is_file():
         return path
     if path.name.removesuffix(".yaml") in configuration_names():
         return CARRIED / f"{path.name.removesuffix('.yaml')}.yaml"
-    named = "" if path.suffix else f", nor a configuration of the package: {', '.join(configuration_names())}"
-    require(not named or path.exists(), f"{path}: no such file{named}")
+    names = "" if path.suffix else f", nor a configuration of the package: {', '.join(configuration_names())}"
+    require(not names or path.exists(), f"{path}: no such file{names}")
     return path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping of at most 64 KiB with the safe loader."""
+    """Read a YAML mapping of at most 64 KiB with the safe loader; ConfigError for any other file."""
     try:
         content = _parsed(read_bytes(path, LARGEST))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (ConfigError, ValueError) as error:  # a NUL in the name is the latter
+    except (ConfigError, ValueError) as error:  # ValueError: a NUL in the name
         raise ConfigError(f"{path}: {error}") from error
     if content is None:
         return {}
@@ -125,10 +125,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
-    """The content of a file of strict JSON; a bad one is refused by name."""
+    """Read a file of strict JSON of at most `largest` bytes; ConfigError, with its name, for any other file."""
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number of JSON")
+        raise ValueError(f"{constant} is not valid in JSON")
 
     try:
         return json.loads(read_bytes(path, largest), parse_constant=refuse)
@@ -139,21 +139,25 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
 
 
 def build(cls: type[T], values: Any, name: str) -> T:
-    """A dataclass from a mapping.
+    """Build a dataclass from a mapping.
 
     Parameters
     ----------
     cls : type
         A dataclass.
     values : mapping
-        Its fields by name, those without a default at least; each is checked against the field's type.
+        Values of the fields by name, checked against the fields' types; those with defaults may be missing.
     name : str
-        Of the section, for errors.
+        Name of the section in error messages.
+
+    Returns
+    -------
+    cls
 
     Raises
     ------
     ConfigError
-        It is no mapping, has an unknown key or a value of another type, or misses a key.
+        `values` is not a mapping, a key is unknown or missing, or a value has the wrong type.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name}: expected a mapping, found {_short.repr(values)}")
@@ -171,18 +175,18 @@ def build(cls: type[T], values: Any, name: str) -> T:
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A dataclass as plain mappings and lists, ready for YAML or JSON."""
+    """Convert a dataclass to plain mappings and lists for YAML or JSON."""
     return json.loads(json.dumps(asdict(config)))
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 over the JSON of dataclasses and plain values; equal settings give equal digests."""
+    """SHA-256 of the JSON of dataclasses and plain values; equal settings have equal digests."""
     content = [plain(part) if is_dataclass(part) else part for part in parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which would let aliases grow without end and a key that stands twice replace the first."""
+    """The safe loader, but refusing duplicate keys and aliases that expand to too many values."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
@@ -191,7 +195,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, by keys joined by dots."""
+    """Flatten nested mappings; keys are joined by dots."""
     values = {}
     for key, value in content.items():
         values |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -199,14 +203,14 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def difference(before: Any, after: Any) -> str:
-    """The settings in which two dataclasses differ, in words."""
+    """Describe the settings in which two dataclasses differ."""
     one, other = flatten(plain(before)), flatten(plain(after))
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     return ", ".join(f"{key} ({one.get(key)} -> {other.get(key)})" for key in keys)
 
 
 def _parsed(text: str | bytes) -> Any:
-    """YAML by the safe loader, which raises many kinds of errors; numbers too long to print are refused."""
+    """Parse YAML; ConfigError for any of the errors that the loader raises, and for numbers too long to print."""
     try:
         loader = _Loader(text)
         try:
@@ -220,20 +224,20 @@ def _parsed(text: str | bytes) -> Any:
 
 
 def _refuse_growth(node: yaml.Node | None, sizes: dict[yaml.Node, int]) -> int:
-    """How many values a node stands for, once all aliases are what they name; too many and equal keys are refused."""
+    """Number of values of a node with all aliases expanded; ValueError if there are too many, or duplicate keys."""
     if node in sizes or not isinstance(node, yaml.CollectionNode):
         return sizes.get(node, 1)
-    sizes[node] = MOST_NODES + 1  # of one that holds itself
+    sizes[node] = MOST_NODES + 1  # until known, so that a node that contains itself is refused
     parts = node.value
     if isinstance(node, yaml.MappingNode):
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-        if twice is not None:
-            raise ValueError(f"the key {twice} stands twice")
+        repeated = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+        if repeated:
+            raise ValueError(f"the key {repeated[0]} occurs twice")
         parts = [part for pair in node.value for part in pair]
     sizes[node] = 1 + sum(_refuse_growth(part, sizes) for part in parts)
     if sizes[node] > MOST_NODES:
-        raise ValueError(f"its aliases stand for more than {MOST_NODES} values")
+        raise ValueError(f"its aliases expand to more than {MOST_NODES} values")
     return sizes[node]
 
 
@@ -241,12 +245,12 @@ def _refuse_endless_numbers(content: Any) -> None:
     parts = content if isinstance(content, list) else [*content, *content.values()] if isinstance(content, dict) else ()
     for part in parts:
         _refuse_endless_numbers(part)
-    if isinstance(content, int) and content.bit_length() > 1000:  # Python does not print one of 4,300 digits
+    if isinstance(content, int) and content.bit_length() > 1000:  # Python refuses to print more than 4,300 digits
         raise ValueError(f"a number of {content.bit_length()} bits")
 
 
 def _typed(value: Any, kind: Any, name: str) -> Any:
-    """Check `value` against an annotation: Any, int, float, bool, str, a list or dict of one, one or None, a class."""
+    """Check `value` against an annotation: Any, int, float, bool, str, a dataclass; list, dict or optional of these."""
     if kind is Any:
         return value
     if is_dataclass(kind):
@@ -273,6 +277,6 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise ConfigError unless a condition holds; the message names the setting, its value and the values allowed."""
+    """Raise ConfigError unless `condition`; `message` names the setting, its value and the allowed values."""
     if not condition:
         raise ConfigError(message)

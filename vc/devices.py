@@ -1,4 +1,4 @@
-"""Which device to compute on, and how exactly."""
+"""Choice of device and numeric precision."""
 
 import contextlib
 
@@ -9,11 +9,11 @@ from vc.errors import ConfigError
 
 NAMES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "auto")
-BF16_CPUS = ("avx512_bf16", "amx_bf16", "bf16")  # what a processor that computes in bfloat16 calls it
+BF16_CPUS = ("avx512_bf16", "amx_bf16", "bf16")  # CPU features, any of which means native bfloat16
 
 
 def choose(name: str | torch.device) -> torch.device:
-    """A device by name; `auto` is a GPU if there is one."""
+    """The device of a name; `auto` is a GPU if there is one. ConfigError if there is no CUDA device."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -23,7 +23,7 @@ def choose(name: str | torch.device) -> torch.device:
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether there are instructions for bfloat16; without them it is emulated, and crawls."""
+    """Whether a device supports bfloat16 natively; emulation is very slow."""
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return any(capabilities.get(name) for name in BF16_CPUS)
@@ -31,13 +31,19 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def set_precision(precision: str, device: torch.device) -> None:
-    """Let matrix products and convolutions of `device` use TF32 or not; refuse bf16 where it would crawl."""
+    """Allow or forbid TF32 for matrix products and convolutions of the process.
+
+    Raises
+    ------
+    ConfigError
+        `precision` is `bf16`, which `device` does not support natively.
+    """
     possible = precision != "bf16" or computes_bf16(device)
-    require(possible, f"precision bf16: {device} has no instructions for it; take float32")
+    require(possible, f"precision bf16: {device} has no instructions for it; use float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """Networks inside compute in bfloat16 if `precision` says so, or `auto` and it is fast; weights stay float32."""
+    """Context in which networks compute in bfloat16 if `precision` is `bf16`, or `auto` and the device supports it."""
     enabled = precision == "bf16" or (precision == "auto" and computes_bf16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

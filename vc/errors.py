@@ -1,10 +1,10 @@
 """Errors that a user can cause, each with the exit status of a command."""
 
-LONGEST = 5000  # characters of an error's line: a path of any length, and what is wrong with it
+LONGEST = 5000  # characters of a line of an error message, enough for any path and a reason
 
 
 class VCError(Exception):
-    """A fault, or several, with one clear line each for the user; `code` is the exit status of the command."""
+    """One or several faults, with one line of text each; `code` is the exit status of the command."""
 
     code = 1
 
@@ -18,17 +18,17 @@ class VCError(Exception):
 
 
 def escaped(text: object) -> str:
-    """A text with characters that could break a line or confuse a terminal as backslash sequences."""
+    """Replace unprintable characters, which could break a line or confuse a terminal, by backslash sequences."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
 def shorten(error: Exception) -> str:
-    """A foreign error's text on one line, without its tail."""
+    """The text of another library's error on one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]
 
 
 def naming(place: object, error: Exception) -> str:
-    """An error's text with a file's or folder's name before it, once."""
+    """An error's text with the name of a file or folder as prefix, unless it has that already."""
     text = str(error)
     return text if text.startswith(f"{place}: ") else f"{place}: {text.removeprefix(f'{place}/')}"
 
@@ -44,4 +44,4 @@ class DataError(VCError):
 
 
 class TrainingError(VCError):
-    """A training run that cannot go on."""
+    """A training run that cannot continue."""

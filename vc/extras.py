@@ -1,4 +1,4 @@
-"""Packages that a plain installation leaves out: checked before work begins, not at its end."""
+"""Optional packages, whose presence is checked before work begins."""
 
 import atexit
 import importlib.util
@@ -10,19 +10,29 @@ from typing import Any
 
 from vc.errors import ConfigError
 
-# Outside the extra, for it requires the source release webrtcvad, for whose wheels the extra has webrtcvad-wheels.
+# Not in the extra, because it depends on webrtcvad, a source release, in place of which the extra has webrtcvad-wheels.
 WITHOUT_DEPENDENCIES = {"resemblyzer": "pip install --no-deps resemblyzer"}
 DISTRIBUTION = "nonparallel-vc"  # of this package
-COMMAND = "; to install it: "  # before the command, in what `require` says
+COMMAND = "; to install it: "  # precedes the command in the message of `require`
 
 
 def missing(*modules: str) -> list[str]:
-    """Those of these top-level modules that are not installed; none is imported."""
+    """Which of these top-level modules are not installed; none is imported."""
     return [module for module in modules if importlib.util.find_spec(module) is None]
 
 
 def require(what: str, extra: str, *modules: str) -> None:
-    """Refuse `what` where modules of an extra of setup.cfg are missing, with the command that installs them."""
+    """Raise ConfigError, with the command to install them, if modules that `what` needs are missing.
+
+    Parameters
+    ----------
+    what : str
+        The feature that needs the modules, for the message.
+    extra : str
+        The extra in setup.cfg that includes them.
+    modules : str
+        Top-level modules.
+    """
     absent = missing(*modules)
     if absent:
         commands = [
@@ -33,9 +43,9 @@ def require(what: str, extra: str, *modules: str) -> None:
 
 
 def ensure_numba_cache() -> None:
-    """Set a folder for what numba, which librosa brings, compiles, where the user's cache cannot be written.
+    """Point numba (a dependency of librosa) to a temporary cache folder if the user's cache is not writable.
 
-    Without one, numba ends the process at its import. Processes that are started later inherit it.
+    Otherwise importing numba fails. Processes that are started later inherit the setting.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
@@ -46,10 +56,10 @@ def ensure_numba_cache() -> None:
 
 
 def onnx_runtime() -> Any:
-    """Import onnxruntime, with its reports over the network switched off.
+    """Import onnxruntime with telemetry disabled.
 
-    Its Linux wheels of 2026 (1.31 does) report every process to their maker over the network, and keep a device id in
-    the user's cache, unless this variable is set before the first import (microsoft/onnxruntime, pull request 27379).
+    Its Linux wheels of 2026 (at least 1.31) report every process over the network, and store a device id in the user's
+    cache, unless this variable is set before the first import (microsoft/onnxruntime, pull request 27379).
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime

@@ -1,4 +1,4 @@
-"""Files that are read without waiting or filling memory, and files that appear whole or not at all."""
+"""Safe file access: bounded reads that cannot block, and atomic writes."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from vc import system
 from vc.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at once
-PATIENCE = 10.0  # seconds that a pipe may be silent
+PATIENCE = 10.0  # seconds without data after which reading a pipe fails
 LARGEST_STREAM = 16 << 30  # bytes of a recording
 _unfinished: set[Path] = set()
 _swept: set[Path] = set()  # folders that this process has written into
@@ -23,24 +23,28 @@ _swept: set[Path] = set()  # folders that this process has written into
 
 @contextlib.contextmanager
 def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[BinaryIO]:
-    """Open a file from an untrusted place; a pipe is read to its end first.
+    """Open an untrusted file for reading; a pipe is first read to its end.
 
     Parameters
     ----------
     path : Path or str
         A file, or a pipe such as the shell's `<(command)`.
     largest : int
-        Bytes that it may have.
+        Largest allowed size in bytes.
     pipes : bool
-        Whether a pipe will do.
+        Whether pipes are allowed.
+
+    Yields
+    ------
+    BinaryIO
 
     Raises
     ------
     OSError
-        Also for what is neither, for more bytes, and for a pipe that is silent for `PATIENCE` seconds; `strerror`
-        says so.
+        The file cannot be opened, is neither a file nor a pipe, or is too large; or no data came from the pipe for
+        `PATIENCE` seconds. `strerror` gives the reason.
     """
-    # without O_NONBLOCK opening a pipe without a writer would block for ever
+    # without O_NONBLOCK, opening a pipe that has no writer would block forever
     descriptor = os.open(path, os.O_RDONLY | system.NONBLOCK | system.BINARY)
     try:
         status = os.fstat(descriptor)
@@ -64,7 +68,7 @@ def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[B
 
 
 def read_bytes(path: Path | str, largest: int, *, pipes: bool = True) -> bytes:
-    """The content of a file as `reading` opens it; one that grows meanwhile may not go beyond `largest` either."""
+    """Read a whole file, with the restrictions of `reading`, even if the file grows meanwhile."""
     with reading(path, largest, pipes=pipes) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
@@ -77,7 +81,7 @@ def _too_large(path: Path | str, largest: int) -> OSError:
 
 
 def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
-    """All that comes out of a pipe."""
+    """Copy a pipe into a file, up to its end."""
     count = 0
     while system.ready(pipe, PATIENCE):
         block = os.read(pipe, BLOCK)
@@ -88,27 +92,27 @@ def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
             raise _too_large(path, largest)
         with temporary_space():
             file.write(block)
-    raise TimeoutError(errno.ETIMEDOUT, f"a pipe from which nothing came for {PATIENCE:g} s", str(path))
+    raise TimeoutError(errno.ETIMEDOUT, f"no data came from the pipe for {PATIENCE:g} s", str(path))
 
 
 @contextlib.contextmanager
 def temporary_space() -> Iterator[None]:
-    """Where only temporary files are written: of a full disk the error names their folder, not an output."""
+    """Turn errors of the block, which writes only temporary files, into a DataError that names their folder."""
     try:
         yield
     except OSError as error:
         place = os.environ.get("TMPDIR") or tempfile.gettempdir()
         raise DataError(
-            f"{place}: {error.strerror}: temporary files go there; set TMPDIR to a folder with more room"
+            f"{place}: {error.strerror}: no room for temporary files; set TMPDIR to a folder with more space"
         ) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
+    """Write a file atomically: yield a temporary path, renamed to `path` if the block succeeds and removed otherwise.
 
-    The temporary name is short, so that a long `path` still fits; file and folder are synced to disk. What a killed
-    process left in the folder is removed before its first file is written there.
+    The temporary file is in the same folder, with a short name in case that of `path` is as long as names can be. File
+    and folder are synced to disk. Leftovers of killed processes are removed before the first write to a folder.
     """
     path = Path(path)
     if path.parent not in _swept:
@@ -121,12 +125,12 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(_USUAL_MODE)  # mkstemp makes files private
         system.sync(temporary)
-        if not system.LOCKS:  # where files that are open cannot be renamed, either
+        if not system.LOCKS:  # on such systems, open files cannot be renamed
             os.close(handle)
             handle = None
         temporary.replace(path)
         system.sync(path.parent)
-    except OSError as error:  # a user knows the file by its own name
+    except OSError as error:  # name the file that the user knows
         error.filename = error.filename if error.filename not in (None, name) else str(path)
         raise
     finally:
@@ -137,13 +141,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _temporary(directory: Path) -> tuple[int, str]:
-    """Descriptor and name of a new file that is locked until it is closed: other processes can see that it is in use.
+    """Descriptor and name of a new file, which is locked while open to show other processes that it is in use.
 
-    Between the two another process may take it for a leftover; then there is another one.
+    Before it is locked, another process may remove it as a leftover; then another file is created.
     """
     while True:
         handle, name = tempfile.mkstemp(prefix=".vc-", suffix=".tmp", dir=directory)
-        with contextlib.suppress(OSError):  # where there are no locks nothing is swept either
+        with contextlib.suppress(OSError):  # without locks, no leftovers are removed either
             system.lock(handle, wait=True)
         if os.fstat(handle).st_nlink:
             return handle, name
@@ -151,13 +155,13 @@ def _temporary(directory: Path) -> tuple[int, str]:
 
 
 def abandon() -> None:
-    """Remove every temporary file that this process is writing: for one that ends without unwinding."""
+    """Remove all temporary files that this process is writing, before it exits without unwinding the stack."""
     for temporary in tuple(_unfinished):
         temporary.unlink(missing_ok=True)
 
 
 def make_directory(path: Path) -> None:
-    """Make `path` and its parents where they are missing, for good: a power loss cannot take them."""
+    """Create a folder and its missing parents, and sync them to disk."""
     missing = [place for place in (path, *path.parents) if not place.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for place in missing:
@@ -165,37 +169,40 @@ def make_directory(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote into `directory`."""
-    if not system.LOCKS:  # which tell those of processes that live
+    """Remove the temporary files of processes that were killed while writing to `directory`."""
+    if not system.LOCKS:  # files of running processes could not be told apart
         return
     for leftover in directory.glob(".vc-*.tmp"):
         with contextlib.suppress(OSError), _opened(leftover, os.O_RDONLY) as descriptor:
-            system.lock(descriptor, wait=False)  # fails while its writer lives
+            system.lock(descriptor, wait=False)  # fails while its writer is running
             leftover.unlink()
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """`folder / name` to write to, in an untrusted folder.
+    """`folder / name`, for writing to an untrusted folder.
 
-    Raises OSError for a link that leads out of the folder.
+    Raises
+    ------
+    OSError
+        The path leads outside the folder through a link.
     """
     path, real_folder = folder / name, os.path.realpath(folder)
     if os.path.commonpath([real_folder, os.path.realpath(path)]) != real_folder:
-        raise OSError(errno.ELOOP, f"leads out of {folder}, where nothing shall be written", str(path))
+        raise OSError(errno.ELOOP, f"leads outside {folder}; nothing is written there", str(path))
     return path
 
 
 def open_in_place(path: Path) -> BinaryIO:
-    """Open a file to append to as it lies there, made if missing; a link, or what is no file, is refused by OSError."""
+    """Open a file for appending, created if missing; OSError if it is a link or not a regular file."""
     with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
         if os.fstat(descriptor).st_nlink > 1:
-            raise OSError(errno.EMLINK, "has another name elsewhere; nothing is written there", str(path))
+            raise OSError(errno.EMLINK, "has hard links, through which another file would change", str(path))
         return os.fdopen(os.dup(descriptor), "r+b", buffering=0)
 
 
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
-    """The descriptor of a regular file that is no link."""
+    """Descriptor of a regular file; links are refused."""
     try:
         if not system.NOFOLLOW and Path(path).is_symlink():
             raise OSError(errno.ELOOP, "", str(path))
@@ -213,7 +220,13 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """One writer a directory, where the system has locks; the kernel frees that of a holder that dies."""
+    """Lock a directory against other writers, if the system has locks; the kernel releases those of dead processes.
+
+    Raises
+    ------
+    DataError
+        Another process holds the lock.
+    """
     with open_in_place(directory / ".lock") as file:
         try:
             system.lock(file, wait=False)
@@ -226,19 +239,19 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 (file names that are not UTF-8 keep their bytes), whole or not at all."""
+    """Write text as UTF-8, atomically; surrogate escapes (from file names that are not UTF-8) keep their bytes."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes, whole or not at all."""
+    """Write bytes, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's bytes, in hexadecimal; of one that grows, of those that were there when it was opened."""
+    """Hexadecimal SHA-256 of a file; of one that is growing, of the bytes present when it was opened."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         remaining = os.fstat(file.fileno()).st_size
@@ -248,6 +261,6 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-_umask = os.umask(0o077)  # read once: reading changes it for a moment, for every thread
+_umask = os.umask(0o077)  # read at import, because reading it changes it briefly for all threads
 os.umask(_umask)
-_USUAL_MODE = 0o666 & ~_umask  # what open() gives a file
+_USUAL_MODE = 0o666 & ~_umask  # as of files made by open()

@@ -1,6 +1,6 @@
-"""Folders of recordings -> a voice: lists, features, training, and a measurement on recordings that were held out.
+"""Train a model on folders of recordings: data directory, features, training, and evaluation on held-out recordings.
 
-What `vc-train FOLDER ... --output EXPERIMENT` does: the other commands' work in a row, by the same functions.
+This is `vc-train FOLDER ... --output EXPERIMENT`, which runs the stages of the other commands in one go.
 """
 
 import logging
@@ -25,7 +25,7 @@ from vc.evaluate import Evaluation, evaluate
 from vc.evaluate import Request as Measurement
 from vc.evaluate.measure import choose_measures
 from vc.features.base import FeatureConfig
-from vc.features.extract import WHOLE, chosen_config, extract, track_window, window_features, windows_of
+from vc.features.extract import LONGEST_WHOLE, chosen_config, extract, track_window, window_features, windows_of
 from vc.features.f0 import WIDEST_RANGE
 from vc.features.kinds import build_features
 from vc.features.store import read_features
@@ -37,24 +37,24 @@ from vc.train.held_out import read_unseen
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
-NARROW = "nearest"  # where no recording has the rate that the usual one wants
-MOST_HELD_OUT = 10  # recordings of a speaker, or half of fewer than twice as many
-MOST_NAMED = 3  # folders that a warning names
-FEWEST_SHARED = 4  # held-out sentences that all say; with fewer in common each speaker's are chosen apart
-EXCERPTS, EXCERPT = 4, 2.5  # of each speaker that an estimate is made from, and their seconds
-SHORT_TARGET = 120.0  # seconds, below which likeness and words suffer; docs/experiments.md, 2026-11-26
+NARROW = "nearest"  # configuration used if no recording has the sample rate that the usual one needs
+MOST_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
+MOST_NAMED = 3  # folders named in a warning
+FEWEST_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
+EXCERPTS, EXCERPT = 4, 2.5  # per speaker for an estimate: their number, and the length of each in seconds
+SHORT_TARGET = 120.0  # seconds, below which similarity and intelligibility suffer; docs/experiments.md, 2026-11-26
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Voice:
-    """What has been made of the folders."""
+    """A trained model and its evaluation."""
 
     model: Path  # experiment directory
-    target: str  # id
-    failures: list[str] = field(default_factory=list)  # recordings that were left out, one line each
-    evaluation: Evaluation | None = None  # of the source's held-out recordings; None without a source
-    report: Path | None = None  # its page
+    target: str  # speaker id
+    failures: list[str] = field(default_factory=list)  # a line for each recording that was left out
+    evaluation: Evaluation | None = None  # on the source's held-out recordings; None without a source
+    report: Path | None = None  # HTML page of the evaluation
 
 
 def train_from_folders(
@@ -67,58 +67,62 @@ def train_from_folders(
     jobs: int = 1,
     measures: Sequence[str] | None = None,
 ) -> Voice:
-    """Prepare, extract, train and measure; features and training that are there already are resumed.
+    """Prepare data, extract features, train and evaluate; existing features and checkpoints are resumed.
 
     Parameters
     ----------
     folders : sequence of Path
-        One speaker's recordings each: the target's, or the source's and then the target's.
+        Folders with one speaker's recordings each: the target's, or the source's and then the target's.
     output : Path
-        Experiment directory; lists lie in its `data`. Features lie in `features` beside it, for later runs.
+        Experiment directory; data directories are in its `data`. Features are in `features` next to it, for later runs.
     sections : mapping, optional
-        Of a configuration. Default: of the one that suits the recordings.
+        Sections of a configuration. Default: those of a configuration that suits the recordings.
     changes : sequence of str
-        Settings `key.sub=value` in place of the default configuration's.
+        Settings `key.sub=value` that override the default configuration's.
     device : str
-        Of the training, as in vc/devices.py.
+        Training device, as in vc/devices.py.
     jobs : int
-        Processes of the extraction and the measurement, threads of the conversion.
+        Number of processes for extraction and evaluation, and of threads for conversion.
     measures : sequence of str, optional
-        Models of speech to ask, as vc/evaluate/measure.py names them. Default: those that are installed.
+        Speech models to evaluate with, as named in vc/evaluate/measure.py. Default: those that are installed.
+
+    Returns
+    -------
+    Voice
 
     Raises
     ------
     ConfigError, DataError
-        For what cannot be trained, by name.
+        The model cannot be trained.
     """
     chosen, device = sections is None, devices.choose(device).type
-    choose_measures(measures)  # refused now, not after the training
+    choose_measures(measures)  # raises errors now, not after the training
     sections, method, recordings, failures = _learnable(folders, output, sections, changes)
-    speakers = [own[0].speaker for own in recordings]
+    speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
-    recordings = [prepare.link_line_breaks(prepare.cut(own, lists), lists) for own in recordings]
-    learners = recordings[-1:] if method.serves == TARGETS else recordings
-    held_out = _held_out(recordings, learners) if len(folders) > 1 else set()
-    learnt_from = [u for own in learners for u in own if u.id not in held_out]
-    data_directory.write(lists / "train", learnt_from)
-    sides = {own[0].speaker: [u for u in own if u.id in held_out] for own in recordings}
+    recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
+    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    held_out = _held_out(recordings, training_sets) if len(folders) > 1 else set()
+    training = [u for utterances in training_sets for u in utterances if u.id not in held_out]
+    data_directory.write(lists / "train", training)
+    held_out_by_speaker = {us[0].speaker: [u for u in us if u.id in held_out] for us in recordings}
     validation = lists / "held_out" / speakers[0] if held_out else None
     for speaker in speakers if held_out else ():
-        data_directory.write(lists / "held_out" / speaker, sides[speaker])
-    _say_what_is_there(learners, held_out)
-    _say_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
+        data_directory.write(lists / "held_out" / speaker, held_out_by_speaker[speaker])
+    _log_recordings(training_sets, held_out)
+    _log_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
-    made_of = digest([plain(config), [[u.id, str(u.path)] for u in learnt_from]])
-    features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{made_of[:8]}"
-    if not features.exists() and (cost := _features_cost(learnt_from, config)):
-        length, at_once = phrases.duration(cost.seconds / jobs), phrases.count(jobs, "process", "processes")
-        log.info("features will take: %s by %s, %s on disk", length, at_once, phrases.size(cost.disk))
+    identity = digest([plain(config), [[u.id, str(u.path)] for u in training]])
+    features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{identity[:8]}"
+    if not features.exists() and (cost := _features_cost(training, config)):
+        length, processes = phrases.duration(cost.seconds / jobs), phrases.count(jobs, "process", "processes")
+        log.info("features will take: %s with %s, %s on disk", length, processes, phrases.size(cost.disk))
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
-    names = tuple(own[0].speaker for own in learners)
+    names = tuple(utterances[0].speaker for utterances in training_sets)
     scored = None
     if held_out and method.training:
-        data_directory.write(lists / "scored", [u for name in names for u in sides[name]])
+        data_directory.write(lists / "scored", [u for name in names for u in held_out_by_speaker[name]])
         scored = _held_out_features(lists / "scored", features, jobs)
     request = Request(
         features,
@@ -126,37 +130,37 @@ def train_from_folders(
         output=output,
         sections=dict(sections),
         held_out=scored,
-        chooses=False,  # what the voice is measured by has no say in what it becomes
+        chooses=False,  # the recordings used for evaluation must not influence the model
         validation=validation,
         device=device,
     )
     announce(request)
     train(request)
-    return _measured(voice, lists, sides, jobs, measures) if held_out else voice
+    return _measured(voice, lists, held_out_by_speaker, jobs, measures) if held_out else voice
 
 
 def _learnable(
     folders: Sequence[Path], output: Path, sections: Mapping[str, Any] | None, changes: Sequence[str]
 ) -> tuple[Mapping[str, Any], Method, list[list[Utterance]], list[str]]:
-    """Settings, method, recordings of each folder, a line for each that cannot be read; refuses what does not fit."""
+    """Check the arguments; return sections, method, usable recordings by folder, and errors of the other recordings."""
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
     chosen = sections is None
     sections = read_sections(USUAL, changes) if chosen else sections
     method = _method(sections, folders)
-    _check_places(folders, output)
+    _check_folders(folders, output)
     recordings, failures = _readable(_recordings(folders))
-    for folder, own in zip(folders, recordings):
-        _warn_of_several(folder, own)
+    for folder, utterances in zip(folders, recordings):
+        _warn_of_several(folder, utterances)
     if chosen and len(folders) == 2:
-        wanted = build_features(sections.get("features", {})).lowest_rate
-        if all(audio.info(u.path).sample_rate < wanted for u in recordings[-1]):
+        lowest_rate = build_features(sections.get("features", {})).lowest_rate
+        if all(audio.info(u.path).sample_rate < lowest_rate for u in recordings[-1]):
             sections = read_sections(NARROW, changes)
             method = _method(sections, folders)
     return sections, method, recordings, failures
 
 
 def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
-    """The method of a configuration, if these folders are what it learns from."""
+    """The method of a configuration; ConfigError if it cannot be trained on these folders."""
     method = METHODS.get(str(sections.get("method")))
     require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
     require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
@@ -164,35 +168,35 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     return method
 
 
-def _check_places(folders: Sequence[Path], output: Path) -> None:
-    """Refuse folders that are one another's, and an output among recordings: a later run would learn from it."""
+def _check_folders(folders: Sequence[Path], output: Path) -> None:
+    """Refuse folders inside one another, and an output inside them, which a later run would take for recordings."""
     require(1 <= len(folders) <= 2, f"{len(folders)} folders: give the target's, or the source's and the target's")
     for folder in folders:
-        require(bool(folder.name), f"{folder}: is nobody's folder")
+        require(bool(folder.name), f"{folder}: not a speaker's folder")
         if not folder.is_dir():
             raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     real = [Path(os.path.realpath(folder)) for folder in folders]
     require(len({folder.name for folder in folders}) == len(folders), f"both folders are called {folders[0].name!r}")
     for one, other in ((real[0], real[-1]), (real[-1], real[0])) if len(real) > 1 else ():
-        require(not one.is_relative_to(other), f"{one}: lies in {other}: give each speaker a folder of their own")
+        require(not one.is_relative_to(other), f"{one}: is inside {other}; give each speaker a separate folder")
     for folder in real:
-        among = Path(os.path.realpath(output)).is_relative_to(folder)
-        require(not among, f"{output}: lies in {folder}, among the recordings")
+        inside = Path(os.path.realpath(output)).is_relative_to(folder)
+        require(not inside, f"{output}: is inside {folder}, among the recordings")
 
 
 def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
-    """Of each folder, named after it; of folders side by side with ids that are unique."""
+    """The utterances of each folder, whose name is the speaker's; ids are unique across folders."""
     if len({folder.parent for folder in folders}) == 1:
-        found = prepare.from_folders(folders[0].parent, [folder.name for folder in folders])
-        return [[u for u in found if u.path.is_relative_to(folder)] for folder in folders]
-    apart = [prepare.from_folders(folder.parent, [folder.name]) for folder in folders]
-    both = {u.id for u in apart[0]} & {u.id for u in apart[1]}
-    require(not both and apart[0][0].speaker != apart[1][0].speaker, "the folders' names make equal ids: rename one")
-    return apart
+        utterances = prepare.from_folders(folders[0].parent, [folder.name for folder in folders])
+        return [[u for u in utterances if u.path.is_relative_to(folder)] for folder in folders]
+    source, target = (prepare.from_folders(folder.parent, [folder.name]) for folder in folders)
+    unique = not {u.id for u in source} & {u.id for u in target} and source[0].speaker != target[0].speaker
+    require(unique, "the folders' names give the same ids; rename one")
+    return [source, target]
 
 
 def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
-    """A folder that holds nothing but folders may hold several speakers."""
+    """Warn if a folder contains nothing but several folders, which may be several speakers."""
     inside = sorted({u.path.relative_to(folder).parts[0] for u in recordings if u.path.parent != folder})
     if len(inside) > 1 and not any(u.path.parent == folder for u in recordings):
         names, more = ", ".join(inside[:MOST_NAMED]), ", ..." if len(inside) > MOST_NAMED else ""
@@ -201,11 +205,11 @@ def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
 
 
 def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
-    """Those that can be opened, and a line for each that cannot."""
-    kept, failures = [], []
-    for own in recordings:
+    """Recordings that can be opened, and an error message for each other one."""
+    readable, failures = [], []
+    for utterances in recordings:
         usable = []
-        for utterance in own:
+        for utterance in utterances:
             try:
                 audio.info(utterance.path)
                 usable.append(utterance)
@@ -213,54 +217,55 @@ def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utte
                 failures.append(str(error))
         if not usable:
             raise DataError(*failures)
-        kept.append(usable)
-    return kept, failures
+        readable.append(usable)
+    return readable, failures
 
 
-def _held_out(recordings: Sequence[Sequence[Utterance]], learners: Sequence[Sequence[Utterance]]) -> set[str]:
-    """Ids of those that are kept for the measurement, of sentences that all say where there are enough.
+def _held_out(recordings: Sequence[Sequence[Utterance]], training_sets: Sequence[Sequence[Utterance]]) -> set[str]:
+    """Ids of the held-out utterances: sentences common to all speakers if there are enough.
 
-    Of those whom nothing learns from as many as are wanted, of the others half at most.
+    At most half of the utterances of speakers who are trained on are held out.
     """
-    sentences = [{u.sentence: u.id for u in own} for own in recordings]
+    sentences = [{u.sentence: u.id for u in utterances} for utterances in recordings]
     shared = sorted(set.intersection(*map(set, sentences)))
-    apart = min(len(shared) // 2, MOST_HELD_OUT) < FEWEST_SHARED
+    separate = min(len(shared) // 2, MOST_HELD_OUT) < FEWEST_SHARED
     held_out: set[str] = set()
-    for own, ids in zip(recordings, sentences):
-        choice = [u.id for u in own] if apart else [ids[sentence] for sentence in shared]
-        count = min(MOST_HELD_OUT, len(choice) // 2 if own in learners or not apart else len(choice))
+    for utterances, ids in zip(recordings, sentences):
+        candidates = [u.id for u in utterances] if separate else [ids[sentence] for sentence in shared]
+        half = utterances in training_sets or not separate
+        count = min(MOST_HELD_OUT, len(candidates) // 2 if half else len(candidates))
         if count == 0:
-            raise DataError(f"{own[0].speaker}: too few recordings to learn from some and measure by others; add some")
-        held_out |= {choice[len(choice) * number // count] for number in range(count)}
+            raise DataError(f"{utterances[0].speaker}: too few recordings to train and evaluate; add more")
+        held_out |= {candidates[len(candidates) * number // count] for number in range(count)}
     return held_out
 
 
 def _held_out_features(data: Path, training: Path, jobs: int) -> Path | None:
-    """Features of held-out recordings beside those of the others; none, with a warning, where they cannot be had."""
+    """Extract features of held-out recordings next to the `training` features; None, with a warning, if that fails."""
     features, recordings = read_features(training), data_directory.read(data)
-    made_of = digest([[u.id, str(u.path)] for u in recordings])
-    output = training.with_name(f"{training.name}-held-out-{made_of[:8]}")
+    identity = digest([[u.id, str(u.path)] for u in recordings])
+    output = training.with_name(f"{training.name}-held-out-{identity[:8]}")
     ranges = {id: speaker.f0_range for id, speaker in features.speakers.items() if speaker.f0_range}
     try:
         for failure in extract(data, output, features.config, jobs, ranges).failures:
-            log.warning("not scored while it learns: %s", failure)
+            log.warning("not scored during training: %s", failure)
         unseen = read_unseen(output, features)
         for speaker in {u.speaker for u in recordings}:
             unseen.require(speaker)
     except VCError as error:
-        log.warning("no score of held-out recordings while it learns: %s", error)
+        log.warning("held-out recordings are not scored during training: %s", error)
         return None
     return output
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a voice will take, in seconds, but for its measurement."""
+    """Estimated duration of `train_from_folders` in seconds, without the evaluation."""
 
     features: float
     training: float
-    kind: str  # of training: its steps, on what
-    measured: bool  # whether recordings are converted and measured afterwards
+    kind: str  # of training: number of steps and device
+    measured: bool  # whether an evaluation follows
 
     def __str__(self) -> str:
         parts = f"features {phrases.duration(self.features)}, training {phrases.duration(self.training)} ({self.kind})"
@@ -277,23 +282,23 @@ def estimate_from_folders(
     device: str = "auto",
     jobs: int = 1,
 ) -> Estimate:
-    """What `train_from_folders` will take, from a few of the recordings and some steps; it works in a temporary folder.
+    """Estimate the duration of `train_from_folders` from excerpts and a few training steps, in a temporary folder.
 
     Parameters and errors are those of `train_from_folders`.
     """
     device = devices.choose(device).type
     sections, method, recordings, _ = _learnable(folders, output, sections, changes)
-    learners = recordings[-1:] if method.serves == TARGETS else recordings
+    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
     with quiet(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
         data, features = Path(name) / "data", Path(name) / "features"
-        data_directory.write(data, [u for own in learners for u in _excerpts(own)])
+        data_directory.write(data, [u for utterances in training_sets for u in _excerpts(utterances)])
         config = chosen_config(sections.get("features", {}), data, jobs)
-        cost = _features_cost([u for own in learners for u in own], config)
+        cost = _features_cost([u for utterances in training_sets for u in utterances], config)
         length = cost.seconds / jobs if cost else 0.0
-        names = tuple(own[0].speaker for own in learners)
+        names = tuple(utterances[0].speaker for utterances in training_sets)
         request = Request(features, names, output=Path(name) / "exp", sections=dict(sections), device=device)
         if method.fit:
-            hours = max(sum(_seconds(u) for u in own) for own in learners) / 3600
+            hours = max(sum(_seconds(u) for u in utterances) for utterances in training_sets) / 3600
             training, kind = FIT_SECONDS * max(1.0, hours), "at most: it takes no steps"
         else:
             extract(data, features, config, jobs)
@@ -303,16 +308,16 @@ def estimate_from_folders(
 
 
 def _excerpts(recordings: Sequence[Utterance]) -> list[Utterance]:
-    """EXCERPTS parts of a speaker's recordings, the beginnings of as many as there are first."""
-    places = [
+    """EXCERPTS excerpts of a speaker's recordings, from the beginnings of as many recordings as possible."""
+    candidates = [
         (start, utterance)
         for utterance in recordings
         for start in np.arange(0, max(_seconds(utterance) - EXCERPT / 2, 1e-3), EXCERPT)
     ]
-    places = sorted(places, key=lambda place: place[0])[:EXCERPTS]
+    chosen = sorted(candidates, key=lambda candidate: candidate[0])[:EXCERPTS]
     return [
         replace(u, id=f"{u.id}-{round(100 * start)}", start=start, end=min(start + EXCERPT, _seconds(u)))
-        for start, u in places
+        for start, u in chosen
     ]
 
 
@@ -320,73 +325,82 @@ def _seconds(utterance: Utterance) -> float:
     return (utterance.end or audio.info(utterance.path).seconds) - (utterance.start or 0.0)
 
 
-def _say_what_is_there(learners: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
-    for own in learners:
-        seconds = sum(audio.info(u.path).seconds for u in own if u.id not in held_out)
-        count, apart = sum(u.id not in held_out for u in own), sum(u.id in held_out for u in own)
-        who = label(own[0].speaker, own[0].speaker_name)
-        what = phrases.count(count, "recording")
-        log.info("%s: %s, %.1f minutes, to learn from; %d held out", who, what, seconds / 60, apart)
-        if own is learners[-1] and seconds < SHORT_TARGET:
-            log.warning("%s: under %.0f minutes: expect a less similar voice and lost words", who, SHORT_TARGET / 60)
+def _log_recordings(training_sets: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
+    for utterances in training_sets:
+        training = [u for u in utterances if u.id not in held_out]
+        seconds = sum(audio.info(u.path).seconds for u in training)
+        speaker = label(utterances[0].speaker, utterances[0].speaker_name)
+        count = phrases.count(len(training), "recording")
+        held_out_count = len(utterances) - len(training)
+        log.info("%s: %s, %.1f minutes, to train on; %d held out", speaker, count, seconds / 60, held_out_count)
+        if utterances is training_sets[-1] and seconds < SHORT_TARGET:
+            warning = "%s: under %.0f minutes: expect a less similar voice and lost words"
+            log.warning(warning, speaker, SHORT_TARGET / 60)
 
 
-def _say_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
-    """The method and, where nobody named it, why it is this one."""
+def _log_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
+    """Log the method and, if it was chosen automatically, why."""
     others = "vc-train --configs lists others for --config"
     if not chosen:
         log.info("method: %s on %s; %s", method, device, others)
     elif method == USUAL:
-        near = "of those measured the nearest to a target's voice"
-        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, near, others)
+        reason = "the most similar to a target's voice in our measurements"
+        log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, reason, others)
     else:
         rate = max(audio.info(u.path).sample_rate for u in target)
-        log.info("method: %s on %s, as %d Hz is too low a rate for %s; %s", method, device, rate, USUAL, others)
+        log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, USUAL, others)
 
 
 @dataclass(frozen=True)
 class FeaturesCost:
     """What an extraction takes."""
 
-    seconds: float  # of one process
+    seconds: float  # with one process
     disk: int  # bytes
 
 
 def _features_cost(utterances: Sequence[Utterance], config: FeatureConfig) -> FeaturesCost | None:
-    """From one recording of at least a second, or the longest; None where it has faults, which extraction will name."""
+    """Estimate time and disk space from the shortest recording of at least a second, or the longest.
+
+    None if that recording is unusable, which the extraction will report.
+    """
     lengths = {u: _seconds(u) for u in utterances}
     tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
     config, window = config.complete(), windows_of(tried)[0]
     try:
-        for _ in range(2):  # the first loads what is needed
+        for _ in range(2):  # the first run includes imports and loading
             began = time.perf_counter()
             track_window(window, config, WIDEST_RANGE)
             arrays = window_features(window, config, WIDEST_RANGE)
             took = time.perf_counter() - began
     except DataError:
         return None
-    share = sum(lengths.values()) / min(lengths[tried], WHOLE)
-    return FeaturesCost(share * took, round(share * sum(array.nbytes for array in arrays.values())))
+    ratio = sum(lengths.values()) / min(lengths[tried], LONGEST_WHOLE)
+    return FeaturesCost(ratio * took, round(ratio * sum(array.nbytes for array in arrays.values())))
 
 
 def _measured(
-    voice: Voice, lists: Path, sides: Mapping[str, Sequence[Utterance]], jobs: int, measures: Sequence[str] | None
+    voice: Voice,
+    lists: Path,
+    held_out_by_speaker: Mapping[str, Sequence[Utterance]],
+    jobs: int,
+    measures: Sequence[str] | None,
 ) -> Voice:
-    """The source's held-out recordings, converted and measured against the target's."""
-    source, failures = next(iter(sides)), list(voice.failures)
+    """Convert the source's held-out recordings and evaluate them against the target's."""
+    source, failures = next(iter(held_out_by_speaker)), list(voice.failures)
     converter = Converter.load(voice.model, precision="auto")
     converted, results = path_inside(voice.model, "converted"), path_inside(voice.model, "evaluation")
     make_directory(converted)
-    for path in converted.glob("*.wav"):  # of a run before, perhaps of other recordings
+    for path in converted.glob("*.wav"):  # of an earlier run, perhaps of other recordings
         path.unlink()
-    for number, utterance in enumerate(sides[source], 1):
-        log.info("converting %d of %d: %s", number, len(sides[source]), escaped(utterance.path))
-        said_by = None if converter.decodes else source
+    for number, utterance in enumerate(held_out_by_speaker[source], 1):
+        log.info("converting %d of %d: %s", number, len(held_out_by_speaker[source]), escaped(utterance.path))
+        speaker = None if converter.decodes else source
         try:
-            converter.convert_file(utterance.path, converted / f"{utterance.id}.wav", voice.target, said_by, jobs=jobs)
+            converter.convert_file(utterance.path, converted / f"{utterance.id}.wav", voice.target, speaker, jobs=jobs)
         except DataError as error:
             failures.append(str(error))
-    asked = Measurement(
+    request = Measurement(
         {"converted": converted},
         lists / "held_out" / voice.target,
         source=lists / "held_out" / source,
@@ -395,6 +409,6 @@ def _measured(
         to=voice.target,
         source_speaker=source,
     )
-    evaluation, page = evaluate(asked, results, jobs=jobs), results / "report.html"
+    evaluation, page = evaluate(request, results, jobs=jobs), results / "report.html"
     write_report(evaluation, page)
     return replace(voice, failures=failures + evaluation.failures, evaluation=evaluation, report=page)

@@ -1,7 +1,7 @@
-"""Layers that the networks share.
+"""Layers that several networks share.
 
-A gated layer computes twice the channels that it gives: half are values, half gates (GLU; Dauphin et al., ICML 2017),
-and instance normalisation covers both.
+Gated layers use GLUs (Dauphin et al., ICML 2017): the convolution has twice the output channels, half values and half
+gates, and instance normalisation applies to both.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,25 +15,25 @@ from torch.nn.utils.parametrizations import weight_norm
 from vc.errors import ConfigError, shorten
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
-STRIDE = 4  # rows and frames of a generator's input to one of its innermost part
+STRIDE = 4  # rows and frames of a generator's input per row and frame of its innermost layers
 
 
 def padded(frames: Tensor) -> Tensor:
-    """`(..., frames)`, the last repeated up to a multiple of STRIDE and two strides at least.
+    """Pad `(..., frames)` by replication to a multiple of STRIDE, at least two of them.
 
-    One frame of the innermost part has no variance.
+    With a single frame in the innermost layers, instance normalisation would have no variance.
     """
     length = frames.shape[-1]
     missing = max(-length % STRIDE, 2 * STRIDE - length)
-    unpadded = (0, 0) * (frames.dim() - 3)  # torch needs a pair for all dimensions but two
+    unpadded = (0, 0) * (frames.dim() - 3)  # torch needs a pair for each dimension but two
     return pad(frames, (0, missing, *unpadded), mode="replicate")
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's, affine; a single item that lies channels last is normalised where it lies.
+    """Affine instance normalisation that avoids copying a single channels-last item.
 
-    torch's own copies it twice, which is a sixth of a generator's pass on a CPU. One item's statistics over the batch
-    are those over the instance.
+    torch's own copies it twice, which takes a sixth of a generator's forward pass on a CPU. For a batch of one, batch
+    normalisation is equivalent.
     """
 
     def __init__(self, channels: int):
@@ -46,7 +46,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 class ChannelNorm(nn.Module):
-    """Layer normalisation of each frame's channels by themselves: `(batch, channels, frames)` to the same shape."""
+    """Layer normalisation over the channels of each frame, `(batch, channels, frames)` to the same shape."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -82,7 +82,7 @@ class GatedConv2d(nn.Module):
 
 
 class UpsampleBlock(nn.Module):
-    """Convolution, pixel shuffle by 2, instance normalisation, GLU: both sizes double."""
+    """Convolution, pixel shuffle by 2, instance normalisation, GLU: rows and frames double."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -95,7 +95,7 @@ class UpsampleBlock(nn.Module):
 
 
 class UpsampleBlock1d(nn.Module):
-    """Convolution, shuffle of pairs of channels into time, instance normalisation, GLU: frames double."""
+    """Convolution, 1-D pixel shuffle by 2, instance normalisation, GLU: the number of frames doubles."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -108,9 +108,9 @@ class UpsampleBlock1d(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Gated convolution along time and back, added to the input; nothing after the sum.
+    """Residual block of a gated and a plain convolution over time, without activation after the sum.
 
-    `inner` channels are those of the first convolution before the GLU.
+    `inner` is the number of output channels of the first convolution, before the GLU.
     """
 
     def __init__(self, width: int, inner: int):
@@ -125,11 +125,11 @@ class ResidualBlock(nn.Module):
 
 
 def apply_weight_norm(network: nn.Module) -> nn.Module:
-    """Normalise the weights of every convolution of `network` while it learns; its output stays the same.
+    """Apply weight normalisation to all convolutions of `network`, without changing its output.
 
     Salimans and Kingma, "Weight normalization: a simple reparameterization to accelerate training of deep neural
-    networks", NeurIPS 2016, eq. 2: a length and a direction for every output channel. A transposed convolution has a
-    length for every input channel, which is its first dimension, as in HiFi-GAN's released models.
+    networks", NeurIPS 2016, eq. 2: a length and a direction for each output channel. For a transposed convolution it is
+    each input channel, the first dimension of the weight, as in HiFi-GAN's released models.
     """
     for module in network.modules():
         if isinstance(module, CONVOLUTIONS):
@@ -138,7 +138,7 @@ def apply_weight_norm(network: nn.Module) -> nn.Module:
 
 
 def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network without weight normalisation, as for a file; `network` is not changed."""
+    """State dict of a network with weight normalisation folded into the weights; `network` is not changed."""
     state = {name: tensor for name, tensor in network.state_dict().items() if "parametrizations." not in name}
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):
@@ -147,21 +147,25 @@ def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
 
 
 def with_weights(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], kind: str) -> nn.Module:
-    """A network with `weights`, in float32; it takes no other memory, whatever sizes `make` claims.
+    """Build a network with `weights` in float32. Only the weights take memory, whatever sizes `make` asks for.
 
     Parameters
     ----------
     make : callable
-        Makes the network.
+        Builds the network.
     weights : mapping of str to Tensor
-        Its state.
+        The network's state.
     kind : str
-        What messages call it.
+        The network's name in error messages.
+
+    Returns
+    -------
+    nn.Module
 
     Raises
     ------
     ConfigError
-        For weights of other names or shapes.
+        The names or shapes of `weights` do not match the network's.
     """
     with torch.device("meta"):
         network = make()

@@ -1,6 +1,6 @@
-"""Loss functions on tensors, and their weighted total.
+"""Loss functions on tensors, and their weighted sum.
 
-Whatever precision the networks compute in, losses are float32 at least.
+Losses are computed in float32 even if the networks compute in bfloat16.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,49 +14,54 @@ from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, mse_l
 
 from vc.errors import ConfigError
 
-SPECTRA = (512, 1024, 2048)  # samples, of the windows of `compressed_spectrum`
+SPECTRA = (512, 1024, 2048)  # samples, window lengths of `compressed_spectrum`
 
 
 def least_squares(output: Tensor, *, real: bool) -> Tensor:
-    """Mean squared distance of a discriminator's output from 1 (real) or 0 (fake) (Mao et al., ICCV 2017)."""
+    """Mean squared difference between a discriminator's output and 1 (real) or 0 (fake) (Mao et al., ICCV 2017)."""
     output = _float32(output)
     return torch.mean((output - 1) ** 2 if real else output**2)
 
 
 def logistic(output: Tensor, *, real: bool) -> Tensor:
-    """Mean cross-entropy of a discriminator's logits with real or fake (Goodfellow et al., NIPS 2014, sec. 3).
+    """Mean binary cross-entropy of a discriminator's logits (Goodfellow et al., NIPS 2014, sec. 3).
 
-    For a generator `real` is true: the loss that does not saturate, of their section 3 too.
+    A generator uses it with `real=True`, the non-saturating loss of the same section.
     """
     output = _float32(output)
     return softplus(-output if real else output).mean()
 
 
 def hinge(output: Tensor, *, real: bool) -> Tensor:
-    """How far a discriminator's output falls short of 1 (real) or -1 (fake) (Lim and Ye, 2017, arXiv:1705.02894)."""
+    """Hinge loss of a discriminator's output with margin 1 (Lim and Ye, 2017, arXiv:1705.02894)."""
     output = _float32(output)
     return relu(1 - output if real else 1 + output).mean()
 
 
 def wasserstein(output: Tensor, *, real: bool) -> Tensor:
-    """A critic's mean output, of real segments with the other sign (Arjovsky et al., ICML 2017, eqs. 2 and 3)."""
+    """A critic's mean output, negated for real segments (Arjovsky et al., ICML 2017, eqs. 2 and 3)."""
     mean = _float32(output).mean()
     return -mean if real else mean
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, share: Tensor) -> Tensor:
-    """Mean squared distance from 1 of the norm of a critic's gradient at points between real and fake.
+    """Gradient penalty: mean squared difference between 1 and the norm of a critic's gradient between real and fake.
 
     Gulrajani et al., NIPS 2017, eq. 3.
 
     Parameters
     ----------
     critic : callable
-        Its output for each item, a number or a map of which the mean counts, as in the other losses.
+        Maps a batch to one output per item, or a map per item, which is averaged as in the other losses.
     real, fake : Tensor
-        `(batch, ...)`.
+        Shape `(batch, ...)`.
     share : Tensor
-        `(batch, 1)` in 0..1: how much of the point is real.
+        Interpolation weights of `real`, shape `(batch, 1)`, 0..1.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
     """
     share = share.reshape(-1, *[1] * (real.dim() - 1))
     between = (share * real + (1 - share) * fake).requires_grad_()
@@ -67,11 +72,11 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 @dataclass(frozen=True)
 class Adversarial:
-    """What discriminators minimise on their outputs for real and fake, and what generators minimise on fakes."""
+    """An adversarial objective."""
 
-    discriminator_loss: Callable[..., Tensor]  # of outputs, and `real` by name
-    generator_loss: Callable[[Tensor], Tensor]  # of the discriminator's outputs for fakes
-    penalty: float = 0.0  # weight of `gradient_penalty` for the discriminators
+    discriminator_loss: Callable[..., Tensor]  # takes a discriminator's output, and the keyword `real`
+    generator_loss: Callable[[Tensor], Tensor]  # takes the discriminator's output for fakes
+    penalty: float = 0.0  # weight of `gradient_penalty` in the discriminator loss
 
 
 ADVERSARIAL = {
@@ -90,17 +95,17 @@ def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:
 
 
 def identity_mapping(mapped: Tensor, original: Tensor) -> Tensor:
-    """L1 distance of a generator's output from an input that is of its target already (Zhu et al., sec. 5.2)."""
+    """L1 distance between a generator's output and its input from the target domain (Zhu et al., sec. 5.2)."""
     return l1_loss(_float32(mapped), original)
 
 
 def classification(logits: Tensor, speakers: Tensor) -> Tensor:
-    """Mean cross-entropy, in nats, of logits `(batch, speakers, frames)` with the speakers' numbers `(batch,)`."""
+    """Mean cross-entropy in nats of logits `(batch, speakers, frames)` with speaker indices `(batch,)`."""
     return cross_entropy(_float32(logits), speakers[:, None].expand(-1, logits.shape[-1]))
 
 
 def reversed_gradient(x: Tensor) -> Tensor:
-    """Return `x`, through which gradients come back with the other sign (Ganin and Lempitsky, ICML 2015)."""
+    """Gradient reversal: the identity, with negated gradient (Ganin and Lempitsky, ICML 2015)."""
     return _Reversed.apply(x)
 
 
@@ -115,36 +120,38 @@ class _Reversed(torch.autograd.Function):
 
 
 def code_consistency(restored: Tensor, code: Tensor) -> Tensor:
-    """L1 distance of the code of a conversion from the code that it was decoded from (Royer et al., 2017, sec. 3.1)."""
+    """L1 distance between the code of a conversion and the code it was decoded from (Royer et al., 2017, sec. 3.1)."""
     return l1_loss(_float32(restored), _float32(code))
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Mean divergence, in nats, of normal distributions from the standard one (Kingma and Welling, 2014, app. B)."""
+    """Mean KL divergence in nats of Gaussians from the standard normal (Kingma and Welling, 2014, app. B)."""
     mean, log_variance = _float32(mean), _float32(log_variance)
     return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
 
 
 def commitment(entries: Tensor, code: Tensor, weight: float) -> Tensor:
-    """Mean squared distance that draws a codebook's entries to a code, and, weighted, the code to the entries.
-
-    Van den Oord et al., NeurIPS 2017, eq. 3, its last two terms.
-    """
+    """Codebook loss plus weighted commitment loss (van den Oord et al., NeurIPS 2017, eq. 3, last two terms)."""
     entries, code = _float32(entries), _float32(code)
     return mse_loss(entries, code.detach()) + weight * mse_loss(code, entries.detach())
 
 
 def content(converted: Tensor, original: Tensor, *, mask: Tensor | None = None) -> Tensor:
-    """One minus the mean cosine between embeddings of a conversion and of its source.
+    """One minus the mean cosine similarity between content embeddings of a conversion and of its source.
 
-    It has no scale, so that one weight suits every encoder.
+    It does not depend on scale, so that one weight suits every encoder.
 
     Parameters
     ----------
     converted, original : Tensor
-        `(batch, channels, frames)`.
+        Shape `(batch, channels, frames)`.
     mask : Tensor, optional
-        `(batch, frames)`, true where frames count. Items that have such frames count alike. Default: all count.
+        Shape `(batch, frames)`, true for the frames to use; items have equal weight. Default: all frames.
+
+    Returns
+    -------
+    Tensor
+        A scalar in 0..2.
     """
     cosine = cosine_similarity(_float32(converted), _float32(original), dim=1)
     if mask is None:
@@ -153,43 +160,48 @@ def content(converted: Tensor, original: Tensor, *, mask: Tensor | None = None) 
 
 
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Mean L1 distance of each of a discriminator's feature maps from that of real samples, added up.
+    """Sum over a discriminator's feature maps of the mean L1 distance between fake and real samples.
 
-    Kong et al., NeurIPS 2020, sec. 2.4; after Larsen et al., ICML 2016. Maps of real samples get no gradient.
+    Kong et al., NeurIPS 2020, sec. 2.4; after Larsen et al., ICML 2016. No gradient flows to the real samples' maps.
     """
-    return sum(l1_loss(_float32(one), _float32(other.detach())) for one, other in zip(fake, real, strict=True))
+    return sum(l1_loss(_float32(f), _float32(r.detach())) for f, r in zip(fake, real, strict=True))
 
 
 def mel_distance(fake: Tensor, real: Tensor) -> Tensor:
-    """L1 distance of two log-mel spectrograms `(batch, bands, frames)` (Kong et al., NeurIPS 2020, sec. 2.4)."""
+    """L1 distance between two log-mel spectrograms `(batch, bands, frames)` (Kong et al., NeurIPS 2020, sec. 2.4)."""
     return l1_loss(_float32(fake), real)
 
 
 def compressed_spectrum(fake: Tensor, real: Tensor, sizes: Sequence[int] = SPECTRA) -> Tensor:
-    """Mean L1 distance of complex short-time spectra, their magnitudes to the power of 0.3.
+    """Mean L1 distance between complex short-time spectra with magnitudes compressed by the power 0.3.
 
-    Phases count: for samples that are a function of the network's input, as another network's are. After Ephrat et al.,
-    "Looking to listen at the cocktail party", SIGGRAPH 2018, sec. 4.3.
+    It includes phase, so it suits targets that are a function of the network's input, such as another network's output.
+    After Ephrat et al., "Looking to listen at the cocktail party", SIGGRAPH 2018, sec. 4.3.
 
     Parameters
     ----------
     fake, real : Tensor
-        `(batch, samples)`; more samples than half the largest size.
+        Shape `(batch, samples)`, with more samples than half the largest size.
     sizes : sequence of int, optional
-        Of the Hann windows in samples; there is one every quarter of them.
+        Lengths of the Hann windows in samples; the hop is a quarter.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
     """
 
     def compressed(samples: Tensor, size: int) -> Tensor:
         window = torch.hann_window(size, device=samples.device)
         spectrum = torch.stft(samples, size, size // 4, window=window, return_complex=True)
-        power = spectrum.real.square() + spectrum.imag.square() + 1e-8  # the gradient stays finite
+        power = spectrum.real.square() + spectrum.imag.square() + 1e-8  # keeps the gradient finite
         return torch.view_as_real(spectrum) * (power**-0.35)[..., None]
 
     return sum(l1_loss(compressed(fake, size), compressed(real, size)) for size in sizes) / len(sizes)
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Weighted sum; `terms` and `weights` must name the same losses."""
+    """Weighted sum; ConfigError if `terms` and `weights` name different losses."""
     if terms.keys() != weights.keys():
         raise ConfigError(f"losses {sorted(terms)} do not match weights {sorted(weights)}")
     return sum(weights[name] * term for name, term in terms.items())

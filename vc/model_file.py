@@ -1,6 +1,6 @@
-"""The file of a finished model: the weights of every direction, and one JSON text with everything else.
+"""Read and write model files: the network's weights, and everything else as JSON.
 
-`read` gives what the file says and its tensors, `read_network` the network that they make; nothing else reads a model.
+`read` returns the description and the tensors, `read_network` the network. Nothing else reads model files.
 """
 
 import os
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 NAME = "model.safetensors"
 CARRIED = {"six_voices": Path(__file__).with_name("models") / "six_voices.safetensors"}  # by name
-ENCODER = "encoder."  # before the names of a content encoder's weights
+ENCODER = "encoder."  # prefix of the names of a content encoder's weights
 KINDS = {str: "text", dict: "mapping", int: "number"}
-TYPES = {  # of what `build` does not look at
+TYPES = {  # of the values that `build` does not check
     str: ("method", "data_digest", "licence"),
     dict: ("network", "configuration", "metrics"),
     int: ("step",),
@@ -39,31 +39,44 @@ LICENCE = "The weights come from the recordings of the speakers named here; ask 
 
 @dataclass(frozen=True)
 class Model:
-    """Everything in a model file but the weights."""
+    """Everything in a model file except the weights."""
 
     method: str
     features: FeatureConfig
-    network: dict[str, Any]  # the method's own settings
+    network: dict[str, Any]  # the method's settings of the network
     speakers: dict[str, Speaker]  # source first
     step: int  # of training
     data_digest: str
     configuration: dict[str, Any] = field(default_factory=dict)  # of the whole experiment
     metrics: dict[str, float] = field(default_factory=dict)
     licence: str = LICENCE
-    encoder: dict[str, Any] | None = None  # of content: what it is; its weights are beside the network's
+    encoder: dict[str, Any] | None = None  # description of the content encoder whose weights are in the file
     format: int = FORMAT
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
-        """Source and target among the speakers, given by id or by what people call them.
+        """Resolve the source and target of a conversion.
 
-        For a pair the target is its second speaker, and the source is the other one.
+        Parameters
+        ----------
+        to, source : str, optional
+            Target and source, by id or name. Default for a pair: the second speaker is the target, the other the
+            source.
+
+        Returns
+        -------
+        str, str
+            Ids of source and target.
+
+        Raises
+        ------
+        ConfigError
+            A speaker is unknown, or missing although there are more than two, or both are the same.
         """
         to, source = self.speaker_id(to), self.speaker_id(source)
         speakers = tuple(self.speakers)
         if len(speakers) > 2 and None in (to, source):
-            missing = " and ".join(
-                name for name, given in (("source (--from)", source), ("target (--to)", to)) if given is None
-            )
+            options = {"source (--from)": source, "target (--to)": to}
+            missing = " and ".join(name for name, speaker in options.items() if speaker is None)
             raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self.known_speakers}")
         to = to or (speakers[1] if source in (None, speakers[0]) else speakers[0])
         for name in (to, source or to):
@@ -75,32 +88,32 @@ class Model:
         return source, to
 
     def speaker_id(self, name: str | None) -> str | None:
-        """A speaker's id, from it or from what people call them."""
+        """The id of a speaker given by id or name."""
         return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
 
     @property
     def known_speakers(self) -> str:
-        """The speakers, for an error."""
+        """The speakers' ids and names, for error messages."""
         return ", ".join(names.label(id, speaker.name) for id, speaker in self.speakers.items())
 
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
-    """Write a model file, whole or not at all.
+    """Write a model file, atomically.
 
     Parameters
     ----------
     path : Path
-        The file; its folder exists.
+        The file, in an existing folder.
     model : Model
-        Everything but the weights.
+        Everything except the weights.
     weights : mapping of str to torch.Tensor
         The network's state.
     encoder : Encoder, optional
-        The content encoder of a decoder; with it in the file, a conversion needs nothing else.
+        The content encoder of a decoder, to make the file self-contained.
     """
     if encoder is not None:
         content = model.features.content
-        content = replace(content, encoder=Path(content.encoder).stem)  # the path is private to this machine
+        content = replace(content, encoder=Path(content.encoder).stem)  # do not publish a path of this machine
         model = replace(model, encoder=encoder.description, features=replace(model.features, content=content))
         weights = {**weights, **{f"{ENCODER}{name}": tensor for name, tensor in encoder.weights.items()}}
     content = {**asdict(model), "features": plain(model.features), "speakers": speakers_to_json(model.speakers)}
@@ -109,7 +122,7 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
 
 
 def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Tensor"]]:
-    """Read a model file without making its network.
+    """Read a model file without building its network.
 
     Parameters
     ----------
@@ -121,17 +134,17 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     Returns
     -------
     model : Model
-        Everything but the weights.
+        Everything except the weights.
     weights : dict of str to torch.Tensor
-        The tensors as they are stored, those of a content encoder under `encoder.`.
+        The tensors as stored; names of a content encoder's begin with `encoder.`.
 
     Raises
     ------
     ConfigError
-        If there is no such file, or it is not a model of this version; the message begins with its path.
+        There is no such file, or it is not a model of this version; the message begins with the path.
     """
     if str(path) in CARRIED and not os.path.isfile(path) and not os.path.isfile(path / NAME):
-        path = CARRIED[str(path)]  # a folder of that name may hold anything else
+        path = CARRIED[str(path)]  # even if there is an unrelated folder of that name
     if os.path.isdir(path):
         path = path / NAME
     if not os.path.isfile(path):
@@ -144,7 +157,7 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     content.pop("sample_rate", None)
     features = content.get("features")
     if isinstance(features, dict) and features.get("kind", "world") == "world":
-        # Files written before `unvoiced_f0` was a setting have WORLD's, not today's default.
+        # In files written before `unvoiced_f0` was a setting, it was WORLD's, not today's default.
         features = {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
     network = content.get("network")
     newer = (isinstance(network, dict) and "fake_class" in network) or "confidence.weight" in weights
@@ -166,28 +179,28 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
 def read_network(
     path: Path, device: "torch.device | str" = "cpu"
 ) -> tuple[Model, "AbstractConverter | AbstractDecoder", "Encoder | None"]:
-    """Read a model file and make its network; it takes no more memory than the file, whatever sizes that claims.
+    """Read a model file and build its network, in no more memory than the file, whatever sizes it claims.
 
     Parameters
     ----------
     path : Path
         As for `read`.
     device : torch.device or str
-        Where the content encoder computes; the network is on the CPU.
+        Device of the content encoder; the network is on the CPU.
 
     Returns
     -------
     model : Model
-        Everything but the weights.
+        Everything except the weights.
     network : AbstractConverter or AbstractDecoder
-        With its weights.
+        The network with its weights.
     encoder : Encoder or None
         The content encoder of a decoder: the file's, or the one that comes with the package.
 
     Raises
     ------
     ConfigError
-        As from `read`, and if the weights fit neither the settings nor the speakers beside them.
+        As for `read`, or the weights do not fit the settings or the speakers.
     """
     import torch
 
@@ -199,7 +212,7 @@ def read_network(
     model, weights = read(path)
     try:
         encoder = None
-        if model.encoder is not None:  # without one, the network may have tensors under the same prefix
+        if model.encoder is not None:  # without one, the network's own tensors may have this prefix
             encoder_weights = {
                 name.removeprefix(ENCODER): weights.pop(name) for name in list(weights) if name.startswith(ENCODER)
             }

@@ -1,4 +1,4 @@
-"""One function over many items on several cores, with a progress bar on a terminal."""
+"""Parallel map over processes or threads, with a progress bar on a terminal."""
 
 import contextlib
 import logging
@@ -23,18 +23,18 @@ from vc.errors import DataError
 from vc.files import abandon
 from vc.signals import exit_status
 
-WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal that does not say
+WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal of unknown size
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.4g}/{total} [{elapsed}<{remaining}, {rate_fmt}]{postfix}"
-TICK = 1.0  # seconds after which a bar's clock goes on
-LOG_EVERY = 60.0  # seconds, of lines where there is no terminal
-GRACE = 2.0  # seconds in which a process of `map_processes` may end by itself once it is asked to
+TICK = 1.0  # seconds between refreshes of a bar
+LOG_EVERY = 60.0  # seconds between log lines without a terminal
+GRACE = 2.0  # seconds that a process of `map_processes` has to end after SIGTERM before it is killed
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def default_jobs() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -46,23 +46,23 @@ def map_processes(
     Parameters
     ----------
     function : callable
-        Of one item; it, items and results are pickled.
+        A function of one item; function, items and results must be picklable.
     items : iterable
-        A single item is worked on in this process, as all are for one job.
+        Items; with one item or one job, they are processed in this process.
     jobs : int
-        Processes, at most.
+        Largest number of processes.
     title : str
-        Of the progress bar.
+        Title of the progress bar.
 
     Yields
     ------
     item, result
-        In the items' order; the result is the DataError where one was raised.
+        In the order of the items; if the function raised DataError, that is the result.
 
     Raises
     ------
     DataError
-        A process was killed.
+        A worker process was killed.
     """
     items, call = list(items), partial(_result_or_error, function)
     with progress(len(items), title) as bar:
@@ -74,18 +74,19 @@ def map_processes(
 def map_threads(
     function: Callable[[Item, Callable[[float], None]], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
-    """`map_processes` by threads, for a function that releases the interpreter's lock for most of its time.
+    """Like `map_processes`, but with threads, for a function that mostly runs outside the interpreter lock.
 
-    The function's second argument is a function that it calls with the share of the item that is done, for the bar.
+    The function's keyword argument `advance` is a callback for the progress bar, to be called with the fraction of the
+    item that is done.
     """
     items = list(items)
     with progress(len(items), title) as bar:
-        lock, shares = threading.Lock(), {}
+        lock, fractions = threading.Lock(), {}
 
-        def advance(number: int, share: float) -> None:
+        def advance(number: int, fraction: float) -> None:
             with lock:
-                bar.update(min(share, 1.0) - shares.get(number, 0.0))
-                shares[number] = min(share, 1.0)
+                bar.update(min(fraction, 1.0) - fractions.get(number, 0.0))
+                fractions[number] = min(fraction, 1.0)
 
         def work(numbered: tuple[int, Item]) -> Result | DataError:
             number, item = numbered
@@ -98,9 +99,9 @@ def map_threads(
 
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
-    """Yield `(item, function(item))` in the items' order, by threads that work on the next `jobs` items meanwhile.
+    """Yield `(item, function(item))` in order, while threads work on the next `jobs` items.
 
-    Items are taken from their source as they are needed, so that no more than `jobs` of them are held.
+    Items are drawn from the iterable as needed, so that at most `jobs` of them are in memory.
     """
     items = iter(items)
     if jobs <= 1:
@@ -128,11 +129,11 @@ def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -
         with ProcessPoolExecutor(min(jobs, len(items)), context, _begin_process) as pool:
             yield from pool.map(function, items)
     except BrokenProcessPool:
-        raise DataError("a worker process was killed, perhaps for want of memory; try fewer --jobs") from None
+        raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
 
 
 def _begin_process() -> None:
-    """Prepare a process of the pool: it ends, without unfinished files, when it is asked to or its parent has died."""
+    """Make a process of the pool end, without leaving unfinished files, on SIGTERM or when its parent dies."""
 
     def end(*_: object) -> None:
         abandon()
@@ -142,18 +143,18 @@ def _begin_process() -> None:
         multiprocessing.parent_process().join()
         end()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all; the parent asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends them
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def end_processes() -> None:
-    """Ask the processes of `map_processes` to end, and end those by force that are too deep in C code to notice."""
-    processes, patience = multiprocessing.active_children(), time.monotonic() + GRACE
+    """Terminate the processes of `map_processes`, and kill those that still run after GRACE (in C code, say)."""
+    processes, deadline = multiprocessing.active_children(), time.monotonic() + GRACE
     for process in processes:
         process.terminate()
     living = {process.sentinel for process in processes}
-    while living and (seconds := patience - time.monotonic()) > 0:
+    while living and (seconds := deadline - time.monotonic()) > 0:
         living -= set(multiprocessing.connection.wait(living, seconds))
     for process in processes:
         if process.sentinel in living:
@@ -161,7 +162,7 @@ def end_processes() -> None:
 
 
 def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result | DataError:
-    """A fault of one item must not end the others, and crosses to the parent process as a value."""
+    """Return a DataError as a value, so that it does not stop the other items and can be sent between processes."""
     try:
         return function(item)
     except DataError as error:
@@ -170,16 +171,16 @@ def _result_or_error(function: Callable[[Item], Result], item: Item) -> Result |
 
 @contextlib.contextmanager
 def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
-    """A bar with speed and time left, whose clock also runs within an item; without a terminal, lines of the log."""
+    """A tqdm progress bar with speed and remaining time, refreshed during an item; without a terminal, log lines."""
     from tqdm import tqdm
 
     class Bar(tqdm):
         def update(self, n: float = 1) -> bool | None:
-            return super().update(min(n, self.total - self.n))  # shares of an item may add up to a little more
+            return super().update(min(n, self.total - self.n))  # fractions of an item may add up to slightly more
 
     silent = not sys.stderr.isatty()
-    wide = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not say
-    size = {"dynamic_ncols": True} if wide else {"ncols": WIDTH, "nrows": HEIGHT}
+    known = silent or os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals report 0
+    size = {"dynamic_ncols": True} if known else {"ncols": WIDTH, "nrows": HEIGHT}
     ended = threading.Event()
 
     def tick() -> None:
@@ -191,9 +192,9 @@ def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
                 log.info("%s: %.4g of %d, %s left", title, bar.n, total, left)
 
     with (
-        Path(os.devnull).open("w") as nowhere,
+        Path(os.devnull).open("w") as devnull,
         Bar(
-            total=total, desc=title, initial=initial, file=nowhere if silent else None, bar_format=BAR_FORMAT, **size
+            total=total, desc=title, initial=initial, file=devnull if silent else None, bar_format=BAR_FORMAT, **size
         ) as bar,
     ):
         ticker = threading.Thread(target=tick, daemon=True)

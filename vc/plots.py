@@ -1,4 +1,4 @@
-"""Pictures of recordings: spectrograms, one above the other, with the F0 contour drawn over them."""
+"""Plots of recordings: stacked spectrograms with F0 contours."""
 
 import io
 import warnings
@@ -11,17 +11,17 @@ from vc import extras
 
 WINDOW, SHIFT = 0.025, 0.005  # seconds
 MIN_FFT = 2048  # samples
-LOWEST = 60.0  # Hz, of the logarithmic axis
-ROWS = 192  # frequencies of a picture
-RANGE = 70.0  # dB below the loudest point
-WIDTH = 8.0  # inches of a picture
-LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for labels of frequencies, a panel's title and labels of time
+LOWEST = 60.0  # Hz, lower end of the logarithmic axis
+ROWS = 192  # frequency bins
+RANGE = 70.0  # dB below the maximum
+WIDTH = 8.0  # inches of a figure
+LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for frequency labels, a panel's title and time labels
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
-GREY = "#808080"  # for what stands on the page's own background, be it light or dark
+GREY = "#808080"  # for text, legible on light and dark backgrounds
 
 
 class Panel(NamedTuple):
-    """One recording in the picture."""
+    """One recording in the figure."""
 
     title: str
     samples: np.ndarray  # (samples,)
@@ -29,23 +29,23 @@ class Panel(NamedTuple):
 
 
 def require_matplotlib() -> None:
-    """Raise ConfigError if matplotlib is missing, before work whose pictures would fail at its end."""
+    """Raise ConfigError if matplotlib is missing; call it before work that ends in plots."""
     extras.require("a picture", "eval", "matplotlib")
 
 
 def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str = "png") -> bytes:
-    """One panel below the other on one time axis.
+    """Plot panels below one another on a common time axis.
 
     Parameters
     ----------
     panels : sequence of Panel
         Recordings, at least one.
     rate : int
-        Their sample rate in Hz.
+        Sample rate of the recordings in Hz.
     frame_shift : float
-        Of the F0 tracks, in seconds.
+        Frame shift of the F0 tracks in seconds.
     format : str
-        One of matplotlib's.
+        One of matplotlib's image formats.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str 
     """
     from matplotlib.figure import Figure
 
-    count, height = len(panels), 1.75 * len(panels)  # inches; fixed margins cost half of what a layout engine does
+    count, height = len(panels), 1.75 * len(panels)  # inches; fixed margins take half the time of a layout engine
     axis_height = (height - BELOW - count * ABOVE) / count
     figure = Figure(figsize=(WIDTH, height))
     figure.subplots_adjust(
@@ -82,7 +82,7 @@ def picture(panels: Sequence[Panel], rate: int, frame_shift: float, format: str 
 
 
 def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes:  # noqa: F821 - not light
-    """The figure as an image file with a transparent background; signs that the font lacks are drawn as boxes."""
+    """Render a figure as an image file with transparent background; glyphs that the font lacks are drawn as boxes."""
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -91,7 +91,7 @@ def as_image(figure: "matplotlib.figure.Figure", format: str = "png") -> bytes: 
 
 
 def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Spectrogram on a logarithmic frequency axis from LOWEST on.
+    """Spectrogram on a logarithmic frequency axis from LOWEST to the Nyquist frequency.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        Shape `(ROWS, frames)`, dB below the loudest point.
+        Shape `(ROWS, frames)`, dB relative to the maximum, -RANGE..0.
     """
     window, shift = round(WINDOW * rate), round(SHIFT * rate)
     padded = np.pad(samples, window // 2)

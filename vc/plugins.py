@@ -1,4 +1,4 @@
-"""What other installed packages add, by entry points: methods, metrics, vocoders."""
+"""Plug-ins: methods, metrics and vocoders that other installed packages register by entry points."""
 
 import logging
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -11,11 +11,18 @@ log = logging.getLogger(__name__)
 
 
 class Registry(MutableMapping[str, Any]):
-    """The package's own by name, and after them those of a group of entry points.
+    """Built-in objects by name, followed by those of a group of entry points.
 
-    Other packages are looked through when a name is asked for that is not the package's own, or all are: what they
-    install is trusted as every installed package is. One that cannot be loaded is left out with a warning, or refused
-    where it is asked for by name; the package's own names cannot be taken.
+    Entry points are searched when a name is not built in, or all names are listed; they are trusted like any installed
+    package. A plug-in that cannot be loaded is left out with a warning, or raises ConfigError if it is requested by
+    name. Built-in names cannot be overridden.
+
+    Parameters
+    ----------
+    own : mapping of str to Any
+        The built-in objects.
+    group : str
+        Name of the group of entry points.
     """
 
     def __init__(self, own: Mapping[str, Any], group: str):
@@ -48,14 +55,15 @@ class Registry(MutableMapping[str, Any]):
         del self._known[name]
 
     def _others(self) -> dict[str, EntryPoint]:
-        """Entry points that are not loaded yet, by name; one that cannot be loaded is tried once more when named."""
+        """Entry points that are not loaded yet, by name."""
         if self._points is None:
             self._points = {}
             for point in entry_points(group=self.group):
                 if point.name in self._known:
-                    log.warning("%s is left out: the name is vc's own", _called(point))
+                    log.warning("%s is left out: the name is vc's own", _described(point))
                 elif point.name in self._points:
-                    log.warning("%s is left out: %s has the name", _called(point), _called(self._points[point.name]))
+                    other = self._points[point.name]
+                    log.warning("%s is left out: %s has the same name", _described(point), _described(other))
                 else:
                     self._points[point.name] = point
         return {name: point for name, point in self._points.items() if name not in self._known}
@@ -64,10 +72,10 @@ class Registry(MutableMapping[str, Any]):
         point = self._points[name]
         try:
             self._known[name] = point.load()
-        except Exception as error:  # whatever a stranger's module does wrong when it is imported
+        except Exception as error:  # importing another package's module may raise anything
             del self._points[name]
-            raise ConfigError(f"{_called(point)} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"{_described(point)} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def _called(point: EntryPoint) -> str:
+def _described(point: EntryPoint) -> str:
     return f"plug-in {point.name!r} of {point.dist.name if point.dist else 'an unknown package'} ({point.group})"

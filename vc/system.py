@@ -1,4 +1,4 @@
-"""What systems other than Linux lack: locks, process groups, pipes that can be waited for, folders to be synced."""
+"""System calls that not every platform has (file locks, process groups, polling pipes, syncing), with fallbacks."""
 
 import os
 import select
@@ -11,37 +11,40 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-# Flags of os.open, 0 where there are none; Windows would else change line ends in binary files.
+# Flags of os.open, 0 if unsupported; BINARY keeps Windows from translating line ends.
 NONBLOCK, NOFOLLOW = getattr(os, "O_NONBLOCK", 0), getattr(os, "O_NOFOLLOW", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 SYNCS_DIRECTORIES = hasattr(os, "O_DIRECTORY")
 LOCKS = fcntl is not None
-DESCRIPTORS = Path("/dev/fd")  # where a program finds those that it was handed
-OPENED_ANEW = Path("/proc/self/fd")  # where opening one gives a place of its own in the file
+DESCRIPTORS = Path("/dev/fd")  # where a program can open its inherited descriptors by name
+OPENED_ANEW = Path("/proc/self/fd")  # opening a descriptor here gives an independent file position
 
 
 def lock(file: int | BinaryIO, *, wait: bool) -> None:
-    """Lock a file until it is closed, against other processes that do so; nothing where there are no locks.
+    """Lock a file until it is closed; does nothing on systems without locks.
 
-    Raises BlockingIOError where another has it and `wait` is false.
+    Raises
+    ------
+    BlockingIOError
+        Another process holds the lock, and `wait` is false.
     """
     if LOCKS:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
-def read_at(descriptor: int, count: int, place: int) -> bytes:
-    """Bytes of a file from a place on, whose own place in it stays."""
+def read_at(descriptor: int, count: int, offset: int) -> bytes:
+    """Read up to `count` bytes at an offset in a file, without moving its position."""
     if hasattr(os, "pread"):
-        return os.pread(descriptor, count, place)
+        return os.pread(descriptor, count, offset)
     before = os.lseek(descriptor, 0, os.SEEK_CUR)
-    os.lseek(descriptor, place, os.SEEK_SET)
+    os.lseek(descriptor, offset, os.SEEK_SET)
     content = os.read(descriptor, count)
     os.lseek(descriptor, before, os.SEEK_SET)
     return content
 
 
 def ready(pipe: int | BinaryIO, seconds: float) -> bool:
-    """Whether something can be read from a pipe, or its end, within so long; where none can tell, reading waits."""
+    """Wait up to `seconds` for a pipe to have data or to end; return whether it has. True if it cannot be polled."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()
@@ -50,19 +53,19 @@ def ready(pipe: int | BinaryIO, seconds: float) -> bool:
 
 
 def kill_group(pid: int) -> None:
-    """Kill the leader of a process group and all that it has started; itself alone where there are no groups."""
+    """Kill all processes of a group, given its leader's id; only the leader on systems without groups."""
     if hasattr(os, "killpg"):
         os.killpg(pid, signal.SIGKILL)
     else:
-        os.kill(pid, signal.SIGTERM)  # which ends a process at once on Windows, where there is no SIGKILL
+        os.kill(pid, signal.SIGTERM)  # immediate on Windows, which has no SIGKILL
 
 
 def sync(path: Path) -> None:
-    """Put a file on the disk, or a folder's list of files where the system does that."""
+    """Sync a file to disk, or a folder's entries if the system supports that."""
     directory = path.is_dir()
     if directory and not SYNCS_DIRECTORIES:
         return
-    descriptor = os.open(path, os.O_RDONLY if SYNCS_DIRECTORIES else os.O_RDWR)  # Windows syncs what it may write
+    descriptor = os.open(path, os.O_RDONLY if SYNCS_DIRECTORIES else os.O_RDWR)  # Windows only syncs writable files
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -73,9 +76,9 @@ def sync(path: Path) -> None:
 
 
 def descriptor_path(descriptor: int, path: Path | str) -> tuple[str, dict[str, object]]:
-    """How a program that is started finds an open file, and what subprocess has to be told for that.
+    """Name of an open file for a child process, and the arguments of subprocess that make it accessible.
 
-    By its descriptor, so that it is the file that was opened; where programs are handed none, by its path.
+    By descriptor, which cannot be another file than the one opened; or by path, if descriptors are not inherited.
     """
     if DESCRIPTORS.is_dir():
         return f"{DESCRIPTORS}/{descriptor}", {"pass_fds": [descriptor]}

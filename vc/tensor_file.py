@@ -1,4 +1,4 @@
-"""Tensors and arrays on disk as safetensors, with a digest of what they hold; nothing in a file can run code."""
+"""Read and write tensors and arrays as safetensors with a digest of their contents; reading cannot run code."""
 
 import contextlib
 import hashlib
@@ -15,48 +15,56 @@ from vc.files import reading, replacing
 if TYPE_CHECKING:
     import torch
 
-LARGEST_TENSORS = 2 << 30  # bytes of a model, a checkpoint, an encoder, a vocoder
-LARGEST_HEADER = 8 << 20  # bytes of safetensors' JSON, which takes thirty times as many when it is parsed
+LARGEST_TENSORS = 2 << 30  # bytes of a model, checkpoint, encoder or vocoder
+LARGEST_HEADER = 8 << 20  # bytes of the JSON header, which takes thirty times as much memory when parsed
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Mapping[str, Any]) -> None:
-    """Write tensors and the JSON text of `content` as safetensors with a digest, whole or not at all.
+    """Write tensors, and `content` as JSON, to a safetensors file with a digest, atomically.
 
-    A tensor of floats that is not finite is refused by name: such a file is never written.
+    Raises
+    ------
+    TrainingError
+        A tensor has values that are not finite, or the tensors are too large to be read again.
     """
     from safetensors.torch import save
 
     size = sum(tensor.nbytes for tensor in tensors.values())
     if size + LARGEST_HEADER > LARGEST_TENSORS:
-        raise TrainingError(f"{path}: {size:,} bytes of tensors, too many to be read again; take a smaller network")
+        raise TrainingError(f"{path}: {size:,} bytes of tensors are too many to be read again; use a smaller network")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     bad = _not_finite(tensors)
     if bad:
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
-    with replacing(path) as temporary:  # not save_file, which leaves files of its own behind when it is killed
+    with replacing(path) as temporary:  # not save_file, which leaves temporary files behind when killed
         temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
 
 
 def _ordered(data: bytes) -> bytes:
-    """Safetensors with sorted metadata: the library's order varies, and the same run shall make the same file."""
-    start = 8 + int.from_bytes(data[:8], "little")  # the header's length, the header, the tensors
+    """Sort the metadata, whose order varies in the library, so that equal runs write equal files."""
+    start = 8 + int.from_bytes(data[:8], "little")  # layout: length of the header, header, tensors
     header = json.loads(data[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    text += b" " * (-len(text) % 8)  # keeps tensors aligned
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[start:]))
 
 
 class Damaged(ConfigError):
-    """A file that is not what was written."""
+    """A file is damaged or was not written by this toolkit."""
 
 
 @contextlib.contextmanager
 def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSORS) -> Iterator["safe_open"]:  # noqa: F821
-    """Open safetensors, of which nothing is read before the sizes of file and header are found to be sane.
+    """Open a safetensors file, after checking the sizes of file and header.
 
-    Raises ConfigError, and of a damaged file Damaged, by name.
+    Raises
+    ------
+    ConfigError
+        The file cannot be opened or is too large.
+    Damaged
+        The file is damaged, or not safetensors.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -64,7 +72,7 @@ def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSOR
         with reading(path, largest, pipes=False) as file:
             header = int.from_bytes(file.read(8), "little")
         if header > LARGEST_HEADER:
-            raise SafetensorError(f"a header of {header} bytes; {LARGEST_HEADER} are the most")
+            raise SafetensorError(f"a header of {header} bytes; at most {LARGEST_HEADER} are allowed")
         with safe_open(path, framework=framework) as tensors:
             yield tensors
     except OSError as error:
@@ -74,20 +82,37 @@ def tensor_file(path: Path, framework: str = "pt", largest: int = LARGEST_TENSOR
 
 
 def read_content(file: "safe_open", path: Path) -> tuple[dict[str, Any], str, str]:  # noqa: F821
-    """The content of an open file of `write_tensors`, as mapping and as JSON text, and the digest in the file."""
+    """The content of an open file of `write_tensors`, as a mapping and as JSON text, and the digest in the file."""
     metadata = file.metadata() or {}
     if "vc" not in metadata:
         raise Damaged(f"{path}: safetensors, but not made by this toolkit")
     content = json.loads(metadata["vc"])
     if not isinstance(content, dict):
-        raise Damaged(f"{path}: damaged: its description is no mapping")
+        raise Damaged(f"{path}: damaged: its description is not a mapping")
     return content, metadata["vc"], metadata.get("sha256", "")
 
 
 def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and content of a file of `write_tensors`; raises ConfigError, or Damaged, for another one, by name.
+    """Read a file of `write_tensors`.
 
-    With the framework `numpy` the tensors are arrays, and torch is not imported.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    framework : str
+        `pt` for tensors; `numpy` for arrays, without importing torch.
+
+    Returns
+    -------
+    dict, dict
+        Tensors by name, and the content.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be opened.
+    Damaged
+        The file is damaged, or was not written by `write_tensors`.
     """
     with tensor_file(path, framework) as file:
         content, text, digest = read_content(file, path)
@@ -101,7 +126,7 @@ def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, "torch.Te
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], origin: str) -> None:
-    """Write arrays and the digest of what they were computed from, whole or not at all."""
+    """Write arrays and the digest of the data they were computed from, atomically."""
     from safetensors.numpy import save
 
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -111,7 +136,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], origin: str) -> N
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Arrays and digest of a file of `write_arrays`; raises ConfigError if it is not as it was written."""
+    """Read the arrays and the digest in a file of `write_arrays`; ConfigError if it is missing or damaged."""
     with tensor_file(path, "numpy") as file:
         metadata = file.metadata() or {}
         arrays = _all_tensors(file, path)
@@ -121,11 +146,11 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _all_tensors(file: "safe_open", path: Path) -> dict[str, Any]:  # noqa: F821
-    """Tensors or arrays of an open file by name, as its framework has them."""
+    """Tensors or arrays of an open file by name, depending on its framework."""
     try:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (AttributeError, TypeError) as error:
-        raise Damaged(f"{path}: damaged: numbers of a type that NumPy does not have") from error
+        raise Damaged(f"{path}: damaged: a number type that NumPy does not support") from error
 
 
 def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -136,7 +161,7 @@ def _arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str:
-    """SHA-256 over the text, and each tensor's name, type, shape and bytes, by name; the same of tensors as arrays."""
+    """SHA-256 of `text` and each tensor's name, type, shape and bytes, sorted by name; the same for NumPy arrays."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         if isinstance(tensor, np.ndarray):
@@ -151,7 +176,7 @@ def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str
 
 
 def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
-    """The name of the first tensor that holds something else than finite numbers."""
+    """The name of the first tensor with values that are not finite, or None."""
     for name, tensor in tensors.items():
         if isinstance(tensor, np.ndarray):
             if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():

@@ -1,4 +1,4 @@
-"""torch archives from elsewhere: read as tensors alone, and no larger in memory than on disk."""
+"""Read untrusted torch archives: only tensors, and never more memory than their size on disk."""
 
 import pickletools
 import zipfile
@@ -14,16 +14,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST = 8 << 30  # bytes
-LARGEST_TUPLE = 10_000  # values of one, with all that it names again
-MOST_STEPS = 2_000_000  # of the program that names an archive's tensors; a model of a thousand has some 50,000
-LEGACY_PARTS = 5  # pickles at the head of an archive of the older format
-MARK = None  # on the stack
+LARGEST_TUPLE = 10_000  # values of a tuple, including those of nested tuples
+MOST_STEPS = 2_000_000  # opcodes of an archive's pickle; a model of a thousand tensors has about 50,000
+LEGACY_PARTS = 5  # pickles at the start of an archive in the old format
+MARK = None  # a mark on the pickle's stack
 
 
 def read(path: Path) -> dict[Any, Any]:
-    """The mapping in a torch archive of either format; nothing in it is run.
+    """Read the mapping in a torch archive, in the zip or the old format, without running its code.
 
-    Numbers of the newer format stay in the file until they are looked at. Raises ConfigError, without the file's name.
+    The zip format is memory-mapped.
+
+    Raises
+    ------
+    ConfigError
+        The file is damaged, or contains more than tensors; the message does not include its name.
     """
     import torch
 
@@ -36,20 +41,20 @@ def read(path: Path) -> dict[Any, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (ConfigError, PermissionError):
         raise
-    except Exception as error:  # damage has any effect; torch's own text recommends to run what is in the file
+    except Exception as error:  # damage may raise anything; torch's own message recommends running the file's code
         raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
-    require(isinstance(content, dict), "no tensors in it")
+    require(isinstance(content, dict), "no tensors found")
     return content
 
 
 def refuse_growth(tensors: dict[str, "Tensor"], path: Path) -> None:
-    """Refuse tensors that are larger than their file: they may be views of one another, and of one number."""
+    """Raise ConfigError for tensors larger than their file, which are possible as (expanded) views of each other."""
     claimed, size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()), path.stat().st_size
-    require(claimed <= size, f"its tensors are of {claimed:,} bytes, the file of {size:,}")
+    require(claimed <= size, f"its tensors have {claimed:,} bytes, the file only {size:,}")
 
 
 def _programs(file: BinaryIO) -> Iterator[BinaryIO]:
-    """Those of an archive of the newer format."""
+    """The pickles in an archive of the zip format."""
     with zipfile.ZipFile(file) as archive:
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
         require(stored, "an archive with compressed parts, which torch does not write")
@@ -60,15 +65,15 @@ def _programs(file: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _refuse_growth(program: BinaryIO) -> None:
-    """Refuse a pickle, which is looked at and not run, with a tuple that holds itself or others over and over.
+    """Scan a pickle, without running it, and refuse tuples that contain others repeatedly.
 
-    To look a tuple up in a dictionary takes a time that doubles with each such level, torch's own reader included.
+    Hashing such a tuple, as torch's own reader does, takes time exponential in the depth of nesting.
     """
-    stack: list[int | None] = []  # how many values each item stands for; only tuples can be large and looked up
+    stack: list[int | None] = []  # expanded size of each item; only tuples are hashed and can be large
     memo: dict[int, int] = {}
     for step, (operation, argument, _) in enumerate(pickletools.genops(program)):
         name, before = operation.name, operation.stack_before
-        require(step < MOST_STEPS, "its names are a program without end")
+        require(step < MOST_STEPS, "its pickle is too long")
         if name in ("GET", "BINGET", "LONG_BINGET"):
             stack.append(memo[int(argument)])
         elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):

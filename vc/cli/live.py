@@ -116,7 +116,7 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
         signal.signal(number, lambda number, _: ended.append(number))
     with contextlib.ExitStack() as stack:
         if args.virtual_mic:
-            device.say_where(stack.enter_context(virtual_microphone(args.virtual_mic)))
+            device.play_to_sink(stack.enter_context(virtual_microphone(args.virtual_mic)))
         running = stack.enter_context(device.connect(stream, **_where(args)))
         loop = running.loop
         common.say(f"from {running.devices[0]} to {running.devices[1]}", file=sys.stderr)

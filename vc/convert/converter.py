@@ -1,4 +1,4 @@
-"""wav -> wav: the whole conversion."""
+"""Convert recordings with a trained model, from waveform to waveform."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -28,26 +28,26 @@ from vc.vocoders.base import Vocoder
 from vc.vocoders.world import WORLD
 
 METHODS = ("world", "diff")
-LAYOUT = torch.channels_last  # of the weights: the fastest for a single item on a CPU (docs/experiments.md)
+LAYOUT = torch.channels_last  # memory format of the weights, the fastest for batches of one on a CPU
 
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """How recordings are converted, whoever the speakers are.
+    """Options of a conversion, independent of the speakers.
 
     Attributes
     ----------
     f0 : F0Options
-        Changes to the F0 that is mapped to the target's.
+        Changes to F0 in addition to the mapping to the target's.
     method : str
-        `world` for analysis and synthesis, `diff` for the recording itself, filtered; its F0 stays.
+        `world`: analysis and synthesis; `diff`: filters the recording by the spectral difference and keeps its F0.
     f0_range : F0Range, optional
-        Hz in which to search for the recordings' F0. Default: it is estimated from each recording.
+        Search range for F0. Default: estimated from each recording.
 
     Raises
     ------
     ConfigError
-        If there is no such method, or it cannot change F0 as `f0` says.
+        There is no such method, or it cannot change F0 as `f0` asks.
     """
 
     f0: F0Options = DEFAULT_F0
@@ -64,44 +64,44 @@ USUAL = ConversionOptions()
 
 @dataclass(frozen=True)
 class SourcePiece:
-    """A piece of a recording, and what is known of its speaker."""
+    """A piece of a recording and statistics of its speaker."""
 
     piece: Piece
     voice: F0Statistics
-    frames: Frames | None = None  # with content, for a decoder
-    statistics: ContentStatistics | None = None  # of the speaker's content, for a decoder
+    frames: Frames | None = None  # with content, only for a decoder
+    statistics: ContentStatistics | None = None  # of the speaker's content, only for a decoder
 
 
 class Overflow(DataError):
-    """A model whose output is not finite."""
+    """The output of a model is not finite."""
 
 
 class Converter:
-    """Converts recordings to a speaker of a model; may be used by several threads at once.
+    """Converts recordings to a speaker of a model; thread-safe.
 
     Parameters
     ----------
     model : Model
-        What the model's file says of it.
+        The model's description, from its file.
     network : AbstractConverter or AbstractDecoder
         The model's network.
     device : torch.device or str
-        Where the network computes.
+        Device of the network.
     precision : str
-        Of its passes, one of devices.PRECISIONS.
+        Precision of the network's forward pass, one of devices.PRECISIONS.
     vocoder : Vocoder
-        One that takes the model's features.
+        A vocoder for the model's features.
     encoder : Encoder, optional
-        Of the content that a decoder takes. Default: the one that the model's features name.
+        Content encoder of a decoder. Default: the one that the model's features name.
 
     Attributes
     ----------
     sample_rate : int
-        Hz, of the output.
+        Sample rate of the output in Hz.
     speakers : tuple of str
-        Ids of the model's speakers, of a pair the source first.
+        Ids of the model's speakers; for a pair, the source comes first.
     decodes : bool
-        Whether the model converts any speaker, rather than between its own.
+        Whether the model converts any speaker to its own, rather than only between its own.
     """
 
     def __init__(
@@ -133,10 +133,10 @@ class Converter:
         device : str
             `cpu`, `cuda`, or `auto` for a GPU if there is one.
         precision : str
-            Of the networks' passes, one of devices.PRECISIONS; WORLD computes in float64. Whether a GPU may use TF32 is
-            a setting of the whole process: the last call decides.
+            Precision of the networks' forward passes, one of devices.PRECISIONS; WORLD always computes in float64.
+            Whether a GPU may use TF32 is a setting of the whole process, so the last call decides.
         vocoder : str, optional
-            A name or a path, as vc/vocoders/choice.py has it. Default: the one that goes with the model's features.
+            A name or path, as in vc/vocoders/choice.py. Default: the usual one for the model's features.
 
         Returns
         -------
@@ -145,7 +145,7 @@ class Converter:
         Raises
         ------
         ConfigError
-            If the file is not a model, or device, precision or vocoder do not fit; the message names it.
+            The file is not a model, or the device, precision or vocoder cannot be used with it.
         """
         chosen = devices.choose(device)
         devices.set_precision(precision, chosen)
@@ -169,31 +169,37 @@ class Converter:
         return tuple(self.model.speakers)
 
     def mean_variance(self) -> "Converter":
-        """The same speakers without the network: means and variances alone, the anchor of an evaluation."""
+        """A converter that only matches means and variances, for the same speakers: the anchor of an evaluation.
+
+        Raises
+        ------
+        ConfigError
+            The model is a decoder, which has no statistics of a source.
+        """
         require(not self.decodes, f"method {self.model.method} has no means and variances of a source")
         network = MeanVarianceConverter(MeanVarianceConfig(), self.model.features.bands, self.speakers)
         return Converter(self.model, network, self.device, self.precision, vocoder=self.vocoder)
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str | None, str]:
-        """Source and target of a conversion.
+        """Resolve the source and target of a conversion.
 
         Parameters
         ----------
         to, source : str, optional
-            Target and source, by id or by name. Default for a pair: its second speaker as the target, the other one
-            as the source. A model that converts any speaker needs no source, and a target only if it has more than two.
+            Target and source, by id or name. Default for a pair: the second speaker is the target, the other the
+            source. A decoder needs no source, and a target only if it has more than two speakers.
 
         Returns
         -------
         source : str or None
-            Id; None for a speaker whom the model does not know.
+            Speaker id; None for a speaker unknown to the model.
         target : str
-            Id.
+            Speaker id.
 
         Raises
         ------
         ConfigError
-            If a speaker is unknown, or missing, or both are the same.
+            A speaker is unknown or missing, or both are the same.
         """
         if not self.decodes:
             return self.model.direction(to, source)
@@ -207,18 +213,18 @@ class Converter:
         return source, target
 
     def check(self, options: ConversionOptions) -> None:
-        """Raise ConfigError for options that this model or its vocoder cannot take."""
+        """Raise ConfigError for options that this model or its vocoder does not support."""
         method = options.method
         if method != "world":
             require(self.vocoder is WORLD, f"method {method} uses no vocoder")
-            require(self.model.features.cepstral, f"method {method} filters by mel-cepstra")
-        elif not self._takes_f0:
+            require(self.model.features.cepstral, f"method {method} needs a model of mel-cepstra")
+        elif not self._uses_f0:
             reason = "this vocoder takes F0 from the model's log-mel"
             require(options.f0 == DEFAULT_F0, f"F0 cannot be changed: {reason}")
             require(options.f0_range is None, f"an F0 range has no effect: {reason}")
 
     @property
-    def _takes_f0(self) -> bool:
+    def _uses_f0(self) -> bool:
         """Whether conversion by `world` uses the recording's F0."""
         return self.decodes or self.vocoder.needs_excitation(self.model.features)
 
@@ -236,9 +242,9 @@ class Converter:
         Parameters
         ----------
         samples : np.ndarray
-            Shape `(samples,)` or `(samples, channels)`, finite, at least one; full scale is 1.
+            Shape `(samples,)` or `(samples, channels)`, finite, not empty; full scale is 1.
         sample_rate : int
-            Hz.
+            Sample rate of `samples` in Hz.
         to, source : str, optional
             Speakers, as for `direction`.
         options : ConversionOptions
@@ -248,14 +254,14 @@ class Converter:
         -------
         np.ndarray
             Shape `(samples,)`, float32, at `self.sample_rate`; as long and as loud as the input, and within -1..1:
-            peaks that would clip are limited (vc/corpus/limiter.py), with a warning if that takes much.
+            peaks that would clip are limited (vc/corpus/limiter.py), with a warning if they are lowered a lot.
 
         Raises
         ------
         ConfigError
-            For speakers and options that do not fit the model.
+            The speakers or options do not fit the model.
         DataError
-            For samples that cannot be converted, and for a model whose output is not finite.
+            The samples cannot be converted, or the model's output is not finite.
         """
         try:
             samples = np.asarray(samples, np.float32)
@@ -280,10 +286,10 @@ class Converter:
         longest: float = 2.0,
         options: ConversionOptions = USUAL,
     ) -> Iterator[np.ndarray]:
-        """Convert blocks of samples while they arrive.
+        """Convert blocks of samples as they arrive.
 
-        The output lags behind the input by at most `longest` seconds, 0.4 s for the overlap of pieces and 5 ms of the
-        limiter's look-ahead, beside the current block and the time to compute.
+        The output lags the input by at most `longest` seconds, plus 0.4 s for the overlap of pieces, 5 ms for the
+        limiter's look-ahead, the current block and the computing time.
 
         Parameters
         ----------
@@ -292,20 +298,20 @@ class Converter:
         to, source : str, optional
             Speakers, as for `direction`.
         longest : float
-            Seconds of a piece, SHORTEST or more.
+            Longest piece in seconds, at least SHORTEST.
         options : ConversionOptions
             Changes to F0, method, F0 range.
 
         Yields
         ------
         np.ndarray
-            Shape `(samples,)`, float32; as many samples in all as `blocks` have. Loudness follows the input so far.
-            Peaks that would clip are limited; if that takes much, a warning says so at the end.
+            Shape `(samples,)`, float32; as many samples in all as in `blocks`. The loudness follows the input so far.
+            Peaks that would clip are limited, with a warning at the end if they were lowered a lot.
 
         Raises
         ------
         ConfigError, DataError
-            As from `convert`.
+            As for `convert`.
         """
         require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
         level = Level()
@@ -330,30 +336,30 @@ class Converter:
         jobs: int = 1,
         advance: Callable[[float], None] | None = None,
     ) -> None:
-        """Convert a recording to a mono 16-bit WAV, which is written whole or not at all.
+        """Convert a recording to a mono 16-bit WAV, which is written atomically.
 
-        Memory does not grow with the recording's length: converted pieces wait on disk for the gain of the whole.
+        Memory is bounded: converted pieces are buffered on disk until the gain of the whole recording is known.
 
         Parameters
         ----------
         path : str or Path
             The recording; `-` is standard input.
         output : str or Path
-            The file to write, its folder made if missing; `-` is standard output. Peaks that would clip are limited,
-            with a warning if that takes much.
+            The file to write, whose folder is created if missing; `-` is standard output. Peaks that would clip are
+            limited, with a warning if they are lowered a lot.
         to, source : str, optional
             Speakers, as for `direction`.
         options : ConversionOptions
             Changes to F0, method, F0 range.
         jobs : int
-            Threads for the pieces of a long recording.
+            Number of threads for the pieces of a long recording.
         advance : callable, optional
-            Called with the share of the recording, 0..1, that has been read so far.
+            Called with the fraction of the recording, 0..1, that has been read so far.
 
         Raises
         ------
         ConfigError, DataError
-            As from `convert`; DataError also for a file that cannot be read or written.
+            As for `convert`; DataError also for a file that cannot be read or written.
         """
         level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
         converted = self._converted(blocks, to, source, options, level=level, recording=path, jobs=jobs)
@@ -374,13 +380,13 @@ class Converter:
         longest: float = pieces.LONGEST,
         jobs: int = 1,
     ) -> Iterator[np.ndarray]:
-        """Blocks at the model's rate to converted blocks of as many samples, whose level `level` gathers."""
+        """Convert blocks at the model's rate to as many samples, and measure both in `level`."""
         self.check(options)
         source, target = self.direction(to, source)
         known, settings = self.model.speakers.get(source), self.model.features
         search = options.f0_range or (known.f0_range if known and known.f0_range_given else None)
         cut = pieces.split(blocks, self.sample_rate, longest)
-        if options.method == "diff" or self._takes_f0:
+        if options.method == "diff" or self._uses_f0:
             voice = SourceVoice(
                 known and known.f0_statistics, settings, recording=recording, name=source, search=search
             )
@@ -403,7 +409,7 @@ class Converter:
         yield from pieces.join(measured(), self.sample_rate)
 
     def _with_content(self, source: SourcePiece, content: SourceContent) -> SourcePiece:
-        """A piece with its frames, their content, and the statistics of its speaker."""
+        """Add frames, content and the speaker's content statistics to a piece."""
         settings = self.model.features
         samples = self._padded(to_usual_level(source.piece.samples))
         excited = self.vocoder.needs_excitation(settings)
@@ -413,28 +419,28 @@ class Converter:
         return replace(source, frames=frames, statistics=content.statistics(frames))
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
-        """`(samples,)`, those of a very short recording followed by silence."""
+        """Pad a very short recording with silence."""
         return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
 
     def _convert_piece(
         self, piece: SourcePiece, source: str | None, target: str, options: ConversionOptions
     ) -> np.ndarray:
-        """The path of the data: `(samples,)` at the model's rate to as many."""
+        """Convert a piece: analysis, model, synthesis."""
         voice, settings, speaker = piece.voice, self.model.features, self.model.speakers[target]
         samples = piece.piece.samples
         padded = self._padded(samples)
         if self.decodes:
             frames = piece.frames
             source_f0, target_f0, voiced = voice.log_f0, speaker.log_f0, frames.f0[frames.f0 > 0]
-            if source_f0 is None and voice.f0_range is not None and len(voiced):  # too short for the voice's statistics
+            if source_f0 is None and voice.f0_range is not None and len(voiced):  # too short for a speaker's statistics
                 source_f0 = LogF0.of(voiced)
-            if source is None and source_f0 and target_f0:  # one recording shows the mean F0, not its usual deviation
+            if source is None and source_f0 and target_f0:  # one recording gives the mean of F0, but not its deviation
                 source_f0 = replace(source_f0, deviation=target_f0.deviation)
             f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
             spectrum = self._decoded(frames.content, frames.spectrum, f0, piece.statistics, target)
             self._refuse_overflow(spectrum)
             converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
-            # A decoder makes speech of whatever is loudest in a piece: let pieces keep their levels beside each other.
+            # A decoder turns whatever is loudest in a piece into speech, so restore the pieces' relative levels.
             before, after = speech_energy(padded, self.sample_rate), speech_energy(converted, self.sample_rate)
             converted = np.sqrt(before / after if after > 0 else 0.0) * converted
         elif options.method == "diff":
@@ -456,10 +462,10 @@ class Converter:
 
     def _refuse_overflow(self, values: np.ndarray) -> None:
         if not np.isfinite(values).all():
-            raise Overflow(f"the model {self.path or 'in use'} gives values that are not finite")
+            raise Overflow(f"the output of the model {self.path or 'in use'} is not finite")
 
     def resynthesise(self, content: np.ndarray, f0: np.ndarray, log_mel: np.ndarray, speaker: str) -> np.ndarray:
-        """Frames of a recording of one of a decoder's speakers, decoded from its own content and prosody.
+        """Decode a recording of one of a decoder's speakers from its own content and prosody (copy synthesis).
 
         Parameters
         ----------
@@ -470,7 +476,7 @@ class Converter:
         log_mel : np.ndarray
             Shape `(frames, bands)`; only its loudness is used.
         speaker : str
-            Id, of source and target.
+            Speaker id.
 
         Returns
         -------
@@ -484,11 +490,10 @@ class Converter:
     def _decoded(
         self, content: np.ndarray, log_mel: np.ndarray, f0: np.ndarray, source: ContentStatistics, target: str
     ) -> np.ndarray:
-        """Log-mel `(frames, bands)` of a target with content and loudness of a source, at the target's F0."""
+        """Decode the target's log-mel `(frames, bands)` from the source's content and loudness, and the target's F0."""
         speaker, settings = self.model.speakers[target], self.model.features
         normalised = (content - np.asarray(source.mean)) / speaker.content.deviation
-        manner = prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
-        arrays = (normalised, manner)
+        arrays = normalised, prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
         inputs = (torch.from_numpy(array.astype(np.float32).T[None]).to(self.device) for array in arrays)
         with devices.autocast(self.precision, self.device):
             decoded = self.network.decode(*inputs, target)
@@ -501,21 +506,21 @@ class Converter:
         Parameters
         ----------
         frames : np.ndarray
-            Shape `(frames, bands)`, the source's.
+            The source's frames, shape `(frames, bands)`.
         source, target : str
-            Ids.
+            Speaker ids.
 
         Returns
         -------
         np.ndarray
-            The same shape, float64, the target's; c0 of mel-cepstra stays the source's.
+            The target's frames, same shape, float64; c0 of mel-cepstra is kept from the source.
         """
         inputs = torch.from_numpy(np.asarray(frames, np.float64)).to(self.device)
         with devices.autocast(self.precision, self.device):
             return self.frame_map(source, target)(inputs).cpu().numpy()
 
     def frame_map(self, source: str, target: str) -> FrameMap:
-        """The network of one direction with both speakers' normalisations inside."""
+        """The network of one direction, including both speakers' normalisation."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
         return FrameMap(
             self.network, (source, target), normalisers, self.device, kept=self.model.features.unconverted_bands

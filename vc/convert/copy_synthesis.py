@@ -1,4 +1,4 @@
-"""wav -> wav through a vocoder and nothing else: the best that a conversion through it can sound."""
+"""Copy synthesis through a vocoder: the upper bound on the quality of conversions that use it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from vc.vocoders.base import Vocoder
 
 
 class Copier:
-    """Copies recordings through a vocoder.
+    """Analyses and resynthesises recordings with a vocoder.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Copier:
     Attributes
     ----------
     sample_rate : int
-        Hz, of the copies.
+        Sample rate of the copies in Hz.
     """
 
     def __init__(self, vocoder: Vocoder, config: FeatureConfig):
@@ -41,12 +41,12 @@ class Copier:
         samples : np.ndarray
             Shape `(samples,)`, at `sample_rate`.
         f0_range : F0Range or None
-            Hz, in which to search for F0, if the vocoder takes it.
+            Range in Hz in which to search for F0, for vocoders that use it.
 
         Returns
         -------
         np.ndarray
-            The same shape, float64; not limited to -1..1.
+            Same shape, float64; not limited to -1..1.
         """
         whole = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
         return self.vocoder.copy(whole, self.config, f0_range)[: len(samples)]
@@ -54,7 +54,7 @@ class Copier:
     def copy_file(
         self, source: Path | str, output: Path | str, advance: Callable[[float], None] | None = None
     ) -> float:
-        """Copy a recording to a mono 16-bit WAV; memory does not grow with its length.
+        """Copy a recording to a mono 16-bit WAV, in constant memory.
 
         Parameters
         ----------
@@ -62,33 +62,33 @@ class Copier:
             The recording; `-` is standard input.
         output : Path or str
             The file to write; `-` is standard output. Peaks that would clip are limited (vc/corpus/limiter.py), with a
-            warning if that takes much.
+            warning if they are lowered a lot.
         advance : callable, optional
-            Called with the share of the recording, 0..1, that has been read so far.
+            Called with the fraction of the recording, 0..1, that has been read so far.
 
         Returns
         -------
         float
-            Seconds of the recording.
+            Duration of the recording in seconds.
 
         Raises
         ------
         DataError
-            If it cannot be read, or the output not be written.
+            The recording cannot be read, or the output cannot be written.
         """
         peak = 0.0
 
-        def copied() -> Iterator[tuple[Piece, np.ndarray]]:
+        def copies() -> Iterator[tuple[Piece, np.ndarray]]:
             nonlocal peak
-            cut = pieces.split(audio.blocks(source, self.sample_rate, advance=advance), self.sample_rate)
+            parts = pieces.split(audio.blocks(source, self.sample_rate, advance=advance), self.sample_rate)
             if self.vocoder.native_rate is None:
-                voiced = SourceVoice(None, self.config, recording=source, warn_whispers=False).with_voices(cut)
-            else:  # it takes no F0
-                voiced = ((piece, WHISPER) for piece in cut)
-            for piece, voice in voiced:
+                inputs = SourceVoice(None, self.config, recording=source, warn_whispers=False).with_voices(parts)
+            else:  # the vocoder needs no F0
+                inputs = ((piece, WHISPER) for piece in parts)
+            for piece, voice in inputs:
                 peak = max(peak, float(np.abs(piece.samples).max(initial=0)))
                 yield piece, self.copy(piece.samples, voice.f0_range).astype(np.float32)
 
-        blocks = pieces.join(copied(), self.sample_rate)
+        blocks = pieces.join(copies(), self.sample_rate)
         count = audio.write_scaled(output, blocks, self.sample_rate, lambda: to_full_scale(peak, source), source)
         return count / self.sample_rate

@@ -1,4 +1,4 @@
-"""A trained model -> ONNX: one direction, for use without torch."""
+"""Export one direction of a trained model to ONNX, for use without torch."""
 
 import copy
 import json
@@ -18,36 +18,37 @@ from vc.features.world import POWER_SMOOTHING
 from vc.models.base import FrameMap
 
 OPSET = 20
-FEWEST, MOST = 8, 1 << 20  # frames; a generator's innermost layers need two of theirs
-CLOSE = 1e-4  # largest difference that is allowed between onnxruntime's and torch's mel-cepstra
-TRIAL_FRAMES = (100, 301, 1002)
+FEWEST, MOST = 8, 1 << 20  # frames; a generator's innermost layers need two of their own
+CLOSE = 1e-4  # largest allowed difference between the mel-cepstra of onnxruntime and torch
+TRIAL_FRAMES = (100, 301, 1002)  # lengths at which the two are compared
 INPUT, OUTPUT, METADATA = "mel_cepstrum", "converted", "vc"  # names in the file
 
 
 def export(converter: Converter, output: Path, to: str | None = None, source: str | None = None) -> float:
-    """Write one direction of a model as ONNX, whole or not at all.
+    """Write one direction of a model as ONNX, atomically.
 
-    The graph maps mel-cepstra `(frames, order + 1)` float32 of the source, FEWEST frames or more, to as many of the
-    target: both normalisations are inside, and c0 stays the source's. Its metadata holds, under `vc`, a JSON text with
+    The graph maps mel-cepstra `(frames, order + 1)` float32 of the source, at least FEWEST frames, to as many of the
+    target. It includes both speakers' normalisation and keeps the source's c0. Its metadata holds, as JSON under `vc`,
     what the rest of a conversion needs (`description`).
 
     Parameters
     ----------
     converter : Converter
+        The model.
     output : Path
-        The file to write, its folder made if missing.
+        The file to write, whose folder is created if missing.
     to, source : str, optional
         Speakers, as for `Converter.direction`.
 
     Returns
     -------
     float
-        Largest difference of onnxruntime's mel-cepstra from torch's, at most CLOSE.
+        Largest difference between the mel-cepstra of onnxruntime and torch, at most CLOSE.
 
     Raises
     ------
     ConfigError
-        If packages are missing, the model is not of mel-cepstra, or onnxruntime's results differ from torch's.
+        A package is missing, the model's features are not mel-cepstra, or the results differ by more than CLOSE.
     """
     extras.require("export", "onnx", "onnx", "onnxruntime", "onnxscript")  # the last for torch's exporter
     import onnx
@@ -58,7 +59,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     kind = converter.model.features.kind
     require(
         converter.model.features.cepstral,
-        f"a graph takes mel-cepstra, features of kind world; the model's are of kind {kind}",
+        f"only models of features of kind world (mel-cepstra) can be exported; the model's are of kind {kind}",
     )
     source, to = converter.direction(to, source)
     network = copy.deepcopy(converter.frame_map(source, to)).cpu().float()
@@ -66,7 +67,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
     example = torch.zeros(TRIAL_FRAMES[0], converter.model.features.bands)
     frames = ({0: torch.export.Dim("frames", min=FEWEST, max=MOST)},)  # of the only argument
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
-    for name in ("torch.onnx", "torch.utils.flop_counter"):  # they list every package that they could use
+    for name in ("torch.onnx", "torch.utils.flop_counter"):  # they warn of every optional package that is missing
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,9 +89,21 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
 
 
 def description(converter: Converter, source: str, target: str) -> dict:
-    """What a program around the graph needs: analysis, both speakers' log F0 statistics and F0 search ranges.
+    """What a program needs to use the graph: the analysis, and both speakers' log-F0 statistics and F0 search ranges.
 
-    c0 is the source's; vc-convert then changes it by WorldConfig.restore_power, whose smoothing is included.
+    The graph keeps the source's c0; vc-convert then adjusts it by WorldConfig.restore_power, whose smoothing is given.
+
+    Parameters
+    ----------
+    converter : Converter
+        The model.
+    source, target : str
+        Speaker ids.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
     """
     speakers = {}
     for name in (source, target):
@@ -111,7 +124,7 @@ def description(converter: Converter, source: str, target: str) -> dict:
 
 @torch.inference_mode()
 def _difference(session: "onnxruntime.InferenceSession", network: FrameMap, frames: int) -> float:  # noqa: F821
-    """Largest absolute difference of the results for random frames with the source's mean and deviation."""
+    """Largest absolute difference between the results for random frames with the source's mean and deviation."""
     random = np.random.default_rng(frames)
     mean, deviation = network.mean_before.numpy(), network.deviation_before.numpy()
     mel_cepstra = (mean + deviation * random.standard_normal((frames, len(mean)))).astype(np.float32)

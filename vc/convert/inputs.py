@@ -1,4 +1,4 @@
-"""The recordings that a user names for conversion -> a job for each, with an output of its own."""
+"""Find the recordings to convert, and choose an output file for each."""
 
 import os
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from vc.files import path_inside
 
 @dataclass(frozen=True)
 class Job:
-    """A recording and where its conversion goes; `-` is standard input or output."""
+    """A recording and the output file of its conversion; `-` is standard input or output."""
 
     source: Path | str
     output: Path | str
-    refusal: str | None = None  # why it cannot be read, if that is known already
+    refusal: str | None = None  # reason, if the recording is known to be unreadable
 
     @property
     def done(self) -> bool:
-        """Whether the output exists: outputs appear whole or not at all."""
+        """Whether the output exists. Outputs are written atomically, so it is complete."""
         return self.output != STANDARD and os.path.isfile(self.output)
 
     def require_readable(self) -> None:
@@ -31,7 +31,7 @@ class Job:
 
 
 def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Job]:
-    """Jobs for files, folders (searched below) and a wav.scp list.
+    """Make jobs for files, folders (searched recursively) and a wav.scp list.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
     scp : Path, optional
         A list of recordings.
     output : str, optional
-        For one recording a file, or a folder; else a folder, which mirrors the folders searched. `-` is standard
+        A file or folder for one recording; for several, a folder, which mirrors the input folders. `-` is standard
         output. Default: the folder `converted`.
 
     Returns
@@ -50,12 +50,13 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
     Raises
     ------
     ConfigError
-        If there is nothing to convert, or an output would be an input, another output, or no file in the folder.
+        There is nothing to convert, or an output would overwrite an input or another output, or is not a file inside
+        the folder.
     """
     if not inputs and scp is None:
         raise ConfigError("nothing to convert: give files, folders, '-' or --scp")
     if "" in inputs or output == "":
-        raise ConfigError("an input or --output is empty; an unset variable of the shell?")
+        raise ConfigError("an input or --output is empty; is a shell variable unset?")
     if output == STANDARD and is_batch(inputs, scp):
         raise ConfigError("--output -: only one recording can go to standard output")
     if output is None or is_batch(inputs, scp) or output.endswith("/") or os.path.isdir(output):
@@ -66,7 +67,7 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
         if os.path.exists(output) and not os.path.isfile(output):
             raise ConfigError(f"--output {output}: exists and is not a file")
         jobs = [Job(*(name if name == STANDARD else _path(name) for name in (inputs[0], output)))]
-    # No output may be an input, nor the output of two; names that differ in case alone are one on some disks.
+    # No output may be an input or occur twice; on some file systems, names that differ only in case are the same.
     sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}
     outputs: dict[str, Path | str] = {}
     for job in jobs:
@@ -74,7 +75,7 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
             continue
         path = os.path.realpath(job.output)
         if path in sources:
-            raise ConfigError(f"{job.output}: is an input too; choose another --output")
+            raise ConfigError(f"{job.output}: is also an input; choose another --output")
         if path.lower() in outputs:
             raise ConfigError(f"{job.source} and {outputs[path.lower()]} would both become {job.output}")
         outputs[path.lower()] = job.source
@@ -82,7 +83,7 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
 
 
 def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:
-    """Whether the inputs are more than one recording, or a folder or list that may hold any number."""
+    """Whether the inputs may be more than one recording: several, a folder, or a list."""
     return len(inputs) != 1 or scp is not None or os.path.isdir(inputs[0])
 
 
@@ -94,11 +95,11 @@ def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[
         if name == STANDARD:
             jobs.append(Job(STANDARD, folder / "stdin.wav"))
         elif os.path.isdir(name):
-            discovered = discovery.recordings_below(Path(name), apart_from=folder)
+            discovered = discovery.recordings_below(Path(name), excluded=folder)
             discovery.report(Path(name), replace(discovered, refused={}))
             reasons = dict.fromkeys(discovered.recordings) | discovered.refused
             jobs += [Job(path, folder / _wav(path.relative_to(name)), reasons[path]) for path in sorted(reasons)]
-            if not reasons:  # a job that fails, so that the others go on
+            if not reasons:  # a job that will fail by itself, without stopping the others
                 jobs.append(Job(Path(name), folder / _wav(Path(Path(name).name or "folder"))))
         else:
             jobs.append(Job(_path(name), folder / _wav(Path(Path(name).name))))
@@ -110,14 +111,14 @@ def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[
         jobs += [Job(_path(str(path)), folder / f"{id}.wav") for id, path in recordings.items()]
     for subfolder in {os.path.relpath(Path(job.output).parent, folder) for job in jobs}:
         try:
-            path_inside(folder, subfolder)  # refuses a link that leads out of the folder
+            path_inside(folder, subfolder)  # refuses a link that leads outside the folder
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
     return jobs
 
 
 def _path(name: str) -> Path:
-    """`name` as a path that cannot be mistaken for standard input or output."""
+    """A path that cannot be mistaken for standard input or output."""
     return Path.cwd() / name if str(Path(name)) == STANDARD else Path(name)
 
 

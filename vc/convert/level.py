@@ -1,4 +1,4 @@
-"""The loudness of a recording, and the gain that gives it to its conversion."""
+"""Loudness of recordings, and the gain that restores it in their conversions."""
 
 from dataclasses import dataclass
 
@@ -7,48 +7,48 @@ import numpy as np
 from vc.corpus.limiter import to_full_scale
 
 FAINTEST = 0.1  # smallest usual peak of a recording
-MOST = 1e3  # largest gain; a conversion that is quieter still is silence
-LOWEST = 70.0  # Hz, above which loudness is measured
+MOST = 1e3  # largest gain; an even quieter conversion is silence
+LOWEST = 70.0  # Hz; lower frequencies are ignored in loudness
 FRAME = 0.02  # seconds
-PAUSE = 35.0  # dB below the loudest frame, from which on a frame is a pause
+PAUSE = 35.0  # dB; frames farther below the loudest one are pauses
 
 
 @dataclass
 class Level:
-    """Energies of a recording and of its conversion, summed over their pieces, and the recording's peak."""
+    """Accumulated energy of a recording and of its conversion, and the recording's peak."""
 
-    before: float = 0.0
-    after: float = 0.0
+    before: float = 0.0  # energy of the recording
+    after: float = 0.0  # energy of the conversion
     peak: float = 0.0  # of the recording; full scale is 1
 
     def add(self, samples: np.ndarray, converted: np.ndarray, rate: int) -> None:
-        """Add a piece: `(samples,)` at `rate` Hz, and its conversion of the same shape."""
+        """Add a piece `(samples,)` at `rate` Hz and its conversion, of the same shape."""
         self.before += speech_energy(samples, rate)
         self.after += speech_energy(converted, rate)
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0)))
 
     def gain(self, recording: object = None) -> np.float32:
-        """Factor that makes the conversion as loud as the recording.
+        """Gain that makes the conversion as loud as the recording.
 
-        c0 alone does not keep the loudness: another spectral envelope with the same mean logarithm has another power.
-        Peaks of the product are left to the limiter. A recording of another scale is first brought to full scale.
+        Keeping c0 is not enough, because spectral envelopes with the same mean logarithm differ in power. Peaks of the
+        result are left to the limiter. A recording far above full scale is scaled down to it.
 
         Parameters
         ----------
         recording : object, optional
-            Its name, for a warning if it is of another scale. Default: no warning.
+            The recording's name in the warning that it is above full scale. Default: no warning.
 
         Returns
         -------
         np.float32
-            Factor, 0 or more.
+            Linear gain, 0 or more.
         """
         gain = min(np.sqrt(self.before / self.after), MOST) if self.after > 0 else 1.0
         return np.float32(gain * to_full_scale(self.peak, recording))
 
 
 def to_usual_level(samples: np.ndarray) -> np.ndarray:
-    """`(samples,)`, scaled if their peak is far from that of a recording, as networks know it from training.
+    """Scale samples whose peak is far from those of recordings in training.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        The same shape: unchanged with a peak of FAINTEST to HOTTEST; a higher one becomes 1, a lower one FAINTEST.
+        Same shape; unchanged if the peak is in FAINTEST..HOTTEST, else with a peak of 1 (if above) or FAINTEST.
     """
     peak = float(np.abs(samples).max(initial=0))
     gain = min(FAINTEST / peak, MOST) if 0 < peak < FAINTEST else to_full_scale(peak)
@@ -66,15 +66,15 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
 
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:
-    """Sum of squares of `(samples,)` above LOWEST Hz, because synthesis keeps neither an offset nor rumble."""
+    """Energy of `(samples,)` above LOWEST Hz, because synthesis does not reproduce DC offset and rumble."""
     spectrum, length = _above_lowest(samples, rate)
     return float(2 * np.square(np.abs(spectrum)).sum() / length)
 
 
 def speech_level(samples: np.ndarray, rate: int) -> float:
-    """Mean power of `(samples,)` above LOWEST Hz in dB of full scale, -inf for silence.
+    """Active speech level of `(samples,)` above LOWEST Hz in dB of full scale; -inf for silence.
 
-    Over speech alone, as ITU-T P.56 has it: a recording with longer pauses is not a quieter one.
+    Pauses are excluded, as in ITU-T P.56.
     """
     spectrum, length = _above_lowest(samples, rate)
     frame = max(1, round(FRAME * rate))
@@ -85,7 +85,7 @@ def speech_level(samples: np.ndarray, rate: int) -> float:
 
 
 def _above_lowest(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
-    """Spectrum of `(samples,)` from LOWEST Hz on, and the length of its transform."""
+    """Spectrum of `(samples,)` without frequencies below LOWEST, and the length of the transform."""
     length = 2 ** int(np.ceil(np.log2(max(2, len(samples)))))
     spectrum = np.fft.rfft(samples.astype(np.float64), length)
     spectrum[: 1 + int(LOWEST * length / rate)] = 0

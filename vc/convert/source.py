@@ -1,8 +1,8 @@
-"""What a recording tells of its speaker, piece by piece: F0 range and statistics, and the statistics of content.
+"""Statistics of a recording's speaker, piece by piece: F0 range and statistics, and content statistics.
 
-A model may know the speaker. F0 is then theirs, unless somebody else plainly speaks, who has statistics of their own.
-Whether that is so is decided by loud and clearly voiced frames, a second of them at a time, throughout the recording:
-what comes before speech (hum, noise, music, another voice) does not decide how the speech is converted.
+If the model knows the source speaker, their F0 statistics are used, except where somebody else is clearly speaking, for
+whom statistics are estimated. This is decided from loud and clearly voiced frames, in windows of one second throughout
+the recording, so that what precedes speech (hum, noise, music, another voice) does not affect how it is converted.
 """
 
 import logging
@@ -31,32 +31,32 @@ from vc.features.f0 import (
 from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
 
 MEDIAN_WINDOW = 1.0  # seconds of clearly voiced frames whose median F0 identifies the speaker
-CHANGED = 0.3  # seconds of them that a change of voice lasts at least
-REMEMBERED = 60.0  # seconds of them from which range and statistics of an unknown voice are taken
-FAINTEST = 2e-7  # mean square, full scale being 1: below -67 dB there is no speech
-PAUSE = 10**-2.5  # of the loudest voice so far; a fainter piece is a pause, and does not identify its speaker
-MEDIAN_OF = 200  # values; more of them in a second give no better median
-LIKELY = 0.5  # seconds of frames that the target's statistics of content count for at the start
+SHORTEST_TURN = 0.3  # seconds of clearly voiced frames before a change of speaker is accepted
+MEMORY = 60.0  # seconds of clearly voiced frames that an unknown speaker's statistics are estimated from
+FAINTEST = 2e-7  # mean square (full scale is 1): there is no speech below -67 dB
+PAUSE = 10**-2.5  # of the power of the loudest speech so far; quieter pieces do not identify a speaker
+MEDIAN_OF = 200  # values; more in one second do not improve the median
+PRIOR_SECONDS = 0.5  # weight of the target's content statistics as a prior
 log = logging.getLogger(__name__)
 
 
 class SourceVoice:
-    """The voice of each piece of one recording; the pieces come in their order.
+    """Identifies the speaker in the pieces of one recording, which must come in order.
 
     Parameters
     ----------
     known : F0Statistics or None
-        The voice of the source speaker; None for a speaker whom the model does not know.
+        F0 statistics of the source speaker; None for a speaker unknown to the model.
     config : FeatureConfig
         Settings of the analysis.
     recording : object
-        Its name, for warnings.
+        The recording's name in warnings.
     name : str, optional
-        The source speaker's, for warnings.
+        The source speaker's name in warnings.
     search : F0Range, optional
-        Hz in which to search for F0, if a user chose it; it is then every voice's range.
+        Search range for F0 set by the user, which is used for every speaker.
     warn_whispers : bool
-        Whether to warn of a piece without F0.
+        Whether to warn of pieces without F0.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class SourceVoice:
         self.known, self.config, self.search = known, config, search
         self.recording, self.name, self.warn_whispers = recording, name, warn_whispers
         self._voice = self._in_search_range(known or F0Statistics(WIDEST_RANGE, None))
-        self._recent = np.zeros(0)  # Hz, clearly voiced frames of the piece before
-        self._unknown = np.zeros(0)  # Hz, clearly voiced frames of speakers that are not the known one
-        self._loudest = 0.0  # mean square of clearly voiced frames, in the piece in which they were loudest
+        self._recent = np.zeros(0)  # Hz, clearly voiced frames of the previous piece
+        self._unknown = np.zeros(0)  # Hz, clearly voiced frames of speakers other than the known one
+        self._loudest = 0.0  # mean square of clearly voiced frames in the loudest piece so far
         self._warned: set[str] = set()
 
     def with_voices(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
-        """Pieces with the voice of each; a piece in which the voice changes is cut there."""
+        """Pieces with their speakers' F0 statistics; a piece in which the speaker changes is split there."""
         rate = self.config.sample_rate
         for piece in cut:
             spans = self.spans(piece.samples)
@@ -87,31 +87,31 @@ class SourceVoice:
                 yield part, spans[number][1]
 
     def spans(self, samples: np.ndarray) -> list[tuple[int, F0Statistics]]:
-        """The voices in `(samples,)`, each with the frame from which on it speaks; the first frame is 0.
+        """The speakers in `(samples,)`: first frame (0 for the first speaker) and F0 statistics of each.
 
-        A piece with too little voiced speech has the voice of the piece before; at first that is the known one.
+        A piece with too little voiced speech gets the speaker of the previous piece, or at first the known speaker.
         """
         track, loud, clear = self._voiced(samples, self.search or WIDEST_RANGE)
         if self.search is None and whispers(clear, loud, self.config.frame_rate):
             known_range = self.known and self.known.f0_range
             if known_range and not whispers(*self._voiced(samples, known_range)[:0:-1], self.config.frame_rate):
-                return [(0, self.known)]  # noise hides F0 from a wide search, not from one in the speaker's range
+                return [(0, self.known)]  # in noise, F0 may be found in the speaker's range but not in the widest one
             if self.known is not WHISPER and self.warn_whispers:
-                hint = "an F0 range (--f0-range) finds one that noise hides"
-                self._warn("whisper", f"without F0, as whispering is: converted without a melody; {hint}")
+                hint = "in noise, an F0 range (--f0-range) may help to find it"
+                self._warn("whisper", f"no F0 found, as in whispering; converted as unvoiced; {hint}")
             return [(0, WHISPER)]
         numbers = np.flatnonzero(clear)
         if len(numbers) < FEWEST_CLEAR:
             return [(0, self._voice)]
         self._loudest = max(self._loudest, float(track.power[numbers].mean()))
         f0 = track.f0[numbers]
-        if len(self._recent) + len(f0) < self._frames(CHANGED):
+        if len(self._recent) + len(f0) < self._frames(SHORTEST_TURN):
             self._recent = np.concatenate([self._recent, f0])
             return [(0, self._voice)]
         spans = []
         for run, is_known in self._runs(f0):
             start = 0
-            if run.start:  # the quietest frame between the two voices
+            if run.start:  # the quietest frame between the two speakers
                 between = track.power[numbers[run.start - 1] : numbers[run.start] + 1]
                 start = int(numbers[run.start - 1] + np.argmin(between))
             spans.append((start, self._in_search_range(self.known) if is_known else self._unknown_voice(f0[run])))
@@ -120,7 +120,7 @@ class SourceVoice:
         return spans
 
     def _voiced(self, samples: np.ndarray, search: F0Range) -> tuple[F0Track, np.ndarray, np.ndarray]:
-        """F0 in a range, the loud frames, and the clearly voiced ones among them."""
+        """F0 track in a search range, and masks of the loud frames and of the clearly voiced ones among them."""
         track = self.config.track_f0(samples, search)
         loud = loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
         return track, loud, clear_frames(track, loud)
@@ -129,7 +129,7 @@ class SourceVoice:
         return round(seconds * self.config.frame_rate)
 
     def _runs(self, f0: np.ndarray) -> list[tuple[slice, bool]]:
-        """Stretches of clearly voiced `f0` of one speaker each, and whether that is the known one."""
+        """Split clearly voiced `f0` by speaker: slices, and whether each is the known speaker."""
         if self.known is None or self.known.f0_range is None:
             return [(slice(0, len(f0)), False)]
         step = max(1, self._frames(MEDIAN_WINDOW) // MEDIAN_OF)
@@ -141,16 +141,16 @@ class SourceVoice:
         inside = (level >= self.known.f0_range.floor) & (level <= self.known.f0_range.ceiling)
         bounds = [0, *(np.flatnonzero(np.diff(inside)) + 1).tolist(), len(f0)]
         runs = [slice(*pair) for pair in pairwise(bounds)]
-        while len(runs) > 1 and min(run.stop - run.start for run in runs) < self._frames(CHANGED):
+        while len(runs) > 1 and min(run.stop - run.start for run in runs) < self._frames(SHORTEST_TURN):
             shortest = min(range(len(runs)), key=lambda number: runs[number].stop - runs[number].start)
-            joined = slice(max(0, shortest - 1), shortest + 2)  # its neighbours are of one kind
+            joined = slice(max(0, shortest - 1), shortest + 2)  # with its neighbours, which are of the same kind
             runs[joined] = [slice(runs[joined][0].start, runs[joined][-1].stop)]
         return [(run, bool(inside[run].mean() >= 0.5)) for run in runs]
 
     def _unknown_voice(self, f0: np.ndarray) -> F0Statistics:
-        """The voice of a stretch that is not the known speaker's, from it and from like stretches before."""
+        """F0 statistics of a speaker who is not the known one, from `f0` and similar earlier frames."""
         median = float(np.median(f0))
-        self._unknown = np.concatenate([self._unknown, f0])[-self._frames(REMEMBERED) :]
+        self._unknown = np.concatenate([self._unknown, f0])[-self._frames(MEMORY) :]
         if self.known is not None:
             known = self.known.f0_range
             usual = f"speaks at {known.floor:.0f} to {known.ceiling:.0f} Hz" if known else "whispers"
@@ -162,21 +162,21 @@ class SourceVoice:
         return voice if self.search is None else F0Statistics(self.search, voice.log_f0)
 
     def _warn(self, kind: str, text: str) -> None:
-        """Once a recording."""
+        """Warn once per recording."""
         if kind not in self._warned:
             log.warning("%s: %s", escaped(self.recording), text)
         self._warned.add(kind)
 
 
 class SourceContent:
-    """Statistics of the speaker's content, piece by piece in their order.
+    """Content statistics of a recording's speaker; its pieces must come in order.
 
     Parameters
     ----------
     known : ContentStatistics or None
-        The source's; None for a speaker whom the model does not know: the recording's own are gathered.
+        Statistics of the source speaker; None for a speaker unknown to the model: estimated from the recording.
     target : ContentStatistics
-        The target's, a prior for what is gathered.
+        Statistics of the target, the prior of that estimate.
     config : ContentFeatures
         Settings of the analysis.
     """
@@ -187,13 +187,13 @@ class SourceContent:
         self._loudest = -np.inf  # dB, of a piece's loud frames
 
     def statistics(self, frames: Frames) -> ContentStatistics:
-        """Of the recording up to the end of the piece that has these frames."""
+        """Statistics of the recording up to and including the piece with these frames."""
         if self.known is not None:
             return self.known
         level = loudness(self.config.to_mel_cepstrum(frames.spectrum))
         loud = float(np.quantile(level, LOUD_QUANTILE))
-        if loud > self._loudest + DYNAMIC_RANGE:  # what came before was a pause
-            self._meter = ContentMeter(self.target, LIKELY * self.config.frame_rate)
+        if loud > self._loudest + DYNAMIC_RANGE:  # all earlier pieces were pauses
+            self._meter = ContentMeter(self.target, PRIOR_SECONDS * self.config.frame_rate)
         self._loudest = max(self._loudest, loud)
         self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
         return self._meter.statistics()

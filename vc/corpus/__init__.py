@@ -1,1 +1,1 @@
-"""Recordings to a data directory: what a folder holds, ids, lists, decoding, checks."""
+"""From recordings to a data directory: finding and decoding audio files, ids, Kaldi lists, checks."""

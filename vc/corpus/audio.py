@@ -1,4 +1,4 @@
-"""Recordings <-> mono float32 samples in -1..1."""
+"""Read and write audio files as mono float32 samples in -1..1."""
 
 import contextlib
 import hashlib
@@ -21,28 +21,28 @@ from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
 from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
 
-LARGEST_IN_MEMORY = 1 << 26  # bytes of samples that wait in memory rather than on disk
-BLOCK = 1 << 14  # frames read at once: memory follows what is there, and a damaged file gives what is before
+LARGEST_IN_MEMORY = 1 << 26  # bytes of samples buffered in memory; more are buffered on disk
+BLOCK = 1 << 14  # frames per read: memory is bounded, and a damaged file is decoded up to the damage
 KNOWN_ENDINGS = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
-RATES = (50, 768_000)  # Hz, lowest and highest that we take
+RATES = (50, 768_000)  # Hz, lowest and highest accepted
 SILENT_CHANNEL = 1e-4  # of the loudest channel's power: 40 dB below it
 CANCELLING = 0.2  # of the power that the mean of uncorrelated channels would have
-LOUDEST = 1e31  # of a sample: full scale is 1; beyond, sums leave what float32 can hold
+LOUDEST = 1e31  # magnitude of a sample (full scale is 1); sums of larger ones overflow float32
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
-OPUS_LEVEL = 0.78  # of libsndfile's compression: 64 kbit/s; from 0.82 on the encoder takes twice the time
-STANDARD = "-"  # as a path: standard input or output
-MOST_REMEMBERED = 1024  # recordings whose channels are remembered
+OPUS_LEVEL = 0.78  # libsndfile's compression level: 64 kbit/s; from 0.82 on the encoder takes twice as long
+STANDARD = "-"  # the path that stands for standard input or output
+MOST_CACHED = 1024  # recordings whose choice of channels is cached
 log = logging.getLogger(__name__)
 _channels_by_recording: dict[tuple[int, int, int, int], list[int]] = {}
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """A recording's header."""
+    """The header of an audio file."""
 
     sample_rate: int  # Hz
     channels: int
-    frames: int  # as claimed; a cut or streamed file may hold fewer
+    frames: int  # as the header says; a truncated or streamed file may hold fewer
 
     @property
     def seconds(self) -> float:
@@ -50,7 +50,13 @@ class AudioInfo:
 
 
 def info(path: Path) -> AudioInfo:
-    """Read a recording's header."""
+    """Read the header of an audio file.
+
+    Raises
+    ------
+    DataError
+        The file cannot be opened or decoded.
+    """
     with _opened(path) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
@@ -63,21 +69,21 @@ def read(
     Parameters
     ----------
     path : Path or str
-        A recording; `-` is standard input.
+        An audio file; `-` is standard input.
     rate : int, optional
-        Hz, to which it is resampled while it is read. Default: its own rate.
+        Sample rate in Hz to resample to. Default: the file's own.
     start, end : float
-        Seconds of the part to read. Default: all.
+        Where to start and stop reading, in seconds. Default: the whole recording.
 
     Returns
     -------
     np.ndarray, int
-        Samples, shape `(samples,)`, float32, full scale 1, and their rate in Hz.
+        Samples, shape `(samples,)`, float32, full scale 1; and their sample rate in Hz.
 
     Raises
     ------
     DataError
-        It cannot be decoded, is empty, or has samples that are not finite.
+        The file cannot be decoded, is empty, or has samples that are not finite.
     """
     with _opened(path) as sound:
         rate = rate or sound.samplerate
@@ -85,9 +91,9 @@ def read(
 
 
 def first_of_each(paths: Iterable[Path]) -> dict[Path, Path]:
-    """For each recording the first one with the same samples, which is itself where none before has them.
+    """Map each recording to the first one with the same samples (itself if it is the first).
 
-    What cannot be read counts as different from all others. Only recordings that share a rate and length are read.
+    A recording that cannot be read counts as unique. Only recordings that share a sample rate and length are decoded.
     """
     first, same_header = {}, {}
     for path in paths:
@@ -103,7 +109,13 @@ def first_of_each(paths: Iterable[Path]) -> dict[Path, Path]:
 
 
 def samples_digest(path: Path) -> str:
-    """SHA-256 of a recording's samples, mixed down, and its rate: the same in every lossless format."""
+    """SHA-256 of a recording's sample rate and mono samples: the same for every lossless format.
+
+    Raises
+    ------
+    DataError
+        The file cannot be decoded.
+    """
     with _opened(path) as sound:
         digest = hashlib.sha256(str(sound.samplerate).encode())
         for block in _mono_blocks(sound, path):
@@ -119,9 +131,24 @@ def blocks(
     end: float | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """`read` a block at a time, so that memory does not follow the recording's length.
+    """Like `read`, but a block at a time, in constant memory.
 
-    `advance` is called after each block but the last with the share of the whole recording that has been read.
+    Parameters
+    ----------
+    path, rate, start, end
+        As for `read`.
+    advance : callable, optional
+        Called after each block but the last with the fraction of the whole recording that has been read.
+
+    Yields
+    ------
+    np.ndarray
+        Shape `(samples,)`, float32.
+
+    Raises
+    ------
+    DataError
+        As for `read`.
     """
     with _opened(path) as sound:
         rate, count = rate or sound.samplerate, 0
@@ -133,7 +160,13 @@ def blocks(
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """`(samples,)` at `rate` Hz to `(round(samples * new_rate / rate),)` at `new_rate` Hz, by soxr in high quality."""
+    """Resample `(samples,)` to `(round(samples * new_rate / rate),)` with soxr's high-quality filter.
+
+    Raises
+    ------
+    DataError
+        `rate` is outside RATES.
+    """
     if not RATES[0] <= rate <= RATES[1]:
         raise DataError(f"rate {rate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
     return np.concatenate([np.zeros(0, np.float32), *_resampled(iter([samples]), rate, new_rate)])
@@ -146,7 +179,7 @@ def _blocks(
     start: float = 0.0,
     end: float | None = None,
 ) -> Iterator[np.ndarray]:
-    """Resampled and mono, at least one."""
+    """Mono blocks at `rate` Hz of the part from `start` to `end`; DataError if there are none."""
     first, last = round(start * sound.samplerate), None if end is None else round(end * sound.samplerate)
     empty = True
     for block in _resampled(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
@@ -157,7 +190,7 @@ def _blocks(
 
 
 def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
-    """Blocks at `rate` Hz to blocks at `new_rate` Hz, `round(samples * new_rate / rate)` in all."""
+    """Resample a stream of blocks to `round(samples * new_rate / rate)` samples in all."""
     if rate == new_rate:
         yield from blocks
         return
@@ -178,18 +211,18 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
 
 
 def count(path: Path) -> int:
-    """Frames that a recording really holds, whatever its header claims; all of it is read."""
+    """Number of frames that a recording really holds, whatever its header says; decodes the whole file."""
     with _opened(path) as sound:
         return sum(len(block) for block in _multichannel_blocks(sound))
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
-    """Cut `(samples,)` at its end, or lengthen it by silence, to `(length,)`."""
+    """Truncate `(samples,)` to `(length,)`, or pad it with silence at the end."""
     return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
 
 def write(path: Path | str, samples: np.ndarray, rate: int) -> None:
-    """Write `(samples,)` in -1..1 as mono 16-bit WAV, whole or not at all; `-` is standard output.
+    """Write `(samples,)` in -1..1 as mono 16-bit WAV, atomically; `-` is standard output.
 
     Raises
     ------
@@ -200,12 +233,12 @@ def write(path: Path | str, samples: np.ndarray, rate: int) -> None:
 
 
 def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> None:
-    """`write` a block of samples at a time."""
+    """Like `write`, from blocks of samples, in constant memory."""
     import soundfile
 
     try:
         if str(path) == STANDARD:
-            with tempfile.TemporaryFile() as file:  # a header needs the length
+            with tempfile.TemporaryFile() as file:  # the header needs the length
                 _write(file, path, blocks, rate)
                 file.seek(0)
                 shutil.copyfileobj(file, _standard(sys.stdout, "output"))
@@ -224,9 +257,9 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
 def write_scaled(
     path: Path | str, blocks: Iterable[np.ndarray], rate: int, gain: Callable[[], float], name: object = None
 ) -> int:
-    """Write blocks of samples times a gain that is known after the last one, with peaks limited.
+    """Scale blocks of samples by a gain that is known only after the last one, limit their peaks and write them.
 
-    Memory does not follow the number of samples: they wait on disk. Nothing is written to `path` before all are there.
+    Samples are buffered on disk, so memory is bounded. Nothing is written to `path` before the last block has come.
 
     Parameters
     ----------
@@ -237,14 +270,19 @@ def write_scaled(
     rate : int
         Hz.
     gain : callable
-        Returns the factor; called once, after the last block.
+        Returns the linear gain; called once, after the last block.
     name : object, optional
-        A recording's name for the limiter's warning.
+        The recording's name in the limiter's warning.
 
     Returns
     -------
     int
-        How many samples were written.
+        Number of samples written.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
     """
     count = 0
     try:
@@ -271,14 +309,14 @@ def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate:
     import soundfile
 
     count = 0
-    # libsndfile takes a descriptor where it refuses a name
+    # by descriptor: libsndfile does not accept every file name
     with soundfile.SoundFile(file.fileno(), "w", rate, 1, "PCM_16", format="WAV", closefd=False) as sound:
         for block in blocks:
             if not np.isfinite(block).all() or np.abs(block).max(initial=0) > 1:
                 raise DataError(f"{path}: samples to write must be finite and within -1..1")
             try:
                 sound.write(block)
-            except soundfile.SoundFileError:  # which does not say why; one more byte does
+            except soundfile.SoundFileError:  # it does not give the reason; writing one more byte raises it
                 os.lseek(file.fileno(), 0, os.SEEK_END)
                 os.write(file.fileno(), b"\0")
                 raise
@@ -294,7 +332,7 @@ def _standard(stream: TextIO | None, name: str) -> BinaryIO:
 
 
 def encode(samples: np.ndarray, rate: int, format: str = "WAV") -> bytes:
-    """`(samples,)` as the bytes of a 16-bit recording in a format of libsndfile's."""
+    """Encode `(samples,)` as 16-bit audio in one of libsndfile's formats; return the file's bytes."""
     import soundfile
 
     content = io.BytesIO()
@@ -303,20 +341,20 @@ def encode(samples: np.ndarray, rate: int, format: str = "WAV") -> bytes:
 
 
 def encode_opus(samples: np.ndarray, rate: int) -> bytes:
-    """`(samples,)` as Ogg Opus, about half the size of FLAC, at the next higher of the rates that Opus has."""
+    """Encode `(samples,)` as Ogg Opus (about half the size of FLAC) at the next higher rate that Opus supports."""
     import soundfile
 
-    content, opus_rate = io.BytesIO(), next((possible for possible in OPUS_RATES if possible >= rate), OPUS_RATES[-1])
+    content, opus_rate = io.BytesIO(), min((r for r in OPUS_RATES if r >= rate), default=OPUS_RATES[-1])
     samples = np.clip(resample(samples, rate, opus_rate), -1, 1)
     soundfile.write(content, samples, opus_rate, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
     return content.getvalue()
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - imported late, it is not light
-    """Open a recording by descriptor: libsndfile takes neither every name nor every length of name.
+def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - a slow import, made where it is needed
+    """Open an audio file by descriptor, because libsndfile does not accept every file name.
 
-    What it does not decode is decoded by ffmpeg first, if it is of one of the formats in `formats`.
+    Formats that libsndfile lacks and `formats` lists are decoded by ffmpeg first.
     """
     import soundfile
 
@@ -340,13 +378,13 @@ def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 
 
 @contextlib.contextmanager
 def _descriptor(path: Path | str) -> Iterator[int]:
-    """A descriptor to read; standard input goes through a file, for most formats need to seek."""
+    """A readable descriptor; standard input is copied to a temporary file, because most formats need to seek."""
     if str(path) == STANDARD:
         with tempfile.TemporaryFile() as file:
-            stream, room = _standard(sys.stdin, "input"), LARGEST_STREAM
+            stream, remaining = _standard(sys.stdin, "input"), LARGEST_STREAM
             while block := stream.read(BLOCK):
-                room -= len(block)
-                if room < 0:
+                remaining -= len(block)
+                if remaining < 0:
                     raise DataError(f"{path}: more than {LARGEST_STREAM} bytes")
                 with temporary_space():
                     file.write(block)
@@ -359,8 +397,8 @@ def _descriptor(path: Path | str) -> Iterator[int]:
     try:
         with reading(path, LARGEST_STREAM) as file:
             yield file.fileno()
-    except ValueError as error:  # a NUL, or what no file name can be encoded as
-        raise DataError(f"{path!r}: no name that a file can have") from error
+    except ValueError as error:  # a NUL, or characters that the file system's encoding lacks
+        raise DataError(f"{path!r}: not a valid file name") from error
 
 
 def _mono_blocks(
@@ -369,7 +407,7 @@ def _mono_blocks(
     first: int = 0,
     last: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Samples `first` to `last`, mixed down by what the whole recording's channels are."""
+    """Samples `first` to `last`, mixed down from channels that are chosen by the whole recording."""
     chosen = _channels_of(sound, path) if sound.channels > 1 else None
     if first:
         first = sound.seek(min(first, sound.frames))
@@ -386,18 +424,18 @@ def _mono_blocks(
             return
     if 0 < count < sound.frames and last is None:
         log.warning(
-            "%s: cut short: %d of the %d samples that it claims can be read", escaped(path), count, sound.frames
+            "%s: truncated: only %d of the %d samples in its header can be read", escaped(path), count, sound.frames
         )
 
 
 def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821
-    """The channels that make the mono signal of a recording, which is read to its end for them; its position stays."""
+    """The channels to mix down, chosen by decoding the whole recording; `sound` keeps its position."""
     import soundfile
 
     descriptor = sound.name
     status = os.fstat(descriptor)
     identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    if identity in _channels_by_recording:  # of which there may be many parts
+    if identity in _channels_by_recording:  # many utterances may be parts of one recording
         return _channels_by_recording[identity]
     position = os.lseek(descriptor, 0, os.SEEK_CUR)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -405,48 +443,48 @@ def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  
     with soundfile.SoundFile(descriptor, closefd=False) as whole:
         for block in _multichannel_blocks(whole):
             if not (np.abs(block) <= LOUDEST).all():
-                break  # which is refused where it is read
+                break  # `_mono_blocks` refuses it
             products += block.T.astype(np.float64) @ block
     os.lseek(descriptor, position, os.SEEK_SET)
     chosen, remark = choose_channels(products)
     if remark:
         log.warning("%s: %s", escaped(path), remark)
-    if len(_channels_by_recording) >= MOST_REMEMBERED:
+    if len(_channels_by_recording) >= MOST_CACHED:
         _channels_by_recording.clear()
     _channels_by_recording[identity] = chosen
     return chosen
 
 
 def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
-    """Which channels to mix down, and a remark on the others.
+    """Choose the channels to mix down to mono.
 
-    Channels that are silent beside the loudest are left out, for they would make the others quieter. Where the mean of
-    the others is nearly nothing, as of opposite phase, the loudest alone is taken.
+    Channels far quieter than the loudest one are left out, because averaging them in would only lower the level. If the
+    others cancel each other (opposite phase), only the loudest is used.
 
     Parameters
     ----------
     products : np.ndarray
-        Shape `(channels, channels)`: sums of products of every two channels' samples.
+        Shape `(channels, channels)`: inner products of the channels' samples.
 
     Returns
     -------
     list of int, str
-        Numbers of channels, from 0, and a remark, empty where all are mixed.
+        Indices of the channels, and a remark for the log, empty if all channels are used.
     """
     powers = np.diag(products)
     loudest = int(np.argmax(powers))
     audible = [int(number) for number in np.flatnonzero(powers > powers[loudest] * SILENT_CHANNEL)]
     if len(audible) > 1:
-        mixed = products[np.ix_(audible, audible)].sum() / len(audible)  # of uncorrelated channels their mean power
+        mixed = products[np.ix_(audible, audible)].sum() / len(audible)  # for uncorrelated channels, their mean power
         if mixed < CANCELLING * powers[audible].mean():
-            return [loudest], f"its channels cancel each other (opposite phase); channel {loudest + 1} alone is taken"
+            return [loudest], f"its channels cancel each other (opposite phase); only channel {loudest + 1} is used"
     if 0 < len(audible) < len(powers):
         return audible, f"left out: silent channels, {len(powers) - len(audible)} of {len(powers)}"
     return list(range(len(powers))), ""
 
 
 def mixed_down(samples: np.ndarray) -> np.ndarray:
-    """`(samples, channels)` to `(samples,)` float32, with the channels that `choose_channels` takes."""
+    """Mix `(samples, channels)` down to `(samples,)` float32, using the channels that `choose_channels` returns."""
     exact = samples.astype(np.float64)
     chosen, remark = choose_channels(exact.T @ exact)
     if remark:
@@ -455,7 +493,7 @@ def mixed_down(samples: np.ndarray) -> np.ndarray:
 
 
 def _multichannel_blocks(sound: "soundfile.SoundFile") -> Iterator[np.ndarray]:  # noqa: F821
-    """Blocks `(frames, channels)` up to the end or to what cannot be decoded."""
+    """Blocks `(frames, channels)` up to the end, or up to where decoding fails."""
     import soundfile
 
     first = True

@@ -1,4 +1,4 @@
-"""Checks of data directories: every fault of lists and recordings, and repair of what needs no person."""
+"""Check a data directory: report every fault in its lists and recordings, and repair what can be repaired safely."""
 
 import contextlib
 import itertools
@@ -16,30 +16,30 @@ from vc.corpus.lists import Fault, Table
 from vc.errors import DataError
 from vc.files import path_inside, write_bytes
 
-SHORTEST = 0.3  # seconds, of an utterance that is worth anything
-BACKUP = ".backup"  # folder of a data directory that holds its lists as they were
-# What differs between speakers: a figure, how it is shown, the largest difference that does no harm, and its cost.
+SHORTEST = 0.3  # seconds; shorter utterances are of no use for training
+BACKUP = ".backup"  # subfolder of a data directory that keeps the original lists
+# Comparisons between speakers: the measure, its format, the largest harmless difference, and the warning.
 CONTRASTS = (
     (
-        lambda one: one.noise - one.level,
+        lambda condition: condition.noise - condition.level,
         lambda decibels: f"{-decibels:.0f} dB",
         15.0,
-        "{high}'s background lies {higher} below the voice, {low}'s {lower}: conversions to {high} take on noise, by"
-        " which speaker recognition may distinguish them; record both in the same way",
+        "{high}'s background noise is {higher} below the voice, {low}'s {lower}: conversions to {high} will contain"
+        " noise, by which speaker verification may tell them apart; record both in the same way",
     ),
     (
-        lambda one: one.level,
+        lambda condition: condition.level,
         lambda decibels: f"{decibels:.0f} dB of full scale",
         15.0,
-        "{high} speaks at {higher}, {low} at {lower}: where log-mel is learnt from, loudness becomes part of the voice;"
-        " bring both to one level",
+        "{high} speaks at {higher}, {low} at {lower}: models of log-mel features learn loudness as part of the voice;"
+        " bring both to the same level",
     ),
     (
-        lambda one: one.pauses,
+        lambda condition: condition.pauses,
         lambda share: f"{100 * share:.0f} %",
         0.3,
-        "{higher} of {high}'s recordings are pauses, of {low}'s {lower}: so much less of {high} is there to learn from;"
-        " cut pauses short",
+        "pauses make up {higher} of {high}'s recordings and {lower} of {low}'s, which leaves less speech of {high} to"
+        " train on; shorten the pauses",
     ),
 )
 LISTS = ("wav.scp", "utt2spk", "spk2utt", "segments", "text")
@@ -47,16 +47,19 @@ LISTS = ("wav.scp", "utt2spk", "spk2utt", "segments", "text")
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found."""
+    """Results of a check."""
 
     faults: list[Fault]
-    warnings: list[Fault]  # what can be learnt from all the same
+    warnings: list[Fault]  # lower the quality, but do not prevent training
 
 
 def check(directory: Path) -> Findings:
-    """Every fault of a data directory: of its lists, and of each recording that they name; and what costs quality.
+    """Find every fault in a data directory's lists and recordings, and what may lower the quality of a model.
 
-    Raises DataError where there is no such directory.
+    Raises
+    ------
+    DataError
+        There is no such directory.
     """
     lists = data_directory.parse(directory)
     utterances, faults, lines = lists.utterances, lists.faults, lists.lines
@@ -72,54 +75,56 @@ def check(directory: Path) -> Findings:
     by_path = {utterance.path: utterance for utterance in utterances}
     for path, original_path in audio.first_of_each(by_path).items():
         copy, original = by_path[path], by_path[original_path]
-        if copy.speaker != original.speaker:  # such a pair learns from itself
+        if copy.speaker != original.speaker:  # training on such a pair would be meaningless
             text = f"{copy.id}: the same recording as {original.id}: {path}, {original_path}"
             faults.append(Fault(utt2spk, lines[copy.id], text))
     warnings = [Fault(directory, 0, text) for text in _conditions_that_cost(conditions)]
     for before, utterance in itertools.pairwise(utterances):
-        if utterance.speaker < before.speaker:  # which Kaldi's own scripts refuse
-            order = f"speaker {utterance.speaker} comes after {before.speaker}; prepare both by one vc-prepare"
-            text = f"{utterance.id}: for Kaldi's scripts out of order: {order}"
+        if utterance.speaker < before.speaker:  # Kaldi's own scripts refuse this
+            order = f"speaker {utterance.speaker} comes after {before.speaker}; prepare both with one vc-prepare"
+            text = f"{utterance.id}: out of order for Kaldi's scripts: {order}"
             warnings.append(Fault(utt2spk, lines[utterance.id], text))
             break
     return Findings(faults, warnings)
 
 
 def _conditions_that_cost(conditions: Mapping[str, Sequence[Condition]]) -> list[str]:
-    """What in the condition of speakers' recordings makes a voice worse, by speaker and between them."""
+    """Warnings about recording conditions that lower quality, for each speaker and between speakers."""
     remarks, rates = [], {}
     for speaker, recordings in conditions.items():
         counts = Counter(condition.sample_rate for condition in recordings)
         if len(counts) > 1:
             text = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(counts.items()))
-            remarks.append(f"{speaker}: recordings of several rates, which vc-extract brings to one: {text}")
+            remarks.append(f"{speaker}: recordings at several sample rates, which vc-extract resamples to one: {text}")
         rates[speaker] = filled_rate(recordings, SAMPLE_RATES)
         claimed = max((rate for rate in SAMPLE_RATES if rate <= min(counts)), default=None)
         if rates[speaker] and rates[speaker] != claimed:
             top = np.median([condition.bandwidth for condition in recordings])
             remarks.append(
                 f"{speaker}: nothing above {top / 1000:.1f} kHz in most recordings, though their rate is {min(counts)}"
-                f" Hz (upsampled, or coded): learn at features.sample_rate={rates[speaker]}, or an empty band is learnt"
+                f" Hz (upsampled or lossy): train at features.sample_rate={rates[speaker]}, or the model learns an"
+                " empty band"
             )
     if len(set(rates.values())) > 1 and None not in rates.values():
         low, high = min(rates, key=rates.get), max(rates, key=rates.get)
         remarks.append(
-            f"{low} fills the band of {rates[low]} Hz alone, {high} that of {rates[high]} Hz: at a higher rate than"
-            f" {rates[low]} Hz conversions to {low} are dull, and those from {low} have nothing to make the rest of"
+            f"{low}'s recordings fill only the band of {rates[low]} Hz, {high}'s that of {rates[high]} Hz: at a sample"
+            f" rate above {rates[low]} Hz, conversions to {low} sound dull, and those from {low} lack high frequencies"
         )
-    for figure, unit, largest, cost in CONTRASTS:
+    for value_of, format_value, largest, warning in CONTRASTS:
         typical = {
-            speaker: float(np.median([figure(condition) for condition in recordings]))
+            speaker: float(np.median([value_of(condition) for condition in recordings]))
             for speaker, recordings in conditions.items()
         }
         low, high = min(typical, key=typical.get, default=""), max(typical, key=typical.get, default="")
         if typical and typical[high] - typical[low] > largest:
-            remarks.append(cost.format(low=low, high=high, lower=unit(typical[low]), higher=unit(typical[high])))
+            lower, higher = format_value(typical[low]), format_value(typical[high])
+            remarks.append(warning.format(low=low, high=high, lower=lower, higher=higher))
     return remarks
 
 
 def _usable(utterance: Utterance) -> Condition:
-    """The condition of an utterance; DataError if nothing can be learnt from it."""
+    """The condition of an utterance; DataError if it is of no use for training."""
     condition = measure(utterance.blocks(), audio.info(utterance.path).sample_rate)
     if condition.seconds < SHORTEST:
         raise DataError(f"{utterance.path}: {condition.seconds:.2f} s, shorter than {SHORTEST} s")
@@ -129,19 +134,19 @@ def _usable(utterance: Utterance) -> Condition:
 
 
 def fix(directory: Path) -> tuple[int, int]:
-    """Sort the lists, and leave out every utterance that is not whole in all of them or cannot be used.
+    """Sort the lists, and remove every utterance that is missing in one of them or cannot be used.
 
-    The folder BACKUP keeps each list that is changed as it was. `check` finds what this cannot repair.
+    The original of each list that changes is kept in the folder BACKUP. `check` finds faults that this cannot repair.
 
     Returns
     -------
     int, int
-        How many utterances are kept, and how many there were.
+        Numbers of utterances kept, and of utterances before.
 
     Raises
     ------
     DataError
-        No utterance would be left, or a name cannot stand in a list.
+        No utterance would be left, or a name cannot be written to a list.
     """
     lists = data_directory.parse(directory)
     tables = {name: Table(directory / name, []) for name in LISTS if (directory / name).exists()}

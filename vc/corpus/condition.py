@@ -1,4 +1,4 @@
-"""In what condition a recording is: its level, background, pauses, and the band that it really fills."""
+"""Measures of recording quality: speech level, background noise, share of pauses, and effective bandwidth."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ import numpy as np
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, at which speech is analysed
 FRAME = 0.032  # seconds
-AVERAGED = 32  # frames whose spectra are averaged before the largest of a recording is taken: clicks have any band
-BAND = 250.0  # Hz, over which power is summed up
-EMPTY = 60.0  # dB below the strongest band; rounding to 16 bits lies 90 dB below speech, hissing sounds 20 to 45
-GAP = 500.0  # Hz; what lies beyond a gap as wide is no speech, but a machine's whistling
-LOWEST = 1000.0  # Hz, from which on gaps count
-FILLED = 0.8  # of half of a sample rate; telephone speech reaches 0.85, filters of resamplers leave 0.9
-MOST_FILL = 0.9  # share of recordings
-LONG_ENOUGH = 1.0  # seconds; a shorter recording may hold one sound alone
-PAUSE = 35.0  # dB below loud frames, and lower
-LOUD, QUIET = 0.99, 0.1  # quantiles of the frames' power: how loud speech is, and the background
-FAINTEST = -100.0  # dB of full scale; 16 bits hold no background that is fainter
+AVERAGED_FRAMES = 32  # frames averaged per spectrum before the maximum over time, so that wideband clicks do not count
+BAND = 250.0  # Hz, width of a band
+EMPTY_BAND = 60.0  # dB below the strongest band; 16-bit quantisation noise lies 90 dB below speech, fricatives 20 to 45
+GAP = 500.0  # Hz; whatever lies above a gap of this width is not speech but electronic whine
+LOWEST = 1000.0  # Hz; gaps below it are ignored
+FILLED_BAND = 0.8  # of the Nyquist frequency; telephone speech reaches 0.85, resampling filters leave 0.9
+MOST_FILL = 0.9  # fraction of the recordings
+LONG_ENOUGH = 1.0  # seconds; a shorter recording may hold a single sound
+PAUSE = 35.0  # dB below loud frames
+LOUD, QUIET = 0.99, 0.1  # quantiles of frame power that stand for loud speech and for background noise
+FAINTEST = -100.0  # dB of full scale; 16-bit audio has no quieter background
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition of one recording; levels are mean powers in dB of full scale."""
+    """Quality measures of one recording; levels are mean powers in dB of full scale."""
 
     seconds: float
     sample_rate: int  # Hz
-    level: float  # of what is no pause; -inf for silence
+    level: float  # of speech, without pauses; -inf for silence
     noise: float  # of the background
-    pauses: float  # share of the frames
+    pauses: float  # fraction of the frames
     bandwidth: float  # Hz
 
     @property
@@ -37,41 +37,41 @@ class Condition:
         return self.level == -np.inf
 
     def fills(self, rate: int) -> bool:
-        """Whether there is something in the whole band of a sample rate, as far as filters leave it."""
-        return self.bandwidth >= FILLED * rate / 2
+        """Whether the recording fills the band of a sample rate, allowing for a resampler's transition band."""
+        return self.bandwidth >= FILLED_BAND * rate / 2
 
 
 def filled_rate(conditions: Sequence[Condition], rates: Iterable[int]) -> int | None:
-    """The highest of some sample rates whose band recordings fill; None where there is none.
+    """The highest of `rates` (Hz) whose band the recordings fill, or None.
 
-    No recording's own rate is lower, and nine in ten of those that are long enough and not silent fill it: a recording
-    may happen to hold no hissing sound.
+    No recording may have a lower sample rate, and nine in ten of those that are long enough and not silent must fill
+    the band: some recordings contain no fricatives.
     """
-    informative = [one for one in conditions if not one.silent and one.seconds >= LONG_ENOUGH] or list(conditions)
-    possible = [rate for rate in rates if all(one.sample_rate >= rate for one in conditions)]
-    filled = [rate for rate in possible if np.mean([one.fills(rate) for one in informative]) >= MOST_FILL]
+    informative = [c for c in conditions if not c.silent and c.seconds >= LONG_ENOUGH] or list(conditions)
+    possible = [rate for rate in rates if all(condition.sample_rate >= rate for condition in conditions)]
+    filled = [rate for rate in possible if np.mean([c.fills(rate) for c in informative]) >= MOST_FILL]
     return max(filled, default=None)
 
 
 def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
-    """The condition of a recording, in memory that does not follow its length.
+    """Measure the condition of a recording, block by block.
 
     Parameters
     ----------
     blocks : iterable of np.ndarray
         Shape `(samples,)` each; full scale is 1.
     rate : int
-        Hz.
+        Sample rate in Hz.
 
     Returns
     -------
     Condition
-        With a level of -inf where there is nothing but silence.
+        Its level is -inf if the recording is silent.
     """
     size = max(2, 2 * round(FRAME * rate / 2))
     window = np.hanning(size + 1)[:-1]
     count, powers, spectrum = 0, [np.zeros(0)], np.zeros(size // 2 + 1)
-    for part in _regrouped(blocks, AVERAGED * size):
+    for part in _regrouped(blocks, AVERAGED_FRAMES * size):
         count += len(part)
         padded = np.pad(part.astype(np.float64), (0, -len(part) % size))
         frames = padded.reshape(-1, size)
@@ -89,24 +89,24 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
 
 
 def _regrouped(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """Blocks of `length` samples, the last one shorter."""
-    waiting = np.zeros(0, np.float32)
+    """Blocks of `length` samples; the last may be shorter."""
+    buffer = np.zeros(0, np.float32)
     for block in blocks:
-        waiting = np.concatenate([waiting, block])
-        while len(waiting) >= length:
-            yield waiting[:length]
-            waiting = waiting[length:]
-    if len(waiting):
-        yield waiting
+        buffer = np.concatenate([buffer, block])
+        while len(buffer) >= length:
+            yield buffer[:length]
+            buffer = buffer[length:]
+    if len(buffer):
+        yield buffer
 
 
 def _bandwidth(spectrum: np.ndarray, rate: int) -> float:
-    """Hz, up to which `(bins,)` powers from 0 to half of `rate` have no wide gap."""
+    """Frequency in Hz up to which a power spectrum `(bins,)` has no wide gap."""
     bands = max(1, round(rate / 2 / BAND))
     edges = np.linspace(0, len(spectrum), bands + 1).round().astype(int)
     powers = np.array([spectrum[start:end].max(initial=0) for start, end in pairwise(edges)])
     width, top = rate / 2 / bands, 0.0
-    for number, filled in enumerate(powers > powers.max() * 10 ** (-EMPTY / 10)):
+    for number, filled in enumerate(powers > powers.max() * 10 ** (-EMPTY_BAND / 10)):
         if filled and number * width <= max(LOWEST, top + GAP):
             top = (number + 1) * width
     return top

@@ -1,6 +1,6 @@
-"""Data directories in Kaldi's manner: wav.scp, utt2spk, spk2utt, optional segments and text.
+"""Read and write Kaldi-style data directories: wav.scp, utt2spk, spk2utt, and optionally segments and text.
 
-A directory is read into utterances and written from them; every fault of its lists is named with file and line.
+Every fault in a list is reported with its file and line.
 """
 
 import contextlib
@@ -18,40 +18,40 @@ from vc.corpus.names import identifier
 from vc.errors import DataError
 from vc.files import write_text
 
-SPEAKER_NAMES = "spk2name"  # list of speakers' names that are no ids
-LATEST = 1e9  # seconds, of a segment's end
-MOST_NAMED = 20  # faults that are spelled out in one message
+SPEAKER_NAMES = "spk2name"  # list of the names that differ from the speakers' ids
+LATEST = 1e9  # seconds, latest end of a segment
+MOST_NAMED = 20  # faults that one message lists
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording, or the part of it between `start` and `end` seconds."""
+    """A recording, or the part of it between `start` and `end`."""
 
     id: str
     speaker: str
     path: Path
     start: float | None = None  # seconds
     end: float | None = None  # seconds
-    speaker_name: str = ""  # where it is not the id
+    speaker_name: str = ""  # if it differs from the id
 
     @property
     def sentence(self) -> str:
-        """The id without the speaker's prefix: equal for two speakers who say the same sentence."""
+        """The id without the speaker prefix: the same for all speakers of the sentence."""
         return self.id.removeprefix(self.speaker).lstrip("-_.") or self.id
 
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
-        """The utterance as `(samples,)` float32 and its rate in Hz, resampled to `rate` if that is given."""
+        """Read `(samples,)` float32, resampled to `rate` Hz if given, and the sample rate in Hz."""
         with self._named():
             return audio.read(self.path, rate, start=self.start or 0.0, end=self.end)
 
     def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
-        """`read` a block at a time, so that memory does not follow the length."""
+        """Like `read`, but a block at a time, in constant memory."""
         with self._named():
             yield from audio.blocks(self.path, rate, start=self.start or 0.0, end=self.end)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """A fault of a part of a recording names the part."""
+        """Add the utterance id to the error if the utterance is only a part of the recording."""
         try:
             yield
         except DataError as error:
@@ -62,27 +62,27 @@ class Utterance:
 def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, str] | None = None) -> None:
     """Write wav.scp, utt2spk and spk2utt, sorted in the C locale.
 
-    And segments, if utterances are parts of recordings, text, if every utterance has one, and spk2name, if speakers
-    have names that are no ids.
+    Also writes segments if the utterances are parts of recordings, text if every utterance has a transcript, and
+    spk2name if a speaker's name differs from the id.
 
     Parameters
     ----------
     directory : Path
-        Made if missing.
+        Created if missing.
     utterances : sequence of Utterance
-        Either whole recordings or, all of them, parts.
+        Either all whole recordings, or all parts of recordings.
     text : mapping of str to str, optional
         Transcripts by id.
 
     Raises
     ------
     DataError
-        A file's name cannot stand in a list.
+        A file name cannot be written to a list.
     """
     directory.mkdir(parents=True, exist_ok=True)
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     if any(utterance.start is not None for utterance in utterances):
-        recordings: dict[Path, str] = {}  # ids, from the speaker and the file's name; equal ones are numbered
+        recordings: dict[Path, str] = {}  # ids made of speaker and file name, numbered to be unique
         for utterance in utterances:
             if utterance.path not in recordings:
                 plain, number = identifier(utterance.speaker, Path(utterance.path.name)), 1
@@ -106,34 +106,34 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
 
 
 def speaker_lists(speakers: Mapping[str, str]) -> dict[str, list[str]]:
-    """Lines of utt2spk and spk2utt, of utterance ids and their speakers."""
+    """The lines of utt2spk and spk2utt, from a mapping of utterance ids to speakers."""
     ids: dict[str, list[str]] = {}
     for id, speaker in sorted(speakers.items()):
         ids.setdefault(speaker, []).append(id)
     return {
         "utt2spk": [f"{id} {speaker}" for id, speaker in sorted(speakers.items())],
-        "spk2utt": [f"{speaker} {' '.join(of_speaker)}" for speaker, of_speaker in sorted(ids.items())],
+        "spk2utt": [f"{speaker} {' '.join(speaker_ids)}" for speaker, speaker_ids in sorted(ids.items())],
     }
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
-    """Write a list; an empty one is no file."""
+    """Write a list, or delete the file if the list is empty; DataError for a line that a list cannot hold."""
     if not lines:
         path.unlink(missing_ok=True)
         return
     for line in lines:
         if "\n" in line or line.endswith("|"):
-            raise DataError(f"{line!r}: such a name cannot stand in {path.name}; rename the file")
+            raise DataError(f"{line!r}: this name cannot be written to {path.name}; rename the file")
     write_text(path, "".join(line + "\n" for line in lines))
 
 
 def read(directory: Path) -> list[Utterance]:
-    """Utterances of a data directory, sorted by id; `check` also opens the recordings.
+    """Read the utterances of a data directory, sorted by id. The recordings are not opened (see `check`).
 
     Raises
     ------
     DataError
-        With a line for every fault of its lists, or where there is no such directory.
+        There is no such directory, or its lists have faults; each fault is a line of the message.
     """
     lists = parse(directory)
     refuse(lists.faults)
@@ -141,7 +141,7 @@ def read(directory: Path) -> list[Utterance]:
 
 
 def read_text(directory: Path) -> dict[str, str]:
-    """Transcripts of a data directory's utterances by id; empty where there is no text."""
+    """Read the transcripts of a data directory, by utterance id; empty if it has none."""
     path = directory / "text"
     return dict(Table(path, []).rows) if path.exists() else {}
 
@@ -154,7 +154,13 @@ def refuse(faults: list[Fault]) -> None:
 
 
 def read_recordings(scp: Path) -> dict[str, Path]:
-    """Recordings by id of a wav.scp alone, whether or not the files are there; refuses any other fault."""
+    """Read a wav.scp on its own: paths by recording id.
+
+    Raises
+    ------
+    DataError
+        The list has faults. A file that does not exist is not a fault here.
+    """
     faults: list[Fault] = []
     table = Table(scp, faults)
     for id, entry in table.rows.items():
@@ -176,22 +182,22 @@ def is_data_directory(directory: Path) -> bool:
 
 @dataclass(frozen=True)
 class Lists:
-    """A data directory's lists."""
+    """The contents of a data directory's lists."""
 
-    utterances: list[Utterance]  # without faults in their lines, sorted by id
+    utterances: list[Utterance]  # whose entries are valid, sorted by id
     faults: list[Fault]
-    lines: dict[str, int]  # of utterances in utt2spk
+    lines: dict[str, int]  # line of each utterance in utt2spk
 
 
-def parse(directory: Path, printed: Mapping[str, Path] | None = None) -> Lists:
-    """The lists of a data directory, faults and all.
+def parse(directory: Path, outputs: Mapping[str, Path] | None = None) -> Lists:
+    """Read the lists of a data directory and collect their faults.
 
     Parameters
     ----------
     directory : Path
         A data directory.
-    printed : mapping of str to Path, optional
-        By id of a recording, the file that stands for an entry of wav.scp that is a command.
+    outputs : mapping of str to Path, optional
+        For recordings whose wav.scp entry is a command, the file that holds its output, by recording id.
 
     Raises
     ------
@@ -202,7 +208,7 @@ def parse(directory: Path, printed: Mapping[str, Path] | None = None) -> Lists:
         raise DataError(f"{directory}: no such data directory")
     faults: list[Fault] = []
     recordings = Table(directory / "wav.scp", faults)
-    recordings.rows |= {id: str(path) for id, path in (printed or {}).items()}
+    recordings.rows |= {id: str(path) for id, path in (outputs or {}).items()}
     speakers = Table(directory / "utt2spk", faults)
     spk2utt = Table(directory / "spk2utt", faults)
     segmented = (directory / "segments").exists()
@@ -252,7 +258,7 @@ def _compare(one: Table, other: Table) -> None:
 
 
 def _compare_speakers(speakers: Table, spk2utt: Table) -> None:
-    """utt2spk and spk2utt must say the same, and ids start with their speakers'."""
+    """Report where utt2spk and spk2utt disagree, and utterance ids that do not start with the speaker's."""
     for id, speaker in speakers.rows.items():
         if not IDENTIFIER.fullmatch(speaker):
             speakers.fault(

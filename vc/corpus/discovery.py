@@ -1,4 +1,4 @@
-"""Recordings below a folder, and every file there that is left out, with its reason."""
+"""Find the recordings in a folder tree, and say why each other file is skipped."""
 
 import logging
 import os
@@ -11,41 +11,44 @@ from vc import phrases
 from vc.corpus import formats
 from vc.errors import escaped
 
-MOST_NAMED = 3  # files of one reason that are named
-ELSEWHERE = "a folder that is searched under another name"
+MOST_NAMED = 3  # files listed for each reason
+ELSEWHERE = "a folder that is already searched under another name"
+NOT_A_RECORDING = "not a recording"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What lies below a folder."""
+    """The files in a folder tree."""
 
     recordings: list[Path] = field(default_factory=list)  # sorted
-    refused: dict[Path, str] = field(default_factory=dict)  # recordings that cannot be read here, and why
-    others: dict[Path, str] = field(default_factory=dict)  # what is taken for no recording, and why
+    refused: dict[Path, str] = field(default_factory=dict)  # recordings that cannot be read here -> reason
+    others: dict[Path, str] = field(default_factory=dict)  # everything else -> reason
 
 
-def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
-    """Recordings below a folder, in links to folders too, and why other files are left out.
+def recordings_below(folder: Path, excluded: Path | None = None) -> Contents:
+    """Find the recordings in a folder tree, following links to folders.
 
-    A file is taken for a recording by its name's ending, unless its first bytes show that it is none. Hidden folders,
-    whose names begin with a dot, are left out as a whole.
+    A file counts as a recording by its suffix, unless its first bytes show otherwise. Hidden folders (whose names begin
+    with a dot) are skipped.
 
     Parameters
     ----------
     folder : Path
-        To search.
-    apart_from : Path, optional
-        A folder below it that is not searched.
+        The folder to search.
+    excluded : Path, optional
+        A folder inside it to skip.
 
     Returns
     -------
     Contents
-        Of what is below.
+        The recordings, and the other files with reasons.
     """
     contents = Contents()
-    apart = os.path.realpath(apart_from or folder)
-    for path in sorted(_files(folder, apart if apart != os.path.realpath(folder) else None, contents.others)):
+    excluded_path = os.path.realpath(excluded) if excluded else None
+    if excluded_path == os.path.realpath(folder):
+        excluded_path = None
+    for path in sorted(_files(folder, excluded_path, contents.others)):
         suffix, head = path.suffix.lower(), formats.head_of(path)
         sndfile, ffmpeg, other = formats.sndfile_format(head), formats.ffmpeg_format(head), formats.no_recording(head)
         if other:
@@ -53,9 +56,9 @@ def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
         elif suffix in formats.SUFFIXES | formats.FFMPEG_SUFFIXES:
             reason = formats.needs_ffmpeg(head)
             if suffix in formats.FFMPEG_SUFFIXES and sndfile and not ffmpeg:
-                reason = f"holds {sndfile}, which its ending denies: rename it"
+                reason = f"holds {sndfile}, which its ending contradicts: rename it"
             if suffix in formats.FFMPEG_SUFFIXES and not sndfile and not ffmpeg:
-                reason = "holds no format that is known"
+                reason = "of unknown format"
             if reason:
                 contents.refused[path] = reason
             else:
@@ -63,17 +66,16 @@ def recordings_below(folder: Path, apart_from: Path | None = None) -> Contents:
         elif sndfile or ffmpeg:
             contents.others[path] = f"looks like {sndfile or ffmpeg[0]}, but its ending is unknown: rename it"
         else:
-            contents.others[path] = "no recording"
+            contents.others[path] = NOT_A_RECORDING
     return contents
 
 
-def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterator[Path]:
-    """Regular files below a folder. A folder with several paths to it is searched once, by one without links if any.
-
-    Links back would lead round in circles, and a few folders of links to each other to more paths than memory holds.
+def _files(folder: Path, excluded_path: str | None, left_out: dict[Path, str]) -> Iterator[Path]:
+    """Regular files in a folder tree. A folder that has several paths is searched once, preferably by a path without
+    links: links could form cycles, and folders linked to each other have exponentially many paths.
     """
 
-    def not_opened(error: OSError) -> None:
+    def report_unreadable(error: OSError) -> None:
         left_out[Path(error.filename)] = f"cannot be opened: {error.strerror}"
 
     starts, searched = [folder], {_identity(folder)}
@@ -82,13 +84,13 @@ def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterat
             left_out[start] = ELSEWHERE
             continue
         searched.add(_identity(start))
-        for parent, folders, names in os.walk(start, onerror=not_opened):
+        for parent, folders, names in os.walk(start, onerror=report_unreadable):
             folders.sort()
             for name in list(folders):
                 path = Path(parent, name)
                 if name.startswith("."):
                     left_out[path] = "a hidden folder"
-                elif os.path.realpath(path) == apart:
+                elif os.path.realpath(path) == excluded_path:
                     pass
                 elif path.is_symlink():
                     starts.append(path)
@@ -103,7 +105,7 @@ def _files(folder: Path, apart: str | None, left_out: dict[Path, str]) -> Iterat
                 if os.path.isfile(path):
                     yield path
                 else:
-                    left_out[path] = "a link to nothing, or no file"
+                    left_out[path] = "a broken link, or not a regular file"
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -112,18 +114,18 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def report(folder: Path, contents: Contents) -> None:
-    """Log what is left out of a folder, counted by reason: recordings in a warning, other files as information."""
+    """Log the skipped files by reason: unreadable recordings as a warning, other files as information."""
     for reason, paths in _by_reason(contents.refused).items():
         log.warning("%s: left out: %s: %s", escaped(folder), _named(paths, folder), reason)
-    no_recordings = [path for path, reason in contents.others.items() if reason == "no recording"]
     for reason, paths in _by_reason(contents.others).items():
-        if reason != "no recording":
+        if reason != NOT_A_RECORDING:
             log.info("%s: left out: %s: %s", escaped(folder), _named(paths, folder), reason)
-    if no_recordings:
-        endings = Counter(path.suffix.lower() or path.name for path in no_recordings)
+    not_recordings = [path for path, reason in contents.others.items() if reason == NOT_A_RECORDING]
+    if not_recordings:
+        endings = Counter(path.suffix.lower() or path.name for path in not_recordings)
         counts = [f"{count} {ending}" for ending, count in endings.most_common(MOST_NAMED)]
         more = [phrases.count(len(endings) - MOST_NAMED, "other kind")] if len(endings) > MOST_NAMED else []
-        log.info("%s: left out, for they are no recordings: %s", escaped(folder), ", ".join(counts + more))
+        log.info("%s: left out, not recordings: %s", escaped(folder), ", ".join(counts + more))
 
 
 def _by_reason(left_out: Mapping[Path, str]) -> dict[str, list[Path]]:

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, and how formats beyond libsndfile's are decoded: by ffmpeg."""
+"""Recognise audio formats by a file's first bytes, and decode with ffmpeg those that libsndfile cannot."""
 
 import contextlib
 import os
@@ -15,22 +15,22 @@ from vc import system
 from vc.errors import DataError
 from vc.files import BLOCK, LARGEST_STREAM, reading, temporary_space
 
-SUFFIXES = frozenset(  # of what libsndfile decodes
+SUFFIXES = frozenset(  # decoded by libsndfile
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
     | {".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf"}
 )
-FFMPEG_SUFFIXES = frozenset(  # of what ffmpeg decodes beside
+FFMPEG_SUFFIXES = frozenset(  # decoded by ffmpeg
     {".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".aac", ".wma", ".asf", ".wmv", ".mkv", ".mka", ".webm"}
     | {".amr", ".ac3", ".wv", ".ape", ".tta", ".avi", ".mpg", ".mpeg"}
 )
-INSTALL = "install ffmpeg (Debian, Ubuntu: apt install ffmpeg), or make a WAV of it where there is one"
+INSTALL = "install ffmpeg (Debian, Ubuntu: apt install ffmpeg), or convert the file to WAV on a machine that has it"
 HEAD = 264  # bytes by which a format is recognised
-DECODING = (60.0, 1e5)  # seconds that ffmpeg may take, and bytes of a recording for each second more
-LARGEST_BLOCK = 1 << 30  # bytes that ffmpeg may ask for at once
-SECONDS_TO_END = 10.0  # that it may take to end after its last byte
-LOG_TAIL = 2000  # bytes of the end of its log
+DECODING = (60.0, 1e5)  # time limit for ffmpeg: seconds, plus one second for each so many bytes of input
+LARGEST_BLOCK = 1 << 30  # bytes that ffmpeg may allocate at once
+SECONDS_TO_END = 10.0  # that ffmpeg may take to exit after its last byte
+LOG_TAIL = 2000  # bytes read from the end of ffmpeg's log
 
-# First bytes, from which place on, of formats by name.
+# (format, magic bytes, their offset in the file)
 _SNDFILE = (
     ("WAV", b"WAVE", 8),
     ("AIFF", b"AIF", 8),
@@ -43,7 +43,7 @@ _SNDFILE = (
     ("VOC", b"Creative Voice File", 0),
     ("MP3", b"ID3", 0),
 )
-_FFMPEG = (  # with the name of ffmpeg's reader of it
+_FFMPEG = (  # and the name of ffmpeg's demuxer
     ("MP4", b"ftyp", 4, "mov"),
     ("QuickTime", b"moov", 4, "mov"),
     ("QuickTime", b"mdat", 4, "mov"),
@@ -66,31 +66,31 @@ _OTHERS = (
     ("a bzip2 archive; unpack it", b"BZh", 0),
     ("an xz archive; unpack it", b"\xfd7zXZ", 0),
     ("a tar archive; unpack it", b"ustar", 257),
-    ("what macOS keeps beside a file", b"\x00\x05\x16\x07", 0),  # AppleDouble: ._NAME
+    ("macOS metadata of another file", b"\x00\x05\x16\x07", 0),  # AppleDouble: ._NAME
 )
 
 
 def sndfile_format(head: bytes) -> str | None:
-    """The format, of those that libsndfile decodes, that a file with these first bytes has."""
+    """The format of a file with these first bytes if libsndfile decodes it, else None."""
     if head[:1] == b"\xff" and head[1:2] and head[1] & 0xE0 == 0xE0 and head[1] & 0x06:  # a frame without a tag
         return "MP3"
-    return next((name for name, magic, place in _SNDFILE if head.startswith(magic, place)), None)
+    return next((name for name, magic, offset in _SNDFILE if head.startswith(magic, offset)), None)
 
 
 def ffmpeg_format(head: bytes) -> tuple[str, str] | None:
-    """The format, of those that ffmpeg decodes beside, and the name of ffmpeg's reader of it."""
+    """The format and ffmpeg's demuxer for a file with these first bytes, or None if ffmpeg is not used for it."""
     if head[:1] == b"\xff" and head[1:2] and head[1] & 0xF6 == 0xF0:
         return "AAC", "aac"
-    return next(((name, reader) for name, magic, place, reader in _FFMPEG if head.startswith(magic, place)), None)
+    return next(((name, demuxer) for name, magic, offset, demuxer in _FFMPEG if head.startswith(magic, offset)), None)
 
 
 def no_recording(head: bytes) -> str | None:
-    """What a file with these first bytes is, if it is known to be no recording."""
-    return next((name for name, magic, place in _OTHERS if head.startswith(magic, place)), None)
+    """Description of a file with these first bytes if it is known not to be a recording, else None."""
+    return next((name for name, magic, offset in _OTHERS if head.startswith(magic, offset)), None)
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of a file; none of one that cannot be read: an error will say so when it is."""
+    """The first bytes of a file; empty if it cannot be read (decoding it will raise the error)."""
     try:
         with reading(path, LARGEST_STREAM, pipes=False) as file:
             return file.read(HEAD)
@@ -103,23 +103,42 @@ def has_ffmpeg() -> bool:
 
 
 def needs_ffmpeg(head: bytes) -> str | None:
-    """Why a recording with these first bytes cannot be read here, if it is for want of ffmpeg."""
+    """The error message for a recording that needs ffmpeg if ffmpeg is not installed, else None."""
     format = ffmpeg_format(head)
     return None if format is None or has_ffmpeg() else f"{format[0]} needs ffmpeg, which is not on PATH: {INSTALL}"
 
 
 @contextlib.contextmanager
-def decoded(descriptor: int, reader: str, path: Path | str) -> Iterator[BinaryIO]:
-    """The first stream of sound in a recording, decoded by ffmpeg into a temporary file that libsndfile reads.
+def decoded(descriptor: int, demuxer: str, path: Path | str) -> Iterator[BinaryIO]:
+    """Decode the first audio stream of a file with ffmpeg, into a temporary file that libsndfile can read.
 
-    The last one is cached, for the windows of a long recording are read one after the other.
+    The last file decoded is cached, because the windows of a long recording are read one after the other.
+
+    Parameters
+    ----------
+    descriptor : int
+        Descriptor of the file to decode.
+    demuxer : str
+        ffmpeg's name of the container format.
+    path : Path or str
+        The file's name for errors.
+
+    Yields
+    ------
+    BinaryIO
+        An AU file of 32-bit floats.
+
+    Raises
+    ------
+    DataError
+        ffmpeg fails or takes too long, or the output is too large.
     """
     status = os.fstat(descriptor)
     identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     file = _cache.open(identity)
     if file is None:
-        _cache.clear()  # before there is another one: both may be large
-        file = _decode(descriptor, reader, path)
+        _cache.clear()  # first, because either file may be large
+        file = _decode(descriptor, demuxer, path)
         _cache.store(identity, file)
     with file:
         file.seek(0)
@@ -127,18 +146,18 @@ def decoded(descriptor: int, reader: str, path: Path | str) -> Iterator[BinaryIO
 
 
 class _Cache:
-    """What the last recording was decoded into, held open until another takes its place; for several threads."""
+    """Keeps the last decoded file open until the next replaces it; thread-safe."""
 
     def __init__(self):
         self._lock, self._identity, self._descriptor = threading.Lock(), None, None
 
     def open(self, identity: tuple[int, ...]) -> BinaryIO | None:
-        """The file, if it is of this recording, opened anew: each reader has a position of its own in it."""
+        """The cached file of this recording, reopened so that each reader has its own position, or None."""
         with self._lock:
             return (system.OPENED_ANEW / str(self._descriptor)).open("rb") if identity == self._identity else None
 
     def store(self, identity: tuple[int, ...], file: BinaryIO) -> None:
-        if not system.OPENED_ANEW.is_dir():  # else all readers would share one position in it
+        if not system.OPENED_ANEW.is_dir():  # all readers would share one file position
             return
         with self._lock:
             self._clear()
@@ -157,18 +176,18 @@ class _Cache:
 _cache = _Cache()
 
 
-def _decode(descriptor: int, reader: str, path: Path | str) -> BinaryIO:
-    """A recording decoded by ffmpeg into a temporary file.
+def _decode(descriptor: int, demuxer: str, path: Path | str) -> BinaryIO:
+    """Decode a recording with ffmpeg into a temporary file.
 
-    ffmpeg may use only this reader, and open nothing but this file: the lists of other files that some formats are lead
-    nowhere. Its time is limited by the file's size, its output as any recording is. It writes into a pipe, and so ends
-    when we do.
+    ffmpeg is restricted to this demuxer and this file, so that playlist formats cannot make it open other files. Its
+    running time is limited in proportion to the file's size, its output like any recording's. It writes to a pipe, and
+    so exits when this process does.
     """
     seconds = DECODING[0] + os.fstat(descriptor).st_size / DECODING[1]
     name, more = system.descriptor_path(descriptor, path)
-    source = ["-protocol_whitelist", "file", "-f", reader, "-i", f"file:{name}"]
+    source = ["-protocol_whitelist", "file", "-f", demuxer, "-i", f"file:{name}"]
     words = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(LARGEST_BLOCK), *source, "-map", "0:a:0"]
-    line = [*words, "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # whose header need not know the length
+    line = [*words, "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]  # AU's header may leave the length open
     with contextlib.ExitStack() as on_failure, tempfile.TemporaryFile() as log:
         file = on_failure.enter_context(tempfile.TemporaryFile())
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log, **more}
@@ -189,7 +208,7 @@ def _decode(descriptor: int, reader: str, path: Path | str) -> BinaryIO:
 
 
 def _spool(pipe: BinaryIO, file: BinaryIO, seconds: float, path: Path | str) -> int:
-    """Copy a pipe to its end into `file`, or raise TimeoutError after so many seconds; return the number of bytes."""
+    """Copy a pipe into `file` up to its end and return the number of bytes; TimeoutError after `seconds`."""
     end, size = time.monotonic() + seconds, 0
     while system.ready(pipe, end - time.monotonic()):
         block = os.read(pipe.fileno(), BLOCK)
@@ -199,7 +218,7 @@ def _spool(pipe: BinaryIO, file: BinaryIO, seconds: float, path: Path | str) -> 
             return size
         size += len(block)
         if size > LARGEST_STREAM:
-            raise DataError(f"{path}: more than {LARGEST_STREAM} bytes when it is decoded")
+            raise DataError(f"{path}: more than {LARGEST_STREAM} bytes once decoded")
         with temporary_space():
             file.write(block)
     raise TimeoutError

@@ -1,4 +1,4 @@
-"""Lists in Kaldi's manner, an id and the rest of a line: read with every fault named by file and line."""
+"""Read Kaldi-style lists (an id and a value on each line), and report every fault with its file and line."""
 
 import os
 import re
@@ -9,16 +9,16 @@ from vc.files import read_bytes
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LARGEST = 64 * 1024 * 1024  # bytes of a list
-MOST_LINES = 2_000_000  # of one, which take some 400 bytes each once they are read
-MOST_FAULTS = 1000  # of one that are reported
+MOST_LINES = 2_000_000  # of a list; each takes about 400 bytes in memory
+MOST_FAULTS = 1000  # reported for a list
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, in which file, at which line (0: the whole file)."""
+    """A fault in a file."""
 
     path: Path
-    line: int
+    line: int  # 0: the whole file
     text: str
 
     def __str__(self) -> str:
@@ -26,16 +26,16 @@ class Fault:
 
 
 class Table:
-    """One list: id -> rest of the line, with the line's number.
+    """A list: `rows` maps ids to the rest of the line, `lines` to line numbers.
 
     Parameters
     ----------
     path : Path
-        The list's file.
+        The file to read.
     faults : list of Fault
-        To which its faults are added; none is raised.
+        Faults are appended here, not raised.
     columns : int
-        Of a line, the id among them.
+        Smallest number of columns of a line, including the id.
     """
 
     def __init__(self, path: Path, faults: list[Fault], columns: int = 2):
@@ -52,14 +52,14 @@ class Table:
             elif len(line.split(maxsplit=columns - 1)) < columns:
                 self.fault(number, f"expected {columns} columns: {line!r}")
             elif id in self.rows:
-                self.fault(number, f"{id} stands on line {self.lines[id]} already")
+                self.fault(number, f"{id} is already on line {self.lines[id]}")
             else:
                 if self.rows and id < next(reversed(self.rows)):
                     self.fault(number, f"{id} is out of order; sort in the C locale")
                 self.rows[id], self.lines[id] = rest.strip(), number
 
     def fault(self, line: int, text: str) -> None:
-        """Report a fault of a line, or of the whole file (0)."""
+        """Report a fault in a line, or in the whole file (0)."""
         self._fault_count += 1
         if self._fault_count <= MOST_FAULTS:
             self.faults.append(Fault(self.path, line, text))
@@ -74,7 +74,7 @@ class Table:
             content = read_bytes(self.path, LARGEST)
         except (FileNotFoundError, PermissionError):
             raise
-        except OSError as error:  # a device, a pipe that is silent, or far too much
+        except OSError as error:  # a device, a stalled pipe, or a file that is too large
             self.fault(0, error.strerror)
             return []
         if content.startswith(b"\xef\xbb\xbf"):

@@ -1,7 +1,7 @@
-"""Ids of speakers and utterances, from the names of folders and files.
+"""Make ids of speakers and utterances from the names of folders and files.
 
-An id is letters, digits, `.`, `_` and `-`. A name that is an id already stays; another name is kept beside its id, and
-accepted wherever an id is.
+An id consists of ASCII letters, digits, `.`, `_` and `-`. A name that is a valid id is used as it is; any other name is
+stored along with its id and accepted wherever an id is.
 """
 
 import hashlib
@@ -13,25 +13,25 @@ from pathlib import Path
 
 from vc.corpus.lists import IDENTIFIER
 
-DIGITS = 8  # hexadecimal, which distinguish names in other scripts
+DIGITS = 8  # hexadecimal digits of a digest that distinguish names in other scripts
 
 
 def identifier(speaker: str, path: Path, separator: str = "-") -> str:
-    """An id that sorts with its speaker; characters that are not safe in a file name become `_`."""
+    """An utterance id that starts with its speaker's; characters that are not allowed in an id become `_`."""
     return f"{speaker}{separator}{_safe(_stem(path))}"
 
 
 def speaker_ids(names: Iterable[str]) -> dict[str, str]:
-    """An id for each speaker's folder: its name, or what its name comes to without accents and with `_` for spaces.
+    """An id for each speaker's folder: its name, if need be without accents and with `_` for other characters.
 
-    Names that this leaves empty or equal, or that lose letters by it, are distinguished by digits of their digest.
+    If the result is empty, not unique or has lost letters, digits of the name's digest are added.
     """
     names = sorted(names)
     ids = {name: name for name in names if IDENTIFIER.fullmatch(name)}
     for name in names:
         if name in ids:
             continue
-        letters = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
+        letters = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
         id = _safe(letters).lstrip("._-")
         if not id or not letters.isascii() or id in ids.values():
             id = f"{id.strip('_') or 'speaker'}_{_digits(name)}"
@@ -39,31 +39,33 @@ def speaker_ids(names: Iterable[str]) -> dict[str, str]:
     return ids
 
 
-def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Path] = ()) -> dict[tuple[str, Path], str]:
-    """An id for each recording of each speaker, unique on file systems that ignore case, too.
+def utterance_ids(
+    recordings: Mapping[str, Sequence[Path]], reserved: Iterable[Path] = ()
+) -> dict[tuple[str, Path], str]:
+    """An id for each recording of each speaker, unique even on case-insensitive file systems.
 
-    Names in other scripts that come to the same id are distinguished by digits of the name's digest, so that one name
-    gives one sentence with every speaker; other names that come to the same are numbered.
+    Names in other scripts whose ids would collide get digits of the name's digest, so that the same name gives the same
+    sentence for every speaker; other collisions are numbered.
 
     Parameters
     ----------
     recordings : mapping of str to sequence of Path
-        By speaker's id, paths below the speaker's folder.
-    beside : iterable of Path
-        Paths of further recordings, which get no id, but from which the ids are to differ.
+        Paths relative to the speaker's folder, by speaker id.
+    reserved : iterable of Path
+        Paths of further recordings that get no id here but must not collide with these.
 
     Returns
     -------
     dict of (str, Path) to str
-        By speaker and path.
+        Ids by speaker and path.
     """
-    stems: dict[str, set[str]] = {}  # by the id that they come to
-    for path in {*beside, *(path for paths in recordings.values() for path in paths)}:
+    stems: dict[str, set[str]] = {}  # by their ids
+    for path in {*reserved, *(path for paths in recordings.values() for path in paths)}:
         stems.setdefault(_safe(_stem(path)), set()).add(_stem(path))
     plain = {}
     for speaker, paths in recordings.items():
         longer = any(other.startswith(f"{speaker}-") for other in recordings)
-        for path in sorted(paths, key=lambda path: (_safe(_stem(path)) != _stem(path), path)):  # what stays comes first
+        for path in sorted(paths, key=lambda path: (_safe(_stem(path)) != _stem(path), path)):  # unchanged first
             id, stem = identifier(speaker, path, "--" if longer else "-"), _stem(path)  # anna--x sorts before anna-2-x
             unclear = not stem.isascii() and len(stems[_safe(stem)]) > 1
             plain[speaker, path] = f"{id}-{_digits(stem)}" if unclear else id
@@ -80,19 +82,19 @@ def utterance_ids(recordings: Mapping[str, Sequence[Path]], beside: Iterable[Pat
 
 
 def resolve(name: str, speaker_names: Mapping[str, str]) -> str:
-    """The id of a speaker whom a user calls by id or by name.
+    """Look up a speaker's id by id or by name.
 
     Parameters
     ----------
     name : str
         An id or a name.
     speaker_names : mapping of str to str
-        Speakers' names by id; empty where the id is the name.
+        Speakers' names by id; empty if the same as the id.
 
     Returns
     -------
     str
-        The id; `name` as it is where it is nobody's or several speakers', for callers to refuse.
+        The id; `name` itself if it matches no speaker or several, for the caller to refuse.
     """
     normalised = unicodedata.normalize("NFC", name)
     ids = [id for id, other in speaker_names.items() if unicodedata.normalize("NFC", other) == normalised]
@@ -100,7 +102,7 @@ def resolve(name: str, speaker_names: Mapping[str, str]) -> str:
 
 
 def label(id: str, name: str) -> str:
-    """A speaker's id, and the name where that is another."""
+    """A speaker's id, followed by the name if it differs."""
     return f"{id} ({name})" if name and name != id else id
 
 

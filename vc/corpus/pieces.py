@@ -1,116 +1,116 @@
-"""A recording of any length cut into overlapping pieces where it is quiet, and their conversions joined again."""
+"""Split a long recording into overlapping pieces at quiet points, and join their conversions with cross-fades."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-SHORTEST = 0.5  # seconds; shorter recordings are lengthened by silence while they are analysed
-LONGEST = 30.0  # seconds of a piece, without what it shares with its neighbours
-SEARCH = 1 / 3  # of a piece, at its end, in which its quietest place is looked for
-QUIET = 0.02  # seconds over which quietness is measured
-OVERLAP = 0.2  # seconds that a piece goes on beyond its cuts, so that it is converted as if it were whole
-FADE = 0.02  # seconds around a cut in which one conversion gives way to the next
+SHORTEST = 0.5  # seconds; shorter recordings are padded with silence for analysis
+LONGEST = 30.0  # seconds of a piece without its overlaps
+SEARCH = 1 / 3  # final fraction of a piece in which to search for the quietest point
+QUIET_WINDOW = 0.02  # seconds over which energy is measured for that
+OVERLAP = 0.2  # seconds of context beyond a cut, so that pieces are converted as if the recording were whole
+FADE = 0.02  # seconds of cross-fade at a cut
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples of a recording, with an overlap at either end that belongs to its neighbour."""
+    """Samples of a part of a recording, with overlaps at either end that belong to the neighbouring pieces."""
 
     samples: np.ndarray  # (samples,)
-    before: int = 0  # samples of the overlap with the piece before
-    after: int = 0  # samples of the overlap with the piece after
+    before: int = 0  # samples of overlap with the previous piece
+    after: int = 0  # samples of overlap with the next piece
 
     def without_overlap(self, samples: np.ndarray) -> np.ndarray:
-        """`samples`, as many as the piece has, without those of the overlaps."""
+        """Remove the overlaps from `samples`, which are as many as the piece's."""
         return samples[self.before : len(samples) - self.after]
 
 
 def split(blocks: Iterable[np.ndarray], rate: int, longest: float = LONGEST) -> Iterator[Piece]:
-    """Cut a recording into pieces, each at the quietest point of its last third.
+    """Split a recording into pieces, each cut at the quietest point of its last third.
 
     Parameters
     ----------
     blocks : iterable of np.ndarray
         Shape `(samples,)` each, of any lengths.
     rate : int
-        Hz.
+        Sample rate in Hz.
     longest : float
-        Seconds of a piece without its overlaps, at most; the last may have OVERLAP more.
+        Longest piece in seconds, without its overlaps; the last may be longer by OVERLAP.
 
     Yields
     ------
     Piece
-        Without overlaps they are the recording.
+        Without overlaps, the pieces add up to the recording.
     """
-    length, shared, quiet = round(longest * rate), round(OVERLAP * rate), round(QUIET * rate)
-    waiting, before = np.zeros(0, np.float32), 0
+    length, overlap, quiet = round(longest * rate), round(OVERLAP * rate), round(QUIET_WINDOW * rate)
+    buffer, before = np.zeros(0, np.float32), 0
     for block in blocks:
-        waiting = np.concatenate([waiting, block])
-        while len(waiting) > before + length + shared:
-            piece = waiting[before : before + length]
+        buffer = np.concatenate([buffer, block])
+        while len(buffer) > before + length + overlap:
+            piece = buffer[before : before + length]
             first = round((1 - SEARCH) * len(piece))
             energy = np.convolve(np.square(piece[first:], dtype=np.float64), np.ones(quiet), mode="valid")
             cut = before + first + quiet // 2 + int(np.argmin(energy))
-            yield Piece(waiting[: cut + shared], before, shared)
-            start = max(0, cut - shared)
-            waiting, before = waiting[start:], cut - start
-    if len(waiting):
-        yield Piece(waiting, before)
+            yield Piece(buffer[: cut + overlap], before, overlap)
+            start = max(0, cut - overlap)
+            buffer, before = buffer[start:], cut - start
+    if len(buffer):
+        yield Piece(buffer, before)
 
 
-def cut_at(piece: Piece, places: Iterable[int], rate: int) -> list[tuple[Piece, int]]:
-    """Cut a piece further.
+def cut_at(piece: Piece, points: Iterable[int], rate: int) -> list[tuple[Piece, int]]:
+    """Split a piece at given points.
 
     Parameters
     ----------
     piece : Piece
-        To cut.
-    places : iterable of int
-        Samples of the piece, in ascending order. Those in an overlap, or too near to it or to each other, are left out.
+        The piece to split.
+    points : iterable of int
+        Sample indices in the piece, ascending. Those too close to an overlap or to each other are ignored.
     rate : int
-        Hz.
+        Sample rate in Hz.
 
     Returns
     -------
     list of (Piece, int)
-        Parts, each with how many of `places` lie before it.
+        The parts, each with the number of `points` before it.
     """
-    shared, length = round(OVERLAP * rate), len(piece.samples)
-    first, last = piece.before + shared, length - piece.after - shared
+    overlap, length = round(OVERLAP * rate), len(piece.samples)
+    first, last = piece.before + overlap, length - piece.after - overlap
     cuts = []
-    for number, place in enumerate(places, 1):
-        if place < first:
-            cuts = [(0, number)]  # what comes before it belongs to the piece before, or is too short
-        elif place > last:
+    for number, point in enumerate(points, 1):
+        if point < first:
+            cuts = [(0, number)]  # the part before it belongs to the previous piece, or is too short
+        elif point > last:
             break
-        elif place - (cuts[-1][0] if cuts else 0) > 2 * shared:
-            cuts.append((place, number))
+        elif point - (cuts[-1][0] if cuts else 0) > 2 * overlap:
+            cuts.append((point, number))
         else:
-            cuts = [*cuts[:-1], (cuts[-1][0] if cuts else 0, number)]  # what lies between is too short
+            cuts = [*cuts[:-1], (cuts[-1][0] if cuts else 0, number)]  # the part in between is too short
     cuts = cuts if cuts and cuts[0][0] == 0 else [(0, 0), *cuts]
     parts = []
     for (start, number), (stop, _) in zip(cuts, [*cuts[1:], (length, 0)]):
-        before, after = (piece.before if start == 0 else shared), (piece.after if stop == length else shared)
-        begin, end = (0 if start == 0 else start - shared), (length if stop == length else stop + shared)
+        before, after = (piece.before if start == 0 else overlap), (piece.after if stop == length else overlap)
+        begin, end = (0 if start == 0 else start - overlap), (length if stop == length else stop + overlap)
         parts.append((Piece(piece.samples[begin:end], before, after), number))
     return parts
 
 
 def join(pieces: Iterable[tuple[Piece, np.ndarray]], rate: int) -> Iterator[np.ndarray]:
-    """Join converted pieces: around each cut one fades out while the next fades in.
+    """Join converted pieces, with a cross-fade at each cut.
 
     Parameters
     ----------
     pieces : iterable of (Piece, np.ndarray)
-        Each with its conversion, as long as the piece.
+        Each piece with its conversion, of the same length.
     rate : int
-        Hz.
+        Sample rate in Hz.
 
     Yields
     ------
     np.ndarray
-        Shape `(samples,)`; as many samples in all as the recording.
+        Shape `(samples,)`; as many samples in all as in the recording.
     """
     half = round(FADE * rate / 2)
     ramp = ((np.arange(2 * half) + 0.5) / (2 * half)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Folders of recordings, or another data directory -> data directory."""
+"""Make a data directory from folders of recordings, or from another data directory."""
 
 import contextlib
 import fnmatch
@@ -20,28 +20,28 @@ from vc.corpus.lists import Table
 from vc.errors import DataError, escaped
 from vc.files import make_directory, path_inside, replacing
 
-RECORDINGS = "recordings"  # folder of a data directory: what commands print, and pieces of long recordings
-PIECE = 12.0  # seconds of a piece that a long recording is cut into, at most, and two thirds of that at least
-SHORTEST_PIECE = 3.0  # seconds
+RECORDINGS = "recordings"  # subfolder of a data directory for the output of commands and pieces of long recordings
+PIECE = 12.0  # longest piece of a long recording in seconds; the shortest is two thirds of it
+SHORTEST_PIECE = 3.0  # seconds; a shorter last piece is joined to the one before
 log = logging.getLogger(__name__)
 
 
 def from_folders(
     folder: Path, speakers: Sequence[str] | None = None, *, include: Sequence[str] | None = None
 ) -> list[Utterance]:
-    """Every recording of `folder/<speaker>/**`; of recordings with the same samples one.
+    """Find all recordings in `folder/<speaker>/**`, without duplicates (recordings with the same samples).
 
-    An id is the speaker's and the path below the speaker's folder, joined by `-` (vc/corpus/names.py). What is left out
-    is logged.
+    An id is the speaker's id and the path below the speaker's folder, joined by `-` (vc/corpus/names.py). Files that
+    are left out are logged.
 
     Parameters
     ----------
     folder : Path
-        Has a folder for each speaker.
+        A folder with one subfolder for each speaker.
     speakers : sequence of str, optional
-        Ids or names of the speakers to take. Default: all.
+        Ids or names of speakers. Default: all.
     include : sequence of str, optional
-        Globs, of which a file's path below the speaker's folder has to match one. Default: all files.
+        Globs; a file's path below the speaker's folder must match one of them. Default: all files.
 
     Returns
     -------
@@ -51,8 +51,8 @@ def from_folders(
     Raises
     ------
     DataError
-        One of `speakers` has no folder, or a speaker who was chosen, or whose folder holds what looks like recordings,
-        has none that can be read.
+        One of `speakers` has no folder, or there are no readable recordings of a speaker who was asked for or whose
+        folder holds recordings that cannot be read here.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
@@ -78,7 +78,7 @@ def from_folders(
         if not paths:
             (empty if chosen or contents.refused else others).append(name)
             continue
-        # Of recordings with the same samples the one with the shortest name is kept.
+        # Of duplicates, keep the one with the shortest name.
         first = audio.first_of_each(sorted(paths, key=lambda path: (len(str(path)), path)))
         for path in paths:
             if first[path] == path:
@@ -97,12 +97,14 @@ def from_folders(
         log.info(
             "%s: left out: folders without recordings%s: %s", escaped(folder), matching, escaped(", ".join(others))
         )
-    beside: list[Path] = []
+    reserved: list[Path] = []
     if not all(str(path).isascii() for paths in recordings.values() for path in paths):
         for name in sorted(set(folders) - set(recordings)):
-            beside += (path.relative_to(folder / name) for path in discovery.recordings_below(folder / name).recordings)
+            reserved += (
+                path.relative_to(folder / name) for path in discovery.recordings_below(folder / name).recordings
+            )
     utterances = []
-    unique = names.utterance_ids({ids[name]: paths for name, paths in recordings.items()}, beside)
+    unique = names.utterance_ids({ids[name]: paths for name, paths in recordings.items()}, reserved)
     for (speaker, path), id in unique.items():
         name = folder_of[speaker]
         speaker_name = "" if name == speaker or "\n" in name else name
@@ -121,18 +123,18 @@ def choose(
     include: Sequence[str] | None = None,
     first: int | None = None,
 ) -> list[Utterance]:
-    """Some of these utterances.
+    """Select utterances by speaker, id and number.
 
     Parameters
     ----------
     utterances : iterable of Utterance
-        Of all speakers.
+        Utterances of all speakers.
     speakers : sequence of str, optional
-        Ids or names of those to take. Default: all.
+        Ids or names of speakers. Default: all.
     include : sequence of str, optional
-        Globs, of which an utterance's id has to match one. Default: all.
+        Globs; an utterance's id must match one of them. Default: all.
     first : int, optional
-        So many of each speaker, the first by id. Default: all.
+        Largest number of utterances of each speaker, the first by id. Default: all.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def choose(
     Raises
     ------
     DataError
-        A speaker is not there, or nothing is left, of all or of one of `speakers`.
+        There is no such speaker, or no utterance is left, in all or of one of `speakers`.
     """
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
@@ -173,52 +175,57 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     source : Path
         A data directory.
     output : Path
-        The data directory to be written, which keeps what commands print in its folder `recordings`.
+        The data directory that will be written; the output of commands is stored in its folder `recordings`.
     allow_pipes : bool
-        Run wav.scp's commands (`ID COMMAND |`) once, by a shell. Without it a command is a fault as any other.
+        Run the commands in wav.scp (`ID COMMAND |`) once, with a shell. Otherwise a command is a fault.
 
     Returns
     -------
     list of Utterance, dict of str to str
-        And transcripts by id, if the directory has a text.
+        Utterances, and transcripts by id (empty if the directory has none).
 
     Raises
     ------
     DataError
-        For every fault of the lists, and for a command that fails.
+        The lists have faults, or a command fails.
     """
     scp = source / "wav.scp"
     commands = {}
     if allow_pipes:
         commands = {id: entry[:-1] for id, entry in Table(scp, []).rows.items() if entry.endswith("|")}
-    # A file that is there stands for what a command prints until all lists are known to be well.
+    # Until the lists are known to be free of faults, an existing file takes the place of each command's output.
     lists = data_directory.parse(source, dict.fromkeys(commands, scp))
     data_directory.refuse(lists.faults)
     if commands:
         folder = path_inside(output, RECORDINGS)
         make_directory(folder)
-        printed = {id: folder.absolute() / f"{id}.wav" for id in commands}
+        outputs = {id: folder.absolute() / f"{id}.wav" for id in commands}
         for id, command in commands.items():
-            with replacing(printed[id]) as temporary, temporary.open("wb") as file:
-                done = subprocess.run(["sh", "-c", command], stdout=file, stderr=subprocess.PIPE, check=False)
-                if done.returncode:
-                    last_line = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-                    fault = f"{scp}: the command of {id} exited {done.returncode}"
+            with replacing(outputs[id]) as temporary, temporary.open("wb") as file:
+                process = subprocess.run(["sh", "-c", command], stdout=file, stderr=subprocess.PIPE, check=False)
+                if process.returncode:
+                    last_line = process.stderr.decode(errors="replace").strip().splitlines()[-1:]
+                    fault = f"{scp}: the command of {id} exited {process.returncode}"
                     raise DataError(": ".join([fault, *last_line]))
-        lists = data_directory.parse(source, printed)
+        lists = data_directory.parse(source, outputs)
     return lists.utterances, data_directory.read_text(source)
 
 
 def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
-    """Recordings of more than PIECE seconds as pieces that end where it is quiet, written to `output`/recordings.
+    """Split recordings longer than PIECE at quiet points, and write the pieces to `output`/recordings.
 
-    A piece's id ends in its start and end in hundredths of a second, so that two speakers' pieces are not taken for the
-    same sentence. What cannot be read stays as it is, and so do parts of recordings.
+    A piece's id ends in its start and end in hundredths of a second, so that pieces of two speakers do not pass for the
+    same sentence. Unreadable recordings and utterances that are parts of recordings are returned unchanged.
+
+    Raises
+    ------
+    DataError
+        A piece cannot be written.
     """
     parts, folder = [], path_inside(output.absolute(), RECORDINGS)
     for utterance in utterances:
         lengths, rate, peak = [], 1, 0.0
-        with contextlib.suppress(DataError):  # which the check will name
+        with contextlib.suppress(DataError):  # `check` reports it
             header = audio.info(utterance.path)
             if utterance.start is None and header.seconds > PIECE:
                 rate = header.sample_rate
@@ -237,7 +244,7 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
             id = f"{utterance.id}-{round(100 * start):07d}-{round(100 * end):07d}"
             samples, rate = audio.read(utterance.path, start=start, end=end)
             samples = np.float32(scale * samples.astype(float))
-            if np.abs(samples).max() > 1:  # which files of floating-point samples may hold
+            if np.abs(samples).max() > 1:  # possible in floating-point files
                 samples = limit(samples, rate, id)
             audio.write(folder / f"{id}.wav", samples, rate)
             parts.append(replace(utterance, id=id, path=folder / f"{id}.wav"))
@@ -245,7 +252,7 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
 
 
 def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
-    """Utterances with links in `output`/recordings where paths hold line breaks, which no list can hold."""
+    """Replace paths that contain line breaks, which a list cannot hold, by links in `output`/recordings."""
     listed = []
     for utterance in utterances:
         if "\n" in str(utterance.path):
@@ -259,7 +266,13 @@ def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utte
 
 
 def split(utterances: Sequence[Utterance], count: int) -> list[list[Utterance]]:
-    """As many parts of about equal size, in order, so that their union is the whole; a speaker may be cut."""
+    """Split utterances in order into `count` parts of about equal size, regardless of speaker.
+
+    Raises
+    ------
+    DataError
+        `count` is below 1 or above the number of utterances.
+    """
     if not 1 <= count <= len(utterances):
         raise DataError(f"{phrases.count(len(utterances), 'utterance')} cannot be split into {count} parts")
     bounds = [len(utterances) * part // count for part in range(count + 1)]

@@ -1,4 +1,4 @@
-"""The interface of a content encoder: samples in, one vector of content for each frame out."""
+"""The interface of a content encoder, which maps a waveform to one content vector per frame."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -12,35 +12,52 @@ from vc.config import require
 from vc.errors import DataError
 from vc.tensor_file import tensors_digest
 
-OVERLAP = 4.0  # seconds that two windows of a long recording share
+OVERLAP = 4.0  # seconds of overlap between windows of a long recording
 LONGEST = 29.0  # seconds of a window
 
 
 class Encoder(ABC):
-    """A frozen content encoder; may be used by several threads at once.
+    """A frozen content encoder; thread-safe.
+
+    Parameters
+    ----------
+    network : nn.Module
+        A network with a `config`.
+    layer : int
+        The layer whose output is the content, 1..layers.
+    device : torch.device or str
+        Device of the network.
+    sample_rate : int
+        Sample rate of the input in Hz.
+    frame : int
+        Length of a content frame in samples.
 
     Attributes
     ----------
     network : nn.Module
-        Its network, in evaluation mode, in float32.
+        The network, in evaluation mode and float32.
     description : dict
         As in an encoder's file (vc/encoders/encoder_file.py).
     digest : str
-        SHA-256 of its weights and settings: content of different encoders is never mixed.
+        SHA-256 of weights and settings: content vectors of different encoders are never mixed.
     sample_rate : int
-        Hz, of its input.
+        Sample rate of the input in Hz.
     frame_rate : float
-        Frames a second.
+        Frames per second.
     first : float
         Seconds from the first sample to the centre of the first frame.
     dims : int
-        Of a frame's vector.
+        Size of a content vector.
+
+    Raises
+    ------
+    ConfigError
+        There is no such layer.
     """
 
-    description: dict[str, Any]  # an EncoderModel's values
+    description: dict[str, Any]  # the fields of an EncoderModel
 
     def __init__(self, network: nn.Module, layer: int, device: torch.device | str, *, sample_rate: int, frame: int):
-        """`network` has a `config`; content frames are `frame` samples long, and centred in their middle."""
         layers = network.config.layers
         require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
         self.digest = digest_of(network, layer)
@@ -51,30 +68,30 @@ class Encoder(ABC):
 
     @property
     def window(self) -> int:
-        """Content frames that are encoded at a time."""
+        """Largest number of content frames encoded at once."""
         return round(LONGEST * self.frame_rate)
 
     @abstractmethod
     def encode_window(self, samples: np.ndarray) -> np.ndarray:
-        """`encode` of `(samples,)` float32 that make no more than `window` frames."""
+        """Like `encode`, for `(samples,)` float32 of at most `window` frames."""
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Content of a recording; a long one in windows that share OVERLAP seconds, split in their middle.
+        """Encode a recording. A long one is encoded in windows, joined in the middle of their overlaps.
 
         Parameters
         ----------
         samples : np.ndarray
-            Shape `(samples,)`, -1..1, at `sample_rate`, one sample at least.
+            Shape `(samples,)`, -1..1, at `sample_rate`, at least one sample.
 
         Returns
         -------
         np.ndarray
-            Shape `(frames, dims)`, float32; the frames that begin within the samples, one at least.
+            Content, shape `(frames, dims)`, float32: the frames that begin within the samples, at least one.
 
         Raises
         ------
         DataError
-            No samples, or some that are not finite.
+            There are no samples, or some are not finite.
         """
         samples = np.asarray(samples, np.float32)
         if samples.ndim != 1 or not len(samples):
@@ -89,7 +106,7 @@ class Encoder(ABC):
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The state of its network; tensors that float16 represents exactly are float16."""
+        """State of the network; tensors that float16 represents exactly are float16."""
         weights = {}
         for name, tensor in self.network.state_dict().items():
             half = tensor.half()
@@ -98,6 +115,6 @@ class Encoder(ABC):
 
 
 def digest_of(network: nn.Module, layer: int) -> str:
-    """SHA-256 of a network with its `config` as it computes: in float32, whatever the type in its file."""
+    """SHA-256 of a network's `config` and float32 weights, independent of the number format of its file."""
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     return config.digest(type(network).__name__, network.config, layer, tensors_digest(weights))

@@ -1,4 +1,4 @@
-"""Content encoders by a name or a path."""
+"""Choose a content encoder by name or path."""
 
 import os
 from dataclasses import replace
@@ -18,21 +18,25 @@ CARRIED = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
 
 
 def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder that a name or a path means; the same one again while its file stays as it is.
+    """Load a content encoder; cached until its file changes.
 
     Parameters
     ----------
     name : str
-        `distilled`, a name that `vc-encoder import` gave, or a file.
+        `distilled`, the name of an imported encoder (`vc-encoder import`), or a path.
     layer : int
-        The layer whose output is the content, 1..layers; 0 for the one that the file names.
+        The layer whose output is the content, 1..layers; 0 for the default in the file.
     device : torch.device or str
-        Where the network computes.
+        Device of the network.
+
+    Returns
+    -------
+    Encoder
 
     Raises
     ------
     ConfigError
-        If there is no such encoder or layer, or the file is not an encoder's.
+        There is no such encoder or layer, or the file is not an encoder.
     """
     path = find(name)
     if not path.is_file():
@@ -50,7 +54,13 @@ def _loaded(path: Path, modified: int, layer: int, device: str) -> Encoder:
 
 
 def find(name: str) -> Path:
-    """The file of an encoder, by its path or name: `distilled` or one that `vc-encoder import` gave."""
+    """The file of an encoder, by path or name: `distilled`, or that of an imported one.
+
+    Raises
+    ------
+    ConfigError
+        There is no encoder of this name.
+    """
     if name == DISTILLED:
         require(CARRIED.is_file(), f"the encoder {DISTILLED!r} is missing from this installation: {CARRIED}")
         return CARRIED
@@ -67,13 +77,13 @@ def find(name: str) -> Path:
 
 
 def named_files() -> dict[str, Path]:
-    """The files of all encoders that have a name, by name."""
+    """The files of all encoders that have names, by name."""
     carried = {DISTILLED: CARRIED} if CARRIED.is_file() else {}
     return carried | {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
 
 
 def path_of(name: str) -> Path:
-    """The file of an imported encoder of this name, for all projects of the user: in $XDG_DATA_HOME/vc/encoders."""
+    """The file for an imported encoder, in the user's $XDG_DATA_HOME/vc/encoders; ConfigError for an invalid name."""
     plain = name not in ("", DISTILLED) and os.sep not in name and not name.endswith(SUFFIX)
     require(plain, f"{name!r} cannot be the name of an encoder: use a word other than {DISTILLED!r}, not a path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"

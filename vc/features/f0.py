@@ -1,19 +1,18 @@
-"""F0: tracked in a recording, summarised over a speaker's recordings, and mapped from one speaker's to another's.
+"""F0: tracking in a recording, statistics of a speaker, and mapping from one speaker to another.
 
-Tracking is by normalised cross-correlation: peaks over the lag are candidates, and the best path through them is the
-F0. The correlation is RAPT's (Talkin, "A robust algorithm for pitch tracking", in Speech Coding and Synthesis, Elsevier
-1995), of two stretches of the waveform one lag apart. Differs from RAPT: the two lie evenly around the frame's time
-and last in proportion to the lag, so that a high voice keeps its onsets and a low one its periods; and there is one
-pass, for a lag's running sums give every frame at once. The path is that of Boersma, "Accurate short-term analysis of
-the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst. Phonetic Sciences 17,
-Amsterdam 1993: an unvoiced candidate of fixed strength, costs for octave jumps and for changes of voicing. Ours is,
-too, that frames no louder than a recording's quietest are a pause, in which hum or music is no voice. What the numbers
-below do to the errors was measured: docs/experiments.md, 2026-11-22 and 2026-11-26. A steady pure tone above the
-range, a whistle, repeats itself at its subharmonics too, and is taken for one of them.
+Tracking is by normalised cross-correlation: its peaks over the lag are candidates, and F0 is the best path through
+them. The correlation is RAPT's (Talkin, "A robust algorithm for pitch tracking", in Speech Coding and Synthesis,
+Elsevier 1995), between two segments of the waveform one lag apart. Differs from RAPT: the segments are centred on the
+frame and their length is proportional to the lag, which preserves onsets of high voices and periods of low ones; and
+one pass is enough, because running sums give all frames of a lag at once. The path search is that of Boersma, "Accurate
+short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst.
+Phonetic Sciences 17, Amsterdam 1993: an unvoiced candidate of fixed strength, and costs for octave jumps and voicing
+transitions. In addition, frames that are no louder than the quietest of a recording count as pauses, so that hum or
+music in them is not voiced. The constants below were tuned by experiment: docs/experiments.md, 2026-11-22 and
+2026-11-26. A steady pure tone above the range (a whistle) is also periodic at its subharmonics and tracked as one.
 
-Statistics are of loud and clearly periodic frames. Hum, noise and what else fills pauses are neither: a search that
-takes every voiced frame finds the hum of a recording in which it lies 40 dB below the speech (docs/experiments.md,
-2026-11-26).
+Statistics are taken over loud and clearly periodic frames, which excludes hum and noise in pauses: over all voiced
+frames, they would be those of the hum even where it is 40 dB below the speech (docs/experiments.md, 2026-11-26).
 """
 
 from collections.abc import Iterable
@@ -25,45 +24,45 @@ from vc.config import require
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 
-LOWEST_F0, HIGHEST_F0 = 20.0, 2000.0  # Hz; beyond, native code is given no F0
+LOWEST_F0, HIGHEST_F0 = 20.0, 2000.0  # Hz; the limits of any F0 that is passed to native code
 
-SEARCH_RATE = 8000  # Hz; a higher one lets in more noise, a lower one has few lags in a high voice's period
-SMOOTHING = (0.25, 0.5, 0.25)  # half the amplitude at 2 kHz, so that a parabola fits a correlation's peak
-PERIODS = 2.0  # lags that a stretch lasts
-SHORTEST_STRETCH = 0.015  # seconds
-FAINT = 3e-4  # power, of the loud samples', at which a frame's correlation is lowered by 3 dB
-CANDIDATES = 4  # of a frame, beside the unvoiced one
-OCTAVE_GAIN = 0.02  # of strength an octave up: a period and its multiples correlate alike, and the period has to win
+SEARCH_RATE = 8000  # Hz; a higher rate admits more noise, a lower one leaves few lags in a high voice's period
+SMOOTHING = (0.25, 0.5, 0.25)  # halves the amplitude at 2 kHz, so that a parabola fits a correlation peak
+PERIODS = 2.0  # length of a segment in lags
+SHORTEST_SEGMENT = 0.015  # seconds
+FAINT = 3e-4  # of the power of loud samples; a frame of this power has its correlation lowered by 3 dB
+CANDIDATES = 4  # per frame, without the unvoiced one
+OCTAVE_GAIN = 0.02  # of strength per octave: multiples of a period correlate equally well, and the period must win
 UNVOICED_STRENGTH = 0.30  # of the unvoiced candidate
-OCTAVE_JUMP_COST = 0.5  # of an octave between frames 10 ms apart
-VOICING_COST = 0.25  # of a change of voicing between frames 10 ms apart
-BLOCK = 2048  # frames worked on at once: memory depends on it, results do not
-NO_CANDIDATE = -9.0  # strength of what is no peak
-QUIETEST = 5.0  # % of the frames, whose power is that of noise and hum in pauses
-ABOVE_QUIETEST = 4.0  # times that power: frames below it are a pause, and none of them is voiced
-DIGITAL_SILENCE = 1e-8  # of the loud samples' power; fainter frames do not count as pauses
-PAUSE = 10**-1.8  # of the loud samples' power; a louder frame is no pause
-POWER_WINDOW = 0.025  # seconds over which a frame's power is taken, or twice the longest period
-TINY = np.finfo(float).tiny  # so that digital silence correlates 0
+OCTAVE_JUMP_COST = 0.5  # per octave between frames 10 ms apart
+VOICING_COST = 0.25  # of a voicing transition between frames 10 ms apart
+BLOCK = 2048  # frames processed at once; affects memory, not results
+NO_CANDIDATE = -9.0  # strength where there is no peak
+QUIETEST = 5.0  # percentile of frame power that stands for noise and hum in pauses
+ABOVE_QUIETEST = 4.0  # times that power; quieter frames are pauses and unvoiced
+DIGITAL_SILENCE = 1e-8  # of the power of loud samples; quieter frames are ignored in the percentile
+PAUSE = 10**-1.8  # of the power of loud samples; louder frames are never pauses
+POWER_WINDOW = 0.025  # seconds over which a frame's power is averaged, if longer than two of the longest periods
+TINY = np.finfo(float).tiny  # makes digital silence correlate 0
 
-LOUD_RANGE = 15.0  # dB below the mean power, weighted by power: speech, and no hum, where there is speech
-CLEAR_PERIODICITY = 0.8  # two thirds or more of loud voiced frames lie higher, of loud whispered ones 6 % or fewer
-WHISPERED_SHARE = 0.2  # of the loud frames that are clearly voiced; below it there is no F0
-ENOUGH_LOUD = 1.0  # seconds of loud frames from which to decide whether there is an F0
-FEWEST_CLEAR = 20  # clearly voiced frames from which to find a range
+LOUD_RANGE = 15.0  # dB below the power-weighted mean power: includes speech and, where there is speech, excludes hum
+CLEAR_PERIODICITY = 0.8  # exceeded by two thirds or more of loud voiced frames and 6 % or fewer of loud whispered ones
+WHISPERED_SHARE = 0.2  # of loud frames are clearly voiced; with fewer, there is no F0
+ENOUGH_LOUD = 1.0  # seconds of loud frames needed to decide that a speaker whispers
+FEWEST_CLEAR = 20  # clearly voiced frames needed to estimate a range
 QUANTILES = (0.01, 0.99)  # of the clearly voiced frames within the main lobe
-MAIN_LOBE = (0.7, 0.9)  # octaves below and above the median: beyond lie octave errors rather than speech
+MAIN_LOBE = (0.7, 0.9)  # octaves below and above the median; beyond are octave errors rather than speech
 MARGIN = 2 ** (4 / 12)  # four semitones beyond the quantiles, for the quiet ends of phrases
-SMALLEST_DEVIATION = 0.05  # of log F0; no voice moves less, and a map divides by it
-FARTHEST = 4.0  # deviations of the target from its mean, beyond which no F0 is mapped
+SMALLEST_DEVIATION = 0.05  # of log F0; no voice varies less, and the mapping divides by it
+FARTHEST = 4.0  # standard deviations from the target's mean, to which mapped F0 is clipped
 
 
 @dataclass(frozen=True)
 class F0Range:
-    """Where to look for F0, in Hz; the default reaches from a creaking voice to a soprano's highest notes."""
+    """Search range for F0; the default reaches from creaky voice to a soprano's highest notes."""
 
-    floor: float = 30.0
-    ceiling: float = 1400.0
+    floor: float = 30.0  # Hz
+    ceiling: float = 1400.0  # Hz
 
     def __post_init__(self) -> None:
         if not LOWEST_F0 <= self.floor < self.ceiling <= HIGHEST_F0:
@@ -78,47 +77,47 @@ WIDEST_RANGE = F0Range()  # of the first pass
 
 @dataclass(frozen=True)
 class F0Track:
-    """The F0 of a recording, and how reliable it is; frames are at the times at which WORLD sets them."""
+    """F0 of a recording and its reliability, at WORLD's frame times."""
 
     f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
     times: np.ndarray  # (frames,) seconds
     periodicity: np.ndarray  # (frames,) normalised correlation at the F0's period, in -1..1; 0 where unvoiced
-    power: np.ndarray  # (frames,) mean square of the samples around, below 2 kHz or so
+    power: np.ndarray  # (frames,) mean square of the samples around the frame, below about 2 kHz
 
 
 def frame_times(samples: int, rate: int, frame_shift: float) -> np.ndarray:
-    """`(frames,)` seconds: where WORLD sets the frames of so many samples at `rate` Hz, every `frame_shift` ms."""
+    """Times `(frames,)` in seconds of WORLD's frames for `samples` samples at `rate` Hz, every `frame_shift` ms."""
     return np.arange(int(1000.0 * samples / rate / frame_shift) + 1) * frame_shift / 1000
 
 
 def track_f0(samples: np.ndarray, rate: int, f0_range: F0Range, frame_shift: float) -> F0Track:
-    """F0 by the best path through the peaks of the correlation.
+    """Track F0 as the best path through the peaks of the correlation.
 
-    F0 is a mean over three periods or more; StoneMask refines it to the frequency at the frame itself.
+    F0 is an average over three periods or more; StoneMask can refine it to the frequency at the frame itself.
 
     Parameters
     ----------
     samples : np.ndarray
-        Shape `(samples,)`, of any level and offset.
+        Shape `(samples,)`, of any level and DC offset.
     rate : int
-        Hz, of the samples.
+        Sample rate in Hz.
     f0_range : F0Range
-        Hz, between which F0 is looked for.
+        Search range.
     frame_shift : float
         Milliseconds.
 
     Returns
     -------
     F0Track
-        Of `frame_times(len(samples), rate, frame_shift)`.
+        At `frame_times(len(samples), rate, frame_shift)`.
     """
     floor, ceiling = f0_range.floor, f0_range.ceiling
     times = frame_times(len(samples), rate, frame_shift)
-    centred = np.pad(samples - samples.mean(dtype=np.float64), (0, rate // SEARCH_RATE))  # one sample leaves one, too
+    centred = np.pad(samples - samples.mean(dtype=np.float64), (0, rate // SEARCH_RATE))  # at least one sample is left
     low = audio.resample(centred.astype(np.float32), rate, SEARCH_RATE).astype(np.float64)
     period = round(SEARCH_RATE / floor)
-    low = low - _filtered(low, np.full(period, 1 / period))  # without what drifts
-    low = _filtered(low, np.array(SMOOTHING))  # nor hisses
+    low = low - _filtered(low, np.full(period, 1 / period))  # remove drift
+    low = _filtered(low, np.array(SMOOTHING))  # and hiss
     power = np.square(low)
     loud = power[power >= power.mean()].mean()
     lags = np.arange(int(SEARCH_RATE / ceiling) - 1, int(SEARCH_RATE / floor) + 3)
@@ -142,18 +141,18 @@ def track_f0(samples: np.ndarray, rate: int, f0_range: F0Range, frame_shift: flo
 
 
 def _filtered(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """`(samples,)` filtered by a response centred on each of them."""
+    """Filter `(samples,)` with a centred impulse response."""
     return np.convolve(samples, response)[len(response) // 2 :][: len(samples)]
 
 
 def _running_sums(values: np.ndarray) -> np.ndarray:
-    """`(n + 1,)`: running sums of `(n,)` from 0 on."""
+    """Running sums of `(n,)`, starting with 0: `(n + 1,)`."""
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _correlations(samples: np.ndarray, times: np.ndarray, lags: np.ndarray, faint: float) -> np.ndarray:
-    """`(frames, lags)` in -1..1: correlation of two stretches around each time that lie a lag apart."""
-    widths = np.maximum(round(SHORTEST_STRETCH * SEARCH_RATE), (PERIODS * lags).astype(int))
+    """Normalised correlation `(frames, lags)` in -1..1 between two segments one lag apart, centred on each time."""
+    widths = np.maximum(round(SHORTEST_SEGMENT * SEARCH_RATE), (PERIODS * lags).astype(int))
     reach = (lags[-1] + widths[-1]) // 2 + 1
     centres = np.round(times * SEARCH_RATE).astype(int)
     first, last = centres[0] - reach, centres[-1] + reach + 1
@@ -174,30 +173,44 @@ def _correlations(samples: np.ndarray, times: np.ndarray, lags: np.ndarray, fain
 def find_candidates(
     correlations: np.ndarray, lags: np.ndarray, f0_range: F0Range, *, rate: float = SEARCH_RATE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """F0 in Hz and strength of the highest peaks of each frame, each `(frames, candidates + 1)`; last the unvoiced.
+    """F0 candidates of each frame: the highest peaks of its correlation.
 
-    Correlations are `(frames, lags)`, lags in samples at `rate` Hz.
+    Parameters
+    ----------
+    correlations : np.ndarray
+        Shape `(frames, lags)`.
+    lags : np.ndarray
+        Shape `(lags,)`, in samples at `rate`, ascending by 1.
+    f0_range : F0Range
+        Search range.
+    rate : float
+        Sample rate in Hz.
+
+    Returns
+    -------
+    np.ndarray, np.ndarray
+        F0 in Hz and strength, shape `(frames, candidates + 1)` each; the last candidate is unvoiced (0 Hz).
     """
     before, middle, after = correlations[:, :-2], correlations[:, 1:-1], correlations[:, 2:]
     peaks = (middle > before) & (middle >= after)
     curvature = np.where(peaks, before - 2 * middle + after, -1.0)
-    shift = np.where(peaks, 0.5 * (before - after) / curvature, 0.0)  # of the parabola through the three
+    shift = np.where(peaks, 0.5 * (before - after) / curvature, 0.0)  # vertex of the parabola through three points
     f0 = rate / (lags[1:-1] + shift)
     strength = middle - 0.25 * (before - after) * shift + OCTAVE_GAIN * np.log2(f0 / f0_range.floor)
     within = (f0 >= f0_range.floor) & (f0 <= f0_range.ceiling)
     strength = np.where(peaks & within, strength, NO_CANDIDATE)
     count = min(CANDIDATES, f0.shape[1])
     best = np.argpartition(-strength, count - 1, axis=1)[:, :count]
-    rows = np.arange(len(best))[:, None]  # faster than take_along_axis and pad, for single frames much
+    rows = np.arange(len(best))[:, None]  # faster than take_along_axis and pad, above all for single frames
     candidates, strengths = np.zeros((len(best), count + 1)), np.full((len(best), count + 1), UNVOICED_STRENGTH)
     candidates[:, :count], strengths[:, :count] = f0[rows, best], strength[rows, best]
     return candidates, strengths
 
 
 def transition_costs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """`(frames, candidates after, candidates before)`: cost of going from one F0 to another, or to unvoiced, in 10 ms.
+    """Costs `(frames, candidates after, candidates before)` of transitions between candidates 10 ms apart.
 
-    Both are `(frames, candidates)` in Hz, 0 where unvoiced.
+    `before` and `after` are `(frames, candidates)` in Hz, 0 where unvoiced.
     """
     octaves = [np.log2(np.where(f0 > 0, f0, 1.0)) for f0 in (before, after)]
     jumps = OCTAVE_JUMP_COST * np.abs(octaves[1][:, :, None] - octaves[0][:, None, :])
@@ -206,7 +219,7 @@ def transition_costs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _best_path(f0: np.ndarray, strength: np.ndarray, pace: float) -> np.ndarray:
-    """`(frames,)` candidate of each frame on the path of greatest strength less `pace` times its costs (Viterbi)."""
+    """Candidate indices `(frames,)` of the path that maximises strength minus `pace` times its costs (Viterbi)."""
     totals, back_pointers = strength[0], []
     for start in range(1, len(f0), BLOCK):
         stop = min(start + BLOCK, len(f0))
@@ -224,28 +237,28 @@ def _best_path(f0: np.ndarray, strength: np.ndarray, pace: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LogF0:
-    """Mean and deviation of natural log F0 over a speaker's clearly voiced frames."""
+    """Mean and standard deviation of a speaker's natural log F0 over clearly voiced frames."""
 
     mean: float
     deviation: float
 
     @classmethod
     def of(cls, f0: np.ndarray) -> "LogF0":
-        """Of voiced values `(frames,)` in Hz."""
+        """Compute from voiced F0 `(frames,)` in Hz."""
         values = np.log(f0, dtype=np.float64)
         return cls(float(values.mean()), float(max(values.std(), SMALLEST_DEVIATION)))
 
 
 @dataclass(frozen=True)
 class F0Statistics:
-    """A speaker's F0: where to look for it, and how it is distributed; both None of one who whispers."""
+    """A speaker's F0 search range and distribution; both None for a speaker who whispers."""
 
     f0_range: F0Range | None
     log_f0: LogF0 | None
 
     @classmethod
     def of(cls, f0: np.ndarray) -> "F0Statistics":
-        """Of clearly voiced values `(frames,)` in Hz; values outside the main lobe do not count."""
+        """Compute from the F0 `(frames,)` in Hz of clearly voiced frames; values outside the main lobe are ignored."""
         octaves = np.log2(f0 / np.median(f0))
         f0 = f0[(octaves > -MAIN_LOBE[0]) & (octaves < MAIN_LOBE[1])]
         low, high = np.quantile(f0, QUANTILES)
@@ -257,9 +270,9 @@ WHISPER = F0Statistics(None, None)
 
 
 def loud_frames(power: np.ndarray, faintest: float = 0.0) -> np.ndarray:
-    """`(frames,)`, true for a frame of `(frames,)` powers within 15 dB of the mean power weighted by power.
+    """Mask `(frames,)` of the frames whose power is within 15 dB of the power-weighted mean of `power` `(frames,)`.
 
-    So weighted, the mean is that of what is loud, however long the pauses are. Nothing below `faintest` is loud.
+    That mean does not depend on how long the pauses are. Frames below `faintest` are never loud.
     """
     total = power.sum()
     reference = np.square(power).sum() / total if total > 0 else np.inf
@@ -267,42 +280,42 @@ def loud_frames(power: np.ndarray, faintest: float = 0.0) -> np.ndarray:
 
 
 def clear_frames(track: F0Track, loud: np.ndarray) -> np.ndarray:
-    """`(frames,)`, true for a `loud` frame that is clearly voiced."""
+    """Mask `(frames,)` of the loud frames that are clearly voiced."""
     return loud & (track.f0 > 0) & (track.periodicity > CLEAR_PERIODICITY)
 
 
 def whispers(clear: np.ndarray, loud: np.ndarray, frame_rate: float) -> bool:
-    """Whether there is enough loud speech to conclude that it has no F0."""
+    """Whether there is enough loud speech, and too little of it is voiced, to conclude that it is whispered."""
     return loud.sum() >= ENOUGH_LOUD * frame_rate and clear.sum() < WHISPERED_SHARE * loud.sum()
 
 
 def f0_statistics(
     tracks: Iterable[F0Track], frame_rate: float, speaker: str, *, search: F0Range | None = None
 ) -> F0Statistics:
-    """F0 search range and statistics of one speaker.
+    """Estimate the F0 search range and statistics of a speaker.
 
     Parameters
     ----------
     tracks : iterable of F0Track
-        Of each recording, as `track_f0` finds it between the widest limits, or in `search`.
+        One for each recording, tracked in WIDEST_RANGE or in `search`.
     frame_rate : float
-        Frames a second.
+        Frames per second.
     speaker : str
-        For an error.
+        Name for error messages.
     search : F0Range, optional
-        Where F0 was looked for, if a user set it; it is then the speaker's range.
+        Search range set by the user, which is kept.
 
     Returns
     -------
     F0Statistics
-        WHISPER where there is enough speech, and no F0.
+        WHISPER if there is enough speech but no F0.
 
     Raises
     ------
     DataError
-        Too few frames are voiced to find an F0, and too few are loud to conclude that the speaker whispers.
+        Too few frames are voiced to estimate F0, and too few are loud to conclude that the speaker whispers.
     """
-    masks = []  # each recording by itself: one of another loudness, or full of noise, does not decide for the rest
+    masks = []  # of each recording separately, so that a louder or noisier one does not affect the others
     for track in tracks:
         loud = loud_frames(track.power)
         masks.append((track.f0, loud, clear_frames(track, loud)))
@@ -310,25 +323,25 @@ def f0_statistics(
     if search is None and whispers(clear, loud, frame_rate):
         return WHISPER
     if clear.sum() < FEWEST_CLEAR:
-        raise DataError(f"{speaker}: {clear.sum()} clearly voiced frames are too few to find an F0 range")
+        raise DataError(f"{speaker}: {clear.sum()} clearly voiced frames are too few to estimate an F0 range")
     statistics = F0Statistics.of(f0[clear])
     return statistics if search is None else F0Statistics(search, statistics.log_f0)
 
 
 @dataclass(frozen=True)
 class F0Options:
-    """How F0 is converted."""
+    """Options of F0 conversion."""
 
-    keep: bool = False  # the source's F0 instead of the map to the target's
-    shift: float = 0.0  # semitones up
-    scale: float = 1.0  # of the movement around the mean: below 1 flatter, above livelier
+    keep: bool = False  # keep the source's F0 instead of mapping it to the target's
+    shift: float = 0.0  # semitones upwards
+    scale: float = 1.0  # factor on the deviation of log F0 from its mean: below 1 flatter, above 1 livelier
 
     def __post_init__(self) -> None:
         require(abs(self.shift) <= 48, f"an F0 shift must be within 48 semitones, got {self.shift}")
         require(0 <= self.scale <= 10, f"an F0 scale must be in 0..10, got {self.scale}")
 
     def check_method(self, method: str) -> None:
-        """Raise ConfigError if a conversion by `method`, `world` or `diff`, cannot change F0 so: a filter leaves it."""
+        """Raise ConfigError if `method`, `world` or `diff`, cannot change F0 like this; `diff` only filters."""
         unchanged = method == "world" or self == F0Options(keep=self.keep)
         require(unchanged, f"method {method} cannot change F0; world can")
 
@@ -337,20 +350,20 @@ DEFAULT_F0 = F0Options()
 
 
 def map_f0(f0: np.ndarray, source: LogF0 | None, target: LogF0 | None, options: F0Options = DEFAULT_F0) -> np.ndarray:
-    """Map F0 from the source's log-Gaussian to the target's.
+    """Map F0 from the source speaker's distribution to the target's.
 
-    The usual map of statistical voice conversion: log F0 normalised by the source's mean and deviation and brought to
-    the target's; CycleGAN-VC and its reproductions use it. Ours is that nothing is mapped farther than four deviations
-    of the target from its mean.
+    The usual log-Gaussian normalisation of statistical voice conversion, as in CycleGAN-VC: log F0 is standardised by
+    the source's statistics and rescaled by the target's. In addition, mapped F0 is clipped to four standard deviations
+    from the target's mean.
 
     Parameters
     ----------
     f0 : np.ndarray
         Shape `(frames,)`, Hz, 0 where unvoiced.
     source, target : LogF0 or None
-        Statistics of both speakers; None of one who whispers, who neither gives an F0 nor gets one.
+        Statistics of both speakers. If one is None (a speaker who whispers), the result is unvoiced.
     options : F0Options
-        What else to do to it.
+        Further changes to F0.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The kinds of features that a method may learn from, by name."""
+"""Registry of the kinds of features."""
 
 from typing import Any
 
@@ -13,19 +13,23 @@ KINDS: dict[str, type[FeatureConfig]] = {"world": WorldConfig, "mel": MelFeature
 
 
 def build_features(section: Any, name: str = "features") -> FeatureConfig:
-    """The settings of a `features` section, whose `kind` is world by default.
+    """Build the settings of a `features` section.
 
     Parameters
     ----------
     section : mapping
-        Keys of the kind's dataclass, and `kind`.
+        `kind` (default `world`), and fields of that kind's dataclass.
     name : str
-        Of the section, for errors.
+        Name of the section in error messages.
+
+    Returns
+    -------
+    FeatureConfig
 
     Raises
     ------
     ConfigError
-        It is no mapping, or has an unknown kind, key or value.
+        The section is not a mapping, or has an unknown kind, key or value.
     """
     if not isinstance(section, dict):
         raise ConfigError(f"{name}: expected a mapping")

@@ -1,9 +1,9 @@
-"""Waveform -> log-mel spectrogram, as the published universal HiFi-GAN models take it.
+"""Log-mel spectrograms as in the published universal HiFi-GAN models.
 
 Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
-NeurIPS 2020, and their released front end: samples reflected at both ends so that frame i is centred on hop i, Hann
-window, magnitude, mel filters of equal area (Slaney, "Auditory toolbox", 1998), natural logarithm. On any device, and
-with gradients: training a vocoder needs both.
+NeurIPS 2020, and their released front end: reflect padding so that frame i is centred on hop i, Hann window, magnitude,
+mel filters of equal area (Slaney, "Auditory toolbox", 1998), natural logarithm. Differentiable, and runs on any device,
+as needed to train a vocoder.
 """
 
 import math
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-FLOOR = 1e-5  # of a mel band's magnitude, before the logarithm
-TINY = 1e-9  # added to squared magnitudes: the square root's gradient stays finite
-LINEAR_BELOW = 1000.0  # Hz; the mel scale of Slaney's toolbox is linear up to there
-LINEAR_STEP = 200 / 3  # Hz a mel
-LOG_STEP = np.log(6.4) / 27  # of a mel above
+FLOOR = 1e-5  # lowest magnitude of a mel band, before the logarithm
+TINY = 1e-9  # added to squared magnitudes to keep the gradient of the square root finite
+LINEAR_BELOW = 1000.0  # Hz; the mel scale of Slaney's toolbox is linear below
+LINEAR_STEP = 200 / 3  # Hz per mel below
+LOG_STEP = np.log(6.4) / 27  # natural logarithm of the frequency ratio per mel above
 
 
 @dataclass(frozen=True)
 class MelConfig:
-    """How a waveform becomes log-mel frames."""
+    """Settings of a log-mel spectrogram."""
 
     sample_rate: int = 22050  # Hz
-    fft_size: int = 1024  # samples, of the window too
+    fft_size: int = 1024  # samples; also the window length
     hop: int = 256  # samples
     bands: int = 80
     lowest: float = 0.0  # Hz
@@ -67,7 +67,7 @@ class MelConfig:
 
 @dataclass(frozen=True)
 class MelFeatures(MelConfig, FeatureConfig):
-    """Log-mel frames as features of a speaker pair, with F0 at the same places."""
+    """Features of kind mel: log-mel frames, and F0 at the same frames."""
 
     kind: str = "mel"
     f0_method: str = "autocorrelation"  # as in WorldConfig
@@ -78,18 +78,18 @@ class MelFeatures(MelConfig, FeatureConfig):
         super().__post_init__()
         kind = type(self).kind
         require(self.kind == kind, f"features.kind must be {kind}, got {self.kind!r}")
-        _ = self.world  # refuses what WORLD cannot
+        _ = self.world  # raises ConfigError for settings that WORLD does not support
 
     @property
     def mel(self) -> MelConfig:
         return MelConfig(**{name: getattr(self, name) for name in MelConfig.__dataclass_fields__})
 
     @property
-    def lowest_rate(self) -> int:  # for all that the bands cover
+    def lowest_rate(self) -> int:  # Hz, enough for the highest band
         return min(self.sample_rate, math.ceil(2 * self.highest))
 
     @property
-    def first_centre(self) -> int:  # in the middle of its hop
+    def first_centre(self) -> int:  # samples; the centre of the hop
         return self.hop // 2
 
     @property
@@ -97,7 +97,7 @@ class MelFeatures(MelConfig, FeatureConfig):
         return WorldConfig(self.sample_rate, self.frame_shift, f0_method=self.f0_method)
 
     def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
-        """F0 `(frames,)` and log-mel `(frames, bands)` of `(samples,)`, as FeatureConfig has it."""
+        """F0 `(frames,)` and log-mel `(frames, bands)` of `(samples,)`, as in FeatureConfig."""
         spectrum = analyse(samples, self).astype(np.float64)
         f0, _ = self.world.estimate_f0(self._from_first_centre(samples), f0_range)
         return _extended(f0, len(spectrum)), spectrum
@@ -115,38 +115,38 @@ class MelFeatures(MelConfig, FeatureConfig):
         return frames.astype(np.float64) @ weights + offset
 
     def _from_first_centre(self, samples: np.ndarray) -> np.ndarray:
-        """Samples, one at least, whose WORLD frame i is centred where log-mel's frame i is."""
+        """Shift the samples so that WORLD's frame i is centred on log-mel frame i; at least one sample is left."""
         start = self.first_centre
         return audio.fit_length(samples, max(len(samples), start + 1))[start:]
 
 
 def _extended(values: np.ndarray, frames: int) -> np.ndarray:
-    """Values of so many frames; the last is repeated."""
+    """Extend or cut `values` to `frames` frames; the last one is repeated."""
     return values[np.minimum(np.arange(frames), len(values) - 1)]
 
 
 @lru_cache(maxsize=8)
 def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
-    """`(bands, order + 1)` and `(order + 1,)`: log-mel -> mel-cepstrum.
+    """Matrix `(bands, order + 1)` and offset `(order + 1,)` of the affine map from log-mel to mel-cepstrum.
 
-    A band's magnitude over its filter's sum stands at the band's centre, with straight lines between the centres in the
-    logarithm; a window of energy E gives noise of power P the magnitude sqrt(E P).
+    The log envelope is interpolated linearly between the bands' centres, from each band's magnitude divided by its
+    filter's sum; a window of energy E gives noise of power P the magnitude sqrt(E P).
     """
     world, filters = config.world, mel_filters(config.mel)
     sums = filters.sum(axis=1)
     frequencies = np.linspace(0, config.sample_rate / 2, filters.shape[1])
     centres = filters @ frequencies / sums
     bins = np.linspace(0, config.sample_rate / 2, world.bins)
-    spread = np.stack([np.interp(bins, centres, unit) for unit in np.eye(config.bands)])  # (bands, bins)
+    interpolation = np.stack([np.interp(bins, centres, unit) for unit in np.eye(config.bands)])  # (bands, bins)
     window = np.hanning(config.fft_size + 1)[:-1]
-    constant = -2 * np.log(sums) @ spread - np.log(np.square(window).sum())  # (bins,)
-    envelopes = np.exp(np.vstack([2 * spread, constant]))  # from_envelope takes its logarithm
+    constant = -2 * np.log(sums) @ interpolation - np.log(np.square(window).sum())  # (bins,)
+    envelopes = np.exp(np.vstack([2 * interpolation, constant]))  # from_envelope takes the logarithm
     cepstra = mel_cepstrum.from_envelope(envelopes, world.order, world.warping)
     return cepstra[:-1], cepstra[-1]
 
 
 def analyse(samples: np.ndarray, config: MelConfig, device: "torch.device | str" = "cpu") -> np.ndarray:
-    """`(samples,)` to log-mel `(frames, bands)` float32 that covers every sample: the last may see silence after it."""
+    """`(samples,)` to log-mel `(ceil(samples / hop), bands)` float32; the end is padded with silence."""
     import torch
 
     length = max(len(samples) + -len(samples) % config.hop, config.fft_size)
@@ -157,7 +157,7 @@ def analyse(samples: np.ndarray, config: MelConfig, device: "torch.device | str"
 
 
 def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
-    """`(batch, samples)` in -1..1 to `(batch, bands, samples // hop)`; more than `margin` samples."""
+    """`(batch, samples)` in -1..1, more than `margin` samples, to log-mel `(batch, bands, samples // hop)`."""
     import torch
     from torch.nn.functional import pad
 
@@ -172,7 +172,7 @@ def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
 
 @lru_cache(maxsize=8)
 def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype") -> "Tensor":
-    """`mel_filters` where they are used: a recorded step copies nothing from the host."""
+    """`mel_filters` on a device: a step captured as a CUDA graph must not copy from the host."""
     import torch
 
     with torch.inference_mode(False):
@@ -181,7 +181,7 @@ def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype")
 
 @lru_cache(maxsize=8)
 def mel_filters(config: MelConfig) -> np.ndarray:
-    """`(bands, fft_size / 2 + 1)`: triangles, evenly spaced in mel, each of area 2 over Hz."""
+    """Triangular filters `(bands, fft_size / 2 + 1)`, evenly spaced in mel and normalised to equal area over Hz."""
     edges = mel_to_hertz(np.linspace(hertz_to_mel(config.lowest), hertz_to_mel(config.highest), config.bands + 2))
     bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
     widths = np.diff(edges)
@@ -192,7 +192,7 @@ def mel_filters(config: MelConfig) -> np.ndarray:
 
 
 def hertz_to_mel(hertz: float) -> float:
-    """On the scale of Slaney's toolbox."""
+    """Hz to mel on the scale of Slaney's toolbox."""
     if hertz < LINEAR_BELOW:
         return hertz / LINEAR_STEP
     return LINEAR_BELOW / LINEAR_STEP + np.log(hertz / LINEAR_BELOW) / LOG_STEP

@@ -1,4 +1,4 @@
-"""Per-speaker statistics: of training recordings alone, in features and in the model file."""
+"""Per-speaker statistics of the training recordings, stored with features and in model files."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,20 +12,20 @@ from vc.errors import ConfigError, DataError
 from vc.features.content import ContentStatistics
 from vc.features.f0 import HIGHEST_F0, LOWEST_F0, WIDEST_RANGE, F0Range, F0Statistics, LogF0
 
-LARGEST = 1000.0  # of a mean or deviation of mel-cepstra; full scale is near 10
+LARGEST = 1000.0  # mean or deviation of mel-cepstra; usual values are around 10
 LARGEST_LOG_F0_DEVIATION = 2.0  # natural logarithm; speech has 0.1 to 0.3
 
 
 def direction_name(source: int, target: int) -> str:
-    """What a model calls the weights of a direction, by the speakers' numbers.
+    """Name of a direction in the names of a model's weights, given the speakers' numbers.
 
-    Those of the first two are called as in a pair, so that a pair can take up more.
+    The names for the first two are those in a pair's model, so that speakers can be added to a pair.
     """
     return {(0, 1): "to_target", (1, 0): "to_source"}.get((source, target), f"{source}_to_{target}")
 
 
 class MeanVariance:
-    """Brings each band of `(frames, bands)` to mean 0 and variance 1, and back."""
+    """Standardises each band of `(frames, bands)` to mean 0 and variance 1, and inverts that."""
 
     mean_: np.ndarray  # (bands,)
     deviation_: np.ndarray  # (bands,)
@@ -35,7 +35,13 @@ class MeanVariance:
         self.deviation_ = np.asarray(list(deviation), np.float64)
 
     def fit(self, arrays: Iterable[np.ndarray]) -> "MeanVariance":
-        """Learn from arrays `(frames, bands)`, which are gone through twice; float64 sums, population variance."""
+        """Estimate mean and (population) deviation from arrays `(frames, bands)`, which are iterated twice.
+
+        Raises
+        ------
+        DataError
+            There are no frames, or a band never varies.
+        """
         count, total = _sum(arrays)
         if count == 0 or total.ndim != 1:
             raise DataError("expected non-empty (frames, bands)")
@@ -46,16 +52,16 @@ class MeanVariance:
         return self
 
     def transform(self, frames: np.ndarray) -> np.ndarray:
-        """`(frames, bands)` with mean 0 and variance 1 in each band."""
+        """Standardise `(frames, bands)`."""
         return (frames - self.mean_) / self.deviation_
 
     def inverse(self, frames: np.ndarray) -> np.ndarray:
-        """The frames `(frames, bands)` that `transform` brought to these."""
+        """Undo `transform`."""
         return frames * self.deviation_ + self.mean_
 
 
 def _sum(arrays: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
-    """How many frames, and their sum, in the order in which one array of all of them would be summed."""
+    """Number of frames and their sum, with the rounding of a sum over their concatenation."""
     count, total = 0, None
     for array in arrays:
         rows = array.astype(np.float64)
@@ -66,7 +72,7 @@ def _sum(arrays: Iterable[np.ndarray]) -> tuple[int, np.ndarray]:
 
 @dataclass(frozen=True)
 class Speaker:
-    """Statistics of a speaker that a conversion needs, as plain values for JSON."""
+    """The statistics of a speaker that conversion needs, as plain JSON values."""
 
     mel_cepstrum_mean: list[float]  # (order + 1,)
     mel_cepstrum_deviation: list[float]  # (order + 1,)
@@ -76,9 +82,9 @@ class Speaker:
     f0_ceiling: float  # Hz
     utterances: int
     frames: int
-    f0_range_given: bool = False  # by a user, not found from the recordings
-    content: ContentStatistics | None = None  # where the features have content
-    name: str = ""  # where it is not the id
+    f0_range_given: bool = False  # set by the user, not estimated
+    content: ContentStatistics | None = None  # if the features have content
+    name: str = ""  # if it differs from the id
 
     def __post_init__(self) -> None:
         log_f0 = [self.log_f0_mean, self.log_f0_deviation]
@@ -89,7 +95,7 @@ class Speaker:
         if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
             raise ConfigError("a speaker's statistics must be finite numbers")
         if len(self.mel_cepstrum_mean) != len(self.mel_cepstrum_deviation):
-            raise ConfigError("a speaker's means and deviations must be of one length")
+            raise ConfigError("a speaker's means and deviations must be of equal length")
         if min([*self.mel_cepstrum_deviation, *log_f0[1:]]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
         possible = not log_f0 or (
@@ -97,7 +103,7 @@ class Speaker:
         )
         if max(map(abs, numbers)) > LARGEST or not possible:
             raise ConfigError("a speaker's statistics are outside the range of speech")
-        F0Range(self.f0_floor, self.f0_ceiling)  # refuses what is none
+        F0Range(self.f0_floor, self.f0_ceiling)  # raises ConfigError if it is not a range
         if "\n" in self.name:
             raise ConfigError("a speaker's name must be one line")
 
@@ -129,26 +135,30 @@ def summarise(
     content: ContentStatistics | None = None,
     speaker_name: str = "",
 ) -> Speaker:
-    """Statistics of a speaker.
+    """Compute the statistics of a speaker.
 
     Parameters
     ----------
     name : str
-        For errors.
+        Name for error messages.
     frames : collection of np.ndarray
-        Shape `(frames, bands)`, one for each recording or part of one; gone through three times.
+        Shape `(frames, bands)` each, one for each recording or part of one; iterated three times.
     f0 : F0Statistics
         F0 search range and statistics.
     speech : sequence of np.ndarray, optional
-        Shape `(frames,)` each, true where there is speech: pauses carry nothing of the speaker. Default: all.
+        Masks, shape `(frames,)` each, of the frames to use: pauses carry no speaker information. Default: all frames.
     utterances : int, optional
-        How many recordings there are. Default: as many as `frames`.
+        Number of recordings. Default: as many as `frames`.
     range_given : bool
-        Whether the F0 search range was given by a user, not found.
+        Whether the F0 search range was set by the user.
     content : ContentStatistics, optional
-        Of the content vectors, where the features have them.
+        Statistics of the content vectors, if the features have them.
     speaker_name : str
-        Where it is not the id.
+        The speaker's name, if it differs from the id.
+
+    Returns
+    -------
+    Speaker
 
     Raises
     ------
@@ -159,7 +169,7 @@ def summarise(
         normaliser = MeanVariance().fit(frames if speech is None else _SpeechFrames(frames, speech))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    f0_range, log_f0 = f0.f0_range or WIDEST_RANGE, f0.log_f0  # of one who whispers the range is any
+    f0_range, log_f0 = f0.f0_range or WIDEST_RANGE, f0.log_f0  # for a speaker who whispers, any range will do
     return Speaker(
         mel_cepstrum_mean=normaliser.mean_.tolist(),
         mel_cepstrum_deviation=normaliser.deviation_.tolist(),
@@ -177,7 +187,7 @@ def summarise(
 
 @dataclass(frozen=True)
 class _SpeechFrames:
-    """The frames that are speech, selected anew each time they are gone through."""
+    """The speech frames, selected on every iteration."""
 
     frames: Collection[np.ndarray]
     speech: Sequence[np.ndarray]
@@ -187,16 +197,21 @@ class _SpeechFrames:
 
 
 def speakers_to_json(speakers: dict[str, Speaker]) -> dict:
-    """Plain values of speakers by id."""
+    """Convert speakers by id to plain JSON values."""
     return {name: plain(speaker) for name, speaker in speakers.items()}
 
 
 def speakers_from_json(content: dict) -> dict[str, Speaker]:
-    """Speakers by id; raises ConfigError, by name, for what are not a speaker's statistics."""
+    """Build speakers by id from JSON values.
+
+    Raises
+    ------
+    ConfigError
+        An id or a speaker's statistics are not valid.
+    """
     if not isinstance(content, dict):
         raise ConfigError("speakers: expected a mapping")
-    for name in content:  # it becomes a part of files' names
-        require(
-            IDENTIFIER.fullmatch(name) is not None, f"speakers: {name!r} is no name of letters, digits, '.', '_', '-'"
-        )
+    for name in content:  # it becomes part of file names
+        valid = IDENTIFIER.fullmatch(name) is not None
+        require(valid, f"speakers: an id must consist of letters, digits, '.', '_', '-', got {name!r}")
     return {name: build(Speaker, values, f"speakers.{name}") for name, values in content.items()}

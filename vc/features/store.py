@@ -1,7 +1,6 @@
-"""Features on disk: Kaldi ark and scp, statistics and settings, with the digest of what they were extracted from.
+"""Features on disk: Kaldi archives (ark and scp), statistics and settings, with a digest of their source.
 
-Nothing here can run code: archives are read by a reader that knows float matrices and vectors alone (kaldiio's would
-also follow pipes and unpickle).
+Reading cannot run code: only float matrices and vectors are supported (kaldiio also follows pipes and unpickles).
 """
 
 import hashlib
@@ -27,40 +26,40 @@ from vc.features.kinds import build_features
 from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.files import BLOCK, read_bytes, reading, replacing, write_text
 
-DIGESTS = "utt2digest"  # list of the recordings' digests, of features and of a run that learns from them
-SIGNED = ("speakers.json", "utt2spk", DIGESTS)  # whose digests config.yaml has
+DIGESTS = "utt2digest"  # list of the recordings' digests, in features and in experiment directories
+SIGNED = ("speakers.json", "utt2spk", DIGESTS)  # files whose digests are in config.yaml
 log = logging.getLogger(__name__)
 LARGEST_LIST = 64 << 20  # bytes of a list of utterances
-LARGEST_ARCHIVE = 1 << 40  # bytes; of it no more is read than the utterances asked for
+LARGEST_ARCHIVE = 1 << 40  # bytes; only the requested utterances are read
 
 
 @dataclass(frozen=True)
 class Features:
-    """A features directory: settings, statistics, and where each utterance's arrays lie."""
+    """A features directory: settings and statistics; arrays are read on request."""
 
     directory: Path
     config: FeatureConfig
     digest: str  # of settings, recordings and F0 ranges
     speakers: dict[str, Speaker]
     utterances: dict[str, str]  # id -> speaker
-    recordings: dict[str, str] = field(default_factory=dict)  # id -> digest of the samples; empty of older features
+    recordings: dict[str, str] = field(default_factory=dict)  # id -> digest of the samples; empty in old versions
     signed: bool = True  # whether it holds a digest of each array
 
     @property
     def speaker_names(self) -> dict[str, str]:
-        """Speakers' names by id; empty where the id is the name."""
+        """Speakers' names by id; empty if the same as the id."""
         return {id: speaker.name for id, speaker in self.speakers.items()}
 
     def require(self, speaker: str) -> None:
-        """Raise ConfigError for a speaker who is not in these features."""
+        """Raise ConfigError if there are no features of a speaker."""
         if speaker not in self.speakers:
             speakers = ", ".join(map(label, self.speaker_names, self.speaker_names.values()))
             raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {speakers}")
 
     def sentences(self, speaker: str) -> list[str]:
-        """What a speaker's utterances are called without the speaker, sorted by utterance id.
+        """Names of a speaker's utterances without the speaker's id, sorted by utterance id.
 
-        Two speakers' utterances of one name are taken for the same sentence.
+        Two speakers' utterances with the same name are assumed to be the same sentence.
         """
         ids = (id for id, owner in self.utterances.items() if owner == speaker)
         return [Utterance(id, speaker, Path()).sentence for id in ids]
@@ -78,14 +77,14 @@ class Features:
         return list(self._arrays(speaker, "content"))
 
     def check(self) -> None:
-        """Read every array, one at a time; refuse one that is missing or damaged."""
+        """Read every array, one at a time; raise DataError if one is missing or damaged."""
         for speaker in self.speakers:
             for name in self.config.archives:
                 for _ in self._arrays(speaker, name):
                     pass
 
     def _arrays(self, speaker: str, name: str) -> Iterator[np.ndarray]:
-        """A speaker's arrays of a name, of one frame at least."""
+        """A speaker's arrays of one name; each has at least one frame."""
         self.require(speaker)
         archive, shape = self.config.archives[name]
         ids = [id for id, speaker_id in self.utterances.items() if speaker_id == speaker]
@@ -106,22 +105,22 @@ def write_features(
     utterances: Iterable[tuple[str, str, Mapping[str, np.ndarray | Iterable[np.ndarray]]]],
     recordings: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a features directory; config.yaml comes last, so that features that were cut short count as none.
+    """Write a features directory; config.yaml comes last, so that incomplete features are not taken for complete.
 
     Parameters
     ----------
     directory : Path
-        That exists.
+        An existing folder.
     config : FeatureConfig
         Settings of the analysis.
     digest : str
-        Of settings, recordings and F0 ranges.
+        Digest of settings, recordings and F0 ranges.
     speakers : mapping of str to Speaker
-        Statistics by id.
+        Statistics by speaker id.
     utterances : iterable of (str, str, mapping)
-        Id, speaker's id, and arrays by name, as `config.archives` has them: `frames` `(frames, bands)`, `f0`
-        `(frames,)` in Hz and, where the features have it, `content` `(content frames, dims)`; of any float type, whole
-        or in parts along time. They are written as float32.
+        Utterance id, speaker id, and the arrays of `config.archives` by name: `frames` `(frames, bands)`, `f0`
+        `(frames,)` in Hz and, if the features have it, `content` `(content frames, dims)`; of any float type, whole or
+        in parts along time. They are written as float32.
     recordings : mapping of str to str, optional
         Digests of the utterances' samples by id.
     """
@@ -138,17 +137,17 @@ def write_features(
 
 
 def read_features(directory: Path) -> Features:
-    """Open a features directory; its arrays are read when they are asked for.
+    """Open a features directory; its arrays are read on request.
 
     Raises
     ------
     DataError
-        It is missing, not finished or damaged.
+        It is missing, incomplete or damaged.
     ConfigError
-        Its settings or statistics are none that this version has.
+        Its settings or statistics are not valid in this version.
     """
     if not os.path.isfile(directory / "config.yaml"):
-        raise DataError(f"{directory}: no features there (no config.yaml); make them with vc-extract")
+        raise DataError(f"{directory}: not a features directory (no config.yaml); vc-extract makes one")
     content = read_yaml(directory / "config.yaml")
     try:
         config = build_features(content.get("features"), "config.yaml: features")
@@ -163,19 +162,19 @@ def read_features(directory: Path) -> Features:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{directory}: features are damaged, extract them again: {error}") from error
     if not signed:
-        log.warning("%s: features without digests: damage would not be noticed; extract them again", directory)
+        log.warning("%s: features without digests: damage would go unnoticed; extract them again", directory)
     return Features(
         directory, config, str(content.get("digest")), speakers, utterances, recordings, signed=bool(signed)
     )
 
 
 def _list_digest(path: Path) -> str | None:
-    """SHA-256 of a list, None where there is none: older features have no digests of their recordings."""
+    """SHA-256 of a list, or None if it does not exist: features of old versions lack digests of recordings."""
     return hashlib.sha256(read_bytes(path, LARGEST_LIST)).hexdigest() if path.exists() else None
 
 
 def _pairs(path: Path) -> dict[str, str]:
-    """The first word of each line, and the rest."""
+    """First word of each line -> rest of the line."""
     content = read_bytes(path, LARGEST_LIST)
     if content.count(b"\n") > MOST_LINES:
         raise ValueError(f"{path}: more than {MOST_LINES} lines")
@@ -183,12 +182,18 @@ def _pairs(path: Path) -> dict[str, str]:
 
 
 def write_digests(directory: Path, recordings: Mapping[str, str]) -> None:
-    """Write digests of recordings, by id, beside what was made from them."""
+    """Write the digests of recordings, by utterance id, to a directory of features or an experiment."""
     write_text(directory / DIGESTS, "".join(f"{id} {digest}\n" for id, digest in sorted(recordings.items())))
 
 
 def read_digests(directory: Path) -> dict[str, str]:
-    """Digests of recordings by id; empty where there are none, as older versions wrote none."""
+    """Read the digests of recordings by utterance id; empty in directories of old versions.
+
+    Raises
+    ------
+    DataError
+        The list is damaged or cannot be read.
+    """
     path = directory / DIGESTS
     try:
         return _pairs(path) if path.exists() else {}
@@ -199,9 +204,9 @@ def read_digests(directory: Path) -> dict[str, str]:
 
 
 def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray | Iterable[np.ndarray]]]) -> None:
-    """Write `stem`.ark and `stem`.scp of float32 vectors and matrices as Kaldi does, and `stem`.sha256 of each.
+    """Write float32 vectors and matrices to `stem`.ark and `stem`.scp as Kaldi does, and digests to `stem`.sha256.
 
-    An array may come in parts, one after the other along its first axis, so that no more than one is held.
+    An array may come in parts along its first axis, of which only one is held in memory.
     """
     ark, scp, sums = (stem.parent / f"{stem.name}.{kind}" for kind in ("ark", "scp", "sha256"))
     lines, digests = [], []
@@ -215,7 +220,7 @@ def write_archive(stem: Path, arrays: Iterable[tuple[str, np.ndarray | Iterable[
 
 
 def _write_entry(file: BinaryIO, id: str, parts: Iterable[np.ndarray]) -> str:
-    """Write one array, whose size is known after its last part; return its digest."""
+    """Write one array, whose size is only known after its last part; return its digest."""
     start, rows = file.tell(), 0
     for number, part in enumerate(parts):
         if number == 0:
@@ -234,26 +239,26 @@ def _write_entry(file: BinaryIO, id: str, parts: Iterable[np.ndarray]) -> str:
 
 
 def _header(rows: int, shape: tuple[int, ...]) -> bytes:
-    """Of a vector, or of a matrix of that many columns."""
+    """Kaldi's header of a float vector, or of a matrix if `shape` is `(columns,)`."""
     return (b"\0BFM " if shape else b"\0BFV ") + b"".join(struct.pack("<bi", 4, size) for size in (rows, *shape))
 
 
 def _array_digest(id: str, shape: tuple[int, ...]) -> "hashlib._Hash":
-    """SHA-256 of an utterance's id and its array's shape, to which the array's bytes are to be added."""
+    """SHA-256 of an utterance's id and its array's shape, to be updated with the array's bytes."""
     return hashlib.sha256(f"{id} {shape}".encode())
 
 
 def read_archive(scp: Path, ids: Iterable[str], *, signed: bool = True) -> Iterator[np.ndarray]:
-    """Read arrays one after the other, so that no more than one is held.
+    """Read arrays one at a time.
 
     Parameters
     ----------
     scp : Path
-        The archive's list; its ark lies beside it, wherever the directory has been moved.
+        The archive's list; the ark is expected in the same folder, even if that has been moved.
     ids : iterable of str
-        Of utterances.
+        Utterance ids.
     signed : bool
-        Whether each must match its digest.
+        Whether to check each array against its digest.
 
     Yields
     ------
@@ -298,5 +303,5 @@ def _read_entry(scp: Path, location: str) -> np.ndarray:
         count = int(np.prod(shape))
         data = file.read(4 * count) if count * 4 <= os.fstat(file.fileno()).st_size else b""
     if len(data) != 4 * count:
-        raise ValueError(f"{path}: cut short")
+        raise ValueError(f"{path}: truncated")
     return np.frombuffer(data, "<f4").reshape(shape)

@@ -1,4 +1,4 @@
-"""WORLD analysis: samples -> F0, spectral envelope, aperiodicity (Morise, Yokomori and Ozawa, IEICE E99-D, 2016)."""
+"""WORLD analysis: F0, spectral envelope and aperiodicity (Morise, Yokomori and Ozawa, IEICE E99-D, 2016)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,14 +14,14 @@ from vc.features.speech import audible
 
 F0_METHODS = ("autocorrelation", "harvest", "dio")
 USUAL_RATE = 22050  # Hz
-FFT_FLOOR = 71.0  # Hz; WORLD's default floor, which sets the FFT size for every speaker alike
-WORLD_UNVOICED_F0 = 500.0  # Hz, WORLD's own: what distances are measured by, and old models were made with
-POWER_SMOOTHING = 0.04  # seconds, deviation of a Gaussian
+FFT_FLOOR = 71.0  # Hz; WORLD's default F0 floor, which sets the same FFT size for every speaker
+WORLD_UNVOICED_F0 = 500.0  # Hz, WORLD's own default, used to measure distances and by old models
+POWER_SMOOTHING = 0.04  # seconds, standard deviation of a Gaussian
 
 
 @dataclass(frozen=True)
 class WorldConfig(FeatureConfig):
-    """Mel-cepstra of WORLD's envelope. `order` and `warping` follow the sample rate unless they are set."""
+    """Features of kind world: mel-cepstra of WORLD's envelope. `order` and `warping` default to the sample rate's."""
 
     kind: ClassVar[str] = "world"
     archive: ClassVar[str] = "mcep"
@@ -34,7 +34,7 @@ class WorldConfig(FeatureConfig):
     order: int | None = None  # of the mel-cepstrum, without c0
     warping: float | None = None  # all-pass constant of the mel-cepstrum
     f0_method: str = "autocorrelation"
-    unvoiced_f0: float = 150.0  # Hz, for whose period CheapTrick's window is set where nothing is voiced
+    unvoiced_f0: float = 150.0  # Hz, whose period sets CheapTrick's window in unvoiced frames
 
     def __post_init__(self) -> None:
         require(1.0 <= self.frame_shift <= 20.0, f"features.frame_shift must be in 1..20 ms, got {self.frame_shift}")
@@ -76,7 +76,7 @@ class WorldConfig(FeatureConfig):
         return 1000 / self.frame_shift
 
     def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
-        """F0 `(frames,)` and mel-cepstrum `(frames, order + 1)` of `(samples,)`, as FeatureConfig has it."""
+        """F0 `(frames,)` and mel-cepstrum `(frames, order + 1)` of `(samples,)`, as in FeatureConfig."""
         import pyworld
 
         f0, times = self.estimate_f0(samples, f0_range)
@@ -85,9 +85,9 @@ class WorldConfig(FeatureConfig):
         return f0, mel_cepstrum.from_envelope(envelope, self.order, self.warping)
 
     def window_f0(self, f0: np.ndarray) -> np.ndarray:
-        """F0 `(frames,)` in Hz, 0 where unvoiced, to the F0 whose period sets CheapTrick's window, `(frames,)`.
+        """The F0 `(frames,)` whose period sets CheapTrick's window, from `f0` `(frames,)` in Hz, 0 where unvoiced.
 
-        CheapTrick takes voiced frames below what the FFT resolves for unvoiced: they are raised to it.
+        CheapTrick treats frames whose F0 is too low for the FFT size as unvoiced, so F0 is raised to that limit.
         """
         import pyworld
 
@@ -95,7 +95,7 @@ class WorldConfig(FeatureConfig):
         return np.where(f0 > 0, np.maximum(f0, lowest * 1.001), self.unvoiced_f0)
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
-        """F0, mel-cepstrum and aperiodicity of `(samples,)`; excitation is never left out."""
+        """F0, mel-cepstrum and aperiodicity of `(samples,)`, whether or not `excitation` is set."""
         import pyworld
 
         f0, spectrum = self.extract(samples, f0_range)
@@ -104,9 +104,19 @@ class WorldConfig(FeatureConfig):
         return Frames(f0, spectrum, aperiodicity)
 
     def estimate_f0(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
-        """F0 `(frames,)` in Hz, 0 where unvoiced, by `f0_method`, and the frames' times `(frames,)` in seconds.
+        """Estimate F0 by `f0_method`.
 
-        Without a range, of a speaker who whispers, nothing is voiced.
+        Parameters
+        ----------
+        samples : np.ndarray
+            Shape `(samples,)`, at `sample_rate`.
+        f0_range : F0Range or None
+            Search range; None for a speaker who whispers: all frames are unvoiced.
+
+        Returns
+        -------
+        np.ndarray, np.ndarray
+            F0 in Hz, 0 where unvoiced, and times in seconds, shape `(frames,)` each.
         """
         import pyworld
 
@@ -123,18 +133,18 @@ class WorldConfig(FeatureConfig):
         else:
             f0, times = pyworld.dio(*arguments, frame_period=self.frame_shift)
         refined = pyworld.stonemask(samples, f0, times, self.sample_rate)
-        return np.where(refined > 0, refined, f0), times  # it gives up below 40 Hz and above a twelfth of the rate
+        return np.where(refined > 0, refined, f0), times  # StoneMask fails below 40 Hz and above rate / 12
 
     def to_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
         return frames
 
     def restore_power(self, converted: np.ndarray, source: np.ndarray) -> np.ndarray:
-        """Converted mel-cepstra with c0 moved so that they follow the power of the source's frames.
+        """Adjust c0 of converted mel-cepstra so that their power follows the source's.
 
-        c0 is the mean of the log spectrum: with the source's c0, another spectral envelope has another power, and a
-        conversion swells and fades where the recording does not. The correction is smoothed over time, for its own
-        quick movement is heard as roughness (docs/experiments.md, 2026-11-26). It is that of audible frames: what a
-        pause would need does not reach the speech beside it.
+        c0 is the mean of the log spectrum, so a converted envelope with the source's c0 has a different power, and the
+        level of a conversion would fluctuate where the recording's does not. The correction is smoothed over time,
+        because fast changes are heard as roughness (docs/experiments.md, 2026-11-26), and computed from audible frames
+        only, so that pauses do not affect adjacent speech.
 
         Parameters
         ----------
@@ -144,7 +154,7 @@ class WorldConfig(FeatureConfig):
         Returns
         -------
         np.ndarray
-            Shape `(frames, order + 1)`, equal to `converted` but for c0.
+            Shape `(frames, order + 1)`, equal to `converted` except for c0.
         """
         log_powers = (np.log(self.envelope(frames).sum(axis=1)) for frames in (source, converted))
         source_power, converted_power = log_powers

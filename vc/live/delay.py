@@ -1,4 +1,4 @@
-"""What a live conversion's delay is made of."""
+"""The algorithmic delay of live conversion and its parts."""
 
 import math
 from dataclasses import dataclass
@@ -9,48 +9,64 @@ from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
 
 LONGEST = 1000.0  # milliseconds
-PERIODS = 1.5  # of the lowest voice, to each side of a frame, that CheapTrick's window covers
-WIDEST = 0.0125  # seconds, 1.5 periods at 120 Hz; a longer window costs a low voice more than it gains, as
-# egs/vcc2016/live/RESULTS.md shows
+PERIODS = 1.5  # half-length of CheapTrick's window in periods of the F0
+WIDEST = 0.0125  # seconds, 1.5 periods at 120 Hz; the delay of a longer window costs a low voice more than it gains
+# (egs/vcc2016/live/RESULTS.md)
 
 
 @dataclass(frozen=True)
 class Delay:
-    """The parts in samples; their sum is what an output sample lags behind the input sample that it converts."""
+    """The parts of the delay in samples; their sum is the lag of an output sample behind its input sample."""
 
     sample_rate: int  # Hz
-    change: int  # one envelope gives way to the next
-    window: int  # analysis of a frame needs as many samples after it
-    look_ahead: int  # frames that the conversion sees after the one that it converts
-    pulse: int  # a pulse begins to ring before its place; 0 where there are none
-    limiter: int  # peaks are seen before they come
-    spare: int  # less than a frame: what is left of the delay that was asked for
+    change: int  # cross-fade from one envelope to the next
+    window: int  # samples that the analysis needs after a frame's centre
+    look_ahead: int  # future frames that the conversion sees
+    pulse: int  # ringing of a pulse before its position; 0 without pulses
+    limiter: int  # look-ahead of the peak limiter
+    spare: int  # remainder of the requested delay, less than a frame
     frame_shift: float  # milliseconds
 
     @classmethod
     def of(
         cls, milliseconds: float, config: WorldConfig, f0_range: F0Range | None, *, span: int = 1, pulse: int = 0
     ) -> "Delay":
-        """The most look-ahead that a delay leaves, for a voice's F0 range; one envelope takes over from the next within
-        `span` frames, and `pulse` is the part of that name.
+        """Divide a requested delay into its parts, with as much look-ahead as possible.
+
+        Parameters
+        ----------
+        milliseconds : float
+            The requested delay.
+        config : WorldConfig
+            Settings of the analysis.
+        f0_range : F0Range or None
+            F0 range of the source; None for a speaker who whispers.
+        span : int
+            Length of the cross-fade between envelopes in frames.
+        pulse : int
+            The part of that name, in samples.
+
+        Returns
+        -------
+        Delay
 
         Raises
         ------
         ConfigError
-            The delay is shorter than what the analysis itself takes.
+            The delay is too short for the analysis.
         """
         rate, hop = config.sample_rate, config.sample_rate * config.frame_shift / 1000
         lowest = min(config.unvoiced_f0, f0_range.floor if f0_range else math.inf)
         window = math.ceil(min(PERIODS / lowest, WIDEST) * rate) + 1
         change, limiter = math.ceil(span * hop) + 1, limiter_delay(rate)
-        wanted = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST else 0
+        requested = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST else 0
         fixed = window + change + pulse + limiter
-        left = wanted - fixed
-        if left < 0:
+        remaining = requested - fixed
+        if remaining < 0:
             shortest = math.ceil(1000 * fixed / rate)
             raise ConfigError(f"a delay must be in {shortest}..{LONGEST:g} ms for this voice, got {milliseconds:g}")
-        look_ahead = int(left / hop)
-        spare = left - math.ceil(look_ahead * hop)
+        look_ahead = int(remaining / hop)
+        spare = remaining - math.ceil(look_ahead * hop)
         return cls(rate, change, window, look_ahead, pulse, limiter, spare, config.frame_shift)
 
     @property
@@ -74,7 +90,7 @@ class Delay:
             "limiter": self.limiter,
             "spare": self.spare,
         }
-        told = ", ".join(
+        text = ", ".join(
             f"{name} {1000 * samples / self.sample_rate:.1f}" for name, samples in parts.items() if samples
         )
-        return f"{self.milliseconds:.1f} ms ({told})"
+        return f"{self.milliseconds:.1f} ms ({text})"

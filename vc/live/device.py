@@ -1,8 +1,9 @@
-"""From the microphone to the loudspeaker, by PortAudio.
+"""Live conversion from microphone to loudspeaker, through PortAudio.
 
-The sound card's callback only copies: from the microphone into one ring, and out of another to the loudspeaker. Between
-them one worker converts. The second ring begins with some silence, the time that the worker has; where that is not
-enough, what is missing is silence, faded into, and as many samples are left out when they come: the delay stays.
+The sound card's callbacks only copy samples, from the microphone into one ring buffer and from another to the
+loudspeaker. In between, a worker thread converts. The output buffer starts with some silence, which is the time that
+the worker has. On an underrun the output fades to silence, and the missing samples are dropped when they arrive, so
+that the delay stays constant.
 """
 
 import contextlib
@@ -19,47 +20,47 @@ import numpy as np
 from vc import extras
 from vc.errors import ConfigError, DataError, shorten
 
-BLOCK = 0.01  # seconds that the sound card takes and gives at once
-SLACK = 2  # blocks of silence that wait before the worker's first
-FADE = 0.002  # seconds from a sample to silence where nothing has come, and back
-CAPACITY = 4.0  # seconds that a ring holds
-WARM_UP = 0.5  # seconds of noise that are converted before the first block
-SWITCH = 0.0005  # seconds after which Python lets the callback in, in place of 0.005
-DRIFT = 2.0  # seconds in which more samples wait than shall, before some are left out
-LATE = 0.3  # seconds in which nothing is heard for being late, before the delay grows
-SETTLED = 2.5  # seconds of a measurement that do not count: sound servers adjust, and so does a loop after DRIFT
-CLICKS = 1.0  # seconds from a click of a measurement to the next
+BLOCK = 0.01  # seconds, block size of the sound card
+SLACK = 2  # blocks of silence that the output starts with
+FADE = 0.002  # seconds to fade out on an underrun, and back in
+CAPACITY = 4.0  # seconds, size of a ring buffer
+WARM_UP = 0.5  # seconds of noise converted before the first block
+SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
+DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are dropped
+LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
+SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
+CLICKS = 1.0  # seconds between the clicks of a measurement
 
 
 class Converter(Protocol):
-    """What a worker calls: a `Stream`, or what stands in its place."""
+    """What a worker calls: a `Stream`, or a stand-in such as `Clicks`."""
 
     sample_rate: int
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
-        """As many samples as are taken."""
+        """Take samples `(samples,)` and return as many."""
 
 
 class Ring:
-    """Samples that one thread writes and another one reads, in their order."""
+    """A ring buffer for one writing and one reading thread."""
 
     def __init__(self, capacity: int):
         self._samples = np.zeros(capacity, np.float32)
-        self._written = self._read = 0  # so far; each is changed by one side alone
+        self._written = self._read = 0  # totals; each is modified by one thread only
 
     def __len__(self) -> int:
         return self._written - self._read
 
     def write(self, samples: np.ndarray) -> int:
-        """Take as many of `(samples,)` as there is room for, and say how many."""
+        """Append as many of `(samples,)` as fit, and return how many."""
         count = min(len(samples), len(self._samples) - len(self))
-        places = (self._written + np.arange(count)) % len(self._samples)
-        self._samples[places] = samples[:count]
+        positions = (self._written + np.arange(count)) % len(self._samples)
+        self._samples[positions] = samples[:count]
         self._written += count
         return count
 
     def read(self, count: int) -> np.ndarray:
-        """The next samples, `count` at most."""
+        """Remove and return the next samples, at most `count`."""
         count = min(count, len(self))
         samples = self._samples[(self._read + np.arange(count)) % len(self._samples)]
         self._read += count
@@ -67,82 +68,90 @@ class Ring:
 
 
 class Loop:
-    """Rings, worker and counts between a sound card and a converter; it knows no device.
+    """Ring buffers, worker and counters between a sound card and a converter, independent of the device.
+
+    Parameters
+    ----------
+    converter : Converter
+        The conversion.
+    block : int
+        Block size in samples.
+    slack : int
+        Blocks of silence that the output starts with.
 
     Attributes
     ----------
     underruns : int
-        Times so far that the loudspeaker had to wait.
+        Number of times that the loudspeaker ran out of samples.
     overruns : int
-        Samples of the microphone so far that found no room, and were lost.
+        Number of the microphone's samples lost because the buffer was full.
     held : int
-        Times so far that the worker hurried.
+        Number of times that the worker hurried.
     dropped : int
-        Samples so far that were left out, because the microphone's clock is quicker than the loudspeaker's.
+        Number of samples dropped because the microphone's clock is faster than the loudspeaker's.
     late : int
-        Samples so far that were awaited in vain, for LATE seconds: where they come after all, the delay has grown.
+        Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
     levels : tuple of float
-        Peaks of what came and of what went, since they were last asked for.
+        Peaks of input and output since the last access.
     """
 
     def __init__(self, converter: Converter, block: int, slack: int = SLACK):
-        """`block` is in samples, `slack` in blocks."""
         capacity = round(CAPACITY * converter.sample_rate)
         self.converter, self.block, self.slack = converter, block, slack * block
-        self._heard, self._made = Ring(capacity), Ring(capacity)
-        self._begun = False  # whether anything has been made
-        self._owed_for = 0  # samples given since nothing was owed
-        self._owed = 0  # samples that were silence in place of those that come late
+        self._input, self._output = Ring(capacity), Ring(capacity)
+        self._started = False  # whether anything has been converted
+        self._owed = 0  # samples replaced by silence, to be dropped when they arrive
+        self._owed_for = 0  # samples output since some have been owed
         self._last = np.float32(0)
         self._fade = max(1, round(FADE * converter.sample_rate))
-        self._broken = False
-        self._filled = 0  # samples of silence made in place of those that were lost
-        self._due = threading.Event()
+        self._interrupted = False  # whether the output ended in silence, so that it must fade in
+        self._filled = 0  # samples of silence in place of the overruns
+        self._wake = threading.Event()
         self._stopped = False
         self.underruns = self.overruns = self.held = self.dropped = self.late = 0
-        self._lowest, self._counted = float(capacity), 0  # samples that waited at least, and were given, of late
-        self.busy = 0.0  # seconds that the worker has worked
+        self._lowest, self._counted = float(capacity), 0  # lowest fill of the output, over so many samples
+        self.busy = 0.0  # seconds of computing time of the worker
         self.fault: Exception | None = None
         self._levels = [0.0, 0.0]
 
-    def take(self, heard: np.ndarray) -> None:
-        """The microphone's next samples `(samples,)`; never waits."""
-        self.overruns += len(heard) - self._heard.write(heard)  # the worker makes silence of as many
-        self._levels[0] = max(self._levels[0], float(np.abs(heard).max(initial=0)))
-        self._due.set()
+    def take(self, samples: np.ndarray) -> None:
+        """Take the microphone's next samples `(samples,)`; never blocks."""
+        self.overruns += len(samples) - self._input.write(samples)  # the worker replaces them by silence
+        self._levels[0] = max(self._levels[0], float(np.abs(samples).max(initial=0)))
+        self._wake.set()
 
     def give(self, count: int) -> np.ndarray:
-        """The loudspeaker's next samples `(count,)`; never waits."""
-        if not self._begun:  # the microphone may begin later
+        """Return the loudspeaker's next samples `(count,)`; never blocks."""
+        if not self._started:  # the microphone may start later
             return np.zeros(count, np.float32)
         self._owed_for = self._owed_for + count if self._owed else 0
-        if self._owed_for > LATE * self.converter.sample_rate:  # it comes too late for good: better late than never
+        if self._owed_for > LATE * self.converter.sample_rate:  # accept a longer delay rather than lasting silence
             self.late += self._owed
             self._owed = self._owed_for = 0
-        self._owed -= len(self._made.read(min(self._owed, len(self._made))))
+        self._owed -= len(self._output.read(min(self._owed, len(self._output))))
         surplus = self._surplus(count)
-        made = self._made.read(count + surplus) if self._owed == 0 else np.zeros(0, np.float32)
+        samples = self._output.read(count + surplus) if self._owed == 0 else np.zeros(0, np.float32)
         if surplus:
-            made = _joined(made[:count], made[surplus:], self._fade)
-        if self._broken and len(made):
-            ramp = min(self._fade, len(made))
-            made[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
-            self._broken = False
-        missing = count - len(made)
+            samples = _crossfaded(samples[:count], samples[surplus:], self._fade)
+        if self._interrupted and len(samples):
+            ramp = min(self._fade, len(samples))
+            samples[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
+            self._interrupted = False
+        missing = count - len(samples)
         if missing:
-            last = made[-1] if len(made) else self._last
+            last = samples[-1] if len(samples) else self._last
             tail = last * np.clip(1 - np.arange(1, missing + 1) / self._fade, 0, 1)
-            made = np.concatenate([made, tail]).astype(np.float32)
+            samples = np.concatenate([samples, tail]).astype(np.float32)
             self._owed += missing
             self.underruns += 1
-            self._broken = True
-        self._last = made[-1] if count else self._last
-        self._levels[1] = max(self._levels[1], float(np.abs(made).max(initial=0)))
-        return made
+            self._interrupted = True
+        self._last = samples[-1] if count else self._last
+        self._levels[1] = max(self._levels[1], float(np.abs(samples).max(initial=0)))
+        return samples
 
     def _surplus(self, count: int) -> int:
-        """Samples too many that have waited for some time: two clocks, and the microphone's is the quicker one."""
-        self._lowest = min(self._lowest, len(self._made) - count)
+        """Number of surplus output samples, which accumulate if the microphone's clock is the faster one."""
+        self._lowest = min(self._lowest, len(self._output) - count)
         self._counted += count
         if self._counted < DRIFT * self.converter.sample_rate:
             return 0
@@ -152,35 +161,35 @@ class Loop:
         return int(surplus)
 
     def work(self) -> bool:
-        """Convert what has come; say whether there was anything."""
-        waiting = len(self._heard)
+        """Convert the next block of input; return whether there was any."""
+        waiting = len(self._input)
         if waiting == 0:
             return False
-        hurry = self._begun and waiting > self.block > len(self._made) - self._owed  # the loudspeaker runs dry
+        hurry = self._started and waiting > self.block > len(self._output) - self._owed  # an underrun is near
         self.held += hurry
-        if not self._begun:
-            self._made.write(np.zeros(self.slack, np.float32))
-            self._begun = True
+        if not self._started:
+            self._output.write(np.zeros(self.slack, np.float32))
+            self._started = True
         begin = time.thread_time()
-        self._made.write(self.converter.push(self._heard.read(self.block), hurry))
-        self._filled += self._made.write(np.zeros(self.overruns - self._filled, np.float32))
+        self._output.write(self.converter.push(self._input.read(self.block), hurry))
+        self._filled += self._output.write(np.zeros(self.overruns - self._filled, np.float32))
         self.busy += time.thread_time() - begin
         return True
 
     def run(self) -> None:
-        """Work until stopped: what the worker's thread does."""
+        """Work until stopped; the worker thread's main function."""
         try:
             while not self._stopped:
                 if not self.work():
-                    self._due.wait(0.1)
-                    self._due.clear()
-        except Exception as error:  # told by whoever waits for the worker
+                    self._wake.wait(0.1)
+                    self._wake.clear()
+        except Exception as error:  # raised by `Running.check`
             self.fault = error
 
     def stop(self) -> None:
-        """Let the worker end."""
+        """Ask the worker to stop."""
         self._stopped = True
-        self._due.set()
+        self._wake.set()
 
     @property
     def levels(self) -> tuple[float, float]:
@@ -193,13 +202,13 @@ class Running:
     """A loop that is connected to a sound card."""
 
     loop: Loop
-    latency: tuple[float, float]  # seconds, of input and output, as PortAudio claims
+    latency: tuple[float, float]  # seconds, of input and output, as reported by PortAudio
     devices: tuple[str, str]  # names
     cards: tuple[Any, Any]  # PortAudio's streams
 
     @property
     def delays(self) -> dict[str, float]:
-        """Milliseconds by their cause, the conversion's aside: what PortAudio claims, and the worker's slack."""
+        """Delays in milliseconds besides the conversion's: input and output as reported by PortAudio, and slack."""
         seconds = {
             "input": self.latency[0],
             "output": self.latency[1],
@@ -208,7 +217,7 @@ class Running:
         return {name: 1000 * value for name, value in seconds.items()}
 
     def check(self) -> None:
-        """Raise what ended the loop, if it has ended."""
+        """Raise the error that stopped the loop, if it has stopped."""
         if self.loop.fault is not None:
             raise self.loop.fault
         if not all(card.active for card in self.cards):
@@ -217,15 +226,15 @@ class Running:
 
 @dataclass(frozen=True)
 class Device:
-    """A device as PortAudio numbers and names it; `name, api` names it, too, where several APIs have the name."""
+    """A sound device with PortAudio's number and name; `name, api` selects it if several APIs have the same name."""
 
     number: int
     name: str
     api: str
     inputs: int  # channels
     outputs: int  # channels
-    sample_rate: float  # Hz, by default
-    default_input: bool  # the system's
+    sample_rate: float  # Hz, the device's default
+    default_input: bool  # whether it is the system's
     default_output: bool
 
     def __str__(self) -> str:
@@ -235,21 +244,21 @@ class Device:
 
 
 def devices() -> list[Device]:
-    """All devices, none left out."""
+    """All sound devices."""
     sounddevice = _sounddevice()
     default_input, default_output = sounddevice.default.device
     return [
         Device(
             number,
-            about["name"],
-            sounddevice.query_hostapis(about["hostapi"])["name"],
-            about["max_input_channels"],
-            about["max_output_channels"],
-            about["default_samplerate"],
+            device["name"],
+            sounddevice.query_hostapis(device["hostapi"])["name"],
+            device["max_input_channels"],
+            device["max_output_channels"],
+            device["default_samplerate"],
             number == default_input,
             number == default_output,
         )
-        for number, about in enumerate(sounddevice.query_devices())
+        for number, device in enumerate(sounddevice.query_devices())
     ]
 
 
@@ -263,45 +272,49 @@ def connect(
     slack: int = SLACK,
     latency: float | str = "low",
 ) -> Iterator[Running]:
-    """A sound card's loop while the block lasts.
+    """Connect a converter to a sound card for the duration of the `with` block.
 
     Parameters
     ----------
     converter : Converter
-        Its rate is the sound card's, too.
+        The conversion; the sound card runs at its sample rate.
     input, output : str, optional
-        Numbers or names of devices, as `devices` lists them. Default: those of the system.
+        Numbers or names of devices, as in `devices`. Default: the system's.
     block : float
-        Seconds.
+        Block size in seconds.
     slack : int
-        Blocks.
+        Blocks of silence that the output starts with.
     latency : float or str
-        Seconds that are asked of PortAudio for each device, or its `low` or `high`.
+        Latency requested of PortAudio for each device: seconds, `low` or `high`.
+
+    Yields
+    ------
+    Running
 
     Raises
     ------
     ConfigError
-        There is no such device, or it does not take the rate.
+        There is no such device, or it does not support the sample rate.
     """
     sounddevice, rate = _sounddevice(), converter.sample_rate
     warm_up(converter)
     loop = Loop(converter, max(1, round(block * rate)), slack)
 
-    def hear(heard: np.ndarray, count: int, when: object, status: object) -> None:
-        loop.take(heard[:, 0])
+    def record(samples: np.ndarray, count: int, time: object, status: object) -> None:
+        loop.take(samples[:, 0])
 
-    def speak(given: np.ndarray, count: int, when: object, status: object) -> None:
-        given[:, 0] = loop.give(count)
+    def play(samples: np.ndarray, count: int, time: object, status: object) -> None:
+        samples[:, 0] = loop.give(count)
 
-    wanted = [int(name) if name and name.isdecimal() else name for name in (input, output)]
+    selected = [int(name) if name and name.isdecimal() else name for name in (input, output)]
     switch = sys.getswitchinterval()
     worker = threading.Thread(target=loop.run, name="vc-live", daemon=True)
-    how = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
+    settings = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
-        # Two streams: of one that does both, PortAudio loses the thread where a sound server has two devices.
+        # Two streams, because a duplex stream fails if a sound server has two separate devices.
         with (
-            sounddevice.InputStream(device=wanted[0], callback=hear, **how) as microphone,
-            sounddevice.OutputStream(device=wanted[1], callback=speak, **how) as loudspeaker,
+            sounddevice.InputStream(device=selected[0], callback=record, **settings) as microphone,
+            sounddevice.OutputStream(device=selected[1], callback=play, **settings) as loudspeaker,
         ):
             sys.setswitchinterval(SWITCH)
             worker.start()
@@ -309,7 +322,7 @@ def connect(
             names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
             yield Running(loop, tuple(card.latency for card in cards), names, cards)
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists what there is") from error
+        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -317,14 +330,14 @@ def connect(
             worker.join()
 
 
-def _joined(one: np.ndarray, other: np.ndarray, fade: int) -> np.ndarray:
-    """`(samples,)` that begin as the one and go on as the other."""
-    share = np.clip(np.arange(1, len(one) + 1) / fade, 0, 1).astype(np.float32)
-    return one * (1 - share) + other * share
+def _crossfaded(before: np.ndarray, after: np.ndarray, fade: int) -> np.ndarray:
+    """Cross-fade from `before` to `after`, `(samples,)` each, within `fade` samples."""
+    weight = np.clip(np.arange(1, len(before) + 1) / fade, 0, 1).astype(np.float32)
+    return before * (1 - weight) + after * weight
 
 
 def warm_up(converter: Converter) -> None:
-    """Let a stream compute once all that it computes, then forget it."""
+    """Run a stream once on noise, so that nothing is loaded or compiled during conversion, and reset it."""
     if hasattr(converter, "reset"):
         noise = np.random.default_rng(0).standard_normal(round(WARM_UP * converter.sample_rate))
         converter.push(0.1 * noise)
@@ -332,51 +345,51 @@ def warm_up(converter: Converter) -> None:
 
 
 class Clicks:
-    """In place of a stream: gives a click now and then, and remembers what comes."""
+    """A stand-in for a stream that outputs clicks at regular intervals and records the input."""
 
     def __init__(self, sample_rate: int, seconds: float):
-        self.sample_rate, self.every = sample_rate, round(CLICKS * sample_rate)
-        self._given, self._heard = 0, np.zeros(round(seconds * sample_rate), np.float32)
+        self.sample_rate, self.interval = sample_rate, round(CLICKS * sample_rate)
+        self._count, self._recording = 0, np.zeros(round(seconds * sample_rate), np.float32)
         self.full = False
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
-        """Silence, and a click at each multiple of `every`."""
-        places = self._given + np.arange(len(samples))
-        kept = samples[: max(0, len(self._heard) - self._given)]
-        self._heard[self._given : self._given + len(kept)] = kept
-        self._given += len(samples)
-        self.full = self._given >= len(self._heard)
-        return np.where(places % self.every == 0, 0.5, 0.0).astype(np.float32)
+        """Record `(samples,)`; return silence with a click at each multiple of `interval`."""
+        positions = self._count + np.arange(len(samples))
+        recorded = samples[: max(0, len(self._recording) - self._count)]
+        self._recording[self._count : self._count + len(recorded)] = recorded
+        self._count += len(samples)
+        self.full = self._count >= len(self._recording)
+        return np.where(positions % self.interval == 0, 0.5, 0.0).astype(np.float32)
 
     def delays(self) -> np.ndarray:
-        """Milliseconds from each click, once things have settled, to where it came back; none where nothing did."""
-        first = round(SETTLED * self.sample_rate / self.every) + 1
-        found = []
-        for start in range(first * self.every, len(self._heard) - self.every + 1, self.every):
-            part = np.abs(self._heard[start : start + self.every])
+        """Delay in milliseconds of each click after SETTLING_TIME that was recorded; empty if there are none."""
+        first = round(SETTLING_TIME * self.sample_rate / self.interval) + 1
+        delays = []
+        for start in range(first * self.interval, len(self._recording) - self.interval + 1, self.interval):
+            part = np.abs(self._recording[start : start + self.interval])
             if part.max() > 0.01:
-                found.append(1000 * int(part.argmax()) / self.sample_rate)
-        return np.array(found)
+                delays.append(1000 * int(part.argmax()) / self.sample_rate)
+        return np.array(delays)
 
 
-def measure(sample_rate: int, seconds: float = 8.0, **where: Any) -> tuple[np.ndarray, Running]:
-    """How long a click takes from the worker through loudspeaker and microphone back to the worker.
+def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.ndarray, Running]:
+    """Measure the round-trip delay from the worker through loudspeaker and microphone back to the worker.
 
     Parameters
     ----------
     sample_rate : int
         Hz.
     seconds : float
-        How long clicks are given.
-    where
-        As for `connected`.
+        Duration of the measurement.
+    options
+        Keyword arguments of `connected`.
 
     Returns
     -------
     np.ndarray
-        Milliseconds, of each click. A delay of more than a click's distance to the next is not told from a shorter one.
+        Delay of each click in milliseconds, modulo the interval between clicks.
     Running
-        What it was measured with.
+        The connection with which it was measured.
 
     Raises
     ------
@@ -384,14 +397,14 @@ def measure(sample_rate: int, seconds: float = 8.0, **where: Any) -> tuple[np.nd
         No click came back.
     """
     clicks = Clicks(sample_rate, seconds)
-    with connect(clicks, **where) as running:
+    with connect(clicks, **options) as running:
         deadline = time.monotonic() + 2 * seconds + 5
         while not clicks.full and time.monotonic() < deadline:
             running.check()
             time.sleep(0.05)
     delays = clicks.delays()
     if len(delays) == 0:
-        raise DataError("no click came back: let the microphone hear the loudspeaker, or connect output and input")
+        raise DataError("no click came back: place the microphone near the loudspeaker, or connect output and input")
     return delays, running
 
 
@@ -404,6 +417,6 @@ def _sounddevice() -> Any:
     return sounddevice
 
 
-def say_where(sink: str) -> None:
-    """Let PulseAudio, or PipeWire in its place, play what this process gives to a sink; before `connected`."""
+def play_to_sink(sink: str) -> None:
+    """Direct this process's output to a sink of PulseAudio or PipeWire; call it before `connected`."""
     os.environ["PULSE_SINK"] = sink

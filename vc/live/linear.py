@@ -1,9 +1,9 @@
-"""Linear models without torch, and without the future: what vc/models/linear.py computes, as far as it can be known.
+"""Linear models (vc/models/linear.py) in NumPy, with a bounded look-ahead.
 
-A `LinearMap` sees 68 frames to each side. Where no more than a few of those to come are there yet, the last one is held
-in place of the others, which is what the map does at the end of a recording: the frame that is given is the one that
-the whole map gives of the recording up to here. Prediction of the frames to come from their correlations in the
-training data came 6 to 15 % nearer to the whole map (docs/live.md), too little for a model file to hold them.
+A `LinearMap` sees 68 frames to each side. Here the last available frame stands for all later ones, as at the end of a
+recording, so that each output frame is what the full map gives for the recording up to this point. Predicting future
+frames from their correlations in the training data came 6 to 15 % closer to the full map (docs/live.md), too little to
+justify storing them in model files.
 """
 
 from collections import deque
@@ -23,27 +23,32 @@ from vc.model_file import Model
 
 METHODS = ("nearest", "parallel", "warp", "mean_variance")
 PARTS = ("regression", "movement", "warp", "detail")
-FARTHEST = 6.0  # deviations of a frame's band from the mean; digital silence, which is no voice, lies farther
-LONGEST = 512  # frames to each side that a filter may see
+FARTHEST = 6.0  # standard deviations to which input bands are clipped; digital silence lies beyond
+LONGEST = 512  # largest reach of a filter in frames to each side
 
 
 @dataclass(frozen=True)
 class LinearModel:
-    """A model file whose conversions are linear, with its weights by name."""
+    """A linear model: its description, and its weights by name."""
 
     model: Model
     weights: Mapping[str, np.ndarray]
 
     @classmethod
     def read(cls, path: str | Path) -> "LinearModel":
-        """From a model file or an experiment directory; refuses by name what is none, or cannot be live."""
+        """Read a model file or an experiment directory.
+
+        Raises
+        ------
+        ConfigError
+            It is not a model, or not one that can be used live.
+        """
         model, weights = model_file.read(Path(path), "numpy")
         try:
             live = ", ".join(METHODS)
-            require(model.method in METHODS, f"method {model.method} is not linear, and not live; these are: {live}")
-            require(
-                isinstance(model.features, WorldConfig), "log-mel has no live synthesis: features.kind must be world"
-            )
+            require(model.method in METHODS, f"method {model.method} cannot run live; these can: {live}")
+            world = isinstance(model.features, WorldConfig)
+            require(world, "log-mel features cannot run live: features.kind must be world")
             require(len(model.speakers) >= 2, f"a model has 2 speakers or more, this one {len(model.speakers)}")
             for name, speaker in model.speakers.items():
                 bands = len(speaker.mel_cepstrum_mean)
@@ -58,7 +63,7 @@ class LinearModel:
     def _refuse_other_shapes(self, direction: str) -> None:
         bands = self.model.features.bands
         parts = {name: self.weights.get(f"maps.{direction}.{name}.weight", np.zeros(0)) for name in PARTS}
-        if parts["warp"].size == parts["detail"].size == 0:  # older files have the regression alone
+        if parts["warp"].size == parts["detail"].size == 0:  # files of old versions have only the regression
             parts |= {"warp": np.zeros((bands, bands, 1)), "detail": np.zeros_like(parts["movement"])}
         lengths = {name: part.shape[-1] if part.ndim == 3 else 0 for name, part in parts.items()}
         outputs = {"regression": bands, "movement": 1, "warp": bands, "detail": 1}
@@ -69,7 +74,7 @@ class LinearModel:
         require(fits and odd and same and bias, f"weights do not fit {self.model.method}")
 
     def frame_map(self, source: str, target: str, look_ahead: int) -> "FrameMap":
-        """The conversion of one direction that sees `look_ahead` frames to come."""
+        """The conversion of one direction (speaker ids), with a look-ahead in frames."""
         speakers = self.model.speakers[source], self.model.speakers[target]
         if self.model.method == "mean_variance":
             bands = self.model.features.bands
@@ -90,42 +95,42 @@ def limit_look_ahead(
     bias: np.ndarray,
     look_ahead: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A linear map's weights as one matrix over the frames that it may see; the last stands for all later ones.
+    """Fold a linear map into one matrix over the available frames, of which the last stands for all later ones.
 
     Parameters
     ----------
     regression, movement, warp, detail : np.ndarray
-        Of shape `(bands, bands, context)`, `(bands, 1, taps)`, `(bands, bands, 1)` and `(bands, 1, taps)`; the last two
-        None where there are none.
+        Weights of shape `(bands, bands, context)`, `(bands, 1, taps)`, `(bands, bands, 1)` and `(bands, 1, taps)`; the
+        last two are None in models without them.
     bias : np.ndarray
-        Of shape `(bands,)`, of the regression.
+        Bias of the regression, shape `(bands,)`.
     look_ahead : int
-        Frames after the one that is converted.
+        Number of future frames.
 
     Returns
     -------
     np.ndarray
-        Shape `(bands, frames * bands)`: from the oldest frame to the one that comes `look_ahead` after the converted.
+        Matrix, shape `(bands, frames * bands)`, over the frames from the oldest to the last future one.
     np.ndarray
-        Shape `(bands,)`, to be added.
+        Bias, shape `(bands,)`.
     """
     bands, _, width = regression.shape
     context, reach = width // 2, movement.shape[-1] // 2
-    now = context + reach  # place of the frame that is converted
-    weights = np.zeros((now + look_ahead + 1, bands, bands))
+    current = context + reach  # index of the frame that is converted
+    weights = np.zeros((current + look_ahead + 1, bands, bands))
     for tap in range(-reach, reach + 1):
         filtered = min(tap, look_ahead)
         for offset in range(-context, context + 1):
-            place = now + min(filtered + offset, look_ahead)
-            weights[place] += movement[:, 0, reach + tap, None] * regression[:, :, context + offset]
+            index = current + min(filtered + offset, look_ahead)
+            weights[index] += movement[:, 0, reach + tap, None] * regression[:, :, context + offset]
         if detail is not None:
-            weights[now + filtered] += detail[:, 0, reach + tap, None] * warp[:, :, 0]
+            weights[current + filtered] += detail[:, 0, reach + tap, None] * warp[:, :, 0]
     matrix = weights.transpose(1, 0, 2).reshape(bands, -1)
     return matrix.astype(np.float32), (bias * movement[:, 0].sum(axis=1)).astype(np.float32)
 
 
 class FrameMap:
-    """One speaker's mel-cepstra to another's, frame after frame; the first band, loudness, stays the source's."""
+    """Converts mel-cepstra frame by frame; c0 (loudness) is kept from the source."""
 
     def __init__(self, source: Speaker, target: Speaker, matrix: np.ndarray, offset: np.ndarray, look_ahead: int):
         self._before, self._after = source.normaliser, target.normaliser
@@ -133,22 +138,22 @@ class FrameMap:
         self.reset()
 
     def reset(self) -> None:
-        """What comes next is a recording's first frame."""
-        self._seen: np.ndarray | None = None  # (frames, bands), normalised
+        """Start over with a recording's first frame."""
+        self._frames: np.ndarray | None = None  # (frames, bands), normalised
         self._waiting: deque[np.ndarray] = deque(maxlen=self._look_ahead + 1)
 
     def push(self, mel_cepstrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Take a frame `(bands,)`; give the one that came `look_ahead` frames before, as it was and converted.
+        """Take a frame `(bands,)`; return the frame `look_ahead` frames earlier, and its conversion, `(bands,)` each.
 
-        Before there is one, the first frame stands for it.
+        Before the first frame, the first frame is repeated.
         """
         self._waiting.append(mel_cepstrum)
         frame = np.clip(self._before.transform(mel_cepstrum), -FARTHEST, FARTHEST).astype(np.float32)
-        if self._seen is None:  # the ends are held
-            self._seen = np.tile(frame, (self._matrix.shape[1] // len(frame), 1))
-        self._seen[:-1] = self._seen[1:]
-        self._seen[-1] = frame
+        if self._frames is None:
+            self._frames = np.tile(frame, (self._matrix.shape[1] // len(frame), 1))
+        self._frames[:-1] = self._frames[1:]
+        self._frames[-1] = frame
         source = self._waiting[0]
-        converted = self._after.inverse((self._matrix @ self._seen.ravel() + self._offset).astype(np.float64))
+        converted = self._after.inverse((self._matrix @ self._frames.ravel() + self._offset).astype(np.float64))
         converted[0] = source[0]
         return source, converted

@@ -1,4 +1,4 @@
-"""Keys and meters while one speaks, for people at a terminal and for programs at pipes."""
+"""Keyboard control and level meters during live conversion, for people at a terminal and for programs at pipes."""
 
 import contextlib
 import json
@@ -22,15 +22,18 @@ except ImportError:  # Windows
     termios = tty = None
 
 QUIT = "q"
-SILENCE = 1e-6  # of full scale; what is fainter is shown as this
-FLOOR = -60.0  # dB, of an empty meter
-WIDTH = 20  # signs of a meter
+SILENCE = 1e-6  # of full scale; the lowest peak that is shown
+FLOOR = -60.0  # dB, level of an empty meter
+WIDTH = 20  # characters of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
 
 
 @contextlib.contextmanager
 def keyboard(*, pipe: bool = False) -> Iterator[bool]:
-    """Keys come one by one while the block lasts; whether there is a keyboard, or a `pipe` in place of one."""
+    """Read keys without waiting for Enter during the `with` block; yields whether there is a keyboard.
+
+    With `pipe`, a pipe as stdin is accepted in place of a keyboard.
+    """
     if pipe and not (sys.stdin and sys.stdin.isatty()):
         yield sys.stdin is not None and hasattr(select, "poll")
         return
@@ -46,7 +49,7 @@ def keyboard(*, pipe: bool = False) -> Iterator[bool]:
 
 
 def key(seconds: float) -> str:
-    """The next key, if there is one within so many seconds, or an empty text; QUIT when no more can come."""
+    """The next key pressed within `seconds`, or an empty string; QUIT at the end of stdin."""
     if not system.ready(sys.stdin.fileno(), seconds):
         return ""
     pressed = os.read(sys.stdin.fileno(), 1)
@@ -54,13 +57,13 @@ def key(seconds: float) -> str:
 
 
 def obey(pressed: str, stream: Stream) -> str:
-    """Do what a key says; say what was done."""
+    """Execute a key's command; return a message for the user."""
     if pressed == "p":
         stream.passthrough = not stream.passthrough
         return "passthrough" if stream.passthrough else "converting"
     if pressed == "m":
         stream.muted = not stream.muted
-        return "muted" if stream.muted else "heard"
+        return "muted" if stream.muted else "unmuted"
     if pressed and pressed in "+-=_":
         if stream.method != "world":
             return "method diff keeps F0; world can shift it"
@@ -74,31 +77,31 @@ def obey(pressed: str, stream: Stream) -> str:
 
 
 def decibels(peak: float) -> float:
-    """A peak in dB of full scale."""
+    """A peak (full scale 1) in dB of full scale."""
     return float(20 * np.log10(max(peak, SILENCE)))
 
 
 def meter(peak: float) -> str:
-    """A peak as a bar and in dB of full scale."""
+    """A peak (full scale 1) as a bar and in dB of full scale."""
     level = decibels(peak)
     filled = round(WIDTH * min(max(1 - level / FLOOR, 0.0), 1.0))
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
 
 def status(loop: Loop, seconds: float) -> str:
-    """One line on how it goes, after so many seconds."""
-    levels = loop.levels
+    """A status line with levels, CPU load over `seconds` of running time, and counters."""
+    peak_in, peak_out = loop.levels
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
     counts = f"underruns {loop.underruns}, hurried {loop.held}, lost {loop.overruns}, late {loop.late}"
-    return f"in {meter(levels[0])}  out {meter(levels[1])}  {load:3.0f} % of a core, {counts}"
+    return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core, {counts}"
 
 
 def as_json(running: Running, stream: Stream, seconds: float) -> str:
-    """The same for programs, after so many seconds: docs/live.md says what each name means."""
+    """The status as a line of JSON, after `seconds` of running time; docs/live.md explains each name."""
     loop = running.loop
     level_in, level_out = (round(decibels(peak), 1) for peak in loop.levels)
     delays = {"conversion": stream.delay.milliseconds, **running.delays}
-    about = {
+    fields = {
         "seconds": round(seconds, 1),
         "source": stream.source,
         "target": stream.target,
@@ -119,4 +122,4 @@ def as_json(running: Running, stream: Stream, seconds: float) -> str:
         "passthrough": stream.passthrough,
         "f0_shift": stream.f0_options.shift,
     }
-    return json.dumps(about)
+    return json.dumps(fields)

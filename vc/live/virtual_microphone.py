@@ -1,4 +1,4 @@
-"""A microphone that other programs can choose, on Linux by PulseAudio or PipeWire's pulse server."""
+"""A virtual microphone for other programs, on Linux with PulseAudio or PipeWire's PulseAudio server."""
 
 import contextlib
 import shutil
@@ -12,7 +12,23 @@ PATIENCE = 10.0  # seconds for the sound server to answer
 
 @contextlib.contextmanager
 def virtual_microphone(name: str) -> Iterator[str]:
-    """A source called `name` while the block lasts; it gives what is played to the sink whose name is yielded."""
+    """Create a source called `name` for the duration of the `with` block.
+
+    Parameters
+    ----------
+    name : str
+        Name of the source.
+
+    Yields
+    ------
+    str
+        Name of the sink that feeds it.
+
+    Raises
+    ------
+    ConfigError
+        pactl is missing, or the sound server fails.
+    """
     if shutil.which("pactl") is None:
         raise ConfigError("a virtual microphone needs pactl; on Debian or Ubuntu: apt install pulseaudio-utils")
     sink = f"{name}_sink"
@@ -31,10 +47,10 @@ def virtual_microphone(name: str) -> Iterator[str]:
 
 def _pactl(*words: str) -> str:
     try:
-        done = subprocess.run(["pactl", *words], capture_output=True, text=True, timeout=PATIENCE)
+        process = subprocess.run(["pactl", *words], capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise ConfigError(f"pactl {words[0]}: no answer from the sound server") from None
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if process.returncode:
+        reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(f"pactl {words[0]} {words[1]}: {reason}")
-    return done.stdout.strip()
+    return process.stdout.strip()

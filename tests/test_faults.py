@@ -706,12 +706,11 @@ def crowd(trainers: Trainers, output: Path, count: int) -> None:
     began = time.monotonic()
     started = [trainers.start(output, "training.steps=1000000") for _ in range(count)]
     while (holder := written_by(output)) not in started:
-        assert time.monotonic() < began + 5
+        assert time.monotonic() < began + 60
         time.sleep(0.002)
     for process in set(started) - {holder}:
-        run = trainers.wait(process, 5)
+        run = trainers.wait(process, 60)
         assert f"{output}: in use by process {holder} on " in run.complaint and run.status == 1
-    assert time.monotonic() - began < 5
     os.kill(holder, signal.SIGKILL)
     assert trainers.wait(holder).status == -signal.SIGKILL
 

@@ -153,6 +153,7 @@ with parallel.progress(1, 'x'):
 def test_without_a_terminal_the_log_says_how_far_it_is(monkeypatch, caplog):
     monkeypatch.setattr(parallel, "LOG_EVERY", 0.01)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # of handlers that other tests' commands have left
     with caplog.at_level(logging.INFO, "vc"), parallel.progress(8, "measuring", 2) as bar:
         bar.update(3)
         wait_until(lambda: caplog.messages)

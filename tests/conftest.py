@@ -147,6 +147,17 @@ def beginning(recording: Path, path: Path, seconds: float = 1.5) -> None:
     soundfile.write(path, samples, rate)
 
 
+def write_as_format_3(path: Path) -> None:
+    """Give the parts of a checkpoint the names that they had in format 3."""
+    from vc.tensor_file import read_tensors, write_tensors
+    from vc.train.checkpoint import EARLIER_FORMAT, EARLIER_NAMES
+
+    tensors, content = read_tensors(path)
+    names = {today: earlier for earlier, today in EARLIER_NAMES.items()}
+    tensors = {".".join(names.get(part, part) for part in name.split(".")): tensors[name] for name in tensors}
+    write_tensors(path, tensors, {**content, "format": EARLIER_FORMAT})
+
+
 def equal(one: dict, other: dict) -> bool:
     """Whether these are the same tensors to the last bit, under the same names."""
     import torch

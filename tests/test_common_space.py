@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import command
+from conftest import command, write_as_format_3
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
@@ -393,11 +393,17 @@ def test_a_model_from_before_there_were_these_settings_converts_as_it_did(method
     ("method", "earlier"),
     [
         ("dr_gan", {"objective": {"adversarial": 1.0, "fusion": 0.0}, "network": {"fake_class": False}}),
-        ("stargan_vc", {"objective": {"judged_same": False, "by_speakers": False}, "network": {"dropout": 0.0}}),
+        (
+            "stargan_vc",
+            {
+                "objective": {"same_speaker_fakes": False, "classification_per_speaker": False},
+                "network": {"dropout": 0.0},
+            },
+        ),
         ("stargan_vc2", {"objective": {"cycle_code_cost": 0.0}, "network": {"pooled": False}}),
         ("unit", {"objective": {"cycle_code_cost": 0.0}}),
         ("cyclegan_vc", {"network": {"fully_connected": False}}),
-        ("mask_cyclegan_vc", {"network": {"judge_kernel": 5}}),
+        ("mask_cyclegan_vc", {"network": {"discriminator_kernel": 5}}),
     ],
 )
 def test_a_run_from_before_there_were_settings_had_none_of_what_they_do(method, earlier):
@@ -582,6 +588,7 @@ def test_a_run_goes_on_bit_for_bit(method, three_dump, tmp_path):
     for number in range(2):
         parts.step(number)
     checkpoint.save(tmp_path, parts, State(step=2), keep=1)
+    write_as_format_3(tmp_path / "checkpoint-000000002.safetensors")  # which is read, too
     parts = make_engine(asked, CPU, ALONE)
     assert checkpoint.resume(tmp_path, parts).step == 2
     for number in range(2, 4):

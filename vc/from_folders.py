@@ -259,17 +259,18 @@ def _held_out_features(data: Path, training: Path, jobs: int) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class FoldersEstimate:
     """Estimated duration of `train_from_folders` in seconds, without the evaluation."""
 
-    features: float
+    features: float | None  # None where the recording that was tried cannot be analysed
     training: float
     kind: str  # of training: number of steps and device
     measured: bool  # whether an evaluation follows
 
     def __str__(self) -> str:
-        parts = f"features {phrases.duration(self.features)}, training {phrases.duration(self.training)} ({self.kind})"
-        total = f"{phrases.duration(self.features + self.training)}: {parts}"
+        features = "of unknown length" if self.features is None else phrases.duration(self.features)
+        parts = f"features {features}, training {phrases.duration(self.training)} ({self.kind})"
+        total = f"{phrases.duration((self.features or 0.0) + self.training)}: {parts}"
         return f"{total}, without the measurement afterwards" if self.measured else total
 
 
@@ -281,20 +282,22 @@ def estimate_from_folders(
     *,
     device: str = "auto",
     jobs: int = 1,
-) -> Estimate:
+) -> FoldersEstimate:
     """Estimate the duration of `train_from_folders` from excerpts and a few training steps, in a temporary folder.
 
-    Parameters and errors are those of `train_from_folders`.
+    Parameters are those of `train_from_folders` without `measures`, and errors those on its arguments and recordings;
+    whether enough recordings can be held out is not tried.
     """
     device = devices.choose(device).type
     sections, method, recordings, _ = _learnable(folders, output, sections, changes)
     training_sets = recordings[-1:] if method.serves == TARGETS else recordings
     with quiet(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
         data, features = Path(name) / "data", Path(name) / "features"
-        data_directory.write(data, [u for utterances in training_sets for u in _excerpts(utterances)])
+        excerpts = [u for utterances in training_sets for u in _excerpts(utterances)]
+        data_directory.write(data, prepare.link_line_breaks(excerpts, data))
         config = chosen_config(sections.get("features", {}), data, jobs)
         cost = _features_cost([u for utterances in training_sets for u in utterances], config)
-        length = cost.seconds / jobs if cost else 0.0
+        length = cost.seconds / jobs if cost else None
         names = tuple(utterances[0].speaker for utterances in training_sets)
         request = Request(features, names, output=Path(name) / "exp", sections=dict(sections), device=device)
         if method.fit:
@@ -304,7 +307,7 @@ def estimate_from_folders(
             extract(data, features, config, jobs)
             run = estimate(request)
             training, kind = run.steps * run.seconds, f"{run.steps} steps of {run.seconds:.2g} s on {run.device}"
-    return Estimate(length, training, kind, measured=len(folders) > 1)
+    return FoldersEstimate(length, training, kind, measured=len(folders) > 1)
 
 
 def _excerpts(recordings: Sequence[Utterance]) -> list[Utterance]:

@@ -62,7 +62,7 @@ run_split() {
 watch_logs() {
     local lines before='' never
     exec {never}<> <(:)
-    while ! read -r -t "${watch_seconds:-60}" -u "$never"; do
+    while kill -0 "$$" 2> /dev/null && ! read -r -t "${watch_seconds:-60}" -u "$never"; do
         # shellcheck disable=SC2012 # by time
         lines=$(ls -t "$1/log/$2".*.log 2> /dev/null | head -n 4 | xargs -r -d '\n' tail -qn 1 | grep -av '^#') || lines=$before
         [ "$lines" = "$before" ] || echo "$lines"

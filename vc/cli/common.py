@@ -37,7 +37,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong usage in one line, as the commands do; for an unknown option, lists the known ones, too."""
+    """Reports wrong usage in one line, as the commands do; for an unknown option, lists the known ones, too.
+
+    Subcommands' parsers, too, accept no abbreviated options, so that misspelt ones are rejected.
+    """
+
+    def __init__(self, *args: Any, **settings: Any):
+        super().__init__(*args, **{**settings, "allow_abbrev": False})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         namespace, unknown = super().parse_known_args(args, namespace)
@@ -52,9 +58,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(command: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """Make a parser that accepts no abbreviated options, so that misspelt ones are rejected."""
+    """Make a command's parser."""
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(command, None, description, epilog, allow_abbrev=False, formatter_class=formatter)
+    parser = _Parser(command, None, description, epilog, formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"vc {__version__}")
     return parser
 

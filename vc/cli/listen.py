@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-listen score test/key.json answers_*.json --output scores.json",
     )
     steps = parser.add_subparsers(dest="step", required=True, metavar="make|score")
-    make = steps.add_parser("make", allow_abbrev=False, help="make test.html and key.json from recordings")
+    make = steps.add_parser("make", help="make test.html and key.json from recordings")
     make.set_defaults(work=make_test)
     make.description = (
         "Write FOLDER/test.html, a self-contained page with the recordings at equal loudness, to give to listeners; and"
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     make.add_argument("--seed", type=int, default=0, help="random seed for the choice and order of sentences")
     make.add_argument("--title", default="Listening test", help="heading of the page")
     make.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write")
-    score = steps.add_parser("score", allow_abbrev=False, help="score answers with key.json")
+    score = steps.add_parser("score", help="score answers with key.json")
     score.set_defaults(work=score_answers)
     score.description = "Score the answers of several listeners; --output also writes the scores as JSON."
     score.add_argument("key", type=Path, metavar="KEY", help="key.json of the test")

@@ -10,11 +10,10 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.cluster.vq import kmeans2, vq
 
 from vc.metrics.arrays import evenly_spread
 
-SOUNDS = 24  # clusters of the target's frames
+CLUSTERS = 24  # clusters of the target's frames
 ROUNDS = 10  # of k-means
 FRAMES = 4000  # of the target, spread evenly, used to find the clusters
 SMALLEST = 1e-6  # share of the variance, added to that within clusters
@@ -30,9 +29,11 @@ class Sounds:
     """
 
     def __init__(self, frames: np.ndarray):
+        from scipy.cluster.vq import kmeans2, vq  # training needs no SciPy
+
         frames = frames[np.lexsort(frames.T[::-1])]  # the order of the utterances must not matter
         frames = frames[evenly_spread(len(frames), FRAMES)]
-        centres = frames[evenly_spread(len(frames), SOUNDS)]
+        centres = frames[evenly_spread(len(frames), CLUSTERS)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its centre
             centres, _ = kmeans2(frames, centres, iter=ROUNDS, minit="matrix")

@@ -20,14 +20,14 @@ from vc.models.cyclegan_vc2 import Discriminator, Inward, Sizes, TwoOneTwo, leav
 class CycleGANVC3Config(Sizes):
     """Sizes of the networks; CycleGAN-VC2's, and those of TFAN."""
 
-    judge_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
+    discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
     adaptive_channels: int = 128  # of TFAN's hidden convolutions
     adaptive_layers: int = 3  # hidden convolutions in each TFAN
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range = 1 <= self.judge_kernel <= 100
-        require(in_range, f"network.judge_kernel must be in 1..100, got {self.judge_kernel}")
+        in_range = 1 <= self.discriminator_kernel <= 100
+        require(in_range, f"network.discriminator_kernel must be in 1..100, got {self.discriminator_kernel}")
         require(
             self.adaptive_channels >= 1, f"network.adaptive_channels must be 1 or more, got {self.adaptive_channels}"
         )
@@ -44,7 +44,7 @@ class CycleGANVC3(PairConverter):
 
     @staticmethod
     def discriminator(config: CycleGANVC3Config) -> nn.Module:
-        return Discriminator(config, config.judge_kernel)
+        return Discriminator(config, config.discriminator_kernel)
 
 
 def generator(config: CycleGANVC3Config, bands: int) -> TwoOneTwo:

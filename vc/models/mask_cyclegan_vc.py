@@ -20,13 +20,13 @@ from vc.models.cyclegan_vc2 import Discriminator, Sizes, generator
 class MaskCycleGANVCConfig(Sizes):
     """Sizes of the networks, CycleGAN-VC2's, and of the mask in training."""
 
-    judge_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
+    discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
     masked: float = 0.5  # largest share of a segment's frames that are masked
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range = 1 <= self.judge_kernel <= 100
-        require(in_range, f"network.judge_kernel must be in 1..100, got {self.judge_kernel}")
+        in_range = 1 <= self.discriminator_kernel <= 100
+        require(in_range, f"network.discriminator_kernel must be in 1..100, got {self.discriminator_kernel}")
         require(0 <= self.masked <= 1, f"network.masked must be in 0..1, got {self.masked}")
 
 
@@ -43,7 +43,7 @@ class MaskCycleGANVC(PairConverter):
 
     @staticmethod
     def discriminator(config: MaskCycleGANVCConfig) -> nn.Module:
-        return Discriminator(config, config.judge_kernel)
+        return Discriminator(config, config.discriminator_kernel)
 
     def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
         """`(batch, 2, bands, frames)`: frames times mask, and the mask, 0 where frames are masked.

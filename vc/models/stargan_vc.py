@@ -3,8 +3,8 @@
 One generator is conditioned on the target at every layer of its decoder; a discriminator classifies frames as real or
 fake and by speaker, as in AC-GAN (Odena, Olah and Shlens, ICML 2017), whose game the same networks play with noise
 beside the code (the method `ac_gan`; there is no recording in the paper, its generator knows noise and class alone).
-Layers after the one-dimensional networks of the
-authors' later code (github.com/kamepong/StarGAN-VC), not the paper's two-dimensional ones, which were not at hand.
+Layers after the one-dimensional networks of the authors' later code (github.com/kamepong/StarGAN-VC), not the paper's
+two-dimensional ones, which were not at hand.
 """
 
 from dataclasses import dataclass

@@ -176,7 +176,7 @@ class SentenceAligner:
                 torch.cat([self._path(source, target, *pair)[2] for pair in pairs]).mean()
                 for pairs in (zip(names, names), zip(names, names[1:] + names[:1]))
             )
-            if not same < other:
+            if same >= other:
                 raise DataError(
                     f"utterances of equal names, such as {names[0]}, do not say the same: frames are {same:.2f} apart,"
                     f" those of other names {other:.2f}; method nearest needs no shared sentences"

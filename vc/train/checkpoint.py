@@ -15,7 +15,7 @@ from vc.tensor_file import Damaged, read_tensors, write_tensors
 from vc.train.engine import Engine, Sampler
 
 FORMAT = 4
-BEFORE_DISCRIMINATORS = 3  # a format in which they had another name
+EARLIER_FORMAT, EARLIER_NAMES = 3, {"judges": "discriminators", "listener": "code_classifier"}  # name -> today's
 RANDOM_STATE_BYTES = {5056, 16}  # of a generator on a CPU, on a GPU
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,9 @@ def resume(directory: Path, engine: Engine) -> State | None:
     for path in _newest_first(directory):
         try:
             tensors, content = read_tensors(path)
-            if content.get("format") == BEFORE_DISCRIMINATORS:
-                tensors = {name.replace(".judges.", ".discriminators."): tensor for name, tensor in tensors.items()}
+            if content.get("format") == EARLIER_FORMAT:
+                parts = {name: [EARLIER_NAMES.get(part, part) for part in name.split(".")] for name in tensors}
+                tensors = {".".join(parts[name]): tensor for name, tensor in tensors.items()}
             elif content.get("format") != FORMAT:
                 raise TrainingError(
                     f"{path}: checkpoint of format {content.get('format')!r}; this version goes on with format"

@@ -17,10 +17,10 @@ and D learns to tell x, labelled as made of t, from G(z, s, t): the source-and-t
 (Kaneko et al., Interspeech 2019, sec. 3.1), where D is given both speakers. With `wrong_name`, D also learns to refuse
 x under the name of t: real speech of another speaker (after Reed et al., "Generative adversarial text to image
 synthesis", ICML 2016). Its loss is that on x, plus a mean of those on fakes and on wrong names, weighted by 1 and
-`wrong_name`. With `judged_same`, G(z, s, s) is a fake, too, of s, for the model and for D. With `classified_fakes`, D
-learns the speakers of fakes, as they were meant (AC-GAN; Odena, Olah and Shlens, ICML 2017), beside those of real
-speech. A discriminator that has a class of fakes (DR-GAN; Tran, Yin and Liu, CVPR 2017) learns to name x with s and
-fakes with that class, and `classification` alone fools it.
+`wrong_name`. With `same_speaker_fakes`, G(z, s, s) is a fake of s, too, for the model and for D. With
+`classified_fakes`, D learns the speakers of fakes, as they were meant (AC-GAN; Odena, Olah and Shlens, ICML 2017),
+beside those of real speech. A discriminator that has a class of fakes (DR-GAN; Tran, Yin and Liu, CVPR 2017) learns to
+name x with s and fakes with that class, and `classification` alone fools it.
 
 Without `cycle_code_cost`, in the second half of a cycle a code is not drawn, and costs nothing. A term whose weight is
 0 is not computed, and a discriminator that no loss uses is not built.
@@ -77,8 +77,8 @@ class ManyObjective(AdversarialConfig):
     fusion: float = 0.0
     wrong_name: float = 0.0  # weight of real speech under a wrong name beside 1 for fakes
     classified_fakes: float = 0.0  # weight of fakes in what the discriminator learns of speakers, beside 1 for speech
-    judged_same: bool = False  # whether what is decoded as its own speaker is judged, too
-    by_speakers: bool = False  # whether `classification` is divided by the number of speakers
+    same_speaker_fakes: bool = False  # whether what is decoded as its own speaker is judged, too
+    classification_per_speaker: bool = False  # whether `classification` is divided by the number of speakers
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,8 +143,8 @@ class StarGANVCObjective(ManyObjective):
     generator_rate: float = 5e-4
     discriminator_rate: float = 5e-6
     adversarial_loss: str = "wasserstein_gp"
-    judged_same: bool = newer(True, earlier=False)
-    by_speakers: bool = newer(True, earlier=False)
+    same_speaker_fakes: bool = newer(True, earlier=False)
+    classification_per_speaker: bool = newer(True, earlier=False)
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class ManyTraining:
     def __init__(self, network: ManyConverter, config: Any, objective: ManyObjective, setup: Setup):
         self.network, self.objective, self.steps = network, objective, setup.steps
         self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
-        self.naming_scale = 1 / len(network.numbers) if objective.by_speakers else 1.0
+        self.naming_scale = 1 / len(network.numbers) if objective.classification_per_speaker else 1.0
         objective.check(network, setup.steps)
         parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
         self.modules, self.called, learning = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
@@ -244,7 +244,7 @@ class ManyTraining:
         self.discriminator = self.code_classifier = None
         if objective.code_speaker:
             self.code_classifier = CodeClassifier(network.code_channels, len(network.numbers)).to(device)
-            self.modules["listener"] = self.code_classifier
+            self.modules["code_classifier"] = self.code_classifier
             self.called.append(self.code_classifier)
             learning.append(self.code_classifier)
         self.optimisers = {"network": optimiser(learning)}
@@ -270,20 +270,20 @@ class ManyTraining:
     def model_losses(self, batch: ManyBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor | None]:
         """The losses named in `weights`, and the fakes, detached, if there is a discriminator.
 
-        With `judged_same`, what is decoded as its own speaker lies behind the others.
+        With `same_speaker_fakes`, what is decoded as its own speaker lies behind the others.
         """
         network, x, s, t = self.network, batch.frames, batch.speakers, batch.targets
         code = network.encode(x, s)
         passed, cost = network.pass_bottleneck(code, batch.random_draws)  # the code as the decoder gets it
-        judged_same = self.objective.judged_same and weights.keys() & OF_JUDGEMENT
+        same_speaker_fakes = self.objective.same_speaker_fakes and weights.keys() & OF_JUDGEMENT
         targets = {"fake": t} if weights.keys() & (OF_JUDGEMENT | OF_FAKE_CODE) else {}
-        if "identity_mapping" in weights or judged_same:
+        if "identity_mapping" in weights or same_speaker_fakes:
             targets["same"] = s
         codes, sources = (torch.cat([part] * len(targets)) for part in (passed, s))
         decoded = network.decode(codes, sources, torch.cat([*targets.values()]), x.shape[-1])
         decoded = dict(zip(targets, decoded.chunk(len(targets)), strict=True))
         terms = {}
-        fakes = torch.cat([decoded["fake"], decoded["same"]]) if judged_same else decoded.get("fake")
+        fakes = torch.cat([decoded["fake"], decoded["same"]]) if same_speaker_fakes else decoded.get("fake")
         if weights.keys() & OF_JUDGEMENT:
             sources, targets = self._sides(batch, len(fakes))
             judgement = self.discriminator(fakes, sources, targets, batch.random_draws)

@@ -28,7 +28,7 @@ from vc.features.world import WorldConfig
 from vc.live import f0 as live_f0
 from vc.live import terminal
 from vc.live.delay import Delay
-from vc.live.device import CAPACITY, DRIFT, Clicks, Loop
+from vc.live.device import CAPACITY, DRIFT, Clicks, Loop, connect
 from vc.live.f0 import F0Tracker
 from vc.live.gate import HOLD, Gate
 from vc.live.linear import FARTHEST, LinearModel
@@ -587,6 +587,29 @@ def test_how_it_goes_is_told_to_programs_and_keys_come_by_a_pipe(sound_card, cap
     assert (last["source"], last["target"], last["sample_rate"]) == ("slt", "rms", 16000)
     assert (last["input_device"], last["output_device"]) == (device.removesuffix(", OSS"), "Loudspeaker")
     assert last["delay"] == {"conversion": 50.0, "input": 10.0, "output": 10.0, "slack": 30.0}
+
+
+def test_the_other_direction_keeps_what_keys_have_set(sound_card, capsys):
+    assert sound_card("--model", PAIR, "--method", "world", "--json", keys=b"mp+t") == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["source"], last["target"]) == ("rms", "slt")
+    assert (last["muted"], last["passthrough"], last["f0_shift"]) == (True, True, 1)
+
+
+class Broken(Doubled):
+    """In place of a stream: fails at once."""
+
+    def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
+        raise ValueError("of the conversion")
+
+
+def test_a_fault_of_the_conversion_is_not_blamed_on_the_sound_card(sound_card):
+    with pytest.raises(ValueError, match="of the conversion"), connect(Broken()) as running:
+        for _ in range(500):
+            running.check()
+            time.sleep(0.01)
+    with pytest.raises(ConfigError, match="sound card: No input device"), connect(Broken(), input="none"):
+        pass
 
 
 def test_levels_are_of_what_comes_and_of_what_goes(sound_card, capsys):

@@ -1,6 +1,8 @@
 """The server of vc-web: whom it answers, what it takes, and that what was asked for is done in the end."""
 
+import asyncio
 import contextlib
+import errno
 import http.client
 import io
 import json
@@ -29,7 +31,7 @@ from web_server import COMMAND, Client, serving, until
 from vc.cli.web import main
 from vc.config import build
 from vc.corpus import audio
-from vc.errors import ConfigError
+from vc.errors import ConfigError, DataError
 from vc.web import jobs, workspace
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs
 from vc.web.progress import progress
@@ -586,6 +588,7 @@ def test_a_live_session_waits_for_no_training_and_is_the_only_one(client, folder
     client.wait(training, RUNNING)
     number = client.job("live", **LIVE)
     client.wait(number, RUNNING)
+    assert "that runs or waits needs it" in client("DELETE", "/api/exp/mini").json["error"]
     reply = client("POST", "/api/jobs", {"kind": "live", "request": LIVE})
     assert reply.status == 422 and reply.json["error"] == "a live session runs already: stop it first"
     until(lambda: client("GET", f"/api/jobs/{number}/status").json == {"muted": False, "passthrough": False})
@@ -652,7 +655,7 @@ def test_how_long_a_training_takes_is_asked_of_its_command(client, folder):
         until((folder / "exp/slow.pid").exists)
         reply = client("POST", "/api/estimate", QUICK)
         assert reply.json["estimate"].startswith("2 min: as train") and "--estimate" in reply.json["estimate"]
-        assert slow.result().status == 422  # somebody has changed their mind
+        assert slow.result().json == {"error": "vc-train: another one has taken its place"}
     assert client("GET", "/api/jobs").json == {"jobs": []}
     assert client("POST", "/api/estimate", {"kind": "live", "request": LIVE}).status == 422
 
@@ -668,9 +671,72 @@ def test_a_server_that_ends_lets_nobody_go_on_estimating(tmp_path, monkeypatch):
     assert not lives(int(pid)) and not Path(temporary).exists()
 
 
-def test_why_there_are_no_devices_is_said(client):
-    fault = "a sound card needs sounddevice"
-    assert client("GET", "/api/devices").json == {"devices": [], "fault": fault}
+def test_an_answer_that_begins_while_the_server_ends_is_not_awaited(tmp_path, monkeypatch):
+    everything, start, processes = Jobs(Workspace(tmp_path)), jobs.start_process, []
+
+    async def start_late(*words: object, **streams: object) -> asyncio.subprocess.Process:
+        processes.append(await start(*words, **streams))
+        await everything.close()
+        return processes[0]
+
+    monkeypatch.setattr(jobs, "start_process", start_late)
+    with pytest.raises(DataError, match="the server is ending"):
+        asyncio.run(everything.answer(["vc-train", "--output", str(tmp_path / "slow"), "--estimate"]))
+    assert processes[0].returncode == -signal.SIGKILL
+
+
+FAULTS = [
+    ("sys.exit('a library: error: x\\n{0}: error: one\\n{0}: error: two\\n{0}: warning: three')", "one two"),
+    ("sys.exit(3)", "{0} ended without a reason"),
+    ("os.kill(os.getpid(), 9)", "{0} ended without a reason"),
+]
+
+
+@pytest.mark.parametrize(("script", "said"), FAULTS)
+def test_a_failed_command_is_reported_by_its_own_errors(client, monkeypatch, script, said):
+    pile(client, "bert")
+    for command, path, body, status in (
+        ("vc-live", "devices", None, 200),
+        ("vc-train", "estimate", QUICK, 422),
+    ):
+        monkeypatch.setattr(jobs, "START", f"import os, sys; {script.format(command)}")
+        reply = client("POST" if body else "GET", f"/api/{path}", body)
+        assert reply.status == status and said.format(command) in reply.json.values()
+
+
+def test_what_is_no_device_is_left_out(client, monkeypatch):
+    lines = ["a library says", '{"name": "one"}', "", '{"name": "two"}']
+    monkeypatch.setattr(jobs, "START", f"print(*{lines!r}, sep=chr(10))")
+    assert client("GET", "/api/devices").json == {"devices": [{"name": "one"}, {"name": "two"}], "fault": ""}
+
+
+@pytest.mark.parametrize("kind", ["convert", "live"])
+def test_a_waiting_job_needs_its_voice_and_the_model_of_it(tmp_path, kind):
+    more = {"names": ["a.wav"]} if kind == "convert" else {}
+    Workspace(tmp_path)
+    job = {"number": 1, "kind": kind, "request": {"voice": "a--b--rms", **more}}
+    (tmp_path / "jobs/1.json").write_text(json.dumps(job))
+    waiting = Jobs(Workspace(tmp_path))
+    for name, needed in {"a--b--rms": True, "a--b": True, "b": False, "rms": False, "a-": False, "": False}.items():
+        assert (waiting.using(name) is not None) == needed, name
+
+
+def test_a_log_that_cannot_be_written_ends_no_session(tmp_path):
+    class Full(io.BytesIO):
+        def write(self, content: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def follow() -> dict[str, object]:
+        output = asyncio.StreamReader()
+        output.feed_data(b'no state\n{"muted": true}\n')
+        output.feed_eof()
+        session = Job(1, "live", LIVE)
+        everything._jobs[1] = session
+        await everything._follow(session, output, Full())
+        return everything.status(1)
+
+    everything = Jobs(Workspace(tmp_path))
+    assert asyncio.run(follow()) == {"muted": True}
 
 
 def test_commands_import_nothing_from_where_they_run(monkeypatch, tmp_path):

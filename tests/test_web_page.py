@@ -382,6 +382,22 @@ def test_the_page_says_how_to_get_what_live_conversion_needs(browser, client, mo
         faultless(page, client)
 
 
+def test_devices_are_looked_for_again_after_a_failure(browser, client, monkeypatch):
+    monkeypatch.setattr(jobs, "START", COMMAND)
+    monkeypatch.setattr(jobs, "LONGEST_ANSWER", 0.0)
+    with visit(browser, client, "live") as page:
+        seen(page, "#live-missing", "vc-live: no answer within 0 s", 60)
+        monkeypatch.setattr(jobs, "LONGEST_ANSWER", 60.0)
+        click(page, "#live-devices")
+        seen(page, "#live-missing", "cannot convert live yet: a sound card needs sounddevice", 60)
+        microphone = {"name": "one", "api": "ALSA", "inputs": 1, "outputs": 0, "default_input": True}
+        monkeypatch.setattr(jobs, "START", f"print({json.dumps(json.dumps(microphone))})")
+        click(page, "#live-devices")
+        page.wait("document.getElementById('live-body').checkVisibility()")
+        count(page, "#live-input option", 2)
+        assert not page.evaluate("document.getElementById('live-missing').checkVisibility()")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_piles_become_a_measured_voice_whatever_stops_it(recorder, tmp_path):

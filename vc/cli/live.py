@@ -133,7 +133,10 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
             else:
                 time.sleep(REFRESH)
             if pressed == "t":
-                stream = loop.converter = Stream.load(args.model, stream.source, stream.target, **settings)
+                before, stream = stream, Stream.load(args.model, stream.source, stream.target, **settings)
+                stream.muted, stream.passthrough = before.muted, before.passthrough
+                stream.f0_options = before.f0_options
+                loop.converter = stream
                 told = f"{stream.source} to {stream.target}"
             else:
                 told = terminal.obey(pressed, stream)

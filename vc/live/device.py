@@ -311,18 +311,19 @@ def connect(
     worker = threading.Thread(target=loop.run, name="vc-live", daemon=True)
     settings = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
-        # Two streams, because a duplex stream fails if a sound server has two separate devices.
-        with (
-            sounddevice.InputStream(device=selected[0], callback=record, **settings) as microphone,
-            sounddevice.OutputStream(device=selected[1], callback=play, **settings) as loudspeaker,
-        ):
+        with contextlib.ExitStack() as stack:
+            try:
+                # Two streams, because a duplex stream fails if a sound server has two separate devices.
+                cards = (
+                    stack.enter_context(sounddevice.InputStream(device=selected[0], callback=record, **settings)),
+                    stack.enter_context(sounddevice.OutputStream(device=selected[1], callback=play, **settings)),
+                )
+                names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
+            except (sounddevice.PortAudioError, ValueError) as error:
+                raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
             sys.setswitchinterval(SWITCH)
             worker.start()
-            cards = microphone, loudspeaker
-            names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
             yield Running(loop, tuple(card.latency for card in cards), names, cards)
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -382,7 +383,7 @@ def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.
     seconds : float
         Duration of the measurement.
     options
-        Keyword arguments of `connected`.
+        Keyword arguments of `connect`.
 
     Returns
     -------
@@ -418,5 +419,5 @@ def _sounddevice() -> Any:
 
 
 def play_to_sink(sink: str) -> None:
-    """Direct this process's output to a sink of PulseAudio or PipeWire; call it before `connected`."""
+    """Direct this process's output to a sink of PulseAudio or PipeWire; call it before `connect`."""
     os.environ["PULSE_SINK"] = sink

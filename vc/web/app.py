@@ -345,7 +345,7 @@ class Answers:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # of a command that may be killed
             code, lines, faults = await self.jobs.answer(words, TMPDIR=folder)
         if code or not lines:
-            raise DataError(faults[-1] if faults else "another estimate has taken the place of this one")
+            raise DataError(_fault(words[0], faults))
         return JSONResponse({"estimate": lines[-1]})
 
     # Live
@@ -353,9 +353,10 @@ class Answers:
     async def devices(self, _: Request) -> JSONResponse:
         """The machine's devices, as vc-live lists them; or why it has none, as where its extra is not installed."""
         code, lines, faults = await self.jobs.answer(["vc-live", "--devices", "--json"])
-        begin = "vc-live: error: "  # the system's sound libraries have their say on stderr, too
-        fault = " ".join(line.removeprefix(begin) for line in faults if code and line.startswith(begin))
-        return JSONResponse({"devices": [] if code else [json.loads(line) for line in lines], "fault": fault})
+        if code:
+            return JSONResponse({"devices": [], "fault": _fault("vc-live", faults)})
+        devices = [json.loads(line) for line in lines if line.startswith("{")]  # sound libraries may print, too
+        return JSONResponse({"devices": devices, "fault": ""})
 
     def status(self, request: Request) -> JSONResponse:
         return JSONResponse(self.jobs.status(request.path_params["number"]))
@@ -418,10 +419,17 @@ def _is_message(line: str, job: Job) -> bool:
     return job.kind in ("check", "score", "live") or " error: " in line or " warning: " in line
 
 
+def _fault(command: str, lines: list[str]) -> str:
+    """Why a command failed, by its lines on stderr, where libraries and warnings may stand, too."""
+    begin = f"{command}: error: "
+    reasons = [line.removeprefix(begin) for line in lines if line.startswith(begin)]
+    return " ".join(reasons) or f"{command} ended without a reason"
+
+
 def _verdict(lines: list[str]) -> str:
     """How near a voice came, in the sentence that vc-train says before it names the report."""
-    places = [number for number, line in enumerate(lines) if line.startswith("listen: ")]
-    return lines[places[-1] - 1] if places and places[-1] else ""
+    ends = [number for number, line in enumerate(lines) if line.startswith("listen: ")]
+    return lines[ends[-1] - 1] if ends and ends[-1] else ""
 
 
 def _file_name(request: Request) -> str:

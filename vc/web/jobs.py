@@ -145,8 +145,8 @@ class Live:
     voice: str
     method: str = METHODS[0]
     delay: float = DELAY  # milliseconds
-    input: str = ""  # device; empty: the system's, as for
-    output: str = ""
+    input: str = ""  # device; empty: the system's
+    output: str = ""  # device; empty: the system's
     slack: int = SLACK  # blocks that the conversion may come late
     measure: bool = False  # instead play clicks, and say how long these take
 
@@ -314,7 +314,11 @@ class Jobs:
             _kill(before)
         self._answering[words[0]] = process
         try:
+            if self._closing:  # it began during `close`, which has not seen it
+                raise DataError("the server is ending")
             output, faults = await asyncio.wait_for(process.communicate(), LONGEST_ANSWER)
+            if self._answering.get(words[0]) is not process:
+                raise DataError(f"{words[0]}: another one has taken its place")
         except asyncio.TimeoutError:
             raise DataError(f"{words[0]}: no answer within {LONGEST_ANSWER:.0f} s") from None
         finally:
@@ -326,8 +330,8 @@ class Jobs:
         return process.returncode, *([escaped(line) for line in lines] for lines in texts)
 
     def using(self, name: str) -> Job | None:
-        """A job that is not at its end and that names a recording, a speaker or an experiment."""
-        return next((job for job in self._active() if name in _names(job.request)), None)
+        """A job that is not at its end and that names a recording, a speaker, a voice or an experiment."""
+        return next((job for job in self._active() if _needs(job.request, name)), None)
 
     def status(self, number: int) -> dict[str, Any]:
         """What a live session last said of itself; empty before it has begun."""
@@ -413,7 +417,8 @@ class Jobs:
             if isinstance(status, dict):
                 self._status[job.number] = status
             else:
-                log.write(line)
+                with contextlib.suppress(OSError):  # a full disk ends no session
+                    log.write(line)
 
     async def _end(self, number: int) -> None:
         process = self._processes[number]
@@ -449,9 +454,10 @@ def command_line(words: list[str]) -> list[str]:
     return [sys.executable, "-c", START, words[0].removeprefix("vc-"), *words[1:]]
 
 
-def _names(request: dict[str, Any]) -> list[Any]:
-    """All values of a request, those of lists one by one."""
-    return [each for value in request.values() for each in (value if isinstance(value, list) else [value])]
+def _needs(request: dict[str, Any], name: str) -> bool:
+    """Whether a name is a value of a request, one of a list, or the model of its voice."""
+    values = [each for value in request.values() for each in (value if isinstance(value, list) else [value])]
+    return name in values or request.get("voice", "").startswith(f"{name}--")
 
 
 def experiment_name(name: str) -> str:

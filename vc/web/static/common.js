@@ -50,7 +50,7 @@ export const ask = async (method, path, content) => {
 };
 export const place = (...names) => names.map(encodeURIComponent).join('/');
 
-// Elements of a list by key, element once, updated in place: what has the focus keeps it.
+// Elements of a list by key, created once, updated in place: what has the focus keeps it.
 export const keyed = (list, items, key, build, update) => {
   const present = new Map([...list.children].map(child => [child.dataset.key, child]));
   let before = null;

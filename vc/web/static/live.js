@@ -23,6 +23,7 @@ export const begin = () => {
 
 // Devices by the names that vc-live takes; they may be plugged in and out at any time.
 const look = async () => {
+  if (looking) return;
   looking = true;
   at('live-missing').hidden = devices !== null;
   at('live-missing').textContent = say('live_looking');
@@ -30,10 +31,13 @@ const look = async () => {
     const found = await ask('GET', '/api/devices');
     devices = found.fault ? null : found.devices;
     at('live-missing').textContent = found.fault && say('live_missing', {reason: found.fault});
-    at('live-missing').hidden = !found.fault;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    at('live-missing').textContent = error.message; // devices that were found before may still be there
   } finally {
     looking = false;
   }
+  at('live-missing').hidden = !at('live-missing').textContent;
   at('live-body').hidden = devices === null;
   if (devices === null) return;
   for (const side of ['input', 'output']) {
@@ -86,7 +90,7 @@ const preview = async () => {
 export const render = () => {
   const {state, jobs} = shared, voices = state.voices.filter(voice => voice.live), select = at('live-voice');
   const seen = !at('live').hidden, first = !select.options.length;
-  if (seen && devices === null && !looking && at('live-missing').hidden) guarded(look)();
+  if (seen && devices === null && at('live-missing').hidden) guarded(look)();
   const options = voices.map(voice => [voice.id, say('live_voice', voice)]);
   if (select.dataset.signature !== JSON.stringify([['', options]])) {
     choices(select, [['', options]]);

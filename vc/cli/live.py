@@ -137,13 +137,13 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
                 stream.muted, stream.passthrough = before.muted, before.passthrough
                 stream.f0_options = before.f0_options
                 loop.converter = stream
-                told = f"{stream.source} to {stream.target}"
+                message = f"{stream.source} to {stream.target}"
             else:
-                told = terminal.obey(pressed, stream)
+                message = terminal.obey(pressed, stream)
             if args.json:
                 print(terminal.as_json(running, stream, time.monotonic() - begin), flush=True)
             elif shows:
-                print(f"\r{terminal.status(loop, time.monotonic() - begin)} {told}\x1b[K", end="", file=sys.stderr)
+                print(f"\r{terminal.status(loop, time.monotonic() - begin)} {message}\x1b[K", end="", file=sys.stderr)
         seconds = time.monotonic() - begin
     if shows:
         print(file=sys.stderr)
@@ -182,5 +182,5 @@ def _where(args: argparse.Namespace) -> dict:
 
 def _card_delay(running: "Running") -> str:  # noqa: F821
     """What the sound card adds, as far as it is computed."""
-    told = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in running.delays.items())
-    return f"{sum(running.delays.values()):.1f} ms of the sound card, by what it claims ({told})"
+    parts = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in running.delays.items())
+    return f"{sum(running.delays.values()):.1f} ms of the sound card, by what it claims ({parts})"

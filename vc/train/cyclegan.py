@@ -19,7 +19,7 @@ same fakes; a generator takes the two inputs that it has at a time in one batch,
 Instance normalisation sees each sample alone, so none of this changes a gradient.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vc import losses
+from vc import devices, losses
 from vc.config import require
 from vc.models.base import PairConverter
 from vc.train.engine import Setup
@@ -57,6 +57,7 @@ LOSSES = {  # loss -> what it is called in the names of its factors
     "identity_mapping": "identity",
     "content": "content",
 }
+ORDER = ("identity_mapping", "adversarial", "content", "cycle_consistency", "second_adversarial")  # of summation
 ADVERSARIAL = ("adversarial", "second_adversarial")
 CONVERTED = (*ADVERSARIAL, "cycle_consistency", "content")  # of what one generator made of the other speaker
 ROUND_TRIP = ("cycle_consistency", "second_adversarial")  # of what has gone through both generators
@@ -175,72 +176,71 @@ class CycleGANTraining:
 
     def generator_losses(self, batch: Batch, weights: Collection[str]) -> tuple[dict[str, Tensor], Fakes]:
         """The losses named in `weights`, and the fakes."""
-        real, generated = {"source": batch.source, "target": batch.target}, {}
-        for key, direction in DIRECTIONS.items():
-            inputs = {}
-            if any(key in self.factors[loss] for loss in CONVERTED):
-                inputs[direction.target] = self.network.generator_input(real[direction.source], batch.random_draws)
-            if "identity_mapping" in weights and key in self.factors["identity_mapping"]:
-                inputs[f"same_{direction.target}"] = self.network.generator_input(real[direction.target])
-            if inputs:
-                outputs = self._generator(direction.target)(torch.cat([*inputs.values()]))
-                generated |= zip(inputs, outputs.chunk(len(inputs)))
-        terms = self._terms(("identity_mapping", "adversarial", "content"), weights, real, generated)
-        round_trips = {key for loss in ROUND_TRIP if loss in weights for key in self.factors[loss]}
-        for direction in (DIRECTIONS[key] for key in DIRECTIONS if key in round_trips):
-            fake = self.network.generator_input(generated[direction.target])
-            generated[f"restored_{direction.source}"] = self._generator(direction.source)(fake)
-        terms |= self._terms(ROUND_TRIP, weights, real, generated)
+        parts = [partial(self._direction, key, batch, weights) for key in DIRECTIONS]
+        directions = devices.side_by_side(parts, batch.source.device)
+        computed = [factored for factored, _ in directions]
+        terms = {name: sum(each[name] for each in computed if name in each) for name in ORDER if name in weights}
+        generated = {name: frames for _, made in directions for name, frames in made.items()}
         return terms, Fakes(**{name: generated[name].detach() for name in self.discriminators if name in generated})
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> tuple[dict[str, Tensor], None]:
         """The loss of the discriminators on real and fake segments, for each step of the cycle."""
-        terms = {}
-        for name, discriminator in self.discriminators.items():
-            real, fake = batch.target if name.endswith("target") else batch.source, getattr(fakes, name)
-            on_real, on_fake = discriminator(torch.cat([real, fake])).chunk(2)
-            loss = self.adversarial.discriminator_loss(on_real, real=True)
-            loss = loss + self.adversarial.discriminator_loss(on_fake, real=False)
-            if self.adversarial.penalty:
-                penalty = losses.gradient_penalty(discriminator, real, fake, share=batch.random_draws(1))
-                loss = loss + self.adversarial.penalty * penalty
+        names = [*self.discriminators]
+        parts = [partial(self._discriminator_loss, name, batch, getattr(fakes, name)) for name in names]
+        terms: dict[str, Tensor] = {}
+        for name, loss in zip(names, devices.side_by_side(parts, batch.source.device)):
             terms[_discriminator_loss(name)] = terms.get(_discriminator_loss(name), 0) + loss
         return terms, None
+
+    def _discriminator_loss(self, name: str, batch: Batch, fake: Tensor) -> Tensor:
+        real = batch.target if name.endswith("target") else batch.source
+        on_real, on_fake = self.discriminators[name](torch.cat([real, fake])).chunk(2)
+        loss = self.adversarial.discriminator_loss(on_real, real=True)
+        loss = loss + self.adversarial.discriminator_loss(on_fake, real=False)
+        if self.adversarial.penalty:
+            penalty = losses.gradient_penalty(self.discriminators[name], real, fake, share=batch.random_draws(1))
+            loss = loss + self.adversarial.penalty * penalty
+        return loss
 
     def _generator(self, target: str) -> nn.Module:
         return self.to_target if target == "target" else self.to_source
 
-    def _terms(
-        self,
-        names: Iterable[str],
-        weights: Collection[str],
-        real: Mapping[str, Tensor],
-        generated: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
-        """Of `names`, the losses that are in `weights`: sums over their directions."""
-        return {
-            name: sum(
-                factor * self._loss(name, DIRECTIONS[key], real, generated)
-                for key, factor in self.factors[name].items()
-            )
-            for name in names
-            if name in weights
-        }
-
-    def _loss(
-        self, name: str, direction: Direction, real: Mapping[str, Tensor], generated: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _direction(
+        self, key: str, batch: Batch, weights: Collection[str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """One direction's losses, times their factors, and what its generators made."""
+        direction, real = DIRECTIONS[key], {"source": batch.source, "target": batch.target}
         source, target = direction.source, direction.target
-        if name in ADVERSARIAL:
-            fake = direction.discriminators[name]
-            return self.adversarial.generator_loss(self.discriminators[fake](generated[fake]))
-        if name == "identity_mapping":
-            return losses.identity_mapping(generated[f"same_{target}"], real[target])
-        if name == "content":
+        same, restored = f"same_{target}", f"restored_{source}"
+        counted = {name for name, factors in self.factors.items() if name in weights and key in factors}
+        inputs = {}
+        if counted.intersection(CONVERTED):
+            inputs[target] = self.network.generator_input(real[source], batch.random_draws)
+        if "identity_mapping" in counted:
+            inputs[same] = self.network.generator_input(real[target])
+        if not inputs:
+            return {}, {}
+        outputs = self._generator(target)(torch.cat([*inputs.values()])).chunk(len(inputs))
+        made, computed = dict(zip(inputs, outputs)), {}
+        if "identity_mapping" in counted:
+            computed["identity_mapping"] = losses.identity_mapping(made[same], real[target])
+        if "adversarial" in counted:
+            computed["adversarial"] = self._adversarial_loss(target, made)
+        if "content" in counted:
             with torch.no_grad():
                 original = self.encoder(real[source], self.speakers[source])
-            return losses.content(self.encoder(generated[target], self.speakers[target]), original)
-        return losses.cycle_consistency(generated[f"restored_{source}"], real[source])
+            computed["content"] = losses.content(self.encoder(made[target], self.speakers[target]), original)
+        if counted.intersection(ROUND_TRIP):
+            made[restored] = self._generator(source)(self.network.generator_input(made[target]))
+        if "cycle_consistency" in counted:
+            computed["cycle_consistency"] = losses.cycle_consistency(made[restored], real[source])
+        if "second_adversarial" in counted:
+            computed["second_adversarial"] = self._adversarial_loss(restored, made)
+        return {name: self.factors[name][key] * loss for name, loss in computed.items()}, made
+
+    def _adversarial_loss(self, name: str, made: Mapping[str, Tensor]) -> Tensor:
+        """How far a fake is from deceiving its discriminator."""
+        return self.adversarial.generator_loss(self.discriminators[name](made[name]))
 
 
 def _discriminator_loss(name: str) -> str:

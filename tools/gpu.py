@@ -175,19 +175,27 @@ def _cosine(one: Tensor, other: Tensor) -> float:
 
 
 def cuda_graphs(bench: Bench) -> Figures:
-    """Thirty steps with a moving average, the identity mapping's end, a bad batch and a rollback, as CUDA graphs."""
+    """Steps with a moving average, the identity mapping's end, a bad batch and a rollback, as CUDA graphs."""
     bench.need_gpu()
-    with _deterministic(), tempfile.TemporaryDirectory() as folder:
-        one, other = (_eventful(bench, record, Path(folder) / str(record)) for record in (False, True))
-    same = {name: _equal(one[name], other[name]) for name in one}
-    weights = {name: _farthest(one[name], other[name]) for name in ("network", "average", "discriminators")}
-    return {"passed": all(same.values()), "equal": same, "farthest": weights, "refused": other["refused"]}
+    figures, passed = {}, True
+    for precision, small in product(("tf32", "bf16"), (True, False)):
+        with _deterministic(), tempfile.TemporaryDirectory() as folder:
+            one, other = (
+                _eventful(bench, {"record": record, "precision": precision}, small, Path(folder) / str(record))
+                for record in (False, True)
+            )
+        same = {name: _equal(one[name], other[name]) for name in one}
+        weights = {name: _farthest(one[name], other[name]) for name in ("network", "average", "discriminators")}
+        row = {"equal": same, "farthest": weights, "refused": other["refused"]}
+        figures[f"{precision}, {'a quarter of the width' if small else 'full size, batch 8'}"] = row
+        passed &= all(same.values()) and other["refused"] == [1, 1]
+    return {"passed": passed, **figures}
 
 
-def _eventful(bench: Bench, record: bool, folder: Path) -> dict[str, Any]:
-    training = {"average": 0.99, "steps": 1000}
-    objective = {"identity_steps": 8}
-    engine = bench.engine("cyclegan_vc2", training=training, objective=objective, compute={"record": record})
+def _eventful(bench: Bench, compute: dict[str, Any], small: bool, folder: Path) -> dict[str, Any]:
+    training = {"average": 0.99, "steps": 1000, "batch": 1 if small else 8}
+    sections = {"training": training, "objective": {"identity_steps": 8}, "compute": compute}
+    engine = bench.engine("cyclegan_vc2", small=small, **sections)
     spoil, draw = torch.ones((), device=bench.device), engine.sampler.draw
     engine.sampler.draw = lambda: _spoilt(draw(), spoil)
     for step in range(20):

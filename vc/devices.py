@@ -57,10 +57,11 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 def side_by_side(parts: Sequence[Callable[[], Result]], device: torch.device) -> list[Result]:
     """What each of some independent computations on a device returns.
 
-    On a GPU each has a stream of its own: small networks leave most of a GPU idle, and within a CUDA graph the parts
-    run at the same time, forward and backward. Elsewhere they run one after the other.
+    On a GPU each has a stream of its own: small networks leave most of a GPU idle, and within a CUDA graph the parts run
+    at the same time, forward and backward. Elsewhere they run one after the other, and so they do under autocast, which
+    keeps the weights that one part has cast for the others: those would read them before they are there.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or torch.is_autocast_enabled(device.type):
         return [part() for part in parts]
     here, streams = torch.cuda.current_stream(device), _streams(len(parts), device)
     results = []
@@ -75,4 +76,5 @@ def side_by_side(parts: Sequence[Callable[[], Result]], device: torch.device) ->
 
 @functools.cache
 def _streams(count: int, device: torch.device) -> list[torch.cuda.Stream]:
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # parts share weights: no way around it
     return [torch.cuda.Stream(device) for _ in range(count)]

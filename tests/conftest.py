@@ -202,12 +202,12 @@ def write_untrained(path: Path, dump: Path, speakers: tuple[str, ...], method: s
     """A model's file of a network that has learnt nothing, with its content encoder if it has one."""
     from vc import model_file
     from vc.encoders.choice import choose
-    from vc.models import network
+    from vc.models import build_network
     from vc.train.plan import Plan, Request
 
     plan = Plan.from_request(Request(dump, speakers, output=path, sections={"method": method, "network": sizes}))
     config = plan.features.config
-    weights = network(method, plan.experiment.network, config, speakers).state_dict()
+    weights = build_network(method, plan.experiment.network, config, speakers).state_dict()
     encoder = choose(config.content.encoder) if config.kind == "content" else None
     model_file.write(path, plan.experiment.model(plan.features, 1, {}), weights, encoder)
 

@@ -24,9 +24,9 @@ from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.model_file import Model
 from vc.models import MODELS, build_converter, network_config
-from vc.models.base import BySpeaker, ManyConverter
-from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig, with_noise
-from vc.models.stargan_vc import dropped
+from vc.models.base import BySpeaker, MultiSpeakerConverter
+from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig, append_noise
+from vc.models.stargan_vc import dropout
 from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, content_encoder
 from vc.train.checkpoint import State
@@ -35,14 +35,14 @@ from vc.train.directory import defaults
 from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
-from vc.train.multi_speaker import LOSSES, ManyTraining
+from vc.train.multi_speaker import LOSSES, MultiSpeakerTraining
 from vc.train.plan import Plan
 from vc.train.processes import ALONE
-from vc.train.sampling import ManyBatch, ManySampler, Segments
+from vc.train.sampling import MultiSpeakerBatch, MultiSpeakerSampler, Segments
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
-MANY = [name for name, method in METHODS.items() if method.training is ManyTraining]
+MANY = [name for name, method in METHODS.items() if method.training is MultiSpeakerTraining]
 COMMON = [name for name in MANY if MODELS[name][1].extensible]
 SMALL = {"channels": 8, "residual_blocks": 2, "residual_channels": 16}
 CODED = {"code_channels": 4}
@@ -54,23 +54,23 @@ def small(method: str) -> dict:
     return SMALL | (CODED if issubclass(MODELS[method][0], CodeConfig) else {})
 
 
-def network(method: str, bands: int = 9, **more) -> ManyConverter:
+def network(method: str, bands: int = 9, **more) -> MultiSpeakerConverter:
     torch.manual_seed(0)
     return build_converter(method, network_config(method, small(method) | more), bands, NAMES).eval()
 
 
-def training(method: str, network_more: dict | None = None, **objective) -> ManyTraining:
+def training(method: str, network_more: dict | None = None, **objective) -> MultiSpeakerTraining:
     made = network(method, **(network_more or {}))
     config = network_config(method, small(method) | (network_more or {}))
     torch.manual_seed(1)
-    return ManyTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setup(10))
+    return MultiSpeakerTraining(made, config, build(METHODS[method].objective, objective, "objective"), Setup(10))
 
 
 @pytest.fixture
-def batch() -> ManyBatch:
+def batch() -> MultiSpeakerBatch:
     random = np.random.default_rng(3)
     segments = [Segments([random.standard_normal((90, 9)) + n], 32, CPU, who) for n, who in enumerate(NAMES)]
-    return ManySampler(segments, batch=2, seed=0).draw()
+    return MultiSpeakerSampler(segments, batch=2, seed=0).draw()
 
 
 def test_targets_are_balanced_so_that_a_batch_can_be_divided(batch):
@@ -171,7 +171,7 @@ def test_any_loss_can_be_left_out_or_the_objective_is_refused(method, batch):
 
 def test_a_reversed_gradient_has_the_other_sign():
     x = torch.randn(5, requires_grad=True)
-    y = losses.reversed_gradient(x)
+    y = losses.reverse_gradient(x)
     assert torch.equal(x, y)
     (y**2).sum().backward()
     assert torch.equal(x.grad, -2 * x)
@@ -221,19 +221,19 @@ def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_t
 
 def test_noise_is_one_vector_for_each_item_and_none_in_conversion():
     code, random = torch.randn(500, 3, 7), torch.Generator().manual_seed(0)
-    made = with_noise(code, 20, lambda count: torch.rand(500, count, generator=random))
+    made = append_noise(code, 20, lambda count: torch.rand(500, count, generator=random))
     noise = made[:, 3:]
     assert torch.equal(made[:, :3], code) and torch.equal(noise, noise[..., :1].expand(-1, -1, 7))
     assert noise.abs().max() <= 1 and abs(noise.mean()) < 0.02 and abs(noise.var() - 1 / 3) < 0.01  # uniform in -1..1
-    assert torch.equal(with_noise(code, 20), torch.cat([code, torch.zeros(500, 20, 7)], dim=1))
-    assert with_noise(code, 0) is code
+    assert torch.equal(append_noise(code, 20), torch.cat([code, torch.zeros(500, 20, 7)], dim=1))
+    assert append_noise(code, 0) is code
 
 
 @pytest.mark.parametrize("method", ["ac_gan", "dr_gan", "cogan"])
 def test_what_is_generated_follows_the_noise_and_what_is_converted_has_none(method, batch):
     made, x, s, t = network(method), batch.frames, batch.speakers, batch.targets
     code = made.encode(x, s)
-    one, other = (made.decode(made.pass_bottleneck(code, batch.random_draws)[0], s, t, 32) for _ in "ab")
+    one, other = (made.decode(made.apply_bottleneck(code, batch.random_draws)[0], s, t, 32) for _ in "ab")
     assert not torch.allclose(one, other, atol=1e-4)
     assert torch.equal(made.convert_batch(x, s, t), made.convert_batch(x, s, t))
 
@@ -273,11 +273,11 @@ def uniform(generator: torch.Generator, items: int = 3):
 
 def test_dropout_leaves_a_share_out_keeps_the_mean_and_is_what_was_drawn():
     x = torch.ones(6, 50, 40)
-    one, other = (dropped(x, 0.1, uniform(torch.Generator().manual_seed(0))) for _ in "ab")
+    one, other = (dropout(x, 0.1, uniform(torch.Generator().manual_seed(0))) for _ in "ab")
     assert torch.equal(one, other) and not torch.equal(one[:3], one[3:])
     assert one.unique().tolist() == pytest.approx([0, 1 / 0.9])
     assert abs((one == 0).float().mean() - 0.1) < 0.01 and abs(one.mean() - 1) < 0.01
-    assert dropped(x, 0.1, None) is x and dropped(x, 0.0, lambda _: 1 / 0) is x
+    assert dropout(x, 0.1, None) is x and dropout(x, 0.0, lambda _: 1 / 0) is x
 
 
 def test_a_discriminator_drops_out_where_it_is_given_draws(batch):
@@ -313,7 +313,7 @@ def test_codes_are_fused_by_their_confidences():
     unsure = torch.cat([two[:, :-1], torch.full((2, 1, 8), -30.0)], dim=1)
     torch.testing.assert_close(made.fuse([one, unsure]), one)
     louder = torch.cat([one[:, :-1], one[:, -1:] + 3], dim=1)  # alone, a confidence changes nothing
-    assert torch.equal(made.pass_bottleneck(one)[0], made.pass_bottleneck(louder)[0])
+    assert torch.equal(made.apply_bottleneck(one)[0], made.apply_bottleneck(louder)[0])
 
 
 def test_what_is_fused_with_its_conversion_is_decoded_as_itself(batch):
@@ -321,7 +321,7 @@ def test_what_is_fused_with_its_conversion_is_decoded_as_itself(batch):
     x, s, t, net = batch.frames, batch.speakers, batch.targets, made.network
     terms, _ = made.model_losses(batch, {"fusion": 1.0})
     fused = net.fuse([net.encode(x, s), net.encode(net.convert_batch(x, s, t), t)])
-    wanted = l1_loss(net.decode(net.pass_bottleneck(fused)[0], s, s, 32), x)
+    wanted = l1_loss(net.decode(net.apply_bottleneck(fused)[0], s, s, 32), x)
     torch.testing.assert_close(terms["fusion"], wanted, atol=1e-5, rtol=1e-4)
     terms["fusion"].backward()
     assert net.confidence.weight.grad.abs().sum() > 0
@@ -359,7 +359,7 @@ def test_the_way_round_is_drawn_and_costs_what_its_code_costs(batch):
     still = replace(batch, random_draws=half)
     terms, fake = made.model_losses(still, made.objective.weights(0))
     mean, log_variance = net.encode(fake, t).chunk(2, dim=1)
-    torch.testing.assert_close(terms["cycle_code_cost"], losses.divergence(mean, log_variance), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(terms["cycle_code_cost"], losses.kl_divergence(mean, log_variance), atol=1e-4, rtol=1e-3)
     around = l1_loss(net.convert_batch(net.convert_batch(x, s, t), t, s), x)
     torch.testing.assert_close(terms["cycle_consistency"], around, atol=1e-4, rtol=1e-3)
     above = replace(batch, random_draws=lambda count: torch.full((len(x), count), 0.9))
@@ -441,7 +441,7 @@ def test_a_classifier_of_codes_falls_to_chance_where_the_gradient_is_reversed(re
         said, mean = torch.randn(24, 1, 16), torch.eye(3)[speakers][..., None]
         code = encoder(torch.cat([mean + 0.3 * torch.randn(24, 3, 16), said], dim=1))
         code = code + torch.randn_like(code) / 2
-        named = listener(losses.reversed_gradient(code) if turned else code)
+        named = listener(losses.reverse_gradient(code) if turned else code)
         return losses.classification(named, speakers), l1_loss(decoder(code), said)
 
     for _ in range(400):

@@ -87,7 +87,7 @@ def test_what_is_held_out_is_scored_while_it_learns_and_chooses_nothing(
     listed = data_directory.read(recordings.parent / "exp/x/data/held_out/bert")
     assert set(read_features(request.held_out).utterances) == {u.id for u in listed}
     assert len(scored.recordings["bert"]) == 2 and not set(features.utterances) & {u.id for u in listed}
-    monkeypatch.setattr("vc.from_folders.read_unseen", refuse)
+    monkeypatch.setattr("vc.from_folders.read_held_out", refuse)
     assert request_for_training().held_out is None and "held-out recordings are not scored" in caplog.text
 
 

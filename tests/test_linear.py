@@ -24,7 +24,7 @@ from vc.models import build_converter, network_config
 from vc.models.linear import FactorisedConfig, LinearMap, NearestConfig, WarpConfig
 from vc.train import alignment
 from vc.train import linear as fitting
-from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames, neighbours
+from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames, nearest_neighbours
 from vc.train.converter import train
 from vc.train.plan import InitialModel, Request
 
@@ -57,7 +57,7 @@ def fitted(dump, output, method: str, *more: object):
 
 def test_neighbours_are_those_of_all_distances(random):
     one, other = (torch.from_numpy(random.standard_normal((rows, 7))) for rows in (3000, 200))
-    indices, squares = neighbours(one, other)
+    indices, squares = nearest_neighbours(one, other)
     distances = torch.cdist(one, other)
     assert torch.equal(indices, distances.argmin(1))
     torch.testing.assert_close(squares, distances.amin(1) ** 2)
@@ -65,9 +65,9 @@ def test_neighbours_are_those_of_all_distances(random):
 
 def test_neighbours_are_the_same_however_many_at_once(random, monkeypatch):
     one, other = (torch.from_numpy(random.standard_normal((rows, 7))) for rows in (300, 200))
-    whole = neighbours(one, other)
-    monkeypatch.setattr(alignment, "ENTRIES", 150)  # less than one row
-    torch.testing.assert_close(neighbours(one, other), whole)
+    whole = nearest_neighbours(one, other)
+    monkeypatch.setattr(alignment, "MAX_ENTRIES", 150)  # less than one row
+    torch.testing.assert_close(nearest_neighbours(one, other), whole)
 
 
 def test_a_context_is_what_a_convolution_sees(random):

@@ -241,12 +241,12 @@ def test_a_model_out_of_its_mind_gives_silence():
 @pytest.mark.parametrize("method", ["nearest", "parallel", "warp", "mean_variance"])
 def test_a_frame_is_what_torch_gives_of_the_recording_up_to_there(method, look_ahead, random):
     torch = pytest.importorskip("torch")
-    from vc.models import network, network_config
+    from vc.models import build_network, network_config
     from vc.models.base import FrameMap
 
     speakers, features = two_speakers(), WorldConfig(16000)
     sizes = {"context": 2, "reach": REACH} if method in ("nearest", "parallel") else {}
-    converter = network(method, network_config(method, sizes), features, tuple(speakers))
+    converter = build_network(method, network_config(method, sizes), features, tuple(speakers))
     for weights in converter.parameters():
         torch.nn.init.normal_(weights, std=0.05)
     model = model_file.Model(method, features, {}, speakers, 1, "digest")

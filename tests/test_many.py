@@ -21,9 +21,9 @@ from vc.models import build_converter, network_config
 from vc.models.stargan_vc2 import ConditionalDiscriminator, ConditionalNorm, StarGANVC2, StarGANVC2Config
 from vc.train.engine import Setup
 from vc.train.experiment import resolve
-from vc.train.methods import METHODS, described
-from vc.train.multi_speaker import ConditionalGANObjective, ManyObjective, ManyTraining
-from vc.train.sampling import ManyBatch, ManySampler, Segments
+from vc.train.methods import METHODS, describe
+from vc.train.multi_speaker import ConditionalGANObjective, MultiSpeakerObjective, MultiSpeakerTraining
+from vc.train.sampling import MultiSpeakerBatch, MultiSpeakerSampler, Segments
 
 CPU = torch.device("cpu")
 NAMES = ("ann", "bob", "cyd")
@@ -32,20 +32,20 @@ CONF = Path(__file__).parents[1] / "recipes/many/conf"
 
 
 @pytest.fixture
-def batch(random) -> ManyBatch:
+def batch(random) -> MultiSpeakerBatch:
     return sampler(random).draw()
 
 
-def sampler(random, share: slice = slice(None), batch: int = 2) -> ManySampler:
+def sampler(random, share: slice = slice(None), batch: int = 2) -> MultiSpeakerSampler:
     """Speaker n's frames are all n."""
     segments = [Segments([np.full((90, 9), n)], 32, CPU, name) for n, name in enumerate(NAMES)]
-    return ManySampler(segments, batch=batch, seed=0, share=share)
+    return MultiSpeakerSampler(segments, batch=batch, seed=0, share=share)
 
 
 @pytest.fixture
-def training() -> ManyTraining:
+def training() -> MultiSpeakerTraining:
     torch.manual_seed(0)
-    return ManyTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, ManyObjective(), Setup(10))
+    return MultiSpeakerTraining(StarGANVC2(CONFIG, 9, NAMES), CONFIG, MultiSpeakerObjective(), Setup(10))
 
 
 def test_every_speaker_is_drawn_and_never_his_own_target(random):
@@ -89,7 +89,7 @@ def test_each_item_of_a_batch_has_its_own_condition():
 
 
 def test_conditional_normalisation_is_instance_normalisation_with_the_codes_scale_and_bias():
-    norm, x = ConditionalNorm(4, 3, told_source=True), torch.randn(2, 4, 50)
+    norm, x = ConditionalNorm(4, 3, use_source=True), torch.randn(2, 4, 50)
     s, t = torch.tensor([0, 2]), torch.tensor([1, 0])
     code = norm.code.source.weight[s] + norm.code.target.weight[t]
     standard = (x - x.mean(2, keepdim=True)) / (x.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
@@ -160,11 +160,11 @@ def test_a_conditional_gan_has_no_cycle_and_refuses_wrong_names(batch, adversari
     torch.testing.assert_close(judged["discriminator"], expected)
 
 
-def conditional_gan(adversarial_loss: str) -> ManyTraining:
+def conditional_gan(adversarial_loss: str) -> MultiSpeakerTraining:
     torch.manual_seed(0)
     objective = ConditionalGANObjective(adversarial_loss=adversarial_loss)
     config = network_config("conditional_gan", {"channels": 8, "residual_blocks": 1, "residual_channels": 8})
-    return ManyTraining(build_converter("conditional_gan", config, 9, NAMES), config, objective, Setup(10))
+    return MultiSpeakerTraining(build_converter("conditional_gan", config, 9, NAMES), config, objective, Setup(10))
 
 
 def test_a_critic_gains_nothing_by_judging_everything_higher(batch):
@@ -215,12 +215,12 @@ def test_an_optimiser_changes_its_own_network_alone(training, batch):
 )
 def test_refuses_objectives_by_name(given):
     with pytest.raises(ConfigError, match=rf"objective\.{next(iter(given))}"):
-        ManyObjective(**given)
+        MultiSpeakerObjective(**given)
 
 
 def test_refuses_to_learn_nothing():
     with pytest.raises(ConfigError, match="nothing is learnt"):
-        ManyObjective(adversarial=0, cycle_consistency=0, identity_mapping=0, classification=1)
+        MultiSpeakerObjective(adversarial=0, cycle_consistency=0, identity_mapping=0, classification=1)
 
 
 def words(dump: Path, output: Path, method: str, *more: object) -> list:
@@ -295,14 +295,14 @@ def test_what_is_refused_leaves_the_output_free(three_dump, tmp_path):
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_resolves(path):
     experiment = resolve(read_sections(path), WorldConfig(16000), NAMES, "digest")
-    assert METHODS[experiment.method].training is ManyTraining
+    assert METHODS[experiment.method].training is MultiSpeakerTraining
 
 
 def test_methods_are_listed_and_described_so_that_they_can_be_trained():
     listed = command("train", "--method").stdout.decode().splitlines()
     assert [line.split()[0] for line in listed] == list(METHODS) and all(len(line) < 120 for line in listed)
     for name, method in METHODS.items():
-        text = command("train", "--method", name).stdout.decode() if name == "unit" else described(name)
+        text = command("train", "--method", name).stdout.decode() if name == "unit" else describe(name)
         sections = yaml.safe_load(text)
         assert text.startswith(f"# {method.summary[0].upper()}{method.summary[1:]}") and method.serves in text
         features = kinds.build_features({"kind": method.kinds[0]})

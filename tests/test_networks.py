@@ -10,18 +10,18 @@ from vc.features.content import PROSODY
 from vc.layers import InstanceNorm2d
 from vc.models import MODELS, build_converter, network_config
 from vc.models.base import AbstractDecoder
-from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, generator
+from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, build_generator
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 
 
 def test_parameter_counts_of_the_paper():
-    assert count(generator(CycleGANVC2Config(), 35)) == 14_999_233
+    assert count(build_generator(CycleGANVC2Config(), 35)) == 14_999_233
     assert count(Discriminator(CycleGANVC2Config())) == 5_729_281
 
 
 def test_generator_layers_follow_the_table():
-    convolutions = [m for m in generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
+    convolutions = [m for m in build_generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
     shapes = [(m.kernel_size, m.out_channels, m.stride[0]) for m in convolutions]
     residual = [((3,), 512, 1), ((3,), 256, 1)] * 6
     assert shapes == [
@@ -51,7 +51,7 @@ def test_discriminator_layers_follow_the_table():
 
 
 def test_sizes_inside_the_generator_are_those_of_the_figure():
-    network, sizes = generator(CycleGANVC2Config(), 35), []
+    network, sizes = build_generator(CycleGANVC2Config(), 35), []
     inward, outward = network.inward, network.outward
     for block in (*inward.down, inward.flatten, network.inner, outward.unflatten, *outward.up):
         block.register_forward_hook(lambda _, __, output: sizes.append(tuple(output.shape[1:])))
@@ -84,19 +84,19 @@ def test_first_and_last_convolutions_are_not_normalised_and_the_map_is_linear():
 @pytest.mark.parametrize("bands", [17, 24, 25, 35, 36, 80])
 @pytest.mark.parametrize("frames", [1, 4, 5, 32, 101, 130])
 def test_any_height_and_any_length_are_kept(bands, frames):
-    assert generator(NARROW, bands)(torch.randn(2, bands, frames)).shape == (2, bands, frames)
+    assert build_generator(NARROW, bands)(torch.randn(2, bands, frames)).shape == (2, bands, frames)
 
 
 def test_a_batch_equals_each_alone():
     torch.manual_seed(0)
-    for network in (generator(NARROW, 25), Discriminator(NARROW)):
+    for network in (build_generator(NARROW, 25), Discriminator(NARROW)):
         batch = torch.randn(3, 25, 64)
         alone = torch.cat([network(sample[None]) for sample in batch])
         torch.testing.assert_close(network(batch), alone, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gate_is_a_sigmoid_of_the_second_half():
-    block = generator(NARROW, 25).inward.down[0]
+    block = build_generator(NARROW, 25).inward.down[0]
     x = torch.randn(1, 4, 25, 32)
     values, gates = block.norm(block.convolution(x)).chunk(2, dim=1)
     torch.testing.assert_close(block(x), values * torch.sigmoid(gates))
@@ -155,7 +155,7 @@ def test_instance_normalisation_is_torchs_in_every_layout(batch, layout):
 
 
 def test_a_generator_computes_the_same_in_every_layout():
-    network = generator(NARROW, 25).eval()
+    network = build_generator(NARROW, 25).eval()
     x = torch.randn(1, 25, 203)
     with torch.inference_mode():
         wanted = network(x)

@@ -32,7 +32,12 @@ from vc.features.content import PROSODY, log_mel_loudness, prosody, standard_lou
 from vc.features.f0 import F0Options, clear_frames, loud_frames, map_f0
 from vc.features.mel import MelFeatures
 from vc.features.store import read_features
-from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig, Variance
+from vc.models.recognition_synthesis import (
+    PAUSES,
+    RecognitionSynthesis,
+    RecognitionSynthesisConfig,
+    VarianceRestoration,
+)
 from vc.tensor_file import read_tensors, tensors_digest
 from vc.train import content_sampling
 from vc.train.content_sampling import (
@@ -127,9 +132,9 @@ def test_targets_differ_by_their_embedding_and_one_alone_has_none():
 def test_a_decoder_begins_as_the_mean_of_anothers_speakers():
     given = normal(1, DIMS, 20), normal(1, BANDS + PROSODY, 20)
     other, new = decoder("ann", "bob").eval(), decoder("cyd", dropout=0.0).eval()
-    new.begin_from(other.state_dict())
+    new.initialise_from(other.state_dict())
     pair = decoder("cyd", "dan").eval()
-    pair.begin_from(new.state_dict())
+    pair.initialise_from(new.state_dict())
     with torch.no_grad():
         other.speaker.weight[:] = other.speaker.weight.mean(0)
     for network, name in ((new, "cyd"), (pair, "cyd"), (pair, "dan")):
@@ -176,8 +181,8 @@ def smooth_and_real(seed: int, mean: float = 0.0) -> tuple[Tensor, Tensor]:
     return 0.6 * real + 0.2 * normal(4, BANDS, 300, seed=seed + 1000) + 0.3, real
 
 
-def learnt_variance(means: tuple[float, ...] = (0.0,), steps: int = 600) -> Variance:
-    variance, loud = Variance(BANDS, len(means)), torch.zeros(4, 1, 300)
+def learnt_variance(means: tuple[float, ...] = (0.0,), steps: int = 600) -> VarianceRestoration:
+    variance, loud = VarianceRestoration(BANDS, len(means)), torch.zeros(4, 1, 300)
     for step in range(steps):
         for number, mean in enumerate(means):
             variance.update(*smooth_and_real(step, mean), loud, torch.full((4,), number))
@@ -186,7 +191,7 @@ def learnt_variance(means: tuple[float, ...] = (0.0,), steps: int = 600) -> Vari
 
 def test_variance_gives_speech_the_means_and_deviations_of_real_speech():
     variance, (decoded, real) = learnt_variance(), smooth_and_real(5000)
-    restored = variance.restored(decoded, torch.zeros(4, 1, 300), torch.zeros(4, dtype=torch.long))
+    restored = variance.restore(decoded, torch.zeros(4, 1, 300), torch.zeros(4, dtype=torch.long))
     cepstra = [variance.cosines @ each for each in (restored, real, decoded)]
     (mean, deviation), (true_mean, true_deviation), (_, smooth) = (
         (each.mean((0, 2)), each.std((0, 2))) for each in cepstra
@@ -200,28 +205,28 @@ def test_variance_gives_speech_the_means_and_deviations_of_real_speech():
 def test_variance_leaves_pauses_alone_and_comes_in_between_them_and_speech():
     variance, (decoded, _) = learnt_variance(steps=50), smooth_and_real(5000)
     speakers = torch.zeros(4, dtype=torch.long)
-    full = variance.restored(decoded, torch.zeros(4, 1, 300), speakers) - decoded
+    full = variance.restore(decoded, torch.zeros(4, 1, 300), speakers) - decoded
     for level, share in ((-9.0, 0.0), (PAUSES[0], 0.0), (sum(PAUSES) / 2, 0.5), (PAUSES[1], 1.0), (5.0, 1.0)):
-        change = variance.restored(decoded, torch.full((4, 1, 300), level), speakers) - decoded
+        change = variance.restore(decoded, torch.full((4, 1, 300), level), speakers) - decoded
         torch.testing.assert_close(change, share * full, atol=1e-5, rtol=1e-4)
 
 
 def test_variance_without_training_is_the_identity():
     decoded = normal(2, BANDS, 30)
-    restored = Variance(BANDS, 2).restored(decoded, torch.zeros(2, 1, 30), torch.tensor([0, 1]))
+    restored = VarianceRestoration(BANDS, 2).restore(decoded, torch.zeros(2, 1, 30), torch.tensor([0, 1]))
     assert torch.equal(restored, decoded)
 
 
 def test_a_power_of_the_ratio_restores_as_if_it_were_applied_as_often():
-    once, thrice = Variance(BANDS, 1), Variance(BANDS, 1, power=3.0)
+    once, thrice = VarianceRestoration(BANDS, 1), VarianceRestoration(BANDS, 1, power=3.0)
     for variance in (once, thrice):
         variance.moments.copy_(torch.rand(1, 2, 2, BANDS, generator=torch.Generator().manual_seed(0)))
         variance.moments[:, 0] = 0.0
     speech, who = torch.zeros(1, 1, 20), torch.zeros(1, dtype=torch.long)
     expected = decoded = normal(1, BANDS, 20)
     for _ in range(3):
-        expected = once.restored(expected, speech, who)
-    torch.testing.assert_close(thrice.restored(decoded, speech, who), expected, rtol=1e-4, atol=1e-5)
+        expected = once.restore(expected, speech, who)
+    torch.testing.assert_close(thrice.restore(decoded, speech, who), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_variance_takes_note_of_speech_alone_and_of_each_speaker_for_themselves():
@@ -235,7 +240,7 @@ def test_variance_takes_note_of_speech_alone_and_of_each_speaker_for_themselves(
     variance.update(decoded, real, torch.zeros(4, 1, 300), torch.ones(4, dtype=torch.long))
     assert torch.equal(variance.moments[0], before[0]) and not torch.equal(variance.moments[1], before[1])
     some = torch.where(torch.arange(300) < 100, 0.0, -9.0).expand(4, 1, -1)
-    one, other = Variance(BANDS, 1), Variance(BANDS, 1)
+    one, other = VarianceRestoration(BANDS, 1), VarianceRestoration(BANDS, 1)
     one.update(decoded, real, some, torch.zeros(4, dtype=torch.long))
     other.update(decoded[..., :100], real[..., :100], some[..., :100], torch.zeros(4, dtype=torch.long))
     torch.testing.assert_close(one.moments, other.moments)
@@ -576,7 +581,7 @@ def test_a_step_takes_note_of_the_variance_and_one_that_is_not_taken_does_not(ba
     made = training()
     made.step(batch, made.schedule(0))
     before = made.network.variance.moments.clone()
-    assert not torch.equal(before, Variance(BANDS, 1).moments)
+    assert not torch.equal(before, VarianceRestoration(BANDS, 1).moments)
     bad = replace(batch, content=torch.full_like(batch.content, float("nan")))
     made.step(bad, made.schedule(1))
     assert torch.equal(made.network.variance.moments, before)

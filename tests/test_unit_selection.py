@@ -23,12 +23,12 @@ from vc.features.content import PROSODY
 from vc.features.mel import MelFeatures
 from vc.features.store import read_features
 from vc.models import unit_selection as search
-from vc.models.unit_selection import OUTERMOST, Units, UnitSelection, UnitSelectionConfig
+from vc.models.unit_selection import MAX_DEVIATION, Units, UnitSelection, UnitSelectionConfig
 from vc.tensor_file import read_tensors
 from vc.train.converter import train
 from vc.train.estimate import estimate
 from vc.train.plan import Request
-from vc.train.unit_selection import TargetFrames, UnitSelectionObjective, choose_stretches, fit
+from vc.train.unit_selection import TargetFrames, UnitSelectionObjective, choose_excerpts, fit
 
 BANDS, DIMS = 5, 6
 CONFIG = UnitSelectionConfig()
@@ -68,7 +68,8 @@ def path(network: UnitSelection, content: Tensor, prosody: Tensor) -> list[int]:
 def target_cost(content: np.ndarray, manner: np.ndarray, other: np.ndarray, others: np.ndarray, config) -> float:
     cosine = content @ other / np.linalg.norm(content) / np.linalg.norm(other)
     (melody, voiced, loud), (its_melody, its_voiced, its_loud) = (
-        np.clip(each, [-OUTERMOST, 0, -OUTERMOST], [OUTERMOST, 1, OUTERMOST]) for each in (manner, others)
+        np.clip(each, [-MAX_DEVIATION, 0, -MAX_DEVIATION], [MAX_DEVIATION, 1, MAX_DEVIATION])
+        for each in (manner, others)
     )
     cost = 1 - cosine + config.voicing * (voiced != its_voiced) + config.loudness * (loud - its_loud) ** 2
     return cost + config.melody * (melody - its_melody) ** 2 * (voiced and its_voiced)
@@ -115,7 +116,7 @@ def test_the_path_is_the_cheapest_of_all(weights, chunk, monkeypatch):
 
 
 def test_candidates_are_the_nearest_units_and_those_that_continue_their_neighbours():
-    assert search.with_continuations(torch.tensor([[2], [7], [8]]), 1).tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
+    assert search.add_continuations(torch.tensor([[2], [7], [8]]), 1).tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
     everything = fitted(replace(CONFIG, candidates=1000, reach=0), ann=recordings(9))
     wanted = given(recordings(30, seed=1))
     assert path(everything, *wanted) == path(fitted(replace(CONFIG, candidates=9), ann=recordings(9)), *wanted)
@@ -131,7 +132,7 @@ def test_recordings_of_the_target_come_back_as_they_are():
 
 
 def test_each_frame_is_one_of_the_targets_but_for_its_loudness(monkeypatch):
-    monkeypatch.setattr(search, "BRIDGE", ())
+    monkeypatch.setattr(search, "JOIN_SMOOTHING", ())
     target = recordings(50)
     network, (content, prosody) = fitted(ann=target), given(recordings(300, seed=1))
     places = path(network, content, prosody)
@@ -209,7 +210,7 @@ def test_impossible_settings_are_refused_by_name(wrong):
 @pytest.mark.parametrize("most", [60, 100, 333, 999])
 def test_of_too_many_frames_stretches_from_all_over_are_held(most):
     lengths = [5, 200, 1, 90, 704]
-    stretches = choose_stretches(lengths, most, longest=20)
+    stretches = choose_excerpts(lengths, most, longest=20)
     held = [set(range(start, stop)) for _, start, stop in stretches]
     assert most - 20 < sum(map(len, held)) <= most and max(map(len, held)) <= 20
     places = [(number, place) for (number, *_), own in zip(stretches, held) for place in sorted(own)]
@@ -218,7 +219,7 @@ def test_of_too_many_frames_stretches_from_all_over_are_held(most):
 
 
 def test_recordings_that_fit_are_held_whole():
-    assert choose_stretches([5, 200, 1], 206, longest=20) == [(0, 0, 5), (1, 0, 200), (2, 0, 1)]
+    assert choose_excerpts([5, 200, 1], 206, longest=20) == [(0, 0, 5), (1, 0, 200), (2, 0, 1)]
 
 
 def test_what_is_left_out_is_said(caplog):

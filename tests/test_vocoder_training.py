@@ -23,7 +23,7 @@ from vc.corpus import data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
 from vc.features.mel import MelConfig, log_mel
-from vc.layers import apply_weight_norm, without_weight_norm
+from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.tensor_file import read_tensors
 from vc.train.run import Stopped
 from vc.train.sampling import WaveBatch, WaveSampler
@@ -118,7 +118,7 @@ SCALE = [  # inputs, outputs, kernel, groups
 )
 def test_discriminators_have_the_papers_parameters(make, layers, count, millions):
     expected = count * sum(outputs * (kernel * inputs // groups + 1) for inputs, outputs, kernel, groups in layers)
-    found = sum(tensor.numel() for tensor in without_weight_norm(make()).values())
+    found = sum(tensor.numel() for tensor in fold_weight_norm(make()).values())
     assert found == expected and round(found / 1e6, 1) == millions
 
 
@@ -149,11 +149,11 @@ def test_feature_matching_is_the_sum_of_mean_distances(random):
 def test_weight_normalisation_folds_to_the_weights_that_it_began_with(method):
     plain = small(method)
     normal = apply_weight_norm(copy.deepcopy(plain))
-    state = without_weight_norm(normal)
+    state = fold_weight_norm(normal)
     assert state.keys() == plain.state_dict().keys() and len(list(normal.parameters())) > len(list(plain.parameters()))
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(state[name], tensor)
-    assert without_weight_norm(plain).keys() == plain.state_dict().keys()
+    assert fold_weight_norm(plain).keys() == plain.state_dict().keys()
 
 
 # -- a step

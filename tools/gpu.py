@@ -33,7 +33,7 @@ from vc import devices, model_file
 from vc.convert.converter import Converter
 from vc.errors import ConfigError
 from vc.features.store import read_features
-from vc.models import MODELS, network
+from vc.models import MODELS, build_network
 from vc.train import checkpoint
 from vc.train.alignment import SpeakerFrames
 from vc.train.checkpoint import State
@@ -382,7 +382,7 @@ def conversion(bench: Bench) -> Figures:
     figures = {"nearest": {"weights": _cosine(*weights), "dB": distance}}
     plan = Plan.from_request(bench.request("cyclegan_vc2", small=False))
     torch.manual_seed(0)
-    untrained = network("cyclegan_vc2", plan.experiment.network, plan.features.config, bench.speakers)
+    untrained = build_network("cyclegan_vc2", plan.experiment.network, plan.features.config, bench.speakers)
     model = plan.experiment.model(plan.features, 0, {})
     state = {name: weight.clone() for name, weight in untrained.state_dict().items()}
     for precision in ("float32", "tf32", "bf16"):
@@ -410,7 +410,7 @@ def _nearest(bench: Bench, device: torch.device) -> Converter:
     plan = Plan.from_request(bench.request("nearest", objective=fewer))
     experiment, features = plan.experiment, plan.features
     devices.set_precision("float32", device)
-    fitted = network("nearest", experiment.network, features.config, experiment.speakers).to(device)
+    fitted = build_network("nearest", experiment.network, features.config, experiment.speakers).to(device)
     frames = {name: SpeakerFrames.read(features, name, device) for name in experiment.speakers}
     fit_nearest(fitted, experiment.objective, frames)
     return Converter(experiment.model(features, FITTED_STEP, {}), fitted, device)

@@ -33,7 +33,7 @@ from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
 from vc.train.estimate import FIT_SECONDS, announce, estimate, quiet
-from vc.train.held_out import read_unseen
+from vc.train.held_out import read_held_out
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
@@ -249,7 +249,7 @@ def _held_out_features(data: Path, training: Path, jobs: int) -> Path | None:
     try:
         for failure in extract(data, output, features.config, jobs, ranges).failures:
             log.warning("not scored during training: %s", failure)
-        unseen = read_unseen(output, features)
+        unseen = read_held_out(output, features)
         for speaker in {u.speaker for u in recordings}:
             unseen.require(speaker)
     except VCError as error:

@@ -18,7 +18,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
 STRIDE = 4  # rows and frames of a generator's input per row and frame of its innermost layers
 
 
-def padded(frames: Tensor) -> Tensor:
+def pad_frames(frames: Tensor) -> Tensor:
     """Pad `(..., frames)` by replication to a multiple of STRIDE, at least two of them.
 
     With a single frame in the innermost layers, instance normalisation would have no variance.
@@ -128,7 +128,7 @@ def apply_weight_norm(network: nn.Module) -> nn.Module:
     """Apply weight normalisation to all convolutions of `network`, without changing its output.
 
     Salimans and Kingma, "Weight normalization: a simple reparameterization to accelerate training of deep neural
-    networks", NeurIPS 2016, eq. 2: a length and a direction for each output channel. For a transposed convolution it is
+    networks", NeurIPS 2016, eq. 2: a length and a direction for each output channel; for a transposed convolution, for
     each input channel, the first dimension of the weight, as in HiFi-GAN's released models.
     """
     for module in network.modules():
@@ -137,8 +137,8 @@ def apply_weight_norm(network: nn.Module) -> nn.Module:
     return network
 
 
-def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
-    """State dict of a network with weight normalisation folded into the weights; `network` is not changed."""
+def fold_weight_norm(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a network with weight normalisation folded into the weights; `network` itself is unchanged."""
     state = {name: tensor for name, tensor in network.state_dict().items() if "parametrizations." not in name}
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):
@@ -146,12 +146,12 @@ def without_weight_norm(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def with_weights(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], kind: str) -> nn.Module:
-    """Build a network with `weights` in float32. Only the weights take memory, whatever sizes `make` asks for.
+def build_with_weights(build: Callable[[], nn.Module], weights: Mapping[str, Tensor], kind: str) -> nn.Module:
+    """Build a network with `weights` in float32. Only the weights take memory, whatever sizes `build` asks for.
 
     Parameters
     ----------
-    make : callable
+    build : callable
         Builds the network.
     weights : mapping of str to Tensor
         The network's state.
@@ -168,7 +168,7 @@ def with_weights(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], k
         The names or shapes of `weights` do not match the network's.
     """
     with torch.device("meta"):
-        network = make()
+        network = build()
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     except RuntimeError as error:

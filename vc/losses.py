@@ -14,7 +14,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, mse_l
 
 from vc.errors import ConfigError
 
-SPECTRA = (512, 1024, 2048)  # samples, window lengths of `compressed_spectrum`
+SPECTRUM_WINDOWS = (512, 1024, 2048)  # samples, window lengths of `compressed_spectrum`
 
 
 def least_squares(output: Tensor, *, real: bool) -> Tensor:
@@ -39,13 +39,13 @@ def hinge(output: Tensor, *, real: bool) -> Tensor:
 
 
 def wasserstein(output: Tensor, *, real: bool) -> Tensor:
-    """A critic's mean output, negated for real segments (Arjovsky et al., ICML 2017, eqs. 2 and 3)."""
+    """A critic's mean output, negated for real samples (Arjovsky et al., ICML 2017, eqs. 2 and 3)."""
     mean = _float32(output).mean()
     return -mean if real else mean
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, share: Tensor) -> Tensor:
-    """Gradient penalty: mean squared difference between 1 and the norm of a critic's gradient between real and fake.
+    """Mean squared deviation from 1 of the norm of a critic's gradient, at points between real and fake samples.
 
     Gulrajani et al., NIPS 2017, eq. 3.
 
@@ -64,39 +64,39 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         A scalar.
     """
     share = share.reshape(-1, *[1] * (real.dim() - 1))
-    between = (share * real + (1 - share) * fake).requires_grad_()
-    output = _float32(critic(between)).reshape(len(real), -1).mean(1)
-    [gradient] = torch.autograd.grad(output.sum(), between, create_graph=True)
+    points = (share * real + (1 - share) * fake).requires_grad_()
+    output = _float32(critic(points)).reshape(len(real), -1).mean(1)
+    [gradient] = torch.autograd.grad(output.sum(), points, create_graph=True)
     return torch.mean((gradient.flatten(1).norm(dim=1) - 1) ** 2)
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class AdversarialLoss:
     """An adversarial objective."""
 
-    discriminator_loss: Callable[..., Tensor]  # takes a discriminator's output, and the keyword `real`
-    generator_loss: Callable[[Tensor], Tensor]  # takes the discriminator's output for fakes
+    discriminator_loss: Callable[..., Tensor]  # of a discriminator's output, with the keyword `real`
+    generator_loss: Callable[[Tensor], Tensor]  # of the discriminator's output for fakes
     penalty: float = 0.0  # weight of `gradient_penalty` in the discriminator loss
 
 
 ADVERSARIAL = {
-    "least_squares": Adversarial(least_squares, partial(least_squares, real=True)),
-    "original": Adversarial(logistic, partial(logistic, real=True)),
-    "hinge": Adversarial(hinge, partial(wasserstein, real=True)),
-    "wasserstein_gp": Adversarial(  # Gulrajani et al., algorithm 1
+    "least_squares": AdversarialLoss(least_squares, partial(least_squares, real=True)),
+    "original": AdversarialLoss(logistic, partial(logistic, real=True)),
+    "hinge": AdversarialLoss(hinge, partial(wasserstein, real=True)),
+    "wasserstein_gp": AdversarialLoss(  # Gulrajani et al., algorithm 1
         wasserstein, partial(wasserstein, real=True), penalty=10.0
     ),
 }
 
 
-def cycle_consistency(restored: Tensor, original: Tensor) -> Tensor:
+def cycle_consistency(reconstruction: Tensor, original: Tensor) -> Tensor:
     """L1 distance after a round trip through both generators (Zhu et al., ICCV 2017, eq. 2)."""
-    return l1_loss(_float32(restored), original)
+    return l1_loss(_float32(reconstruction), original)
 
 
-def identity_mapping(mapped: Tensor, original: Tensor) -> Tensor:
+def identity_mapping(output: Tensor, original: Tensor) -> Tensor:
     """L1 distance between a generator's output and its input from the target domain (Zhu et al., sec. 5.2)."""
-    return l1_loss(_float32(mapped), original)
+    return l1_loss(_float32(output), original)
 
 
 def classification(logits: Tensor, speakers: Tensor) -> Tensor:
@@ -104,12 +104,12 @@ def classification(logits: Tensor, speakers: Tensor) -> Tensor:
     return cross_entropy(_float32(logits), speakers[:, None].expand(-1, logits.shape[-1]))
 
 
-def reversed_gradient(x: Tensor) -> Tensor:
+def reverse_gradient(x: Tensor) -> Tensor:
     """Gradient reversal: the identity, with negated gradient (Ganin and Lempitsky, ICML 2015)."""
-    return _Reversed.apply(x)
+    return _GradientReversal.apply(x)
 
 
-class _Reversed(torch.autograd.Function):
+class _GradientReversal(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
@@ -119,18 +119,18 @@ class _Reversed(torch.autograd.Function):
         return -gradient
 
 
-def code_consistency(restored: Tensor, code: Tensor) -> Tensor:
+def code_consistency(fake_code: Tensor, code: Tensor) -> Tensor:
     """L1 distance between the code of a conversion and the code it was decoded from (Royer et al., 2017, sec. 3.1)."""
-    return l1_loss(_float32(restored), _float32(code))
+    return l1_loss(_float32(fake_code), _float32(code))
 
 
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Mean KL divergence in nats of Gaussians from the standard normal (Kingma and Welling, 2014, app. B)."""
     mean, log_variance = _float32(mean), _float32(log_variance)
     return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
 
 
-def commitment(entries: Tensor, code: Tensor, weight: float) -> Tensor:
+def vector_quantisation(entries: Tensor, code: Tensor, weight: float) -> Tensor:
     """Codebook loss plus weighted commitment loss (van den Oord et al., NeurIPS 2017, eq. 3, last two terms)."""
     entries, code = _float32(entries), _float32(code)
     return mse_loss(entries, code.detach()) + weight * mse_loss(code, entries.detach())
@@ -139,14 +139,14 @@ def commitment(entries: Tensor, code: Tensor, weight: float) -> Tensor:
 def content(converted: Tensor, original: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """One minus the mean cosine similarity between content embeddings of a conversion and of its source.
 
-    It does not depend on scale, so that one weight suits every encoder.
+    It is independent of scale, so that one weight suits every encoder.
 
     Parameters
     ----------
     converted, original : Tensor
         Shape `(batch, channels, frames)`.
     mask : Tensor, optional
-        Shape `(batch, frames)`, true for the frames to use; items have equal weight. Default: all frames.
+        Shape `(batch, frames)`, true for the frames to include; items have equal weight. Default: all frames.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def mel_distance(fake: Tensor, real: Tensor) -> Tensor:
     return l1_loss(_float32(fake), real)
 
 
-def compressed_spectrum(fake: Tensor, real: Tensor, sizes: Sequence[int] = SPECTRA) -> Tensor:
+def compressed_spectrum(fake: Tensor, real: Tensor, sizes: Sequence[int] = SPECTRUM_WINDOWS) -> Tensor:
     """Mean L1 distance between complex short-time spectra with magnitudes compressed by the power 0.3.
 
     It includes phase, so it suits targets that are a function of the network's input, such as another network's output.
@@ -191,17 +191,17 @@ def compressed_spectrum(fake: Tensor, real: Tensor, sizes: Sequence[int] = SPECT
         A scalar.
     """
 
-    def compressed(samples: Tensor, size: int) -> Tensor:
+    def compress(samples: Tensor, size: int) -> Tensor:
         window = torch.hann_window(size, device=samples.device)
         spectrum = torch.stft(samples, size, size // 4, window=window, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square() + 1e-8  # keeps the gradient finite
         return torch.view_as_real(spectrum) * (power**-0.35)[..., None]
 
-    return sum(l1_loss(compressed(fake, size), compressed(real, size)) for size in sizes) / len(sizes)
+    return sum(l1_loss(compress(fake, size), compress(real, size)) for size in sizes) / len(sizes)
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Weighted sum; ConfigError if `terms` and `weights` name different losses."""
+    """Weighted sum of losses by name; ConfigError if `terms` and `weights` name different ones."""
     if terms.keys() != weights.keys():
         raise ConfigError(f"losses {sorted(terms)} do not match weights {sorted(weights)}")
     return sum(weights[name] * term for name, term in terms.items())

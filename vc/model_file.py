@@ -206,7 +206,7 @@ def read_network(
 
     from vc.encoders import choice, encoder_file
     from vc.encoders.features import complete
-    from vc.models import network, network_config
+    from vc.models import build_network, network_config
     from vc.models.base import AbstractDecoder
 
     model, weights = read(path)
@@ -220,7 +220,7 @@ def read_network(
             encoder = encoder_file.load_encoder(description, encoder_weights, device)
         with torch.device("meta"):
             config = network_config(model.method, model.network)
-            restored = network(model.method, config, model.features, tuple(model.speakers))
+            restored = build_network(model.method, config, model.features, tuple(model.speakers))
         decodes = isinstance(restored, AbstractDecoder)
         fewest = 1 if decodes else 2
         require(len(model.speakers) >= fewest, f"a model has {fewest} speakers or more, this one {len(model.speakers)}")

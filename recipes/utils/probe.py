@@ -18,9 +18,9 @@ from torch import Tensor
 from vc.errors import VCError
 from vc.features.store import Features, read_features
 from vc.losses import classification
-from vc.models.base import ManyConverter
+from vc.models.base import MultiSpeakerConverter
 from vc.models.bottlenecks import CodeClassifier
-from vc.train.content_encoder import read_coded
+from vc.train.content_encoder import read_multi_speaker_model
 from vc.train.sampling import Segments
 
 STEPS, BATCH, PLACES = 400, 16, 32  # of the classifier; segments of each speaker; places of a code in one
@@ -34,7 +34,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         features = read_features(args.features)
-        made = [(path.name, *read_coded(path)) for path in args.models]
+        made = [(path.name, *read_multi_speaker_model(path)) for path in args.models]
         codes = {"features": normalised(features, tuple(made[0][1].speakers))}
         codes |= {name: encoded(network, features) for name, _, network in made}
         for name, each in codes.items():
@@ -51,11 +51,11 @@ def normalised(features: Features, speakers: tuple[str, ...]) -> dict[str, list[
 
 
 @torch.inference_mode()
-def encoded(network: ManyConverter, features: Features) -> dict[str, list[np.ndarray]]:
+def encoded(network: MultiSpeakerConverter, features: Features) -> dict[str, list[np.ndarray]]:
     """Each speaker's utterances as codes `(places, channels)`."""
     return {
-        name: [network.pass_bottleneck(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
-        for name, utterances in normalised(features, tuple(network.numbers)).items()
+        name: [network.apply_bottleneck(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
+        for name, utterances in normalised(features, tuple(network.speaker_indices)).items()
     }
 
 

@@ -184,7 +184,7 @@ def list_configs(_: argparse.Namespace) -> int:
 
 def describe_method(args: argparse.Namespace) -> int:
     """Describe a method, or print a line for each; return the exit status."""
-    from vc.train.methods import described
+    from vc.train.methods import describe
 
-    common.say(described(args.method or ""))
+    common.say(describe(args.method or ""))
     return 0

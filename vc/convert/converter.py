@@ -523,5 +523,5 @@ class Converter:
         """The network of one direction, including both speakers' normalisation."""
         normalisers = tuple(self.model.speakers[name].normaliser for name in (source, target))
         return FrameMap(
-            self.network, (source, target), normalisers, self.device, kept=self.model.features.unconverted_bands
+            self.network, (source, target), normalisers, self.device, unconverted=self.model.features.unconverted_bands
         )

@@ -15,7 +15,7 @@ from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNe
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
 from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
 from vc.errors import ConfigError
-from vc.layers import with_weights
+from vc.layers import build_with_weights
 from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
 
 FORMAT = 1
@@ -116,7 +116,7 @@ def network_config(kind: str, section: Mapping[str, Any]) -> Any:
 
 def load_network(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
     """Build a network with `weights`, which are not trained; raises ConfigError if they do not fit."""
-    return with_weights(lambda: NETWORKS[kind][1](config), weights, kind).requires_grad_(False)
+    return build_with_weights(lambda: NETWORKS[kind][1](config), weights, kind).requires_grad_(False)
 
 
 def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:

@@ -1,4 +1,4 @@
-"""Every method by its name: its configuration and its network."""
+"""Every method by name: its configuration and its network."""
 
 from vc.config import build, require
 from vc.errors import ConfigError
@@ -62,14 +62,14 @@ MODELS = Registry(
 
 
 def network_config(method: str, section: dict) -> object:
-    """A method's network section as its dataclass.
+    """Read the section `network` of a configuration as the method's dataclass, which holds the defaults.
 
     Parameters
     ----------
     method : str
         One of MODELS.
     section : dict
-        The configuration's section `network`; the dataclass has the defaults.
+        Settings by name.
 
     Raises
     ------
@@ -82,25 +82,25 @@ def network_config(method: str, section: dict) -> object:
 
 
 def build_converter(method: str, config: object, bands: int, speakers: tuple[str, ...]) -> AbstractConverter:
-    """The untrained network of a method that maps frames of `bands` from speaker to speaker."""
+    """Build the untrained network of a method that converts frames of `bands` from speaker to speaker."""
     return MODELS[method][1](config, bands, speakers)
 
 
-def network(
+def build_network(
     method: str, config: object, features: FeatureConfig, speakers: tuple[str, ...]
 ) -> AbstractConverter | AbstractDecoder:
-    """A method's untrained network.
+    """Build the untrained network of a method.
 
     Parameters
     ----------
     method : str
         One of MODELS.
     config : dataclass
-        Its network section, from `network_config`.
+        Its settings, from `network_config`.
     features : FeatureConfig
-        Of the features that it takes.
+        Settings of the features that it takes.
     speakers : tuple of str
-        Of a pair the source first.
+        For a pair, the source first.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a network is to training and conversion: a converter between two speakers or many, or a decoder of content."""
+"""Interfaces of networks to training and conversion: converters between two speakers or many, decoders of content."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,24 +11,24 @@ from vc.config import require
 from vc.errors import ConfigError
 from vc.features.speakers import MeanVariance
 
-# Draws for one training batch: a number of draws for each item -> (batch, number), uniform in 0..1.
+# Random draws for one training batch: their count for each item -> (batch, count), uniform in 0..1.
 RandomDraws = Callable[[int], Tensor]
 
 
 class AbstractConverter(nn.Module, ABC):
-    """Turns one speaker's normalised features into another's.
+    """Converts one speaker's normalised features to another's.
 
-    Features are `(batch, bands, frames)` of any number of frames, normalised by the source's statistics before and
-    by the target's after; the number of frames is kept.
+    Features are `(batch, bands, frames)`, normalised by the source's statistics before and by the target's after. There
+    may be any number of frames; it stays the same.
     """
 
     @abstractmethod
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        """`(batch, bands, frames)` of `source` to the same shape of `target`."""
+        """Convert `(batch, bands, frames)` from speaker `source` to the same shape of speaker `target`."""
 
 
 class AbstractDecoder(nn.Module, ABC):
-    """Makes a target's features from the content of any speaker, as an encoder recognised it.
+    """Decodes the content of any speaker's speech, as an encoder recognised it, to a target's features.
 
     Content is `(batch, dims, frames)`, less its speaker's mean and divided by the target's deviation; prosody is
     `(batch, bands + 3, frames)`, as vc/features/content.py defines it, normalised by the target's statistics.
@@ -36,25 +36,25 @@ class AbstractDecoder(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, content: Tensor, prosody: Tensor, target: str) -> Tensor:
-        """`(batch, bands, frames)` of log-mel, normalised by the target's statistics."""
+        """Log-mel `(batch, bands, frames)`, normalised by the target's statistics."""
 
 
 class PairConverter(AbstractConverter):
-    """A generator for each direction of a speaker pair: what the networks of the CycleGAN family have in common.
+    """A generator for each direction of a speaker pair: the base of the CycleGAN family.
 
     Parameters
     ----------
     config : dataclass
-        The method's network section.
+        The method's network settings.
     bands : int
-        Of a feature frame.
+        Size of a feature frame.
     speakers : tuple of str
         Source and target.
 
     Raises
     ------
     ConfigError
-        If there are not two speakers.
+        If the number of speakers is not two.
     """
 
     def __init__(self, config: Any, bands: int, speakers: tuple[str, ...]):
@@ -69,15 +69,15 @@ class PairConverter(AbstractConverter):
     @staticmethod
     @abstractmethod
     def generator(config: Any, bands: int) -> nn.Module:
-        """A network from `generator_input` of `(batch, bands, frames)` to that shape; any number of frames."""
+        """A network from the `generator_input` of `(batch, bands, frames)` to that shape, for any number of frames."""
 
     @staticmethod
     @abstractmethod
     def discriminator(config: Any) -> nn.Module:
-        """A network from `(batch, bands, frames)` to a map of logits, real or fake; any number of frames."""
+        """A network from `(batch, bands, frames)` to a map of real-or-fake logits, for any number of frames."""
 
     def segment_discriminator(self, config: Any, frames: int) -> nn.Module:
-        """The same for segments of so many frames, which a method's last layer may need to know."""
+        """The same for segments of `frames` frames, which a fully connected last layer must know."""
         return self.discriminator(config)
 
     def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
@@ -94,15 +94,15 @@ class PairConverter(AbstractConverter):
 class DiscriminatorOutput(NamedTuple):
     """The logits of a discriminator."""
 
-    real: Tensor | None  # map of real or fake; None: a fake is a class of its own, behind the speakers
-    speakers: Tensor | None = None  # (batch, classes, positions): whose frames they are; None: not classified
+    real: Tensor | None  # map of real or fake; None: fakes are the last class of `speakers`
+    speakers: Tensor | None = None  # (batch, classes, positions), of each speaker; None: not classified
 
 
-class ManyConverter(AbstractConverter):
-    """One network for every direction between many speakers: an encoder into a code, and a decoder out of it.
+class MultiSpeakerConverter(AbstractConverter):
+    """One network for every direction between many speakers: an encoder to a code, and a decoder from it.
 
-    Training passes speakers by their numbers. A training batch has as many segments of each speaker, and as many for
-    each, so that a network with parts for each speaker can divide it without looking at the numbers.
+    In training, speakers are given by index. Every speaker is the source of equally many segments of a batch and the
+    target of as many, so that a network with parts for each speaker can split a batch without reading the indices.
 
     Parameters
     ----------
@@ -112,27 +112,27 @@ class ManyConverter(AbstractConverter):
     Raises
     ------
     ConfigError
-        If there are fewer speakers.
+        If there are fewer than two speakers.
     """
 
-    extensible = False  # whether speakers can be added while the others' parts stay as they are
+    extensible = False  # whether speakers can be added without changing the others' parts
     code_has_cost = False  # whether part of the network learns from the cost of the code alone
     classifies = False  # whether its discriminator classifies speakers instead of being conditioned on them
-    has_fake_class = False  # whether it has one class more, of fakes, and no other answer
-    fuses = False  # whether codes have confidences, by which `fuse` makes one of several
+    has_fake_class = False  # whether fakes are one more of its classes, in place of real-or-fake logits
+    fuses = False  # whether codes have confidences, by which `fuse` averages several
 
     def __init__(self, speakers: tuple[str, ...]):
         super().__init__()
         require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
-        self.numbers = {name: number for number, name in enumerate(speakers)}
+        self.speaker_indices = {name: index for index, name in enumerate(speakers)}
 
     @abstractmethod
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
-        """Code `(batch, channels, positions)` of `(batch, bands, frames)` of the speakers numbered `(batch,)`."""
+        """Encode `(batch, bands, frames)` of the speakers with indices `(batch,)` as `(batch, channels, positions)`."""
 
     @abstractmethod
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
-        """`(batch, bands, frames)` of `target` from the code of `source`, both numbers `(batch,)`."""
+        """Decode a code of `source` to `(batch, bands, frames)` of `target`, both indices `(batch,)`."""
 
     @property
     @abstractmethod
@@ -143,42 +143,42 @@ class ManyConverter(AbstractConverter):
     def discriminator(self, config: Any) -> nn.Module:
         """A network `(frames, source, target, draws) -> DiscriminatorOutput`.
 
-        It judges `(batch, bands, frames)` that are said to be of `target` and, if converted, come from `source`. With
-        `draws`, in training, a method may leave values out; several batches end to end draw one after the other.
+        It takes `(batch, bands, frames)` labelled as `target` and, if converted, made from `source`. With `draws`, in
+        training, it may apply dropout; of several batches end to end, each has draws of its own.
         """
 
-    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
-        """The code behind the bottleneck between encoder and decoder, and its cost: here the code itself, and 0.
+    def apply_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        """The code after the bottleneck between encoder and decoder, and its cost: here the code itself, and 0.
 
-        With `draws`, in training, a method may sample it.
+        With `draws`, in training, it may be sampled.
         """
         return code, code.new_zeros(())
 
     def convert_batch(self, frames: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """`(batch, bands, frames)` of the speakers numbered `source` `(batch,)` to the same shape of `target`."""
-        code, _ = self.pass_bottleneck(self.encode(frames, source))
+        """Convert `(batch, bands, frames)` of `source` to the same shape of `target`, speaker indices `(batch,)`."""
+        code, _ = self.apply_bottleneck(self.encode(frames, source))
         return self.decode(code, source, target, frames.shape[-1])
 
     def code(self, frames: Tensor, speaker: str) -> Tensor:
-        """`encode` of one speaker's frames."""
-        return self.encode(frames, self._number(speaker, frames))
+        """Encode one speaker's frames, as `encode` does."""
+        return self.encode(frames, self._indices(speaker, frames))
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        return self.convert_batch(frames, self._number(source, frames), self._number(target, frames))
+        return self.convert_batch(frames, self._indices(source, frames), self._indices(target, frames))
 
-    def _number(self, speaker: str, frames: Tensor) -> Tensor:
-        return torch.full((len(frames),), self.numbers[speaker], device=frames.device)
+    def _indices(self, speaker: str, frames: Tensor) -> Tensor:
+        return torch.full((len(frames),), self.speaker_indices[speaker], device=frames.device)
 
 
 class BySpeaker(nn.Module):
-    """A network for each speaker; a batch with as many items of each goes through them item by item."""
+    """A network for each speaker; each item of a batch goes through its speaker's, equally many through each."""
 
     def __init__(self, build: Callable[[], nn.Module], speakers: int):
         super().__init__()
         self.each = nn.ModuleList(build() for _ in range(speakers))
 
     def forward(self, x: Tensor, speakers: Tensor) -> Tensor:
-        """`(batch, ...)` through the networks numbered `speakers` `(batch,)`."""
+        """Apply to `(batch, ...)` the networks with indices `speakers` `(batch,)`."""
         order = speakers.argsort(stable=True)
         parts = x[order].chunk(len(self.each))
         outputs = torch.cat([network(part) for network, part in zip(self.each, parts, strict=True)])
@@ -186,7 +186,7 @@ class BySpeaker(nn.Module):
 
 
 class SpeakerDiscriminators(nn.Module):
-    """A discriminator of real or fake for each speaker, chosen by the target."""
+    """A real-or-fake discriminator for each speaker, chosen by the target."""
 
     def __init__(self, build: Callable[[], nn.Module], speakers: int):
         super().__init__()
@@ -199,7 +199,7 @@ class SpeakerDiscriminators(nn.Module):
 
 
 class FrameMap(nn.Module):
-    """One direction of a converter with both speakers' normalisations: `(frames, bands)` to the same shape and type.
+    """One direction of a converter, normalisation included: `(frames, bands)` to the same shape and type.
 
     The network computes in float32.
 
@@ -210,11 +210,11 @@ class FrameMap(nn.Module):
     pair : tuple of str
         Source and target.
     normalisers : tuple of MeanVariance
-        Theirs, in this order.
+        Of source and target.
     device : torch.device
-        Where the map computes.
-    kept : int
-        The first bands, which stay the source's: of mel-cepstra c0, the loudness.
+        Device of the computation.
+    unconverted : int
+        How many of the first bands stay the source's: of mel-cepstra c0, the loudness.
     """
 
     def __init__(
@@ -224,10 +224,10 @@ class FrameMap(nn.Module):
         normalisers: tuple[MeanVariance, MeanVariance],
         device: torch.device,
         *,
-        kept: int = 1,
+        unconverted: int = 1,
     ):
         super().__init__()
-        self.network, self.pair, self.kept = network, pair, kept
+        self.network, self.pair, self.unconverted = network, pair, unconverted
         for side, normaliser in zip(("before", "after"), normalisers, strict=True):
             self.register_buffer(f"mean_{side}", torch.as_tensor(normaliser.mean_, device=device))
             self.register_buffer(f"deviation_{side}", torch.as_tensor(normaliser.deviation_, device=device))
@@ -236,4 +236,4 @@ class FrameMap(nn.Module):
         frames = (source - self.mean_before) / self.deviation_before
         frames = self.network.convert(frames.float().T[None], *self.pair)[0].T
         converted = frames.to(source.dtype) * self.deviation_after + self.mean_after
-        return torch.cat([source[:, : self.kept], converted[:, self.kept :]], dim=1)
+        return torch.cat([source[:, : self.unconverted], converted[:, self.unconverted :]], dim=1)

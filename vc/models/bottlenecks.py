@@ -1,4 +1,4 @@
-"""Bottlenecks between an encoder and a decoder: the code itself, a random draw, or a codebook's entry."""
+"""Bottlenecks between an encoder and a decoder: plain, variational or vector-quantised codes."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import require
-from vc.models.base import ManyConverter, RandomDraws
-from vc.models.cyclegan_vc2 import Sizes
+from vc.models.base import MultiSpeakerConverter, RandomDraws
+from vc.models.cyclegan_vc2 import NetworkSizes
 
 COMMITMENT = 0.25  # weight of the commitment loss (van den Oord et al., 2017, sec. 3.2)
-SMALLEST = 1e-6  # uniform draws are kept this far from 0 and 1, whose normal deviates are infinite
+UNIFORM_MARGIN = 1e-6  # uniform draws are kept this far from 0 and 1, whose normal deviates are infinite
 
 
 @dataclass(frozen=True)
-class CodeConfig(Sizes):
-    """Sizes of the networks, and of the code in their middle."""
+class CodeConfig(NetworkSizes):
+    """Sizes of the networks and of the code between them."""
 
     code: str = "plain"  # plain, variational or quantised
-    code_channels: int = 32  # for every fourth frame
+    code_channels: int = 32  # at every fourth frame
     entries: int = 128  # of a quantised code's codebook
-    noise_channels: int = 0  # that the decoder gets beside the code; drawn in training, 0 in conversion
+    noise_channels: int = 0  # inputs of the decoder beside the code; drawn in training, 0 in conversion
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,11 +37,12 @@ class CodeConfig(Sizes):
         return self.residual_blocks // 2
 
     @property
-    def blocks_behind(self) -> int:
+    def blocks_after(self) -> int:
+        """Residual blocks after the code."""
         return self.residual_blocks - self.blocks_before
 
 
-class Plain(nn.Module):
+class PlainCode(nn.Module):
     """The code as the encoder gives it."""
 
     parameters_per_value = 1  # outputs of the encoder for each value of the code
@@ -54,10 +55,10 @@ class Plain(nn.Module):
         return encoded, encoded.new_zeros(())
 
 
-class Variational(nn.Module):
+class VariationalCode(nn.Module):
     """A normal distribution, sampled in training; conversion takes its mean (Kingma and Welling, ICLR 2014).
 
-    The cost is the mean divergence of a value's distribution from the standard normal one.
+    The cost is the mean KL divergence of a value's distribution from the standard normal.
     """
 
     parameters_per_value = 2
@@ -68,18 +69,18 @@ class Variational(nn.Module):
     def forward(self, encoded: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
         mean, log_variance = encoded.chunk(2, dim=1)
         log_variance = log_variance.clamp(-20, 20)  # its exponential stays finite
-        cost = losses.divergence(mean, log_variance)
+        cost = losses.kl_divergence(mean, log_variance)
         if draws is None:
             return mean, cost
-        uniform = draws(mean[0].numel()).reshape(mean.shape).clamp(SMALLEST, 1 - SMALLEST)
+        uniform = draws(mean[0].numel()).reshape(mean.shape).clamp(UNIFORM_MARGIN, 1 - UNIFORM_MARGIN)
         return mean + (log_variance / 2).exp() * torch.special.ndtri(uniform), cost
 
 
-class Quantised(nn.Module):
+class QuantisedCode(nn.Module):
     """The nearest entry of a codebook (van den Oord, Vinyals and Kavukcuoglu, NeurIPS 2017, eqs. 1 to 3).
 
-    Gradients pass straight through to the encoder. The cost moves entries towards the encoder's outputs and, weighted
-    by COMMITMENT, these towards their entries.
+    Gradients are passed to the encoder by the straight-through estimator. The cost moves entries towards the encoder's
+    outputs and, weighted by COMMITMENT, these towards their entries.
     """
 
     parameters_per_value = 1
@@ -90,36 +91,36 @@ class Quantised(nn.Module):
 
     def forward(self, encoded: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
         entries = self.book[self.nearest(encoded)].transpose(1, 2)  # (batch, channels, positions)
-        return encoded + (entries - encoded).detach(), losses.commitment(entries, encoded, COMMITMENT)
+        return encoded + (entries - encoded).detach(), losses.vector_quantisation(entries, encoded, COMMITMENT)
 
     @torch.no_grad()
     def nearest(self, encoded: Tensor) -> Tensor:
-        """Numbers `(batch, positions)` of the entries nearest to `(batch, channels, positions)`."""
+        """Indices `(batch, positions)` of the entries nearest to `(batch, channels, positions)`."""
         return torch.cdist(encoded.transpose(1, 2).float(), self.book).argmin(-1)
 
 
-class CodedConverter(ManyConverter):
-    """A network of many speakers whose code passes `bottleneck`, one of BOTTLENECKS."""
+class BottleneckConverter(MultiSpeakerConverter):
+    """A converter of many speakers whose code goes through `bottleneck`, one of BOTTLENECKS."""
 
     bottleneck: nn.Module
     noise_channels: int
 
     @property
     def code_has_cost(self) -> bool:
-        return isinstance(self.bottleneck, Quantised)
+        return isinstance(self.bottleneck, QuantisedCode)
 
-    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+    def apply_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
         code, cost = self.bottleneck(code, draws)
-        return with_noise(code, self.noise_channels, draws), cost
+        return append_noise(code, self.noise_channels, draws), cost
 
 
-BOTTLENECKS = {"plain": Plain, "variational": Variational, "quantised": Quantised}
+BOTTLENECKS = {"plain": PlainCode, "variational": VariationalCode, "quantised": QuantisedCode}
 
 
-def with_noise(code: Tensor, channels: int, draws: RandomDraws | None = None) -> Tensor:
-    """A code and, beside it, `channels` of noise, which is the same at all positions: one vector for each item.
+def append_noise(code: Tensor, channels: int, draws: RandomDraws | None = None) -> Tensor:
+    """Append `channels` of noise to a code `(batch, channels, positions)`, the same at all positions of an item.
 
-    It is uniform in -1..1, as in DR-GAN (Tran et al., 2017), or without draws 0, its mean.
+    It is uniform in -1..1, as in DR-GAN (Tran et al., 2017); without `draws` it is 0, its mean.
     """
     if not channels:
         return code
@@ -127,18 +128,18 @@ def with_noise(code: Tensor, channels: int, draws: RandomDraws | None = None) ->
     return torch.cat([code, noise[..., None].expand(-1, -1, code.shape[-1])], dim=1)
 
 
-def encoder_output(config: CodeConfig) -> nn.Conv1d:
+def encoder_output_layer(config: CodeConfig) -> nn.Conv1d:
     """The last layer of an encoder."""
     return nn.Conv1d(config.inner, BOTTLENECKS[config.code].parameters_per_value * config.code_channels, 1)
 
 
-def decoder_input(config: CodeConfig) -> nn.Conv1d:
+def decoder_input_layer(config: CodeConfig) -> nn.Conv1d:
     """The first layer of a decoder."""
     return nn.Conv1d(config.code_channels + config.noise_channels, config.inner, 1)
 
 
 class CodeClassifier(nn.Module):
-    """A classifier of speakers by the code: `(batch, channels, positions)` to logits `(batch, speakers, positions)`."""
+    """Speaker classifier of codes: `(batch, channels, positions)` to logits `(batch, speakers, positions)`."""
 
     def __init__(self, channels: int, speakers: int):
         super().__init__()

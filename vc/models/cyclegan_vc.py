@@ -1,6 +1,6 @@
 """CycleGAN-VC (Kaneko and Kameoka, EUSIPCO 2018, arXiv:1711.11293): one-dimensional generators.
 
-A gated layer's channels are those after the GLU, as the tables print them: each has as many values as gates.
+Channels of gated layers, in the tables too, are those after the GLU: half of those that the convolution computes.
 """
 
 import math
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
 from vc.config import newer, require
-from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, padded
+from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, pad_frames
 from vc.models.base import PairConverter
 
 
@@ -48,7 +48,7 @@ class CycleGANVC(PairConverter):
 
 
 class Generator(nn.Module):
-    """Along time alone: `(batch, bands, frames)` to the same shape, any number of frames.
+    """One-dimensional generator: `(batch, bands, frames)` to the same shape, any number of frames.
 
     | block        | kernel | channels after GLU | stride    | size for 24 bands, T frames |
     |--------------|--------|--------------------|-----------|-----------------------------|
@@ -58,8 +58,8 @@ class Generator(nn.Module):
     | up           | 5      | 512, 256           | shuffle 2 | T/2, T                      |
     | leave        | 15     | 24, linear         | 1         | T                           |
 
-    The second convolution of a residual block has no GLU. After the description that public reproductions share;
-    we have not checked it against the paper's figure. Instance normalisation is affine, as in CycleGAN-VC2 here.
+    The second convolution of a residual block has no GLU. This is what public reproductions agree on; we have not
+    checked it against the paper's figure. Instance normalisation is affine, as in our CycleGAN-VC2.
     """
 
     def __init__(self, config: CycleGANVCConfig, bands: int):
@@ -76,12 +76,12 @@ class Generator(nn.Module):
         self.leave = nn.Conv1d(2 * width, bands, 15, padding=7)
 
     def forward(self, mel_cepstrum: Tensor) -> Tensor:
-        x = glu(self.enter(padded(mel_cepstrum)), dim=1)
+        x = glu(self.enter(pad_frames(mel_cepstrum)), dim=1)
         return self.leave(self.up(self.residual(self.down(x))))[..., : mel_cepstrum.shape[-1]]
 
 
 class Discriminator(nn.Module):
-    """Over bands and time: `(batch, bands, frames)` of one length to `(batch, 1)`, linear.
+    """Two-dimensional discriminator: segments `(batch, bands, frames)` of one length to logits `(batch, 1)`.
 
     | block  | kernel | channels after GLU | stride | size for 24 x 128 |
     |--------|--------|--------------------|--------|-------------------|
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
     | leave  | all    | 1, linear          |        | 1                 |
 
     Differs from the paper, as far as we know it: there a sigmoid follows, whose gradient under a least-squares loss
-    vanishes. Without a segment's `size` the last layer is 1 x 1, one for every position, and any length fits: a map
+    vanishes. Without the `size` of a segment the last layer is 1 x 1 at every position, for any length, and gives a map
     `(batch, bands / 4, frames / 16)`.
 
     Parameters
@@ -116,5 +116,5 @@ class Discriminator(nn.Module):
     def forward(self, mel_cepstrum: Tensor) -> Tensor:
         x = glu(self.enter(mel_cepstrum.unsqueeze(1)), dim=1)
         x = pad(self.down(x), (0, 0, 0, 1))  # a kernel of 6 rows: two above, three below
-        judgement = self.leave(self.deepen(x)).squeeze(1)
-        return judgement.flatten(1) if self.fully_connected else judgement
+        logits = self.leave(self.deepen(x)).squeeze(1)
+        return logits.flatten(1) if self.fully_connected else logits

@@ -1,7 +1,7 @@
 """CycleGAN-VC2 (Kaneko, Kameoka, Tanaka and Hojo, ICASSP 2019, arXiv:1904.04631): networks of figure 4.
 
 A gated convolution computes twice the channels of its output: half are values, half gates (GLU), and instance
-normalisation covers both. The figure prints the channels before the GLU, and so does the table in each class.
+normalisation applies to both. The figure gives the channels before the GLU, and so do the tables here.
 """
 
 import math
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
 from vc.config import require
-from vc.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, padded
+from vc.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, pad_frames
 from vc.models.base import PairConverter
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Of generators and discriminators; the defaults are those of figure 4 of the CycleGAN-VC2 paper."""
+class NetworkSizes:
+    """Sizes of generators and discriminators; the defaults are those of figure 4 of the CycleGAN-VC2 paper."""
 
     channels: int = 128  # of the first convolution of generator and discriminator, before the GLU
     residual_blocks: int = 6
@@ -40,7 +40,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class CycleGANVC2Config(Sizes):
+class CycleGANVC2Config(NetworkSizes):
     """Sizes of the networks; the defaults are those of the paper's figure 4."""
 
 
@@ -49,18 +49,18 @@ class CycleGANVC2(PairConverter):
 
     @staticmethod
     def generator(config: CycleGANVC2Config, bands: int) -> nn.Module:
-        return generator(config, bands)
+        return build_generator(config, bands)
 
     @staticmethod
     def discriminator(config: CycleGANVC2Config) -> nn.Module:
         return Discriminator(config)
 
 
-class TwoOneTwo(nn.Module):
-    """`(batch, bands, frames)` to the same shape, any number of both; the layers are in each method's table.
+class Generator(nn.Module):
+    """2-1-2-D generator, `(batch, bands, frames)` to the same shape, any numbers of both; see `build_generator`.
 
-    With several inputs it takes `(batch, inputs, bands, frames)`. The inner part also takes the condition, the last
-    one the first input `(batch, 1, bands, frames)`, of a multiple of 4 frames.
+    With several input channels it takes `(batch, inputs, bands, frames)`. The inner part also takes the condition, the
+    last one the first input `(batch, 1, bands, frames)`, padded to a multiple of 4 frames.
     """
 
     def __init__(self, inward: nn.Module, inner: nn.Module, outward: nn.Module):
@@ -69,14 +69,14 @@ class TwoOneTwo(nn.Module):
 
     def forward(self, inputs: Tensor, *condition: Tensor) -> Tensor:
         bands, frames = inputs.shape[-2:]
-        x = padded(inputs)
+        x = pad_frames(inputs)
         hidden = self.inner(self.inward(x), *condition)
         source = x.unsqueeze(1) if x.dim() == 3 else x[:, :1]
         return self.outward(hidden, source)[:, :bands, :frames]
 
 
-def generator(config: Sizes, bands: int, inputs: int = 1) -> TwoOneTwo:
-    """2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
+def build_generator(config: NetworkSizes, bands: int, inputs: int = 1) -> Generator:
+    """Build a 2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
 
     | block        | kernel | channels before GLU  | stride | size for 35 bands, T frames |
     |--------------|--------|----------------------|--------|-----------------------------|
@@ -88,26 +88,26 @@ def generator(config: Sizes, bands: int, inputs: int = 1) -> TwoOneTwo:
     | up           | 5 x 5  | 1024, 512, shuffle 2 | 1      | 18 x T/2, 36 x T            |
     | leave        | 5 x 15 | 1, linear            | 1      | 36 x T, cropped to 35 x T   |
 
-    Differs from the figure: it prints 35 channels for the last convolution, which in two dimensions must be 1.
-    Instance normalisation is affine, as TensorFlow's was when the paper was written; the paper does not say.
+    Differs from the figure, which gives the last convolution 35 channels: in two dimensions it must be 1. Instance
+    normalisation is affine, as TensorFlow's was when the paper was written; the paper does not say.
     """
-    return TwoOneTwo(Inward(config, bands, inputs), residual(config), Outward(config, bands))
+    return Generator(Downsampler(config, bands, inputs), build_residual_blocks(config), Upsampler(config, bands))
 
 
-class Inward(nn.Module):
-    """From two dimensions to one: `(batch, bands, frames)` of a multiple of 4 frames to `(batch, inner, frames / 4)`.
+class Downsampler(nn.Module):
+    """Two dimensions to one: `(batch, bands, frames)`, a multiple of 4 frames, to `(batch, inner, frames / 4)`.
 
     With several `inputs` it takes `(batch, inputs, bands, frames)`.
     """
 
-    def __init__(self, config: Sizes, bands: int, inputs: int = 1):
+    def __init__(self, config: NetworkSizes, bands: int, inputs: int = 1):
         super().__init__()
         width = config.channels // 2  # after the GLU
         self.enter = nn.Conv2d(inputs, 2 * width, (5, 15), padding=(2, 7))
         self.down = nn.Sequential(
             GatedConv2d(width, 2 * width, (5, 5), stride=2), GatedConv2d(2 * width, config.inner, (5, 5), stride=2)
         )
-        rows = config.inner * rows_inside(bands)
+        rows = config.inner * inner_rows(bands)
         self.flatten = nn.Sequential(nn.Conv1d(rows, config.inner, 1), nn.InstanceNorm1d(config.inner, affine=True))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -115,44 +115,44 @@ class Inward(nn.Module):
         return self.flatten(self.down(glu(self.enter(x), dim=1)).flatten(1, 2))
 
 
-class Outward(nn.Module):
-    """From one dimension back to two: `(batch, inner, frames / 4)` to `(batch, bands, frames)`, at least as many bands.
+class Upsampler(nn.Module):
+    """One dimension back to two: `(batch, inner, frames / 4)` to `(batch, bands, frames)`, `bands` rounded up.
 
-    Other inputs of a generator's last part are ignored.
+    The source, which a generator's last part also gets, is ignored.
     """
 
-    def __init__(self, config: Sizes, bands: int):
+    def __init__(self, config: NetworkSizes, bands: int):
         super().__init__()
-        inner, self.rows = config.inner, rows_inside(bands)
+        inner, self.rows = config.inner, inner_rows(bands)
         rows = inner * self.rows
         self.unflatten = nn.Sequential(nn.Conv1d(inner, rows, 1), nn.InstanceNorm1d(rows, affine=True))
         self.up = nn.Sequential(UpsampleBlock(inner, inner // 2), UpsampleBlock(inner // 2, inner // 4))
-        self.leave = leave(config)
+        self.leave = output_layer(config)
 
     def forward(self, hidden: Tensor, *_: Tensor) -> Tensor:
         return self.leave(self.up(self.unflatten(hidden).unflatten(1, (-1, self.rows)))).squeeze(1)
 
 
-def residual(config: Sizes, blocks: int | None = None) -> nn.Sequential:
-    """`(batch, inner, frames / 4)` to the same shape: all of a generator's residual blocks, or some."""
+def build_residual_blocks(config: NetworkSizes, blocks: int | None = None) -> nn.Sequential:
+    """Build all residual blocks of a generator, or some: `(batch, inner, frames / 4)` to the same shape."""
     count = config.residual_blocks if blocks is None else blocks
     return nn.Sequential(*(ResidualBlock(config.inner, config.residual_channels) for _ in range(count)))
 
 
-def leave(config: Sizes) -> nn.Conv2d:
-    """A generator's last layer."""
+def output_layer(config: NetworkSizes) -> nn.Conv2d:
+    """Build a generator's last layer."""
     return nn.Conv2d(config.channels // 2, 1, (5, 15), padding=(2, 7))
 
 
-def rows_inside(bands: int) -> int:
-    """Of a generator's innermost two-dimensional map: two convolutions of stride 2, each rounding up."""
+def inner_rows(bands: int) -> int:
+    """Rows of a generator's innermost two-dimensional map: two convolutions of stride 2, each rounding up."""
     return math.ceil(bands / STRIDE)
 
 
 class Discriminator(nn.Module):
-    """PatchGAN: `(batch, bands, frames)` to a map of real or fake `(batch, bands / 8, frames / 8)`, linear.
+    """PatchGAN: `(batch, bands, frames)` to a map of real-or-fake logits `(batch, bands / 8, frames / 8)`.
 
-    `kernel` is along time, of the layer before the last; one of even size sees one position more behind than before.
+    `kernel` is that of the layer before the last along time; an even one covers one more position after than before.
 
     | block  | kernel | channels before GLU | stride | size for 35 x 128 |
     |--------|--------|---------------------|--------|-------------------|
@@ -162,10 +162,10 @@ class Discriminator(nn.Module):
     | leave  | 1 x 3  | 1, linear           | 1      | 5 x 16            |
     """
 
-    def __init__(self, config: Sizes, kernel: int = 5):
+    def __init__(self, config: NetworkSizes, kernel: int = 5):
         super().__init__()
         width = config.channels // 2  # after the GLU
-        self.missing = 1 - kernel % 2  # position at the end, which padding on both sides lacks
+        self.end_padding = 1 - kernel % 2  # positions at the end, for kernels of even size
         self.enter = nn.Conv2d(1, 2 * width, 3, padding=1)
         self.down = nn.Sequential(
             *(GatedConv2d(width * 2**i, width * 2 ** (i + 1), (3, 3), stride=2) for i in range(3))
@@ -176,7 +176,7 @@ class Discriminator(nn.Module):
     def features(self, frames: Tensor) -> Tensor:
         """`(batch, channels, bands / 8, frames / 8)`: the last feature map, before the logits."""
         hidden = self.down(glu(self.enter(frames.unsqueeze(1)), dim=1))
-        return self.deepen(pad(hidden, (0, self.missing)) if self.missing else hidden)
+        return self.deepen(pad(hidden, (0, self.end_padding)) if self.end_padding else hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.leave(self.features(frames)).squeeze(1)

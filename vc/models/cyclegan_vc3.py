@@ -1,9 +1,9 @@
 """CycleGAN-VC3 (Kaneko, Kameoka, Tanaka and Hojo, Interspeech 2020, arXiv:2010.11672): for log-mel spectrograms.
 
-CycleGAN-VC2 with time-frequency adaptive normalisation (TFAN) on the way back to two dimensions, where scale and shift
-of each value follow from the source frames. Layers, gates and channels are named as in CycleGAN-VC2. The discriminator
-is CycleGAN-VC2's but for a kernel of 1 x 10 in place of 1 x 5 before the last layer, as a public reproduction of the
-networks for log-mel defines it (github.com/GANtastic3/MaskCycleGAN-VC); we have not checked it against the paper.
+CycleGAN-VC2 with time-frequency adaptive normalisation (TFAN) in the upsampling layers, where scale and shift of each
+value are predicted from the source frames. Layers, gates and channels are described as in CycleGAN-VC2. The
+discriminator is CycleGAN-VC2's but for a kernel of 1 x 10 in place of 1 x 5 before the last layer, as in a public
+reproduction (github.com/GANtastic3/MaskCycleGAN-VC); we have not checked it against the paper.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,20 @@ from torch.nn.functional import glu, instance_norm, interpolate
 
 from vc.config import newer, require
 from vc.models.base import PairConverter
-from vc.models.cyclegan_vc2 import Discriminator, Inward, Sizes, TwoOneTwo, leave, residual, rows_inside
+from vc.models.cyclegan_vc2 import (
+    Discriminator,
+    Downsampler,
+    Generator,
+    NetworkSizes,
+    build_residual_blocks,
+    inner_rows,
+    output_layer,
+)
 
 
 @dataclass(frozen=True)
-class CycleGANVC3Config(Sizes):
-    """Sizes of the networks; CycleGAN-VC2's, and those of TFAN."""
+class CycleGANVC3Config(NetworkSizes):
+    """Sizes of the networks: CycleGAN-VC2's, and those of TFAN."""
 
     discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
     adaptive_channels: int = 128  # of TFAN's hidden convolutions
@@ -40,15 +48,15 @@ class CycleGANVC3(PairConverter):
 
     @staticmethod
     def generator(config: CycleGANVC3Config, bands: int) -> nn.Module:
-        return generator(config, bands)
+        return build_generator(config, bands)
 
     @staticmethod
     def discriminator(config: CycleGANVC3Config) -> nn.Module:
         return Discriminator(config, config.discriminator_kernel)
 
 
-def generator(config: CycleGANVC3Config, bands: int) -> TwoOneTwo:
-    """2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
+def build_generator(config: CycleGANVC3Config, bands: int) -> Generator:
+    """Build a 2-1-2-D generator: `(batch, bands, frames)` to the same shape, any number of frames.
 
     | block        | kernel | channels before GLU        | stride | size for 80 bands, T frames |
     |--------------|--------|----------------------------|--------|-----------------------------|
@@ -60,21 +68,21 @@ def generator(config: CycleGANVC3Config, bands: int) -> TwoOneTwo:
     | up           | 5 x 5  | 1024, 512, shuffle 2, TFAN | 1      | 40 x T/2, 80 x T            |
     | leave        | 5 x 15 | 1, linear                  | 1      | 80 x T                      |
 
-    The positions of TFAN are the paper's according to a summary of it; we have not checked them against the paper.
+    The positions of TFAN are from a summary of the paper; we have not checked them against the paper itself.
     """
-    return TwoOneTwo(Inward(config, bands), residual(config), AdaptiveOutward(config, bands))
+    return Generator(Downsampler(config, bands), build_residual_blocks(config), AdaptiveUpsampler(config, bands))
 
 
-class AdaptiveOutward(nn.Module):
-    """From one dimension back to two, conditioned on the source frames `(batch, 1, bands, frames)`."""
+class AdaptiveUpsampler(nn.Module):
+    """One dimension back to two, conditioned on the source frames `(batch, 1, bands, frames)`."""
 
     def __init__(self, config: CycleGANVC3Config, bands: int):
         super().__init__()
-        inner, self.rows = config.inner, rows_inside(bands)
+        inner, self.rows = config.inner, inner_rows(bands)
         self.unflatten = nn.Conv1d(inner, inner * self.rows, 1)
         self.adapt = TFAN(nn.Conv1d, bands, inner * self.rows, config)
         self.up = nn.ModuleList(AdaptiveUpsampleBlock(inputs, inputs // 2, config) for inputs in (inner, inner // 2))
-        self.leave = leave(config)
+        self.leave = output_layer(config)
 
     def forward(self, hidden: Tensor, source: Tensor) -> Tensor:
         x = self.adapt(self.unflatten(hidden), source.squeeze(1)).unflatten(1, (-1, self.rows))
@@ -84,7 +92,7 @@ class AdaptiveOutward(nn.Module):
 
 
 class AdaptiveUpsampleBlock(nn.Module):
-    """Convolution, pixel shuffle by 2, TFAN, GLU: both sizes double."""
+    """Convolution, pixel shuffle by 2, TFAN, GLU: rows and frames double."""
 
     def __init__(self, inputs: int, outputs: int, config: CycleGANVC3Config):
         super().__init__()
@@ -97,19 +105,19 @@ class AdaptiveUpsampleBlock(nn.Module):
 
 
 class TFAN(nn.Module):
-    """Time-frequency adaptive normalisation (sec. 3): each value's scale and shift follow from the source frames.
+    """Time-frequency adaptive normalisation (sec. 3): scale and shift of each value are predicted from the source.
 
-    `x` `(batch, channels, ...)` is normalised by instance, without weights of its own; `source` `(batch, inputs, ...)`
-    is brought to the size of `x` by its nearest values, and convolutions of 5 by 5 (5 along time, in one dimension)
-    make scale and shift of it: hidden ones with ReLU, and one without. The scale is 1 plus their output, so that an
-    untrained layer is nearly plain normalisation, as in the image networks that it follows (Park et al., CVPR 2019).
+    `x` `(batch, channels, ...)` passes instance normalisation without affine parameters; `source` `(batch, inputs,
+    ...)` is resized to `x` by nearest-neighbour interpolation, and convolutions of 5 x 5 (5 along time, in one
+    dimension), all but the last with ReLU, predict scale and shift from it. The scale is 1 plus their output, so that
+    an untrained layer is nearly plain normalisation, as in SPADE, which TFAN follows (Park et al., CVPR 2019).
     """
 
     def __init__(self, convolution: type[nn.Module], inputs: int, channels: int, config: CycleGANVC3Config):
         super().__init__()
         width, layers = config.adaptive_channels, []
-        for number in range(config.adaptive_layers):
-            layers += [convolution(width if number else inputs, width, 5, padding=2), nn.ReLU()]
+        for layer in range(config.adaptive_layers):
+            layers += [convolution(width if layer else inputs, width, 5, padding=2), nn.ReLU()]
         self.layers = nn.Sequential(*layers, convolution(width, 2 * channels, 5, padding=2))
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:

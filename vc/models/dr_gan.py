@@ -1,15 +1,16 @@
-"""A code freed of the speaker, another speaker put in: DR-GAN (Tran, Yin and Liu, CVPR 2017), and a reversed gradient.
+"""Speaker-independent codes, decoded for a target: DR-GAN (Tran, Yin and Liu, CVPR 2017), and gradient reversal.
 
-DR-GAN's encoder-decoder rotates faces: the decoder is given the code, a pose and noise, and the discriminator names one
-of N persons or, in a class of its own, a fake, besides the pose. Several pictures of a person are one code: the mean of
-theirs, weighted by a confidence that the encoder learns. Here the speaker stands where the pose does, and what is said
-where the person does: a discriminator of N + 1 classes names the speaker or a fake, and the renderings whose codes are
-fused are a segment and its conversion. The paper's classes of persons would be sentences here, which two speakers do
-not share, so that identity mapping and fusion hold what is said.
+DR-GAN's encoder-decoder rotates faces: the decoder takes the code, a pose and noise, and the discriminator classifies
+the pose, and the person as one of N or, in a further class, as a fake. The codes of several pictures of a person are
+fused: averaged with confidences as weights, which the encoder learns. Here the speaker takes the place of the pose and
+the content that of the person: a discriminator of N + 1 classes names the speaker or a fake, and the codes of a segment
+and of its conversion are fused. The paper's classes of persons would be sentences here, which two speakers do not
+share, so that identity mapping and fusion have to preserve the content.
 
-`reversed_gradient` has neither noise nor fusion; a discriminator of two heads, real or fake and the speaker; and a
-classifier of codes whose gradient comes to the encoder reversed (`objective.code_speaker`).
-Encoder and decoder are the halves of CycleGAN-VC2's generator, the discriminators its own; the paper's are of images.
+`reversed_gradient` has neither noise nor fusion; its discriminator has two heads, real or fake and the speaker; and a
+speaker classifier of codes passes its gradient to the encoder reversed (`objective.code_speaker`).
+Encoder and decoder are the halves of CycleGAN-VC2's generator, the discriminators are its too; the paper's are for
+images.
 """
 
 from collections.abc import Sequence
@@ -19,20 +20,26 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import newer
-from vc.layers import padded
+from vc.layers import pad_frames
 from vc.models.base import DiscriminatorOutput, RandomDraws
-from vc.models.bottlenecks import BOTTLENECKS, CodeConfig, CodedConverter, decoder_input, encoder_output
-from vc.models.cyclegan_vc2 import Discriminator, Inward, Outward, residual
+from vc.models.bottlenecks import (
+    BOTTLENECKS,
+    BottleneckConverter,
+    CodeConfig,
+    decoder_input_layer,
+    encoder_output_layer,
+)
+from vc.models.cyclegan_vc2 import Discriminator, Downsampler, Upsampler, build_residual_blocks
 from vc.models.stargan_vc2 import ConditionalResidual
 
 
 @dataclass(frozen=True)
 class DRGANConfig(CodeConfig):
-    """Sizes of the networks, CycleGAN-VC2's, of the code in their middle, and the parts of DR-GAN's game."""
+    """Sizes of the networks (CycleGAN-VC2's) and of the code between them, and which parts of DR-GAN there are."""
 
     noise_channels: int = newer(50, earlier=0)  # the paper's
     fuses: bool = newer(True, earlier=False)  # whether the encoder gives a confidence beside the code
-    fake_class: bool = newer(True, earlier=False)  # N + 1 classes in place of a head of real or fake
+    fake_class: bool = newer(True, earlier=False)  # N + 1 classes in place of a real-or-fake head
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,8 @@ class ReversedGradientConfig(DRGANConfig):
     fake_class: bool = False
 
 
-class DRGAN(CodedConverter):
-    """One encoder for all speakers, and one decoder that is conditioned on the target.
+class DRGAN(BottleneckConverter):
+    """One encoder for all speakers, and one decoder conditioned on the target.
 
     | block   | layers                                                  | size for 35 bands, T frames |
     |---------|---------------------------------------------------------|-----------------------------|
@@ -54,7 +61,7 @@ class DRGAN(CodedConverter):
     | decoder | 1 x 1 of 32 of code and 50 of noise                     | 256 x T/4                   |
     |         | 3 residual blocks, conditioned on the target; up, leave | 35 x T                      |
 
-    With `fuses`, what `encode` gives has the confidences' logits as its last channel, until the bottleneck takes them.
+    With `fuses`, the last channel of `encode`'s output is the confidences' logits, which the bottleneck removes.
     """
 
     classifies = True
@@ -63,14 +70,16 @@ class DRGAN(CodedConverter):
         super().__init__(speakers)
         self.fuses, self.has_fake_class, self.noise_channels = config.fuses, config.fake_class, config.noise_channels
         self.encoder = nn.Sequential(
-            Inward(config, bands), residual(config, config.blocks_before), encoder_output(config)
+            Downsampler(config, bands),
+            build_residual_blocks(config, config.blocks_before),
+            encoder_output_layer(config),
         )
         if config.fuses:
             self.confidence = nn.Conv1d(config.inner, 1, 1)
         self.bottleneck = BOTTLENECKS[config.code](config)
-        self.read = decoder_input(config)
-        self.inner = ConditionalResidual(config, config.blocks_behind, len(speakers), told_source=False)
-        self.outward, self.bands = Outward(config, bands), bands
+        self.read = decoder_input_layer(config)
+        self.inner = ConditionalResidual(config, config.blocks_after, len(speakers), use_source=False)
+        self.outward, self.bands = Upsampler(config, bands), bands
 
     @property
     def code_channels(self) -> int:
@@ -78,34 +87,34 @@ class DRGAN(CodedConverter):
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         if not self.fuses:
-            return self.encoder(padded(frames))
-        hidden = self.encoder[:-1](padded(frames))
+            return self.encoder(pad_frames(frames))
+        hidden = self.encoder[:-1](pad_frames(frames))
         return torch.cat([self.encoder[-1](hidden), self.confidence(hidden)], dim=1)
 
     def fuse(self, codes: Sequence[Tensor]) -> Tensor:
-        """One code of several renderings of the same: their mean, weighted by the sigmoids of their confidences.
+        """Average the codes of several renderings of the same content, weighted by the sigmoids of their confidences.
 
-        Its own confidence is the largest of theirs.
+        The confidence of the result is the largest of theirs.
         """
         stacked = torch.stack([*codes])
         weights = stacked[:, :, -1:].sigmoid()
         mean = (weights * stacked[:, :, :-1]).sum(0) / weights.sum(0)
         return torch.cat([mean, stacked[:, :, -1:].amax(0)], dim=1)
 
-    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
-        return super().pass_bottleneck(code[:, :-1] if self.fuses else code, draws)
+    def apply_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        return super().apply_bottleneck(code[:, :-1] if self.fuses else code, draws)
 
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         return self.outward(self.inner(self.read(code), source, target))[:, : self.bands, :frames]
 
     def discriminator(self, config: DRGANConfig) -> nn.Module:
         if config.fake_class:
-            return SpeakersOrFake(config, len(self.numbers))
-        return TwoHeads(config, len(self.numbers))
+            return FakeClassDiscriminator(config, len(self.speaker_indices))
+        return TwoHeadDiscriminator(config, len(self.speaker_indices))
 
 
-class TwoHeads(nn.Module):
-    """CycleGAN-VC2's discriminator with a second head, which classifies the speaker at each position in time."""
+class TwoHeadDiscriminator(nn.Module):
+    """CycleGAN-VC2's discriminator with a second head, a speaker classifier at each position in time."""
 
     def __init__(self, config: DRGANConfig, speakers: int):
         super().__init__()
@@ -119,8 +128,8 @@ class TwoHeads(nn.Module):
         return DiscriminatorOutput(self.body.leave(hidden).squeeze(1), self.names(hidden.mean(2)))
 
 
-class SpeakersOrFake(nn.Module):
-    """CycleGAN-VC2's discriminator whose one head names, at each position in time, the speaker or, last, a fake."""
+class FakeClassDiscriminator(nn.Module):
+    """CycleGAN-VC2's discriminator with one head, a classifier of speakers and, as last class, fakes, over time."""
 
     def __init__(self, config: DRGANConfig, speakers: int):
         super().__init__()

@@ -1,6 +1,6 @@
-"""Linear conversions, the anchors that networks have to beat: means and variances, `warp`, `nearest`, `parallel`.
+"""Linear conversions, the baselines of the networks: means and variances, `warp`, `nearest`, `parallel`, `factorised`.
 
-Of many speakers these have a map for every direction; `factorised` has two for every speaker. vc/train/linear.py fits
+Those before the last have a map for every direction, `factorised` has two for every speaker. vc/train/linear.py fits
 all but the first.
 """
 
@@ -18,11 +18,11 @@ from vc.models.base import AbstractConverter
 
 @dataclass(frozen=True)
 class MeanVarianceConfig:
-    """Nothing to set."""
+    """No settings."""
 
 
 class MeanVarianceConverter(AbstractConverter):
-    """The identity on normalised features: the speakers' means and variances alone do the conversion."""
+    """The identity on normalised features: the conversion is of means and variances alone."""
 
     def __init__(self, config: MeanVarianceConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__()
@@ -33,7 +33,7 @@ class MeanVarianceConverter(AbstractConverter):
 
 @dataclass(frozen=True)
 class WarpConfig:
-    """Vocal-tract length alone: each frame by itself."""
+    """Vocal-tract length alone, frame by frame."""
 
     context: ClassVar[int] = 0
     reach: ClassVar[int] = 0
@@ -41,13 +41,13 @@ class WarpConfig:
 
 @dataclass(frozen=True)
 class NearestConfig:
-    """Regression on neighbouring frames, a matrix beside it, and a filter of each band's movement behind either.
+    """Regression on neighbouring frames, a warp beside it, and after each a filter over time for every band.
 
-    The methods `nearest` and `parallel` have it: they differ in how frames are brought together.
+    The methods `nearest` and `parallel` share it: they differ in how frames are aligned.
     """
 
     context: int = 4  # frames to each side that the regression sees
-    reach: int = 64  # frames to each side that a filter sees; 0: only a factor
+    reach: int = 64  # frames to each side that a filter covers; 0: a factor only
 
     def __post_init__(self) -> None:
         require(0 <= self.context <= 50, f"network.context must be in 0..50 frames, got {self.context}")
@@ -55,12 +55,12 @@ class NearestConfig:
 
 
 class LinearConverter(AbstractConverter):
-    """A linear map over time and bands for each direction between two speakers or more; unfitted, the identity.
+    """A linear map over time and bands for each direction between two speakers or more; before fitting, the identity.
 
     Attributes
     ----------
     directions : dict
-        Names in `maps` by source and target.
+        Keys of `maps` by source and target.
     """
 
     extensible = True
@@ -68,8 +68,8 @@ class LinearConverter(AbstractConverter):
     def __init__(self, config: WarpConfig | NearestConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__()
         require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
-        numbers = {name: number for number, name in enumerate(speakers)}
-        self.directions = {pair: direction_name(*map(numbers.get, pair)) for pair in permutations(speakers, 2)}
+        indices = {name: index for index, name in enumerate(speakers)}
+        self.directions = {pair: direction_name(*map(indices.get, pair)) for pair in permutations(speakers, 2)}
         self.maps = nn.ModuleDict({name: LinearMap(config, bands) for name in self.directions.values()})
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
@@ -78,7 +78,7 @@ class LinearConverter(AbstractConverter):
 
 @dataclass(frozen=True)
 class FactorisedConfig(NearestConfig):
-    """A map into a space of all speakers' speech, and one out of it, in place of the regression of each direction."""
+    """A map to a common space and one from it for each speaker, in place of the regression of each direction."""
 
     rank: int = 24  # dimensions of that space
 
@@ -88,12 +88,12 @@ class FactorisedConfig(NearestConfig):
 
 
 class FactorisedConverter(AbstractConverter):
-    """What `nearest` is, with a regression of limited rank: 2 N maps in place of N (N - 1).
+    """`nearest` with a regression of limited rank: 2 N maps in place of N (N - 1).
 
-    After LinearVC (Kamper, van Niekerk, Zaidi and Carbonneau, Interspeech 2025), which factorises frames of WavLM into
-    what is said and who says it; on mel-cepstra, with context, warps and filters, it is ours.
+    After LinearVC (Kamper, van Niekerk, Zaidi and Carbonneau, Interspeech 2025), which factorises WavLM features into
+    content and speaker; its use on mel-cepstra, with context, warps and filters, is ours.
 
-    | part              | of      | kernel | size for 35 bands, T frames |
+    | part              | speaker | kernel | size for 35 bands, T frames |
     |-------------------|---------|--------|-----------------------------|
     | inward            | source  | 9      | 24 x T                      |
     | outward           | target  | 1      | 35 x T                      |
@@ -101,7 +101,7 @@ class FactorisedConverter(AbstractConverter):
     | warp_in, warp_out | both    | 1      | 35 x T, to the sum          |
     | detail            | target  | 129    | 35 x T, each band by itself |
 
-    Unfitted, it gives 0.
+    Before fitting, its output is 0.
     """
 
     extensible = True
@@ -109,17 +109,17 @@ class FactorisedConverter(AbstractConverter):
     def __init__(self, config: FactorisedConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__()
         require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
-        self.numbers = {name: number for number, name in enumerate(speakers)}
+        self.speaker_indices = {name: index for index, name in enumerate(speakers)}
         self.parts = nn.ModuleList(SpeakerMaps(config, bands) for _ in speakers)
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
-        source, target = (self.parts[self.numbers[name]] for name in (source, target))
+        source, target = (self.parts[self.speaker_indices[name]] for name in (source, target))
         slow = target.movement(target.outward(source.inward(frames)))
         return slow + target.detail(target.warp_out(source.warp_in(frames)))
 
 
 class SpeakerMaps(nn.Module):
-    """A speaker's maps into the space of all, and out of it."""
+    """A speaker's maps to the common space and from it."""
 
     def __init__(self, config: FactorisedConfig, bands: int):
         super().__init__()
@@ -135,10 +135,10 @@ class SpeakerMaps(nn.Module):
 
 
 class LinearMap(nn.Module):
-    """`(batch, bands, frames)` to the same shape, any number of frames; the first and last are repeated.
+    """`(batch, bands, frames)` to the same shape, any number of frames, padded by replication.
 
-    The sum of two maps, each followed by one filter for each band: `regression` with `movement`, and `warp`, which sees
-    one frame, with `detail`. Unfitted, the first is the identity and the second is 0.
+    The sum of two maps, each followed by a filter for every band: `regression` with `movement`, and `warp`, of single
+    frames, with `detail`. Before fitting, the first is the identity and the second is 0.
     """
 
     def __init__(self, config: WarpConfig | NearestConfig, bands: int):
@@ -161,7 +161,7 @@ class LinearMap(nn.Module):
 
 
 def _add_second_map(module: nn.Module, weights: dict[str, Any], prefix: str, *_: object) -> None:
-    """Give models written before there was a second map one of 0, so that they convert as before."""
+    """Add a second map of 0 to models written before there was one, so that they convert as before."""
     names = [f"{prefix}{name}.weight" for name in ("warp", "detail")]
     if not any(name in weights for name in names):
         for name, part in zip(names, (module.warp, module.detail)):

@@ -1,9 +1,9 @@
 """MaskCycleGAN-VC (Kaneko, Kameoka, Tanaka and Hojo, ICASSP 2021, arXiv:2102.12841): filling in frames.
 
-CycleGAN-VC2 for log-mel spectrograms, whose generators also learn to fill in frames: in the first pass a stretch of
-frames is masked, and a second input channel is the mask. There is no loss of its own: the cycle must restore the masked
-frames. In the second pass, in identity mapping and in conversion nothing is masked. The discriminator has the kernel of
-CycleGAN-VC3's, likewise not checked against the paper.
+CycleGAN-VC2 for log-mel spectrograms, whose generators also learn to fill in frames: in the first pass a span of frames
+is masked, and the mask is a second input channel. There is no separate loss: the cycle must restore the masked frames.
+In the second pass, in identity mapping and in conversion nothing is masked. The discriminator has CycleGAN-VC3's
+kernel, likewise not checked against the paper.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from vc.config import newer, require
 from vc.models.base import PairConverter, RandomDraws
-from vc.models.cyclegan_vc2 import Discriminator, Sizes, generator
+from vc.models.cyclegan_vc2 import Discriminator, NetworkSizes, build_generator
 
 
 @dataclass(frozen=True)
-class MaskCycleGANVCConfig(Sizes):
+class MaskCycleGANVCConfig(NetworkSizes):
     """Sizes of the networks, CycleGAN-VC2's, and of the mask in training."""
 
     discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
-    masked: float = 0.5  # largest share of a segment's frames that are masked
+    masked: float = 0.5  # largest share of a segment's frames that is masked
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,7 +39,7 @@ class MaskCycleGANVC(PairConverter):
 
     @staticmethod
     def generator(config: MaskCycleGANVCConfig, bands: int) -> nn.Module:
-        return generator(config, bands, inputs=2)
+        return build_generator(config, bands, inputs=2)
 
     @staticmethod
     def discriminator(config: MaskCycleGANVCConfig) -> nn.Module:
@@ -48,7 +48,7 @@ class MaskCycleGANVC(PairConverter):
     def generator_input(self, frames: Tensor, draws: RandomDraws | None = None) -> Tensor:
         """`(batch, 2, bands, frames)`: frames times mask, and the mask, 0 where frames are masked.
 
-        With `draws`, one stretch of each sample is masked, of uniform length at a uniform position.
+        With `draws`, one span of each item is masked, of uniform length at a uniform position.
         """
         if draws is None:
             mask = torch.ones_like(frames)
@@ -56,7 +56,7 @@ class MaskCycleGANVC(PairConverter):
             count, uniform = frames.shape[-1], draws(2)
             length = (uniform[:, :1] * (int(self.masked * count) + 1)).floor()
             start = (uniform[:, 1:] * (count - length + 1)).floor()
-            numbers = torch.arange(count, device=frames.device)
-            visible = (numbers < start) | (numbers >= start + length)  # (batch, frames)
+            indices = torch.arange(count, device=frames.device)
+            visible = (indices < start) | (indices >= start + length)  # (batch, frames)
             mask = visible[:, None].to(frames.dtype).expand_as(frames)
         return torch.stack([frames * mask, mask], dim=1)

@@ -1,9 +1,9 @@
-"""Recognition-synthesis: content vectors of any speaker, and a decoder that synthesises them in a target's voice.
+"""Recognition-synthesis: content vectors of any speaker's speech, decoded to a target's voice.
 
-The plan is that of phonetic posteriorgrams (Sun et al., "Phonetic posteriorgrams for many-to-one voice conversion
+The approach is that of phonetic posteriorgrams (Sun et al., "Phonetic posteriorgrams for many-to-one voice conversion
 without parallel data training", ICME 2016): content recognised in any speech is synthesised as one target, and training
-needs the target's recordings alone. Here a frozen encoder gives the vectors (vc/encoders), and the decoder is trained
-adversarially; vc/train/recognition_synthesis.py has the losses.
+needs the target's recordings alone. Here a frozen encoder gives the content vectors (vc/encoders), and the decoder is
+trained adversarially; vc/train/recognition_synthesis.py has the losses.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,10 @@ from vc.models.base import AbstractDecoder, RandomDraws
 
 SLOPE = 0.1  # of the decoder's leaky ReLUs
 DISCRIMINATOR_SLOPE = 0.2
-PAUSES = (-3.7, -2.0)  # loudness in deviations from speech's mean: below the first nothing is restored, above all is
+PAUSES = (
+    -3.7,
+    -2.0,
+)  # deviations of loudness from speech's mean: no restoration below the first, full above the second
 MOMENTUM = 0.01  # weight of a step in the running moments
 
 
@@ -31,12 +34,12 @@ class RecognitionSynthesisConfig:
     """Sizes of the decoder and its discriminator."""
 
     channels: int = 256
-    content_channels: int = 160  # of the content behind the first layer
+    content_channels: int = 160  # of the content after the first layer
     kernel: int = 5  # frames
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 1, 2])
     dropout: float = 0.1  # of the content in training
     discriminator_channels: int = 24
-    restoration: float = 1.5  # power of the ratio of deviations, real to decoded; 0: means alone are restored
+    restoration: float = 1.5  # exponent of the ratio of deviations, real to decoded; 0: means alone are restored
 
     def __post_init__(self) -> None:
         for name in ("channels", "content_channels", "discriminator_channels"):
@@ -49,11 +52,11 @@ class RecognitionSynthesisConfig:
 
 
 class RecognitionSynthesis(AbstractDecoder):
-    """One decoder for all targets, conditioned on an embedding if there are several."""
+    """One decoder for all targets, conditioned on a speaker embedding if there are several."""
 
     def __init__(self, config: RecognitionSynthesisConfig, bands: int, dims: int, speakers: tuple[str, ...]):
         super().__init__()
-        self.numbers = {name: number for number, name in enumerate(speakers)}
+        self.speaker_indices = {name: index for index, name in enumerate(speakers)}
         self.dropout = config.dropout
         inputs = config.content_channels + bands + PROSODY
         self.content = nn.Conv1d(dims, config.content_channels, 1)
@@ -61,10 +64,10 @@ class RecognitionSynthesis(AbstractDecoder):
         self.speaker = nn.Embedding(len(speakers), config.channels) if len(speakers) > 1 else None
         self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, dilation) for dilation in config.dilations))
         self.leave = nn.Conv1d(config.channels, bands, config.kernel, padding=config.kernel // 2)
-        self.variance = Variance(bands, len(speakers), config.restoration)
+        self.variance = VarianceRestoration(bands, len(speakers), config.restoration)
 
-    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights of a decoder of other speakers; each speaker of this one starts from their mean.
+    def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a decoder of other speakers; each speaker of this one starts from the mean of theirs.
 
         Parameters
         ----------
@@ -81,7 +84,7 @@ class RecognitionSynthesis(AbstractDecoder):
             initial["enter.bias"] = initial["enter.bias"] + initial.pop("speaker.weight").mean(0)
         if self.speaker is not None:
             initial["speaker.weight"] = torch.zeros_like(self.speaker.weight)
-        initial["variance.moments"] = moments.repeat(len(self.numbers), 1, 1, 1)
+        initial["variance.moments"] = moments.repeat(len(self.speaker_indices), 1, 1, 1)
         self.load_state_dict(initial)
 
     @staticmethod
@@ -89,9 +92,9 @@ class RecognitionSynthesis(AbstractDecoder):
         return Discriminator(config.discriminator_channels)
 
     def forward(self, content: Tensor, prosody: Tensor, speakers: Tensor, draws: RandomDraws | None = None) -> Tensor:
-        """Log-mel `(batch, bands, frames)` without the correction of its variance; `speakers` are numbers `(batch,)`.
+        """Log-mel `(batch, bands, frames)` before its variance is restored; `speakers` are indices `(batch,)`.
 
-        With `draws`, in training, there is dropout on the content.
+        With `draws`, in training, dropout is applied to the content.
         """
         if draws is not None and self.dropout > 0:
             mask = draws(content[0].numel()).reshape(content.shape) >= self.dropout
@@ -103,13 +106,13 @@ class RecognitionSynthesis(AbstractDecoder):
         return self.leave(leaky_relu(self.blocks(frames), SLOPE))
 
     def decode(self, content: Tensor, prosody: Tensor, target: str) -> Tensor:
-        speakers = torch.full((len(content),), self.numbers[target], device=content.device)
+        speakers = torch.full((len(content),), self.speaker_indices[target], device=content.device)
         decoded = self(content, prosody, speakers).float()
-        return self.variance.restored(decoded, prosody[:, -1:].float(), speakers)
+        return self.variance.restore(decoded, prosody[:, -1:].float(), speakers)
 
 
 class Block(nn.Module):
-    """Layer normalisation, dilated convolution and a pointwise one, added to the input."""
+    """Residual block of layer normalisation, a dilated convolution and a pointwise one."""
 
     def __init__(self, channels: int, kernel: int, dilation: int):
         super().__init__()
@@ -122,13 +125,13 @@ class Block(nn.Module):
         return frames + self.mixing(leaky_relu(hidden, SLOPE))
 
 
-class Variance(nn.Module):
-    """Brings means and deviations of a log-mel's cepstrum to the target's: a decoder's output is too smooth.
+class VarianceRestoration(nn.Module):
+    """Gives a decoded log-mel's cepstrum the target's means and deviations: a decoder's output is oversmoothed.
 
     After Toda, Black and Tokuda, "Voice conversion based on maximum-likelihood estimation of spectral parameter
     trajectory", IEEE TASLP 15(8), 2007, sec. IV, whose global variance is of an utterance; here the moments are
-    running means over speech in recordings that no loss sees, updated in training. Conversions are smoother still, so
-    that the ratio is taken to a power. c0, the loudness, and pauses stay.
+    running means over speech in recordings excluded from the losses, updated in training. Conversions are smoother
+    still, so that the ratio of deviations is raised to a power. c0, the loudness, and pauses are unchanged.
     """
 
     def __init__(self, bands: int, speakers: int, power: float = 1.0):
@@ -145,7 +148,7 @@ class Variance(nn.Module):
 
     @torch.no_grad()
     def update(self, decoded: Tensor, real: Tensor, loudness: Tensor, speakers: Tensor) -> None:
-        """Update the moments from `(batch, bands, frames)` of `(batch,)` speakers at loudness `(batch, 1, frames)`."""
+        """Update the moments from `(batch, bands, frames)` of speakers `(batch,)` at loudness `(batch, 1, frames)`."""
         both = torch.stack([decoded.float(), real.float()], dim=1)  # (batch, 2, bands, frames)
         cepstra = self.cosines @ both
         speech = (loudness > PAUSES[1]).float()[:, None]  # (batch, 1, 1, frames)
@@ -153,11 +156,11 @@ class Variance(nn.Module):
         members = one_hot(speakers, len(self.moments)).to(sums).T  # (speakers, batch)
         counts = (members @ speech.sum((1, 2, 3)))[:, None, None, None]
         means = torch.einsum("sb,bmkc->smkc", members, sums) / counts.clamp(min=1)
-        usable = (counts > 0) & means.isfinite().all()  # the training run rolls a diverged decoder back
+        usable = (counts > 0) & means.isfinite().all()  # if the decoder has diverged, the training run rolls back
         self.moments.copy_(torch.where(usable, self.moments.lerp(means, MOMENTUM), self.moments))
 
-    def restored(self, decoded: Tensor, loudness: Tensor, speakers: Tensor) -> Tensor:
-        """`(batch, bands, frames)` of the decoder's output to the same shape."""
+    def restore(self, decoded: Tensor, loudness: Tensor, speakers: Tensor) -> Tensor:
+        """Decoded log-mel `(batch, bands, frames)` of speakers `(batch,)` to the same shape."""
         mean, square = self.moments[speakers].unbind(1)  # (batch, 2, bands) each
         deviation = (square - mean.square()).clamp(min=1e-6).sqrt()
         cepstrum = self.cosines @ decoded
@@ -169,7 +172,7 @@ class Variance(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Real or decoded log-mel: `(batch, bands, frames)` to a map of logits, and the feature maps before it."""
+    """Log-mel `(batch, bands, frames)` to a map of real-or-decoded logits, and the feature maps before it."""
 
     def __init__(self, channels: int):
         super().__init__()

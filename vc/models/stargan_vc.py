@@ -1,10 +1,10 @@
 """StarGAN-VC (Kameoka, Kaneko, Tanaka and Hojo, SLT 2018, arXiv:1806.02169): an auxiliary classifier for many speakers.
 
 One generator is conditioned on the target at every layer of its decoder; a discriminator classifies frames as real or
-fake and by speaker, as in AC-GAN (Odena, Olah and Shlens, ICML 2017), whose game the same networks play with noise
-beside the code (the method `ac_gan`; there is no recording in the paper, its generator knows noise and class alone).
-Layers after the one-dimensional networks of the authors' later code (github.com/kamepong/StarGAN-VC), not the paper's
-two-dimensional ones, which were not at hand.
+fake and by speaker, as in AC-GAN (Odena, Olah and Shlens, ICML 2017). The method `ac_gan` has the same networks, with
+noise beside the code (the paper's generator has no input but noise and class). Layers after the one-dimensional
+networks of the authors' later code (github.com/kamepong/StarGAN-VC), not the paper's two-dimensional ones, which were
+not at hand.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import newer, require
-from vc.layers import GatedConv1d, UpsampleBlock1d, padded
-from vc.models.base import DiscriminatorOutput, ManyConverter, RandomDraws
-from vc.models.bottlenecks import with_noise
+from vc.layers import GatedConv1d, UpsampleBlock1d, pad_frames
+from vc.models.base import DiscriminatorOutput, MultiSpeakerConverter, RandomDraws
+from vc.models.bottlenecks import append_noise
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class StarGANVCConfig:
 
     channels: int = 64  # of the generator's layers, after the GLU
     code_channels: int = 16
-    speaker_channels: int = 16  # of the speaker embedding that each layer of the decoder takes
+    speaker_channels: int = 16  # of the speaker embedding, an input of each layer of the decoder
     judge_channels: int = 32  # of the discriminator's layers, after the GLU
-    dropout: float = newer(0.1, earlier=0.0)  # share of the values behind each of the discriminator's layers
-    noise_channels: int = 0  # that the decoder gets beside the code; drawn in training, 0 in conversion
+    dropout: float = newer(0.1, earlier=0.0)  # after each of the discriminator's layers
+    noise_channels: int = 0  # inputs of the decoder beside the code; drawn in training, 0 in conversion
 
     def __post_init__(self) -> None:
         for name in ("channels", "code_channels", "speaker_channels", "judge_channels"):
@@ -38,13 +38,13 @@ class StarGANVCConfig:
 
 @dataclass(frozen=True)
 class ACGANConfig(StarGANVCConfig):
-    """The same networks, and noise."""
+    """StarGAN-VC's networks with noise."""
 
     noise_channels: int = 16
 
 
-class StarGANVC(ManyConverter):
-    """`(batch, bands, frames)` to the same shape, any number of frames.
+class StarGANVC(MultiSpeakerConverter):
+    """One generator for every direction: `(batch, bands, frames)` to the same shape, any number of frames.
 
     | block  | kernel | channels after GLU          | stride    | size for T frames |
     |--------|--------|-----------------------------|-----------|-------------------|
@@ -55,8 +55,8 @@ class StarGANVC(ManyConverter):
     |        | 5, 5   | 64, 64                      | shuffle 2 | T/2, T            |
     |        | 9      | bands, linear               | 1         | T                 |
 
-    Noise channels, of `ac_gan` 16, are further inputs of the decoder's first layer. Every layer of the decoder takes 16
-    channels of the target beside its input. Differs from the authors' code: time doubles by a shuffle as in our other
+    Every layer of the decoder has the target's embedding of 16 channels as a further input, the first one also the
+    noise, of 16 channels in `ac_gan`. Differs from the authors' code: upsampling is by a shuffle as in our other
     networks, not by transposed convolutions of 8; instance normalisation is affine, and weights are not normalised.
     """
 
@@ -89,10 +89,10 @@ class StarGANVC(ManyConverter):
         return self.code_width
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
-        return self.encoder(padded(frames))
+        return self.encoder(pad_frames(frames))
 
-    def pass_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
-        return with_noise(code, self.noise_channels, draws), code.new_zeros(())
+    def apply_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
+        return append_noise(code, self.noise_channels, draws), code.new_zeros(())
 
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         condition = self.speakers(target)[..., None]  # (batch, speaker channels, 1)
@@ -101,11 +101,11 @@ class StarGANVC(ManyConverter):
         return code[..., :frames]
 
     def discriminator(self, config: StarGANVCConfig) -> nn.Module:
-        return Discriminator(config, self.encoder[0].convolution.in_channels, len(self.numbers))
+        return Discriminator(config, self.encoder[0].convolution.in_channels, len(self.speaker_indices))
 
 
 class Discriminator(nn.Module):
-    """Along time, two heads on one body: real or fake, and the speaker, at every fourth frame; unconditional.
+    """One-dimensional, with two heads on one body: real or fake, and the speaker, at every fourth frame; unconditional.
 
     | block | kernel | channels after GLU   | stride | size for T frames |
     |-------|--------|----------------------|--------|-------------------|
@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
     |       | 5      | 32, dropout          | 1      | T/4               |
     | heads | 5      | 1; speakers; linear  | 1      | T/4               |
 
-    Differs from the authors' code: the heads have biases, and torch's first weights.
+    Differs from the authors' code: the heads have biases, and torch's initial weights.
     """
 
     def __init__(self, config: StarGANVCConfig, bands: int, speakers: int):
@@ -135,18 +135,18 @@ class Discriminator(nn.Module):
     ) -> DiscriminatorOutput:
         hidden = frames
         for layer in self.body:
-            hidden = dropped(layer(hidden), self.dropout, draws)
+            hidden = dropout(layer(hidden), self.dropout, draws)
         return DiscriminatorOutput(self.real(hidden).squeeze(1), self.names(hidden))
 
 
-def dropped(x: Tensor, share: float, draws: RandomDraws | None) -> Tensor:
-    """Dropout (Srivastava et al., JMLR 2014) by draws, of which a resumed run and several processes have the same.
+def dropout(x: Tensor, share: float, draws: RandomDraws | None) -> Tensor:
+    """Dropout (Srivastava et al., JMLR 2014) of a `share` of the values, reproducible by `draws`.
 
-    Without draws, or of a share of 0, `x` as it is.
+    Resumed runs and several processes have the same draws. Without draws, or for a share of 0, it returns `x`.
     """
     if draws is None or not share:
         return x
     uniform = draws(x[0].numel())
-    rest = [draws(x[0].numel()) for _ in range(len(x) // len(uniform) - 1)]
-    kept = torch.cat([uniform, *rest]).reshape(x.shape) >= share
-    return x * kept / (1 - share)
+    rest = [draws(x[0].numel()) for _ in range(len(x) // len(uniform) - 1)]  # of further batches end to end
+    mask = torch.cat([uniform, *rest]).reshape(x.shape) >= share
+    return x * mask / (1 - share)

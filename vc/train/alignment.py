@@ -19,9 +19,9 @@ from vc.features.store import Features
 from vc.metrics.alignment import align
 from vc.metrics.arrays import evenly_spread
 
-ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
-ENTRIES = 2**24  # of it at most, 64 MiB
-COMPARED = 10  # sentences by which it is seen whether equal names are equal sentences
+MAX_ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
+MAX_ENTRIES = 2**24  # of it at most, 64 MiB
+MAX_COMPARED = 10  # sentences by which it is seen whether equal names are equal sentences
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class SpeakerFrames:
         return self.frames[around.clamp(first[:, None], last[:, None])].flatten(1)
 
 
-def neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """For each of `(queries, dimensions)` its nearest of `(others, dimensions)`: index and squared distance."""
     squares = others.square().sum(1)
-    rows = max(1, min(ROWS, ENTRIES // len(others)))
+    rows = max(1, min(MAX_ROWS, MAX_ENTRIES // len(others)))
     nearest = [torch.min(squares - 2 * part @ others.T, dim=1) for part in queries.split(rows)]
     distances = torch.cat([part.values for part in nearest]) + queries.square().sum(1)
     return torch.cat([part.indices for part in nearest]), distances
@@ -132,8 +132,8 @@ class Aligner:
         source_contexts, target_contexts = (
             speaker.contexts(places, offsets) * weights for speaker, places in zip((source, target), indices)
         )
-        of_source, source_distances = neighbours(source_contexts, target_contexts)
-        of_target, target_distances = neighbours(target_contexts, source_contexts)
+        of_source, source_distances = nearest_neighbours(source_contexts, target_contexts)
+        of_target, target_distances = nearest_neighbours(target_contexts, source_contexts)
         source_indices = torch.cat([indices[0], indices[0][of_target]])
         target_indices = torch.cat([indices[1][of_source], indices[1]])
         return source_indices, target_indices, float(torch.cat([source_distances, target_distances]).mean())
@@ -170,7 +170,7 @@ class SentenceAligner:
     def check(self, source: SpeakerFrames, target: SpeakerFrames) -> None:
         """Refuse utterances of equal names that are no nearer to each other than to those of other names."""
         names = shared_sentences(source, target)
-        names = [names[index] for index in evenly_spread(len(names), COMPARED)]
+        names = [names[index] for index in evenly_spread(len(names), MAX_COMPARED)]
         if len(names) > 1:
             same, other = (
                 torch.cat([self._path(source, target, *pair)[2] for pair in pairs]).mean()

@@ -23,12 +23,17 @@ from vc.errors import ConfigError, naming, shorten
 from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
 from vc.model_file import Model, read_network
-from vc.models.base import ManyConverter
+from vc.models.base import MultiSpeakerConverter
 from vc.tensor_file import tensors_digest
 
 TRIAL_FRAMES = 64  # that an encoder is tried with
 TRANSFORMER = "speech_to_text"  # the one of transformers' architectures that takes features (batch, frames, bands)
-OUTSIDE = ("auto_map", "quantization_config", "attn_implementation", "use_kernels")  # settings that name other code
+EXTERNAL_SETTINGS = (
+    "auto_map",
+    "quantization_config",
+    "attn_implementation",
+    "use_kernels",
+)  # settings that name other code
 MAX_CONSTANTS = 1 << 26  # numbers of a network that are no weights, such as its table of positions
 
 
@@ -41,15 +46,15 @@ class ContentEncoder(ABC, nn.Module):
     def forward(self, frames: Tensor, speaker: str) -> Tensor: ...
 
 
-class CommonCode(ContentEncoder):
+class CodeEncoder(ContentEncoder):
     """The code of a model of this toolkit."""
 
-    def __init__(self, network: ManyConverter):
+    def __init__(self, network: MultiSpeakerConverter):
         super().__init__()
-        self.network = _fixed(network)
+        self.network = _freeze(network)
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
-        return self.network.pass_bottleneck(self.network.code(frames, speaker))[0]
+        return self.network.apply_bottleneck(self.network.code(frames, speaker))[0]
 
 
 class NaturalScaleEncoder(ContentEncoder):
@@ -57,14 +62,14 @@ class NaturalScaleEncoder(ContentEncoder):
 
     def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], *, frames_first: bool):
         super().__init__()
-        self.network, self.frames_first = _fixed(network), frames_first
-        self.numbers = {name: number for number, name in enumerate(speakers)}
+        self.network, self.frames_first = _freeze(network), frames_first
+        self.speaker_indices = {name: number for number, name in enumerate(speakers)}
         for side in ("mean", "deviation"):
             values = [getattr(speaker.normaliser, f"{side}_") for speaker in speakers.values()]
             self.register_buffer(side, torch.as_tensor(np.stack(values), dtype=torch.float32)[..., None])
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
-        number = self.numbers[speaker]
+        number = self.speaker_indices[speaker]
         natural = frames * self.deviation[number] + self.mean[number]
         if not self.frames_first:
             return self.network(natural)
@@ -92,7 +97,7 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     require(bool(path), f"objective.content needs objective.encoder: {kinds}")
     place = Path(path)
     if (place / "config.json").is_file():
-        network = _transformer(place)
+        network = _read_transformer(place)
         encoder = NaturalScaleEncoder(network, speakers, frames_first=True)
         encoder.digest = tensors_digest(network.state_dict())
     elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
@@ -106,12 +111,12 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         encoder = NaturalScaleEncoder(chosen.network, speakers, frames_first=False)
         encoder.digest = chosen.digest
     else:
-        model, network = read_coded(place)
+        model, network = read_multi_speaker_model(place)
         require(model.features == features, f"{place}: learnt from features of other settings")
         for name, speaker in speakers.items():
             same = model.speakers.get(name) == speaker
             require(same, f"{place}: does not know {name} by the same features")
-        encoder = CommonCode(network)
+        encoder = CodeEncoder(network)
         encoder.digest = tensors_digest(network.state_dict())
     bands = features.bands
     try:  # an encoder by which a step cannot learn is refused now
@@ -123,21 +128,21 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     return encoder
 
 
-def _fixed(network: nn.Module) -> nn.Module:
+def _freeze(network: nn.Module) -> nn.Module:
     network = network.float().eval()
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network
 
 
-def read_coded(path: Path) -> tuple[Model, ManyConverter]:
+def read_multi_speaker_model(path: Path) -> tuple[Model, MultiSpeakerConverter]:
     """Read a model that has a code; refuse another."""
     model, network, _ = read_network(path)
-    require(isinstance(network, ManyConverter), f"{path}: method {model.method} has no code")
+    require(isinstance(network, MultiSpeakerConverter), f"{path}: method {model.method} has no code")
     return model, network
 
 
-def _transformer(folder: Path) -> nn.Module:
+def _read_transformer(folder: Path) -> nn.Module:
     """The encoder in a folder that transformers saved: with all of its weights, and nothing from outside the folder."""
     extras.require(f"{folder}", "encoders", "transformers")
     from transformers.models.speech_to_text import modeling_speech_to_text as modeling
@@ -146,7 +151,7 @@ def _transformer(folder: Path) -> nn.Module:
     settings = {name: value for name, value in published.read_mapping(place).items() if not name.startswith("_")}
     kind = settings.get("model_type")
     require(kind == TRANSFORMER, f"{place}: model_type {kind!r}; {TRANSFORMER} is known")
-    outside = [name for name in OUTSIDE if name in settings]
+    outside = [name for name in EXTERNAL_SETTINGS if name in settings]
     require(not outside, f"{place}: {', '.join(outside)}: what is not in the folder is not taken")
     try:
         weights = published.folder_tensors(folder, ("model.encoder.", "encoder."))

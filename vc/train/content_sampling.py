@@ -117,7 +117,7 @@ class ContentSampler:
         """The next batch."""
         drawn = [recordings.draw(self.batch, self.bounds, self.generator) for recordings in self.recordings]
         parts = [recordings.parts(*rows) for recordings, rows in zip(self.recordings, drawn)]
-        batch = replace(_joined(parts, self.share), random_draws=self._random_draws)
+        batch = replace(_join(parts, self.share), random_draws=self._random_draws)
         if self.conversions:
             count, device = len(self.recordings), self.generator.device
             shifts = torch.rand(self.batch, generator=self.generator, device=device)[self.share] * (count - 1)
@@ -128,14 +128,14 @@ class ContentSampler:
             return batch
         count = max(1, self.batch // UNSEEN_SHARE)
         unseen = [recordings.parts(*recordings.draw_unseen(count, self.generator)) for recordings in self.recordings]
-        return replace(batch, unseen=_joined(unseen, slice(None)))  # the same in all processes
+        return replace(batch, unseen=_join(unseen, slice(None)))  # the same in all processes
 
     def _random_draws(self, count: int) -> Tensor:
         shape, generator = (len(self.recordings), self.batch, count), self.generator
         return torch.rand(*shape, generator=generator, device=generator.device)[:, self.share].flatten(0, 1)
 
 
-def _joined(parts: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:
+def _join(parts: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:
     """A batch of content, prosody and log-mel of each speaker, as many segments of each."""
     content, prosodies, log_mels = (torch.cat([part[share] for part in some]) for some in zip(*parts))
     numbers = torch.arange(len(parts), device=content.device)

@@ -10,7 +10,7 @@ from vc import model_file
 from vc.convert.converter import Converter
 from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, DataError
-from vc.models import network
+from vc.models import build_network
 from vc.models.base import AbstractConverter
 from vc.train.directory import train_in
 from vc.train.engine import Engine, Setup
@@ -63,7 +63,7 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
     experiment, features = plan.experiment, plan.features
     settings, compute = experiment.training, experiment.compute
     torch.manual_seed(settings.seed)
-    untrained = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+    untrained = build_network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
     if plan.initial_model:
         plan.initial_model.initialise(untrained)
     setup = Setup(
@@ -148,7 +148,7 @@ class FittedRun:
         if request.held_out:
             kind = HeldOut if self.encoder is None else HeldOutResynthesis
             held_out = kind.read(request.held_out, features, experiment.speakers)
-        unfitted = network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+        unfitted = build_network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
         if plan.initial_model:
             plan.initial_model.initialise(unfitted)
         frames = {name: method.frames.read(features, name, device) for name in experiment.speakers}

@@ -20,7 +20,7 @@ from vc.train.processes import Processes, join_processes
 FOLDERS = ("checkpoints", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # setting: digest of what a run learns from
 MAX_NAMED = 3  # recordings of a kind that a message names
-CHANGEABLE = {  # settings under `training` that may be others when a run is resumed
+CHANGEABLE_SETTINGS = {  # settings under `training` that may be others when a run is resumed
     "steps",
     "log_every",
     "checkpoint_every",
@@ -152,7 +152,7 @@ def write_settings(
 
         def is_fixed(key: str) -> bool:
             is_path = key in ("objective.encoder", "objective.start")  # whose digest is a setting of its own
-            return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE)
+            return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE_SETTINGS)
 
         before, now = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
         changed = {

@@ -52,7 +52,7 @@ class HeldOut:
         ConfigError
             If the settings differ, or training learns from one of the recordings.
         """
-        features = read_unseen(directory, training)
+        features = read_held_out(directory, training)
         utterances = {}
         for speaker in speakers:
             utterances[speaker] = dict(zip(features.sentences(speaker), features.frames(speaker)))
@@ -143,7 +143,7 @@ class HeldOutResynthesis:
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
         """From a features directory, as HeldOut.read."""
-        features = read_unseen(directory, training)
+        features = read_held_out(directory, training)
         recordings = {}
         for name in speakers:
             some = list(zip(features.content(name), features.f0(name), features.frames(name), strict=True))
@@ -163,7 +163,7 @@ class HeldOutResynthesis:
         return {"score": mcd + msd, "mcd": mcd, "msd": msd}
 
 
-def read_unseen(directory: Path, training: Features) -> Features:
+def read_held_out(directory: Path, training: Features) -> Features:
     """Read features made with the settings of the training features, of none of their recordings; refuse others."""
     features = read_features(directory)
     if features.config != training.config:

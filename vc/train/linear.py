@@ -98,7 +98,7 @@ class NearestObjective(ParallelObjective):
 
 def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
     """Set the maps of all directions that are not fitted, from the speakers' frames by name."""
-    directions = unfitted(network)
+    directions = unfitted_directions(network)
     with progress(len(directions), "fitting") as bar:
         for (source, target), name in directions.items():
             matrix = best_warp(speakers[source], speakers[target], objective, advance=bar.update)
@@ -134,17 +134,17 @@ def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers
         If `objective.slow` is more than the network's filters can hold.
     """
     require_frames(speakers)
-    directions = unfitted(network)
+    directions = unfitted_directions(network)
     with progress(len(directions), "fitting") as bar:
         for (source, target), name in directions.items():
             linear, pair = network.maps[name], (speakers[source], speakers[target])
-            slow = usable_slow(objective, linear.movement, pair[0])
+            slow = slow_deviation(objective, linear.movement, pair[0])
             fit_regression_map(linear, objective, *pair, advance=bar.update)
             set_filters(linear, slow)
             set_filters(linear, slow, spectrum_gains(map_frames(linear, pair[0]), pair[1]))
 
 
-def unfitted(network: LinearConverter) -> dict[tuple[str, str], str]:
+def unfitted_directions(network: LinearConverter) -> dict[tuple[str, str], str]:
     """The directions whose maps no model that the run began from has given, with their names."""
     return {
         pair: name
@@ -160,7 +160,7 @@ def require_frames(speakers: dict[str, SpeakerFrames]) -> None:
             raise DataError(f"{name}: {len(frames.frames)} frames are too few to learn from: give {WINDOW} or more")
 
 
-def usable_slow(objective: ParallelObjective, movement: nn.Conv1d, speaker: SpeakerFrames) -> float:
+def slow_deviation(objective: ParallelObjective, movement: nn.Conv1d, speaker: SpeakerFrames) -> float:
     """`objective.slow`, of log-mel 0; raises ConfigError if it is more than the filters' taps can hold."""
     slow, largest = (objective.slow if speaker.cepstral else 0.0), movement.padding[0] / DEVIATIONS
     fits = slow <= largest
@@ -212,7 +212,7 @@ def fit_factorised(
     (pivot_name, pivot), *_ = speakers.items()
     parts = dict(zip(speakers, network.parts, strict=True))
     new = [name for name in speakers if parts[name].inward.weight.requires_grad]
-    first, slow = network.parts[0], usable_slow(objective, network.parts[0].movement, pivot)
+    first, slow = network.parts[0], slow_deviation(objective, network.parts[0].movement, pivot)
     places, pairs = pivot.sample(objective.frames), {}
     others = [name for name in new if name != pivot_name]
     with progress(len(others), "fitting") as bar:

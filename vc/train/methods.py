@@ -27,8 +27,8 @@ from vc.train.multi_speaker import (
     CoGANObjective,
     ConditionalGANObjective,
     DRGANObjective,
-    ManyObjective,
-    ManyTraining,
+    MultiSpeakerObjective,
+    MultiSpeakerTraining,
     ReversedGradientObjective,
     StarGANVCObjective,
     UNITObjective,
@@ -60,7 +60,7 @@ def _pair(summary: str) -> Method:
 
 
 def _many(objective: type, summary: str) -> Method:
-    return Method(MANY, summary, objective, ManyTraining)
+    return Method(MANY, summary, objective, MultiSpeakerTraining)
 
 
 def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **more: Any) -> Method:
@@ -116,7 +116,7 @@ METHODS = Registry(
             StarGANVCObjective, "conditioned on the target; an auxiliary classifier (Kameoka et al., 2018)"
         ),
         "stargan_vc2": _many(
-            ManyObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
+            MultiSpeakerObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
         ),
         "dr_gan": _many(DRGANObjective, "a discriminator of N + 1 names, noise, fused codes (after Tran et al., 2017)"),
         "reversed_gradient": _many(
@@ -124,7 +124,9 @@ METHODS = Registry(
         ),
         "cogan": _many(CoGANObjective, "common space: coupled GANs with encoders, noise (after Liu and Tuzel, 2016)"),
         "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
-        "combogan": _many(ManyObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"),
+        "combogan": _many(
+            MultiSpeakerObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"
+        ),
         "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),
         "vqvae": _many(VQVAEObjective, "common space: a codebook, no discriminator (after van den Oord et al., 2017)"),
     },
@@ -132,7 +134,7 @@ METHODS = Registry(
 )
 
 
-def described(name: str = "") -> str:
+def describe(name: str = "") -> str:
     """What a method is, and all its settings as YAML with their defaults; without a name, a line for each method."""
     if not name:
         width = max(map(len, METHODS))

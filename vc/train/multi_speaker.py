@@ -37,12 +37,12 @@ from torch import Tensor, nn
 
 from vc import losses
 from vc.config import newer, require
-from vc.models.base import ManyConverter
+from vc.models.base import MultiSpeakerConverter
 from vc.models.bottlenecks import CodeClassifier
 from vc.train.engine import Setup
 from vc.train.held_out import HeldOut
 from vc.train.optimise import AdversarialConfig, Optimiser
-from vc.train.sampling import ManyBatch, ManySampler
+from vc.train.sampling import MultiSpeakerBatch, MultiSpeakerSampler
 
 LOSSES = (
     "adversarial",
@@ -56,13 +56,13 @@ LOSSES = (
     "fusion",
 )
 ESSENTIAL = {"adversarial", "cycle_consistency", "identity_mapping"}  # without any of these, frames are arbitrary
-OF_JUDGEMENT = {"adversarial", "classification"}
-OF_FAKE_CODE = {"cycle_consistency", "code_consistency", "cycle_code_cost", "fusion"}
-ALWAYS = 10**9  # a step that no run reaches
+ON_DISCRIMINATOR_OUTPUT = {"adversarial", "classification"}
+ON_FAKE_CODE = {"cycle_consistency", "code_consistency", "cycle_code_cost", "fusion"}
+ALL_STEPS = 10**9  # a step that no run reaches
 
 
 @dataclass(frozen=True)
-class ManyObjective(AdversarialConfig):
+class MultiSpeakerObjective(AdversarialConfig):
     """Weights of the losses and how they are minimised; those of StarGAN-VC2 as far as its reproductions agree."""
 
     adversarial: float = 1.0
@@ -89,7 +89,7 @@ class ManyObjective(AdversarialConfig):
         learns = sum(getattr(self, name) for name in ESSENTIAL) > 0
         require(learns, "objective: adversarial, cycle_consistency and identity_mapping are 0: nothing is learnt")
 
-    def check(self, network: ManyConverter, steps: int) -> None:
+    def check(self, network: MultiSpeakerConverter, steps: int) -> None:
         """Refuse by name what `network` cannot learn by this in a run of so many steps."""
         classifies = not self.classification or network.classifies
         conditional = not self.wrong_name or not network.classifies
@@ -122,7 +122,7 @@ class ManyObjective(AdversarialConfig):
 
 
 @dataclass(frozen=True)
-class ConditionalGANObjective(ManyObjective):
+class ConditionalGANObjective(MultiSpeakerObjective):
     """No cycle, and real speech under a wrong name is refused."""
 
     cycle_consistency: float = 0.0
@@ -130,7 +130,7 @@ class ConditionalGANObjective(ManyObjective):
 
 
 @dataclass(frozen=True)
-class StarGANVCObjective(ManyObjective):
+class StarGANVCObjective(MultiSpeakerObjective):
     """The authors' later code: losses of weight 1, a critic with gradient penalty (10 here), rates 100 times apart.
 
     There, too, what is decoded as its own speaker is judged, and classification is divided by the number of speakers.
@@ -139,7 +139,7 @@ class StarGANVCObjective(ManyObjective):
     classification: float = 1.0
     cycle_consistency: float = 1.0
     identity_mapping: float = 1.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     generator_rate: float = 5e-4
     discriminator_rate: float = 5e-6
     adversarial_loss: str = "wasserstein_gp"
@@ -148,94 +148,94 @@ class StarGANVCObjective(ManyObjective):
 
 
 @dataclass(frozen=True)
-class ACGANObjective(ManyObjective):
+class ACGANObjective(MultiSpeakerObjective):
     """The paper's two losses, of equal weight, in its logarithms; identity mapping, which holds content, is ours."""
 
     classification: float = 1.0
     classified_fakes: float = 1.0
     cycle_consistency: float = 0.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     adversarial_loss: str = "original"
 
 
 @dataclass(frozen=True)
-class DRGANObjective(ManyObjective):
+class DRGANObjective(MultiSpeakerObjective):
     """One game, of N + 1 names; identity mapping and fusion hold what is said. The weights are ours."""
 
     adversarial: float = newer(0.0, earlier=1.0)
     classification: float = 1.0
     cycle_consistency: float = 0.0
     identity_mapping: float = 10.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     code_speaker: float = newer(0.0, earlier=1.0)
     fusion: float = newer(1.0, earlier=0.0)
 
 
 @dataclass(frozen=True)
-class ReversedGradientObjective(ManyObjective):
+class ReversedGradientObjective(MultiSpeakerObjective):
     """Frames are decoded from their own code, too; the weights are ours."""
 
     classification: float = 1.0
     cycle_consistency: float = 0.0
     identity_mapping: float = 10.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     code_speaker: float = 1.0
 
 
 @dataclass(frozen=True)
-class UNITObjective(ManyObjective):
+class UNITObjective(MultiSpeakerObjective):
     """The ratios of UNIT's weights as we know them: 10 for its GANs, 100 for reconstruction, 0.1 for divergences.
 
     The way round has the same, as there: what is drawn around a conversion's code is decoded, and costs its divergence.
     """
 
     identity_mapping: float = 10.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     code_cost: float = 0.01
     cycle_code_cost: float = newer(0.01, earlier=0.0)
 
 
 @dataclass(frozen=True)
-class CoGANObjective(ManyObjective):
+class CoGANObjective(MultiSpeakerObjective):
     """Shared layers and adversaries alone, but for each speaker's own way back, which is ours."""
 
     cycle_consistency: float = 0.0
     identity_mapping: float = 10.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
 
 
 @dataclass(frozen=True)
-class XGANObjective(ManyObjective):
+class XGANObjective(MultiSpeakerObjective):
     """No cycle of frames, but one of codes; the weights are ours."""
 
     cycle_consistency: float = 0.0
     identity_mapping: float = 10.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     code_speaker: float = 1.0
     code_consistency: float = 1.0
 
 
 @dataclass(frozen=True)
-class VQVAEObjective(ManyObjective):
+class VQVAEObjective(MultiSpeakerObjective):
     """No discriminator; the code is freed of the speaker, with the weight that the toolkit crank gives this."""
 
     adversarial: float = 0.0
     cycle_consistency: float = 0.0
     identity_mapping: float = 1.0
-    identity_steps: int = ALWAYS
+    identity_steps: int = ALL_STEPS
     code_speaker: float = 0.1
     code_cost: float = 1.0
 
 
-class ManyTraining:
+class MultiSpeakerTraining:
     """Model, discriminator, classifier of codes, their optimisers, and the step that they take."""
 
-    sampler, held_out = ManySampler, HeldOut
+    sampler, held_out = MultiSpeakerSampler, HeldOut
 
-    def __init__(self, network: ManyConverter, config: Any, objective: ManyObjective, setup: Setup):
+    def __init__(self, network: MultiSpeakerConverter, config: Any, objective: MultiSpeakerObjective, setup: Setup):
         self.network, self.objective, self.steps = network, objective, setup.steps
         self.adversarial = losses.ADVERSARIAL[objective.adversarial_loss]
-        self.naming_scale = 1 / len(network.numbers) if objective.classification_per_speaker else 1.0
+        self.naming_scale = 1 / len(network.speaker_indices) if objective.classification_per_speaker else 1.0
         objective.check(network, setup.steps)
         parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
         self.modules, self.called, learning = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
@@ -243,7 +243,7 @@ class ManyTraining:
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
         self.discriminator = self.code_classifier = None
         if objective.code_speaker:
-            self.code_classifier = CodeClassifier(network.code_channels, len(network.numbers)).to(device)
+            self.code_classifier = CodeClassifier(network.code_channels, len(network.speaker_indices)).to(device)
             self.modules["code_classifier"] = self.code_classifier
             self.called.append(self.code_classifier)
             learning.append(self.code_classifier)
@@ -259,7 +259,7 @@ class ManyTraining:
         self.objective.set_rates(self.optimisers, step, self.steps, scale)
         return self.objective.weights(step)
 
-    def step(self, batch: ManyBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    def step(self, batch: MultiSpeakerBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Update the model, then the discriminator; return each unweighted loss under its name, detached."""
         terms, fake = self.optimisers["network"].step(lambda: self.model_losses(batch, weights), weights)
         if self.discriminator is not None:
@@ -267,16 +267,18 @@ class ManyTraining:
             terms |= self.optimisers["discriminators"].step(compute, self.objective.discriminator_weights)[0]
         return terms
 
-    def model_losses(self, batch: ManyBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor | None]:
+    def model_losses(
+        self, batch: MultiSpeakerBatch, weights: Mapping[str, float]
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         """The losses named in `weights`, and the fakes, detached, if there is a discriminator.
 
         With `same_speaker_fakes`, what is decoded as its own speaker lies behind the others.
         """
         network, x, s, t = self.network, batch.frames, batch.speakers, batch.targets
         code = network.encode(x, s)
-        passed, cost = network.pass_bottleneck(code, batch.random_draws)  # the code as the decoder gets it
-        same_speaker_fakes = self.objective.same_speaker_fakes and weights.keys() & OF_JUDGEMENT
-        targets = {"fake": t} if weights.keys() & (OF_JUDGEMENT | OF_FAKE_CODE) else {}
+        passed, cost = network.apply_bottleneck(code, batch.random_draws)  # the code as the decoder gets it
+        same_speaker_fakes = self.objective.same_speaker_fakes and weights.keys() & ON_DISCRIMINATOR_OUTPUT
+        targets = {"fake": t} if weights.keys() & (ON_DISCRIMINATOR_OUTPUT | ON_FAKE_CODE) else {}
         if "identity_mapping" in weights or same_speaker_fakes:
             targets["same"] = s
         codes, sources = (torch.cat([part] * len(targets)) for part in (passed, s))
@@ -284,44 +286,44 @@ class ManyTraining:
         decoded = dict(zip(targets, decoded.chunk(len(targets)), strict=True))
         terms = {}
         fakes = torch.cat([decoded["fake"], decoded["same"]]) if same_speaker_fakes else decoded.get("fake")
-        if weights.keys() & OF_JUDGEMENT:
+        if weights.keys() & ON_DISCRIMINATOR_OUTPUT:
             sources, targets = self._sides(batch, len(fakes))
             judgement = self.discriminator(fakes, sources, targets, batch.random_draws)
         if "adversarial" in weights:
             terms["adversarial"] = self.adversarial.generator_loss(judgement.real)
         if "classification" in weights:
             terms["classification"] = self.naming_scale * losses.classification(judgement.speakers, targets)
-        if weights.keys() & OF_FAKE_CODE:
+        if weights.keys() & ON_FAKE_CODE:
             encoded = network.encode(decoded["fake"], t)
             draws = batch.random_draws if "cycle_code_cost" in weights else None
-            fake_code, fake_cost = network.pass_bottleneck(encoded, draws)
+            fake_code, fake_cost = network.apply_bottleneck(encoded, draws)
         if "cycle_consistency" in weights:
             restored = network.decode(fake_code, t, s, x.shape[-1])
             terms["cycle_consistency"] = losses.cycle_consistency(restored, x)
         if "identity_mapping" in weights:
             terms["identity_mapping"] = losses.identity_mapping(decoded["same"], x)
         if "code_speaker" in weights:
-            names = self.code_classifier(losses.reversed_gradient(passed))
+            names = self.code_classifier(losses.reverse_gradient(passed))
             terms["code_speaker"] = losses.classification(names, s)
         if "code_consistency" in weights:
-            means = (network.pass_bottleneck(each)[0] for each in (encoded, code))
+            means = (network.apply_bottleneck(each)[0] for each in (encoded, code))
             terms["code_consistency"] = losses.code_consistency(*means)
         if "code_cost" in weights:
             terms["code_cost"] = cost
         if "cycle_code_cost" in weights:
             terms["cycle_code_cost"] = fake_cost
         if "fusion" in weights:
-            fused, _ = network.pass_bottleneck(network.fuse([code, encoded]), batch.random_draws)
+            fused, _ = network.apply_bottleneck(network.fuse([code, encoded]), batch.random_draws)
             terms["fusion"] = losses.identity_mapping(network.decode(fused, s, s, x.shape[-1]), x)
         return terms, None if self.discriminator is None else fakes.detach()
 
     @staticmethod
-    def _sides(batch: ManyBatch, fakes: int) -> tuple[Tensor, Tensor]:
+    def _sides(batch: MultiSpeakerBatch, fakes: int) -> tuple[Tensor, Tensor]:
         """The speakers that so many fakes come from, and those that they are of."""
         sources, targets = torch.cat([batch.speakers] * 2), torch.cat([batch.targets, batch.speakers])
         return sources[:fakes], targets[:fakes]
 
-    def discriminator_losses(self, batch: ManyBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
+    def discriminator_losses(self, batch: MultiSpeakerBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
         """The discriminator's losses on real and fake segments, wrong names, and speakers."""
         x, s, t = batch.frames, batch.speakers, batch.targets
         sources, targets = self._sides(batch, len(fakes))
@@ -336,7 +338,7 @@ class ManyTraining:
                 fake_loss = (fake_loss + wrong * wrong_loss) / (1 + wrong)
             loss = self.adversarial.discriminator_loss(on_real, real=True) + fake_loss
             if self.adversarial.penalty:
-                per_speaker = len(x) // len(self.network.numbers)  # segments lie speaker by speaker
+                per_speaker = len(x) // len(self.network.speaker_indices)  # segments lie speaker by speaker
                 of_targets = x[t * per_speaker + torch.arange(len(x), device=x.device) % per_speaker]
                 penalty = losses.gradient_penalty(
                     lambda frames: self.discriminator(frames, s, t, batch.random_draws).real,
@@ -350,7 +352,9 @@ class ManyTraining:
             on_real, on_fake = judgement.speakers[: len(x)], judgement.speakers[len(x) :]
             loss, names = losses.classification(on_real, s), self.objective.classified_fakes
             if self.network.has_fake_class:
-                loss = loss + losses.classification(on_fake, torch.full_like(targets, len(self.network.numbers)))
+                loss = loss + losses.classification(
+                    on_fake, torch.full_like(targets, len(self.network.speaker_indices))
+                )
             elif names > 0:
                 loss = loss + names * losses.classification(on_fake, targets)
             terms["classifier"] = self.naming_scale * loss

@@ -12,12 +12,12 @@ from vc.config import flatten, plain, require
 from vc.corpus import names
 from vc.features.store import Features, read_features
 from vc.model_file import Model, read_network
-from vc.models import MODELS, network, network_config
+from vc.models import MODELS, build_network, network_config
 from vc.tensor_file import tensors_digest
 from vc.train import content_encoder
 from vc.train.content_encoder import ContentEncoder
 from vc.train.experiment import Experiment, resolve
-from vc.train.multi_speaker import ManyObjective
+from vc.train.multi_speaker import MultiSpeakerObjective
 from vc.train.recognition_synthesis import Conversions, RecognitionSynthesisObjective
 
 
@@ -84,7 +84,7 @@ class InitialModel:
     def initialise(self, network: nn.Module) -> None:
         """Give an untrained `network` the model's weights; where speakers are added, no step changes these."""
         if not self.adds_speakers:
-            network.begin_from(self.weights)
+            network.initialise_from(self.weights)
             return
         network.load_state_dict(self.weights, strict=False)
         for name, parameter in network.named_parameters():
@@ -130,8 +130,8 @@ class Plan:
         }
         experiment = replace(experiment, **digests)
         with torch.device("meta"):
-            untrained = network(experiment.method, experiment.network, features.config, chosen)
-        if isinstance(objective, ManyObjective):
+            untrained = build_network(experiment.method, experiment.network, features.config, chosen)
+        if isinstance(objective, MultiSpeakerObjective):
             objective.check(untrained, experiment.training.steps)
         if initial_model:
             initial_model.check(experiment, features)

@@ -108,7 +108,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class ManyBatch:
+class MultiSpeakerBatch:
     """Segments of many speakers, each with the speaker that it is to be converted to."""
 
     frames: Tensor  # (batch, bands, frames), each normalised by its speaker's statistics
@@ -169,19 +169,19 @@ class PairSampler(SegmentSampler):
         return Batch(*self._draw_segments(), lambda count: self._rand(self.batch, count)[self.share])
 
 
-class ManySampler(SegmentSampler):
+class MultiSpeakerSampler(SegmentSampler):
     """Batches of any number of speakers, each segment with a target drawn evenly from the others.
 
     The n-th segments of all speakers have a different target each, so that every speaker is one as often.
     """
 
-    def draw(self) -> ManyBatch:
+    def draw(self) -> MultiSpeakerBatch:
         count = len(self.segments)
         frames = torch.stack(self._draw_segments())  # (speakers, batch, bands, frames)
         shifts = 1 + (self._rand(self.batch)[self.share] * (count - 1)).long()
         speakers = torch.arange(count, device=frames.device)[:, None].expand(frames.shape[:2])
         targets = (speakers + shifts) % count
-        return ManyBatch(frames.flatten(0, 1), speakers.flatten(), targets.flatten(), self._random_draws)
+        return MultiSpeakerBatch(frames.flatten(0, 1), speakers.flatten(), targets.flatten(), self._random_draws)
 
     def _random_draws(self, count: int) -> Tensor:
         return self._rand(len(self.segments), self.batch, count)[:, self.share].flatten(0, 1)

@@ -11,7 +11,7 @@ from vc.features.content import PROSODY, prosody, standard_loudness
 from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
 
-STRETCH = 10.0  # seconds, longest stretch into which recordings are cut where only some can be held
+MAX_EXCERPT = 10.0  # seconds, longest stretch into which recordings are cut where only some can be held
 log = logging.getLogger(__name__)
 
 
@@ -55,22 +55,22 @@ def fit(network: UnitSelection, objective: UnitSelectionObjective, targets: dict
     for name, target in targets.items():
         largest = round(objective.minutes * 60 * target.frame_rate)
         lengths = [len(frames) for frames in target.log_mel]
-        stretches = choose_stretches(lengths, largest, longest=round(STRETCH * target.frame_rate))
-        count, total = sum(stop - start for _, start, stop in stretches), sum(lengths)
+        excerpts = choose_excerpts(lengths, largest, longest=round(MAX_EXCERPT * target.frame_rate))
+        count, total = sum(stop - start for _, start, stop in excerpts), sum(lengths)
         if count < total:
             minutes = [frames / target.frame_rate / 60 for frames in (count, total)]
             log.warning("%s: objective.minutes: %.1f of %.1f minutes are held, spread over all", name, *minutes)
-        units = network.units[network.numbers[name]]
+        units = network.units[network.speaker_indices[name]]
         buffers = {
-            key: np.concatenate([getattr(target, key)[number][start:stop] for number, start, stop in stretches])
+            key: np.concatenate([getattr(target, key)[number][start:stop] for number, start, stop in excerpts])
             for key in ("log_mel", "content", "manner")
         }
-        buffers["recording"] = np.repeat(np.arange(len(stretches)), [stop - start for _, start, stop in stretches])
+        buffers["recording"] = np.repeat(np.arange(len(excerpts)), [stop - start for _, start, stop in excerpts])
         for key, values in {**buffers, "louder": target.louder}.items():
             setattr(units, key, torch.from_numpy(values).to(getattr(units, key)))
 
 
-def choose_stretches(lengths: list[int], largest: int, *, longest: int) -> list[tuple[int, int, int]]:
+def choose_excerpts(lengths: list[int], largest: int, *, longest: int) -> list[tuple[int, int, int]]:
     """Choose as much of some recordings as fits, spread over all.
 
     Parameters
@@ -86,9 +86,9 @@ def choose_stretches(lengths: list[int], largest: int, *, longest: int) -> list[
     -------
     list of tuple of int
         Number of the recording, start and stop of each stretch: whole recordings where all fit; else they are cut into
-        stretches, of which evenly distributed ones are taken.
+        excerpts, of which evenly distributed ones are taken.
     """
-    total, passed, chosen, stretches = sum(lengths), 0, 0, []
+    total, passed, chosen, excerpts = sum(lengths), 0, 0, []
     if total <= largest:
         return [(number, 0, length) for number, length in enumerate(lengths)]
     for number, length in enumerate(lengths):
@@ -97,5 +97,5 @@ def choose_stretches(lengths: list[int], largest: int, *, longest: int) -> list[
             passed += stop - start
             if chosen + stop - start <= largest * passed / total:
                 chosen += stop - start
-                stretches.append((number, start, stop))
-    return stretches
+                excerpts.append((number, start, stop))
+    return excerpts

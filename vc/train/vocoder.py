@@ -17,7 +17,7 @@ from vc.corpus import audio, data_directory
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig, log_mel
-from vc.layers import apply_weight_norm, without_weight_norm
+from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.metrics.arrays import evenly_spread
 from vc.parallel import progress
 from vc.tensor_file import tensors_digest
@@ -33,7 +33,7 @@ from vc.vocoders import vocoder_file
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.vocoder_file import StoredVocoder, VocoderModel, generator, load_generator, network_config
 
-NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
+WEIGHT_NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +83,7 @@ def train_vocoder(request: VocoderRequest) -> int:
     TrainingError
         For a run that stopped; its `code` is the exit status.
     """
-    utterances, data_digest, digests = read_list(request.data)
+    utterances, data_digest, digests = read_data_directory(request.data)
     experiment = resolve(request.sections, data_digest, request.start)
     return train_in(
         request.output,
@@ -156,7 +156,7 @@ def make_engine(
     else:
         weights = {name: tensor.clone() for name, tensor in start.weights.items()}
         network = load_generator(experiment.method, experiment.network, mel, weights)
-    if experiment.method in NORMALISED:
+    if experiment.method in WEIGHT_NORMALISED:
         network = apply_weight_norm(network)
     objective, precision = experiment.objective, compute.precision
     training = VocoderTraining(network.to(device), mel, objective, precision=precision, processes=processes)
@@ -235,7 +235,7 @@ class VocoderRun(Run):
             configuration=self.experiment.as_dict(),
             metrics=self.state.best_scores,
         )
-        vocoder_file.write(self.output / NAME, model, without_weight_norm(self.engine.converter))
+        vocoder_file.write(self.output / NAME, model, fold_weight_norm(self.engine.converter))
 
     def model_step(self) -> int | None:
         try:
@@ -276,7 +276,7 @@ class HeldOutRecordings:
         def span(utterance: Utterance) -> tuple[float, float]:  # seconds of its recording
             return utterance.start or 0.0, math.inf if utterance.end is None else utterance.end
 
-        utterances, digest, _ = read_list(directory)
+        utterances, digest, _ = read_data_directory(directory)
         ids, spans = set(), {}
         for utterance in training:
             ids.add(utterance.id)
@@ -305,7 +305,7 @@ class HeldOutRecordings:
         return {"score": mean, "mel": mean}
 
 
-def read_list(directory: Path) -> tuple[list[Utterance], str, dict[str, str]]:
+def read_data_directory(directory: Path) -> tuple[list[Utterance], str, dict[str, str]]:
     """A data directory's utterances, a digest of all of their recordings, and one of each by id."""
     utterances = data_directory.read(directory)
     contents: dict[Path, str] = {}

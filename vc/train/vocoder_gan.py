@@ -74,7 +74,7 @@ class VocoderObjective:
 
     def reflection(self, mel: MelConfig) -> int:
         """Samples that the losses reflect at either end of a segment, which must be longer."""
-        return max(mel.margin, max(losses.SPECTRA) // 2 if self.spectrum > 0 else 0)
+        return max(mel.margin, max(losses.SPECTRUM_WINDOWS) // 2 if self.spectrum > 0 else 0)
 
     def scale(self, step: int) -> float:
         """Factor on both learning rates at `step` (from 0)."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vc.config import build, require
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
-from vc.layers import with_weights
+from vc.layers import build_with_weights
 from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.istft import ISTFT, ISTFTConfig
@@ -116,4 +116,4 @@ def generator(method: str, config: object, mel: MelConfig) -> nn.Module:
 
 def load_generator(method: str, config: object, mel: MelConfig, weights: Mapping[str, Tensor]) -> nn.Module:
     """Build a generator with `weights`; raises ConfigError if they do not fit."""
-    return with_weights(lambda: generator(method, config, mel), weights, method)
+    return build_with_weights(lambda: generator(method, config, mel), weights, method)

@@ -631,7 +631,7 @@ def test_a_speaker_is_added_and_the_others_stay_as_they_are(grown):
         (["--speakers", "slt", "kal"], "first those of"),
         (["--speakers", "slt", "rms"], "first those of"),
         (["--speakers", "slt", "rms", "kal", "--set", "network.code_channels=5"], "settings: network.code_channels"),
-        (["--speakers", "slt", "rms", "kal", "--method", "stargan_vc2"], "stargan_vc2 cannot take up a speaker; these"),
+        (["--speakers", "slt", "rms", "kal", "--method", "stargan_vc2"], "stargan_vc2 cannot add a speaker; these"),
         (["--speakers", "slt", "rms", "kal", "--method", "combogan"], "of method unit, not combogan"),
     ],
 )
@@ -657,7 +657,7 @@ def test_a_model_of_other_names_is_not_grown(grown, three_dump, tmp_path):
 def test_a_grown_run_is_not_resumed_from_another_start(grown, three_dump):
     known = ["--config", grown / "unit.yaml", "--features", three_dump, "--speakers", "slt", "rms", "kal"]
     done = command("train", *known, "--output", grown / "three", check=2).stderr.decode()
-    assert "begun with other settings: start (" in done
+    assert "started with other settings: start (" in done
 
 
 # A fixed encoder.
@@ -696,7 +696,7 @@ def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(grown, three_dump,
     elsewhere.write_bytes((grown / "three/model.safetensors").read_bytes())
     command(*words(elsewhere, 2))
     done = command(*words(grown / "two", 3), check=2).stderr.decode()
-    assert "begun with other settings: encoder (" in done
+    assert "started with other settings: encoder (" in done
 
 
 def read_encoder(path: Path | str, **changes) -> content_encoder.ContentEncoder:
@@ -768,16 +768,16 @@ def test_a_transformers_encoder_is_a_folder(speech_to_text):
     ("changes", "message"),
     [
         ({"model_type": "llama"}, "model_type 'llama'; speech_to_text is known"),
-        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map: what is not in the folder is not taken"),
-        ({"quantization_config": {"quant_method": "bnb"}}, "quantization_config: what is not in the folder"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map: nothing outside the folder is loaded"),
+        ({"quantization_config": {"quant_method": "bnb"}}, "quantization_config: nothing outside the folder"),
         ({"encoder_layers": 10**9}, "encoder_layers 1000000000, but there are"),
         ({"encoder_layers": 2}, r"no tensor layers\.1\."),
         ({"d_model": 10**6}, r"tensor .* is of shape \[.*\], not \["),
         ({"max_source_positions": 10**9}, "a table of 16"),
-        ({"d_model": -1}, "no network can be made of it"),
-        ({"conv_kernel_sizes": "x"}, "no network can be made of it"),
+        ({"d_model": -1}, "cannot build a network from it"),
+        ({"conv_kernel_sizes": "x"}, "cannot build a network from it"),
         ({"input_feat_per_channel": 3}, "is of shape"),
-        ({"dropout": []}, "no encoder of"),
+        ({"dropout": []}, "not an encoder of"),
     ],
 )
 def test_a_folder_of_transformers_that_claims_what_it_is_not_is_one_line(speech_to_text, changes, message):

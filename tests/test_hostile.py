@@ -642,7 +642,7 @@ LOG_LINES = [
 def test_curves_are_of_what_a_run_reports_alone(line, tmp_path, caplog):
     (tmp_path / "log.jsonl").write_text(line + '\n{"step": 2, "losses": {"a": 0.5}, "held_out": {"score": 1}}\n')
     lines = train_log.read(tmp_path)
-    assert [each["step"] for each in lines] == [2] and "dropped, cut short or no reports: 1 line" in caplog.text
+    assert [each["step"] for each in lines] == [2] and "left out, truncated or not reports: 1 line" in caplog.text
     assert curves.draw_curves(lines).startswith(b"\x89PNG")
 
 

@@ -21,7 +21,9 @@ def test_parameter_counts_of_the_paper():
 
 
 def test_generator_layers_follow_the_table():
-    convolutions = [m for m in build_generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
+    convolutions = [
+        m for m in build_generator(CycleGANVC2Config(), 35).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))
+    ]
     shapes = [(m.kernel_size, m.out_channels, m.stride[0]) for m in convolutions]
     residual = [((3,), 512, 1), ((3,), 256, 1)] * 6
     assert shapes == [

@@ -1070,9 +1070,9 @@ def test_speakers_are_those_of_the_command_line(given, speakers, monkeypatch, ca
 def test_training_refuses_by_name_and_leaves_nothing(content, one, tmp_path):
     with pytest.raises(ConfigError, match="no speaker 'zoe'; there are: rms, slt"):
         train(request(content, tmp_path / "exp", "zoe"))
-    with pytest.raises(ConfigError, match="--add-to: recognition_synthesis cannot take up a speaker"):
+    with pytest.raises(ConfigError, match="--add-to: recognition_synthesis cannot add a speaker"):
         train(replace(request(content, tmp_path / "exp", "rms"), add_to=one))
-    with pytest.raises(ConfigError, match=r"--add-to: a run takes up one model, and objective\.start names another"):
+    with pytest.raises(ConfigError, match=r"--add-to: a run starts from one model, and objective\.start names another"):
         train(replace(request(content, tmp_path / "exp", "rms", settings=("objective.start=six_voices",)), add_to=one))
     assert not (tmp_path / "exp").exists()
 
@@ -1123,14 +1123,14 @@ def test_a_run_begins_only_from_a_model_that_fits(content, two, tmp_path):
     refused("none/such: no such model file", "objective.start=none/such")
     sizes = ("channels=256", "content_channels=160", "kernel=5", "dilations=[1, 2, 4, 1, 2]")
     as_carried = (f"network.{each}" for each in (*sizes, "discriminator_channels=24"))
-    refused("six_voices.*: learnt from features of other settings", "objective.start=six_voices", *as_carried)
+    refused("six_voices.*: trained on features of other settings", "objective.start=six_voices", *as_carried)
     mini = CORPUS.parent / "model.safetensors"
     refused("mini/model.safetensors: of method nearest, not recognition_synthesis", f"objective.start={mini}")
 
 
 def test_a_run_that_began_elsewhere_is_not_gone_on_with(content, one, two, tmp_path):
     train(request(content, tmp_path, "rms", settings=(f"objective.start={two}",)))
-    with pytest.raises(ConfigError, match="begun with other settings: start "):
+    with pytest.raises(ConfigError, match="started with other settings: start "):
         train(request(content, tmp_path, "rms", settings=(f"objective.start={one}",)))
 
 

@@ -52,14 +52,14 @@ def test_a_recording_that_is_learnt_from_is_not_held_out_under_another_name(tmp_
         ({**LEARNT, "ann-3": "3", "ann-4": "4"}, r"2 recordings more \(ann-3, ann-4\)"),
         ({"ann-1": "one"}, r"1 recording fewer \(ann-2\)"),
         ({**LEARNT, "ann-1": "changed"}, r"1 recording changed \(ann-1\)"),
-        (LEARNT, "the same recordings were extracted otherwise"),
-        ({}, "the run kept no list of its recordings"),
+        (LEARNT, "the same recordings were extracted differently"),
+        ({}, "the run has no list of its recordings"),
     ],
 )
 def test_a_run_says_which_recordings_are_other(now, said, tmp_path):
     write_settings(tmp_path, SETTINGS, recordings=LEARNT)
     write_settings(tmp_path, SETTINGS, recordings=LEARNT)
-    with pytest.raises(ConfigError, match=f"has changed since this run began: {said}") as caught:
+    with pytest.raises(ConfigError, match=f"has changed since this run started: {said}") as caught:
         write_settings(tmp_path, {**SETTINGS, "data_digest": "b" * 64}, recordings=now)
     assert "a" * 64 not in str(caught.value)
     with pytest.raises(ConfigError, match="and other settings: method"):

@@ -416,7 +416,7 @@ def test_a_checkpoint_brings_back_everything(mini, tmp_path):
 
 
 def test_what_a_run_takes_is_said_first_and_changes_nothing(model, mini, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(estimate, "SHORT", 0)
+    monkeypatch.setattr(estimate, "SHORT_RUN", 0)
     caplog.set_level("INFO", "vc")
     pair = ("slt", "rms")
     sections = read_sections(TINY)

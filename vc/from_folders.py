@@ -32,7 +32,7 @@ from vc.features.store import read_features
 from vc.files import make_directory, path_inside
 from vc.report import write_report
 from vc.train.converter import train
-from vc.train.estimate import FIT_SECONDS, announce, estimate, quiet
+from vc.train.estimate import FIT_SECONDS, announce, estimate, suppress_log
 from vc.train.held_out import read_held_out
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
@@ -291,7 +291,7 @@ def estimate_from_folders(
     device = devices.choose(device).type
     sections, method, recordings, _ = _learnable(folders, output, sections, changes)
     training_sets = recordings[-1:] if method.serves == TARGETS else recordings
-    with quiet(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
+    with suppress_log(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
         data, features = Path(name) / "data", Path(name) / "features"
         excerpts = [u for utterances in training_sets for u in _excerpts(utterances)]
         data_directory.write(data, prepare.link_line_breaks(excerpts, data))

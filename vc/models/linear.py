@@ -123,13 +123,12 @@ class SpeakerMaps(nn.Module):
 
     def __init__(self, config: FactorisedConfig, bands: int):
         super().__init__()
-        width, taps, edges = 2 * config.context + 1, 2 * config.reach + 1, {"padding_mode": "replicate"}
-        self.inward = nn.Conv1d(bands, config.rank, width, padding=config.context, **edges)
+        self.inward = context_map(config, bands, config.rank)
         self.outward = nn.Conv1d(config.rank, bands, 1)
         self.warp_in = nn.Conv1d(bands, bands, 1, bias=False)
         self.warp_out = nn.Conv1d(bands, bands, 1, bias=False)
-        self.movement = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **edges)
-        self.detail = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **edges)
+        self.movement = band_filters(config, bands)
+        self.detail = band_filters(config, bands)
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
@@ -143,12 +142,10 @@ class LinearMap(nn.Module):
 
     def __init__(self, config: WarpConfig | NearestConfig, bands: int):
         super().__init__()
-        width, taps = 2 * config.context + 1, 2 * config.reach + 1
-        edges = {"padding_mode": "replicate"}
-        self.regression = nn.Conv1d(bands, bands, width, padding=config.context, **edges)
-        self.movement = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **edges)
+        self.regression = context_map(config, bands, bands)
+        self.movement = band_filters(config, bands)
         self.warp = nn.Conv1d(bands, bands, 1, bias=False)
-        self.detail = nn.Conv1d(bands, bands, taps, padding=config.reach, groups=bands, bias=False, **edges)
+        self.detail = band_filters(config, bands)
         nn.init.dirac_(self.regression.weight)
         nn.init.zeros_(self.regression.bias)
         nn.init.dirac_(self.movement.weight, groups=bands)
@@ -158,6 +155,18 @@ class LinearMap(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.movement(self.regression(frames)) + self.detail(self.warp(frames))
+
+
+def context_map(config: WarpConfig | NearestConfig, bands: int, outputs: int) -> nn.Conv1d:
+    """A linear map of frames in context, `(batch, bands, frames)` to `(batch, outputs, frames)`."""
+    width = 2 * config.context + 1
+    return nn.Conv1d(bands, outputs, width, padding=config.context, padding_mode="replicate")
+
+
+def band_filters(config: WarpConfig | NearestConfig, bands: int) -> nn.Conv1d:
+    """A filter over time for every band, `(batch, bands, frames)` to the same shape."""
+    taps, padding = 2 * config.reach + 1, {"padding": config.reach, "padding_mode": "replicate"}
+    return nn.Conv1d(bands, bands, taps, groups=bands, bias=False, **padding)
 
 
 def _add_second_map(module: nn.Module, weights: dict[str, Any], prefix: str, *_: object) -> None:

@@ -22,10 +22,7 @@ from vc.models.base import AbstractDecoder, RandomDraws
 
 SLOPE = 0.1  # of the decoder's leaky ReLUs
 DISCRIMINATOR_SLOPE = 0.2
-PAUSES = (
-    -3.7,
-    -2.0,
-)  # deviations of loudness from speech's mean: no restoration below the first, full above the second
+PAUSES = (-3.7, -2.0)  # loudness in deviations: no restoration below the first, full restoration above the second
 MOMENTUM = 0.01  # weight of a step in the running moments
 
 
@@ -149,8 +146,8 @@ class VarianceRestoration(nn.Module):
     @torch.no_grad()
     def update(self, decoded: Tensor, real: Tensor, loudness: Tensor, speakers: Tensor) -> None:
         """Update the moments from `(batch, bands, frames)` of speakers `(batch,)` at loudness `(batch, 1, frames)`."""
-        both = torch.stack([decoded.float(), real.float()], dim=1)  # (batch, 2, bands, frames)
-        cepstra = self.cosines @ both
+        log_mels = torch.stack([decoded.float(), real.float()], dim=1)  # (batch, 2, bands, frames)
+        cepstra = self.cosines @ log_mels
         speech = (loudness > PAUSES[1]).float()[:, None]  # (batch, 1, 1, frames)
         sums = torch.stack([(cepstra * speech).sum(-1), (cepstra.square() * speech).sum(-1)], dim=1)
         members = one_hot(speakers, len(self.moments)).to(sums).T  # (speakers, batch)

@@ -115,8 +115,8 @@ class Units(nn.Module):
         ends = self.recording[successors] != self.recording[previous]
         expected = torch.where(ends, previous, successors)  # at a recording's end its last frame is held
         follows = self._follows(previous[:, :, None], current[:, None])
-        one, other = (self.log_mel[units].float() for units in (expected, current))
-        distances = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist") / one.shape[-1] ** 0.5
+        pair = (self.log_mel[units].float() for units in (expected, current))
+        distances = torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist") / self.log_mel.shape[-1] ** 0.5
         return torch.where(follows, 0.0, config.jump + config.join * distances)
 
     def _follows(self, previous: Tensor, current: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Frames of two speakers brought together: by their nearest neighbours, or by time warping of shared sentences.
+"""Frame alignment of two speakers: by nearest neighbours, or by dynamic time warping of shared sentences.
 
-Distances are taken on mel-cepstra in their natural scale, where they are the mel-cepstral distortion: with every band
-brought to variance 1, the many high coefficients, which say little, decide (docs/experiments.md).
+Distances are of mel-cepstra in their natural scale, where they are the mel-cepstral distortion: with every band scaled
+to variance 1, the many high coefficients, which carry little information, would dominate (docs/experiments.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,38 +19,38 @@ from vc.features.store import Features
 from vc.metrics.alignment import align
 from vc.metrics.arrays import evenly_spread
 
-MAX_ROWS = 1024  # of a distance matrix at a time, fewer where they are long:
-MAX_ENTRIES = 2**24  # of it at most, 64 MiB
-MAX_COMPARED = 10  # sentences by which it is seen whether equal names are equal sentences
+MAX_ROWS = 1024  # of a distance matrix computed at a time, fewer where rows are long:
+MAX_ENTRIES = 2**24  # of that part of the matrix, 64 MiB
+MAX_COMPARED = 10  # sentences by which it is checked that equal names are equal sentences
 
 
 @dataclass(frozen=True)
 class SpeakerFrames:
-    """A speaker's frames, the utterances end to end, normalised."""
+    """A speaker's normalised frames, utterance after utterance."""
 
     frames: Tensor  # (frames, bands)
     lengths: list[int]  # of the utterances
-    audible: Tensor  # (frames,), true for a frame that is speech
+    audible: Tensor  # (frames,), true for speech
     spoken: Tensor  # (frames,), true from an utterance's first audible frame to its last, but for digital silence
-    deviation: Tensor  # (bands,), by which normalisation divided
+    deviation: Tensor  # (bands,), the normaliser's
     cepstral: bool = True  # whether an all-pass can warp them
-    sentences: Sequence[str] = ()  # what the utterances say, by name; empty: not known
+    sentences: Sequence[str] = ()  # names of the utterances' sentences; empty: not known
 
     @classmethod
     def from_utterances(
         cls, utterances: Sequence[np.ndarray], normaliser: MeanVariance, device: torch.device, config: FeatureConfig
     ) -> "SpeakerFrames":
-        """From arrays `(frames, bands)`.
+        """Normalise arrays `(frames, bands)`.
 
-        In digital silence, which is made by an editor or a gate and not by the speaker, the last frame before it is
-        held.
+        During digital silence, which comes from an editor or a gate and not from the speaker, the last frame before it
+        is held.
         """
         mel_cepstra = [config.to_mel_cepstrum(utterance) for utterance in utterances]
         audible = speech.speech(mel_cepstra)
-        sounding = [~speech.silent(mel_cepstrum) for mel_cepstrum in mel_cepstra]
-        spoken = [speech.from_first_to_last(mask) & sound for mask, sound in zip(audible, sounding)]
-        held = [utterance[speech.forward_fill(sound)] for utterance, sound in zip(utterances, sounding)]
-        frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in held])
+        sound = [~speech.silent(mel_cepstrum) for mel_cepstrum in mel_cepstra]
+        spoken = [speech.from_first_to_last(mask) & not_silent for mask, not_silent in zip(audible, sound)]
+        filled = [utterance[speech.forward_fill(not_silent)] for utterance, not_silent in zip(utterances, sound)]
+        frames = np.concatenate([normaliser.transform(utterance).astype(np.float32) for utterance in filled])
         masks = (torch.from_numpy(np.concatenate(mask)).to(device) for mask in (audible, spoken))
         deviation = torch.tensor(normaliser.deviation_, dtype=torch.float32, device=device)
         lengths = [len(utterance) for utterance in utterances]
@@ -58,35 +58,41 @@ class SpeakerFrames:
 
     @classmethod
     def read(cls, features: Features, name: str, device: torch.device) -> "SpeakerFrames":
-        """From a speaker's features."""
+        """Read a speaker's frames and the names of the sentences."""
         normaliser = features.speakers[name].normaliser
         speaker = cls.from_utterances(features.frames(name), normaliser, device, features.config)
         return replace(speaker, sentences=features.sentences(name))
 
     def utterance(self, sentence: str) -> Tensor:
-        """`(indices,)` of the spoken frames of the utterance that says a sentence."""
+        """Indices `(indices,)` of the spoken frames of the utterance of a sentence."""
         number = self.sentences.index(sentence)
         start = sum(self.lengths[:number])
         return start + torch.nonzero(self.spoken[start : start + self.lengths[number]])[:, 0]
 
     def sample(self, largest: int) -> Tensor:
-        """`(indices,)` of the audible frames, or of `largest` of them, evenly spread."""
+        """Indices `(indices,)` of the audible frames, or of `largest` of them, evenly spread."""
         indices = torch.nonzero(self.audible)[:, 0]
-        chosen = torch.linspace(0, len(indices) - 1, min(largest, len(indices)), device=indices.device)
-        return indices[chosen.round().long().clamp(max=len(indices) - 1)]  # above 2**24 float32 has no odd numbers
+        positions = torch.linspace(0, len(indices) - 1, min(largest, len(indices)), device=indices.device)
+        return indices[positions.round().long().clamp(max=len(indices) - 1)]  # float32 has no odd numbers above 2**24
 
     def contexts(self, indices: Tensor, offsets: Iterable[int]) -> Tensor:
-        """`(indices, offsets * bands)`: the frames around each index, those of its own utterance alone."""
+        """The frames at `offsets` from each index, `(indices, offsets * bands)`, clamped to its utterance."""
         lengths = torch.tensor(self.lengths, device=indices.device)
         ends = lengths.cumsum(0)
         utterance = torch.searchsorted(ends, indices, right=True)
-        around = indices[:, None] + torch.tensor(list(offsets), device=indices.device)
+        context = indices[:, None] + torch.tensor(list(offsets), device=indices.device)
         first, last = (ends - lengths)[utterance], ends[utterance] - 1
-        return self.frames[around.clamp(first[:, None], last[:, None])].flatten(1)
+        return self.frames[context.clamp(first[:, None], last[:, None])].flatten(1)
 
 
 def nearest_neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """For each of `(queries, dimensions)` its nearest of `(others, dimensions)`: index and squared distance."""
+    """Find the nearest of `(others, dimensions)` for each of `(queries, dimensions)`.
+
+    Returns
+    -------
+    indices, distances : Tensor
+        Of the nearest, and squared, `(queries,)` each.
+    """
     squares = others.square().sum(1)
     rows = max(1, min(MAX_ROWS, MAX_ENTRIES // len(others)))
     nearest = [torch.min(squares - 2 * part @ others.T, dim=1) for part in queries.split(rows)]
@@ -94,21 +100,27 @@ def nearest_neighbours(queries: Tensor, others: Tensor) -> tuple[Tensor, Tensor]
     return torch.cat([part.indices for part in nearest]), distances
 
 
+def band_weights(source: SpeakerFrames, target: SpeakerFrames, loudness: float) -> Tensor:
+    """Weights `(bands,)` of normalised bands in a distance: the mean deviation, for c0 times `loudness`."""
+    weights = (source.deviation + target.deviation) / 2
+    weights[0] *= loudness
+    return weights
+
+
 @dataclass(frozen=True)
 class Aligner:
-    """What two frames are compared by: their surroundings, each band as wide as both speakers have it on average."""
+    """Nearest-neighbour alignment of frames with their context, bands scaled by both speakers' mean deviations."""
 
     reach: int = 16  # frames to each side
-    stride: int = 4  # every so many of them
-    loudness: float = 0.5  # weight of c0 beside the other bands
+    stride: int = 4  # between frames that are compared
+    loudness: float = 0.5  # weight of c0 relative to the other bands
     max_frames: int = 8_000  # of each speaker
 
     def pairs(self, source: SpeakerFrames, target: SpeakerFrames) -> tuple[Tensor, Tensor, float]:
-        """Each frame of one speaker with its nearest of the other, in both directions.
+        """Pair each frame of one speaker with its nearest of the other, in both directions.
 
         After Erro, Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel
-        corpora", IEEE Trans. ASLP 18, 2010. They compare single frames; what is compared here, and how it is weighted,
-        is ours.
+        corpora", IEEE Trans. ASLP 18, 2010. They compare single frames; context and weights are ours.
 
         Returns
         -------
@@ -125,28 +137,26 @@ class Aligner:
         indices = source.sample(self.max_frames), target.sample(self.max_frames)
         if min(map(len, indices)) < 2:
             raise DataError("a voice of fewer than two audible frames cannot be aligned")
-        weights = (source.deviation + target.deviation) / 2
-        weights[0] *= self.loudness
         offsets = range(-self.reach, self.reach + 1, self.stride)
-        weights = weights.repeat(len(offsets))
+        weights = band_weights(source, target, self.loudness).repeat(len(offsets))
         source_contexts, target_contexts = (
-            speaker.contexts(places, offsets) * weights for speaker, places in zip((source, target), indices)
+            speaker.contexts(frames, offsets) * weights for speaker, frames in zip((source, target), indices)
         )
-        of_source, source_distances = nearest_neighbours(source_contexts, target_contexts)
-        of_target, target_distances = nearest_neighbours(target_contexts, source_contexts)
-        source_indices = torch.cat([indices[0], indices[0][of_target]])
-        target_indices = torch.cat([indices[1][of_source], indices[1]])
+        target_neighbours, source_distances = nearest_neighbours(source_contexts, target_contexts)
+        source_neighbours, target_distances = nearest_neighbours(target_contexts, source_contexts)
+        source_indices = torch.cat([indices[0], indices[0][source_neighbours]])
+        target_indices = torch.cat([indices[1][target_neighbours], indices[1]])
         return source_indices, target_indices, float(torch.cat([source_distances, target_distances]).mean())
 
 
 @dataclass(frozen=True)
 class SentenceAligner:
-    """Frames of the sentences that both speakers say, each sentence aligned by dynamic time warping."""
+    """Alignment of the sentences that both speakers say by dynamic time warping."""
 
-    loudness: float = Aligner.loudness  # weight of c0 beside the other bands
+    loudness: float = Aligner.loudness  # weight of c0 relative to the other bands
 
     def pairs(self, source: SpeakerFrames, target: SpeakerFrames) -> tuple[Tensor, Tensor, float]:
-        """The audible frames on the paths of all shared sentences.
+        """Pair the audible frames on the paths of all shared sentences.
 
         Returns
         -------
@@ -158,7 +168,7 @@ class SentenceAligner:
         Raises
         ------
         DataError
-            If no sentence is shared, or none with speech.
+            If no sentence is shared, or none has speech.
         """
         paths = [self._path(source, target, name, name) for name in shared_sentences(source, target)]
         source_indices, target_indices, distances = (torch.cat(parts) for parts in zip(*paths))
@@ -168,26 +178,25 @@ class SentenceAligner:
         return source_indices[audible], target_indices[audible], float(distances[audible].mean())
 
     def check(self, source: SpeakerFrames, target: SpeakerFrames) -> None:
-        """Refuse utterances of equal names that are no nearer to each other than to those of other names."""
+        """Raise DataError if utterances of equal names are no nearer to each other than to those of other names."""
         names = shared_sentences(source, target)
         names = [names[index] for index in evenly_spread(len(names), MAX_COMPARED)]
         if len(names) > 1:
-            same, other = (
+            equal, unequal = (  # mean distances of sentences of equal and of different names
                 torch.cat([self._path(source, target, *pair)[2] for pair in pairs]).mean()
                 for pairs in (zip(names, names), zip(names, names[1:] + names[:1]))
             )
-            if same >= other:
+            if equal >= unequal:
                 raise DataError(
-                    f"utterances of equal names, such as {names[0]}, do not say the same: frames are {same:.2f} apart,"
-                    f" those of other names {other:.2f}; method nearest needs no shared sentences"
+                    f"utterances of equal names, such as {names[0]}, do not say the same: frames are {equal:.2f} apart,"
+                    f" those of other names {unequal:.2f}; method nearest needs no shared sentences"
                 )
 
     def _path(self, source: SpeakerFrames, target: SpeakerFrames, one: str, other: str) -> tuple[Tensor, ...]:
-        """Indices of the source's and the target's frames on the path through two sentences, and their distances."""
+        """Indices of source and target frames on the path of two sentences, `(pairs,)` each, and their distances."""
         indices = source.utterance(one), target.utterance(other)
-        weights = (source.deviation + target.deviation) / 2
-        weights[0] *= self.loudness
-        sides = [speaker.frames[places] * weights for speaker, places in zip((source, target), indices)]
+        weights = band_weights(source, target, self.loudness)
+        sides = [speaker.frames[frames] * weights for speaker, frames in zip((source, target), indices)]
         if not all(map(len, indices)):
             return (indices[0][:0], indices[1][:0], weights[:0])
         paths = [torch.from_numpy(path).to(weights.device) for path in align(*(side.cpu().numpy() for side in sides))]
@@ -196,7 +205,7 @@ class SentenceAligner:
 
 
 def shared_sentences(source: SpeakerFrames, target: SpeakerFrames) -> list[str]:
-    """Names of the sentences that both say; raises DataError where there are none."""
+    """Names of the sentences that both speakers say; DataError if there are none."""
     shared = sorted(set(source.sentences) & set(target.sentences))
     if not shared:
         raise DataError(

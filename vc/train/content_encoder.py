@@ -1,9 +1,8 @@
-"""A fixed encoder of what is said, for a loss that holds the content of a conversion to that of its source.
+"""Frozen content encoders for a loss that preserves the source's content in a conversion.
 
-It is a model of this toolkit with a code that is freed of the speaker, learnt from the corpus; a content encoder of
-`vc-encoder` that takes log-mel; or a folder of Hugging Face's transformers whose network takes features as they are
-extracted, and has learnt from such. All are weights for a network that this package or transformers defines: nothing in
-the files is run.
+An encoder is a model of this toolkit with a speaker-independent code; a content encoder of `vc-encoder` that takes
+log-mel; or a folder of Hugging Face's transformers whose network takes features as they are extracted, and was trained
+on such. All are weights for a network that this package or transformers defines: no code in the files is run.
 """
 
 import math
@@ -26,28 +25,23 @@ from vc.model_file import Model, read_network
 from vc.models.base import MultiSpeakerConverter
 from vc.tensor_file import tensors_digest
 
-TRIAL_FRAMES = 64  # that an encoder is tried with
-TRANSFORMER = "speech_to_text"  # the one of transformers' architectures that takes features (batch, frames, bands)
-EXTERNAL_SETTINGS = (
-    "auto_map",
-    "quantization_config",
-    "attn_implementation",
-    "use_kernels",
-)  # settings that name other code
-MAX_CONSTANTS = 1 << 26  # numbers of a network that are no weights, such as its table of positions
+TRIAL_FRAMES = 64  # of a trial of a new encoder
+TRANSFORMER = "speech_to_text"  # the architecture of transformers that takes features (batch, frames, bands)
+EXTERNAL_SETTINGS = ("auto_map", "quantization_config", "attn_implementation", "use_kernels")  # load other code
+MAX_CONSTANTS = 1 << 26  # values of a network that are not weights, such as its position embeddings
 
 
 class ContentEncoder(ABC, nn.Module):
-    """Embeddings `(batch, channels, frames)` of normalised `(batch, bands, frames)` of a speaker; it never learns."""
+    """A speaker's normalised `(batch, bands, frames)` to embeddings `(batch, channels, frames)`; never trained."""
 
-    digest = ""  # of its weights
+    digest = ""  # of the weights
 
     @abstractmethod
     def forward(self, frames: Tensor, speaker: str) -> Tensor: ...
 
 
 class CodeEncoder(ContentEncoder):
-    """The code of a model of this toolkit."""
+    """The encoder and bottleneck of a model of this toolkit."""
 
     def __init__(self, network: MultiSpeakerConverter):
         super().__init__()
@@ -58,19 +52,19 @@ class CodeEncoder(ContentEncoder):
 
 
 class NaturalScaleEncoder(ContentEncoder):
-    """A network that takes features as they are extracted, without normalisation."""
+    """A network that takes features as they are extracted, not normalised."""
 
     def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], *, frames_first: bool):
         super().__init__()
         self.network, self.frames_first = _freeze(network), frames_first
-        self.speaker_indices = {name: number for number, name in enumerate(speakers)}
+        self.speaker_indices = {name: index for index, name in enumerate(speakers)}
         for side in ("mean", "deviation"):
             values = [getattr(speaker.normaliser, f"{side}_") for speaker in speakers.values()]
             self.register_buffer(side, torch.as_tensor(np.stack(values), dtype=torch.float32)[..., None])
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
-        number = self.speaker_indices[speaker]
-        natural = frames * self.deviation[number] + self.mean[number]
+        index = self.speaker_indices[speaker]
+        natural = frames * self.deviation[index] + self.mean[index]
         if not self.frames_first:
             return self.network(natural)
         return self.network(natural.transpose(1, 2)).last_hidden_state.transpose(1, 2)
@@ -84,14 +78,14 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     path : str
         Name of a content encoder, or path of an encoder, a model or a folder.
     speakers : mapping of str to Speaker
-        With their statistics.
+        Speakers with their statistics.
     features : FeatureConfig
-        Of what the encoder is given.
+        Settings of the encoder's input.
 
     Raises
     ------
     ConfigError
-        For what is no encoder, or does not fit these features.
+        If `path` is not an encoder, or does not fit these features.
     """
     kinds = "a model of many speakers, a content encoder or a folder of transformers"
     require(bool(path), f"objective.content needs objective.encoder: {kinds}")
@@ -101,29 +95,29 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         encoder = NaturalScaleEncoder(network, speakers, frames_first=True)
         encoder.digest = tensors_digest(network.state_dict())
     elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
-        chosen = choice.choose(path)
-        takes_log_mel = isinstance(chosen, DistilledEncoder)
+        source = choice.choose(path)
+        takes_log_mel = isinstance(source, DistilledEncoder)
         advice = "objective.content needs an encoder that takes log-mel, such as distilled"
         require(takes_log_mel, f"{path}: takes samples; {advice}")
-        fits = features.mel == chosen.mel
+        fits = features.mel == source.mel
         advice = "features.kind must be mel or content, settings the usual"
         require(fits, f"{path}: takes other features than these: {advice}")
-        encoder = NaturalScaleEncoder(chosen.network, speakers, frames_first=False)
-        encoder.digest = chosen.digest
+        encoder = NaturalScaleEncoder(source.network, speakers, frames_first=False)
+        encoder.digest = source.digest
     else:
         model, network = read_multi_speaker_model(place)
-        require(model.features == features, f"{place}: learnt from features of other settings")
+        require(model.features == features, f"{place}: trained on features of other settings")
         for name, speaker in speakers.items():
-            same = model.speakers.get(name) == speaker
-            require(same, f"{place}: does not know {name} by the same features")
+            matches = model.speakers.get(name) == speaker
+            require(matches, f"{place}: was not trained on the same features of {name}")
         encoder = CodeEncoder(network)
         encoder.digest = tensors_digest(network.state_dict())
     bands = features.bands
-    try:  # an encoder by which a step cannot learn is refused now
+    try:  # an encoder that a training step could not use is refused now
         embeddings = encoder(torch.zeros(2, bands, TRIAL_FRAMES), next(iter(speakers)))
-    except Exception as error:  # a network of any settings fails in any way
+    except Exception as error:  # with arbitrary settings a network may fail in any way
         reason = shorten(error)
-        raise ConfigError(f"{place}: no encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
+        raise ConfigError(f"{place}: not an encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
     require(bool(embeddings.isfinite().all()), f"{place}: gives embeddings that are not finite")
     return encoder
 
@@ -136,14 +130,14 @@ def _freeze(network: nn.Module) -> nn.Module:
 
 
 def read_multi_speaker_model(path: Path) -> tuple[Model, MultiSpeakerConverter]:
-    """Read a model that has a code; refuse another."""
+    """Read a multi-speaker model, whose network has a code; ConfigError for any other."""
     model, network, _ = read_network(path)
     require(isinstance(network, MultiSpeakerConverter), f"{path}: method {model.method} has no code")
     return model, network
 
 
 def _read_transformer(folder: Path) -> nn.Module:
-    """The encoder in a folder that transformers saved: with all of its weights, and nothing from outside the folder."""
+    """Read the encoder of a folder saved by transformers: all of its weights, and nothing from outside the folder."""
     extras.require(f"{folder}", "encoders", "transformers")
     from transformers.models.speech_to_text import modeling_speech_to_text as modeling
 
@@ -152,7 +146,7 @@ def _read_transformer(folder: Path) -> nn.Module:
     kind = settings.get("model_type")
     require(kind == TRANSFORMER, f"{place}: model_type {kind!r}; {TRANSFORMER} is known")
     outside = [name for name in EXTERNAL_SETTINGS if name in settings]
-    require(not outside, f"{place}: {', '.join(outside)}: what is not in the folder is not taken")
+    require(not outside, f"{place}: {', '.join(outside)}: nothing outside the folder is loaded")
     try:
         weights = published.folder_tensors(folder, ("model.encoder.", "encoder."))
     except ConfigError as error:
@@ -162,20 +156,20 @@ def _read_transformer(folder: Path) -> nn.Module:
     require(possible, f"{place}: encoder_layers {layers!r}, but there are {len(weights)} tensors")
     try:
         config = modeling.Speech2TextConfig(**settings, attn_implementation="eager")
-        with torch.device("meta"):  # takes no memory, whatever sizes are claimed
-            claimed = modeling.Speech2TextEncoder(config)
-        _check_weights(claimed, weights)
+        with torch.device("meta"):  # takes no memory, whatever the sizes in the settings
+            weightless = modeling.Speech2TextEncoder(config)
+        _check_weights(weightless, weights)
         network = modeling.Speech2TextEncoder(config)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
-    except Exception as error:  # settings that make no sense have any effect
-        raise ConfigError(f"{place}: no network can be made of it: {shorten(error)}") from error
+    except Exception as error:  # meaningless settings may have any effect
+        raise ConfigError(f"{place}: cannot build a network from it: {shorten(error)}") from error
     network.load_state_dict(weights)
     return network
 
 
 def _check_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are not those of the network, by their names, and a network with far too much beside them."""
+    """Raise ConfigError if names or shapes of the weights differ from the network's, or its constants are too large."""
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         require(name in weights, f"no tensor {name}")

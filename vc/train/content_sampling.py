@@ -1,11 +1,11 @@
-"""Batches for a decoder of content vectors: segments of the targets, each with content that it may be decoded from.
+"""Batches for a decoder of content vectors: segments of the targets, each with content from which to decode it.
 
-A conversion's content is another speaker's, and a decoder that has only seen the target's own learns too much of it.
-So a segment's content is drawn from three: its own; each frame's nearest neighbours in the target's other recordings;
-and those in other speakers' recordings, where there are any. What is matched says the same and fits less well, as
-another speaker's would (prematched training, after Baas, van Niekerk and Kamper, "Voice conversion with just nearest
-neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs). Where speakers share sentences, it may be drawn
-from a fourth, another speaker's rendering of the sentence, aligned in time: what a conversion will have.
+In a conversion the content is another speaker's, and a decoder trained on the target's own alone overfits to it. So a
+segment's content is drawn from three kinds: its own; its frames' nearest neighbours in the target's other recordings;
+and those in other speakers' recordings, if there are any. Matched content carries the same words and fits less well, as
+another speaker's does (prematched training, after Baas, van Niekerk and Kamper, "Voice conversion with just nearest
+neighbors", Interspeech 2023, sec. 3.2, who match a vocoder's inputs). If speakers share sentences, there is a fourth
+kind: another speaker's rendering of the sentence, aligned in time, as a conversion will have it.
 """
 
 import logging
@@ -30,45 +30,45 @@ from vc.models.base import RandomDraws
 from vc.train.sampling import Segments
 
 CHUNK = 2048  # content frames that are matched at a time
-MAX_CANDIDATES = 40_000  # content frames among which neighbours are searched: some fifteen minutes
-UNSEEN_EVERY = 10  # one recording in so many is seen by no loss, where there are twice as many
-UNSEEN_SHARE = 4  # a batch has so many times more segments than are drawn of those
+MAX_CANDIDATES = 40_000  # content frames among which neighbours are searched: about fifteen minutes
+UNSEEN_EVERY = 10  # one recording in so many is excluded from the losses, if there are at least twice as many
+UNSEEN_SHARE = 4  # segments of a batch for each one of the excluded recordings
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ContentBatch:
-    """Segments of the targets, each with content that it may be decoded from."""
+    """Segments of the targets, each with content from which to decode it."""
 
     content: Tensor  # (batch, dims, frames)
     prosody: Tensor  # (batch, bands + 3, frames)
     log_mel: Tensor  # (batch, bands, frames), normalised
-    speakers: Tensor  # (batch,) numbers
-    own_content: Tensor | None = None  # (batch, dims, frames), each segment's own, where there are conversions,
-    targets: Tensor | None = None  # (batch,) and numbers of other speakers, to whom they are
-    unseen: "ContentBatch | None" = None  # of recordings that no loss sees: the decoder's variance is measured on these
-    random_draws: RandomDraws | None = None  # for what a step draws
+    speakers: Tensor  # (batch,) indices
+    own_content: Tensor | None = None  # (batch, dims, frames), each segment's own, if there are conversions
+    targets: Tensor | None = None  # (batch,) indices of the other speakers to whom segments are converted, if any
+    unseen: "ContentBatch | None" = None  # of recordings excluded from the losses, to measure the decoder's variance
+    random_draws: RandomDraws | None = None  # for the step
 
 
 class ContentSampler:
-    """Batches of the speakers' segments on the training device; its random state is part of a checkpoint.
+    """Draws batches of the speakers' segments on the training device; its random state is part of a checkpoint.
 
-    Several processes draw the same and each takes its share, as in vc/train/sampling.py.
+    Several processes draw the same batch and each takes its share, as in vc/train/sampling.py.
 
     Parameters
     ----------
     recordings : sequence of Recordings
         One for each speaker.
     weights : sequence of float
-        How often each kind of content is drawn, relative to the others.
+        Relative frequencies of the kinds of content.
     batch : int
         Segments of each speaker.
     seed : int
     share : slice
-        Of the batch, for this process.
+        This process's part of the batch.
     conversions : bool, optional
-        Whether each segment gets its own content too, and another speaker, drawn evenly: the n-th segments of all
-        speakers have a different one each.
+        Whether each segment also has its own content, and another speaker, drawn uniformly: the n-th segments of all
+        speakers have different ones.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ContentSampler:
 
     @classmethod
     def from_features(cls, experiment: Any, features: Features, device: torch.device, share: slice) -> "ContentSampler":
-        """For the speakers of an experiment; their content is matched here."""
+        """Build the sampler for the speakers of an experiment, and match their content."""
         objective, settings = experiment.objective, experiment.training
         speakers = {name: SpeakerContent.from_features(features, name, device) for name in experiment.speakers}
         partners = {
@@ -105,7 +105,7 @@ class ContentSampler:
             if objective.aligned > 0:
                 require(bool(partners[name]), f"objective.aligned: {name} shares no sentence with another speaker")
                 weight, fallback = objective.aligned / most_partners, kinds_of_content[-1][1]
-                for partner in islice(cycle(partners[name]), most_partners):  # all speakers have as many kinds
+                for partner in islice(cycle(partners[name]), most_partners):  # as many kinds for each speaker
                     kinds_of_content.append((weight, align_renderings(speaker, partner, fallback)))
             weights, contents = zip(*kinds_of_content)
             recordings.append(Recordings.from_features(features, name, contents, settings.segment, device))
@@ -115,14 +115,14 @@ class ContentSampler:
 
     def draw(self) -> ContentBatch:
         """The next batch."""
-        drawn = [recordings.draw(self.batch, self.bounds, self.generator) for recordings in self.recordings]
-        parts = [recordings.parts(*rows) for recordings, rows in zip(self.recordings, drawn)]
+        draws = [recordings.draw(self.batch, self.bounds, self.generator) for recordings in self.recordings]
+        parts = [recordings.parts(*draw) for recordings, draw in zip(self.recordings, draws)]
         batch = replace(_join(parts, self.share), random_draws=self._random_draws)
         if self.conversions:
             count, device = len(self.recordings), self.generator.device
             shifts = torch.rand(self.batch, generator=self.generator, device=device)[self.share] * (count - 1)
             targets = (batch.speakers + (1 + shifts.long()).repeat(count)) % count
-            contents = [recordings.content(rows[self.share]) for recordings, (rows, _) in zip(self.recordings, drawn)]
+            contents = [recordings.content(rows[self.share]) for recordings, (rows, _) in zip(self.recordings, draws)]
             batch = replace(batch, own_content=torch.cat(contents), targets=targets)
         if any(recordings.unseen is None for recordings in self.recordings):
             return batch
@@ -136,28 +136,28 @@ class ContentSampler:
 
 
 def _join(parts: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:
-    """A batch of content, prosody and log-mel of each speaker, as many segments of each."""
-    content, prosodies, log_mels = (torch.cat([part[share] for part in some]) for some in zip(*parts))
-    numbers = torch.arange(len(parts), device=content.device)
-    return ContentBatch(content, prosodies, log_mels, numbers.repeat_interleave(len(content) // len(parts)))
+    """Join the content, prosody and log-mel of each speaker's segments, equally many of each."""
+    content, prosodies, log_mels = (torch.cat([part[share] for part in kind]) for kind in zip(*parts))
+    indices = torch.arange(len(parts), device=content.device)
+    return ContentBatch(content, prosodies, log_mels, indices.repeat_interleave(len(content) // len(parts)))
 
 
 @dataclass(frozen=True)
 class SpeakerContent:
-    """A speaker's content, all recordings end to end."""
+    """A speaker's content, recording after recording."""
 
-    frames: Tensor  # (content frames, dims), without the speaker's mean and divided by the deviation
-    recording: Tensor  # (content frames,) number of the recording
-    sentences: tuple[str, ...] = ()  # of the recordings, by number
+    frames: Tensor  # (content frames, dims), normalised by the speaker's statistics
+    recording: Tensor  # (content frames,) index of the recording
+    sentences: tuple[str, ...] = ()  # of the recordings, by index
 
     @classmethod
     def from_features(cls, features: Features, name: str, device: torch.device) -> "SpeakerContent":
         contents, statistics = features.content(name), features.speakers[name].content
         frames = (np.concatenate(contents) - np.asarray(statistics.mean)) / statistics.deviation
-        numbers = torch.from_numpy(np.repeat(np.arange(len(contents)), [len(content) for content in contents]))
+        indices = torch.from_numpy(np.repeat(np.arange(len(contents)), [len(content) for content in contents]))
         ids = (id for id, owner in features.utterances.items() if owner == name)
         sentences = tuple(Utterance(id, name, Path()).sentence for id in ids)
-        return cls(torch.from_numpy(frames.astype(np.float32)).to(device), numbers.to(device), sentences)
+        return cls(torch.from_numpy(frames.astype(np.float32)).to(device), indices.to(device), sentences)
 
     def shares_sentence(self, other: "SpeakerContent") -> bool:
         """Whether another speaker says one of the sentences."""
@@ -165,68 +165,68 @@ class SpeakerContent:
 
 
 def match(speaker: SpeakerContent, others: Sequence[SpeakerContent], neighbours: int) -> Tensor:
-    """For each content frame the mean of its nearest by the cosine, none of them of the same recording.
+    """Replace each content frame by the mean of its nearest neighbours by cosine in other recordings.
 
     Parameters
     ----------
     speaker : SpeakerContent
     others : sequence of SpeakerContent
-        Where neighbours are searched; the speaker may be one. Of long recordings, MAX_CANDIDATES frames, evenly spread,
-        are searched.
+        Where neighbours are searched; the speaker may be among them. At most MAX_CANDIDATES frames, evenly spread, are
+        searched.
     neighbours : int
-        Whose mean it is.
+        Number of neighbours.
 
     Returns
     -------
     Tensor
-        `(content frames, dims)`.
+        Shape `(content frames, dims)`.
 
     Raises
     ------
     ConfigError
-        For one recording, which would be matched to itself.
+        If there is only one recording, which would be matched to itself.
     """
     candidates = torch.cat([other.frames for other in others])
-    numbers = torch.cat(
+    recordings = torch.cat(
         [other.recording if other is speaker else torch.full_like(other.recording, -1) for other in others]
     )
     count = min(len(candidates), MAX_CANDIDATES)
-    kept = torch.linspace(0, len(candidates) - 1, count, device=candidates.device).round().long()
-    candidates, numbers = candidates[kept], numbers[kept]
-    alone = all(other is speaker for other in others) and len(numbers.unique()) == 1
-    require(not alone, "one recording alone cannot be matched: give two or more, or cut it into several")
+    indices = torch.linspace(0, len(candidates) - 1, count, device=candidates.device).round().long()
+    candidates, recordings = candidates[indices], recordings[indices]
+    single = all(other is speaker for other in others) and len(recordings.unique()) == 1
+    require(not single, "one recording alone cannot be matched: give two or more, or cut it into several")
     directions = normalize(candidates, dim=1).T.contiguous()
     matched = torch.empty_like(speaker.frames)
     for first in range(0, len(speaker.frames), CHUNK):
         chunk = slice(first, first + CHUNK)
         cosines = normalize(speaker.frames[chunk], dim=1) @ directions
-        cosines.masked_fill_(speaker.recording[chunk, None] == numbers, -torch.inf)
+        cosines.masked_fill_(speaker.recording[chunk, None] == recordings, -torch.inf)
         cosines, nearest = cosines.topk(min(neighbours, len(candidates)), dim=1)
-        usable = cosines.isfinite()[..., None]  # of two short recordings, one has fewer frames than are asked for
+        usable = cosines.isfinite()[..., None]  # of two short recordings, one may have fewer frames than neighbours
         matched[chunk] = (candidates[nearest] * usable).sum(1) / usable.sum(1)
     return matched
 
 
 def align_renderings(speaker: SpeakerContent, other: SpeakerContent, fallback: Tensor) -> Tensor:
-    """Another speaker's content of the same sentences, in the time of the speaker's, frame by frame.
+    """Align another speaker's content of the same sentences with the speaker's, frame by frame.
 
-    Of several frames of the other that fall on one, it is the last.
+    Of several frames of the other that are aligned with one, the last is taken.
 
     Parameters
     ----------
     speaker, other : SpeakerContent
     fallback : Tensor
-        `(content frames, dims)`, for sentences that the other does not say.
+        Content for sentences that the other does not say, `(content frames, dims)`.
 
     Returns
     -------
     Tensor
-        `(content frames, dims)`.
+        Shape `(content frames, dims)`.
     """
     aligned = fallback.clone()
-    for number, sentence in enumerate(speaker.sentences):
+    for index, sentence in enumerate(speaker.sentences):
         if sentence in other.sentences:
-            mask = speaker.recording == number
+            mask = speaker.recording == index
             rendering = other.frames[other.recording == other.sentences.index(sentence)]
             path, other_path = align(speaker.frames[mask].cpu().numpy(), rendering.cpu().numpy())
             last = np.searchsorted(path, np.arange(int(mask.sum())), side="right") - 1
@@ -236,18 +236,18 @@ def align_renderings(speaker: SpeakerContent, other: SpeakerContent, fallback: T
 
 @dataclass(frozen=True)
 class Recordings:
-    """A speaker's recordings as segments: of log-mel, prosody, and positions among content frames."""
+    """A speaker's recordings as segments of log-mel, prosody and positions in content frames."""
 
     segments: Segments
-    contents: Tensor  # (kinds, content frames, dims), float16: each kind of content that a segment may be decoded from
+    contents: Tensor  # (kinds, content frames, dims), float16: the kinds of content from which to decode segments
     bands: int
-    unseen: Segments | None = None  # of recordings that no loss sees, if there are enough of them
+    unseen: Segments | None = None  # of recordings excluded from the losses, if there are enough
 
     @classmethod
     def from_features(
         cls, features: Features, name: str, contents: Sequence[Tensor], length: int, device: torch.device
     ) -> "Recordings":
-        """Segments of `length` frames; `contents` are each of all recordings end to end."""
+        """Build segments of `length` frames; each of `contents` is of all recordings, one after the other."""
         speaker, config = features.speakers[name], features.config
         log_mels, start, rows = features.frames(name), 0, []
         for log_mel, f0, content in zip(log_mels, features.f0(name), features.content(name), strict=True):
@@ -258,7 +258,7 @@ class Recordings:
                     [
                         speaker.normaliser.transform(log_mel),
                         prosody(f0, standard_loudness(log_mel, speaker.content), speaker.log_f0, config),
-                        positions.astype(int),  # two rows: a float32 holds whole numbers up to 2**24
+                        positions.astype(int),  # and the fraction: a float32 holds whole numbers up to 2**24
                         positions % 1,
                     ]
                 )
@@ -266,39 +266,39 @@ class Recordings:
         require(start < 2**24, f"{name}: more recordings than one run can hold; leave some out")
         masks = speech([config.to_mel_cepstrum(frames) for frames in log_mels])
         contents = torch.stack([content.half() for content in contents])
-        held = np.arange(len(rows)) % UNSEEN_EVERY == UNSEEN_EVERY - 1
-        usable = any(len(rows[n]) >= length and masks[n].any() for n in np.flatnonzero(held))
+        excluded = np.arange(len(rows)) % UNSEEN_EVERY == UNSEEN_EVERY - 1
+        usable = any(len(rows[index]) >= length and masks[index].any() for index in np.flatnonzero(excluded))
         if len(rows) < 2 * UNSEEN_EVERY or not usable:
-            log.info("%s: too few recordings to keep some unseen: variance is measured on all of them", name)
+            log.info("%s: too few recordings to keep some out of the losses: variance is measured on all", name)
             segments = Segments(rows, length, device, name, speech=masks)
             return cls(segments, contents, config.bands, segments)
         seen, unseen = (
             Segments([*compress(rows, part)], length, device, name, speech=[*compress(masks, part)])
-            for part in (~held, held)
+            for part in (~excluded, excluded)
         )
         return cls(seen, contents, config.bands, unseen)
 
     def draw(self, count: int, bounds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows of segments `(count, ..., length)` and their kinds of content `(count, 1)`.
+        """Draw rows of segments `(count, ..., length)` and their kinds of content `(count, 1)`.
 
-        `bounds` are the upper ends of the kinds in 0..1.
+        `bounds` are the cumulative probabilities of the kinds.
         """
         rows = self.segments.draw(count, generator)
         draws = torch.rand(count, 1, generator=generator, device=rows.device, dtype=torch.float64)
         return rows, (draws >= bounds[:-1]).sum(1)[:, None]
 
     def draw_unseen(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The same of recordings that no loss sees, with the last kind: the least like their own content."""
+        """Draw from recordings excluded from the losses, with the last kind of content, the least like their own."""
         rows = self.unseen.draw(count, generator)
         return rows, torch.full((count, 1), len(self.contents) - 1, device=rows.device)
 
     def parts(self, rows: Tensor, kind: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Content, prosody and log-mel, `(count, ..., length)`, of rows of segments."""
+        """Content, prosody and log-mel of rows of segments, `(count, ..., length)` each."""
         return self.content(rows, kind), rows[:, self.bands : -2], rows[:, : self.bands]
 
     def content(self, rows: Tensor, kind: Tensor | int = 0) -> Tensor:
-        """`(count, dims, length)`, of the kind 0, the recording's own, or of kinds `(count, 1)`."""
-        before, share = rows[:, -2].long(), rows[:, -1:]
+        """Content `(count, dims, length)` of rows of segments: their own, kind 0, or that of kinds `(count, 1)`."""
+        before, fraction = rows[:, -2].long(), rows[:, -1:]
         after = (before + 1).clamp(max=self.contents.shape[1] - 1)
         ends = (self.contents[kind, index].float().transpose(1, 2) for index in (before, after))
-        return torch.lerp(*ends, share)
+        return torch.lerp(*ends, fraction)

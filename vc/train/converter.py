@@ -1,4 +1,4 @@
-"""A training run of a converter, from features to model file: by steps, or fitted at once."""
+"""A training run of a converter, from features to model file: by steps, or fitted directly."""
 
 import logging
 from dataclasses import replace
@@ -22,7 +22,7 @@ from vc.train.processes import Processes
 from vc.train.run import NAME, Run
 from vc.train.samples import ConversionSamples
 
-FITTED_STEP = 1  # of a model that is fitted at once
+FITTED_STEP = 1  # step of a model that is fitted directly
 log = logging.getLogger(__name__)
 
 
@@ -37,29 +37,29 @@ def train(request: Request) -> int:
     Raises
     ------
     ConfigError, DataError
-        For what cannot be read or does not fit, by name; nothing is written then.
+        If something cannot be read or does not fit; nothing is written then.
     TrainingError
-        For a run that stopped; its `code` is the exit status.
+        If the run stops; its `code` is the exit status.
     """
     plan = Plan.from_request(request)
     experiment = plan.experiment
     for name in experiment.speakers:
         if plan.features.speakers[name].log_f0 is None:
             log.warning("%s has no F0, as in whispering: what is converted to %s will be whispered, too", name, name)
-    fitted = bool(METHODS[experiment.method].fit)
+    fits_directly = bool(METHODS[experiment.method].fit)
     return train_in(
         request.output,
-        partial(FittedRun if fitted else ConverterRun, request, plan),
+        partial(FittedRun if fits_directly else ConverterRun, request, plan),
         experiment,
         recordings=plan.features.recordings,
         device=request.device,
-        # a fit takes seconds, so that TF32 would save no time, and a regression suffers from it
-        precision="float32" if fitted else experiment.compute.precision,
+        # a fit takes seconds, so that TF32 would save no time, and it harms a regression
+        precision="float32" if fits_directly else experiment.compute.precision,
     )
 
 
 def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engine:
-    """Untrained networks, optimisers and sampler of an experiment."""
+    """Build the untrained networks, optimisers and sampler of an experiment."""
     experiment, features = plan.experiment, plan.features
     settings, compute = experiment.training, experiment.compute
     torch.manual_seed(settings.seed)
@@ -75,14 +75,14 @@ def make_engine(plan: Plan, device: torch.device, processes: Processes) -> Engin
 
 
 class ConverterRun(Run):
-    """The run of a converter that is trained by steps: held-out utterances and validation recordings are converted."""
+    """The run of a converter that is trained by steps; it converts held-out utterances and validation recordings."""
 
     def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
         self.experiment, self.features, self.device = plan.experiment, plan.features, device
         speakers, settings = self.experiment.speakers, self.experiment.training
         held_out = METHODS[self.experiment.method].training.held_out
         self.held_out = held_out.read(request.held_out, self.features, speakers) if request.held_out else None
-        self.encoder = encoder_of(self.features.config)  # refused now, not at the first model
+        self.encoder = encoder_of(self.features.config)  # refused now rather than at the first model
         self.initial_model = plan.initial_model
         self.samples = ConversionSamples(request.validation, settings.samples, request.output / "samples")
         digest = self.held_out.digest if self.held_out and request.chooses else ""
@@ -121,7 +121,7 @@ class ConverterRun(Run):
             return None
 
     def converter(self) -> Converter:
-        """Of the present network; the licence of a model that the run began from is handed on."""
+        """The current network as a converter; the licence of an initial model is passed on."""
         model = self.experiment.model(self.features, self.state.step, self.state.best_scores)
         if self.initial_model and self.initial_model.model.licence != model.licence:
             origin, licence = self.initial_model.path.stem, self.initial_model.model.licence
@@ -130,10 +130,10 @@ class ConverterRun(Run):
 
 
 class FittedRun:
-    """The run of a method that is fitted at once, from all frames of the speakers, rather than by steps.
+    """The run of a method that is fitted directly, from all frames of the speakers, rather than by steps.
 
-    It is fitted when it is built, and writes nothing before `train`: what cannot be fitted leaves nothing behind. Of
-    several processes the first alone fits.
+    It is fitted when it is built, and nothing is written before `train`: a fit that fails leaves no files behind. Of
+    several processes, only the first fits.
     """
 
     def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
@@ -146,19 +146,19 @@ class FittedRun:
         self.encoder = encoder_of(features.config)
         held_out = None
         if request.held_out:
-            kind = HeldOut if self.encoder is None else HeldOutResynthesis
-            held_out = kind.read(request.held_out, features, experiment.speakers)
-        unfitted = build_network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
+            cls = HeldOut if self.encoder is None else HeldOutResynthesis
+            held_out = cls.read(request.held_out, features, experiment.speakers)
+        network = build_network(experiment.method, experiment.network, features.config, experiment.speakers).to(device)
         if plan.initial_model:
-            plan.initial_model.initialise(unfitted)
+            plan.initial_model.initialise(network)
         frames = {name: method.frames.read(features, name, device) for name in experiment.speakers}
-        method.fit(unfitted, experiment.objective, frames)
+        method.fit(network, experiment.objective, frames)
         model = experiment.model(features, FITTED_STEP, {})
-        self.converter = Converter(model, unfitted, device, encoder=self.encoder)
+        self.converter = Converter(model, network, device, encoder=self.encoder)
         self.scores = held_out.score(self.converter) if held_out else {}
 
     def train(self) -> int:
-        """Write the model, with the held-out set's scores and samples if there are any; return its step."""
+        """Write the model, with scores of the held-out set and samples if there are any; return its step."""
         output, experiment = self.request.output, self.plan.experiment
         if not self.processes.first:
             return FITTED_STEP

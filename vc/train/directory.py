@@ -1,4 +1,4 @@
-"""An experiment directory: one run at a time, its log, and the settings that a resumed run must share."""
+"""An experiment directory: one run at a time, its log, and the settings that a resumed run must keep."""
 
 import contextlib
 import io
@@ -18,9 +18,9 @@ from vc.files import locked, make_directory, open_in_place, path_inside, remove_
 from vc.train.processes import Processes, join_processes
 
 FOLDERS = ("checkpoints", "samples", "tensorboard")
-DATA_DIGEST = "data_digest"  # setting: digest of what a run learns from
+DATA_DIGEST = "data_digest"  # the setting that holds the digest of the training data
 MAX_NAMED = 3  # recordings of a kind that a message names
-CHANGEABLE_SETTINGS = {  # settings under `training` that may be others when a run is resumed
+CHANGEABLE_SETTINGS = {  # settings under `training` that may change when a run is resumed
     "steps",
     "log_every",
     "checkpoint_every",
@@ -50,11 +50,11 @@ def train_in(
     output : Path
         Experiment directory.
     make_run : callable
-        Makes, of the device and the processes, what has `train`. Where it refuses to, no settings are left behind.
+        Builds the run, an object with `train`, from device and processes. If it raises, no settings are written.
     experiment : Any
-        The whole configuration: `as_dict` gives the settings of the run.
+        The whole configuration, whose `as_dict` gives the settings of the run.
     recordings : mapping of str to str
-        Digests by id of what the run learns from.
+        Digests of the training recordings by id.
     device : str
         Name of the device.
     precision : str
@@ -63,12 +63,12 @@ def train_in(
     Returns
     -------
     int
-        What `train` does: the number of the last step.
+        Number of the last step, as `train` returns it.
     """
-    with join_processes(device) as (processes, chosen):
-        devices.set_precision(precision, chosen)
+    with join_processes(device) as (processes, own_device):
+        devices.set_precision(precision, own_device)
         with locked_directory(output, processes):
-            run = make_run(chosen, processes)
+            run = make_run(own_device, processes)
             if processes.first:
                 write_settings(output, experiment.as_dict(), defaults=defaults(experiment), recordings=recordings)
             return run.train()
@@ -76,16 +76,16 @@ def train_in(
 
 @contextlib.contextmanager
 def locked_directory(output: Path, processes: Processes) -> Iterator[None]:
-    """Hold an experiment directory for this run alone, and copy the package's log to its train.log.
+    """Lock an experiment directory for this run, and copy the package's log to its train.log.
 
-    Of several processes the first holds it and writes; the others log errors only.
+    Of several processes, the first locks it and writes; the others log errors only.
 
     Raises
     ------
     DataError
-        If another run holds it.
+        If another run has locked it.
     OSError
-        If it cannot be written, or a folder in it leads elsewhere.
+        If it cannot be written, or a folder in it is a link out of it.
     """
     if not processes.first:
         logging.getLogger("vc").setLevel(logging.ERROR)
@@ -116,7 +116,7 @@ def _log_file(path: Path) -> Iterator[None]:
 
 
 class _SilentHandler(logging.StreamHandler):
-    """Loses lines where the disk is full, without a word: the next checkpoint will report it."""
+    """Silently loses lines if the disk is full: the next checkpoint will report it."""
 
     def handleError(self, _: logging.LogRecord) -> None:
         pass
@@ -129,7 +129,7 @@ def write_settings(
     defaults: Mapping[str, Any] | None = None,
     recordings: Mapping[str, str] | None = None,
 ) -> None:
-    """Write config.yaml; if there is one, first compare it with the settings of the resumed run.
+    """Write config.yaml; if it exists, first compare it with the settings of the resumed run.
 
     Parameters
     ----------
@@ -138,9 +138,9 @@ def write_settings(
     settings : mapping
         All settings of the run.
     defaults : mapping, optional
-        Of settings: one that the run began without, because it is newer than the run, was its default.
+        What settings newer than the run were for it.
     recordings : mapping of str to str, optional
-        Digests by id of what the run learns from. Where they have changed, the message names them.
+        Digests of the training recordings by id. If they have changed, the message names them.
 
     Raises
     ------
@@ -151,48 +151,48 @@ def write_settings(
     if path.is_file():
 
         def is_fixed(key: str) -> bool:
-            is_path = key in ("objective.encoder", "objective.start")  # whose digest is a setting of its own
+            is_path = key in ("objective.encoder", "objective.start")  # its digest is a setting of its own
             return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE_SETTINGS)
 
-        before, now = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
+        previous, current = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
         changed = {
-            key: f"{key} ({before.get(key)} -> {now.get(key)})"
-            for key in sorted({**before, **now})
-            if before.get(key) != now.get(key) and is_fixed(key)
+            key: f"{key} ({previous.get(key)} -> {current.get(key)})"
+            for key in sorted({**previous, **current})
+            if previous.get(key) != current.get(key) and is_fixed(key)
         }
         if DATA_DIGEST in changed:
             differences = _differences(read_digests(directory), recordings)
             others = [text for key, text in changed.items() if key != DATA_DIGEST]
             others = f"; and other settings: {', '.join(others)}" if others else ""
             raise ConfigError(
-                f"{directory}: what it learns from has changed since this run began: {differences}{others}; take"
-                " another --output, or bring back what was there"
+                f"{directory}: the training data has changed since this run started: {differences}{others}; use"
+                " another --output, or restore the data"
             )
         if changed:
             listed = ", ".join(changed.values())
-            raise ConfigError(f"{directory}: begun with other settings: {listed}; take another --output")
+            raise ConfigError(f"{directory}: started with other settings: {listed}; use another --output")
     write_text(path, yaml.safe_dump(settings, sort_keys=False))
     write_digests(directory, recordings)
 
 
 def defaults(experiment: Any) -> dict[str, Any]:
-    """Settings of a run that began before there were some: of each part what it was without them.
+    """What settings that are newer than a run were for it: the behaviour of each part before they existed.
 
-    Without features or mel, which are always given.
+    Features and mel are left out, which are always in the file.
     """
     parts = ("network", "objective", "training", "compute")
     digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
     return digests | {name: earlier_defaults(type(getattr(experiment, name))) for name in parts}
 
 
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Which recordings have changed, in words."""
-    if not before or not now:
-        return "the run kept no list of its recordings"
+def _differences(previous: Mapping[str, str], current: Mapping[str, str]) -> str:
+    """Describe which recordings have changed."""
+    if not previous or not current:
+        return "the run has no list of its recordings"
     kinds = {
-        "more": sorted(set(now) - set(before)),
-        "fewer": sorted(set(before) - set(now)),
-        "changed": sorted(id for id in set(now) & set(before) if now[id] != before[id]),
+        "more": sorted(set(current) - set(previous)),
+        "fewer": sorted(set(previous) - set(current)),
+        "changed": sorted(id for id in set(current) & set(previous) if current[id] != previous[id]),
     }
     listed = [
         f"{phrases.count(len(ids), 'recording')} {kind}"
@@ -201,5 +201,5 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         if ids
     ]
     return ", ".join(listed) or (
-        "the same recordings were extracted otherwise: other F0 ranges, or another version of vc"
+        "the same recordings were extracted differently: other F0 ranges, or another version of vc"
     )

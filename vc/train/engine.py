@@ -1,6 +1,6 @@
-"""One step on the device, whatever the method. No step reads a value back: the host never waits for the device.
+"""One step on the device, for any method. No step reads a value back: the host never waits for the device.
 
-Also what a method's training and its sampler are to the engine, and what is counted from step to step.
+Also the interfaces of a method's training and sampler to the engine, and counters over steps.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,18 +15,18 @@ from vc.devices import PRECISIONS
 from vc.train.optimise import Optimiser, WeightAverage
 from vc.train.processes import ALONE, Processes
 
-WARM_UP = 3  # steps of a kind that are computed as they come before one is recorded
+WARM_UP = 3  # steps of a kind that are computed directly before one is recorded
 
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the steps are computed, not what they are: it may change when a run is resumed."""
+    """How steps are computed, not what they compute: it may change when a run is resumed."""
 
-    # float32; tf32: so where a GPU can, float32 elsewhere; bf16: networks, not losses; auto: bf16 where fast, else tf32
+    # float32; tf32: on GPUs that have it, else float32; bf16: networks, not losses; auto: bf16 where fast, else tf32
     precision: str = "tf32"
     channels_last: bool = False  # memory layout of the two-dimensional convolutions' weights
-    compile: bool = False  # the networks by torch.compile
-    record: bool = False  # on a GPU, in one process: the whole step as one CUDA graph
+    compile: bool = False  # compile the networks with torch.compile
+    record: bool = False  # on a GPU, in one process: record the whole step as one CUDA graph
 
     def __post_init__(self) -> None:
         names = ", ".join(PRECISIONS)
@@ -35,38 +35,38 @@ class ComputeConfig:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a method's training is built with, besides its network and its objective."""
+    """Arguments of a method's training beside its network and its objective."""
 
     steps: int
     precision: str = "float32"
     processes: Processes = ALONE
-    encoder: nn.Module | None = None  # fixed content encoder that the loss `content` compares by
-    conversions: nn.Module | None = None  # of recognition-synthesis, where a loss is computed on conversions
+    encoder: nn.Module | None = None  # frozen content encoder of the loss `content`
+    conversions: nn.Module | None = None  # of recognition-synthesis, if a loss is computed on conversions
     segment: int = 128  # frames of a batch's segments
 
 
 class Training(Protocol):
     """A method's networks, their optimisers and the step that they take."""
 
-    sampler: ClassVar[type]  # its `from_features` makes a Sampler
-    held_out: ClassVar[type]  # its `read` makes what scores a converter
-    network: nn.Module  # what a model file gets
+    sampler: ClassVar[type]  # its `from_features` builds a Sampler
+    held_out: ClassVar[type]  # its `read` reads a held-out set, which scores a converter
+    network: nn.Module  # for the model file
     modules: dict[str, nn.Module]  # by their names in a checkpoint
     called: list[nn.Module]  # the networks that a step calls, for torch.compile
     optimisers: dict[str, Optimiser]  # by their names in a checkpoint
 
     def schedule(self, step: int, scale: float) -> Mapping[str, float]:
-        """Set the learning rates of `step` (from 0), times `scale`; return the losses that count and their weights."""
+        """Set the learning rates of `step` (from 0), times `scale`; return the weights of the losses that count."""
 
     def step(self, batch: Any, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Take one step of every optimiser; return each unweighted loss under its name, detached.
 
-        The same `weights` are the same work on the device, and no value is read back: a step can be recorded.
+        The same `weights` mean the same work on the device, and no value is read back, so that it can be recorded.
         """
 
 
 class Sampler(Protocol):
-    """What draws a method's batches on the training device; its random state is part of a checkpoint."""
+    """Draws a method's batches on the training device; its random state is part of a checkpoint."""
 
     generator: torch.Generator
 
@@ -75,15 +75,15 @@ class Sampler(Protocol):
 
 
 class Engine:
-    """A method's training, the sampler that feeds it, the weights' average, and the losses and refusals so far.
+    """A method's training with its sampler, the average of the weights, and counts of losses and refused steps.
 
     Parameters
     ----------
     training : Training
-        Just built.
+        Newly built.
     sampler : Sampler
     average : float, optional
-        Decay a step of the weights' moving average; 0 for none.
+        Decay per step of the weights' moving average; 0 for none.
     compute : ComputeConfig, optional
     processes : Processes, optional
     """
@@ -114,23 +114,23 @@ class Engine:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was counted and recorded: weights, moments and random states have been replaced."""
+        """Discard counts and recorded steps, after weights, moments and random states have been replaced."""
         self.refused.reset()
         self._compute = RecordedStep(self._step, self.sampler.generator) if self.record else self._step
 
     @property
     def converter(self) -> nn.Module:
-        """The network that a model file gets: the average where there is one."""
+        """The network for the model file: the average if there is one."""
         return self.training.network if self.average is None else self.average.network
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """Every network whose weights a checkpoint holds."""
+        """The networks whose weights a checkpoint holds, by name."""
         averaged = {} if self.average is None else {"average": self.average.network}
         return {**self.training.modules, **averaged}
 
     def step(self, number: int, scale: float = 1.0) -> dict[str, Tensor]:
-        """Take step `number` (from 0) with all rates times `scale`; return each loss, unweighted, on the device."""
+        """Take step `number` (from 0) with all rates times `scale`; return the unweighted losses, on the device."""
         self.training.network.train()  # a conversion in between leaves it in evaluation mode
         return self._compute(self.training.schedule(number, scale))
 
@@ -144,13 +144,13 @@ class Engine:
 
 
 class RefusedSteps:
-    """Counts, on the device, the steps that an optimiser did not take because loss or gradient was not finite."""
+    """Counts, on the device, the steps that an optimiser refused because loss or gradient was not finite."""
 
     def __init__(self, device: torch.device):
         self._counts = torch.zeros(3, dtype=torch.long, device=device)
 
     def count(self, flags: list[Tensor]) -> None:
-        """Add one step, by its optimisers' flags: 1 where the step was not taken."""
+        """Count one step, given its optimisers' flags: 1 if the step was not taken."""
         refused = torch.stack(flags).amax().long()
         total, row, longest = self._counts.unbind()
         total += refused
@@ -158,14 +158,14 @@ class RefusedSteps:
         torch.maximum(longest, row, out=longest)
 
     def read(self) -> tuple[int, int]:
-        """Steps refused, and the most in a row, since the last reading; a row goes on across readings."""
+        """Number of steps refused since the last reading, and of the most in a row; a row continues across readings."""
         total, row, longest = self._counts.tolist()
         self._counts.copy_(torch.tensor([0, row, row]))
         return total, longest
 
     @property
     def row(self) -> int:
-        """How many steps up to the last one were refused."""
+        """Number of refused steps in a row up to the last step."""
         return int(self._counts[1])
 
     def reset(self) -> None:
@@ -173,7 +173,7 @@ class RefusedSteps:
 
 
 class RecordedStep:
-    """A step's work on the device, recorded once for each set of weights and replayed from then on, as CUDA graphs."""
+    """A step recorded as a CUDA graph, once for each set of loss weights, and replayed from then on."""
 
     def __init__(self, compute: Callable[[Mapping[str, float]], dict[str, Tensor]], generator: torch.Generator):
         self._compute, self._generator = compute, generator
@@ -184,14 +184,14 @@ class RecordedStep:
         key = tuple(weights.items())
         self._counts[key] = self._counts.get(key, 0) + 1
         if self._counts[key] <= WARM_UP:
-            stream = torch.cuda.Stream()  # a recording needs warm-up steps on a stream of their own
+            stream = torch.cuda.Stream()  # recording requires warm-up steps on a side stream
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 losses = self._compute(weights)
             torch.cuda.current_stream().wait_stream(stream)
             return losses
         if key not in self._graphs:
-            self._graphs.clear()  # the steps before do not come back, and their memory is needed
+            self._graphs.clear()  # steps of earlier weights do not recur, and their memory is needed
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(self._generator)
             with torch.cuda.graph(graph):
@@ -203,10 +203,10 @@ class RecordedStep:
 
 
 class LossMeter:
-    """Means of named losses since the last report, summed on the device: no step waits for the host.
+    """Means of named losses since the last report, summed on the device, so that no step waits for the host.
 
-    Losses that are not finite are left out: they belong to steps that were refused. The sums stay where they are in
-    memory, so that an addition can be part of a recorded step.
+    Losses that are not finite are left out: their steps were refused. Sums are updated in place, so that the addition
+    can be part of a recorded step.
     """
 
     def __init__(self):
@@ -220,7 +220,7 @@ class LossMeter:
         sums += torch.stack([torch.where(finite, values, 0), finite])
 
     def means(self) -> dict[str, float]:
-        """Mean of each loss that was finite at least once; then start again."""
+        """Mean of each loss that was finite at least once; resets the sums."""
         means = {name: float(total / count) for name, (total, count) in self._totals().items() if count}
         for sums in self._sums.values():
             sums.zero_()
@@ -233,13 +233,13 @@ class LossMeter:
         return sums | {f"{name}.count": count for name, (_, count) in totals.items()}
 
     def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
-        """Go on where `state` was taken."""
+        """Restore the sums of `state`."""
         names = tuple(name.removesuffix(".sum") for name in state if name.endswith(".sum"))
         parts = [[float(state[f"{name}.{part}"]) for name in names] for part in ("sum", "count")]
         self._sums = {names: torch.tensor(parts, dtype=torch.double, device=device)} if names else {}
 
     def _totals(self) -> dict[str, Tensor]:
-        """`(2,)` of each loss on the host: sum and count over all kinds of step that have it."""
+        """Sum and count of each loss over all kinds of step that have it, `(2,)`, on the host."""
         totals: dict[str, Tensor] = {}
         for names, sums in self._sums.items():
             for name, addend in zip(names, sums.T.cpu()):

@@ -1,4 +1,4 @@
-"""How long a run will take, and how much disk and memory, from a few of its steps."""
+"""Estimates of a run's duration, disk space and memory, from a few of its steps."""
 
 import contextlib
 import logging
@@ -17,24 +17,24 @@ from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
 from vc.train.processes import join_processes, launched_together
 
-WARM_UP, TIMED = 3, 10  # steps that do not count, and those that do
-STRIDE = 7  # between these, which has no divisor in common with 10: the first few are from all over, too
-LONGEST = 10.0  # seconds, after which no more steps are timed
-FIT_SECONDS = 60.0  # that a fit takes at most for an hour of each speaker
-SHORT = 100  # steps of a run that is over before its length is measured
+WARM_UP, TIMED = 3, 10  # steps before timing, and timed steps
+STRIDE = 7  # coprime to TIMED: even the first few timed steps are from all over the schedule
+MAX_SECONDS = 10.0  # after which no more steps are timed
+FIT_SECONDS = 60.0  # of a fit at most, for an hour of each speaker
+SHORT_RUN = 100  # steps of a run that takes no longer than the measurement
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a whole run costs; its length without scoring, sampling and saving."""
+    """The cost of a whole run; its duration without scoring, sampling and saving."""
 
     speakers: tuple[str, ...]
     steps: int
-    seconds: float  # wall seconds a step
+    seconds: float  # of a step, by the wall clock
     device: torch.device
     disk: int  # bytes of checkpoints and model
-    memory: int | None  # bytes, at most so far; None where the system does not tell
+    memory: int | None  # bytes, peak so far; None if the system does not report it
 
     def __str__(self) -> str:
         threads = f", threads: {torch.get_num_threads()}" if self.device.type == "cpu" else ""
@@ -45,24 +45,24 @@ class Estimate:
 
 
 def announce(request: Request) -> None:
-    """Log what a run will take, before it begins; of one that is as short as the measurement nothing.
+    """Log the estimate of a run before it begins, unless it is as short as the measurement.
 
-    Nor where anything lies in the output but lists of recordings and logs of a recipe's jobs: that run goes on, or is
-    refused, which is one line.
+    Nothing is logged either if the output holds anything but lists of recordings and logs of a recipe's jobs: that run
+    is resumed or refused, which is one line.
     """
-    there = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
-    if launched_together() or there - {"data", "log"}:
+    entries = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
+    if launched_together() or entries - {"data", "log"}:
         return
     plan = Plan.from_request(request)
-    if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT:
-        with quiet():
+    if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT_RUN:
+        with suppress_log():
             cost = _estimate(plan, request.device)
         log.info("it will take: %s", cost)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Log nothing but errors while the block lasts: the run itself will say the same."""
+def suppress_log() -> Iterator[None]:
+    """Log nothing but errors within the block: the run itself will log the same."""
     package = logging.getLogger("vc")
     level = package.level
     package.setLevel(logging.ERROR)
@@ -73,18 +73,18 @@ def quiet() -> Iterator[None]:
 
 
 def estimate(request: Request) -> Estimate | str:
-    """What the run that is asked for will take; nothing is left behind.
+    """Estimate the cost of a requested run; no files are left behind.
 
     Returns
     -------
     Estimate or str
-        The latter of a method that takes no steps.
+        A string for a method that takes no steps.
     """
     return _estimate(Plan.from_request(request), request.device)
 
 
 def _estimate(plan: Plan, device: str) -> Estimate | str:
-    """Time steps from all over the schedule: those of one phase cost more than those of another."""
+    """Time steps from all over the schedule, whose phases differ in cost."""
     experiment = plan.experiment
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
@@ -95,10 +95,10 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
         steps, training = experiment.training.steps, engine.training
         for _ in range(WARM_UP):
             _step_seconds(engine, 0)
-        began, seconds = time.monotonic(), []
+        start, seconds = time.monotonic(), []
         for number in range(TIMED):
             seconds.append(_step_seconds(engine, steps * (STRIDE * number % TIMED) // TIMED))
-            if time.monotonic() - began > LONGEST:
+            if time.monotonic() - start > MAX_SECONDS:
                 break
         states = [module.state_dict() for module in engine.modules.values()]
         for optimiser in training.optimisers.values():
@@ -110,7 +110,7 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
 
 def _step_seconds(engine: Engine, number: int) -> float:
     start = time.perf_counter()
-    float(sum(engine.step(number).values()))  # a number on the host: the device is done
+    float(sum(engine.step(number).values()))  # waits for the device
     return time.perf_counter() - start
 
 
@@ -125,5 +125,5 @@ def _memory(device: torch.device) -> int | None:
         import resource
     except ImportError:  # Windows
         return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

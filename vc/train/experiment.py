@@ -1,4 +1,4 @@
-"""A training run's whole configuration: what the YAML gives over the defaults of each part."""
+"""A training run's whole configuration: the settings of the YAML over the defaults of each part."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from vc.train.run import TrainingConfig
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run: a method, its parts' settings, the speakers and the features that it learns from."""
+    """The configuration of one run: method, settings, speakers and features."""
 
     method: str
     features: FeatureConfig
@@ -25,16 +25,16 @@ class Experiment:
     objective: Any
     training: TrainingConfig
     compute: ComputeConfig
-    speakers: tuple[str, ...]  # of a pair the source first
+    speakers: tuple[str, ...]  # for a pair, the source first
     data_digest: str
-    start: str = ""  # digest of the weights that the run begins from; empty: none
-    encoder: str = ""  # digest of the fixed encoder that the objective names; empty: none
+    start: str = ""  # digest of the initial weights; empty: none
+    encoder: str = ""  # digest of the objective's frozen encoder; empty: none
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
 
     def model(self, features: Features, step: int, metrics: dict[str, float]) -> model_file.Model:
-        """What a model file says of a network of this run after `step` steps."""
+        """Describe a network of this run after `step` steps, for its model file."""
         return model_file.Model(
             method=self.method,
             features=self.features,
@@ -50,34 +50,38 @@ class Experiment:
 def resolve(
     sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str
 ) -> Experiment:
-    """Fill in every default.
+    """Build an experiment from the sections of a configuration file, with all defaults.
 
     Parameters
     ----------
     sections : dict
-        Of the configuration file. What a `features` section gives must agree with `features`.
+        The file's sections by name. Settings in `features` must agree with `features`.
     features : FeatureConfig
-        With which the features were extracted.
+        Settings of the extracted features.
     speakers : tuple of str
-        Of a pair the source first.
+        For a pair, the source first.
     data_digest : str
-        Of the features.
+        Digest of the features.
+
+    Returns
+    -------
+    Experiment
 
     Raises
     ------
     ConfigError
-        Names what is unknown, out of range, or does not fit.
+        Names the setting that is unknown, out of range or does not fit.
     """
     method = sections.get("method", "cyclegan_vc2")
-    twice = next((name for name in speakers if speakers.count(name) > 1), None)
+    duplicate = next((name for name in speakers if speakers.count(name) > 1), None)
     pair = "source and target are both" if len(speakers) == 2 else "two speakers are"
-    require(twice is None, f"{pair} {twice!r}")
+    require(duplicate is None, f"{pair} {duplicate!r}")
     require(
         isinstance(method, str) and method in METHODS,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
     )
-    alone, options = METHODS[method].serves == TARGETS, "--source and --target, or --speakers"
-    require(alone or len(speakers) > 1, f"method {method} needs two speakers or more: {options}")
+    any_source, options = METHODS[method].serves == TARGETS, "--source and --target, or --speakers"
+    require(any_source or len(speakers) > 1, f"method {method} needs two speakers or more: {options}")
     kinds, kind = METHODS[method].kinds, features.kind
     require(kind in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {kind}")
     network = network_config(method, sections.get("network", {}))

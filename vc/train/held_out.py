@@ -1,4 +1,4 @@
-"""Utterances that training does not see: how near their conversions come decides which model is kept."""
+"""Utterances held out of training: the best scores of their conversions decide which model is kept."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -15,15 +15,15 @@ from vc.features.speakers import MeanVariance
 from vc.features.store import Features, read_features
 from vc.metrics.arrays import evenly_spread
 
-MAX_SCORED = 20  # recordings of each speaker, spread over all: exact alignments take time
-SAME_SENTENCES = 0.8  # share of sentences that all speakers must have for the sets to be taken for parallel
-CONTENT_WEIGHT = 4.0  # of lost content beside distances; see docs/experiments.md
+MAX_SCORED = 20  # recordings of each speaker, evenly spread: exact alignments take time
+PARALLEL_SHARE = 0.8  # of sentences that all speakers must say for the sets to count as parallel
+CONTENT_WEIGHT = 4.0  # of lost content relative to distances; see docs/experiments.md
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Frames of all speakers of a model, by sentence, to be converted in all directions."""
+    """Utterances of all speakers of a model, by sentence, to convert in all directions."""
 
     utterances: dict[str, Utterances]  # by speaker
     digest: str = ""  # of the features that they come from
@@ -32,39 +32,42 @@ class HeldOut:
         if self.parallel:
             return f"{phrases.count(len(self.parallel), 'sentence')} of all speakers"
         return " and ".join(
-            f"{phrases.count(len(some), 'utterance')} of {name}" for name, some in self.utterances.items()
+            f"{phrases.count(len(sentences), 'utterance')} of {name}" for name, sentences in self.utterances.items()
         )
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOut":
-        """From a features directory.
+        """Read held-out utterances from a features directory.
 
         Parameters
         ----------
         directory : Path
-            Made with the settings of the training features, of none of their utterances.
+            Extracted with the settings of the training features, from none of their recordings.
         training : Features
-            What training learns from.
+            Features of the training set.
         speakers : tuple of str
 
         Raises
         ------
         ConfigError
-            If the settings differ, or training learns from one of the recordings.
+            If the settings differ, or one of the recordings is in the training set.
         """
         features = read_held_out(directory, training)
         utterances = {}
         for speaker in speakers:
             utterances[speaker] = dict(zip(features.sentences(speaker), features.frames(speaker)))
         shared = cls(utterances).parallel
-        if len(shared) < SAME_SENTENCES * max(map(len, utterances.values())):  # a few names may agree by chance
-            utterances = {name: {f"{name}-{key}": some[key] for key in some} for name, some in utterances.items()}
+        if len(shared) < PARALLEL_SHARE * max(map(len, utterances.values())):  # a few names may agree by chance
+            utterances = {
+                name: {f"{name}-{sentence}": frames for sentence, frames in by_sentence.items()}
+                for name, by_sentence in utterances.items()
+            }
             shared = []
         largest = max(1, MAX_SCORED // (len(speakers) - 1))  # more directions take no more time for each speaker
-        for name, some in utterances.items():
-            sentences = sorted(shared or some)
+        for name, by_sentence in utterances.items():
+            sentences = sorted(shared or by_sentence)
             sentences = [sentences[index] for index in evenly_spread(len(sentences), largest)]
-            utterances[name] = {sentence: some[sentence] for sentence in sentences}
+            utterances[name] = {sentence: by_sentence[sentence] for sentence in sentences}
         return cls(utterances, features.digest)
 
     @property
@@ -74,18 +77,18 @@ class HeldOut:
         return [sentence for sentence in first if all(sentence in other for other in others)]
 
     def score(self, converter: Converter) -> dict[str, float]:
-        """Score a converter by what it makes of these utterances.
+        """Score a converter by its conversions of these utterances.
 
-        These are means over all directions for choosing among the models of one run. Those named `held_out_...` are
-        taken of frames in the target's own scale; vc-evaluate's figures normalise by the reference and divide lost
-        content by that of unrelated sentences. Older runs have the same without `held_out_` in their logs.
+        Scores are means over all directions, for choosing among the models of one run. Those named `held_out_...` are
+        computed on frames in the target's own scale; vc-evaluate's measures normalise by the reference and divide lost
+        content by that of unrelated sentences. In logs of older runs, their names lack `held_out_`.
 
         Returns
         -------
         dict of str to float
-            `msd`, modulation-spectra distance; `held_out_frechet_distance`; `held_out_content_lost`, in 0..1; where
-            sentences are shared also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of
-            `mcd` and `msd` where sentences are shared, else that of the others, with content weighted: by distances
+            `msd`, modulation-spectra distance; `held_out_frechet_distance`; `held_out_content_lost`, in 0..1; if
+            sentences are shared, also `mcd`, mel-cepstral distortion in dB. `score`, lower is better, is the sum of
+            `mcd` and `msd` if sentences are shared, else that of the others, with content weighted: by distances
             alone, a model that loses every word would do well.
         """
         directions = [self._score_direction(converter, *pair) for pair in permutations(self.utterances, 2)]
@@ -105,11 +108,11 @@ class HeldOut:
             _mel_cepstra(utterances, features) for utterances in (originals, references, converted)
         )
         normaliser = converter.model.speakers[target].normaliser
-        if features.cepstral is False:  # the speaker's statistics are of other features
+        if features.cepstral is False:  # the speaker's statistics are not of mel-cepstra
             normaliser = MeanVariance().fit(references.values())
 
         def audible(utterances: Utterances, loudness: Utterances) -> np.ndarray:
-            """All frames end to end where `loudness` is audible, without c0."""
+            """The frames of all utterances at which those in `loudness` are audible, `(frames, bands)`."""
             masks = {name: metrics.audible(loudness[name]) for name in utterances}
             return np.concatenate([frames[masks[name]] for name, frames in utterances.items()])
 
@@ -130,28 +133,29 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutResynthesis:
-    """Recordings of the targets, each to be decoded in its own voice from its content and prosody."""
+    """Recordings of the targets, each to be decoded from its content and prosody in its own voice."""
 
     recordings: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]  # speaker -> content, F0, log-mel
     digest: str = ""
 
     def __str__(self) -> str:
         return " and ".join(
-            f"{phrases.count(len(some), 'recording')} of {name}" for name, some in self.recordings.items()
+            f"{phrases.count(len(recordings), 'recording')} of {name}" for name, recordings in self.recordings.items()
         )
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
-        """From a features directory, as HeldOut.read."""
+        """Read held-out recordings from a features directory, as HeldOut.read does."""
         features = read_held_out(directory, training)
         recordings = {}
         for name in speakers:
-            some = list(zip(features.content(name), features.f0(name), features.frames(name), strict=True))
-            recordings[name] = [some[index] for index in evenly_spread(len(some), MAX_SCORED)]
+            all_recordings = list(zip(features.content(name), features.f0(name), features.frames(name), strict=True))
+            indices = evenly_spread(len(all_recordings), MAX_SCORED)
+            recordings[name] = [all_recordings[index] for index in indices]
         return cls(recordings, features.digest)
 
     def score(self, converter: Converter) -> dict[str, float]:
-        """`mcd` in dB, `msd`, and their sum `score`: lower is better."""
+        """Score a decoder by its resyntheses: `mcd` in dB, `msd`, and their sum `score`; lower is better."""
         config, distortions, distances = converter.model.features, [], []
         for name, recordings in self.recordings.items():
             decoded = {str(n): converter.resynthesise(*recording, name) for n, recording in enumerate(recordings)}
@@ -164,7 +168,7 @@ class HeldOutResynthesis:
 
 
 def read_held_out(directory: Path, training: Features) -> Features:
-    """Read features made with the settings of the training features, of none of their recordings; refuse others."""
+    """Read features; ConfigError if settings differ from the training features', or a recording is among theirs."""
     features = read_features(directory)
     if features.config != training.config:
         different = difference(training.config, features.config)
@@ -185,7 +189,7 @@ def _mel_cepstra(utterances: Utterances, config: FeatureConfig) -> Utterances:
 
 
 def _modulation_distance(one: Utterances, other: Utterances, frame_rate: float) -> float:
-    """Distance of the mean modulation spectra of two sets."""
+    """Distance between the mean modulation spectra of two sets."""
     spectra = (
         np.mean([metrics.modulation_spectrum(frames, frame_rate) for frames in utterances.values()], axis=0)
         for utterances in (one, other)

@@ -1,27 +1,27 @@
-"""How the linear conversions of vc/models/linear.py are fitted, at once; all but `parallel` without shared sentences.
+"""Fitting of the linear conversions of vc/models/linear.py, without steps; only `parallel` needs shared sentences.
 
-`warp` is one all-pass constant for each direction. Vocal tracts of other lengths stretch the frequency axis; an
-all-pass of the cepstrum comes near to it (Pitz and Ney, "Vocal tract normalization equals linear transformation in
+`warp` is one all-pass constant for each direction. A different vocal-tract length stretches the frequency axis, which
+an all-pass of the cepstrum approximates (Pitz and Ney, "Vocal tract normalization equals linear transformation in
 cepstral space", IEEE Trans. SAP 13, 2005).
 
-`nearest` takes slow movement from a regression on frames that nearest neighbours bring together, fast movement from a
-warp. Frames of the two speakers are aligned, and a linear map from a source frame's surroundings to its partner is
-fitted. It averages over all that was aligned, and so over time: left to itself, formants move in blocks of 50 to 100 ms
-and closures fill up. So it keeps what moves slowly, where most of what tells two speakers apart lies. What is faster
-comes from the source's own frames, warped to the target's length of vocal tract:
+`nearest` takes slow movement from a regression on frames aligned by their nearest neighbours, fast movement from a
+warp. The regression is a linear map from a source frame and its context to the paired target frame. It averages over
+all pairs, and so over time: alone, it would move formants in blocks of 50 to 100 ms and fill up closures. So only its
+slow movement is used, which carries most of the difference between two speakers. Faster movement comes from the
+source's own frames, warped to the target's vocal-tract length:
 
     converted = F(G(regression) + warp - G(warp))
 
-G is a Gaussian over time, and F one filter for each band that gives the sum the target's modulation spectrum. All of it
-is linear, so that two filters a band are left: F G behind the regression, F (1 - G) behind the warp.
+G is a Gaussian over time, and F a filter for each band that gives the sum the target's modulation spectrum. All of it
+is linear and reduces to two filters a band: F G after the regression, F (1 - G) after the warp.
 
-Of several speakers, every direction is fitted so. `factorised` fits two maps for each speaker instead, all through one
-space, and takes as long for a new voice however many there are.
+Of several speakers, every direction is fitted so. `factorised` fits two maps for each speaker instead, to a common
+space and from it, so that the time to add a voice does not depend on how many there are.
 
-`parallel` is the same with frames that time warping of shared sentences brings together, the supervised anchor.
+`parallel` is `nearest` on frames aligned by time warping of shared sentences, the supervised anchor.
 
 The alignment is after INCA (vc/train/alignment.py), F after Takamichi et al. (cited at `spectrum_gains`); the sum is
-ours. What each part is worth, by predicted quality, phones and likeness together: docs/experiments.md, 2026-11-26.
+ours. The contribution of each part to predicted quality, phones and likeness: docs/experiments.md, 2026-11-26.
 """
 
 from collections.abc import Callable
@@ -41,18 +41,18 @@ from vc.parallel import progress
 from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 
 WINDOW = 512  # frames of a modulation spectrum
-LARGEST_GAIN = 20.0  # of a modulation frequency: where the regression leaves nothing, nothing can be amplified
-WINDOWS_AT_ONCE = 64
-DEVIATIONS = 3  # of the Gaussian to each side, for which the filters must have taps
+LARGEST_GAIN = 20.0  # of a modulation frequency: the regression leaves almost nothing of some
+WINDOWS_AT_ONCE = 64  # whose spectra are computed together, which bounds memory
+DEVIATIONS = 3  # of the Gaussian, which the filters' taps must cover to each side
 
 
 @dataclass(frozen=True)
 class WarpObjective:
-    """Which constants are tried; the one stays that brings the two speakers nearest to each other."""
+    """Grid of all-pass constants, of which the one that brings two speakers nearest to each other is chosen."""
 
     largest: float = 0.15  # all-pass constant
     tried: int = 31  # from -largest to largest, 0 among them
-    frames: int = 2_000  # of each speaker that are compared
+    frames: int = 2_000  # of each speaker, to compare
 
     def __post_init__(self) -> None:
         require(0 <= self.largest <= 0.5, f"objective.largest must be in 0..0.5, got {self.largest}")
@@ -63,14 +63,14 @@ class WarpObjective:
 
 @dataclass(frozen=True)
 class ParallelObjective:
-    """How often frames are aligned and what is fitted to them."""
+    """How frames aligned by shared sentences are fitted."""
 
     lowest: ClassVar[dict[str, int]] = {"passes": 1, "loudness": 0, "ridge": 0, "slow": 0}
 
-    passes: int = 2  # alignments, each with the map that the one before gave
+    passes: int = 2  # alignments, each with the map fitted in the previous one
     loudness: float = Aligner.loudness  # weight of c0 in a comparison
     ridge: float = 3e-3  # added to the variances of the regression's inputs, which are 1
-    slow: float = 3.0  # frames, deviation of the Gaussian that parts slow from fast; 0: all is the regression's
+    slow: float = 3.0  # frames, deviation of the Gaussian that separates slow from fast; 0: all is the regression's
 
     def __post_init__(self) -> None:
         for name, least in self.lowest.items():
@@ -83,13 +83,13 @@ class ParallelObjective:
 
 @dataclass(frozen=True)
 class NearestObjective(ParallelObjective):
-    """The same, and how frames are compared; vc/train/alignment.py has the reasons."""
+    """How frames aligned by nearest neighbours are compared and fitted; see vc/train/alignment.py."""
 
     lowest: ClassVar[dict[str, int]] = {**ParallelObjective.lowest, "frames": 100, "reach": 0, "stride": 1}
 
-    frames: int = Aligner.max_frames  # of each speaker that are aligned
+    frames: int = Aligner.max_frames  # of each speaker, to align
     reach: int = Aligner.reach  # frames to each side that are compared
-    stride: int = Aligner.stride  # every so many of them
+    stride: int = Aligner.stride  # between frames that are compared
 
     @property
     def aligner(self) -> Aligner:
@@ -97,7 +97,7 @@ class NearestObjective(ParallelObjective):
 
 
 def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[str, SpeakerFrames]) -> None:
-    """Set the maps of all directions that are not fitted, from the speakers' frames by name."""
+    """Fit the maps of all directions that are not yet fitted to the speakers' frames, by name."""
     directions = unfitted_directions(network)
     with progress(len(directions), "fitting") as bar:
         for (source, target), name in directions.items():
@@ -106,12 +106,12 @@ def fit_warp(network: LinearConverter, objective: WarpObjective, speakers: dict[
 
 
 def fit_parallel(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
-    """Set the maps as `fit_nearest` does, from the speakers' frames by name and the names of their sentences.
+    """Fit the maps as `fit_nearest` does, to frames aligned by the names of the speakers' sentences.
 
     Raises
     ------
     DataError
-        If two speakers share no sentences, or what `fit_nearest` refuses.
+        If two speakers share no sentences, or as from `fit_nearest`.
     ConfigError
         As from `fit_nearest`.
     """
@@ -121,17 +121,17 @@ def fit_parallel(network: LinearConverter, objective: ParallelObjective, speaker
 
 
 def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers: dict[str, SpeakerFrames]) -> None:
-    """Set the maps of all directions that are not fitted, from the speakers' frames by name.
+    """Fit the maps of all directions that are not yet fitted to the speakers' frames, by name.
 
-    The first alignment is of the source warped to the target. Of log-mel, which an all-pass cannot warp, all movement
+    The first alignment is of the source warped to the target. For log-mel, which an all-pass cannot warp, all movement
     is the regression's.
 
     Raises
     ------
     DataError
-        For too few frames, or frames that leave the regression no single solution.
+        If there are too few frames, or the regression has no single solution.
     ConfigError
-        If `objective.slow` is more than the network's filters can hold.
+        If the network's filters are too short for `objective.slow`.
     """
     require_frames(speakers)
     directions = unfitted_directions(network)
@@ -145,7 +145,7 @@ def fit_nearest(network: LinearConverter, objective: ParallelObjective, speakers
 
 
 def unfitted_directions(network: LinearConverter) -> dict[tuple[str, str], str]:
-    """The directions whose maps no model that the run began from has given, with their names."""
+    """Names in `maps` of the directions whose maps did not come fitted from the run's initial model."""
     return {
         pair: name
         for pair, name in network.directions.items()
@@ -154,14 +154,14 @@ def unfitted_directions(network: LinearConverter) -> dict[tuple[str, str], str]:
 
 
 def require_frames(speakers: dict[str, SpeakerFrames]) -> None:
-    """Raise DataError for a speaker of too few frames for a modulation spectrum."""
+    """Raise DataError if a speaker has too few frames for a modulation spectrum."""
     for name, frames in speakers.items():
         if len(frames.frames) < WINDOW:
             raise DataError(f"{name}: {len(frames.frames)} frames are too few to learn from: give {WINDOW} or more")
 
 
 def slow_deviation(objective: ParallelObjective, movement: nn.Conv1d, speaker: SpeakerFrames) -> float:
-    """`objective.slow`, of log-mel 0; raises ConfigError if it is more than the filters' taps can hold."""
+    """`objective.slow`, or 0 for log-mel; ConfigError if the filters have too few taps for it."""
     slow, largest = (objective.slow if speaker.cepstral else 0.0), movement.padding[0] / DEVIATIONS
     fits = slow <= largest
     require(fits, f"objective.slow must be at most network.reach / {DEVIATIONS}, {largest:g}, got {slow:g}")
@@ -176,12 +176,12 @@ def fit_regression_map(
     *,
     advance: Callable[[float], object] = lambda _: None,
 ) -> tuple[Tensor, Tensor]:
-    """Set the warp and the regression of one direction; return the last alignment, indices `(pairs,)` of both.
+    """Fit the warp and the regression of one direction; return the last alignment, indices `(pairs,)` of both.
 
-    `advance` is called after each part of the work with the share of all that it is.
+    `advance` is called after each part of the work with its share of the whole.
     """
-    estimate = source  # of the target, better at each pass
-    parts = objective.passes + source.cepstral  # which take about equal times
+    estimate = source  # of the target, refined in each pass
+    parts = objective.passes + source.cepstral  # of about equal duration
     if source.cepstral:
         matrix = best_warp(source, target, WarpObjective(), advance=lambda share: advance(share / parts))
         estimate = replace(source, frames=source.frames @ matrix)
@@ -197,11 +197,11 @@ def fit_regression_map(
 def fit_factorised(
     network: FactorisedConverter, objective: NearestObjective, speakers: dict[str, SpeakerFrames]
 ) -> None:
-    """Set each speaker's maps, from the speakers' frames by name.
+    """Fit each speaker's maps to the speakers' frames, by name.
 
-    All are aligned with the first. Frames of all that belong to one of the first speaker's are a row of a matrix, whose
-    first singular vectors are what they have in common; each speaker's maps are regressions to and from these. Where
-    the first speakers' maps are fitted already, those vectors are what the first one's map gives.
+    All are aligned with the first speaker, the pivot. A frame of the pivot and the frames paired with it are a row of a
+    matrix, whose first singular vectors span the common space; each speaker's maps are regressions to and from it. If
+    the first speakers' maps are fitted already, the pivot's map defines the common space.
 
     Raises
     ------
@@ -211,39 +211,39 @@ def fit_factorised(
     require_frames(speakers)
     (pivot_name, pivot), *_ = speakers.items()
     parts = dict(zip(speakers, network.parts, strict=True))
-    new = [name for name in speakers if parts[name].inward.weight.requires_grad]
+    new_names = [name for name in speakers if parts[name].inward.weight.requires_grad]
     first, slow = network.parts[0], slow_deviation(objective, network.parts[0].movement, pivot)
-    places, pairs = pivot.sample(objective.frames), {}
-    others = [name for name in new if name != pivot_name]
-    with progress(len(others), "fitting") as bar:
-        for name in others:
-            scratch = LinearMap(NearestConfig(first.inward.padding[0]), pivot.frames.shape[1]).to(pivot.frames.device)
-            pairs[name] = fit_regression_map(scratch, objective, pivot, speakers[name], advance=bar.update)
-            set_matrix(parts[name].warp_out, scratch.warp.weight.detach()[..., 0].T)
+    indices, pairs = pivot.sample(objective.frames), {}
+    other_names = [name for name in new_names if name != pivot_name]
+    with progress(len(other_names), "fitting") as bar:
+        for name in other_names:
+            temporary = LinearMap(NearestConfig(first.inward.padding[0]), pivot.frames.shape[1]).to(pivot.frames.device)
+            pairs[name] = fit_regression_map(temporary, objective, pivot, speakers[name], advance=bar.update)
+            set_matrix(parts[name].warp_out, temporary.warp.weight.detach()[..., 0].T)
     common = torch.zeros(len(pivot.frames), first.inward.out_channels, device=pivot.frames.device)
-    if len(new) == len(speakers):
-        rows = [pivot.frames[places], *(speakers[name].frames[pairs[name][1][: len(places)]] for name in pairs)]
-        matrix = torch.cat([part - part.mean(0) for part in rows], dim=1)
+    if len(new_names) == len(speakers):
+        frames = [pivot.frames[indices], *(speakers[name].frames[pairs[name][1][: len(indices)]] for name in pairs)]
+        matrix = torch.cat([part - part.mean(0) for part in frames], dim=1)
         require(
             common.shape[1] <= min(matrix.shape), f"network.rank must be at most {min(matrix.shape)}, the bands of all"
         )
         vectors = torch.linalg.svd(matrix, full_matrices=False)[0][:, : common.shape[1]]
-        common[places] = vectors * len(places) ** 0.5
-        fit_regression(first.inward, pivot, places, common[places], ridge=objective.ridge)
-        fit_least_squares(first.outward, common[places], pivot.frames[places], ridge=objective.ridge)
+        common[indices] = vectors * len(indices) ** 0.5
+        fit_regression(first.inward, pivot, indices, common[indices], ridge=objective.ridge)
+        fit_least_squares(first.outward, common[indices], pivot.frames[indices], ridge=objective.ridge)
     else:
         common = map_frames(first.inward, pivot).frames
     for name, (indices, partners) in pairs.items():
         speaker = speakers[name]
         fit_regression(parts[name].inward, speaker, partners, common[indices], ridge=objective.ridge)
         fit_least_squares(parts[name].outward, common[indices], speaker.frames[partners], ridge=objective.ridge)
-    for name in new:
+    for name in new_names:
         if name == pivot_name or not pivot.cepstral:
             for warp in (parts[name].warp_in, parts[name].warp_out):
                 set_matrix(warp, torch.eye(pivot.frames.shape[1], device=pivot.frames.device))
         else:
             set_matrix(parts[name].warp_in, best_warp(speakers[name], pivot, WarpObjective()))
-    for name in new:  # what it makes of one source stands for what it makes of all
+    for name in new_names:  # the conversion of one source stands for those of all
         source = pivot_name if name != pivot_name else [*speakers][1]
         set_filters(parts[name], slow)
         estimate = map_frames(partial(network.convert, source=source, target=name), speakers[source])
@@ -257,9 +257,9 @@ def best_warp(
     *,
     advance: Callable[[float], object] = lambda _: None,
 ) -> Tensor:
-    """`(bands, bands)`: the warp that brings normalised frames of `source` nearest to those of `target`.
+    """The warp `(bands, bands)` that brings normalised frames of `source` nearest to those of `target`.
 
-    `advance` is called after each constant with the share of all that it is.
+    `advance` is called after each constant with its share of all.
     """
     constants = torch.linspace(-objective.largest, objective.largest, objective.tried).tolist()
     matrices = [warp_matrix(source, constant) for constant in constants]
@@ -272,7 +272,7 @@ def best_warp(
 
 
 def warp_matrix(speaker: SpeakerFrames, constant: float) -> Tensor:
-    """`(bands, bands)`: normalised frames of `speaker` times it are warped and normalised again."""
+    """Matrix `(bands, bands)` whose product with normalised frames of `speaker` is warped and normalised again."""
     order = speaker.frames.shape[1] - 1
     matrix = torch.from_numpy(warping_matrix(order, order, constant)).to(speaker.frames)
     matrix = speaker.deviation[:, None] * matrix
@@ -281,7 +281,7 @@ def warp_matrix(speaker: SpeakerFrames, constant: float) -> Tensor:
 
 @torch.no_grad()
 def set_matrix(convolution: nn.Conv1d, matrix: Tensor) -> None:
-    """Let a convolution of one frame multiply each frame by `matrix`, `(bands, bands)`."""
+    """Set a convolution of one frame to multiply each frame by `matrix`, `(bands, bands)`."""
     convolution.weight.copy_(matrix.T[..., None])
 
 
@@ -289,17 +289,17 @@ def set_matrix(convolution: nn.Conv1d, matrix: Tensor) -> None:
 def fit_regression(
     regression: nn.Conv1d, source: SpeakerFrames, indices: Tensor, partners: Tensor, *, ridge: float
 ) -> None:
-    """Set the least-squares map from the surroundings of source frames to their partners.
+    """Fit the least-squares map from source frames in context to their partners.
 
     Parameters
     ----------
     regression : nn.Conv1d
-        What is set.
+        Receives the map.
     source : SpeakerFrames
     indices : Tensor
-        `(pairs,)`, of frames of the source.
+        Of frames of the source, `(pairs,)`.
     partners : Tensor
-        `(pairs, bands)`: frames of the target.
+        Frames of the target, `(pairs, bands)`.
     ridge : float
         Added to the variances of the inputs.
     """
@@ -309,7 +309,7 @@ def fit_regression(
 
 @torch.no_grad()
 def fit_least_squares(regression: nn.Conv1d, inputs: Tensor, partners: Tensor, *, ridge: float) -> None:
-    """Set the least-squares map from `(pairs, frames * channels)` to `(pairs, bands)`."""
+    """Fit the least-squares map from `(pairs, frames * channels)` to `(pairs, bands)`."""
     inputs = inputs.double()
     input_mean, partner_mean = inputs.mean(0), partners.double().mean(0)
     inputs = inputs - input_mean
@@ -324,13 +324,13 @@ def fit_least_squares(regression: nn.Conv1d, inputs: Tensor, partners: Tensor, *
 
 @torch.no_grad()
 def map_frames(network: Callable[[Tensor], Tensor], speaker: SpeakerFrames) -> SpeakerFrames:
-    """The speaker's frames, each utterance mapped by `network`."""
+    """Apply `network` to the speaker's frames, utterance by utterance."""
     utterances = [network(frames.T[None])[0].T for frames in speaker.frames.split(speaker.lengths)]
     return replace(speaker, frames=torch.cat(utterances))
 
 
 def match_moments(estimate: SpeakerFrames, target: SpeakerFrames) -> SpeakerFrames:
-    """Give the audible frames the target's means and deviations: a regression's deviations are too small."""
+    """Give the audible frames the target's means and deviations: a regression's output varies too little."""
     current, reference = estimate.frames[estimate.audible], target.frames[target.audible]
     scale = reference.std(0) / current.std(0).clamp(min=torch.finfo(current.dtype).tiny)
     frames = (estimate.frames - current.mean(0)) * scale + reference.mean(0)
@@ -339,18 +339,18 @@ def match_moments(estimate: SpeakerFrames, target: SpeakerFrames) -> SpeakerFram
 
 @torch.no_grad()
 def set_filters(linear: LinearMap | SpeakerMaps, slow: float, gains: Tensor | float = 1.0) -> None:
-    """Set the filters over time that part the regression's slow movement from the warp's fast one.
+    """Set the filters over time that combine the regression's slow movement with the warp's fast movement.
 
-    Cut to their taps, the filters also raise what stands still, where the target moves more: means are not kept.
+    Truncated to their taps, the filters do not preserve means exactly: where the target moves more, they grow.
 
     Parameters
     ----------
     linear : LinearMap or SpeakerMaps
-        What is set.
+        Receives the filters.
     slow : float
         Deviation of the Gaussian in frames.
     gains : Tensor or float, optional
-        `(modulation frequencies, bands)`, by which both filters are multiplied.
+        Gains of both filters, `(modulation frequencies, bands)`.
     """
     taps = linear.movement.weight.shape[-1]
     angles = torch.linspace(0, torch.pi, WINDOW // 2 + 1, dtype=torch.float64, device=linear.movement.weight.device)
@@ -362,10 +362,10 @@ def set_filters(linear: LinearMap | SpeakerMaps, slow: float, gains: Tensor | fl
 
 
 def spectrum_gains(estimate: SpeakerFrames, target: SpeakerFrames) -> Tensor:
-    """`(modulation frequencies, bands)`: gains that give `estimate` the target's modulation spectrum; 1 at rest.
+    """Gains `(modulation frequencies, bands)` that give `estimate` the target's modulation spectrum; 1 at 0 Hz.
 
     The idea of Takamichi, Toda, Black and Nakamura, "Modulation spectrum-based post-filter for GMM-based voice
-    conversion", APSIPA 2014, as one filter of linear phase; theirs works on each utterance's own spectrum.
+    conversion", APSIPA 2014, as a fixed linear-phase filter; theirs adapts to each utterance's spectrum.
     """
     floor = torch.finfo(torch.float64).tiny
     gains = (modulation_power(target) / modulation_power(estimate).clamp(min=floor)).sqrt().clamp(max=LARGEST_GAIN)
@@ -374,13 +374,13 @@ def spectrum_gains(estimate: SpeakerFrames, target: SpeakerFrames) -> Tensor:
 
 
 def modulation_power(speaker: SpeakerFrames) -> Tensor:
-    """`(modulation frequencies, bands)`, float64: power over windows of all frames, divided by the spoken frames.
+    """Power `(modulation frequencies, bands)`, float64, summed over windows of all frames, for each spoken frame.
 
-    What lies before and after speech does not move: its length is the recording's, not the speaker's.
+    Frames before and after speech count as constant: their number is the recording's, not the speaker's.
     """
     spoken = speaker.spoken
-    moving = (speaker.frames - speaker.frames[spoken].mean(0)) * spoken[:, None]
-    windows = moving.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)
+    movement = (speaker.frames - speaker.frames[spoken].mean(0)) * spoken[:, None]
+    windows = movement.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)
     taper = torch.hann_window(WINDOW, device=windows.device)
     power = 0
     for part in windows.split(WINDOWS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Scalars, pictures and sound of a run: JSON lines always, TensorBoard where it is installed."""
+"""Scalars, pictures and sound of a run: as JSON lines, and in TensorBoard if it is installed."""
 
 import io
 import json
@@ -15,17 +15,17 @@ from vc.files import open_in_place, reading, write_text
 NAME = "log.jsonl"
 MAX_BYTES = 256 << 20  # of the file
 MAX_LINE = 64 << 10  # bytes
-MAX_NUMBER = 2**53  # whole numbers up to it are exact as floats
-MAX_LOSSES = 100  # of a line
+MAX_NUMBER = 2**53  # the largest up to which whole numbers are exact as floats
+MAX_LOSSES = 100  # in a line
 log = logging.getLogger(__name__)
 
 
 class RunLog:
-    """Writes log.jsonl and tensorboard/ below an experiment directory; a resumed run goes on at its step."""
+    """Writes log.jsonl and tensorboard/ in an experiment directory; a resumed run continues from its step."""
 
     def __init__(self, directory: Path, step: int):
         path = directory / NAME
-        if path.is_file():  # steps that a killed run did are done again
+        if path.is_file():  # steps after the checkpoint of a killed run are repeated
             write_text(path, "".join(text for line, text in _lines(path) if line["step"] <= step))
         self._path, self._file = path, open_in_place(path)
         try:
@@ -37,14 +37,14 @@ class RunLog:
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1 if step else 0)
 
     def report(self, step: int, losses: dict[str, float], steps_per_second: float, refused: int = 0) -> None:
-        """One line since the last report: mean losses by name, speed, and the steps that were refused."""
+        """Write a line: mean losses by name, speed, and refused steps since the last report."""
         speed = round(steps_per_second, 3)
         self._write({"step": step, "losses": losses, "steps_per_second": speed, "steps_refused": refused})
         self._scalars("loss/", losses, step)
         self._scalars("", {"steps_per_second": steps_per_second}, step)
 
     def score(self, step: int, scores: dict[str, float]) -> None:
-        """One line: the scores on the held-out set by name."""
+        """Write a line: the scores on the held-out set by name."""
         self._write({"step": step, "held_out": scores})
         self._scalars("held_out/", scores, step)
 
@@ -61,12 +61,12 @@ class RunLog:
                 self._board.add_scalar(prefix + name, value, step)
 
     def sound(self, name: str, samples: np.ndarray, rate: int, step: int) -> None:
-        """Show `(samples,)` in -1..1 in TensorBoard."""
+        """Add samples `(samples,)` in -1..1, at `rate` Hz, to TensorBoard."""
         if self._board:
             self._board.add_audio(name, samples[None], step, rate)
 
     def picture(self, name: str, image: bytes, step: int) -> None:
-        """Show a PNG in TensorBoard."""
+        """Add a PNG image to TensorBoard."""
         if self._board:
             from matplotlib.image import imread
 
@@ -79,19 +79,19 @@ class RunLog:
 
 
 def read(directory: Path) -> list[dict[str, Any]]:
-    """The lines of an experiment directory's log; empty where there is none."""
+    """The lines of an experiment directory's log; empty if there is none."""
     return [line for line, _ in _lines(directory / NAME)]
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each line as data and as text; one that was cut short, or is no report, is left out, with a warning."""
+    """Each line as data and as text; lines that are truncated or not reports are left out, with a warning."""
     if not path.is_file():
         return
-    dropped, at_start = 0, True
+    invalid, at_start = 0, True
     with reading(path, MAX_BYTES, pipes=False) as file:
         while content := file.readline(MAX_LINE):
-            inside, at_start = not at_start, content.endswith(b"\n")
-            if inside:  # the rest of a line that is too long
+            continues, at_start = not at_start, content.endswith(b"\n")
+            if continues:  # the rest of a line that is too long
                 continue
             text = content.decode(errors="replace").rstrip("\r\n")
             try:
@@ -101,13 +101,13 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             if _is_report(line):
                 yield line, text + "\n"
             else:
-                dropped += 1
-    if dropped:
-        log.warning("%s: dropped, cut short or no reports: %s", path, phrases.count(dropped, "line"))
+                invalid += 1
+    if invalid:
+        log.warning("%s: left out, truncated or not reports: %s", path, phrases.count(invalid, "line"))
 
 
 def _is_report(line: Any) -> bool:
-    """Whether it is a line as `RunLog` writes them: a step, and numbers by name."""
+    """Whether a line is one that `RunLog` may have written: a step, and numbers by name."""
     if not isinstance(line, dict) or type(line.get("step")) is not int or not 0 <= line["step"] <= MAX_NUMBER:
         return False
     parts = [line.get("losses", {}), line.get("held_out", {"score": 0})]

@@ -1,4 +1,4 @@
-"""Every method that `vc-train` knows: what it is, what it minimises, and how it is trained."""
+"""Every method of `vc-train`: its summary, objective and training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,14 +44,14 @@ TARGETS = "one target or several"
 
 @dataclass(frozen=True)
 class Method:
-    """How a network of `vc.models.MODELS` is trained: by steps, or fitted at once from all frames of the speakers."""
+    """How a network of `vc.models.MODELS` is trained: by steps, or fitted directly to all frames of the speakers."""
 
-    serves: str  # speakers of one model
-    summary: str  # in one line
+    serves: str  # number of speakers of one model
+    summary: str  # one line
     objective: type
     training: type | None = None
     fit: Callable[..., None] | None = None
-    frames: type = SpeakerFrames  # its `read` makes what `fit` takes of a speaker
+    frames: type = SpeakerFrames  # its `read` reads a speaker's frames for `fit`
     kinds: tuple[str, ...] = ("world", "mel")  # of features
 
 
@@ -63,21 +63,21 @@ def _many(objective: type, summary: str) -> Method:
     return Method(MANY, summary, objective, MultiSpeakerTraining)
 
 
-def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **more: Any) -> Method:
-    return Method(serves, summary, objective, fit=fit, **more)
+def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **options: Any) -> Method:
+    return Method(serves, summary, objective, fit=fit, **options)
 
 
 METHODS = Registry(
     {
         "recognition_synthesis": Method(
             TARGETS,
-            "what anyone says, in a target's voice; minutes (after Sun et al., 2016)",
+            "any speaker, in a target's voice; minutes (after Sun et al., 2016)",
             RecognitionSynthesisObjective,
             RecognitionSynthesisTraining,
             kinds=("content",),
         ),
         "unit_selection": _fit(
-            "what anyone says, by the target's frames; seconds (Hunt and Black, 1996)",
+            "any speaker, by the target's own frames; seconds (Hunt and Black, 1996)",
             UnitSelectionObjective,
             unit_selection.fit,
             serves=TARGETS,
@@ -91,7 +91,7 @@ METHODS = Registry(
             serves=ANY,
         ),
         "factorised": _fit(
-            "the same through one space of all, after LinearVC; seconds a speaker",
+            "regression through a common space, after LinearVC; seconds a speaker",
             NearestObjective,
             fit_factorised,
             serves=ANY,
@@ -104,12 +104,12 @@ METHODS = Registry(
         ),
         "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, serves=ANY, kinds=("world",)),
         "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
-        "cyclegan_vc": _pair("CycleGAN with networks along time alone (Kaneko and Kameoka, 2018)"),
+        "cyclegan_vc": _pair("CycleGAN with one-dimensional networks (Kaneko and Kameoka, 2018)"),
         "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
         "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),
         "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),
         "conditional_gan": _many(
-            ConditionalGANObjective, "conditioned on the target; refuses real speech under a wrong name"
+            ConditionalGANObjective, "conditioned on the target; rejects real speech with a wrong label"
         ),
         "ac_gan": _many(ACGANObjective, "noise; a classifier that learns from fakes, too (after Odena et al., 2017)"),
         "stargan_vc": _many(
@@ -118,16 +118,14 @@ METHODS = Registry(
         "stargan_vc2": _many(
             MultiSpeakerObjective, "conditioned on source and target, in normalisations (Kaneko et al., 2019)"
         ),
-        "dr_gan": _many(DRGANObjective, "a discriminator of N + 1 names, noise, fused codes (after Tran et al., 2017)"),
+        "dr_gan": _many(DRGANObjective, "a classifier of N + 1 classes, noise, fused codes (after Tran et al., 2017)"),
         "reversed_gradient": _many(
-            ReversedGradientObjective, "a code freed of the speaker by a reversed gradient, the target put in"
+            ReversedGradientObjective, "a speaker-independent code by gradient reversal, conditioned on the target"
         ),
         "cogan": _many(CoGANObjective, "common space: coupled GANs with encoders, noise (after Liu and Tuzel, 2016)"),
         "unit": _many(UNITObjective, "common space: shared layers, variational code (after Liu et al., 2017)"),
-        "combogan": _many(
-            MultiSpeakerObjective, "common space: cycles of the other's code (after Anoosheh et al., 2018)"
-        ),
-        "xgan": _many(XGANObjective, "common space: a code freed of the speaker, and kept (after Royer et al., 2017)"),
+        "combogan": _many(MultiSpeakerObjective, "common space: nothing but its cycles (after Anoosheh et al., 2018)"),
+        "xgan": _many(XGANObjective, "common space: a consistent code without speaker (after Royer et al., 2017)"),
         "vqvae": _many(VQVAEObjective, "common space: a codebook, no discriminator (after van den Oord et al., 2017)"),
     },
     "vc.methods",
@@ -135,15 +133,15 @@ METHODS = Registry(
 
 
 def describe(name: str = "") -> str:
-    """What a method is, and all its settings as YAML with their defaults; without a name, a line for each method."""
+    """A method's summary and settings as YAML with their defaults; without a name, a line for each method."""
     if not name:
         width = max(map(len, METHODS))
         return "\n".join(f"{name:{width}}  {method.serves}: {method.summary}" for name, method in METHODS.items())
     require(name in METHODS, f"--method: unknown {name!r}; known: {', '.join(METHODS)}")
     method = METHODS[name]
     settings = {"method": name, "network": plain(MODELS[name][0]()), "objective": plain(method.objective())}
-    manner = "fitted at once" if method.fit else "by steps"
-    head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {manner}."
+    training = "fitted at once" if method.fit else "by steps"
+    head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {training}."
     return (
         f"{head}\n{yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)}".rstrip()
     )

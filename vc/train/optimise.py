@@ -1,4 +1,4 @@
-"""One optimiser step, its learning rates, and an average of the weights: the same for every method's networks."""
+"""An optimiser step, learning rates and weight averaging, shared by all methods."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ from vc.train.processes import ALONE, Processes
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Learning rates, Adam's moments and the adversarial loss: what every adversarial objective has in common.
+    """Learning rates, Adam's moments and the adversarial loss, common to all adversarial objectives.
 
-    The defaults are those on which the public reproductions of CycleGAN-VC2 agree.
+    The defaults are those on which public reproductions of CycleGAN-VC2 agree.
     """
 
     generator_rate: float = 2e-4
     discriminator_rate: float = 1e-4
-    decay_from: int = 200_000  # step from which both rates fall linearly, to 0 at the last step
+    decay_from: int = 200_000  # step from which both rates decay linearly, to 0 at the last step
     beta1: float = 0.5
     beta2: float = 0.999
     adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL
@@ -51,23 +51,23 @@ class AdversarialConfig:
 
 
 class Optimiser:
-    """Adam over the weights of networks that learn together; a step that is not finite is not taken.
+    """Adam for the weights of networks that are trained together; a step that is not finite is not taken.
 
-    Where the loss or its gradient is not finite, the fused Adam itself leaves weights and moments as they are, so that
-    the host never waits for the device to find out. `adam.found_inf` is 1 after such a step and 0 after any other.
+    If the loss or its gradient is not finite, the fused Adam itself leaves weights and moments unchanged, so that the
+    host need not wait for the device. `adam.found_inf` is 1 after such a step and 0 after any other.
 
     Parameters
     ----------
     networks : nn.Module
-        Those of their parameters that require a gradient are optimised.
+        Their parameters that require a gradient are optimised.
     betas : tuple of float
         Adam's.
     precision : str, optional
-        One of vc.devices.PRECISIONS, in which networks compute. Losses and weights stay float32.
+        One of vc.devices.PRECISIONS, for the networks. Losses and weights stay float32.
     processes : Processes, optional
-        Gradients are averaged over them.
+        Processes over which gradients are averaged.
     weight_decay : float, optional
-        Share of each weight that goes at every step, times the rate (Loshchilov and Hutter, ICLR 2019).
+        Decoupled weight decay (AdamW; Loshchilov and Hutter, ICLR 2019).
     """
 
     def __init__(
@@ -82,17 +82,17 @@ class Optimiser:
         self.parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]
         self.device, self.precision, self.processes = self.parameters[0].device, precision, processes
         on_gpu = self.device.type == "cuda"
-        rate = torch.zeros((), device=self.device) if on_gpu else 0.0  # a tensor can change under a recorded step
+        rate = torch.zeros((), device=self.device) if on_gpu else 0.0  # recorded steps see changes of a tensor
         options = {"betas": betas, "fused": True, "capturable": on_gpu}
         if weight_decay:
             self.adam = torch.optim.AdamW(self.parameters, rate, weight_decay=weight_decay, **options)
         else:
             self.adam = torch.optim.Adam(self.parameters, rate, **options)
         self.adam.grad_scale, self.adam.found_inf = None, torch.zeros((), device=self.device)
-        self.frozen: list[nn.Parameter] = []  # weights of other networks, for which a step computes no gradient at all
+        self.frozen: list[nn.Parameter] = []  # weights of other networks, whose gradients a step must not compute
 
     def set_rate(self, rate: float) -> None:
-        """Learning rate of the following steps."""
+        """Set the learning rate of the following steps."""
         for group in self.adam.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
@@ -107,16 +107,16 @@ class Optimiser:
         Parameters
         ----------
         compute : callable
-            Computes the unweighted losses by name, and anything else, which is handed through.
+            Computes the unweighted losses by name, and anything else, which is passed through.
         weights : mapping of str to float
-            Of the same losses.
+            Weights of the same losses.
 
         Returns
         -------
         losses : dict of str to Tensor
             Unweighted and detached, `()` each.
         other : Any
-            What else `compute` returned.
+            The second output of `compute`.
         """
         for parameter in self.frozen:
             parameter.requires_grad_(False)
@@ -124,11 +124,11 @@ class Optimiser:
             terms, other = compute()
         loss = losses.total(terms, weights)
         self.adam.zero_grad(set_to_none=True)
-        loss.backward(inputs=self.parameters)  # of these networks alone, whichever others the losses went through
+        loss.backward(inputs=self.parameters)  # for these networks alone, whichever others the losses depend on
         for parameter in self.frozen:
             parameter.requires_grad_(True)
         for parameter in self.parameters:
-            if parameter.grad is None:  # no loss depends on it, as on a discriminator's head that is not used
+            if parameter.grad is None:  # no loss depends on it, such as an unused head of a discriminator
                 parameter.grad = torch.zeros_like(parameter)
         self.processes.average([parameter.grad for parameter in self.parameters])
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.parameters])
@@ -139,16 +139,16 @@ class Optimiser:
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights, in `network`, a copy of it.
+    """Exponential moving average of a network's weights, held in `network`, a copy of it.
 
-    Not torch's AveragedModel, whose update reads a count back from the device: a recorded step must not.
+    torch's AveragedModel is not used: its update reads a count back from the device, which a recorded step must not.
 
     Parameters
     ----------
     source : nn.Module
-        The network that learns.
+        The network in training.
     decay : float
-        Share of the average that stays at each update, in 0..1.
+        Weight of the previous average in each update, in 0..1.
     """
 
     def __init__(self, source: nn.Module, decay: float):

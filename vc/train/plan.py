@@ -1,4 +1,4 @@
-"""What a user asks of a training run, and what the run is made of, checked before anything is written."""
+"""The request for a training run, and its plan: features, settings and models, checked before anything is written."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, replace
@@ -23,28 +23,28 @@ from vc.train.recognition_synthesis import Conversions, RecognitionSynthesisObje
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of a training run."""
+    """A user's request for a training run."""
 
     features: Path
-    speakers: tuple[str, ...]  # of a pair the source first
+    speakers: tuple[str, ...]  # for a pair, the source first
     _: KW_ONLY
     output: Path
     sections: dict[str, Any]  # of the configuration file
-    held_out: Path | None = None  # features directory of utterances that are scored at intervals
+    held_out: Path | None = None  # features directory of utterances to score at intervals
     chooses: bool = True  # whether these scores choose the best model; else the newest is kept
     validation: Path | None = None  # data directory of recordings to convert at intervals
-    add_to: Path | None = None  # model to which speakers are added, while its own stay as they are
+    add_to: Path | None = None  # model to which speakers are added, leaving its own unchanged
     device: str = "auto"
 
 
 @dataclass(frozen=True)
 class InitialModel:
-    """A finished model from whose weights a run begins, for other speakers or to add speakers to its own."""
+    """A finished model with whose weights a run starts, for other speakers or to add speakers to its own."""
 
     path: Path
     model: Model
     weights: Mapping[str, Tensor]
-    adds_speakers: bool  # --add-to: what its speakers have, and what all share, stays as it is
+    adds_speakers: bool  # --add-to: its speakers' parts, and what all share, stay unchanged
 
     @classmethod
     def read(cls, path: Path, *, adds_speakers: bool) -> "InitialModel":
@@ -56,33 +56,36 @@ class InitialModel:
         return tensors_digest(self.weights)
 
     def check(self, experiment: Experiment, features: Features) -> None:
-        """Refuse by name an experiment that cannot begin from this model."""
+        """Raise ConfigError for an experiment that cannot start from this model."""
         method, settings = experiment.method, asdict(experiment.network)
         option, advice = "objective.start", "; --config recognition_synthesis_anew begins anew"
         if self.adds_speakers:
             option, advice = "--add-to", ""
-            able = [name for name, (_, network) in MODELS.items() if getattr(network, "extensible", False)]
-            require(method in able, f"{option}: {method} cannot take up a speaker; these can: {', '.join(able)}")
+            extensible = [name for name, (_, network) in MODELS.items() if getattr(network, "extensible", False)]
+            names = ", ".join(extensible)
+            require(method in extensible, f"{option}: {method} cannot add a speaker; these can: {names}")
         where = f"{option}: {self.path}"
         require(self.model.method == method, f"{where}: of method {self.model.method}, not {method}")
-        own = asdict(network_config(method, self.model.network))  # with the defaults of what is newer than the file
-        other = [key for key in settings if settings[key] != own[key]]
-        require(not other, f"{where}: made with other settings: network.{', network.'.join(other)}")
+        model_settings = asdict(network_config(method, self.model.network))  # complete, even of an older file
+        different = [key for key in settings if settings[key] != model_settings[key]]
+        require(not different, f"{where}: made with other settings: network.{', network.'.join(different)}")
         before, now = flatten(plain(self.model.features)), flatten(plain(features.config))
-        differing = ", ".join(f"features.{key}" for key in before if before[key] != now.get(key))
-        same = self.model.features == features.config
-        require(same, f"{where}: learnt from features of other settings ({differing}){advice}")
+        differences = ", ".join(f"features.{key}" for key in before if before[key] != now.get(key))
+        matches = self.model.features == features.config
+        require(matches, f"{where}: trained on features of other settings ({differences}){advice}")
         if not self.adds_speakers:
             return
-        present, speakers = tuple(self.model.speakers), experiment.speakers
-        first = f"--speakers: first those of {self.path}, {' '.join(present)}, then new ones"
-        require(speakers[: len(present)] == present and len(speakers) > len(present), first)
-        for name in present:
-            same = self.model.speakers[name] == features.speakers[name]
-            require(same, f"{name}: the features' statistics are not those of {self.path}: extract the same recordings")
+        model_speakers, speakers = tuple(self.model.speakers), experiment.speakers
+        order = f"--speakers: first those of {self.path}, {' '.join(model_speakers)}, then new ones"
+        require(speakers[: len(model_speakers)] == model_speakers and len(speakers) > len(model_speakers), order)
+        for name in model_speakers:
+            equal = self.model.speakers[name] == features.speakers[name]
+            require(
+                equal, f"{name}: the features' statistics are not those of {self.path}: extract the same recordings"
+            )
 
     def initialise(self, network: nn.Module) -> None:
-        """Give an untrained `network` the model's weights; where speakers are added, no step changes these."""
+        """Load the model's weights into an untrained `network`; if speakers are added, these weights are frozen."""
         if not self.adds_speakers:
             network.initialise_from(self.weights)
             return
@@ -93,34 +96,34 @@ class InitialModel:
 
 @dataclass(frozen=True)
 class Plan:
-    """Features to learn from, the settings with all defaults, and the models that the run takes from elsewhere."""
+    """Training features, settings with all defaults, and the models that the run loads."""
 
     features: Features
     experiment: Experiment
     initial_model: InitialModel | None = None
-    encoder: ContentEncoder | None = None  # that `objective.content` compares by
-    conversions: Conversions | None = None  # of recognition-synthesis, where a loss is computed on conversions
+    encoder: ContentEncoder | None = None  # of the loss `objective.content`
+    conversions: Conversions | None = None  # of recognition-synthesis, if a loss is computed on conversions
 
     @classmethod
     def from_request(cls, request: Request) -> "Plan":
-        """Read what a request names.
+        """Read everything that a request names.
 
         Raises
         ------
         ConfigError, DataError
-            For what cannot be read or does not fit, by name.
+            If something cannot be read or does not fit.
         """
         features = read_features(request.features)
-        chosen = tuple(names.resolve(name, features.speaker_names) for name in request.speakers)
-        for name in chosen:
+        speaker_names = tuple(names.resolve(name, features.speaker_names) for name in request.speakers)
+        for name in speaker_names:
             features.require(name)
-        experiment = resolve(request.sections, features.config, chosen, features.digest)
-        objective, speakers = experiment.objective, {name: features.speakers[name] for name in chosen}
+        experiment = resolve(request.sections, features.config, speaker_names, features.digest)
+        objective, speakers = experiment.objective, {name: features.speakers[name] for name in speaker_names}
         initial_model = encoder = conversions = None
         if request.add_to:
             initial_model = InitialModel.read(request.add_to, adds_speakers=True)
         if start := getattr(objective, "start", ""):
-            require(not request.add_to, "--add-to: a run takes up one model, and objective.start names another")
+            require(not request.add_to, "--add-to: a run starts from one model, and objective.start names another")
             initial_model = InitialModel.read(Path(start), adds_speakers=False)
         if getattr(objective, "content", 0) > 0:
             encoder = content_encoder.read(objective.encoder, speakers, features.config)
@@ -130,7 +133,7 @@ class Plan:
         }
         experiment = replace(experiment, **digests)
         with torch.device("meta"):
-            untrained = build_network(experiment.method, experiment.network, features.config, chosen)
+            untrained = build_network(experiment.method, experiment.network, features.config, speaker_names)
         if isinstance(objective, MultiSpeakerObjective):
             objective.check(untrained, experiment.training.steps)
         if initial_model:

@@ -1,6 +1,4 @@
-"""One training run in several processes, as `torchrun` starts them: each with a share of the batch, all with the same
-weights.
-"""
+"""Data-parallel training in the processes of `torchrun`: each has a share of the batch, all have the same weights."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,19 +15,19 @@ from vc.config import require
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the run; one that is not connected communicates with no other."""
+    """This process among those of a run; if not connected, it communicates with no other."""
 
     rank: int = 0
     size: int = 1
-    connected: bool = False  # true under torchrun, even of a single process
+    connected: bool = False  # true under torchrun, even for a single process
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes."""
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
-        """This process's part of a batch that all have drawn alike; refuses a batch that cannot be shared evenly."""
+        """This process's part of a batch, which all draw alike; ConfigError if it cannot be split evenly."""
         require(batch % self.size == 0, f"training.batch is {batch}: {self.size} processes cannot share it evenly")
         part = batch // self.size
         return slice(self.rank * part, (self.rank + 1) * part)
@@ -37,7 +35,7 @@ class Processes:
     def average(self, gradients: Sequence[Tensor]) -> None:
         """Replace each gradient by its mean over the processes.
 
-        Not by DistributedDataParallel, which has to know where losses do not reach all parameters.
+        DistributedDataParallel is not used: it must be told which parameters a loss does not reach.
         """
         if not self.connected:
             return
@@ -48,17 +46,17 @@ class Processes:
             gradient.copy_(mean.view_as(gradient))
 
     def largest(self, value: Tensor) -> Tensor:
-        """Replace `value` by the largest of all processes, on its device, and return it."""
+        """Replace `value` by its maximum over the processes, in place, and return it."""
         if self.connected:
             distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return value
 
     def agree(self, number: int) -> int:
-        """The largest of all processes' `number`: a signal that one of them got stops all after the same step."""
+        """The maximum of `number` over the processes: a signal to one of them stops all after the same step."""
         return int(self.largest(torch.tensor(number))) if self.connected else number
 
     def means(self, values: dict[str, float]) -> dict[str, float]:
-        """Each name's mean over the processes that have it."""
+        """Mean of each named value over the processes that have it."""
         if not self.connected:
             return values
         all_values: list[dict[str, float]] = [{}] * self.size
@@ -66,7 +64,7 @@ class Processes:
         return {name: fmean(other[name] for other in all_values if name in other) for name in values}
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait for all processes (a barrier)."""
         self.agree(0)
 
 
@@ -74,25 +72,25 @@ ALONE = Processes()
 
 
 def launched_together() -> bool:
-    """Whether `torchrun` started this process, even a single one; clusters set WORLD_SIZE for other ends, too."""
+    """Whether `torchrun` started this process, even a single one; clusters may set WORLD_SIZE for other purposes."""
     return {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
 @contextmanager
 def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
-    """The processes that `torchrun` started, or this one alone, and the device of this one."""
+    """Connect the processes of `torchrun`, or take this one alone; yields them and this one's device."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    chosen = devices.choose(device)
+    own_device = devices.choose(device)
     if not launched_together():
-        yield ALONE, chosen
+        yield ALONE, own_device
         return
-    if chosen.type == "cuda":
-        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(chosen)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    if own_device.type == "cuda":
+        own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(own_device)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
     processes = Processes(rank, size, connected=True)
     try:
-        yield processes, chosen
-        processes.wait()  # a process that leaves while another works may be ended by the threads that connect them
+        yield processes, own_device
+        processes.wait()  # a process that exits while another works may be killed by its communication threads
     finally:
         distributed.destroy_process_group()

@@ -1,21 +1,21 @@
 """The training step of recognition-synthesis: a decoder of content vectors, its discriminator, and their losses.
 
-With c the content of a real segment x of the target (vc/train/content_sampling.py says which), p its prosody and G the
-decoder, the decoder minimises the weighted sum of
+With c the content for a real segment x of the target (vc/train/content_sampling.py), p its prosody, G the decoder and D
+the discriminator, the decoder minimises the weighted sum of
 
-    spectrum            L1 of G(c, p) to x
-    adversarial         D on G(c, p), as least squares
-    feature_matching    D's feature maps of G(c, p) to those of x
+    spectrum            L1 distance of G(c, p) to x
+    adversarial         least squares of D on G(c, p)
+    feature_matching    L1 distance of D's feature maps of G(c, p) to those of x
 
-and, if their weights are above 0, of losses on conversions. With c of a segment's own, of a speaker A, p' its prosody
-at the F0 of another speaker B, y = G(c, p') in B's voice, and E the frozen encoder that content comes from:
+and, if their weights are above 0, of losses on conversions. With c the own content of a segment of speaker A, p' its
+prosody at the F0 of another speaker B, y = G(c, p') in B's voice, and E the frozen content encoder:
 
-    conversion_adversarial    D on y, as least squares; D takes it for as fake as G(c, p)
-    content_consistency       1 - cosine of E(y) and c, in speech; of one target alone, of E(G(c, p)) and c
-    cycle                     L1 to x of G(E(y), p) in A's voice
+    conversion_adversarial    least squares of D on y, which is a fake for D, too
+    content_consistency       1 - cosine of E(y) and c, in speech; with one target alone, of E(G(c, p)) and c
+    cycle                     L1 distance of G(E(y), p), in A's voice, to x
 
-E sees nothing beyond the ends of a segment, where its content is less reliable: the middle half alone counts. An
-identity mapping is no loss of its own: `unmatched` segments are decoded in their own voice from their own content.
+Near the ends of a segment, where E lacks context, its content is less reliable: only the middle half counts. There is
+no separate identity mapping loss: `unmatched` segments are decoded in their own voice from their own content.
 """
 
 import copy
@@ -48,7 +48,7 @@ GENERATOR_BETAS, DISCRIMINATOR_BETAS = (0.9, 0.98), (0.5, 0.9)
 
 @dataclass(frozen=True)
 class RecognitionSynthesisObjective:
-    """Weights of the losses, how they are minimised, and whose content a segment is decoded from."""
+    """Weights and minimisation of the losses, and the kinds of content from which segments are decoded."""
 
     spectrum: float = 1.0
     adversarial: float = 0.2
@@ -60,16 +60,16 @@ class RecognitionSynthesisObjective:
     generator_rate: float = 1e-3
     adversarial_rate: float = 0.5  # factor on `generator_rate` from then on
     discriminator_rate: float = 4e-4
-    warm_up: int = 50  # steps in which the decoder's rate rises
+    warm_up: int = 50  # steps over which the decoder's rate rises
     decay_from: float = 0.6  # share of the steps after which it falls to `last`
     last: float = 0.03  # factor on it at the last step
     weight_decay: float = 0.01
-    unmatched: float = 0.3  # how often a segment's content is its own, beside
-    prematched: float = 0.4  # its nearest neighbours' in the target's other recordings, and
-    matched: float = 0.3  # its nearest neighbours' in other speakers'
-    aligned: float = 0.0  # another speaker's of the same sentence
-    neighbours: int = 4  # whose mean it is
-    start: str = ""  # a model, by name or path, from whose weights the decoder begins; empty: none
+    unmatched: float = 0.3  # relative frequency of a segment's own content,
+    prematched: float = 0.4  # of nearest neighbours in the target's other recordings,
+    matched: float = 0.3  # of nearest neighbours in other speakers' recordings,
+    aligned: float = 0.0  # and of other speakers' renderings of the same sentence
+    neighbours: int = 4  # which are averaged
+    start: str = ""  # name or path of a model with whose weights the decoder starts; empty: none
 
     def __post_init__(self) -> None:
         names = ("adversarial", "feature_matching", *CONVERSIONS, "unmatched", "prematched", "matched", "aligned")
@@ -95,19 +95,19 @@ class RecognitionSynthesisObjective:
         return any(getattr(self, name) > 0 for name in CONVERSIONS)
 
     def conversions(self, speakers: Mapping[str, Speaker], config: ContentFeatures) -> "Conversions | None":
-        """What losses on conversions between these speakers need, if any counts; refuses by name what cannot be."""
+        """Build what losses on conversions between these speakers need, if any; ConfigError if it is impossible."""
         if not self.has_conversion_losses:
             return None
         counted = {name for name in CONVERSIONS if getattr(self, name) > 0}
         for name in sorted(counted - {"content_consistency"}):
             options = "--source and --target, or --speakers"
             require(len(speakers) > 1, f"objective.{name} needs two speakers or more: {options}")
-        encodes = counted & {"content_consistency", "cycle"}
-        return Conversions(speakers, config, differentiable_encoder(config) if encodes else None)
+        encoder = differentiable_encoder(config) if counted & {"content_consistency", "cycle"} else None
+        return Conversions(speakers, config, encoder)
 
 
 class RecognitionSynthesisTraining:
-    """Decoder, discriminator, their optimisers, and the step that they take."""
+    """Decoder, discriminator, their optimisers and training step."""
 
     sampler, held_out = ContentSampler, HeldOutResynthesis
 
@@ -122,7 +122,7 @@ class RecognitionSynthesisTraining:
         self.adversarial_from = round(objective.adversarial_from * setup.steps)  # step from which all losses count
         self.modules, self.called = {"network": network}, [network]
         device = next(network.parameters()).device
-        self.conversions = setup.conversions and setup.conversions.to(device)  # no module: it is saved elsewhere
+        self.conversions = setup.conversions and setup.conversions.to(device)  # not in `modules`: it is never trained
         settings = {"precision": setup.precision, "processes": setup.processes, "weight_decay": objective.weight_decay}
         self.optimisers = {"network": Optimiser(network, betas=GENERATOR_BETAS, **settings)}
         if any(getattr(objective, name) > 0 for name in ADVERSARIAL):
@@ -132,7 +132,7 @@ class RecognitionSynthesisTraining:
             self.optimisers["discriminators"] = Optimiser(self.discriminator, betas=DISCRIMINATOR_BETAS, **settings)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
-        """Set the learning rates of `step` (from 0); return the decoder's losses that count, with their weights."""
+        """Set the learning rates of `step` (from 0); return the weights of the decoder's losses that count."""
         objective, late = self.objective, step >= self.adversarial_from
         adversarial = late and "discriminators" in self.optimisers
         factor = objective.adversarial_rate if adversarial else 1.0
@@ -153,7 +153,7 @@ class RecognitionSynthesisTraining:
         return terms
 
     def decoder_losses(self, batch: ContentBatch, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses named in `weights`, and the segments that the discriminator shall take for fake, detached."""
+        """The losses named in `weights`, and the fakes for the discriminator, detached."""
         decoded = self.network(batch.content, batch.prosody, batch.speakers, batch.random_draws).float()
         terms, fakes = {"spectrum": losses.mel_distance(decoded, batch.log_mel)}, decoded
         if "adversarial" in weights or "feature_matching" in weights:
@@ -166,7 +166,7 @@ class RecognitionSynthesisTraining:
                 terms["feature_matching"] = losses.feature_matching(maps, real_maps)
         if not weights.keys() & set(CONVERSIONS):
             return terms, fakes.detach()
-        content, speakers = batch.content, batch.speakers  # of one target alone: what was decoded
+        content, speakers = batch.content, batch.speakers  # with one target alone, those of the decoded segments
         if batch.targets is not None:
             speakers, pair = batch.targets, (batch.speakers, batch.targets)
             content = self.conversions.rescale_content(batch.own_content, *pair)
@@ -181,8 +181,8 @@ class RecognitionSynthesisTraining:
             length = encoded.shape[-1]
             middle = slice(length // 4, length - length // 4)
         if "content_consistency" in weights:
-            spoken = (batch.prosody[:, -1] > PAUSES[1])[:, middle]
-            terms["content_consistency"] = losses.content(encoded[..., middle], content[..., middle], mask=spoken)
+            speech = (batch.prosody[:, -1] > PAUSES[1])[:, middle]
+            terms["content_consistency"] = losses.content(encoded[..., middle], content[..., middle], mask=speech)
         if "cycle" in weights:
             content = self.conversions.rescale_content(encoded, speakers, batch.speakers)
             restored = self.network(content, batch.prosody, batch.speakers, batch.random_draws)
@@ -190,7 +190,7 @@ class RecognitionSynthesisTraining:
         return terms, fakes.detach()
 
     def discriminator_losses(self, batch: ContentBatch, fakes: Tensor) -> tuple[dict[str, Tensor], None]:
-        """The discriminator's loss on real segments and on `fakes`, of which there may be more."""
+        """The discriminator's loss on real segments and on `fakes`, which may be more."""
         output, _ = self.discriminator(torch.cat([batch.log_mel, fakes]))
         on_real, on_fake = output.split([len(batch.log_mel), len(fakes)])
         loss = losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
@@ -198,23 +198,23 @@ class RecognitionSynthesisTraining:
 
     @torch.no_grad()
     def _update_variance(self, batch: ContentBatch) -> None:
-        """Update the moments of what the decoder makes of a batch."""
+        """Update the moments of the decoder's output from a batch."""
         with devices.autocast(self.precision, batch.content.device):
             decoded = self.network(batch.content, batch.prosody, batch.speakers)
         self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
 
 class Conversions(nn.Module):
-    """Conversions between the speakers of a batch: their statistics and the frozen encoder of their content.
+    """Operations of conversions within a batch: mapping content and prosody between speakers, and encoding.
 
     Parameters
     ----------
     speakers : mapping of str to Speaker
-        In the order of their numbers.
+        In the order of their indices.
     config : ContentFeatures
-        Of the features that are learnt from.
+        Settings of the training features.
     network : DistilledNetwork, optional
-        The encoder of the features, as `differentiable_encoder` gives it. Default: nothing can be encoded.
+        The frozen content encoder, from `differentiable_encoder`. Default: `encode` cannot be called.
     """
 
     def __init__(
@@ -223,29 +223,29 @@ class Conversions(nn.Module):
         super().__init__()
         self.encoder = network
 
-        def keep(name: str, values: list) -> None:
+        def store(name: str, values: list) -> None:
             self.register_buffer(name, torch.tensor(np.array(values), dtype=torch.float32))
 
         normalisers = [speaker.normaliser for speaker in speakers.values()]
-        keep("log_mel_mean", [normaliser.mean_[:, None] for normaliser in normalisers])  # (speakers, bands, 1)
-        keep("log_mel_deviation", [normaliser.deviation_[:, None] for normaliser in normalisers])
+        store("log_mel_mean", [normaliser.mean_[:, None] for normaliser in normalisers])  # (speakers, bands, 1)
+        store("log_mel_deviation", [normaliser.deviation_[:, None] for normaliser in normalisers])
         contents = [speaker.content for speaker in speakers.values()]
-        keep("content_mean", [np.array(content.mean)[:, None] for content in contents])  # (speakers, dims, 1)
-        keep("content_deviation", [[[content.deviation]] for content in contents])
+        store("content_mean", [np.array(content.mean)[:, None] for content in contents])  # (speakers, dims, 1)
+        store("content_deviation", [[[content.deviation]] for content in contents])
         log_f0s = [speaker.log_f0 for speaker in speakers.values()]  # None of speakers who whisper
-        keep("voiced", [[[log_f0 is not None]] for log_f0 in log_f0s])  # (speakers, 1, 1)
-        keep("log_f0", [[[(log_f0.mean, log_f0.deviation) if log_f0 else (0.0, 1.0)]] for log_f0 in log_f0s])
-        keep("pulses", pulses(config))  # (steps, bands)
+        store("voiced", [[[log_f0 is not None]] for log_f0 in log_f0s])  # (speakers, 1, 1)
+        store("log_f0", [[[(log_f0.mean, log_f0.deviation) if log_f0 else (0.0, 1.0)]] for log_f0 in log_f0s])
+        store("pulses", pulses(config))  # (steps, bands)
 
     def rescale_content(self, content: Tensor, speakers: Tensor, targets: Tensor) -> Tensor:
-        """Content `(batch, dims, frames)` in deviations of the speakers, in those of the targets."""
+        """Rescale content `(batch, dims, frames)` from the speakers' deviations to the targets'."""
         return content * (self.content_deviation[speakers] / self.content_deviation[targets])
 
     def map_prosody(self, prosody: Tensor, speakers: Tensor, targets: Tensor) -> Tensor:
-        """Prosody `(batch, bands + 3, frames)` of the speakers at the F0 of the targets, as conversion maps it."""
+        """Map prosody `(batch, bands + 3, frames)` of the speakers to the targets' F0, as conversion does."""
         _, melody, voiced, loudness = prosody.split([prosody.shape[1] - PROSODY, 1, 1, 1], dim=1)
-        both = self.voiced[speakers] * self.voiced[targets]
-        melody, voiced = both * melody.clamp(-FARTHEST, FARTHEST), both * voiced
+        have_f0 = self.voiced[speakers] * self.voiced[targets]  # 1 unless either speaker whispers
+        melody, voiced = have_f0 * melody.clamp(-FARTHEST, FARTHEST), have_f0 * voiced
         mean, deviation = self.log_f0[targets].unbind(-1)
         log_ratio = (melody * deviation + mean).clamp(np.log(LOWEST_F0), np.log(HIGHEST_F0)) - np.log(LOWEST_F0)
         positions = (STEPS_PER_OCTAVE / np.log(2) * log_ratio)[:, 0]
@@ -254,9 +254,9 @@ class Conversions(nn.Module):
         return torch.cat([voiced * excitation.transpose(1, 2), melody, voiced, loudness], dim=1)
 
     def encode(self, log_mel: Tensor, speakers: Tensor) -> Tensor:
-        """Content `(batch, dims, frames)` of normalised `(batch, bands, frames)`, in deviations of the speakers.
+        """Encode normalised log-mel `(batch, bands, frames)` as normalised content `(batch, dims, frames)`.
 
-        It lies at the log-mel frames' positions, between content frames by straight lines, as `Recordings` has it.
+        It is interpolated linearly to the positions of the log-mel frames, as in `Recordings`.
         """
         natural = log_mel * self.log_mel_deviation[speakers] + self.log_mel_mean[speakers]
         content = interpolate(self.encoder(natural).float(), scale_factor=STRIDE, mode="linear")
@@ -264,9 +264,9 @@ class Conversions(nn.Module):
 
 
 def differentiable_encoder(config: ContentFeatures) -> DistilledNetwork:
-    """The encoder of these features, through which gradients reach log-mel; refuses by name one that cannot do it."""
+    """A copy of these features' content encoder that passes gradients to log-mel; ConfigError if it cannot."""
     name, encoder = config.content.encoder, encoder_of(config)
-    able = isinstance(encoder, DistilledEncoder) and encoder.mel == config.mel
+    differentiable = isinstance(encoder, DistilledEncoder) and encoder.mel == config.mel
     message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
-    require(able, f"{message} log-mel of these features; take features.content.encoder=distilled")
-    return copy.deepcopy(encoder.network)  # others use the encoder itself, on the CPU
+    require(differentiable, f"{message} log-mel of these features; take features.content.encoder=distilled")
+    return copy.deepcopy(encoder.network)  # the original stays on the CPU, for other users

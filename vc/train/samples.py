@@ -1,4 +1,4 @@
-"""A few validation recordings at intervals, converted or copied: sound and pictures, to hear a run learn."""
+"""Conversions or copies of a few validation recordings at intervals, as sound and pictures, to follow a run."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -26,27 +26,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sample:
-    """A recording as the present model converts or copies it."""
+    """A recording converted or copied by the current model."""
 
     file_name: str  # without the step and the suffix
     board_name: str  # in TensorBoard
     samples: np.ndarray  # (samples,) in -1..1
     sample_rate: int  # Hz
-    panels: Callable[[], list[Panel]]  # of the picture: before and after
+    panels: Callable[[], list[Panel]]  # of the picture: original and conversion or copy
     frame_shift: float  # seconds, of the panels' F0
 
 
 class Samples(ABC):
-    """The first utterances of a data directory, as the model makes them at several steps.
+    """Converts or copies the first utterances of a data directory by the models of several steps.
 
     Parameters
     ----------
     data : Path or None
         Data directory; None for no samples.
     count : int
-        How many utterances.
+        Number of utterances.
     directory : Path
-        Where files go.
+        Output folder.
     """
 
     def __init__(self, data: Path | None, count: int, directory: Path):
@@ -55,12 +55,12 @@ class Samples(ABC):
 
     @abstractmethod
     def make(self, utterance: Utterance, model: Any, step: int) -> Sample:
-        """The sample of one utterance by the model of `step`."""
+        """Convert or copy an utterance by the model of `step`."""
 
     def write(self, model: Any, run_log: RunLog, step: int) -> None:
         """Write each sample as NAME-STEP.wav and .png, and to TensorBoard.
 
-        Whatever fails here is logged and never stops a training run.
+        Failures are logged and never stop a training run.
         """
         if self.utterances:
             self.directory.mkdir(exist_ok=True)
@@ -83,9 +83,9 @@ class ConversionSamples(Samples):
     def make(self, utterance: Utterance, converter: Converter, step: int) -> Sample:
         rate, features, source = converter.sample_rate, converter.model.features, utterance.speaker
         if converter.decodes and (source not in converter.speakers or len(converter.speakers) == 1):
-            source = None  # anyone, even if the source is the only target
+            source = None  # any speaker, even if the source is the only target
         target = next(name for name in converter.speakers if name != source)
-        converter.direction(target, source)  # refuses an unknown speaker
+        converter.direction(target, source)  # raises an error for an unknown speaker
         original, _ = utterance.read(rate)
         converted = converter.convert(original, rate, target, source)
         ranges = {name: speaker.f0_range for name, speaker in converter.model.speakers.items()} | {None: F0Range()}

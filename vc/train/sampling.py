@@ -1,4 +1,4 @@
-"""Batches of random segments of one length, drawn on the training device from features or samples that live there."""
+"""Batches of random segments of equal length, drawn on the training device from features or samples held there."""
 
 import logging
 import math
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class Segments:
-    """Random segments of one speaker: an utterance uniformly, then a position in it uniformly.
+    """Draws random segments of one speaker: a uniformly chosen utterance, then a uniform position in it.
 
-    All frames lie end to end on the device; a draw is two random numbers a segment and two gathers.
+    All frames are on the device, utterance after utterance; a draw is two random numbers a segment and two gathers.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ class Segments:
     length : int
         Frames of a segment.
     device : torch.device
-        Where they live.
+        Where to hold the frames.
     name : str
-        The speaker, for an error.
+        The speaker, for error messages.
     unit : str, optional
-        What a frame is called in an error.
+        What frames are called in error messages.
     speech : sequence of np.ndarray, optional
-        Shape `(frames,)` each, true where there is speech. Half of a segment is speech at least, or as much as the
-        utterance has at one place; an utterance without any is left out. Default: all is speech.
+        Shape `(frames,)` each, true in speech. At least half of a segment is speech, or as much as a segment of the
+        utterance can have; utterances without any are left out. Default: all is speech.
 
     Raises
     ------
@@ -77,20 +77,20 @@ class Segments:
         if speech is None:
             self.positions, counts = None, lengths - length + 1
         else:
-            positions = []  # where segments may begin in each utterance
+            positions = []  # where segments may start in each utterance
             for mask in compress(speech, usable):
                 sums = np.concatenate([[0], np.cumsum(mask)])
-                spoken = sums[length:] - sums[: len(sums) - length]  # frames of speech in each segment
-                enough = spoken >= min(length / 2, spoken.max())
+                speech_frames = sums[length:] - sums[: len(sums) - length]  # in the segment from each position
+                enough = speech_frames >= min(length / 2, speech_frames.max())
                 positions.append(torch.from_numpy(np.flatnonzero(enough)))
-            self.positions = torch.cat([start + some for start, some in zip(starts, positions)]).to(device)
-            counts = torch.tensor([len(some) for some in positions])
+            self.positions = torch.cat([start + offsets for start, offsets in zip(starts, positions)]).to(device)
+            counts = torch.tensor([len(offsets) for offsets in positions])
             starts = torch.cumsum(counts, 0) - counts
         self.starts, self.counts = starts.to(device), counts.to(device)  # of each utterance's positions
         self.steps = torch.arange(length, device=device)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """`(count, bands, length)`."""
+        """Draw segments `(count, bands, length)`."""
         draws = torch.rand(2, count, generator=generator, device=self.frames.device, dtype=torch.float64)
         utterance = (draws[0] * len(self.starts)).long()
         position = self.starts[utterance] + (draws[1] * self.counts[utterance]).long()
@@ -100,29 +100,29 @@ class Segments:
 
 @dataclass(frozen=True)
 class Batch:
-    """Segments of the two speakers of a pair; nothing relates one to the other."""
+    """Unpaired segments of the two speakers of a pair."""
 
     source: Tensor  # (batch, bands, frames), normalised
     target: Tensor  # (batch, bands, frames), normalised
-    random_draws: RandomDraws | None = None  # for what a step draws
+    random_draws: RandomDraws | None = None  # for the step
 
 
 @dataclass(frozen=True)
 class MultiSpeakerBatch:
-    """Segments of many speakers, each with the speaker that it is to be converted to."""
+    """Segments of many speakers, each with a target speaker."""
 
     frames: Tensor  # (batch, bands, frames), each normalised by its speaker's statistics
-    speakers: Tensor  # (batch,) numbers of the speakers, in the order of the model's
-    targets: Tensor  # (batch,) numbers of others
-    random_draws: RandomDraws | None = None  # for what a step draws
+    speakers: Tensor  # (batch,) indices of the speakers, in the model's order
+    targets: Tensor  # (batch,) indices of other speakers
+    random_draws: RandomDraws | None = None  # for the step
 
 
 class SegmentSampler(ABC):
-    """Batches of speakers' segments, drawn independently; its random state is part of a checkpoint.
+    """Draws batches of speakers' segments, independently; its random state is part of a checkpoint.
 
-    Several processes draw the same and each takes its share: what they see together is what one would see alone. What
-    a step draws comes from the same generator, so that a resumed run draws the same; a step that draws nothing leaves
-    the generator as it is.
+    Several processes draw the same batch and each takes its share, so that together they see what one would see alone.
+    A step's own draws come from the same generator, so that a resumed run has the same; a step without draws leaves the
+    generator unchanged.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class SegmentSampler(ABC):
         Segments of each speaker.
     seed : int
     share : slice, optional
-        Of the batch, for this process.
+        This process's part of the batch.
     """
 
     def __init__(self, segments: Sequence[Segments], *, batch: int, seed: int, share: slice = slice(None)):
@@ -141,7 +141,7 @@ class SegmentSampler(ABC):
 
     @classmethod
     def from_features(cls, experiment: Any, features: Any, device: torch.device, share: slice) -> "SegmentSampler":
-        """For the speakers of an experiment (vc/train/experiment.py), from features (vc/features/store.py)."""
+        """Build the sampler of an experiment (vc/train/experiment.py) from features (vc/features/store.py)."""
         settings, segments = experiment.training, []
         for speaker in experiment.speakers:
             normaliser, utterances = features.speakers[speaker].normaliser, features.frames(speaker)
@@ -155,7 +155,7 @@ class SegmentSampler(ABC):
         """The next batch."""
 
     def _draw_segments(self) -> list[Tensor]:
-        """`(batch, bands, frames)` of each speaker."""
+        """Segments `(batch, bands, frames)` of each speaker."""
         return [segments.draw(self.batch, self.generator)[self.share] for segments in self.segments]
 
     def _rand(self, *shape: int) -> Tensor:
@@ -163,16 +163,16 @@ class SegmentSampler(ABC):
 
 
 class PairSampler(SegmentSampler):
-    """Batches of two speakers, each drawn independently."""
+    """Draws batches of two speakers, independently of each other."""
 
     def draw(self) -> Batch:
         return Batch(*self._draw_segments(), lambda count: self._rand(self.batch, count)[self.share])
 
 
 class MultiSpeakerSampler(SegmentSampler):
-    """Batches of any number of speakers, each segment with a target drawn evenly from the others.
+    """Draws batches of any number of speakers, each segment with a target drawn uniformly from the others.
 
-    The n-th segments of all speakers have a different target each, so that every speaker is one as often.
+    The n-th segments of all speakers have different targets, so that all speakers are targets equally often.
     """
 
     def draw(self) -> MultiSpeakerBatch:
@@ -189,29 +189,29 @@ class MultiSpeakerSampler(SegmentSampler):
 
 @dataclass(frozen=True)
 class WaveBatch:
-    """Segments of waveforms and the frames that a vocoder makes them from."""
+    """Segments of waveforms and their log-mel frames."""
 
     mel: Tensor  # (batch, bands, frames)
     samples: Tensor  # (batch, frames * hop), aligned with them
 
 
 class WaveSampler:
-    """Batches of random segments of recordings for a vocoder; its random state is part of a checkpoint.
+    """Draws batches of random segments of recordings for a vocoder; its random state is part of a checkpoint.
 
-    Log-mel frames are computed as they are drawn, and are those of the whole recording: a segment is drawn with so many
-    samples beyond either end that no window reaches what `log_mel` reflects there.
+    Log-mel frames are computed after drawing and equal those of the whole recording: a segment is drawn with enough
+    samples beyond either end that no window reaches the reflection padding of `log_mel`.
 
     Parameters
     ----------
     recordings : sequence of np.ndarray
-        `(samples,)` each, at the rate of `mel`.
+        Shape `(samples,)` each, at the sample rate of `mel`.
     mel : MelConfig
     device : torch.device
     frames : int
         Length of a segment.
     batch, seed : int
     share : slice, optional
-        Of the batch, for this process.
+        This process's part of the batch.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How the frames of unit selection are chosen: all of a target's recordings, or as many as a model may hold."""
+"""Choice of the frames of unit selection: all of a target's recordings, or as much as a model may hold."""
 
 import logging
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from vc.features.content import PROSODY, prosody, standard_loudness
 from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
 
-MAX_EXCERPT = 10.0  # seconds, longest stretch into which recordings are cut where only some can be held
+MAX_EXCERPT = 10.0  # seconds, into which recordings are cut if not all fit
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class UnitSelectionObjective:
-    """How much of the recordings a model holds; time and memory of a conversion grow with it."""
+    """Amount of recordings in a model, with which time and memory of a conversion grow."""
 
-    minutes: float = 10.0  # of each target at most, 62 MB of a model file with content of 512 dims
+    minutes: float = 10.0  # of each target at most; 62 MB of a model file with content of 512 dims
 
     def __post_init__(self) -> None:
         require(1 <= self.minutes <= 30, f"objective.minutes must be in 1..30, got {self.minutes}")
@@ -27,17 +27,17 @@ class UnitSelectionObjective:
 
 @dataclass(frozen=True)
 class TargetFrames:
-    """A target's recordings as the network's Units hold them, one by one."""
+    """A target's recordings, one by one, as the network's Units hold them."""
 
     log_mel: list[np.ndarray]  # (frames, bands), normalised
     content: list[np.ndarray]  # (frames, dims), as decoders take it
     manner: list[np.ndarray]  # (frames, 3): melody, voicing, loudness
-    louder: np.ndarray  # (bands,), what a deviation of loudness adds to normalised log-mel
-    frame_rate: float  # frames a second
+    louder: np.ndarray  # (bands,), change of normalised log-mel for a deviation of loudness
+    frame_rate: float  # frames per second
 
     @classmethod
     def read(cls, features: Features, name: str, device: torch.device) -> "TargetFrames":
-        """From a speaker's features; on the host, whatever the device."""
+        """Read a speaker's features; they stay on the host, whatever the device."""
         speaker, config = features.speakers[name], features.config
         mean, deviation = np.asarray(speaker.content.mean), speaker.content.deviation
         log_mels, contents, manners = [], [], []
@@ -51,7 +51,7 @@ class TargetFrames:
 
 
 def fit(network: UnitSelection, objective: UnitSelectionObjective, targets: dict[str, TargetFrames]) -> None:
-    """Put the targets' recordings into the network: all of them, or as much as it may hold, evenly spread."""
+    """Store the targets' recordings in the network: all of them, or excerpts evenly spread over them."""
     for name, target in targets.items():
         largest = round(objective.minutes * 60 * target.frame_rate)
         lengths = [len(frames) for frames in target.log_mel]
@@ -62,7 +62,7 @@ def fit(network: UnitSelection, objective: UnitSelectionObjective, targets: dict
             log.warning("%s: objective.minutes: %.1f of %.1f minutes are held, spread over all", name, *minutes)
         units = network.units[network.speaker_indices[name]]
         buffers = {
-            key: np.concatenate([getattr(target, key)[number][start:stop] for number, start, stop in excerpts])
+            key: np.concatenate([getattr(target, key)[index][start:stop] for index, start, stop in excerpts])
             for key in ("log_mel", "content", "manner")
         }
         buffers["recording"] = np.repeat(np.arange(len(excerpts)), [stop - start for _, start, stop in excerpts])
@@ -71,31 +71,31 @@ def fit(network: UnitSelection, objective: UnitSelectionObjective, targets: dict
 
 
 def choose_excerpts(lengths: list[int], largest: int, *, longest: int) -> list[tuple[int, int, int]]:
-    """Choose as much of some recordings as fits, spread over all.
+    """Choose excerpts of recordings up to a total length, evenly spread.
 
     Parameters
     ----------
     lengths : list of int
         Frames of each recording.
     largest : int
-        Frames that fit.
+        Frames in total at most.
     longest : int
-        Frames of a stretch at most, where not all fit.
+        Frames of an excerpt at most, if not all recordings fit.
 
     Returns
     -------
     list of tuple of int
-        Number of the recording, start and stop of each stretch: whole recordings where all fit; else they are cut into
-        excerpts, of which evenly distributed ones are taken.
+        Index of the recording, start and stop of each excerpt: whole recordings if all fit; else they are cut into
+        excerpts, of which evenly distributed ones are chosen.
     """
-    total, passed, chosen, excerpts = sum(lengths), 0, 0, []
+    total, visited, selected, excerpts = sum(lengths), 0, 0, []  # in frames
     if total <= largest:
-        return [(number, 0, length) for number, length in enumerate(lengths)]
-    for number, length in enumerate(lengths):
+        return [(index, 0, length) for index, length in enumerate(lengths)]
+    for index, length in enumerate(lengths):
         for start in range(0, length, longest):
             stop = min(start + longest, length)
-            passed += stop - start
-            if chosen + stop - start <= largest * passed / total:
-                chosen += stop - start
-                excerpts.append((number, start, stop))
+            visited += stop - start
+            if selected + stop - start <= largest * visited / total:
+                selected += stop - start
+                excerpts.append((index, start, stop))
     return excerpts

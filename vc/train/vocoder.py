@@ -1,4 +1,4 @@
-"""A training run of a neural vocoder, from recordings to model file; also one that goes on from published weights."""
+"""A training run of a neural vocoder, from recordings to model file; also fine-tuning of published weights."""
 
 import logging
 import math
@@ -33,27 +33,27 @@ from vc.vocoders import vocoder_file
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.vocoder_file import StoredVocoder, VocoderModel, generator, load_generator, network_config
 
-WEIGHT_NORMALISED = ("hifigan",)  # generators that learn with weight normalisation, as their papers have it
+WEIGHT_NORMALISED = ("hifigan",)  # generators trained with weight normalisation, as in their papers
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class VocoderRequest:
-    """What a user asks of a vocoder's training run."""
+    """A user's request for a vocoder's training run."""
 
-    data: Path  # data directory to learn from
+    data: Path  # data directory of the training recordings
     _: KW_ONLY
     output: Path
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # data directory of recordings that choose the best model
     validation: Path | None = None  # data directory of recordings to copy at intervals
-    start: StoredVocoder | None = None  # to go on from
+    start: StoredVocoder | None = None  # vocoder with whose weights to start
     device: str = "auto"
 
 
 @dataclass(frozen=True)
 class VocoderExperiment:
-    """One run: a generator, its parts' settings and what it learns from."""
+    """The configuration of one run: generator, settings and training data."""
 
     method: str
     mel: MelConfig
@@ -62,7 +62,7 @@ class VocoderExperiment:
     training: TrainingConfig
     compute: ComputeConfig
     data_digest: str
-    start: str  # digest of the weights that it goes on from; empty: none
+    start: str  # digest of the initial weights; empty: none
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -79,9 +79,9 @@ def train_vocoder(request: VocoderRequest) -> int:
     Raises
     ------
     ConfigError, DataError
-        For what cannot be read or does not fit, by name; nothing is written then.
+        If something cannot be read or does not fit; nothing is written then.
     TrainingError
-        For a run that stopped; its `code` is the exit status.
+        If the run stops; its `code` is the exit status.
     """
     utterances, data_digest, digests = read_data_directory(request.data)
     experiment = resolve(request.sections, data_digest, request.start)
@@ -96,16 +96,25 @@ def train_vocoder(request: VocoderRequest) -> int:
 
 
 def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | None = None) -> VocoderExperiment:
-    """Fill in every default; refuse what contradicts the weights to start from.
+    """Build an experiment from the sections of a configuration file, with all defaults.
 
     Parameters
     ----------
     sections : dict
-        Of the configuration file.
+        The file's sections by name.
     data_digest : str
-        Of the recordings.
+        Digest of the recordings.
     start : StoredVocoder, optional
-        Vocoder to go on from; it fixes method, mel and network.
+        Vocoder with whose weights to start; it determines method, mel and network.
+
+    Returns
+    -------
+    VocoderExperiment
+
+    Raises
+    ------
+    ConfigError
+        Names the setting that is unknown, out of range or contradicts `start`.
     """
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
@@ -118,7 +127,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | N
         fixed = {"mel": plain(model.mel), "network": network}
 
     def section(name: str) -> Any:
-        """As it stands in the file, over what the weights to start from fix."""
+        """A section of the file, with the settings that the initial weights determine."""
         content = sections.get(name, {})
         if name not in fixed or not isinstance(content, Mapping):
             return content
@@ -130,9 +139,9 @@ def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | N
         return {**content, **fixed[name]}
 
     method = sections.get("method", start_method)
-    same = start is None or method == start_method
-    require(same, f"method is {method!r}, but the weights to start from are of {start_method!r}")
-    require(isinstance(method, str), f"method: {method!r} is no name")
+    matches = start is None or method == start_method
+    require(matches, f"method is {method!r}, but the weights to start from are of {start_method!r}")
+    require(isinstance(method, str), f"method: {method!r} is not a name")
     mel = build(MelConfig, section("mel"), "mel")
     longest, samples = objective.reflection(mel), training.segment * mel.hop
     require(samples > longest, f"training.segment: {samples} samples are too few, the losses take more than {longest}")
@@ -148,7 +157,7 @@ def make_engine(
     device: torch.device,
     processes: Processes,
 ) -> Engine:
-    """Networks, optimisers and sampler of an experiment; the generator has the weights that it starts from."""
+    """Build the networks, optimisers and sampler of an experiment; the generator has its initial weights."""
     settings, compute, mel = experiment.training, experiment.compute, experiment.mel
     torch.manual_seed(settings.seed)
     if start is None:
@@ -173,7 +182,7 @@ def make_engine(
 
 
 class VocoderRun(Run):
-    """The run of a vocoder: recordings are copied to score it and to listen to it."""
+    """The run of a vocoder, which is scored and heard by its copies of recordings."""
 
     score_digits = 4
 
@@ -207,7 +216,7 @@ class VocoderRun(Run):
             log.info("held out: %s; score before the first step: %.4f", phrases.count(count, "recording"), score)
 
     def score(self) -> None:
-        """A model of the mel loss alone is nearest in mel and sounds worst: it does not count beside later ones."""
+        """Score the model; models of the mel loss alone, nearest in mel but worst in sound, do not stay the best."""
         if self.state.best_step <= self.experiment.objective.adversarial_from < self.state.step:
             self.state.best_scores, self.state.stale = {}, 0
         super().score()
@@ -244,33 +253,33 @@ class VocoderRun(Run):
             return None
 
     def vocoder(self) -> NeuralVocoder:
-        """Of the present network."""
+        """The current network as a vocoder."""
         return NeuralVocoder(self.engine.converter, self.experiment.mel, self.device)
 
 
 @dataclass(frozen=True)
 class HeldOutRecordings:
-    """Recordings at the vocoder's rate that training does not see: their copies decide which model is kept."""
+    """Recordings held out of training, at the vocoder's rate: their copies decide which model is kept."""
 
     recordings: list[np.ndarray]  # (samples,) each
     digest: str  # of the data directory's recordings
 
     @classmethod
     def read(cls, directory: Path, training: Iterable[Utterance], rate: int) -> "HeldOutRecordings":
-        """From a data directory.
+        """Read held-out recordings from a data directory.
 
         Parameters
         ----------
         directory : Path
         training : iterable of Utterance
-            What training learns from.
+            The training set.
         rate : int
-            Of the vocoder, in Hz.
+            The vocoder's sample rate in Hz.
 
         Raises
         ------
         ConfigError
-            If it has one of the training utterances, or a part of one.
+            If it has one of the training utterances, or part of one.
         """
 
         def span(utterance: Utterance) -> tuple[float, float]:  # seconds of its recording
@@ -286,45 +295,45 @@ class HeldOutRecordings:
             shared = any(start < last and first < end for first, last in spans.get(utterance.path.resolve(), ()))
             if utterance.id in ids or shared:
                 raise ConfigError(f"{directory}: training learns from {utterance.id} too; hold out other utterances")
-        chosen = [utterances[index] for index in evenly_spread(len(utterances), MAX_SCORED)]
-        return cls(read_recordings(chosen, rate), digest)
+        scored = [utterances[index] for index in evenly_spread(len(utterances), MAX_SCORED)]
+        return cls(read_recordings(scored, rate), digest)
 
     @torch.inference_mode()
     def score(self, vocoder: NeuralVocoder) -> dict[str, float]:
-        """`mel`: mean L1 distance of the log-mel of copies, over the full band, from that of whole recordings.
+        """Score a vocoder by `mel`, the mean L1 distance of full-band log-mel of copies from that of the recordings.
 
-        `score` is the same: lower is better.
+        `score` is the same; lower is better.
         """
         full_band, distances = replace(vocoder.mel, highest=vocoder.mel.sample_rate / 2), []
         for samples in self.recordings:
             samples = audio.fit_length(samples, max(len(samples), full_band.fft_size))  # one window at least
-            both = torch.from_numpy(np.stack([samples, vocoder.resynthesise(samples)])).to(vocoder.device)
-            real, copy = log_mel(both, full_band)
+            pair = torch.from_numpy(np.stack([samples, vocoder.resynthesise(samples)])).to(vocoder.device)
+            real, copy = log_mel(pair, full_band)
             distances.append(float((real - copy).abs().mean()))
         mean = float(np.mean(distances))
         return {"score": mean, "mel": mean}
 
 
 def read_data_directory(directory: Path) -> tuple[list[Utterance], str, dict[str, str]]:
-    """A data directory's utterances, a digest of all of their recordings, and one of each by id."""
+    """Read a data directory: its utterances, a digest of all recordings, and one of each utterance by id."""
     utterances = data_directory.read(directory)
-    contents: dict[Path, str] = {}
+    checksums: dict[Path, str] = {}
     for utterance in utterances:
-        if utterance.path not in contents:  # of which there may be many segments
-            contents[utterance.path] = files.sha256(utterance.path)
-    rows = [[u.id, u.speaker, contents[u.path], u.start, u.end] for u in utterances]
+        if utterance.path not in checksums:  # a file may have many utterances
+            checksums[utterance.path] = files.sha256(utterance.path)
+    rows = [[u.id, u.speaker, checksums[u.path], u.start, u.end] for u in utterances]
     return utterances, digest(rows), {u.id: digest(row[2:]) for u, row in zip(utterances, rows)}
 
 
 def read_recordings(utterances: Sequence[Utterance], rate: int) -> list[np.ndarray]:
-    """Each utterance's `(samples,)` at `rate` Hz."""
-    below = [utterance for utterance in utterances if audio.info(utterance.path).sample_rate < rate]
-    if below:
+    """Read the samples `(samples,)` of each utterance at `rate` Hz."""
+    narrowband = [utterance for utterance in utterances if audio.info(utterance.path).sample_rate < rate]
+    if narrowband:
         log.warning(
             "%d of %d recordings are below mel.sample_rate, such as %s: nothing above their bands can be learnt there",
-            len(below),
+            len(narrowband),
             len(utterances),
-            below[0].path,
+            narrowband[0].path,
         )
     recordings = []
     with progress(len(utterances), "reading") as bar:

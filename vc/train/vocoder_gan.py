@@ -1,20 +1,20 @@
 """The training step of a neural vocoder: HiFi-GAN's, for any generator of waveforms from log-mel frames.
 
 Kong, Kim and Bae, "HiFi-GAN: generative adversarial networks for efficient and high fidelity speech synthesis",
-NeurIPS 2020, sec. 2.4. With x a segment of a recording and G(s) what the generator makes of its frames s, the
-generator minimises the weighted sum of
+NeurIPS 2020, sec. 2.4. With x a segment of a recording, s its log-mel frames and G the generator, the generator
+minimises the weighted sum of
 
-    mel                 log-mel over the full band of G(s) to that of x
-    adversarial         every discriminator on G(s)
-    feature_matching    every discriminator's feature maps of G(s) to those of x
-    spectrum            complex short-time spectra of G(s) to those of x; not HiFi-GAN's
+    mel                 L1 distance of the full-band log-mel of G(s) to that of x
+    adversarial         least squares of every discriminator on G(s)
+    feature_matching    L1 distance of every discriminator's feature maps of G(s) to those of x
+    spectrum            L1 distance of complex short-time spectra of G(s) to those of x; not in HiFi-GAN
 
-The last is for distillation: phases do not follow from s, unless x is what another generator makes of s.
+The last is for distillation: s determines phases only if x is another generator's output for s.
 
 Differs from the released code: the generator is updated first and the discriminators then see the same fakes, which
-spares a pass; frames at a segment's ends are those of the whole recording. Before `adversarial_from` the generator
-learns from the first loss alone, while the discriminators learn already: those of a published model are seldom at
-hand, and fresh ones would teach a trained generator nothing good.
+saves a forward pass; frames at a segment's ends are those of the whole recording. Before `adversarial_from` only the
+discriminators are trained by adversarial losses: published models rarely include theirs, and untrained ones would harm
+a trained generator.
 """
 
 from collections.abc import Mapping
@@ -35,22 +35,22 @@ from vc.vocoders.discriminators import WIDTHS, Discriminators
 
 @dataclass(frozen=True)
 class VocoderObjective:
-    """Weights of the losses and how they are minimised; the defaults are HiFi-GAN's, but for `decay_every`."""
+    """Weights and minimisation of the losses; the defaults are HiFi-GAN's, but for `decay_every`."""
 
     mel: float = 45.0
     feature_matching: float = 2.0
     adversarial: float = 1.0
-    spectrum: float = 0.0  # above 0 for samples that another vocoder made
+    spectrum: float = 0.0  # above 0 to learn from another vocoder's output
     adversarial_from: int = 0  # step from which feature_matching and adversarial count
     generator_rate: float = 2e-4
     discriminator_rate: float = 2e-4
-    warm_up: int = 0  # steps in which both rates rise: a trained generator's moments are lost, and all steps are long
+    warm_up: int = 0  # steps over which both rates rise: Adam's first steps, without moments, are long
     decay: float = 0.999  # factor on both rates
-    decay_every: int = 1000  # steps; the paper's decay every epoch
+    decay_every: int = 1000  # steps; in the paper, an epoch
     beta1: float = 0.8
     beta2: float = 0.99
     weight_decay: float = 0.01
-    discriminator_width: float = 1.0  # of all their channels, on a CPU less
+    discriminator_width: float = 1.0  # factor on all their channels, smaller on a CPU
 
     def __post_init__(self) -> None:
         for name in ("feature_matching", "adversarial", "spectrum", "adversarial_from", "warm_up"):
@@ -69,11 +69,11 @@ class VocoderObjective:
 
     @property
     def has_discriminators(self) -> bool:
-        """Whether there are discriminators at all."""
+        """Whether any loss needs discriminators."""
         return self.adversarial > 0 or self.feature_matching > 0
 
     def reflection(self, mel: MelConfig) -> int:
-        """Samples that the losses reflect at either end of a segment, which must be longer."""
+        """Samples of reflection padding in the losses at either end of a segment, which must be longer."""
         return max(mel.margin, max(losses.SPECTRUM_WINDOWS) // 2 if self.spectrum > 0 else 0)
 
     def scale(self, step: int) -> float:
@@ -81,7 +81,7 @@ class VocoderObjective:
         return min(1.0, (step + 1) / (self.warm_up + 1)) * self.decay ** (step // self.decay_every)
 
     def weights(self, step: int) -> dict[str, float]:
-        """The losses that count at `step` (from 0), with their weights."""
+        """Weights of the losses that count at `step` (from 0)."""
         weights = {"mel": self.mel, "spectrum": self.spectrum}
         if step >= self.adversarial_from:
             weights |= {"adversarial": self.adversarial, "feature_matching": self.feature_matching}
@@ -89,7 +89,7 @@ class VocoderObjective:
 
 
 class VocoderTraining:
-    """A generator, its discriminators, their optimisers, and the step that they take."""
+    """A generator, its discriminators, their optimisers and training step."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class VocoderTraining:
         processes: Processes = ALONE,
     ):
         self.network, self.objective = network, objective
-        self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as the released code's loss: no band is left out
+        self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as in the released code's loss
         self.device = next(network.parameters()).device
         betas = objective.beta1, objective.beta2
         optimiser = partial(
@@ -116,7 +116,7 @@ class VocoderTraining:
             self.optimisers["discriminators"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
-        """Set both learning rates for `step` (from 0); return the generator's losses that count, with their weights."""
+        """Set both learning rates for `step` (from 0); return the weights of the generator's losses that count."""
         scale *= self.objective.scale(step)
         self.optimisers["network"].set_rate(self.objective.generator_rate * scale)
         if "discriminators" in self.optimisers:
@@ -150,7 +150,7 @@ class VocoderTraining:
         return terms, fake.detach()
 
     def discriminator_losses(self, batch: WaveBatch, fake: Tensor) -> tuple[dict[str, Tensor], None]:
-        """The loss of the discriminators on real and fake samples, added up over all of them."""
+        """The discriminators' losses on real and fake samples, summed."""
         loss = 0.0
         for output in self.discriminators(torch.cat([batch.samples, fake])):
             on_real, on_fake = output.map.chunk(2)
@@ -158,5 +158,5 @@ class VocoderTraining:
         return {"discriminator": loss}, None
 
     def _log_mel(self, samples: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False):  # losses are float32, whatever the networks are
+        with torch.autocast(self.device.type, enabled=False):  # losses are float32 at any precision of the networks
             return log_mel(samples, self.full_band)

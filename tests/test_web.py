@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from vc.cli.web import main
 from vc.config import build
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
+from vc.files import write_text
 from vc.web import jobs, workspace
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs
 from vc.web.progress import progress
@@ -737,6 +739,49 @@ def test_a_log_that_cannot_be_written_ends_no_session(tmp_path):
 
     everything = Jobs(Workspace(tmp_path))
     assert asyncio.run(follow()) == {"muted": True}
+
+
+@pytest.mark.parametrize("moment", ["log", RUNNING, DONE])
+def test_a_job_fails_in_one_line_where_the_disk_is_full_and_the_next_one_runs(client, folder, monkeypatch, moment):
+    pile(client, "bert")
+    no_space = errno.ENOSPC, os.strerror(errno.ENOSPC)
+
+    def write(path: Path, text: str) -> None:
+        if json.loads(text)["state"] == moment:
+            raise OSError(*no_space, str(path))
+        write_text(path, text)
+
+    def open_log(path: Path) -> io.RawIOBase:
+        raise OSError(*no_space, str(path))
+
+    with monkeypatch.context() as full:
+        full.setattr(jobs, "write_text", write)
+        if moment == "log":
+            full.setattr(jobs, "open_in_place", open_log)
+        number = client.job("train", target="bert", output="quick" if moment == DONE else "long")
+        failed = client.wait(number, FAILED)
+    path = folder / f"jobs/{number}.{'log' if moment == 'log' else 'json'}"
+    about = next(job for job in client("GET", "/api/jobs").json["jobs"] if job["number"] == number)
+    assert about["lines"] == [f"vc-web: error: {path}: No space left on device"] == failed["log"][-1:]
+    client.wait(client.job("train", target="bert", output="next"), DONE)
+    (folder / "exp/long").mkdir(exist_ok=True)
+    (folder / "exp/long/finish").touch()
+    assert client("POST", f"/api/jobs/{number}/resume").status == 200
+    done = client.wait(number, DONE)
+    assert not any("error" in line for line in done["log"])
+
+
+def test_what_cannot_be_recorded_is_refused_and_changes_nothing(client, folder, monkeypatch):
+    pile(client, "bert")
+    number = client.job("train", target="bert", output="bad")
+    client.wait(number, FAILED)
+    request = {"kind": "train", "request": {"target": "bert", "output": "other"}}
+    with monkeypatch.context() as full:
+        full.setattr(jobs, "write_text", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device", "x.json")))
+        for path, content in (("/api/jobs", request), (f"/api/jobs/{number}/resume", None)):
+            reply = client("POST", path, content)
+            assert (reply.status, reply.json) == (422, {"error": "x.json: No space left on device"})
+    assert [(job["number"], job["state"]) for job in client("GET", "/api/jobs").json["jobs"]] == [(number, FAILED)]
 
 
 def test_commands_import_nothing_from_where_they_run(monkeypatch, tmp_path):

@@ -182,6 +182,7 @@ class Job:
     began: float | None = None
     ended: float | None = None
     pid: int | None = None
+    fault: str = ""  # why the server could not run the command, or record its end
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
@@ -229,7 +230,7 @@ class Jobs:
         for job in self._active():
             if job.state == RUNNING:
                 await _end_orphan(job, self.workspace)
-            self._note(job, state=_unfinished(job), pid=None)
+            self._conclude(job, state=_unfinished(job), pid=None)
         for queue, wake in self._wake.items():
             wake.set()
             self._workers.append(asyncio.create_task(self._work(queue)))
@@ -250,9 +251,9 @@ class Jobs:
         job = Job(1 + max(self._jobs, default=0), kind, request)
         job.task.words(self.workspace)
         self._require_alone(job)
-        self._jobs[job.number] = job
         self._log(job).unlink(missing_ok=True)
-        self._note(job)
+        self._record(job)
+        self._jobs[job.number] = job
         self._wake[job.task.queue].set()
         return job
 
@@ -270,7 +271,7 @@ class Jobs:
         """End a job that runs, saving what it can; take one that waits out of the queue."""
         job = self.find(number)
         if job.state == WAITING:
-            self._note(job, state=STOPPED)
+            self._record(job, state=STOPPED)
         elif number in self._processes:
             self._stopping.add(number)
             await self._end(number)
@@ -281,7 +282,7 @@ class Jobs:
         require(job.state in (STOPPED, FAILED), f"job {number} is {job.state}")
         job.task.words(self.workspace)
         self._require_alone(job)
-        self._note(job, state=WAITING, code=None, ended=None)
+        self._record(job, state=WAITING, code=None, ended=None, fault="")
         self._wake[job.task.queue].set()
 
     def remove(self, number: int) -> None:
@@ -293,15 +294,13 @@ class Jobs:
         self._log(job).unlink(missing_ok=True)
 
     def output_lines(self, job: Job) -> list[str]:
-        """The last lines of what the command said."""
-        try:
-            with self._log(job).open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - LARGEST_TAIL))
-                lines = file.read(LARGEST_TAIL).decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
+        """The last lines of a command's output, and after them why the server itself failed the job."""
+        lines = []
+        with contextlib.suppress(FileNotFoundError), self._log(job).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LARGEST_TAIL))
+            lines = file.read(LARGEST_TAIL).decode(errors="replace").splitlines()[size > LARGEST_TAIL :]
+        return [escaped(line) for line in (*lines, *([f"vc-web: error: {job.fault}"] if job.fault else []))]
 
     async def answer(self, words: list[str], **environment: str) -> tuple[int, list[str], list[str]]:
         """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults.
@@ -362,10 +361,19 @@ class Jobs:
     def _log(self, job: Job) -> Path:
         return self._folder / f"{job.number}.log"
 
-    def _note(self, job: Job, **changes: Any) -> None:
+    def _record(self, job: Job, **changes: Any) -> None:
+        """Change a job and its file, or, if the file cannot be written, neither."""
+        write_text(self._folder / f"{job.number}.json", json.dumps({**asdict(job), **changes}, indent=1) + "\n")
         for name, value in changes.items():
             setattr(job, name, value)
-        write_text(self._folder / f"{job.number}.json", json.dumps(asdict(job), indent=1) + "\n")
+
+    def _conclude(self, job: Job, **changes: Any) -> None:
+        """The same at a job's end, which has to be known even if its file cannot be written: the job then failed."""
+        try:
+            self._record(job, **changes)
+        except OSError as error:
+            for name, value in {**changes, "state": FAILED, "fault": _reason(error)}.items():
+                setattr(job, name, value)
 
     async def _work(self, queue: str) -> None:
         while True:
@@ -379,27 +387,37 @@ class Jobs:
         return None if self._closing else min(waiting, key=lambda job: job.number, default=None)
 
     async def _run(self, job: Job) -> None:
-        with open_in_place(self._log(job)) as log:
-            try:
-                words = job.task.words(self.workspace)
-                pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-                process = await start_process(
-                    words, stderr=log, **(pipes if job.task.queue == LIVE else {"stdout": log})
-                )
-            except (VCError, OSError) as error:
-                log.write(f"{error}\n".encode())
-                self._note(job, state=FAILED, code=2, ended=time.time())
-                return
-            self._processes[job.number] = process
-            self._note(job, state=RUNNING, began=time.time(), pid=process.pid)
-            if process.stdout is not None:
-                await self._follow(job, process.stdout, log)
-            code = await process.wait()
-        del self._processes[job.number]
-        self._status.pop(job.number, None)
-        state = STOPPED if job.number in self._stopping else _unfinished(job) if self._closing else FAILED
+        """Run a command to its end; if it cannot be started, or a file of the job cannot be written, the job fails."""
+        fault = ""
+        try:
+            code = await self._execute(job)
+        except (VCError, OSError) as error:
+            code, state, fault = 2, FAILED, _reason(error)
+        else:
+            state = STOPPED if job.number in self._stopping else _unfinished(job) if self._closing else FAILED
+            state = DONE if code == 0 else state
         self._stopping.discard(job.number)
-        self._note(job, state=DONE if code == 0 else state, code=code, ended=time.time(), pid=None)
+        self._conclude(job, state=state, code=code, ended=time.time(), pid=None, fault=fault)
+
+    async def _execute(self, job: Job) -> int:
+        """Run a command, and return its exit status."""
+        with open_in_place(self._log(job)) as log:
+            pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+            streams = pipes if job.task.queue == LIVE else {"stdout": log}
+            process = await start_process(job.task.words(self.workspace), stderr=log, **streams)
+            self._processes[job.number] = process
+            try:
+                self._record(job, state=RUNNING, began=time.time(), pid=process.pid)
+                if process.stdout is not None:
+                    await self._follow(job, process.stdout, log)
+                return await process.wait()
+            except OSError:  # without a record, the next server would not know of the process
+                _kill(process)
+                await process.wait()
+                raise
+            finally:
+                del self._processes[job.number]
+                self._status.pop(job.number, None)
 
     async def _follow(self, job: Job, output: asyncio.StreamReader, log: BinaryIO) -> None:
         """Keep the last of the states that a live session tells; what else it says goes into its log."""
@@ -436,6 +454,13 @@ async def start_process(words: list[str], **streams: Any) -> asyncio.subprocess.
     return await asyncio.create_subprocess_exec(
         *command_line(words), cwd="/", start_new_session=True, **{"stdin": asyncio.subprocess.DEVNULL, **streams}
     )
+
+
+def _reason(error: VCError | OSError) -> str:
+    """An error in one line."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    return "; ".join(map(str, error.args))
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

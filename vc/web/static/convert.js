@@ -17,7 +17,7 @@ const pending = () => shared.state.sources.filter(source => !(at('voice').value 
 const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
 
 export const begin = () => {
-  const holder = at('source-intake'), taking = intake(holder.dataset.endings, () => '/api/sources');
+  const holder = at('source-intake'), taking = intake(holder.dataset.extensions, () => '/api/sources');
   holder.append(...taking.elements, recorder(() => `recording-${stamp()}`, file => taking.add([file])).element);
   at('voice').onchange = () => { keep('voice', at('voice').value); render(); };
   at('convert-start').onclick = guarded(start);

@@ -18,8 +18,8 @@ const dropped = async transfer => {
 };
 
 // `address()` is where the next file goes; `taken(answer)` hears of each.
-export const intake = (endings, address, taken) => {
-  const input = make('input', {type: 'file', multiple: true, accept: endings});
+export const intake = (extensions, address, taken) => {
+  const input = make('input', {type: 'file', multiple: true, accept: extensions});
   const label = make('label', {className: 'button drop file'},
     make('span', {textContent: say('drop')}), make('small', {textContent: say('drop_hint')}), input);
   const state = make('p', {className: 'quiet', role: 'status', hidden: true});

@@ -31,7 +31,7 @@ export class Pile {
     this.name.setAttribute('list', 'speakers');
     this.name.value = kept(side);
     this.name.onchange = () => this.turn();
-    this.taking = intake(holder.dataset.endings, () => `/api/recordings/${place(this.called)}`, about => {
+    this.taking = intake(holder.dataset.extensions, () => `/api/recordings/${place(this.called)}`, about => {
       this.name.value = about.folder;
       keep(side, about.folder);
       this.measured.set(about.name, about);

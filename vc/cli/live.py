@@ -95,18 +95,18 @@ def _work(args: argparse.Namespace) -> int:
     common.say(f"{stream.source} to {stream.target}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
     common.say(f"delay: {stream.delay}", file=sys.stderr)
     if args.input is None:
-        return _measured(args, stream) if args.measure else _spoken(args, stream, settings)
+        return _measure(args, stream) if args.measure else _run_session(args, stream, settings)
     if args.input == "-":
         recording.convert_raw(stream, args.realtime)
     else:
         recording.convert_file(stream, args.input, args.output, args.realtime)
-    if stream.mended:
-        common.warn(COMMAND, f"{stream.mended} samples were not finite, and became 0")
+    if stream.not_finite:
+        common.warn(COMMAND, f"{stream.not_finite} samples were not finite, and became 0")
     return 0
 
 
-def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
-    """Until a key, a signal or the time ends it."""
+def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
+    """Convert from device to device until a key, a signal or the time limit ends it."""
     from vc.live import device, terminal
     from vc.live.stream import Stream
     from vc.live.virtual_microphone import virtual_microphone
@@ -117,17 +117,17 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
     with contextlib.ExitStack() as stack:
         if args.virtual_mic:
             device.play_to_sink(stack.enter_context(virtual_microphone(args.virtual_mic)))
-        running = stack.enter_context(device.connect(stream, **_where(args)))
-        loop = running.loop
-        common.say(f"from {running.devices[0]} to {running.devices[1]}", file=sys.stderr)
-        common.say(f"and {_card_delay(running)}", file=sys.stderr)
+        connection = stack.enter_context(device.connect(stream, **_device_options(args)))
+        loop = connection.loop
+        common.say(f"from {connection.devices[0]} to {connection.devices[1]}", file=sys.stderr)
+        common.say(f"and {_card_delay(connection)}", file=sys.stderr)
         has_keys = stack.enter_context(terminal.keyboard(pipe=args.json))
         shows = sys.stderr.isatty() and not args.json
         if has_keys and not args.json:
             common.say(terminal.HELP, file=sys.stderr)
         begin, pressed = time.monotonic(), ""
         while not ended and pressed != terminal.QUIT and time.monotonic() - begin < args.seconds:
-            running.check()
+            connection.check()
             if has_keys:
                 pressed = terminal.key(REFRESH)
             else:
@@ -141,31 +141,29 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
             else:
                 message = terminal.obey(pressed, stream)
             if args.json:
-                print(terminal.as_json(running, stream, time.monotonic() - begin), flush=True)
+                print(terminal.as_json(connection, stream, time.monotonic() - begin), flush=True)
             elif shows:
-                print(f"\r{terminal.status(loop, time.monotonic() - begin)} {message}\x1b[K", end="", file=sys.stderr)
+                status = terminal.status(loop, stream, time.monotonic() - begin)
+                print(f"\r{status} {message}\x1b[K", end="", file=sys.stderr)
         seconds = time.monotonic() - begin
     if shows:
         print(file=sys.stderr)
     if args.json:
-        print(terminal.as_json(running, stream, seconds), flush=True)
+        print(terminal.as_json(connection, stream, seconds), flush=True)
     else:
         load = 100 * loop.busy / max(seconds, REFRESH)
-        common.say(
-            f"{seconds:.1f} s, {load:.0f} % of a core, underruns {loop.underruns}, hurried {loop.held},"
-            f" samples lost {loop.overruns}, left out {loop.dropped}, not finite {stream.mended};"
-            f" awaited in vain {1000 * loop.late / stream.sample_rate:.0f} ms"
-        )
+        counts = terminal.counts_text(terminal.counts(loop, stream))
+        common.say(f"{seconds:.1f} s, {load:.0f} % of a core, {counts}")
     return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
 
 
-def _measured(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
+def _measure(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
     from vc.live import device
 
-    delays, running = device.measure(stream.sample_rate, **_where(args))
+    delays, connection = device.measure(stream.sample_rate, **_device_options(args))
     card, engine = float(delays.mean()), stream.delay.milliseconds
-    common.say(f"from {running.devices[0]} to {running.devices[1]}")
-    common.say(f"computed: {engine:.1f} ms, and {_card_delay(running)}")
+    common.say(f"from {connection.devices[0]} to {connection.devices[1]}")
+    common.say(f"computed: {engine:.1f} ms, and {_card_delay(connection)}")
     spread = f"{delays.min():.1f} to {delays.max():.1f} of {len(delays)} clicks"
     common.say(
         f"measured: {card:.1f} ms from loudspeaker to microphone and through the computer ({spread});"
@@ -174,13 +172,13 @@ def _measured(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
     return 0
 
 
-def _where(args: argparse.Namespace) -> dict:
-    where = {"input": args.input_device, "output": args.output_device}
+def _device_options(args: argparse.Namespace) -> dict:
+    devices = {"input": args.input_device, "output": args.output_device}
     latency = "low" if args.latency is None else args.latency / 1000
-    return {**where, "block": args.block / 1000, "slack": args.slack, "latency": latency}
+    return {**devices, "block": args.block / 1000, "slack": args.slack, "latency": latency}
 
 
-def _card_delay(running: "Running") -> str:  # noqa: F821
+def _card_delay(connection: "Connection") -> str:  # noqa: F821
     """What the sound card adds, as far as it is computed."""
-    parts = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in running.delays.items())
-    return f"{sum(running.delays.values()):.1f} ms of the sound card, by what it claims ({parts})"
+    parts = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in connection.delays.items())
+    return f"{sum(connection.delays.values()):.1f} ms of the sound card, by what it claims ({parts})"

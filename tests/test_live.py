@@ -381,6 +381,8 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--to", "nobody", "--input", "a.wav", "--output", "b.wav"], "no speaker 'nobody'"),
         (["--model", PAIR, "--delay", 10, "--input", "a.wav", "--output", "b.wav"], "a delay must be in"),
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
+        (["--model", PAIR, "--slack", 101], "--slack must be in 1..100 blocks, got 101"),
+        (["--model", PAIR, "--block", 201], "--block must be in 1..200 ms, got 201"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
         (["--model", "six_voices", "--input", "a", "--output", "b"], "method recognition_synthesis cannot run live"),
     ],

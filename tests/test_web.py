@@ -34,6 +34,7 @@ from vc.config import build
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.files import write_text
+from vc.live import settings
 from vc.web import jobs, recordings, workspace
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs
 from vc.web.progress import progress
@@ -834,6 +835,19 @@ def test_progress_follows_the_folder(tmp_path):
     assert progress(tmp_path, began)["stage"] == "measuring"
     (tmp_path / "config.yaml").write_text("training: [")
     assert progress(tmp_path, began)["steps"] == 0
+
+
+def test_the_page_has_the_limits_of_the_command(client):
+    page = client("GET", "/").body.decode()
+    fields = {
+        id: dict(re.findall(r'(min|max|value)="(-?[\d.]+)"', attributes))
+        for id, attributes in re.findall(r'id="live-([\w-]+)"([^>]*)', page)
+    }
+    delay, slack, level = (fields[name] for name in ("delay", "slack", "level-in"))
+    assert (float(delay["value"]), float(delay["max"])) == (settings.DELAY, settings.LONGEST_DELAY)
+    assert (int(slack["value"]), int(slack["max"])) == (settings.SLACK, settings.MOST_SLACK)
+    assert float(level["min"]) == float(level["value"]) == settings.METER_FLOOR
+    assert f"blocks of {settings.BLOCK:g} milliseconds" in page
 
 
 def test_every_text_is_used_and_none_is_missing():

@@ -19,9 +19,8 @@ import numpy as np
 
 from vc import extras
 from vc.errors import ConfigError, DataError, shorten
+from vc.live.settings import BLOCK, SLACK
 
-BLOCK = 0.01  # seconds, block size of the sound card
-SLACK = 2  # blocks of silence that the output starts with
 FADE = 0.002  # seconds to fade out on an underrun, and back in
 CAPACITY = 4.0  # seconds, size of a ring buffer
 WARM_UP = 0.5  # seconds of noise converted before the first block
@@ -268,7 +267,7 @@ def connect(
     *,
     input: str | None = None,
     output: str | None = None,
-    block: float = BLOCK,
+    block: float = BLOCK / 1000,
     slack: int = SLACK,
     latency: float | str = "low",
 ) -> Iterator[Connection]:

@@ -15,6 +15,7 @@ from vc.live.f0 import F0Tracker
 from vc.live.gate import Gate
 from vc.live.linear import LinearModel
 from vc.live.power import Power
+from vc.live.settings import DELAY, GATE, METHODS
 from vc.live.synthesis import (
     LOUDEST,
     Filter,
@@ -26,10 +27,7 @@ from vc.live.synthesis import (
     pulse_delay,
 )
 
-METHODS = ("diff", "world")
 SPANS = {"diff": 2, "world": 1}  # frames to each side over which a frame's filter fades; difference filters vary slowly
-DELAY = 50.0  # milliseconds
-GATE = -60.0  # dB of full scale
 POWER_WINDOW = 0.0125  # seconds to each side of a frame over which its power is averaged, as far as available
 SEED = 0  # of the noise excitation
 

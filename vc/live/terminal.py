@@ -13,6 +13,7 @@ import numpy as np
 from vc import system
 from vc.errors import ConfigError
 from vc.live.device import Connection, Loop
+from vc.live.settings import METER_FLOOR
 from vc.live.stream import Stream
 
 try:
@@ -23,7 +24,6 @@ except ImportError:  # Windows
 
 QUIT = "q"
 SILENCE = 1e-6  # of full scale; the lowest peak that is shown
-FLOOR = -60.0  # dB, level of an empty meter
 WIDTH = 20  # characters of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
 
@@ -84,7 +84,7 @@ def decibels(peak: float) -> float:
 def meter(peak: float) -> str:
     """A peak (full scale 1) as a bar and in dB of full scale."""
     level = decibels(peak)
-    filled = round(WIDTH * min(max(1 - level / FLOOR, 0.0), 1.0))
+    filled = round(WIDTH * min(max(1 - level / METER_FLOOR, 0.0), 1.0))
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
 

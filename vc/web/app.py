@@ -27,6 +27,7 @@ from vc.corpus import audio
 from vc.corpus.condition import Condition
 from vc.errors import ConfigError, DataError, VCError
 from vc.files import BLOCK, write_text
+from vc.live import settings
 from vc.model_file import NAME
 from vc.tensor_file import LARGEST_TENSORS
 from vc.web import recordings
@@ -151,7 +152,13 @@ class Endpoints:
         return self.templates.TemplateResponse(
             request,
             "page.html",
-            {"t": self.text, "version": __version__, "prompts": self.prompts, "extensions": extensions},
+            {
+                "t": self.text,
+                "version": __version__,
+                "prompts": self.prompts,
+                "extensions": extensions,
+                "live": settings,
+            },
         )
 
     def state(self, _: Request) -> JSONResponse:

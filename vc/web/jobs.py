@@ -20,9 +20,7 @@ from vc import system
 from vc.config import USUAL, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, write_text
-from vc.live.delay import LONGEST
-from vc.live.device import SLACK
-from vc.live.stream import DELAY, METHODS
+from vc.live.settings import DELAY, LONGEST_DELAY, METHODS, MOST_SLACK, SLACK
 from vc.web import workspace as layout
 from vc.web.workspace import Missing, Workspace
 
@@ -30,7 +28,6 @@ WAITING, RUNNING, STOPPED, DONE, FAILED = "waiting", "running", "stopped", "done
 STATES = (WAITING, RUNNING, STOPPED, DONE, FAILED)
 LONG, SHORT, LIVE = "long", "short", "live"  # queues, each of which runs one job at a time
 KEYS = {"passthrough": "p", "mute": "m"}  # of vc-live, by what they switch
-MOST_SLACK = 100  # blocks, which are a second
 LONGEST_DEVICE = 200  # characters of a device's name
 PATIENCE = 60.0  # seconds for a command to save and end
 LONGEST_QUERY = 300.0  # seconds
@@ -153,7 +150,7 @@ class Live:
         methods = ", ".join(layout.LIVE_METHODS)
         require(voice.live, f"{voice.model}: its method cannot convert live; these can: {methods}")
         require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
-        require(0 < self.delay <= LONGEST, f"delay: {self.delay} is outside 0..{LONGEST:g} ms")
+        require(0 < self.delay <= LONGEST_DELAY, f"delay: {self.delay} is outside 0..{LONGEST_DELAY:g} ms")
         words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
         require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
         words += ["--delay", f"{self.delay:g}", *(["--slack", str(self.slack)] if self.slack != SLACK else [])]

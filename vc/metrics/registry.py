@@ -186,7 +186,8 @@ METRICS = Registry({
 
 # Metrics by use, in the order in which they are shown.
 SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")
-DECIDING = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")  # between methods
+# Methods are compared by these.
+METHOD_CRITERIA = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")
 COMPARED = (  # by paired tests, as each utterance has its own figure
     "mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "content_distance", "phone_error", "word_error",
     "dnsmos", "distillmos",

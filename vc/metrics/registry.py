@@ -188,7 +188,7 @@ METRICS = Registry({
 SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")
 # Methods are compared by these.
 METHOD_CRITERIA = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")
-COMPARED = (  # by paired tests, as each utterance has its own figure
+PAIRED_TEST_METRICS = (  # with a figure for each utterance
     "mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "content_distance", "phone_error", "word_error",
     "dnsmos", "distillmos",
 )  # fmt: skip

@@ -470,6 +470,11 @@ def test_a_loop_gives_what_its_worker_makes_after_the_slack(random):
     assert not given[:300].any() and np.array_equal(given[300:], 2 * heard[:-300]) and loop.underruns == 0
 
 
+def test_slack_that_the_rings_cannot_hold_is_refused():
+    with pytest.raises(ConfigError, match=r"the slack must be at most 2 s, got 2\.1 s: 21 blocks"):
+        Loop(Doubled(), block=1600, slack=21)
+
+
 def test_what_comes_late_is_silence_and_the_delay_stays(random):
     loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(3000).astype(np.float32)
     given = exchanged(loop, heard, [1] * 10 + [0] * 4 + [5] + [1] * 15)

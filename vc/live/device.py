@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vc import extras
+from vc.config import require
 from vc.errors import ConfigError, DataError, shorten
 from vc.live.settings import BLOCK, SLACK
 
@@ -92,11 +93,18 @@ class Loop:
         Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
     levels : tuple of float
         Peaks of input and output since the last access.
+
+    Raises
+    ------
+    ConfigError
+        The slack is longer than half of a ring buffer.
     """
 
     def __init__(self, converter: Converter, block: int, slack: int = SLACK):
         capacity = round(CAPACITY * converter.sample_rate)
         self.converter, self.block, self.slack = converter, block, slack * block
+        longest, seconds = CAPACITY / 2, self.slack / converter.sample_rate
+        require(seconds <= longest, f"the slack must be at most {longest:g} s, got {seconds:g} s: {slack} blocks")
         self._input, self._output = Ring(capacity), Ring(capacity)
         self._started = False  # whether anything has been converted
         self._owed = 0  # samples replaced by silence, to be dropped when they arrive
@@ -293,7 +301,7 @@ def connect(
     Raises
     ------
     ConfigError
-        There is no such device, or it does not support the sample rate.
+        There is no such device, it does not support the sample rate, or the slack is too long.
     """
     sounddevice, rate = _sounddevice(), converter.sample_rate
     warm_up(converter)

@@ -30,7 +30,7 @@ from vc.evaluate.anchors import (
     measure_cycle,
 )
 from vc.evaluate.compare import compare_systems, spread_of_runs
-from vc.evaluate.match import Matched, Recordings, Sentence, Side, check_names, match, read_side, recording_names
+from vc.evaluate.match import Match, Recordings, Sentence, Side, check_names, match, read_side, recording_names
 from vc.evaluate.measure import (
     NO_RECOGNISER,
     MeasureSettings,
@@ -448,7 +448,7 @@ def configuration(
 
 
 def _notes(
-    request: Request, sides: Mapping[str, Side], matched: Matched, direction: Direction | None, left_out: Sequence[str]
+    request: Request, sides: Mapping[str, Side], matched: Match, direction: Direction | None, left_out: Sequence[str]
 ) -> list[str]:
     """Notes to read before the figures; `left_out` are those on measures."""
     notes = []

@@ -224,7 +224,7 @@ def test_nothing_that_is_not_finite_or_too_loud_gets_out(method, bad, streams):
     stream.reset()
     made = stream.push(samples)
     assert np.isfinite(made).all() and np.abs(made).max() <= 1
-    assert stream.mended == (0 if np.isfinite(bad) else 100)
+    assert stream.not_finite == (0 if np.isfinite(bad) else 100)
 
 
 def test_a_model_out_of_its_mind_gives_silence():
@@ -234,7 +234,7 @@ def test_a_model_out_of_its_mind_gives_silence():
     for method in METHODS:
         stream = Stream(wild, method=method)
         made = stream.push(spoken(16000))
-        assert np.isfinite(made).all() and np.abs(made).max() <= 1 and stream.mended > 0
+        assert np.isfinite(made).all() and np.abs(made).max() <= 1 and stream.not_finite > 0
 
 
 @pytest.mark.parametrize("look_ahead", [0, 3, 12])
@@ -319,7 +319,7 @@ def test_who_hurries_holds_the_last_envelope():
     whole = Stream(linear_model(16000)).push(samples)
     made = np.concatenate([stream.push(samples[:half]), stream.push(samples[half:], hurry=True)])
     assert np.array_equal(made[:half], whole[:half]) and np.isfinite(made).all()
-    assert stream.held == pytest.approx(half / 80, abs=2)
+    assert stream.hurried_frames == pytest.approx(half / 80, abs=2)
     later = slice(half + 800, half + 3200)
     assert np.square(made[later]).mean() == pytest.approx(np.square(whole[later]).mean(), rel=0.5)
 
@@ -381,6 +381,8 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--to", "nobody", "--input", "a.wav", "--output", "b.wav"], "no speaker 'nobody'"),
         (["--model", PAIR, "--delay", 10, "--input", "a.wav", "--output", "b.wav"], "a delay must be in"),
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
+        (["--model", PAIR, "--slack", 101], "--slack must be in 1..100 blocks, got 101"),
+        (["--model", PAIR, "--block", 201], "--block must be in 1..200 ms, got 201"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
         (["--model", "six_voices", "--input", "a", "--output", "b"], "method recognition_synthesis cannot run live"),
     ],
@@ -468,10 +470,15 @@ def test_a_loop_gives_what_its_worker_makes_after_the_slack(random):
     assert not given[:300].any() and np.array_equal(given[300:], 2 * heard[:-300]) and loop.underruns == 0
 
 
+def test_slack_that_the_rings_cannot_hold_is_refused():
+    with pytest.raises(ConfigError, match=r"the slack must be at most 2 s, got 2\.1 s: 21 blocks"):
+        Loop(Doubled(), block=1600, slack=21)
+
+
 def test_what_comes_late_is_silence_and_the_delay_stays(random):
     loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(3000).astype(np.float32)
     given = exchanged(loop, heard, [1] * 10 + [0] * 4 + [5] + [1] * 15)
-    assert loop.underruns == 3 and loop.late == 0 and loop.held == 4
+    assert loop.underruns == 3 and loop.late == 0 and loop.hurried == 4
     assert np.array_equal(given[100:1100], 2 * heard[:1000])
     assert not given[1100 + 32 : 1400].any()  # after 2 ms
     assert np.array_equal(given[1400 + 32 :], 2 * heard[1300 + 32 : -100])
@@ -489,7 +496,7 @@ def test_what_the_rings_cannot_hold_is_lost_and_the_delay_stays(random):
     loop = Loop(Doubled(), block=100, slack=1)
     long = random.standard_normal(5 * 16000).astype(np.float32)
     loop.take(long)
-    assert loop.overruns == len(long) - round(CAPACITY * 16000)
+    assert loop.lost == len(long) - round(CAPACITY * 16000)
     while loop.work():
         loop.give(0)
     assert len(loop._output) == round(CAPACITY * 16000)
@@ -503,7 +510,7 @@ def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
         loop.work()
         loop.give(100)
         most = max(most, len(loop._output))
-    assert loop.dropped > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
+    assert loop.left_out > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
 
 
 def test_clicks_tell_the_delay(random):
@@ -589,6 +596,24 @@ def test_how_it_goes_is_told_to_programs_and_keys_come_by_a_pipe(sound_card, cap
     assert last["delay"] == {"conversion": 50.0, "input": 10.0, "output": 10.0, "slack": 30.0}
 
 
+def test_counts_have_the_same_names_everywhere(sound_card, capsys):
+    """As attributes, in lines of JSON, in their documentation and in the line for people."""
+    assert sound_card("--model", PAIR, "--json") == 0
+    state = json.loads(capsys.readouterr().out.splitlines()[-1])
+    table = (ROOT / "docs/live.md").read_text().split("## For programs")[1].split("\n\n")[2]
+    assert set(state) == {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    loop, stream = Loop(Doubled(), block=100), Stream(linear_model(16000))
+    counts = {name: number for number, name in enumerate(terminal.counts(loop, stream), 1)}
+    for name, number in counts.items():
+        setattr(stream if name == "not_finite" else loop, name, 16 * number if name == "late" else number)
+    assert terminal.counts(loop, stream) == counts and set(counts) < set(state)
+    words = "underruns 1, hurried 2, lost 3, left out 4, late 5 ms, not finite 6"
+    assert terminal.counts_text(counts) == words and words in terminal.status(loop, stream, 1.0)
+    loop.hurried = loop.lost = loop.left_out = loop.late = stream.not_finite = 0
+    line = terminal.status(loop, stream, 1.0)
+    assert "underruns 1" in line and "hurried" not in line and "late" not in line
+
+
 def test_the_other_direction_keeps_what_keys_have_set(sound_card, capsys):
     assert sound_card("--model", PAIR, "--method", "world", "--json", keys=b"mp+t") == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -604,9 +629,9 @@ class Broken(Doubled):
 
 
 def test_a_fault_of_the_conversion_is_not_blamed_on_the_sound_card(sound_card):
-    with pytest.raises(ValueError, match="of the conversion"), connect(Broken()) as running:
+    with pytest.raises(ValueError, match="of the conversion"), connect(Broken()) as connection:
         for _ in range(500):
-            running.check()
+            connection.check()
             time.sleep(0.01)
     with pytest.raises(ConfigError, match="sound card: No input device"), connect(Broken(), input="none"):
         pass

@@ -6,6 +6,7 @@ import math
 import librosa
 import numpy as np
 import pytest
+import scipy.cluster.vq
 import scipy.linalg
 import scipy.signal
 import scipy.stats
@@ -41,7 +42,7 @@ from vc.metrics import (
 from vc.metrics.registry import HALF, HIGHER, LOWER, METRICS, ONE
 from vc.metrics.scores import Observation, Scores, Track, summarise
 from vc.metrics.sets import MAX_PAIRS, Moments, frechet_distance_of_moments
-from vc.metrics.sounds import Sounds, score, sums_of_shares
+from vc.metrics.sounds import Sounds, k_means, nearest_centre, score, sums_of_shares
 
 DECIBELS = 10 / math.log(10) * math.sqrt(2)  # of a difference of 1 in one coefficient
 
@@ -443,6 +444,15 @@ def test_a_score_of_sounds_falls_with_collapse_and_with_blur_and_not_with_order(
     halfway = [(frames + np.roll(frames, 1, axis=0)) / 2 for frames in own]
     assert share_of_sounds(halfway, reference) < 0.9
     assert share_of_sounds([0 * frames for frames in own], reference) < 0.15  # a mean says nothing
+
+
+def test_clusters_are_scipys(random):
+    frames = random.standard_normal((300, 4))
+    start = np.concatenate([frames[:5], [[100.0] * 4]])  # the last stays empty
+    with pytest.warns(UserWarning, match="empty"):
+        centres, _ = scipy.cluster.vq.kmeans2(frames, start, iter=4, minit="matrix")
+    assert np.allclose(k_means(frames, start, 4), centres)
+    assert np.array_equal(nearest_centre(frames, centres), scipy.cluster.vq.vq(frames, centres)[0])
 
 
 def test_classes_of_sounds_are_shares_and_entropies_those_of_the_formula(random):

@@ -16,7 +16,7 @@ from vc.cli.main import COMMANDS, main
 
 # From the bottom up, as the data flow; a module may import from its own row and the rows above it in this list.
 ROWS = (
-    ("vc.errors", "vc.phrases", "vc.plugins", "vc.system", "vc"),
+    ("vc.errors", "vc.messages", "vc.phrases", "vc.plugins", "vc.system", "vc"),
     ("vc.callable_package",),
     ("vc.config", "vc.extras", "vc.files", "vc.parallel", "vc.devices", "vc.signals", "vc.layers", "vc.losses"),
     ("vc.plots", "vc.tensor_file", "vc.torch_file"),

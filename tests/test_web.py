@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,7 +33,9 @@ from vc.cli.web import main
 from vc.config import build
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
-from vc.web import jobs, workspace
+from vc.files import write_text
+from vc.live import settings
+from vc.web import jobs, recordings, workspace
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs
 from vc.web.progress import progress
 from vc.web.workspace import Workspace
@@ -45,7 +48,7 @@ STATIC = ROOT / "vc/web"
 @pytest.fixture(autouse=True)
 def commands(monkeypatch):
     """What takes the place of the commands; test_web_page.py runs the real ones."""
-    monkeypatch.setattr(jobs, "START", COMMAND)
+    monkeypatch.setattr(jobs, "LAUNCHER", COMMAND)
 
 
 @pytest.fixture(scope="module")
@@ -223,8 +226,8 @@ def test_a_folder_whose_parts_lead_elsewhere_is_refused(tmp_path, place):
 
 def test_more_bytes_than_are_taken_are_refused_before_and_while_they_come(client, folder, monkeypatch):
     reply = client("PUT", "/api/sources?name=a.wav", b"", content_length=str(3 << 30))
-    assert reply.status == 413 and str(workspace.LARGEST_RECORDING) in reply.json["error"]
-    monkeypatch.setattr(workspace, "LARGEST_RECORDING", len(WAV) - 1)
+    assert reply.status == 413 and str(recordings.LARGEST) in reply.json["error"]
+    monkeypatch.setattr(recordings, "LARGEST", len(WAV) - 1)
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WAV), WAV)
     reply = client("PUT", "/api/sources?name=a.wav", chunked, transfer_encoding="chunked", content_length=None)
     assert reply.status == 413
@@ -249,7 +252,7 @@ def test_a_full_disk_is_said(client, monkeypatch):
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr(workspace.shutil, "disk_usage", lambda _: usage)
     reply = client.upload("/api/sources", "a.wav", WAV)
-    assert reply.status == 422 and "not enough room" in reply.json["error"]
+    assert reply.status == 422 and "not enough space" in reply.json["error"]
 
 
 def claiming(frames: int) -> bytes:
@@ -272,12 +275,12 @@ def many_channels() -> bytes:
         ("a.wav", b"", "a.wav: "),
         ("a.wav", b"RIFF\x10\0\0\0WAVEfmt ", "a.wav: not a recording that can be read"),
         ("a.wav", b"PK\x03\x04" + bytes(1000), "a.wav: not a recording that can be read"),
-        ("a.exe", WAV, "not a kind of recording that is known by its ending"),
-        ("a", WAV, "not a kind of recording that is known by its ending"),
-        ("a.flac", claiming(2**36 - 1), "a.flac: 1193.0 hours; 4 are the most"),
+        ("a.exe", WAV, "unknown file extension"),
+        ("a", WAV, "unknown file extension"),
+        ("a.flac", claiming(2**36 - 1), "a.flac: 1193.0 hours; at most 4 are accepted"),
         ("a.wav", audio.encode(np.zeros(16000), 16000), "a.wav: nothing but silence"),
         ("a.wav", audio.encode(vowel(0.1, 16000), 16000), "a.wav: 0.10 s, shorter than 0.3 s"),
-        ("a.wav", many_channels(), "a.wav: 60 channels; 8 are the most"),
+        ("a.wav", many_channels(), "a.wav: 60 channels; at most 8 are accepted"),
         ("a.m4a", b"#EXTM3U\nfile:///etc/passwd\n", "a.m4a: not a recording that can be read"),
     ],
     ids=lambda value: None if isinstance(value, bytes) else value,
@@ -289,11 +292,11 @@ def test_what_is_no_recording_is_refused_by_its_name(client, folder, name, conte
 
 
 def test_a_recording_longer_than_it_claims_is_not_read_to_its_end(monkeypatch, tmp_path):
-    monkeypatch.setattr(workspace, "LONGEST_RECORDING", 1.0)
+    monkeypatch.setattr(recordings, "LONGEST", 1.0)
     monkeypatch.setattr(audio, "info", lambda path: audio.AudioInfo(16000, 1, 1))
     soundfile.write(tmp_path / "a.wav", vowel(2.0, 16000), 16000)
-    with pytest.raises(workspace.DataError, match="more than 0 hours"):
-        workspace.examine(tmp_path / "a.wav")
+    with pytest.raises(DataError, match="more than 0 hours"):
+        recordings.examine(tmp_path / "a.wav")
 
 
 def tensors(**content: object) -> bytes:
@@ -307,10 +310,10 @@ def tensors(**content: object) -> bytes:
     [
         (lambda: b"\x80\x04cposix\nsystem\n", "damaged or not safetensors"),
         (lambda: (1 << 60).to_bytes(8, "little"), "a header of"),
-        (lambda: tensors(a=1), "and no model of a voice"),
+        (lambda: tensors(a=1), "not a model of a voice"),
         (lambda: tensors(speakers={"../x": {}}, features={}), "must consist of letters"),
         (lambda: tensors(speakers=[], features={}), "expected a mapping"),
-        (lambda: tensors(speakers={}, features={}), "serves 0 speakers"),
+        (lambda: tensors(speakers={}, features={}), "a model of 0 speakers"),
         (lambda: MODEL.read_bytes()[:5000], "damaged or not safetensors"),
     ],
     ids=["pickle", "header", "vocoder", "speaker", "list", "nobody", "cut"],
@@ -375,7 +378,7 @@ def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder
         reply = client("GET", f"/api/playback/{name}.wav")
         samples = soundfile.read(io.BytesIO(reply.body))[0]
         levels[name] = float(reply.headers["x-speech-level"])
-        assert levels[name] == pytest.approx(workspace.speech_level(samples, 16000), abs=0.3)
+        assert levels[name] == pytest.approx(recordings.speech_level(samples, 16000), abs=0.3)
     assert levels["loud"] > levels["faint"] + 10
 
 
@@ -456,9 +459,9 @@ def test_trainings_wait_for_each_other_and_conversions_for_none(client, folder):
     client.wait(client.job("convert", voice="six_voices--TM1", names=["a.wav"]), DONE)
     assert client("GET", f"/api/jobs/{second}").json["state"] == WAITING
     again = client("POST", "/api/jobs", {"kind": "train", "request": {"target": "bert", "output": "long-1"}})
-    assert again.status == 422 and "is being trained already" in again.json["error"]
+    assert again.status == 422 and "is already running or waiting" in again.json["error"]
     for path in ("exp/long-1", "recordings/bert", "recordings/bert/a.wav"):
-        assert "that runs or waits needs it" in client("DELETE", f"/api/{path}").json["error"]
+        assert f"job {first} (train), which is running, needs it" in client("DELETE", f"/api/{path}").json["error"]
     (folder / "exp/long-1/finish").touch()
     client.wait(first, DONE)
     until((folder / "exp/long-2/starts").exists)
@@ -498,9 +501,13 @@ def test_a_training_goes_on_when_the_server_is_started_again(tmp_path):
         client.wait(waiting, RUNNING)
 
 
-START = (
-    "import sys; from vc.web import jobs; from vc.cli.web import main; jobs.START = sys.argv.pop(1); sys.exit(main())"
-)
+START = """
+import sys
+from vc.cli.web import main
+from vc.web import jobs
+jobs.LAUNCHER = sys.argv.pop(1)
+sys.exit(main())
+"""
 
 
 @contextlib.contextmanager
@@ -588,9 +595,9 @@ def test_a_live_session_waits_for_no_training_and_is_the_only_one(client, folder
     client.wait(training, RUNNING)
     number = client.job("live", **LIVE)
     client.wait(number, RUNNING)
-    assert "that runs or waits needs it" in client("DELETE", "/api/exp/mini").json["error"]
+    assert "which is running, needs it" in client("DELETE", "/api/exp/mini").json["error"]
     reply = client("POST", "/api/jobs", {"kind": "live", "request": LIVE})
-    assert reply.status == 422 and reply.json["error"] == "a live session runs already: stop it first"
+    assert reply.status == 422 and reply.json["error"] == "a live session is already running: stop it first"
     until(lambda: client("GET", f"/api/jobs/{number}/status").json == {"muted": False, "passthrough": False})
     for key, state in {"mute": "muted", "passthrough": "passthrough"}.items():
         for wanted in (True, False):
@@ -655,13 +662,13 @@ def test_how_long_a_training_takes_is_asked_of_its_command(client, folder):
         until((folder / "exp/slow.pid").exists)
         reply = client("POST", "/api/estimate", QUICK)
         assert reply.json["estimate"].startswith("2 min: as train") and "--estimate" in reply.json["estimate"]
-        assert slow.result().json == {"error": "vc-train: another one has taken its place"}
+        assert slow.result().json == {"error": "vc-train: replaced by a later request"}
     assert client("GET", "/api/jobs").json == {"jobs": []}
     assert client("POST", "/api/estimate", {"kind": "live", "request": LIVE}).status == 422
 
 
 def test_a_server_that_ends_lets_nobody_go_on_estimating(tmp_path, monkeypatch):
-    monkeypatch.setattr("vc.web.server.CLOSING", 0)
+    monkeypatch.setattr("vc.web.server.GRACE", 0)
     with ThreadPoolExecutor(1) as pool:
         with serving(tmp_path) as client:
             pile(client, "bert")
@@ -680,15 +687,15 @@ def test_an_answer_that_begins_while_the_server_ends_is_not_awaited(tmp_path, mo
         return processes[0]
 
     monkeypatch.setattr(jobs, "start_process", start_late)
-    with pytest.raises(DataError, match="the server is ending"):
-        asyncio.run(everything.answer(["vc-train", "--output", str(tmp_path / "slow"), "--estimate"]))
+    with pytest.raises(DataError, match="the server is shutting down"):
+        asyncio.run(everything.query(["vc-train", "--output", str(tmp_path / "slow"), "--estimate"]))
     assert processes[0].returncode == -signal.SIGKILL
 
 
 FAULTS = [
     ("sys.exit('a library: error: x\\n{0}: error: one\\n{0}: error: two\\n{0}: warning: three')", "one two"),
-    ("sys.exit(3)", "{0} ended without a reason"),
-    ("os.kill(os.getpid(), 9)", "{0} ended without a reason"),
+    ("sys.exit(3)", "{0} failed without giving a reason"),
+    ("os.kill(os.getpid(), 9)", "{0} failed without giving a reason"),
 ]
 
 
@@ -699,14 +706,14 @@ def test_a_failed_command_is_reported_by_its_own_errors(client, monkeypatch, scr
         ("vc-live", "devices", None, 200),
         ("vc-train", "estimate", QUICK, 422),
     ):
-        monkeypatch.setattr(jobs, "START", f"import os, sys; {script.format(command)}")
+        monkeypatch.setattr(jobs, "LAUNCHER", f"import os, sys; {script.format(command)}")
         reply = client("POST" if body else "GET", f"/api/{path}", body)
         assert reply.status == status and said.format(command) in reply.json.values()
 
 
 def test_what_is_no_device_is_left_out(client, monkeypatch):
     lines = ["a library says", '{"name": "one"}', "", '{"name": "two"}']
-    monkeypatch.setattr(jobs, "START", f"print(*{lines!r}, sep=chr(10))")
+    monkeypatch.setattr(jobs, "LAUNCHER", f"print(*{lines!r}, sep=chr(10))")
     assert client("GET", "/api/devices").json == {"devices": [{"name": "one"}, {"name": "two"}], "fault": ""}
 
 
@@ -718,7 +725,7 @@ def test_a_waiting_job_needs_its_voice_and_the_model_of_it(tmp_path, kind):
     (tmp_path / "jobs/1.json").write_text(json.dumps(job))
     waiting = Jobs(Workspace(tmp_path))
     for name, needed in {"a--b--rms": True, "a--b": True, "b": False, "rms": False, "a-": False, "": False}.items():
-        assert (waiting.using(name) is not None) == needed, name
+        assert (waiting.user_of(name) is not None) == needed, name
 
 
 def test_a_log_that_cannot_be_written_ends_no_session(tmp_path):
@@ -737,6 +744,49 @@ def test_a_log_that_cannot_be_written_ends_no_session(tmp_path):
 
     everything = Jobs(Workspace(tmp_path))
     assert asyncio.run(follow()) == {"muted": True}
+
+
+@pytest.mark.parametrize("moment", ["log", RUNNING, DONE])
+def test_a_job_fails_in_one_line_where_the_disk_is_full_and_the_next_one_runs(client, folder, monkeypatch, moment):
+    pile(client, "bert")
+    no_space = errno.ENOSPC, os.strerror(errno.ENOSPC)
+
+    def write(path: Path, text: str) -> None:
+        if json.loads(text)["state"] == moment:
+            raise OSError(*no_space, str(path))
+        write_text(path, text)
+
+    def open_log(path: Path) -> io.RawIOBase:
+        raise OSError(*no_space, str(path))
+
+    with monkeypatch.context() as full:
+        full.setattr(jobs, "write_text", write)
+        if moment == "log":
+            full.setattr(jobs, "open_in_place", open_log)
+        number = client.job("train", target="bert", output="quick" if moment == DONE else "long")
+        failed = client.wait(number, FAILED)
+    path = folder / f"jobs/{number}.{'log' if moment == 'log' else 'json'}"
+    about = next(job for job in client("GET", "/api/jobs").json["jobs"] if job["number"] == number)
+    assert about["lines"] == [f"vc-web: error: {path}: No space left on device"] == failed["log"][-1:]
+    client.wait(client.job("train", target="bert", output="next"), DONE)
+    (folder / "exp/long").mkdir(exist_ok=True)
+    (folder / "exp/long/finish").touch()
+    assert client("POST", f"/api/jobs/{number}/resume").status == 200
+    done = client.wait(number, DONE)
+    assert not any("error" in line for line in done["log"])
+
+
+def test_what_cannot_be_recorded_is_refused_and_changes_nothing(client, folder, monkeypatch):
+    pile(client, "bert")
+    number = client.job("train", target="bert", output="bad")
+    client.wait(number, FAILED)
+    request = {"kind": "train", "request": {"target": "bert", "output": "other"}}
+    with monkeypatch.context() as full:
+        full.setattr(jobs, "write_text", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device", "x.json")))
+        for path, content in (("/api/jobs", request), (f"/api/jobs/{number}/resume", None)):
+            reply = client("POST", path, content)
+            assert (reply.status, reply.json) == (422, {"error": "x.json: No space left on device"})
+    assert [(job["number"], job["state"]) for job in client("GET", "/api/jobs").json["jobs"]] == [(number, FAILED)]
 
 
 def test_commands_import_nothing_from_where_they_run(monkeypatch, tmp_path):
@@ -785,6 +835,19 @@ def test_progress_follows_the_folder(tmp_path):
     assert progress(tmp_path, began)["stage"] == "measuring"
     (tmp_path / "config.yaml").write_text("training: [")
     assert progress(tmp_path, began)["steps"] == 0
+
+
+def test_the_page_has_the_limits_of_the_command(client):
+    page = client("GET", "/").body.decode()
+    fields = {
+        id: dict(re.findall(r'(min|max|value)="(-?[\d.]+)"', attributes))
+        for id, attributes in re.findall(r'id="live-([\w-]+)"([^>]*)', page)
+    }
+    delay, slack, level = (fields[name] for name in ("delay", "slack", "level-in"))
+    assert (float(delay["value"]), float(delay["max"])) == (settings.DELAY, settings.LONGEST_DELAY)
+    assert (int(slack["value"]), int(slack["max"])) == (settings.SLACK, settings.MOST_SLACK)
+    assert float(level["min"]) == float(level["value"]) == settings.METER_FLOOR
+    assert f"blocks of {settings.BLOCK:g} milliseconds" in page
 
 
 def test_every_text_is_used_and_none_is_missing():

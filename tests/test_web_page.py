@@ -363,7 +363,7 @@ def test_one_speaks_live_on_the_devices_that_are_chosen(browser, client, sound_c
 
 
 def test_how_long_a_training_takes_is_shown_once_nothing_changes(browser, client, monkeypatch):
-    monkeypatch.setattr(jobs, "START", COMMAND)
+    monkeypatch.setattr(jobs, "LAUNCHER", COMMAND)
     assert client.upload("/api/recordings/bert", SAID.name, SAID.read_bytes()).status == 201
     with visit(browser, client, "train") as page:
         fill(page, "#target-name", "bert")
@@ -375,7 +375,7 @@ def test_how_long_a_training_takes_is_shown_once_nothing_changes(browser, client
 
 
 def test_the_page_says_how_to_get_what_live_conversion_needs(browser, client, monkeypatch):
-    monkeypatch.setattr(jobs, "START", COMMAND)
+    monkeypatch.setattr(jobs, "LAUNCHER", COMMAND)
     with visit(browser, client, "live") as page:
         seen(page, "#live-missing", "cannot convert live yet: a sound card needs sounddevice", 60)
         assert not page.evaluate("document.getElementById('live-body').checkVisibility()")
@@ -383,15 +383,15 @@ def test_the_page_says_how_to_get_what_live_conversion_needs(browser, client, mo
 
 
 def test_devices_are_looked_for_again_after_a_failure(browser, client, monkeypatch):
-    monkeypatch.setattr(jobs, "START", COMMAND)
-    monkeypatch.setattr(jobs, "LONGEST_ANSWER", 0.0)
+    monkeypatch.setattr(jobs, "LAUNCHER", COMMAND)
+    monkeypatch.setattr(jobs, "LONGEST_QUERY", 0.0)
     with visit(browser, client, "live") as page:
         seen(page, "#live-missing", "vc-live: no answer within 0 s", 60)
-        monkeypatch.setattr(jobs, "LONGEST_ANSWER", 60.0)
+        monkeypatch.setattr(jobs, "LONGEST_QUERY", 60.0)
         click(page, "#live-devices")
         seen(page, "#live-missing", "cannot convert live yet: a sound card needs sounddevice", 60)
         microphone = {"name": "one", "api": "ALSA", "inputs": 1, "outputs": 0, "default_input": True}
-        monkeypatch.setattr(jobs, "START", f"print({json.dumps(json.dumps(microphone))})")
+        monkeypatch.setattr(jobs, "LAUNCHER", f"print({json.dumps(json.dumps(microphone))})")
         click(page, "#live-devices")
         page.wait("document.getElementById('live-body').checkVisibility()")
         count(page, "#live-input option", 2)

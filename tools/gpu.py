@@ -473,43 +473,57 @@ def _spectral_decibels(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def speed(bench: Bench) -> Figures:
-    """Steps a second by layout, precision and recording, identity mapping on, and of the textbook step beside."""
+    """Steps a second by layout, precision and recording, and of the textbook step, row by row in speed.jsonl."""
     batches, precisions = ((1, 8), ("tf32", "bf16")) if bench.on_gpu else ((1,), ("float32",))
     bands = read_features(bench.features).config.bands
     config = Plan.from_request(bench.request("cyclegan_vc2", small=False)).experiment.network
     rates = {precision: matrix_rate(bench.device, precision) for precision in precisions}
     rows = []
+    with (bench.output / "speed.jsonl").open("w", buffering=1) as file:
+        for row in _speeds(bench, batches, precisions, config, bands):
+            if not row.get("textbook"):
+                flops = step_flops(config, row["batch"], 0 if row["identity_mapping"] else LATE, bands)
+                row["tflops"] = flops * row["steps_per_second"] / 1e12
+                row["share_of_matrix_rate"] = row["tflops"] * 1e12 / rates[row["precision"]]
+            rows.append(row)
+            file.write(json.dumps(row) + "\n")
+    passed = not any(row.get("steps_refused") for row in rows)
+    return {"passed": passed, "matrix_tflops": {key: rate / 1e12 for key, rate in rates.items()}, "rows": rows}
+
+
+def _speeds(
+    bench: Bench, batches: tuple[int, ...], precisions: tuple[str, ...], config: Any, bands: int
+) -> Iterator[Figures]:
     for batch, layout in product(batches, LAYOUTS):
-        rows += _our_speed(bench, batch, layout, precisions)
-    for batch in batches if bench.on_gpu else ():
-        rows += _compiled_speed(bench, batch)
+        yield from _our_speeds(bench, batch, layout, precisions)
     for batch, precision in product(batches, precisions):
-        rows.append(_textbook_speed(bench, batch, precision, config, bands))
-    for row in rows:
-        if not row.get("textbook"):
-            flops = step_flops(config, row["batch"], 0 if row["identity_mapping"] else LATE, bands)
-            row["tflops"] = flops * row["steps_per_second"] / 1e12
-            row["share_of_matrix_rate"] = row["tflops"] * 1e12 / rates[row["precision"]]
-    return {"passed": True, "matrix_tflops": {key: rate / 1e12 for key, rate in rates.items()}, "rows": rows}
+        yield _textbook_speed(bench, batch, precision, config, bands)
+    for batch in batches if bench.on_gpu else ():
+        yield _compiled_speed(bench, batch)
 
 
-def _our_speed(bench: Bench, batch: int, layout: str, precisions: tuple[str, ...]) -> list[Figures]:
+def _our_speeds(bench: Bench, batch: int, layout: str, precisions: tuple[str, ...]) -> Iterator[Figures]:
     compute = {"channels_last": LAYOUTS[layout]}
-    engine, rows = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute), []
-    steps = product(precisions, (False, True) if bench.on_gpu else (False,), (0, LATE))
+    engine = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute)
+    steps = product(precisions, (True, False) if bench.on_gpu else (False,), (0, LATE))
     for precision, record, step in steps:
         row = {"batch": batch, "layout": layout, "precision": precision, "compile": False, "record": record}
         _set(engine, precision, record, bench.device)
         timed = _timed(lambda: engine.step(step), bench.device)  # noqa: B023
-        rows.append({**row, "identity_mapping": step == 0, **timed})
-    return rows
+        yield {**row, "identity_mapping": step == 0, **timed, **_refusals(engine)}
 
 
-def _compiled_speed(bench: Bench, batch: int) -> list[Figures]:
+def _compiled_speed(bench: Bench, batch: int) -> Figures:
     row = {"batch": batch, "layout": "channels_last", "precision": "bf16", "compile": True, "record": True}
     compute = {name: row[name] for name in ("precision", "compile", "record")} | {"channels_last": True}
     engine = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute)
-    return [{**row, "identity_mapping": False, **_timed(lambda: engine.step(LATE), bench.device)}]
+    timed = _timed(lambda: engine.step(LATE), bench.device)
+    return {**row, "identity_mapping": False, **timed, **_refusals(engine)}
+
+
+def _refusals(engine: Engine) -> Figures:
+    """How many of the timed steps were refused: fast and wrong does not count."""
+    return {"steps_refused": engine.refused.read()[0]}
 
 
 def _textbook_speed(bench: Bench, batch: int, precision: str, config: Any, bands: int) -> Figures:

@@ -93,6 +93,7 @@ def evaluate(
     match: str | None = None,
     measures: Iterable[str] | None = None,
     conventions: Iterable[str] = (),
+    cache: AnyPath | None = None,
     jobs: int | None = None,
 ) -> Evaluation:
     """Measure converted recordings against the target's, as `vc-evaluate` does.
@@ -119,6 +120,8 @@ def evaluate(
         Speech models to evaluate with; `()` for none. Default: those that are installed.
     conventions : iterable of str
         Toolkits whose conventions for mel-cepstral distortion are evaluated as well.
+    cache : path, optional
+        Folder in which results of speech models are kept for evaluations of other conversions between the speakers.
     jobs : int, optional
         Number of processes. Default: one for each core.
 
@@ -151,6 +154,7 @@ def evaluate(
         conventions=list(conventions),
         to=to,
         source_speaker=source_speaker,
+        cache=None if cache is None else Path(cache),
     )
     extras.ensure_numba_cache()
     evaluation = measure(request, Path(output), jobs=jobs or default_jobs())

@@ -57,9 +57,9 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 def side_by_side(parts: Sequence[Callable[[], Result]], device: torch.device) -> list[Result]:
     """What each of some independent computations on a device returns.
 
-    On a GPU each has a stream of its own: small networks leave most of a GPU idle, and within a CUDA graph the parts run
-    at the same time, forward and backward. Elsewhere they run one after the other, and so they do under autocast, which
-    keeps the weights that one part has cast for the others: those would read them before they are there.
+    On a GPU each has a stream of its own: small networks leave most of a GPU idle, and within a CUDA graph the parts
+    run at the same time, forward and backward. Elsewhere they run one after the other, and so they do under autocast,
+    which keeps the weights that one part has cast for the others: those would read them before they are there.
     """
     if device.type != "cuda" or torch.is_autocast_enabled(device.type):
         return [part() for part in parts]

@@ -30,9 +30,10 @@ from vc.features.f0 import WIDEST_RANGE
 from vc.features.kinds import build_features
 from vc.features.store import read_features
 from vc.files import make_directory, path_inside
+from vc.messages import errors_only
 from vc.report import write_report
 from vc.train.converter import train
-from vc.train.estimate import FIT_SECONDS, announce, estimate, suppress_log
+from vc.train.estimate import FIT_SECONDS, announce, estimate
 from vc.train.held_out import read_held_out
 from vc.train.methods import MANY, METHODS, TARGETS, Method
 from vc.train.plan import Request
@@ -97,7 +98,7 @@ def train_from_folders(
     """
     chosen, device = sections is None, devices.choose(device).type
     choose_measures(measures)  # raises errors now, not after the training
-    sections, method, recordings, failures = _learnable(folders, output, sections, changes)
+    sections, method, recordings, failures = _training_inputs(folders, output, sections, changes)
     speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
@@ -136,10 +137,10 @@ def train_from_folders(
     )
     announce(request)
     train(request)
-    return _measured(voice, lists, held_out_by_speaker, jobs, measures) if held_out else voice
+    return _evaluate_voice(voice, lists, held_out_by_speaker, jobs, measures) if held_out else voice
 
 
-def _learnable(
+def _training_inputs(
     folders: Sequence[Path], output: Path, sections: Mapping[str, Any] | None, changes: Sequence[str]
 ) -> tuple[Mapping[str, Any], Method, list[list[Utterance]], list[str]]:
     """Check the arguments; return sections, method, usable recordings by folder, and errors of the other recordings."""
@@ -148,7 +149,7 @@ def _learnable(
     sections = read_sections(USUAL, changes) if chosen else sections
     method = _method(sections, folders)
     _check_folders(folders, output)
-    recordings, failures = _readable(_recordings(folders))
+    recordings, failures = _usable_recordings(_recordings(folders))
     for folder, utterances in zip(folders, recordings):
         _warn_of_several(folder, utterances)
     if chosen and len(folders) == 2:
@@ -204,9 +205,9 @@ def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
         log.warning(text, escaped(folder), escaped(names), more)
 
 
-def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
+def _usable_recordings(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
     """Recordings that can be opened, and an error message for each other one."""
-    readable, failures = [], []
+    recordings_by_folder, failures = [], []
     for utterances in recordings:
         usable = []
         for utterance in utterances:
@@ -217,8 +218,8 @@ def _readable(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utte
                 failures.append(str(error))
         if not usable:
             raise DataError(*failures)
-        readable.append(usable)
-    return readable, failures
+        recordings_by_folder.append(usable)
+    return recordings_by_folder, failures
 
 
 def _held_out(recordings: Sequence[Sequence[Utterance]], training_sets: Sequence[Sequence[Utterance]]) -> set[str]:
@@ -289,9 +290,9 @@ def estimate_from_folders(
     whether enough recordings can be held out is not tried.
     """
     device = devices.choose(device).type
-    sections, method, recordings, _ = _learnable(folders, output, sections, changes)
+    sections, method, recordings, _ = _training_inputs(folders, output, sections, changes)
     training_sets = recordings[-1:] if method.serves == TARGETS else recordings
-    with suppress_log(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
+    with errors_only(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
         data, features = Path(name) / "data", Path(name) / "features"
         excerpts = [u for utterances in training_sets for u in _excerpts(utterances)]
         data_directory.write(data, prepare.link_line_breaks(excerpts, data))
@@ -382,7 +383,7 @@ def _features_cost(utterances: Sequence[Utterance], config: FeatureConfig) -> Fe
     return FeaturesCost(ratio * took, round(ratio * sum(array.nbytes for array in arrays.values())))
 
 
-def _measured(
+def _evaluate_voice(
     voice: Voice,
     lists: Path,
     held_out_by_speaker: Mapping[str, Sequence[Utterance]],

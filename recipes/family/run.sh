@@ -111,7 +111,7 @@ evaluate() {
 evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
     job --num-threads "$nj" "evaluation/log/$1-$2.log" env OMP_NUM_THREADS=1 vc-evaluate --converted "${@:3}" \
         --reference "data/eval/$2" --source "data/eval/$1" --from "$1" --to "$2" --model "${models[0]#*=}" \
-        --output "evaluation/$1-$2" --jobs "$nj" "${words[@]}"
+        --output "evaluation/$1-$2" --cache exp/speech_model_results --jobs "$nj" "${words[@]}"
 }
 
 [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"

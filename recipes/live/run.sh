@@ -73,7 +73,8 @@ evaluate() {
         for system in $systems; do converted+=("$system=live/${way/:/-}/$system"); done
         job --num-threads "$nj" "live/log/${way/:/-}.log" env OMP_NUM_THREADS=1 vc-evaluate \
             --converted "${converted[@]}" --reference "data/eval/${way#*:}" --source "data/eval/${way%:*}" \
-            --from "${way%:*}" --to "${way#*:}" --output "live/evaluation/${way/:/-}" --jobs "$nj" "${words[@]}"
+            --from "${way%:*}" --to "${way#*:}" --output "live/evaluation/${way/:/-}" \
+            --cache exp/speech_model_results --jobs "$nj" "${words[@]}"
     done
     results.py live/evaluation/*/metrics.json | tee live/results.md
 }

@@ -165,7 +165,8 @@ evaluate() {
     cores=$(share "$missing")
     array evaluate "$missing" --num-threads "$cores" -- env OMP_NUM_THREADS=1 vc-evaluate \
         --converted "$exp_pattern/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
-        --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --jobs "$cores" "${more[@]}"
+        --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --cache exp/speech_model_results \
+        --jobs "$cores" "${more[@]}"
     every seal_evaluated "$succeeded"
     lose_failed
     print_results "$(alive "$way_list")"

@@ -17,9 +17,9 @@ import systems
 from safetensors import safe_open
 
 from vc.errors import DataError
-from vc.metrics.registry import DECIDING
+from vc.metrics.registry import METHOD_CRITERIA
 
-SHOWN = (*DECIDING, "nearer_target", "msd", "approach", "content_lost")
+SHOWN = (*METHOD_CRITERIA, "nearer_target", "msd", "approach", "content_lost")
 
 
 def table(args: Namespace) -> str:

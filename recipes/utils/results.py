@@ -23,7 +23,7 @@ import systems
 from systems import ANCHORS, Content, rounded, spoken
 
 from vc.metrics import crossed_interval
-from vc.metrics.registry import DECIDING
+from vc.metrics.registry import METHOD_CRITERIA
 
 BY_SIGNALS = ("mcd", "msd", "gv_ratio", "log_f0_rmse", "voicing_error", "frechet_distance", "content_lost")
 # In a table of their own
@@ -75,7 +75,7 @@ def summary(contents: dict[str, Content], means: bool) -> str:
     """The deciding metrics: every system of every direction, then means over directions and differences of systems."""
     directions = list(contents.values())
     names = list(dict.fromkeys(name for content in directions for name in systems.scores(content)))
-    metrics = systems.known_metrics(directions, DECIDING)
+    metrics = systems.known_metrics(directions, METHOD_CRITERIA)
     rows = [[heading(contents), *systems.heads(metrics)]]
     if not means:
         for direction, content in contents.items():

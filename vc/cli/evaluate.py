@@ -57,6 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="also compute distortion by the conventions of sprocket, seq2seq-vc, parallel-wavegan, crank",
     )
     add("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep here what speech models say of each recording, and take it from here, so that other conversions"
+        " between the same speakers are measured faster (default: not kept)",
+    )
     add("--jobs", type=common.positive, metavar="N", help="processes (default: one per core)")
     return common.run(COMMAND, _work, parser, argv)
 
@@ -71,7 +78,7 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     if args.pairs:
-        others = (args.reference, args.source, args.model, args.to, args.from_speaker, args.measures, args.match)
+        others = (args.reference, args.source, args.model, args.to, args.from_speaker, args.measures, args.match, args.cache)
         if any(others) or args.other_sentences or args.conventions:
             raise ConfigError("--pairs measures nothing: the only other option that it takes is --output")
         page = args.output / "report.html"
@@ -93,6 +100,7 @@ def _work(args: argparse.Namespace) -> int:
         conventions=args.conventions,
         to=args.to,
         source_speaker=args.from_speaker,
+        cache=args.cache,
     )
     evaluation = evaluate(request, args.output, jobs=args.jobs or default_jobs())
     write_report(evaluation, args.output / "report.html")

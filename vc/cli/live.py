@@ -1,4 +1,4 @@
-"""vc-live: one's own voice converted while one speaks; or a file, or raw samples, in the same way."""
+"""vc-live: convert live from microphone to loudspeaker, or a file or raw samples in the same way."""
 
 import argparse
 import contextlib
@@ -9,11 +9,12 @@ import time
 from collections.abc import Sequence
 
 from vc.cli import common
+from vc.live.settings import BLOCK, BLOCKS, DELAY, GATE, METHODS, MOST_SLACK, SLACK
 from vc.signals import exit_status, stop_signals
 
 COMMAND = "vc-live"
-METHOD_HELP = "diff: what is said, filtered, F0 kept (default); world: synthesis, F0 as the target's"
-REFRESH = 0.1  # seconds between two looks at keys and meters
+METHOD_HELP = "diff: filter the input and keep its F0 (default); world: synthesise with the target's F0"
+REFRESH = 0.1  # seconds between readings of keys and meters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,34 +30,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", help=common.MODEL_HELP)
     common.add_direction(parser)
-    parser.add_argument("--method", choices=("diff", "world"), default="diff", help=METHOD_HELP)
-    help_delay = "from a sample to its conversion, sound card aside (default: 50)"
-    parser.add_argument("--delay", type=float, default=50.0, metavar="MS", help=help_delay)
-    help_gate = "of full scale; what is fainter is silence (default: -60; -inf: nothing is)"
-    parser.add_argument("--gate", type=float, default=-60.0, metavar="DB", help=help_gate)
+    parser.add_argument("--method", choices=METHODS, default=METHODS[0], help=METHOD_HELP)
+    help_delay = f"from a sample to its conversion, without the sound card's delay (default: {DELAY:g})"
+    parser.add_argument("--delay", type=float, default=DELAY, metavar="MS", help=help_delay)
+    help_gate = f"of full scale; fainter input becomes silence (default: {GATE:g}; -inf: no gate)"
+    parser.add_argument("--gate", type=float, default=GATE, metavar="DB", help=help_gate)
     parser.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
     parser.add_argument("--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier above 1, flatter below")
-    parser.add_argument("--keep-f0", action="store_true", help="the source's F0 instead of the map to the target's")
-    help_range = "where the voice's F0 lies, in Hz (default: as the model has it)"
+    parser.add_argument(
+        "--keep-f0", action="store_true", help="keep the source's F0 instead of mapping it to the target's"
+    )
+    help_range = "search range for the source's F0 in Hz (default: the model's)"
     parser.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
     files = parser.add_argument_group("without a sound card")
     files.add_argument("--input", metavar="FILE", help="a recording, or - for raw 16-bit samples at the model's rate")
     files.add_argument("--output", metavar="FILE", help="a WAV, or - for raw samples")
-    files.add_argument("--realtime", action="store_true", help="take the input no faster than it was spoken")
+    files.add_argument("--realtime", action="store_true", help="read the input in real time")
     card = parser.add_argument_group("sound card (needs the extra live, and PortAudio)")
     card.add_argument("--devices", action="store_true", help="list the devices")
-    help_json = "for programs: devices, or how it goes, as lines of JSON; keys are read from a pipe, whose end is q"
+    help_json = "for programs: print devices or status as lines of JSON; read keys from a pipe, whose end means q"
     card.add_argument("--json", action="store_true", help=help_json)
     card.add_argument("--input-device", metavar="DEVICE", help="number or name (default: the system's)")
     card.add_argument("--output-device", metavar="DEVICE", help="number or name (default: the system's)")
-    card.add_argument("--block", type=float, default=10.0, metavar="MS", help="taken and given at once (default: 10)")
-    help_slack = "blocks that the computation may come late (default: 2)"
-    help_latency = "asked of each device (default: the lowest that it claims)"
+    help_block = f"block size of the sound card (default: {BLOCK:g})"
+    card.add_argument("--block", type=float, default=BLOCK, metavar="MS", help=help_block)
+    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {MOST_SLACK})"
+    help_latency = "latency to request of each device (default: the lowest that it reports)"
     card.add_argument("--latency", type=float, metavar="MS", help=help_latency)
-    card.add_argument("--slack", type=common.positive, default=2, metavar="N", help=help_slack)
+    card.add_argument("--slack", type=common.positive, default=SLACK, metavar="N", help=help_slack)
     card.add_argument("--virtual-mic", metavar="NAME", help="a microphone that other programs can choose (needs pactl)")
-    card.add_argument("--seconds", type=float, default=math.inf, metavar="N", help="end after so long")
-    card.add_argument("--measure", action="store_true", help="play clicks, and say what delay there really is")
+    card.add_argument("--seconds", type=float, default=math.inf, metavar="N", help="stop after so many seconds")
+    card.add_argument("--measure", action="store_true", help="measure the actual delay with clicks")
     return common.run(COMMAND, _work, parser, argv)
 
 
@@ -83,7 +87,9 @@ def _work(args: argparse.Namespace) -> int:
     require(not args.json or (args.input is None and not args.measure), "--json: not with --input, nor with --measure")
     require((args.input is None) == (args.output is None), "--input and --output go together")
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
-    require(1 <= args.block <= 200, f"--block must be in 1..200 ms, got {args.block:g}")
+    smallest, largest = BLOCKS
+    require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")
+    require(args.slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {args.slack}")
     settings = {
         "method": args.method,
         "delay": args.delay,
@@ -95,39 +101,39 @@ def _work(args: argparse.Namespace) -> int:
     common.say(f"{stream.source} to {stream.target}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
     common.say(f"delay: {stream.delay}", file=sys.stderr)
     if args.input is None:
-        return _measured(args, stream) if args.measure else _spoken(args, stream, settings)
+        return _measure(args, stream) if args.measure else _run_session(args, stream, settings)
     if args.input == "-":
         recording.convert_raw(stream, args.realtime)
     else:
         recording.convert_file(stream, args.input, args.output, args.realtime)
-    if stream.mended:
-        common.warn(COMMAND, f"{stream.mended} samples were not finite, and became 0")
+    if stream.not_finite:
+        common.warn(COMMAND, f"{stream.not_finite} samples were not finite, and became 0")
     return 0
 
 
-def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
-    """Until a key, a signal or the time ends it."""
+def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
+    """Convert from device to device until a key, a signal or the time limit ends it."""
     from vc.live import device, terminal
     from vc.live.stream import Stream
     from vc.live.virtual_microphone import virtual_microphone
 
     ended: list[int] = []
-    for number in stop_signals():  # what was set up is taken away first
+    for number in stop_signals():  # so that everything that was set up is removed first
         signal.signal(number, lambda number, _: ended.append(number))
     with contextlib.ExitStack() as stack:
         if args.virtual_mic:
             device.play_to_sink(stack.enter_context(virtual_microphone(args.virtual_mic)))
-        running = stack.enter_context(device.connect(stream, **_where(args)))
-        loop = running.loop
-        common.say(f"from {running.devices[0]} to {running.devices[1]}", file=sys.stderr)
-        common.say(f"and {_card_delay(running)}", file=sys.stderr)
+        connection = stack.enter_context(device.connect(stream, **_device_options(args)))
+        loop = connection.loop
+        common.say(f"from {connection.devices[0]} to {connection.devices[1]}", file=sys.stderr)
+        common.say(f"and {_card_delay(connection)}", file=sys.stderr)
         has_keys = stack.enter_context(terminal.keyboard(pipe=args.json))
         shows = sys.stderr.isatty() and not args.json
         if has_keys and not args.json:
             common.say(terminal.HELP, file=sys.stderr)
         begin, pressed = time.monotonic(), ""
         while not ended and pressed != terminal.QUIT and time.monotonic() - begin < args.seconds:
-            running.check()
+            connection.check()
             if has_keys:
                 pressed = terminal.key(REFRESH)
             else:
@@ -141,31 +147,29 @@ def _spoken(args: argparse.Namespace, stream: "Stream", settings: dict) -> int: 
             else:
                 message = terminal.obey(pressed, stream)
             if args.json:
-                print(terminal.as_json(running, stream, time.monotonic() - begin), flush=True)
+                print(terminal.as_json(connection, stream, time.monotonic() - begin), flush=True)
             elif shows:
-                print(f"\r{terminal.status(loop, time.monotonic() - begin)} {message}\x1b[K", end="", file=sys.stderr)
+                status = terminal.status(loop, stream, time.monotonic() - begin)
+                print(f"\r{status} {message}\x1b[K", end="", file=sys.stderr)
         seconds = time.monotonic() - begin
     if shows:
         print(file=sys.stderr)
     if args.json:
-        print(terminal.as_json(running, stream, seconds), flush=True)
+        print(terminal.as_json(connection, stream, seconds), flush=True)
     else:
         load = 100 * loop.busy / max(seconds, REFRESH)
-        common.say(
-            f"{seconds:.1f} s, {load:.0f} % of a core, underruns {loop.underruns}, hurried {loop.held},"
-            f" samples lost {loop.overruns}, left out {loop.dropped}, not finite {stream.mended};"
-            f" awaited in vain {1000 * loop.late / stream.sample_rate:.0f} ms"
-        )
+        counts = terminal.counts_text(terminal.counts(loop, stream))
+        common.say(f"{seconds:.1f} s, {load:.0f} % of a core, {counts}")
     return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
 
 
-def _measured(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
+def _measure(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
     from vc.live import device
 
-    delays, running = device.measure(stream.sample_rate, **_where(args))
+    delays, connection = device.measure(stream.sample_rate, **_device_options(args))
     card, engine = float(delays.mean()), stream.delay.milliseconds
-    common.say(f"from {running.devices[0]} to {running.devices[1]}")
-    common.say(f"computed: {engine:.1f} ms, and {_card_delay(running)}")
+    common.say(f"from {connection.devices[0]} to {connection.devices[1]}")
+    common.say(f"computed: {engine:.1f} ms, and {_card_delay(connection)}")
     spread = f"{delays.min():.1f} to {delays.max():.1f} of {len(delays)} clicks"
     common.say(
         f"measured: {card:.1f} ms from loudspeaker to microphone and through the computer ({spread});"
@@ -174,13 +178,13 @@ def _measured(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
     return 0
 
 
-def _where(args: argparse.Namespace) -> dict:
-    where = {"input": args.input_device, "output": args.output_device}
+def _device_options(args: argparse.Namespace) -> dict:
+    devices = {"input": args.input_device, "output": args.output_device}
     latency = "low" if args.latency is None else args.latency / 1000
-    return {**where, "block": args.block / 1000, "slack": args.slack, "latency": latency}
+    return {**devices, "block": args.block / 1000, "slack": args.slack, "latency": latency}
 
 
-def _card_delay(running: "Running") -> str:  # noqa: F821
-    """What the sound card adds, as far as it is computed."""
-    parts = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in running.delays.items())
-    return f"{sum(running.delays.values()):.1f} ms of the sound card, by what it claims ({parts})"
+def _card_delay(connection: "Connection") -> str:  # noqa: F821
+    """The sound card's part of the delay, as reported."""
+    parts = ", ".join(f"{name} {milliseconds:.1f}" for name, milliseconds in connection.delays.items())
+    return f"{sum(connection.delays.values()):.1f} ms of the sound card, as it reports ({parts})"

@@ -1,4 +1,4 @@
-"""vc-web: a page in the browser, on this machine alone: record, train, convert, compare, speak live."""
+"""vc-web: a local page in the browser to record, train, convert, compare and speak live."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ FOLDER = Path("voices")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Serve a page to this machine's browsers, to record, train, convert, compare and speak live in. Nothing is sent"
-        " anywhere.",
-        "The page runs the other commands on FOLDER/recordings, FOLDER/exp and so on, and shows them; so can you.\n\n"
+        "Serve a page to this machine's browsers, on which to record, train, convert, compare and speak live. Nothing"
+        " is sent over the network.",
+        "The page runs the other commands on the folders in FOLDER, and shows their command lines.\n\n"
         "examples:\n  vc-web\n  vc-web ~/voices --port 9000",
     )
-    folder_help = f"where recordings and models lie; made if missing (default: {FOLDER}/)"
+    folder_help = f"folder with recordings and models, created if missing (default: {FOLDER}/)"
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, metavar="FOLDER", help=folder_help)
-    parser.add_argument("--port", type=common.positive, metavar="N", help="default: 8765, or the next that is free")
+    parser.add_argument("--port", type=common.positive, metavar="N", help="default: 8765, or the next free one")
     return common.run(COMMAND, _work, parser, argv)
 
 

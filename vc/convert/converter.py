@@ -400,13 +400,13 @@ class Converter:
         def convert(piece: SourcePiece) -> np.ndarray:
             return self._convert_piece(piece, source, target, options)
 
-        def measured() -> Iterator[tuple[Piece, np.ndarray]]:
+        def converted_pieces() -> Iterator[tuple[Piece, np.ndarray]]:
             for converted, samples in map_ahead(convert, inputs, jobs):
                 piece = converted.piece
                 level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
                 yield piece, samples
 
-        yield from pieces.join(measured(), self.sample_rate)
+        yield from pieces.join(converted_pieces(), self.sample_rate)
 
     def _with_content(self, source: SourcePiece, content: SourceContent) -> SourcePiece:
         """Add frames, content and the speaker's content statistics to a piece."""

@@ -67,7 +67,7 @@ def check(directory: Path) -> Findings:
     conditions: dict[str, list[Condition]] = {}
     for utterance in utterances:
         try:
-            condition = _usable(utterance)
+            condition = _usable_condition(utterance)
         except DataError as error:
             faults.append(Fault(utt2spk, lines[utterance.id], f"{utterance.id}: {error}"))
         else:
@@ -123,7 +123,7 @@ def _conditions_that_cost(conditions: Mapping[str, Sequence[Condition]]) -> list
     return remarks
 
 
-def _usable(utterance: Utterance) -> Condition:
+def _usable_condition(utterance: Utterance) -> Condition:
     """The condition of an utterance; DataError if it is of no use for training."""
     condition = measure(utterance.blocks(), audio.info(utterance.path).sample_rate)
     if condition.seconds < SHORTEST:
@@ -154,7 +154,7 @@ def fix(directory: Path) -> tuple[int, int]:
     for utterance in lists.utterances:
         if "text" not in tables or utterance.id in tables["text"].rows:
             with contextlib.suppress(DataError):
-                _usable(utterance)
+                _usable_condition(utterance)
                 usable.append(utterance)
     if not usable:
         raise DataError(f"{directory}: no utterance would be left")

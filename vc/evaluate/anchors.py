@@ -4,7 +4,6 @@
 `mean_variance` is the source converted by a model's statistics alone, without its networks.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from vc.evaluate.match import Recordings, Sentence
 from vc.features.base import FeatureConfig
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
+from vc.messages import errors_only
 from vc.metrics import audible
 from vc.metrics.arrays import evenly_spread
 from vc.vocoders.world import WORLD
@@ -144,13 +144,8 @@ def mean_variance(utterance: Utterance, path: Path, direction: Direction) -> Utt
     """Convert an utterance by the model's means and variances alone, and write it to `path`."""
     converter = _mean_variance_converter(load_converter(direction.model))
     samples, rate = utterance.read()
-    limiter = logging.getLogger("vc.corpus.limiter")
-    level = limiter.level
-    limiter.setLevel(logging.ERROR)  # no warnings about limited peaks of an anchor
-    try:
+    with errors_only("vc.corpus.limiter"):  # no warnings about limited peaks of an anchor
         converted = converter.convert(samples, rate, to=direction.target, source=direction.source)
-    finally:
-        limiter.setLevel(level)
     return _write(path, converted, converter.sample_rate)
 
 

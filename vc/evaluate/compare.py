@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from vc.evaluate.anchors import SOURCE_ANCHORS
-from vc.metrics.registry import COMPARED, METRICS
+from vc.metrics.registry import METRICS, PAIRED_TEST_METRICS
 from vc.metrics.scores import Scores
 from vc.metrics.statistics import Comparison, compare_paired, holm
 
@@ -58,13 +58,13 @@ def compare_systems(scores: Mapping[str, Scores], converted: Sequence[str]) -> l
     Returns
     -------
     list of SystemComparison
-        By each metric of COMPARED, for every pair with a sentence in common.
+        By each metric of PAIRED_TEST_METRICS, for every pair with a sentence in common.
     """
     groups = runs_of(converted)
     anchors = [anchor for anchor in SOURCE_ANCHORS if anchor in scores]
     pairs = [*combinations(groups, 2), *((system, anchor) for system in groups for anchor in anchors)]
     comparisons = []
-    for metric in COMPARED:
+    for metric in PAIRED_TEST_METRICS:
         means = {  # over a system's runs, (utterances,); NaN where a run has no figure
             name: np.mean(
                 [[row.get(metric, np.nan) for row in scores[run].rows] for run in groups.get(name, [name])], axis=0

@@ -102,7 +102,7 @@ class Sentence(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Matched:
+class Match:
     """The recordings of the sentences that all sides share, or all but the reference, in one order."""
 
     recordings: dict[str, Recordings]  # by side
@@ -110,7 +110,7 @@ class Matched:
     parallel: bool  # whether the reference has the same sentences
 
 
-def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str | None = None) -> Matched:
+def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str | None = None) -> Match:
     """Match the sides by sentence.
 
     Names are compared with the reference's as they are, then without the prefix of any side's speaker, since recordings
@@ -130,7 +130,7 @@ def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str
 
     Returns
     -------
-    Matched
+    Match
 
     Raises
     ------
@@ -168,7 +168,7 @@ def match(sides: dict[str, Side], *, other_sentences: bool = False, pattern: str
     reference, taken = sides["reference"], set(next(iter(matched.recordings.values())))
     prefix = f"{reference.speaker or 'reference'}-" if taken & set(reference.recordings) else ""
     named = {f"{prefix}{name}": utterance for name, utterance in sorted(reference.recordings.items())}
-    return Matched({**matched.recordings, "reference": named}, {**matched.left_over, "reference": []}, False)
+    return Match({**matched.recordings, "reference": named}, {**matched.left_over, "reference": []}, False)
 
 
 def recording_names(recordings: Recordings, preferred: Iterable[Recordings]) -> dict[str, str]:
@@ -210,14 +210,14 @@ def _check_texts(sides: dict[str, Side], recordings: dict[str, Recordings]) -> N
         raise DataError(f"{differing[0]}; where sentences differ, give --other-sentences")
 
 
-def _match_names(sides: dict[str, Side], names_of: str) -> Matched:
+def _match_names(sides: dict[str, Side], names_of: str) -> Match:
     speakers = [side.speaker for side in sides.values() if side.speaker]
     targets = sides[names_of].recordings
     renamed = {name: _under_target_names(side, speakers, targets) for name, side in sides.items()}
     shared = sorted(set.intersection(*map(set, renamed.values())))
     matched = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in renamed.items()}
     left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in renamed.items()}
-    return Matched(matched, left_over, True)
+    return Match(matched, left_over, True)
 
 
 def _under_target_names(side: Side, speakers: list[str], targets: Iterable[str]) -> Recordings:

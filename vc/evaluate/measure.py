@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
 from vc.evaluate.anchors import REFERENCE, UNCONVERTED, says_source
 from vc.evaluate.match import Recordings, Sentence
+from vc.evaluate.score_cache import ScoreCache
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
 from vc.metrics import content, mos, phones, quality, speaker, words
@@ -62,6 +64,7 @@ class MeasureSettings(NamedTuple):
     measures: Sequence[str]  # of MEASURES
     conventions: Mapping[str, int]  # of metrics.CONVENTIONS -> sample rate in Hz
     mixed_rates: bool = False  # whether recordings differ in sample rate
+    cache: Path | None = None  # folder of the speech models' results
 
 
 def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -118,7 +121,7 @@ def measure_versions(measures: Sequence[str]) -> dict[str, str]:
 
 
 def speech_model_scores(
-    samples: np.ndarray, rate: int, measures: Sequence[str], *, common_rate: int
+    samples: np.ndarray, rate: int, measures: Sequence[str], *, common_rate: int, cache: Path | None = None
 ) -> SpeechModelScores:
     """Run the speech models on a recording.
 
@@ -132,11 +135,14 @@ def speech_model_scores(
         As returned by `choose_measures`.
     common_rate : int
         Sample rate in Hz at which content and timbre of all recordings are compared.
+    cache : Path, optional
+        Folder of results from earlier evaluations, to which new ones are added.
 
     Returns
     -------
     SpeechModelScores
     """
+    kept = cache and measures and ScoreCache(cache, samples, rate)
     functions = {
         "speaker": ("embedding", speaker.embed),
         "content": (
@@ -152,9 +158,15 @@ def speech_model_scores(
         name, _, folder = measure.partition("=")
         field, function = functions.get(name, ("words", partial(words.transcribe, folder=folder)))
         try:
-            scores[field] = function(samples, rate)
+            compute = partial(function, samples, rate)
+            scores[field] = kept.get(name, compute) if kept else compute()
         except DataError as error:
             remarks.append(f"measure {name}: {error}")
+    try:
+        if kept:
+            kept.write()
+    except OSError as error:
+        remarks.append(f"results of speech models are not kept: {cache}: {error.strerror}")
     return SpeechModelScores(**scores, remarks=tuple(remarks))
 
 
@@ -182,7 +194,7 @@ def measure(sentence: Sentence, settings: MeasureSettings) -> dict[str, Measurem
     tracks = {system: _track(utterance, settings, system) for system, utterance in recordings.items()}
     rate = settings.config.sample_rate
     by_models = {
-        system: speech_model_scores(*utterance.read(), settings.measures, common_rate=rate)
+        system: speech_model_scores(*utterance.read(), settings.measures, common_rate=rate, cache=settings.cache)
         for system, utterance in recordings.items()
     }
     remarks = {system: list(scores.remarks) for system, scores in by_models.items()}

@@ -30,7 +30,7 @@ from vc.evaluate.anchors import (
     measure_cycle,
 )
 from vc.evaluate.compare import compare_systems, spread_of_runs
-from vc.evaluate.match import Matched, Recordings, Sentence, Side, check_names, match, read_side, recording_names
+from vc.evaluate.match import Match, Recordings, Sentence, Side, check_names, match, read_side, recording_names
 from vc.evaluate.measure import (
     NO_RECOGNISER,
     MeasureSettings,
@@ -77,6 +77,7 @@ class Request:
     conventions: Sequence[str] = ()  # of metrics.CONVENTIONS
     to: str | None = None  # the target's name in the model, if the reference is not a data directory
     source_speaker: str | None = None  # the source's name in the model, likewise
+    cache: Path | None = None  # folder in which the speech models' results are kept
 
     def __post_init__(self) -> None:
         if not self.converted:
@@ -238,7 +239,7 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
         )
     )
     mixed_rates = len({rate for by_system in rates.values() for rate in by_system.values()}) > 1
-    settings = MeasureSettings(config, ranges, measures, conventions, mixed_rates)
+    settings = MeasureSettings(config, ranges, measures, conventions, mixed_rates, request.cache)
     title = f"measuring, with speech models: {', '.join(measures)}" if measures else "measuring"
     measured = stages.run(partial(measure, settings=settings), title)
     recordings = stages.remaining()
@@ -447,7 +448,7 @@ def configuration(
 
 
 def _notes(
-    request: Request, sides: Mapping[str, Side], matched: Matched, direction: Direction | None, left_out: Sequence[str]
+    request: Request, sides: Mapping[str, Side], matched: Match, direction: Direction | None, left_out: Sequence[str]
 ) -> list[str]:
     """Notes to read before the figures; `left_out` are those on measures."""
     notes = []

@@ -7,8 +7,8 @@ from vc.corpus.limiter import limiter_delay
 from vc.errors import ConfigError
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
+from vc.live.settings import LONGEST_DELAY
 
-LONGEST = 1000.0  # milliseconds
 PERIODS = 1.5  # half-length of CheapTrick's window in periods of the F0
 WIDEST = 0.0125  # seconds, 1.5 periods at 120 Hz; the delay of a longer window costs a low voice more than it gains
 # (egs/vcc2016/live/RESULTS.md)
@@ -59,12 +59,14 @@ class Delay:
         lowest = min(config.unvoiced_f0, f0_range.floor if f0_range else math.inf)
         window = math.ceil(min(PERIODS / lowest, WIDEST) * rate) + 1
         change, limiter = math.ceil(span * hop) + 1, limiter_delay(rate)
-        requested = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST else 0
+        requested = round(milliseconds / 1000 * rate) if 0 < milliseconds <= LONGEST_DELAY else 0
         fixed = window + change + pulse + limiter
         remaining = requested - fixed
         if remaining < 0:
             shortest = math.ceil(1000 * fixed / rate)
-            raise ConfigError(f"a delay must be in {shortest}..{LONGEST:g} ms for this voice, got {milliseconds:g}")
+            raise ConfigError(
+                f"a delay must be in {shortest}..{LONGEST_DELAY:g} ms for this voice, got {milliseconds:g}"
+            )
         look_ahead = int(remaining / hop)
         spare = remaining - math.ceil(look_ahead * hop)
         return cls(rate, change, window, look_ahead, pulse, limiter, spare, config.frame_shift)

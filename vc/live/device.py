@@ -18,15 +18,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from vc import extras
+from vc.config import require
 from vc.errors import ConfigError, DataError, shorten
+from vc.live.settings import BLOCK, SLACK
 
-BLOCK = 0.01  # seconds, block size of the sound card
-SLACK = 2  # blocks of silence that the output starts with
 FADE = 0.002  # seconds to fade out on an underrun, and back in
 CAPACITY = 4.0  # seconds, size of a ring buffer
 WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
-DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are dropped
+DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are left out
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
 SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
@@ -83,21 +83,28 @@ class Loop:
     ----------
     underruns : int
         Number of times that the loudspeaker ran out of samples.
-    overruns : int
-        Number of the microphone's samples lost because the buffer was full.
-    held : int
+    hurried : int
         Number of times that the worker hurried.
-    dropped : int
-        Number of samples dropped because the microphone's clock is faster than the loudspeaker's.
+    lost : int
+        Number of the microphone's samples lost because the buffer was full.
+    left_out : int
+        Number of samples left out because the microphone's clock is faster than the loudspeaker's.
     late : int
         Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
     levels : tuple of float
         Peaks of input and output since the last access.
+
+    Raises
+    ------
+    ConfigError
+        The slack is longer than half of a ring buffer.
     """
 
     def __init__(self, converter: Converter, block: int, slack: int = SLACK):
         capacity = round(CAPACITY * converter.sample_rate)
         self.converter, self.block, self.slack = converter, block, slack * block
+        longest, seconds = CAPACITY / 2, self.slack / converter.sample_rate
+        require(seconds <= longest, f"the slack must be at most {longest:g} s, got {seconds:g} s: {slack} blocks")
         self._input, self._output = Ring(capacity), Ring(capacity)
         self._started = False  # whether anything has been converted
         self._owed = 0  # samples replaced by silence, to be dropped when they arrive
@@ -105,10 +112,10 @@ class Loop:
         self._last = np.float32(0)
         self._fade = max(1, round(FADE * converter.sample_rate))
         self._interrupted = False  # whether the output ended in silence, so that it must fade in
-        self._filled = 0  # samples of silence in place of the overruns
+        self._filled = 0  # samples of silence in place of the lost ones
         self._wake = threading.Event()
         self._stopped = False
-        self.underruns = self.overruns = self.held = self.dropped = self.late = 0
+        self.underruns = self.hurried = self.lost = self.left_out = self.late = 0
         self._lowest, self._counted = float(capacity), 0  # lowest fill of the output, over so many samples
         self.busy = 0.0  # seconds of computing time of the worker
         self.fault: Exception | None = None
@@ -116,7 +123,7 @@ class Loop:
 
     def take(self, samples: np.ndarray) -> None:
         """Take the microphone's next samples `(samples,)`; never blocks."""
-        self.overruns += len(samples) - self._input.write(samples)  # the worker replaces them by silence
+        self.lost += len(samples) - self._input.write(samples)  # the worker replaces them by silence
         self._levels[0] = max(self._levels[0], float(np.abs(samples).max(initial=0)))
         self._wake.set()
 
@@ -157,7 +164,7 @@ class Loop:
             return 0
         surplus = self._lowest - self.slack if self._lowest >= self.slack + self.block else 0
         self._lowest, self._counted = self.slack + CAPACITY * self.converter.sample_rate, 0
-        self.dropped += int(surplus)
+        self.left_out += int(surplus)
         return int(surplus)
 
     def work(self) -> bool:
@@ -166,13 +173,13 @@ class Loop:
         if waiting == 0:
             return False
         hurry = self._started and waiting > self.block > len(self._output) - self._owed  # an underrun is near
-        self.held += hurry
+        self.hurried += hurry
         if not self._started:
             self._output.write(np.zeros(self.slack, np.float32))
             self._started = True
         begin = time.thread_time()
         self._output.write(self.converter.push(self._input.read(self.block), hurry))
-        self._filled += self._output.write(np.zeros(self.overruns - self._filled, np.float32))
+        self._filled += self._output.write(np.zeros(self.lost - self._filled, np.float32))
         self.busy += time.thread_time() - begin
         return True
 
@@ -183,7 +190,7 @@ class Loop:
                 if not self.work():
                     self._wake.wait(0.1)
                     self._wake.clear()
-        except Exception as error:  # raised by `Running.check`
+        except Exception as error:  # raised by `Connection.check`
             self.fault = error
 
     def stop(self) -> None:
@@ -198,7 +205,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Running:
+class Connection:
     """A loop that is connected to a sound card."""
 
     loop: Loop
@@ -268,10 +275,10 @@ def connect(
     *,
     input: str | None = None,
     output: str | None = None,
-    block: float = BLOCK,
+    block: float = BLOCK / 1000,
     slack: int = SLACK,
     latency: float | str = "low",
-) -> Iterator[Running]:
+) -> Iterator[Connection]:
     """Connect a converter to a sound card for the duration of the `with` block.
 
     Parameters
@@ -289,12 +296,12 @@ def connect(
 
     Yields
     ------
-    Running
+    Connection
 
     Raises
     ------
     ConfigError
-        There is no such device, or it does not support the sample rate.
+        There is no such device, it does not support the sample rate, or the slack is too long.
     """
     sounddevice, rate = _sounddevice(), converter.sample_rate
     warm_up(converter)
@@ -323,7 +330,7 @@ def connect(
                 raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
             sys.setswitchinterval(SWITCH)
             worker.start()
-            yield Running(loop, tuple(card.latency for card in cards), names, cards)
+            yield Connection(loop, tuple(card.latency for card in cards), names, cards)
     finally:
         sys.setswitchinterval(switch)
         loop.stop()
@@ -373,7 +380,7 @@ class Clicks:
         return np.array(delays)
 
 
-def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.ndarray, Running]:
+def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.ndarray, Connection]:
     """Measure the round-trip delay from the worker through loudspeaker and microphone back to the worker.
 
     Parameters
@@ -389,7 +396,7 @@ def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.
     -------
     np.ndarray
         Delay of each click in milliseconds, modulo the interval between clicks.
-    Running
+    Connection
         The connection with which it was measured.
 
     Raises
@@ -398,15 +405,15 @@ def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.
         No click came back.
     """
     clicks = Clicks(sample_rate, seconds)
-    with connect(clicks, **options) as running:
+    with connect(clicks, **options) as connection:
         deadline = time.monotonic() + 2 * seconds + 5
         while not clicks.full and time.monotonic() < deadline:
-            running.check()
+            connection.check()
             time.sleep(0.05)
     delays = clicks.delays()
     if len(delays) == 0:
         raise DataError("no click came back: place the microphone near the loudspeaker, or connect output and input")
-    return delays, running
+    return delays, connection
 
 
 def _sounddevice() -> Any:

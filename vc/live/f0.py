@@ -133,9 +133,9 @@ class F0Tracker:
         f0, strength = offline.find_candidates(correlations[None], self._lags, self._search, rate=self._rate)
         if power < min(offline.ABOVE_QUIETEST * ABOVE_LOWEST * quietest, offline.PAUSE * loud):  # a pause
             strength = np.where(f0 > 0, offline.NO_CANDIDATE, strength)
-        return self._decided(f0[0], strength[0])
+        return self._search_step(f0[0], strength[0])
 
-    def _decided(self, f0: np.ndarray, strength: np.ndarray) -> tuple[float, float]:
+    def _search_step(self, f0: np.ndarray, strength: np.ndarray) -> tuple[float, float]:
         """One step of the Viterbi search, and back-tracking to the frame that is decided."""
         if self._totals is None:
             back_pointers, totals = np.arange(len(f0)), strength

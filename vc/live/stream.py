@@ -15,6 +15,7 @@ from vc.live.f0 import F0Tracker
 from vc.live.gate import Gate
 from vc.live.linear import LinearModel
 from vc.live.power import Power
+from vc.live.settings import DELAY, GATE, METHODS
 from vc.live.synthesis import (
     LOUDEST,
     Filter,
@@ -26,10 +27,7 @@ from vc.live.synthesis import (
     pulse_delay,
 )
 
-METHODS = ("diff", "world")
 SPANS = {"diff": 2, "world": 1}  # frames to each side over which a frame's filter fades; difference filters vary slowly
-DELAY = 50.0  # milliseconds
-GATE = -60.0  # dB of full scale
 POWER_WINDOW = 0.0125  # seconds to each side of a frame over which its power is averaged, as far as available
 SEED = 0  # of the noise excitation
 
@@ -63,9 +61,9 @@ class Stream:
         May be changed during conversion.
     muted, passthrough : bool
         Output silence, or the delayed input; may be changed during conversion.
-    held : int
+    hurried_frames : int
         Number of frames whose envelope was copied from the previous one because `push` had to hurry.
-    mended : int
+    not_finite : int
         Number of input or output samples that were not finite and were replaced by 0.
 
     Raises
@@ -140,7 +138,7 @@ class Stream:
         self._aperiodicity = np.ones(self._config.bins)
         self._f0 = 0.0  # Hz, of the last frame synthesised
         self._gains = np.zeros(2)  # of the conversion and of the input, at the last frame synthesised
-        self.held = self.mended = 0
+        self.hurried_frames = self.not_finite = 0
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
         """Convert the next samples.
@@ -160,7 +158,7 @@ class Stream:
         samples = np.asarray(samples, np.float64)
         finite = np.isfinite(samples)
         if not finite.all():
-            self.mended += len(samples) - int(finite.sum())
+            self.not_finite += len(samples) - int(finite.sum())
             samples = np.where(finite, samples, 0.0)
         self._input = np.concatenate([self._input, np.clip(samples, -HOTTEST, HOTTEST)])
         parts = [self._ready]
@@ -193,7 +191,7 @@ class Stream:
         around = self._between(position - power_window, position + min(power_window, self.delay.window))
         is_open = self._gate.push(float(np.square(around).mean()))
         hold = hurry and self._mel_cepstrum is not None
-        self.held += hold
+        self.hurried_frames += hold
         f0 = self._f0
         if not hold:
             preliminary_f0, f0 = self._tracker.push(available[self._near - self._tracker.before :])
@@ -214,7 +212,7 @@ class Stream:
         original = self._between(*positions[:2])
         output = self._overlap.take(len(original))
         if not np.isfinite(output).all():  # overflow in a bad model
-            self.mended += len(output)
+            self.not_finite += len(output)
             output = np.zeros(len(output))
             self._overlap.reset()
             self._pulses.reset()

@@ -5,14 +5,15 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from vc import system
 from vc.errors import ConfigError
-from vc.live.device import Loop, Running
+from vc.live.device import Connection, Loop
+from vc.live.settings import METER_FLOOR
 from vc.live.stream import Stream
 
 try:
@@ -23,7 +24,6 @@ except ImportError:  # Windows
 
 QUIT = "q"
 SILENCE = 1e-6  # of full scale; the lowest peak that is shown
-FLOOR = -60.0  # dB, level of an empty meter
 WIDTH = 20  # characters of a meter
 HELP = "keys: p passthrough, m mute, + - F0 by a semitone, t other direction, q quit"
 
@@ -84,40 +84,53 @@ def decibels(peak: float) -> float:
 def meter(peak: float) -> str:
     """A peak (full scale 1) as a bar and in dB of full scale."""
     level = decibels(peak)
-    filled = round(WIDTH * min(max(1 - level / FLOOR, 0.0), 1.0))
+    filled = round(WIDTH * min(max(1 - level / METER_FLOOR, 0.0), 1.0))
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
 
-def status(loop: Loop, seconds: float) -> str:
-    """A status line with levels, CPU load over `seconds` of running time, and counters."""
+def counts(loop: Loop, stream: Stream) -> dict[str, float]:
+    """Counts of what went wrong, by names that docs/live.md explains; `late` is in milliseconds."""
+    return {
+        "underruns": loop.underruns,
+        "hurried": loop.hurried,
+        "lost": loop.lost,
+        "left_out": loop.left_out,
+        "late": round(1000 * loop.late / stream.sample_rate, 1),
+        "not_finite": stream.not_finite,
+    }
+
+
+def counts_text(counts: Mapping[str, float]) -> str:
+    """Counts as a line for people."""
+    units = {"late": " ms"}
+    return ", ".join(f"{name.replace('_', ' ')} {count:.0f}{units.get(name, '')}" for name, count in counts.items())
+
+
+def status(loop: Loop, stream: Stream, seconds: float) -> str:
+    """A status line with levels, CPU load over `seconds` of running time, and the counts that are not 0."""
     peak_in, peak_out = loop.levels
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
-    counts = f"underruns {loop.underruns}, hurried {loop.held}, lost {loop.overruns}, late {loop.late}"
-    return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core, {counts}"
+    faults = counts_text({name: count for name, count in counts(loop, stream).items() if count})
+    return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core  {faults}"
 
 
-def as_json(running: Running, stream: Stream, seconds: float) -> str:
+def as_json(connection: Connection, stream: Stream, seconds: float) -> str:
     """The status as a line of JSON, after `seconds` of running time; docs/live.md explains each name."""
-    loop = running.loop
+    loop = connection.loop
     level_in, level_out = (round(decibels(peak), 1) for peak in loop.levels)
-    delays = {"conversion": stream.delay.milliseconds, **running.delays}
+    delays = {"conversion": stream.delay.milliseconds, **connection.delays}
     fields = {
         "seconds": round(seconds, 1),
         "source": stream.source,
         "target": stream.target,
         "sample_rate": stream.sample_rate,
-        "input_device": running.devices[0],
-        "output_device": running.devices[1],
+        "input_device": connection.devices[0],
+        "output_device": connection.devices[1],
         "delay": {name: round(milliseconds, 1) for name, milliseconds in delays.items()},
         "level_in": level_in,
         "level_out": level_out,
         "load": round(loop.busy / seconds, 3) if seconds > 0 else 0.0,
-        "underruns": loop.underruns,
-        "hurried": loop.held,
-        "lost": loop.overruns,
-        "left_out": loop.dropped,
-        "late": round(1000 * loop.late / stream.sample_rate, 1),
-        "not_finite": stream.mended,
+        **counts(loop, stream),
         "muted": stream.muted,
         "passthrough": stream.passthrough,
         "f0_shift": stream.f0_options.shift,

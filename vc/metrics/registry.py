@@ -186,8 +186,9 @@ METRICS = Registry({
 
 # Metrics by use, in the order in which they are shown.
 SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")
-DECIDING = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")  # between methods
-COMPARED = (  # by paired tests, as each utterance has its own figure
+# Methods are compared by these.
+METHOD_CRITERIA = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")
+PAIRED_TEST_METRICS = (  # with a figure for each utterance
     "mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "content_distance", "phone_error", "word_error",
     "dnsmos", "distillmos",
 )  # fmt: skip

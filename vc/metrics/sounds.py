@@ -6,7 +6,6 @@ no other data are needed. A generator that collapses to a few sounds has a low s
 between all sounds. The score ignores sentences: the sounds may be those of other words.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,15 +28,10 @@ class Sounds:
     """
 
     def __init__(self, frames: np.ndarray):
-        from scipy.cluster.vq import kmeans2, vq  # training needs no SciPy
-
         frames = frames[np.lexsort(frames.T[::-1])]  # the order of the utterances must not matter
         frames = frames[evenly_spread(len(frames), FRAMES)]
-        centres = frames[evenly_spread(len(frames), CLUSTERS)]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # an empty cluster keeps its centre
-            centres, _ = kmeans2(frames, centres, iter=ROUNDS, minit="matrix")
-        nearest, _ = vq(frames, centres)
+        centres = k_means(frames, frames[evenly_spread(len(frames), CLUSTERS)], ROUNDS)
+        nearest = nearest_centre(frames, centres)
         counts = np.bincount(nearest, minlength=len(centres))
         within = frames - centres[nearest]
         covariance = within.T @ within / len(frames) + SMALLEST * np.eye(frames.shape[1])
@@ -49,6 +43,24 @@ class Sounds:
         logits = frames @ self.weights + self.biases
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
+
+
+def k_means(frames: np.ndarray, centres: np.ndarray, rounds: int) -> np.ndarray:
+    """Centres `(clusters, bands)` after some rounds of Lloyd's algorithm; an empty cluster keeps its centre.
+
+    Not SciPy's, which a plain install does not have.
+    """
+    for _ in range(rounds):
+        nearest = nearest_centre(frames, centres)
+        clusters = [frames[nearest == number] for number in range(len(centres))]
+        means = [cluster.mean(axis=0) if len(cluster) else old for cluster, old in zip(clusters, centres)]
+        centres = np.array(means)
+    return centres
+
+
+def nearest_centre(frames: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """For each frame the number of the centre with the least Euclidean distance, `(frames,)`."""
+    return (np.square(centres).sum(axis=1) / 2 - frames @ centres.T).argmin(axis=1)
 
 
 def sums_of_shares(sounds: Sounds, utterances: Sequence[np.ndarray]) -> np.ndarray:

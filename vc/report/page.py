@@ -125,14 +125,14 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         "training": data_url("image/png", curves) if curves else "",
         "about_training": ABOUT_CURVES,
         "training_description": f"Losses by step, one panel each: {', '.join(names_of_curves(evaluation.training))}",
-        "measured": _measured(evaluation),
+        "measured": _main_settings(evaluation),
         "definitions": definitions(evaluation),
         "settings": settings(evaluation.configuration),
     }
     write_text(path, render("vc.report", "report.html", **content))
 
 
-def _measured(evaluation: Evaluation) -> list[tuple[str, str]]:
+def _main_settings(evaluation: Evaluation) -> list[tuple[str, str]]:
     """The most important settings."""
     about = evaluation.configuration
     folders, model = about["folders"], about["model"]

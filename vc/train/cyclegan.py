@@ -147,7 +147,7 @@ class CycleGANTraining:
         self.discriminators = nn.ModuleDict(
             {name: network.segment_discriminator(config, setup.segment) for name in names}
         ).to(device)
-        self.discriminator_weights = dict.fromkeys(map(_discriminator_loss, names), 1.0)
+        self.discriminator_weights = dict.fromkeys(map(_loss_name, names), 1.0)
         self.modules, self.called = {"network": network}, [*network.generators.values()]
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
         one_way = len(objective.learning) == 1
@@ -176,12 +176,12 @@ class CycleGANTraining:
 
     def generator_losses(self, batch: Batch, weights: Collection[str]) -> tuple[dict[str, Tensor], Fakes]:
         """The losses named in `weights`, and the fakes."""
-        parts = [partial(self._direction, key, batch, weights) for key in DIRECTIONS]
-        directions = devices.side_by_side(parts, batch.source.device)
-        computed = [factored for factored, _ in directions]
-        terms = {name: sum(each[name] for each in computed if name in each) for name in ORDER if name in weights}
-        generated = {name: frames for _, made in directions for name, frames in made.items()}
-        return terms, Fakes(**{name: generated[name].detach() for name in self.discriminators if name in generated})
+        parts = [partial(self._direction_losses, key, batch, weights) for key in DIRECTIONS]
+        (forward, to_target), (backward, to_source) = devices.side_by_side(parts, batch.source.device)
+        names = [name for name in ORDER if name in weights]
+        terms = {name: sum(side[name] for side in (forward, backward) if name in side) for name in names}
+        outputs = to_target | to_source
+        return terms, Fakes(**{name: outputs[name].detach() for name in self.discriminators if name in outputs})
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> tuple[dict[str, Tensor], None]:
         """The loss of the discriminators on real and fake segments, for each step of the cycle."""
@@ -189,7 +189,7 @@ class CycleGANTraining:
         parts = [partial(self._discriminator_loss, name, batch, getattr(fakes, name)) for name in names]
         terms: dict[str, Tensor] = {}
         for name, loss in zip(names, devices.side_by_side(parts, batch.source.device)):
-            terms[_discriminator_loss(name)] = terms.get(_discriminator_loss(name), 0) + loss
+            terms[_loss_name(name)] = terms.get(_loss_name(name), 0) + loss
         return terms, None
 
     def _discriminator_loss(self, name: str, batch: Batch, fake: Tensor) -> Tensor:
@@ -205,44 +205,44 @@ class CycleGANTraining:
     def _generator(self, target: str) -> nn.Module:
         return self.to_target if target == "target" else self.to_source
 
-    def _direction(
+    def _direction_losses(
         self, key: str, batch: Batch, weights: Collection[str]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """One direction's losses, times their factors, and what its generators made."""
-        direction, real = DIRECTIONS[key], {"source": batch.source, "target": batch.target}
-        source, target = direction.source, direction.target
+        """One direction's losses, times their factors, and the generators' outputs, by what they are to be."""
+        source, target = DIRECTIONS[key].source, DIRECTIONS[key].target
         same, restored = f"same_{target}", f"restored_{source}"
-        counted = {name for name, factors in self.factors.items() if name in weights and key in factors}
+        real = {"source": batch.source, "target": batch.target}
+        names = {name for name, factors in self.factors.items() if name in weights and key in factors}
         inputs = {}
-        if counted.intersection(CONVERTED):
+        if names.intersection(CONVERTED):
             inputs[target] = self.network.generator_input(real[source], batch.random_draws)
-        if "identity_mapping" in counted:
+        if "identity_mapping" in names:
             inputs[same] = self.network.generator_input(real[target])
         if not inputs:
             return {}, {}
-        outputs = self._generator(target)(torch.cat([*inputs.values()])).chunk(len(inputs))
-        made, computed = dict(zip(inputs, outputs)), {}
-        if "identity_mapping" in counted:
-            computed["identity_mapping"] = losses.identity_mapping(made[same], real[target])
-        if "adversarial" in counted:
-            computed["adversarial"] = self._adversarial_loss(target, made)
-        if "content" in counted:
+        output = self._generator(target)(torch.cat([*inputs.values()]))
+        outputs, terms = dict(zip(inputs, output.chunk(len(inputs)))), {}
+        if "identity_mapping" in names:
+            terms["identity_mapping"] = losses.identity_mapping(outputs[same], real[target])
+        if "adversarial" in names:
+            terms["adversarial"] = self._adversarial_loss(target, outputs)
+        if "content" in names:
             with torch.no_grad():
                 original = self.encoder(real[source], self.speakers[source])
-            computed["content"] = losses.content(self.encoder(made[target], self.speakers[target]), original)
-        if counted.intersection(ROUND_TRIP):
-            made[restored] = self._generator(source)(self.network.generator_input(made[target]))
-        if "cycle_consistency" in counted:
-            computed["cycle_consistency"] = losses.cycle_consistency(made[restored], real[source])
-        if "second_adversarial" in counted:
-            computed["second_adversarial"] = self._adversarial_loss(restored, made)
-        return {name: self.factors[name][key] * loss for name, loss in computed.items()}, made
+            terms["content"] = losses.content(self.encoder(outputs[target], self.speakers[target]), original)
+        if names.intersection(ROUND_TRIP):
+            outputs[restored] = self._generator(source)(self.network.generator_input(outputs[target]))
+        if "cycle_consistency" in names:
+            terms["cycle_consistency"] = losses.cycle_consistency(outputs[restored], real[source])
+        if "second_adversarial" in names:
+            terms["second_adversarial"] = self._adversarial_loss(restored, outputs)
+        return {name: self.factors[name][key] * term for name, term in terms.items()}, outputs
 
-    def _adversarial_loss(self, name: str, made: Mapping[str, Tensor]) -> Tensor:
-        """How far a fake is from deceiving its discriminator."""
-        return self.adversarial.generator_loss(self.discriminators[name](made[name]))
+    def _adversarial_loss(self, name: str, outputs: Mapping[str, Tensor]) -> Tensor:
+        """How far an output is from deceiving the discriminator of that name."""
+        return self.adversarial.generator_loss(self.discriminators[name](outputs[name]))
 
 
-def _discriminator_loss(name: str) -> str:
+def _loss_name(name: str) -> str:
     """What the loss of a discriminator is called."""
     return "second_discriminator" if name.startswith("restored") else "discriminator"

@@ -1,16 +1,15 @@
 """Estimates of a run's duration, disk space and memory, from a few of its steps."""
 
-import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean
 
 import torch
 
 from vc import devices, phrases
+from vc.messages import errors_only
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
@@ -55,21 +54,9 @@ def announce(request: Request) -> None:
         return
     plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT_RUN:
-        with suppress_log():
+        with errors_only():  # the run itself will log the same warnings
             cost = _estimate(plan, request.device)
         log.info("it will take: %s", cost)
-
-
-@contextlib.contextmanager
-def suppress_log() -> Iterator[None]:
-    """Log nothing but errors within the block: the run itself will log the same."""
-    package = logging.getLogger("vc")
-    level = package.level
-    package.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        package.setLevel(level)
 
 
 def estimate(request: Request) -> Estimate | str:

@@ -1,1 +1,1 @@
-"""A page on one's own machine: record, train, convert, compare, speak live; it runs the commands on plain folders."""
+"""A local web page to record, train, convert, compare and speak live, which runs the commands on plain folders."""

@@ -1,4 +1,4 @@
-"""What the server answers: the page, what lies in its folder, uploads, and jobs."""
+"""The server's endpoints: the page, the contents of its folder, uploads, and jobs."""
 
 import contextlib
 import datetime
@@ -27,11 +27,13 @@ from vc.corpus import audio
 from vc.corpus.condition import Condition
 from vc.errors import ConfigError, DataError, VCError
 from vc.files import BLOCK, write_text
+from vc.live import settings
 from vc.model_file import NAME
 from vc.tensor_file import LARGEST_TENSORS
-from vc.web import workspace as places
+from vc.web import recordings
+from vc.web import workspace as layout
 from vc.web.guard import FRAME_POLICY, Guard
-from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, Job, Jobs, Train
+from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, Job, Jobs, Train, reason
 from vc.web.progress import progress
 from vc.web.workspace import Missing, TooLarge, Workspace
 
@@ -40,24 +42,39 @@ TEXT = HERE / "text/en.json"
 PROMPTS = HERE / "text/prompts.tsv"
 LARGEST_REQUEST = 1 << 16  # bytes of JSON
 FORMATS = {"wav": "audio/wav", "flac": "audio/flac"}
-CONSENT_KEYS = ("consent_lead", "consent_1", "consent_2", "consent_3")  # of the text that is agreed to
+CONSENT_KEYS = ("consent_lead", "consent_1", "consent_2", "consent_3")  # of the texts that a user agrees to
 
 
 def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guard:
-    """The whole server for one folder, behind its guard."""
+    """Build the ASGI application for a folder.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    jobs : Jobs
+        The folder's jobs, which start and end with the server.
+    port : int
+        Port that the server listens on.
+    token : str
+        Secret that requests must carry.
+
+    Returns
+    -------
+    Guard
+    """
 
     @contextlib.asynccontextmanager
-    async def running(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await jobs.start()
         yield
         await jobs.close()
 
-    answers = Answers(workspace, jobs)
+    endpoints = Endpoints(workspace, jobs)
     app = Starlette(
-        routes=[*answers.routes(), Mount("/static", StaticFiles(directory=HERE / "static"))],
-        lifespan=running,
+        routes=[*endpoints.routes(), Mount("/static", StaticFiles(directory=HERE / "static"))],
+        lifespan=lifespan,
         exception_handlers={
-            VCError: _on_fault,
+            VCError: _on_error,
             OSError: _on_os_error,
             ClientDisconnect: _on_disconnect,
             HTTPException: _on_http_error,
@@ -66,14 +83,13 @@ def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guar
     return Guard(app, port, token)
 
 
-def _on_fault(_: Request, error: Exception) -> JSONResponse:
-    """A fault that a user can cause, in one line."""
+def _on_error(_: Request, error: Exception) -> JSONResponse:
     code = 404 if isinstance(error, Missing) else 413 if isinstance(error, TooLarge) else 422
     return JSONResponse({"error": str(error)}, code)
 
 
 def _on_os_error(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": f"{getattr(error, 'filename', None) or 'system'}: {error.strerror or error}"}, 422)
+    return JSONResponse({"error": reason(error)}, 422)
 
 
 def _on_disconnect(_: Request, __: Exception) -> Response:
@@ -84,8 +100,8 @@ def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": error.detail}, error.status_code, getattr(error, "headers", None))
 
 
-class Answers:
-    """An answer a route; those without `async` are given by threads."""
+class Endpoints:
+    """The endpoints; Starlette runs those without `async` in threads."""
 
     def __init__(self, workspace: Workspace, jobs: Jobs):
         self.workspace, self.jobs = workspace, jobs
@@ -129,48 +145,57 @@ class Answers:
             delete("/api/{kind}/{first}/{second}", self.remove),
         ]
 
-    # The page and what it shows
+    # The page and its content
 
     def page(self, request: Request) -> Response:
-        endings = ",".join(sorted(places.SUFFIXES | places.FFMPEG_SUFFIXES))  # that a browser offers to choose from
+        extensions = ",".join(sorted(recordings.EXTENSIONS))  # which the browser's file dialogue shows
         return self.templates.TemplateResponse(
             request,
             "page.html",
-            {"t": self.text, "version": __version__, "prompts": self.prompts, "endings": endings},
+            {
+                "t": self.text,
+                "version": __version__,
+                "prompts": self.prompts,
+                "extensions": extensions,
+                "live": settings,
+            },
         )
 
     def state(self, _: Request) -> JSONResponse:
-        """All that lies in the folder, by name."""
-        space = self.workspace
-        voices, faults = space.voices()
-        sources = places.recordings_in(space.folder(places.SOURCES))
+        """All contents of the folder that the page lists, by name."""
+        workspace = self.workspace
+        voices, faults = workspace.voices()
+        sources = recordings.list_names(workspace.folder(layout.SOURCES))
         return JSONResponse(
             {
-                "folder": str(space.root),
-                "consent": space.has_consent,
+                "folder": str(workspace.root),
+                "consent": workspace.has_consent,
                 "voices": [{**asdict(voice), "id": voice.id} for voice in voices],
                 "faults": faults,
-                "speakers": [self._speaker(name) for name in space.speakers()],
+                "speakers": [self._speaker(name) for name in workspace.speakers()],
                 "sources": [self._source(name, voices) for name in sources],
-                "experiments": [self._experiment(name) for name in space.experiments()],
-                "tests": space.tests(),
+                "experiments": [self._experiment(name) for name in workspace.experiments()],
+                "tests": workspace.tests(),
             }
         )
 
     def _speaker(self, name: str) -> dict[str, Any]:
-        folder = self.workspace.folder(places.RECORDINGS, name)
-        recordings = [{"name": each, "seconds": places.seconds(folder / each)} for each in places.recordings_in(folder)]
-        return {"name": name, "recordings": recordings}
+        folder = self.workspace.folder(layout.RECORDINGS, name)
+        paths = [folder / file for file in recordings.list_names(folder)]
+        return {
+            "name": name,
+            "recordings": [{"name": path.name, "seconds": recordings.seconds(path)} for path in paths],
+        }
 
-    def _source(self, name: str, voices: list[places.Voice]) -> dict[str, Any]:
-        path = self.workspace.file(places.SOURCES, name)
+    def _source(self, name: str, voices: list[layout.Voice]) -> dict[str, Any]:
+        path = self.workspace.file(layout.SOURCES, name)
         changed = _modification_time(path)
-        outputs = {voice.id: _modification_time(self.workspace.conversion(voice, name)) for voice in voices}
-        done = {id: when for id, when in outputs.items() if when >= changed}
-        return {"name": name, "seconds": places.seconds(path), "converted": done, "changed": changed}
+        times = {voice.id: _modification_time(self.workspace.conversion(voice, name)) for voice in voices}
+        converted = {id: time for id, time in times.items() if time >= changed}
+        return {"name": name, "seconds": recordings.seconds(path), "converted": converted, "changed": changed}
 
     def _experiment(self, name: str) -> dict[str, Any]:
-        folder = self.workspace.folder(places.EXPERIMENTS, name)
+        folder = self.workspace.folder(layout.EXPERIMENTS, name)
         return {
             "name": name,
             "model": (folder / NAME).is_file(),
@@ -183,15 +208,15 @@ class Answers:
     async def consent(self, _: Request) -> JSONResponse:
         agreement = "\n".join(self.text[key] for key in CONSENT_KEYS)
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        write_text(self.workspace.output(places.CONSENT), f"{agreement}\n\nAgreed to in the page of vc-web on {now}.\n")
+        write_text(self.workspace.output(layout.CONSENT), f"{agreement}\n\nAgreed to in the page of vc-web on {now}.\n")
         return JSONResponse({})
 
     def _require_consent(self) -> None:
-        require(self.workspace.has_consent, "agree first to what the page asks when it is opened")
+        require(self.workspace.has_consent, "agree first to the conditions that the page shows when it opens")
 
     @contextlib.asynccontextmanager
     async def _upload(self, request: Request, largest: int) -> AsyncIterator[Path]:
-        """An upload on disk, which is gone afterwards unless it was moved."""
+        """Receive an upload; yields its temporary file, which is removed afterwards unless it was moved."""
         self._require_consent()
         declared = request.headers.get("content-length")
         size = int(declared) if declared and declared.isdigit() else None
@@ -202,45 +227,43 @@ class Answers:
             path.unlink(missing_ok=True)
 
     async def upload_source(self, request: Request) -> JSONResponse:
-        folder = self.workspace.folder(places.SOURCES)
-        return await self._take_recording(request, folder)
+        folder = self.workspace.folder(layout.SOURCES)
+        return await self._add_recording(request, folder)
 
     async def upload_recording(self, request: Request) -> JSONResponse:
         self._require_consent()
         folder = self.workspace.new_speaker(request.path_params["speaker"])
-        return await self._take_recording(request, folder)
+        return await self._add_recording(request, folder)
 
-    async def _take_recording(self, request: Request, folder: Path) -> JSONResponse:
+    async def _add_recording(self, request: Request, folder: Path) -> JSONResponse:
         name = _file_name(request)
-        async with self._upload(request, places.LARGEST_RECORDING) as path:
-            kept, condition = await run_in_threadpool(self.workspace.add_recording, path, folder, name)
-        return JSONResponse({"name": kept, "folder": folder.name, **_condition_fields(condition)}, 201)
+        async with self._upload(request, recordings.LARGEST) as path:
+            new_name, condition = await run_in_threadpool(self.workspace.add_recording, path, folder, name)
+        return JSONResponse({"name": new_name, "folder": folder.name, **_condition_fields(condition)}, 201)
 
     async def upload_model(self, request: Request) -> JSONResponse:
         name = _file_name(request)
         async with self._upload(request, LARGEST_TENSORS) as path:
-            kept = await run_in_threadpool(self.workspace.add_model, path, name)
-        return JSONResponse({"name": kept}, 201)
+            experiment = await run_in_threadpool(self.workspace.add_model, path, name)
+        return JSONResponse({"name": experiment}, 201)
 
     async def upload_answers(self, request: Request) -> JSONResponse:
-        async with self._upload(request, places.LARGEST_ANSWERS) as path:
+        async with self._upload(request, layout.LARGEST_ANSWERS) as path:
             self.workspace.add_answers(path, request.path_params["test"])
         return JSONResponse({}, 201)
 
     def remove(self, request: Request) -> JSONResponse:
-        """Files that the page lists, or folders that it made."""
+        """Remove a file or folder that the page lists."""
         names = [request.path_params[key] for key in ("kind", "first", "second") if key in request.path_params]
-        removable = {places.RECORDINGS: (2, 3), places.SOURCES: (2,), places.CONVERTED: (2,), places.TESTS: (2,)}
-        removable |= {places.EXPERIMENTS: (2,)}
+        removable = {layout.RECORDINGS: (2, 3), layout.SOURCES: (2,), layout.CONVERTED: (2,), layout.TESTS: (2,)}
+        removable |= {layout.EXPERIMENTS: (2,)}
         if len(names) not in removable.get(names[0], ()):
-            raise Missing(f"{names[0]}: nothing that can be removed here")
+            raise Missing(f"{names[0]}: cannot be removed here")
         for name in names[1:]:
-            job = self.jobs.using(name)
-            require(
-                job is None, f"{name}: a command that runs or waits needs it: {job and job.kind} {job and job.number}"
-            )
+            if job := self.jobs.user_of(name):
+                raise ConfigError(f"{name}: job {job.number} ({job.kind}), which is {job.state}, needs it")
         self.workspace.remove(*names)
-        if names[0] == places.SOURCES:
+        if names[0] == layout.SOURCES:
             for voice in self.workspace.voices()[0]:
                 self.workspace.conversion(voice, names[1]).unlink(missing_ok=True)
         return JSONResponse({})
@@ -248,24 +271,24 @@ class Answers:
     # Recordings
 
     def conditions(self, request: Request) -> JSONResponse:
-        """In what condition a speaker's recordings are."""
-        folder = self.workspace.folder(places.RECORDINGS, request.path_params["speaker"])
-        conditions = {name: places.condition(folder / name) for name in places.recordings_in(folder)}
-        return JSONResponse({name: found and _condition_fields(found) for name, found in conditions.items()})
+        """Condition of each of a speaker's recordings; null for those that cannot be used."""
+        folder = self.workspace.folder(layout.RECORDINGS, request.path_params["speaker"])
+        conditions = {name: recordings.condition(folder / name) for name in recordings.list_names(folder)}
+        fields = {name: condition and _condition_fields(condition) for name, condition in conditions.items()}
+        return JSONResponse(fields)
 
     def recording(self, request: Request) -> Response:
         names = (request.path_params[key] for key in ("speaker", "name"))
-        return _flac(places.playback(self.workspace.file(places.RECORDINGS, *names)))
+        return _flac(recordings.playback(self.workspace.file(layout.RECORDINGS, *names)))
 
     def playback(self, request: Request) -> Response:
-        """The beginning of a source, or of a conversion, with the level that makes them equally loud."""
+        """The beginning of a source or of a conversion."""
         voice, name = request.path_params.get("voice"), request.path_params["name"]
-        return _flac(
-            places.playback(self._conversion(voice, name) if voice else self.workspace.file(places.SOURCES, name))
-        )
+        path = self._conversion(voice, name) if voice else self.workspace.file(layout.SOURCES, name)
+        return _flac(recordings.playback(path))
 
     def _conversion(self, voice: str, source: str) -> Path:
-        return self.workspace.file(places.CONVERTED, voice, f"{Path(source).stem}.wav")
+        return self.workspace.file(layout.CONVERTED, voice, f"{Path(source).stem}.wav")
 
     def download(self, request: Request) -> Response:
         path = self._conversion(request.path_params["voice"], request.path_params["name"])
@@ -278,12 +301,12 @@ class Answers:
         return _attachment(file, name, FORMATS[format])
 
     def archive(self, request: Request) -> Response:
-        """All that was converted to a voice, in one zip."""
+        """All conversions to a voice in a zip file."""
         voice, format = request.path_params["voice"], _format(request)
-        folder = self.workspace.folder(places.CONVERTED, voice)
+        folder = self.workspace.folder(layout.CONVERTED, voice)
         file = self._temporary()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name in places.recordings_in(folder):
+            for name in recordings.list_names(folder):
                 with archive.open(f"{voice}/{Path(name).stem}.{format}", "w", force_zip64=True) as entry:
                     if format == "wav":
                         with (folder / name).open("rb") as source:
@@ -295,8 +318,8 @@ class Answers:
         return _attachment(file, f"{voice}-{format}.zip", "application/zip")
 
     def _temporary(self) -> BinaryIO:
-        """A file without a name, on the disk where there was room for uploads; it is gone once it is closed."""
-        return tempfile.TemporaryFile(dir=self.workspace.root / places.INCOMING)
+        """An unnamed file, removed once closed, on the disk that also holds the uploads."""
+        return tempfile.TemporaryFile(dir=self.workspace.root / layout.INCOMING)
 
     # Jobs
 
@@ -304,17 +327,17 @@ class Answers:
         return JSONResponse({"jobs": [self._job_fields(job) for job in self.jobs.listing()]})
 
     def _job_fields(self, job: Job) -> dict[str, Any]:
-        about = {key: getattr(job, key) for key in ("number", "kind", "request", "state", "code", "asked", "ended")}
-        about["queue"] = job.task.queue
-        about["command"] = job.line(self.workspace)
+        fields = {key: getattr(job, key) for key in ("number", "kind", "request", "state", "code", "asked", "ended")}
+        fields["queue"] = job.task.queue
+        fields["command"] = job.line(self.workspace)
         if job.state in (FAILED, DONE, STOPPED):
-            about["lines"] = [line for line in self.jobs.output_lines(job) if _is_message(line, job)][-20:]
+            fields["lines"] = [line for line in self.jobs.output_lines(job) if _is_message(line, job)][-20:]
         if isinstance(job.task, Train):
-            experiment = self.workspace.root / places.EXPERIMENTS / job.task.output
+            experiment = self.workspace.root / layout.EXPERIMENTS / job.task.output
             began = job.began if job.state == RUNNING else None
-            about["progress"] = progress(experiment, began)
-            about["verdict"] = _verdict(self.jobs.output_lines(job)) if job.state == DONE else ""
-        return about
+            fields["progress"] = progress(experiment, began)
+            fields["verdict"] = _verdict(self.jobs.output_lines(job)) if job.state == DONE else ""
+        return fields
 
     def job(self, request: Request) -> JSONResponse:
         job = self.jobs.find(request.path_params["number"])
@@ -326,7 +349,7 @@ class Answers:
         return JSONResponse(self._job_fields(self.jobs.add(job.kind, job.request)), 201)
 
     async def command(self, request: Request) -> JSONResponse:
-        """The line that a job would run."""
+        """The command that a job would run."""
         job = self._requested_job(await _json(request))
         job.task.words(self.workspace)
         return JSONResponse({"command": job.line(self.workspace)})
@@ -337,24 +360,24 @@ class Answers:
         return Job(0, content["kind"], content["request"])
 
     async def estimate(self, request: Request) -> JSONResponse:
-        """How long a training will take, in the words of its command."""
+        """How long a training will take, as its command says."""
         self._require_consent()
         job = self._requested_job(await _json(request))
-        require(isinstance(job.task, Train), f"{job.kind}: nobody knows how long")
+        require(isinstance(job.task, Train), f"{job.kind}: only trainings can be estimated")
         words = [*job.task.words(self.workspace), "--estimate"]
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # of a command that may be killed
-            code, lines, faults = await self.jobs.answer(words, TMPDIR=folder)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # the command may be killed
+            code, lines, errors = await self.jobs.query(words, TMPDIR=folder)
         if code or not lines:
-            raise DataError(_fault(words[0], faults))
+            raise DataError(_fault(words[0], errors))
         return JSONResponse({"estimate": lines[-1]})
 
     # Live
 
     async def devices(self, _: Request) -> JSONResponse:
-        """The machine's devices, as vc-live lists them; or why it has none, as where its extra is not installed."""
-        code, lines, faults = await self.jobs.answer(["vc-live", "--devices", "--json"])
+        """The machine's devices as vc-live lists them, or why it cannot."""
+        code, lines, errors = await self.jobs.query(["vc-live", "--devices", "--json"])
         if code:
-            return JSONResponse({"devices": [], "fault": _fault("vc-live", faults)})
+            return JSONResponse({"devices": [], "fault": _fault("vc-live", errors)})
         devices = [json.loads(line) for line in lines if line.startswith("{")]  # sound libraries may print, too
         return JSONResponse({"devices": devices, "fault": ""})
 
@@ -377,27 +400,27 @@ class Answers:
         self.jobs.remove(request.path_params["number"])
         return JSONResponse({})
 
-    # What trainings and measurements made
+    # Output of trainings and measurements
 
     def model(self, request: Request) -> Response:
         name = request.path_params["name"]
-        path = self.workspace.file(places.EXPERIMENTS, name, NAME)
+        path = self.workspace.file(layout.EXPERIMENTS, name, NAME)
         return FileResponse(path, media_type="application/octet-stream", filename=f"{name}.safetensors")
 
     def sample(self, request: Request) -> Response:
         names = (request.path_params["name"], "samples", request.path_params["file"])
-        return _flac(places.playback(self.workspace.file(places.EXPERIMENTS, *names)))
+        return _flac(recordings.playback(self.workspace.file(layout.EXPERIMENTS, *names)))
 
     def report(self, request: Request) -> Response:
         name = request.path_params["name"]
-        return _frame(self.workspace.file(places.EXPERIMENTS, name, "evaluation", "report.html"))
+        return _frame(self.workspace.file(layout.EXPERIMENTS, name, "evaluation", "report.html"))
 
     def test(self, request: Request) -> Response:
-        return _frame(self.workspace.file(places.TESTS, request.path_params["name"], "test.html"))
+        return _frame(self.workspace.file(layout.TESTS, request.path_params["name"], "test.html"))
 
 
 def _modification_time(path: Path) -> int:
-    """When a file was written, in milliseconds, as the page compares them; 0 where there is none."""
+    """Modification time of a file in milliseconds since the epoch; 0 if it does not exist."""
     try:
         return path.stat().st_mtime_ns // 1_000_000
     except OSError:
@@ -415,28 +438,28 @@ def _condition_fields(condition: Condition) -> dict[str, float]:
 
 
 def _is_message(line: str, job: Job) -> bool:
-    """Faults and warnings; of commands that answer in lines, all of them."""
+    """Whether the page shows a line of a command's output: an error or a warning, or any line of some commands."""
     return job.kind in ("check", "score", "live") or " error: " in line or " warning: " in line
 
 
 def _fault(command: str, lines: list[str]) -> str:
-    """Why a command failed, by its lines on stderr, where libraries and warnings may stand, too."""
-    begin = f"{command}: error: "
-    reasons = [line.removeprefix(begin) for line in lines if line.startswith(begin)]
-    return " ".join(reasons) or f"{command} ended without a reason"
+    """A command's errors in its lines on stderr, among which may be warnings and lines of libraries."""
+    prefix = f"{command}: error: "
+    errors = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+    return " ".join(errors) or f"{command} failed without giving a reason"
 
 
 def _verdict(lines: list[str]) -> str:
-    """How near a voice came, in the sentence that vc-train says before it names the report."""
-    ends = [number for number, line in enumerate(lines) if line.startswith("listen: ")]
-    return lines[ends[-1] - 1] if ends and ends[-1] else ""
+    """The sentence on the result that vc-train prints before the line with the report; empty if there is none."""
+    positions = [position for position, line in enumerate(lines) if line.startswith("listen: ")]
+    return lines[positions[-1] - 1] if positions and positions[-1] else ""
 
 
 def _file_name(request: Request) -> str:
-    """The last part of the name that a file had on the browser's side."""
+    """Name of an uploaded file on the browser's side, without folders."""
     name = request.query_params.get("name", "").replace("\\", "/").rsplit("/", 1)[-1]
     if not name or len(name) > 1000:
-        raise DataError("a file needs a name")
+        raise DataError("an upload needs a file name of at most 1000 characters")
     return name
 
 
@@ -464,7 +487,7 @@ def _flac(playback: tuple[bytes, float]) -> Response:
 
 
 def _encode_flac(path: Path, file: BinaryIO) -> None:
-    """A recording of any length, a block at a time."""
+    """Encode a recording of any length into a file, block by block."""
     rate = audio.info(path).sample_rate
     with soundfile.SoundFile(file, "w", rate, 1, "PCM_16", format="FLAC") as sound:
         for block in audio.blocks(path):
@@ -478,7 +501,7 @@ def _copy(source: BinaryIO, target: Any) -> None:
 
 
 def _attachment(file: BinaryIO, name: str, kind: str) -> StreamingResponse:
-    """A temporary file, which ends with the answer."""
+    """A response with the content of a temporary file, which it closes."""
     size = file.seek(0, 2)
     file.seek(0)
 
@@ -492,5 +515,5 @@ def _attachment(file: BinaryIO, name: str, kind: str) -> StreamingResponse:
 
 
 def _frame(path: Path) -> Response:
-    """A page that stands in ours, apart from it."""
+    """An HTML file for a frame of our page, isolated from it."""
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": FRAME_POLICY})

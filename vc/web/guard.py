@@ -1,4 +1,4 @@
-"""Who may ask the server: the browser that was given its address, and no other page that this browser shows."""
+"""Access control: only the browser that opened the address with the token, and no other site's page in it."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:;"
     " connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Of pages that commands wrote, or somebody else: they run apart from ours, and reach nothing.
+# For reports and listening tests, which may come from other people: isolated from our page and from any network.
 FRAME_POLICY = (
     "sandbox allow-scripts allow-downloads allow-forms; default-src 'none'; img-src data:; media-src data:;"
     " style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
@@ -29,14 +29,28 @@ HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), display-capture=()",
     "Cache-Control": "no-store",
 }
-UNKNOWN = (
-    "This page is only for the browser that was given its address. Open the whole address, with its token, that"
-    " vc-web printed when it started; every start has a new one.\n"
+OTHER_PAGE = "Requests from other pages are refused.\n"
+NO_TOKEN = (
+    "This page is only for the browser that was given its address. Open the full address that vc-web printed when it"
+    " started, with its token, which is new at every start.\n"
 )
 
 
 class Guard:
-    """Answers what may not be asked, and lets the rest through to `app` with headers that keep the page to itself."""
+    """ASGI application that refuses requests that are not allowed, and passes the others on to `app`.
+
+    A request must name this server as its host, which stops DNS rebinding; must come from this server's page, if the
+    browser says where it comes from; and must carry the token, in the address of the page or later in a cookie.
+
+    Parameters
+    ----------
+    app : ASGIApp
+        The application to protect; HEADERS are added to its responses.
+    port : int
+        Port that the server listens on.
+    token : str
+        The secret.
+    """
 
     def __init__(self, app: ASGIApp, port: int, token: str):
         self.app, self.port, self.token = app, port, token
@@ -47,28 +61,28 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        answer = self._answer(scope) if scope["type"] == "http" else PlainTextResponse("", 404)
-        await (answer or self.app)(scope, receive, _with_headers(send))
+        response = self._response(scope) if scope["type"] == "http" else PlainTextResponse("", 404)
+        await (response or self.app)(scope, receive, _with_headers(send))
 
-    def _answer(self, scope: Scope) -> Response | None:
-        """A refusal, or the way in; None for what may go on."""
+    def _response(self, scope: Scope) -> Response | None:
+        """A refusal, or the redirection that sets the cookie; None for a request to pass on."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if host not in self.hosts:  # a name that somebody has let point to this machine
-            return PlainTextResponse(f"Ask for http://127.0.0.1:{self.port}/\n", 421)
-        entrance = scope["path"] == "/" and scope["method"] in SAFE
+        if host not in self.hosts:  # a name that somebody made point to this machine
+            return PlainTextResponse(f"Open http://127.0.0.1:{self.port}/ instead.\n", 421)
+        is_entrance = scope["path"] == "/" and scope["method"] in SAFE
         site = headers.get("sec-fetch-site")
-        if site not in (None, "same-origin", "none") and not entrance:
-            return PlainTextResponse("Asked for by another page.\n", 403)
+        if site not in (None, "same-origin", "none") and not is_entrance:
+            return PlainTextResponse(OTHER_PAGE, 403)
         if scope["method"] not in SAFE and headers.get("origin") != f"http://{host}":
-            return PlainTextResponse("Asked for by another page.\n", 403)
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if entrance and given and self._is_token(given):
+            return PlainTextResponse(OTHER_PAGE, 403)
+        token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if is_entrance and token and self._is_token(token):
             response = RedirectResponse("/", 303)
             response.set_cookie(self.cookie, self.token, path="/", httponly=True, samesite="strict")
             return response
         if not self._is_token(_cookie(headers.get("cookie", ""), self.cookie)):
-            return PlainTextResponse(UNKNOWN, 403)
+            return PlainTextResponse(NO_TOKEN, 403)
         return None
 
     def _is_token(self, text: str) -> bool:
@@ -77,18 +91,18 @@ class Guard:
 
 def _cookie(header: str, name: str) -> str:
     try:
-        found = SimpleCookie(header).get(name)
+        morsel = SimpleCookie(header).get(name)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return morsel.value if morsel else ""
 
 
 def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
-    return sending
+    return send_with_headers

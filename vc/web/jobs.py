@@ -1,7 +1,7 @@
-"""Commands that the page has been asked for, in queues that survive the server.
+"""Jobs that run commands, in queues that survive a restart of the server.
 
-A job keeps what was asked for and no command line: the words follow from it, so that a folder from somebody else can
-run nothing but this package's own commands on what lies in the folder.
+A job stores the request, never a command line, which is derived from the request. So a folder from another person can
+only run this package's own commands on the contents of the folder.
 """
 
 import asyncio
@@ -20,91 +20,86 @@ from vc import system
 from vc.config import USUAL, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, write_text
-from vc.live.delay import LONGEST
-from vc.live.device import SLACK
-from vc.live.stream import DELAY, METHODS
-from vc.web import workspace as places
+from vc.live.settings import DELAY, LONGEST_DELAY, METHODS, MOST_SLACK, SLACK
+from vc.web import workspace as layout
 from vc.web.workspace import Missing, Workspace
 
 WAITING, RUNNING, STOPPED, DONE, FAILED = "waiting", "running", "stopped", "done", "failed"
 STATES = (WAITING, RUNNING, STOPPED, DONE, FAILED)
-LONG, SHORT, LIVE = "long", "short", "live"  # queues, of each of which one job runs at a time
-KEYS = {"passthrough": "p", "mute": "m"}  # that vc-live can be told, and how
-MOST_SLACK = 100  # blocks, which is a second
-LONGEST_DEVICE = 200  # signs of a device's name
-PATIENCE = 60.0  # seconds that a command may take to save and end
-LONGEST_ANSWER = 300.0  # seconds that one may take that is asked something
+LONG, SHORT, LIVE = "long", "short", "live"  # queues, each of which runs one job at a time
+KEYS = {"passthrough": "p", "mute": "m"}  # of vc-live, by what they switch
+LONGEST_DEVICE = 200  # characters of a device's name
+PATIENCE = 60.0  # seconds for a command to save and end
+LONGEST_QUERY = 300.0  # seconds
 LARGEST_JOB = 1 << 16  # bytes of its file
-LARGEST_TAIL = 1 << 15  # bytes of the end of what a command said
-MOST_LISTED = 30  # jobs that the page lists, beside those that are not at their end
-# Runs a command in a fresh interpreter that imports nothing from the folder it is called in.
-START = "import sys; sys.path[:] = filter(None, sys.path); from vc.cli.main import main; sys.exit(main())"
+LARGEST_TAIL = 1 << 15  # bytes read from the end of a command's output
+MOST_LISTED = 30  # jobs that have ended, of those that the page lists
+# Settings with which one can watch a run of minutes, and the configurations that get them.
+FREQUENT_REPORTS = ["training.log_every=10", "training.checkpoint_every=50", "training.sample_every=100"]
+SHORT_RUNS = (USUAL, f"{USUAL}_anew")
+# Runs a command in a fresh interpreter that imports nothing from its working directory.
+LAUNCHER = "import sys; sys.path[:] = filter(None, sys.path); from vc.cli.main import main; sys.exit(main())"
 
 
 @dataclass(frozen=True)
 class Convert:
-    """Recordings to a voice."""
+    """Convert recordings to a voice."""
 
     queue: ClassVar[str] = SHORT
-    voice: str
-    names: list[str]  # of sources
+    voice: str  # id
+    names: list[str]  # of files in sources/
 
     def words(self, workspace: Workspace) -> list[str]:
         require(bool(self.names), "no recording to convert")
         voice = workspace.voice(self.voice)
-        sources = [str(workspace.file(places.SOURCES, name)) for name in self.names]
-        output = f"{workspace.output(places.CONVERTED, voice.id)}/"
+        sources = [str(workspace.file(layout.SOURCES, name)) for name in self.names]
+        output = f"{workspace.output(layout.CONVERTED, voice.id)}/"
         return ["vc-convert", "--model", workspace.model(voice), "--to", voice.to, *sources, "--output", output]
 
 
 @dataclass(frozen=True)
 class Train:
-    """A voice from one pile of recordings, measured on another's if there is one."""
+    """Train a voice on one speaker's recordings, and measure it on another's if there is one."""
 
     queue: ClassVar[str] = LONG
     target: str
     output: str  # experiment
     config: str = USUAL
     source: str = ""  # empty: none
-    steps: int = 0  # 0: as many as the configuration says
+    steps: int = 0  # 0: as the configuration says
 
     def words(self, workspace: Workspace) -> list[str]:
         known = configuration_names()
         require(self.config in known, f"config: unknown {self.config!r}; known: {', '.join(known)}")
         require(0 <= self.steps <= 10_000_000, f"steps: {self.steps} is outside 0..10,000,000")
-        output = workspace.output(places.EXPERIMENTS, experiment_name(self.output))
+        output = workspace.output(layout.EXPERIMENTS, experiment_name(self.output))
         speakers = [name for name in (self.source, self.target) if name]
-        folders = [str(workspace.folder(places.RECORDINGS, name)) for name in speakers]
-        more = ["--config", self.config] if self.config != USUAL else []
-        often = WATCH if self.config in WATCHED else []
-        settings = [*often, *([f"training.steps={self.steps}"] if self.steps else [])]
-        more += [word for setting in settings for word in ("--set", setting)]
-        return ["vc-train", *folders, "--output", str(output), *more]
-
-
-# Steps are reported, held-out recordings scored and some converted often enough to watch a run of minutes.
-WATCH = ["training.log_every=10", "training.checkpoint_every=50", "training.sample_every=100"]
-WATCHED = (USUAL, f"{USUAL}_anew")
+        folders = [str(workspace.folder(layout.RECORDINGS, name)) for name in speakers]
+        options = ["--config", self.config] if self.config != USUAL else []
+        settings = FREQUENT_REPORTS if self.config in SHORT_RUNS else []
+        settings = [*settings, *([f"training.steps={self.steps}"] if self.steps else [])]
+        options += [word for setting in settings for word in ("--set", setting)]
+        return ["vc-train", *folders, "--output", str(output), *options]
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is wrong with speakers' recordings."""
+    """Report what is wrong with speakers' recordings."""
 
     queue: ClassVar[str] = SHORT
     speakers: list[str]
 
     def words(self, workspace: Workspace) -> list[str]:
-        require(bool(self.speakers), "nobody's recordings to check")
+        require(bool(self.speakers), "no recordings to check")
         for name in self.speakers:
-            workspace.folder(places.RECORDINGS, name)
-        folders = [str(workspace.root / places.RECORDINGS), str(workspace.output(places.JOBS, "checked"))]
+            workspace.folder(layout.RECORDINGS, name)
+        folders = [str(workspace.root / layout.RECORDINGS), str(workspace.output(layout.JOBS, "checked"))]
         return ["vc-prepare", *folders, "--speakers", *self.speakers]
 
 
 @dataclass(frozen=True)
 class Compare:
-    """A blind listening test of two experiments' held-out conversions."""
+    """Make a blind listening test of two experiments' held-out conversions."""
 
     queue: ClassVar[str] = SHORT
     one: str
@@ -112,26 +107,26 @@ class Compare:
 
     def words(self, workspace: Workspace) -> list[str]:
         require(self.one != self.other, "choose two different models")
-        folders = [workspace.folder(places.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
-        sides = [measurement_speakers(workspace, name) for name in (self.one, self.other)]
-        require(sides[0][1] == sides[1][1], f"{self.one} speaks as {sides[0][1]}, {self.other} as {sides[1][1]}")
-        held_out = workspace.folder(places.EXPERIMENTS, self.one, "data", "held_out")
-        source, reference = (str(places.child(held_out, name)) for name in sides[0])
+        folders = [workspace.folder(layout.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
+        pairs = [measurement_speakers(workspace, name) for name in (self.one, self.other)]
+        require(pairs[0][1] == pairs[1][1], f"{self.one} speaks as {pairs[0][1]}, {self.other} as {pairs[1][1]}")
+        held_out = workspace.folder(layout.EXPERIMENTS, self.one, "data", "held_out")
+        source, reference = (str(layout.child(held_out, name)) for name in pairs[0])
         converted = [f"{name}={folder}" for name, folder in zip((self.one, self.other), folders)]
-        test = workspace.output(places.TESTS, f"{self.one}-{self.other}")
-        more = ["--source", source, "--title", "Which is nearer?", "--output", str(test)]
-        return ["vc-listen", "make", "--kind", "abx", "--converted", *converted, "--reference", reference, *more]
+        test = workspace.output(layout.TESTS, f"{self.one}-{self.other}")
+        options = ["--source", source, "--title", "Which is nearer?", "--output", str(test)]
+        return ["vc-listen", "make", "--kind", "abx", "--converted", *converted, "--reference", reference, *options]
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the answers to a listening test say."""
+    """Score the answers to a listening test."""
 
     queue: ClassVar[str] = SHORT
     test: str
 
     def words(self, workspace: Workspace) -> list[str]:
-        folder = workspace.folder(places.TESTS, self.test)
+        folder = workspace.folder(layout.TESTS, self.test)
         answers = sorted(map(str, folder.glob("answers*.json")))
         require(bool(answers), "no answers to score")
         return ["vc-listen", "score", str(folder / "key.json"), *answers]
@@ -139,30 +134,31 @@ class Score:
 
 @dataclass(frozen=True)
 class Live:
-    """A voice converted while one speaks, from one of the machine's devices to another."""
+    """Convert speech live from one of the machine's devices to another."""
 
     queue: ClassVar[str] = LIVE
-    voice: str
+    voice: str  # id
     method: str = METHODS[0]
     delay: float = DELAY  # milliseconds
-    input: str = ""  # device; empty: the system's
-    output: str = ""  # device; empty: the system's
-    slack: int = SLACK  # blocks that the conversion may come late
-    measure: bool = False  # instead play clicks, and say how long these take
+    input: str = ""  # device; empty: the system's default
+    output: str = ""  # device; empty: the system's default
+    slack: int = SLACK  # blocks that the conversion may be late
+    measure: bool = False  # measure the delay of the devices with clicks instead
 
     def words(self, workspace: Workspace) -> list[str]:
         voice = workspace.voice(self.voice)
-        able = ", ".join(places.LIVE_METHODS)
-        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {able}")
+        methods = ", ".join(layout.LIVE_METHODS)
+        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {methods}")
         require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
-        require(0 < self.delay <= LONGEST, f"delay: {self.delay} is outside 0..{LONGEST:g} ms")
+        require(0 < self.delay <= LONGEST_DELAY, f"delay: {self.delay} is outside 0..{LONGEST_DELAY:g} ms")
         words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
         require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
         words += ["--delay", f"{self.delay:g}", *(["--slack", str(self.slack)] if self.slack != SLACK else [])]
         for option, device in {"input": self.input, "output": self.output}.items():
-            fine = device.isprintable() and len(device) <= LONGEST_DEVICE
-            require(fine, f"{option}: a device's name has at most {LONGEST_DEVICE} signs, and no control characters")
-            words += [f"--{option}-device={device}"] if device else []  # one word, whatever the name begins with
+            valid = device.isprintable() and len(device) <= LONGEST_DEVICE
+            text = f"{option}: a device's name has at most {LONGEST_DEVICE} characters and no control characters"
+            require(valid, text)
+            words += [f"--{option}-device={device}"] if device else []  # one word even if the name begins with a dash
         return [*words, "--measure" if self.measure else "--json"]
 
 
@@ -171,17 +167,24 @@ KINDS = {"convert": Convert, "train": Train, "check": Check, "compare": Compare,
 
 @dataclass
 class Job:
-    """What was asked for, and how far it is."""
+    """A request and its state; a job's file has these fields.
+
+    Raises
+    ------
+    ConfigError
+        Kind or state are unknown, or the request does not fit the kind.
+    """
 
     number: int
     kind: str
-    request: dict[str, Any]
+    request: dict[str, Any]  # fields of the class in KINDS
     state: str = WAITING
     code: int | None = None  # exit status
-    asked: float = field(default_factory=time.time)  # seconds since the epoch, as those below
-    began: float | None = None
-    ended: float | None = None
+    asked: float = field(default_factory=time.time)  # when it was requested, in seconds since the epoch
+    began: float | None = None  # likewise
+    ended: float | None = None  # likewise
     pid: int | None = None
+    fault: str = ""  # why the server could not run the command, or could not record its end
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
@@ -189,224 +192,293 @@ class Job:
         self.task = build(KINDS[self.kind], self.request, self.kind)
 
     def line(self, workspace: Workspace) -> str:
-        """The command as one would type it in the folder; why there is none, where something is missing."""
+        """The command as a user would type it in the folder; if something it needs is missing, that as a comment."""
         try:
             words = self.task.words(workspace)
         except (VCError, OSError) as error:
-            return f"# {error}"
+            return f"# {reason(error)}"
         return shlex.join(word.replace(f"{workspace.root}/", "") for word in words)
 
 
 class Jobs:
-    """All of them; one of each queue runs at a time."""
+    """All jobs of a folder; each queue runs one at a time.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The folder, whose `jobs/` holds a file and a log for each job.
+
+    Attributes
+    ----------
+    faults : list of str
+        A message for each file in `jobs/` that is not a job; these files are ignored.
+    """
 
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
-        self._folder = workspace.folder(places.JOBS)
-        self._jobs: dict[int, Job] = {}
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
-        self._status: dict[int, dict[str, Any]] = {}  # of live sessions, as vc-live last told it
-        self._answering: dict[str, asyncio.subprocess.Process] = {}  # by command
-        self._stopping: set[int] = set()
-        self._closing = False
+        self.faults: list[str] = []
+        self._folder = workspace.folder(layout.JOBS)
+        self._jobs: dict[int, Job] = {}  # by number
+        self._processes: dict[int, asyncio.subprocess.Process] = {}  # of running jobs, by number
+        self._status: dict[int, dict[str, Any]] = {}  # latest status of live sessions, by number
+        self._queries: dict[str, asyncio.subprocess.Process] = {}  # by command
+        self._stop_requests: set[int] = set()  # numbers of jobs that a user stops
+        self._is_closing = False
         self._wake = {queue: asyncio.Event() for queue in (LONG, SHORT, LIVE)}
         self._workers: list[asyncio.Task] = []
-        self.faults: list[str] = []  # of files that are no jobs
         for path in self._folder.glob("*.json"):
-            self._read(path)
-
-    def _read(self, path: Path) -> None:
-        try:
-            job = build(Job, read_json(path, LARGEST_JOB), path.name)
-            require(path.name == f"{job.number}.json", f"{path.name}: is the file of job {job.number}")
-        except VCError as error:
-            self.faults.append(f"{path}: {error}")
-        else:
-            self._jobs[job.number] = job
+            try:
+                job = build(Job, read_json(path, LARGEST_JOB), path.name)
+                require(path.name == f"{job.number}.json", f"{path.name}: is the file of job {job.number}")
+            except VCError as error:
+                self.faults.append(f"{path}: {error}")
+            else:
+                self._jobs[job.number] = job
 
     async def start(self) -> None:
-        """Take up what was running or waiting when the server ended; but no microphone opens by itself."""
-        for job in self._active():
+        """Start the queues; jobs that the last server left running run again, except live sessions."""
+        for job in self._active_jobs():
             if job.state == RUNNING:
                 await _end_orphan(job, self.workspace)
-            self._note(job, state=_unfinished(job), pid=None)
+            self._conclude(job, state=_state_after_shutdown(job), pid=None)
         for queue, wake in self._wake.items():
             wake.set()
             self._workers.append(asyncio.create_task(self._work(queue)))
 
     async def close(self) -> None:
-        """End what runs, which the next start goes on with."""
-        self._closing = True
-        for process in list(self._answering.values()):
+        """End all processes; the next server runs their jobs again, except live sessions."""
+        self._is_closing = True
+        for process in list(self._queries.values()):
             _kill(process)
             await process.wait()
-        await asyncio.gather(*(self._end(number) for number in list(self._processes)))
+        await asyncio.gather(*(self._terminate(number) for number in list(self._processes)))
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     def add(self, kind: str, request: dict[str, Any]) -> Job:
-        """Ask for a command; what it cannot be made of is refused now."""
+        """Queue a job.
+
+        Parameters
+        ----------
+        kind : str
+            A key of KINDS.
+        request : dict
+            Fields of the class of that kind.
+
+        Returns
+        -------
+        Job
+
+        Raises
+        ------
+        VCError
+            The request is invalid, or something that it names is missing.
+        OSError
+            The job's file cannot be written.
+        """
         job = Job(1 + max(self._jobs, default=0), kind, request)
         job.task.words(self.workspace)
-        self._require_alone(job)
+        self._require_no_conflict(job)
+        self._log_path(job).unlink(missing_ok=True)
+        self._record(job)
         self._jobs[job.number] = job
-        self._log(job).unlink(missing_ok=True)
-        self._note(job)
         self._wake[job.task.queue].set()
         return job
 
     def find(self, number: int) -> Job:
+        """The job of a number; otherwise Missing."""
         if number not in self._jobs:
             raise Missing(f"job {number}: no such job")
         return self._jobs[number]
 
     def listing(self) -> list[Job]:
-        """Those that the page lists, the newest first."""
+        """Jobs that the page lists, the newest first: the last MOST_LISTED, and all that have not ended."""
         newest = sorted(self._jobs.values(), key=lambda job: job.number, reverse=True)
-        return [job for place, job in enumerate(newest) if place < MOST_LISTED or job.state in (WAITING, RUNNING)]
+        return [job for rank, job in enumerate(newest) if rank < MOST_LISTED or job.state in (WAITING, RUNNING)]
 
     async def stop(self, number: int) -> None:
-        """End a job that runs, saving what it can; take one that waits out of the queue."""
+        """Stop a job: end its command, which saves what it can, or take a waiting job out of its queue."""
         job = self.find(number)
         if job.state == WAITING:
-            self._note(job, state=STOPPED)
+            self._record(job, state=STOPPED)
         elif number in self._processes:
-            self._stopping.add(number)
-            await self._end(number)
+            self._stop_requests.add(number)
+            await self._terminate(number)
 
     def resume(self, number: int) -> None:
-        """Do again what stopped or failed: the same command goes on where it was."""
+        """Queue a stopped or failed job again; its command continues where it stopped."""
         job = self.find(number)
         require(job.state in (STOPPED, FAILED), f"job {number} is {job.state}")
         job.task.words(self.workspace)
-        self._require_alone(job)
-        self._note(job, state=WAITING, code=None, ended=None)
+        self._require_no_conflict(job)
+        self._record(job, state=WAITING, code=None, ended=None, fault="")
         self._wake[job.task.queue].set()
 
     def remove(self, number: int) -> None:
-        """Forget a job that is at its end; what it made stays."""
+        """Remove a job that has ended from the list; the output of its command stays."""
         job = self.find(number)
         require(job.state not in (WAITING, RUNNING), f"job {number} is {job.state}")
         del self._jobs[number]
         (self._folder / f"{number}.json").unlink(missing_ok=True)
-        self._log(job).unlink(missing_ok=True)
+        self._log_path(job).unlink(missing_ok=True)
 
     def output_lines(self, job: Job) -> list[str]:
-        """The last lines of what the command said."""
-        try:
-            with self._log(job).open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - LARGEST_TAIL))
-                lines = file.read(LARGEST_TAIL).decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        return [escaped(line) for line in lines[size > LARGEST_TAIL :]]
+        """The last lines of a command's output, and after them the job's fault, if any, as an error of vc-web."""
+        lines = []
+        with contextlib.suppress(FileNotFoundError), self._log_path(job).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LARGEST_TAIL))
+            lines = file.read(LARGEST_TAIL).decode(errors="replace").splitlines()[size > LARGEST_TAIL :]
+        return [escaped(line) for line in (*lines, *([f"vc-web: error: {job.fault}"] if job.fault else []))]
 
-    async def answer(self, words: list[str], **environment: str) -> tuple[int, list[str], list[str]]:
-        """Run a command that takes seconds and writes nothing: its exit status, its lines, and those on faults.
+    async def query(self, words: list[str], **environment: str) -> tuple[int, list[str], list[str]]:
+        """Run a short command that writes no files, and wait for its output.
 
-        One of its name that runs still is ended: nobody waits for its answer any more.
+        A query that still runs the same command is ended, because the page no longer waits for it.
+
+        Parameters
+        ----------
+        words : list of str
+            The command line.
+        environment : str
+            Additional environment variables.
+
+        Returns
+        -------
+        int
+            Exit status.
+        list of str
+            Lines of standard output.
+        list of str
+            Lines of standard error.
+
+        Raises
+        ------
+        DataError
+            The command took longer than LONGEST_QUERY, a later query replaced this one, or the server is closing.
         """
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
         process = await start_process(words, env={**os.environ, **environment}, **pipes)
-        if before := self._answering.get(words[0]):
-            _kill(before)
-        self._answering[words[0]] = process
+        if earlier := self._queries.get(words[0]):
+            _kill(earlier)
+        self._queries[words[0]] = process
         try:
-            if self._closing:  # it began during `close`, which has not seen it
-                raise DataError("the server is ending")
-            output, faults = await asyncio.wait_for(process.communicate(), LONGEST_ANSWER)
-            if self._answering.get(words[0]) is not process:
-                raise DataError(f"{words[0]}: another one has taken its place")
+            if self._is_closing:  # the process started during `close`, which has not seen it
+                raise DataError("the server is shutting down")
+            output, errors = await asyncio.wait_for(process.communicate(), LONGEST_QUERY)
+            if self._queries.get(words[0]) is not process:
+                raise DataError(f"{words[0]}: replaced by a later request")
         except asyncio.TimeoutError:
-            raise DataError(f"{words[0]}: no answer within {LONGEST_ANSWER:.0f} s") from None
+            raise DataError(f"{words[0]}: no answer within {LONGEST_QUERY:.0f} s") from None
         finally:
             _kill(process)
             await process.wait()
-            if self._answering.get(words[0]) is process:
-                del self._answering[words[0]]
-        texts = (text.decode(errors="replace").splitlines() for text in (output, faults))
+            if self._queries.get(words[0]) is process:
+                del self._queries[words[0]]
+        texts = (text.decode(errors="replace").splitlines() for text in (output, errors))
         return process.returncode, *([escaped(line) for line in lines] for lines in texts)
 
-    def using(self, name: str) -> Job | None:
-        """A job that is not at its end and that names a recording, a speaker, a voice or an experiment."""
-        return next((job for job in self._active() if _needs(job.request, name)), None)
+    def user_of(self, name: str) -> Job | None:
+        """A waiting or running job whose request has the name of a recording, speaker, voice or experiment."""
+        return next((job for job in self._active_jobs() if _has_name(job.request, name)), None)
 
     def status(self, number: int) -> dict[str, Any]:
-        """What a live session last said of itself; empty before it has begun."""
+        """The latest status of a live session, with the names in docs/live.md; empty before the first."""
         self.find(number)
         return self._status.get(number, {})
 
     async def press(self, number: int, key: str) -> None:
-        """Tell a live session one of KEYS."""
+        """Send one of KEYS to a live session."""
         require(key in KEYS, f"key: unknown {key!r}; known: {', '.join(KEYS)}")
         process = self._processes.get(self.find(number).number)
-        require(process is not None and process.stdin is not None, f"job {number} is no live session that runs")
+        require(process is not None and process.stdin is not None, f"job {number} is not a running live session")
         with contextlib.suppress(ConnectionError):  # it has just ended
             process.stdin.write(KEYS[key].encode())
             await process.stdin.drain()
 
-    def _require_alone(self, job: Job) -> None:
-        """Refuse a second training of an experiment, and a second live session, at a time."""
-        others = [other.task for other in self._active() if other is not job]
+    def _require_no_conflict(self, job: Job) -> None:
+        """Refuse two trainings of one experiment, and two live sessions, at the same time."""
+        others = [other.task for other in self._active_jobs() if other is not job]
         if isinstance(job.task, Train):
             name, outputs = job.task.output, [other.output for other in others if isinstance(other, Train)]
-            require(name not in outputs, f"{name}: is being trained already, or waits for it")
+            require(name not in outputs, f"{name}: a training of this model is already running or waiting")
         if job.task.queue == LIVE:
-            require(all(other.queue != LIVE for other in others), "a live session runs already: stop it first")
+            conflict = any(other.queue == LIVE for other in others)
+            require(not conflict, "a live session is already running: stop it first")
 
-    def _active(self) -> list[Job]:
+    def _active_jobs(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state in (WAITING, RUNNING)]
 
-    def _log(self, job: Job) -> Path:
+    def _log_path(self, job: Job) -> Path:
         return self._folder / f"{job.number}.log"
 
-    def _note(self, job: Job, **changes: Any) -> None:
+    def _record(self, job: Job, **changes: Any) -> None:
+        """Change a job and its file, or, if the file cannot be written, neither."""
+        write_text(self._folder / f"{job.number}.json", json.dumps({**asdict(job), **changes}, indent=1) + "\n")
         for name, value in changes.items():
             setattr(job, name, value)
-        write_text(self._folder / f"{job.number}.json", json.dumps(asdict(job), indent=1) + "\n")
+
+    def _conclude(self, job: Job, **changes: Any) -> None:
+        """Change a job that no longer runs; if its file cannot be written, the job is failed, in memory only."""
+        try:
+            self._record(job, **changes)
+        except OSError as error:
+            for name, value in {**changes, "state": FAILED, "fault": reason(error)}.items():
+                setattr(job, name, value)
 
     async def _work(self, queue: str) -> None:
+        """Run the jobs of a queue, the oldest first, forever."""
         while True:
             await self._wake[queue].wait()
             self._wake[queue].clear()
-            while job := self._next(queue):
+            while job := self._next_job(queue):
                 await self._run(job)
 
-    def _next(self, queue: str) -> Job | None:
+    def _next_job(self, queue: str) -> Job | None:
         waiting = [job for job in self._jobs.values() if job.state == WAITING and job.task.queue == queue]
-        return None if self._closing else min(waiting, key=lambda job: job.number, default=None)
+        return None if self._is_closing else min(waiting, key=lambda job: job.number, default=None)
 
     async def _run(self, job: Job) -> None:
-        with open_in_place(self._log(job)) as log:
-            try:
-                words = job.task.words(self.workspace)
-                pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-                process = await start_process(
-                    words, stderr=log, **(pipes if job.task.queue == LIVE else {"stdout": log})
-                )
-            except (VCError, OSError) as error:
-                log.write(f"{error}\n".encode())
-                self._note(job, state=FAILED, code=2, ended=time.time())
-                return
+        """Run a job to its end; it fails if its command cannot be started or one of its files cannot be written."""
+        fault = ""
+        try:
+            code = await self._execute(job)
+        except (VCError, OSError) as error:
+            code, state, fault = 2, FAILED, reason(error)
+        else:
+            stopped = job.number in self._stop_requests
+            state = STOPPED if stopped else _state_after_shutdown(job) if self._is_closing else FAILED
+            state = DONE if code == 0 else state
+        self._stop_requests.discard(job.number)
+        self._conclude(job, state=state, code=code, ended=time.time(), pid=None, fault=fault)
+
+    async def _execute(self, job: Job) -> int:
+        """Run a job's command, and return its exit status."""
+        with open_in_place(self._log_path(job)) as log:
+            pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+            streams = pipes if job.task.queue == LIVE else {"stdout": log}
+            process = await start_process(job.task.words(self.workspace), stderr=log, **streams)
             self._processes[job.number] = process
-            self._note(job, state=RUNNING, began=time.time(), pid=process.pid)
-            if process.stdout is not None:
-                await self._follow(job, process.stdout, log)
-            code = await process.wait()
-        del self._processes[job.number]
-        self._status.pop(job.number, None)
-        state = STOPPED if job.number in self._stopping else _unfinished(job) if self._closing else FAILED
-        self._stopping.discard(job.number)
-        self._note(job, state=DONE if code == 0 else state, code=code, ended=time.time(), pid=None)
+            try:
+                self._record(job, state=RUNNING, began=time.time(), pid=process.pid)
+                if process.stdout is not None:
+                    await self._follow(job, process.stdout, log)
+                return await process.wait()
+            except OSError:  # a process that is not recorded could outlive a killed server unnoticed
+                _kill(process)
+                await process.wait()
+                raise
+            finally:
+                del self._processes[job.number]
+                self._status.pop(job.number, None)
 
     async def _follow(self, job: Job, output: asyncio.StreamReader, log: BinaryIO) -> None:
-        """Keep the last of the states that a live session tells; what else it says goes into its log."""
+        """Read a live session's output: keep its latest status, and log lines that are not JSON."""
         while True:
             try:
                 line = await output.readline()
-            except ValueError:  # longer than the reader takes
+            except ValueError:  # longer than the reader's limit
                 continue
             if not line:
                 return
@@ -417,10 +489,11 @@ class Jobs:
             if isinstance(status, dict):
                 self._status[job.number] = status
             else:
-                with contextlib.suppress(OSError):  # a full disk ends no session
+                with contextlib.suppress(OSError):  # a full disk must not end a session
                     log.write(line)
 
-    async def _end(self, number: int) -> None:
+    async def _terminate(self, number: int) -> None:
+        """Ask a job's process to end, and kill it after PATIENCE."""
         process = self._processes[number]
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
@@ -432,10 +505,45 @@ class Jobs:
 
 
 async def start_process(words: list[str], **streams: Any) -> asyncio.subprocess.Process:
-    """One of this package's commands in a process of its own, which a terminal's Ctrl-C does not reach."""
+    """Start one of this package's commands in a session of its own, which a terminal's Ctrl-C does not reach."""
     return await asyncio.create_subprocess_exec(
         *command_line(words), cwd="/", start_new_session=True, **{"stdin": asyncio.subprocess.DEVNULL, **streams}
     )
+
+
+def command_line(words: list[str]) -> list[str]:
+    """Command line that runs `vc-NAME ...` even if it is not on PATH."""
+    return [sys.executable, "-c", LAUNCHER, words[0].removeprefix("vc-"), *words[1:]]
+
+
+def reason(error: VCError | OSError) -> str:
+    """An error's message in one line, which names the file if there is one."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    return "; ".join(map(str, error.args))
+
+
+def experiment_name(name: str) -> str:
+    """Return a name that an experiment can have; ConfigError for others."""
+    valid = layout.IDENTIFIER.fullmatch(name) and len(name) <= layout.LONGEST_NAME and name != layout.FEATURES
+    require(bool(valid), f"model's name {name!r}: 1 to {layout.LONGEST_NAME} letters, digits, '.', '_' and '-'")
+    return name
+
+
+def measurement_speakers(workspace: Workspace, experiment: str) -> tuple[str, str]:
+    """Source and target on whose held-out recordings an experiment was measured.
+
+    Raises
+    ------
+    VCError
+        The experiment was not measured, or the measurement does not name the speakers.
+    """
+    path = workspace.file(layout.EXPERIMENTS, experiment, "evaluation", "metrics.json")
+    try:
+        folders = read_json(path)["configuration"]["folders"]
+        return Path(folders["source"]).name, Path(folders["reference"]).name
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{experiment}: its measurement does not name source and target") from error
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
@@ -444,47 +552,25 @@ def _kill(process: asyncio.subprocess.Process) -> None:
             system.kill_group(process.pid)
 
 
-def _unfinished(job: Job) -> str:
-    """The state of a job that the server's end has ended: it goes on later, unless nobody may speak then."""
+def _state_after_shutdown(job: Job) -> str:
+    """State of a job that the server's end interrupted; a microphone must not open again by itself."""
     return STOPPED if job.task.queue == LIVE else WAITING
 
 
-def command_line(words: list[str]) -> list[str]:
-    """What runs `vc-NAME ...` whether or not it is on PATH."""
-    return [sys.executable, "-c", START, words[0].removeprefix("vc-"), *words[1:]]
-
-
-def _needs(request: dict[str, Any], name: str) -> bool:
-    """Whether a name is a value of a request, one of a list, or the model of its voice."""
-    values = [each for value in request.values() for each in (value if isinstance(value, list) else [value])]
+def _has_name(request: dict[str, Any], name: str) -> bool:
+    """Whether a name is a value of a request, an item of one, or the model of its voice."""
+    values = [item for value in request.values() for item in (value if isinstance(value, list) else [value])]
     return name in values or request.get("voice", "").startswith(f"{name}--")
 
 
-def experiment_name(name: str) -> str:
-    """A name that an experiment can have; others are refused."""
-    fine = places.IDENTIFIER.fullmatch(name) and len(name) <= places.LONGEST_NAME and name != places.FEATURES
-    require(bool(fine), f"model's name {name!r}: 1 to {places.LONGEST_NAME} letters, digits, '.', '_' and '-'")
-    return name
-
-
-def measurement_speakers(workspace: Workspace, experiment: str) -> tuple[str, str]:
-    """Source and target whose held-out recordings an experiment was measured with."""
-    path = workspace.file(places.EXPERIMENTS, experiment, "evaluation", "metrics.json")
-    try:
-        folders = read_json(path)["configuration"]["folders"]
-        return Path(folders["source"]).name, Path(folders["reference"]).name
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{experiment}: its measurement does not say with whose recordings") from error
-
-
 async def _end_orphan(job: Job, workspace: Workspace) -> None:
-    """End a command that has outlived a server which was killed: it saves, and its folder is free for the next."""
+    """End a command that outlived a killed server, so that it saves and releases its folder."""
     if job.pid is None:
         return
     proc = Path(f"/proc/{job.pid}/cmdline")
     with contextlib.suppress(OSError, VCError):
         words = os.fsencode("\0".join(command_line(job.task.words(workspace)))) + b"\0"
-        if proc.read_bytes() != words:
+        if proc.read_bytes() != words:  # the number now belongs to another process
             return
         os.kill(job.pid, signal.SIGTERM)
         for _ in range(round(PATIENCE * 10)):

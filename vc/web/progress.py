@@ -1,4 +1,4 @@
-"""What the folder of an experiment says of its training, while it runs and afterwards."""
+"""Progress of a training according to its experiment's folder, during and after the run."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -14,62 +14,63 @@ MOST_SAMPLES = 60
 
 
 def progress(experiment: Path, began: float | None) -> dict[str, Any]:
-    """Stage, steps, speed and curves of a training.
+    """Determine stage, steps, speed and curves of a training.
 
     Parameters
     ----------
     experiment : Path
-        Its folder, which need not be there yet.
+        Its folder, which need not exist yet.
     began : float or None
-        When its command was last started, in seconds since the epoch: what is older belongs to a run before.
+        Time of the command's last start in seconds since the epoch; older files are those of an earlier run.
 
     Returns
     -------
     dict
-        `stage`, `step`, `steps`, `seconds_left` of the steps (None: not known), `curves` (name -> list of pairs of step
-        and value), `conversions` (recordings converted, and those that will be) and `samples` (names of files).
+        `stage`; `step` and `steps`, the latest and the total number; `seconds_left` of the steps (None if unknown);
+        `curves`, a list of pairs of step and value for each name; `conversions`, a pair of the number of recordings
+        converted for the measurement and of those to convert; `samples`, names of files.
     """
-    lines = _lines(experiment / log.NAME)
-    steps = _steps(experiment / "config.yaml") if any("losses" in line for line in lines) else 0
+    lines = _log_lines(experiment / log.NAME)
+    steps = _total_steps(experiment / "config.yaml") if any("losses" in line for line in lines) else 0
     step = max((line["step"] for line in lines), default=0)
     speed = next((line["steps_per_second"] for line in reversed(lines) if line.get("steps_per_second")), 0)
-    converted = sorted((experiment / "converted").glob("*.wav"))
-    new = [path for path in converted if _modification_time(path) >= (began or 0.0)]
+    conversions = sorted((experiment / "converted").glob("*.wav"))
+    new = [path for path in conversions if _modification_time(path) >= (began or 0.0)]
     stage = PREPARING if _modification_time(experiment / "train.log") < (began or 0.0) else TRAINING
     if stage == TRAINING and (new or step >= steps > 0):
         stage = MEASURING
-    expected = _expected_conversions(experiment / "data/held_out", converted)
-    left = (steps - step) / speed if steps and speed and stage == TRAINING else None
+    total = _total_conversions(experiment / "data/held_out", conversions)
+    remaining = (steps - step) / speed if steps and speed and stage == TRAINING else None
     return {
         "stage": stage,
         "step": step,
         "steps": steps,
-        "seconds_left": left,
+        "seconds_left": remaining,
         "curves": _curves(lines),
-        "conversions": [len(new), expected],
+        "conversions": [len(new), total],
         "samples": sorted(path.name for path in (experiment / "samples").glob("*.wav"))[-MOST_SAMPLES:],
     }
 
 
-def _steps(path: Path) -> int:
-    """How many a run has, by its settings; 0 where it takes none, or nobody knows."""
+def _total_steps(config: Path) -> int:
+    """Number of steps in a run's configuration; 0 for a method without steps, or if it cannot be read."""
     try:
-        steps = read_yaml(path)["training"]["steps"] if path.is_file() else 0
+        steps = read_yaml(config)["training"]["steps"] if config.is_file() else 0
     except (VCError, KeyError, TypeError):
         return 0
     return steps if isinstance(steps, int) else 0
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _log_lines(path: Path) -> list[dict[str, Any]]:
     try:
         status = path.stat()
     except OSError:
         return []
-    return _read(path.parent, status.st_mtime_ns, status.st_size)
+    return _read_log(path.parent, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(16)
-def _read(directory: Path, changed: int, size: int) -> list[dict[str, Any]]:
+def _read_log(directory: Path, modified: int, size: int) -> list[dict[str, Any]]:
     try:
         return log.read(directory)
     except OSError:
@@ -77,6 +78,7 @@ def _read(directory: Path, changed: int, size: int) -> list[dict[str, Any]]:
 
 
 def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Losses and held-out scores over the steps, by name."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
         values = dict(line.get("losses", {}))
@@ -84,24 +86,26 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
             values["held_out_score"] = line["held_out"]["score"]
         for name, value in values.items():
             curves.setdefault(name, []).append((line["step"], value))
-    return {name: _thinned(points) for name, points in curves.items()}
+    return {name: _decimate(points) for name, points in curves.items()}
 
 
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    every = -(-len(points) // MOST_POINTS)
-    return points[::-1][::every][::-1]  # the last one stays
+def _decimate(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most MOST_POINTS points at regular intervals, always with the last one."""
+    interval = -(-len(points) // MOST_POINTS)
+    return points[::-1][::interval][::-1]
 
 
-def _expected_conversions(held_out: Path, converted: list[Path]) -> int:
-    """How many recordings of the source are converted for the measurement."""
+def _total_conversions(held_out: Path, conversions: list[Path]) -> int:
+    """Number of the source's held-out recordings; the source is the speaker whose recordings were converted."""
     counts = []
     for path in sorted(held_out.glob("*/wav.scp")):
-        own = [one for one in converted if one.name.startswith(path.parent.name)]
-        counts.append((len(own), len(path.read_bytes().splitlines())))
+        converted = sum(conversion.name.startswith(path.parent.name) for conversion in conversions)
+        counts.append((converted, len(path.read_bytes().splitlines())))
     return max(counts, default=(0, 0))[1]
 
 
 def _modification_time(path: Path) -> float:
+    """Seconds since the epoch; 0 for a missing file."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-// Blocks of samples from the microphone, as they come.
+// Passes on blocks of samples from the microphone.
 registerProcessor('capture', class extends AudioWorkletProcessor {
   process([input]) {
     if (input.length) this.port.postMessage(input[0].slice());

@@ -1,4 +1,4 @@
-// What all parts of the page share: text, elements, requests.
+// Shared by all parts of the page: texts, elements, requests.
 export const at = id => document.getElementById(id);
 export const text = JSON.parse(at('text').textContent);
 export const prompts = JSON.parse(at('prompts').textContent);
@@ -31,7 +31,7 @@ export const alarm = message => {
   if (at('alert').textContent !== (message ?? '')) at('alert').textContent = message ?? '';
 };
 
-// A refusal: what the server says of it, or that there is none; `code` is the status, 0 without an answer.
+// An error that the server reports, or that it does not answer; `code` is the HTTP status, 0 without an answer.
 export class Refusal extends Error {
   constructor(message, code) {
     super(message);
@@ -50,7 +50,7 @@ export const ask = async (method, path, content) => {
 };
 export const place = (...names) => names.map(encodeURIComponent).join('/');
 
-// Elements of a list by key, created once, updated in place: what has the focus keeps it.
+// Update the elements of a list by key and in place, so that the focused one keeps the focus.
 export const keyed = (list, items, key, build, update) => {
   const present = new Map([...list.children].map(child => [child.dataset.key, child]));
   let before = null;
@@ -70,7 +70,7 @@ export const keyed = (list, items, key, build, update) => {
   for (const element of present.values()) element.remove();
 };
 
-// Options of a select, by groups; the choice stays where it can.
+// Set the options of a select, by groups; the selection is kept if possible.
 export const choices = (select, groups) => {
   const chosen = select.value, signature = JSON.stringify(groups);
   if (select.dataset.signature === signature) return;
@@ -81,11 +81,11 @@ export const choices = (select, groups) => {
   if ([...select.options].some(each => each.value === chosen)) select.value = chosen;
 };
 
-// What a reload or another start shall not take away; browsers may keep nothing.
-export const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* it is asked for again */ } };
+// Values that survive a reload and a restart of the server; a browser may refuse to store them.
+export const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* the user chooses again */ } };
 export const kept = name => { try { return localStorage.getItem(name) ?? ''; } catch { return ''; } };
 
-// Changed by main.js; the parts ask for a new look by `refresh`.
+// Set by main.js; the parts call `refresh` to read the server's state again.
 export const shared = {state: null, jobs: [], refresh: async () => {}};
 export const active = job => job.state === 'waiting' || job.state === 'running';
 export const guarded = work => async event => {

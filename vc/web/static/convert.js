@@ -1,11 +1,11 @@
-// Recordings to a voice, and both to hear.
+// Conversion of recordings, and playback of both.
 import {active, announce, ask, at, button, choices, guarded, keep, kept, keyed, make, place, say, send, shared, text} from './common.js';
 import {intake} from './intake.js';
 import {Player} from './player.js';
 import {recorder} from './recorder.js';
 
 const players = new Map();
-let jobNumber = null; // number of the conversion that was jobNumber for here
+let jobNumber = null; // of the latest conversion that the page knows
 
 export const label = voice => {
   const name = text[`voice_${voice.to}`] && voice.model === 'six_voices' ? text[`voice_${voice.to}`] : voice.name;
@@ -17,7 +17,7 @@ const pending = () => shared.state.sources.filter(source => !(at('voice').value 
 const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
 
 export const begin = () => {
-  const holder = at('source-intake'), taking = intake(holder.dataset.endings, () => '/api/sources');
+  const holder = at('source-intake'), taking = intake(holder.dataset.extensions, () => '/api/sources');
   holder.append(...taking.elements, recorder(() => `recording-${stamp()}`, file => taking.add([file])).element);
   at('voice').onchange = () => { keep('voice', at('voice').value); render(); };
   at('convert-start').onclick = guarded(start);
@@ -35,7 +35,7 @@ export const begin = () => {
   });
 };
 
-// A model's voice; of a pair the target.
+// Select a model's voice; of a pair, the target's.
 export const choose = model => {
   const voice = shared.state.voices.find(each => each.model === model);
   if (!voice) return;

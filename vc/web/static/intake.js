@@ -1,4 +1,4 @@
-// Files that are dropped or chosen, one after the other to the server.
+// Uploads files that are dropped or chosen, one after another.
 import {Refusal, alarm, announce, make, say, send, shared} from './common.js';
 
 const inside = async entry => {
@@ -10,16 +10,16 @@ const inside = async entry => {
     for (const each of some) found.push(...await inside(each));
   }
 };
-// What was dropped, folders too.
+// Files that were dropped, including those in folders.
 const dropped = async transfer => {
   const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files];
   return (await Promise.all(entries.map(inside))).flat();
 };
 
-// `address()` is where the next file goes; `taken(answer)` hears of each.
-export const intake = (endings, address, taken) => {
-  const input = make('input', {type: 'file', multiple: true, accept: endings});
+// `address()` is the URL for the next file; `taken(answer)` is called after each.
+export const intake = (extensions, address, taken) => {
+  const input = make('input', {type: 'file', multiple: true, accept: extensions});
   const label = make('label', {className: 'button drop file'},
     make('span', {textContent: say('drop')}), make('small', {textContent: say('drop_hint')}), input);
   const state = make('p', {className: 'quiet', role: 'status', hidden: true});

@@ -1,7 +1,7 @@
-// One's own voice converted while one speaks, by vc-live on the machine's devices.
+// Live conversion by vc-live on the machine's devices.
 import {Refusal, active, ask, at, choices, guarded, keep, kept, make, place, say, shared} from './common.js';
 
-const OFTEN = 150; // milliseconds between looks at the meters
+const OFTEN = 150; // milliseconds between updates of the meters
 const FIELDS = ['voice', 'input', 'output', 'delay', 'slack'];
 let devices = null, looking = false, jobNumber = null, status = null, following = 0;
 
@@ -66,7 +66,7 @@ const start = async measure => {
   at('live-stop').focus();
 };
 
-// The command that would run, from the server, which knows what it would refuse.
+// Show the command that would run, or why the server would refuse it.
 let asking = 0;
 const preview = async () => {
   const number = ++asking;
@@ -79,7 +79,7 @@ const preview = async () => {
       refused = error.message;
     }
   }
-  if (number !== asking) return; // something newer was asked
+  if (number !== asking) return; // there is a later request
   at('live-refused').hidden = !refused;
   if (at('live-refused').textContent !== refused) at('live-refused').textContent = refused;
   at('live-command-box').hidden = !command;
@@ -119,7 +119,7 @@ export const render = () => {
   if (on && seen && !measures && !following) follow();
 };
 
-// Meters and counts, while they are looked at.
+// Update meters and figures while they are visible.
 const follow = async () => {
   following = jobNumber;
   try {
@@ -129,7 +129,7 @@ const follow = async () => {
       await new Promise(done => setTimeout(done, OFTEN));
     }
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error; // the next look at the jobs says why
+    if (!(error instanceof Refusal)) throw error; // the next reading of the jobs says why
   } finally {
     following = 0;
   }

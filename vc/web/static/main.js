@@ -1,4 +1,4 @@
-// The page: which section is seen, and what the server says, again and again.
+// The page: shows one section, and reads the server's state at intervals.
 import {Refusal, active, alarm, ask, at, guarded, say, shared} from './common.js';
 import * as convert from './convert.js';
 import * as live from './live.js';
@@ -6,7 +6,7 @@ import * as measure from './measure.js';
 import * as train from './train.js';
 
 const parts = {convert, train, measure, live};
-const OFTEN = 1000, SELDOM = 4000; // milliseconds between looks at the jobs
+const OFTEN = 1000, SELDOM = 4000; // milliseconds between readings of the jobs, with and without a running one
 let timer = 0, looking = null, lost = false;
 
 const show = () => {
@@ -33,7 +33,7 @@ const look = async everything => {
   render();
 };
 
-// One look at a time; the next one is set afterwards.
+// One reading at a time; the next one is scheduled afterwards.
 const refresh = async (everything = true) => {
   clearTimeout(timer);
   while (looking) await looking;
@@ -61,7 +61,7 @@ addEventListener('hashchange', () => {
   if (shared.state) render();
   at('content').focus();
 });
-addEventListener('dragover', event => event.preventDefault()); // a file beside the field shall not replace the page
+addEventListener('dragover', event => event.preventDefault()); // a file dropped beside the field must not replace the page
 addEventListener('drop', event => event.preventDefault());
 show();
 Object.values(parts).forEach(part => part.begin());

@@ -1,7 +1,7 @@
 // Reports, and blind comparisons of two models.
 import {active, ask, at, button, choices, guarded, keyed, make, place, say, send, shared} from './common.js';
 
-let testJob = null; // number of the test that is made
+let testJob = null; // number of the job that makes a test
 const scoreJobs = new Map(); // test -> number of the job that scores it
 
 export const begin = () => {

@@ -1,20 +1,20 @@
-// One speaker's recordings: dropped, or sentences read aloud; how much there is, and in what condition.
+// One speaker's recordings, dropped or read aloud, with their length and condition.
 import {ask, at, button, guarded, keep, kept, keyed, make, place, prompts, say, shared} from './common.js';
 import {intake} from './intake.js';
 import {recorder} from './recorder.js';
 
 const LITTLE = 2, PLENTY = 5; // minutes of speech
-const NOISY = 20; // dB between voice and background, below which it is heard
-const DULL = 5000; // Hz; what is brighter is no telephone call
+const NOISY = 20; // dB between voice and background, below which the background is audible
+const DULL = 5000; // Hz; telephone calls have a lower bandwidth
 const FAINT = -45; // dB of full scale
-const WANTED = 5; // times that each sound is to be read
+const WANTED = 5; // times that each sound should be read
 const PROMPT = /^prompt-(\d+)(-\d+)?\./;
 
 const median = values => [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
 const counts = phones => phones.reduce((all, phone) => all.set(phone, (all.get(phone) ?? 0) + 1), new Map());
 const inventory = new Set(prompts.flatMap(prompt => prompt.phones.split(' ')));
 
-// The share of the sounds of English that were read often enough.
+// Fraction of the sounds of English that were read, each WANTED times at most.
 export const coverage = names => {
   const read = new Set(names.map(name => name.match(PROMPT)?.[1]));
   const phones = counts(prompts.filter(prompt => read.has(prompt.id)).flatMap(prompt => prompt.phones.split(' ')));
@@ -31,7 +31,7 @@ export class Pile {
     this.name.setAttribute('list', 'speakers');
     this.name.value = kept(side);
     this.name.onchange = () => this.turn();
-    this.taking = intake(holder.dataset.endings, () => `/api/recordings/${place(this.called)}`, about => {
+    this.taking = intake(holder.dataset.extensions, () => `/api/recordings/${place(this.called)}`, about => {
       this.name.value = about.folder;
       keep(side, about.folder);
       this.measured.set(about.name, about);
@@ -49,7 +49,7 @@ export class Pile {
       ...this.taking.elements, this.prompts.element, this.summary, this.meter, this.words, this.files);
   }
 
-  // What the folder is called, or will be.
+  // Name of the folder, which need not exist yet.
   get called() {
     return this.name.value.trim() || say(`pile_default_${this.side}`);
   }
@@ -70,7 +70,7 @@ export class Pile {
     this.changed();
   }
 
-  // Of somebody who no longer agrees.
+  // Remove all recordings, as if a speaker withdraws their agreement.
   async remove() {
     const {name} = this.speaker;
     if (!confirm(say('remove_sure', {name}))) return;
@@ -78,7 +78,7 @@ export class Pile {
     await shared.refresh();
   }
 
-  // What was not measured when it came is measured once it is looked at.
+  // Measure recordings that this page did not upload, once they are visible.
   async measure() {
     const speaker = this.speaker;
     if (!speaker || this.measuring || speaker.recordings.every(each => this.measured.has(each.name))) return;
@@ -174,7 +174,7 @@ class Prompts {
     this.render();
   }
 
-  // The recording of a sentence takes the place of the one before.
+  // A new recording of a sentence replaces the earlier one.
   async taken(file) {
     const {id} = prompts[this.number];
     const before = this.pile.recordings.find(each => each.name.match(PROMPT)?.[1] === id);
@@ -190,7 +190,7 @@ class Prompts {
   render() {
     if (this.panel.hidden) return;
     const names = this.pile.recordings.map(each => each.name), read = new Set(names.map(name => name.match(PROMPT)?.[1]));
-    if (!this.found) { // begin at the first that is missing
+    if (!this.found) { // begin with the first sentence that is not recorded
       this.found = true;
       this.number = Math.max(0, prompts.findIndex(prompt => !read.has(prompt.id)));
     }

@@ -1,4 +1,4 @@
-// Several versions of one recording, in step and equally loud; one is heard, and another at the press of a key.
+// Plays several versions of a recording in step and equally loud, only one of them audible.
 import {button, clock, make, say, send} from './common.js';
 
 const LEVEL = -23; // dB of full scale, of speech; lower where a peak would clip
@@ -22,7 +22,7 @@ export class Player {
       make('div', {className: 'transport'}, this.button, this.range, this.time), this.part);
   }
 
-  // Versions as [{id, label, url}], the source first; what is there stays loaded.
+  // Versions as [{id, label, url}], the source first; versions that stay remain loaded.
   update(versions, seconds) {
     this.part.hidden = !(seconds > 300);
     this.length ??= Math.min(seconds ?? 0, 300);
@@ -102,7 +102,7 @@ export class Player {
     this.nodes = null;
   }
 
-  // The factors of all, and which is heard.
+  // Set the gains, so that only the chosen version is audible.
   switch() {
     this.nodes?.forEach(({gain, factor}, id) => {
       gain.gain.setTargetAtTime(id === this.chosen ? factor : 0, context.currentTime, FADE);

@@ -1,4 +1,4 @@
-// The microphone: a button, a level meter, and a WAV at the end.
+// Records the microphone as a WAV file, with a level meter.
 import {announce, button, clock, duration, make, say} from './common.js';
 
 const CLIPS = 0.985; // of full scale
@@ -39,7 +39,7 @@ const wav = (blocks, rate) => {
   return new Blob([view], {type: 'audio/wav'});
 };
 
-// `name()` is the file's name; `taken(file)` gets what was recorded.
+// `name()` is the file's name without extension; `taken(file)` is called with the recording.
 export const recorder = (name, taken) => {
   const meter = make('meter', {min: LOWEST, max: 0, low: -40, high: -3, optimum: -15, value: LOWEST, ariaLabel: say('record_level')});
   const state = make('p', {className: 'quiet', role: 'status'});

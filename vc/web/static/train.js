@@ -1,4 +1,4 @@
-// Two piles of recordings, a method, and the trainings that were asked for.
+// Recordings of target and source, a method, and the trainings.
 import {Refusal, active, announce, ask, at, button, duration, guarded, keyed, make, place, say, shared} from './common.js';
 import {choose} from './convert.js';
 import {Pile} from './pile.js';
@@ -6,7 +6,7 @@ import {Pile} from './pile.js';
 const METHODS = ['recognition_synthesis', 'nearest', 'unit_selection', 'cyclegan_vc2_narrow'];
 const PAIRS = ['nearest', 'cyclegan_vc2_narrow'];
 let target, source, checkNumber = null, nameIsTyped = false;
-const states = new Map(); // states of trainings, as they were last seen
+const states = new Map(); // latest known states of trainings, by number
 
 export const begin = () => {
   [target, source] = ['target', 'source'].map(side => new Pile(at(`${side}-pile`), () => preview()));
@@ -34,7 +34,7 @@ const request = () => {
   return {target: target.called, source: source.recordings.length ? source.speaker.name : '', config, output: at('model-name').value, steps};
 };
 
-// The command that would run, from the server, which knows what it would refuse.
+// Show the command that would run, or why the server would refuse it.
 let asking = 0;
 const preview = async () => {
   if (!nameIsTyped) {
@@ -56,7 +56,7 @@ const preview = async () => {
       refused = error.message;
     }
   }
-  if (number !== asking) return; // something newer was asked
+  if (number !== asking) return; // there is a later request
   at('train-refused').hidden = !refused;
   if (at('train-refused').textContent !== refused) at('train-refused').textContent = refused;
   const there = shared.state.experiments.some(each => each.name === at('model-name').value);
@@ -67,10 +67,10 @@ const preview = async () => {
   estimate(there ? '' : command);
 };
 
-// How long it takes, found out by the command once nothing has changed for a while: it costs some seconds of a core.
+// Estimate how long a training takes once nothing has changed for a while: that takes some seconds of CPU.
 const STILL = 1500; // milliseconds
 const estimates = new Map(); // by command and number of recordings
-let wanted = null, waiting = 0; // key of the estimate that is shown, or will be; null: none was looked at
+let wanted = null, waiting = 0; // key of the current estimate; null: none yet
 const estimate = command => {
   const key = `${command} ${source.recordings.length} ${target.recordings.length}`;
   if (key === wanted) return;
@@ -235,7 +235,7 @@ const curves = (holder, all) => {
   holder.replaceChildren(...drawable.map(([name, points]) => figure(name, points)));
 };
 
-// The newest sample of each recording, and those before.
+// Samples during training, the newest first.
 const samples = (holder, job) => {
   const names = job.progress.samples;
   holder.hidden = !names.length;

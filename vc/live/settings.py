@@ -1,0 +1,11 @@
+"""Default settings of live conversion and their limits, for engine, command and page; importing it is light."""
+
+METHODS = ("diff", "world")
+DELAY = 50.0  # milliseconds
+LONGEST_DELAY = 1000.0  # milliseconds; the shortest depends on the voice (vc/live/delay.py)
+GATE = -60.0  # dB of full scale
+BLOCK = 10.0  # milliseconds, block size of the sound card
+BLOCKS = (1.0, 200.0)  # milliseconds, smallest and largest block
+SLACK = 2  # blocks of silence that the output starts with
+MOST_SLACK = 100  # blocks
+METER_FLOOR = -60.0  # dB of full scale, level of an empty meter

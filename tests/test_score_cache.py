@@ -28,7 +28,7 @@ def calls(monkeypatch, random):
 
     embedding = random.random(speaker.CHANNELS).astype(np.float32)
     monkeypatch.setattr(speaker, "embed", model("speaker", lambda samples: embedding * np.float32(samples[0])))
-    monkeypatch.setattr(phones, "recognise", model("phones", lambda _: ["ɑ", "b"]))
+    monkeypatch.setattr(phones, "recognise", model("phones", lambda _: ["a\u02d0", "b"]))
     monkeypatch.setattr(quality, "dnsmos", model("quality", lambda _: {"overall": 0.1 + 0.2}))
     monkeypatch.setattr(mos, "distillmos", model("mos", lambda _: 1 / 3))
     monkeypatch.setattr(score_cache, "version", lambda package: f"1.0 of {package}")

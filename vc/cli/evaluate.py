@@ -78,8 +78,8 @@ def _work(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     if args.pairs:
-        others = (args.reference, args.source, args.model, args.to, args.from_speaker, args.measures, args.match, args.cache)
-        if any(others) or args.other_sentences or args.conventions:
+        others = (args.reference, args.source, args.model, args.to, args.from_speaker, args.measures, args.match)
+        if any((*others, args.other_sentences, args.conventions, args.cache)):
             raise ConfigError("--pairs measures nothing: the only other option that it takes is --output")
         page = args.output / "report.html"
         common.say(write_pairs(args.pairs, page))

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -675,6 +676,37 @@ def live(*words: object) -> subprocess.CompletedProcess:
     """`vc-live` as its users start it: PortAudio does not outlive a fork."""
     line = [sys.executable, "-m", "vc", "live", "--model", PAIR, "--latency", 100, "--slack", 20, *words]
     return subprocess.run([str(word) for word in line], capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_hours_change_neither_the_delay_nor_the_memory(method):
+    """VC_LIVE_SECONDS of speech, hum, noise, silence, music and samples that are no numbers, in any blocks."""
+    rate, random, seconds = 16000, np.random.default_rng(0), float(os.environ.get("VC_LIVE_SECONDS", "600"))
+    stream, times, samples = Stream(linear_model(rate), method=method), np.arange(2 * rate) / rate, spoken(rate, 0.4)
+    alone = stream.convert(samples)
+    sounds = [
+        vowel(2.0, rate, 240.0, seed=5),
+        0.1 * np.sin(2 * np.pi * 50 * times),
+        0.1 * random.standard_normal(2 * rate),
+        np.zeros(2 * rate),
+        0.2 * sum(np.sin(2 * np.pi * f * times) for f in (220, 277, 330)),
+        np.where(random.random(2 * rate) < 0.01, random.choice([np.nan, np.inf, 1e30], 2 * rate), 0.0),
+    ]
+    stream.reset()
+    count, early = round(seconds / 2), 0
+    for number in range(count):
+        blocks = cut(np.float32(sounds[random.integers(len(sounds))]), random.integers(1, 4800, 50))
+        assert np.isfinite(pushed(stream, blocks)).all()
+        if number == count // 10:
+            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - early
+    stream.push(np.zeros(5 * rate, dtype=np.float32))  # longer than its memory
+    behind = pushed(stream, [samples, np.zeros(stream.delay.samples, dtype=np.float32)])[stream.delay.samples :]
+    assert grown < 4096, f"{grown} KB more at the end than after a tenth of the time"
+    powers = [np.square(each[: len(each) // 400 * 400].reshape(-1, 400)).mean(axis=1) for each in (alone, behind)]
+    heard = powers[0] > 1e-2  # the vowel, without the hiss behind it
+    assert heard.any() and np.abs(10 * np.log10(powers[0][heard] / powers[1][heard])).max() < 1
 
 
 @pytest.mark.slow

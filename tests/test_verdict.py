@@ -115,6 +115,13 @@ def test_both_measures_of_the_speaker_must_be_near_the_target_s_own(similarity, 
     assert found.grade == grade and f"({similarity:.2f}; source 0.60, target 0.90)" in found.text
 
 
+@pytest.mark.parametrize(("interval", "grade", "said"), [((0.05, 0.15), GOOD, False), ((0.0, 0.6), DOUBTFUL, True)])
+def test_a_voice_that_is_doubtful_for_its_interval_alone_says_so(interval, grade, said):
+    scores = only(speaker_similarity=0.88, timbre_distance=0.1, intervals={"timbre_distance": interval})
+    found = findings(scores, **VOICES)["voice"]
+    assert found.grade == grade and ("95% interval 25% to 100%" in found.text) is said
+
+
 def test_nearer_the_target_than_the_source_says_nothing_by_itself():
     assert findings(only(nearer_target=1.0))["voice"].grade == UNCHECKED
     noise = only(nearer_target=0.75, timbre_distance=0.3)  # in which nothing is taken for speech

@@ -157,8 +157,13 @@ def judge_voice(evidence: Evidence) -> Finding:
     if not measures:
         return _judge_approach(evidence)
 
-    text = "; ".join(share.text for share in measures)
-    grade = max((_grade_of_share(share.value, share.interval, NEAR, OTHER) for share in measures), key=SEVERITY)
+    grades = [_grade_of_share(share.value, share.interval, NEAR, OTHER) for share in measures]
+    grade, texts = max(grades, key=SEVERITY), [share.text for share in measures]
+    for number, (share, own_grade) in enumerate(zip(measures, grades)):
+        low, high = share.interval
+        if own_grade == DOUBTFUL and share.value >= NEAR and math.isfinite(high - low):  # the reason for the doubt
+            texts[number] += f", 95% interval {low:.0%} to {high:.0%}"
+    text = "; ".join(texts)
     reached = None
     if distinct and evidence.scores.rows:
         shares = [position(row.get(metric, math.nan)) for row in evidence.scores.rows]  # NaN where no speech is found

@@ -9,6 +9,7 @@ from vc.evaluate import measure, score_cache
 from vc.evaluate.measure import speech_model_scores
 from vc.evaluate.score_cache import ScoreCache
 from vc.metrics import mos, phones, quality, speaker
+from vc.metrics.scores import EMBEDDING
 
 MEASURES = ("speaker", "phones", "quality", "mos")
 RATE = 16000
@@ -26,8 +27,9 @@ def calls(monkeypatch, random):
 
         return run
 
-    embedding = random.random(speaker.CHANNELS).astype(np.float32)
-    monkeypatch.setattr(speaker, "embed", model("speaker", lambda samples: embedding * np.float32(samples[0])))
+    embedding = random.random(EMBEDDING).astype(np.float32)
+    embedding /= np.linalg.norm(embedding)
+    monkeypatch.setattr(speaker, "embed", model("speaker", lambda samples: np.roll(embedding, len(samples))))
     monkeypatch.setattr(phones, "recognise", model("phones", lambda _: ["a\u02d0", "b"]))
     monkeypatch.setattr(quality, "dnsmos", model("quality", lambda _: {"overall": 0.1 + 0.2}))
     monkeypatch.setattr(mos, "distillmos", model("mos", lambda _: 1 / 3))
@@ -80,7 +82,25 @@ def test_a_damaged_file_is_computed_anew(content, calls, random, tmp_path):
     assert same(scores(samples, tmp_path), computed) and len(calls) == 8
 
 
-@pytest.mark.parametrize("value", [None, "text", [1, "b"], {}, 1e999, [[1.0]], [0.5] * 255])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "text",
+        [1, "b"],
+        {},
+        1e999,
+        [[1.0]],
+        [0.5] * 255,
+        [0.0] * 256,
+        [1e300] * 256,
+        [10**400] * 256,
+        10**400,
+        True,
+        1e308,
+        ["a"] * 99,
+    ],
+)
 def test_a_wrong_value_is_computed_anew(value, calls, random, tmp_path):
     samples = random.random(100)
     computed = scores(samples, tmp_path)

@@ -1,5 +1,6 @@
 """The lean step against a textbook step, and who moves in it."""
 
+import contextlib
 import copy
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from textbook import ROWS, Textbook
 from torch import nn
 
+from vc import devices
 from vc.config import build
 from vc.errors import ConfigError
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
@@ -168,3 +170,33 @@ def test_cycle_and_identity_losses_of_identity_generators_are_zero():
 def test_weights_are_refused_by_name():
     with pytest.raises(ConfigError, match=r"objective\.cycle_consistency must be 0 or more, got -1"):
         build(CycleGANObjective, {"cycle_consistency": -1}, "objective")
+
+
+@pytest.mark.parametrize(
+    ("kind", "autocast", "apart"), [("cuda", False, True), ("cuda", True, False), ("cpu", False, False)]
+)
+def test_parts_have_streams_of_their_own_on_a_gpu_unless_weights_are_cast(kind, autocast, apart, monkeypatch):
+    """Each begins after what came before, and what follows begins after all of them, even if one fails."""
+    events = []
+
+    class Stream:
+        def __init__(self, name):
+            self.name = name
+
+        def wait_stream(self, other):
+            events.append(f"{self.name} after {other.name}")
+
+    streams = [Stream("one"), Stream("two")]
+    monkeypatch.setattr(devices, "_streams", lambda count, device: streams[:count])
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("main"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext(events.append(f"on {stream.name}")))
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: autocast)
+    parts = [lambda: events.append("a") or 1, lambda: events.append("b") or 2]
+    assert devices.side_by_side(parts, torch.device(kind)) == [1, 2]
+    joined = ["main after one", "main after two"]
+    one, two = ["one after main", "on one", "a"], ["two after main", "on two", "b"]
+    assert events == ([*one, *two, *joined] if apart else ["a", "b"])
+    events.clear()
+    with pytest.raises(ZeroDivisionError):
+        devices.side_by_side([parts[0], lambda: 1 / 0], torch.device(kind))
+    assert events[-2:] == joined if apart else events == ["a"]

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ from vc.errors import ConfigError, DataError
 from vc.files import write_text
 from vc.live import settings
 from vc.web import jobs, recordings, workspace
-from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs
+from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs, start_process
 from vc.web.progress import progress
 from vc.web.workspace import Workspace
 
@@ -774,6 +775,32 @@ def test_a_job_fails_in_one_line_where_the_disk_is_full_and_the_next_one_runs(cl
     assert client("POST", f"/api/jobs/{number}/resume").status == 200
     done = client.wait(number, DONE)
     assert not any("error" in line for line in done["log"])
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_job_that_is_stopped_while_its_process_starts_stays_stopped(client, monkeypatch, removed):
+    pile(client, "bert")
+    asked, go_on, processes = threading.Event(), threading.Event(), []
+
+    async def start(*words, **options):
+        asked.set()
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        processes.append(await start_process(*words, **options))
+        return processes[-1]
+
+    with monkeypatch.context() as slow:
+        slow.setattr(jobs, "start_process", start)
+        number = client.job("train", target="bert", output="long")
+        assert asked.wait(10)
+        assert client("POST", f"/api/jobs/{number}/stop").status == 200
+        if removed:
+            assert client("DELETE", f"/api/jobs/{number}").status == 200
+        go_on.set()
+        client.wait(client.job("train", target="bert", output="next"), DONE)
+    assert processes[0].returncode not in (None, 0)
+    states = {job["request"]["output"]: job["state"] for job in client("GET", "/api/jobs").json["jobs"]}
+    assert states == {"next": DONE} | ({} if removed else {"long": STOPPED})
 
 
 def test_what_cannot_be_recorded_is_refused_and_changes_nothing(client, folder, monkeypatch):

@@ -178,7 +178,8 @@ def cuda_graphs(bench: Bench) -> Figures:
     """Steps with a moving average, the identity mapping's end, a bad batch and a rollback, as CUDA graphs."""
     bench.need_gpu()
     figures, passed = {}, True
-    for precision, small in product(("tf32", "bf16"), (True, False)):
+    precisions = [name for name in ("tf32", "bf16") if name != "bf16" or devices.computes_bf16(bench.device)]
+    for precision, small in product(precisions, (True, False)):
         with _deterministic(), tempfile.TemporaryDirectory() as folder:
             one, other = (
                 _eventful(bench, {"record": record, "precision": precision}, small, Path(folder) / str(record))
@@ -187,7 +188,8 @@ def cuda_graphs(bench: Bench) -> Figures:
         same = {name: _equal(one[name], other[name]) for name in one}
         weights = {name: _farthest(one[name], other[name]) for name in ("network", "average", "discriminators")}
         row = {"equal": same, "farthest": weights, "refused": other["refused"]}
-        figures[f"{precision}, {'a quarter of the width' if small else 'full size, batch 8'}"] = row
+        share = SIXTEENTH if bench.small else QUARTER if small else 1
+        figures[f"{precision}, 1/{share} of the width, batch {1 if small else 8}"] = row
         passed &= all(same.values()) and other["refused"] == [1, 1]
     return {"passed": passed, **figures}
 
@@ -522,7 +524,7 @@ def _compiled_speed(bench: Bench, batch: int) -> Figures:
 
 
 def _refusals(engine: Engine) -> Figures:
-    """How many of the timed steps were refused: fast and wrong does not count."""
+    """Steps that were refused since the engine was set, warm-up included: fast and wrong does not count."""
     return {"steps_refused": engine.refused.read()[0]}
 
 

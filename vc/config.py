@@ -124,14 +124,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
+def read_json(path: Path, largest: int = LARGEST_JSON, *, pipes: bool = True) -> Any:
     """Read a file of strict JSON of at most `largest` bytes; ConfigError, with its name, for any other file."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not valid in JSON")
 
     try:
-        return json.loads(read_bytes(path, largest), parse_constant=refuse)
+        return json.loads(read_bytes(path, largest, pipes=pipes), parse_constant=refuse)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

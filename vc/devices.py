@@ -60,17 +60,20 @@ def side_by_side(parts: Sequence[Callable[[], Result]], device: torch.device) ->
     On a GPU each has a stream of its own: small networks leave most of a GPU idle, and within a CUDA graph the parts
     run at the same time, forward and backward. Elsewhere they run one after the other, and so they do under autocast,
     which keeps the weights that one part has cast for the others: those would read them before they are there.
+    Likewise no part may fill a cache on the GPU that another reads.
     """
     if device.type != "cuda" or torch.is_autocast_enabled(device.type):
         return [part() for part in parts]
     here, streams = torch.cuda.current_stream(device), _streams(len(parts), device)
     results = []
-    for part, stream in zip(parts, streams):
-        stream.wait_stream(here)
-        with torch.cuda.stream(stream):
-            results.append(part())
-    for stream in streams:
-        here.wait_stream(stream)
+    try:
+        for part, stream in zip(parts, streams):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                results.append(part())
+    finally:
+        for stream in streams:
+            here.wait_stream(stream)
     return results
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def errors_only(name: str = "vc") -> Iterator[None]:
-    """Log nothing below an error for the duration of the `with` block, in all threads.
+    """Log nothing below an error for the duration of the `with` block, in all threads; not from two threads at once.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from vc.cli import common
-from vc.live.settings import BLOCK, BLOCKS, DELAY, GATE, METHODS, MOST_SLACK, SLACK
+from vc.live.settings import BLOCK, BLOCKS, DELAY, GATE, LONGEST_SLACK, METHODS, MOST_SLACK, SLACK
 from vc.signals import exit_status, stop_signals
 
 COMMAND = "vc-live"
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     card.add_argument("--output-device", metavar="DEVICE", help="number or name (default: the system's)")
     help_block = f"block size of the sound card (default: {BLOCK:g})"
     card.add_argument("--block", type=float, default=BLOCK, metavar="MS", help=help_block)
-    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {MOST_SLACK})"
+    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {MOST_SLACK} and 2 s)"
     help_latency = "latency to request of each device (default: the lowest that it reports)"
     card.add_argument("--latency", type=float, metavar="MS", help=help_latency)
     card.add_argument("--slack", type=common.positive, default=SLACK, metavar="N", help=help_slack)
@@ -90,6 +90,8 @@ def _work(args: argparse.Namespace) -> int:
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")
     require(args.slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {args.slack}")
+    seconds = args.slack * args.block / 1000
+    require(seconds <= LONGEST_SLACK, f"--slack of {args.slack} blocks is {seconds:g} s, at most {LONGEST_SLACK:g} s")
     settings = {
         "method": args.method,
         "delay": args.delay,

@@ -45,7 +45,7 @@ class SpeechModelScores(NamedTuple):
     words: str | None = None
     quality: float | None = None
     mos: float | None = None
-    remarks: tuple[str, ...] = ()  # why a measure has no result
+    remarks: tuple[str, ...] = ()  # why a measure has no result, or results are not kept
 
 
 class Measurement(NamedTuple):
@@ -53,7 +53,7 @@ class Measurement(NamedTuple):
 
     observation: Observation
     f0: np.ndarray  # (frames,) Hz
-    remarks: list[str]  # why a measure has no result
+    remarks: list[str]  # why a measure has no result, or results are not kept
 
 
 class MeasureSettings(NamedTuple):

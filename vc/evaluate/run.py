@@ -40,6 +40,7 @@ from vc.evaluate.measure import (
     score_systems,
 )
 from vc.evaluate.results import Evaluation, to_json
+from vc.evaluate.score_cache import KINDS
 from vc.evaluate.verdict import MODEL, judge_cycle, judge_sentences, judge_systems
 from vc.features import mel_cepstrum, speech
 from vc.features.f0 import WIDEST_RANGE, F0Range, F0Track, f0_statistics
@@ -418,6 +419,7 @@ def configuration(
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
         "measures": list(settings.measures),
         "measure_packages": measure_versions(settings.measures),
+        **({"cached_measures": [*KINDS]} if settings.cache else {}),
         "expected_phones": "those of the text if it is usable, else those recognised in the source's recording"
         if has_texts
         else "those recognised in the source's recording or, without a source, in the target's",

@@ -8,34 +8,37 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vc import __version__
 from vc.config import read_json
-from vc.errors import ConfigError
+from vc.errors import ConfigError, DataError
 from vc.files import make_directory, path_inside, write_text
-from vc.metrics import mos, phones, quality, speaker
+from vc.metrics.scores import EMBEDDING
 
 FORMAT = 1  # to be raised when one of the functions computes something else with the same package
 LARGEST = 1 << 20  # bytes of a file
+MOST_PHONES = 50  # a second of a recording
 
 
 class Kind(NamedTuple):
-    """How a measure's result is written as JSON and read back; reading raises ValueError or TypeError."""
+    """How a measure's result is written as JSON and read back; `read` raises an error for what is no such result."""
 
-    package: str  # whose version a result is of
+    packages: tuple[str, ...]  # distributions whose versions a result depends on
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
 
 
 def _embedding(values: Any) -> np.ndarray:
-    embedding = np.asarray(values, dtype=np.float32)
-    if embedding.shape != (speaker.CHANNELS,) or not np.isfinite(embedding).all():
-        raise ValueError(f"no embedding of {speaker.CHANNELS} numbers")
-    return embedding
+    if not isinstance(values, list) or not all(isinstance(value, float) for value in values):
+        raise ValueError("no list of numbers")
+    if len(values) != EMBEDDING or not abs(math.hypot(*values) - 1) < 1e-3:
+        raise ValueError("no embedding")
+    return np.array(values, dtype=np.float32)
 
 
 def _phones(values: Any) -> list[str]:
@@ -44,18 +47,19 @@ def _phones(values: Any) -> list[str]:
     return values
 
 
-def _number(value: Any) -> float:
-    if not math.isfinite(value):
-        raise ValueError("not finite")
-    return float(value)
+def _opinion(value: Any) -> float:
+    if not isinstance(value, float) or not 0 <= value <= 6:
+        raise ValueError("no mean opinion score")
+    return value
 
 
 KINDS = {
-    "speaker": Kind(speaker.MODULES[0], np.ndarray.tolist, _embedding),
-    "phones": Kind(phones.MODULES[0], list, _phones),
-    "quality": Kind(quality.MODULES[0], float, _number),
-    "mos": Kind(mos.MODULES[0], float, _number),
+    "speaker": Kind(("resemblyzer", "librosa", "scipy", "webrtcvad-wheels"), np.ndarray.tolist, _embedding),
+    "phones": Kind(("hama",), list, _phones),
+    "quality": Kind(("speechmos", "onnxruntime", "librosa"), float, _opinion),
+    "mos": Kind(("distillmos", "torchaudio"), float, _opinion),
 }
+RESAMPLING = ("torch", "soxr")  # what every measure depends on
 
 
 class ScoreCache:
@@ -75,33 +79,44 @@ class ScoreCache:
         digest = hashlib.sha256(f"{rate} {samples.dtype} {samples.shape} ".encode())
         digest.update(np.ascontiguousarray(samples).data)
         self._folder, self._name = folder, f"{digest.hexdigest()}.json"
+        self._seconds = len(samples) / rate
         self._results = self._read()
         self._new: dict[str, Any] = {}
 
     def _read(self) -> dict[str, Any]:
-        """The file's content; nothing where there is none that can be read, since all can be computed anew."""
+        """The file's content; nothing if it cannot be read, since all can be computed anew."""
         try:
-            content = read_json(self._folder / self._name, LARGEST)
-        except ConfigError:
+            content = read_json(self._folder / self._name, LARGEST, pipes=False)
+        except (ConfigError, DataError):
             return {}
         return content if isinstance(content, dict) else {}
 
     def get(self, measure: str, compute: Callable[[], Any]) -> Any:
-        """The result of a measure: from the file if it is there and of the installed package, else computed."""
+        """The result of a measure: from the file if it is there for the installed packages, else computed."""
         if measure not in KINDS:
             return compute()
         kind = KINDS[measure]
-        key = f"{measure}, {kind.package} {version(kind.package)}, {FORMAT}"
+        versions = [f"{package} {_version(package)}" for package in (*kind.packages, *RESAMPLING)]
+        key = ", ".join([measure, f"vc {__version__}", *versions, f"format {FORMAT}"])
         try:
-            return kind.read(self._results[key])
-        except (KeyError, TypeError, ValueError):
+            result = kind.read(self._results[key])
+            if isinstance(result, list) and len(result) > MOST_PHONES * max(1.0, self._seconds):
+                raise ValueError("too many phones")
+        except (KeyError, OverflowError, TypeError, ValueError):
             result = compute()
             self._new[key] = kind.write(result)
-            return result
+        return result
 
     def write(self) -> None:
         """Add new results to the file; OSError if that is not possible."""
         if self._new:
             make_directory(self._folder)
             content = self._read() | self._new  # another process may have written since
-            write_text(path_inside(self._folder, self._name), json.dumps(content, indent=1) + "\n")
+            write_text(path_inside(self._folder, self._name), json.dumps(content) + "\n")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

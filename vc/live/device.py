@@ -20,10 +20,10 @@ import numpy as np
 from vc import extras
 from vc.config import require
 from vc.errors import ConfigError, DataError, shorten
-from vc.live.settings import BLOCK, SLACK
+from vc.live.settings import BLOCK, LONGEST_SLACK, SLACK
 
 FADE = 0.002  # seconds to fade out on an underrun, and back in
-CAPACITY = 4.0  # seconds, size of a ring buffer
+CAPACITY = 2 * LONGEST_SLACK  # seconds, size of a ring buffer
 WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
 DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are left out
@@ -103,8 +103,11 @@ class Loop:
     def __init__(self, converter: Converter, block: int, slack: int = SLACK):
         capacity = round(CAPACITY * converter.sample_rate)
         self.converter, self.block, self.slack = converter, block, slack * block
-        longest, seconds = CAPACITY / 2, self.slack / converter.sample_rate
-        require(seconds <= longest, f"the slack must be at most {longest:g} s, got {seconds:g} s: {slack} blocks")
+        seconds = self.slack / converter.sample_rate
+        require(
+            seconds <= LONGEST_SLACK,
+            f"the slack must be at most {LONGEST_SLACK:g} s, got {seconds:g} s: {slack} blocks",
+        )
         self._input, self._output = Ring(capacity), Ring(capacity)
         self._started = False  # whether anything has been converted
         self._owed = 0  # samples replaced by silence, to be dropped when they arrive

@@ -8,4 +8,5 @@ BLOCK = 10.0  # milliseconds, block size of the sound card
 BLOCKS = (1.0, 200.0)  # milliseconds, smallest and largest block
 SLACK = 2  # blocks of silence that the output starts with
 MOST_SLACK = 100  # blocks
+LONGEST_SLACK = 2.0  # seconds, half of what the buffers hold
 METER_FLOOR = -60.0  # dB of full scale, level of an empty meter

@@ -20,7 +20,6 @@ from vc.metrics.speech_models import PackagedModel, one_thread, prepare
 
 LEVEL = 10 ** (-22 / 20)  # RMS of the speech, -22 dBFS, at which VCC2016's speakers are distinguished best
 MODULES = ("resemblyzer", "webrtcvad", "librosa", "scipy")
-CHANNELS = 256  # of an embedding
 
 
 def _load() -> tuple[Any, Any]:

@@ -177,10 +177,10 @@ class CycleGANTraining:
     def generator_losses(self, batch: Batch, weights: Collection[str]) -> tuple[dict[str, Tensor], Fakes]:
         """The losses named in `weights`, and the fakes."""
         parts = [partial(self._direction_losses, key, batch, weights) for key in DIRECTIONS]
-        (forward, to_target), (backward, to_source) = devices.side_by_side(parts, batch.source.device)
+        (forward, forward_outputs), (backward, backward_outputs) = devices.side_by_side(parts, batch.source.device)
         names = [name for name in ORDER if name in weights]
         terms = {name: sum(side[name] for side in (forward, backward) if name in side) for name in names}
-        outputs = to_target | to_source
+        outputs = forward_outputs | backward_outputs
         return terms, Fakes(**{name: outputs[name].detach() for name in self.discriminators if name in outputs})
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes) -> tuple[dict[str, Tensor], None]:

@@ -447,11 +447,12 @@ class Jobs:
         except (VCError, OSError) as error:
             code, state, fault = 2, FAILED, reason(error)
         else:
-            stopped = job.number in self._stop_requests
+            stopped = job.number in self._stop_requests or job.state == STOPPED
             state = STOPPED if stopped else _state_after_shutdown(job) if self._is_closing else FAILED
             state = DONE if code == 0 else state
         self._stop_requests.discard(job.number)
-        self._conclude(job, state=state, code=code, ended=time.time(), pid=None, fault=fault)
+        if self._jobs.get(job.number) is job:  # not removed while its process was being started
+            self._conclude(job, state=state, code=code, ended=time.time(), pid=None, fault=fault)
 
     async def _execute(self, job: Job) -> int:
         """Run a job's command, and return its exit status."""
@@ -461,6 +462,9 @@ class Jobs:
             process = await start_process(job.task.words(self.workspace), stderr=log, **streams)
             self._processes[job.number] = process
             try:
+                if job.state != WAITING or self._is_closing:  # stopped while the process was being started
+                    _kill(process)
+                    return await process.wait()
                 self._record(job, state=RUNNING, began=time.time(), pid=process.pid)
                 if process.stdout is not None:
                     await self._follow(job, process.stdout, log)

@@ -373,7 +373,7 @@ def test_a_resumed_run_keeps_every_report_in_tensorboard(tmp_path):
 def test_a_line_that_was_cut_short_is_dropped(tmp_path, caplog):
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 9}\n{"st')
     RunLog(tmp_path, 5).close()
-    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n' and "cut short" in caplog.text
+    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n' and "truncated" in caplog.text
 
 
 def engine(mini: Path, **network: int) -> Engine:

@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     card.add_argument("--output-device", metavar="DEVICE", help="number or name (default: the system's)")
     help_block = f"block size of the sound card (default: {BLOCK:g})"
     card.add_argument("--block", type=float, default=BLOCK, metavar="MS", help=help_block)
-    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {MOST_SLACK} and 2 s)"
+    most_slack = f"{MOST_SLACK} and {LONGEST_SLACK:g} s"
+    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {most_slack})"
     help_latency = "latency to request of each device (default: the lowest that it reports)"
     card.add_argument("--latency", type=float, metavar="MS", help=help_latency)
     card.add_argument("--slack", type=common.positive, default=SLACK, metavar="N", help=help_slack)

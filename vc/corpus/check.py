@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from vc.corpus import audio, data_directory
-from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure
+from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure_usable
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import Fault, Table
 from vc.errors import DataError
 from vc.files import path_inside, write_bytes
 
-SHORTEST = 0.3  # seconds; shorter utterances are of no use for training
 BACKUP = ".backup"  # subfolder of a data directory that keeps the original lists
 # Comparisons between speakers: the measure, its format, the largest harmless difference, and the warning.
 CONTRASTS = (
@@ -125,12 +124,7 @@ def _conditions_that_cost(conditions: Mapping[str, Sequence[Condition]]) -> list
 
 def _usable_condition(utterance: Utterance) -> Condition:
     """The condition of an utterance; DataError if it is of no use for training."""
-    condition = measure(utterance.blocks(), audio.info(utterance.path).sample_rate)
-    if condition.seconds < SHORTEST:
-        raise DataError(f"{utterance.path}: {condition.seconds:.2f} s, shorter than {SHORTEST} s")
-    if condition.silent:
-        raise DataError(f"{utterance.path}: nothing but silence")
-    return condition
+    return measure_usable(utterance.blocks(), audio.info(utterance.path).sample_rate, utterance.path)
 
 
 def fix(directory: Path) -> tuple[int, int]:

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+
+from vc.errors import DataError
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, at which speech is analysed
 FRAME = 0.032  # seconds
@@ -15,6 +18,7 @@ GAP = 500.0  # Hz; whatever lies above a gap of this width is not speech but ele
 LOWEST = 1000.0  # Hz; gaps below it are ignored
 FILLED_BAND = 0.8  # of the Nyquist frequency; telephone speech reaches 0.85, resampling filters leave 0.9
 MOST_FILL = 0.9  # fraction of the recordings
+SHORTEST = 0.3  # seconds; shorter recordings are of no use for training
 LONG_ENOUGH = 1.0  # seconds; a shorter recording may hold a single sound
 PAUSE = 35.0  # dB below loud frames
 LOUD, QUIET = 0.99, 0.1  # quantiles of frame power that stand for loud speech and for background noise
@@ -51,6 +55,22 @@ def filled_rate(conditions: Sequence[Condition], rates: Iterable[int]) -> int | 
     possible = [rate for rate in rates if all(condition.sample_rate >= rate for condition in conditions)]
     filled = [rate for rate in possible if np.mean([c.fills(rate) for c in informative]) >= MOST_FILL]
     return max(filled, default=None)
+
+
+def measure_usable(blocks: Iterable[np.ndarray], rate: int, path: Path) -> Condition:
+    """Measure the condition of a recording that is to be trained on; parameters as for `measure`.
+
+    Raises
+    ------
+    DataError
+        If it is shorter than SHORTEST, or silent. The message names `path`.
+    """
+    condition = measure(blocks, rate)
+    if condition.seconds < SHORTEST:
+        raise DataError(f"{path}: {condition.seconds:.2f} s, shorter than {SHORTEST} s")
+    if condition.silent:
+        raise DataError(f"{path}: nothing but silence")
+    return condition
 
 
 def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:

@@ -142,7 +142,7 @@ def speech_model_scores(
     -------
     SpeechModelScores
     """
-    kept = cache and measures and ScoreCache(cache, samples, rate)
+    store = cache and measures and ScoreCache(cache, samples, rate)
     functions = {
         "speaker": ("embedding", speaker.embed),
         "content": (
@@ -159,12 +159,12 @@ def speech_model_scores(
         field, function = functions.get(name, ("words", partial(words.transcribe, folder=folder)))
         try:
             compute = partial(function, samples, rate)
-            scores[field] = kept.get(name, compute) if kept else compute()
+            scores[field] = store.get(name, compute) if store else compute()
         except DataError as error:
             remarks.append(f"measure {name}: {error}")
     try:
-        if kept:
-            kept.write()
+        if store:
+            store.write()
     except OSError as error:
         remarks.append(f"results of speech models are not kept: {cache}: {error.strerror}")
     return SpeechModelScores(**scores, remarks=tuple(remarks))

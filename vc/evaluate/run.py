@@ -419,7 +419,6 @@ def configuration(
         "highest_modulation_hz": distortion.HIGHEST_MODULATION,
         "measures": list(settings.measures),
         "measure_packages": measure_versions(settings.measures),
-        **({"cached_measures": [*KINDS]} if settings.cache else {}),
         "expected_phones": "those of the text if it is usable, else those recognised in the source's recording"
         if has_texts
         else "those recognised in the source's recording or, without a source, in the target's",
@@ -437,6 +436,7 @@ def configuration(
         f" all-pass {config.warping}, c0 left out; frames within {speech.DYNAMIC_RANGE:g} dB of the loudest; exact DTW;"
         f" F0 by {config.f0_method}",
         "digest": digest(content),
+        **({"cached_measures": [*KINDS]} if settings.cache else {}),
         "folders": {
             "systems": {name: str(folder.absolute()) for name, folder in request.converted.items()},
             "reference": str(request.reference.absolute()),

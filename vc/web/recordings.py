@@ -8,7 +8,7 @@ import numpy as np
 
 from vc.convert.level import speech_level
 from vc.corpus import audio
-from vc.corpus.condition import Condition, measure
+from vc.corpus.condition import Condition, measure_usable
 from vc.corpus.formats import FFMPEG_SUFFIXES, SUFFIXES
 from vc.corpus.limiter import to_full_scale
 from vc.errors import DataError
@@ -16,7 +16,6 @@ from vc.errors import DataError
 EXTENSIONS = SUFFIXES | FFMPEG_SUFFIXES
 LARGEST = 1 << 30  # bytes of an upload
 LONGEST = 4 * 3600.0  # seconds
-SHORTEST = 0.3  # seconds
 MOST_CHANNELS = 8
 LONGEST_PLAYBACK = 300.0  # seconds of a recording that the page plays
 HIGHEST_PLAYBACK_RATE = 48000  # Hz
@@ -73,12 +72,7 @@ def examine(path: Path) -> Condition:
         raise DataError(f"{path}: {header.channels} channels; at most {MOST_CHANNELS} are accepted")
     if header.seconds > LONGEST:
         raise DataError(f"{path}: {header.seconds / 3600:.1f} hours; at most {LONGEST / 3600:.0f} are accepted")
-    condition = measure(_bounded(audio.blocks(path), header.sample_rate, path), header.sample_rate)
-    if condition.seconds < SHORTEST:
-        raise DataError(f"{path}: {condition.seconds:.2f} s, shorter than {SHORTEST} s")
-    if condition.silent:
-        raise DataError(f"{path}: nothing but silence")
-    return condition
+    return measure_usable(_bounded(audio.blocks(path), header.sample_rate, path), header.sample_rate, path)
 
 
 def playback(path: Path) -> tuple[bytes, float]:

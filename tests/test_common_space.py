@@ -1,7 +1,6 @@
 """Codes, encoders and decoders a speaker, auxiliary classifiers, and a speaker added beside others."""
 
 import copy
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,16 +8,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import command, write_as_format_3
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
 
 from vc import losses, model_file
 from vc.config import build, plain
 from vc.convert.converter import Converter
-from vc.encoders import choice
 from vc.errors import ConfigError
-from vc.features.mel import MelFeatures
 from vc.features.speakers import Speaker
 from vc.features.store import read_features
 from vc.features.world import WorldConfig
@@ -28,7 +24,7 @@ from vc.models.base import BySpeaker, MultiSpeakerConverter
 from vc.models.bottlenecks import BOTTLENECKS, CodeClassifier, CodeConfig, append_noise
 from vc.models.stargan_vc import dropout
 from vc.tensor_file import read_tensors, write_tensors
-from vc.train import checkpoint, content_encoder
+from vc.train import checkpoint
 from vc.train.checkpoint import State
 from vc.train.converter import make_engine
 from vc.train.directory import defaults
@@ -658,164 +654,3 @@ def test_a_grown_run_is_not_resumed_from_another_start(grown, three_dump):
     known = ["--config", grown / "unit.yaml", "--features", three_dump, "--speakers", "slt", "rms", "kal"]
     done = command("train", *known, "--output", grown / "three", check=2).stderr.decode()
     assert "started with other settings: start (" in done
-
-
-# A fixed encoder.
-
-
-def content_settings(path: object) -> list:
-    return ["--set", "objective.content=5", "--set", f"objective.encoder={path}"]
-
-
-def test_a_models_code_holds_content_for_a_pair(grown, three_dump, tmp_path):
-    known = ["--method", "cyclegan_vc2", "--features", three_dump, "--source", "slt", "--target", "rms"]
-    small_ones = [word for key, value in SMALL.items() for word in ("--set", f"network.{key}={value}")]
-    short = ["--set", "training.steps=2", "--set", "training.segment=64", "--set", "training.log_every=1"]
-    alone = ["--set", "objective.cycle_consistency=0", "--set", "objective.second_adversarial=0"]
-    words = ["train", *known, *small_ones, *short, *alone, "--output", tmp_path / "exp"]
-    command(*words, *content_settings(grown / "three"))
-    assert '"content"' in (tmp_path / "exp/log.jsonl").read_text()
-    words[-1] = tmp_path / "other"
-    for path, message in {tmp_path / "no.safetensors": "no such encoder", tmp_path: "no such model"}.items():
-        assert message in command(*words, *content_settings(path), check=2).stderr.decode()
-    done = command(*words, "--set", "objective.content=5", check=2).stderr.decode()
-    assert "objective.content needs objective.encoder" in done
-    done = command(*words, "--set", "objective.encoder=here", check=2).stderr.decode()
-    assert "objective.encoder is named, but objective.content is 0" in done and not words[-1].exists()
-
-
-def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(grown, three_dump, tmp_path):
-    def words(encoder: Path, steps: int) -> list:
-        known = ["--method", "cyclegan_vc2", "--features", three_dump, "--source", "slt", "--target", "rms"]
-        small_ones = [word for key, value in SMALL.items() for word in ("--set", f"network.{key}={value}")]
-        short = ["--set", f"training.steps={steps}", "--set", "training.segment=64"]
-        return ["train", *known, *small_ones, *short, *content_settings(encoder), "--output", tmp_path / "exp"]
-
-    command(*words(grown / "three", 1))
-    elsewhere = tmp_path / "elsewhere.safetensors"
-    elsewhere.write_bytes((grown / "three/model.safetensors").read_bytes())
-    command(*words(elsewhere, 2))
-    done = command(*words(grown / "two", 3), check=2).stderr.decode()
-    assert "started with other settings: encoder (" in done
-
-
-def read_encoder(path: Path | str, **changes) -> content_encoder.ContentEncoder:
-    """For a speaker's log-mel as the carried encoder takes it, but for these settings."""
-    deviation = [0.5 + 0.01 * band for band in range(80)]
-    speakers = {"slt": Speaker([-4.0] * 80, deviation, 5.0, 0.2, 80.0, 300.0, 1, 100)}
-    return content_encoder.read(str(path), speakers, MelFeatures(**changes))
-
-
-def test_a_content_encoder_is_given_log_mel_as_it_was_extracted(encoder):
-    made, chosen = read_encoder(encoder), choice.choose(str(encoder))
-    frames = torch.randn(2, 80, 64, requires_grad=True)
-    deviation = torch.tensor([0.5 + 0.01 * band for band in range(80)])
-    torch.testing.assert_close(made(frames, "slt"), chosen.network(frames * deviation[:, None] - 4))
-    made(frames, "slt").sum().backward()
-    assert frames.grad.abs().sum() > 0 and made.digest == chosen.digest
-
-
-def test_a_content_encoder_of_other_features_is_refused(encoder):
-    with pytest.raises(ConfigError, match="takes other features"):
-        read_encoder(encoder, hop=128)
-
-
-class Writes(nn.Module):
-    """A program: what it is given is written into a file."""
-
-    def __init__(self, path: str):
-        super().__init__()
-        self.path = path
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        torch.save(frames, self.path)
-        return frames
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_a_program_is_no_encoder(tmp_path):
-    marker = tmp_path / "written"
-    program = torch.jit.script(Writes(str(marker)))
-    for name in ("own.pt", "own.safetensors"):
-        program.save(str(tmp_path / name))
-        with pytest.raises(ConfigError, match=f"{name}: damaged or not safetensors"):
-            read_encoder(tmp_path / name)
-        assert not marker.exists()
-    torch.jit.load(str(tmp_path / name))(torch.ones(1))
-    assert marker.exists()  # the attack is real
-
-
-@pytest.fixture
-def speech_to_text(tmp_path) -> Path:
-    """A folder of transformers that takes log-mel."""
-    transformers = pytest.importorskip("transformers", reason="the extra encoders is not installed")
-    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "conv_channels": 16}
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "vocab_size": 20}
-    config = transformers.Speech2TextConfig(input_feat_per_channel=80, **sizes, **heads)
-    transformers.Speech2TextModel(config).save_pretrained(tmp_path / "own")
-    return tmp_path / "own"
-
-
-def test_a_transformers_encoder_is_a_folder(speech_to_text):
-    frames = torch.randn(2, 80, 64, requires_grad=True)
-    made = read_encoder(speech_to_text)(frames, "slt")
-    assert made.shape == (2, 16, 16)
-    made.sum().backward()
-    assert frames.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model_type": "llama"}, "model_type 'llama'; speech_to_text is known"),
-        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map: nothing outside the folder is loaded"),
-        ({"quantization_config": {"quant_method": "bnb"}}, "quantization_config: nothing outside the folder"),
-        ({"encoder_layers": 10**9}, "encoder_layers 1000000000, but there are"),
-        ({"encoder_layers": 2}, r"no tensor layers\.1\."),
-        ({"d_model": 10**6}, r"tensor .* is of shape \[.*\], not \["),
-        ({"max_source_positions": 10**9}, "a table of 16"),
-        ({"d_model": -1}, "cannot build a network from it"),
-        ({"conv_kernel_sizes": "x"}, "cannot build a network from it"),
-        ({"input_feat_per_channel": 3}, "is of shape"),
-        ({"dropout": []}, "not an encoder of"),
-    ],
-)
-def test_a_folder_of_transformers_that_claims_what_it_is_not_is_one_line(speech_to_text, changes, message):
-    config = speech_to_text / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
-    with pytest.raises(ConfigError, match=message) as caught:
-        read_encoder(speech_to_text)
-    assert str(caught.value).startswith(str(speech_to_text)) and "\n" not in str(caught.value)
-
-
-def test_kernels_of_a_hub_are_not_asked_for(speech_to_text):
-    """Where the settings name code of a hub for their attention, ours is taken."""
-    config, hub = speech_to_text / "config.json", {"attn_implementation": "kernels-community/evil"}
-    config.write_text(json.dumps({**json.loads(config.read_text()), "_attn_implementation": "evil/evil"}))
-    encoder = read_encoder(speech_to_text)
-    assert encoder.network.config._attn_implementation == "eager"
-    config.write_text(json.dumps({**json.loads(config.read_text()), **hub}))
-    with pytest.raises(ConfigError, match="attn_implementation"):
-        read_encoder(speech_to_text)
-
-
-def test_weights_that_are_missing_or_damaged_are_not_drawn(speech_to_text):
-    path = speech_to_text / "model.safetensors"
-    weights, whole = load_file(path), path.read_bytes()
-    path.write_bytes(whole[:-9])
-    with pytest.raises(ConfigError, match=r"own: .*damaged"):
-        read_encoder(speech_to_text)
-    for name in ("encoder.layer_norm.weight", "encoder.layers.0.fc1.bias"):
-        save_file({key: value for key, value in weights.items() if key != name}, path)
-        with pytest.raises(ConfigError, match=f"no tensor {name.removeprefix('encoder.')}"):
-            read_encoder(speech_to_text)
-    save_file({**weights, name: weights[name] * float("nan")}, path)
-    with pytest.raises(ConfigError, match="not finite"):
-        read_encoder(speech_to_text)
-
-
-def test_content_is_one_minus_the_cosine_at_every_place():
-    one, other = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
-    cosine = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
-    torch.testing.assert_close(losses.content(one, other), 1 - cosine.mean())
-    assert losses.content(3 * one, one).abs() < 1e-6

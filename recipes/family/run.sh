@@ -12,7 +12,7 @@ target=
 pair_confs=$recipes/pair/conf/family
 many_confs=$recipes/many/conf/family
 methods=
-encoder=xgan
+encoder=
 
 help_message="usage: run.sh [--name value ...]
   --stage N, --stop_stage N  from and up to: 0 data, 1 features, 2 train and convert, 3 evaluate (default: all)
@@ -22,7 +22,8 @@ help_message="usage: run.sh [--name value ...]
   --features_conf YAML  its features: section is that of stage 1
   --pair_confs FOLDER, --many_confs FOLDER  configurations, one a method (default: those of ten minutes on one core)
   --methods 'X Y ...'   names of those that are taken (default: all)
-  --encoder NAME        of the methods of many speakers, the one whose code holds content (default: $encoder)
+  --encoder NAME        of the methods of many speakers, the one by whose code pairs compare content, where they do
+                        (default: the content encoder that comes with the toolkit)
   --max_jobs N          methods at once, a core each (default: what the backend does)
   --work, --nj, --device, --train_opts, --convert_opts, --evaluate_opts, --train_cmd, --config
                         as for recipes/pair/run.sh"
@@ -46,7 +47,7 @@ train_and_convert() {
     need dump/train/config.yaml 1
     array_of many "${of_many[@]}"
     for conf in "${of_pairs[@]}"; do # an encoder is one of those of many
-        ! asks_encoder "$conf" || [ -s "$(folder_of many "$encoder")/model.safetensors" ] ||
+        ! takes_encoder "$conf" || [ -s "$(folder_of many "$encoder")/model.safetensors" ] ||
             fail "$(basename "$conf") wants an encoder: train $encoder first, or name another --encoder"
     done
     array_of pair "${of_pairs[@]}"
@@ -77,11 +78,11 @@ array_of() { # RECIPE CONF ...: an array of jobs, each of which trains one metho
     done
 }
 
-asks_encoder() { grep -Eq '^ +content: *[^0 ]' "$1"; } # CONF
+takes_encoder() { [ -n "$encoder" ] && [[ $1 == "$pair_confs"/* ]] && grep -Eq '^ +content: *[^0 ]' "$1"; } # CONF
 
 options() { # CONF: the encoder's path is as seen from the folder of work
     printf '%s ' "$train_opts"
-    if asks_encoder "$1"; then echo "--set objective.encoder=exp/${list_name}_$encoder"; fi
+    if takes_encoder "$1"; then echo "--set objective.encoder=exp/${list_name}_$encoder"; fi
 }
 
 folder_of() { # KIND NAME
@@ -117,7 +118,7 @@ evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
 [ "$#" -eq 0 ] || fail "unexpected argument '$1'; options are --name value"
 for name in source target speakers; do [ -n "${!name}" ] || fail "give --$name"; done
 need_names speaker "$source" "$target"
-need_names --encoder "$encoder"
+[ -z "$encoder" ] || need_names --encoder "$encoder"
 for name in pair_confs many_confs; do [ -d "${!name}" ] || fail "--$name: no such folder: '${!name}'"; done
 [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
 for variable in prepare corpus features_conf work pair_confs many_confs; do

@@ -170,6 +170,57 @@ def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
     return (_filters_on(config, magnitude.device, magnitude.dtype) @ magnitude).clamp(min=FLOOR).log()
 
 
+def log_mel_from_mel_cepstra(cepstra: "Tensor", world: WorldConfig, config: MelConfig) -> "Tensor":
+    """Log-mel of an envelope, without harmonics: differentiable, and in float32 whatever the precision.
+
+    Parameters
+    ----------
+    cepstra : Tensor
+        Mel-cepstra with c0 `(batch, order + 1, frames)` of `world`.
+    world : WorldConfig
+    config : MelConfig
+
+    Returns
+    -------
+    Tensor
+        Shape `(batch, bands, frames')`, with one frame for each hop that `frames` cover and at least one; between
+        mel-cepstra, powers in dB are interpolated linearly.
+    """
+    import torch
+
+    with torch.autocast(cepstra.device.type, enabled=False):
+        ratio = config.frame_shift / world.frame_shift
+        count = max(1, int(cepstra.shape[-1] / ratio))
+        positions = (torch.arange(count, device=cepstra.device) + 0.5) * ratio  # centres of the hops
+        positions = positions.clamp(max=cepstra.shape[-1] - 1)
+        before = positions.long().clamp(max=max(0, cepstra.shape[-1] - 2))
+        after = (before + 1).clamp(max=cepstra.shape[-1] - 1)
+        cepstra = torch.lerp(cepstra[..., before].float(), cepstra[..., after].float(), positions - before)
+        to_log_magnitude, filters = _envelope_maps_on(world, config, cepstra.device)
+        return (filters @ (to_log_magnitude @ cepstra).exp()).clamp(min=FLOOR).log()
+
+
+@lru_cache(maxsize=8)
+def _envelope_maps_on(world: WorldConfig, config: MelConfig, device: "torch.device") -> tuple["Tensor", "Tensor"]:
+    """Maps from mel-cepstra to log magnitudes at the bins of the filters up to both Nyquist frequencies, and to bands.
+
+    A window of energy E gives noise of power P the magnitude sqrt(E P), and resampling changes P by the ratio of rates.
+    """
+    import torch
+
+    highest = min(world.sample_rate, config.sample_rate) / 2
+    bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
+    bins = bins[bins <= highest]
+    matrix = mel_cepstrum.synthesis_matrix(world.bins, world.order, world.warping) / 2  # (order + 1, WORLD's bins)
+    world_bins = np.linspace(0, world.sample_rate / 2, world.bins)
+    to_log_magnitude = np.stack([np.interp(bins, world_bins, row) for row in matrix], axis=1)
+    energy = np.square(np.hanning(config.fft_size + 1)[:-1]).sum()
+    gain = np.sqrt(energy * config.sample_rate / world.sample_rate)
+    filters = gain * mel_filters(config)[:, : len(bins)]
+    with torch.inference_mode(False):
+        return tuple(torch.from_numpy(array).to(device, torch.float32) for array in (to_log_magnitude, filters))
+
+
 @lru_cache(maxsize=8)
 def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype") -> "Tensor":
     """`mel_filters` on a device: a step captured as a CUDA graph must not copy from the host."""

@@ -1,10 +1,12 @@
 """Frozen content encoders for a loss that preserves the source's content in a conversion.
 
-An encoder is a model of this toolkit with a speaker-independent code; a content encoder of `vc-encoder` that takes
-log-mel; or a folder of Hugging Face's transformers whose network takes features as they are extracted, and was trained
-on such. All are weights for a network that this package or transformers defines: no code in the files is run.
+An encoder is a content encoder of `vc-encoder` that takes log-mel, which is also computed from mel-cepstra; a model of
+this toolkit with a speaker-independent code; or a folder of Hugging Face's transformers whose network takes features as
+they are extracted, and was trained on such. All are weights for a network that this package or transformers defines: no
+code in the files is run.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledEncoder
 from vc.errors import ConfigError, naming, shorten
 from vc.features.base import FeatureConfig
+from vc.features.mel import MelConfig, log_mel_from_mel_cepstra
 from vc.features.speakers import Speaker
 from vc.model_file import Model, read_network
 from vc.models.base import MultiSpeakerConverter
@@ -52,22 +55,44 @@ class CodeEncoder(ContentEncoder):
 
 
 class NaturalScaleEncoder(ContentEncoder):
-    """A network that takes features as they are extracted, not normalised."""
+    """A function of features as they are extracted, not normalised, in the frozen network `network`."""
 
-    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker], *, frames_first: bool):
+    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker]):
         super().__init__()
-        self.network, self.frames_first = _freeze(network), frames_first
+        self.network = _freeze(network)
         self.speaker_indices = {name: index for index, name in enumerate(speakers)}
         for side in ("mean", "deviation"):
             values = [getattr(speaker.normaliser, f"{side}_") for speaker in speakers.values()]
             self.register_buffer(side, torch.as_tensor(np.stack(values), dtype=torch.float32)[..., None])
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
-        index = self.speaker_indices[speaker]
-        natural = frames * self.deviation[index] + self.mean[index]
-        if not self.frames_first:
-            return self.network(natural)
-        return self.network(natural.transpose(1, 2)).last_hidden_state.transpose(1, 2)
+        return self.encode(frames, torch.full((len(frames),), self.speaker_indices[speaker], device=frames.device))
+
+    def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
+        """Encode `(batch, bands, frames)` of the speakers with indices `(batch,)`."""
+        return self.network(frames * self.deviation[speakers] + self.mean[speakers])
+
+
+class FromMelCepstra(nn.Module):
+    """An encoder of log-mel as one of natural mel-cepstra `(batch, order + 1, frames)`, c0 and all."""
+
+    def __init__(self, network: nn.Module, features: FeatureConfig, config: MelConfig):
+        super().__init__()
+        self.network, self.features, self.config = network, features, config
+
+    def forward(self, cepstra: Tensor) -> Tensor:
+        return self.network(log_mel_from_mel_cepstra(cepstra, self.features, self.config))
+
+
+class FramesFirst(nn.Module):
+    """A network of transformers, which takes and returns `(batch, frames, channels)`, with frames last."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.network(frames.transpose(1, 2)).last_hidden_state.transpose(1, 2)
 
 
 def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) -> ContentEncoder:
@@ -76,7 +101,7 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     Parameters
     ----------
     path : str
-        Name of a content encoder, or path of an encoder, a model or a folder.
+        Name of a content encoder, or path of an encoder, a model or a folder; empty: the carried encoder.
     speakers : mapping of str to Speaker
         Speakers with their statistics.
     features : FeatureConfig
@@ -87,22 +112,24 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     ConfigError
         If `path` is not an encoder, or does not fit these features.
     """
-    kinds = "a model of many speakers, a content encoder or a folder of transformers"
-    require(bool(path), f"objective.content needs objective.encoder: {kinds}")
+    path = path or choice.DISTILLED
     place = Path(path)
     if (place / "config.json").is_file():
         network = _read_transformer(place)
-        encoder = NaturalScaleEncoder(network, speakers, frames_first=True)
+        encoder = NaturalScaleEncoder(FramesFirst(network), speakers)
         encoder.digest = tensors_digest(network.state_dict())
     elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
         source = choice.choose(path)
         takes_log_mel = isinstance(source, DistilledEncoder)
         advice = "objective.content needs an encoder that takes log-mel, such as distilled"
         require(takes_log_mel, f"{path}: takes samples; {advice}")
-        fits = features.mel == source.mel
-        advice = "features.kind must be mel or content, settings the usual"
-        require(fits, f"{path}: takes other features than these: {advice}")
-        encoder = NaturalScaleEncoder(source.network, speakers, frames_first=False)
+        network = copy.deepcopy(source.network)  # others use the original
+        if features.cepstral:
+            network = FromMelCepstra(network, features, source.mel)
+        else:
+            advice = "features.kind must be world, or mel or content with the usual settings"
+            require(features.mel == source.mel, f"{path}: takes other features than these: {advice}")
+        encoder = NaturalScaleEncoder(network, speakers)
         encoder.digest = source.digest
     else:
         model, network = read_multi_speaker_model(place)

@@ -75,8 +75,6 @@ class CycleGANObjective(AdversarialConfig):
     second_adversarial: float = 1.0
     cycle_consistency: float = 10.0
     identity_mapping: float = 5.0
-    content: float = 0.0
-    encoder: str = ""  # that `content` compares by: a model of many speakers, a content encoder, or a folder
     identity_steps: int = 10_000  # the identity mapping loss counts before this step only
     forward_adversarial: float = 1.0  # these ten: factors on the weights above, for one direction
     backward_adversarial: float = 1.0
@@ -95,7 +93,7 @@ class CycleGANObjective(AdversarialConfig):
         for name in (*LOSSES, *factors, "identity_steps"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         used = not self.encoder or bool(self.factors("content"))
-        require(used, "objective.encoder is named, but objective.content is 0")
+        require(used, "objective.encoder is named, but objective.content counts in no direction that learns")
         nothing = "adversarial, second_adversarial and cycle_consistency are 0 in both directions: nothing is learnt"
         require(bool(self.learning), f"objective: {nothing}")
 

@@ -12,6 +12,7 @@ code, the model minimises the weighted sum of
     code_cost           cost of the code: KL divergence, or distance from the entries of a codebook
     cycle_code_cost     the same of the conversion's code E(G(z, s, t), t), which is then sampled, too
     fusion              G(z', s, s) to x, with z' the code of x fused with that of its conversion
+    content             C(G(z, s, t)) to C(x), with C a fixed encoder of what is said
 
 and D is trained to distinguish x, labelled as converted from t, from G(z, s, t): the source-and-target conditional loss
 of StarGAN-VC2 (Kaneko et al., Interspeech 2019, sec. 3.1), where D is conditioned on both speakers. With `wrong_name`,
@@ -54,6 +55,7 @@ LOSSES = (
     "code_cost",
     "cycle_code_cost",
     "fusion",
+    "content",
 )
 ESSENTIAL = {"adversarial", "cycle_consistency", "identity_mapping"}  # without any of these, frames are arbitrary
 ON_DISCRIMINATOR_OUTPUT = {"adversarial", "classification"}  # losses on the discriminator's output for fakes
@@ -240,6 +242,7 @@ class MultiSpeakerTraining:
         parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
         self.modules, self.called, trained = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
         device = next(network.parameters()).device
+        self.encoder = setup.encoder and setup.encoder.to(device)  # not in `modules`: it is never trained
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
         self.discriminator = self.code_classifier = None
         if objective.code_speaker:
@@ -278,7 +281,7 @@ class MultiSpeakerTraining:
         code = network.encode(x, s)
         decoder_code, cost = network.apply_bottleneck(code, batch.random_draws)
         same_speaker_fakes = self.objective.same_speaker_fakes and weights.keys() & ON_DISCRIMINATOR_OUTPUT
-        targets = {"fake": t} if weights.keys() & (ON_DISCRIMINATOR_OUTPUT | ON_FAKE_CODE) else {}
+        targets = {"fake": t} if weights.keys() & (ON_DISCRIMINATOR_OUTPUT | ON_FAKE_CODE | {"content"}) else {}
         if "identity_mapping" in weights or same_speaker_fakes:
             targets["same"] = s
         codes, sources = (torch.cat([part] * len(targets)) for part in (decoder_code, s))
@@ -315,6 +318,10 @@ class MultiSpeakerTraining:
         if "fusion" in weights:
             fused, _ = network.apply_bottleneck(network.fuse([code, encoded]), batch.random_draws)
             terms["fusion"] = losses.identity_mapping(network.decode(fused, s, s, x.shape[-1]), x)
+        if "content" in weights:
+            with torch.no_grad():
+                original = self.encoder.encode(x, s)
+            terms["content"] = losses.content(self.encoder.encode(decoded["fake"], t), original)
         return terms, None if self.discriminator is None else fakes.detach()
 
     @staticmethod

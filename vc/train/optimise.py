@@ -16,7 +16,7 @@ from vc.train.processes import ALONE, Processes
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Learning rates, Adam's moments and the adversarial loss, common to all adversarial objectives.
+    """Learning rates, Adam's moments, adversarial loss and content loss, common to all adversarial objectives.
 
     The defaults are those on which public reproductions of CycleGAN-VC2 agree.
     """
@@ -27,8 +27,12 @@ class AdversarialConfig:
     beta1: float = 0.5
     beta2: float = 0.999
     adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL
+    content: float = 0.0  # weight of `vc.losses.content` between a conversion and its source
+    encoder: str = ""  # frozen encoder of `content`: a name or path; empty: the one that comes with this toolkit
 
     def __post_init__(self) -> None:
+        require(self.content >= 0, f"objective.content must be 0 or more, got {self.content}")
+        require(not self.encoder or self.content > 0, "objective.encoder is named, but objective.content is 0")
         require(self.decay_from >= 0, f"objective.decay_from must be 0 or more, got {self.decay_from}")
         for name in ("generator_rate", "discriminator_rate"):
             require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")

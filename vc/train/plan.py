@@ -15,7 +15,7 @@ from vc.model_file import Model, read_network
 from vc.models import MODELS, build_network, network_config
 from vc.tensor_file import tensors_digest
 from vc.train import content_encoder
-from vc.train.content_encoder import ContentEncoder
+from vc.train.content_encoder import ContentEncoder, NaturalScaleEncoder
 from vc.train.experiment import Experiment, resolve
 from vc.train.multi_speaker import MultiSpeakerObjective
 from vc.train.recognition_synthesis import Conversions, RecognitionSynthesisObjective
@@ -127,6 +127,11 @@ class Plan:
             initial_model = InitialModel.read(Path(start), adds_speakers=False)
         if getattr(objective, "content", 0) > 0:
             encoder = content_encoder.read(objective.encoder, speakers, features.config)
+            takes_speech = isinstance(encoder, NaturalScaleEncoder) or not isinstance(objective, MultiSpeakerObjective)
+            advice = "name a content encoder, or none for the one that comes with this toolkit"
+            require(
+                takes_speech, f"objective.encoder: {objective.encoder} is a model, which serves a pair alone; {advice}"
+            )
         digests = {
             "start": initial_model.digest if initial_model else "",
             "encoder": encoder.digest if encoder else "",

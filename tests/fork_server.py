@@ -1,8 +1,9 @@
 """The commands without their start: each is forked from one process that has imported torch and the rest.
 
 That saves three to eight CPU seconds a command. `commands` fills a folder with vc-prepare, vc-train and so on, to be
-put on PATH or called by their paths. Standard streams, environment, working directory, signals and exit status are
-those of a command of one's own; libraries have read the environment before, OMP_NUM_THREADS for example.
+put on PATH or called by their paths, and with `run-script`, a Python for scripts in files. Standard streams,
+environment, working directory, signals and exit status are those of a command of one's own; libraries have read the
+environment before, OMP_NUM_THREADS for example.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -21,6 +23,7 @@ from pathlib import Path
 
 LENGTH = struct.Struct("!I")
 STATUS = struct.Struct("!i")
+SCRIPT = "run-script"
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 # What commands import, also late: torch._dynamo by the first optimiser, TensorBoard by the first log.
 IMPORTED = ("vc.convert", "vc.features.extract", "vc.evaluate.run", "vc.train.converter", "torch._dynamo.convert_frame")
@@ -30,12 +33,12 @@ IMPORTED += ("pyworld", "soundfile", "soxr", "safetensors.torch")
 
 @contextlib.contextmanager
 def commands(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
-    """Fill `folder` with the commands vc-NAME, which work as long as the context is open."""
+    """Fill `folder` with SCRIPT and the commands vc-NAME, which work as long as the context is open."""
     path = folder / "socket"
-    for name in names:
+    for command, name in {SCRIPT: SCRIPT, **{f"vc-{name}": name for name in names}}.items():
         words = " ".join(f"'{word}'" for word in (sys.executable, "-IS", __file__, path, name))
-        (folder / f"vc-{name}").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
-        (folder / f"vc-{name}").chmod(0o755)
+        (folder / command).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        (folder / command).chmod(0o755)
     line = [sys.executable, __file__, path]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(line, **pipes, start_new_session=True) as server:  # which ends when its input does
@@ -111,9 +114,15 @@ def work(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    code = importlib.import_module(f"vc.cli.{name}").main(words)
+    code = run_script(words) if name == SCRIPT else importlib.import_module(f"vc.cli.{name}").main(words)
     sys.stdout.flush()
     sys.exit(code)
+
+
+def run_script(words: list[str]) -> None:
+    """As Python would with these words, of which the first is a file's path."""
+    sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
+    runpy.run_path(words[0], run_name="__main__")
 
 
 def ask(path: str, name: str, words: list[str]) -> None:

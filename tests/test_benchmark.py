@@ -6,6 +6,8 @@ import sys
 import benchmark
 import pytest
 import torch
+from conftest import commands
+from fork_server import SCRIPT
 from textbook import ROWS, Textbook, step_flops
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,6 +24,7 @@ def result_of(words: tuple[str, ...], monkeypatch, capsys) -> dict:
 
 @pytest.mark.parametrize("batches", [["2"], pytest.param(["1", "2"], marks=pytest.mark.slow)])
 def test_training_is_compared_with_the_textbook_step(batches, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "executable", str(commands() / SCRIPT))
     words = ("--channels", "8", "--batch", *batches, "--threads", "1", "--repeats", "1", "--device", "cpu", "--json")
     result = result_of(("train", *words), monkeypatch, capsys)  # each contestant is a process
     assert [str(row["batch"]) for row in result["rows"]] == batches

@@ -245,7 +245,7 @@ def killed(trainers: Trainers, output: Path, whole: Whole, number: int, fault: s
 
 
 def test_killed_at_a_file_call_a_run_ends_as_ever(trainers, whole, outputs):
-    for number in spread(whole.numbers(), 8):
+    for number in spread(whole.numbers(), 5):
         output = next(outputs)
         killed(trainers, output, whole, number)
         finish(trainers, output, whole, remark=whole.calls[number - 1])
@@ -429,12 +429,12 @@ def refused_write(trainers: Trainers, output: Path, whole: Whole, number: int, f
 
 
 def test_a_full_disk_stops_a_run_that_can_go_on(trainers, whole, outputs):
-    for number in sorted(set(whole.save()) & set(whole.numbers(*WRITES)))[::3]:
+    for number in sorted(set(whole.save()) & set(whole.numbers(*WRITES)))[::4]:
         refused_write(trainers, next(outputs), whole, number, "ENOSPC", "No space left on device")
 
 
 def test_a_failing_disk_stops_a_run_that_can_go_on(trainers, whole, outputs):
-    for number in sorted(set(whole.save()) & set(whole.numbers("fsync")))[:2]:
+    for number in sorted(set(whole.save()) & set(whole.numbers("fsync")))[:1]:
         refused_write(trainers, next(outputs), whole, number, "EIO", "Input/output error")
 
 
@@ -531,7 +531,7 @@ def test_random_bytes_are_set_aside(trainers, whole, last, tmp_path):
 
 def test_a_checkpoint_with_a_flipped_bit_is_set_aside(trainers, whole, last, outputs):
     chance = random.Random(0)
-    for _ in range(4):
+    for _ in range(2):
         damaged(trainers, whole, next(outputs), flipped(last, chance))
 
 

@@ -1,5 +1,7 @@
 """Mel-cepstrum, F0 and WORLD against independent implementations and round trips."""
 
+import functools
+
 import numpy as np
 import pytest
 from conftest import CORPUS, vowel
@@ -231,6 +233,7 @@ def background(kind: str, count: int, rate: int, random: np.random.Generator) ->
     return sum(np.sin(2 * np.pi * float(kind) * k * times + k) / k for k in range(1, 8))
 
 
+@functools.cache
 def known_speech(speaker: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Sentences spoken again on a melody that is known: samples and F0 `(frames,)`."""
     found = []

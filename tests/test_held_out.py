@@ -8,6 +8,7 @@ from conftest import command, trained, training
 
 from vc import metrics, model_file
 from vc.convert.converter import Converter
+from vc.corpus import data_directory
 from vc.errors import ConfigError, DataError
 from vc.features.store import read_features
 from vc.metrics.arrays import evenly_spread
@@ -97,7 +98,9 @@ def test_utterances_that_training_sees_and_other_settings_are_refused(mini, tmp_
     assert b"vc-extract makes one" in done.stderr
     other = tmp_path / "other"
     settings = ("--set", "features.sample_rate=16000", "--set", "features.order=20", "--set", "features.f0_method=dio")
-    command("extract", mini / "data/both", other, *settings)
+    two = [data_directory.read(mini / "data/eval" / speaker)[0] for speaker in ("rms", "slt")]
+    data_directory.write(tmp_path / "two", two)
+    command("extract", tmp_path / "two", other, *settings, "--jobs", 1)
     done = command(*training(mini, tmp_path / "exp", "--held-out", other), check=2)
     assert b"extracted with other settings than" in done.stderr
 

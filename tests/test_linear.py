@@ -431,7 +431,7 @@ def test_means_and_variances_alone_are_a_model_too(few_dump, tmp_path, random):
 
 
 def test_the_same_fit_makes_the_same_file_and_is_done_once(few_dump, tmp_path):
-    quick = ("--set", "objective.frames=500")
+    quick = ("--set", "objective.frames=500", "--set", "objective.passes=1")
     for name in ("one", "other"):
         fitted(few_dump, tmp_path / name, "nearest", *quick)
     one, other = (model_file.read(tmp_path / name)[1] for name in ("one", "other"))

@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from conftest import ROOT, TINY, UTILS, environment, heed_interruption, run
+from conftest import ROOT, TINY, UTILS, commands, environment, heed_interruption, run
+from fork_server import SCRIPT
 
 from vc.metrics.registry import METRICS
 
@@ -469,7 +470,7 @@ def evaluated(path: Path, figures: dict[str, list[float]], metric: str = "mcd") 
 
 
 def results(*words: object) -> subprocess.CompletedProcess:
-    return run(sys.executable, ROOT / "recipes/utils/results.py", *words)
+    return run(commands() / SCRIPT, ROOT / "recipes/utils/results.py", *words)
 
 
 def cells(done: subprocess.CompletedProcess, row: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The training step of CycleGAN-VC2 as ours and as its equations are read, and what either has to compute."""
 
+import functools
 import subprocess
 import time
 from pathlib import Path
@@ -93,6 +94,7 @@ class Textbook:
         return {"target": target, "source": source, **restored}
 
 
+@functools.cache
 def step_flops(config: CycleGANVC2Config, batch: int, step: int = 0, rows: int = ROWS) -> int:
     """FLOP of the convolutions and matrix products of our step number `step`, counted without computing it."""
     with torch.device("meta"):

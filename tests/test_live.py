@@ -685,6 +685,7 @@ def resident() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # hours of audio take hours
 @pytest.mark.parametrize("method", METHODS)
 def test_hours_change_neither_the_delay_nor_the_memory(method):
     """VC_LIVE_SECONDS of speech, hum, noise, silence, music and samples that are no numbers, in any blocks."""

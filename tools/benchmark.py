@@ -263,8 +263,8 @@ def live(args: argparse.Namespace) -> int:
         for _ in range(1 + args.repeats):
             for method, seconds in taken.items():
                 for name, checkout in checkouts.items():
-                    environment = {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
-                    seconds[name].append(command_seconds("live", *words, "--method", method, **environment))
+                    one = command_seconds("live", *words, "--method", method, checkout=checkout, OMP_NUM_THREADS="1")
+                    seconds[name].append(one)
     print(f"{processor()}; {args.seconds:.1f} s at {rate} Hz, one thread; CPU seconds a second of audio:")
     rows = {}
     for method, seconds in taken.items():
@@ -364,11 +364,12 @@ def untrained(folder: Path, config: CycleGANVC2Config, rate: int) -> Path:
     return path
 
 
-def command_seconds(name: str, *words: object, **environment: str) -> float:
-    """CPU seconds of one of the commands, start-up included."""
+def command_seconds(name: str, *words: object, checkout: Path = ROOT, **environment: str) -> float:
+    """CPU seconds of one of the commands of a checkout, start-up included; `words` name no relative paths."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    line = [Path(sys.executable).with_name(f"vc-{name}"), *map(str, words)]
-    subprocess.run(line, check=True, capture_output=True, env={**os.environ, **environment})
+    line = [sys.executable, "-m", "vc", name, *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), **environment}
+    subprocess.run(line, check=True, capture_output=True, cwd=checkout, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -55,6 +55,12 @@ def test_resynthesis_is_timed_by_stage_in_two_precisions(monkeypatch, capsys):
     assert result["float32_over_auto"] == pytest.approx(whole["float32"] / whole["auto"])
 
 
+def test_live_conversion_is_compared_with_another_checkout(monkeypatch, capsys):
+    words = ("live", "--seconds", "1", "--repeats", "1", "--other", str(benchmark.ROOT), "--json")
+    for row in result_of(words, monkeypatch, capsys)["methods"].values():
+        assert row["other_over_ours"] == pytest.approx(row["other"] / row["ours"]) and row["ours"] > 0
+
+
 def test_a_step_of_the_paper_costs_what_it_must():
     config = CycleGANVC2Config()
     one = step_flops(config, 1)

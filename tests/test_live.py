@@ -36,7 +36,7 @@ from vc.live.gate import HOLD, Gate
 from vc.live.linear import FARTHEST, LinearModel
 from vc.live.power import Power
 from vc.live.stream import METHODS, Stream
-from vc.live.synthesis import MinimumPhase, minimum_phase_log
+from vc.live.synthesis import MinimumPhase, frequency_response, minimum_phase_log
 from vc.vocoders import differential
 
 PAIR = ROOT / "egs/mini/model.safetensors"  # `nearest`, slt to rms, 16 kHz
@@ -296,6 +296,20 @@ def test_a_response_of_minimum_phase_is_that_of_the_offline_filter(random):
     assert np.allclose(
         np.exp(minimum_phase_log(np.log(amplitude), config.fft_size)), MinimumPhase(config, config.fft_size)(frame)
     )
+
+
+def test_a_frequency_response_is_the_exponential_of_its_logarithm(random):
+    log_response = (random.standard_normal(513) + 10j * random.standard_normal(513)).astype(np.complex64)
+    assert np.allclose(frequency_response(log_response), np.exp(log_response), rtol=1e-5, atol=1e-6)
+
+
+def test_extremes_are_of_the_last_seconds(random):
+    rate = 100.0
+    extremes, values = live_f0.Extremes(rate), np.cumsum(random.standard_normal(1000))
+    part = round(live_f0.MEMORY * rate / live_f0.PARTS)
+    for number, value in enumerate(values):
+        recent = values[max(0, number // part - live_f0.PARTS) * part : number + 1]
+        assert extremes.push(value) == (recent.min(), recent.max())
 
 
 def test_power_is_restored_as_offline_from_the_past(random):
@@ -685,6 +699,7 @@ def resident() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # hours of audio take hours
 @pytest.mark.parametrize("method", METHODS)
 def test_hours_change_neither_the_delay_nor_the_memory(method):
     """VC_LIVE_SECONDS of speech, hum, noise, silence, music and samples that are no numbers, in any blocks."""

@@ -3,6 +3,7 @@
     tools/benchmark.py train            the training step against a textbook step
     tools/benchmark.py convert          conversion, stage by stage, against the plain path
     tools/benchmark.py resynthesise     recognition-synthesis, stage by stage, in float32 and as --precision auto has it
+    tools/benchmark.py live             live conversion by both methods, against that of another checkout
 
 With --json the last line is one JSON object.
 """
@@ -38,6 +39,7 @@ from vc.features import mel_cepstrum
 from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
 from vc.features.world import WorldConfig
+from vc.live.settings import METHODS
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
 from vc.models.recognition_synthesis import RecognitionSynthesis
 from vc.train.sampling import Batch
@@ -246,6 +248,39 @@ def resynthesise(args: argparse.Namespace) -> int:
     return 0
 
 
+def live(args: argparse.Namespace) -> int:
+    """Both methods of vc-live, start-up included, of this checkout and another in turns: CPU seconds a second, medians.
+
+    The median ratio is that of turns, which are next to each other in time.
+    """
+    samples, rate = speech(args.seconds)
+    checkouts = {"ours": ROOT, **({} if args.other is None else {"other": args.other.absolute()})}
+    taken = {method: {name: [] for name in checkouts} for method in METHODS}
+    with tempfile.TemporaryDirectory() as folder:
+        recording, output = Path(folder) / "in.wav", Path(folder) / "out.wav"
+        audio.write(recording, samples, rate)
+        words = ("--model", ROOT / "egs/mini/model.safetensors", "--input", recording, "--output", output)
+        for _ in range(1 + args.repeats):
+            for method, seconds in taken.items():
+                for name, checkout in checkouts.items():
+                    one = command_seconds("live", *words, "--method", method, checkout=checkout, OMP_NUM_THREADS="1")
+                    seconds[name].append(one)
+    print(f"{processor()}; {args.seconds:.1f} s at {rate} Hz, one thread; CPU seconds a second of audio:")
+    rows = {}
+    for method, seconds in taken.items():
+        rows[method] = {name: median(turns[1:]) / args.seconds for name, turns in seconds.items()}
+        print(f"  {method:5s} " + ", ".join(f"{name} {row:.3f}" for name, row in rows[method].items()), end="")
+        if args.other is not None:
+            ratio = median(other / ours for ours, other in list(zip(seconds["ours"], seconds["other"]))[1:])
+            rows[method]["other_over_ours"] = ratio
+            print(f"; other / ours {ratio:.2f}", end="")
+        print()
+    if args.json:
+        about = {"command": "live", "hardware": processor(), "date": date.today().isoformat(), "commit": commit()}
+        print(json.dumps({**about, "seconds": args.seconds, "methods": rows}))
+    return 0
+
+
 STAGES = {  # stage -> what it calls
     "f0": [(WorldConfig, "estimate_f0"), (FeatureConfig, "track_f0"), (pyworld, "harvest")],
     "envelope": [(pyworld, "cheaptrick"), (mel_cepstrum, "from_envelope")],
@@ -329,11 +364,12 @@ def untrained(folder: Path, config: CycleGANVC2Config, rate: int) -> Path:
     return path
 
 
-def command_seconds(name: str, *words: object) -> float:
-    """CPU seconds of one of the commands, start-up included."""
+def command_seconds(name: str, *words: object, checkout: Path = ROOT, **environment: str) -> float:
+    """CPU seconds of one of the commands of a checkout, start-up included; `words` name no relative paths."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    line = [Path(sys.executable).with_name(f"vc-{name}"), *map(str, words)]
-    subprocess.run(line, check=True, capture_output=True)
+    line = [sys.executable, "-m", "vc", name, *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), **environment}
+    subprocess.run(line, check=True, capture_output=True, cwd=checkout, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -377,6 +413,14 @@ def main() -> int:
     resynthesis.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
     resynthesis.add_argument("--json", action="store_true", help="end with one JSON object")
     resynthesis.set_defaults(run=resynthesise)
+    streaming = commands.add_parser("live", help="live conversion by both methods, against that of another checkout")
+    streaming.add_argument("--seconds", type=float, default=60.0, help="of audio")
+    streaming.add_argument(
+        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+    )
+    streaming.add_argument("--other", type=Path, metavar="CHECKOUT", help="of another commit (git worktree add)")
+    streaming.add_argument("--json", action="store_true", help="end with one JSON object")
+    streaming.set_defaults(run=live)
     args = parser.parse_args()
     if getattr(args, "contestant", None):
         take_steps_on_request(args)

@@ -29,17 +29,18 @@ class Extremes:
     def __init__(self, frame_rate: float):
         self._length = max(1, round(MEMORY * frame_rate / PARTS))
         self._count = 0
-        self._parts: deque[tuple[float, float]] = deque([(math.inf, -math.inf)], maxlen=PARTS + 1)
+        self._parts: deque[tuple[float, float]] = deque(maxlen=PARTS)  # those that are over
+        self._before = self._now = math.inf, -math.inf  # of the parts that are over, and of the current one
 
     def push(self, value: float) -> tuple[float, float]:
         """Add a value; return the minimum and maximum including it."""
         if self._count == self._length:
-            self._parts.append((math.inf, -math.inf))
-            self._count = 0
+            self._parts.append(self._now)
+            lows, highs = zip(*self._parts)
+            self._before, self._now, self._count = (min(lows), max(highs)), (math.inf, -math.inf), 0
         self._count += 1
-        low, high = self._parts[-1]
-        self._parts[-1] = min(low, value), max(high, value)
-        return min(part[0] for part in self._parts), max(part[1] for part in self._parts)
+        self._now = min(self._now[0], value), max(self._now[1], value)
+        return min(self._before[0], self._now[0]), max(self._before[1], self._now[1])
 
 
 class F0Tracker:
@@ -86,12 +87,13 @@ class F0Tracker:
         self.before = (past + self._longest + 6) * self._factor
         first = starts + past + self._longest  # the running mean takes as many
         offsets = np.arange(widths.max())
-        self._inside = offsets < widths[:, None]
+        inside = offsets < widths[:, None]
         self._widths = widths
         self._starts = np.stack([first, first + self._lags])
         self._ends = self._starts + widths
-        self._earlier = np.where(self._inside, first[:, None] + offsets, 0)
-        self._later = np.where(self._inside, self._earlier + self._lags[:, None], 0)
+        # of the samples of both; where a segment has ended, of the zero that `push` appends
+        self._earlier = np.where(inside, first[:, None] + offsets, self._count + 1)
+        self._later = np.where(inside, self._earlier + self._lags[:, None], self._count + 1)
         half = round(offline.POWER_WINDOW * self._rate / 2)
         centre = past + self._longest
         self._power_window = slice(centre - half, min(centre + half, self._count))
@@ -123,13 +125,15 @@ class F0Tracker:
         band = np.convolve(samples, self._kernel, "valid")[:: -self._factor][: self._count + 1][::-1]
         sums = np.concatenate([[0.0], np.cumsum(band)])
         band[self._longest :] -= (sums[self._longest + 1 :] - sums[1 : -self._longest]) / self._longest
-        power = float(np.square(band[self._power_window]).mean())
+        around = band[self._power_window]
+        power = float(around @ around) / len(around)
         quietest, loudest = self._extremes.push(max(power, EMPTY))
         loud = max(LOUD * loudest, USUAL)
         sums = np.concatenate([[0.0], np.cumsum(np.square(band))])
         energies = sums[self._ends] - sums[self._starts]  # of each lag's two segments
         scale = np.sqrt(np.abs(energies[0] * energies[1]) + (offline.FAINT * loud * self._widths) ** 2) + offline.TINY
-        correlations = np.einsum("ij,ij->i", band[self._earlier] * self._inside, band[self._later]) / scale
+        band = np.concatenate([band, [0.0]])
+        correlations = np.einsum("ij,ij->i", band[self._earlier], band[self._later]) / scale
         f0, strength = offline.find_candidates(correlations[None], self._lags, self._search, rate=self._rate)
         if power < min(offline.ABOVE_QUIETEST * ABOVE_LOWEST * quietest, offline.PAUSE * loud):  # a pause
             strength = np.where(f0 > 0, offline.NO_CANDIDATE, strength)

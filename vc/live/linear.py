@@ -139,7 +139,7 @@ class FrameMap:
 
     def reset(self) -> None:
         """Start over with a recording's first frame."""
-        self._frames: np.ndarray | None = None  # (frames, bands), normalised
+        self._frames: np.ndarray | None = None  # (frames * bands,), normalised
         self._waiting: deque[np.ndarray] = deque(maxlen=self._look_ahead + 1)
 
     def push(self, mel_cepstrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,10 +150,9 @@ class FrameMap:
         self._waiting.append(mel_cepstrum)
         frame = np.clip(self._before.transform(mel_cepstrum), -FARTHEST, FARTHEST).astype(np.float32)
         if self._frames is None:
-            self._frames = np.tile(frame, (self._matrix.shape[1] // len(frame), 1))
-        self._frames[:-1] = self._frames[1:]
-        self._frames[-1] = frame
+            self._frames = np.tile(frame, self._matrix.shape[1] // len(frame))
+        self._frames = np.concatenate([self._frames[len(frame) :], frame])
         source = self._waiting[0]
-        converted = self._after.inverse((self._matrix @ self._frames.ravel() + self._offset).astype(np.float64))
+        converted = self._after.inverse((self._matrix @ self._frames + self._offset).astype(np.float64))
         converted[0] = source[0]
         return source, converted

@@ -34,7 +34,7 @@ class Power:
         """Return a converted frame `(order + 1,)` with c0 adjusted to the power of `source`, of the same shape."""
         level = float(loudness(source[None])[0])
         audible = float(level > max(self._extremes.push(level)[1] - DYNAMIC_RANGE, FAINTEST))
-        source_power, converted_power = np.log(np.exp(np.stack([source, converted]) @ self._synthesis).sum(axis=1))
+        source_power, converted_power = np.log(np.exp(np.array([source, converted]) @ self._synthesis).sum(axis=1))
         self._gaps.append(audible * (source_power - converted_power) / 2)
         self._audible.append(audible)
         weight = self._gaussian @ np.array(self._audible)

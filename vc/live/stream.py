@@ -18,17 +18,19 @@ from vc.live.power import Power
 from vc.live.settings import DELAY, GATE, METHODS
 from vc.live.synthesis import (
     LOUDEST,
+    Excitation,
     Filter,
     MinimumPhase,
     Overlap,
     Pulses,
     filter_size,
-    minimum_phase_log,
+    frequency_response,
     pulse_delay,
 )
 
 SPANS = {"diff": 2, "world": 1}  # frames to each side over which a frame's filter fades; difference filters vary slowly
 POWER_WINDOW = 0.0125  # seconds to each side of a frame over which its power is averaged, as far as available
+APERIODICITY_SHIFT = 2  # frames from one estimate of the aperiodicity to the next, while there are pulses
 SEED = 0  # of the noise excitation
 
 
@@ -128,14 +130,14 @@ class Stream:
         for part in (self._tracker, self._map, self._power, self._gate, self._overlap, self._pulses):
             part.reset()
         self._limiter = Limiter(self.sample_rate)
-        self._noise = np.random.default_rng(SEED)
-        self._excitation = self._noise.standard_normal(self._position(0) - self._position(-1))  # up to the next frame
+        self._random = np.random.default_rng(SEED)
+        self._noise = self._random.standard_normal(self._position(0) - self._position(-1))  # up to the next frame
         self._frame = 0  # index of the next frame to analyse
         self._begin = -self._near - self._span * math.ceil(self._hop)  # position of the first sample in `_input`
         self._input = np.zeros(-self._begin)  # samples that are still needed
         self._ready = np.zeros(self.delay.samples - self._limiter.delay, np.float32)
         self._mel_cepstrum: np.ndarray | None = None  # of the last frame analysed
-        self._aperiodicity = np.ones(self._config.bins)
+        self._excitation: Excitation | None = None  # of the last voiced frame, by `world`
         self._f0 = 0.0  # Hz, of the last frame synthesised
         self._gains = np.zeros(2)  # of the conversion and of the input, at the last frame synthesised
         self.hurried_frames = self.not_finite = 0
@@ -162,8 +164,8 @@ class Stream:
             samples = np.where(finite, samples, 0.0)
         self._input = np.concatenate([self._input, np.clip(samples, -HOTTEST, HOTTEST)])
         parts = [self._ready]
-        while self._position(self._frame) + self.delay.window <= self._begin + len(self._input):
-            with np.errstate(all="ignore"):  # a bad model may overflow; `_next` replaces what is not finite
+        with np.errstate(all="ignore"):  # a bad model may overflow; `_next` replaces what is not finite
+            while self._position(self._frame) + self.delay.window <= self._begin + len(self._input):
                 parts.append(self._limiter.push(self._next(hurry)))
         ready = np.concatenate(parts)
         output, self._ready = ready[: len(samples)], ready[len(samples) :]
@@ -189,7 +191,7 @@ class Stream:
         available = self._between(position - self._near, position + self.delay.window)
         power_window = round(POWER_WINDOW * self.sample_rate)
         around = self._between(position - power_window, position + min(power_window, self.delay.window))
-        is_open = self._gate.push(float(np.square(around).mean()))
+        is_open = self._gate.push(float(around @ around) / len(around))
         hold = hurry and self._mel_cepstrum is not None
         self.hurried_frames += hold
         f0 = self._f0
@@ -205,10 +207,10 @@ class Stream:
         positions = [self._position(number + step) for step in range(-self._span, self._span + 1)]
         if self.method == "diff":
             log_response = self._response.log(target - source)
-            response = np.exp(np.minimum(log_response.real, LOUDEST) + 1j * log_response.imag)
-            self._filter.add([self._between(*pair) for pair in pairwise(positions)], response)
+            np.minimum(log_response.real, LOUDEST, out=log_response.real)
+            self._filter.add([self._between(*pair) for pair in pairwise(positions)], frequency_response(log_response))
         else:
-            self._synthesise(positions, f0, target, hold)
+            self._synthesise(number, positions, f0, target, hold)
         original = self._between(*positions[:2])
         output = self._overlap.take(len(original))
         if not np.isfinite(output).all():  # overflow in a bad model
@@ -237,29 +239,32 @@ class Stream:
         envelope = pyworld.cheaptrick(samples, window, time, config.sample_rate, fft_size=config.fft_size)
         return mel_cepstrum.from_envelope(envelope, config.order, config.warping)[0]
 
-    def _synthesise(self, positions: list[int], f0: float, target: np.ndarray, hold: bool) -> None:
-        """Add noise and pulses with the mel-cepstrum `target`, between the previous, this and the next frame."""
+    def _synthesise(self, number: int, positions: list[int], f0: float, target: np.ndarray, hold: bool) -> None:
+        """Add noise and pulses of frame `number` with the mel-cepstrum `target`, from the previous to the next."""
         import pyworld
 
         rate, config = self.sample_rate, self._config
         start, centre, end = positions
         if not hold:
-            self._f0, self._aperiodicity = f0, np.ones(config.bins)
+            before, self._f0 = self._f0, f0
             if f0 > 0:
                 around = np.ascontiguousarray(self._between(centre - self._near, centre + self._far))
                 tracked, time = np.array([f0]), np.array([self._near / rate])
                 refined = pyworld.stonemask(around, tracked, time, rate)
                 refined = np.where(refined > 0, refined, tracked)
-                self._aperiodicity = pyworld.d4c(around, refined, time, rate, fft_size=config.fft_size)[0]
                 self._f0 = float(refined[0])
-        mapped = float(map_f0(np.array([self._f0]), *self._voices, self.f0_options)[0])
-        mapped = mapped and min(max(mapped, LOWEST_F0), HIGHEST_F0)
-        self._pulses.add(centre - start, mapped, target, self._aperiodicity)
-        before, self._excitation = self._excitation, self._noise.standard_normal(end - centre)
-        log_response = self._response.log(target)
+                if before == 0 or self._excitation.periodic is None or number % APERIODICITY_SHIFT == 0:
+                    aperiodicity = pyworld.d4c(around, refined, time, rate, fft_size=config.fft_size)[0]
+                    self._excitation = Excitation.of(aperiodicity, self._filter.size, self._pulses.size)
+        mapped, periodic, log_response = 0.0, None, self._response.log(target)
         if self._f0 > 0:
-            log_response = log_response + minimum_phase_log(np.log(self._aperiodicity), self._filter.size)
-        self._filter.add([before, self._excitation], np.exp(log_response), self._pulses.delay)
+            mapped = float(map_f0(np.array([self._f0]), *self._voices, self.f0_options)[0])
+            mapped = mapped and min(max(mapped, LOWEST_F0), HIGHEST_F0)
+            periodic = self._excitation.periodic if mapped > 0 else None
+            log_response += self._excitation.aperiodic
+        self._pulses.add(centre - start, mapped, target, periodic)
+        noise, self._noise = self._noise, self._random.standard_normal(end - centre)
+        self._filter.add([noise, self._noise], frequency_response(log_response), self._pulses.delay)
 
 
 def lowest_resolved_f0(window: int, rate: int) -> float:

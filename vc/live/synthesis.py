@@ -7,6 +7,7 @@ continuous instead of drawn anew for each pulse, and mel-cepstra are interpolate
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -29,22 +30,49 @@ class MinimumPhase:
     def __init__(self, config: WorldConfig, size: int):
         cepstrum = mel_cepstrum.warping_matrix(config.order, config.bins - 1, -config.warping)
         cepstrum = np.pad(cepstrum, ((0, 0), (0, max(0, size - config.bins))))[:, :size]
-        self._matrix = np.fft.rfft(cepstrum, axis=1)
+        # float32 halves the memory that the product reads, which limits its speed
+        self._matrix = np.fft.rfft(cepstrum, axis=1).astype(np.complex64).view(np.float32)
 
     def __call__(self, mel_cepstrum: np.ndarray) -> np.ndarray:
-        return np.exp(self.log(mel_cepstrum))
+        return frequency_response(self.log(mel_cepstrum))
 
     def log(self, mel_cepstrum: np.ndarray) -> np.ndarray:
         """Natural logarithm of the response: log amplitude in the real part, phase in the imaginary part."""
-        return mel_cepstrum @ self._matrix
+        return (mel_cepstrum.astype(np.float32) @ self._matrix).view(np.complex64)
+
+
+def frequency_response(log_response: np.ndarray) -> np.ndarray:
+    """Exponential of a complex log response, of its shape and type; faster than `np.exp`, which does not vectorise."""
+    amplitude, phase = np.exp(log_response.real), log_response.imag
+    exponential = np.empty_like(log_response)
+    np.multiply(amplitude, np.cos(phase), out=exponential.real)
+    np.multiply(amplitude, np.sin(phase), out=exponential.imag)
+    return exponential
 
 
 def minimum_phase_log(log_amplitude: np.ndarray, size: int) -> np.ndarray:
-    """Natural log amplitudes `(bins,)` to the complex log response `(size / 2 + 1,)` of the minimum-phase filter."""
+    """Natural log amplitudes `(bins,)` to the log response `(size / 2 + 1,)` of the minimum-phase filter, complex64."""
     half = len(log_amplitude) - 1
     cepstrum = np.fft.irfft(log_amplitude)
     cepstrum[1:half] *= 2
-    return np.fft.rfft(cepstrum[: half + 1], size)
+    return np.fft.rfft(cepstrum[: half + 1], size).astype(np.complex64)
+
+
+@dataclass(frozen=True)
+class Excitation:
+    """How the spectrum of a voiced frame divides into noise and pulses: complex log responses of both."""
+
+    aperiodic: np.ndarray  # (filter size / 2 + 1,)
+    periodic: np.ndarray | None  # (pulse size / 2 + 1,); None without pulses
+
+    @classmethod
+    def of(cls, aperiodicity: np.ndarray, filter_size: int, pulse_size: int) -> "Excitation":
+        """From `(bins,)`, the aperiodic fraction of the amplitude, 0..1."""
+        aperiodic = minimum_phase_log(np.log(aperiodicity), filter_size)
+        fraction = 1 - np.square(aperiodicity)
+        if fraction.max() <= FAINTEST:
+            return cls(aperiodic, None)
+        return cls(aperiodic, minimum_phase_log(np.log(np.maximum(fraction, FAINTEST)) / 2, pulse_size))
 
 
 class Overlap:
@@ -117,7 +145,7 @@ class Pulses:
         self.delay = pulse_delay(config.sample_rate)
         self.rate, self.size, self._overlap = config.sample_rate, config.fft_size, overlap
         self._response = MinimumPhase(config, self.size)
-        self._phase_per_sample = -2j * np.pi * np.arange(config.bins) / self.size
+        self._phase_per_sample = (-2 * np.pi * np.arange(config.bins) / self.size).astype(np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -126,7 +154,7 @@ class Pulses:
         self._mel_cepstrum: np.ndarray | None = None
         self._periodic: np.ndarray | None = None  # log response of the periodic fraction of the spectrum
 
-    def add(self, count: int, f0: float, mel_cepstrum: np.ndarray, aperiodicity: np.ndarray) -> None:
+    def add(self, count: int, f0: float, mel_cepstrum: np.ndarray, periodic: np.ndarray | None) -> None:
         """Add the pulses between the previous frame and this one.
 
         If one of the two is unvoiced, only the half next to the voiced one has pulses, as in WORLD.
@@ -139,12 +167,9 @@ class Pulses:
             F0 of this frame in Hz, 0 if unvoiced.
         mel_cepstrum : np.ndarray
             Shape `(order + 1,)`.
-        aperiodicity : np.ndarray
-            Shape `(bins,)`, 0..1.
+        periodic : np.ndarray or None
+            As in `Excitation`; None without pulses.
         """
-        periodic = None
-        if f0 > 0 and (fraction := 1 - np.square(aperiodicity)).max() > FAINTEST:
-            periodic = minimum_phase_log(np.log(np.maximum(fraction, FAINTEST)) / 2, self.size)
         before = self._f0 if self._periodic is not None else 0.0
         after = f0 if periodic is not None else 0.0
         if before > 0 or after > 0:
@@ -154,8 +179,8 @@ class Pulses:
             if before == 0:
                 self._phase = 1 - track.max() / self.rate / 2  # the first pulse follows at once
             phase = self._phase + np.cumsum(track) / self.rate
-            periods = np.floor(phase)
-            for sample in np.flatnonzero(np.diff(periods, prepend=np.floor(self._phase))):
+            periods = np.floor(phase)  # as many have ended since the previous frame, whose phase is in 0..1
+            for sample in np.flatnonzero(periods != np.concatenate([[0.0], periods[:-1]])):
                 since = (phase[sample] - periods[sample]) * self.rate / track[sample]  # samples since the period ended
                 self._add_pulse(sample - since, count, track[sample], mel_cepstrum, periodic)
             self._phase = phase[-1] % 1
@@ -169,11 +194,12 @@ class Pulses:
         before = mel_cepstrum if self._mel_cepstrum is None else self._mel_cepstrum
         log_response = self._response.log(before + weight * (mel_cepstrum - before))
         if self._periodic is None or periodic is None:
-            log_response = log_response + (periodic if self._periodic is None else self._periodic)
+            log_response += periodic if self._periodic is None else self._periodic
         else:
-            log_response = log_response + self._periodic + weight * (periodic - self._periodic)
+            log_response += self._periodic + np.float32(weight) * (periodic - self._periodic)
         offset = int(np.floor(time))
-        response = np.exp(log_response + (self.delay + time - offset) * self._phase_per_sample)
-        response[0] = 0  # speech has no DC offset
-        samples = np.fft.irfft(response, self.size) * np.sqrt(self.rate / f0)
+        log_response.imag += np.float32(self.delay + time - offset) * self._phase_per_sample
+        spectrum = frequency_response(log_response)
+        spectrum[0] = 0  # speech has no DC offset
+        samples = np.fft.irfft(spectrum, self.size) * np.sqrt(self.rate / f0)
         self._overlap.add(max(offset, 0), samples)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import CORPUS, command, write_untrained
@@ -16,12 +17,13 @@ from vc.corpus import audio
 from vc.encoders import choice
 from vc.errors import ConfigError
 from vc.features.f0 import F0Range
-from vc.features.mel import MelFeatures
+from vc.features.mel import MelConfig, MelFeatures, analyse
 from vc.features.speakers import Speaker
 from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.models import build_converter, network_config
 from vc.train import content_encoder
+from vc.train.cyclegan import CycleGANObjective
 from vc.train.engine import Setup
 from vc.train.methods import METHODS
 from vc.train.multi_speaker import MultiSpeakerTraining
@@ -70,6 +72,22 @@ def test_a_pair_learns_by_any_encoder(known, three_dump, tmp_path):
     assert "objective.encoder is named, but objective.content is 0" in refused and not words[-1].exists()
 
 
+def test_a_content_loss_that_counts_in_no_direction_is_refused():
+    with pytest.raises(ConfigError, match=r"objective\.content counts in no direction that learns"):
+        CycleGANObjective(content=5, forward_content=0, backward_content=0)
+
+
+def test_the_carried_encoder_is_meant_whatever_is_called_so_here(three_dump, tmp_path, monkeypatch):
+    (tmp_path / "distilled").mkdir()
+    (tmp_path / "distilled/config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    features = read_features(three_dump)
+    speakers = {name: features.speakers[name] for name in NAMES}
+    one, other = (content_encoder.read(name, speakers, features.config) for name in ("", "distilled"))
+    assert one.digest == other.digest == choice.choose("distilled").digest
+    assert one.network.network is not choice.choose("distilled").network  # others use it
+
+
 def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(known, three_dump, tmp_path):
     def words(encoder: Path, steps: int) -> list:
         more = settings(training__steps=steps, objective__content=5, objective__encoder=encoder)
@@ -90,7 +108,7 @@ def test_many_speakers_learn_by_an_encoder_of_speech_alone(known, three_dump, tm
     assert '"content"' in (tmp_path / "exp/log.jsonl").read_text()
     more = settings(objective__encoder=known / "three.safetensors")
     refused = command(*words, *more, "--output", tmp_path / "other", check=2).stderr.decode()
-    assert "three.safetensors is a model, which serves a pair alone" in refused
+    assert "three.safetensors is a model's code, which only methods of a pair can use" in refused
 
 
 def test_content_of_many_speakers_compares_a_conversion_with_its_source(three_dump):
@@ -117,6 +135,26 @@ def test_content_of_many_speakers_compares_a_conversion_with_its_source(three_du
     training.step(batch, training.schedule(0))
     assert all(map(torch.equal, before[0], encoder.parameters()))
     assert not any(map(torch.equal, before[1], network.parameters()))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_an_envelope_has_the_log_mel_of_its_noise(rate):
+    """Within the difference between the mean of a logarithm and the logarithm of a mean, up to Nyquist."""
+    samples = 0.1 * np.random.default_rng(0).standard_normal(2 * rate)
+    world, mel = WorldConfig(rate), MelConfig()
+    _, cepstra = world.extract(samples, None)
+    cepstra = torch.tensor(cepstra.T[None], dtype=torch.float32)
+    to_log_mel = content_encoder.FromMelCepstra(nn.Identity(), world, mel)
+    frames = to_log_mel(cepstra)
+    assert frames.shape == (1, 80, int(cepstra.shape[-1] * 0.005 / (256 / 22050)))
+    expected = analyse(audio.resample(samples.astype(np.float32), rate, 22050), mel).mean(0)
+    bands = slice(0, 55 if rate == 8000 else 78)  # below the resampler's transition to Nyquist
+    assert np.abs(frames[0].mean(1).numpy() - expected)[bands].max() < 0.35
+    louder = to_log_mel(cepstra + torch.eye(world.bands)[:, :1])  # by e in magnitude
+    torch.testing.assert_close((louder - frames)[:, bands], torch.ones_like(frames[:, bands]), atol=1e-4, rtol=0)
+    assert to_log_mel(cepstra[..., :1]).shape == (1, 80, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert to_log_mel(cepstra).equal(frames)
 
 
 @pytest.mark.parametrize("speaker", ["slt", "rms"])

@@ -255,6 +255,9 @@ def live(args: argparse.Namespace) -> int:
     """
     samples, rate = speech(args.seconds)
     checkouts = {"ours": ROOT, **({} if args.other is None else {"other": args.other.absolute()})}
+    for checkout in checkouts.values():
+        if not (checkout / "vc/__main__.py").is_file():
+            sys.exit(f"benchmark: error: --other: no checkout of this toolkit: {checkout}")
     taken = {method: {name: [] for name in checkouts} for method in METHODS}
     with tempfile.TemporaryDirectory() as folder:
         recording, output = Path(folder) / "in.wav", Path(folder) / "out.wav"

@@ -22,8 +22,8 @@ help_message="usage: run.sh [--name value ...]
   --features_conf YAML  its features: section is that of stage 1
   --pair_confs FOLDER, --many_confs FOLDER  configurations, one a method (default: those of ten minutes on one core)
   --methods 'X Y ...'   names of those that are taken (default: all)
-  --encoder NAME        of the methods of many speakers, the one by whose code pairs compare content, where they do
-                        (default: the content encoder that comes with the toolkit)
+  --encoder NAME        method of many speakers whose code pairs with objective.content use (default: they use the
+                        content encoder that comes with the toolkit)
   --max_jobs N          methods at once, a core each (default: what the backend does)
   --work, --nj, --device, --train_opts, --convert_opts, --evaluate_opts, --train_cmd, --config
                         as for recipes/pair/run.sh"
@@ -48,7 +48,7 @@ train_and_convert() {
     array_of many "${of_many[@]}"
     for conf in "${of_pairs[@]}"; do # an encoder is one of those of many
         ! takes_encoder "$conf" || [ -s "$(folder_of many "$encoder")/model.safetensors" ] ||
-            fail "$(basename "$conf") wants an encoder: train $encoder first, or name another --encoder"
+            fail "$(basename "$conf") is to use $encoder: train it first, or name another --encoder"
     done
     array_of pair "${of_pairs[@]}"
     [ "${#failed[@]}" -eq 0 ] || fail "these failed: ${failed[*]}; the others are done"
@@ -78,7 +78,7 @@ array_of() { # RECIPE CONF ...: an array of jobs, each of which trains one metho
     done
 }
 
-takes_encoder() { [ -n "$encoder" ] && [[ $1 == "$pair_confs"/* ]] && grep -Eq '^ +content: *[^0 ]' "$1"; } # CONF
+takes_encoder() { [ -n "$encoder" ] && [[ $1 == "$pair_confs"/* ]] && grep -Eq '^ +content: *0*\.?0*[1-9]' "$1"; } # CONF
 
 options() { # CONF: the encoder's path is as seen from the folder of work
     printf '%s ' "$train_opts"

@@ -130,7 +130,7 @@ def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Matrix `(bands, order + 1)` and offset `(order + 1,)` of the affine map from log-mel to mel-cepstrum.
 
     The log envelope is interpolated linearly between the bands' centres, from each band's magnitude divided by its
-    filter's sum; a window of energy E gives noise of power P the magnitude sqrt(E P).
+    filter's sum and the window's gain. Nearly the inverse of `from_mel_cepstra`.
     """
     world, filters = config.world, mel_filters(config.mel)
     sums = filters.sum(axis=1)
@@ -138,11 +138,15 @@ def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
     centres = filters @ frequencies / sums
     bins = np.linspace(0, config.sample_rate / 2, world.bins)
     interpolation = np.stack([np.interp(bins, centres, unit) for unit in np.eye(config.bands)])  # (bands, bins)
-    window = np.hanning(config.fft_size + 1)[:-1]
-    constant = -2 * np.log(sums) @ interpolation - np.log(np.square(window).sum())  # (bins,)
+    constant = -2 * np.log(sums) @ interpolation - np.log(_window_energy(config))  # (bins,)
     envelopes = np.exp(np.vstack([2 * interpolation, constant]))  # from_envelope takes the logarithm
     cepstra = mel_cepstrum.from_envelope(envelopes, world.order, world.warping)
     return cepstra[:-1], cepstra[-1]
+
+
+def _window_energy(config: MelConfig) -> float:
+    """Sum of the squared window: noise of power P has magnitudes of sqrt(energy P)."""
+    return float(np.square(np.hanning(config.fft_size + 1)[:-1]).sum())
 
 
 def analyse(samples: np.ndarray, config: MelConfig, device: "torch.device | str" = "cpu") -> np.ndarray:
@@ -170,55 +174,29 @@ def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
     return (_filters_on(config, magnitude.device, magnitude.dtype) @ magnitude).clamp(min=FLOOR).log()
 
 
-def log_mel_from_mel_cepstra(cepstra: "Tensor", world: WorldConfig, config: MelConfig) -> "Tensor":
-    """Log-mel of an envelope, without harmonics: differentiable, and in float32 whatever the precision.
+@lru_cache(maxsize=8)
+def from_mel_cepstra(world: WorldConfig, config: MelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices for the log-mel of a mel-cepstrum's envelope, without harmonics.
 
-    Parameters
-    ----------
-    cepstra : Tensor
-        Mel-cepstra with c0 `(batch, order + 1, frames)` of `world`.
-    world : WorldConfig
-    config : MelConfig
+    The log-mel of a mel-cepstrum c with c0 is `log(max(filters @ exp(magnitudes @ c), FLOOR))`. It differs from that of
+    a recording at the lowest bands, which lie below F0.
 
     Returns
     -------
-    Tensor
-        Shape `(batch, bands, frames')`, with one frame for each hop that `frames` cover and at least one; between
-        mel-cepstra, powers in dB are interpolated linearly.
+    magnitudes : np.ndarray
+        Shape `(bins, order + 1)`: mel-cepstrum to natural log magnitudes at the filters' bins, up to the lower of the
+        two Nyquist frequencies.
+    filters : np.ndarray
+        Shape `(bands, bins)`: mel filters with the gain of the window and of resampling, which changes noise's power
+        by the ratio of the rates.
     """
-    import torch
-
-    with torch.autocast(cepstra.device.type, enabled=False):
-        ratio = config.frame_shift / world.frame_shift
-        count = max(1, int(cepstra.shape[-1] / ratio))
-        positions = (torch.arange(count, device=cepstra.device) + 0.5) * ratio  # centres of the hops
-        positions = positions.clamp(max=cepstra.shape[-1] - 1)
-        before = positions.long().clamp(max=max(0, cepstra.shape[-1] - 2))
-        after = (before + 1).clamp(max=cepstra.shape[-1] - 1)
-        cepstra = torch.lerp(cepstra[..., before].float(), cepstra[..., after].float(), positions - before)
-        to_log_magnitude, filters = _envelope_maps_on(world, config, cepstra.device)
-        return (filters @ (to_log_magnitude @ cepstra).exp()).clamp(min=FLOOR).log()
-
-
-@lru_cache(maxsize=8)
-def _envelope_maps_on(world: WorldConfig, config: MelConfig, device: "torch.device") -> tuple["Tensor", "Tensor"]:
-    """Maps from mel-cepstra to log magnitudes at the bins of the filters up to both Nyquist frequencies, and to bands.
-
-    A window of energy E gives noise of power P the magnitude sqrt(E P), and resampling changes P by the ratio of rates.
-    """
-    import torch
-
-    highest = min(world.sample_rate, config.sample_rate) / 2
     bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
-    bins = bins[bins <= highest]
-    matrix = mel_cepstrum.synthesis_matrix(world.bins, world.order, world.warping) / 2  # (order + 1, WORLD's bins)
+    bins = bins[bins <= world.sample_rate / 2]
+    log_powers = mel_cepstrum.synthesis_matrix(world.bins, world.order, world.warping)  # (order + 1, WORLD's bins)
     world_bins = np.linspace(0, world.sample_rate / 2, world.bins)
-    to_log_magnitude = np.stack([np.interp(bins, world_bins, row) for row in matrix], axis=1)
-    energy = np.square(np.hanning(config.fft_size + 1)[:-1]).sum()
-    gain = np.sqrt(energy * config.sample_rate / world.sample_rate)
-    filters = gain * mel_filters(config)[:, : len(bins)]
-    with torch.inference_mode(False):
-        return tuple(torch.from_numpy(array).to(device, torch.float32) for array in (to_log_magnitude, filters))
+    magnitudes = np.stack([np.interp(bins, world_bins, row) / 2 for row in log_powers], axis=1)
+    gain = np.sqrt(_window_energy(config) * config.sample_rate / world.sample_rate)
+    return magnitudes, gain * mel_filters(config)[:, : len(bins)]
 
 
 @lru_cache(maxsize=8)

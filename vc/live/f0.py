@@ -91,7 +91,7 @@ class F0Tracker:
         self._widths = widths
         self._starts = np.stack([first, first + self._lags])
         self._ends = self._starts + widths
-        # of the samples of both; where a segment has ended, of the zero that `push` appends
+        # indices into the band; beyond a segment's end, of the zero that `push` appends
         self._earlier = np.where(inside, first[:, None] + offsets, self._count + 1)
         self._later = np.where(inside, self._earlier + self._lags[:, None], self._count + 1)
         half = round(offline.POWER_WINDOW * self._rate / 2)

@@ -70,7 +70,7 @@ class Excitation:
         """From `(bins,)`, the aperiodic fraction of the amplitude, 0..1."""
         aperiodic = minimum_phase_log(np.log(aperiodicity), filter_size)
         fraction = 1 - np.square(aperiodicity)
-        if fraction.max() <= FAINTEST:
+        if not fraction.max() > FAINTEST:  # not a number either
             return cls(aperiodic, None)
         return cls(aperiodic, minimum_phase_log(np.log(np.maximum(fraction, FAINTEST)) / 2, pulse_size))
 

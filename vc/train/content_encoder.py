@@ -10,6 +10,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from vc.config import require
 from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledEncoder
 from vc.errors import ConfigError, naming, shorten
+from vc.features import mel
 from vc.features.base import FeatureConfig
-from vc.features.mel import MelConfig, log_mel_from_mel_cepstra
+from vc.features.mel import MelConfig
 from vc.features.speakers import Speaker
+from vc.features.world import WorldConfig
 from vc.model_file import Model, read_network
 from vc.models.base import MultiSpeakerConverter
 from vc.tensor_file import tensors_digest
@@ -74,14 +77,28 @@ class NaturalScaleEncoder(ContentEncoder):
 
 
 class FromMelCepstra(nn.Module):
-    """An encoder of log-mel as one of natural mel-cepstra `(batch, order + 1, frames)`, c0 and all."""
+    """A function of log-mel as one of natural mel-cepstra `(batch, order + 1, frames)`, c0 included.
 
-    def __init__(self, network: nn.Module, features: FeatureConfig, config: MelConfig):
+    Its log-mel is that of the envelopes at the centres of the hops, between the log spectra of the nearest two frames;
+    one frame for each hop that they cover, at least one. It is not computed in bfloat16.
+    """
+
+    def __init__(self, network: nn.Module, features: WorldConfig, config: MelConfig):
         super().__init__()
-        self.network, self.features, self.config = network, features, config
+        self.network, self.ratio = network, config.frame_shift / features.frame_shift
+        for name, matrix in zip(("magnitudes", "filters"), mel.from_mel_cepstra(features, config)):
+            self.register_buffer(name, torch.from_numpy(matrix).float())
 
     def forward(self, cepstra: Tensor) -> Tensor:
-        return self.network(log_mel_from_mel_cepstra(cepstra, self.features, self.config))
+        with torch.autocast(cepstra.device.type, enabled=False):
+            last = cepstra.shape[-1] - 1
+            hops = torch.arange(max(1, int(cepstra.shape[-1] / self.ratio)), device=cepstra.device)
+            positions = ((hops + 0.5) * self.ratio).clamp(max=last)
+            before = positions.long()
+            after = (before + 1).clamp(max=last)
+            cepstra = torch.lerp(cepstra[..., before].float(), cepstra[..., after].float(), positions - before)
+            log_mel = (self.filters @ (self.magnitudes @ cepstra).exp()).clamp(min=mel.FLOOR).log()
+        return self.network(log_mel)
 
 
 class FramesFirst(nn.Module):
@@ -113,12 +130,12 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         If `path` is not an encoder, or does not fit these features.
     """
     path = path or choice.DISTILLED
-    place = Path(path)
-    if (place / "config.json").is_file():
+    place, carried = Path(path), path == choice.DISTILLED  # whatever is called so in the working folder
+    if not carried and (place / "config.json").is_file():
         network = _read_transformer(place)
         encoder = NaturalScaleEncoder(FramesFirst(network), speakers)
         encoder.digest = tensors_digest(network.state_dict())
-    elif not place.is_dir() and encoder_file.is_one(choice.find(path)):
+    elif carried or (not place.is_dir() and encoder_file.is_one(choice.find(path))):
         source = choice.choose(path)
         takes_log_mel = isinstance(source, DistilledEncoder)
         advice = "objective.content needs an encoder that takes log-mel, such as distilled"
@@ -127,8 +144,10 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         if features.cepstral:
             network = FromMelCepstra(network, features, source.mel)
         else:
-            advice = "features.kind must be world, or mel or content with the usual settings"
-            require(features.mel == source.mel, f"{path}: takes other features than these: {advice}")
+            expected, given = asdict(source.mel), asdict(features.mel)
+            different = ", ".join(f"features.{key} {value}" for key, value in expected.items() if given[key] != value)
+            advice = f"it needs {different}; or name another objective.encoder"
+            require(not different, f"objective.encoder: {path} takes other features than these: {advice}")
         encoder = NaturalScaleEncoder(network, speakers)
         encoder.digest = source.digest
     else:

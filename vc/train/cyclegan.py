@@ -92,8 +92,8 @@ class CycleGANObjective(AdversarialConfig):
         super().__post_init__()
         for name in (*LOSSES, *factors, "identity_steps"):
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
-        used = not self.encoder or bool(self.factors("content"))
-        require(used, "objective.encoder is named, but objective.content counts in no direction that learns")
+        used = self.content == 0 or bool(self.factors("content"))
+        require(used, "objective.content counts in no direction that learns")
         nothing = "adversarial, second_adversarial and cycle_consistency are 0 in both directions: nothing is learnt"
         require(bool(self.learning), f"objective: {nothing}")
 

@@ -127,11 +127,10 @@ class Plan:
             initial_model = InitialModel.read(Path(start), adds_speakers=False)
         if getattr(objective, "content", 0) > 0:
             encoder = content_encoder.read(objective.encoder, speakers, features.config)
-            takes_speech = isinstance(encoder, NaturalScaleEncoder) or not isinstance(objective, MultiSpeakerObjective)
+            suits = isinstance(encoder, NaturalScaleEncoder) or not isinstance(objective, MultiSpeakerObjective)
             advice = "name a content encoder, or none for the one that comes with this toolkit"
-            require(
-                takes_speech, f"objective.encoder: {objective.encoder} is a model, which serves a pair alone; {advice}"
-            )
+            limit = "is a model's code, which only methods of a pair can use"
+            require(suits, f"objective.encoder: {objective.encoder} {limit}; {advice}")
         digests = {
             "start": initial_model.digest if initial_model else "",
             "encoder": encoder.digest if encoder else "",

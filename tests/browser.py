@@ -174,6 +174,7 @@ class Page:
         self.browser, self.target, self.session, self.url = browser, target, session, url
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # keys go to this tab, whichever is in front
         self.show(size, dark)
         self._load("Page.navigate", url=url)
 
@@ -219,8 +220,8 @@ class Page:
         return value
 
     def press(self, key: str, times: int = 1, shift: bool = False) -> None:
-        """Press one of KEYS, once the page is painted: before its first frame, Chromium drops what is typed."""
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        """Press one of KEYS, once the page is on the screen: before its first frame is, Chromium drops what is typed."""
+        self.wait("performance.getEntriesByName('first-contentful-paint').length > 0")
         about = {"key": " " if key == "Space" else key, "code": key}
         about |= {"windowsVirtualKeyCode": KEYS[key], "modifiers": SHIFT * shift}
         for _ in range(times):

@@ -220,7 +220,7 @@ class Page:
         return value
 
     def press(self, key: str, times: int = 1, shift: bool = False) -> None:
-        """Press one of KEYS, once the page is on the screen: before its first frame is, Chromium drops what is typed."""
+        """Press one of KEYS, once the page is on the screen: before its first frame, Chromium drops what is typed."""
         self.wait("performance.getEntriesByName('first-contentful-paint').length > 0")
         about = {"key": " " if key == "Space" else key, "code": key}
         about |= {"windowsVirtualKeyCode": KEYS[key], "modifiers": SHIFT * shift}

@@ -130,7 +130,7 @@ def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Matrix `(bands, order + 1)` and offset `(order + 1,)` of the affine map from log-mel to mel-cepstrum.
 
     The log envelope is interpolated linearly between the bands' centres, from each band's magnitude divided by its
-    filter's sum and the window's gain. Nearly the inverse of `from_mel_cepstra`.
+    filter's sum and the window's gain. Nearly the inverse of `log_mel_matrices`.
     """
     world, filters = config.world, mel_filters(config.mel)
     sums = filters.sum(axis=1)
@@ -175,7 +175,7 @@ def log_mel(samples: "Tensor", config: MelConfig) -> "Tensor":
 
 
 @lru_cache(maxsize=8)
-def from_mel_cepstra(world: WorldConfig, config: MelConfig) -> tuple[np.ndarray, np.ndarray]:
+def log_mel_matrices(world: WorldConfig, config: MelConfig) -> tuple[np.ndarray, np.ndarray]:
     """Matrices for the log-mel of a mel-cepstrum's envelope, without harmonics.
 
     The log-mel of a mel-cepstrum c with c0 is `log(max(filters @ exp(magnitudes @ c), FLOOR))`. It differs from that of

@@ -86,7 +86,7 @@ class FromMelCepstra(nn.Module):
     def __init__(self, network: nn.Module, features: WorldConfig, config: MelConfig):
         super().__init__()
         self.network, self.ratio = network, config.frame_shift / features.frame_shift
-        for name, matrix in zip(("magnitudes", "filters"), mel.from_mel_cepstra(features, config)):
+        for name, matrix in zip(("magnitudes", "filters"), mel.log_mel_matrices(features, config)):
             self.register_buffer(name, torch.from_numpy(matrix).float())
 
     def forward(self, cepstra: Tensor) -> Tensor:

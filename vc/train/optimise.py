@@ -31,7 +31,6 @@ class AdversarialConfig:
     encoder: str = ""  # frozen encoder of `content`: a name or path; empty: the one that comes with this toolkit
 
     def __post_init__(self) -> None:
-        require(self.content >= 0, f"objective.content must be 0 or more, got {self.content}")
         require(not self.encoder or self.content > 0, "objective.encoder is named, but objective.content is 0")
         require(self.decay_from >= 0, f"objective.decay_from must be 0 or more, got {self.decay_from}")
         for name in ("generator_rate", "discriminator_rate"):

@@ -98,6 +98,14 @@ def test_what_cannot_be_is_refused_by_name(checkout, three, recipe, words, messa
     assert not (checkout / "refused").exists()
 
 
+@pytest.mark.parametrize("methods", ["xgan", "gan_encoder", "gan_encoder xgan"])
+def test_an_encoder_that_no_method_uses_is_named(checkout, three, confs, methods):
+    words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms", "--encoder", "unit", "--methods", methods)
+    words += ("--pair_confs", confs / "pair", "--many_confs", confs / "many", "--stage", 3, "--work", "no model")
+    done = made("family", checkout, three, *words)
+    assert done.returncode == 1 and ("nothing uses --encoder unit" in done.stderr) == (methods == "xgan")
+
+
 @pytest.mark.slow
 def test_a_method_that_fails_is_named_and_the_others_are_done(checkout, three, confs, tmp_path):
     (tmp_path / "bad.yaml").write_text(f"method: cyclegan_vc2\nnetwork:\n  channels: 3\n{SHORT}")
@@ -153,7 +161,7 @@ def test_a_probe_names_speakers_by_what_tells_them_apart_alone(random, monkeypat
         name: [random.standard_normal((70, 4)) + apart * np.eye(4)[number] for _ in range(6)]
         for number, name in enumerate(("a", "b", "c"))
     }
-    assert low < probe.named(codes) < high
+    assert low < probe.accuracy(codes) < high
 
 
 def test_a_probe_asks_models_with_a_code(model, mini):

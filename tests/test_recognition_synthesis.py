@@ -1326,17 +1326,17 @@ def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
     model, weights = model_file.read(path)
     assert path.stat().st_size < 6e6 and {each.dtype for each in weights.values()} == {torch.float16}
     assert model.encoder is None and model.features.content.digest == choice.choose("distilled").digest
-    line = [sys.executable, ROOT / "recipes/target/halved.py", path, tmp_path / "again", "--licence", model.licence]
-    subprocess.run(line, check=True)
+    script = ROOT / "recipes/target/compact_model.py"
+    subprocess.run([sys.executable, script, path, tmp_path / "again", "--licence", model.licence], check=True)
     again, weights_again = model_file.read(tmp_path / "again")
     assert again == model and tensors_digest(weights_again) == tensors_digest(weights)
 
 
-def test_a_model_with_an_encoder_of_its_own_cannot_be_halved(one, tmp_path):
-    line = [sys.executable, ROOT / "recipes/target/halved.py", one, tmp_path / "no", "--licence", "mine"]
+def test_a_model_with_an_encoder_of_its_own_cannot_be_made_compact(one, tmp_path):
+    line = [sys.executable, ROOT / "recipes/target/compact_model.py", one, tmp_path / "no", "--licence", "mine"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 2 and not (tmp_path / "no").exists()
-    assert done.stderr == f"halved.py: error: {one}: its content encoder is not the carried one, and is needed\n"
+    assert done.stderr == f"compact_model.py: error: {one}: its content encoder is not the carried one, and is needed\n"
 
 
 def test_a_folder_named_like_the_carried_model_is_the_one_that_is_meant(one, tmp_path, monkeypatch):

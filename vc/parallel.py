@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -64,11 +64,59 @@ def map_processes(
     DataError
         A worker process was killed.
     """
-    items, call = list(items), partial(_result_or_error, function)
-    with progress(len(items), title) as bar:
-        for item, result in zip(items, _results(call, items, jobs)):
-            yield item, result
-            bar.update()
+    items = list(items)
+    with Processes(min(jobs, len(items))) as processes:
+        yield from processes.map(function, items, title)
+
+
+class Processes:
+    """A pool of processes for several calls of `map`, which import what they need once; a context manager.
+
+    Parameters
+    ----------
+    jobs : int
+        Their number; with 1, `map` works in this process. They start at the first call that needs them.
+    """
+
+    def __init__(self, jobs: int):
+        # A fork of a process with threads can hang
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(jobs, context, _begin_process) if jobs > 1 else None
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown()
+
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], title: str, *, here: bool = False
+    ) -> Iterator[tuple[Item, Result | DataError]]:
+        """Call a function on items, as `map_processes` does.
+
+        Parameters
+        ----------
+        function, items, title
+            As of `map_processes`.
+        here : bool
+            Whether to work in this process, for what takes less time than starting another.
+
+        Yields
+        ------
+        item, result
+            As from `map_processes`.
+        """
+        in_order = self._pool.map if self._pool and not here else map
+        with progress(len(items), title) as bar:
+            try:
+                for item, result in zip(items, in_order(partial(_result_or_error, function), items)):
+                    yield item, result
+                    bar.update()
+            except BrokenProcessPool:
+                raise DataError(
+                    "a worker process was killed, perhaps because memory ran out; try fewer --jobs"
+                ) from None
 
 
 def map_threads(
@@ -118,18 +166,6 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: i
                 yield item, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -> Iterator[Result]:
-    if jobs <= 1 or len(items) <= 1:
-        yield from map(function, items)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
-    try:
-        with ProcessPoolExecutor(min(jobs, len(items)), context, _begin_process) as pool:
-            yield from pool.map(function, items)
-    except BrokenProcessPool:
-        raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
 
 
 def _begin_process() -> None:

@@ -78,6 +78,7 @@ array_of() { # RECIPE CONF ...: an array of jobs, each of which trains one metho
     done
 }
 
+# Whether a pair's method has a content loss, whose encoder can be replaced.
 takes_encoder() { [ -n "$encoder" ] && [[ $1 == "$pair_confs"/* ]] && grep -Eq '^ +content: *0*\.?0*[1-9]' "$1"; } # CONF
 
 options() { # CONF: the encoder's path is as seen from the folder of work
@@ -136,6 +137,12 @@ for name in ${methods:-$(cd "$many_confs" && ls ./*.yaml) $(cd "$pair_confs" && 
     fi
     names+=("$name")
 done
+if [ -n "$encoder" ]; then
+    used=
+    for conf in "${of_pairs[@]}"; do ! takes_encoder "$conf" || used=1; done
+    [ -n "$used" ] ||
+        echo "run.sh: warning: nothing uses --encoder $encoder: no chosen pair's configuration has objective.content" >&2
+fi
 ways="$source:$target $target:$source"
 list_model
 mkdir -p "$work"

@@ -72,7 +72,7 @@ extract() { # SET OPTION ...
 train() {
     local gpu=1 cores words
     need dump/train/config.yaml 1
-    each need_list "$way_list"
+    for_remaining need_list "$way_list"
     [ "$device" != cpu ] || gpu=0
     read -ra words <<< "$train_opts"
     if [ -f data/dev/wav.scp ]; then
@@ -81,15 +81,15 @@ train() {
     fi
     words=(vc-train --config "$conf" --features dump/train "${who[@]}" --output "$exp_pattern" --validation 'data/eval/{1}'
         --device "$device" "${words[@]}")
-    cores=$(share "$pair_list")
+    cores=$(cores_per_job "$pair_list")
     if [ "$pair_count" -gt 1 ]; then # else the user's own setting, or all cores
         words=(env OMP_NUM_THREADS="$cores" "${words[@]}")
-        say_cost "$(each name_untrained "$pair_list")" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
+        report_estimate "$(for_remaining name_untrained "$pair_list")" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
     fi
     array train "$pair_list" --gpu "$gpu" --num-threads "$cores" -- "${words[@]}"
-    every seal_trained "$succeeded"
-    lose_failed
-    each print_model "$pair_list"
+    for_each seal_trained "$succeeded"
+    drop_failed
+    for_remaining print_model "$pair_list"
 }
 
 need_list() { need "data/eval/$1/wav.scp" 0; }
@@ -98,7 +98,7 @@ experiment() { echo "${exp_pattern//"{3}"/$3}"; } # SOURCE TARGET PAIR -> its fo
 
 name_untrained() { sealed "$(experiment "$@")/trained.sha256" || echo "$*"; }
 
-say_cost() { # LIST OPTION ... -- COMMAND ...: of many pairs, before they are begun; measured on the first
+report_estimate() { # LIST OPTION ... -- COMMAND ...: of many pairs, before they are begun; measured on the first
     local list=$1 options=() words log=$lists/log/cost.log
     shift
     [ -n "$list" ] || return 0
@@ -122,7 +122,7 @@ need_model() {
     local folder
     folder=$PWD/$(experiment "$@")
     if [ ! -s "$folder/model.safetensors" ]; then
-        lose "$3" "$folder/model.safetensors is missing: stage 2 makes it"
+        drop_pair "$3" "$folder/model.safetensors is missing: stage 2 makes it"
     elif ! sealed "$folder/trained.sha256"; then
         echo "$3: training has not ended; the model so far is taken"
     fi
@@ -133,14 +133,14 @@ print_model() { echo "$3: $PWD/$(experiment "$@")/model.safetensors"; }
 convert() {
     local cores more=()
     read -ra more <<< "$convert_opts"
-    each need_model "$pair_list"
-    each need_list "$way_list"
+    for_remaining need_model "$pair_list"
+    for_remaining need_list "$way_list"
     find_missing converted "$way_list"
-    cores=$(share "$missing")
+    cores=$(cores_per_job "$missing")
     array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" "${source_option[@]}" --to '{2}' \
         --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores" "${more[@]}"
-    every seal_converted "$succeeded"
-    lose_failed
+    for_each seal_converted "$succeeded"
+    drop_failed
 }
 
 converted() { echo "$(experiment "$@")/converted/$1-$2"; } # SOURCE TARGET PAIR -> its folder
@@ -152,27 +152,27 @@ seal_converted() {
         seal "$output.sha256" "$list" "$(experiment "$@")/model.safetensors" "$output"/*.wav
         echo "$output: $(wc -l < "$list") recordings converted"
     else
-        lose "$3" "$output: not one file for each line of $list"
+        drop_pair "$3" "$output: not one file for each line of $list"
     fi
 }
 
 evaluate() {
     local cores more=()
-    each need_converted "$way_list"
-    each need_speakers "$way_list"
+    for_remaining need_converted "$way_list"
+    for_remaining need_speakers "$way_list"
     read -ra more <<< "$evaluate_opts"
     find_missing evaluation "$way_list"
-    cores=$(share "$missing")
+    cores=$(cores_per_job "$missing")
     array evaluate "$missing" --num-threads "$cores" -- env OMP_NUM_THREADS=1 vc-evaluate \
         --converted "$exp_pattern/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
         --model "$exp_pattern" --output "$exp_pattern/evaluation/{1}-{2}" --cache exp/speech_model_results \
         --jobs "$cores" "${more[@]}"
-    every seal_evaluated "$succeeded"
-    lose_failed
-    print_results "$(alive "$way_list")"
+    for_each seal_evaluated "$succeeded"
+    drop_failed
+    print_results "$(remaining "$way_list")"
 }
 
-need_converted() { [ -s "$(converted "$@").sha256" ] || lose "$3" "$PWD/$(converted "$@").sha256 is missing: stage 3 makes it"; }
+need_converted() { [ -s "$(converted "$@").sha256" ] || drop_pair "$3" "$PWD/$(converted "$@").sha256 is missing: stage 3 makes it"; }
 
 need_speakers() { need "data/eval/$1/utt2spk" 0; }
 
@@ -187,7 +187,7 @@ seal_evaluated() {
 
 print_results() { # LIST
     local files
-    mapfile -t files < <(each name_metrics "$1")
+    mapfile -t files < <(for_remaining name_metrics "$1")
     [ "${#files[@]}" -gt 0 ] || return 0
     mkdir -p "$lists"
     python3 "$recipes/utils/results.py" "${files[@]}" > "$lists/results.md"
@@ -200,7 +200,7 @@ print_results() { # LIST
     if [ "${#files[@]}" -gt 1 ]; then
         vc-evaluate --pairs "${files[@]%/metrics.json}" --output "$lists/pairs" || echo "No page of all pairs"
     fi
-    python3 "$recipes/utils/said.py" "${files[@]}"
+    python3 "$recipes/utils/headlines.py" "${files[@]}"
     echo "Open it and play source, converted and target: is it the target's voice, is every word there, does it buzz?"
 }
 
@@ -226,5 +226,5 @@ run_conversion() {
     failed=$lists/failed
     rm -f "$failed"
     run_stages "$stage" "$stop_stage" "${stages[@]}"
-    say_failed
+    report_failed
 }

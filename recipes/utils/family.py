@@ -31,7 +31,7 @@ def table(args: Namespace) -> str:
     counts = {content["counts"]["utterances"] for content in contents.values()}
     head = f"{' and '.join(map(str, sorted(counts)))} sentences, {', '.join(contents)}"
     costs = {
-        "speakers": lambda name: str(len(said(models[name])["speakers"])) if name in models else "-",
+        "speakers": lambda name: str(len(description(models[name])["speakers"])) if name in models else "-",
         "parameters (million)": lambda name: f"{parameters(models[name]) / 1e6:.2f}" if name in models else "-",
         "steps": lambda name: f"{steps(models[name]):,}" if name in models else "-",
         "minutes": lambda name: f"{minutes(models[name]):.0f}" if name in models else "-",
@@ -43,14 +43,14 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=[], metavar="NAME=DIR", help="experiments of the systems")
 
 
-def said(folder: Path) -> dict:
-    """What a model file says of its model."""
+def description(folder: Path) -> dict:
+    """The description of a model in its file's metadata."""
     with safe_open(folder / "model.safetensors", "np") as file:
         return json.loads(file.metadata()["vc"])
 
 
 def parameters(folder: Path) -> int:
-    """Of the whole model."""
+    """Number of parameters of the whole model."""
     with safe_open(folder / "model.safetensors", "np") as file:
         return sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118  # no mapping
 
@@ -64,12 +64,12 @@ def reports(folder: Path) -> list[dict]:
 
 
 def steps(folder: Path) -> int:
-    """That a run took, whichever model was kept as the best."""
+    """Steps that a run took, whichever model was kept as the best."""
     return reports(folder)[-1]["step"] if reports(folder) else 0
 
 
 def minutes(folder: Path) -> float:
-    """Of wall time that the steps of a run took, with what was saved and scored between them."""
+    """Wall time of a run's steps, with the saving and scoring between them."""
     rows = reports(folder)
     counts = [now["step"] - before for now, before in zip(rows, [0, *(row["step"] for row in rows)])]
     return sum(count / row["steps_per_second"] for count, row in zip(counts, rows)) / 60

@@ -97,7 +97,7 @@ list_targets() {
 }
 
 # LIST: without the pairs that have failed.
-alive() {
+remaining() {
     local one other pair
     while read -r one other pair; do
         if [ -n "$pair" ] && ! has_failed "$pair"; then echo "$one $other $pair"; fi
@@ -106,9 +106,9 @@ alive() {
 
 has_failed() { awk -F ': ' -v pair="$1" '$1 == pair { found = 1 } END { exit !found }' "$failed" 2> /dev/null; } # PAIR
 
-# FUNCTION LIST: FUNCTION SOURCE TARGET PAIR for each line of the list; `each` leaves out the pairs that have failed.
-each() { every "$1" "$(alive "$2")"; }
-every() {
+# FUNCTION LIST: FUNCTION SOURCE TARGET PAIR for each line of the list; `for_remaining` leaves out failed pairs.
+for_remaining() { for_each "$1" "$(remaining "$2")"; }
+for_each() {
     local one other pair
     while read -r one other pair <&3; do
         [ -z "$pair" ] || "$1" "$one" "$other" "$pair"
@@ -116,14 +116,14 @@ every() {
 }
 
 # PAIR REASON: it is left out from now on; where it is the only one, nothing is left to do.
-lose() {
+drop_pair() {
     [ "$pair_count" -gt 1 ] || fail "$2"
     mkdir -p "$lists"
     echo "$1: $2" | tee -a "$failed" >&2
 }
 
 # LIST: how many cores each of its jobs has; on a cluster they need not share.
-share() {
+cores_per_job() {
     local jobs
     jobs=$(grep -c . <<< "$1" || true)
     case ${train_cmd%% *} in
@@ -145,15 +145,15 @@ find_missing() {
             rm -rf "$folder" "$folder.sha256"
             missing+="$one $other $pair"$'\n'
         fi
-    done 3<<< "$(alive "$2")"
+    done 3<<< "$(remaining "$2")"
 }
 
-# NAME LIST [OPTION VALUE ...] -- COMMAND ...: the command for every line that is alive, as one array of jobs whose logs
+# NAME LIST [OPTION VALUE ...] -- COMMAND ...: the command for every remaining line, as one array of jobs whose logs
 # are $lists/log/NAME.JOB.log; {1}, {2} and {3} in its words stand for SOURCE, TARGET and PAIR. Leaves in $succeeded the
-# lines whose job ended well, and notes the others for lose_failed, which is to be called once the former are sealed.
+# lines whose job ended well, and notes the others for drop_failed, which is to be called once the former are sealed.
 array() {
     local name=$1 options=() words number=0 count list one other pair log
-    succeeded=$(alive "$2") lost=''
+    succeeded=$(remaining "$2") lost=''
     shift 2
     while [ "$1" != -- ]; do
         options+=("$1")
@@ -187,15 +187,15 @@ fill_in() { # SOURCE TARGET PAIR WORD ... -> $words
     words=("${words[@]//"{3}"/"$3"}")
 }
 
-lose_failed() {
+drop_failed() {
     local pair reason
     while read -r pair reason <&3; do
-        [ -z "$pair" ] || lose "$pair" "$reason"
+        [ -z "$pair" ] || drop_pair "$pair" "$reason"
     done 3<<< "$lost"
 }
 
 # What has failed, as the last word of a run.
-say_failed() {
+report_failed() {
     local count
     [ -s "${failed:?}" ] || return 0
     count=$(cut -d : -f 1 "$failed" | sort -u | wc -l)

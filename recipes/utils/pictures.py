@@ -30,15 +30,15 @@ def main() -> int:
         settings = WorldConfig(RATE)
         panels = [panel(word, settings) for word in args.recordings]
         with replacing(args.output) as file:
-            file.write_bytes(smaller(picture(panels, RATE, settings.frame_shift / 1000)))
+            file.write_bytes(reduce_colours(picture(panels, RATE, settings.frame_shift / 1000)))
     except (VCError, OSError) as error:
         print(f"pictures.py: error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def smaller(png: bytes) -> bytes:
-    """In few colours, for a page of documentation."""
+def reduce_colours(png: bytes) -> bytes:
+    """The picture in few colours, so that documentation stays small."""
     from PIL import Image
 
     content = io.BytesIO()

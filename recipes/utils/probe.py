@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How much a model's code tells of who speaks: a classifier made anew names the speakers of codes.
+"""How well the speaker can be recognised from a model's code, by a new classifier.
 
     probe.py exp/A-B-C_xgan exp/A-B-C_unit --features dump/train
 
-For each model of many speakers: the share of segments that it names rightly, learnt from every other utterance and
-measured on those between. The model's own features stand above, for comparison; chance is one in so many speakers.
+For each model of many speakers: the accuracy over segments of the classifier, trained on every other utterance and
+tested on the rest. The accuracy on the features themselves comes first, for comparison.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from vc.train.content_encoder import read_multi_speaker_model
 from vc.train.sampling import Segments
 
 STEPS, BATCH, PLACES = 400, 16, 32  # of the classifier; segments of each speaker; places of a code in one
-TRIED = 8  # batches that are measured
+TEST_BATCHES = 8
 
 
 def main() -> int:
@@ -34,28 +34,28 @@ def main() -> int:
     args = parser.parse_args()
     try:
         features = read_features(args.features)
-        made = [(path.name, *read_multi_speaker_model(path)) for path in args.models]
-        codes = {"features": normalised(features, tuple(made[0][1].speakers))}
-        codes |= {name: encoded(network, features) for name, _, network in made}
+        models = [(path.name, *read_multi_speaker_model(path)) for path in args.models]
+        codes = {"features": normalised_frames(features, tuple(models[0][1].speakers))}
+        codes |= {name: codes_of(network, features) for name, _, network in models}
         for name, each in codes.items():
-            print(f"{name}: {named(each):.0%} of segments named rightly, chance {1 / len(each):.0%}")
+            print(f"{name}: {accuracy(each):.0%} of segments named rightly, chance {1 / len(each):.0%}")
     except (VCError, OSError) as error:
         print(f"probe.py: error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def normalised(features: Features, speakers: tuple[str, ...]) -> dict[str, list[np.ndarray]]:
+def normalised_frames(features: Features, speakers: tuple[str, ...]) -> dict[str, list[np.ndarray]]:
     """Each speaker's utterances `(frames, bands)`, normalised."""
     return {name: [*map(features.speakers[name].normaliser.transform, features.frames(name))] for name in speakers}
 
 
 @torch.inference_mode()
-def encoded(network: MultiSpeakerConverter, features: Features) -> dict[str, list[np.ndarray]]:
+def codes_of(network: MultiSpeakerConverter, features: Features) -> dict[str, list[np.ndarray]]:
     """Each speaker's utterances as codes `(places, channels)`."""
     return {
         name: [network.apply_bottleneck(network.code(tensor(frames), name))[0][0].T.numpy() for frames in utterances]
-        for name, utterances in normalised(features, tuple(network.speaker_indices)).items()
+        for name, utterances in normalised_frames(features, tuple(network.speaker_indices)).items()
     }
 
 
@@ -63,24 +63,26 @@ def tensor(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).float().T[None]
 
 
-def named(codes: dict[str, list[np.ndarray]]) -> float:
-    """Share of unseen segments that a classifier names rightly."""
+def accuracy(codes: dict[str, list[np.ndarray]]) -> float:
+    """Accuracy of a classifier of speakers on test segments."""
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(0)
-    learnt, unseen = (
-        [Segments(own[start::2], PLACES, torch.device("cpu"), name) for name, own in codes.items()] for start in (0, 1)
+    training, test = (
+        [Segments(utterances[start::2], PLACES, torch.device("cpu"), name) for name, utterances in codes.items()]
+        for start in (0, 1)
     )
     speakers = torch.arange(len(codes)).repeat_interleave(BATCH)
-    classifier = CodeClassifier(learnt[0].frames.shape[0], len(codes))
+    classifier = CodeClassifier(training[0].frames.shape[0], len(codes))
     optimiser = torch.optim.Adam(classifier.parameters(), 1e-3)
     for _ in range(STEPS):
-        loss = classification(classifier(torch.cat([own.draw(BATCH, random) for own in learnt])), speakers)
+        loss = classification(classifier(torch.cat([segments.draw(BATCH, random) for segments in training])), speakers)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     with torch.no_grad():
-        judged = [classifier(torch.cat([own.draw(BATCH, random) for own in unseen])).mean(2) for _ in range(TRIED)]
-    return float(np.mean([(each.argmax(1) == speakers).float().mean() for each in judged]))
+        batches = [torch.cat([segments.draw(BATCH, random) for segments in test]) for _ in range(TEST_BATCHES)]
+        logits = [classifier(batch).mean(2) for batch in batches]
+    return float(np.mean([(batch.argmax(1) == speakers).float().mean() for batch in logits]))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from statistics import fmean
 
 import numpy as np
 import systems
-from systems import ANCHORS, Content, rounded, spoken
+from systems import ANCHORS, Content, display_name, format_figure
 
 from vc.metrics import crossed_interval
 from vc.metrics.registry import METHOD_CRITERIA
@@ -76,22 +76,22 @@ def summary(contents: dict[str, Content], means: bool) -> str:
     directions = list(contents.values())
     names = list(dict.fromkeys(name for content in directions for name in systems.scores(content)))
     metrics = systems.known_metrics(directions, METHOD_CRITERIA)
-    rows = [[heading(contents), *systems.heads(metrics)]]
+    rows = [[heading(contents), *systems.headings(metrics)]]
     if not means:
         for direction, content in contents.items():
             for name in systems.scores(content):
                 cells = [systems.mean(metric, [content], name) for metric in metrics]
-                rows.append([f"{direction}, {spoken(name)}", *cells])
+                rows.append([f"{direction}, {display_name(name)}", *cells])
     if means or len(directions) > 1:
         for name in names:
             count = sum(name in systems.scores(content) for content in directions)
             label = "mean" if count == len(directions) else f"mean of {count}"
             cells = [overall(metric, directions, name, span=means) for metric in metrics]
-            rows.append([f"{label}, {spoken(name)}", *cells])
+            rows.append([f"{label}, {display_name(name)}", *cells])
     first, *others = [name for name in names if name not in ANCHORS]
     for other in others:
         cells = [difference(metric, directions, other, first) for metric in metrics]
-        rows.append([f"{spoken(other)} less {spoken(first)}", *cells])
+        rows.append([f"{display_name(other)} less {display_name(first)}", *cells])
     return systems.markdown(rows)
 
 
@@ -108,7 +108,7 @@ def overall(metric: str, contents: list[Content], name: str, *, span: bool) -> s
     cell, figures = systems.mean(metric, contents, name), systems.figures(metric, contents, name)
     if not span or len(figures) < 2:
         return cell
-    return f"{cell} ({rounded(metric, min(figures))} to {rounded(metric, max(figures))})"
+    return f"{cell} ({format_figure(metric, min(figures))} to {format_figure(metric, max(figures))})"
 
 
 def difference(metric: str, contents: list[Content], one: str, other: str) -> str:
@@ -131,7 +131,7 @@ def details(direction: str, content: Content) -> list[str]:
     tables = [table(direction, content, *each) for each in ((compared, BY_SIGNALS), (scores, BY_SPEECH_MODELS))]
     several = len(content["systems"]) > 1
     verdict = [
-        f"- {spoken(name) + ', ' if several else ''}{each['aspect']}, {each['grade']}: {each['text']}"
+        f"- {display_name(name) + ', ' if several else ''}{each['aspect']}, {each['grade']}: {each['text']}"
         for name, findings in content["verdicts"].items()
         for each in findings
     ]
@@ -146,7 +146,7 @@ def verdicts(direction: str, content: Content) -> str:
     }
     aspects = list(dict.fromkeys(aspect for own in grades.values() for aspect in own))
     rows = [[f"{direction}, {content['counts']['utterances']} sentences", *aspects]]
-    rows += [[spoken(name), *(own.get(aspect, "-") for aspect in aspects)] for name, own in grades.items()]
+    rows += [[display_name(name), *(own.get(aspect, "-") for aspect in aspects)] for name, own in grades.items()]
     return systems.markdown(rows)
 
 
@@ -155,8 +155,8 @@ def table(direction: str, content: Content, scores: dict, names: tuple[str, ...]
     metrics = systems.known_metrics([content], names, list(scores))
     if not metrics:
         return ""
-    rows = [[f"{direction}, {content['counts']['utterances']} sentences", *systems.heads(metrics)]]
-    rows += [[spoken(name), *(cell(metric, figures) for metric in metrics)] for name, figures in scores.items()]
+    rows = [[f"{direction}, {content['counts']['utterances']} sentences", *systems.headings(metrics)]]
+    rows += [[display_name(name), *(cell(metric, figures) for metric in metrics)] for name, figures in scores.items()]
     return systems.markdown(rows)
 
 
@@ -166,8 +166,8 @@ def cell(metric: str, scores: dict) -> str:
     if value is None:
         return "-"
     ends = scores["intervals"][metric]
-    span = "" if None in ends else f" [{', '.join(rounded(metric, end) for end in ends)}]"
-    return rounded(metric, value) + span
+    span = "" if None in ends else f" [{', '.join(format_figure(metric, end) for end in ends)}]"
+    return format_figure(metric, value) + span
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Evaluations as Markdown tables: what results.py, family.py and vocoders.py share.
 
-A cell is a figure with half of its 95 % interval. For a mean over directions, directions and sentences are drawn anew,
-each by themselves (`vc.metrics.crossed_interval`), since the figure is to hold for other speakers and for
-other sentences. Figures of whole sets have none by sentence: there the mean of the directions' halves stands, which is
-the widest that it can be.
+A cell is a figure with half of its 95 % interval. For a mean over directions, directions and sentences are resampled
+independently (`vc.metrics.crossed_interval`), since the figure should hold for other speakers and for other sentences.
+Figures of whole sets have no values by sentence: their half interval is the mean of the directions' half intervals, an
+upper bound.
 """
 
 import argparse
@@ -33,17 +33,17 @@ def main(
     make: Callable[[argparse.Namespace], str],
     add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
 ) -> int:
-    """Print what `make` makes of the words, or write it into a file; one line for what is wrong with them."""
+    """Print the text that `make` returns for the arguments, or write it into a file; errors are one line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("metrics", nargs="+", type=Path)
     parser.add_argument("--into", type=Path, metavar="RESULTS.md", help="file to write the tables into")
-    parser.add_argument("--name", default="", help="which of its places")
+    parser.add_argument("--name", default="", help="of the tables in that file")
     add_options(parser)
     args = parser.parse_args()
     try:
         text = make(args)
         if args.into:
-            write_text(args.into, replaced(args.into, args.name, text))
+            write_text(args.into, replace_results(args.into, args.name, text))
         else:
             print(text, end="", flush=True)
     except BrokenPipeError:
@@ -55,33 +55,31 @@ def main(
 
 
 def read(paths: Sequence[Path], names: Sequence[Mapping[str, str]] = ()) -> dict[str, Content]:
-    """Contents by direction, the folder that holds a metrics.json; systems of one direction stand together.
+    """Contents by direction, which is the name of the folder of a metrics.json; systems of one direction are combined.
 
-    `names` has, for each path, names for systems of it, in place of their own.
+    `names` has, for each path, other names for its systems.
     """
     contents: dict[str, Content] = {}
     for number, path in enumerate(paths):
-        content = renamed(json.loads(path.read_text()), names[number] if names else {})
+        content = rename_systems(json.loads(path.read_text()), names[number] if names else {})
         known = contents.setdefault(path.resolve().parent.name, content)
         if known is not content:
-            join(known, content, path)
+            add_systems(known, content, path)
     return contents
 
 
-def renamed(content: Content, names: Mapping[str, str]) -> Content:
-    """With other names for some of its systems."""
-    changed = dict(content)
-    for part in ("systems", "verdicts"):
-        changed[part] = {names.get(name, name): own for name, own in content.get(part, {}).items()}
-    changed["utterances"] = [
-        {**row, "systems": {names.get(name, name): own for name, own in row.get("systems", {}).items()}}
-        for row in content.get("utterances", [])
-    ]
-    return changed
+def rename_systems(content: Content, names: Mapping[str, str]) -> Content:
+    """The content with other names for some of its systems."""
+
+    def rename(by_system: Mapping[str, Any]) -> dict[str, Any]:
+        return {names.get(name, name): value for name, value in by_system.items()}
+
+    rows = [{**row, "systems": rename(row.get("systems", {}))} for row in content.get("utterances", [])]
+    return {**content, "utterances": rows, **{part: rename(content.get(part, {})) for part in ("systems", "verdicts")}}
 
 
-def join(known: Content, content: Content, path: Path) -> None:
-    """Put the systems of another evaluation of a direction beside those that are known of it."""
+def add_systems(known: Content, content: Content, path: Path) -> None:
+    """Add the systems of another evaluation of the same direction to `known`."""
     twice = sorted(set(known["systems"]) & set(content["systems"]))
     if twice:
         raise DataError(f"{path}: {', '.join(twice)} once more")
@@ -89,13 +87,12 @@ def join(known: Content, content: Content, path: Path) -> None:
     known["verdicts"] |= content["verdicts"]
     rows = {row["sentence"]: row for row in known["utterances"]}
     for row in content["utterances"]:
-        own = rows.setdefault(row["sentence"], {"sentence": row["sentence"], "systems": {}})
-        own["systems"] |= row["systems"]
+        rows.setdefault(row["sentence"], {"sentence": row["sentence"], "systems": {}})["systems"] |= row["systems"]
     known["utterances"] = list(rows.values())
 
 
 def scores(content: Content) -> dict[str, Mapping]:
-    """System -> metric -> figure of one direction: what was converted between the anchors of source and target."""
+    """System -> metric -> figure of one direction: the source's anchors, the systems, the target's anchors."""
     anchors = {name: content["anchors"][name] for name in ANCHORS if name in content["anchors"]}
     first = {name: anchors.pop(name) for name in ANCHORS[:2] if name in anchors}
     return {**first, **content["systems"], **anchors}
@@ -103,64 +100,64 @@ def scores(content: Content) -> dict[str, Mapping]:
 
 def sentences(contents: Sequence[Content], system: str, metric: str) -> np.ndarray:
     """`(directions, sentences)` figures of one system, NaN where it has none."""
-    found = [
+    by_sentence = [
         {
             row["sentence"]: {**row.get("systems", {}), **row.get("anchors", {})}.get(system, {}).get(metric)
             for row in content.get("utterances", [])
         }
         for content in contents
     ]
-    names = list(dict.fromkeys(name for own in found for name in own))
-    table = [[math.nan if own.get(name) is None else own[name] for name in names] for own in found]
-    return np.array(table, dtype=float).reshape(len(found), len(names))
+    names = list(dict.fromkeys(name for row in by_sentence for name in row))
+    table = [[math.nan if row.get(name) is None else row[name] for name in names] for row in by_sentence]
+    return np.array(table, dtype=float).reshape(len(by_sentence), len(names))
 
 
-def half(metric: str, contents: Sequence[Content], system: str) -> float | None:
+def half_interval(metric: str, contents: Sequence[Content], system: str) -> float | None:
     """Half of the 95 % interval of a system's mean over the directions."""
-    own = [scores(content).get(system, {}) for content in contents]
+    by_direction = [scores(content).get(system, {}) for content in contents]
     if len(contents) > 1:
         table = sentences(contents, system, metric)
         known = np.isfinite(table)
         if known.sum() > 1:
             low, high = crossed_interval(table[known.any(1)][:, known.any(0)])
             return (high - low) / 2
-    ends = [each["intervals"][metric] for each in own if each.get(metric) is not None and "intervals" in each]
+    ends = [row["intervals"][metric] for row in by_direction if row.get(metric) is not None and "intervals" in row]
     halves = [(high - low) / 2 for low, high in ends if None not in (low, high)]
     return fmean(halves) if halves else None
 
 
 def mean(metric: str, contents: Sequence[Content], system: str) -> str:
     """A system's mean over the directions, with half of its interval."""
-    found = figures(metric, contents, system)
-    return plus_minus(metric, fmean(found), half(metric, contents, system)) if found else "-"
+    values = figures(metric, contents, system)
+    return plus_minus(metric, fmean(values), half_interval(metric, contents, system)) if values else "-"
 
 
 def figures(metric: str, contents: Sequence[Content], system: str) -> list[float]:
     """A system's figure in each direction that has one."""
-    found = (scores(content).get(system, {}).get(metric) for content in contents)
-    return [value for value in found if value is not None]
+    values = (scores(content).get(system, {}).get(metric) for content in contents)
+    return [value for value in values if value is not None]
 
 
 def plus_minus(metric: str, value: float, half_width: float | None) -> str:
     """A figure, and half of its interval where there is one."""
-    return rounded(metric, value) + ("" if half_width is None else f" ± {rounded(metric, half_width)}")
+    return format_figure(metric, value) + ("" if half_width is None else f" ± {format_figure(metric, half_width)}")
 
 
-def rounded(metric: str, value: float) -> str:
-    """With the metric's decimals; never -0."""
+def format_figure(metric: str, value: float) -> str:
+    """A figure with the metric's decimals; never -0."""
     decimals = METRICS[metric].decimals
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
 def known_metrics(contents: Sequence[Content], names: Sequence[str], systems: Sequence[str] | None = None) -> list[str]:
-    """Those of the metrics that a system has a figure of."""
+    """The metrics for which at least one of the systems (default: of all) has a figure."""
     rows = [
-        own for content in contents for system, own in scores(content).items() if systems is None or system in systems
+        row for content in contents for system, row in scores(content).items() if systems is None or system in systems
     ]
-    return [name for name in names if any(own.get(name) is not None for own in rows)]
+    return [name for name in names if any(row.get(name) is not None for row in rows)]
 
 
-def heads(metrics: Sequence[str]) -> list[str]:
+def headings(metrics: Sequence[str]) -> list[str]:
     """Headings of a table's columns."""
     return [f"`{name}`" + f" ({METRICS[name].unit})" * bool(METRICS[name].unit) for name in metrics]
 
@@ -171,7 +168,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:], ""])
 
 
-def spoken(system: str) -> str:
+def display_name(system: str) -> str:
     """A system's name in a table."""
     return system.replace("_", "-") if system in ANCHORS else system.replace("_", " ")
 
@@ -185,15 +182,15 @@ def table(
 ) -> str:
     """A row for each system: its metrics' means over all directions, and what it costs."""
     known = known_metrics(contents, shown, systems)
-    rows = [[head, *heads(known), *costs]]
+    rows = [[head, *headings(known), *costs]]
     for name in systems:
         cells = [mean(metric, contents, name) for metric in known]
-        rows.append([spoken(name), *cells, *(tell(name) for tell in costs.values())])
+        rows.append([display_name(name), *cells, *(cost(name) for cost in costs.values())])
     return markdown(rows)
 
 
-def replaced(path: Path, name: str, text: str) -> str:
-    """The file's text with `text` between the lines that name the place."""
+def replace_results(path: Path, name: str, text: str) -> str:
+    """The file's content with `text` between the comments that mark the place `name`."""
     content, begin = path.read_text(), f"<!-- results: {name} -->"
     before, found, rest = content.partition(begin + "\n")
     _, ended, after = rest.partition(END)

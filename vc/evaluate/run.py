@@ -33,6 +33,7 @@ from vc.evaluate.compare import compare_systems, spread_of_runs
 from vc.evaluate.match import Match, Recordings, Sentence, Side, check_names, match, read_side, recording_names
 from vc.evaluate.measure import (
     NO_RECOGNISER,
+    Measurement,
     MeasureSettings,
     choose_measures,
     measure,
@@ -49,7 +50,7 @@ from vc.files import path_inside, write_text
 from vc.metrics import distortion, statistics
 from vc.metrics.conventions import find_convention, rate_of
 from vc.metrics.registry import METRICS
-from vc.parallel import map_processes
+from vc.parallel import Processes
 from vc.train.log import read as read_log
 
 MAX_NAMES = 5  # names listed in a note
@@ -100,7 +101,7 @@ class Stages:
     """State shared by the stages. A sentence that fails in one is left out of all, so that systems stay comparable."""
 
     recordings: dict[str, Recordings]  # system -> recordings, with `reference`; the anchors are added later
-    jobs: int
+    processes: Processes
     texts: dict[str, str]  # sentence -> transcript, if known
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sentence -> error message
@@ -129,7 +130,7 @@ class Stages:
             raise DataError(*self.failed.values())
         return remaining
 
-    def run(self, work: Callable[[Sentence], Any], title: str, *, jobs: int | None = None) -> dict[str, Any]:
+    def run(self, work: Callable[[Sentence], Any], title: str, *, here: bool = False) -> dict[str, Any]:
         """Apply `work` to every remaining sentence in parallel.
 
         Parameters
@@ -138,8 +139,8 @@ class Stages:
             From a sentence to its result; a DataError marks the sentence as failed.
         title : str
             For the log.
-        jobs : int, optional
-            Processes. Default: `self.jobs`.
+        here : bool
+            Whether to work in this process alone.
 
         Returns
         -------
@@ -158,7 +159,7 @@ class Stages:
         log.info("%s, %s", title, phrases.count(len(by_sentence), "sentence"))
         sentences = [Sentence(name, recordings, self.texts.get(name)) for name, recordings in by_sentence.items()]
         results = {}
-        for sentence, result in map_processes(work, sentences, jobs or self.jobs, title.partition(",")[0]):
+        for sentence, result in self.processes.map(work, sentences, title.partition(",")[0], here=here):
             if isinstance(result, DataError):
                 self.failed[sentence.name] = f"{sentence.name}: {result}"
             results[sentence.name] = result
@@ -211,45 +212,17 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
         ids = {sentence: utterance.id for sentence, utterance in side_recordings.items()}
         texts = {sentence: transcripts[id] for sentence, id in ids.items() if id in transcripts} | texts
     recordings = {UNCONVERTED if name == "source" else name: side for name, side in matched.recordings.items()}
-    stages = Stages(recordings, jobs, texts)
+    sentences = set().union(*recordings.values())
     measures, left_out = choose_measures(request.measures)
-    stages.note(*_notes(request, sides, matched, direction, [line for line in left_out if line != NO_RECOGNISER]))
-    stages.notes += [line for line in left_out if line == NO_RECOGNISER]  # no warning: nothing is missing
-
-    # A common sample rate, F0 ranges, anchors
-    systems = list(request.converted)
-    rates = stages.run(find_sample_rates, "reading sample rates", jobs=1)
-    config = common_config(rates, systems, direction, stages)
-    ranges = find_f0_ranges(list(stages.remaining()), config, stages)
-    anchor_settings = AnchorSettings(folder, copy_synthesis_config(direction, config), ranges[REFERENCE], direction)
-    for name in anchor_settings.names:
-        path_inside(folder, name).mkdir(parents=True, exist_ok=True)
-    anchors = stages.run(partial(make_anchors, settings=anchor_settings), "making anchors")
-    for name in anchor_settings.names:
-        stages.recordings[name] = {sentence: written[name] for sentence, written in anchors.items() if name in written}
-    ranges |= find_f0_ranges(anchor_settings.names, config, stages)
 
     # Every recording by itself, and compared with others of its sentence
-    conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
-    stages.note(
-        *(
-            f"{name} compares at {rate} Hz or more: recordings at {config.sample_rate} Hz were resampled to that and"
-            " lack the upper band"
-            for name, rate in conventions.items()
-            if rate > config.sample_rate
-        )
-    )
-    mixed_rates = len({rate for by_system in rates.values() for rate in by_system.values()}) > 1
-    settings = MeasureSettings(config, ranges, measures, conventions, mixed_rates, request.cache)
-    title = f"measuring, with speech models: {', '.join(measures)}" if measures else "measuring"
-    measured = stages.run(partial(measure, settings=settings), title)
+    systems = list(request.converted)
+    with Processes(min(jobs, len(sentences))) as processes:
+        stages = Stages(recordings, processes, texts)
+        stages.note(*_notes(request, sides, matched, direction, [line for line in left_out if line != NO_RECOGNISER]))
+        stages.notes += [line for line in left_out if line == NO_RECOGNISER]  # no warning: nothing is missing
+        settings, measured = measure_recordings(stages, request, direction, folder, measures)
     recordings = stages.remaining()
-    remarks: dict[tuple[str, str], list[str]] = {}
-    for system, sentences in recordings.items():
-        for sentence in sentences:
-            for remark in measured[sentence][system].remarks:
-                remarks.setdefault((system, remark), []).append(sentence)
-    stages.note(*(f"{system}: {remark} ({_listed(names)})" for (system, remark), names in remarks.items()))
 
     # Scores of the sets, and findings
     log.info("comparing the sets")
@@ -302,6 +275,69 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
     )
     write_text(output / "metrics.json", json.dumps(to_json(evaluation), indent=1, allow_nan=False) + "\n")
     return evaluation
+
+
+def measure_recordings(
+    stages: Stages, request: Request, direction: Direction | None, folder: Path, measures: Sequence[str]
+) -> tuple[MeasureSettings, dict[str, dict[str, Measurement]]]:
+    """Make the anchors, and measure all recordings at a common sample rate.
+
+    Parameters
+    ----------
+    stages : Stages
+        The recordings, to which the anchors are added; takes notes.
+    request : Request
+        For its systems, conventions and cache.
+    direction : Direction or None
+        Of the model.
+    folder : Path
+        For the anchors.
+    measures : sequence of str
+        From `choose_measures`.
+
+    Returns
+    -------
+    MeasureSettings
+    dict
+        Sentence -> system -> measurement.
+
+    Raises
+    ------
+    DataError
+        If no sentence can be measured.
+    """
+    systems = list(request.converted)
+    rates = stages.run(find_sample_rates, "reading sample rates", here=True)
+    config = common_config(rates, systems, direction, stages)
+    ranges = find_f0_ranges(list(stages.remaining()), config, stages)
+    anchor_settings = AnchorSettings(folder, copy_synthesis_config(direction, config), ranges[REFERENCE], direction)
+    for name in anchor_settings.names:
+        path_inside(folder, name).mkdir(parents=True, exist_ok=True)
+    anchors = stages.run(partial(make_anchors, settings=anchor_settings), "making anchors")
+    for name in anchor_settings.names:
+        stages.recordings[name] = {sentence: written[name] for sentence, written in anchors.items() if name in written}
+    ranges |= find_f0_ranges(anchor_settings.names, config, stages)
+
+    conventions = {name: rate_of(name, config.sample_rate) for name in request.conventions}
+    stages.note(
+        *(
+            f"{name} compares at {rate} Hz or more: recordings at {config.sample_rate} Hz were resampled to that and"
+            " lack the upper band"
+            for name, rate in conventions.items()
+            if rate > config.sample_rate
+        )
+    )
+    mixed_rates = len({rate for by_system in rates.values() for rate in by_system.values()}) > 1
+    settings = MeasureSettings(config, ranges, measures, conventions, mixed_rates, request.cache)
+    title = f"measuring, with speech models: {', '.join(measures)}" if measures else "measuring"
+    measured = stages.run(partial(measure, settings=settings), title)
+    remarks: dict[tuple[str, str], list[str]] = {}
+    for system, sentences in stages.remaining().items():
+        for sentence in sentences:
+            for remark in measured[sentence][system].remarks:
+                remarks.setdefault((system, remark), []).append(sentence)
+    stages.note(*(f"{system}: {remark} ({_listed(names)})" for (system, remark), names in remarks.items()))
+    return settings, measured
 
 
 def find_sample_rates(sentence: Sentence) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Kind(NamedTuple):
     read: Callable[[Any], Any]
 
 
-def _embedding(values: Any) -> np.ndarray:
+def _read_embedding(values: Any) -> np.ndarray:
     if not isinstance(values, list) or not all(isinstance(value, float) for value in values):
         raise ValueError("no list of numbers")
     if len(values) != EMBEDDING or not abs(math.hypot(*values) - 1) < 1e-3:
@@ -41,23 +41,23 @@ def _embedding(values: Any) -> np.ndarray:
     return np.array(values, dtype=np.float32)
 
 
-def _phones(values: Any) -> list[str]:
+def _read_phones(values: Any) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError("no list of phones")
     return values
 
 
-def _opinion(value: Any) -> float:
+def _read_opinion(value: Any) -> float:
     if not isinstance(value, float) or not 0 <= value <= 6:
         raise ValueError("no mean opinion score")
     return value
 
 
 KINDS = {
-    "speaker": Kind(("resemblyzer", "librosa", "scipy", "webrtcvad-wheels"), np.ndarray.tolist, _embedding),
-    "phones": Kind(("hama",), list, _phones),
-    "quality": Kind(("speechmos", "onnxruntime", "librosa"), float, _opinion),
-    "mos": Kind(("distillmos", "torchaudio"), float, _opinion),
+    "speaker": Kind(("resemblyzer", "librosa", "scipy", "webrtcvad-wheels"), np.ndarray.tolist, _read_embedding),
+    "phones": Kind(("hama",), list, _read_phones),
+    "quality": Kind(("speechmos", "onnxruntime", "librosa"), float, _read_opinion),
+    "mos": Kind(("distillmos", "torchaudio"), float, _read_opinion),
 }
 RESAMPLING = ("torch", "soxr")  # what every measure depends on
 

@@ -34,10 +34,8 @@ LOST = 0.85  # share of content lost, 1 for unrelated sentences
 GARBLED, VERY_GARBLED = 0.25, 0.5  # phone error above the source's
 UNLIKE, VERY_UNLIKE = 0.45, 0.6  # content distance; another speaker's recording of the sentence has 0.25 to 0.34
 WORSE, MUCH_WORSE = 0.3, 0.8  # points of DNSMOS or DistillMOS below the target's copy-synthesis
-AMPLIFIED, VERY_AMPLIFIED = (
-    3.0,
-    10.0,
-)  # noise gain of the conversion back; a linear map restoring modulation has up to 2
+# Noise gain of the conversion back; a linear map restoring modulation has up to 2
+AMPLIFIED, VERY_AMPLIFIED = 3.0, 10.0
 SIGNIFICANCE = 0.05
 MIN_SENTENCES = 6  # with fewer, no difference can be significant
 SAME_SENTENCE = 0.6  # content distance between two speakers: 0.25 to 0.34 in the same sentence, 0.9 and more in others

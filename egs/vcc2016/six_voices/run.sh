@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# One decoder of six voices of VCC2016, none of them those of ../any_to_one. Halved, it is carried by the package: it
+# One decoder of six voices of VCC2016, none of them those of ../any_to_one. The package carries it in float16: it
 # converts to each of the six, and the decoder of another voice may begin from it:
-#     ../../../recipes/target/halved.py exp/6_speakers_*_six_voices six_voices.safetensors --licence '...'
+#     ../../../recipes/target/compact_model.py exp/6_speakers_*_six_voices six_voices.safetensors --licence '...'
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 exec "$here/../../../recipes/many/run.sh" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A model of recognition-synthesis at less than half its size: weights in float16, without the carried content encoder.
+"""Write a recognition_synthesis model at less than half its size: in float16, without the carried content encoder.
 
-halved.py exp/six six_voices.safetensors --licence 'CC BY 4.0, ...'
+compact_model.py exp/six six_voices.safetensors --licence 'CC BY 4.0, ...'
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> int:
         weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
         model_file.write(args.output, replace(model, encoder=None, licence=args.licence), weights)
     except (VCError, OSError) as error:
-        print(f"halved.py: error: {error}", file=sys.stderr)
+        print(f"compact_model.py: error: {error}", file=sys.stderr)
         return getattr(error, "code", 1)
     return 0
 

@@ -20,7 +20,7 @@ from test_recipes import wait_until
 from vc import files, parallel
 from vc.corpus import audio
 from vc.errors import DataError
-from vc.parallel import Processes, map_threads
+from vc.parallel import ProcessPool, map_threads
 
 # Two processes, of which one waits within Python, which a signal interrupts, and one within C code; both write a file.
 LASTING = """
@@ -86,10 +86,10 @@ def test_processes_end_with_a_command_that_is_killed_outright(lasting):
 
 def test_a_pool_starts_its_processes_once():
     pids = ["__import__('os').getpid()"] * 4
-    with Processes(2) as processes:
+    with ProcessPool(2) as pool:
         assert not multiprocessing.active_children()
-        assert {pid for _, pid in processes.map(eval, pids, "x", here=True)} == {os.getpid()}
-        runs = [{pid for _, pid in processes.map(eval, pids, "x")} for _ in range(3)]
+        assert {pid for _, pid in pool.map(eval, pids, "x", here=True)} == {os.getpid()}
+        runs = [{pid for _, pid in pool.map(eval, pids, "x")} for _ in range(3)]
     assert len(set().union(*runs)) <= 2 and os.getpid() not in set().union(*runs)
     assert not multiprocessing.active_children()
 

@@ -65,11 +65,11 @@ def map_processes(
         A worker process was killed.
     """
     items = list(items)
-    with Processes(min(jobs, len(items))) as processes:
-        yield from processes.map(function, items, title)
+    with ProcessPool(min(jobs, len(items))) as pool:
+        yield from pool.map(function, items, title)
 
 
-class Processes:
+class ProcessPool:
     """A pool of processes for several calls of `map`, which import what they need once; a context manager.
 
     Parameters
@@ -79,11 +79,10 @@ class Processes:
     """
 
     def __init__(self, jobs: int):
-        # A fork of a process with threads can hang
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
         self._pool = ProcessPoolExecutor(jobs, context, _begin_process) if jobs > 1 else None
 
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> "ProcessPool":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -50,7 +50,7 @@ from vc.files import path_inside, write_text
 from vc.metrics import distortion, statistics
 from vc.metrics.conventions import find_convention, rate_of
 from vc.metrics.registry import METRICS
-from vc.parallel import Processes
+from vc.parallel import ProcessPool
 from vc.train.log import read as read_log
 
 MAX_NAMES = 5  # names listed in a note
@@ -101,7 +101,7 @@ class Stages:
     """State shared by the stages. A sentence that fails in one is left out of all, so that systems stay comparable."""
 
     recordings: dict[str, Recordings]  # system -> recordings, with `reference`; the anchors are added later
-    processes: Processes
+    pool: ProcessPool
     texts: dict[str, str]  # sentence -> transcript, if known
     notes: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # sentence -> error message
@@ -159,7 +159,7 @@ class Stages:
         log.info("%s, %s", title, phrases.count(len(by_sentence), "sentence"))
         sentences = [Sentence(name, recordings, self.texts.get(name)) for name, recordings in by_sentence.items()]
         results = {}
-        for sentence, result in self.processes.map(work, sentences, title.partition(",")[0], here=here):
+        for sentence, result in self.pool.map(work, sentences, title.partition(",")[0], here=here):
             if isinstance(result, DataError):
                 self.failed[sentence.name] = f"{sentence.name}: {result}"
             results[sentence.name] = result
@@ -217,8 +217,8 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
 
     # Every recording by itself, and compared with others of its sentence
     systems = list(request.converted)
-    with Processes(min(jobs, len(sentences))) as processes:
-        stages = Stages(recordings, processes, texts)
+    with ProcessPool(min(jobs, len(sentences))) as pool:
+        stages = Stages(recordings, pool, texts)
         stages.note(*_notes(request, sides, matched, direction, [line for line in left_out if line != NO_RECOGNISER]))
         stages.notes += [line for line in left_out if line == NO_RECOGNISER]  # no warning: nothing is missing
         settings, measured = measure_recordings(stages, request, direction, folder, measures)

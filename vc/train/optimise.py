@@ -34,9 +34,11 @@ class AdversarialConfig:
         require(not self.encoder or self.content > 0, "objective.encoder is named, but objective.content is 0")
         require(self.decay_from >= 0, f"objective.decay_from must be 0 or more, got {self.decay_from}")
         for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
         for name in ("beta1", "beta2"):
-            require(0 <= getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 <= value < 1, f"objective.{name} must be from 0 to below 1, got {value}")
         names, exists = ", ".join(losses.ADVERSARIAL), self.adversarial_loss in losses.ADVERSARIAL
         require(exists, f"objective.adversarial_loss must be one of {names}, got {self.adversarial_loss!r}")
 

@@ -78,7 +78,8 @@ class RecognitionSynthesisObjective:
         require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
         require(self.unmatched > 0, f"objective.unmatched must be above 0, got {self.unmatched}")
         for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
         for name in ("adversarial_from", "adversarial_rate", "decay_from", "last", "weight_decay"):
             require(0 <= getattr(self, name) <= 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
         require(self.warm_up >= 0, f"objective.warm_up must be 0 or more, got {self.warm_up}")

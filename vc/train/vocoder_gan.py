@@ -57,11 +57,11 @@ class VocoderObjective:
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.mel > 0, f"objective.mel must be above 0, got {self.mel}")
         for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
         for name in ("beta1", "beta2", "weight_decay"):
-            require(
-                0 <= getattr(self, name) < 1, f"objective.{name} must be from 0 to below 1, got {getattr(self, name)}"
-            )
+            value = getattr(self, name)
+            require(0 <= value < 1, f"objective.{name} must be from 0 to below 1, got {value}")
         require(0 < self.decay <= 1, f"objective.decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every >= 1, f"objective.decay_every must be 1 or more, got {self.decay_every}")
         widths, width = ", ".join(map(str, WIDTHS)), self.discriminator_width

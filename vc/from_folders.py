@@ -35,7 +35,7 @@ from vc.report import write_report
 from vc.train.converter import train
 from vc.train.estimate import FIT_SECONDS, announce, estimate
 from vc.train.held_out import read_held_out
-from vc.train.methods import MANY, METHODS, TARGETS, Method
+from vc.train.methods import MANY_SPEAKERS, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
 NARROW = "nearest"  # configuration used if no recording has the sample rate that the usual one needs
@@ -164,7 +164,7 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     """The method of a configuration; ConfigError if it cannot be trained on these folders."""
     method = METHODS.get(str(sections.get("method")))
     require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
-    require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
+    require(method.serves != MANY_SPEAKERS, "one model for many speakers: prepare, extract and train in turn")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
 

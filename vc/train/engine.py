@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vc.config import require
 from vc.devices import PRECISIONS
 from vc.train.optimise import Optimiser, WeightAverage
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 
 WARM_UP = 3  # steps of a kind that are computed directly before one is recorded
 
@@ -39,7 +39,7 @@ class Setup:
 
     steps: int
     precision: str = "float32"
-    processes: Processes = ALONE
+    processes: Processes = SINGLE_PROCESS
     encoder: nn.Module | None = None  # frozen content encoder of the loss `content`
     conversions: nn.Module | None = None  # of recognition-synthesis, if a loss is computed on conversions
     segment: int = 128  # frames of a batch's segments
@@ -52,7 +52,7 @@ class Training(Protocol):
     held_out: ClassVar[type]  # its `read` reads a held-out set, which scores a converter
     network: nn.Module  # for the model file
     modules: dict[str, nn.Module]  # by their names in a checkpoint
-    called: list[nn.Module]  # the networks that a step calls, for torch.compile
+    step_networks: list[nn.Module]  # those that a step calls, for torch.compile
     optimisers: dict[str, Optimiser]  # by their names in a checkpoint
 
     def schedule(self, step: int, scale: float) -> Mapping[str, float]:
@@ -95,14 +95,14 @@ class Engine:
         *,
         average: float = 0.0,
         compute: ComputeConfig = ComputeConfig(),
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ):
         self.training, self.sampler = training, sampler
         if compute.channels_last:
             for module in training.modules.values():
                 module.to(memory_format=torch.channels_last)
         if compute.compile:
-            for network in training.called:
+            for network in training.step_networks:
                 network.compile(dynamic=False)  # segments have one length
             for optimiser in training.optimisers.values():  # else a compiled backward pass computes all gradients
                 others = [other for other in training.optimisers.values() if other is not optimiser]

@@ -240,7 +240,7 @@ class MultiSpeakerTraining:
         self.classification_scale = 1 / len(network.speaker_indices) if objective.classification_per_speaker else 1.0
         objective.check(network, setup.steps)
         parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
-        self.modules, self.called, trained = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
+        self.modules, self.step_networks, trained = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
         device = next(network.parameters()).device
         self.encoder = setup.encoder and setup.encoder.to(device)  # not in `modules`: it is never trained
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
@@ -248,13 +248,13 @@ class MultiSpeakerTraining:
         if objective.code_speaker:
             self.code_classifier = CodeClassifier(network.code_channels, len(network.speaker_indices)).to(device)
             self.modules["code_classifier"] = self.code_classifier
-            self.called.append(self.code_classifier)
+            self.step_networks.append(self.code_classifier)
             trained.append(self.code_classifier)
         self.optimisers = {"network": optimiser(trained)}
         if objective.discriminator_weights:
             self.discriminator = network.discriminator(config).to(device)
             self.modules["discriminators"] = self.discriminator
-            self.called.append(self.discriminator)
+            self.step_networks.append(self.discriminator)
             self.optimisers["discriminators"] = optimiser(self.discriminator)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vc import devices, losses
 from vc.config import require
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Optimiser:
         *,
         betas: tuple[float, float],
         precision: str = "float32",
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
         weight_decay: float = 0.0,
     ):
         self.parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]

@@ -121,7 +121,7 @@ class RecognitionSynthesisTraining:
     ):
         self.network, self.objective, self.steps, self.precision = network, objective, setup.steps, setup.precision
         self.adversarial_from = round(objective.adversarial_from * setup.steps)  # step from which all losses count
-        self.modules, self.called = {"network": network}, [network]
+        self.modules, self.step_networks = {"network": network}, [network]
         device = next(network.parameters()).device
         self.conversions = setup.conversions and setup.conversions.to(device)  # not in `modules`: it is never trained
         settings = {"precision": setup.precision, "processes": setup.processes, "weight_decay": objective.weight_decay}
@@ -129,7 +129,7 @@ class RecognitionSynthesisTraining:
         if any(getattr(objective, name) > 0 for name in ADVERSARIAL):
             self.discriminator = network.discriminator(config).to(device)
             self.modules["discriminators"] = self.discriminator
-            self.called.append(self.discriminator)
+            self.step_networks.append(self.discriminator)
             self.optimisers["discriminators"] = Optimiser(self.discriminator, betas=DISCRIMINATOR_BETAS, **settings)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:

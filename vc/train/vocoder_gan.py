@@ -28,7 +28,7 @@ from vc import losses
 from vc.config import require
 from vc.features.mel import MelConfig, log_mel
 from vc.train.optimise import Optimiser
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 from vc.train.sampling import WaveBatch
 from vc.vocoders.discriminators import WIDTHS, Discriminators
 
@@ -98,7 +98,7 @@ class VocoderTraining:
         objective: VocoderObjective,
         *,
         precision: str = "float32",
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ):
         self.network, self.objective = network, objective
         self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as in the released code's loss
@@ -107,12 +107,12 @@ class VocoderTraining:
         optimiser = partial(
             Optimiser, betas=betas, precision=precision, processes=processes, weight_decay=objective.weight_decay
         )
-        self.modules, self.called = {"network": network}, [network]
+        self.modules, self.step_networks = {"network": network}, [network]
         self.optimisers = {"network": optimiser(network)}
         if objective.has_discriminators:
             self.discriminators = Discriminators(objective.discriminator_width).to(self.device)
             self.modules["discriminators"] = self.discriminators
-            self.called.append(self.discriminators)
+            self.step_networks.append(self.discriminators)
             self.optimisers["discriminators"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:

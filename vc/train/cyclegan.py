@@ -237,10 +237,10 @@ class CycleGANTraining:
         return {name: self.factors[name][key] * term for name, term in terms.items()}, outputs
 
     def _adversarial_loss(self, name: str, outputs: Mapping[str, Tensor]) -> Tensor:
-        """How far an output is from deceiving the discriminator of that name."""
+        """The generator's loss on what the discriminator `name` says of the output of that name."""
         return self.adversarial.generator_loss(self.discriminators[name](outputs[name]))
 
 
 def _loss_name(name: str) -> str:
-    """What the loss of a discriminator is called."""
+    """Name of the loss of a discriminator: those of both speakers are summed under one."""
     return "second_discriminator" if name.startswith("restored") else "discriminator"

@@ -169,6 +169,7 @@ class RefusedSteps:
         return int(self._counts[1])
 
     def reset(self) -> None:
+        """Set all counts to 0."""
         self._counts.zero_()
 
 
@@ -213,6 +214,7 @@ class LossMeter:
         self._sums: dict[tuple[str, ...], Tensor] = {}  # losses of a step -> (2, losses): their sums and counts
 
     def add(self, losses: dict[str, Tensor]) -> None:
+        """Add a step's losses, `()` each, by name."""
         values = torch.stack([*losses.values()]).double()
         finite = torch.isfinite(values)
         zeros = torch.zeros(2, len(losses), dtype=torch.double, device=values.device)
@@ -233,7 +235,7 @@ class LossMeter:
         return sums | {f"{name}.count": count for name, (_, count) in totals.items()}
 
     def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
-        """Restore the sums of `state`."""
+        """Restore the sums and counts of `state`, from the method of that name, on `device`."""
         names = tuple(name.removesuffix(".sum") for name in state if name.endswith(".sum"))
         parts = [[float(state[f"{name}.{part}"]) for name in names] for part in ("sum", "count")]
         self._sums = {names: torch.tensor(parts, dtype=torch.double, device=device)} if names else {}

@@ -145,9 +145,16 @@ class RecognitionSynthesisTraining:
         return {name: getattr(objective, name) for name in names if getattr(objective, name) > 0}
 
     def step(self, batch: ContentBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        """Update the decoder, then the discriminator; return each unweighted loss under its name, detached."""
+        """Update the decoder, the moments of its output, and the discriminator.
+
+        Return each unweighted loss under its name, detached.
+        """
         terms, fakes = self.optimisers["network"].step(lambda: self.decoder_losses(batch, weights), weights)
-        self._update_variance(batch.unseen or batch)
+        moments_batch = batch.unseen or batch
+        content, prosody, speakers = moments_batch.content, moments_batch.prosody, moments_batch.speakers
+        with torch.no_grad(), devices.autocast(self.precision, content.device):
+            decoded = self.network(content, prosody, speakers)
+        self.network.variance.update(decoded, moments_batch.log_mel, prosody[:, -1:], speakers)
         if weights.keys() & ADVERSARIAL:
             compute = partial(self.discriminator_losses, batch, fakes)
             terms |= self.optimisers["discriminators"].step(compute, {"discriminator": 1.0})[0]
@@ -196,13 +203,6 @@ class RecognitionSynthesisTraining:
         on_real, on_fake = output.split([len(batch.log_mel), len(fakes)])
         loss = losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
         return {"discriminator": loss}, None
-
-    @torch.no_grad()
-    def _update_variance(self, batch: ContentBatch) -> None:
-        """Update the moments of the decoder's output from a batch."""
-        with devices.autocast(self.precision, batch.content.device):
-            decoded = self.network(batch.content, batch.prosody, batch.speakers)
-        self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
 
 class Conversions(nn.Module):

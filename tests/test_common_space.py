@@ -33,7 +33,7 @@ from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.multi_speaker import LOSSES, MultiSpeakerTraining
 from vc.train.plan import Plan
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.train.sampling import MultiSpeakerBatch, MultiSpeakerSampler, Segments
 
 CPU = torch.device("cpu")
@@ -578,14 +578,14 @@ def plan(method: str, dump: Path) -> Plan:
 @pytest.mark.parametrize("method", MANY)
 def test_a_run_goes_on_bit_for_bit(method, three_dump, tmp_path):
     asked = plan(method, three_dump)
-    straight, parts = (make_engine(asked, CPU, ALONE) for _ in range(2))
+    straight, parts = (make_engine(asked, CPU, SINGLE_PROCESS) for _ in range(2))
     for number in range(4):
         straight.step(number)
     for number in range(2):
         parts.step(number)
     checkpoint.save(tmp_path, parts, State(step=2), keep=1)
     write_as_format_3(tmp_path / "checkpoint-000000002.safetensors")  # which is read, too
-    parts = make_engine(asked, CPU, ALONE)
+    parts = make_engine(asked, CPU, SINGLE_PROCESS)
     assert checkpoint.resume(tmp_path, parts).step == 2
     for number in range(2, 4):
         parts.step(number)

@@ -35,7 +35,7 @@ from vc.train.methods import METHODS
 from vc.train.multi_speaker import LOSSES
 from vc.train.optimise import Optimiser, WeightAverage
 from vc.train.plan import Plan, Request
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 from vc.train.recognition_synthesis import CONVERSIONS
 from vc.train.sampling import Batch, PairSampler, Segments
 from vc.vocoders.vocoder_file import GENERATORS
@@ -298,7 +298,7 @@ def test_two_processes_have_the_loss_terms_of_one(cases, learnt_from, tmp_path):
     one, other = (json.loads((tmp_path / f"m-{rank}.json").read_text()) for rank in range(2))
     assert one == other
     for case in cases:
-        for alone, together in zip(all_losses(case, learnt_from, ALONE), one[case], strict=True):
+        for alone, together in zip(all_losses(case, learnt_from, SINGLE_PROCESS), one[case], strict=True):
             expected = {name: pytest.approx(value, rel=2e-3, abs=1e-5) for name, value in alone.items()}
             assert together == expected, case
 
@@ -309,7 +309,7 @@ def test_every_method_and_every_loss_is_among_them(learnt_from):
     assert {method for method, _, _ in CASES.values()} == {*GENERATORS, *methods}
     of_vocoders = {"mel", "spectrum", "adversarial", "feature_matching", "discriminator"}
     known = {*PAIR_LOSSES, *LOSSES, *CONVERSIONS, *of_vocoders, "second_discriminator", "classifier"}
-    assert {name for case in CASES for step in all_losses(case, learnt_from, ALONE) for name in step} == known
+    assert {name for case in CASES for step in all_losses(case, learnt_from, SINGLE_PROCESS) for name in step} == known
 
 
 def together(mini: Path, output: Path, *more: object) -> list[str]:

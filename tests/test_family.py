@@ -33,7 +33,7 @@ from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.plan import Plan
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.train.sampling import Batch, PairSampler, Segments
 
 CONF = ROOT / "recipes/pair/conf"
@@ -431,7 +431,7 @@ def test_the_contributors_example_is_a_method(monkeypatch, mini):
     features = read_features(mini / "dump/train")
     sections = {"method": "frame_gan", "training": {"steps": 2, "segment": 64}}
     plan = Plan(features, resolve(sections, features.config, ("slt", "rms"), features.digest))
-    engine = make_engine(plan, torch.device("cpu"), ALONE)
+    engine = make_engine(plan, torch.device("cpu"), SINGLE_PROCESS)
     before = [parameter.clone() for parameter in engine.converter.parameters()]
     losses_made = [engine.step(number) for number in range(2)]
     assert all(torch.isfinite(value) for made in losses_made for value in made.values())

@@ -49,7 +49,7 @@ from vc.train import log as train_log
 from vc.train.checkpoint import State
 from vc.train.converter import make_engine, train
 from vc.train.plan import Plan, Request
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.vocoders import published as published_vocoders
 from vc.vocoders import vocoder_file
 from vc.vocoders.hifigan import HiFiGAN
@@ -324,7 +324,9 @@ def decoders(folder: Path, dump: Path) -> Reader:
 
 def checkpoints(folder: Path, dump: Path) -> Reader:
     made = make_engine(
-        Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=TINY)), torch.device("cpu"), ALONE
+        Plan.from_request(Request(dump, ("ann", "bob"), output=folder, sections=TINY)),
+        torch.device("cpu"),
+        SINGLE_PROCESS,
     )
     checkpoint.save(folder / "checkpoints", made, State(step=1), keep=1)
 

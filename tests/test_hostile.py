@@ -40,7 +40,7 @@ from vc.train.checkpoint import State
 from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.plan import Plan
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.train.run import Stopped, stop_signal
 from vc.vocoders import published as published_vocoders
 from vc.vocoders import vocoder_file
@@ -319,7 +319,7 @@ def engine(extracted) -> Engine:
     features = store.read_features(extracted[1])
     sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 2}, "training": {"segment": 32}}
     settings = experiment.resolve(sections, features.config, ("ann", "bob"), features.digest)
-    return make_engine(Plan(features, settings), torch.device("cpu"), ALONE)
+    return make_engine(Plan(features, settings), torch.device("cpu"), SINGLE_PROCESS)
 
 
 def rewritten(path: Path, change: Callable) -> None:

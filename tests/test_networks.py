@@ -1,16 +1,22 @@
 """CycleGAN-VC2's networks against the layer table of the paper's figure 4."""
 
+import re
+from dataclasses import fields
+
 import pytest
 import torch
 from conftest import count
 from torch import nn
 
+from vc.config import build
 from vc.errors import ConfigError
 from vc.features.content import PROSODY
 from vc.layers import InstanceNorm2d
 from vc.models import MODELS, build_converter, network_config
 from vc.models.base import AbstractDecoder
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, build_generator
+from vc.train.methods import METHODS
+from vc.train.run import TrainingConfig
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 
@@ -130,6 +136,37 @@ def test_every_method_is_built_and_keeps_the_shape(method):
 def test_impossible_sizes_are_refused_by_name(given, named):
     with pytest.raises(ConfigError, match=named):
         network_config("cyclegan_vc2", given)
+
+
+RANGES = {  # what a message says is allowed, and whether a value is
+    r"must be odd and in (\d+)\.\.(\d+)": lambda value, low, high: low <= value <= high and value % 2 == 1,
+    r"must be in (\d+)\.\.([\d.]+)": lambda value, low, high: low <= value <= high,
+    r"must be (\d+)(?: \w+)? or more": lambda value, low: value >= low,
+    r"must be from (\d+) to below (\d+)": lambda value, low, high: low <= value < high,
+    r"must be above (\d+) and below (\d+)": lambda value, low, high: low < value < high,
+    r"must be above (\d+)": lambda value, low: value > low,
+    r"must be below (\d+)": lambda value, high: value < high,
+    r"must be (?:even|a multiple of 4), at least (\d+)": lambda value, low: value >= low and value % low == 0,
+}
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, 0, 0.5, 1, 2, 7, 10**9])
+def test_what_is_refused_is_named_and_not_in_the_range_that_is_allowed(value):
+    parts = {("network", config) for config, _ in MODELS.values()}
+    parts |= {("objective", method.objective) for method in METHODS.values()}
+    for section, cls in sorted({*parts, ("training", TrainingConfig)}, key=str):
+        for name in [field.name for field in fields(cls)]:
+            try:
+                build(cls, {name: value}, section)
+            except ConfigError as error:
+                message = str(error)
+            else:
+                continue
+            if f"{section}.{name} must be" not in message:  # of another type, or refused beside another setting
+                continue
+            assert re.search(rf", got {value}(\.0)?$", message), message
+            pattern, limits = next((p, found) for p in RANGES if (found := re.search(p, message)))
+            assert not RANGES[pattern](value, *map(float, limits.groups())), message
 
 
 def test_an_unknown_method_is_refused_with_the_known():

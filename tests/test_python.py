@@ -5,6 +5,7 @@ import doctest
 import inspect
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from vc import api
 from vc.cli import convert as convert_command
 from vc.cli import evaluate as evaluate_command
 from vc.cli import train as train_command
+from vc.config import read_sections
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request
 
@@ -84,6 +86,26 @@ def test_what_is_asked_of_a_training_is_what_the_command_asks(monkeypatch, tmp_p
     with pytest.raises(DataError, match="enough"):
         vc.train(["a", "b"], tmp_path, settings={"training.steps": 3})
     assert asked[0] == asked[1]
+
+
+def test_settings_reach_the_configuration_as_they_are(monkeypatch, tmp_path):
+    changes = []
+    monkeypatch.setattr("vc.api.train_from_folders", lambda *arguments, **_: changes.extend(arguments[3]))
+    path = Path("models") / "\N{GRINNING FACE} d\u00e9j\u00e0 \\ vu"
+    vc.train("a", tmp_path, settings={"objective.start": path, "training.steps": 3, "network.dilations": [1, 2]})
+    sections = read_sections(None, changes)
+    assert sections["objective"] == {"start": str(path)}
+    assert (sections["training"], sections["network"]) == ({"steps": 3}, {"dilations": [1, 2]})
+    with pytest.raises(ConfigError, match=r"settings: training\.steps: .*int64"):
+        vc.train("a", tmp_path, settings={"training.steps": np.int64(3)})
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:first"])
+def test_an_unknown_device_is_refused_by_name(name, tmp_path):
+    with pytest.raises(ConfigError, match=f"device: unknown '{name}'; known: auto, cpu, cuda"):
+        vc.train("a", tmp_path, device=name)
+    with pytest.raises(ConfigError, match=f"device: unknown '{name}'"):
+        vc.Converter.load(ROOT / "egs/mini/model.safetensors", device=name)
 
 
 def test_one_name_is_no_list_of_names():

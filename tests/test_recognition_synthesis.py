@@ -54,7 +54,7 @@ from vc.train.estimate import estimate
 from vc.train.experiment import Experiment, resolve
 from vc.train.held_out import HeldOutResynthesis
 from vc.train.plan import Plan, Request
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.train.recognition_synthesis import (
     CONVERSIONS,
     Conversions,
@@ -1092,7 +1092,7 @@ def test_a_run_begins_from_a_model_wherever_that_lies(content, two, tmp_path):
     lost, wanted = (
         request(content, tmp_path / "exp", "rms", settings=(f"objective.start={path}",)) for path in (start, moved)
     )
-    begun = make_engine(Plan.from_request(wanted), CPU, ALONE).converter.state_dict()
+    begun = make_engine(Plan.from_request(wanted), CPU, SINGLE_PROCESS).converter.state_dict()
     weights = model_file.read_network(two)[1].state_dict()
     torch.testing.assert_close(begun["enter.bias"], weights["enter.bias"] + weights["speaker.weight"].mean(0))
     torch.testing.assert_close(begun["variance.moments"][0], weights["variance.moments"].mean(0))

@@ -26,7 +26,7 @@ from vc.train.engine import Engine, LossMeter, RefusedSteps
 from vc.train.experiment import resolve
 from vc.train.log import RunLog
 from vc.train.plan import Plan, Request
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.train.run import Run, TrainingConfig
 from vc.train.sampling import PairSampler, Segments
 
@@ -282,7 +282,7 @@ class CountingRun(Run):
     title = "counting"
 
     def __init__(self, bad=(), **settings):
-        super().__init__(Path(), TrainingConfig(**settings), CountingEngine(bad), processes=ALONE, held_out="")
+        super().__init__(Path(), TrainingConfig(**settings), CountingEngine(bad), processes=SINGLE_PROCESS, held_out="")
         self.reports, self.saves, self.scorings, self.rollbacks = [], [], [], []
 
     def report(self, losses, steps_per_second, refused):
@@ -381,7 +381,7 @@ def engine(mini: Path, **network: int) -> Engine:
     features = read_features(mini / "dump/train")
     sections = {"network": {"channels": 4, "residual_blocks": 1, "residual_channels": 8, **network}}
     experiment = resolve(sections, features.config, ("slt", "rms"), features.digest)
-    return make_engine(Plan(features, experiment), CPU, ALONE)
+    return make_engine(Plan(features, experiment), CPU, SINGLE_PROCESS)
 
 
 def test_a_checkpoint_of_other_networks_is_no_checkpoint(model, mini, tmp_path):

@@ -42,7 +42,7 @@ from vc.train.directory import locked_directory
 from vc.train.engine import WARM_UP, Engine
 from vc.train.linear import fit_nearest
 from vc.train.plan import Plan, Request
-from vc.train.processes import ALONE
+from vc.train.processes import SINGLE_PROCESS
 from vc.train.run import Stopped
 from vc.train.sampling import Batch
 
@@ -99,7 +99,7 @@ class Bench:
         plan = Plan.from_request(self.request(method, small=small, **sections))
         device = device or self.device
         devices.set_precision(plan.experiment.compute.precision, device)
-        return make_engine(plan, device, ALONE)
+        return make_engine(plan, device, SINGLE_PROCESS)
 
 
 # A GPU computes what a CPU does
@@ -596,8 +596,8 @@ def training(bench: Bench) -> Figures:
     plan = Plan.from_request(request)
     devices.set_precision(plan.experiment.compute.precision, bench.device)
     start = time.perf_counter()
-    with locked_directory(request.output, ALONE):
-        run = Milestones(request, plan, bench.device, ALONE)
+    with locked_directory(request.output, SINGLE_PROCESS):
+        run = Milestones(request, plan, bench.device, SINGLE_PROCESS)
         run.marks, run.frames, run.held_out_scores = marks, read_features(bench.held_out or bench.features), {}
         with contextlib.suppress(Stopped):  # by a signal: what it has reached is written all the same
             run.train()

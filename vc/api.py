@@ -8,6 +8,7 @@ from typing import Any
 
 from vc import extras
 from vc.config import read_sections, require
+from vc.errors import ConfigError, shorten
 from vc.evaluate import Evaluation, Request
 from vc.evaluate.run import evaluate as measure
 from vc.from_folders import Voice, train_from_folders
@@ -39,7 +40,8 @@ def train(
     config : path or str, optional
         A configuration file, or the name of a configuration of the package. Default: chosen to suit the recordings.
     settings : mapping, optional
-        Settings that override the configuration's, such as `{"training.steps": 1000}`.
+        Settings that override the configuration's, such as `{"training.steps": 1000}`: plain values, lists of them
+        and paths.
     device : {"auto", "cpu", "cuda"}
         Training device; "auto" is a GPU if there is one.
     jobs : int, optional
@@ -67,7 +69,13 @@ def train(
     """
     _refuse_one_name(measures)
     folders = [recordings] if isinstance(recordings, str | os.PathLike) else list(recordings)
-    changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    changes = []
+    for key, value in (settings or {}).items():
+        try:
+            text = json.dumps(value, ensure_ascii=False, default=os.fspath)  # YAML takes escaped surrogates as they are
+        except TypeError as error:
+            raise ConfigError(f"settings: {key}: {shorten(error)}") from error
+        changes.append(f"{key}={text}")
     extras.ensure_numba_cache()
     return train_from_folders(
         [Path(folder) for folder in folders],

@@ -54,7 +54,7 @@ def read_sections(
     ConfigError
         The file cannot be read, an override is malformed, or a section is unknown.
     """
-    sections = {} if path is None else read_yaml(_file(path))
+    sections = {} if path is None else read_yaml(_find_file(path))
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
@@ -66,7 +66,7 @@ def read_sections(
             if not isinstance(section, dict):
                 raise ConfigError(f"--set {override}: {name} is not a section")
         try:
-            section[last] = _parsed(value)
+            section[last] = _parse(value)
         except ConfigError as error:
             raise ConfigError(f"--set {override}: {error}") from error
     unknown = sorted(set(sections) - set(allowed))
@@ -97,7 +97,7 @@ def summary(name: str) -> str:
     return re.split("[:;.] ", line)[0]
 
 
-def _file(name: str | Path) -> Path:
+def _find_file(name: str | Path) -> Path:
     """The file of a path, or of the name of one of the package's configurations."""
     path = Path(name)
     if len(path.parts) != 1 or path.is_file():
@@ -112,7 +112,7 @@ def _file(name: str | Path) -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping of at most 64 KiB with the safe loader; ConfigError for any other file."""
     try:
-        content = _parsed(read_bytes(path, LARGEST))
+        content = _parse(read_bytes(path, LARGEST))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ConfigError, ValueError) as error:  # ValueError: a NUL in the name
@@ -166,9 +166,9 @@ def build(cls: type[T], values: Any, name: str) -> T:
     unknown = sorted(str(key) for key in values if key not in keys)
     if unknown:
         raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {', '.join(keys)}")
-    typed = {key: _typed(value, annotations[key], f"{name}.{key}") for key, value in values.items()}
+    checked = {key: _check_type(value, annotations[key], f"{name}.{key}") for key, value in values.items()}
     try:
-        return cls(**typed)
+        return cls(**checked)
     except TypeError as error:  # a key without a default is missing
         missing = [key for key in keys if key not in values]
         raise ConfigError(f"{name}: missing key among {', '.join(missing)}") from error
@@ -209,7 +209,7 @@ def difference(before: Any, after: Any) -> str:
     return ", ".join(f"{key} ({one.get(key)} -> {other.get(key)})" for key in keys)
 
 
-def _parsed(text: str | bytes) -> Any:
+def _parse(text: str | bytes) -> Any:
     """Parse YAML; ConfigError for any of the errors that the loader raises, and for numbers too long to print."""
     try:
         loader = _Loader(text)
@@ -242,6 +242,7 @@ def _refuse_growth(node: yaml.Node | None, sizes: dict[yaml.Node, int]) -> int:
 
 
 def _refuse_endless_numbers(content: Any) -> None:
+    """Raise ValueError if YAML content has an integer of more than 1,000 bits."""
     parts = content if isinstance(content, list) else [*content, *content.values()] if isinstance(content, dict) else ()
     for part in parts:
         _refuse_endless_numbers(part)
@@ -249,8 +250,11 @@ def _refuse_endless_numbers(content: Any) -> None:
         raise ValueError(f"a number of {content.bit_length()} bits")
 
 
-def _typed(value: Any, kind: Any, name: str) -> Any:
-    """Check `value` against an annotation: Any, int, float, bool, str, a dataclass; list, dict or optional of these."""
+def _check_type(value: Any, kind: Any, name: str) -> Any:
+    """Check `value` against an annotation and return it: int and text of a number as float, a mapping as dataclass.
+
+    Annotations are Any, int, float, bool, str or a dataclass, and list, dict or optional of these.
+    """
     if kind is Any:
         return value
     if is_dataclass(kind):
@@ -259,11 +263,14 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
         options = typing.get_args(kind)
         if value is None and type(None) in options:
             return None
-        return _typed(value, next(option for option in options if option is not type(None)), name)
+        return _check_type(value, next(option for option in options if option is not type(None)), name)
     if typing.get_origin(kind) is list:
-        return [_typed(item, typing.get_args(kind)[0], name) for item in _typed(value, list, name)]
+        return [_check_type(item, typing.get_args(kind)[0], name) for item in _check_type(value, list, name)]
     if typing.get_origin(kind) is dict:
-        return {key: _typed(item, typing.get_args(kind)[1], name) for key, item in _typed(value, dict, name).items()}
+        return {
+            key: _check_type(item, typing.get_args(kind)[1], name)
+            for key, item in _check_type(value, dict, name).items()
+        }
     if kind is float and type(value) in (int, str):  # YAML 1.1 reads 2e-4 as text
         try:
             value = float(value)

@@ -18,10 +18,13 @@ Result = TypeVar("Result")
 
 
 def choose(name: str | torch.device) -> torch.device:
-    """The device of a name; `auto` is a GPU if there is one. ConfigError if there is no CUDA device."""
+    """The device of a name; `auto` is a GPU if there is one. ConfigError for an unknown name or if there is no GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: unknown {name!r}; known: {', '.join(NAMES)}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name}: no CUDA device can be used here")
     return device

@@ -35,15 +35,16 @@ from vc.report import write_report
 from vc.train.converter import train
 from vc.train.estimate import FIT_SECONDS, announce, estimate
 from vc.train.held_out import read_held_out
-from vc.train.methods import MANY, METHODS, TARGETS, Method
+from vc.train.methods import MANY_SPEAKERS, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
-NARROW = "nearest"  # configuration used if no recording has the sample rate that the usual one needs
-MOST_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
-MOST_NAMED = 3  # folders named in a warning
-FEWEST_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
-EXCERPTS, EXCERPT = 4, 2.5  # per speaker for an estimate: their number, and the length of each in seconds
-SHORT_TARGET = 120.0  # seconds, below which similarity and intelligibility suffer; docs/experiments.md, 2026-11-26
+LOW_RATE_CONFIG = "nearest"  # configuration for recordings of which none has the sample rate that USUAL needs
+MAX_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
+MAX_NAMED = 3  # folders named in a warning
+MIN_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
+EXCERPTS = 4  # per speaker, for an estimate
+EXCERPT_SECONDS = 2.5  # of each
+SHORT_SECONDS = 120.0  # of a target, below which similarity and intelligibility suffer; docs/experiments.md, 2026-11-26
 log = logging.getLogger(__name__)
 
 
@@ -96,7 +97,7 @@ def train_from_folders(
     ConfigError, DataError
         The model cannot be trained.
     """
-    chosen, device = sections is None, devices.choose(device).type
+    automatic, device = sections is None, devices.choose(device).type
     choose_measures(measures)  # raises errors now, not after the training
     sections, method, recordings, failures = _training_inputs(folders, output, sections, changes)
     speakers = [utterances[0].speaker for utterances in recordings]
@@ -111,7 +112,7 @@ def train_from_folders(
     for speaker in speakers if held_out else ():
         data_directory.write(lists / "held_out" / speaker, held_out_by_speaker[speaker])
     _log_recordings(training_sets, held_out)
-    _log_method(str(sections["method"]), recordings[-1], device, chosen=chosen)
+    _log_method(str(sections["method"]), recordings[-1], device, automatic=automatic)
     config = chosen_config(sections.get("features", {}), lists / "train", jobs)
     identity = digest([plain(config), [[u.id, str(u.path)] for u in training]])
     features = path_inside(output.absolute().parent, "features") / f"{'-'.join(speakers)}-{identity[:8]}"
@@ -120,7 +121,7 @@ def train_from_folders(
         log.info("features will take: %s with %s, %s on disk", length, processes, phrases.size(cost.disk))
     failures += extract(lists / "train", features, config, jobs).failures
     voice = Voice(output, speakers[-1], failures)
-    names = tuple(utterances[0].speaker for utterances in training_sets)
+    names = tuple(speakers[-len(training_sets) :])
     scored = None
     if held_out and method.training:
         data_directory.write(lists / "scored", [u for name in names for u in held_out_by_speaker[name]])
@@ -145,17 +146,17 @@ def _training_inputs(
 ) -> tuple[Mapping[str, Any], Method, list[list[Utterance]], list[str]]:
     """Check the arguments; return sections, method, usable recordings by folder, and errors of the other recordings."""
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
-    chosen = sections is None
-    sections = read_sections(USUAL, changes) if chosen else sections
+    automatic = sections is None
+    sections = read_sections(USUAL, changes) if automatic else sections
     method = _method(sections, folders)
     _check_folders(folders, output)
     recordings, failures = _usable_recordings(_recordings(folders))
     for folder, utterances in zip(folders, recordings):
         _warn_of_several(folder, utterances)
-    if chosen and len(folders) == 2:
+    if automatic and len(folders) == 2:
         lowest_rate = build_features(sections.get("features", {})).lowest_rate
         if all(audio.info(u.path).sample_rate < lowest_rate for u in recordings[-1]):
-            sections = read_sections(NARROW, changes)
+            sections = read_sections(LOW_RATE_CONFIG, changes)
             method = _method(sections, folders)
     return sections, method, recordings, failures
 
@@ -164,13 +165,16 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     """The method of a configuration; ConfigError if it cannot be trained on these folders."""
     method = METHODS.get(str(sections.get("method")))
     require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
-    require(method.serves != MANY, "one model for many speakers: prepare, extract and train in turn")
+    require(method.serves != MANY_SPEAKERS, "one model for many speakers: prepare, extract and train in turn")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
 
 
 def _check_folders(folders: Sequence[Path], output: Path) -> None:
-    """Refuse folders inside one another, and an output inside them, which a later run would take for recordings."""
+    """Refuse missing folders, folders of one name or inside one another, and an output inside them.
+
+    A later run would take the output for recordings. Raises ConfigError, or DataError for a missing folder.
+    """
     require(1 <= len(folders) <= 2, f"{len(folders)} folders: give the target's, or the source's and the target's")
     for folder in folders:
         require(bool(folder.name), f"{folder}: not a speaker's folder")
@@ -200,7 +204,7 @@ def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
     """Warn if a folder contains nothing but several folders, which may be several speakers."""
     inside = sorted({u.path.relative_to(folder).parts[0] for u in recordings if u.path.parent != folder})
     if len(inside) > 1 and not any(u.path.parent == folder for u in recordings):
-        names, more = ", ".join(inside[:MOST_NAMED]), ", ..." if len(inside) > MOST_NAMED else ""
+        names, more = ", ".join(inside[:MAX_NAMED]), ", ..." if len(inside) > MAX_NAMED else ""
         text = "%s: its folders (%s%s) are taken for one speaker's; if they are several, give one FOLDER each"
         log.warning(text, escaped(folder), escaped(names), more)
 
@@ -229,12 +233,12 @@ def _held_out(recordings: Sequence[Sequence[Utterance]], training_sets: Sequence
     """
     sentences = [{u.sentence: u.id for u in utterances} for utterances in recordings]
     shared = sorted(set.intersection(*map(set, sentences)))
-    separate = min(len(shared) // 2, MOST_HELD_OUT) < FEWEST_SHARED
+    separate = min(len(shared) // 2, MAX_HELD_OUT) < MIN_SHARED
     held_out: set[str] = set()
     for utterances, ids in zip(recordings, sentences):
         candidates = [u.id for u in utterances] if separate else [ids[sentence] for sentence in shared]
         half = utterances in training_sets or not separate
-        count = min(MOST_HELD_OUT, len(candidates) // 2 if half else len(candidates))
+        count = min(MAX_HELD_OUT, len(candidates) // 2 if half else len(candidates))
         if count == 0:
             raise DataError(f"{utterances[0].speaker}: too few recordings to train and evaluate; add more")
         held_out |= {candidates[len(candidates) * number // count] for number in range(count)}
@@ -263,16 +267,16 @@ def _held_out_features(data: Path, training: Path, jobs: int) -> Path | None:
 class FoldersEstimate:
     """Estimated duration of `train_from_folders` in seconds, without the evaluation."""
 
-    features: float | None  # None where the recording that was tried cannot be analysed
+    features: float | None  # None if the example, one recording of them, cannot be analysed
     training: float
     kind: str  # of training: number of steps and device
-    measured: bool  # whether an evaluation follows
+    evaluates: bool  # whether an evaluation follows
 
     def __str__(self) -> str:
         features = "of unknown length" if self.features is None else phrases.duration(self.features)
         parts = f"features {features}, training {phrases.duration(self.training)} ({self.kind})"
         total = f"{phrases.duration((self.features or 0.0) + self.training)}: {parts}"
-        return f"{total}, without the measurement afterwards" if self.measured else total
+        return f"{total}, without the measurement afterwards" if self.evaluates else total
 
 
 def estimate_from_folders(
@@ -308,28 +312,30 @@ def estimate_from_folders(
             extract(data, features, config, jobs)
             run = estimate(request)
             training, kind = run.steps * run.seconds, f"{run.steps} steps of {run.seconds:.2g} s on {run.device}"
-    return FoldersEstimate(length, training, kind, measured=len(folders) > 1)
+    return FoldersEstimate(length, training, kind, evaluates=len(folders) > 1)
 
 
 def _excerpts(recordings: Sequence[Utterance]) -> list[Utterance]:
-    """EXCERPTS excerpts of a speaker's recordings, from the beginnings of as many recordings as possible."""
+    """EXCERPTS excerpts of a speaker's recordings, or fewer if they are short; the earliest of each recording first."""
     candidates = [
         (start, utterance)
         for utterance in recordings
-        for start in np.arange(0, max(_seconds(utterance) - EXCERPT / 2, 1e-3), EXCERPT)
+        for start in np.arange(0, max(_seconds(utterance) - EXCERPT_SECONDS / 2, 1e-3), EXCERPT_SECONDS)
     ]
-    chosen = sorted(candidates, key=lambda candidate: candidate[0])[:EXCERPTS]
+    earliest = sorted(candidates, key=lambda candidate: candidate[0])[:EXCERPTS]
     return [
-        replace(u, id=f"{u.id}-{round(100 * start)}", start=start, end=min(start + EXCERPT, _seconds(u)))
-        for start, u in chosen
+        replace(u, id=f"{u.id}-{round(100 * start)}", start=start, end=min(start + EXCERPT_SECONDS, _seconds(u)))
+        for start, u in earliest
     ]
 
 
 def _seconds(utterance: Utterance) -> float:
+    """Length of an utterance."""
     return (utterance.end or audio.info(utterance.path).seconds) - (utterance.start or 0.0)
 
 
 def _log_recordings(training_sets: Sequence[Sequence[Utterance]], held_out: set[str]) -> None:
+    """Log how much of each speaker's speech is trained on and held out; warn if the target's is short."""
     for utterances in training_sets:
         training = [u for u in utterances if u.id not in held_out]
         seconds = sum(audio.info(u.path).seconds for u in training)
@@ -337,15 +343,15 @@ def _log_recordings(training_sets: Sequence[Sequence[Utterance]], held_out: set[
         count = phrases.count(len(training), "recording")
         held_out_count = len(utterances) - len(training)
         log.info("%s: %s, %.1f minutes, to train on; %d held out", speaker, count, seconds / 60, held_out_count)
-        if utterances is training_sets[-1] and seconds < SHORT_TARGET:
+        if utterances is training_sets[-1] and seconds < SHORT_SECONDS:
             warning = "%s: under %.0f minutes: expect a less similar voice and lost words"
-            log.warning(warning, speaker, SHORT_TARGET / 60)
+            log.warning(warning, speaker, SHORT_SECONDS / 60)
 
 
-def _log_method(method: str, target: Sequence[Utterance], device: str, *, chosen: bool) -> None:
-    """Log the method and, if it was chosen automatically, why."""
+def _log_method(method: str, target: Sequence[Utterance], device: str, *, automatic: bool) -> None:
+    """Log the method and, if the user has not chosen it, why."""
     others = "vc-train --configs lists others for --config"
-    if not chosen:
+    if not automatic:
         log.info("method: %s on %s; %s", method, device, others)
     elif method == USUAL:
         reason = "the most similar to a target's voice in our measurements"
@@ -369,18 +375,18 @@ def _features_cost(utterances: Sequence[Utterance], config: FeatureConfig) -> Fe
     None if that recording is unusable, which the extraction will report.
     """
     lengths = {u: _seconds(u) for u in utterances}
-    tried = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
-    config, window = config.complete(), windows_of(tried)[0]
+    example = min((u for u in lengths if lengths[u] >= 1), key=lengths.get, default=max(lengths, key=lengths.get))
+    config, window = config.complete(), windows_of(example)[0]
     try:
         for _ in range(2):  # the first run includes imports and loading
-            began = time.perf_counter()
+            start = time.perf_counter()
             track_window(window, config, WIDEST_RANGE)
             arrays = window_features(window, config, WIDEST_RANGE)
-            took = time.perf_counter() - began
+            seconds = time.perf_counter() - start
     except DataError:
         return None
-    ratio = sum(lengths.values()) / min(lengths[tried], LONGEST_WHOLE)
-    return FeaturesCost(ratio * took, round(ratio * sum(array.nbytes for array in arrays.values())))
+    ratio = sum(lengths.values()) / min(lengths[example], LONGEST_WHOLE)
+    return FeaturesCost(ratio * seconds, round(ratio * sum(array.nbytes for array in arrays.values())))
 
 
 def _evaluate_voice(
@@ -390,7 +396,10 @@ def _evaluate_voice(
     jobs: int,
     measures: Sequence[str] | None,
 ) -> Voice:
-    """Convert the source's held-out recordings and evaluate them against the target's."""
+    """Convert the source's held-out recordings and evaluate them against the target's.
+
+    `held_out_by_speaker` has the source first; `lists` is the folder of the data directories.
+    """
     source, failures = next(iter(held_out_by_speaker)), list(voice.failures)
     converter = Converter.load(voice.model, precision="auto")
     converted, results = path_inside(voice.model, "converted"), path_inside(voice.model, "evaluation")

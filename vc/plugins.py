@@ -19,63 +19,63 @@ class Registry(MutableMapping[str, Any]):
 
     Parameters
     ----------
-    own : mapping of str to Any
+    built_in : mapping of str to Any
         The built-in objects.
     group : str
         Name of the group of entry points.
     """
 
-    def __init__(self, own: Mapping[str, Any], group: str):
-        self._known, self.group = dict(own), group
-        self._points: dict[str, EntryPoint] | None = None
+    def __init__(self, built_in: Mapping[str, Any], group: str):
+        self._objects, self.group = dict(built_in), group
+        self._entry_points: dict[str, EntryPoint] | None = None
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._known and name in self._others():
+        if name not in self._objects and name in self._unloaded():
             self._load(name)
-        return self._known[name]
+        return self._objects[name]
 
     def __iter__(self) -> Iterator[str]:
-        for name in self._others():
+        for name in self._unloaded():
             try:
                 self._load(name)
             except ConfigError as error:
                 log.warning("%s; it is left out", error)
-        return iter(tuple(self._known))
+        return iter(tuple(self._objects))
 
     def __len__(self) -> int:
         return len(tuple(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._known or name in self._others()
+        return name in self._objects or name in self._unloaded()
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._known[name] = value
+        self._objects[name] = value
 
     def __delitem__(self, name: str) -> None:
-        del self._known[name]
+        del self._objects[name]
 
-    def _others(self) -> dict[str, EntryPoint]:
+    def _unloaded(self) -> dict[str, EntryPoint]:
         """Entry points that are not loaded yet, by name."""
-        if self._points is None:
-            self._points = {}
+        if self._entry_points is None:
+            self._entry_points = {}
             for point in entry_points(group=self.group):
-                if point.name in self._known:
-                    log.warning("%s is left out: the name is vc's own", _described(point))
-                elif point.name in self._points:
-                    other = self._points[point.name]
-                    log.warning("%s is left out: %s has the same name", _described(point), _described(other))
+                if point.name in self._objects:
+                    log.warning("%s is left out: the name is vc's own", _describe(point))
+                elif point.name in self._entry_points:
+                    other = self._entry_points[point.name]
+                    log.warning("%s is left out: %s has the same name", _describe(point), _describe(other))
                 else:
-                    self._points[point.name] = point
-        return {name: point for name, point in self._points.items() if name not in self._known}
+                    self._entry_points[point.name] = point
+        return {name: point for name, point in self._entry_points.items() if name not in self._objects}
 
     def _load(self, name: str) -> None:
-        point = self._points[name]
+        point = self._entry_points[name]
         try:
-            self._known[name] = point.load()
+            self._objects[name] = point.load()
         except Exception as error:  # importing another package's module may raise anything
-            del self._points[name]
-            raise ConfigError(f"{_described(point)} cannot be loaded: {type(error).__name__}: {error}") from error
+            del self._entry_points[name]
+            raise ConfigError(f"{_describe(point)} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def _described(point: EntryPoint) -> str:
+def _describe(point: EntryPoint) -> str:
     return f"plug-in {point.name!r} of {point.dist.name if point.dist else 'an unknown package'} ({point.group})"

@@ -26,7 +26,8 @@ class CodeConfig(NetworkSizes):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.code in BOTTLENECKS, f"network.code must be one of {', '.join(BOTTLENECKS)}, got {self.code!r}")
-        require(self.residual_blocks >= 2, "network.residual_blocks must be 2 or more, on either side of the code")
+        blocks = self.residual_blocks  # on both sides of the code
+        require(blocks >= 2, f"network.residual_blocks must be 2 or more, got {blocks}")
         for name in ("code_channels", "entries"):
             require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
         require(self.noise_channels >= 0, f"network.noise_channels must be 0 or more, got {self.noise_channels}")

@@ -24,14 +24,12 @@ class NetworkSizes:
     residual_channels: int = 512  # of a residual block's first convolution, before the GLU
 
     def __post_init__(self) -> None:
-        require(
-            self.channels >= 4 and self.channels % 4 == 0,
-            f"network.channels must be a multiple of 4, got {self.channels}",
-        )
+        multiple = self.channels >= 4 and self.channels % 4 == 0
+        require(multiple, f"network.channels must be a multiple of 4, at least 4, got {self.channels}")
         in_range = 1 <= self.residual_blocks <= 100
         require(in_range, f"network.residual_blocks must be in 1..100, got {self.residual_blocks}")
         even = self.residual_channels >= 2 and self.residual_channels % 2 == 0
-        require(even, f"network.residual_channels must be even, got {self.residual_channels}")
+        require(even, f"network.residual_channels must be even, at least 2, got {self.residual_channels}")
 
     @property
     def inner(self) -> int:

@@ -25,17 +25,26 @@ from vc.models.cyclegan_vc2 import (
 
 
 @dataclass(frozen=True)
-class CycleGANVC3Config(NetworkSizes):
-    """Sizes of the networks: CycleGAN-VC2's, and those of TFAN."""
+class LogMelSizes(NetworkSizes):
+    """CycleGAN-VC2's sizes, but for one kernel of the discriminator: here and in MaskCycleGAN-VC."""
 
     discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
-    adaptive_channels: int = 128  # of TFAN's hidden convolutions
-    adaptive_layers: int = 3  # hidden convolutions in each TFAN
 
     def __post_init__(self) -> None:
         super().__post_init__()
         in_range = 1 <= self.discriminator_kernel <= 100
         require(in_range, f"network.discriminator_kernel must be in 1..100, got {self.discriminator_kernel}")
+
+
+@dataclass(frozen=True)
+class CycleGANVC3Config(LogMelSizes):
+    """Sizes of the networks, and those of TFAN."""
+
+    adaptive_channels: int = 128  # of TFAN's hidden convolutions
+    adaptive_layers: int = 3  # hidden convolutions in each TFAN
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.adaptive_channels >= 1, f"network.adaptive_channels must be 1 or more, got {self.adaptive_channels}"
         )

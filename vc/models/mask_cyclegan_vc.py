@@ -11,22 +11,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vc.config import newer, require
+from vc.config import require
 from vc.models.base import PairConverter, RandomDraws
-from vc.models.cyclegan_vc2 import Discriminator, NetworkSizes, build_generator
+from vc.models.cyclegan_vc2 import Discriminator, build_generator
+from vc.models.cyclegan_vc3 import LogMelSizes
 
 
 @dataclass(frozen=True)
-class MaskCycleGANVCConfig(NetworkSizes):
-    """Sizes of the networks, CycleGAN-VC2's, and of the mask in training."""
+class MaskCycleGANVCConfig(LogMelSizes):
+    """Sizes of the networks, and of the mask in training."""
 
-    discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
     masked: float = 0.5  # largest share of a segment's frames that is masked
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range = 1 <= self.discriminator_kernel <= 100
-        require(in_range, f"network.discriminator_kernel must be in 1..100, got {self.discriminator_kernel}")
         require(0 <= self.masked <= 1, f"network.masked must be in 0..1, got {self.masked}")
 
 

@@ -41,9 +41,11 @@ class RecognitionSynthesisConfig:
     def __post_init__(self) -> None:
         for name in ("channels", "content_channels", "discriminator_channels"):
             require(1 <= getattr(self, name) <= 4096, f"network.{name} must be in 1..4096, got {getattr(self, name)}")
-        require(self.kernel % 2 == 1 and 1 <= self.kernel <= 63, "network.kernel must be odd and in 1..63 frames")
-        require(1 <= len(self.dilations) <= 64, "network.dilations must be 1 to 64 numbers")
-        require(all(1 <= dilation <= 64 for dilation in self.dilations), "network.dilations must be in 1..64 each")
+        odd = self.kernel % 2 == 1 and 1 <= self.kernel <= 63
+        require(odd, f"network.kernel must be odd and in 1..63 frames, got {self.kernel}")
+        count, in_range = len(self.dilations), all(1 <= dilation <= 64 for dilation in self.dilations)
+        require(1 <= count <= 64, f"network.dilations must be 1 to 64 numbers, got {count}")
+        require(in_range, f"network.dilations must be in 1..64 each, got {self.dilations}")
         require(0 <= self.restoration <= 10, f"network.restoration must be in 0..10, got {self.restoration}")
         require(0 <= self.dropout < 1, f"network.dropout must be from 0 to below 1, got {self.dropout}")
 

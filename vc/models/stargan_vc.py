@@ -32,7 +32,7 @@ class StarGANVCConfig:
     def __post_init__(self) -> None:
         for name in ("channels", "code_channels", "speaker_channels", "judge_channels"):
             require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
-        require(0 <= self.dropout < 1, f"network.dropout must be in 0..1, got {self.dropout}")
+        require(0 <= self.dropout < 1, f"network.dropout must be from 0 to below 1, got {self.dropout}")
         require(self.noise_channels >= 0, f"network.noise_channels must be 0 or more, got {self.noise_channels}")
 
 

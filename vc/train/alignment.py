@@ -18,9 +18,10 @@ from vc.features.speakers import MeanVariance
 from vc.features.store import Features
 from vc.metrics.alignment import align
 from vc.metrics.arrays import evenly_spread
+from vc.train.sampling import spread_indices
 
-MAX_ROWS = 1024  # of a distance matrix computed at a time, fewer where rows are long:
-MAX_ENTRIES = 2**24  # of that part of the matrix, 64 MiB
+MAX_ROWS = 1024  # of a distance matrix that are computed at a time
+MAX_ENTRIES = 2**24  # in these rows, 64 MiB: with long rows they are fewer
 MAX_COMPARED = 10  # sentences by which it is checked that equal names are equal sentences
 
 
@@ -64,7 +65,7 @@ class SpeakerFrames:
         return replace(speaker, sentences=features.sentences(name))
 
     def utterance(self, sentence: str) -> Tensor:
-        """Indices `(indices,)` of the spoken frames of the utterance of a sentence."""
+        """Indices `(spoken frames,)` of the spoken frames of the utterance of a sentence."""
         number = self.sentences.index(sentence)
         start = sum(self.lengths[:number])
         return start + torch.nonzero(self.spoken[start : start + self.lengths[number]])[:, 0]
@@ -72,8 +73,7 @@ class SpeakerFrames:
     def sample(self, largest: int) -> Tensor:
         """Indices `(indices,)` of the audible frames, or of `largest` of them, evenly spread."""
         indices = torch.nonzero(self.audible)[:, 0]
-        positions = torch.linspace(0, len(indices) - 1, min(largest, len(indices)), device=indices.device)
-        return indices[positions.round().long().clamp(max=len(indices) - 1)]  # float32 has no odd numbers above 2**24
+        return indices[spread_indices(len(indices), largest, indices.device)]
 
     def contexts(self, indices: Tensor, offsets: Iterable[int]) -> Tensor:
         """The frames at `offsets` from each index, `(indices, offsets * bands)`, clamped to its utterance."""

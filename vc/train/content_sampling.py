@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, cycle, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vc.config import require
-from vc.corpus.data_directory import Utterance
 from vc.features.content import prosody, standard_loudness
 from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
 from vc.models.base import RandomDraws
-from vc.train.sampling import Segments
+from vc.train.sampling import Segments, spread_indices
 
 CHUNK = 2048  # content frames that are matched at a time
 MAX_CANDIDATES = 40_000  # content frames among which neighbours are searched: about fifteen minutes
@@ -152,12 +150,12 @@ class SpeakerContent:
 
     @classmethod
     def from_features(cls, features: Features, name: str, device: torch.device) -> "SpeakerContent":
+        """Read a speaker's content and normalise it."""
         contents, statistics = features.content(name), features.speakers[name].content
         frames = (np.concatenate(contents) - np.asarray(statistics.mean)) / statistics.deviation
         indices = torch.from_numpy(np.repeat(np.arange(len(contents)), [len(content) for content in contents]))
-        ids = (id for id, owner in features.utterances.items() if owner == name)
-        sentences = tuple(Utterance(id, name, Path()).sentence for id in ids)
-        return cls(torch.from_numpy(frames.astype(np.float32)).to(device), indices.to(device), sentences)
+        frames = torch.from_numpy(frames.astype(np.float32)).to(device)
+        return cls(frames, indices.to(device), tuple(features.sentences(name)))
 
     def shares_sentence(self, other: "SpeakerContent") -> bool:
         """Whether another speaker says one of the sentences."""
@@ -190,8 +188,7 @@ def match(speaker: SpeakerContent, others: Sequence[SpeakerContent], neighbours:
     recordings = torch.cat(
         [other.recording if other is speaker else torch.full_like(other.recording, -1) for other in others]
     )
-    count = min(len(candidates), MAX_CANDIDATES)
-    indices = torch.linspace(0, len(candidates) - 1, count, device=candidates.device).round().long()
+    indices = spread_indices(len(candidates), MAX_CANDIDATES, candidates.device)
     candidates, recordings = candidates[indices], recordings[indices]
     single = all(other is speaker for other in others) and len(recordings.unique()) == 1
     require(not single, "one recording alone cannot be matched: give two or more, or cut it into several")

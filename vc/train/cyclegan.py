@@ -146,14 +146,14 @@ class CycleGANTraining:
             {name: network.segment_discriminator(config, setup.segment) for name in names}
         ).to(device)
         self.discriminator_weights = dict.fromkeys(map(_loss_name, names), 1.0)
-        self.modules, self.called = {"network": network}, [*network.generators.values()]
+        self.modules, self.step_networks = {"network": network}, [*network.generators.values()]
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
         one_way = len(objective.learning) == 1
         learning = self._generator(DIRECTIONS[objective.learning[0]].target) if one_way else network
         self.optimisers = {"network": optimiser(learning)}
         if names:
             self.modules["discriminators"] = self.discriminators
-            self.called += self.discriminators.values()
+            self.step_networks += self.discriminators.values()
             self.optimisers["discriminators"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
@@ -237,10 +237,10 @@ class CycleGANTraining:
         return {name: self.factors[name][key] * term for name, term in terms.items()}, outputs
 
     def _adversarial_loss(self, name: str, outputs: Mapping[str, Tensor]) -> Tensor:
-        """How far an output is from deceiving the discriminator of that name."""
+        """The generator's loss on what the discriminator `name` says of the output of that name."""
         return self.adversarial.generator_loss(self.discriminators[name](outputs[name]))
 
 
 def _loss_name(name: str) -> str:
-    """What the loss of a discriminator is called."""
+    """Name of the loss of a discriminator: those of both speakers are summed under one."""
     return "second_discriminator" if name.startswith("restored") else "discriminator"

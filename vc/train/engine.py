@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vc.config import require
 from vc.devices import PRECISIONS
 from vc.train.optimise import Optimiser, WeightAverage
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 
 WARM_UP = 3  # steps of a kind that are computed directly before one is recorded
 
@@ -39,7 +39,7 @@ class Setup:
 
     steps: int
     precision: str = "float32"
-    processes: Processes = ALONE
+    processes: Processes = SINGLE_PROCESS
     encoder: nn.Module | None = None  # frozen content encoder of the loss `content`
     conversions: nn.Module | None = None  # of recognition-synthesis, if a loss is computed on conversions
     segment: int = 128  # frames of a batch's segments
@@ -52,7 +52,7 @@ class Training(Protocol):
     held_out: ClassVar[type]  # its `read` reads a held-out set, which scores a converter
     network: nn.Module  # for the model file
     modules: dict[str, nn.Module]  # by their names in a checkpoint
-    called: list[nn.Module]  # the networks that a step calls, for torch.compile
+    step_networks: list[nn.Module]  # those that a step calls, for torch.compile
     optimisers: dict[str, Optimiser]  # by their names in a checkpoint
 
     def schedule(self, step: int, scale: float) -> Mapping[str, float]:
@@ -95,14 +95,14 @@ class Engine:
         *,
         average: float = 0.0,
         compute: ComputeConfig = ComputeConfig(),
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ):
         self.training, self.sampler = training, sampler
         if compute.channels_last:
             for module in training.modules.values():
                 module.to(memory_format=torch.channels_last)
         if compute.compile:
-            for network in training.called:
+            for network in training.step_networks:
                 network.compile(dynamic=False)  # segments have one length
             for optimiser in training.optimisers.values():  # else a compiled backward pass computes all gradients
                 others = [other for other in training.optimisers.values() if other is not optimiser]
@@ -169,6 +169,7 @@ class RefusedSteps:
         return int(self._counts[1])
 
     def reset(self) -> None:
+        """Set all counts to 0."""
         self._counts.zero_()
 
 
@@ -213,6 +214,7 @@ class LossMeter:
         self._sums: dict[tuple[str, ...], Tensor] = {}  # losses of a step -> (2, losses): their sums and counts
 
     def add(self, losses: dict[str, Tensor]) -> None:
+        """Add a step's losses, `()` each, by name."""
         values = torch.stack([*losses.values()]).double()
         finite = torch.isfinite(values)
         zeros = torch.zeros(2, len(losses), dtype=torch.double, device=values.device)
@@ -233,7 +235,7 @@ class LossMeter:
         return sums | {f"{name}.count": count for name, (_, count) in totals.items()}
 
     def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
-        """Restore the sums of `state`."""
+        """Restore the sums and counts of `state`, from the method of that name, on `device`."""
         names = tuple(name.removesuffix(".sum") for name in state if name.endswith(".sum"))
         parts = [[float(state[f"{name}.{part}"]) for name in names] for part in ("sum", "count")]
         self._sums = {names: torch.tensor(parts, dtype=torch.double, device=device)} if names else {}

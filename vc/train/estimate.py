@@ -16,8 +16,8 @@ from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
 from vc.train.processes import join_processes, launched_together
 
-WARM_UP, TIMED = 3, 10  # steps before timing, and timed steps
-STRIDE = 7  # coprime to TIMED: even the first few timed steps are from all over the schedule
+WARM_UP_STEPS, TIMED_STEPS = 3, 10  # steps before timing, and timed steps
+STRIDE = 7  # coprime to TIMED_STEPS: even the first few timed steps are from all over the schedule
 MAX_SECONDS = 10.0  # after which no more steps are timed
 FIT_SECONDS = 60.0  # of a fit at most, for an hour of each speaker
 SHORT_RUN = 100  # steps of a run that takes no longer than the measurement
@@ -80,11 +80,11 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
         steps, training = experiment.training.steps, engine.training
-        for _ in range(WARM_UP):
+        for _ in range(WARM_UP_STEPS):
             _step_seconds(engine, 0)
         start, seconds = time.monotonic(), []
-        for number in range(TIMED):
-            seconds.append(_step_seconds(engine, steps * (STRIDE * number % TIMED) // TIMED))
+        for number in range(TIMED_STEPS):
+            seconds.append(_step_seconds(engine, steps * (STRIDE * number % TIMED_STEPS) // TIMED_STEPS))
             if time.monotonic() - start > MAX_SECONDS:
                 break
         states = [module.state_dict() for module in engine.modules.values()]

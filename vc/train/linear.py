@@ -41,9 +41,9 @@ from vc.parallel import progress
 from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 
 WINDOW = 512  # frames of a modulation spectrum
-LARGEST_GAIN = 20.0  # of a modulation frequency: the regression leaves almost nothing of some
-WINDOWS_AT_ONCE = 64  # whose spectra are computed together, which bounds memory
-DEVIATIONS = 3  # of the Gaussian, which the filters' taps must cover to each side
+MAX_GAIN = 20.0  # of a modulation frequency: the regression leaves almost nothing of some
+MAX_WINDOWS = 64  # whose spectra are computed together, which bounds memory
+DEVIATIONS = 3  # the filters' taps must cover so many of the Gaussian's deviations to each side
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,21 @@ def fit_regression_map(
     *,
     advance: Callable[[float], object] = lambda _: None,
 ) -> tuple[Tensor, Tensor]:
-    """Fit the warp and the regression of one direction; return the last alignment, indices `(pairs,)` of both.
+    """Fit the warp and the regression of one direction.
 
-    `advance` is called after each part of the work with its share of the whole.
+    Parameters
+    ----------
+    linear : LinearMap
+        Receives both.
+    objective : ParallelObjective
+    source, target : SpeakerFrames
+    advance : callable, optional
+        Called after each part of the work with its share of the whole.
+
+    Returns
+    -------
+    source_indices, target_indices : Tensor
+        The last alignment, `(pairs,)` each, as the objective's aligner gives it.
     """
     estimate = source  # of the target, refined in each pass
     parts = objective.passes + source.cepstral  # of about equal duration
@@ -222,6 +234,7 @@ def fit_factorised(
             set_matrix(parts[name].warp_out, temporary.warp.weight.detach()[..., 0].T)
     common = torch.zeros(len(pivot.frames), first.inward.out_channels, device=pivot.frames.device)
     if len(new_names) == len(speakers):
+        # the first pairs of an alignment are the pivot's sampled frames, in order, with their neighbours
         frames = [pivot.frames[indices], *(speakers[name].frames[pairs[name][1][: len(indices)]] for name in pairs)]
         matrix = torch.cat([part - part.mean(0) for part in frames], dim=1)
         require(
@@ -309,7 +322,24 @@ def fit_regression(
 
 @torch.no_grad()
 def fit_least_squares(regression: nn.Conv1d, inputs: Tensor, partners: Tensor, *, ridge: float) -> None:
-    """Fit the least-squares map from `(pairs, frames * channels)` to `(pairs, bands)`."""
+    """Fit the map from `(pairs, frames * channels)` to `(pairs, bands)` with the least squared error.
+
+    Parameters
+    ----------
+    regression : nn.Conv1d
+        Receives the map and its bias.
+    inputs : Tensor
+        Shape `(pairs, frames * channels)`; frames are those that the kernel covers.
+    partners : Tensor
+        Shape `(pairs, bands)`.
+    ridge : float
+        Added to the variances of the inputs.
+
+    Raises
+    ------
+    DataError
+        If the map is not unique.
+    """
     inputs = inputs.double()
     input_mean, partner_mean = inputs.mean(0), partners.double().mean(0)
     inputs = inputs - input_mean
@@ -324,7 +354,7 @@ def fit_least_squares(regression: nn.Conv1d, inputs: Tensor, partners: Tensor, *
 
 @torch.no_grad()
 def map_frames(network: Callable[[Tensor], Tensor], speaker: SpeakerFrames) -> SpeakerFrames:
-    """Apply `network` to the speaker's frames, utterance by utterance."""
+    """Apply `network`, of `(1, bands, frames)`, to the speaker's frames, utterance by utterance."""
     utterances = [network(frames.T[None])[0].T for frames in speaker.frames.split(speaker.lengths)]
     return replace(speaker, frames=torch.cat(utterances))
 
@@ -368,7 +398,7 @@ def spectrum_gains(estimate: SpeakerFrames, target: SpeakerFrames) -> Tensor:
     conversion", APSIPA 2014, as a fixed linear-phase filter; theirs adapts to each utterance's spectrum.
     """
     floor = torch.finfo(torch.float64).tiny
-    gains = (modulation_power(target) / modulation_power(estimate).clamp(min=floor)).sqrt().clamp(max=LARGEST_GAIN)
+    gains = (modulation_power(target) / modulation_power(estimate).clamp(min=floor)).sqrt().clamp(max=MAX_GAIN)
     gains[0] = 1
     return gains
 
@@ -383,6 +413,6 @@ def modulation_power(speaker: SpeakerFrames) -> Tensor:
     windows = movement.unfold(0, WINDOW, WINDOW // 2)  # (windows, bands, WINDOW)
     taper = torch.hann_window(WINDOW, device=windows.device)
     power = 0
-    for part in windows.split(WINDOWS_AT_ONCE):
+    for part in windows.split(MAX_WINDOWS):
         power = power + torch.fft.rfft(part * taper).abs().square().double().sum(0).T
     return power / spoken.sum()

@@ -38,7 +38,7 @@ from vc.train.multi_speaker import (
 from vc.train.recognition_synthesis import RecognitionSynthesisObjective, RecognitionSynthesisTraining
 from vc.train.unit_selection import TargetFrames, UnitSelectionObjective
 
-PAIR, MANY, ANY = "a pair", "many speakers", "any number of speakers"
+PAIR, MANY_SPEAKERS, ANY_NUMBER = "a pair", "many speakers", "any number of speakers"
 TARGETS = "one target or several"
 
 
@@ -60,7 +60,7 @@ def _pair(summary: str) -> Method:
 
 
 def _many(objective: type, summary: str) -> Method:
-    return Method(MANY, summary, objective, MultiSpeakerTraining)
+    return Method(MANY_SPEAKERS, summary, objective, MultiSpeakerTraining)
 
 
 def _fit(summary: str, objective: type, fit: Callable[..., None], serves: str = PAIR, **options: Any) -> Method:
@@ -88,22 +88,24 @@ METHODS = Registry(
             "regression on frames aligned by their nearest neighbours; seconds",
             NearestObjective,
             fit_nearest,
-            serves=ANY,
+            serves=ANY_NUMBER,
         ),
         "factorised": _fit(
             "regression through a common space, after LinearVC; seconds a speaker",
             NearestObjective,
             fit_factorised,
-            serves=ANY,
+            serves=ANY_NUMBER,
         ),
         "parallel": _fit(
             "regression on shared sentences; seconds; the supervised anchor",
             ParallelObjective,
             fit_parallel,
-            serves=ANY,
+            serves=ANY_NUMBER,
         ),
-        "warp": _fit("vocal-tract length alone; an anchor", WarpObjective, fit_warp, serves=ANY, kinds=("world",)),
-        "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY),
+        "warp": _fit(
+            "vocal-tract length alone; an anchor", WarpObjective, fit_warp, serves=ANY_NUMBER, kinds=("world",)
+        ),
+        "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY_NUMBER),
         "cyclegan_vc": _pair("CycleGAN with one-dimensional networks (Kaneko and Kameoka, 2018)"),
         "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
         "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),

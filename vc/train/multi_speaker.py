@@ -240,7 +240,7 @@ class MultiSpeakerTraining:
         self.classification_scale = 1 / len(network.speaker_indices) if objective.classification_per_speaker else 1.0
         objective.check(network, setup.steps)
         parts = (child if isinstance(child, nn.ModuleList) else [child] for child in network.children())
-        self.modules, self.called, trained = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
+        self.modules, self.step_networks, trained = {"network": network}, [*chain(*parts)], nn.ModuleList([network])
         device = next(network.parameters()).device
         self.encoder = setup.encoder and setup.encoder.to(device)  # not in `modules`: it is never trained
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
@@ -248,13 +248,13 @@ class MultiSpeakerTraining:
         if objective.code_speaker:
             self.code_classifier = CodeClassifier(network.code_channels, len(network.speaker_indices)).to(device)
             self.modules["code_classifier"] = self.code_classifier
-            self.called.append(self.code_classifier)
+            self.step_networks.append(self.code_classifier)
             trained.append(self.code_classifier)
         self.optimisers = {"network": optimiser(trained)}
         if objective.discriminator_weights:
             self.discriminator = network.discriminator(config).to(device)
             self.modules["discriminators"] = self.discriminator
-            self.called.append(self.discriminator)
+            self.step_networks.append(self.discriminator)
             self.optimisers["discriminators"] = optimiser(self.discriminator)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
@@ -281,12 +281,13 @@ class MultiSpeakerTraining:
         code = network.encode(x, s)
         decoder_code, cost = network.apply_bottleneck(code, batch.random_draws)
         same_speaker_fakes = self.objective.same_speaker_fakes and weights.keys() & ON_DISCRIMINATOR_OUTPUT
-        targets = {"fake": t} if weights.keys() & (ON_DISCRIMINATOR_OUTPUT | ON_FAKE_CODE | {"content"}) else {}
+        # decoded in one batch: conversions ("fake") and segments as their own speaker ("same"), if a loss needs them
+        renderings = {"fake": t} if weights.keys() & (ON_DISCRIMINATOR_OUTPUT | ON_FAKE_CODE | {"content"}) else {}
         if "identity_mapping" in weights or same_speaker_fakes:
-            targets["same"] = s
-        codes, sources = (torch.cat([part] * len(targets)) for part in (decoder_code, s))
-        decoded = network.decode(codes, sources, torch.cat([*targets.values()]), x.shape[-1])
-        decoded = dict(zip(targets, decoded.chunk(len(targets)), strict=True))
+            renderings["same"] = s
+        codes, sources = (torch.cat([part] * len(renderings)) for part in (decoder_code, s))
+        output = network.decode(codes, sources, torch.cat([*renderings.values()]), x.shape[-1])
+        decoded = dict(zip(renderings, output.chunk(len(renderings)), strict=True))
         terms = {}
         fakes = torch.cat([decoded["fake"], decoded["same"]]) if same_speaker_fakes else decoded.get("fake")
         if weights.keys() & ON_DISCRIMINATOR_OUTPUT:
@@ -309,7 +310,7 @@ class MultiSpeakerTraining:
             speaker_logits = self.code_classifier(losses.reverse_gradient(decoder_code))
             terms["code_speaker"] = losses.classification(speaker_logits, s)
         if "code_consistency" in weights:
-            means = (network.apply_bottleneck(output)[0] for output in (encoded, code))
+            means = (network.apply_bottleneck(part)[0] for part in (encoded, code))  # not sampled
             terms["code_consistency"] = losses.code_consistency(*means)
         if "code_cost" in weights:
             terms["code_cost"] = cost

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vc import devices, losses
 from vc.config import require
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class AdversarialConfig:
         require(not self.encoder or self.content > 0, "objective.encoder is named, but objective.content is 0")
         require(self.decay_from >= 0, f"objective.decay_from must be 0 or more, got {self.decay_from}")
         for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
         for name in ("beta1", "beta2"):
-            require(0 <= getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 <= value < 1, f"objective.{name} must be from 0 to below 1, got {value}")
         names, exists = ", ".join(losses.ADVERSARIAL), self.adversarial_loss in losses.ADVERSARIAL
         require(exists, f"objective.adversarial_loss must be one of {names}, got {self.adversarial_loss!r}")
 
@@ -79,7 +81,7 @@ class Optimiser:
         *,
         betas: tuple[float, float],
         precision: str = "float32",
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
         weight_decay: float = 0.0,
     ):
         self.parameters = [parameter for parameter in networks.parameters() if parameter.requires_grad]

@@ -68,7 +68,7 @@ class Processes:
         self.agree(0)
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
 def launched_together() -> bool:
@@ -82,7 +82,7 @@ def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     own_device = devices.choose(device)
     if not launched_together():
-        yield ALONE, own_device
+        yield SINGLE_PROCESS, own_device
         return
     if own_device.type == "cuda":
         own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

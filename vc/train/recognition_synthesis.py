@@ -78,7 +78,8 @@ class RecognitionSynthesisObjective:
         require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
         require(self.unmatched > 0, f"objective.unmatched must be above 0, got {self.unmatched}")
         for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
         for name in ("adversarial_from", "adversarial_rate", "decay_from", "last", "weight_decay"):
             require(0 <= getattr(self, name) <= 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
         require(self.warm_up >= 0, f"objective.warm_up must be 0 or more, got {self.warm_up}")
@@ -120,7 +121,7 @@ class RecognitionSynthesisTraining:
     ):
         self.network, self.objective, self.steps, self.precision = network, objective, setup.steps, setup.precision
         self.adversarial_from = round(objective.adversarial_from * setup.steps)  # step from which all losses count
-        self.modules, self.called = {"network": network}, [network]
+        self.modules, self.step_networks = {"network": network}, [network]
         device = next(network.parameters()).device
         self.conversions = setup.conversions and setup.conversions.to(device)  # not in `modules`: it is never trained
         settings = {"precision": setup.precision, "processes": setup.processes, "weight_decay": objective.weight_decay}
@@ -128,7 +129,7 @@ class RecognitionSynthesisTraining:
         if any(getattr(objective, name) > 0 for name in ADVERSARIAL):
             self.discriminator = network.discriminator(config).to(device)
             self.modules["discriminators"] = self.discriminator
-            self.called.append(self.discriminator)
+            self.step_networks.append(self.discriminator)
             self.optimisers["discriminators"] = Optimiser(self.discriminator, betas=DISCRIMINATOR_BETAS, **settings)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:
@@ -144,9 +145,16 @@ class RecognitionSynthesisTraining:
         return {name: getattr(objective, name) for name in names if getattr(objective, name) > 0}
 
     def step(self, batch: ContentBatch, weights: Mapping[str, float]) -> dict[str, Tensor]:
-        """Update the decoder, then the discriminator; return each unweighted loss under its name, detached."""
+        """Update the decoder, the moments of its output, and the discriminator.
+
+        Return each unweighted loss under its name, detached.
+        """
         terms, fakes = self.optimisers["network"].step(lambda: self.decoder_losses(batch, weights), weights)
-        self._update_variance(batch.unseen or batch)
+        moments_batch = batch.unseen or batch
+        content, prosody, speakers = moments_batch.content, moments_batch.prosody, moments_batch.speakers
+        with torch.no_grad(), devices.autocast(self.precision, content.device):
+            decoded = self.network(content, prosody, speakers)
+        self.network.variance.update(decoded, moments_batch.log_mel, prosody[:, -1:], speakers)
         if weights.keys() & ADVERSARIAL:
             compute = partial(self.discriminator_losses, batch, fakes)
             terms |= self.optimisers["discriminators"].step(compute, {"discriminator": 1.0})[0]
@@ -195,13 +203,6 @@ class RecognitionSynthesisTraining:
         on_real, on_fake = output.split([len(batch.log_mel), len(fakes)])
         loss = losses.least_squares(on_real, real=True) + losses.least_squares(on_fake, real=False)
         return {"discriminator": loss}, None
-
-    @torch.no_grad()
-    def _update_variance(self, batch: ContentBatch) -> None:
-        """Update the moments of the decoder's output from a batch."""
-        with devices.autocast(self.precision, batch.content.device):
-            decoded = self.network(batch.content, batch.prosody, batch.speakers)
-        self.network.variance.update(decoded, batch.log_mel, batch.prosody[:, -1:], batch.speakers)
 
 
 class Conversions(nn.Module):

@@ -26,7 +26,8 @@ from vc.train.log import RunLog
 from vc.train.processes import Processes
 
 NAME = model_file.NAME  # of the model file in the experiment directory
-UNCOMPILED = partial(torch.compiler.set_stance, "force_eager")  # a conversion of another length is no new compilation
+# A context in which nothing is compiled: each conversion has another length, and would be compiled anew.
+eager_mode = partial(torch.compiler.set_stance, "force_eager")
 log = logging.getLogger(__name__)
 
 
@@ -177,7 +178,7 @@ class Run(ABC):
                 if stop:
                     raise Stopped(stop, step)
                 if self._due(settings.sample_every) and self.log:
-                    with UNCOMPILED():
+                    with eager_mode():
                         self.write_samples()
 
     def finished(self) -> bool:
@@ -216,7 +217,7 @@ class Run(ABC):
 
     def score(self) -> None:
         """Score the held-out set, if there is one; where it chooses, note whether the model is the best so far."""
-        with UNCOMPILED():
+        with eager_mode():
             scores = self.scores() if self.processes.first else {}
         if not self.held_out_digest:
             if self.log and scores:

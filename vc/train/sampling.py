@@ -21,6 +21,12 @@ from vc.models.base import RandomDraws
 log = logging.getLogger(__name__)
 
 
+def spread_indices(count: int, largest: int, device: torch.device) -> Tensor:
+    """Indices of `count` items on `device`, or of `largest` of them, evenly spread."""
+    positions = torch.linspace(0, count - 1, min(largest, count), device=device)
+    return positions.round().long().clamp(max=count - 1)  # float32 has no odd numbers above 2**24
+
+
 class Segments:
     """Draws random segments of one speaker: a uniformly chosen utterance, then a uniform position in it.
 

@@ -28,7 +28,7 @@ from vc import losses
 from vc.config import require
 from vc.features.mel import MelConfig, log_mel
 from vc.train.optimise import Optimiser
-from vc.train.processes import ALONE, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes
 from vc.train.sampling import WaveBatch
 from vc.vocoders.discriminators import WIDTHS, Discriminators
 
@@ -57,11 +57,11 @@ class VocoderObjective:
             require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
         require(self.mel > 0, f"objective.mel must be above 0, got {self.mel}")
         for name in ("generator_rate", "discriminator_rate"):
-            require(0 < getattr(self, name) < 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
         for name in ("beta1", "beta2", "weight_decay"):
-            require(
-                0 <= getattr(self, name) < 1, f"objective.{name} must be from 0 to below 1, got {getattr(self, name)}"
-            )
+            value = getattr(self, name)
+            require(0 <= value < 1, f"objective.{name} must be from 0 to below 1, got {value}")
         require(0 < self.decay <= 1, f"objective.decay must be above 0 and at most 1, got {self.decay}")
         require(self.decay_every >= 1, f"objective.decay_every must be 1 or more, got {self.decay_every}")
         widths, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
@@ -98,7 +98,7 @@ class VocoderTraining:
         objective: VocoderObjective,
         *,
         precision: str = "float32",
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ):
         self.network, self.objective = network, objective
         self.full_band = replace(mel, highest=mel.sample_rate / 2)  # as in the released code's loss
@@ -107,12 +107,12 @@ class VocoderTraining:
         optimiser = partial(
             Optimiser, betas=betas, precision=precision, processes=processes, weight_decay=objective.weight_decay
         )
-        self.modules, self.called = {"network": network}, [network]
+        self.modules, self.step_networks = {"network": network}, [network]
         self.optimisers = {"network": optimiser(network)}
         if objective.has_discriminators:
             self.discriminators = Discriminators(objective.discriminator_width).to(self.device)
             self.modules["discriminators"] = self.discriminators
-            self.called.append(self.discriminators)
+            self.step_networks.append(self.discriminators)
             self.optimisers["discriminators"] = optimiser(self.discriminators)
 
     def schedule(self, step: int, scale: float = 1.0) -> dict[str, float]:

@@ -133,13 +133,17 @@ def test_a_rate_above_a_speakers_recordings_is_refused_before_work(data, tmp_pat
     assert not (tmp_path / "dump").exists()
 
 
-def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
-    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
-    soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 8000), 8000)
+@pytest.mark.parametrize(
+    ("rate", "advice"), [(8000, "--set features.sample_rate=8000 takes all"), (4000, "none below 8000 Hz can be used")]
+)
+def test_recordings_of_too_low_a_rate_are_left_out_in_one_line_and_counted(rate, advice, data, tmp_path):
+    for number in (101, 102):
+        path = tmp_path / f"in/slt/{number}.flac"
+        soundfile.write(path, audio.read(path, rate)[0], rate)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
     [said] = done.stderr.decode().splitlines()
-    assert "is above the rate of 1 of 6 recordings" in said and said.endswith("features.sample_rate=8000 takes all")
-    assert b"5 utterances, 1 failed" in done.stdout
+    assert "is above the rate of 2 of 6 recordings" in said and said.endswith(advice)
+    assert b"4 utterances, 2 failed" in done.stdout
 
 
 @pytest.mark.parametrize(

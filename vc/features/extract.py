@@ -46,7 +46,8 @@ class Report:
     """Result of an extraction."""
 
     done: int  # utterances
-    failures: list[str]  # one line each
+    failed: int  # utterances
+    failures: list[str]  # one line each, which may name several utterances
     speakers: dict[str, Speaker]
     up_to_date: bool = False
 
@@ -115,7 +116,7 @@ def extract(
     Returns
     -------
     Report
-        With a line for each recording that could not be used.
+        With a line for each recording that could not be used, and one for all whose sample rate is too low.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def extract(
     if unknown:
         known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
         raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; there are: {known}")
-    failures: list[str] = []
+    total, failures = len(utterances), []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
     identities = {  # what each utterance's features depend on, apart from the settings
@@ -149,7 +150,7 @@ def extract(
         features = store.read_features(output)
         if features.digest == origin(identities) and features.signed:
             features.check()
-            return Report(len(utterances), failures, features.speakers, up_to_date=True)
+            return Report(len(utterances), total - len(utterances), failures, features.speakers, up_to_date=True)
     files.make_directory(output)
     work = path_inside(output, WORK)
     work.mkdir(exist_ok=True)
@@ -186,7 +187,7 @@ def extract(
         digests = {recording.utterance.id: recording.digest for recording in recordings}
         store.write_features(output, config, origin(digests), speakers, rows, digests)
         shutil.rmtree(work)
-    return Report(len(recordings), failures, speakers)
+    return Report(len(recordings), total - len(recordings), failures, speakers)
 
 
 def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
@@ -203,7 +204,8 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
         return utterances
     lowest = min(rates.values())
     left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
-    hint = f"--set features.sample_rate={max((r for r in SETTINGS if r <= lowest), default=min(SETTINGS))} takes all"
+    rate = max((rate for rate in SETTINGS if rate <= lowest), default=None)
+    hint = f"--set features.sample_rate={rate} takes all" if rate else f"none below {min(SETTINGS)} Hz can be used"
     count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
     message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
     if {u.speaker for u in left} != {u.speaker for u in utterances}:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -32,6 +33,11 @@ OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
 OPUS_LEVEL = 0.78  # libsndfile's compression level: 64 kbit/s; from 0.82 on the encoder takes twice as long
 STANDARD = "-"  # the path that stands for standard input or output
 MOST_CACHED = 1024  # recordings whose choice of channels is cached
+MAX_OVERSHOOT = 0.5  # seconds that a part may end after its recording, as in Kaldi's extract-segments
+# libsndfile's remark on a WAV, AIFF or AU file that ends before its samples do: their bytes by the header, and in fact.
+MISSING_BYTES = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+HEADER_BYTES = 1024  # some programs count the header among the samples
+OPEN_LENGTH = 0x7FFF_0000  # bytes; programs that write to a pipe put this length or a larger one into the header
 log = logging.getLogger(__name__)
 _channels_by_recording: dict[tuple[int, int, int, int], list[int]] = {}
 
@@ -83,7 +89,8 @@ def read(
     Raises
     ------
     DataError
-        The file cannot be decoded, is empty, or has samples that are not finite.
+        The file cannot be decoded, is empty, has samples that are not finite, or ends more than MAX_OVERSHOOT before
+        `end`.
     """
     with _opened(path) as sound:
         rate = rate or sound.samplerate
@@ -422,10 +429,23 @@ def _mono_blocks(
             yield mono
         if last is not None and count >= last:
             return
-    if 0 < count < sound.frames and last is None:
-        log.warning(
-            "%s: truncated: only %d of the %d samples in its header can be read", escaped(path), count, sound.frames
-        )
+    if last is None:
+        missing = count and _missing_samples(sound, count)
+        if missing:
+            log.warning("%s: truncated: only %s", escaped(path), missing)
+    elif first < count < last - MAX_OVERSHOOT * sound.samplerate:
+        rate = sound.samplerate
+        raise DataError(f"{path}: ends at {count / rate:.2f} s, the part to be read only at {last / rate:.2f} s")
+
+
+def _missing_samples(sound: "soundfile.SoundFile", count: int) -> str:  # noqa: F821
+    """How much of what the header claims is there if a recording is truncated, else ""; `count` frames were decoded."""
+    if count < sound.frames:
+        return f"{count} of the {sound.frames} samples in its header can be read"
+    sizes = MISSING_BYTES.search(sound.extra_info)
+    claimed, present = map(int, sizes.groups()) if sizes else (0, 0)
+    truncated = present + HEADER_BYTES < claimed < OPEN_LENGTH
+    return f"{present} of the {claimed} bytes of samples in its header are there" if truncated else ""
 
 
 def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821

@@ -77,6 +77,15 @@ def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
     assert b"6 utterances, 0 failed" in command("extract", data, tmp_path / "dump", *SETTINGS).stdout
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_warning_of_a_recording_is_given_once_whatever_the_jobs(jobs, data, tmp_path):
+    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
+    soundfile.write(tmp_path / "in/slt/101.flac", np.stack([samples, 0 * samples], axis=1), rate)
+    done = command("extract", data, tmp_path / "dump", *SETTINGS[:-1], jobs)
+    [said] = done.stderr.decode().splitlines()
+    assert said.startswith("vc-extract: warning: ") and said.endswith("101.flac: left out: silent channels, 1 of 2")
+
+
 def test_an_interrupted_extraction_goes_on(data, tmp_path, monkeypatch):
     """What was analysed before the interruption is taken as it is, if it is of the same settings and whole."""
     config, dump = WorldConfig(16000, f0_method="dio"), tmp_path / "dump"

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from vc import phrases
 from vc.errors import DataError
 from vc.files import abandon
+from vc.messages import collected_warnings, warn_once
 from vc.signals import exit_status
 
 WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal of unknown size
@@ -42,6 +43,8 @@ def map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
     """Call a function on items in several processes, with a progress bar.
+
+    Warnings that a process logs are logged in this one, each only once.
 
     Parameters
     ----------
@@ -127,9 +130,18 @@ def _results(function: Callable[[Item], Result], items: list[Item], jobs: int) -
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
     try:
         with ProcessPoolExecutor(min(jobs, len(items)), context, _begin_process) as pool:
-            yield from pool.map(function, items)
+            for result, warnings in pool.map(partial(_with_warnings, function), items):
+                for name, text in warnings:
+                    warn_once(logging.getLogger(name), text)
+                yield result
     except BrokenProcessPool:
         raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
+
+
+def _with_warnings(function: Callable[[Item], Result], item: Item) -> tuple[Result, list[tuple[str, str]]]:
+    """Result of a function, and the warnings that it logged: a process of the pool has no handlers for them."""
+    with collected_warnings() as warnings:
+        return function(item), warnings
 
 
 def _begin_process() -> None:

@@ -21,6 +21,7 @@ from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_f
 from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
 from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
+from vc.messages import warn_once
 
 LARGEST_IN_MEMORY = 1 << 26  # bytes of samples buffered in memory; more are buffered on disk
 BLOCK = 1 << 14  # frames per read: memory is bounded, and a damaged file is decoded up to the damage
@@ -432,7 +433,7 @@ def _mono_blocks(
     if last is None:
         missing = count and _missing_samples(sound, count)
         if missing:
-            log.warning("%s: truncated: only %s", escaped(path), missing)
+            warn_once(log, f"{escaped(path)}: truncated: only {missing}")
     elif first < count < last - MAX_OVERSHOOT * sound.samplerate:
         rate = sound.samplerate
         raise DataError(f"{path}: ends at {count / rate:.2f} s, the part to be read only at {last / rate:.2f} s")
@@ -468,7 +469,7 @@ def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  
     os.lseek(descriptor, position, os.SEEK_SET)
     chosen, remark = choose_channels(products)
     if remark:
-        log.warning("%s: %s", escaped(path), remark)
+        warn_once(log, f"{escaped(path)}: {remark}")
     if len(_channels_by_recording) >= MOST_CACHED:
         _channels_by_recording.clear()
     _channels_by_recording[identity] = chosen

@@ -161,9 +161,13 @@ def abandon() -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a folder and its missing parents, and sync them to disk."""
+    """Create a folder and its missing parents, and sync them to disk; OSError, also if it is a file."""
     missing = [place for place in (path, *path.parents) if not place.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        error.strerror = "exists and is not a folder"
+        raise
     for place in missing:
         system.sync(place.parent)
 

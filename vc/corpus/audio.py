@@ -20,7 +20,7 @@ from vc import system
 from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
 from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
-from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
+from vc.files import LARGEST_STREAM, make_directory, reading, replacing, temporary_space
 from vc.messages import warn_once
 
 LARGEST_IN_MEMORY = 1 << 26  # bytes of samples buffered in memory; more are buffered on disk
@@ -302,14 +302,14 @@ def write_scaled(
             with temporary_space():
                 spool.seek(0)
             factor = np.float32(gain())
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            make_directory(Path(path).parent)
             contents = iter(lambda: spool.read(4 * BLOCK), b"")
             scaled = (factor * np.frombuffer(content, np.float32) for content in contents)
             write_blocks(path, limit_blocks(scaled, rate, name), rate)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+        raise DataError(f"{error.filename or path}: {error.strerror}") from error
     return count
 
 

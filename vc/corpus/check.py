@@ -14,7 +14,7 @@ from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure_us
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import Fault, Table
 from vc.errors import DataError
-from vc.files import path_inside, write_bytes
+from vc.files import make_directory, path_inside, write_bytes
 
 BACKUP = ".backup"  # subfolder of a data directory that keeps the original lists
 # Comparisons between speakers: the measure, its format, the largest harmless difference, and the warning.
@@ -163,7 +163,7 @@ def fix(directory: Path) -> tuple[int, int]:
         if content == "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"):
             continue
         backup = path_inside(directory, BACKUP)
-        backup.mkdir(exist_ok=True)
+        make_directory(backup)
         if name in tables:
             write_bytes(backup / name, content)
         data_directory.write_lines(directory / name, lines)

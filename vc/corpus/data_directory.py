@@ -16,7 +16,7 @@ from vc.corpus import audio
 from vc.corpus.lists import IDENTIFIER, Fault, Table
 from vc.corpus.names import identifier
 from vc.errors import DataError
-from vc.files import write_text
+from vc.files import make_directory, write_text
 
 SPEAKER_NAMES = "spk2name"  # list of the names that differ from the speakers' ids
 LATEST = 1e9  # seconds, latest end of a segment
@@ -78,8 +78,10 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     ------
     DataError
         A file name cannot be written to a list.
+    OSError
+        `directory` cannot be created or written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     if any(utterance.start is not None for utterance in utterances):
         recordings: dict[Path, str] = {}  # ids made of speaker and file name, numbered to be unique

@@ -153,7 +153,7 @@ def extract(
             return Report(len(utterances), total - len(utterances), failures, features.speakers, up_to_date=True)
     files.make_directory(output)
     work = path_inside(output, WORK)
-    work.mkdir(exist_ok=True)
+    files.make_directory(work)
     with files.locked(work):
         first_pass = [
             _Task(window, identities[u.id], config, searches.get(u.speaker, WIDEST_RANGE), None, work)

@@ -202,7 +202,7 @@ def test_opposite_phase_is_heard_and_said(tmp_path, random, caplog):
         [message] = [message for message in caplog.messages if name in message]
         assert "channels cancel each other (opposite phase); only channel 1 is used" in message
         both = np.stack([samples, right], 1).astype(np.float32)
-        np.testing.assert_array_equal(audio.mixed_down(both), heard)
+        np.testing.assert_array_equal(audio.mix_down(both), heard)
 
 
 @pytest.mark.parametrize("dead", [0.0, 1e-5])

@@ -17,7 +17,7 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 from vc import system
-from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
+from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, ffmpeg_format, needs_ffmpeg, open_decoded
 from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
 from vc.files import LARGEST_STREAM, make_directory, reading, replacing, temporary_space
@@ -64,7 +64,7 @@ def info(path: Path) -> AudioInfo:
     DataError
         The file cannot be opened or decoded.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
@@ -93,7 +93,7 @@ def read(
         The file cannot be decoded, is empty, has samples that are not finite, or ends more than MAX_OVERSHOOT before
         `end`.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         rate = rate or sound.samplerate
         return np.concatenate(list(_blocks(sound, path, rate, start, end))), rate
 
@@ -124,7 +124,7 @@ def samples_digest(path: Path) -> str:
     DataError
         The file cannot be decoded.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         digest = hashlib.sha256(str(sound.samplerate).encode())
         for block in _mono_blocks(sound, path):
             digest.update(block.tobytes())
@@ -158,7 +158,7 @@ def blocks(
     DataError
         As for `read`.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         rate, count = rate or sound.samplerate, 0
         for block in _blocks(sound, path, rate, start, end):
             yield block
@@ -177,7 +177,7 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """
     if not RATES[0] <= rate <= RATES[1]:
         raise DataError(f"rate {rate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
-    return np.concatenate([np.zeros(0, np.float32), *_resampled(iter([samples]), rate, new_rate)])
+    return np.concatenate([np.zeros(0, np.float32), *_resample_blocks(iter([samples]), rate, new_rate)])
 
 
 def _blocks(
@@ -190,14 +190,14 @@ def _blocks(
     """Mono blocks at `rate` Hz of the part from `start` to `end`; DataError if there are none."""
     first, last = round(start * sound.samplerate), None if end is None else round(end * sound.samplerate)
     empty = True
-    for block in _resampled(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
+    for block in _resample_blocks(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
         empty = False
         yield block
     if empty:
         raise DataError(f"{path}: " + ("no samples" if end is None else f"nothing between {start} s and {end} s"))
 
 
-def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
+def _resample_blocks(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
     """Resample a stream of blocks to `round(samples * new_rate / rate)` samples in all."""
     if rate == new_rate:
         yield from blocks
@@ -220,7 +220,7 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
 
 def count(path: Path) -> int:
     """Number of frames that a recording really holds, whatever its header says; decodes the whole file."""
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         return sum(len(block) for block in _multichannel_blocks(sound))
 
 
@@ -249,7 +249,7 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
             with tempfile.TemporaryFile() as file:  # the header needs the length
                 _write(file, path, blocks, rate)
                 file.seek(0)
-                shutil.copyfileobj(file, _standard(sys.stdout, "output"))
+                shutil.copyfileobj(file, _standard_stream(sys.stdout, "output"))
                 sys.stdout.flush()
         else:
             with replacing(Path(path)) as temporary, temporary.open("wb") as file:
@@ -333,7 +333,7 @@ def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate:
         raise DataError(f"{path}: written short")
 
 
-def _standard(stream: TextIO | None, name: str) -> BinaryIO:
+def _standard_stream(stream: TextIO | None, name: str) -> BinaryIO:
     if stream is None:
         raise DataError(f"-: standard {name} is closed")
     return stream.buffer
@@ -359,7 +359,7 @@ def encode_opus(samples: np.ndarray, rate: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - a slow import, made where it is needed
+def _open_sound(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - a slow import, made where it is needed
     """Open an audio file by descriptor, because libsndfile does not accept every file name.
 
     Formats that libsndfile lacks and `formats` lists are decoded by ffmpeg first.
@@ -373,7 +373,7 @@ def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 
             if reason:
                 raise DataError(f"{path}: {reason}")
             if by_ffmpeg:
-                descriptor = stack.enter_context(decoded(descriptor, by_ffmpeg[1], path)).fileno()
+                descriptor = stack.enter_context(open_decoded(descriptor, by_ffmpeg[1], path)).fileno()
             sound = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
             if not RATES[0] <= sound.samplerate <= RATES[1]:
                 raise DataError(f"{path}: rate {sound.samplerate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
@@ -389,7 +389,7 @@ def _descriptor(path: Path | str) -> Iterator[int]:
     """A readable descriptor; standard input is copied to a temporary file, because most formats need to seek."""
     if str(path) == STANDARD:
         with tempfile.TemporaryFile() as file:
-            stream, remaining = _standard(sys.stdin, "input"), LARGEST_STREAM
+            stream, remaining = _standard_stream(sys.stdin, "input"), LARGEST_STREAM
             while block := stream.read(BLOCK):
                 remaining -= len(block)
                 if remaining < 0:
@@ -504,7 +504,7 @@ def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
     return list(range(len(powers))), ""
 
 
-def mixed_down(samples: np.ndarray) -> np.ndarray:
+def mix_down(samples: np.ndarray) -> np.ndarray:
     """Mix `(samples, channels)` down to `(samples,)` float32, using the channels that `choose_channels` returns."""
     exact = samples.astype(np.float64)
     chosen, remark = choose_channels(exact.T @ exact)

@@ -41,16 +41,16 @@ class Utterance:
 
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
         """Read `(samples,)` float32, resampled to `rate` Hz if given, and the sample rate in Hz."""
-        with self._named():
+        with self._id_in_errors():
             return audio.read(self.path, rate, start=self.start or 0.0, end=self.end)
 
     def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
         """Like `read`, but a block at a time, in constant memory."""
-        with self._named():
+        with self._id_in_errors():
             yield from audio.blocks(self.path, rate, start=self.start or 0.0, end=self.end)
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _id_in_errors(self) -> Iterator[None]:
         """Add the utterance id to the error if the utterance is only a part of the recording."""
         try:
             yield

@@ -182,7 +182,7 @@ def extract(
         speakers = {}
         for speaker in sorted({recording.utterance.speaker for recording in recordings}):
             of_speaker = [recording for recording in recordings if recording.utterance.speaker == speaker]
-            speakers[speaker] = _summarised(of_speaker, statistics[speaker], config, range_given=speaker in searches)
+            speakers[speaker] = _summarise(of_speaker, statistics[speaker], config, range_given=speaker in searches)
         rows = ((recording.utterance.id, recording.utterance.speaker, recording) for recording in recordings)
         digests = {recording.utterance.id: recording.digest for recording in recordings}
         store.write_features(output, config, origin(digests), speakers, rows, digests)
@@ -387,7 +387,7 @@ class _Parts:
         return (part for recording in self.recordings for part in recording[self.name])
 
 
-def _summarised(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
+def _summarise(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
     """Statistics of a speaker over all their recordings."""
     utterance, frames, masks = recordings[0].utterance, _Parts(recordings, "frames"), []
     levels = [  # a copy of c0 alone, so that the other bands are freed

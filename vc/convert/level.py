@@ -58,7 +58,8 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        Same shape; unchanged if the peak is in FAINTEST_PEAK..HOTTEST, else with a peak of 1 (if above) or FAINTEST_PEAK.
+        Same shape; unchanged if the peak is in FAINTEST_PEAK..HOTTEST, else with a peak of 1 (if it was above) or
+        FAINTEST_PEAK.
     """
     peak = float(np.abs(samples).max(initial=0))
     gain = min(FAINTEST_PEAK / peak, LARGEST_GAIN) if 0 < peak < FAINTEST_PEAK else to_full_scale(peak)

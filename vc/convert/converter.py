@@ -401,10 +401,10 @@ class Converter:
             return self._convert_piece(piece, source, target, options)
 
         def converted_pieces() -> Iterator[tuple[Piece, np.ndarray]]:
-            for converted, samples in map_ahead(convert, inputs, jobs):
-                piece = converted.piece
-                level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
-                yield piece, samples
+            for source_piece, converted in map_ahead(convert, inputs, jobs):
+                piece = source_piece.piece
+                level.add(piece.without_overlap(piece.samples), piece.without_overlap(converted), self.sample_rate)
+                yield piece, converted
 
         yield from pieces.join(converted_pieces(), self.sample_rate)
 

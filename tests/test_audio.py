@@ -126,12 +126,30 @@ def test_a_cut_file_gives_what_is_there_and_says_so(tmp_path, caplog):
     content = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
     samples, _ = audio.read(tmp_path / "cut.wav")
-    assert 3000 < len(samples) < 4100
+    assert 3000 < len(samples) < 4100 and "cut.wav: truncated: " in caplog.text
     soundfile.write(tmp_path / "a.flac", vowel(3.0, 16000), 16000)
     content = (tmp_path / "a.flac").read_bytes()
     (tmp_path / "cut.flac").write_bytes(content[: len(content) // 2])
     samples, _ = audio.read(tmp_path / "cut.flac")
     assert 0 < len(samples) < 48000 and "cut.flac: truncated: " in caplog.text
+
+
+@pytest.mark.parametrize("claimed", [0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000, 16036])
+def test_a_header_that_leaves_the_length_open_or_counts_itself_is_no_truncation(claimed, tmp_path, caplog):
+    """As ffmpeg and sox write to a pipe."""
+    audio.write(tmp_path / "a.wav", 0.1 * np.ones(8000), 16000)
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:40] + claimed.to_bytes(4, "little") + content[44:])
+    assert len(audio.read(tmp_path / "a.wav")[0]) == 8000 and not caplog.text
+
+
+def test_a_part_that_its_recording_does_not_reach_is_refused(tmp_path):
+    wav(0.1 * np.ones(8000), path=tmp_path / "a.wav", rate=16000)
+    assert len(audio.read(tmp_path / "a.wav", start=0.2, end=0.9)[0]) == 4800
+    with pytest.raises(DataError, match=r"a\.wav: ends at 0\.50 s, the part to be read only at 1\.10 s"):
+        audio.read(tmp_path / "a.wav", start=0.2, end=1.1)
+    with pytest.raises(DataError, match="nothing between 2 s and 3 s"):
+        audio.read(tmp_path / "a.wav", start=2, end=3)
 
 
 def test_names_that_are_not_utf8_and_very_long_paths(tmp_path):
@@ -184,7 +202,7 @@ def test_opposite_phase_is_heard_and_said(tmp_path, random, caplog):
         [message] = [message for message in caplog.messages if name in message]
         assert "channels cancel each other (opposite phase); only channel 1 is used" in message
         both = np.stack([samples, right], 1).astype(np.float32)
-        np.testing.assert_array_equal(audio.mixed_down(both), heard)
+        np.testing.assert_array_equal(audio.mix_down(both), heard)
 
 
 @pytest.mark.parametrize("dead", [0.0, 1e-5])

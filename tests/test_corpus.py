@@ -86,6 +86,12 @@ def test_a_recording_without_a_segment_is_a_fault(folder, tmp_path):
     assert "wav.scp:2: bob-z has no segment" in str(check.check(tmp_path).faults[0])
 
 
+def test_a_file_in_place_of_the_data_directory_is_named(folder, tmp_path):
+    (tmp_path / "taken").touch()
+    done = command("prepare", folder, tmp_path / "taken", check=1)
+    assert done.stderr.decode() == f"vc-prepare: error: {tmp_path / 'taken'}: exists and is not a folder\n"
+
+
 def test_odd_names_become_safe_ids(tmp_path):
     record(tmp_path / "in/ann/a b'c.wav")
     [utterance] = prepare.from_folders(tmp_path / "in")

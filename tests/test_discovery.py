@@ -211,6 +211,15 @@ def test_copies_are_known_by_their_samples_whatever_they_are_called(tmp_path, ca
     assert sum("left out: the same recording as" in message for message in caplog.messages) == 2
 
 
+@pytest.mark.parametrize("output", ["in/data", "in/ann/data"])
+def test_a_data_directory_among_the_recordings_is_no_speaker_when_it_is_written_again(output, tmp_path):
+    soundfile.write(record(tmp_path / "in/ann/long.wav"), vowel(26.0, 16000), 16000)
+    for _ in range(2):
+        command("prepare", tmp_path / "in", tmp_path / output, "--cut")
+        utterances = data_directory.read(tmp_path / output)
+        assert len(utterances) == 3 and {utterance.speaker for utterance in utterances} == {"ann"}
+
+
 def test_a_conversion_of_a_folder_fails_for_what_cannot_be_read_and_tells_the_rest(tmp_path, caplog):
     from vc.convert.inputs import plan
 

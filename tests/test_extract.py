@@ -77,6 +77,15 @@ def test_a_bad_recording_is_named_and_the_rest_is_done(data, tmp_path):
     assert b"6 utterances, 0 failed" in command("extract", data, tmp_path / "dump", *SETTINGS).stdout
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_warning_of_a_recording_is_given_once_whatever_the_jobs(jobs, data, tmp_path):
+    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
+    soundfile.write(tmp_path / "in/slt/101.flac", np.stack([samples, 0 * samples], axis=1), rate)
+    done = command("extract", data, tmp_path / "dump", *SETTINGS[:-1], jobs)
+    [said] = done.stderr.decode().splitlines()
+    assert said.startswith("vc-extract: warning: ") and said.endswith("101.flac: left out: silent channels, 1 of 2")
+
+
 def test_an_interrupted_extraction_goes_on(data, tmp_path, monkeypatch):
     """What was analysed before the interruption is taken as it is, if it is of the same settings and whole."""
     config, dump = WorldConfig(16000, f0_method="dio"), tmp_path / "dump"
@@ -133,13 +142,17 @@ def test_a_rate_above_a_speakers_recordings_is_refused_before_work(data, tmp_pat
     assert not (tmp_path / "dump").exists()
 
 
-def test_recordings_of_too_low_a_rate_are_left_out_in_one_line(data, tmp_path):
-    samples, rate = audio.read(tmp_path / "in/slt/101.flac")
-    soundfile.write(tmp_path / "in/slt/101.flac", audio.resample(samples, rate, 8000), 8000)
+@pytest.mark.parametrize(
+    ("rate", "advice"), [(8000, "--set features.sample_rate=8000 takes all"), (4000, "none below 8000 Hz can be used")]
+)
+def test_recordings_of_too_low_a_rate_are_left_out_in_one_line_and_counted(rate, advice, data, tmp_path):
+    for number in (101, 102):
+        path = tmp_path / f"in/slt/{number}.flac"
+        soundfile.write(path, audio.read(path, rate)[0], rate)
     done = command("extract", data, tmp_path / "dump", *SETTINGS, check=1)
     [said] = done.stderr.decode().splitlines()
-    assert "is above the rate of 1 of 6 recordings" in said and said.endswith("features.sample_rate=8000 takes all")
-    assert b"5 utterances, 1 failed" in done.stdout
+    assert "is above the rate of 2 of 6 recordings" in said and said.endswith(advice)
+    assert b"4 utterances, 2 failed" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from vc.messages import errors_only
+from vc.messages import errors_only, warn_once
 
 
 @pytest.mark.parametrize("level", [logging.NOTSET, logging.DEBUG])
@@ -21,3 +21,13 @@ def test_only_errors_are_logged_until_the_block_ends_even_by_an_exception(caplog
     assert logger.level == level
     child.warning("three")
     assert caplog.messages == ["one", "two", "three"]
+
+
+def test_a_warning_is_logged_once_and_one_that_was_not_logged_may_come_later(caplog):
+    logger, other = logging.getLogger("vc.once"), logging.getLogger("vc.twice")
+    with errors_only():
+        warn_once(logger, "100 %")
+    for _ in range(2):
+        warn_once(logger, "100 %")
+    warn_once(other, "100 %")
+    assert [record.name for record in caplog.records] == ["vc.once", "vc.twice"]

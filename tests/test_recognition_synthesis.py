@@ -1164,9 +1164,9 @@ def test_melody_is_the_targets_and_moves_as_it_is_told(one, speech):
 class Listening(Converter):
     """Keeps what its decoder is given."""
 
-    def _decoded(self, content, log_mel, f0, source, target):
+    def _decode(self, content, log_mel, f0, source, target):
         self.sources = [*getattr(self, "sources", []), source]
-        return super()._decoded(content, log_mel, f0, source, target)
+        return super()._decode(content, log_mel, f0, source, target)
 
 
 def listening(path: Path) -> Listening:
@@ -1203,9 +1203,9 @@ def test_a_recording_in_pieces_is_close_to_the_whole(two, monkeypatch):
 
 
 def test_files_are_converted_in_pieces_as_arrays_are(two, speech, tmp_path, monkeypatch):
-    defaults = Converter._converted.__kwdefaults__
+    defaults = Converter._convert_blocks.__kwdefaults__
     assert defaults["longest"] == pieces.LONGEST
-    monkeypatch.setattr(Converter._converted, "__kwdefaults__", {**defaults, "longest": 1.5})
+    monkeypatch.setattr(Converter._convert_blocks, "__kwdefaults__", {**defaults, "longest": 1.5})
     made = listening(two)
     audio.write(tmp_path / "in.wav", speech, 22050)
     made.convert_file(tmp_path / "in.wav", tmp_path / "out.wav", jobs=2)

@@ -55,7 +55,7 @@ def reading(path: Path | str, largest: int, *, pipes: bool = True) -> Iterator[B
                 yield file
         elif stat.S_ISFIFO(status.st_mode) and pipes:
             with tempfile.TemporaryFile() as spool:
-                _take(descriptor, spool, largest, path)
+                _copy_pipe(descriptor, spool, largest, path)
                 with temporary_space():
                     spool.seek(0)
                 yield spool
@@ -80,7 +80,7 @@ def _too_large(path: Path | str, largest: int) -> OSError:
     return OSError(errno.EFBIG, f"larger than {largest} bytes", str(path))
 
 
-def _take(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
+def _copy_pipe(pipe: int, file: BinaryIO, largest: int, path: Path | str) -> None:
     """Copy a pipe into a file, up to its end."""
     count = 0
     while system.ready(pipe, PATIENCE):
@@ -161,9 +161,13 @@ def abandon() -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a folder and its missing parents, and sync them to disk."""
+    """Create a folder and its missing parents, and sync them to disk; OSError, also if it is a file."""
     missing = [place for place in (path, *path.parents) if not place.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        error.strerror = "exists and is not a folder"
+        raise
     for place in missing:
         system.sync(place.parent)
 
@@ -173,7 +177,7 @@ def remove_leftovers(directory: Path) -> None:
     if not system.LOCKS:  # files of running processes could not be told apart
         return
     for leftover in directory.glob(".vc-*.tmp"):
-        with contextlib.suppress(OSError), _opened(leftover, os.O_RDONLY) as descriptor:
+        with contextlib.suppress(OSError), _open_regular(leftover, os.O_RDONLY) as descriptor:
             system.lock(descriptor, wait=False)  # fails while its writer is running
             leftover.unlink()
 
@@ -194,14 +198,14 @@ def path_inside(folder: Path, name: str) -> Path:
 
 def open_in_place(path: Path) -> BinaryIO:
     """Open a file for appending, created if missing; OSError if it is a link or not a regular file."""
-    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
+    with _open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as descriptor:
         if os.fstat(descriptor).st_nlink > 1:
             raise OSError(errno.EMLINK, "has hard links, through which another file would change", str(path))
         return os.fdopen(os.dup(descriptor), "r+b", buffering=0)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _open_regular(path: Path, flags: int) -> Iterator[int]:
     """Descriptor of a regular file; links are refused."""
     try:
         if not system.NOFOLLOW and Path(path).is_symlink():

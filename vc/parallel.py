@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from vc import phrases
 from vc.errors import DataError
 from vc.files import abandon
+from vc.messages import collected_warnings, warn_once
 from vc.signals import exit_status
 
 WIDTH, HEIGHT = 80, 20  # columns and rows of a terminal of unknown size
@@ -42,6 +43,8 @@ def map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], jobs: int, title: str
 ) -> Iterator[tuple[Item, Result | DataError]]:
     """Call a function on items in several processes, with a progress bar.
+
+    Warnings that a process logs are logged in this one, each only once.
 
     Parameters
     ----------
@@ -106,16 +109,22 @@ class ProcessPool:
         item, result
             As from `map_processes`.
         """
-        in_order = self._pool.map if self._pool and not here else map
+        call = partial(_result_or_error, function)
+        results = map(call, items) if here or self._pool is None else self._results(call, items)
         with progress(len(items), title) as bar:
-            try:
-                for item, result in zip(items, in_order(partial(_result_or_error, function), items)):
-                    yield item, result
-                    bar.update()
-            except BrokenProcessPool:
-                raise DataError(
-                    "a worker process was killed, perhaps because memory ran out; try fewer --jobs"
-                ) from None
+            for item, result in zip(items, results):
+                yield item, result
+                bar.update()
+
+    def _results(self, call: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Results of the pool's processes in order; what they warned of is logged here."""
+        try:
+            for result, warnings in self._pool.map(partial(_with_warnings, call), items):
+                for name, text in warnings:
+                    warn_once(logging.getLogger(name), text)
+                yield result
+        except BrokenProcessPool:
+            raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
 
 
 def map_threads(
@@ -165,6 +174,12 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], jobs: i
                 yield item, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _with_warnings(function: Callable[[Item], Result], item: Item) -> tuple[Result, list[tuple[str, str]]]:
+    """Result of a function, and the warnings that it logged: a process of the pool has no handlers for them."""
+    with collected_warnings() as warnings:
+        return function(item), warnings
 
 
 def _begin_process() -> None:

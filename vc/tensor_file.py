@@ -33,15 +33,15 @@ def write_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], content: Ma
     if size + LARGEST_HEADER > LARGEST_TENSORS:
         raise TrainingError(f"{path}: {size:,} bytes of tensors are too many to be read again; use a smaller network")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    bad = _not_finite(tensors)
+    bad = _first_not_finite(tensors)
     if bad:
         raise TrainingError(f"{path}: tensor {bad} holds values that are not finite; nothing was written")
     text = json.dumps(content)
     with replacing(path) as temporary:  # not save_file, which leaves temporary files behind when killed
-        temporary.write_bytes(_ordered(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
+        temporary.write_bytes(_sort_metadata(save(tensors, {"vc": text, "sha256": tensors_digest(tensors, text)})))
 
 
-def _ordered(data: bytes) -> bytes:
+def _sort_metadata(data: bytes) -> bytes:
     """Sort the metadata, whose order varies in the library, so that equal runs write equal files."""
     start = 8 + int.from_bytes(data[:8], "little")  # layout: length of the header, header, tensors
     header = json.loads(data[8:start])
@@ -119,7 +119,7 @@ def read_tensors(path: Path, framework: str = "pt") -> tuple[dict[str, "torch.Te
         tensors = _all_tensors(file, path)
     if digest != tensors_digest(tensors, text):
         raise Damaged(f"{path}: damaged: its content does not match its digest")
-    bad = _not_finite(tensors)
+    bad = _first_not_finite(tensors)
     if bad:
         raise Damaged(f"{path}: tensor {bad} holds values that are not finite")
     return tensors, content
@@ -175,7 +175,7 @@ def tensors_digest(tensors: Mapping[str, "torch.Tensor"], text: str = "") -> str
     return digest.hexdigest()
 
 
-def _not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
+def _first_not_finite(tensors: Mapping[str, "torch.Tensor"]) -> str | None:
     """The name of the first tensor with values that are not finite, or None."""
     for name, tensor in tensors.items():
         if isinstance(tensor, np.ndarray):

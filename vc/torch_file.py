@@ -13,7 +13,7 @@ from vc.files import reading
 if TYPE_CHECKING:
     from torch import Tensor
 
-LARGEST = 8 << 30  # bytes
+LARGEST_ARCHIVE = 8 << 30  # bytes
 LARGEST_TUPLE = 10_000  # values of a tuple, including those of nested tuples
 MOST_STEPS = 2_000_000  # opcodes of an archive's pickle; a model of a thousand tensors has about 50,000
 LEGACY_PARTS = 5  # pickles at the start of an archive in the old format
@@ -33,11 +33,11 @@ def read(path: Path) -> dict[Any, Any]:
     import torch
 
     try:
-        with reading(path, LARGEST, pipes=False) as file:
+        with reading(path, LARGEST_ARCHIVE, pipes=False) as file:
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            for program in _programs(file) if zipped else [file] * LEGACY_PARTS:
-                _refuse_growth(program)
+            for program in _pickles(file) if zipped else [file] * LEGACY_PARTS:
+                _refuse_nested_tuples(program)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (ConfigError, PermissionError):
         raise
@@ -53,7 +53,7 @@ def refuse_growth(tensors: dict[str, "Tensor"], path: Path) -> None:
     require(claimed <= size, f"its tensors have {claimed:,} bytes, the file only {size:,}")
 
 
-def _programs(file: BinaryIO) -> Iterator[BinaryIO]:
+def _pickles(file: BinaryIO) -> Iterator[BinaryIO]:
     """The pickles in an archive of the zip format."""
     with zipfile.ZipFile(file) as archive:
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
@@ -64,7 +64,7 @@ def _programs(file: BinaryIO) -> Iterator[BinaryIO]:
                     yield program
 
 
-def _refuse_growth(program: BinaryIO) -> None:
+def _refuse_nested_tuples(program: BinaryIO) -> None:
     """Scan a pickle, without running it, and refuse tuples that contain others repeatedly.
 
     Hashing such a tuple, as torch's own reader does, takes time exponential in the depth of nesting.

@@ -58,7 +58,7 @@ def _work(args: argparse.Namespace) -> int:
             common.say(f"{name}: no F0: the recordings are whispered, and so will be conversions to {id}")
         else:
             common.say(f"{name}: F0 range {f0.floor:g} to {f0.ceiling:g} Hz" + (", as given" * speaker.f0_range_given))
-    done = f"{count(report.done, 'utterance')}, {len(report.failures)} failed"
+    done = f"{count(report.done, 'utterance')}, {report.failed} failed"
     state = "nothing to do" if report.up_to_date else done
     common.say(f"{args.output}: {state}")
     return 1 if report.failures else 0

@@ -84,7 +84,7 @@ def write(args: argparse.Namespace) -> list[Path]:
     else:
         if args.allow_pipes:
             raise ConfigError(f"--allow-pipes: {args.folder} is not a data directory, which could list commands")
-        utterances = prepare.from_folders(args.folder, args.speakers, include=args.include)
+        utterances = prepare.from_folders(args.folder, args.speakers, include=args.include, output=args.data)
         utterances = prepare.choose(utterances, first=args.first)
     utterances = prepare.cut(utterances, args.data) if args.cut else utterances
     utterances = prepare.link_line_breaks(utterances, args.data)

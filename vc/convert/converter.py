@@ -271,9 +271,9 @@ class Converter:
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
         if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
             raise DataError(f"expected (samples, channels), got shape {samples.shape}: give samples.T")
-        samples = audio.mixed_down(samples) if samples.ndim == 2 else samples
+        samples = audio.mix_down(samples) if samples.ndim == 2 else samples
         level, blocks = Level(), [audio.resample(samples, sample_rate, self.sample_rate)]
-        converted = self._converted(blocks, to, source, options, level=level, recording="samples")
+        converted = self._convert_blocks(blocks, to, source, options, level=level, recording="samples")
         converted = np.concatenate([np.zeros(0, np.float32), *converted])
         return limit(level.gain("samples") * converted, self.sample_rate, "samples")
 
@@ -315,7 +315,7 @@ class Converter:
         """
         require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
         level = Level()
-        converted = self._converted(blocks, to, source, options, level=level, recording="stream", longest=longest)
+        converted = self._convert_blocks(blocks, to, source, options, level=level, recording="stream", longest=longest)
 
         def scaled() -> Iterator[np.ndarray]:
             gain = None
@@ -362,13 +362,13 @@ class Converter:
             As for `convert`; DataError also for a file that cannot be read or written.
         """
         level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
-        converted = self._converted(blocks, to, source, options, level=level, recording=path, jobs=jobs)
+        converted = self._convert_blocks(blocks, to, source, options, level=level, recording=path, jobs=jobs)
         try:
             audio.write_scaled(output, converted, self.sample_rate, lambda: level.gain(path), path)
         except Overflow as error:
             raise DataError(f"{path}: {error}") from error
 
-    def _converted(
+    def _convert_blocks(
         self,
         blocks: Iterable[np.ndarray],
         to: str | None,
@@ -401,24 +401,24 @@ class Converter:
             return self._convert_piece(piece, source, target, options)
 
         def converted_pieces() -> Iterator[tuple[Piece, np.ndarray]]:
-            for converted, samples in map_ahead(convert, inputs, jobs):
-                piece = converted.piece
-                level.add(piece.without_overlap(piece.samples), piece.without_overlap(samples), self.sample_rate)
-                yield piece, samples
+            for source_piece, converted in map_ahead(convert, inputs, jobs):
+                piece = source_piece.piece
+                level.add(piece.without_overlap(piece.samples), piece.without_overlap(converted), self.sample_rate)
+                yield piece, converted
 
         yield from pieces.join(converted_pieces(), self.sample_rate)
 
     def _with_content(self, source: SourcePiece, content: SourceContent) -> SourcePiece:
         """Add frames, content and the speaker's content statistics to a piece."""
         settings = self.model.features
-        samples = self._padded(to_usual_level(source.piece.samples))
+        samples = self._pad(to_usual_level(source.piece.samples))
         excited = self.vocoder.needs_excitation(settings)
         frames = settings.analyse(samples, source.voice.f0_range, excitation=excited)
         vectors = content_of(samples, settings, self.encoder)
         frames = replace(frames, content=settings.content_at_frames(vectors, len(frames.spectrum)))
         return replace(source, frames=frames, statistics=content.statistics(frames))
 
-    def _padded(self, samples: np.ndarray) -> np.ndarray:
+    def _pad(self, samples: np.ndarray) -> np.ndarray:
         """Pad a very short recording with silence."""
         return audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
 
@@ -428,7 +428,7 @@ class Converter:
         """Convert a piece: analysis, model, synthesis."""
         voice, settings, speaker = piece.voice, self.model.features, self.model.speakers[target]
         samples = piece.piece.samples
-        padded = self._padded(samples)
+        padded = self._pad(samples)
         if self.decodes:
             frames = piece.frames
             source_f0, target_f0, voiced = voice.log_f0, speaker.log_f0, frames.f0[frames.f0 > 0]
@@ -437,7 +437,7 @@ class Converter:
             if source is None and source_f0 and target_f0:  # one recording gives the mean of F0, but not its deviation
                 source_f0 = replace(source_f0, deviation=target_f0.deviation)
             f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
-            spectrum = self._decoded(frames.content, frames.spectrum, f0, piece.statistics, target)
+            spectrum = self._decode(frames.content, frames.spectrum, f0, piece.statistics, target)
             self._refuse_overflow(spectrum)
             converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
             # A decoder turns whatever is loudest in a piece into speech, so restore the pieces' relative levels.
@@ -484,10 +484,10 @@ class Converter:
             Log-mel, shape `(frames, bands)`, float64.
         """
         content = self.model.features.content_at_frames(content, len(log_mel))
-        return self._decoded(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
+        return self._decode(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
 
     @torch.inference_mode()
-    def _decoded(
+    def _decode(
         self, content: np.ndarray, log_mel: np.ndarray, f0: np.ndarray, source: ContentStatistics, target: str
     ) -> np.ndarray:
         """Decode the target's log-mel `(frames, bands)` from the source's content and loudness, and the target's F0."""

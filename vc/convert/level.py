@@ -6,9 +6,9 @@ import numpy as np
 
 from vc.corpus.limiter import to_full_scale
 
-FAINTEST = 0.1  # smallest usual peak of a recording
-MOST = 1e3  # largest gain; an even quieter conversion is silence
-LOWEST = 70.0  # Hz; lower frequencies are ignored in loudness
+FAINTEST_PEAK = 0.1  # smallest usual peak of a recording
+LARGEST_GAIN = 1e3  # largest gain; an even quieter conversion is silence
+LOWEST_FREQUENCY = 70.0  # Hz; lower frequencies are ignored in loudness
 FRAME = 0.02  # seconds
 PAUSE = 35.0  # dB; frames farther below the loudest one are pauses
 
@@ -43,7 +43,7 @@ class Level:
         np.float32
             Linear gain, 0 or more.
         """
-        gain = min(np.sqrt(self.before / self.after), MOST) if self.after > 0 else 1.0
+        gain = min(np.sqrt(self.before / self.after), LARGEST_GAIN) if self.after > 0 else 1.0
         return np.float32(gain * to_full_scale(self.peak, recording))
 
 
@@ -58,25 +58,26 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        Same shape; unchanged if the peak is in FAINTEST..HOTTEST, else with a peak of 1 (if above) or FAINTEST.
+        Same shape; unchanged if the peak is in FAINTEST_PEAK..HOTTEST, else with a peak of 1 (if it was above) or
+        FAINTEST_PEAK.
     """
     peak = float(np.abs(samples).max(initial=0))
-    gain = min(FAINTEST / peak, MOST) if 0 < peak < FAINTEST else to_full_scale(peak)
+    gain = min(FAINTEST_PEAK / peak, LARGEST_GAIN) if 0 < peak < FAINTEST_PEAK else to_full_scale(peak)
     return samples if gain == 1 else np.float32(gain) * samples
 
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:
-    """Energy of `(samples,)` above LOWEST Hz, because synthesis does not reproduce DC offset and rumble."""
-    spectrum, length = _above_lowest(samples, rate)
+    """Energy of `(samples,)` above LOWEST_FREQUENCY Hz, because synthesis does not reproduce DC offset and rumble."""
+    spectrum, length = _spectrum_above_lowest(samples, rate)
     return float(2 * np.square(np.abs(spectrum)).sum() / length)
 
 
 def speech_level(samples: np.ndarray, rate: int) -> float:
-    """Active speech level of `(samples,)` above LOWEST Hz in dB of full scale; -inf for silence.
+    """Active speech level of `(samples,)` above LOWEST_FREQUENCY Hz in dB of full scale; -inf for silence.
 
     Pauses are excluded, as in ITU-T P.56.
     """
-    spectrum, length = _above_lowest(samples, rate)
+    spectrum, length = _spectrum_above_lowest(samples, rate)
     frame = max(1, round(FRAME * rate))
     padded = np.pad(np.fft.irfft(spectrum, length)[: len(samples)], (0, -len(samples) % frame))
     powers = np.square(padded).reshape(-1, frame).mean(axis=1)
@@ -84,9 +85,9 @@ def speech_level(samples: np.ndarray, rate: int) -> float:
     return float(10 * np.log10(powers[powers >= loudest * 10 ** (-PAUSE / 10)].mean())) if loudest > 0 else -np.inf
 
 
-def _above_lowest(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
-    """Spectrum of `(samples,)` without frequencies below LOWEST, and the length of the transform."""
+def _spectrum_above_lowest(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Spectrum of `(samples,)` without frequencies below LOWEST_FREQUENCY, and the length of the transform."""
     length = 2 ** int(np.ceil(np.log2(max(2, len(samples)))))
     spectrum = np.fft.rfft(samples.astype(np.float64), length)
-    spectrum[: 1 + int(LOWEST * length / rate)] = 0
+    spectrum[: 1 + int(LOWEST_FREQUENCY * length / rate)] = 0
     return spectrum, length

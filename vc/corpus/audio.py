@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -16,10 +17,11 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 from vc import system
-from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, decoded, ffmpeg_format, needs_ffmpeg
+from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, ffmpeg_format, needs_ffmpeg, open_decoded
 from vc.corpus.limiter import limit_blocks
 from vc.errors import DataError, escaped
-from vc.files import LARGEST_STREAM, reading, replacing, temporary_space
+from vc.files import LARGEST_STREAM, make_directory, reading, replacing, temporary_space
+from vc.messages import warn_once
 
 LARGEST_IN_MEMORY = 1 << 26  # bytes of samples buffered in memory; more are buffered on disk
 BLOCK = 1 << 14  # frames per read: memory is bounded, and a damaged file is decoded up to the damage
@@ -32,6 +34,11 @@ OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
 OPUS_LEVEL = 0.78  # libsndfile's compression level: 64 kbit/s; from 0.82 on the encoder takes twice as long
 STANDARD = "-"  # the path that stands for standard input or output
 MOST_CACHED = 1024  # recordings whose choice of channels is cached
+MAX_OVERSHOOT = 0.5  # seconds that a part may end after its recording, as in Kaldi's extract-segments
+# libsndfile's remark on a WAV, AIFF or AU file that ends before its samples do: their bytes by the header, and in fact.
+MISSING_BYTES = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+HEADER_BYTES = 1024  # some programs count the header among the samples
+OPEN_LENGTH = 0x7FFF_0000  # bytes; programs that write to a pipe put this length or a larger one into the header
 log = logging.getLogger(__name__)
 _channels_by_recording: dict[tuple[int, int, int, int], list[int]] = {}
 
@@ -57,7 +64,7 @@ def info(path: Path) -> AudioInfo:
     DataError
         The file cannot be opened or decoded.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames)
 
 
@@ -83,9 +90,10 @@ def read(
     Raises
     ------
     DataError
-        The file cannot be decoded, is empty, or has samples that are not finite.
+        The file cannot be decoded, is empty, has samples that are not finite, or ends more than MAX_OVERSHOOT before
+        `end`.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         rate = rate or sound.samplerate
         return np.concatenate(list(_blocks(sound, path, rate, start, end))), rate
 
@@ -116,7 +124,7 @@ def samples_digest(path: Path) -> str:
     DataError
         The file cannot be decoded.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         digest = hashlib.sha256(str(sound.samplerate).encode())
         for block in _mono_blocks(sound, path):
             digest.update(block.tobytes())
@@ -150,7 +158,7 @@ def blocks(
     DataError
         As for `read`.
     """
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         rate, count = rate or sound.samplerate, 0
         for block in _blocks(sound, path, rate, start, end):
             yield block
@@ -169,7 +177,7 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """
     if not RATES[0] <= rate <= RATES[1]:
         raise DataError(f"rate {rate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
-    return np.concatenate([np.zeros(0, np.float32), *_resampled(iter([samples]), rate, new_rate)])
+    return np.concatenate([np.zeros(0, np.float32), *_resample_blocks(iter([samples]), rate, new_rate)])
 
 
 def _blocks(
@@ -182,14 +190,14 @@ def _blocks(
     """Mono blocks at `rate` Hz of the part from `start` to `end`; DataError if there are none."""
     first, last = round(start * sound.samplerate), None if end is None else round(end * sound.samplerate)
     empty = True
-    for block in _resampled(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
+    for block in _resample_blocks(_mono_blocks(sound, path, first, last), sound.samplerate, rate):
         empty = False
         yield block
     if empty:
         raise DataError(f"{path}: " + ("no samples" if end is None else f"nothing between {start} s and {end} s"))
 
 
-def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
+def _resample_blocks(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
     """Resample a stream of blocks to `round(samples * new_rate / rate)` samples in all."""
     if rate == new_rate:
         yield from blocks
@@ -212,7 +220,7 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, new_rate: int) -> Iterat
 
 def count(path: Path) -> int:
     """Number of frames that a recording really holds, whatever its header says; decodes the whole file."""
-    with _opened(path) as sound:
+    with _open_sound(path) as sound:
         return sum(len(block) for block in _multichannel_blocks(sound))
 
 
@@ -241,7 +249,7 @@ def write_blocks(path: Path | str, blocks: Iterable[np.ndarray], rate: int) -> N
             with tempfile.TemporaryFile() as file:  # the header needs the length
                 _write(file, path, blocks, rate)
                 file.seek(0)
-                shutil.copyfileobj(file, _standard(sys.stdout, "output"))
+                shutil.copyfileobj(file, _standard_stream(sys.stdout, "output"))
                 sys.stdout.flush()
         else:
             with replacing(Path(path)) as temporary, temporary.open("wb") as file:
@@ -294,14 +302,14 @@ def write_scaled(
             with temporary_space():
                 spool.seek(0)
             factor = np.float32(gain())
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            make_directory(Path(path).parent)
             contents = iter(lambda: spool.read(4 * BLOCK), b"")
             scaled = (factor * np.frombuffer(content, np.float32) for content in contents)
             write_blocks(path, limit_blocks(scaled, rate, name), rate)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+        raise DataError(f"{error.filename or path}: {error.strerror}") from error
     return count
 
 
@@ -325,7 +333,7 @@ def _write(file: BinaryIO, path: Path | str, blocks: Iterable[np.ndarray], rate:
         raise DataError(f"{path}: written short")
 
 
-def _standard(stream: TextIO | None, name: str) -> BinaryIO:
+def _standard_stream(stream: TextIO | None, name: str) -> BinaryIO:
     if stream is None:
         raise DataError(f"-: standard {name} is closed")
     return stream.buffer
@@ -351,7 +359,7 @@ def encode_opus(samples: np.ndarray, rate: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - a slow import, made where it is needed
+def _open_sound(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 - a slow import, made where it is needed
     """Open an audio file by descriptor, because libsndfile does not accept every file name.
 
     Formats that libsndfile lacks and `formats` lists are decoded by ffmpeg first.
@@ -365,7 +373,7 @@ def _opened(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F821 
             if reason:
                 raise DataError(f"{path}: {reason}")
             if by_ffmpeg:
-                descriptor = stack.enter_context(decoded(descriptor, by_ffmpeg[1], path)).fileno()
+                descriptor = stack.enter_context(open_decoded(descriptor, by_ffmpeg[1], path)).fileno()
             sound = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
             if not RATES[0] <= sound.samplerate <= RATES[1]:
                 raise DataError(f"{path}: rate {sound.samplerate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
@@ -381,7 +389,7 @@ def _descriptor(path: Path | str) -> Iterator[int]:
     """A readable descriptor; standard input is copied to a temporary file, because most formats need to seek."""
     if str(path) == STANDARD:
         with tempfile.TemporaryFile() as file:
-            stream, remaining = _standard(sys.stdin, "input"), LARGEST_STREAM
+            stream, remaining = _standard_stream(sys.stdin, "input"), LARGEST_STREAM
             while block := stream.read(BLOCK):
                 remaining -= len(block)
                 if remaining < 0:
@@ -422,10 +430,23 @@ def _mono_blocks(
             yield mono
         if last is not None and count >= last:
             return
-    if 0 < count < sound.frames and last is None:
-        log.warning(
-            "%s: truncated: only %d of the %d samples in its header can be read", escaped(path), count, sound.frames
-        )
+    if last is None:
+        missing = count and _missing_samples(sound, count)
+        if missing:
+            warn_once(log, f"{escaped(path)}: truncated: only {missing}")
+    elif first < count < last - MAX_OVERSHOOT * sound.samplerate:
+        rate = sound.samplerate
+        raise DataError(f"{path}: ends at {count / rate:.2f} s, the part to be read only at {last / rate:.2f} s")
+
+
+def _missing_samples(sound: "soundfile.SoundFile", count: int) -> str:  # noqa: F821
+    """How much of what the header claims is there if a recording is truncated, else ""; `count` frames were decoded."""
+    if count < sound.frames:
+        return f"{count} of the {sound.frames} samples in its header can be read"
+    sizes = MISSING_BYTES.search(sound.extra_info)
+    claimed, present = map(int, sizes.groups()) if sizes else (0, 0)
+    truncated = present + HEADER_BYTES < claimed < OPEN_LENGTH
+    return f"{present} of the {claimed} bytes of samples in its header are there" if truncated else ""
 
 
 def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821
@@ -448,7 +469,7 @@ def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  
     os.lseek(descriptor, position, os.SEEK_SET)
     chosen, remark = choose_channels(products)
     if remark:
-        log.warning("%s: %s", escaped(path), remark)
+        warn_once(log, f"{escaped(path)}: {remark}")
     if len(_channels_by_recording) >= MOST_CACHED:
         _channels_by_recording.clear()
     _channels_by_recording[identity] = chosen
@@ -483,7 +504,7 @@ def choose_channels(products: np.ndarray) -> tuple[list[int], str]:
     return list(range(len(powers))), ""
 
 
-def mixed_down(samples: np.ndarray) -> np.ndarray:
+def mix_down(samples: np.ndarray) -> np.ndarray:
     """Mix `(samples, channels)` down to `(samples,)` float32, using the channels that `choose_channels` returns."""
     exact = samples.astype(np.float64)
     chosen, remark = choose_channels(exact.T @ exact)

@@ -14,7 +14,7 @@ from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure_us
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import Fault, Table
 from vc.errors import DataError
-from vc.files import path_inside, write_bytes
+from vc.files import make_directory, path_inside, write_bytes
 
 BACKUP = ".backup"  # subfolder of a data directory that keeps the original lists
 # Comparisons between speakers: the measure, its format, the largest harmless difference, and the warning.
@@ -77,7 +77,7 @@ def check(directory: Path) -> Findings:
         if copy.speaker != original.speaker:  # training on such a pair would be meaningless
             text = f"{copy.id}: the same recording as {original.id}: {path}, {original_path}"
             faults.append(Fault(utt2spk, lines[copy.id], text))
-    warnings = [Fault(directory, 0, text) for text in _conditions_that_cost(conditions)]
+    warnings = [Fault(directory, 0, text) for text in _quality_warnings(conditions)]
     for before, utterance in itertools.pairwise(utterances):
         if utterance.speaker < before.speaker:  # Kaldi's own scripts refuse this
             order = f"speaker {utterance.speaker} comes after {before.speaker}; prepare both with one vc-prepare"
@@ -87,7 +87,7 @@ def check(directory: Path) -> Findings:
     return Findings(faults, warnings)
 
 
-def _conditions_that_cost(conditions: Mapping[str, Sequence[Condition]]) -> list[str]:
+def _quality_warnings(conditions: Mapping[str, Sequence[Condition]]) -> list[str]:
     """Warnings about recording conditions that lower quality, for each speaker and between speakers."""
     remarks, rates = [], {}
     for speaker, recordings in conditions.items():
@@ -163,7 +163,7 @@ def fix(directory: Path) -> tuple[int, int]:
         if content == "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"):
             continue
         backup = path_inside(directory, BACKUP)
-        backup.mkdir(exist_ok=True)
+        make_directory(backup)
         if name in tables:
             write_bytes(backup / name, content)
         data_directory.write_lines(directory / name, lines)

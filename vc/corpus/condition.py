@@ -91,7 +91,7 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
     size = max(2, 2 * round(FRAME * rate / 2))
     window = np.hanning(size + 1)[:-1]
     count, powers, spectrum = 0, [np.zeros(0)], np.zeros(size // 2 + 1)
-    for part in _regrouped(blocks, AVERAGED_FRAMES * size):
+    for part in _regroup(blocks, AVERAGED_FRAMES * size):
         count += len(part)
         padded = np.pad(part.astype(np.float64), (0, -len(part) % size))
         frames = padded.reshape(-1, size)
@@ -108,7 +108,7 @@ def measure(blocks: Iterable[np.ndarray], rate: int) -> Condition:
     )
 
 
-def _regrouped(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+def _regroup(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
     """Blocks of `length` samples; the last may be shorter."""
     buffer = np.zeros(0, np.float32)
     for block in blocks:

@@ -16,7 +16,7 @@ from vc.corpus import audio
 from vc.corpus.lists import IDENTIFIER, Fault, Table
 from vc.corpus.names import identifier
 from vc.errors import DataError
-from vc.files import write_text
+from vc.files import make_directory, write_text
 
 SPEAKER_NAMES = "spk2name"  # list of the names that differ from the speakers' ids
 LATEST = 1e9  # seconds, latest end of a segment
@@ -41,16 +41,16 @@ class Utterance:
 
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
         """Read `(samples,)` float32, resampled to `rate` Hz if given, and the sample rate in Hz."""
-        with self._named():
+        with self._id_in_errors():
             return audio.read(self.path, rate, start=self.start or 0.0, end=self.end)
 
     def blocks(self, rate: int | None = None) -> Iterator[np.ndarray]:
         """Like `read`, but a block at a time, in constant memory."""
-        with self._named():
+        with self._id_in_errors():
             yield from audio.blocks(self.path, rate, start=self.start or 0.0, end=self.end)
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _id_in_errors(self) -> Iterator[None]:
         """Add the utterance id to the error if the utterance is only a part of the recording."""
         try:
             yield
@@ -78,8 +78,10 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     ------
     DataError
         A file name cannot be written to a list.
+    OSError
+        `directory` cannot be created or written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     utterances = sorted(utterances, key=lambda utterance: utterance.id)
     if any(utterance.start is not None for utterance in utterances):
         recordings: dict[Path, str] = {}  # ids made of speaker and file name, numbered to be unique

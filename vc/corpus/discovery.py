@@ -115,11 +115,11 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def report(folder: Path, contents: Contents) -> None:
     """Log the skipped files by reason: unreadable recordings as a warning, other files as information."""
-    for reason, paths in _by_reason(contents.refused).items():
-        log.warning("%s: left out: %s: %s", escaped(folder), _named(paths, folder), reason)
-    for reason, paths in _by_reason(contents.others).items():
+    for reason, paths in _group_by_reason(contents.refused).items():
+        log.warning("%s: left out: %s: %s", escaped(folder), _examples(paths, folder), reason)
+    for reason, paths in _group_by_reason(contents.others).items():
         if reason != NOT_A_RECORDING:
-            log.info("%s: left out: %s: %s", escaped(folder), _named(paths, folder), reason)
+            log.info("%s: left out: %s: %s", escaped(folder), _examples(paths, folder), reason)
     not_recordings = [path for path, reason in contents.others.items() if reason == NOT_A_RECORDING]
     if not_recordings:
         endings = Counter(path.suffix.lower() or path.name for path in not_recordings)
@@ -128,13 +128,13 @@ def report(folder: Path, contents: Contents) -> None:
         log.info("%s: left out, not recordings: %s", escaped(folder), ", ".join(counts + more))
 
 
-def _by_reason(left_out: Mapping[Path, str]) -> dict[str, list[Path]]:
+def _group_by_reason(left_out: Mapping[Path, str]) -> dict[str, list[Path]]:
     reasons: dict[str, list[Path]] = {}
     for path, reason in left_out.items():
         reasons.setdefault(reason, []).append(path)
     return reasons
 
 
-def _named(paths: list[Path], folder: Path) -> str:
+def _examples(paths: list[Path], folder: Path) -> str:
     names = ", ".join(os.fspath(path.relative_to(folder)) for path in paths[:MOST_NAMED])
     return names if len(paths) <= MOST_NAMED else f"{len(paths)} files, such as {names}"

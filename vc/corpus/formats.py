@@ -109,7 +109,7 @@ def needs_ffmpeg(head: bytes) -> str | None:
 
 
 @contextlib.contextmanager
-def decoded(descriptor: int, demuxer: str, path: Path | str) -> Iterator[BinaryIO]:
+def open_decoded(descriptor: int, demuxer: str, path: Path | str) -> Iterator[BinaryIO]:
     """Decode the first audio stream of a file with ffmpeg, into a temporary file that libsndfile can read.
 
     The last file decoded is cached, because the windows of a long recording are read one after the other.

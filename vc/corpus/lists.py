@@ -8,7 +8,7 @@ from pathlib import Path
 from vc.files import read_bytes
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LARGEST = 64 * 1024 * 1024  # bytes of a list
+LARGEST_LIST = 64 * 1024 * 1024  # bytes of a list
 MOST_LINES = 2_000_000  # of a list; each takes about 400 bytes in memory
 MOST_FAULTS = 1000  # reported for a list
 
@@ -71,7 +71,7 @@ class Table:
             self.fault(0, "missing")
             return []
         try:
-            content = read_bytes(self.path, LARGEST)
+            content = read_bytes(self.path, LARGEST_LIST)
         except (FileNotFoundError, PermissionError):
             raise
         except OSError as error:  # a device, a stalled pipe, or a file that is too large

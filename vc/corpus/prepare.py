@@ -4,6 +4,7 @@ import contextlib
 import fnmatch
 import itertools
 import logging
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,11 @@ log = logging.getLogger(__name__)
 
 
 def from_folders(
-    folder: Path, speakers: Sequence[str] | None = None, *, include: Sequence[str] | None = None
+    folder: Path,
+    speakers: Sequence[str] | None = None,
+    *,
+    include: Sequence[str] | None = None,
+    output: Path | None = None,
 ) -> list[Utterance]:
     """Find all recordings in `folder/<speaker>/**`, without duplicates (recordings with the same samples).
 
@@ -42,6 +47,8 @@ def from_folders(
         Ids or names of speakers. Default: all.
     include : sequence of str, optional
         Globs; a file's path below the speaker's folder must match one of them. Default: all files.
+    output : Path, optional
+        The data directory that will be written. It may lie in `folder`; recordings in it are ignored.
 
     Returns
     -------
@@ -56,7 +63,9 @@ def from_folders(
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    output_path = os.path.realpath(output) if output else None
+    subfolders = (path for path in folder.iterdir() if path.is_dir() and os.path.realpath(path) != output_path)
+    folders = sorted(path.name for path in subfolders if not path.name.startswith("."))
     ids = names.speaker_ids(folders)
     folder_of = {id: name for name, id in ids.items()}
     chosen = [folder_of.get(names.resolve(name, folder_of), name) for name in speakers or ()]
@@ -72,7 +81,7 @@ def from_folders(
             log.warning("%s: left out: %s in no speaker's folder, such as %s", where, number, example)
     recordings, empty, others = {}, [], []
     for name in chosen or folders:
-        contents = discovery.recordings_below(folder / name)
+        contents = discovery.recordings_below(folder / name, excluded=output)
         discovery.report(folder / name, contents)
         paths = [path for path in contents.recordings if _matches(path.relative_to(folder / name).as_posix(), include)]
         if not paths:
@@ -101,7 +110,8 @@ def from_folders(
     if not all(str(path).isascii() for paths in recordings.values() for path in paths):
         for name in sorted(set(folders) - set(recordings)):
             reserved += (
-                path.relative_to(folder / name) for path in discovery.recordings_below(folder / name).recordings
+                path.relative_to(folder / name)
+                for path in discovery.recordings_below(folder / name, excluded=output).recordings
             )
     utterances = []
     unique = names.utterance_ids({ids[name]: paths for name, paths in recordings.items()}, reserved)

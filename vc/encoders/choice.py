@@ -41,11 +41,11 @@ def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Enc
     path = find(name)
     if not path.is_file():
         raise ConfigError(f"{path}: no such encoder file")
-    return _loaded(path.resolve(), path.stat().st_mtime_ns, layer, str(device))
+    return _load(path.resolve(), path.stat().st_mtime_ns, layer, str(device))
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path, modified: int, layer: int, device: str) -> Encoder:
+def _load(path: Path, modified: int, layer: int, device: str) -> Encoder:
     model, weights = encoder_file.read(path)
     try:
         return encoder_file.load_encoder(replace(model, layer=layer or model.layer), weights, device)

@@ -148,7 +148,7 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
     with _naming(source):
         if (source / "model.bin").is_file():
             with _naming(source / "model.bin"):
-                return _whisper(_mapped(source / "model.bin"), str(source))
+                return _whisper(_of_model_bin(source / "model.bin"), str(source))
         if source.is_dir():
             return _hugging_face(source)
         require(source.is_file(), "no such file or folder")
@@ -157,7 +157,7 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
         with source.open("rb") as file:
             start = file.read(len(ctranslate2.MAGIC))
         if start == ctranslate2.MAGIC:
-            return _whisper(_mapped(source), str(source))
+            return _whisper(_of_model_bin(source), str(source))
         tensors, dims = _of_torch(source, WHISPER_PREFIXES)
         heads = dims.get("n_audio_head", 0)
         require(type(heads) is int, "dims.n_audio_head is not a whole number")
@@ -214,7 +214,7 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
     }
     config = build(WhisperConfig, sizes, "encoder")
     tensors = {name: tensor for name, tensor in tensors.items() if tensor.ndim}  # scalars are settings
-    weights = _renamed("whisper", config, tensors, table, separator)
+    weights = _rename("whisper", config, tensors, table, separator)
     layer = max(1, round(5 / 6 * config.layers))  # the best of base's six by measurement; by analogy in others
     return EncoderModel("whisper", vars(config), layer, origin, licence), weights
 
@@ -235,7 +235,7 @@ def _hugging_face(folder: Path) -> tuple[EncoderModel, Weights]:
     for new, old in RENAMED.items():
         tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
     tensors.pop("masked_spec_embed", None)  # only for training
-    weights = _renamed(kind, config, tensors, HUBERT, ".")
+    weights = _rename(kind, config, tensors, HUBERT, ".")
     return EncoderModel(kind, vars(config), min(6, config.layers), str(folder)), weights
 
 
@@ -258,7 +258,7 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
     return build(HubertConfig, sizes, "encoder")
 
 
-def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
+def _rename(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
     """Rename published tensors to the network's; ConfigError names a tensor that is missing, unknown or unfit."""
     with torch.device("meta"):
         network = encoder_file.NETWORKS[kind][1](config)
@@ -273,7 +273,7 @@ def _renamed(kind: str, config: Any, tensors: Weights, table: Mapping[str, str],
                 part = torch.zeros_like(parts[0])
             require(part is not None, f"no tensor {source}")
             shape = [rows // len(sources), *others]
-            fits = list(part.shape) == shape and _plain(part)
+            fits = list(part.shape) == shape and _is_dense(part)
             require(fits, f"tensor {source} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
             require(bool(part.isfinite().all()), f"tensor {source} holds values that are not finite")
             parts.append(part if part.dtype == torch.float16 else part.float())
@@ -295,7 +295,7 @@ def _published_names(name: str, table: Mapping[str, str], separator: str) -> lis
     return (published.replace("N", number[1]) if number else published).split("|")
 
 
-def _plain(tensor: Tensor) -> bool:
+def _is_dense(tensor: Tensor) -> bool:
     """Whether it is a dense float16, bfloat16 or float32 tensor in memory."""
     kinds = (torch.float16, torch.bfloat16, torch.float32)
     return tensor.dtype in kinds and tensor.layout is torch.strided and not tensor.is_meta
@@ -353,11 +353,11 @@ def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
 def _of_safetensors(paths: Iterable[Path], prefixes: Iterable[str]) -> Weights:
     homes, tensors, size = {}, {}, 0
     for path in paths:
-        with tensor_file(path, largest=torch_file.LARGEST) as file:
+        with tensor_file(path, largest=torch_file.LARGEST_ARCHIVE) as file:
             homes |= dict.fromkeys(file.keys(), path)
     short = _short_names(homes, prefixes)
     for path in paths:
-        with tensor_file(path, largest=torch_file.LARGEST) as file:
+        with tensor_file(path, largest=torch_file.LARGEST_ARCHIVE) as file:
             for name in (name for name in short if homes[name] == path):
                 size += 4 * math.prod(file.get_slice(name).get_shape())
                 require(size <= LARGEST_TENSORS, f"its encoder has more than {LARGEST_TENSORS // 4:,} weights")
@@ -376,7 +376,7 @@ def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, A
     return tensors, dims if isinstance(dims, dict) else {}
 
 
-def _mapped(path: Path) -> Weights:
+def _of_model_bin(path: Path) -> Weights:
     """The encoder's tensors in a CTranslate2 model.bin."""
     with path.open("rb") as file:
         require(path.stat().st_size > 0, "empty")

@@ -46,7 +46,8 @@ class Report:
     """Result of an extraction."""
 
     done: int  # utterances
-    failures: list[str]  # one line each
+    failed: int  # utterances
+    failures: list[str]  # one line each, which may name several utterances
     speakers: dict[str, Speaker]
     up_to_date: bool = False
 
@@ -115,7 +116,7 @@ def extract(
     Returns
     -------
     Report
-        With a line for each recording that could not be used.
+        With a line for each recording that could not be used, and one for all whose sample rate is too low.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def extract(
     if unknown:
         known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
         raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; there are: {known}")
-    failures: list[str] = []
+    total, failures = len(utterances), []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
     identities = {  # what each utterance's features depend on, apart from the settings
@@ -149,10 +150,10 @@ def extract(
         features = store.read_features(output)
         if features.digest == origin(identities) and features.signed:
             features.check()
-            return Report(len(utterances), failures, features.speakers, up_to_date=True)
+            return Report(len(utterances), total - len(utterances), failures, features.speakers, up_to_date=True)
     files.make_directory(output)
     work = path_inside(output, WORK)
-    work.mkdir(exist_ok=True)
+    files.make_directory(work)
     with files.locked(work):
         first_pass = [
             _Task(window, identities[u.id], config, searches.get(u.speaker, WIDEST_RANGE), None, work)
@@ -181,12 +182,12 @@ def extract(
         speakers = {}
         for speaker in sorted({recording.utterance.speaker for recording in recordings}):
             of_speaker = [recording for recording in recordings if recording.utterance.speaker == speaker]
-            speakers[speaker] = _summarised(of_speaker, statistics[speaker], config, range_given=speaker in searches)
+            speakers[speaker] = _summarise(of_speaker, statistics[speaker], config, range_given=speaker in searches)
         rows = ((recording.utterance.id, recording.utterance.speaker, recording) for recording in recordings)
         digests = {recording.utterance.id: recording.digest for recording in recordings}
         store.write_features(output, config, origin(digests), speakers, rows, digests)
         shutil.rmtree(work)
-    return Report(len(recordings), failures, speakers)
+    return Report(len(recordings), total - len(recordings), failures, speakers)
 
 
 def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
@@ -203,7 +204,8 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
         return utterances
     lowest = min(rates.values())
     left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
-    hint = f"--set features.sample_rate={max((r for r in SETTINGS if r <= lowest), default=min(SETTINGS))} takes all"
+    rate = max((rate for rate in SETTINGS if rate <= lowest), default=None)
+    hint = f"--set features.sample_rate={rate} takes all" if rate else f"none below {min(SETTINGS)} Hz can be used"
     count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
     message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
     if {u.speaker for u in left} != {u.speaker for u in utterances}:
@@ -385,7 +387,7 @@ class _Parts:
         return (part for recording in self.recordings for part in recording[self.name])
 
 
-def _summarised(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
+def _summarise(recordings: list[_Recording], f0: F0Statistics, config: FeatureConfig, *, range_given: bool) -> Speaker:
     """Statistics of a speaker over all their recordings."""
     utterance, frames, masks = recordings[0].utterance, _Parts(recordings, "frames"), []
     levels = [  # a copy of c0 alone, so that the other bands are freed

@@ -116,8 +116,8 @@ def track_f0(samples: np.ndarray, rate: int, f0_range: F0Range, frame_shift: flo
     centred = np.pad(samples - samples.mean(dtype=np.float64), (0, rate // SEARCH_RATE))  # at least one sample is left
     low = audio.resample(centred.astype(np.float32), rate, SEARCH_RATE).astype(np.float64)
     period = round(SEARCH_RATE / floor)
-    low = low - _filtered(low, np.full(period, 1 / period))  # remove drift
-    low = _filtered(low, np.array(SMOOTHING))  # and hiss
+    low = low - _filter(low, np.full(period, 1 / period))  # remove drift
+    low = _filter(low, np.array(SMOOTHING))  # and hiss
     power = np.square(low)
     loud = power[power >= power.mean()].mean()
     lags = np.arange(int(SEARCH_RATE / ceiling) - 1, int(SEARCH_RATE / floor) + 3)
@@ -140,7 +140,7 @@ def track_f0(samples: np.ndarray, rate: int, f0_range: F0Range, frame_shift: flo
     return F0Track(f0, times, periodicity, powers)
 
 
-def _filtered(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
+def _filter(samples: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Filter `(samples,)` with a centred impulse response."""
     return np.convolve(samples, response)[len(response) // 2 :][: len(samples)]
 

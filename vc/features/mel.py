@@ -100,14 +100,14 @@ class MelFeatures(MelConfig, FeatureConfig):
         """F0 `(frames,)` and log-mel `(frames, bands)` of `(samples,)`, as in FeatureConfig."""
         spectrum = analyse(samples, self).astype(np.float64)
         f0, _ = self.world.estimate_f0(self._from_first_centre(samples), f0_range)
-        return _extended(f0, len(spectrum)), spectrum
+        return _extend(f0, len(spectrum)), spectrum
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
         spectrum = analyse(samples, self).astype(np.float64)
         if not excitation:
             return Frames(None, spectrum, None)
         frames = self.world.analyse(self._from_first_centre(samples), f0_range)
-        f0, aperiodicity = (_extended(values, len(spectrum)) for values in (frames.f0, frames.aperiodicity))
+        f0, aperiodicity = (_extend(values, len(spectrum)) for values in (frames.f0, frames.aperiodicity))
         return Frames(f0, spectrum, aperiodicity)
 
     def to_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ class MelFeatures(MelConfig, FeatureConfig):
         return audio.fit_length(samples, max(len(samples), start + 1))[start:]
 
 
-def _extended(values: np.ndarray, frames: int) -> np.ndarray:
+def _extend(values: np.ndarray, frames: int) -> np.ndarray:
     """Extend or cut `values` to `frames` frames; the last one is repeated."""
     return values[np.minimum(np.arange(frames), len(values) - 1)]
 

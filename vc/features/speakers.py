@@ -12,7 +12,7 @@ from vc.errors import ConfigError, DataError
 from vc.features.content import ContentStatistics
 from vc.features.f0 import HIGHEST_F0, LOWEST_F0, WIDEST_RANGE, F0Range, F0Statistics, LogF0
 
-LARGEST = 1000.0  # mean or deviation of mel-cepstra; usual values are around 10
+LARGEST_STATISTIC = 1000.0  # mean or deviation of mel-cepstra; usual values are around 10
 LARGEST_LOG_F0_DEVIATION = 2.0  # natural logarithm; speech has 0.1 to 0.3
 
 
@@ -101,7 +101,7 @@ class Speaker:
         possible = not log_f0 or (
             LOWEST_F0 < math.exp(min(log_f0[0], 10)) < HIGHEST_F0 and log_f0[1] <= LARGEST_LOG_F0_DEVIATION
         )
-        if max(map(abs, numbers)) > LARGEST or not possible:
+        if max(map(abs, numbers)) > LARGEST_STATISTIC or not possible:
             raise ConfigError("a speaker's statistics are outside the range of speech")
         F0Range(self.f0_floor, self.f0_ceiling)  # raises ConfigError if it is not a range
         if "\n" in self.name:

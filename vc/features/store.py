@@ -18,7 +18,7 @@ import yaml
 
 from vc.config import plain, read_yaml
 from vc.corpus.data_directory import Utterance
-from vc.corpus.lists import MOST_LINES
+from vc.corpus.lists import LARGEST_LIST, MOST_LINES
 from vc.corpus.names import label
 from vc.errors import ConfigError, DataError
 from vc.features.base import FeatureConfig
@@ -29,7 +29,6 @@ from vc.files import BLOCK, read_bytes, reading, replacing, write_text
 DIGESTS = "utt2digest"  # list of the recordings' digests, in features and in experiment directories
 SIGNED = ("speakers.json", "utt2spk", DIGESTS)  # files whose digests are in config.yaml
 log = logging.getLogger(__name__)
-LARGEST_LIST = 64 << 20  # bytes of a list of utterances
 LARGEST_ARCHIVE = 1 << 40  # bytes; only the requested utterances are read
 
 

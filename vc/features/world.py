@@ -47,7 +47,7 @@ class WorldConfig(FeatureConfig):
         object.__setattr__(self, "order", order if self.order is None else self.order)
         object.__setattr__(self, "warping", warping if self.warping is None else self.warping)
         require(4 <= self.order <= 100, f"features.order must be in 4..100, got {self.order}")
-        require(0 <= self.warping < 1, f"features.warping must be in 0..1, got {self.warping}")
+        require(0 <= self.warping < 1, f"features.warping must be from 0 to below 1, got {self.warping}")
         f0 = self.unvoiced_f0
         require(FFT_FLOOR <= f0 <= 1000, f"features.unvoiced_f0 must be in {FFT_FLOOR:g}..1000 Hz, got {f0}")
 

@@ -23,7 +23,7 @@ class Vocoder(ABC):
         Raises
         ------
         ConfigError
-            If it cannot; the message names the settings.
+            The vocoder does not take such features; the message names the settings.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Choosing a vocoder by name or path."""
+"""Choose a vocoder by name or path."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ def choose(name: str, device: torch.device | str = "cpu", precision: str = "floa
     Raises
     ------
     ConfigError
-        If there is no such vocoder, or the file is not a vocoder.
+        There is no such vocoder, or the file is not a vocoder.
     """
     if name in VOCODERS:
         return VOCODERS[name]
@@ -101,7 +101,7 @@ def find(name: str) -> Path:
     Raises
     ------
     ConfigError
-        If there is none.
+        There is no such vocoder.
     """
     if name.endswith(SUFFIX) or os.sep in name:
         return Path(name)
@@ -120,7 +120,7 @@ def path_of(name: str) -> Path:
     Raises
     ------
     ConfigError
-        If the name is `world` or looks like a path.
+        The name is `world` or looks like a path.
     """
     plain = name not in ("", "world") and os.sep not in name and not name.endswith(SUFFIX)
     require(plain, f"{name!r} cannot be the name of a neural vocoder: use a word other than 'world', not a path")

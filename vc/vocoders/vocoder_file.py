@@ -1,4 +1,4 @@
-"""Files of neural vocoders: the generator's weights, and all else as JSON."""
+"""Files of neural vocoders: the generator's weights, and everything else as JSON."""
 
 import os
 from collections.abc import Mapping
@@ -44,19 +44,19 @@ class VocoderModel:
 class StoredVocoder(NamedTuple):
     """Content of a vocoder file."""
 
-    model: VocoderModel  # everything but the weights
+    model: VocoderModel  # everything except the weights
     weights: dict[str, Tensor]  # the generator's state dict, without weight normalisation
 
 
 def write(path: Path, model: VocoderModel, weights: Mapping[str, Tensor]) -> None:
-    """Write a vocoder file, whole or not at all.
+    """Write a vocoder file, atomically.
 
     Parameters
     ----------
     path : Path
         The file; its folder must exist.
     model : VocoderModel
-        Everything but the weights.
+        Everything except the weights.
     weights : mapping of str to Tensor
         The generator's state dict, without weight normalisation.
     """
@@ -78,7 +78,7 @@ def read(path: Path) -> StoredVocoder:
     Raises
     ------
     ConfigError
-        If there is no such file, or it is not a vocoder of this version; the message begins with its path.
+        There is no such file, or it is not a vocoder of this version; the message begins with its path.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -102,7 +102,7 @@ def network_config(method: str, section: dict) -> object:
     Raises
     ------
     ConfigError
-        If the method, a key or a value is unknown.
+        The method, a key or a value is unknown.
     """
     if method not in GENERATORS:
         raise ConfigError(f"method: unknown vocoder {method!r}; known: {', '.join(GENERATORS)}")

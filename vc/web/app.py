@@ -261,7 +261,8 @@ class Endpoints:
             raise Missing(f"{names[0]}: cannot be removed here")
         for name in names[1:]:
             if job := self.jobs.user_of(name):
-                raise ConfigError(f"{name}: job {job.number} ({job.kind}), which is {job.state}, needs it")
+                user = f"job {job.number} ({job.kind}), which is {job.state}"
+                raise ConfigError(f"{name}: {user}, needs it: stop that first")
         self.workspace.remove(*names)
         if names[0] == layout.SOURCES:
             for voice in self.workspace.voices()[0]:

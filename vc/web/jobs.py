@@ -109,7 +109,8 @@ class Compare:
         require(self.one != self.other, "choose two different models")
         folders = [workspace.folder(layout.EXPERIMENTS, name, "converted") for name in (self.one, self.other)]
         pairs = [measurement_speakers(workspace, name) for name in (self.one, self.other)]
-        require(pairs[0][1] == pairs[1][1], f"{self.one} speaks as {pairs[0][1]}, {self.other} as {pairs[1][1]}")
+        targets = f"{self.one} speaks as {pairs[0][1]}, {self.other} as {pairs[1][1]}"
+        require(pairs[0][1] == pairs[1][1], f"{targets}: choose two models of one target")
         held_out = workspace.folder(layout.EXPERIMENTS, self.one, "data", "held_out")
         source, reference = (str(layout.child(held_out, name)) for name in pairs[0])
         converted = [f"{name}={folder}" for name, folder in zip((self.one, self.other), folders)]
@@ -142,7 +143,7 @@ class Live:
     delay: float = DELAY  # milliseconds
     input: str = ""  # device; empty: the system's default
     output: str = ""  # device; empty: the system's default
-    slack: int = SLACK  # blocks that the conversion may be late
+    slack: int = SLACK  # blocks, as for vc-live; SLACK becomes as long as the devices need
     measure: bool = False  # measure the delay of the devices with clicks instead
 
     def words(self, workspace: Workspace) -> list[str]:
@@ -184,7 +185,7 @@ class Job:
     began: float | None = None  # likewise
     ended: float | None = None  # likewise
     pid: int | None = None
-    fault: str = ""  # why the server could not run the command, or could not record its end
+    fault: str = ""  # why the server could not run the command, or could not record what became of it
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
@@ -240,7 +241,9 @@ class Jobs:
         for job in self._active_jobs():
             if job.state == RUNNING:
                 await _end_orphan(job, self.workspace)
-            self._conclude(job, state=_state_after_shutdown(job), pid=None)
+            job.state, job.pid = _state_after_shutdown(job), None
+            with contextlib.suppress(OSError):  # a full disk; the next start reads the same file in the same way
+                self._record(job)
         for queue, wake in self._wake.items():
             wake.set()
             self._workers.append(asyncio.create_task(self._work(queue)))
@@ -402,7 +405,8 @@ class Jobs:
         others = [other.task for other in self._active_jobs() if other is not job]
         if isinstance(job.task, Train):
             name, outputs = job.task.output, [other.output for other in others if isinstance(other, Train)]
-            require(name not in outputs, f"{name}: a training of this model is already running or waiting")
+            conflict = f"{name}: a training of this model is already running or waiting: choose another name"
+            require(name not in outputs, conflict)
         if job.task.queue == LIVE:
             conflict = any(other.queue == LIVE for other in others)
             require(not conflict, "a live session is already running: stop it first")
@@ -420,11 +424,18 @@ class Jobs:
             setattr(job, name, value)
 
     def _conclude(self, job: Job, **changes: Any) -> None:
-        """Change a job that no longer runs; if its file cannot be written, the job is failed, in memory only."""
+        """Change a job that no longer runs; without space for its file, in memory only, with a fault.
+
+        If the job has ended, the file is removed, because the next server would run the job again.
+        """
         try:
             self._record(job, **changes)
         except OSError as error:
-            for name, value in {**changes, "state": FAILED, "fault": reason(error)}.items():
+            if changes["state"] != WAITING:
+                with contextlib.suppress(OSError):
+                    (self._folder / f"{job.number}.json").unlink()
+                    return self._record(job, **changes)  # in the space that this has freed
+            for name, value in {**changes, "fault": changes["fault"] or reason(error)}.items():
                 setattr(job, name, value)
 
     async def _work(self, queue: str) -> None:

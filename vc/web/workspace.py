@@ -197,9 +197,9 @@ class Workspace:
             The disk has no room for it, or it was cut short.
         """
         if declared_size is not None and declared_size > largest:
-            raise TooLarge(f"{declared_size} bytes; at most {largest} are accepted")
+            raise TooLarge(f"{declared_size / 2**20:.0f} MiB; at most {largest / 2**20:.0f} MiB are accepted")
         if shutil.disk_usage(self.root).free < (declared_size or 0) + RESERVE:
-            raise DataError(f"{self.root}: not enough space on the disk")
+            raise DataError(f"{self.root}: not enough space on the disk; remove something, and try again")
         descriptor, name = tempfile.mkstemp(dir=self.root / INCOMING)
         path, size = Path(name), 0
         try:
@@ -207,10 +207,10 @@ class Workspace:
                 async for chunk in stream:
                     size += len(chunk)
                     if size > largest:
-                        raise TooLarge(f"more than {largest} bytes")
+                        raise TooLarge(f"more than {largest / 2**20:.0f} MiB")
                     file.write(chunk)
             if declared_size is not None and size != declared_size:
-                raise DataError(f"{size} of {declared_size} bytes arrived")
+                raise DataError(f"{size} of {declared_size} bytes arrived; try again")
         except BaseException:
             path.unlink()
             raise

@@ -41,8 +41,8 @@ export class Refusal extends Error {
 export const send = async (method, path, body) => {
   const response = await fetch(path, {method, body}).catch(() => { throw new Refusal(say('offline'), 0); });
   if (response.ok) return response;
-  const said = await response.json().catch(() => ({error: response.status === 403 ? say('expired') : response.statusText}));
-  throw new Refusal(said.error, response.status);
+  const answer = await response.json().catch(() => ({error: response.status === 403 ? say('expired') : response.statusText}));
+  throw new Refusal(answer.error, response.status);
 };
 export const ask = async (method, path, content) => {
   const body = content === undefined ? undefined : JSON.stringify(content);

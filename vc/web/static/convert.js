@@ -12,13 +12,13 @@ export const label = voice => {
   if (voice.model === 'six_voices') return name;
   return say(voice.source ? 'voice_pair' : 'voice_anyone', {name, model: voice.model, source: voice.source});
 };
-const mine = voice => shared.state.experiments.some(each => each.name === voice.model);
+const isOwn = voice => shared.state.experiments.some(each => each.name === voice.model);
 const pending = () => shared.state.sources.filter(source => !(at('voice').value in source.converted));
-const stamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+const timestamp = () => new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
 
 export const begin = () => {
-  const holder = at('source-intake'), taking = intake(holder.dataset.extensions, () => '/api/sources');
-  holder.append(...taking.elements, recorder(() => `recording-${stamp()}`, file => taking.add([file])).element);
+  const holder = at('source-intake'), uploads = intake(holder.dataset.extensions, () => '/api/sources');
+  holder.append(...uploads.elements, recorder(() => `recording-${timestamp()}`, file => uploads.add([file])).element);
   at('voice').onchange = () => { keep('voice', at('voice').value); render(); };
   at('convert-start').onclick = guarded(start);
   at('convert-stop').onclick = guarded(async () => {
@@ -54,8 +54,8 @@ const start = async () => {
 export const render = () => {
   const {state, jobs} = shared, voice = at('voice'), first = !voice.options.length;
   choices(voice, [
-    [say('voice_own'), state.voices.filter(mine).map(each => [each.id, label(each)])],
-    [say('voice_carried'), state.voices.filter(each => !mine(each)).map(each => [each.id, label(each)])],
+    [say('voice_own'), state.voices.filter(isOwn).map(each => [each.id, label(each)])],
+    [say('voice_carried'), state.voices.filter(each => !isOwn(each)).map(each => [each.id, label(each)])],
   ]);
   if (first && [...voice.options].some(each => each.value === kept('voice'))) voice.value = kept('voice');
   at('model-faults').textContent = Object.entries(state.faults)
@@ -67,9 +67,9 @@ export const render = () => {
   start.textContent = !state.sources.length ? say('convert_none')
     : count === 1 ? say('convert_one') : count ? say('convert_many', {count}) : say('convert_again');
   at('convert-stop').hidden = at('convert-progress').hidden = !running;
-  const told = !job ? '' : running ? say(job.state === 'running' ? 'convert_running' : 'convert_waiting')
+  const message = !job ? '' : running ? say(job.state === 'running' ? 'convert_running' : 'convert_waiting')
     : job.state === 'done' ? say('convert_done') : job.state === 'failed' ? say('convert_failed') : say('state_stopped');
-  if (at('convert-state').textContent !== told) at('convert-state').textContent = told;
+  if (at('convert-state').textContent !== message) at('convert-state').textContent = message;
   const faults = job?.state === 'failed' ? job.lines : [];
   at('convert-faults').replaceChildren(...faults.map(line => make('li', {textContent: line.replace(/^vc-\w+: (error: )?/, '')})));
   const all = state.sources.filter(source => voice.value in source.converted);

@@ -1,24 +1,24 @@
 // Uploads files that are dropped or chosen, one after another.
 import {Refusal, alarm, announce, make, say, send, shared} from './common.js';
 
-const inside = async entry => {
+const filesIn = async entry => {
   if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
-  const reader = entry.createReader(), found = [];
+  const reader = entry.createReader(), files = [];
   for (;;) {
-    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
-    if (!some.length) return found;
-    for (const each of some) found.push(...await inside(each));
+    const batch = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!batch.length) return files;
+    for (const each of batch) files.push(...await filesIn(each));
   }
 };
 // Files that were dropped, including those in folders.
-const dropped = async transfer => {
+const droppedFiles = async transfer => {
   const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files];
-  return (await Promise.all(entries.map(inside))).flat();
+  return (await Promise.all(entries.map(filesIn))).flat();
 };
 
-// `address()` is the URL for the next file; `taken(answer)` is called after each.
-export const intake = (extensions, address, taken) => {
+// `url()` is the URL for the next file; `onUploaded(answer)` is called after each.
+export const intake = (extensions, url, onUploaded) => {
   const input = make('input', {type: 'file', multiple: true, accept: extensions});
   const label = make('label', {className: 'button drop file'},
     make('span', {textContent: say('drop')}), make('small', {textContent: say('drop_hint')}), input);
@@ -31,10 +31,9 @@ export const intake = (extensions, address, taken) => {
     for (const [number, file] of files.entries()) {
       state.textContent = say('uploading', {done: number + 1, count: files.length, name: file.name});
       try {
-        const answer = await send('PUT', `${address()}?name=${encodeURIComponent(file.name)}`, file);
-        const about = await answer.json();
-        taken?.(about);
-        last = about.name;
+        const answer = await (await send('PUT', `${url()}?name=${encodeURIComponent(file.name)}`, file)).json();
+        onUploaded?.(answer);
+        last = answer.name;
         count += 1;
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
@@ -57,7 +56,7 @@ export const intake = (extensions, address, taken) => {
     event.preventDefault();
     label.classList.remove('over');
     alarm('');
-    await add(await dropped(event.dataTransfer));
+    await add(await droppedFiles(event.dataTransfer));
   };
   return {elements: [label, state, faults], add};
 };

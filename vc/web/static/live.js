@@ -1,12 +1,12 @@
 // Live conversion by vc-live on the machine's devices.
 import {Refusal, active, ask, at, choices, guarded, keep, kept, make, place, say, shared} from './common.js';
 
-const OFTEN = 150; // milliseconds between updates of the meters
-const FIELDS = ['voice', 'input', 'output', 'delay', 'slack'];
-let devices = null, looking = false, jobNumber = null, status = null, following = 0;
+const STATUS_INTERVAL = 150; // milliseconds between updates of the meters
+const STORED_FIELDS = ['voice', 'input', 'output', 'delay', 'slack'];
+let devices = null, isLooking = false, jobNumber = null, status = null, following = 0;
 
 export const begin = () => {
-  for (const name of FIELDS) at(`live-${name}`).onchange = () => { keep(`live-${name}`, at(`live-${name}`).value); preview(); };
+  for (const name of STORED_FIELDS) at(`live-${name}`).onchange = () => { keep(`live-${name}`, at(`live-${name}`).value); preview(); };
   for (const input of at('live-form').querySelectorAll('[name=live-method]')) input.onchange = () => preview();
   for (const name of ['delay', 'slack']) if (kept(`live-${name}`)) at(`live-${name}`).value = kept(`live-${name}`);
   at('live-form').onsubmit = guarded(event => { event.preventDefault(); return start(false); });
@@ -18,13 +18,13 @@ export const begin = () => {
   for (const key of ['mute', 'passthrough']) {
     at(`live-${key}`).onclick = guarded(() => ask('POST', `/api/jobs/${jobNumber}/press/${key}`));
   }
-  at('live-devices').onclick = guarded(look);
+  at('live-devices').onclick = guarded(findDevices);
 };
 
 // Devices by the names that vc-live takes; they may be plugged in and out at any time.
-const look = async () => {
-  if (looking) return;
-  looking = true;
+const findDevices = async () => {
+  if (isLooking) return;
+  isLooking = true;
   at('live-missing').hidden = devices !== null;
   at('live-missing').textContent = say('live_looking');
   try {
@@ -35,7 +35,7 @@ const look = async () => {
     if (!(error instanceof Refusal)) throw error;
     at('live-missing').textContent = error.message; // devices that were found before may still be there
   } finally {
-    looking = false;
+    isLooking = false;
   }
   at('live-missing').hidden = !at('live-missing').textContent;
   at('live-body').hidden = devices === null;
@@ -47,8 +47,8 @@ const look = async () => {
       ['', usual ? say('live_default', {name: usual.name}) : say('live_default_none')],
       ...devices.filter(each => each[`${side}s`] > 0).map(each => [`${each.name}, ${each.api}`, say('live_device', each)]),
     ]]]);
-    const wanted = kept(`live-${side}`);
-    if (first && [...select.options].some(each => each.value === wanted)) select.value = wanted;
+    const stored = kept(`live-${side}`);
+    if (first && [...select.options].some(each => each.value === stored)) select.value = stored;
   }
   await preview();
 };
@@ -67,9 +67,9 @@ const start = async measure => {
 };
 
 // Show the command that would run, or why the server would refuse it.
-let asking = 0;
+let previewNumber = 0;
 const preview = async () => {
-  const number = ++asking;
+  const number = ++previewNumber;
   let refused = '', command = '';
   if (at('live-voice').value) {
     try {
@@ -79,7 +79,7 @@ const preview = async () => {
       refused = error.message;
     }
   }
-  if (number !== asking) return; // there is a later request
+  if (number !== previewNumber) return; // there is a later request
   at('live-refused').hidden = !refused;
   if (at('live-refused').textContent !== refused) at('live-refused').textContent = refused;
   at('live-command-box').hidden = !command;
@@ -89,8 +89,8 @@ const preview = async () => {
 
 export const render = () => {
   const {state, jobs} = shared, voices = state.voices.filter(voice => voice.live), select = at('live-voice');
-  const seen = !at('live').hidden, first = !select.options.length;
-  if (seen && devices === null && at('live-missing').hidden) guarded(look)();
+  const isShown = !at('live').hidden, first = !select.options.length;
+  if (isShown && devices === null && at('live-missing').hidden) guarded(findDevices)();
   const options = voices.map(voice => [voice.id, say('live_voice', voice)]);
   if (select.dataset.signature !== JSON.stringify([['', options]])) {
     choices(select, [['', options]]);
@@ -102,21 +102,21 @@ export const render = () => {
   const running = jobs.find(job => job.kind === 'live' && active(job));
   jobNumber = running?.number ?? jobNumber;
   const job = running ?? jobs.find(each => each.number === jobNumber);
-  const on = Boolean(running), measures = Boolean(job?.request.measure), focused = document.activeElement;
-  document.querySelector('nav a[href="#live"]').textContent = say(on ? 'nav_live_on' : 'nav_live');
-  at('live-start').hidden = at('live-measure').hidden = on;
-  at('live-stop').hidden = !on;
-  at('live-settings').disabled = on;
+  const isOn = Boolean(running), isMeasurement = Boolean(job?.request.measure), focused = document.activeElement;
+  document.querySelector('nav a[href="#live"]').textContent = say(isOn ? 'nav_live_on' : 'nav_live');
+  at('live-start').hidden = at('live-measure').hidden = isOn;
+  at('live-stop').hidden = !isOn;
+  at('live-settings').disabled = isOn;
   if (focused?.hidden && focused === at('live-stop')) at('live-start').focus();
-  if (!on) status = null;
-  show(job, measures);
+  if (!isOn) status = null;
+  show(job, isMeasurement);
   const failed = job?.state === 'failed';
   at('live-faults').replaceChildren(...(failed ? job.lines.filter(line => line.includes(' error: ')) : [])
     .map(line => make('li', {textContent: line.replace(/^vc-\w+: error: /, '')})));
-  const lines = job?.state === 'done' && measures ? job.lines.filter(line => /^(computed|measured): /.test(line)) : [];
+  const lines = job?.state === 'done' && isMeasurement ? job.lines.filter(line => /^(computed|measured): /.test(line)) : [];
   at('live-lines').hidden = !lines.length;
   at('live-lines').textContent = lines.join('\n');
-  if (on && seen && !measures && !following) follow();
+  if (isOn && isShown && !isMeasurement && !following) follow();
 };
 
 // Update meters and figures while they are visible.
@@ -126,7 +126,7 @@ const follow = async () => {
     while (!at('live').hidden && shared.jobs.some(job => job.number === following && active(job))) {
       status = await ask('GET', `/api/jobs/${place(following)}/status`);
       show(shared.jobs.find(job => job.number === following), false);
-      await new Promise(done => setTimeout(done, OFTEN));
+      await new Promise(done => setTimeout(done, STATUS_INTERVAL));
     }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error; // the next reading of the jobs says why
@@ -135,15 +135,15 @@ const follow = async () => {
   }
 };
 
-const show = (job, measures) => {
-  const known = Boolean(job && active(job) && status?.delay);
-  at('live-session').hidden = at('live-mute').hidden = at('live-passthrough').hidden = !known;
-  const words = !job ? '' : job.state === 'failed' ? say('live_failed') : !active(job) ? (measures && job.state === 'done' ? '' : say('live_ended'))
-    : measures ? say('live_measuring') : !known ? say('live_starting')
+const show = (job, isMeasurement) => {
+  const hasStatus = Boolean(job && active(job) && status?.delay);
+  at('live-session').hidden = at('live-mute').hidden = at('live-passthrough').hidden = !hasStatus;
+  const message = !job ? '' : job.state === 'failed' ? say('live_failed') : !active(job) ? (isMeasurement && job.state === 'done' ? '' : say('live_ended'))
+    : isMeasurement ? say('live_measuring') : !hasStatus ? say('live_starting')
       : status.muted ? say('live_on_muted') : status.passthrough ? say('live_on_passthrough')
         : say('live_on', {...status, input: status.input_device, output: status.output_device});
-  if (at('live-state').textContent !== words) at('live-state').textContent = words;
-  if (!known) return;
+  if (at('live-state').textContent !== message) at('live-state').textContent = message;
+  if (!hasStatus) return;
   at('live-mute').ariaPressed = String(status.muted);
   at('live-passthrough').ariaPressed = String(status.passthrough);
   for (const side of ['in', 'out']) {

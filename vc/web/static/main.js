@@ -6,8 +6,9 @@ import * as measure from './measure.js';
 import * as train from './train.js';
 
 const parts = {convert, train, measure, live};
-const OFTEN = 1000, SELDOM = 4000; // milliseconds between readings of the jobs, with and without a running one
-let timer = 0, looking = null, lost = false;
+// Milliseconds between readings of the jobs, with and without one that has not ended.
+const RUNNING_INTERVAL = 1000, IDLE_INTERVAL = 4000;
+let timer = 0, reading = null, isOffline = false;
 
 const show = () => {
   const name = location.hash.slice(1) in parts ? location.hash.slice(1) : 'convert';
@@ -22,12 +23,12 @@ const show = () => {
 const render = () => Object.values(parts).forEach(part => part.render());
 const signature = jobs => jobs.map(job => [job.number, job.state].join()).join(';');
 
-const look = async everything => {
+const read = async everything => {
   const before = signature(shared.jobs), jobs = (await ask('GET', '/api/jobs')).jobs;
   if (everything || !shared.state || signature(jobs) !== before) shared.state = await ask('GET', '/api/state');
   shared.jobs = jobs;
-  if (lost) alarm('');
-  lost = false;
+  if (isOffline) alarm('');
+  isOffline = false;
   at('folder').textContent = say('folder', {folder: shared.state.folder});
   if (!shared.state.consent && !at('consent').open) at('consent').showModal();
   render();
@@ -36,17 +37,17 @@ const look = async everything => {
 // One reading at a time; the next one is scheduled afterwards.
 const refresh = async (everything = true) => {
   clearTimeout(timer);
-  while (looking) await looking;
-  looking = look(everything).catch(error => {
+  while (reading) await reading;
+  reading = read(everything).catch(error => {
     if (!(error instanceof Refusal)) throw error;
-    lost = true;
+    isOffline = true;
     alarm(error.message);
   }).finally(() => {
-    looking = null;
+    reading = null;
     clearTimeout(timer);
-    timer = setTimeout(() => refresh(false), shared.jobs.some(active) ? OFTEN : SELDOM);
+    timer = setTimeout(() => refresh(false), shared.jobs.some(active) ? RUNNING_INTERVAL : IDLE_INTERVAL);
   });
-  await looking;
+  await reading;
 };
 shared.refresh = refresh;
 

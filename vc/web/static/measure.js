@@ -45,8 +45,8 @@ export const render = () => {
   choices(at('blind-other'), [['', comparable]]);
   if (first && comparable.length > 1) at('blind-other').selectedIndex = 1;
   const job = jobs.find(each => each.number === testJob);
-  const told = !job ? '' : active(job) ? say('blind_making') : job.state === 'failed' ? plain(job.lines) : '';
-  if (at('blind-state').textContent !== told) at('blind-state').textContent = told;
+  const message = !job ? '' : active(job) ? say('blind_making') : job.state === 'failed' ? plain(job.lines) : '';
+  if (at('blind-state').textContent !== message) at('blind-state').textContent = message;
   keyed(at('tests'), state.tests, name => name, build, update);
 };
 
@@ -59,8 +59,9 @@ const build = name => {
     frame.hidden = !frame.hidden;
     if (!frame.hidden) frame.src = `/frame/test/${place(name)}`;
     toggle.textContent = say(frame.hidden ? 'blind_open' : 'blind_close');
+    toggle.ariaLabel = say(frame.hidden ? 'blind_open_named' : 'blind_close_named', {name});
     toggle.ariaExpanded = String(!frame.hidden);
-  }, {ariaExpanded: 'false', ariaLabel: say('blind_take', {name})});
+  }, {ariaExpanded: 'false', ariaLabel: say('blind_open_named', {name})});
   const input = make('input', {type: 'file', accept: '.json', ariaLabel: say('blind_answers', {name})});
   input.onchange = guarded(async () => {
     const [file] = input.files;

@@ -26,31 +26,31 @@ export class Pile {
     const side = holder.dataset.side, id = `${side}-name`;
     this.side = side;
     this.changed = changed;
-    this.measured = new Map(); // of the speaker: condition by recording
+    this.conditions = new Map(); // of the speaker: condition by recording
     this.name = make('input', {type: 'text', id, maxLength: 80, autocomplete: 'off', spellcheck: false, ariaDescribedBy: `${id}-hint`});
     this.name.setAttribute('list', 'speakers');
     this.name.value = kept(side);
-    this.name.onchange = () => this.turn();
-    this.taking = intake(holder.dataset.extensions, () => `/api/recordings/${place(this.called)}`, about => {
-      this.name.value = about.folder;
-      keep(side, about.folder);
-      this.measured.set(about.name, about);
+    this.name.onchange = () => this.changeSpeaker();
+    this.uploads = intake(holder.dataset.extensions, () => `/api/recordings/${place(this.folderName)}`, condition => {
+      this.name.value = condition.folder;
+      keep(side, condition.folder);
+      this.conditions.set(condition.name, condition);
     });
     this.summary = make('p', {role: 'status'});
     this.meter = make('meter', {min: 0, max: PLENTY, low: LITTLE, high: LITTLE, optimum: PLENTY, value: 0, ariaLabel: say('pile_minutes')});
-    this.words = make('ul', {className: 'words'});
+    this.advice = make('ul', {className: 'words'});
     this.list = make('ul', {className: 'plain-list tight'});
-    this.all = make('button', {type: 'button', className: 'small plain', onclick: guarded(() => this.remove())});
-    this.files = make('details', {}, make('summary', {textContent: say('pile_files')}), this.list, make('p', {}, this.all));
+    this.removeAll = make('button', {type: 'button', className: 'small plain', onclick: guarded(() => this.remove())});
+    this.files = make('details', {}, make('summary', {textContent: say('pile_files')}), this.list, make('p', {}, this.removeAll));
     this.prompts = new Prompts(this);
     holder.append(
       make('p', {className: 'field wide'}, make('label', {htmlFor: id, textContent: say('pile_name')}), this.name,
         make('small', {id: `${id}-hint`, textContent: say(`train_${side}_hint`)})),
-      ...this.taking.elements, this.prompts.element, this.summary, this.meter, this.words, this.files);
+      ...this.uploads.elements, this.prompts.element, this.summary, this.meter, this.advice, this.files);
   }
 
   // Name of the folder, which need not exist yet.
-  get called() {
+  get folderName() {
     return this.name.value.trim() || say(`pile_default_${this.side}`);
   }
 
@@ -62,10 +62,10 @@ export class Pile {
     return this.speaker?.recordings ?? [];
   }
 
-  turn() {
+  changeSpeaker() {
     keep(this.side, this.name.value);
-    this.measured = new Map();
-    this.prompts.found = false;
+    this.conditions = new Map();
+    this.prompts.hasPlace = false;
     this.render();
     this.changed();
   }
@@ -81,53 +81,53 @@ export class Pile {
   // Measure recordings that this page did not upload, once they are visible.
   async measure() {
     const speaker = this.speaker;
-    if (!speaker || this.measuring || speaker.recordings.every(each => this.measured.has(each.name))) return;
-    this.measuring = true;
+    if (!speaker || this.isMeasuring || speaker.recordings.every(each => this.conditions.has(each.name))) return;
+    this.isMeasuring = true;
     try {
       const known = await ask('GET', `/api/recordings/${place(speaker.name)}`);
-      if (this.speaker?.name === speaker.name) for (const [name, about] of Object.entries(known)) this.measured.set(name, about);
+      if (this.speaker?.name === speaker.name) for (const [name, condition] of Object.entries(known)) this.conditions.set(name, condition);
     } finally {
-      this.measuring = false;
+      this.isMeasuring = false;
     }
     this.render();
   }
 
   render() {
-    const recordings = this.recordings, known = recordings.map(each => this.measured.get(each.name));
-    if (!at('train').hidden && !known.every(about => about !== undefined)) guarded(() => this.measure())();
+    const recordings = this.recordings, known = recordings.map(each => this.conditions.get(each.name));
+    if (!at('train').hidden && !known.every(condition => condition !== undefined)) guarded(() => this.measure())();
     const read = known.filter(Boolean), minutes = read.reduce((sum, each) => sum + each.speech, 0) / 60;
     const total = recordings.reduce((sum, each) => sum + (each.seconds ?? 0), 0) / 60;
     this.meter.hidden = this.files.hidden = !recordings.length;
     this.meter.value = minutes;
-    this.all.textContent = say('pile_remove', {name: this.called});
-    const told = !recordings.length ? say('pile_empty') : say('pile_summary', {count: recordings.length,
+    this.removeAll.textContent = say('pile_remove', {name: this.folderName});
+    const message = !recordings.length ? say('pile_empty') : say('pile_summary', {count: recordings.length,
       minutes: total.toFixed(1), speech: read.length ? minutes.toFixed(1) : '...'});
-    if (this.summary.textContent !== told) this.summary.textContent = told;
-    this.judge(recordings.length, known, read, minutes);
+    if (this.summary.textContent !== message) this.summary.textContent = message;
+    this.renderAdvice(known, read, minutes);
     keyed(this.list, recordings, each => each.name, each => this.row(each), () => {});
     this.prompts.render();
   }
 
-  judge(count, known, read, minutes) {
-    const words = [];
-    const add = (fine, key, values) => words.push([fine, say(key, values)]);
+  renderAdvice(known, read, minutes) {
+    const advice = [];
+    const add = (fine, key, values) => advice.push([fine, say(key, values)]);
     if (read.length) {
-      const apart = median(read.map(each => each.level - each.noise)), band = median(read.map(each => each.bandwidth));
+      const ratio = median(read.map(each => each.level - each.noise)), bandwidth = median(read.map(each => each.bandwidth));
       const level = median(read.map(each => each.level));
       if (this.side === 'target') {
         if (minutes < LITTLE) add(false, 'pile_little');
         else add(true, minutes < PLENTY ? 'pile_enough' : 'pile_plenty');
       }
-      add(apart >= NOISY, apart >= NOISY ? 'pile_clean' : 'pile_noisy', {decibels: Math.round(apart)});
-      if (band < DULL) add(false, 'pile_dull', {kilohertz: (band / 1000).toFixed(1)});
+      add(ratio >= NOISY, ratio >= NOISY ? 'pile_clean' : 'pile_noisy', {decibels: Math.round(ratio)});
+      if (bandwidth < DULL) add(false, 'pile_dull', {kilohertz: (bandwidth / 1000).toFixed(1)});
       if (level < FAINT) add(false, 'pile_faint', {decibels: Math.round(level)});
     }
-    const unread = known.filter(about => about === null).length;
+    const unread = known.filter(condition => condition === null).length;
     if (unread) add(false, 'pile_unread', {count: unread});
-    const signature = JSON.stringify(words);
-    if (this.words.dataset.signature === signature) return;
-    this.words.dataset.signature = signature;
-    this.words.replaceChildren(...words.map(([fine, line]) => make('li', {className: fine ? 'fine' : 'doubtful', textContent: line})));
+    const signature = JSON.stringify(advice);
+    if (this.advice.dataset.signature === signature) return;
+    this.advice.dataset.signature = signature;
+    this.advice.replaceChildren(...advice.map(([fine, line]) => make('li', {className: fine ? 'fine' : 'doubtful', textContent: line})));
   }
 
   row({name, seconds}) {
@@ -149,22 +149,22 @@ class Prompts {
     this.number = 0;
     this.place = make('p', {className: 'quiet', ariaLive: 'polite'});
     this.sentence = make('p', {className: 'sentence', ariaLive: 'polite'});
-    this.recorder = recorder(() => `prompt-${prompts[this.number].id}`, file => this.taken(file));
+    this.recorder = recorder(() => `prompt-${prompts[this.number].id}`, file => this.add(file));
     this.meter = make('meter', {min: 0, max: 1, low: 0.7, high: 0.7, optimum: 1, ariaLabel: say('prompts_coverage')});
-    this.covered = make('small');
+    this.coverage = make('small');
     this.panel = make('div', {className: 'prompt', hidden: true},
       make('p', {textContent: say('prompts_how')}), this.place, this.sentence, this.recorder.element,
       make('p', {className: 'row'}, button('prompts_previous', () => this.move(-1), {className: 'small plain'}),
         button('prompts_next', () => this.move(1), {className: 'small plain'})),
-      make('div', {}, this.meter, this.covered));
-    this.open = button('prompts_open', () => this.toggle(), {ariaExpanded: 'false'});
-    this.element = make('div', {className: 'prompts'}, make('p', {}, this.open), this.panel);
+      make('div', {}, this.meter, this.coverage));
+    this.toggleButton = button('prompts_open', () => this.toggle(), {ariaExpanded: 'false'});
+    this.element = make('div', {className: 'prompts'}, make('p', {}, this.toggleButton), this.panel);
   }
 
   toggle() {
     this.panel.hidden = !this.panel.hidden;
-    this.open.textContent = say(this.panel.hidden ? 'prompts_open' : 'prompts_close');
-    this.open.ariaExpanded = String(!this.panel.hidden);
+    this.toggleButton.textContent = say(this.panel.hidden ? 'prompts_open' : 'prompts_close');
+    this.toggleButton.ariaExpanded = String(!this.panel.hidden);
     if (this.panel.hidden) this.recorder.stop();
     this.render();
   }
@@ -175,13 +175,13 @@ class Prompts {
   }
 
   // A new recording of a sentence replaces the earlier one.
-  async taken(file) {
+  async add(file) {
     const {id} = prompts[this.number];
     const before = this.pile.recordings.find(each => each.name.match(PROMPT)?.[1] === id);
-    await this.pile.taking.add([file]);
+    await this.pile.uploads.add([file]);
     const after = this.pile.recordings.filter(each => each.name.match(PROMPT)?.[1] === id);
     if (before && after.length > 1) {
-      await ask('DELETE', `/api/recordings/${place(this.pile.called, before.name)}`);
+      await ask('DELETE', `/api/recordings/${place(this.pile.folderName, before.name)}`);
       await shared.refresh();
     }
     if (after.length) this.move(1);
@@ -190,16 +190,16 @@ class Prompts {
   render() {
     if (this.panel.hidden) return;
     const names = this.pile.recordings.map(each => each.name), read = new Set(names.map(name => name.match(PROMPT)?.[1]));
-    if (!this.found) { // begin with the first sentence that is not recorded
-      this.found = true;
+    if (!this.hasPlace) { // begin with the first sentence that is not recorded
+      this.hasPlace = true;
       this.number = Math.max(0, prompts.findIndex(prompt => !read.has(prompt.id)));
     }
     const {id, text} = prompts[this.number], again = read.has(id) ? ` (${say('prompts_again')})` : '';
-    const told = say('prompts_place', {number: this.number + 1, count: prompts.length}) + again;
-    if (this.place.textContent !== told) this.place.textContent = told;
+    const message = say('prompts_place', {number: this.number + 1, count: prompts.length}) + again;
+    if (this.place.textContent !== message) this.place.textContent = message;
     if (this.sentence.textContent !== text) this.sentence.textContent = text;
     const share = coverage(names), others = names.some(name => !PROMPT.test(name));
     this.meter.value = share;
-    this.covered.textContent = say('prompts_covered', {percent: Math.round(100 * share)}) + (others ? ` ${say('prompts_unknown')}` : '');
+    this.coverage.textContent = say('prompts_covered', {percent: Math.round(100 * share)}) + (others ? ` ${say('prompts_unknown')}` : '');
   }
 }

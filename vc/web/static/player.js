@@ -11,7 +11,7 @@ export class Player {
     this.versions = new Map(); // id -> {label, url, buffer, level}
     this.place = 0;
     this.nodes = null;
-    this.button = button('play', () => this.toggle(), {className: 'main', ariaLabel: say('play_named', {name})});
+    this.button = button('play', () => this.toggle(), {className: 'main'});
     this.range = make('input', {type: 'range', min: 0, max: 1, step: 0.01, value: 0, ariaLabel: say('playback_place', {name})});
     this.range.oninput = () => this.seek(Number(this.range.value));
     this.time = make('span', {className: 'time'});
@@ -36,11 +36,11 @@ export class Player {
       return [each.id, known?.url === each.url ? known : {...each}];
     }));
     const changed = versions.filter(each => before.size && before.get(each.id)?.url !== each.url);
-    const fresh = changed.at(-1) ?? added.at(-1);
-    const wanted = fresh?.id ?? (this.versions.has(chosen) ? chosen : versions.at(-1).id);
+    const newest = changed.at(-1) ?? added.at(-1);
+    const chosenId = newest?.id ?? (this.versions.has(chosen) ? chosen : versions.at(-1).id);
     const group = `version-${this.name}`;
     this.options.replaceChildren(this.options.firstElementChild, ...versions.map(({id, label}) =>
-      make('label', {}, make('input', {type: 'radio', name: group, value: id, checked: id === wanted, onchange: () => this.switch()}), label)));
+      make('label', {}, make('input', {type: 'radio', name: group, value: id, checked: id === chosenId, onchange: () => this.switch()}), label)));
     this.show();
   }
 
@@ -111,10 +111,10 @@ export class Player {
   }
 
   async seek(place) {
-    const was = Boolean(this.nodes);
+    const wasPlaying = Boolean(this.nodes);
     this.halt();
     this.place = place;
-    if (was) await this.play();
+    if (wasPlaying) await this.play();
     this.show();
   }
 
@@ -130,6 +130,7 @@ export class Player {
 
   show() {
     this.button.textContent = this.nodes ? say('pause') : say('play');
+    this.button.ariaLabel = say(this.nodes ? 'pause_named' : 'play_named', {name: this.name});
     this.element.dataset.playing = this.nodes ? 'yes' : 'no';
     this.range.max = this.length || 1;
     this.range.value = this.now;

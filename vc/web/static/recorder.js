@@ -16,10 +16,10 @@ const reason = error => {
 const wav = (blocks, rate) => {
   const count = blocks.reduce((sum, block) => sum + block.length, 0);
   const view = new DataView(new ArrayBuffer(44 + 2 * count));
-  const words = (offset, letters) => [...letters].forEach((letter, n) => view.setUint8(offset + n, letter.charCodeAt(0)));
-  words(0, 'RIFF');
+  const writeText = (offset, letters) => [...letters].forEach((letter, n) => view.setUint8(offset + n, letter.charCodeAt(0)));
+  writeText(0, 'RIFF');
   view.setUint32(4, 36 + 2 * count, true);
-  words(8, 'WAVEfmt ');
+  writeText(8, 'WAVEfmt ');
   view.setUint32(16, 16, true);
   view.setUint16(20, 1, true);
   view.setUint16(22, 1, true);
@@ -27,7 +27,7 @@ const wav = (blocks, rate) => {
   view.setUint32(28, 2 * rate, true);
   view.setUint16(32, 2, true);
   view.setUint16(34, 16, true);
-  words(36, 'data');
+  writeText(36, 'data');
   view.setUint32(40, 2 * count, true);
   let place = 44;
   for (const block of blocks) {
@@ -39,12 +39,12 @@ const wav = (blocks, rate) => {
   return new Blob([view], {type: 'audio/wav'});
 };
 
-// `name()` is the file's name without extension; `taken(file)` is called with the recording.
-export const recorder = (name, taken) => {
+// `name()` is the file's name without extension; `onRecorded(file)` is called with the recording.
+export const recorder = (name, onRecorded) => {
   const meter = make('meter', {min: LOWEST, max: 0, low: -40, high: -3, optimum: -15, value: LOWEST, ariaLabel: say('record_level')});
   const state = make('p', {className: 'quiet', role: 'status'});
   const toggle = button('record', () => (running ? stop() : start()), {className: 'record'});
-  const whole = make('div', {className: 'recorder'}, make('div', {}, toggle), meter, state);
+  const element = make('div', {className: 'recorder'}, make('div', {}, toggle), meter, state);
   meter.hidden = state.hidden = true;
   let running = null;
 
@@ -59,13 +59,13 @@ export const recorder = (name, taken) => {
     state.className = 'quiet';
     state.textContent = '';
     try {
-      const asked = {channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false};
-      const stream = await navigator.mediaDevices.getUserMedia({audio: asked});
+      const constraints = {channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false};
+      const stream = await navigator.mediaDevices.getUserMedia({audio: constraints});
       const context = new AudioContext();
       await context.audioWorklet.addModule('/static/capture.js');
       const node = new AudioWorkletNode(context, 'capture', {numberOfOutputs: 0});
       running = {stream, context, blocks: [], clipped: false, loudest: 0, count: 0, shown: 0, peak: 0};
-      node.port.onmessage = ({data}) => hear(data);
+      node.port.onmessage = ({data}) => addBlock(data);
       context.createMediaStreamSource(stream).connect(node);
     } catch (error) {
       state.className = 'note bad';
@@ -74,7 +74,7 @@ export const recorder = (name, taken) => {
     toggle.disabled = false;
     show();
   };
-  const hear = block => {
+  const addBlock = block => {
     if (!running) return;
     running.blocks.push(block);
     running.count += block.length;
@@ -87,10 +87,10 @@ export const recorder = (name, taken) => {
     if (seconds - running.shown < 0.05) return;
     running.shown = seconds;
     meter.value = Math.max(LOWEST, 20 * Math.log10(running.peak + 1e-9));
-    const verdict = running.clipped ? say('record_clips')
+    const advice = running.clipped ? say('record_clips')
       : seconds > 2 && running.loudest < FAINT ? say('record_faint')
         : running.loudest >= FAINT ? say('record_good') : '';
-    state.textContent = `${say('recording_now', {time: clock(seconds)})} ${verdict}`;
+    state.textContent = `${say('recording_now', {time: clock(seconds)})} ${advice}`;
     state.className = running.clipped ? 'note bad' : 'quiet';
   };
   const stop = async () => {
@@ -107,7 +107,7 @@ export const recorder = (name, taken) => {
     state.className = clipped ? 'note bad' : 'quiet';
     state.textContent = `${say('record_kept', {time: duration(count / rate)})} ${clipped ? say('record_clips') : ''}`;
     announce(state.textContent);
-    await taken(new File([wav(blocks, rate)], `${name()}.wav`));
+    await onRecorded(new File([wav(blocks, rate)], `${name()}.wav`));
   };
-  return {element: whole, stop: () => running && stop()};
+  return {element, stop: () => running && stop()};
 };

@@ -6,7 +6,7 @@ import {Pile} from './pile.js';
 const METHODS = ['recognition_synthesis', 'nearest', 'unit_selection', 'cyclegan_vc2_narrow'];
 const PAIRS = ['nearest', 'cyclegan_vc2_narrow'];
 let target, source, checkNumber = null, nameIsTyped = false;
-const states = new Map(); // latest known states of trainings, by number
+const knownStates = new Map(); // of trainings, by number
 
 export const begin = () => {
   [target, source] = ['target', 'source'].map(side => new Pile(at(`${side}-pile`), () => preview()));
@@ -31,24 +31,24 @@ export const begin = () => {
 
 const request = () => {
   const config = at('methods').querySelector(':checked').value, steps = Number(at('steps').value) || 0;
-  return {target: target.called, source: source.recordings.length ? source.speaker.name : '', config, output: at('model-name').value, steps};
+  return {target: target.folderName, source: source.recordings.length ? source.speaker.name : '', config, output: at('model-name').value, steps};
 };
 
 // Show the command that would run, or why the server would refuse it.
-let asking = 0;
+let previewNumber = 0;
 const preview = async () => {
   if (!nameIsTyped) {
-    const names = [source, target].filter(pile => pile.recordings.length).map(pile => pile.called);
+    const names = [source, target].filter(pile => pile.recordings.length).map(pile => pile.folderName);
     at('model-name').value = names.join('-').replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 80);
   }
   for (const input of at('methods').querySelectorAll('input')) {
     input.disabled = PAIRS.includes(input.value) && !source.recordings.length;
     if (input.disabled && input.checked) at('methods').querySelector('input').checked = true;
   }
-  const same = target.recordings.length && target.speaker === source.speaker, number = ++asking;
+  const isSame = target.recordings.length && target.speaker === source.speaker, number = ++previewNumber;
   at('check').disabled = !target.recordings.length && !source.recordings.length;
-  let refused = same ? say('pile_shared') : '', command = '';
-  if (target.recordings.length && !same && at('model-name').value) {
+  let refused = isSame ? say('pile_shared') : '', command = '';
+  if (target.recordings.length && !isSame && at('model-name').value) {
     try {
       command = (await ask('POST', '/api/command', {kind: 'train', request: request()})).command;
     } catch (error) {
@@ -56,44 +56,44 @@ const preview = async () => {
       refused = error.message;
     }
   }
-  if (number !== asking) return; // there is a later request
+  if (number !== previewNumber) return; // there is a later request
   at('train-refused').hidden = !refused;
   if (at('train-refused').textContent !== refused) at('train-refused').textContent = refused;
-  const there = shared.state.experiments.some(each => each.name === at('model-name').value);
-  at('model-name-hint').textContent = say(there ? 'train_go_on' : 'model_name_hint');
+  const exists = shared.state.experiments.some(each => each.name === at('model-name').value);
+  at('model-name-hint').textContent = say(exists ? 'train_go_on' : 'model_name_hint');
   at('command-box').hidden = !command;
   at('command').textContent = command;
   at('train-start').disabled = !command;
-  estimate(there ? '' : command);
+  estimate(exists ? '' : command);
 };
 
 // Estimate how long a training takes once nothing has changed for a while: that takes some seconds of CPU.
-const STILL = 1500; // milliseconds
+const ESTIMATE_DELAY = 1500; // milliseconds
 const estimates = new Map(); // by command and number of recordings
-let wanted = null, waiting = 0; // key of the current estimate; null: none yet
+let estimateKey = null, estimateTimer = 0; // key of the current estimate; null: none yet
 const estimate = command => {
   const key = `${command} ${source.recordings.length} ${target.recordings.length}`;
-  if (key === wanted) return;
-  wanted = key;
-  clearTimeout(waiting);
+  if (key === estimateKey) return;
+  estimateKey = key;
+  clearTimeout(estimateTimer);
   at('train-estimate').textContent = estimates.get(key) ?? '';
   if (!command || estimates.has(key)) return;
-  waiting = setTimeout(async () => {
+  estimateTimer = setTimeout(async () => {
     if (at('train').hidden) {
-      wanted = null;
+      estimateKey = null;
       return;
     }
     at('train-estimate').textContent = say('train_estimating');
-    let words = '';
+    let message = '';
     try {
-      words = say('train_estimate', await ask('POST', '/api/estimate', {kind: 'train', request: request()}));
-      estimates.set(key, words);
+      message = say('train_estimate', await ask('POST', '/api/estimate', {kind: 'train', request: request()}));
+      estimates.set(key, message);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      words = say('train_estimate_none', {reason: error.message});
+      message = say('train_estimate_none', {reason: error.message});
     }
-    if (wanted === key) at('train-estimate').textContent = words;
-  }, STILL);
+    if (estimateKey === key) at('train-estimate').textContent = message;
+  }, ESTIMATE_DELAY);
 };
 
 export const render = () => {
@@ -104,8 +104,8 @@ export const render = () => {
   }
   target.render();
   source.render();
-  const signature = JSON.stringify([target.called, target.recordings.length, source.called, source.recordings.length]);
-  if (at('train-form').dataset.signature !== signature || (wanted === null && !at('train').hidden)) {
+  const signature = JSON.stringify([target.folderName, target.recordings.length, source.folderName, source.recordings.length]);
+  if (at('train-form').dataset.signature !== signature || (estimateKey === null && !at('train').hidden)) {
     at('train-form').dataset.signature = signature;
     preview();
   }
@@ -115,8 +115,8 @@ export const render = () => {
   keyed(at('queue'), trainings, job => job.number, build, update);
   for (const job of trainings) {
     const key = {done: 'train_done', failed: 'train_failed'}[job.state];
-    if (key && states.has(job.number) && states.get(job.number) !== job.state) announce(say(key, {name: job.request.output}));
-    states.set(job.number, job.state);
+    if (key && knownStates.has(job.number) && knownStates.get(job.number) !== job.state) announce(say(key, {name: job.request.output}));
+    knownStates.set(job.number, job.state);
   }
 };
 
@@ -174,8 +174,8 @@ const update = (element, job) => {
   const badge = find('.state'), bar = find('progress');
   badge.textContent = say(`state_${job.state}`);
   badge.className = `state ${job.state}`;
-  const words = stage(job);
-  if (find('.stage').textContent !== words) find('.stage').textContent = words;
+  const message = stage(job);
+  if (find('.stage').textContent !== message) find('.stage').textContent = message;
   bar.hidden = job.state !== 'running';
   const share = progress.stage === 'training' && progress.steps ? progress.step / progress.steps
     : progress.stage === 'measuring' && progress.conversions[0] < progress.conversions[1] ? progress.conversions[0] / progress.conversions[1] : null;
@@ -213,7 +213,7 @@ const actions = (holder, job) => {
 };
 
 const SVG = 'http://www.w3.org/2000/svg';
-const drawn = (name, properties) => {
+const svgElement = (name, properties) => {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(properties)) element.setAttribute(key, value);
   return element;
@@ -222,10 +222,10 @@ const figure = (name, points) => {
   const [first, last] = [points[0], points.at(-1)], values = points.map(([, value]) => value);
   const low = Math.min(...values), range = Math.max(...values) - low || 1, steps = last[0] - first[0] || 1;
   const at = ([step, value]) => `${(100 * (step - first[0]) / steps).toFixed(2)} ${(38 - 36 * (value - low) / range).toFixed(2)}`;
-  const says = say('curve_label', {name: name.replaceAll('_', ' '), first: first[1].toPrecision(3), start: first[0], last: last[1].toPrecision(3), end: last[0]});
-  const picture = drawn('svg', {viewBox: '0 0 100 40', preserveAspectRatio: 'none', role: 'img', 'aria-label': says});
-  picture.append(drawn('path', {d: `M${points.map(at).join('L')}`}));
-  return make('figure', {}, make('figcaption', {textContent: says}), picture);
+  const label = say('curve_label', {name: name.replaceAll('_', ' '), first: first[1].toPrecision(3), start: first[0], last: last[1].toPrecision(3), end: last[0]});
+  const picture = svgElement('svg', {viewBox: '0 0 100 40', preserveAspectRatio: 'none', role: 'img', 'aria-label': label});
+  picture.append(svgElement('path', {d: `M${points.map(at).join('L')}`}));
+  return make('figure', {}, make('figcaption', {textContent: label}), picture);
 };
 const curves = (holder, all) => {
   const drawable = Object.entries(all).filter(([, points]) => points.length > 1);

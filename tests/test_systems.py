@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from conftest import ROOT, environment
@@ -123,3 +124,35 @@ def test_a_process_is_ended_with_and_without_process_groups(groups, number, monk
 def test_signals_that_a_system_lacks_are_not_listened_to():
     assert set(signals.stop_signals()) <= {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
     assert signals.exit_status(signal.SIGINT) == 130 and signals.exit_status(signal.SIGTERM) == 143
+
+
+def scheduling_of_thread() -> int | None:
+    """Scheduling policy of a thread that starts now."""
+    policies = []
+    thread = threading.Thread(target=lambda: policies.append(os.sched_getscheduler(0)))
+    thread.start()
+    thread.join()
+    return policies[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="scheduling is Linux's")
+def test_threads_that_start_within_realtime_scheduling_have_it_and_no_others():
+    before = os.sched_getscheduler(0)
+    with system.realtime_scheduling():
+        permitted = os.sched_getscheduler(0) != before
+        assert scheduling_of_thread() == (os.SCHED_RR if permitted else before)
+    assert os.sched_getscheduler(0) == scheduling_of_thread() == before
+    with pytest.raises(ZeroDivisionError), system.realtime_scheduling():
+        _ = 1 / 0
+    assert os.sched_getscheduler(0) == before
+
+
+@pytest.mark.parametrize("fault", [PermissionError, AttributeError])
+def test_realtime_scheduling_that_is_not_permitted_or_not_there_is_done_without(fault, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
+    with system.realtime_scheduling():
+        done = True
+    assert done

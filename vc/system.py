@@ -1,8 +1,10 @@
-"""System calls that not every platform has (file locks, process groups, polling pipes, syncing), with fallbacks."""
+"""System calls that not every platform has (locks, process groups, polling, syncing, scheduling), with fallbacks."""
 
+import contextlib
 import os
 import select
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +60,24 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     else:
         os.kill(pid, signal.SIGTERM)  # immediate on Windows, which has no SIGKILL
+
+
+@contextlib.contextmanager
+def realtime_scheduling() -> Iterator[None]:
+    """Let threads that are started during the `with` block run before all ordinary ones, if the system permits it.
+
+    They inherit the scheduling of the calling thread, which gets its own back.
+    """
+    try:
+        before = os.sched_getscheduler(0), os.sched_getparam(0)  # 0: of this thread
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+    except (AttributeError, OSError):  # not Linux, or not permitted to this user
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def sync(path: Path) -> None:

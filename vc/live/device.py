@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vc import extras
+from vc import extras, system
 from vc.config import require
 from vc.errors import ConfigError, DataError, shorten
 from vc.live.settings import BLOCK, LONGEST_SETTLED_SLACK, LONGEST_SLACK, SETTLING, SLACK
@@ -372,17 +372,18 @@ def connect(
     settings = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
         with contextlib.ExitStack() as stack:
-            try:
-                # Two streams, because a duplex stream fails if a sound server has two separate devices.
-                cards = (
-                    stack.enter_context(sounddevice.InputStream(device=selected[0], callback=record, **settings)),
-                    stack.enter_context(sounddevice.OutputStream(device=selected[1], callback=play, **settings)),
-                )
-                names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
-            except (sounddevice.PortAudioError, ValueError) as error:
-                raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
-            sys.setswitchinterval(SWITCH)
-            worker.start()
+            with system.realtime_scheduling():  # for PortAudio's threads and the worker
+                try:
+                    # Two streams, because a duplex stream fails if a sound server has two separate devices.
+                    cards = (
+                        stack.enter_context(sounddevice.InputStream(device=selected[0], callback=record, **settings)),
+                        stack.enter_context(sounddevice.OutputStream(device=selected[1], callback=play, **settings)),
+                    )
+                    names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
+                except (sounddevice.PortAudioError, ValueError) as error:
+                    raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
+                sys.setswitchinterval(SWITCH)
+                worker.start()
             yield Connection(loop, tuple(card.latency for card in cards), names, cards)
     finally:
         sys.setswitchinterval(switch)

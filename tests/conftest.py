@@ -7,10 +7,12 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
@@ -73,12 +75,31 @@ def command(
     check: int | None = 0,
     patience: float = 240,
 ) -> subprocess.CompletedProcess:
-    """Run one of the commands in a process of its own; refuse another exit status than `check`.
+    """Run one of the commands in a process of its own, as `subprocess.run` does; refuse another status than `check`.
 
-    test_structure.py starts the commands as their users do.
+    The process is forked (fork_server.py); test_structure.py starts the commands as their users do.
     """
-    line = [str(word) for word in (commands() / f"vc-{name}", *arguments)]
-    done = subprocess.run(line, input=input, capture_output=True, cwd=cwd, timeout=patience)
+
+    def write(end: int) -> None:
+        with contextlib.suppress(BrokenPipeError), open(end, "wb") as file:
+            file.write(input)
+
+    def read(end: int) -> bytes:
+        with open(end, "rb") as file:
+            return file.read()
+
+    words = [str(word) for word in arguments]
+    (stdin, given), (output, stdout), (errors, stderr) = (os.pipe() for _ in range(3))
+    with ThreadPoolExecutor(3) as pool, socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(patience)
+        link.connect(str(commands() / "socket"))
+        fork_server.request(link, name, words, cwd or Path.cwd(), (stdin, stdout, stderr))
+        for end in (stdin, stdout, stderr):
+            os.close(end)
+        pool.submit(write, given)
+        streams = [pool.submit(read, end) for end in (output, errors)]
+        (status,) = fork_server.STATUS.unpack(link.recv(fork_server.STATUS.size))
+        done = subprocess.CompletedProcess([f"vc-{name}", *words], status, *(each.result() for each in streams))
     if check is not None and done.returncode != check:
         raise AssertionError(f"{name} exited {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}")
     return done

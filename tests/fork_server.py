@@ -146,7 +146,8 @@ def ask(path: str, name: str, words: list[str]) -> None:
         request(link, name, words, Path.cwd(), (0, 1, 2))
         (status,) = STATUS.unpack(link.recv(STATUS.size))
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        if -status != signal.SIGKILL:  # which nobody handles
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 

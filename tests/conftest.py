@@ -106,10 +106,9 @@ def command(
 
 
 @contextlib.contextmanager
-def started(name: str, *arguments: object, forked: bool = True, **settings: object) -> Iterator[subprocess.Popen]:
+def started(name: str, *arguments: object, **settings: object) -> Iterator[subprocess.Popen]:
     """One of the commands while it runs; what has not ended by the end of the block is killed."""
-    folder = commands() if forked else Path(sys.executable).parent
-    with subprocess.Popen([folder / f"vc-{name}", *map(str, arguments)], **settings) as process:
+    with subprocess.Popen([commands() / f"vc-{name}", *map(str, arguments)], **settings) as process:
         try:
             yield process
         finally:
@@ -268,12 +267,20 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 
 @pytest.fixture(scope="session")
 def mini(once) -> Path:
-    """data/train, data/eval, dump/train and dump/eval of the mini corpus, made by the commands."""
+    """data/train, data/eval, dump/train and dump/eval of the mini corpus, made by the commands.
+
+    The training part has sixteen utterances of each voice.
+    """
     return once("mini", _make_mini)
 
 
 def _make_mini(folder: Path) -> None:
-    command("prepare", CORPUS / "train", folder / "data/train")
+    from vc.corpus import data_directory
+
+    command("prepare", CORPUS / "train", folder / "data/whole")
+    recordings = data_directory.read(folder / "data/whole")
+    few = [u for name in ("rms", "slt") for u in [u for u in recordings if u.speaker == name][:16]]
+    data_directory.write(folder / "data/train", few)
     for speaker in ("slt", "rms"):
         command("prepare", CORPUS / "eval", folder / "data/eval" / speaker, "--speakers", speaker)
     settings = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio")
@@ -284,41 +291,25 @@ def _make_mini(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def mel_dump(mini, once) -> Path:
-    """Features of kind `mel` of sixteen utterances of each voice of the training part."""
-    return once("mel", lambda folder: _make_mel(mini, folder)) / "dump"
-
-
-def _make_mel(mini: Path, folder: Path) -> None:
-    from vc.corpus import data_directory
-
-    recordings = data_directory.read(mini / "data/train")
-    few = [u for name in ("rms", "slt") for u in [u for u in recordings if u.speaker == name][:16]]
-    data_directory.write(folder / "data", few)
+    """Features of kind `mel` of the training part."""
     words = ("--set", "features.kind=mel", "--set", "features.f0_method=dio", "--jobs", 1)
-    command("extract", folder / "data", folder / "dump", *words)
-
-
-@pytest.fixture(scope="session")
-def few_dump(mini, once) -> Path:
-    """Features of sixteen utterances of each voice of the training part."""
-    return once("few", lambda folder: _make_part(mini / "dump/train", folder / "dump", 16)) / "dump"
+    return once("mel", lambda folder: command("extract", mini / "data/train", folder / "dump", *words)) / "dump"
 
 
 @pytest.fixture(scope="session")
 def held_out_dump(mini, once) -> Path:
     """Features of three utterances of each voice of the evaluation part."""
-    return once("held_out", lambda folder: _make_part(mini / "dump/eval", folder / "dump", 3)) / "dump"
+    return once("held_out", lambda folder: _make_held_out(mini / "dump/eval", folder / "dump")) / "dump"
 
 
-def _make_part(dump: Path, part: Path, count: int) -> None:
-    """A features directory of the first utterances of each speaker of another."""
+def _make_held_out(dump: Path, part: Path) -> None:
     from vc.features.store import read_features, write_features
 
     features, rows = read_features(dump), []
     for name in features.speakers:
         ids = [id for id, owner in features.utterances.items() if owner == name]
         arrays = list(zip(ids, features.frames(name), features.f0(name), strict=True))
-        rows += [(id, name, {"frames": frames, "f0": f0}) for id, frames, f0 in arrays[:count]]
+        rows += [(id, name, {"frames": frames, "f0": f0}) for id, frames, f0 in arrays[:3]]
     part.mkdir()
     recordings = {id: features.recordings[id] for id, *_ in rows}
     write_features(part, features.config, f"part of {features.digest}", features.speakers, rows, recordings)

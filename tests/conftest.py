@@ -7,10 +7,12 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands set it, before torch is imported
@@ -73,22 +75,40 @@ def command(
     check: int | None = 0,
     patience: float = 240,
 ) -> subprocess.CompletedProcess:
-    """Run one of the commands in a process of its own; refuse another exit status than `check`.
+    """Run one of the commands in a process of its own, as `subprocess.run` does; refuse another status than `check`.
 
-    test_structure.py starts the commands as their users do.
+    The process is forked (fork_server.py); test_structure.py starts the commands as their users do.
     """
-    line = [str(word) for word in (commands() / f"vc-{name}", *arguments)]
-    done = subprocess.run(line, input=input, capture_output=True, cwd=cwd, timeout=patience)
+
+    def write(end: int) -> None:
+        with contextlib.suppress(BrokenPipeError), open(end, "wb") as file:
+            file.write(input)
+
+    def read(end: int) -> bytes:
+        with open(end, "rb") as file:
+            return file.read()
+
+    words = [str(word) for word in arguments]
+    (stdin, given), (output, stdout), (errors, stderr) = (os.pipe() for _ in range(3))
+    with ThreadPoolExecutor(3) as pool, socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(patience)
+        link.connect(str(commands() / "socket"))
+        fork_server.request(link, name, words, cwd or Path.cwd(), (stdin, stdout, stderr))
+        for end in (stdin, stdout, stderr):
+            os.close(end)
+        pool.submit(write, given)
+        streams = [pool.submit(read, end) for end in (output, errors)]
+        (status,) = fork_server.STATUS.unpack(link.recv(fork_server.STATUS.size))
+        done = subprocess.CompletedProcess([f"vc-{name}", *words], status, *(each.result() for each in streams))
     if check is not None and done.returncode != check:
         raise AssertionError(f"{name} exited {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}")
     return done
 
 
 @contextlib.contextmanager
-def started(name: str, *arguments: object, forked: bool = True, **settings: object) -> Iterator[subprocess.Popen]:
+def started(name: str, *arguments: object, **settings: object) -> Iterator[subprocess.Popen]:
     """One of the commands while it runs; what has not ended by the end of the block is killed."""
-    folder = commands() if forked else Path(sys.executable).parent
-    with subprocess.Popen([folder / f"vc-{name}", *map(str, arguments)], **settings) as process:
+    with subprocess.Popen([commands() / f"vc-{name}", *map(str, arguments)], **settings) as process:
         try:
             yield process
         finally:
@@ -247,12 +267,20 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 
 @pytest.fixture(scope="session")
 def mini(once) -> Path:
-    """data/train, data/eval, dump/train and dump/eval of the mini corpus, made by the commands."""
+    """data/train, data/eval, dump/train and dump/eval of the mini corpus, made by the commands.
+
+    The training part has sixteen utterances of each voice.
+    """
     return once("mini", _make_mini)
 
 
 def _make_mini(folder: Path) -> None:
-    command("prepare", CORPUS / "train", folder / "data/train")
+    from vc.corpus import data_directory
+
+    command("prepare", CORPUS / "train", folder / "data/whole")
+    recordings = data_directory.read(folder / "data/whole")
+    few = [u for name in ("rms", "slt") for u in [u for u in recordings if u.speaker == name][:16]]
+    data_directory.write(folder / "data/train", few)
     for speaker in ("slt", "rms"):
         command("prepare", CORPUS / "eval", folder / "data/eval" / speaker, "--speakers", speaker)
     settings = ("--set", "features.sample_rate=16000", "--set", "features.f0_method=dio")
@@ -263,41 +291,25 @@ def _make_mini(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def mel_dump(mini, once) -> Path:
-    """Features of kind `mel` of sixteen utterances of each voice of the training part."""
-    return once("mel", lambda folder: _make_mel(mini, folder)) / "dump"
-
-
-def _make_mel(mini: Path, folder: Path) -> None:
-    from vc.corpus import data_directory
-
-    recordings = data_directory.read(mini / "data/train")
-    few = [u for name in ("rms", "slt") for u in [u for u in recordings if u.speaker == name][:16]]
-    data_directory.write(folder / "data", few)
+    """Features of kind `mel` of the training part."""
     words = ("--set", "features.kind=mel", "--set", "features.f0_method=dio", "--jobs", 1)
-    command("extract", folder / "data", folder / "dump", *words)
-
-
-@pytest.fixture(scope="session")
-def few_dump(mini, once) -> Path:
-    """Features of sixteen utterances of each voice of the training part."""
-    return once("few", lambda folder: _make_part(mini / "dump/train", folder / "dump", 16)) / "dump"
+    return once("mel", lambda folder: command("extract", mini / "data/train", folder / "dump", *words)) / "dump"
 
 
 @pytest.fixture(scope="session")
 def held_out_dump(mini, once) -> Path:
     """Features of three utterances of each voice of the evaluation part."""
-    return once("held_out", lambda folder: _make_part(mini / "dump/eval", folder / "dump", 3)) / "dump"
+    return once("held_out", lambda folder: _make_held_out(mini / "dump/eval", folder / "dump")) / "dump"
 
 
-def _make_part(dump: Path, part: Path, count: int) -> None:
-    """A features directory of the first utterances of each speaker of another."""
+def _make_held_out(dump: Path, part: Path) -> None:
     from vc.features.store import read_features, write_features
 
     features, rows = read_features(dump), []
     for name in features.speakers:
         ids = [id for id, owner in features.utterances.items() if owner == name]
         arrays = list(zip(ids, features.frames(name), features.f0(name), strict=True))
-        rows += [(id, name, {"frames": frames, "f0": f0}) for id, frames, f0 in arrays[:count]]
+        rows += [(id, name, {"frames": frames, "f0": f0}) for id, frames, f0 in arrays[:3]]
     part.mkdir()
     recordings = {id: features.recordings[id] for id, *_ in rows}
     write_features(part, features.config, f"part of {features.digest}", features.speakers, rows, recordings)

@@ -53,57 +53,60 @@ def serve(path: str) -> None:
     parallel.default_jobs = lambda: 1  # pytest's workers have the cores, and processes of a pool import it all again
     gc.collect()
     gc.freeze()  # no command looks for garbage among what was imported, which would take it some tenths of a second
-    signal.signal(signal.SIGCHLD, reap)
+    processes, links = {}, {}  # by what is ready when a process has ended; by what its signals come from
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
         print("ready", flush=True)
-        while sys.stdin not in select.select([sys.stdin, server], [], [])[0]:
-            link, _ = server.accept()
-            if os.fork() == 0:
-                server.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                supervise(link)
-                os._exit(0)
-            link.close()
+        while sys.stdin not in (ready := select.select([sys.stdin, server, *processes, *links], [], [])[0]):
+            for sentinel in processes.keys() & ready:
+                process, link = processes.pop(sentinel)
+                links.pop(link, None)
+                process.join()
+                with link, contextlib.suppress(BrokenPipeError):
+                    link.sendall(STATUS.pack(process.exitcode))
+            for link in links.keys() & ready:
+                numbers = link.recv(16)
+                for number in numbers or [signal.SIGKILL]:  # without the other end it is killed
+                    os.kill(links[link].pid, number)
+                if not numbers:
+                    del links[link]
+            if server in ready:
+                link, _ = server.accept()
+                if process := fork(link, server):
+                    processes[process.sentinel], links[link] = (process, link), process
+    for process, _ in processes.values():
+        process.kill()
 
 
-def reap(*_: object) -> None:
-    """Wait for the children that have ended."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def supervise(link: socket.socket) -> None:
-    """Run what the other end asks for, pass its signals on, and send it the exit status; without it, kill."""
-    import multiprocessing
-
-    _, streams, _, _ = socket.recv_fds(link, 1, 3)
-    with link.makefile("rb") as file:
-        request = json.loads(file.read(*LENGTH.unpack(file.read(LENGTH.size))))
-    process = multiprocessing.get_context("fork").Process(target=work, args=(streams, link), kwargs=request)
+def fork(link: socket.socket, server: socket.socket) -> "multiprocessing.Process | None":  # noqa: F821
+    """Start what the other end of the link asks for, unless that has ended meanwhile."""
+    try:
+        _, streams, _, _ = socket.recv_fds(link, 1, 3)
+        with link.makefile("rb") as file:
+            request = json.loads(file.read(*LENGTH.unpack(file.read(LENGTH.size))))
+    except (OSError, ValueError, struct.error):
+        link.close()
+        return None
+    context = importlib.import_module("multiprocessing").get_context("fork")
+    process = context.Process(target=work, args=(streams, (link, server)), kwargs=request)
     process.start()
     for stream in streams:
         os.close(stream)
-    heard = [link, process.sentinel]
-    while process.sentinel not in (ready := select.select(heard, [], [])[0]):
-        assert ready == [link]
-        numbers = link.recv(16)
-        for number in numbers or [signal.SIGKILL]:
-            os.kill(process.pid, number)
-        if not numbers:
-            heard.remove(link)
-    process.join()
-    with contextlib.suppress(BrokenPipeError):
-        link.sendall(STATUS.pack(process.exitcode))
+    return process
 
 
 def work(
-    streams: list[int], link: socket.socket, name: str, words: list[str], folder: str, environment: dict[str, str]
+    streams: list[int],
+    sockets: tuple[socket.socket, ...],
+    name: str,
+    words: list[str],
+    folder: str,
+    environment: dict[str, str],
 ) -> None:
     """Be the command."""
-    link.close()
+    for each in sockets:
+        each.close()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -125,20 +128,26 @@ def run_script(words: list[str]) -> None:
     runpy.run_path(words[0], run_name="__main__")
 
 
+def request(link: socket.socket, name: str, words: list[str], folder: Path, streams: tuple[int, ...]) -> None:
+    """Ask the server for a command with these standard streams; over the link it then sends the exit status."""
+    content = {"name": name, "words": words, "folder": str(folder), "environment": dict(os.environ)}
+    text = json.dumps(content).encode()
+    socket.send_fds(link, [b"."], streams)
+    link.sendall(LENGTH.pack(len(text)) + text)
+
+
 def ask(path: str, name: str, words: list[str]) -> None:
     """Have the server run a command; end as it ends."""
-    request = {"name": name, "words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
-    text = json.dumps(request).encode()
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(path)
         for number in PASSED_ON:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as vc.signals.stop_signals
                 signal.signal(number, lambda number, _: link.send(bytes([number])))
-        socket.send_fds(link, [b"."], [0, 1, 2])
-        link.sendall(LENGTH.pack(len(text)) + text)
+        request(link, name, words, Path.cwd(), (0, 1, 2))
         (status,) = STATUS.unpack(link.recv(STATUS.size))
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        if -status != signal.SIGKILL:  # which nobody handles
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 

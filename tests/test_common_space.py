@@ -157,9 +157,9 @@ def test_any_loss_can_be_left_out_or_the_objective_is_refused(method, batch):
         except ConfigError as error:
             assert "nothing is learnt" in str(error) or "objective.code_cost" in str(error)
             continue
-        for step in (0, 1):
-            terms = made.step(batch, made.schedule(step))
+        terms = made.step(batch, made.schedule(0))
         assert name not in terms and all(torch.isfinite(value) for value in terms.values())
+        assert all(parameter.isfinite().all() for module in made.modules.values() for parameter in module.parameters())
 
 
 # Losses.
@@ -579,15 +579,14 @@ def plan(method: str, dump: Path) -> Plan:
 def test_a_run_goes_on_bit_for_bit(method, three_dump, tmp_path):
     asked = plan(method, three_dump)
     straight, parts = (make_engine(asked, CPU, SINGLE_PROCESS) for _ in range(2))
-    for number in range(4):
+    for number in range(3):
         straight.step(number)
-    for number in range(2):
-        parts.step(number)
-    checkpoint.save(tmp_path, parts, State(step=2), keep=1)
-    write_as_format_3(tmp_path / "checkpoint-000000002.safetensors")  # which is read, too
+    parts.step(0)
+    checkpoint.save(tmp_path, parts, State(step=1), keep=1)
+    write_as_format_3(tmp_path / "checkpoint-000000001.safetensors")  # which is read, too
     parts = make_engine(asked, CPU, SINGLE_PROCESS)
-    assert checkpoint.resume(tmp_path, parts).step == 2
-    for number in range(2, 4):
+    assert checkpoint.resume(tmp_path, parts).step == 1
+    for number in range(1, 3):
         parts.step(number)
     for name, module in straight.modules.items():
         for key, value in module.state_dict().items():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CORPUS, ROOT, TINY, run
+from conftest import CORPUS, ROOT, TINY, commands, run
+from fork_server import SCRIPT
 
 from vc import model_file
 from vc.tensor_file import write_tensors
@@ -165,7 +166,7 @@ def test_a_probe_names_speakers_by_what_tells_them_apart_alone(random, monkeypat
 
 
 def test_a_probe_asks_models_with_a_code(model, mini):
-    done = run(ROOT / "recipes/utils/probe.py", model, "--features", mini / "dump/train")
+    done = run(commands() / SCRIPT, ROOT / "recipes/utils/probe.py", model, "--features", mini / "dump/train")
     assert done.returncode == 1 and done.stderr == f"probe.py: error: {model}: method cyclegan_vc2 has no code\n"
 
 

@@ -30,9 +30,9 @@ def rehearsal(held_out_dump, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("few", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_every_check_passes_or_is_skipped_by_name(few, rehearsal, few_dump, tmp_path):
+def test_every_check_passes_or_is_skipped_by_name(few, rehearsal, mini, tmp_path):
     fewer = ["--checks", *(name for name in gpu.CHECKS if name not in COMMANDS)]
-    status, _, rows = rehearsal("--seconds", "1", *(fewer if few else ["--held-out", few_dump]))
+    status, _, rows = rehearsal("--seconds", "1", *(fewer if few else ["--held-out", mini / "dump/train"]))
     assert status == 0, rows
     assert [*rows] == [name for name in gpu.CHECKS if not few or name not in COMMANDS]
     assert {name for name, row in rows.items() if row["passed"] is None} == NEED_CUDA

@@ -47,12 +47,12 @@ def voice(utterances) -> SpeakerFrames:
     )
 
 
-def fitted(dump, output, method: str, *more: object):
+def fitted(mini, output, method: str, *more: object):
     """The experiment directory of a method that is fitted to features of the mini corpus."""
     config = output.parent / f"{method}.yaml"
     config.write_text(f"method: {method}\n")
     pair = ("--source", "slt", "--target", "rms", "--output", output)
-    return command("train", "--config", config, "--features", dump, *pair, *more)
+    return command("train", "--config", config, "--features", mini / "dump/train", *pair, *more)
 
 
 def test_neighbours_are_those_of_all_distances(random):
@@ -399,9 +399,9 @@ def test_parallel_learns_from_shared_sentences_and_refuses_others_in_one_line(mi
 
 
 @pytest.mark.parametrize(("method", "gain"), [("warp", 0.05), ("nearest", 0.8)])
-def test_fitted_methods_beat_means_and_variances(method, gain, mini, few_dump, held_out_dump, tmp_path):
+def test_fitted_methods_beat_means_and_variances(method, gain, mini, held_out_dump, tmp_path):
     quick = ("--set", "objective.tried=31") if method == "warp" else ()
-    done = fitted(few_dump, tmp_path / "exp", method, "--held-out", held_out_dump, *quick)
+    done = fitted(mini, tmp_path / "exp", method, "--held-out", held_out_dump, *quick)
     assert done.stdout.decode().startswith(f"{tmp_path}/exp/model.safetensors: fitted, after ")
     made = Converter.load(tmp_path / "exp")
     evaluation = read_features(mini / "dump/eval")
@@ -423,28 +423,28 @@ def distortion(made: Converter, spoken: dict, source: str, target: str) -> float
     return np.mean([metrics.mel_cepstral_distortion(made.convert_frames(a, source, target), b) for a, b in pairs])
 
 
-def test_means_and_variances_alone_are_a_model_too(few_dump, tmp_path, random):
-    fitted(few_dump, tmp_path / "exp", "mean_variance")
+def test_means_and_variances_alone_are_a_model_too(mini, tmp_path, random):
+    fitted(mini, tmp_path / "exp", "mean_variance")
     made, frames = Converter.load(tmp_path / "exp"), random.standard_normal((50, 25))
     moved = made.mean_variance().convert_frames(frames, *PAIR)
     assert np.array_equal(made.convert_frames(frames, *PAIR), moved) and not np.array_equal(moved, frames)
 
 
-def test_the_same_fit_makes_the_same_file_and_is_done_once(few_dump, tmp_path):
+def test_the_same_fit_makes_the_same_file_and_is_done_once(mini, tmp_path):
     quick = ("--set", "objective.frames=500", "--set", "objective.passes=1")
     for name in ("one", "other"):
-        fitted(few_dump, tmp_path / name, "nearest", *quick)
+        fitted(mini, tmp_path / name, "nearest", *quick)
     one, other = (model_file.read(tmp_path / name)[1] for name in ("one", "other"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    assert "nothing to do" in fitted(few_dump, tmp_path / "one", "nearest", *quick).stderr.decode()
-    other_settings = fitted_badly(few_dump, tmp_path / "one", "objective.frames=501")
+    assert "nothing to do" in fitted(mini, tmp_path / "one", "nearest", *quick).stderr.decode()
+    other_settings = fitted_badly(mini, tmp_path / "one", "objective.frames=501")
     assert "objective.frames (500 -> 501)" in other_settings
 
 
-def fitted_badly(dump, output, change: str) -> str:
+def fitted_badly(mini, output, change: str) -> str:
     (output.parent / "nearest.yaml").write_text("method: nearest\n")
     pair = ("--source", "slt", "--target", "rms", "--output", output, "--set", change)
-    words = ("--config", output.parent / "nearest.yaml", "--features", dump, *pair)
+    words = ("--config", output.parent / "nearest.yaml", "--features", mini / "dump/train", *pair)
     return command("train", *words, check=2).stderr.decode()
 
 
@@ -459,8 +459,8 @@ def fitted_badly(dump, output, change: str) -> str:
         ("network.reach=256", "network.reach must be in 0..255 frames, got 256"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(change, message, few_dump, tmp_path):
-    assert message in fitted_badly(few_dump, tmp_path / "exp", change)
+def test_wrong_settings_are_refused_by_name(change, message, mini, tmp_path):
+    assert message in fitted_badly(mini, tmp_path / "exp", change)
 
 
 def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
@@ -470,8 +470,8 @@ def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
     assert train(replace(request, sections={"method": "mean_variance"})) == 1
 
 
-def test_an_estimate_of_a_fit_takes_no_steps(few_dump, tmp_path):
-    done = fitted(few_dump, tmp_path / "exp", "nearest", "--estimate")
+def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
+    done = fitted(mini, tmp_path / "exp", "nearest", "--estimate")
     assert done.stdout.decode() == "slt-rms: a minute at most for an hour of each (nearest takes no steps)\n"
     assert not (tmp_path / "exp").exists()
 

@@ -3,17 +3,17 @@
 import copy
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import CORPUS, ROOT, command, count
+from conftest import CORPUS, ROOT, command, commands, count, run
+from fork_server import SCRIPT
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -1321,20 +1321,22 @@ def test_the_carried_model_converts_to_each_of_its_voices(speech):
     assert mean_log_f0(said[0]) > mean_log_f0(said[1]) + 0.3  # a woman, a man
 
 
+def compact_model(*words: object) -> CompletedProcess:
+    return run(commands() / SCRIPT, ROOT / "recipes/target/compact_model.py", *words)
+
+
 def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
     path = model_file.CARRIED["six_voices"]
     model, weights = model_file.read(path)
     assert path.stat().st_size < 6e6 and {each.dtype for each in weights.values()} == {torch.float16}
     assert model.encoder is None and model.features.content.digest == choice.choose("distilled").digest
-    script = ROOT / "recipes/target/compact_model.py"
-    subprocess.run([sys.executable, script, path, tmp_path / "again", "--licence", model.licence], check=True)
+    assert compact_model(path, tmp_path / "again", "--licence", model.licence).returncode == 0
     again, weights_again = model_file.read(tmp_path / "again")
     assert again == model and tensors_digest(weights_again) == tensors_digest(weights)
 
 
-def test_a_model_with_an_encoder_of_its_own_cannot_be_made_compact(one, tmp_path):
-    line = [sys.executable, ROOT / "recipes/target/compact_model.py", one, tmp_path / "no", "--licence", "mine"]
-    done = subprocess.run(line, capture_output=True, text=True)
+def test_a_model_with_an_encoder_of_its_own_cannot_be_compact_model(one, tmp_path):
+    done = compact_model(one, tmp_path / "no", "--licence", "mine")
     assert done.returncode == 2 and not (tmp_path / "no").exists()
     assert done.stderr == f"compact_model.py: error: {one}: its content encoder is not the carried one, and is needed\n"
 

@@ -1335,7 +1335,7 @@ def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
     assert again == model and tensors_digest(weights_again) == tensors_digest(weights)
 
 
-def test_a_model_with_an_encoder_of_its_own_cannot_be_compact_model(one, tmp_path):
+def test_a_model_with_an_encoder_of_its_own_cannot_be_made_compact(one, tmp_path):
     done = compact_model(one, tmp_path / "no", "--licence", "mine")
     assert done.returncode == 2 and not (tmp_path / "no").exists()
     assert done.stderr == f"compact_model.py: error: {one}: its content encoder is not the carried one, and is needed\n"

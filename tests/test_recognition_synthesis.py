@@ -31,7 +31,7 @@ from vc.errors import ConfigError
 from vc.features.content import PROSODY, log_mel_loudness, prosody, standard_loudness
 from vc.features.f0 import F0Options, clear_frames, loud_frames, map_f0
 from vc.features.mel import MelFeatures
-from vc.features.store import read_features
+from vc.features.store import Features, read_features
 from vc.models.recognition_synthesis import (
     PAUSES,
     RecognitionSynthesis,
@@ -331,7 +331,10 @@ def test_aligned_content_is_drawn_where_sentences_are_shared_and_refused_where_n
         ContentSampler.from_features(experiment(dump, "slt", "rms", aligned=0.5), dump, CPU, slice(None))
     arrays = {name: getattr(dump, name) for name in ("frames", "f0", "content")}
     said = {f"{name}-{number}": name for number in range(3) for name in ("rms", "slt")}
-    parallel = SimpleNamespace(config=dump.config, speakers=dump.speakers, utterances=said, **arrays)
+    sentences = partial(Features.sentences, SimpleNamespace(utterances=said))
+    parallel = SimpleNamespace(
+        config=dump.config, speakers=dump.speakers, utterances=said, sentences=sentences, **arrays
+    )
     drawn = ContentSampler.from_features(experiment(dump, "slt", "rms", aligned=0.5), parallel, CPU, slice(None))
     banks = [SpeakerContent.from_features(parallel, name, CPU) for name in ("slt", "rms")]
     assert set(banks[0].sentences) == set(banks[1].sentences) and [len(own.contents) for own in drawn.recordings] == [
@@ -425,7 +428,9 @@ def both_voices(dump, name: str, _: str) -> list[np.ndarray]:
 def test_unseen_recordings_are_drawn_apart_and_decoded_from_the_last_way(dump, monkeypatch):
     monkeypatch.setattr(content_sampling, "UNSEEN_EVERY", 2)
     arrays = {name: partial(both_voices, dump, name) for name in ("frames", "f0", "content")}
-    features = SimpleNamespace(config=dump.config, speakers=dump.speakers, utterances=dump.utterances, **arrays)
+    features = SimpleNamespace(
+        config=dump.config, speakers=dump.speakers, utterances=dump.utterances, sentences=dump.sentences, **arrays
+    )
     sampler = ContentSampler.from_features(experiment(dump, "rms"), features, CPU, slice(None))
     own = SpeakerContent.from_features(features, "rms", CPU)
     recordings = hand_made(features, "rms", [own.frames, match(own, [own], 4)])

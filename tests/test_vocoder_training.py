@@ -399,7 +399,7 @@ def test_segments_too_short_for_the_losses_are_refused(changes, message):
         ({"discriminator_width": 0.3}, r"objective\.discriminator_width must be one of 1\.0, 0\.5, 0\.25, 0\.125"),
         ({"decay": 1.1}, r"objective\.decay must be above 0 and at most 1, got 1\.1"),
         ({"weight_decay": -0.1}, r"objective\.weight_decay must be from 0 to below 1, got -0\.1"),
-        ({"generator_rate": 0.0}, r"objective\.generator_rate must be in 0\.\.1, got 0\.0"),
+        ({"generator_rate": 0.0}, r"objective\.generator_rate must be above 0 and below 1, got 0\.0"),
         ({"adversarial_from": -1}, r"objective\.adversarial_from must be 0 or more, got -1"),
     ],
 )

@@ -30,12 +30,11 @@ from vc.features.world import WorldConfig
 from vc.live import f0 as live_f0
 from vc.live import terminal
 from vc.live.delay import Delay
-from vc.live.device import CAPACITY, DRIFT, LATE, Clicks, Loop, connect
+from vc.live.device import CAPACITY, DRIFT, Clicks, Loop, connect
 from vc.live.f0 import F0Tracker
 from vc.live.gate import HOLD, Gate
 from vc.live.linear import FARTHEST, LinearModel
 from vc.live.power import Power
-from vc.live.settings import SETTLING, SLACK
 from vc.live.stream import METHODS, Stream
 from vc.live.synthesis import MinimumPhase, frequency_response, minimum_phase_log
 from vc.vocoders import differential
@@ -502,119 +501,11 @@ def test_what_comes_late_is_silence_and_the_delay_stays(random):
 
 
 def test_who_is_late_for_good_is_heard_later(random):
-    loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(120000).astype(np.float32)
-    given = exchanged(loop, heard, [1] * 400 + [0] * 3 + [1] * 797)
+    loop, heard = Loop(Doubled(), block=100, slack=1), random.standard_normal(16000).astype(np.float32)
+    given = exchanged(loop, heard, [1] * 5 + [0] * 3 + [1] * 152)
     assert 100 <= loop.late <= 300 and loop.underruns > 3
     behind = 100 + loop.late
     assert np.array_equal(given[-4000:], 2 * heard[-4000 - behind : -behind])
-
-
-class Numbered:
-    """In place of a stream: numbers the samples from 1 on, so that the output shows which of them is heard when."""
-
-    sample_rate = 16000
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
-        self.count += len(samples)
-        return np.arange(self.count - len(samples) + 1, self.count + 1, dtype=np.float32)
-
-
-def bursts(length: int, phase: int = 0) -> Callable[[int], int]:
-    """As many blocks at once, at every so many ticks."""
-    return lambda tick: length * ((tick + phase) % length == 0)
-
-
-def simulated(
-    loop: Loop,
-    seconds: float,
-    *,
-    captured: Callable[[int], int] = lambda tick: 1,
-    converted: Callable[[int], int] = lambda tick: 9,
-    played: Callable[[int], int] = lambda tick: 1,
-) -> Iterator[tuple[float, float | None]]:
-    """Run a loop of blocks of 10 ms: at each tick of 10 ms, so many blocks come, are converted and are played.
-
-    Yields the time in seconds and how long ago, in samples, the microphone delivered what is heard; None for silence or
-    a fade.
-    """
-    ticks = []  # at which each block came
-    for tick in range(round(seconds * 100)):
-        for _ in range(captured(tick)):
-            loop.take(np.zeros(loop.block, np.float32))
-            ticks.append(tick)
-        for _ in range(converted(tick)):
-            loop.work()
-        for _ in range(played(tick)):
-            last = float(loop.give(loop.block)[-1])
-            is_heard = last > 0 and last.is_integer()
-            yield tick / 100, loop.block * (tick - ticks[int(last - 1) // loop.block]) if is_heard else None
-
-
-@settings(max_examples=8, deadline=None)
-@given(lengths=st.tuples(st.integers(1, 15), st.integers(1, 15)), phase=st.integers(0, 14), speed=st.integers(2, 9))
-def test_the_slack_becomes_what_a_sound_card_of_bursts_needs_and_stays(lengths, phase, speed):
-    loop, delays, underruns = Loop(Numbered(), block=160), [], set()
-    card = {"captured": bursts(lengths[0]), "played": bursts(lengths[1], phase)}
-    for seconds, delay in simulated(loop, 12, converted=lambda tick: speed, **card):
-        if seconds > SETTLING + 2 * DRIFT:
-            delays.append(delay)
-            underruns.add(loop.underruns)
-    assert None not in delays and len(underruns) == 1 and loop.late == loop.left_out == 0
-    assert loop.slack == pytest.approx(np.mean(delays), abs=80 * (1 + max(lengths)))  # within half a burst
-    assert loop.slack <= 160 * (SLACK + sum(lengths))
-
-
-def test_a_slack_that_is_given_is_not_lengthened():
-    loop = Loop(Numbered(), block=160, slack=2)
-    assert loop.settled
-    for _ in simulated(loop, 12, captured=bursts(7), played=bursts(5)):
-        pass
-    assert loop.slack < 3 * 160 and loop.underruns > 50
-
-
-def test_a_stall_at_the_start_does_not_lengthen_the_delay_for_long():
-    loop = Loop(Numbered(), block=160)
-    delays = dict(simulated(loop, 12, converted=lambda tick: 0 if 50 < tick < 100 else 9))
-    assert delays[1.5] == 320 + 48 * 160 and delays[11.9] == loop.slack == 320  # one block of the slack was left
-
-
-def test_a_loudspeaker_that_starts_in_a_hurry_does_not_lengthen_the_delay():
-    """PulseAudio's null sink was seen to play two minutes in its first four seconds."""
-    loop = Loop(Numbered(), block=160)
-    delays = dict(simulated(loop, 12, played=lambda tick: 50 if tick < 400 else 1))
-    assert loop.settled and delays[11.9] == loop.slack <= 3 * 160
-
-
-@pytest.mark.parametrize("slack", [2, None])
-def test_what_of_the_slack_is_late_is_what_the_delay_has_grown_by_at_present(slack):
-    """On a machine that stands still for a second every ten; `late` once added up all that ever was."""
-    loop, lates = Loop(Numbered(), block=160, slack=slack), set()
-    for seconds, delay in simulated(loop, 30, converted=lambda tick: 0 if tick % 1000 > 900 else 9):
-        lates.add(loop.late)
-        assert loop.late in (0, loop.slack - 320)
-        if 12.5 < seconds < 13.5 or 22.5 < seconds < 23.5:  # a window after the one in which it stood still
-            assert delay == loop.slack > 320 + LATE * 16000
-        if seconds % 10 < 9 and seconds % 10 > 5:
-            assert delay == loop.slack == 320
-    assert LATE * 16000 < max(lates) < 16000
-
-
-def test_a_machine_that_is_too_slow_for_good_is_no_later_than_the_buffers_hold():
-    loop = Loop(Numbered(), block=160, slack=2)
-    for _ in simulated(loop, 60, converted=lambda tick: tick < 300 or tick % 5 > 0):
-        pass
-    assert loop.lost > 16000 and 0.5 * CAPACITY * 16000 < loop.late < 1.1 * CAPACITY * 16000
-
-
-def test_a_slack_that_a_sound_card_has_used_up_is_restored():
-    """A microphone that loses samples, or whose clock is the slower one, delivers fewer than are played."""
-    loop, silent = Loop(Numbered(), block=160, slack=3), 0
-    for _, delay in simulated(loop, 60, captured=lambda tick: tick % 500 != 499):
-        silent += delay is None
-    assert loop.underruns < 100 and silent < 120  # at every fourth of 12 lost blocks, LATE seconds and the slack
 
 
 def test_what_the_rings_cannot_hold_is_lost_and_the_delay_stays(random):
@@ -639,7 +530,7 @@ def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
 
 
 def test_clicks_tell_the_delay(random):
-    clicks = Clicks(16000, 10.0)
+    clicks = Clicks(16000, 6.0)
     loop = Loop(clicks, block=160, slack=2)
     room = np.zeros(800, np.float32)  # between loudspeaker and microphone
     while not clicks.full:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from vc.cli import common
-from vc.live.settings import BLOCK, BLOCKS, DELAY, GATE, LONGEST_SLACK, METHODS, MOST_SLACK, SETTLING, SLACK
+from vc.live.settings import BLOCK, BLOCKS, DELAY, GATE, LONGEST_SLACK, METHODS, MOST_SLACK, SLACK
 from vc.signals import exit_status, stop_signals
 
 COMMAND = "vc-live"
@@ -55,13 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     help_block = f"block size of the sound card (default: {BLOCK:g})"
     card.add_argument("--block", type=float, default=BLOCK, metavar="MS", help=help_block)
     most_slack = f"{MOST_SLACK} and {LONGEST_SLACK:g} s"
-    help_slack = (
-        f"blocks that conversion and sound card may be late, at most {most_slack} (default: {SLACK}, and what turns out"
-        f" to be missing in the first {SETTLING:g} s)"
-    )
+    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {most_slack})"
     help_latency = "latency to request of each device (default: the lowest that it reports)"
     card.add_argument("--latency", type=float, metavar="MS", help=help_latency)
-    card.add_argument("--slack", type=common.positive, metavar="N", help=help_slack)
+    card.add_argument("--slack", type=common.positive, default=SLACK, metavar="N", help=help_slack)
     card.add_argument("--virtual-mic", metavar="NAME", help="a microphone that other programs can choose (needs pactl)")
     card.add_argument("--seconds", type=float, default=math.inf, metavar="N", help="stop after so many seconds")
     card.add_argument("--measure", action="store_true", help="measure the actual delay with clicks")
@@ -93,10 +90,9 @@ def _work(args: argparse.Namespace) -> int:
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")
-    slack = SLACK if args.slack is None else args.slack
-    require(slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {slack}")
-    seconds = slack * args.block / 1000
-    require(seconds <= LONGEST_SLACK, f"--slack of {slack} blocks is {seconds:g} s, at most {LONGEST_SLACK:g} s")
+    require(args.slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {args.slack}")
+    seconds = args.slack * args.block / 1000
+    require(seconds <= LONGEST_SLACK, f"--slack of {args.slack} blocks is {seconds:g} s, at most {LONGEST_SLACK:g} s")
     settings = {
         "method": args.method,
         "delay": args.delay,
@@ -138,15 +134,9 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
         shows = sys.stderr.isatty() and not args.json
         if has_keys and not args.json:
             common.say(terminal.HELP, file=sys.stderr)
-        begin, pressed, is_settled, early_underruns = time.monotonic(), "", loop.settled, 0
+        begin, pressed = time.monotonic(), ""
         while not ended and pressed != terminal.QUIT and time.monotonic() - begin < args.seconds:
             connection.check()
-            if loop.settled and not is_settled:
-                is_settled, early_underruns = True, loop.underruns
-                if early_underruns:
-                    blocks = min(math.ceil(loop.slack / loop.block), MOST_SLACK)
-                    after = f"after {early_underruns} underruns; --slack {blocks} begins with it"
-                    common.say(f"{chr(10) * shows}slack {connection.delays['slack']:.0f} ms {after}", file=sys.stderr)
             if has_keys:
                 pressed = terminal.key(REFRESH)
             else:
@@ -173,8 +163,6 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
         load = 100 * loop.busy / max(seconds, REFRESH)
         counts = terminal.counts_text(terminal.counts(loop, stream))
         common.say(f"{seconds:.1f} s, {load:.0f} % of a core, {counts}")
-        if loop.underruns > early_underruns and loop.settled:
-            common.say("to have fewer underruns, end other programs or give a larger --slack", file=sys.stderr)
     return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
 
 

@@ -1,14 +1,12 @@
 """Live conversion from microphone to loudspeaker, through PortAudio.
 
 The sound card's callbacks only copy samples, from the microphone into one ring buffer and from another to the
-loudspeaker. In between, a worker thread converts. The output buffer starts with some silence, the slack, which is the
-time that the worker and the sound card may be late. On an underrun the output fades to silence, and the missing samples
-are dropped when they arrive, so that the delay stays constant. In the first seconds, unless the slack is given, they
-are not dropped: the slack becomes as long as the sound card needs.
+loudspeaker. In between, a worker thread converts. The output buffer starts with some silence, which is the time that
+the worker has. On an underrun the output fades to silence, and the missing samples are dropped when they arrive, so
+that the delay stays constant.
 """
 
 import contextlib
-import math
 import os
 import sys
 import threading
@@ -22,7 +20,7 @@ import numpy as np
 from vc import extras, system
 from vc.config import require
 from vc.errors import ConfigError, DataError, shorten
-from vc.live.settings import BLOCK, LONGEST_SETTLED_SLACK, LONGEST_SLACK, SETTLING, SLACK
+from vc.live.settings import BLOCK, LONGEST_SLACK, SLACK
 
 FADE = 0.002  # seconds to fade out on an underrun, and back in
 CAPACITY = 2 * LONGEST_SLACK  # seconds, size of a ring buffer
@@ -30,6 +28,7 @@ WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
 DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are left out
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
+SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
 
 
@@ -47,36 +46,25 @@ class Ring:
 
     def __init__(self, capacity: int):
         self._samples = np.zeros(capacity, np.float32)
-        self.samples_written = self.samples_read = 0  # since the start; each is modified by one thread only
+        self._written = self._read = 0  # totals; each is modified by one thread only
 
     def __len__(self) -> int:
-        return self.samples_written - self.samples_read
+        return self._written - self._read
 
     def write(self, samples: np.ndarray) -> int:
         """Append as many of `(samples,)` as fit, and return how many."""
         count = min(len(samples), len(self._samples) - len(self))
-        positions = (self.samples_written + np.arange(count)) % len(self._samples)
+        positions = (self._written + np.arange(count)) % len(self._samples)
         self._samples[positions] = samples[:count]
-        self.samples_written += count
+        self._written += count
         return count
 
     def read(self, count: int) -> np.ndarray:
         """Remove and return the next samples, at most `count`."""
         count = min(count, len(self))
-        samples = self._samples[(self.samples_read + np.arange(count)) % len(self._samples)]
-        self.samples_read += count
+        samples = self._samples[(self._read + np.arange(count)) % len(self._samples)]
+        self._read += count
         return samples
-
-
-@dataclass
-class Window:
-    """What the loudspeaker's calls find within DRIFT seconds."""
-
-    start: int = 0  # samples of the microphone before it
-    calls: int = 0
-    in_flight: float = 0.0  # sum over the calls of the samples between microphone and loudspeaker
-    lowest: float = math.inf  # lowest fill of the output
-    underruns: int = 0  # of the loop, before it
 
 
 class Loop:
@@ -88,14 +76,11 @@ class Loop:
         The conversion.
     block : int
         Block size in samples.
-    slack : int, optional
-        Blocks of silence that the output starts with. Default: SLACK, lengthened by each underrun in the first SETTLING
-        seconds.
+    slack : int
+        Blocks of silence that the output starts with.
 
     Attributes
     ----------
-    slack : int
-        Delay of the loop in samples, the mean of the last DRIFT seconds.
     underruns : int
         Number of times that the loudspeaker ran out of samples.
     hurried : int
@@ -103,11 +88,9 @@ class Loop:
     lost : int
         Number of the microphone's samples lost because the buffer was full.
     left_out : int
-        Number of samples left out because the delay had grown.
-    settled : bool
-        Whether underruns no longer lengthen the slack.
+        Number of samples left out because the microphone's clock is faster than the loudspeaker's.
     late : int
-        Number of samples, of the slack, by which the delay has grown and which cannot be left out yet.
+        Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
     levels : tuple of float
         Peaks of input and output since the last access.
 
@@ -117,20 +100,17 @@ class Loop:
         The slack is longer than half of a ring buffer.
     """
 
-    def __init__(self, converter: Converter, block: int, slack: int | None = None):
-        rate, blocks = converter.sample_rate, SLACK if slack is None else slack
-        capacity = round(CAPACITY * rate)
-        self.converter, self.block, self.slack = converter, block, blocks * block
-        seconds = self.slack / rate
+    def __init__(self, converter: Converter, block: int, slack: int = SLACK):
+        capacity = round(CAPACITY * converter.sample_rate)
+        self.converter, self.block, self.slack = converter, block, slack * block
+        seconds = self.slack / converter.sample_rate
         require(
             seconds <= LONGEST_SLACK,
-            f"the slack must be at most {LONGEST_SLACK:g} s, got {seconds:g} s: {blocks} blocks",
+            f"the slack must be at most {LONGEST_SLACK:g} s, got {seconds:g} s: {slack} blocks",
         )
-        self._initial_slack, self.settled = self.slack, slack is not None
-        self._usual: float | None = None  # slack once settled; None: not known yet
         self._input, self._output = Ring(capacity), Ring(capacity)
         self._started = False  # whether anything has been converted
-        self._owed = 0  # samples replaced by silence, to be dropped when they arrive; below 0: silence to come
+        self._owed = 0  # samples replaced by silence, to be dropped when they arrive
         self._owed_for = 0  # samples output since some have been owed
         self._last = np.float32(0)
         self._fade = max(1, round(FADE * converter.sample_rate))
@@ -139,7 +119,7 @@ class Loop:
         self._wake = threading.Event()
         self._stopped = False
         self.underruns = self.hurried = self.lost = self.left_out = self.late = 0
-        self._window = Window()
+        self._lowest, self._counted = float(capacity), 0  # lowest fill of the output, over so many samples
         self.busy = 0.0  # seconds of computing time of the worker
         self.fault: Exception | None = None
         self._levels = [0.0, 0.0]
@@ -154,11 +134,12 @@ class Loop:
         """Return the loudspeaker's next samples `(count,)`; never blocks."""
         if not self._started:  # the microphone may start later
             return np.zeros(count, np.float32)
-        self._owed_for = self._owed_for + count if self._owed > 0 else 0
+        self._owed_for = self._owed_for + count if self._owed else 0
         if self._owed_for > LATE * self.converter.sample_rate:  # accept a longer delay rather than lasting silence
+            self.late += self._owed
             self._owed = self._owed_for = 0
-        self._owed -= len(self._output.read(max(0, min(self._owed, len(self._output)))))
-        surplus = self._adjust(count)
+        self._owed -= len(self._output.read(min(self._owed, len(self._output))))
+        surplus = self._surplus(count)
         samples = self._output.read(count + surplus) if self._owed == 0 else np.zeros(0, np.float32)
         if surplus:
             samples = _crossfaded(samples[:count], samples[surplus:], self._fade)
@@ -171,54 +152,23 @@ class Loop:
             last = samples[-1] if len(samples) else self._last
             tail = last * np.clip(1 - np.arange(1, missing + 1) / self._fade, 0, 1)
             samples = np.concatenate([samples, tail]).astype(np.float32)
-            self.underruns += self._owed >= 0
-            longest = LONGEST_SETTLED_SLACK * self.converter.sample_rate
-            if self._owed == 0 and not self.settled and self._in_flight < longest:
-                self._owed = -self.block  # lengthen the slack, by a block more than would just do
-            else:
-                self._owed += missing
+            self._owed += missing
+            self.underruns += 1
             self._interrupted = True
         self._last = samples[-1] if count else self._last
         self._levels[1] = max(self._levels[1], float(np.abs(samples).max(initial=0)))
         return samples
 
-    @property
-    def _in_flight(self) -> int:
-        """Number of samples that the microphone has delivered and the loudspeaker will play, and initial silence."""
-        taken = self._input.samples_written + self.lost
-        return self._initial_slack + taken - self._output.samples_read - self._owed
-
-    def _adjust(self, count: int) -> int:
-        """After each DRIFT seconds, adjust the delay; return how many samples of the output to leave out.
-
-        The delay is the mean number of samples in flight (Little's law), whatever bursts the sound card delivers in. It
-        changes if clocks differ, if the card loses samples, and where late samples were waited for.
-        """
-        window, taken = self._window, self._input.samples_written + self.lost
-        window.calls += 1
-        window.in_flight += self._in_flight - count
-        window.lowest = min(window.lowest, len(self._output) - count)
-        if taken - window.start < DRIFT * self.converter.sample_rate:
+    def _surplus(self, count: int) -> int:
+        """Number of surplus output samples, which accumulate if the microphone's clock is the faster one."""
+        self._lowest = min(self._lowest, len(self._output) - count)
+        self._counted += count
+        if self._counted < DRIFT * self.converter.sample_rate:
             return 0
-        self._window = Window(taken, underruns=self.underruns)
-        mean, change = window.in_flight / window.calls, 0
-        if self._usual is not None:
-            change = round(self._usual - mean)
-            if change > 0 and self.underruns == window.underruns:  # as long as nothing is missed, leave it
-                change = 0
-            change = max(change, -max(0, int(window.lowest)))
-        elif not self.settled:  # of what underruns have added, keep what is needed
-            change = min(0, self._initial_slack - int(window.lowest))
-            self.settled = taken >= SETTLING * self.converter.sample_rate
-        if abs(change) < self.block:
-            change = 0
-        self.slack = round(mean + change)
-        if self._usual is None and self.settled:
-            self._usual = max(self._initial_slack, self.slack)
-        self.late = self.slack - self._usual if self._usual and self.slack >= self._usual + self.block else 0
-        self._owed -= max(0, change)
-        self.left_out += max(0, -change)
-        return max(0, -change)
+        surplus = self._lowest - self.slack if self._lowest >= self.slack + self.block else 0
+        self._lowest, self._counted = self.slack + CAPACITY * self.converter.sample_rate, 0
+        self.left_out += int(surplus)
+        return int(surplus)
 
     def work(self) -> bool:
         """Convert the next block of input; return whether there was any."""
@@ -329,7 +279,7 @@ def connect(
     input: str | None = None,
     output: str | None = None,
     block: float = BLOCK / 1000,
-    slack: int | None = None,
+    slack: int = SLACK,
     latency: float | str = "low",
 ) -> Iterator[Connection]:
     """Connect a converter to a sound card for the duration of the `with` block.
@@ -342,8 +292,8 @@ def connect(
         Numbers or names of devices, as in `devices`. Default: the system's.
     block : float
         Block size in seconds.
-    slack : int, optional
-        As for `Loop`.
+    slack : int
+        Blocks of silence that the output starts with.
     latency : float or str
         Latency requested of PortAudio for each device: seconds, `low` or `high`.
 
@@ -424,8 +374,8 @@ class Clicks:
         return np.where(positions % self.interval == 0, 0.5, 0.0).astype(np.float32)
 
     def delays(self) -> np.ndarray:
-        """Delay in milliseconds of each click after SETTLING that was recorded; empty if there are none."""
-        first = round(SETTLING * self.sample_rate / self.interval) + 1
+        """Delay in milliseconds of each click after SETTLING_TIME that was recorded; empty if there are none."""
+        first = round(SETTLING_TIME * self.sample_rate / self.interval) + 1
         delays = []
         for start in range(first * self.interval, len(self._recording) - self.interval + 1, self.interval):
             part = np.abs(self._recording[start : start + self.interval])
@@ -434,7 +384,7 @@ class Clicks:
         return np.array(delays)
 
 
-def measure(sample_rate: int, seconds: float = SETTLING + 6.0, **options: Any) -> tuple[np.ndarray, Connection]:
+def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.ndarray, Connection]:
     """Measure the round-trip delay from the worker through loudspeaker and microphone back to the worker.
 
     Parameters

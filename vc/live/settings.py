@@ -9,6 +9,4 @@ BLOCKS = (1.0, 200.0)  # milliseconds, smallest and largest block
 SLACK = 2  # blocks of silence that the output starts with
 MOST_SLACK = 100  # blocks
 LONGEST_SLACK = 2.0  # seconds, half of what the buffers hold
-SETTLING = 6.0  # seconds from the start in which underruns lengthen a slack that is not given
-LONGEST_SETTLED_SLACK = 0.5  # seconds to which they lengthen it; more is no burst, but a machine that cannot keep up
 METER_FLOOR = -60.0  # dB of full scale, level of an empty meter

@@ -89,7 +89,7 @@ def meter(peak: float) -> str:
 
 
 def counts(loop: Loop, stream: Stream) -> dict[str, float]:
-    """What went wrong, by names that docs/live.md explains; `late` is in milliseconds, the others are counts."""
+    """Counts of what went wrong, by names that docs/live.md explains; `late` is in milliseconds."""
     return {
         "underruns": loop.underruns,
         "hurried": loop.hurried,

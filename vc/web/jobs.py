@@ -143,7 +143,7 @@ class Live:
     delay: float = DELAY  # milliseconds
     input: str = ""  # device; empty: the system's default
     output: str = ""  # device; empty: the system's default
-    slack: int = SLACK  # blocks, as for vc-live; SLACK becomes as long as the devices need
+    slack: int = SLACK  # blocks, as for vc-live
     measure: bool = False  # measure the delay of the devices with clicks instead
 
     def words(self, workspace: Workspace) -> list[str]:

@@ -32,7 +32,8 @@ from vc.evaluate import Evaluation, Request, anchors, evaluate, format_table
 from vc.evaluate.match import Sentence, match, read_side
 from vc.evaluate.measure import (
     MEASURES,
-    NO_RECOGNISER,
+    NO_OWN_MODELS,
+    OWN_MODELS,
     SpeechModelScores,
     choose_measures,
     expected_phones,
@@ -593,7 +594,7 @@ def test_command_says_what_it_did(stand_in):
         "vc-evaluate: warning: no model was given: the comparison with means and variances alone is left out",
         "vc-evaluate: warning: reference: 1 without a match: 105",
     ]
-    assert NO_RECOGNISER in page_text(stand_in) and NO_RECOGNISER not in warned
+    assert NO_OWN_MODELS in page_text(stand_in) and NO_OWN_MODELS not in warned
     stages = [line for line in lines if "warning" not in line and not line.endswith(" left")]  # how far, each minute
     assert [re.split(r"[ ,]", line)[1] for line in stages] == [
         "reading", "finding", "making", "finding", "measuring", "comparing", "writing"
@@ -612,7 +613,7 @@ def test_metrics_json_is_strict_and_complete(stand_in):
         assert set(METRICS) <= set(system)
     assert written["systems"]["converted"] == {name: written[name] for name in (*METRICS, "intervals")}
     judged = ("speaker_similarity", "nearer_target", "phone_error", "content_distance", "dnsmos", "distillmos")
-    if set(written["configuration"]["measures"]) == MEASURES.keys() - {"wer"}:
+    if set(written["configuration"]["measures"]) == MEASURES.keys() - OWN_MODELS.keys():
         assert written["nearer_target"] == 0 and written["anchors"]["copy_synthesis"]["nearer_target"] == 1
         assert all(written["anchors"]["reference"][name] is not None for name in judged)
     mean = np.mean([row["mcd"] for row in written["utterances"]])

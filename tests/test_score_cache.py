@@ -129,4 +129,4 @@ def test_content_and_words_are_not_kept(tmp_path):
     kept = ScoreCache(tmp_path, np.zeros(3), RATE)
     assert kept.get("content", lambda: 1) == 1 and kept.get("content", lambda: 2) == 2
     kept.write()
-    assert not list(tmp_path.iterdir()) and {*measure.MEASURES} - {*score_cache.KINDS} == {"content", "wer"}
+    assert not list(tmp_path.iterdir()) and {*measure.MEASURES} - {*score_cache.KINDS} == {"content", "utmos", "wer"}

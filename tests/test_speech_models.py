@@ -18,7 +18,7 @@ from vc import extras
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, evaluate
-from vc.evaluate.measure import MEASURES, choose_measures
+from vc.evaluate.measure import MEASURES, OWN_MODELS, choose_measures
 from vc.metrics import mos, phones, quality, speaker, words
 from vc.metrics.speech_models import prepare
 
@@ -335,9 +335,11 @@ def test_a_torchaudio_of_another_build_is_left_out_by_default_and_refused_by_nam
 
 
 def test_every_measure_that_is_installed_is_taken_by_default():
-    installed = [name for name, module in MEASURES.items() if name != "wer" and not extras.missing(*module.MODULES)]
+    possible = MEASURES.keys() - OWN_MODELS.keys()
+    installed = [name for name in MEASURES if name in possible and not extras.missing(*MEASURES[name].MODULES)]
     chosen, notes = choose_measures(None)
-    assert chosen == installed and "content" in chosen and "measure wer is left out: it needs" in notes[-1]
+    assert chosen == installed and "content" in chosen and {"utmos", "wer"} == {*OWN_MODELS}
+    assert notes[-1].startswith("measures left out") and all(f"{name}=PATH" in notes[-1] for name in OWN_MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +380,7 @@ def test_words_are_heard_by_a_recogniser_of_the_user_s_own(whisper, tmp_path):
     heard = words.transcribe(*audio.read(tmp_path / "source/1.wav"), str(whisper))
     assert words.normalise(heard), "what it hears must have letters for this test to tell something"
     assert evaluation.scores["same"].means["word_error"] == evaluation.scores["same"].means["character_error"] == 0
-    assert "measures not requested: speaker, content, phones, quality, mos" in evaluation.notes
+    assert "measures not requested: speaker, content, phones, quality, mos, utmos" in evaluation.notes
 
 
 def test_words_are_compared_without_case_and_punctuation():
@@ -391,7 +393,7 @@ def test_words_are_compared_without_case_and_punctuation():
         ("wer", "wer=PATH"),
         ("wer=", "wer=PATH"),
         ("wer=nowhere", "nowhere: not a transformers folder"),
-        ("phones=x", "measure phones takes no folder"),
+        ("phones=x", "measure phones takes no path"),
     ],
 )
 def test_a_recogniser_that_is_none_is_refused(measure, said):

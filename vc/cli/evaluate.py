@@ -46,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="+",
         metavar="MEASURE",
         help="speech models to use: speaker, content (the bundled encoder), phones, quality (DNSMOS), mos (DistillMOS),"
-        " wer=PATH (word errors by a Whisper of your own in transformers format), or none (default: all installed,"
-        " without wer); quality and mos take at least 0.3 CPU seconds each per recording",
+        " utmos=PATH (UTMOS, with its weights as SpeechMOS publishes them), wer=PATH (word errors by a Whisper of your"
+        " own in transformers format), or none (default: all installed, without utmos and wer); quality and mos take at"
+        " least 0.3 CPU seconds each per recording",
     )
     add(
         "--conventions",

@@ -9,21 +9,22 @@ import importlib.util
 import math
 import mmap
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vc import torch_file
 from vc.config import build, read_json, require
-from vc.encoders import ctranslate2, encoder_file
+from vc.encoders import ctranslate2
 from vc.encoders.encoder_file import LICENCE, EncoderModel
-from vc.encoders.hubert import HubertConfig
-from vc.encoders.whisper import WhisperConfig
+from vc.encoders.hubert import HubertConfig, HubertNetwork
+from vc.encoders.whisper import WhisperConfig, WhisperNetwork
 from vc.errors import ConfigError, naming
 from vc.tensor_file import LARGEST_TENSORS, tensor_file
 
@@ -158,7 +159,7 @@ def read(source: Path) -> tuple[EncoderModel, Weights]:
             start = file.read(len(ctranslate2.MAGIC))
         if start == ctranslate2.MAGIC:
             return _whisper(_of_model_bin(source), str(source))
-        tensors, dims = _of_torch(source, WHISPER_PREFIXES)
+        tensors, dims = read_archive(source, WHISPER_PREFIXES)
         heads = dims.get("n_audio_head", 0)
         require(type(heads) is int, "dims.n_audio_head is not a whole number")
         return _whisper(tensors, str(source), heads=heads)
@@ -214,7 +215,7 @@ def _whisper(tensors: Weights, origin: str, licence: str = LICENCE, heads: int =
     }
     config = build(WhisperConfig, sizes, "encoder")
     tensors = {name: tensor for name, tensor in tensors.items() if tensor.ndim}  # scalars are settings
-    weights = _rename("whisper", config, tensors, table, separator)
+    weights = rename(partial(WhisperNetwork, config), tensors, table, "whisper", separator)
     layer = max(1, round(5 / 6 * config.layers))  # the best of base's six by measurement; by analogy in others
     return EncoderModel("whisper", vars(config), layer, origin, licence), weights
 
@@ -235,7 +236,7 @@ def _hugging_face(folder: Path) -> tuple[EncoderModel, Weights]:
     for new, old in RENAMED.items():
         tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
     tensors.pop("masked_spec_embed", None)  # only for training
-    weights = _rename(kind, config, tensors, HUBERT, ".")
+    weights = rename(partial(HubertNetwork, config), tensors, HUBERT, kind)
     return EncoderModel(kind, vars(config), min(6, config.layers), str(folder)), weights
 
 
@@ -258,12 +259,42 @@ def _hubert_config(folder: Path, content: dict[str, Any]) -> HubertConfig:
     return build(HubertConfig, sizes, "encoder")
 
 
-def _rename(kind: str, config: Any, tensors: Weights, table: Mapping[str, str], separator: str) -> Weights:
-    """Rename published tensors to the network's; ConfigError names a tensor that is missing, unknown or unfit."""
+def rename(
+    make: Callable[[], nn.Module],
+    tensors: Mapping[str, Tensor],
+    table: Mapping[str, str],
+    kind: str,
+    separator: str = ".",
+) -> Weights:
+    """Rename published tensors to those of our network.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the network; called without memory for its weights.
+    tensors : mapping of str to Tensor
+        By published name.
+    table : mapping of str to str
+        Our name of a module or tensor -> the published one; N is a layer's number, and | joins what we concatenate.
+    kind : str
+        What the network is, for messages.
+    separator : str
+        Between the published names of a module and of its parameter.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The network's state, float16 or float32.
+
+    Raises
+    ------
+    ConfigError
+        A tensor is missing, unknown, of another shape or type, or not finite.
+    """
     with torch.device("meta"):
-        network = encoder_file.NETWORKS[kind][1](config)
+        state = make().state_dict()
     weights, remaining = {}, dict(tensors)
-    for name, expected in network.state_dict().items():
+    for name, expected in state.items():
         sources = _published_names(name, table, separator)
         rows, *others = expected.shape
         parts = []
@@ -347,7 +378,7 @@ def folder_tensors(folder: Path, prefixes: Iterable[str]) -> Weights:
         return _of_safetensors([folder / part for part in parts], prefixes)
     require(archive.is_file(), "no model.safetensors, model.safetensors.index.json or pytorch_model.bin")
     with _naming(archive):
-        return _of_torch(archive, prefixes)[0]
+        return read_archive(archive, prefixes)[0]
 
 
 def _of_safetensors(paths: Iterable[Path], prefixes: Iterable[str]) -> Weights:
@@ -365,8 +396,28 @@ def _of_safetensors(paths: Iterable[Path], prefixes: Iterable[str]) -> Weights:
     return tensors
 
 
-def _of_torch(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, Any]]:
-    """The encoder's tensors in a torch archive, and the sizes that OpenAI stores with them."""
+def read_archive(path: Path, prefixes: Iterable[str]) -> tuple[Weights, dict[str, Any]]:
+    """Read the tensors of a network from a torch archive, without running its code.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    prefixes : iterable of str
+        As in `folder_tensors`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors by name without the prefix.
+    dict
+        The sizes that OpenAI stores with them; empty if there are none.
+
+    Raises
+    ------
+    ConfigError
+        The file is damaged, or contains more than tensors; the message does not include its name.
+    """
     content = torch_file.read(path)
     state, dims = content.get("model_state_dict", content), content.get("dims")
     require(isinstance(state, dict), "no tensors found")

@@ -17,22 +17,28 @@ from vc.evaluate.match import Recordings, Sentence
 from vc.evaluate.score_cache import ScoreCache
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
-from vc.metrics import content, mos, phones, quality, speaker, words
+from vc.metrics import content, mos, phones, quality, speaker, utmos, words
 from vc.metrics.content import Content
 from vc.metrics.conventions import compared_frames, frames_distortion
 from vc.metrics.registry import METRICS, convention_metric
 from vc.metrics.scores import Observation, Scores, Track, summarise
 
-WORD_ERRORS = "wer"  # the measure that takes a folder
 MEASURES = {
     "speaker": speaker,
     "content": content,
     "phones": phones,
     "quality": quality,
     "mos": mos,
-    WORD_ERRORS: words,
+    "utmos": utmos,
+    "wer": words,
 }
-NO_RECOGNISER = f"measure {WORD_ERRORS} is left out: it needs a recogniser of your own, {WORD_ERRORS}=PATH"
+OWN_MODELS = {  # measures that take a path, and to what
+    "utmos": utmos.OWN,
+    "wer": words.OWN,
+}
+NO_OWN_MODELS = "measures left out, since they need a model of your own: " + "; ".join(
+    f"{name}=PATH ({needed})" for name, needed in OWN_MODELS.items()
+)
 OVERSAMPLING = 2  # by which recordings at the common rate are resampled, and back, if others had a higher rate
 
 
@@ -45,6 +51,7 @@ class SpeechModelScores(NamedTuple):
     words: str | None = None
     quality: float | None = None
     mos: float | None = None
+    utmos: float | None = None
     remarks: tuple[str, ...] = ()  # why a measure has no result, or results are not kept
 
 
@@ -73,7 +80,7 @@ def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[st
     Parameters
     ----------
     requested : sequence of str or None
-        Keys of MEASURES, `wer=PATH` for word errors. None: all that are installed.
+        Keys of MEASURES; those of OWN_MODELS with a path, as in `wer=PATH`. None: all others that are installed.
 
     Returns
     -------
@@ -94,27 +101,27 @@ def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[st
         absent = [name for name in MEASURES if name not in map(_name, chosen)]
         return chosen, [f"measures not requested: {', '.join(absent)}"] if absent else []
     chosen, notes = [], []
-    for name in MEASURES:
-        if name == WORD_ERRORS:  # it has no default model
-            notes.append(NO_RECOGNISER)
-            continue
+    for name in (name for name in MEASURES if name not in OWN_MODELS):
         try:
             _require(name)
             chosen.append(name)
         except ConfigError as error:
             notes.append(f"measure {name} is left out: {error}")
-    return chosen, notes
+    return chosen, [*notes, NO_OWN_MODELS]
 
 
 def measure_versions(measures: Sequence[str]) -> dict[str, str]:
-    """Versions of the measures' packages and of the bundled content encoder, by name."""
+    """Versions of the measures' packages, of the bundled content encoder and of UTMOS's weights, by name."""
     from vc.encoders.choice import DISTILLED
 
     versions = {}
-    for measure in map(_name, measures):
-        package = MEASURES[measure].MODULES[0]
-        if measure == "content":
+    for measure in measures:
+        name, _, path = measure.partition("=")
+        package = MEASURES[name].MODULES[0]
+        if name == "content":
             versions[f"content encoder {DISTILLED}"] = f"of vc {__version__}"
+        elif name == "utmos":
+            versions[Path(path).name] = f"SHA-256 {utmos.digest(path)[:16]}"
         else:
             versions[package] = version(package)
     return versions
@@ -152,13 +159,15 @@ def speech_model_scores(
         "phones": ("phones", phones.recognise),
         "quality": ("quality", lambda *recording: quality.dnsmos(*recording)["overall"]),
         "mos": ("mos", mos.distillmos),
+        "utmos": ("utmos", utmos.utmos),
+        "wer": ("words", words.transcribe),
     }
     scores, remarks = {}, []
     for measure in measures:
-        name, _, folder = measure.partition("=")
-        field, function = functions.get(name, ("words", partial(words.transcribe, folder=folder)))
+        name, _, path = measure.partition("=")
+        field, function = functions[name]
         try:
-            compute = partial(function, samples, rate)
+            compute = partial(function, samples, rate, *([path] if name in OWN_MODELS else []))
             scores[field] = store.get(name, compute) if store else compute()
         except DataError as error:
             remarks.append(f"measure {name}: {error}")
@@ -282,17 +291,17 @@ def score_systems(
 
 
 def _require(measure: str) -> None:
-    name, equals, folder = measure.partition("=")
+    name, equals, path = measure.partition("=")
     if name not in MEASURES:
         raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
-    if name != WORD_ERRORS:
+    if name not in OWN_MODELS:
         if equals:
-            raise ConfigError(f"measure {name} takes no folder, got {measure!r}")
+            raise ConfigError(f"measure {name} takes no path, got {measure!r}")
         MEASURES[name].require()
-    elif not folder:
-        raise ConfigError(f"measure {name} needs a recogniser of your own, a transformers folder: {WORD_ERRORS}=PATH")
+    elif not path:
+        raise ConfigError(f"measure {name} needs {OWN_MODELS[name]}: {name}=PATH")
     else:
-        words.require(folder)
+        MEASURES[name].require(path)
 
 
 def _name(measure: str) -> str:
@@ -314,7 +323,7 @@ def _figures_by_models(
     scores: SpeechModelScores, phones_expected: Sequence[str] | None, words_expected: str | None
 ) -> dict[str, float]:
     """Metric -> figure of one recording; error rates only where the expected phones or words are known."""
-    opinions = {"dnsmos": scores.quality, "distillmos": scores.mos}
+    opinions = {"dnsmos": scores.quality, "distillmos": scores.mos, "utmos": scores.utmos}
     figures = {name: value for name, value in opinions.items() if value is not None}
     if scores.phones is not None and phones_expected:
         figures["phone_error"] = phones.error_rate(scores.phones, phones_expected)

@@ -32,7 +32,7 @@ from vc.evaluate.anchors import (
 from vc.evaluate.compare import compare_systems, spread_of_runs
 from vc.evaluate.match import Match, Recordings, Sentence, Side, check_names, match, read_side, recording_names
 from vc.evaluate.measure import (
-    NO_RECOGNISER,
+    NO_OWN_MODELS,
     Measurement,
     MeasureSettings,
     choose_measures,
@@ -219,8 +219,8 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
     systems = list(request.converted)
     with ProcessPool(min(jobs, len(sentences))) as pool:
         stages = Stages(recordings, pool, texts)
-        stages.note(*_notes(request, sides, matched, direction, [line for line in left_out if line != NO_RECOGNISER]))
-        stages.notes += [line for line in left_out if line == NO_RECOGNISER]  # no warning: nothing is missing
+        stages.note(*_notes(request, sides, matched, direction, [line for line in left_out if line != NO_OWN_MODELS]))
+        stages.notes += [line for line in left_out if line == NO_OWN_MODELS]  # no warning: nothing is missing
         settings, measured = measure_recordings(stages, request, direction, folder, measures)
     recordings = stages.remaining()
 

@@ -1,6 +1,6 @@
 """Metrics of converted speech: arrays in, numbers out; no files."""
 
-from vc.metrics import content, mos, phones, quality, speaker, timbre, words
+from vc.metrics import content, mos, phones, quality, speaker, timbre, utmos, words
 from vc.metrics.alignment import align
 from vc.metrics.conventions import (
     CONVENTIONS,
@@ -72,6 +72,7 @@ __all__ = [
     "speaker",
     "speech_path",
     "timbre",
+    "utmos",
     "voicing_error",
     "words",
 ]

@@ -175,6 +175,11 @@ METRICS = Registry({
         "overall quality by DistillMOS, distilled from speech models trained on listeners' ratings",
         "Stahl and Gamper 2025", "quality",
     ),
+    "utmos": Metric(
+        "predicted opinion by UTMOS", "1..5", HIGHER, 2,
+        "overall quality by the strong learner of UTMOS, trained on listeners' ratings of synthetic speech",
+        "Saeki et al. 2022", "quality",
+    ),
     **{
         convention_metric(name): Metric(
             f"distortion as in {name}", "dB", LOWER, 2, f"mel-cepstral distortion: {convention.description}",
@@ -190,7 +195,7 @@ SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_dist
 METHOD_CRITERIA = ("mcd", "gv_ratio", "distillmos", "dnsmos", "phone_error_added", "speaker_similarity")
 PAIRED_TEST_METRICS = (  # with a figure for each utterance
     "mcd", "log_f0_rmse", "voicing_error", "speaker_similarity", "content_distance", "phone_error", "word_error",
-    "dnsmos", "distillmos",
+    "dnsmos", "distillmos", "utmos",
 )  # fmt: skip
 RANKING = ("mcd", "speaker_similarity", "phone_error", "content_distance", "gv_ratio")  # the first that all have
 OPINIONS = ("distillmos", "dnsmos")  # mean opinion scores predicted by speech models, out of 5

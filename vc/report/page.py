@@ -12,7 +12,7 @@ from vc import extras
 from vc.corpus import audio
 from vc.errors import ConfigError
 from vc.evaluate.anchors import ANCHORS, COPY_SYNTHESIS, MEAN_VARIANCE, REFERENCE, UNCONVERTED, says_source
-from vc.evaluate.measure import NO_RECOGNISER
+from vc.evaluate.measure import NO_OWN_MODELS
 from vc.evaluate.results import Evaluation
 from vc.evaluate.run import ENOUGH_SENTENCES
 from vc.evaluate.verdict import BAD, DOUBTFUL, GOOD, MIN_SENTENCES, MODEL, UNCHECKED, Finding
@@ -68,8 +68,8 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     path : Path
         The page.
     """
-    # The missing recogniser is mentioned under "What was measured"
-    notes = [note for note in evaluation.notes if note != NO_RECOGNISER]
+    # Measures that need a model of the user's own are mentioned under "What was measured"
+    notes = [note for note in evaluation.notes if note != NO_OWN_MODELS]
     plots, lines = True, [*notes, *(f"failed: {failure}" for failure in evaluation.failures)]
     try:
         require_matplotlib()
@@ -145,7 +145,7 @@ def _main_settings(evaluation: Evaluation) -> list[tuple[str, str]]:
         *([(f"Source, {evaluation.source}", folders["source"])] if folders["source"] else []),
         ("Analysis", about["summary"]),
         ("Speech models", ", ".join(packages) or "none"),
-        *([("Not measured", NO_RECOGNISER)] if NO_RECOGNISER in evaluation.notes else []),
+        *([("Not measured", NO_OWN_MODELS)] if NO_OWN_MODELS in evaluation.notes else []),
         ("Measured on", f"{about['date']}, vc {about['vc_version']}"),
         ("Audio on this page", f"Ogg Opus at the sample rate of the measurements, {about['sample_rate_hz']} Hz"),
     ]

@@ -228,6 +228,8 @@ def test_a_folder_whose_parts_lead_elsewhere_is_refused(tmp_path, place):
 def test_more_bytes_than_are_taken_are_refused_before_and_while_they_come(client, folder, monkeypatch):
     reply = client("PUT", "/api/sources?name=a.wav", b"", content_length=str(3 << 30))
     assert reply.status == 413 and reply.json["error"] == "3072 MiB; at most 1024 MiB are accepted"
+    reply = client("PUT", "/api/sources?name=a.wav", b"", content_length=str((1 << 30) + 1))
+    assert reply.status == 413 and reply.json["error"] == "1025 MiB; at most 1024 MiB are accepted"
     monkeypatch.setattr(recordings, "LARGEST", len(WAV) - 1)
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WAV), WAV)
     reply = client("PUT", "/api/sources?name=a.wav", chunked, transfer_encoding="chunked", content_length=None)
@@ -381,6 +383,17 @@ def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder
         levels[name] = float(reply.headers["x-speech-level"])
         assert levels[name] == pytest.approx(recordings.speech_level(samples, 16000), abs=0.3)
     assert levels["loud"] > levels["faint"] + 10
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+def test_what_is_there_of_a_truncated_recording_is_heard_as_far_as_the_page_plays(folder, monkeypatch, seconds):
+    monkeypatch.setattr(recordings, "LONGEST_PLAYBACK", seconds)
+    path = folder / "sources/cut.flac"
+    soundfile.write(path, vowel(4.0, 16000), 16000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert recordings.audio.info(path).seconds == 4.0  # by its header
+    heard = len(soundfile.read(io.BytesIO(recordings.playback(path)[0]))[0])
+    assert heard == 4800 if seconds == 0.3 else 16000 < heard < 48000
 
 
 def test_a_report_stands_in_a_frame_that_reaches_nothing(client, folder):

@@ -448,7 +448,7 @@ def test_a_job_is_the_command_that_is_shown(client, folder):
         ("score", {"test": "x"}, "nothing of that name"),
         ("live", {"voice": "six_voices--TM1"}, "six_voices: its method cannot convert live; these can: nearest"),
         ("live", {"voice": "mini--rms", "method": "--help"}, "method: unknown '--help'"),
-        ("live", {"voice": "mini--rms", "delay": 0.0}, "delay: 0.0 is outside"),
+        ("live", {"voice": "mini--rms", "delay": 0.0}, "delay: 0.0 is not above 0 and at most 1000 ms"),
         ("live", {"voice": "mini--rms", "delay": float("nan")}, "delay"),
         ("live", {"voice": "mini--rms", "input": "a\n--model"}, "input: a device's name"),
         ("live", {"voice": "mini--rms", "output": "x" * 201}, "output: a device's name"),

@@ -214,9 +214,11 @@ def test_copies_are_known_by_their_samples_whatever_they_are_called(tmp_path, ca
 @pytest.mark.parametrize("output", ["in/data", "in/ann/data"])
 def test_a_data_directory_among_the_recordings_is_no_speaker_when_it_is_written_again(output, tmp_path):
     soundfile.write(record(tmp_path / "in/ann/long.wav"), vowel(26.0, 16000), 16000)
-    for _ in range(2):
-        command("prepare", tmp_path / "in", tmp_path / output, "--cut")
+    for again in (False, True):
+        done = command("prepare", tmp_path / "in", tmp_path / output, "--cut")
         utterances = data_directory.read(tmp_path / output)
+        said = f"{tmp_path / output}: left out: the data directory to be written" in done.stderr.decode()
+        assert said == (again and output == "in/data")
         assert len(utterances) == 3 and {utterance.speaker for utterance in utterances} == {"ann"}
 
 

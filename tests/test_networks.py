@@ -9,6 +9,7 @@ from conftest import count
 from torch import nn
 
 from vc.config import build
+from vc.encoders.encoder_file import NETWORKS
 from vc.errors import ConfigError
 from vc.features.content import PROSODY
 from vc.layers import InstanceNorm2d
@@ -17,6 +18,8 @@ from vc.models.base import AbstractDecoder
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config, Discriminator, build_generator
 from vc.train.methods import METHODS
 from vc.train.run import TrainingConfig
+from vc.train.vocoder_gan import VocoderObjective
+from vc.vocoders.vocoder_file import GENERATORS
 
 NARROW = CycleGANVC2Config(channels=8, residual_blocks=2, residual_channels=16)
 
@@ -140,21 +143,27 @@ def test_impossible_sizes_are_refused_by_name(given, named):
 
 RANGES = {  # what a message says is allowed, and whether a value is
     r"must be odd and in (\d+)\.\.(\d+)": lambda value, low, high: low <= value <= high and value % 2 == 1,
-    r"must be in (\d+)\.\.([\d.]+)": lambda value, low, high: low <= value <= high,
+    r"must be in (-?\d+)\.\.([\d.]+)": lambda value, low, high: low <= value <= high,
     r"must be (\d+)(?: \w+)? or more": lambda value, low: value >= low,
     r"must be from (\d+) to below (\d+)": lambda value, low, high: low <= value < high,
     r"must be above (\d+) and below (\d+)": lambda value, low, high: low < value < high,
+    r"must be above (\d+) and at most (\d+)": lambda value, low, high: low < value <= high,
     r"must be above (\d+)": lambda value, low: value > low,
     r"must be below (\d+)": lambda value, high: value < high,
-    r"must be (?:even|a multiple of 4), at least (\d+)": lambda value, low: value >= low and value % low == 0,
+    r"must be (?:even|a multiple of \d+), at least (\d+)": lambda value, low: value >= low and value % low == 0,
+    r"must be a multiple of (\d+) in \d+\.\.(\d+)": lambda value, low, high: low <= value <= high and value % low == 0,
+    r"must divide encoder\.width, (\d+)": lambda value, width: value > 0 and width % value == 0,
+    r"must be (\d+) or (\d+)\.\.(\d+)": lambda value, other, low, high: value == other or low <= value <= high,
+    r"must be one of ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)": lambda value, *known: value in known,
 }
 
 
 @pytest.mark.parametrize("value", [-1, -0.5, 0, 0.5, 1, 2, 7, 10**9])
 def test_what_is_refused_is_named_and_not_in_the_range_that_is_allowed(value):
-    parts = {("network", config) for config, _ in MODELS.values()}
+    parts = {("network", config) for config, _ in (*MODELS.values(), *GENERATORS.values())}
+    parts |= {("encoder", config) for config, _ in NETWORKS.values()}
     parts |= {("objective", method.objective) for method in METHODS.values()}
-    for section, cls in sorted({*parts, ("training", TrainingConfig)}, key=str):
+    for section, cls in sorted({*parts, ("objective", VocoderObjective), ("training", TrainingConfig)}, key=str):
         for name in [field.name for field in fields(cls)]:
             try:
                 build(cls, {name: value}, section)
@@ -162,8 +171,8 @@ def test_what_is_refused_is_named_and_not_in_the_range_that_is_allowed(value):
                 message = str(error)
             else:
                 continue
-            if f"{section}.{name} must be" not in message:  # of another type, or refused beside another setting
-                continue
+            if not re.match(rf"{section}\.{name} must (be|divide)", message):
+                continue  # of another type, or refused beside another setting
             assert re.search(rf", got {value}(\.0)?$", message), message
             pattern, limits = next((p, found) for p in RANGES if (found := re.search(p, message)))
             assert not RANGES[pattern](value, *map(float, limits.groups())), message

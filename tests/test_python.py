@@ -96,11 +96,17 @@ def test_settings_reach_the_configuration_as_they_are(monkeypatch, tmp_path):
     sections = read_sections(None, changes)
     assert sections["objective"] == {"start": str(path)}
     assert (sections["training"], sections["network"]) == ({"steps": 3}, {"dilations": [1, 2]})
-    with pytest.raises(ConfigError, match=r"settings: training\.steps: .*int64"):
-        vc.train("a", tmp_path, settings={"training.steps": np.int64(3)})
+    changes.clear()
+    vc.train("a", tmp_path, settings={"objective.start": b"a/path"})
+    assert read_sections(None, changes)["objective"] == {"start": "a/path"}
+    endless = []
+    endless.append(endless)
+    for reason, value in {"int64": np.int64(3), "Circular": endless}.items():
+        with pytest.raises(ConfigError, match=rf"settings: training\.steps: .*{reason}"):
+            vc.train("a", tmp_path, settings={"training.steps": value})
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:first"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:first", "meta", "mps", "xpu"])
 def test_an_unknown_device_is_refused_by_name(name, tmp_path):
     with pytest.raises(ConfigError, match=f"device: unknown '{name}'; known: auto, cpu, cuda"):
         vc.train("a", tmp_path, device=name)

@@ -1343,7 +1343,7 @@ def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
 def test_a_model_with_an_encoder_of_its_own_cannot_be_made_compact(one, tmp_path):
     done = compact_model(one, tmp_path / "no", "--licence", "mine")
     assert done.returncode == 2 and not (tmp_path / "no").exists()
-    assert done.stderr == f"compact_model.py: error: {one}: its content encoder is not the carried one, and is needed\n"
+    assert done.stderr == f"compact_model.py: error: {one}: its content encoder is not the bundled one, and is needed\n"
 
 
 def test_a_folder_named_like_the_carried_model_is_the_one_that_is_meant(one, tmp_path, monkeypatch):

@@ -228,6 +228,8 @@ def test_a_folder_whose_parts_lead_elsewhere_is_refused(tmp_path, place):
 def test_more_bytes_than_are_taken_are_refused_before_and_while_they_come(client, folder, monkeypatch):
     reply = client("PUT", "/api/sources?name=a.wav", b"", content_length=str(3 << 30))
     assert reply.status == 413 and reply.json["error"] == "3072 MiB; at most 1024 MiB are accepted"
+    reply = client("PUT", "/api/sources?name=a.wav", b"", content_length=str((1 << 30) + 1))
+    assert reply.status == 413 and reply.json["error"] == "1025 MiB; at most 1024 MiB are accepted"
     monkeypatch.setattr(recordings, "LARGEST", len(WAV) - 1)
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(WAV), WAV)
     reply = client("PUT", "/api/sources?name=a.wav", chunked, transfer_encoding="chunked", content_length=None)
@@ -383,6 +385,17 @@ def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder
     assert levels["loud"] > levels["faint"] + 10
 
 
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+def test_what_is_there_of_a_truncated_recording_is_heard_as_far_as_the_page_plays(folder, monkeypatch, seconds):
+    monkeypatch.setattr(recordings, "LONGEST_PLAYBACK", seconds)
+    path = folder / "sources/cut.flac"
+    soundfile.write(path, vowel(4.0, 16000), 16000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert recordings.audio.info(path).seconds == 4.0  # by its header
+    heard = len(soundfile.read(io.BytesIO(recordings.playback(path)[0]))[0])
+    assert heard == 4800 if seconds == 0.3 else 16000 < heard < 48000
+
+
 def test_a_report_stands_in_a_frame_that_reaches_nothing(client, folder):
     (folder / "exp/a/evaluation").mkdir(parents=True)
     (folder / "exp/a/evaluation/report.html").write_text("<script>fetch('/api/state')</script>")
@@ -435,7 +448,7 @@ def test_a_job_is_the_command_that_is_shown(client, folder):
         ("score", {"test": "x"}, "nothing of that name"),
         ("live", {"voice": "six_voices--TM1"}, "six_voices: its method cannot convert live; these can: nearest"),
         ("live", {"voice": "mini--rms", "method": "--help"}, "method: unknown '--help'"),
-        ("live", {"voice": "mini--rms", "delay": 0.0}, "delay: 0.0 is outside"),
+        ("live", {"voice": "mini--rms", "delay": 0.0}, "delay: 0.0 is not above 0 and at most 1000 ms"),
         ("live", {"voice": "mini--rms", "delay": float("nan")}, "delay"),
         ("live", {"voice": "mini--rms", "input": "a\n--model"}, "input: a device's name"),
         ("live", {"voice": "mini--rms", "output": "x" * 201}, "output: a device's name"),

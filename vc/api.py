@@ -72,8 +72,8 @@ def train(
     changes = []
     for key, value in (settings or {}).items():
         try:
-            text = json.dumps(value, ensure_ascii=False, default=os.fspath)  # YAML takes escaped surrogates as they are
-        except TypeError as error:
+            text = json.dumps(value, ensure_ascii=False, default=os.fsdecode)  # YAML keeps escaped surrogates
+        except (TypeError, ValueError) as error:  # ValueError: a list that contains itself
             raise ConfigError(f"settings: {key}: {shorten(error)}") from error
         changes.append(f"{key}={text}")
     extras.ensure_numba_cache()

@@ -21,10 +21,12 @@ def choose(name: str | torch.device) -> torch.device:
     """The device of a name; `auto` is a GPU if there is one. ConfigError for an unknown name or if there is no GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    unknown = f"device: unknown {name!r}; known: {', '.join(NAMES)}"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device: unknown {name!r}; known: {', '.join(NAMES)}") from error
+        raise ConfigError(unknown) from error
+    require(device.type in NAMES, unknown)  # torch knows more than this toolkit
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name}: no CUDA device can be used here")
     return device

@@ -231,7 +231,7 @@ def read_network(
             if content and len(speaker.content.mean if speaker.content else ()) != content.dims:
                 raise ConfigError(f"speaker {name} has no statistics of {content.dims} dims of content")
         if decodes:
-            stored = "another content encoder than" if encoder else "no content encoder, and the carried one is not"
+            stored = "another content encoder than" if encoder else "no content encoder, and the bundled one is not"
             encoder = encoder or choice.choose(choice.DISTILLED, device=device)
             same = complete(model.features, encoder) == model.features
             require(same, f"holds {stored} the one that its features are of")

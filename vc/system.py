@@ -68,16 +68,12 @@ def realtime_scheduling() -> Iterator[None]:
 
     They inherit the scheduling of the calling thread, which gets its own back.
     """
-    try:
-        before = os.sched_getscheduler(0), os.sched_getparam(0)  # 0: of this thread
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
-    except (AttributeError, OSError):  # not Linux, or not permitted to this user
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or not permitted to this user
+            before = os.sched_getscheduler(0), os.sched_getparam(0)  # 0: of this thread
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+            stack.callback(os.sched_setscheduler, 0, *before)
         yield
-        return
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, *before)
 
 
 def sync(path: Path) -> None:

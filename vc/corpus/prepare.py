@@ -48,7 +48,7 @@ def from_folders(
     include : sequence of str, optional
         Globs; a file's path below the speaker's folder must match one of them. Default: all files.
     output : Path, optional
-        The data directory that will be written. It may lie in `folder`; recordings in it are ignored.
+        The data directory that will be written. It may lie in `folder`; recordings in it are left out.
 
     Returns
     -------
@@ -64,8 +64,10 @@ def from_folders(
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     output_path = os.path.realpath(output) if output else None
-    subfolders = (path for path in folder.iterdir() if path.is_dir() and os.path.realpath(path) != output_path)
-    folders = sorted(path.name for path in subfolders if not path.name.startswith("."))
+    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = [path.name for path in subfolders if os.path.realpath(path) != output_path]
+    if len(folders) < len(subfolders):
+        log.info("%s: left out: the data directory to be written", escaped(output))
     ids = names.speaker_ids(folders)
     folder_of = {id: name for name, id in ids.items()}
     chosen = [folder_of.get(names.resolve(name, folder_of), name) for name in speakers or ()]

@@ -36,10 +36,13 @@ class DistilledConfig:
 
     def __post_init__(self) -> None:
         for name, highest in (("bands", 512), ("dims", 4096), ("channels", 4096)):
-            require(1 <= getattr(self, name) <= highest, f"encoder.{name} must be in 1..{highest}")
-        require(self.kernel % 2 == 1 and 1 <= self.kernel <= 63, "encoder.kernel must be odd and in 1..63")
-        require(1 <= len(self.dilations) <= 64, "encoder.dilations must be 1 to 64 numbers")
-        require(all(1 <= dilation <= 64 for dilation in self.dilations), "encoder.dilations must be in 1..64 each")
+            number = getattr(self, name)
+            require(1 <= number <= highest, f"encoder.{name} must be in 1..{highest}, got {number}")
+        odd = self.kernel % 2 == 1 and 1 <= self.kernel <= 63
+        require(odd, f"encoder.kernel must be odd and in 1..63, got {self.kernel}")
+        count, in_range = len(self.dilations), all(1 <= dilation <= 64 for dilation in self.dilations)
+        require(1 <= count <= 64, f"encoder.dilations must be 1 to 64 numbers, got {count}")
+        require(in_range, f"encoder.dilations must be in 1..64 each, got {self.dilations}")
         require(-1 <= self.lookahead <= 64, f"encoder.lookahead must be in -1..64, got {self.lookahead}")
 
     @property

@@ -46,7 +46,8 @@ class HubertConfig:
     def __post_init__(self) -> None:
         limits = {"width": 4096, "layers": 128, "hidden": 16384, "position_kernel": 1024, "position_groups": 1024}
         for name, highest in limits.items():
-            require(1 <= getattr(self, name) <= highest, f"encoder.{name} must be in 1..{highest}")
+            number = getattr(self, name)
+            require(1 <= number <= highest, f"encoder.{name} must be in 1..{highest}, got {number}")
         for name in ("heads", "position_groups"):
             number = getattr(self, name)
             divides = number > 0 and self.width % number == 0
@@ -60,7 +61,7 @@ class HubertConfig:
         require((reach, stride) == (REACH, FRAME), message)
         possible = self.buckets == 0 or (4 <= self.buckets <= 4096 and self.buckets // 4 < self.farthest <= 100_000)
         require(possible, f"encoder.buckets must be 0 or 4..4096, with farthest above a quarter, got {self.buckets}")
-        require(0 < self.epsilon < 1, f"encoder.epsilon must be in 0..1, got {self.epsilon}")
+        require(0 < self.epsilon < 1, f"encoder.epsilon must be above 0 and below 1, got {self.epsilon}")
 
     @property
     def dims(self) -> int:

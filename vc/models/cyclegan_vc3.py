@@ -26,7 +26,7 @@ from vc.models.cyclegan_vc2 import (
 
 @dataclass(frozen=True)
 class LogMelSizes(NetworkSizes):
-    """CycleGAN-VC2's sizes, but for one kernel of the discriminator: here and in MaskCycleGAN-VC."""
+    """Sizes of CycleGAN-VC2, but another discriminator kernel; MaskCycleGAN-VC has them, too."""
 
     discriminator_kernel: int = newer(10, earlier=5)  # along time, of the discriminator's layer before the last
 
@@ -38,7 +38,7 @@ class LogMelSizes(NetworkSizes):
 
 @dataclass(frozen=True)
 class CycleGANVC3Config(LogMelSizes):
-    """Sizes of the networks, and those of TFAN."""
+    """Sizes of the networks, including TFAN's."""
 
     adaptive_channels: int = 128  # of TFAN's hidden convolutions
     adaptive_layers: int = 3  # hidden convolutions in each TFAN

@@ -118,7 +118,7 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     Parameters
     ----------
     path : str
-        Name of a content encoder, or path of an encoder, a model or a folder; empty: the carried encoder.
+        Name of a content encoder, or path of an encoder, a model or a folder; empty: the bundled encoder.
     speakers : mapping of str to Speaker
         Speakers with their statistics.
     features : FeatureConfig

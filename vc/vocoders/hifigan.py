@@ -33,7 +33,8 @@ class HiFiGANConfig:
         fit = same and all(2 <= rate <= kernel <= 64 and (kernel - rate) % 2 == 0 for rate, kernel in upsamplings)
         require(fit, f"network.upsample_kernels must be a rate and an even number each, got {self.upsample_kernels}")
         halved = 0 < self.channels <= 4096 and self.channels % 2**stages == 0
-        require(halved, f"network.channels must be a multiple of {2**stages}, got {self.channels}")
+        multiple = f"a multiple of {2**stages} in {2**stages}..4096"
+        require(halved, f"network.channels must be {multiple}, got {self.channels}")
         odd = 0 < len(self.kernels) <= 8 and all(1 <= kernel <= 31 and kernel % 2 for kernel in self.kernels)
         require(odd, f"network.kernels must be 1..8 odd numbers in 1..31, got {self.kernels}")
         match = len(self.dilations) == len(self.kernels) and all(

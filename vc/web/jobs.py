@@ -151,7 +151,7 @@ class Live:
         methods = ", ".join(layout.LIVE_METHODS)
         require(voice.live, f"{voice.model}: its method cannot convert live; these can: {methods}")
         require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
-        require(0 < self.delay <= LONGEST_DELAY, f"delay: {self.delay} is outside 0..{LONGEST_DELAY:g} ms")
+        require(0 < self.delay <= LONGEST_DELAY, f"delay: {self.delay} is not above 0 and at most {LONGEST_DELAY:g} ms")
         words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
         require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
         words += ["--delay", f"{self.delay:g}", *(["--slack", str(self.slack)] if self.slack != SLACK else [])]

@@ -89,9 +89,14 @@ def playback(path: Path) -> tuple[bytes, float]:
     float
         Active speech level in dB of full scale, by which the page plays versions equally loud.
     """
-    header = audio.info(path)
-    end = LONGEST_PLAYBACK if header.seconds > LONGEST_PLAYBACK else None
-    samples, rate = audio.read(path, min(header.sample_rate, HIGHEST_PLAYBACK_RATE), end=end)
+    rate = min(audio.info(path).sample_rate, HIGHEST_PLAYBACK_RATE)
+    blocks, count, longest = [], 0, round(LONGEST_PLAYBACK * rate)
+    for block in audio.blocks(path, rate):  # `end` would refuse a truncated recording that does not reach it
+        blocks.append(block)
+        count += len(block)
+        if count >= longest:
+            break
+    samples = np.concatenate(blocks)[:longest]
     samples = samples * to_full_scale(float(np.abs(samples).max(initial=0)))
     samples = samples / max(1.0, float(np.abs(samples).max(initial=0)))
     return audio.encode(samples, rate, format="FLAC"), speech_level(samples, rate)

@@ -9,6 +9,7 @@ jobs/                   jobs, and the output of their commands
 """
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -197,7 +198,8 @@ class Workspace:
             The disk has no room for it, or it was cut short.
         """
         if declared_size is not None and declared_size > largest:
-            raise TooLarge(f"{declared_size / 2**20:.0f} MiB; at most {largest / 2**20:.0f} MiB are accepted")
+            size = math.ceil(declared_size / 2**20)  # never rounded to the limit itself
+            raise TooLarge(f"{size} MiB; at most {largest / 2**20:.0f} MiB are accepted")
         if shutil.disk_usage(self.root).free < (declared_size or 0) + RESERVE:
             raise DataError(f"{self.root}: not enough space on the disk; remove something, and try again")
         descriptor, name = tempfile.mkstemp(dir=self.root / INCOMING)

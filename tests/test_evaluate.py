@@ -46,6 +46,7 @@ from vc.features.world import WorldConfig
 from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
+from vc.metrics.statistics import UNKNOWN
 from vc.plots import LOWEST, ROWS, spectrogram
 from vc.report import write_report
 from vc.report.tables import sentences
@@ -225,13 +226,20 @@ def test_figures_that_coincide_are_all_shown_but_phone_errors_added_to_none(idea
 
 
 @pytest.mark.parametrize(
-    ("interval", "shown"), [((0.4, 0.6), "0.50 ± 0.10"), ((0.0, 0.6), "0.50 (0.00 to 0.60)"), ((math.nan,) * 2, "0.50")]
+    ("value", "interval", "shown"),
+    [
+        (0.5, (0.4, 0.6), "0.50 ± 0.10"),
+        (0.5, (0.0, 0.6), "0.50 (0.00 to 0.60)"),
+        (0.5, UNKNOWN, "0.50"),
+        (0.8, (0.52, 1.0), "0.80 (0.52 to 1.00)"),
+        (-1e-4, (-1e-4, -1e-4), "0.00 ± 0.00"),
+    ],
 )
-def test_the_table_shows_a_lopsided_interval_by_its_ends(ideal, interval, shown):
-    own = ideal.scores["converted"]
-    changed = Scores({**own.means, "log_f0_corr": 0.5}, {**own.intervals, "log_f0_corr": interval}, own.rows)
+def test_the_table_shows_by_its_ends_an_interval_that_is_lopsided_or_meets_a_limit(ideal, value, interval, shown):
+    own, name = ideal.scores["converted"], "log_f0_corr"
+    changed = Scores({**own.means, name: value}, {**own.intervals, name: interval}, own.rows)
     table = format_table(replace(ideal, scores={**ideal.scores, "converted": changed}))
-    (line,) = [line for line in table.splitlines() if line.startswith("log_f0_corr")]
+    (line,) = [line for line in table.splitlines() if line.startswith(name)]
     assert re.split("  +", line)[1] == shown
 
 

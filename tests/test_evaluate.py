@@ -694,6 +694,24 @@ def test_page_speaks_first_of_the_voice_and_plays_source_converted_and_target(st
     assert written["headlines"]["converted"] in (stand_in / "out.txt").read_text().splitlines()
 
 
+def test_page_folds_what_would_push_the_target_off_the_first_screen(ideal, tmp_path):
+    """Source, three systems and the target of every sentence are in view; other systems are folded below them."""
+    systems = [f"System {number}" for number in range(5)]
+
+    def alike(by_system: dict) -> dict:
+        own = by_system["converted"]
+        return {**dict.fromkeys(systems, own), **{name: by_system[name] for name in by_system if name != "converted"}}
+
+    parts = {name: alike(getattr(ideal, name)) for name in ("scores", "verdicts", "recordings", "f0")}
+    folders = alike(ideal.configuration["folders"]["systems"])
+    configuration = {**ideal.configuration, "folders": {**ideal.configuration["folders"], "systems": folders}}
+    write_report(replace(ideal, systems=systems, configuration=configuration, **parts), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    for section in text.split('<div class="players">')[1::2]:
+        assert re.findall('aria-label="([^"]*)"', section.partition("<details>")[0])[-1].startswith("Target")
+    assert text.count("System 3, System 4") == len(ideal.sentences) and text.count("<audio") == 6 * 3 + 1
+
+
 def test_page_has_no_words_of_a_command_line(stand_in):
     shown = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", page_text(stand_in), flags=re.DOTALL)
     assert not re.search(r"\s--\w|pip install|vc-\w+ |=PATH", shown)
@@ -702,7 +720,7 @@ def test_page_has_no_words_of_a_command_line(stand_in):
 def test_page_shows_no_empty_row_or_column_and_none_twice(stand_in):
     """Without transcripts the source has no phone errors, so that those added are those there are."""
     text = page_text(stand_in)
-    assert "phone error added" not in text
+    assert "phone error added" not in text and "<dd></dd>" not in text
     for table in re.findall(r"<tbody>(.*?)</tbody>", text, re.DOTALL):
         rows = [re.findall(r"<td[^>]*>([^<]*)", row) for row in re.findall("<tr>.*?</tr>", table, re.DOTALL)]
         assert rows and all(set(line) - {"-"} for line in (*rows, *zip(*rows)))

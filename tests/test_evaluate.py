@@ -2,6 +2,7 @@
 
 import base64
 import configparser
+import html
 import io
 import json
 import logging
@@ -45,6 +46,7 @@ from vc.features.world import WorldConfig
 from vc.metrics import mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
+from vc.metrics.statistics import UNKNOWN
 from vc.plots import LOWEST, ROWS, spectrogram
 from vc.report import write_report
 from vc.report.tables import sentences
@@ -206,7 +208,7 @@ def test_the_target_s_own_recordings_are_the_ideal(ideal):
     assert evaluation.notes == [
         "only 3 sentences: figures, intervals and verdicts are rough",
         "no source was given: the unconverted source and figures that need it are left out",
-        "measures not requested: speaker, content, phones, quality, mos, wer",
+        "measures not requested: speaker, content, phones, quality, mos, utmos, wer",
     ]
 
 
@@ -224,13 +226,20 @@ def test_figures_that_coincide_are_all_shown_but_phone_errors_added_to_none(idea
 
 
 @pytest.mark.parametrize(
-    ("interval", "shown"), [((0.4, 0.6), "0.50 ± 0.10"), ((0.0, 0.6), "0.50 (0.00 to 0.60)"), ((math.nan,) * 2, "0.50")]
+    ("value", "interval", "shown"),
+    [
+        (0.5, (0.4, 0.6), "0.50 ± 0.10"),
+        (0.5, (0.0, 0.6), "0.50 (0.00 to 0.60)"),
+        (0.5, UNKNOWN, "0.50"),
+        (0.8, (0.52, 1.0), "0.80 (0.52 to 1.00)"),
+        (-1e-4, (-1e-4, -1e-4), "0.00 ± 0.00"),
+    ],
 )
-def test_the_table_shows_a_lopsided_interval_by_its_ends(ideal, interval, shown):
-    own = ideal.scores["converted"]
-    changed = Scores({**own.means, "log_f0_corr": 0.5}, {**own.intervals, "log_f0_corr": interval}, own.rows)
+def test_the_table_shows_by_its_ends_an_interval_that_is_lopsided_or_meets_a_limit(ideal, value, interval, shown):
+    own, name = ideal.scores["converted"], "log_f0_corr"
+    changed = Scores({**own.means, name: value}, {**own.intervals, name: interval}, own.rows)
     table = format_table(replace(ideal, scores={**ideal.scores, "converted": changed}))
-    (line,) = [line for line in table.splitlines() if line.startswith("log_f0_corr")]
+    (line,) = [line for line in table.splitlines() if line.startswith(name)]
     assert re.split("  +", line)[1] == shown
 
 
@@ -550,7 +559,7 @@ def test_measures_that_are_not_installed_are_named(tmp_path, monkeypatch):
     folder = voices(tmp_path / "a", 120, "1")
     monkeypatch.setitem(sys.modules, "hama", None)
     chosen, notes = choose_measures(None)
-    assert "phones" not in chosen and len(notes) == len(MEASURES) - len(chosen)
+    assert set(MEASURES) - {*chosen} == {"phones", *OWN_MODELS} and len(notes) == len(("phones", "own models"))
     assert any(
         re.search(r"phones is left out: .*needs hama, .*pip install 'nonparallel-vc\[eval\]'", note) for note in notes
     )
@@ -594,7 +603,7 @@ def test_command_says_what_it_did(stand_in):
         "vc-evaluate: warning: no model was given: the comparison with means and variances alone is left out",
         "vc-evaluate: warning: reference: 1 without a match: 105",
     ]
-    assert NO_OWN_MODELS in page_text(stand_in) and NO_OWN_MODELS not in warned
+    assert NO_OWN_MODELS in html.unescape(page_text(stand_in)) and NO_OWN_MODELS not in warned
     stages = [line for line in lines if "warning" not in line and not line.endswith(" left")]  # how far, each minute
     assert [re.split(r"[ ,]", line)[1] for line in stages] == [
         "reading", "finding", "making", "finding", "measuring", "comparing", "writing"
@@ -685,15 +694,33 @@ def test_page_speaks_first_of_the_voice_and_plays_source_converted_and_target(st
     assert written["headlines"]["converted"] in (stand_in / "out.txt").read_text().splitlines()
 
 
+def test_page_folds_what_would_push_the_target_off_the_first_screen(ideal, tmp_path):
+    """Source, three systems and the target of every sentence are in view; other systems are folded below them."""
+    systems = [f"System {number}" for number in range(5)]
+
+    def alike(by_system: dict) -> dict:
+        own = by_system["converted"]
+        return {**dict.fromkeys(systems, own), **{name: by_system[name] for name in by_system if name != "converted"}}
+
+    parts = {name: alike(getattr(ideal, name)) for name in ("scores", "verdicts", "recordings", "f0")}
+    folders = alike(ideal.configuration["folders"]["systems"])
+    configuration = {**ideal.configuration, "folders": {**ideal.configuration["folders"], "systems": folders}}
+    write_report(replace(ideal, systems=systems, configuration=configuration, **parts), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    for section in text.split('<div class="players">')[1::2]:
+        assert re.findall('aria-label="([^"]*)"', section.partition("<details>")[0])[-1].startswith("Target")
+    assert text.count("System 3, System 4") == len(ideal.sentences) and text.count("<audio") == 6 * 3 + 1
+
+
 def test_page_has_no_words_of_a_command_line(stand_in):
     shown = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", page_text(stand_in), flags=re.DOTALL)
-    assert not re.search(r"\s--\w|pip install|vc-\w+ ", shown)
+    assert not re.search(r"\s--\w|pip install|vc-\w+ |=PATH", shown)
 
 
 def test_page_shows_no_empty_row_or_column_and_none_twice(stand_in):
     """Without transcripts the source has no phone errors, so that those added are those there are."""
     text = page_text(stand_in)
-    assert "phone error added" not in text
+    assert "phone error added" not in text and "<dd></dd>" not in text
     for table in re.findall(r"<tbody>(.*?)</tbody>", text, re.DOTALL):
         rows = [re.findall(r"<td[^>]*>([^<]*)", row) for row in re.findall("<tr>.*?</tr>", table, re.DOTALL)]
         assert rows and all(set(line) - {"-"} for line in (*rows, *zip(*rows)))

@@ -37,7 +37,7 @@ OWN_MODELS = {  # measures that take a path, and to what
     "wer": words.OWN,
 }
 NO_OWN_MODELS = "measures left out, since they need a model of your own: " + "; ".join(
-    f"{name}=PATH ({needed})" for name, needed in OWN_MODELS.items()
+    f"{name} ({needed})" for name, needed in OWN_MODELS.items()
 )
 OVERSAMPLING = 2  # by which recordings at the common rate are resampled, and back, if others had a higher rate
 

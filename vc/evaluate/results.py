@@ -146,13 +146,14 @@ def _cell(scores: Scores, name: str) -> str:
     value, (low, high) = scores.means[name], scores.intervals[name]
     if math.isnan(value):
         return "-"
-    decimals = METRICS[name].decimals
-    text = f"{value:.{decimals}f}"
-    if math.isnan(high - low):
+    decimals, (lowest, highest), half = METRICS[name].decimals, METRICS[name].limits, (high - low) / 2
+    text, *ends = (f"{round(number, decimals) + 0.0:.{decimals}f}" for number in (value, low, high))
+    if math.isnan(half):
         return text
-    if max(high - value, value - low) > MAX_ASYMMETRY * min(high - value, value - low):
-        return f"{text} ({low:.{decimals}f} to {high:.{decimals}f})"
-    return f"{text} ± {(high - low) / 2:.{decimals}f}"
+    lopsided = max(high - value, value - low) > MAX_ASYMMETRY * min(high - value, value - low)
+    if lopsided or value - half < lowest or value + half > highest:
+        return f"{text} ({' to '.join(ends)})"
+    return f"{text} ± {half:.{decimals}f}"
 
 
 def _strict(value: Any) -> Any:

@@ -21,13 +21,13 @@ from vc.metrics.arrays import evenly_spread
 from vc.metrics.registry import METRICS
 from vc.plots import Panel, picture, require_matplotlib
 from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
-from vc.report.html import as_number, as_unicode, data_url, name_of, render
+from vc.report.html import NAMES, as_number, as_unicode, data_url, name_of, render
 from vc.report.tables import definitions, differences, figures, ranking_metric, sentences, settings
 
 MAX_EXAMPLES = 10  # sentences with audio, evenly spread over the ranking
 WORST, BEST = 3, 2  # examples shown unfolded
 MAX_SECONDS = 20  # of a recording that are played and plotted
-MAX_PANELS = 3  # converted systems in a plot
+MAX_SYSTEMS = 3  # converted ones whose recordings are plotted, and play without unfolding anything
 log = logging.getLogger(__name__)
 
 
@@ -45,16 +45,17 @@ class Example(NamedTuple):
     name: str
     place: str  # in the ranking
     text: str  # transcript, empty if unknown
-    players: list[Player]  # source, converted, target
-    anchors: list[Player]
+    players: list[Player]  # source, up to MAX_SYSTEMS converted, target
+    others: list[Player]  # further converted systems, and anchors
     picture: str  # data URL, empty without a plot
     description: str  # of the picture
 
     @property
     def details(self) -> str:
-        """Heading of the folded part: spectrograms and anchors."""
-        parts = ["Spectrograms"] * bool(self.picture) + [player.label.lower() for player in self.anchors]
-        text = ", ".join(parts)
+        """Heading of the folded part: spectrograms and other recordings."""
+        labels = [player.label for player in self.others]
+        labels = [label.lower() if label in NAMES.values() else label for label in labels]
+        text = ", ".join(["Spectrograms"] * bool(self.picture) + labels)
         return text[:1].upper() + text[1:]
 
 
@@ -173,17 +174,16 @@ def _example(
             labels[system] = names.get(system, name_of(system)) + ("" if same else ", another sentence")
             utterance = evaluation.recordings[system][recordings[system]]
             samples[system] = utterance.read(rate)[0][: MAX_SECONDS * rate]
-    main = [system for system in (UNCONVERTED, *evaluation.systems, REFERENCE) if system in samples]
-    anchors = [system for system in samples if with_anchors and system not in main]
+    main = [name for name in (UNCONVERTED, *evaluation.systems[:MAX_SYSTEMS], REFERENCE) if name in samples]
+    others = [name for name in samples if name not in main and (with_anchors or name not in ANCHORS)]
 
     description, image = "", ""
     if plots:
         shift = evaluation.configuration["frame_shift_ms"] / 1000
-        systems = [name for name in (UNCONVERTED, *evaluation.systems[:MAX_PANELS], REFERENCE) if name in samples]
-        tracks = {name: evaluation.f0[name][recordings[name]][: round(MAX_SECONDS / shift)] for name in systems}
-        panels = [Panel(as_unicode(labels[name]), samples[name], tracks[name]) for name in systems]
+        tracks = {name: evaluation.f0[name][recordings[name]][: round(MAX_SECONDS / shift)] for name in main}
+        panels = [Panel(as_unicode(labels[name]), samples[name], tracks[name]) for name in main]
         image = data_url("image/webp", picture(panels, rate, shift, "webp"))
-        description = f"Spectrograms, with F0, of {', '.join(labels[name].lower() for name in systems)}"
+        description = f"Spectrograms, with F0, of {', '.join(labels[name] for name in main)}"
 
     count, name = len(ranking), ranking_metric(evaluation)
     place = {0: "the best", count - 1: "the worst"}.get(rank, f"rank {rank + 1} of {count}")
@@ -196,7 +196,7 @@ def _example(
         place=f"{median}{place}, {METRICS[name].label} {value} {METRICS[name].unit}".rstrip(),
         text=evaluation.texts.get(sentence, ""),
         players=_players(main, labels, samples, rate),
-        anchors=_players(anchors, labels, samples, rate),
+        others=_players(others, labels, samples, rate),
         picture=image,
         description=description,
     )

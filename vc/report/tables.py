@@ -130,10 +130,10 @@ def settings(content: dict[str, Any], *, verbatim: bool = False) -> list[tuple[s
             *words, last = key.split("_")
             key = " ".join(words) + f", {UNITS[last]}" if last in UNITS else " ".join([*words, last])
         if isinstance(value, dict):
-            value = settings(value, verbatim=True)
+            value = settings(value, verbatim=True) or "none"
         elif isinstance(value, list):
             between = " to " if len(value) == 2 and not isinstance(value[0], str) else ", "
-            value = between.join(map(str, value))
+            value = between.join(map(str, value)) or "none"
         else:
             value = "not given" if value is None else str(value)
         terms.append((key, value))

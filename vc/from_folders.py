@@ -150,7 +150,18 @@ def _training_inputs(
     sections = read_sections(USUAL, changes) if automatic else sections
     method = _method(sections, folders)
     _check_folders(folders, output)
-    recordings, failures = _usable_recordings(_recordings(folders))
+    recordings, failures = [], []
+    for utterances in _recordings(folders):
+        usable = []
+        for utterance in utterances:
+            try:
+                audio.info(utterance.path)
+                usable.append(utterance)
+            except DataError as error:
+                failures.append(str(error))
+        if not usable:
+            raise DataError(*failures)
+        recordings.append(usable)
     for folder, utterances in zip(folders, recordings):
         _warn_of_several(folder, utterances)
     if automatic and len(folders) == 2:
@@ -207,23 +218,6 @@ def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:
         names, more = ", ".join(inside[:MAX_NAMED]), ", ..." if len(inside) > MAX_NAMED else ""
         text = "%s: its folders (%s%s) are taken for one speaker's; if they are several, give one FOLDER each"
         log.warning(text, escaped(folder), escaped(names), more)
-
-
-def _usable_recordings(recordings: Sequence[Sequence[Utterance]]) -> tuple[list[list[Utterance]], list[str]]:
-    """Recordings that can be opened, and an error message for each other one."""
-    recordings_by_folder, failures = [], []
-    for utterances in recordings:
-        usable = []
-        for utterance in utterances:
-            try:
-                audio.info(utterance.path)
-                usable.append(utterance)
-            except DataError as error:
-                failures.append(str(error))
-        if not usable:
-            raise DataError(*failures)
-        recordings_by_folder.append(usable)
-    return recordings_by_folder, failures
 
 
 def _held_out(recordings: Sequence[Sequence[Utterance]], training_sets: Sequence[Sequence[Utterance]]) -> set[str]:

@@ -181,15 +181,12 @@ class Block(nn.Module):
         projected = self.project(frames).unflatten(-1, (3, self.heads, -1))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # (batch, heads, frames, width / heads) each
         if bias is not None:
-            bias = bias * self._bias_gate(frames)
+            # Gate of the relative position bias, (batch, heads, frames, 1)
+            gates = self.gate(frames.unflatten(-1, (self.heads, -1)).transpose(1, 2)).unflatten(-1, (2, 4)).sum(-1)
+            update, reset = gates.sigmoid().chunk(2, dim=-1)
+            bias = bias * (update * (reset * self.gate_scale - 1) + 2)
         mixed = scaled_dot_product_attention(query, key, value, bias)
         return self.gather(mixed.transpose(1, 2).flatten(2))
-
-    def _bias_gate(self, frames: Tensor) -> Tensor:
-        """Gate of the relative position bias, `(batch, heads, frames, 1)`."""
-        gates = self.gate(frames.unflatten(-1, (self.heads, -1)).transpose(1, 2)).unflatten(-1, (2, 4)).sum(-1)
-        update, reset = gates.sigmoid().chunk(2, dim=-1)
-        return update * (reset * self.gate_scale - 1) + 2
 
 
 class HubertEncoder(Encoder):

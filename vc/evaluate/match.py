@@ -213,21 +213,20 @@ def _check_texts(sides: dict[str, Side], recordings: dict[str, Recordings]) -> N
 def _match_names(sides: dict[str, Side], names_of: str) -> Match:
     speakers = [side.speaker for side in sides.values() if side.speaker]
     targets = sides[names_of].recordings
-    renamed = {name: _under_target_names(side, speakers, targets) for name, side in sides.items()}
+    renamed = {}
+    for side_name, side in sides.items():
+        candidates = {
+            name: [name, *(Utterance(name, speaker, Path()).sentence for speaker in speakers)]
+            for name in side.recordings
+        }
+        names = {name: next(filter(targets.__contains__, options), name) for name, options in candidates.items()}
+        if not any(name in targets for name in names.values()):
+            names |= _without_ending(side, candidates, targets)
+        renamed[side_name] = _by_sentence((names[name], utterance) for name, utterance in side.recordings.items())
     shared = sorted(set.intersection(*map(set, renamed.values())))
     matched = {name: {sentence: recordings[sentence] for sentence in shared} for name, recordings in renamed.items()}
     left_over = {name: sorted(set(recordings) - set(shared)) for name, recordings in renamed.items()}
     return Match(matched, left_over, True)
-
-
-def _under_target_names(side: Side, speakers: list[str], targets: Iterable[str]) -> Recordings:
-    candidates = {
-        name: [name, *(Utterance(name, speaker, Path()).sentence for speaker in speakers)] for name in side.recordings
-    }
-    names = {name: next(filter(targets.__contains__, options), name) for name, options in candidates.items()}
-    if not any(name in targets for name in names.values()):
-        names |= _without_ending(side, candidates, targets)
-    return _by_sentence((names[name], utterance) for name, utterance in side.recordings.items())
 
 
 def _without_ending(side: Side, candidates: dict[str, list[str]], targets: Iterable[str]) -> dict[str, str]:

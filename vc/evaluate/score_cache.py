@@ -96,7 +96,12 @@ class ScoreCache:
         if measure not in KINDS:
             return compute()
         kind = KINDS[measure]
-        versions = [f"{package} {_version(package)}" for package in (*kind.packages, *RESAMPLING)]
+        versions = []
+        for package in (*kind.packages, *RESAMPLING):
+            try:
+                versions.append(f"{package} {version(package)}")
+            except PackageNotFoundError:
+                versions.append(f"{package} absent")
         key = ", ".join([measure, f"vc {__version__}", *versions, f"format {FORMAT}"])
         try:
             result = kind.read(self._results[key])
@@ -113,10 +118,3 @@ class ScoreCache:
             make_directory(self._folder)
             content = self._read() | self._new  # another process may have written since
             write_text(path_inside(self._folder, self._name), json.dumps(content) + "\n")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

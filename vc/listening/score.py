@@ -74,7 +74,21 @@ def score(key: Key, answers: Sequence[Answers], failures: Sequence[str] = ()) ->
             }
         }
     else:
-        figures = {"pairs": [_preference(pair, table) for pair, table in tables.items()]}
+        pairs = []
+        for (first, second), table in tables.items():
+            (share, interval), (other_share, other_interval) = _mean(table), _mean(1 - table)
+            counts, chosen = _counts(table), int(np.nansum(table))
+            pairs.append(
+                {
+                    "systems": [first, second],
+                    "chosen": {first: chosen, second: counts["answers"] - chosen},
+                    "share": {first: share, second: other_share},
+                    "intervals": {first: interval, second: other_interval},
+                    "p": binomial_p(chosen, counts["answers"]),  # of a share as far from a half if neither is nearer
+                    **counts,
+                }
+            )
+        figures = {"pairs": pairs}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -126,21 +140,6 @@ def _tables(key: Key, answers: Sequence[Answers]) -> dict[tuple[str, ...], np.nd
             chosen = key.kind == "abx" and key.sounds[answer.answer].system == group[0]
             tables[group][row, column] = chosen if key.kind == "abx" else float(answer.answer)
     return tables
-
-
-def _preference(pair: tuple[str, ...], table: np.ndarray) -> dict[str, Any]:
-    """Preference share of each of the two, and the p of a share as far from a half if neither is nearer."""
-    (share, interval), (other_share, other_interval) = _mean(table), _mean(1 - table)
-    counts, chosen = _counts(table), int(np.nansum(table))
-    first, second = pair
-    return {
-        "systems": [first, second],
-        "chosen": {first: chosen, second: counts["answers"] - chosen},
-        "share": {first: share, second: other_share},
-        "intervals": {first: interval, second: other_interval},
-        "p": binomial_p(chosen, counts["answers"]),
-        **counts,
-    }
 
 
 def _mean(table: np.ndarray) -> tuple[float | None, list[float] | None]:

@@ -142,7 +142,9 @@ class Loop:
         surplus = self._surplus(count)
         samples = self._output.read(count + surplus) if self._owed == 0 else np.zeros(0, np.float32)
         if surplus:
-            samples = _crossfaded(samples[:count], samples[surplus:], self._fade)
+            before, after = samples[:count], samples[surplus:]  # a cross-fade leaves out the surplus
+            weight = np.clip(np.arange(1, len(before) + 1) / self._fade, 0, 1).astype(np.float32)
+            samples = before * (1 - weight) + after * weight
         if self._interrupted and len(samples):
             ramp = min(self._fade, len(samples))
             samples[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
@@ -340,12 +342,6 @@ def connect(
         loop.stop()
         if worker.is_alive():
             worker.join()
-
-
-def _crossfaded(before: np.ndarray, after: np.ndarray, fade: int) -> np.ndarray:
-    """Cross-fade from `before` to `after`, `(samples,)` each, within `fade` samples."""
-    weight = np.clip(np.arange(1, len(before) + 1) / fade, 0, 1).astype(np.float32)
-    return before * (1 - weight) + after * weight
 
 
 def warm_up(converter: Converter) -> None:

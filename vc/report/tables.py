@@ -4,7 +4,6 @@ import math
 from typing import Any, NamedTuple
 
 from vc.evaluate.anchors import ANCHORS, says_source
-from vc.evaluate.compare import SystemComparison
 from vc.evaluate.results import Evaluation
 from vc.evaluate.verdict import SIGNIFICANCE
 from vc.metrics.registry import METRICS, RANKING, SUMMARY
@@ -59,24 +58,25 @@ def differences(evaluation: Evaluation) -> Table:
     """The differences between systems and their significance, by the metrics of the page."""
     heads = ("metric", "system", "minus", "difference", "p", "the system is")
     compared = [comparison for comparison in evaluation.comparisons if comparison.metric in evaluation.metrics]
-    return Table([Cell(text) for text in heads], [_difference(comparison) for comparison in compared])
-
-
-def _difference(comparison: SystemComparison) -> list[Cell]:
-    metric, difference, p = METRICS[comparison.metric], comparison.result.difference, comparison.p_holm
-    low, high = (as_number(end, comparison.metric) for end in comparison.result.interval)
-    if p > SIGNIFICANCE or difference == 0:
-        outcome = "not significantly different"
-    else:
-        outcome = "better" if metric.fault(difference) < metric.fault(-difference) else "worse"
-    return [
-        Cell(metric.label),
-        Cell(name_of(comparison.one)),
-        Cell(name_of(comparison.other)),
-        Cell(f"{difference:+.{metric.decimals}f} {metric.unit}", f"{low} to {high}"),
-        Cell("< 0.001" if p < 0.001 else f"{p:.3f}"),
-        Cell(outcome),
-    ]
+    rows = []
+    for comparison in compared:
+        metric, difference, p = METRICS[comparison.metric], comparison.result.difference, comparison.p_holm
+        low, high = (as_number(end, comparison.metric) for end in comparison.result.interval)
+        if p > SIGNIFICANCE or difference == 0:
+            outcome = "not significantly different"
+        else:
+            outcome = "better" if metric.fault(difference) < metric.fault(-difference) else "worse"
+        rows.append(
+            [
+                Cell(metric.label),
+                Cell(name_of(comparison.one)),
+                Cell(name_of(comparison.other)),
+                Cell(f"{difference:+.{metric.decimals}f} {metric.unit}", f"{low} to {high}"),
+                Cell("< 0.001" if p < 0.001 else f"{p:.3f}"),
+                Cell(outcome),
+            ]
+        )
+    return Table([Cell(text) for text in heads], rows)
 
 
 def ranking_metric(evaluation: Evaluation) -> str:

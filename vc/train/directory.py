@@ -95,24 +95,21 @@ def locked_directory(output: Path, processes: Processes) -> Iterator[None]:
     make_directory(output)
     for name in FOLDERS:
         path_inside(output, name)  # refused before anything is written
-    with locked(output), _log_file(output / "train.log"):
-        for directory in (output, output / "samples"):
-            remove_leftovers(directory)
-        processes.wait()
-        yield
-
-
-@contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    with open_in_place(path) as file, io.TextIOWrapper(file, "utf-8", "backslashreplace") as text:
+    with (
+        locked(output),
+        open_in_place(output / "train.log") as file,
+        io.TextIOWrapper(file, "utf-8", "backslashreplace") as text,
+    ):
         handler = _SilentHandler(text)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        root = logging.getLogger("vc")
-        root.addHandler(handler)
+        logging.getLogger("vc").addHandler(handler)
         try:
+            for directory in (output, output / "samples"):
+                remove_leftovers(directory)
+            processes.wait()
             yield
         finally:
-            root.removeHandler(handler)
+            logging.getLogger("vc").removeHandler(handler)
 
 
 class _SilentHandler(logging.StreamHandler):

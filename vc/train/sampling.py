@@ -187,10 +187,12 @@ class MultiSpeakerSampler(SegmentSampler):
         shifts = 1 + (self._rand(self.batch)[self.share] * (count - 1)).long()
         speakers = torch.arange(count, device=frames.device)[:, None].expand(frames.shape[:2])
         targets = (speakers + shifts) % count
-        return MultiSpeakerBatch(frames.flatten(0, 1), speakers.flatten(), targets.flatten(), self._random_draws)
-
-    def _random_draws(self, count: int) -> Tensor:
-        return self._rand(len(self.segments), self.batch, count)[:, self.share].flatten(0, 1)
+        return MultiSpeakerBatch(
+            frames.flatten(0, 1),
+            speakers.flatten(),
+            targets.flatten(),
+            lambda size: self._rand(count, self.batch, size)[:, self.share].flatten(0, 1),
+        )
 
 
 @dataclass(frozen=True)

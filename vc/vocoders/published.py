@@ -9,7 +9,6 @@ import importlib.util
 import re
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,17 +108,16 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise ConfigError(str(error.strerror)) from error
     for name in ("generator", "model", "state_dict"):
         content = content[name] if isinstance(content.get(name), dict) else content
-    plain = {key: value for key, value in content.items() if isinstance(key, str) and _is_dense(value)}
+    plain = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, Tensor) and value.is_floating_point()
+        if value.layout is torch.strided and not value.is_meta  # dense and in memory
+    }
     torch_file.refuse_growth(plain, path)
     tensors = {key: value.float() for key, value in plain.items()}
     require(any(key.startswith("conv_pre.") for key in tensors), "no HiFi-GAN generator in it: no tensor conv_pre")
     return tensors
-
-
-def _is_dense(value: Any) -> bool:
-    """Whether it is a dense floating-point tensor in memory."""
-    numbers = isinstance(value, Tensor) and value.is_floating_point()
-    return numbers and value.layout is torch.strided and not value.is_meta
 
 
 def _fold_weight_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -75,9 +75,9 @@ def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guar
         lifespan=lifespan,
         exception_handlers={
             VCError: _on_error,
-            OSError: _on_os_error,
-            ClientDisconnect: _on_disconnect,
-            HTTPException: _on_http_error,
+            OSError: lambda _, error: JSONResponse({"error": reason(error)}, 422),
+            ClientDisconnect: lambda *_: Response(status_code=400),
+            HTTPException: lambda _, error: JSONResponse({"error": error.detail}, error.status_code, error.headers),
         },
     )
     return Guard(app, port, token)
@@ -86,18 +86,6 @@ def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guar
 def _on_error(_: Request, error: Exception) -> JSONResponse:
     code = 404 if isinstance(error, Missing) else 413 if isinstance(error, TooLarge) else 422
     return JSONResponse({"error": str(error)}, code)
-
-
-def _on_os_error(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": reason(error)}, 422)
-
-
-def _on_disconnect(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)
-
-
-def _on_http_error(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": error.detail}, error.status_code, getattr(error, "headers", None))
 
 
 class Endpoints:
@@ -165,43 +153,46 @@ class Endpoints:
         """All contents of the folder that the page lists, by name."""
         workspace = self.workspace
         voices, faults = workspace.voices()
-        sources = recordings.list_names(workspace.folder(layout.SOURCES))
+        speakers = {name: workspace.folder(layout.RECORDINGS, name) for name in workspace.speakers()}
+        experiments = {name: workspace.folder(layout.EXPERIMENTS, name) for name in workspace.experiments()}
+        sources = []
+        for name in recordings.list_names(workspace.folder(layout.SOURCES)):
+            path = workspace.file(layout.SOURCES, name)
+            changed = _modification_time(path)
+            times = {voice.id: _modification_time(workspace.conversion(voice, name)) for voice in voices}
+            converted = {id: time for id, time in times.items() if time >= changed}
+            seconds = recordings.seconds(path)
+            sources.append({"name": name, "seconds": seconds, "converted": converted, "changed": changed})
         return JSONResponse(
             {
                 "folder": str(workspace.root),
                 "consent": workspace.has_consent,
                 "voices": [{**asdict(voice), "id": voice.id} for voice in voices],
                 "faults": faults,
-                "speakers": [self._speaker(name) for name in workspace.speakers()],
-                "sources": [self._source(name, voices) for name in sources],
-                "experiments": [self._experiment(name) for name in workspace.experiments()],
+                "speakers": [
+                    {
+                        "name": name,
+                        "recordings": [
+                            {"name": file, "seconds": recordings.seconds(folder / file)}
+                            for file in recordings.list_names(folder)
+                        ],
+                    }
+                    for name, folder in speakers.items()
+                ],
+                "sources": sources,
+                "experiments": [
+                    {
+                        "name": name,
+                        "model": (folder / NAME).is_file(),
+                        "report": (folder / "evaluation/report.html").is_file(),
+                        "comparable": (folder / "evaluation/metrics.json").is_file()
+                        and (folder / "converted").is_dir(),
+                    }
+                    for name, folder in experiments.items()
+                ],
                 "tests": workspace.tests(),
             }
         )
-
-    def _speaker(self, name: str) -> dict[str, Any]:
-        folder = self.workspace.folder(layout.RECORDINGS, name)
-        paths = [folder / file for file in recordings.list_names(folder)]
-        return {
-            "name": name,
-            "recordings": [{"name": path.name, "seconds": recordings.seconds(path)} for path in paths],
-        }
-
-    def _source(self, name: str, voices: list[layout.Voice]) -> dict[str, Any]:
-        path = self.workspace.file(layout.SOURCES, name)
-        changed = _modification_time(path)
-        times = {voice.id: _modification_time(self.workspace.conversion(voice, name)) for voice in voices}
-        converted = {id: time for id, time in times.items() if time >= changed}
-        return {"name": name, "seconds": recordings.seconds(path), "converted": converted, "changed": changed}
-
-    def _experiment(self, name: str) -> dict[str, Any]:
-        folder = self.workspace.folder(layout.EXPERIMENTS, name)
-        return {
-            "name": name,
-            "model": (folder / NAME).is_file(),
-            "report": (folder / "evaluation/report.html").is_file(),
-            "comparable": (folder / "evaluation/metrics.json").is_file() and (folder / "converted").is_dir(),
-        }
 
     # Uploads
 
@@ -331,13 +322,19 @@ class Endpoints:
         fields = {key: getattr(job, key) for key in ("number", "kind", "request", "state", "code", "asked", "ended")}
         fields["queue"] = job.task.queue
         fields["command"] = job.line(self.workspace)
+        lines = []
         if job.state in (FAILED, DONE, STOPPED):
-            fields["lines"] = [line for line in self.jobs.output_lines(job) if _is_message(line, job)][-20:]
+            lines = self.jobs.output_lines(job)
+            whole = job.kind in ("check", "score", "live")  # of other commands, errors and warnings
+            fields["lines"] = [line for line in lines if whole or " error: " in line or " warning: " in line][-20:]
         if isinstance(job.task, Train):
             experiment = self.workspace.root / layout.EXPERIMENTS / job.task.output
             began = job.began if job.state == RUNNING else None
             fields["progress"] = progress(experiment, began)
-            fields["verdict"] = _verdict(self.jobs.output_lines(job)) if job.state == DONE else ""
+            # The sentence on the result stands before the line with the report
+            reports = [position for position, line in enumerate(lines) if line.startswith("listen: ")]
+            has_verdict = job.state == DONE and reports and reports[-1]
+            fields["verdict"] = lines[reports[-1] - 1] if has_verdict else ""
         return fields
 
     def job(self, request: Request) -> JSONResponse:
@@ -438,22 +435,11 @@ def _condition_fields(condition: Condition) -> dict[str, float]:
     }
 
 
-def _is_message(line: str, job: Job) -> bool:
-    """Whether the page shows a line of a command's output: an error or a warning, or any line of some commands."""
-    return job.kind in ("check", "score", "live") or " error: " in line or " warning: " in line
-
-
 def _fault(command: str, lines: list[str]) -> str:
     """A command's errors in its lines on stderr, among which may be warnings and lines of libraries."""
     prefix = f"{command}: error: "
     errors = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
     return " ".join(errors) or f"{command} failed without giving a reason"
-
-
-def _verdict(lines: list[str]) -> str:
-    """The sentence on the result that vc-train prints before the line with the report; empty if there is none."""
-    positions = [position for position, line in enumerate(lines) if line.startswith("listen: ")]
-    return lines[positions[-1] - 1] if positions and positions[-1] else ""
 
 
 def _file_name(request: Request) -> str:

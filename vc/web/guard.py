@@ -1,7 +1,6 @@
 """Access control: only the browser that opened the address with the token, and no other site's page in it."""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
@@ -62,7 +61,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
         response = self._response(scope) if scope["type"] == "http" else PlainTextResponse("", 404)
-        await (response or self.app)(scope, receive, _with_headers(send))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await (response or self.app)(scope, receive, send_with_headers)
 
     def _response(self, scope: Scope) -> Response | None:
         """A refusal, or the redirection that sets the cookie; None for a request to pass on."""
@@ -81,28 +88,13 @@ class Guard:
             response = RedirectResponse("/", 303)
             response.set_cookie(self.cookie, self.token, path="/", httponly=True, samesite="strict")
             return response
-        if not self._is_token(_cookie(headers.get("cookie", ""), self.cookie)):
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
+        except CookieError:
+            cookie = None
+        if cookie is None or not self._is_token(cookie.value):
             return PlainTextResponse(NO_TOKEN, 403)
         return None
 
     def _is_token(self, text: str) -> bool:
         return secrets.compare_digest(text.encode("utf-8", "replace"), self.token.encode())
-
-
-def _cookie(header: str, name: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
-
-
-def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return send_with_headers

@@ -384,7 +384,13 @@ class Jobs:
 
     def user_of(self, name: str) -> Job | None:
         """A waiting or running job whose request has the name of a recording, speaker, voice or experiment."""
-        return next((job for job in self._active_jobs() if _has_name(job.request, name)), None)
+        for job in self._active_jobs():
+            fields = job.request.values()
+            # Values of the request, items of lists, and the model of a voice
+            values = [item for field in fields for item in (field if isinstance(field, list) else [field])]
+            if name in values or job.request.get("voice", "").startswith(f"{name}--"):
+                return job
+        return None
 
     def status(self, number: int) -> dict[str, Any]:
         """The latest status of a live session, with the names in docs/live.md; empty before the first."""
@@ -443,12 +449,11 @@ class Jobs:
         while True:
             await self._wake[queue].wait()
             self._wake[queue].clear()
-            while job := self._next_job(queue):
-                await self._run(job)
-
-    def _next_job(self, queue: str) -> Job | None:
-        waiting = [job for job in self._jobs.values() if job.state == WAITING and job.task.queue == queue]
-        return None if self._is_closing else min(waiting, key=lambda job: job.number, default=None)
+            while not self._is_closing:
+                waiting = [job for job in self._jobs.values() if job.state == WAITING and job.task.queue == queue]
+                if not waiting:
+                    break
+                await self._run(min(waiting, key=lambda job: job.number))
 
     async def _run(self, job: Job) -> None:
         """Run a job to its end; it fails if its command cannot be started or one of its files cannot be written."""
@@ -570,12 +575,6 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 def _state_after_shutdown(job: Job) -> str:
     """State of a job that the server's end interrupted; a microphone must not open again by itself."""
     return STOPPED if job.task.queue == LIVE else WAITING
-
-
-def _has_name(request: dict[str, Any], name: str) -> bool:
-    """Whether a name is a value of a request, an item of one, or the model of its voice."""
-    values = [item for value in request.values() for item in (value if isinstance(value, list) else [value])]
-    return name in values or request.get("voice", "").startswith(f"{name}--")
 
 
 async def _end_orphan(job: Job, workspace: Workspace) -> None:

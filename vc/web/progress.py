@@ -30,7 +30,11 @@ def progress(experiment: Path, began: float | None) -> dict[str, Any]:
         `curves`, a list of pairs of step and value for each name; `conversions`, a pair of the number of recordings
         converted for the measurement and of those to convert; `samples`, names of files.
     """
-    lines = _log_lines(experiment / log.NAME)
+    try:
+        status = (experiment / log.NAME).stat()
+        lines = _read_log(experiment, status.st_mtime_ns, status.st_size)
+    except OSError:
+        lines = []
     steps = _total_steps(experiment / "config.yaml") if any("losses" in line for line in lines) else 0
     step = max((line["step"] for line in lines), default=0)
     speed = next((line["steps_per_second"] for line in reversed(lines) if line.get("steps_per_second")), 0)
@@ -61,24 +65,13 @@ def _total_steps(config: Path) -> int:
     return steps if isinstance(steps, int) else 0
 
 
-def _log_lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return _read_log(path.parent, status.st_mtime_ns, status.st_size)
-
-
 @lru_cache(16)
-def _read_log(directory: Path, modified: int, size: int) -> list[dict[str, Any]]:
-    try:
-        return log.read(directory)
-    except OSError:
-        return []
+def _read_log(directory: Path, modified: int, size: int) -> list[dict[str, Any]]:  # a changed file is read anew
+    return log.read(directory)
 
 
 def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Losses and held-out scores over the steps, by name."""
+    """Losses and held-out scores over the steps, by name; at most MOST_POINTS points of each."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
         values = dict(line.get("losses", {}))
@@ -86,13 +79,8 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
             values["held_out_score"] = line["held_out"]["score"]
         for name, value in values.items():
             curves.setdefault(name, []).append((line["step"], value))
-    return {name: _decimate(points) for name, points in curves.items()}
-
-
-def _decimate(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most MOST_POINTS points at regular intervals, always with the last one."""
-    interval = -(-len(points) // MOST_POINTS)
-    return points[::-1][::interval][::-1]
+    # At regular intervals, always with the last one
+    return {name: points[::-1][:: -(-len(points) // MOST_POINTS)][::-1] for name, points in curves.items()}
 
 
 def _total_conversions(held_out: Path, conversions: list[Path]) -> int:

@@ -43,7 +43,7 @@ from vc.evaluate.measure import (
 from vc.features import store
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
-from vc.metrics import mel_cepstral_distortion_by
+from vc.metrics import crossed_interval, mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
 from vc.metrics.statistics import UNKNOWN
@@ -410,6 +410,8 @@ def evaluated(folder: Path, title: str, voice: str, words: str) -> Path:
         "headlines": {"converted": f"Said of {title}."},
         "verdicts": {"converted": [{"aspect": "voice", "grade": voice}, {"aspect": "content", "grade": words}]},
         "systems": {"converted": dict.fromkeys(METRICS, 0.5)},
+        "anchors": {},
+        "utterances": [],
     }
     (folder / "metrics.json").write_text(json.dumps(content))
     return folder
@@ -429,6 +431,27 @@ def test_many_evaluations_are_one_page(tmp_path, capsys):
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert links == ["../%FF%20a%20b/c/report.html", "../d/report.html"]
     assert text.count("<script>") == 1 and "Said of e to f." in text
+
+
+def test_a_page_about_many_has_means_with_intervals_over_pairs_and_sentences(tmp_path):
+    """As recipes/utils/results.py has them; of one pair alone there is no mean."""
+    random = np.random.default_rng(0)
+    folders, figures = [], random.normal(7, 0.3, (3, 4))
+    for number, row in enumerate(figures):
+        folders.append(evaluated(tmp_path / f"pair{number}", f"a to {number}", "good", "good"))
+        path = folders[-1] / "metrics.json"
+        content = json.loads(path.read_text())
+        content["systems"]["converted"]["mcd"] = row.mean()
+        content["utterances"] = [
+            {"sentence": str(sentence), "systems": {"converted": {"mcd": value}}} for sentence, value in enumerate(row)
+        ]
+        path.write_text(json.dumps(content))
+    for count in (3, 1):
+        assert main(["--pairs", *map(str, folders[:count]), "--output", str(tmp_path / f"all{count}")]) == 0
+    low, high = crossed_interval(figures)
+    text = (tmp_path / "all3/report.html").read_text()
+    assert "Mean of 3, Converted" in text and f"{figures.mean():.2f} \u00b1 {(high - low) / 2:.2f}" in text
+    assert "Mean of" not in (tmp_path / "all1/report.html").read_text()
 
 
 def test_a_page_about_many_never_takes_the_place_of_one_of_them(tmp_path, capsys):
@@ -715,6 +738,12 @@ def test_page_folds_what_would_push_the_target_off_the_first_screen(ideal, tmp_p
 def test_page_has_no_words_of_a_command_line(stand_in):
     shown = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", page_text(stand_in), flags=re.DOTALL)
     assert not re.search(r"\s--\w|pip install|vc-\w+ |=PATH", shown)
+
+
+def test_page_says_what_two_short_recordings_mean_for_its_figures(stand_in):
+    seconds = sum(audio.info(CORPUS / f"eval/rms/{name}.flac").seconds for name in (101, 103))
+    text = html.unescape(page_text(stand_in)).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"With {seconds:.0f} s of the target's recordings, less than 20 s" in re.sub(r"<[^>]*>", "", text)
 
 
 def test_page_shows_no_empty_row_or_column_and_none_twice(stand_in):

@@ -10,7 +10,7 @@ from conftest import CORPUS, UTILS
 from vc.cli.common import named_folders
 from vc.corpus import audio
 from vc.evaluate import Request
-from vc.evaluate.verdict import BAD, GOOD, Evidence, judge, judge_sentences
+from vc.evaluate.verdict import BAD, GOOD, UNCHECKED, Evidence, judge, judge_sentences
 from vc.features.f0 import F0Range
 from vc.features.world import WorldConfig
 from vc.metrics import content, timbre
@@ -117,9 +117,9 @@ MADE = {
 @pytest.mark.parametrize(
     ("name", "grades"),
     [
-        ("target", {"voice": GOOD, "content": GOOD, "liveliness": GOOD, "variety": GOOD}),
-        ("source", {"voice": BAD, "content": GOOD}),
-        ("long_term_spectrum", {"voice": BAD, "content": GOOD}),
+        ("target", {"voice": GOOD, "content": UNCHECKED, "liveliness": GOOD, "variety": GOOD}),
+        ("source", {"voice": BAD, "content": UNCHECKED}),
+        ("long_term_spectrum", {"voice": BAD, "content": UNCHECKED}),
         ("brown_noise", {"content": BAD, "liveliness": BAD}),
         ("reversed_target", {"content": BAD}),
         ("shuffled_target", {"voice": GOOD, "content": BAD, "liveliness": GOOD}),

@@ -192,7 +192,8 @@ def test_what_has_no_interval_is_doubtful_at_most(good):
     [
         ({"phone_error_added": 0.05, "content_distance": 0.9}, GOOD, "Kept: a recogniser gets 5% more"),
         ({"phone_error_added": 0.6, "content_distance": 0.1}, BAD, "Lost: a recogniser gets 60% more"),
-        ({"content_distance": 0.3}, GOOD, "phone errors were not measured"),
+        ({"content_distance": 0.3}, UNCHECKED, "Words were not checked by a recogniser: content distance is 0.30"),
+        ({"content_distance": 0.5}, DOUBTFUL, "phone errors were not measured"),
         ({"content_distance": 0.95}, BAD, "Lost: content distance is 0.95 of that of another sentence"),
         ({"content_lost": 0.1}, UNCHECKED, "Neither"),
         ({"phone_error": 0.6, "content_distance": 0.1}, BAD, "Lost: a recogniser gets 60% of the phones wrong;"),

@@ -22,6 +22,7 @@ import numpy as np
 import systems
 from systems import ANCHORS, Content, display_name, format_figure
 
+from vc.evaluate.several import evaluation_figures, sentence_figures
 from vc.metrics import crossed_interval
 from vc.metrics.registry import METHOD_CRITERIA
 
@@ -105,7 +106,7 @@ def heading(contents: dict[str, Content]) -> str:
 
 def overall(metric: str, contents: list[Content], name: str, *, span: bool) -> str:
     """A mean over the directions; with `span`, the lowest and the highest of them behind it."""
-    cell, figures = systems.mean(metric, contents, name), systems.figures(metric, contents, name)
+    cell, figures = systems.mean(metric, contents, name), evaluation_figures(contents, name, metric)
     if not span or len(figures) < 2:
         return cell
     return f"{cell} ({format_figure(metric, min(figures))} to {format_figure(metric, max(figures))})"
@@ -113,7 +114,7 @@ def overall(metric: str, contents: list[Content], name: str, *, span: bool) -> s
 
 def difference(metric: str, contents: list[Content], one: str, other: str) -> str:
     """How far `one` lies above `other` in the sentences and directions that both have, with half of its interval."""
-    differences = systems.sentences(contents, one, metric) - systems.sentences(contents, other, metric)
+    differences = sentence_figures(contents, one, metric) - sentence_figures(contents, other, metric)
     present = np.isfinite(differences)
     if not present.any():
         return "-"

@@ -1,25 +1,19 @@
 """Evaluations as Markdown tables: what results.py, family.py and vocoders.py share.
 
-A cell is a figure with half of its 95 % interval. For a mean over directions, directions and sentences are resampled
-independently (`vc.metrics.crossed_interval`), since the figure should hold for other speakers and for other sentences.
-Figures of whole sets have no values by sentence: their half interval is the mean of the directions' half intervals, an
-upper bound.
+A cell is a figure with half of its 95 % interval (`vc.evaluate.several`).
 """
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from vc.errors import DataError
+from vc.evaluate.several import evaluation_figures, half_interval
 from vc.files import write_text
-from vc.metrics import crossed_interval
 from vc.metrics.registry import METRICS
 
 ANCHORS = ("unconverted", "mean_variance", "copy_synthesis", "reference")
@@ -98,44 +92,10 @@ def scores(content: Content) -> dict[str, Mapping]:
     return {**first, **content["systems"], **anchors}
 
 
-def sentences(contents: Sequence[Content], system: str, metric: str) -> np.ndarray:
-    """`(directions, sentences)` figures of one system, NaN where it has none."""
-    by_sentence = [
-        {
-            row["sentence"]: {**row.get("systems", {}), **row.get("anchors", {})}.get(system, {}).get(metric)
-            for row in content.get("utterances", [])
-        }
-        for content in contents
-    ]
-    names = list(dict.fromkeys(name for row in by_sentence for name in row))
-    table = [[math.nan if row.get(name) is None else row[name] for name in names] for row in by_sentence]
-    return np.array(table, dtype=float).reshape(len(by_sentence), len(names))
-
-
-def half_interval(metric: str, contents: Sequence[Content], system: str) -> float | None:
-    """Half of the 95 % interval of a system's mean over the directions."""
-    by_direction = [scores(content).get(system, {}) for content in contents]
-    if len(contents) > 1:
-        table = sentences(contents, system, metric)
-        known = np.isfinite(table)
-        if known.sum() > 1:
-            low, high = crossed_interval(table[known.any(1)][:, known.any(0)])
-            return (high - low) / 2
-    ends = [row["intervals"][metric] for row in by_direction if row.get(metric) is not None and "intervals" in row]
-    halves = [(high - low) / 2 for low, high in ends if None not in (low, high)]
-    return fmean(halves) if halves else None
-
-
 def mean(metric: str, contents: Sequence[Content], system: str) -> str:
     """A system's mean over the directions, with half of its interval."""
-    values = figures(metric, contents, system)
-    return plus_minus(metric, fmean(values), half_interval(metric, contents, system)) if values else "-"
-
-
-def figures(metric: str, contents: Sequence[Content], system: str) -> list[float]:
-    """A system's figure in each direction that has one."""
-    values = (scores(content).get(system, {}).get(metric) for content in contents)
-    return [value for value in values if value is not None]
+    values = evaluation_figures(contents, system, metric)
+    return plus_minus(metric, fmean(values), half_interval(contents, system, metric)) if values else "-"
 
 
 def plus_minus(metric: str, value: float, half_width: float | None) -> str:

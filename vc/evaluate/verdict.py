@@ -190,7 +190,7 @@ def _judge_approach(evidence: Evidence) -> Finding:
 
 
 def judge_content(evidence: Evidence) -> Finding:
-    """Grade whether the words are kept: by phone errors if they were measured, else by content distance."""
+    """Grade whether the words are kept: by phone errors; without them, content distance can only find them lost."""
     errors, distance = _phone_errors(evidence), evidence.figure("content_distance")
     parts = []
     if errors is not None:
@@ -203,6 +203,8 @@ def judge_content(evidence: Evidence) -> Finding:
     elif distance is not None:
         grade = _grade(distance, evidence.interval("content_distance"), UNLIKE, VERY_UNLIKE)
         parts.append("phone errors were not measured")
+        if grade == GOOD:  # short of losing them, content distance says too little of words
+            return Finding("content", UNCHECKED, f"Words were not checked by a recogniser: {'; '.join(parts[:-1])}.")
     else:
         return Finding("content", UNCHECKED, "Neither phone errors nor content distances were measured.")
     summary = {GOOD: "Kept", DOUBTFUL: "Not clearly kept", BAD: "Lost"}[grade]

@@ -24,6 +24,7 @@ from vc.report.curves import ABOUT_CURVES, draw_curves, names_of_curves
 from vc.report.html import NAMES, as_number, as_unicode, data_url, name_of, render
 from vc.report.tables import definitions, differences, figures, ranking_metric, sentences, settings
 
+ENOUGH_SECONDS = 20  # of the target's recordings; with less, the page says what that means
 MAX_EXAMPLES = 10  # sentences with audio, evenly spread over the ranking
 WORST, BEST = 3, 2  # examples shown unfolded
 MAX_SECONDS = 20  # of a recording that are played and plotted
@@ -86,6 +87,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     faults = [metric.fault(row[ranking_metric(evaluation)]) for row in rows]
     ranking = np.argsort(faults, kind="stable").tolist()
     middle = len(ranking) // 2
+    seconds = sum(map(len, evaluation.f0[REFERENCE].values())) * evaluation.configuration["frame_shift_ms"] / 1000
     ranks = [rank for rank in evenly_spread(len(ranking), MAX_EXAMPLES)[::-1] if rank != middle]
     folded = ranks[WORST:-BEST]
     examples = {rank: _example(evaluation, ranking, rank, plots=plots and rank not in folded) for rank in ranks}
@@ -121,6 +123,8 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         "anchors": [anchor for anchor in ANCHORS if anchor in evaluation.scores],
         "few": len(ranking) if len(ranking) < ENOUGH_SENTENCES else 0,
         "fewest": MIN_SENTENCES,
+        "enough": ENOUGH_SECONDS,
+        "short": seconds if seconds < ENOUGH_SECONDS else 0,
         "differences": differences(evaluation),
         "sentences": sentences(evaluation),
         "training": data_url("image/png", curves) if curves else "",

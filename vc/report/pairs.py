@@ -1,8 +1,10 @@
 """One page for several evaluations, for example of many speaker pairs: results, and links to the reports."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -10,6 +12,7 @@ from vc import phrases
 from vc.config import read_json
 from vc.errors import ConfigError, DataError
 from vc.evaluate.headline import CONTENT, VOICE
+from vc.evaluate.several import Content, evaluation_figures, half_interval
 from vc.evaluate.verdict import GOOD, UNCHECKED
 from vc.files import make_directory, write_text
 from vc.metrics.registry import METRICS, SUMMARY
@@ -20,7 +23,7 @@ class Row(NamedTuple):
     """One system of one evaluation."""
 
     name: str
-    report: str  # relative URL of the evaluation's page
+    report: str  # relative URL of the evaluation's page; empty for a mean
     headline: str
     grades: dict[str, str]  # by aspect
     figures: dict[str, str]  # by metric, formatted
@@ -51,7 +54,11 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
     for folder in results:
         if folder.resolve() == path.parent.resolve():
             raise ConfigError(f"{path}: would overwrite the report of one evaluation; choose another --output")
-    rows = [row for folder in results for row in _rows(folder, path.parent)]
+    contents, rows = [], []
+    for folder in results:
+        content, rows_of_one = _read(folder, path.parent)
+        contents.append(content)
+        rows += rows_of_one
     counts = []
     for aspect, claim in ((VOICE, "sound like their target"), (CONTENT, "keep the words")):
         grades = [row.grades.get(aspect, UNCHECKED) for row in rows]
@@ -66,13 +73,32 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
         "aspects": list(dict.fromkeys(aspect for row in rows for aspect in row.grades)),
         "metrics": {name: METRICS[name] for name in metrics},
         "rows": rows,
+        "means": _means(contents, metrics),
     }
     make_directory(path.parent)
     write_text(path, render("vc.report", "pairs.html", **content))
     return headline
 
 
-def _rows(folder: Path, page_folder: Path) -> list[Row]:
+def _means(contents: Sequence[Content], metrics: Sequence[str]) -> list[Row]:
+    """For each system of two or more evaluations, the means over them with their intervals."""
+    counts = Counter(system for content in contents for system in content["systems"])
+    rows = []
+    for system, count in counts.items():
+        if count == 1:
+            continue
+        figures = {}
+        for metric in metrics:
+            values = evaluation_figures(contents, system, metric)
+            half = half_interval(contents, system, metric) if values else None
+            spread = "" if half is None else f" \N{PLUS-MINUS SIGN} {as_number(half, metric)}"
+            figures[metric] = as_number(fmean(values), metric) + spread if values else "-"
+        rows.append(Row(f"Mean of {count}, {name_of(system)}", "", "", {}, figures))
+    return rows
+
+
+def _read(folder: Path, page_folder: Path) -> tuple[Content, list[Row]]:
+    """An evaluation's metrics.json, and a row for each of its systems."""
     path = folder / "metrics.json"
     report = quote(os.fsencode(os.path.relpath(folder / "report.html", page_folder)))
     try:
@@ -85,6 +111,7 @@ def _rows(folder: Path, page_folder: Path) -> list[Row]:
             values = {metric: content["systems"][system][metric] for metric in SUMMARY}
             figures = {metric: "-" if value is None else as_number(value, metric) for metric, value in values.items()}
             rows.append(Row(name, report, sentence, grades, figures))
+        content = {part: content[part] for part in ("systems", "anchors", "utterances")}
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not an evaluation of this version ({error}); run vc-evaluate again") from error
-    return rows
+    return content, rows

@@ -127,11 +127,13 @@ def test_weights_of_another_network_are_refused_by_name(fault, said, state, tmp_
 
 
 def test_a_path_without_the_file_and_a_program_are_refused(tmp_path):
-    (tmp_path / "program.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    ran = tmp_path / "ran"
+    (tmp_path / "program.pt").write_bytes(f"cos\nsystem\n(S'touch {ran}'\ntR.".encode())
     for path, said in (
         ("", "needs the weights of UTMOS"),
         ("nowhere", "nowhere: no such file"),
-        ("program.pt", "not a ch"),
+        ("program.pt", "not a checkpoint"),
     ):
         with pytest.raises(ConfigError, match=said):
             choose_measures([f"utmos={path and tmp_path / path}"])
+    assert not ran.exists()

@@ -430,19 +430,23 @@ def _mono_blocks(
             yield mono
         if last is not None and count >= last:
             return
-    if last is None and count:
-        sizes = MISSING_BYTES.search(sound.extra_info)
-        claimed, present = map(int, sizes.groups()) if sizes else (0, 0)
-        missing = ""
-        if count < sound.frames:
-            missing = f"{count} of the {sound.frames} samples in its header can be read"
-        elif present + HEADER_BYTES < claimed < OPEN_LENGTH:
-            missing = f"{present} of the {claimed} bytes of samples in its header are there"
+    if last is None:
+        missing = count and _missing_samples(sound, count)
         if missing:
             warn_once(log, f"{escaped(path)}: truncated: only {missing}")
     elif first < count < last - MAX_OVERSHOOT * sound.samplerate:
         rate = sound.samplerate
         raise DataError(f"{path}: ends at {count / rate:.2f} s, the part to be read only at {last / rate:.2f} s")
+
+
+def _missing_samples(sound: "soundfile.SoundFile", count: int) -> str:  # noqa: F821
+    """How much of what the header claims is there if a recording is truncated, else ""; `count` frames were decoded."""
+    if count < sound.frames:
+        return f"{count} of the {sound.frames} samples in its header can be read"
+    sizes = MISSING_BYTES.search(sound.extra_info)
+    claimed, present = map(int, sizes.groups()) if sizes else (0, 0)
+    truncated = present + HEADER_BYTES < claimed < OPEN_LENGTH
+    return f"{present} of the {claimed} bytes of samples in its header are there" if truncated else ""
 
 
 def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821

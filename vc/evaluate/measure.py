@@ -33,10 +33,10 @@ MEASURES = {
     "wer": words,
 }
 OWN_MODELS = {  # measures that take a path, and to what
-    "utmos": utmos.OWN,
-    "wer": words.OWN,
+    "utmos": utmos.NEEDED,
+    "wer": words.NEEDED,
 }
-NO_OWN_MODELS = "measures left out, since they need a model of your own: " + "; ".join(
+NO_OWN_MODELS = "measures that need a model of your own: " + "; ".join(
     f"{name} ({needed})" for name, needed in OWN_MODELS.items()
 )
 OVERSAMPLING = 2  # by which recordings at the common rate are resampled, and back, if others had a higher rate

@@ -42,7 +42,7 @@ def half_interval(contents: Sequence[Content], system: str, metric: str) -> floa
 
     Evaluations and sentences are resampled independently (`vc.metrics.crossed_interval`), since the figure should hold
     for other speakers and for other sentences. Figures of whole sets have no values by sentence: their half interval is
-    the mean of the evaluations' half intervals, an upper bound.
+    the mean of the evaluations' half intervals, which leaves out how evaluations differ.
     """
     if len(contents) > 1:
         table = sentence_figures(contents, system, metric)
@@ -51,6 +51,6 @@ def half_interval(contents: Sequence[Content], system: str, metric: str) -> floa
             low, high = crossed_interval(table[known.any(1)][:, known.any(0)])
             return (high - low) / 2
     scores = [system_scores(content, system) for content in contents]
-    ends = [own["intervals"][metric] for own in scores if own.get(metric) is not None and "intervals" in own]
+    ends = [row["intervals"][metric] for row in scores if row.get(metric) is not None and "intervals" in row]
     halves = [(high - low) / 2 for low, high in ends if None not in (low, high)]
     return fmean(halves) if halves else None

@@ -203,7 +203,7 @@ def judge_content(evidence: Evidence) -> Finding:
     elif distance is not None:
         grade = _grade(distance, evidence.interval("content_distance"), UNLIKE, VERY_UNLIKE)
         parts.append("phone errors were not measured")
-        if grade == GOOD:  # short of losing them, content distance says too little of words
+        if grade != BAD:  # short of losing them, content distance says too little of words
             return Finding("content", UNCHECKED, f"Words were not checked by a recogniser: {'; '.join(parts[:-1])}.")
     else:
         return Finding("content", UNCHECKED, "Neither phone errors nor content distances were measured.")

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from vc.errors import ConfigError, DataError, naming
+from vc.errors import ConfigError, DataError
 from vc.metrics.speech_models import RATE, one_thread, prepare
 
 MODULES = ("torch",)
 WEIGHTS = "utmos22_strong_step7459_v1.pt"  # MIT licence
-OWN = f"the weights of UTMOS, SpeechMOS's file {WEIGHTS}"
+NEEDED = f"the weights of UTMOS, SpeechMOS's file {WEIGHTS}"
 LONGEST = 60.0  # seconds; attention takes memory quadratic in the length
 
 
@@ -56,7 +56,7 @@ def utmos(samples: np.ndarray, rate: int, path: str) -> float:
 
 @cache
 def digest(path: str) -> str:
-    """SHA-256 of the weights' file, as 64 hexadecimal digits."""
+    """SHA-256 of the weights' file, as 64 hexadecimal digits; raises OSError if it cannot be read."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -67,8 +67,8 @@ def _network(path: str) -> Any:
     from vc.metrics import utmos_network
 
     if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such file; it should be {OWN}")
+        raise ConfigError(f"{path}: no such file; it should be {NEEDED}")
     try:
-        return utmos_network.read(Path(path)).eval()
+        return utmos_network.read(Path(path))
     except ConfigError as error:
-        raise ConfigError(naming(path, ConfigError(f"not {OWN}: {error}"))) from None
+        raise ConfigError(f"{path}: not {NEEDED}: {error}") from error

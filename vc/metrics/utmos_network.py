@@ -66,8 +66,8 @@ class UtmosNetwork(nn.Module):
         self.score = nn.Linear(hidden, 1)
 
     def forward(self, samples: Tensor) -> Tensor:
-        frames = self.speech(samples, self.speech.config.layers).transpose(1, 2)
-        conditions = [each.expand(*frames.shape[:2], -1) for each in (self.domain, self.listener)]
+        frames = self.speech(samples, self.speech.config.layers).transpose(1, 2)  # (batch, frames, width)
+        conditions = [embedding.expand(*frames.shape[:2], -1) for embedding in (self.domain, self.listener)]
         frames, _ = self.recurrent(torch.cat([frames, *conditions], dim=2))
         return SCALE * self.score(self.widen(frames).relu()).mean(dim=(1, 2)) + MIDDLE
 
@@ -88,19 +88,19 @@ def read(path: Path) -> UtmosNetwork:
         require(axis < tensors[name].ndim, f"tensor {name} is of shape {list(tensors[name].shape)}")
         return tensors[name].shape[axis]
 
-    speech, layers = "wav2vec2.", (re.match(r"wav2vec2\.encoder\.layers\.(\d{1,3})\.", name) for name in tensors)
-    width, direction = size(f"{speech}post_extract_proj.weight", 0), f"{speech}encoder.pos_conv.0.weight_v"
+    layers = [re.match(r"wav2vec2\.encoder\.layers\.(\d{1,3})\.", name) for name in tensors]
+    width = size("wav2vec2.post_extract_proj.weight", 0)
     sizes = {
         "width": width,
         "heads": max(1, width // HEAD),
-        "layers": 1 + max((int(match[1]) for match in layers if match), default=0),
-        "hidden": size(f"{speech}encoder.layers.0.fc1.weight", 0),
+        "layers": 1 + max((int(layer[1]) for layer in layers if layer), default=0),
+        "hidden": size("wav2vec2.encoder.layers.0.fc1.weight", 0),
         "convolutions": [
-            [size(f"{speech}feature_extractor.conv_layers.{number}.0.weight", 0), kernel, stride]
+            [size(f"wav2vec2.feature_extractor.conv_layers.{number}.0.weight", 0), kernel, stride]
             for number, (_, kernel, stride) in enumerate(CONVOLUTIONS)
         ],
-        "position_kernel": size(direction, 2),
-        "position_groups": width // max(1, size(direction, 1)),
+        "position_kernel": size("wav2vec2.encoder.pos_conv.0.weight_v", 2),
+        "position_groups": width // max(1, size("wav2vec2.encoder.pos_conv.0.weight_v", 1)),
     }
     config = build(HubertConfig, sizes, "encoder")
     others = {

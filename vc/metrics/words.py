@@ -15,7 +15,7 @@ from vc.errors import ConfigError, DataError
 from vc.metrics.speech_models import RATE, one_thread, prepare
 
 MODULES = ("transformers",)
-OWN = "a recogniser of your own, a Whisper in transformers format"
+NEEDED = "a recogniser of your own, a Whisper in transformers format"
 LONGEST = 30.0  # seconds, Whisper's context
 
 

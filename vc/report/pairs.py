@@ -1,5 +1,6 @@
 """One page for several evaluations, for example of many speaker pairs: results, and links to the reports."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from vc import phrases
 from vc.config import read_json
 from vc.errors import ConfigError, DataError
 from vc.evaluate.headline import CONTENT, VOICE
-from vc.evaluate.several import Content, evaluation_figures, half_interval
+from vc.evaluate.several import Content, evaluation_figures, half_interval, sentence_figures
 from vc.evaluate.verdict import GOOD, UNCHECKED
 from vc.files import make_directory, write_text
 from vc.metrics.registry import METRICS, SUMMARY
@@ -92,7 +93,8 @@ def _means(contents: Sequence[Content], metrics: Sequence[str]) -> list[Row]:
             values = evaluation_figures(contents, system, metric)
             half = half_interval(contents, system, metric) if values else None
             spread = "" if half is None else f" \N{PLUS-MINUS SIGN} {as_number(half, metric)}"
-            figures[metric] = as_number(fmean(values), metric) + spread if values else "-"
+            shortage = f" (of {len(values)})" if len(values) < count else ""
+            figures[metric] = as_number(fmean(values), metric) + spread + shortage if values else "-"
         rows.append(Row(f"Mean of {count}, {name_of(system)}", "", "", {}, figures))
     return rows
 
@@ -112,6 +114,9 @@ def _read(folder: Path, page_folder: Path) -> tuple[Content, list[Row]]:
             figures = {metric: "-" if value is None else as_number(value, metric) for metric, value in values.items()}
             rows.append(Row(name, report, sentence, grades, figures))
         content = {part: content[part] for part in ("systems", "anchors", "utterances")}
-    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        for metric, system in itertools.product(SUMMARY, content["systems"]):
+            half_interval([content], system, metric)
+            sentence_figures([content], system, metric)
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: not an evaluation of this version ({error}); run vc-evaluate again") from error
     return content, rows

@@ -331,10 +331,7 @@ class Endpoints:
             experiment = self.workspace.root / layout.EXPERIMENTS / job.task.output
             began = job.began if job.state == RUNNING else None
             fields["progress"] = progress(experiment, began)
-            # The sentence on the result stands before the line with the report
-            reports = [position for position, line in enumerate(lines) if line.startswith("listen: ")]
-            has_verdict = job.state == DONE and reports and reports[-1]
-            fields["verdict"] = lines[reports[-1] - 1] if has_verdict else ""
+            fields["verdict"] = _verdict(lines) if job.state == DONE else ""
         return fields
 
     def job(self, request: Request) -> JSONResponse:
@@ -440,6 +437,12 @@ def _fault(command: str, lines: list[str]) -> str:
     prefix = f"{command}: error: "
     errors = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
     return " ".join(errors) or f"{command} failed without giving a reason"
+
+
+def _verdict(lines: list[str]) -> str:
+    """The sentence on the result that vc-train prints before the line with the report; empty if there is none."""
+    positions = [position for position, line in enumerate(lines) if line.startswith("listen: ")]
+    return lines[positions[-1] - 1] if positions and positions[-1] else ""
 
 
 def _file_name(request: Request) -> str:

@@ -71,7 +71,7 @@ def _read_log(directory: Path, modified: int, size: int) -> list[dict[str, Any]]
 
 
 def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
-    """Losses and held-out scores over the steps, by name; at most MOST_POINTS points of each."""
+    """Losses and held-out scores over the steps, by name."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
         values = dict(line.get("losses", {}))
@@ -79,8 +79,13 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
             values["held_out_score"] = line["held_out"]["score"]
         for name, value in values.items():
             curves.setdefault(name, []).append((line["step"], value))
-    # At regular intervals, always with the last one
-    return {name: points[::-1][:: -(-len(points) // MOST_POINTS)][::-1] for name, points in curves.items()}
+    return {name: _decimate(points) for name, points in curves.items()}
+
+
+def _decimate(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most MOST_POINTS points at regular intervals, always with the last one."""
+    interval = -(-len(points) // MOST_POINTS)
+    return points[::-1][::interval][::-1]
 
 
 def _total_conversions(held_out: Path, conversions: list[Path]) -> int:

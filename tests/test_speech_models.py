@@ -339,7 +339,7 @@ def test_every_measure_that_is_installed_is_taken_by_default():
     installed = [name for name in MEASURES if name in possible and not extras.missing(*MEASURES[name].MODULES)]
     chosen, notes = choose_measures(None)
     assert chosen == installed and "content" in chosen and {"utmos", "wer"} == {*OWN_MODELS}
-    assert notes[-1].startswith("measures left out") and all(
+    assert notes[-1].startswith("measures that need") and all(
         f"{name} ({needed})" in notes[-1] for name, needed in OWN_MODELS.items()
     )
 

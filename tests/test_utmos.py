@@ -11,6 +11,7 @@ from conftest import vowel
 from torch import nn
 
 from vc.corpus import audio
+from vc.encoders import utmos as published
 from vc.errors import ConfigError, DataError
 from vc.evaluate import Request, evaluate
 from vc.evaluate.measure import choose_measures, measure_versions
@@ -97,7 +98,7 @@ def test_an_evaluation_has_its_score_for_every_system_and_names_the_file(weights
         for system, folder in (("same", "source"), ("unconverted", "source"), ("reference", "target"))
     }
     assert {system: evaluation.scores[system].means["utmos"] for system in expected} == pytest.approx(expected)
-    assert measure_versions([measure]) == {utmos.WEIGHTS: f"SHA-256 {utmos.digest(str(weights))[:16]}"}
+    assert measure_versions([measure]) == {utmos.WEIGHTS: f"SHA-256 {published.digest(weights)[:16]}"}
     write_report(evaluation, tmp_path / "out/report.html")
     assert "predicted opinion by UTMOS" in (tmp_path / "out/report.html").read_text()
 
@@ -131,7 +132,7 @@ def test_a_path_without_the_file_and_a_program_are_refused(tmp_path):
     (tmp_path / "program.pt").write_bytes(f"cos\nsystem\n(S'touch {ran}'\ntR.".encode())
     for path, said in (
         ("", "needs the weights of UTMOS"),
-        ("nowhere", "nowhere: no such file"),
+        ("nowhere", "nowhere: not the weights of UTMOS[^:]+: no such file"),
         ("program.pt", "not a checkpoint"),
     ):
         with pytest.raises(ConfigError, match=said):

@@ -112,6 +112,7 @@ def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[st
 
 def measure_versions(measures: Sequence[str]) -> dict[str, str]:
     """Versions of the measures' packages, of the bundled content encoder and of UTMOS's weights, by name."""
+    from vc.encoders import utmos as published_utmos
     from vc.encoders.choice import DISTILLED
 
     versions = {}
@@ -121,7 +122,7 @@ def measure_versions(measures: Sequence[str]) -> dict[str, str]:
         if name == "content":
             versions[f"content encoder {DISTILLED}"] = f"of vc {__version__}"
         elif name == "utmos":
-            versions[Path(path).name] = f"SHA-256 {utmos.digest(path)[:16]}"
+            versions[Path(path).name] = f"SHA-256 {published_utmos.digest(path)[:16]}"
         else:
             versions[package] = version(package)
     return versions

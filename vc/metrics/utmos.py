@@ -1,8 +1,6 @@
-"""Predicted mean opinion score by UTMOS, with weights of the user's own (`utmos_network`); nothing is downloaded."""
+"""Predicted mean opinion score by UTMOS, with weights of the user's own (`vc.encoders.utmos`)."""
 
-import hashlib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,20 +53,11 @@ def utmos(samples: np.ndarray, rate: int, path: str) -> float:
 
 
 @cache
-def digest(path: str) -> str:
-    """SHA-256 of the weights' file, as 64 hexadecimal digits; raises OSError if it cannot be read."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@cache
 def _network(path: str) -> Any:
     """Load the network once per process."""
-    from vc.metrics import utmos_network
+    from vc.encoders import utmos as published
 
-    if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such file; it should be {NEEDED}")
     try:
-        return utmos_network.read(Path(path))
+        return published.read(path)
     except ConfigError as error:
         raise ConfigError(f"{path}: not {NEEDED}: {error}") from error

@@ -5,8 +5,9 @@ Saeki et al., "UTMOS: UTokyo-SaruLab system for VoiceMOS Challenge 2022", Inters
 frame, averaged over time. Like the weights that SpeechMOS publishes, without the paper's phoneme encoder.
 """
 
+import hashlib
 import re
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -72,14 +73,16 @@ class UtmosNetwork(nn.Module):
         return SCALE * self.score(self.widen(frames).relu()).mean(dim=(1, 2)) + MIDDLE
 
 
-def read(path: Path) -> UtmosNetwork:
+def read(path: str | Path) -> UtmosNetwork:
     """Read the network from SpeechMOS's file, without running its code; the tensors' shapes give its sizes.
 
     Raises
     ------
     ConfigError
-        The file is damaged, or another network's; the message does not include its name.
+        The file is missing, damaged, or another network's; the message does not include its name.
     """
+    path = Path(path)
+    require(path.is_file(), "no such file")
     tensors, _ = read_archive(path, ("",))
     tensors.pop("wav2vec2.mask_emb", None)  # only for training
 
@@ -110,3 +113,10 @@ def read(path: Path) -> UtmosNetwork:
     }
     make = partial(UtmosNetwork, config, **others)
     return build_with_weights(make, rename(make, tensors, TENSORS, "UTMOS"), "UTMOS").eval()
+
+
+@cache
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits; raises OSError if it cannot be read."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -454,6 +454,23 @@ def test_a_page_about_many_has_means_with_intervals_over_pairs_and_sentences(tmp
     assert "Mean of" not in (tmp_path / "all1/report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"utterances": [{}]},
+        {"utterances": [{"sentence": "1", "systems": {"converted": {"mcd": "much"}}}]},
+        {"systems": {"converted": {**dict.fromkeys(METRICS, 0.5), "intervals": {}}}},
+    ],
+)
+def test_a_damaged_evaluation_is_named(tmp_path, capsys, fault):
+    folders = [evaluated(tmp_path / name, "a to b", "good", "good") for name in ("whole", "damaged")]
+    path = folders[1] / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fault}))
+    assert main(["--pairs", *map(str, folders), "--output", str(tmp_path / "all")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{path}: not an evaluation of this version" in line
+
+
 def test_a_page_about_many_never_takes_the_place_of_one_of_them(tmp_path, capsys):
     folder = evaluated(tmp_path / "one", "a to b", "good", "good")
     (folder / "report.html").write_text("its own")

@@ -118,5 +118,4 @@ def read(path: str | Path) -> UtmosNetwork:
 @cache
 def digest(path: str | Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits; raises OSError if it cannot be read."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

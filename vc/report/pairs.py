@@ -114,7 +114,7 @@ def _read(folder: Path, page_folder: Path) -> tuple[Content, list[Row]]:
             figures = {metric: "-" if value is None else as_number(value, metric) for metric, value in values.items()}
             rows.append(Row(name, report, sentence, grades, figures))
         content = {part: content[part] for part in ("systems", "anchors", "utterances")}
-        for metric, system in itertools.product(SUMMARY, content["systems"]):
+        for metric, system in itertools.product(SUMMARY, content["systems"]):  # what `_means` reads, to name the file
             half_interval([content], system, metric)
             sentence_figures([content], system, metric)
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -32,7 +32,7 @@ STILL, STILLEST, RESTLESS = 0.65, 0.45, 1.6  # ratio to the target's modulation 
 ALIKE = 0.8  # ratio to the target's diversity
 LOST = 0.85  # share of content lost, 1 for unrelated sentences
 GARBLED, VERY_GARBLED = 0.25, 0.5  # phone error above the source's
-UNLIKE, VERY_UNLIKE = 0.45, 0.6  # content distance; another speaker's recording of the sentence has 0.25 to 0.34
+UNLIKE = 0.6  # content distance that is lost words; the same sentence by another speaker has 0.25 to 0.34
 WORSE, MUCH_WORSE = 0.3, 0.8  # points of DNSMOS or DistillMOS below the target's copy-synthesis
 # Noise gain of the conversion back; a linear map restoring modulation has up to 2
 AMPLIFIED, VERY_AMPLIFIED = 3.0, 10.0
@@ -201,10 +201,11 @@ def judge_content(evidence: Evidence) -> Finding:
     if errors is not None:
         grade = _grade(errors.value, errors.interval, GARBLED, VERY_GARBLED)
     elif distance is not None:
-        grade = _grade(distance, evidence.interval("content_distance"), UNLIKE, VERY_UNLIKE)
+        low, _ = evidence.interval("content_distance")
+        if not low > UNLIKE:  # a smaller distance says too little of words
+            return Finding("content", UNCHECKED, f"Words were not checked by a recogniser: {parts[0]}.")
+        grade = BAD
         parts.append("phone errors were not measured")
-        if grade != BAD:  # short of losing them, content distance says too little of words
-            return Finding("content", UNCHECKED, f"Words were not checked by a recogniser: {'; '.join(parts[:-1])}.")
     else:
         return Finding("content", UNCHECKED, "Neither phone errors nor content distances were measured.")
     summary = {GOOD: "Kept", DOUBTFUL: "Not clearly kept", BAD: "Lost"}[grade]
@@ -281,7 +282,7 @@ def judge_variety(evidence: Evidence) -> Finding | None:
     text = f"different sentences differ {ratio:.2f} times as much as the target's own"
     if math.isnan(sum(evidence.interval("diversity"))):
         return Finding("variety", DOUBTFUL, f"Too few sentences to tell: {text}.")
-    content_is_lost = distance > VERY_UNLIKE if distance is not None else lost is not None and lost > LOST
+    content_is_lost = distance > UNLIKE if distance is not None else lost is not None and lost > LOST
     if ratio < ALIKE and content_is_lost:
         text = f"Collapsed: {text}; the output is much the same whatever the source says."
         return Finding("variety", BAD, text, "much the same whatever the source says")

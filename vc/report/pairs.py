@@ -19,6 +19,8 @@ from vc.files import make_directory, write_text
 from vc.metrics.registry import METRICS, SUMMARY
 from vc.report.html import as_number, name_of, render
 
+INTERVAL = "\N{PLUS-MINUS SIGN} half of the 95 % interval over pairs and sentences; timbre: over sentences alone"
+
 
 class Row(NamedTuple):
     """One system of one evaluation."""
@@ -73,8 +75,7 @@ def write_pairs(results: Sequence[Path], path: Path) -> str:
         "headline": headline,
         "aspects": list(dict.fromkeys(aspect for row in rows for aspect in row.grades)),
         "metrics": {name: METRICS[name] for name in metrics},
-        "rows": rows,
-        "means": _means(contents, metrics),
+        "rows": [*_means(contents, metrics), *rows],
     }
     make_directory(path.parent)
     write_text(path, render("vc.report", "pairs.html", **content))
@@ -95,7 +96,7 @@ def _means(contents: Sequence[Content], metrics: Sequence[str]) -> list[Row]:
             spread = "" if half is None else f" \N{PLUS-MINUS SIGN} {as_number(half, metric)}"
             shortage = f" (of {len(values)})" if len(values) < count else ""
             figures[metric] = as_number(fmean(values), metric) + spread + shortage if values else "-"
-        rows.append(Row(f"Mean of {count}, {name_of(system)}", "", "", {}, figures))
+        rows.append(Row(f"Mean of {count}, {name_of(system)}", "", INTERVAL, {}, figures))
     return rows
 
 

@@ -8,7 +8,9 @@ from conftest import CORPUS
 
 from vc.corpus import audio
 from vc.errors import ConfigError
-from vc.features.mel import FLOOR, MelConfig, log_mel, mel_filters
+from vc.features import mel_cepstrum
+from vc.features.mel import FLOOR, MelConfig, MelFeatures, log_mel, log_mel_matrices, mel_filters
+from vc.features.world import WorldConfig
 
 CONFIG = MelConfig()
 
@@ -45,6 +47,22 @@ def test_a_tone_stands_in_its_own_band():
     frames = log_mel(0.5 * torch.sin(2 * torch.pi * 1000 * time)[None], CONFIG)[0]
     peak = mel_filters(CONFIG)[:, round(1000 * 1024 / 22050)].argmax()
     assert (frames[:, 4:-4].argmax(0) == peak).all()
+
+
+def test_the_envelope_to_synthesise_resolves_formants_that_the_mel_cepstrum_blurs():
+    """Log-mel of a known envelope without harmonics, four formants of 60 to 200 Hz, back to that envelope."""
+    config, world = MelFeatures(), WorldConfig(22050, order=100)
+    hertz = np.linspace(0, 11025, world.bins)
+    formants = zip((500, 1500, 2500, 3700), (60, 90, 130, 200), strict=True)
+    envelope = sum(1 / (1 + np.square((hertz - centre) / width)) for centre, width in formants)[None] + 1e-4
+    magnitudes, filters = log_mel_matrices(world, config.mel)
+    cepstrum = mel_cepstrum.from_envelope(envelope, world.order, world.warping)
+    frames = np.log(filters @ np.exp(magnitudes @ cepstrum.T)).T
+    blurred = mel_cepstrum.to_envelope(config.to_mel_cepstrum(frames), world.warping, world.bins)
+    heard = (hertz > 200) & (hertz < 7500)
+    errors = [np.abs(10 * np.log10(found / envelope))[:, heard].mean() for found in (config.envelope(frames), blurred)]
+    assert errors[0] < 1.0  # dB
+    assert errors[0] < 0.7 * errors[1]
 
 
 def test_silence_is_the_floor_and_gradients_stay_finite():

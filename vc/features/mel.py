@@ -29,6 +29,7 @@ TINY = 1e-9  # added to squared magnitudes to keep the gradient of the square ro
 LINEAR_BELOW = 1000.0  # Hz; the mel scale of Slaney's toolbox is linear below
 LINEAR_STEP = 200 / 3  # Hz per mel below
 LOG_STEP = np.log(6.4) / 27  # natural logarithm of the frequency ratio per mel above
+ENVELOPE_ORDER = 49  # of the mel-cepstrum whose envelope WORLD synthesises: less blurs formants, more leaves harmonics
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,14 @@ class MelFeatures(MelConfig, FeatureConfig):
         return Frames(f0, spectrum, aperiodicity)
 
     def to_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
-        weights, offset = _to_mel_cepstrum(self)
+        weights, offset = _to_mel_cepstrum(self, self.world.order)
         return frames.astype(np.float64) @ weights + offset
+
+    def envelope(self, frames: np.ndarray) -> np.ndarray:
+        """As in FeatureConfig, finer than the mel-cepstra on which distances are measured."""
+        weights, offset = _to_mel_cepstrum(self, ENVELOPE_ORDER)
+        cepstra = frames.astype(np.float64) @ weights + offset
+        return mel_cepstrum.to_envelope(cepstra, self.world.warping, self.world.bins)
 
     def _from_first_centre(self, samples: np.ndarray) -> np.ndarray:
         """Shift the samples so that WORLD's frame i is centred on log-mel frame i; at least one sample is left."""
@@ -126,7 +133,7 @@ def _extend(values: np.ndarray, frames: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
+def _to_mel_cepstrum(config: MelFeatures, order: int) -> tuple[np.ndarray, np.ndarray]:
     """Matrix `(bands, order + 1)` and offset `(order + 1,)` of the affine map from log-mel to mel-cepstrum.
 
     The log envelope is interpolated linearly between the bands' centres, from each band's magnitude divided by its
@@ -140,7 +147,7 @@ def _to_mel_cepstrum(config: MelFeatures) -> tuple[np.ndarray, np.ndarray]:
     interpolation = np.stack([np.interp(bins, centres, unit) for unit in np.eye(config.bands)])  # (bands, bins)
     constant = -2 * np.log(sums) @ interpolation - np.log(_window_energy(config))  # (bins,)
     envelopes = np.exp(np.vstack([2 * interpolation, constant]))  # from_envelope takes the logarithm
-    cepstra = mel_cepstrum.from_envelope(envelopes, world.order, world.warping)
+    cepstra = mel_cepstrum.from_envelope(envelopes, order, world.warping)
     return cepstra[:-1], cepstra[-1]
 
 

@@ -490,7 +490,7 @@ def test_a_digest_is_of_what_was_there_when_the_file_was_opened(tmp_path):
 # Links
 
 
-FOLDERS, LOGS = ("checkpoints", "samples", "tensorboard"), (".lock", "train.log", "log.jsonl")
+FOLDERS, LOGS = ("checkpoints", "models", "samples", "tensorboard"), (".lock", "train.log", "log.jsonl")
 ELSEWHERE = [(name, kind) for name in FOLDERS for kind in ("link", "dangling")]
 ELSEWHERE += [(name, kind) for name in LOGS for kind in ("link", "dangling", "hard link", "pipe")]
 

@@ -19,7 +19,7 @@ from conftest import TINY, command, equal, started, training
 
 from vc import model_file
 from vc.config import read_sections
-from vc.errors import DataError, TrainingError
+from vc.errors import ConfigError, DataError, TrainingError
 from vc.features.store import read_features
 from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint, estimate
@@ -74,8 +74,17 @@ def test_resuming_is_exact_and_the_log_goes_on(model, mini, tmp_path):
 
 def test_samples_and_intervals_do_not_change_the_weights(model, mini, tmp_path):
     changes = ("--set", "training.log_every=7", "--set", "training.checkpoint_every=9")
-    command(*training(mini, tmp_path, *changes))
+    command(*training(mini, tmp_path, *changes, "--set", "training.keep_every=10"))
     assert equal(weights(tmp_path), weights(model))
+    kept = [model_file.read(path) for path in sorted((tmp_path / "models").iterdir())]
+    assert [described.step for described, _ in kept] == [10, 20]
+    assert equal(kept[1][1], weights(model)) and not equal(kept[0][1], weights(model))
+
+
+def test_a_checkpoint_is_not_taken_for_a_model(model):
+    path = model / "checkpoints/checkpoint-000000020.safetensors"
+    with pytest.raises(ConfigError, match="is a checkpoint of training; the model is model.safetensors in the folder"):
+        model_file.read(path)
 
 
 def test_another_seed_gives_other_weights(model, mini, tmp_path):
@@ -288,7 +297,7 @@ class CountingRun(Run):
 
     def __init__(self, bad=(), **settings):
         super().__init__(Path(), TrainingConfig(**settings), CountingEngine(bad), processes=SINGLE_PROCESS, held_out="")
-        self.reports, self.saves, self.scorings, self.rollbacks = [], [], [], []
+        self.reports, self.saves, self.scorings, self.rollbacks, self.kept = [], [], [], [], []
 
     def report(self, losses, steps_per_second, refused):
         self.reports.append((self.state.step, losses["anything"]))
@@ -309,7 +318,10 @@ class CountingRun(Run):
 
     def scores(self): ...
 
-    def write_model(self): ...
+    def write_model(self, path): ...
+
+    def keep_model(self):
+        self.kept.append((self.state.step, len(self.saves)))
 
     def model_step(self): ...
 
@@ -321,6 +333,25 @@ def test_everything_happens_at_its_interval_and_at_the_end():
     run.take_steps()
     assert run.saves == run.scorings == [2, 4, 5]
     assert run.reports == [(2, 0.5), (4, 2.5), (5, 4.0)]
+
+
+def test_models_are_kept_at_their_interval_before_the_checkpoint():
+    """A run that is killed right after a checkpoint goes on from it, and would leave a model out."""
+    run = CountingRun(steps=5, checkpoint_every=2, keep_every=2)
+    run.take_steps()
+    assert run.kept == [(2, 0), (4, 1)]  # step, and how many checkpoints there were
+    run = CountingRun(steps=5)
+    run.take_steps()
+    assert run.kept == []
+
+
+def test_no_model_is_kept_after_a_refused_step(tmp_path):
+    run, kept = CountingRun(bad=[1, 3]), []
+    run.output, run.write_model = tmp_path, kept.append
+    for _ in range(4):
+        run.step()
+        Run.keep_model(run)
+    assert [path.name for path in kept] == ["step-000000001.safetensors", "step-000000003.safetensors"]
 
 
 def test_scores_that_choose_nothing_are_logged_and_change_nothing():

@@ -152,6 +152,8 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     weights, content = read_tensors(path, framework)
     if "mel" in content:
         raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
+    if "state" in content:
+        raise ConfigError(f"{path}: is a checkpoint of training; the model is {NAME} in the folder above its own")
     if content.get("format") != FORMAT or isinstance(content["format"], bool):
         raise ConfigError(f"{path}: format {content.get('format')!r}; this version reads format {FORMAT}")
     content.pop("sample_rate", None)

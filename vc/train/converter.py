@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -110,9 +111,9 @@ class ConverterRun(Run):
     def write_samples(self) -> None:
         self.samples.write(self.converter(), self.log, self.state.step)
 
-    def write_model(self) -> None:
+    def write_model(self, path: Path) -> None:
         converter = self.converter()
-        model_file.write(self.output / NAME, converter.model, converter.network.state_dict(), converter.encoder)
+        model_file.write(path, converter.model, converter.network.state_dict(), converter.encoder)
 
     def model_step(self) -> int | None:
         try:

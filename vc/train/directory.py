@@ -17,7 +17,7 @@ from vc.features.store import read_digests, write_digests
 from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers, write_text
 from vc.train.processes import Processes, join_processes
 
-FOLDERS = ("checkpoints", "samples", "tensorboard")
+FOLDERS = ("checkpoints", "models", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # the setting that holds the digest of the training data
 MAX_NAMED = 3  # recordings of a kind that a message names
 CHANGEABLE_SETTINGS = {  # settings under `training` that may change when a run is resumed
@@ -26,6 +26,7 @@ CHANGEABLE_SETTINGS = {  # settings under `training` that may change when a run 
     "checkpoint_every",
     "save_minutes",
     "checkpoints",
+    "keep_every",
     "patience",
     "refused_steps",
     "retreats",
@@ -104,7 +105,7 @@ def locked_directory(output: Path, processes: Processes) -> Iterator[None]:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger("vc").addHandler(handler)
         try:
-            for directory in (output, output / "samples"):
+            for directory in (output, output / "models", output / "samples"):
                 remove_leftovers(directory)
             processes.wait()
             yield

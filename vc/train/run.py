@@ -17,6 +17,7 @@ import torch
 from vc import model_file, phrases
 from vc.config import require
 from vc.errors import TrainingError
+from vc.files import make_directory
 from vc.parallel import progress
 from vc.signals import exit_status, stop_signals
 from vc.train import checkpoint
@@ -44,6 +45,7 @@ class TrainingConfig:
     checkpoint_every: int = 5_000  # steps; the held-out set is scored then too
     save_minutes: float = 10.0  # a checkpoint at least as often as this; 0: after every step
     checkpoints: int = 2  # kept
+    keep_every: int = 0  # steps between models that stay, as models/step-000005000.safetensors; 0: none
     patience: int = 0  # scorings without a better model after which the run ends; 0: never
     refused_steps: int = 20  # in a row, for losses that are not finite, after which the run rolls back
     retreats: int = 3  # rollbacks to the last checkpoint, each at half the rates of before, after which the run ends
@@ -52,7 +54,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            lowest = 0 if name in ("seed", "samples", "average", "patience", "retreats", "save_minutes") else 1
+            lowest = 0 if name in ("seed", "samples", "average", "patience", "retreats", "save_minutes", "keep_every") else 1
             require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
         require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
@@ -106,8 +108,8 @@ class Run(ABC):
         """Scores on the held-out set by name, `score` among them, lower is better; empty where none can be had."""
 
     @abstractmethod
-    def write_model(self) -> None:
-        """Write the present network as `output`/NAME."""
+    def write_model(self, path: Path) -> None:
+        """Write the present network as a model file, in an existing folder."""
 
     @abstractmethod
     def model_step(self) -> int | None:
@@ -166,6 +168,8 @@ class Run(ABC):
                     if in_a_row >= settings.refused_steps:
                         self.roll_back()
                         continue
+                if settings.keep_every and step % settings.keep_every == 0:
+                    self.keep_model()  # before the checkpoint, so that none is missing after a run was killed
                 stop = self.processes.agree(received())
                 regular = self._due(settings.checkpoint_every)
                 due = regular or stop or time.monotonic() - last_save > 60 * settings.save_minutes
@@ -240,7 +244,14 @@ class Run(ABC):
             self.state.best_step = self.state.step
         self._save_checkpoint()
         if self.state.best_step == self.state.step and self.processes.first:
-            self.write_model()
+            self.write_model(self.output / NAME)
+
+    def keep_model(self) -> None:
+        """Write the present network as a model that stays; after a refused step there is none."""
+        if self.processes.first and self.engine.refused.row == 0:
+            directory = self.output / "models"
+            make_directory(directory)
+            self.write_model(directory / f"step-{self.state.step:09d}.safetensors")
 
     def _due(self, interval: int) -> bool:
         return self.state.step % interval == 0 or self.state.step == self.settings.steps
@@ -256,7 +267,7 @@ class Run(ABC):
             self.processes.wait()
         is_best = self.state.best_step == self.state.step > 0
         if is_best and self.processes.first and self.model_step() != self.state.step:
-            self.write_model()  # the run was killed between the checkpoint and the model
+            self.write_model(self.output / NAME)  # the run was killed between the checkpoint and the model
 
     def _save_checkpoint(self) -> None:
         if self.processes.first:

@@ -233,7 +233,7 @@ class VocoderRun(Run):
     def write_samples(self) -> None:
         self.samples.write(self.vocoder(), self.log, self.state.step)
 
-    def write_model(self) -> None:
+    def write_model(self, path: Path) -> None:
         model = VocoderModel(
             method=self.experiment.method,
             mel=self.experiment.mel,
@@ -244,7 +244,7 @@ class VocoderRun(Run):
             configuration=self.experiment.as_dict(),
             metrics=self.state.best_scores,
         )
-        vocoder_file.write(self.output / NAME, model, fold_weight_norm(self.engine.converter))
+        vocoder_file.write(path, model, fold_weight_norm(self.engine.converter))
 
     def model_step(self) -> int | None:
         try:

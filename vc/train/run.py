@@ -53,8 +53,9 @@ class TrainingConfig:
     samples: int = 2  # validation recordings that are converted
 
     def __post_init__(self) -> None:
+        from_zero = ("seed", "samples", "average", "patience", "retreats", "save_minutes", "keep_every")
         for name, value in vars(self).items():
-            lowest = 0 if name in ("seed", "samples", "average", "patience", "retreats", "save_minutes", "keep_every") else 1
+            lowest = 0 if name in from_zero else 1
             require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
         require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")

@@ -25,7 +25,7 @@ from vc.train.directory import train_in
 from vc.train.engine import ComputeConfig, Engine
 from vc.train.held_out import MAX_SCORED
 from vc.train.processes import Processes
-from vc.train.run import NAME, Run, TrainingConfig
+from vc.train.run import Run, TrainingConfig
 from vc.train.samples import CopySamples
 from vc.train.sampling import WaveSampler
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining

@@ -179,3 +179,21 @@ def test_a_picture_shows_each_recording(tmp_path):
     assert content[:8] == b"\x89PNG\r\n\x1a\n" and (width, height) == (640, 280) and len(content) < 100_000
     done = run(ROOT / "recipes/utils/pictures.py", *words[:2], "source=none.wav")
     assert done.returncode == 1 and done.stderr.startswith("pictures.py: error: none.wav: ")
+
+
+def test_learning_curves_have_a_point_for_each_kept_model(tmp_path, monkeypatch):
+    path = tmp_path / "A-B/metrics.json"
+    path.parent.mkdir()
+    figures = {"narrow-1000": 8.0, "narrow-500": 9.0, "nearest": 7.0}
+    interval = {"intervals": {"mcd": [6.5, 9.5]}}
+    content = {"systems": {name: {"mcd": mcd, **interval} for name, mcd in figures.items()}}
+    anchors = {"copy_synthesis": {"mcd": 2.0}, "reference": {"mcd": None}}
+    path.write_text(json.dumps(content | {"anchors": anchors, "counts": {"utterances": 1}}))
+    monkeypatch.syspath_prepend(ROOT / "recipes/utils")  # for its import of systems.py
+    curves = script("curve").learning_curves(list(figures))
+    assert curves == {"narrow": {500: "narrow-500", 1000: "narrow-1000"}}  # and nearest is a line
+    done = run(commands() / SCRIPT, ROOT / "recipes/utils/curve.py", path, "--output", tmp_path / "curve.png")
+    assert done.returncode == 0 and (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    path.write_text(json.dumps(content | {"systems": {"nearest": {"mcd": 7.0}}, "anchors": anchors}))
+    done = run(commands() / SCRIPT, ROOT / "recipes/utils/curve.py", path, "--output", tmp_path / "none.png")
+    assert done.returncode == 1 and done.stderr == "curve.py: error: no system is called NAME-STEP; there are: nearest\n"

@@ -196,4 +196,5 @@ def test_learning_curves_have_a_point_for_each_kept_model(tmp_path, monkeypatch)
     assert done.returncode == 0 and (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     path.write_text(json.dumps(content | {"systems": {"nearest": {"mcd": 7.0}}, "anchors": anchors}))
     done = run(commands() / SCRIPT, ROOT / "recipes/utils/curve.py", path, "--output", tmp_path / "none.png")
-    assert done.returncode == 1 and done.stderr == "curve.py: error: no system is called NAME-STEP; there are: nearest\n"
+    refusal = "curve.py: error: no system is called NAME-STEP; there are: nearest\n"
+    assert done.returncode == 1 and done.stderr == refusal

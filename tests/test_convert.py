@@ -234,6 +234,29 @@ def test_models_that_lie_are_refused_by_name(changes, message, model, tmp_path):
         Converter.load(rewritten(model, tmp_path, **changes))
 
 
+def test_a_small_file_for_many_speakers_is_refused_before_their_network_is_built(model, tmp_path, monkeypatch):
+    """The directions of `nearest` grow with the square of the speakers, and each takes time and memory to build."""
+    known, _ = model_file.read(model)
+    speakers = {f"s{number}": known.speakers["slt"] for number in range(1000)}
+    described = replace(known, method="nearest", network={}, speakers=speakers)
+    model_file.write(tmp_path / "m.safetensors", described, {})
+    monkeypatch.setattr("vc.models.build_network", None)
+    with pytest.raises(ConfigError, match="weights do not fit nearest: 0 tensors for 999000 parts of 1000 speakers"):
+        Converter.load(tmp_path / "m.safetensors")
+
+
+def test_a_number_type_that_is_never_written_is_refused_by_name(tmp_path):
+    header = json.dumps(
+        {
+            "a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]},
+            "__metadata__": {"vc": "{}", "sha256": ""},
+        }
+    ).encode()
+    (tmp_path / "m.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    with pytest.raises(ConfigError, match=r"m\.safetensors: (tensor a is of type F4|damaged)"):
+        Converter.load(tmp_path / "m.safetensors")
+
+
 def test_a_file_from_before_a_window_was_a_setting_has_worlds(model, tmp_path):
     weights, content = read_tensors(model / model_file.NAME)
     assert content["features"].pop("unvoiced_f0") == WorldConfig(16000).unvoiced_f0 != 500

@@ -11,8 +11,10 @@ from vc.convert.converter import Converter
 from vc.corpus import data_directory
 from vc.errors import ConfigError, DataError
 from vc.features.store import read_features
+from vc.metrics import alignment
 from vc.metrics.arrays import evenly_spread
 from vc.tensor_file import read_tensors
+from vc.train.converter import held_out_scores
 from vc.train.held_out import MAX_SCORED, HeldOut
 
 
@@ -29,13 +31,24 @@ def scores(output) -> dict[int, float]:
 
 
 def test_the_best_model_is_kept_with_its_scores(mini, held_out_dump, tmp_path):
-    changes = ("--set", "training.steps=20", "--set", "training.checkpoint_every=5")
+    changes = ("--set", "training.steps=20", "--set", "training.checkpoint_every=5", "--set", "training.keep_every=10")
     output = trained(mini, tmp_path, "--held-out", held_out_dump, *changes)
     by_step, model = scores(output), model_file.read(output)[0]
     assert list(by_step) == [5, 10, 15, 20]
     assert model.step == min(by_step, key=by_step.get) and model.metrics["score"] == min(by_step.values())
     measured = HeldOut.read(held_out_dump, read_features(mini / "dump/train"), ("slt", "rms"))
     assert measured.score(Converter.load(output)) == pytest.approx(model.metrics)
+    kept = [model_file.read(path)[0] for path in sorted((output / "models").iterdir())]
+    assert [(other.step, other.metrics) for other in kept] == [(10, {}), (20, {})]
+    of_step = f", of step {model.step}" * (model.step != 20)
+    assert (output / "train.log").read_text().endswith(f"model.safetensors{of_step}\n")
+
+
+def test_recordings_too_long_to_compare_give_no_score_and_end_no_run(mini, model, monkeypatch, caplog):
+    monkeypatch.setattr(alignment, "MAX_PAIRS", 1000)
+    with caplog.at_level("WARNING"):
+        assert held_out_scores(held_out(mini), Converter.load(model).mean_variance(), "step 5") == {}
+    assert "step 5: no held-out score: " in caplog.text and "too long" in caplog.text
 
 
 def test_a_run_whose_model_no_longer_improves_ends_and_stays_ended(mini, held_out_dump, tmp_path):

@@ -93,10 +93,20 @@ def test_a_recording_of_background_alone_is_not_heard(random):
     assert voice([frames - [8, 0, 0, 0, 0] for frames in quiet]).audible.any()  # one who whispers throughout is heard
 
 
-def test_a_voice_is_aligned_with_itself(random):
+@pytest.mark.parametrize("stride", [4, 5, 40])
+def test_a_voice_is_aligned_with_itself(stride, random):
     spoken = made_up(random)
-    one, other, distance = Aligner().pairs(spoken, spoken)
+    one, other, distance = Aligner(stride=stride).pairs(spoken, spoken)
     assert torch.equal(one, other) and distance == pytest.approx(0, abs=1e-3)
+
+
+def test_frames_that_are_compared_are_the_frame_itself_and_as_many_on_either_side(monkeypatch, random):
+    spoken, offsets = made_up(random), []
+    contexts = SpeakerFrames.contexts
+    monkeypatch.setattr(SpeakerFrames, "contexts", lambda *args: offsets.append([*args[2]]) or contexts(*args))
+    for stride in (4, 5, 40):
+        Aligner(reach=16, stride=stride).pairs(spoken, spoken)
+    assert offsets[::2] == [[-16, -12, -8, -4, 0, 4, 8, 12, 16], [-15, -10, -5, 0, 5, 10, 15], [0]]
 
 
 def test_alignment_knows_no_order(random):

@@ -946,6 +946,7 @@ def test_the_model_holds_its_encoder(content, encoder, one):
     model, network, own = model_file.read_network(one)
     assert own.digest == model.features.content.digest == choice.choose(str(encoder)).digest
     assert model.features.content.encoder == encoder.stem  # and not the path to it
+    assert model.configuration["features"]["content"]["encoder"] == encoder.stem
     assert not any(name.startswith("encoder.") for name in network.state_dict())
     assert model.encoder["kind"] == "distilled"
 

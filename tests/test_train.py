@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from conftest import TINY, command, equal, started, training
 
 from vc import model_file
 from vc.config import read_sections
+from vc.convert.converter import Converter
 from vc.errors import ConfigError, DataError, TrainingError
 from vc.features.store import read_features
 from vc.tensor_file import read_tensors, write_tensors
@@ -31,6 +33,7 @@ from vc.train.log import RunLog
 from vc.train.plan import Plan, Request
 from vc.train.processes import SINGLE_PROCESS
 from vc.train.run import Run, TrainingConfig
+from vc.train.samples import ConversionSamples
 from vc.train.sampling import PairSampler, Segments
 
 CPU = torch.device("cpu")
@@ -296,7 +299,8 @@ class CountingRun(Run):
     title = "counting"
 
     def __init__(self, bad=(), **settings):
-        super().__init__(Path(), TrainingConfig(**settings), CountingEngine(bad), processes=SINGLE_PROCESS, held_out="")
+        config, held_out = TrainingConfig(**settings), "set" if "patience" in settings else ""
+        super().__init__(Path(), config, CountingEngine(bad), processes=SINGLE_PROCESS, held_out=held_out)
         self.reports, self.saves, self.scorings, self.rollbacks, self.kept = [], [], [], [], []
 
     def report(self, losses, steps_per_second, refused):
@@ -386,6 +390,29 @@ def test_a_run_ends_when_its_model_has_long_not_become_better():
     run = CountingRun(steps=100, checkpoint_every=10, patience=3)
     run.take_steps()
     assert run.scorings == [10, 20, 30] and run.finished()
+
+
+def test_a_run_cannot_end_by_scores_that_it_does_not_have(model, mini, tmp_path):
+    done = command(*training(mini, tmp_path, "--set", "training.patience=2"), check=None)
+    assert done.returncode == 2 and done.stderr.decode().splitlines()[-1] == (
+        "vc-train: error: training.patience needs held-out recordings whose scores choose the model (--held-out)"
+    )
+
+
+def test_a_run_in_another_thread_handles_no_signals():
+    run = CountingRun(steps=2)
+    thread = threading.Thread(target=run.take_steps)
+    thread.start()
+    thread.join(60)
+    assert run.finished()
+
+
+def test_samples_that_cannot_be_written_do_not_end_a_run(model, mini, tmp_path, caplog):
+    (tmp_path / "samples").write_text("a file")
+    samples = ConversionSamples(mini / "data/eval/slt", 1, tmp_path / "samples")
+    with caplog.at_level("WARNING"):
+        samples.write(Converter.load(model), None, 5)
+    assert "no sample of slt-101" in caplog.text
 
 
 def test_a_checkpoint_comes_after_its_minutes_too():

@@ -27,7 +27,7 @@ from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.tensor_file import read_tensors
 from vc.train.run import Stopped
 from vc.train.sampling import WaveBatch, WaveSampler
-from vc.train.vocoder import HeldOutRecordings, VocoderRequest, resolve, train_vocoder
+from vc.train.vocoder import HeldOutRecordings, VocoderRequest, read_data_directory, resolve, train_vocoder
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.vocoders import vocoder_file
 from vc.vocoders.discriminators import WIDTHS, Discriminators, MultiPeriod, MultiScale
@@ -293,7 +293,7 @@ def test_the_model_says_recordings_again_and_scores_as_it_says(trained, data):
     model, _ = vocoder_file.read(trained)
     vocoder = NeuralVocoder.load(trained)
     assert model.method == "istft" and model.mel == MEL and model.configuration["objective"]["adversarial_from"] == 5
-    held_out = HeldOutRecordings.read(data / "held", [], 16000)
+    held_out = HeldOutRecordings.read(data / "held", [], 16000, {})
     assert held_out.score(vocoder) == pytest.approx(model.metrics, rel=1e-4)
     assert vocoder.resynthesise(held_out.recordings[0]).shape == held_out.recordings[0].shape
 
@@ -424,9 +424,19 @@ def test_parts_of_a_recording_that_is_learnt_from_are_not_held_out(tmp_path):
         data_directory.write(tmp_path / name, [Utterance(f"rms-{name}", "rms", path, start, end)])
         if refused:
             with pytest.raises(ConfigError, match=f"training learns from rms-{name} too"):
-                HeldOutRecordings.read(tmp_path / name, learnt, 16000)
+                HeldOutRecordings.read(tmp_path / name, learnt, 16000, {})
         else:
-            assert len(HeldOutRecordings.read(tmp_path / name, learnt, 16000).recordings[0]) == 8000
+            assert len(HeldOutRecordings.read(tmp_path / name, learnt, 16000, {}).recordings[0]) == 8000
+
+
+def test_a_copy_of_a_recording_that_is_learnt_from_is_not_held_out(tmp_path):
+    path = CORPUS / "train/rms/041.flac"
+    data_directory.write(tmp_path / "train", [Utterance("rms-041", "rms", path)])
+    (tmp_path / "copy.flac").write_bytes(path.read_bytes())
+    data_directory.write(tmp_path / "held", [Utterance("rms-new", "rms", tmp_path / "copy.flac")])
+    learnt, _, digests = read_data_directory(tmp_path / "train")
+    with pytest.raises(ConfigError, match="training learns from rms-new too"):
+        HeldOutRecordings.read(tmp_path / "held", learnt, 16000, digests)
 
 
 def test_a_setting_that_is_newer_than_a_run_was_its_default(trained, data):

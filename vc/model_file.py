@@ -3,6 +3,7 @@
 `read` returns the description and the tensors, `read_network` the network. Nothing else reads model files.
 """
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -113,12 +114,24 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
     """
     if encoder is not None:
         content = model.features.content
-        content = replace(content, encoder=Path(content.encoder).stem)  # do not publish a path of this machine
+        content = replace(content, encoder=Path(content.encoder).stem)
         model = replace(model, encoder=encoder.description, features=replace(model.features, content=content))
         weights = {**weights, **{f"{ENCODER}{name}": tensor for name, tensor in encoder.weights.items()}}
+    model = replace(model, configuration=_without_paths(model.configuration))
     content = {**asdict(model), "features": plain(model.features), "speakers": speakers_to_json(model.speakers)}
     content["sample_rate"] = model.features.sample_rate
     write_tensors(path, weights, content)
+
+
+def _without_paths(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with names in place of paths of this machine, which a model file must not publish."""
+    public = copy.deepcopy(dict(configuration))
+    sections = public.get("objective"), public.get("features", {}).get("content")
+    for section, keys in zip(sections, (("start", "encoder"), ("encoder",)), strict=True):
+        for key in keys:
+            if section and section.get(key):
+                section[key] = Path(section[key]).stem
+    return public
 
 
 def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Tensor"]]:
@@ -208,7 +221,7 @@ def read_network(
 
     from vc.encoders import choice, encoder_file
     from vc.encoders.features import complete
-    from vc.models import build_network, network_config
+    from vc.models import MODELS, build_network, network_config
     from vc.models.base import AbstractDecoder
 
     model, weights = read(path)
@@ -222,6 +235,9 @@ def read_network(
             encoder = encoder_file.load_encoder(description, encoder_weights, device)
         with torch.device("meta"):
             config = network_config(model.method, model.network)
+            parts = getattr(MODELS[model.method][1], "parts", lambda speakers: 0)(len(model.speakers))
+            if parts > len(weights):  # seen before a network for so many speakers is built
+                raise RuntimeError(f"{len(weights)} tensors for {parts} parts of {len(model.speakers)} speakers")
             restored = build_network(model.method, config, model.features, tuple(model.speakers))
         decodes = isinstance(restored, AbstractDecoder)
         fewest = 1 if decodes else 2

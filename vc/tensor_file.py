@@ -15,6 +15,7 @@ from vc.files import reading, replacing
 if TYPE_CHECKING:
     import torch
 
+NUMBER_TYPES = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64"}  # by safetensors' names
 LARGEST_TENSORS = 2 << 30  # bytes of a model, checkpoint, encoder or vocoder
 LARGEST_HEADER = 8 << 20  # bytes of the JSON header, which takes thirty times as much memory when parsed
 
@@ -147,6 +148,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
 def _all_tensors(file: "safe_open", path: Path) -> dict[str, Any]:  # noqa: F821
     """Tensors or arrays of an open file by name, depending on its framework."""
+    for name in file.keys():  # noqa: SIM118 - not a mapping
+        kind = file.get_slice(name).get_dtype()
+        if kind not in NUMBER_TYPES:
+            raise Damaged(f"{path}: tensor {name} is of type {kind}, which this toolkit does not read")
     try:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (AttributeError, TypeError) as error:

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
-    from vc import phrases
+    from vc import model_file, phrases
     from vc.config import flatten, read_sections, require
     from vc.errors import ConfigError
     from vc.model_file import NAME
@@ -124,7 +124,11 @@ def _work(args: argparse.Namespace) -> int:
         if method and method.training:  # the others take seconds
             announce(request)
         step, elapsed = train(request), phrases.duration(time.monotonic() - start)
-        state = "fitted" if METHODS[sections["method"]].fit else f"step {step}"
+        if METHODS[sections["method"]].fit:
+            state = "fitted"
+        else:  # the best one's, where held-out recordings choose
+            kept = model_file.read(args.output, "numpy")[0].step if common.first_process() else step
+            state = f"step {kept}" if kept == step else f"step {kept} of {step}"
         result = f"{args.output / NAME}: {state}, after {elapsed}\n{next_command(args.output, request.speakers)}"
     if common.first_process():
         common.say(result)

@@ -22,6 +22,11 @@ class AbstractConverter(nn.Module, ABC):
     may be any number of frames; it stays the same.
     """
 
+    @staticmethod
+    def parts(speakers: int) -> int:
+        """How many parts with weights of their own a network of so many speakers has at least."""
+        return 0
+
     @abstractmethod
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
         """Convert `(batch, bands, frames)` from speaker `source` to the same shape of speaker `target`."""

@@ -78,6 +78,10 @@ class CommonSpace(BottleneckConverter):
 
     extensible = True
 
+    @staticmethod
+    def parts(speakers: int) -> int:
+        return speakers
+
     def __init__(self, config: CommonSpaceConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
         shared = config.shared_blocks

@@ -65,6 +65,10 @@ class LinearConverter(AbstractConverter):
 
     extensible = True
 
+    @staticmethod
+    def parts(speakers: int) -> int:
+        return speakers * (speakers - 1)
+
     def __init__(self, config: WarpConfig | NearestConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__()
         require(len(speakers) >= 2, f"two speakers or more are needed, got {len(speakers)}")
@@ -105,6 +109,10 @@ class FactorisedConverter(AbstractConverter):
     """
 
     extensible = True
+
+    @staticmethod
+    def parts(speakers: int) -> int:
+        return speakers
 
     def __init__(self, config: FactorisedConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__()

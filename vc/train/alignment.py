@@ -137,7 +137,8 @@ class Aligner:
         indices = source.sample(self.max_frames), target.sample(self.max_frames)
         if min(map(len, indices)) < 2:
             raise DataError("a voice of fewer than two audible frames cannot be aligned")
-        offsets = range(-self.reach, self.reach + 1, self.stride)
+        largest = self.reach // self.stride * self.stride
+        offsets = range(-largest, largest + 1, self.stride)  # the frame itself among them
         weights = band_weights(source, target, self.loudness).repeat(len(offsets))
         source_contexts, target_contexts = (
             speaker.contexts(frames, offsets) * weights for speaker, frames in zip((source, target), indices)

@@ -96,17 +96,12 @@ class ConverterRun(Run):
 
     def log_start(self) -> None:
         if self.held_out and isinstance(self.engine.converter, AbstractConverter):
-            anchor = self.held_out.score(self.converter().mean_variance())
-            log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
+            anchor = held_out_scores(self.held_out, self.converter().mean_variance(), "means and variances")
+            if anchor:
+                log.info("held out: %s; means and variances alone score %.2f", self.held_out, anchor["score"])
 
     def scores(self) -> dict[str, float]:
-        if self.held_out is None:
-            return {}
-        try:
-            return self.held_out.score(self.converter())
-        except DataError as error:
-            log.warning("step %d: no held-out score: %s", self.state.step, error)
-            return {}
+        return held_out_scores(self.held_out, self.converter(), f"step {self.state.step}") if self.held_out else {}
 
     def write_samples(self) -> None:
         self.samples.write(self.converter(), self.log, self.state.step)
@@ -123,11 +118,21 @@ class ConverterRun(Run):
 
     def converter(self) -> Converter:
         """The current network as a converter; the licence of an initial model is passed on."""
-        model = self.experiment.model(self.features, self.state.step, self.state.best_scores)
+        scores = self.state.best_scores if self.state.best_step == self.state.step else {}
+        model = self.experiment.model(self.features, self.state.step, scores)
         if self.initial_model and self.initial_model.model.licence != model.licence:
             origin, licence = self.initial_model.path.stem, self.initial_model.model.licence
             model = replace(model, licence=f"{model.licence} They began from {origin}: {licence}")
         return Converter(model, self.engine.converter, self.device, encoder=self.encoder)
+
+
+def held_out_scores(held_out: HeldOut | HeldOutResynthesis, converter: Converter, name: str) -> dict[str, float]:
+    """The scores of a converter; none, with a warning about `name`, if recordings cannot be compared."""
+    try:
+        return held_out.score(converter)
+    except DataError as error:
+        log.warning("%s: no held-out score: %s", name, error)
+        return {}
 
 
 class FittedRun:
@@ -156,7 +161,7 @@ class FittedRun:
         method.fit(network, experiment.objective, frames)
         model = experiment.model(features, FITTED_STEP, {})
         self.converter = Converter(model, network, device, encoder=self.encoder)
-        self.scores = held_out.score(self.converter) if held_out else {}
+        self.scores = held_out_scores(held_out, self.converter, experiment.method) if held_out else {}
 
     def train(self) -> int:
         """Write the model, with scores of the held-out set and samples if there are any; return its step."""

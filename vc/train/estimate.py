@@ -32,7 +32,7 @@ class Estimate:
     steps: int
     seconds: float  # of a step, by the wall clock
     device: torch.device
-    disk: int  # bytes of checkpoints and model
+    disk: int  # bytes of checkpoints and models
     memory: int | None  # bytes, peak so far; None if the system does not report it
 
     def __str__(self) -> str:
@@ -91,7 +91,8 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
         for optimiser in training.optimisers.values():
             states += optimiser.adam.state_dict()["state"].values()
         checkpoint, model = sum(map(_size, states)), _size(engine.converter.state_dict())
-        disk = experiment.training.checkpoints * checkpoint + model
+        kept = steps // experiment.training.keep_every if experiment.training.keep_every else 0
+        disk = experiment.training.checkpoints * checkpoint + (1 + kept) * model
         return Estimate(experiment.speakers, steps, mean(seconds), device, disk, _memory(device))
 
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -86,11 +87,18 @@ class Run(ABC):
     processes : Processes
     held_out : str
         Digest of the held-out set that chooses the best model; empty if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If the run is to end by scores that it does not have.
     """
 
     score_digits = 2  # in the log
 
     def __init__(self, output: Path, settings: TrainingConfig, engine: Engine, *, processes: Processes, held_out: str):
+        chosen = bool(held_out) or not settings.patience
+        require(chosen, "training.patience needs held-out recordings whose scores choose the model (--held-out)")
         self.output, self.settings, self.engine, self.processes = output, settings, engine, processes
         self.held_out_digest = held_out
         self.state, self.log = State(), None
@@ -147,7 +155,8 @@ class Run(ABC):
         finally:
             if self.log:
                 self.log.close()
-        log.info("%s: finished at step %d: %s", self.output, self.state.step, self.output / NAME)
+        of_step = f", of step {self.state.best_step}" if self.state.best_step != self.state.step else ""
+        log.info("%s: finished at step %d: %s%s", self.output, self.state.step, self.output / NAME, of_step)
         return self.state.step
 
     def take_steps(self) -> None:
@@ -290,7 +299,8 @@ def stop_signal() -> Iterator[Callable[[], int]]:
         nonlocal number
         number = received
 
-    handlers = {stopping: signal.signal(stopping, note) for stopping in stop_signals()}
+    in_main_thread = threading.current_thread() is threading.main_thread()  # elsewhere none can be installed
+    handlers = {stopping: signal.signal(stopping, note) for stopping in (stop_signals() if in_main_thread else ())}
     try:
         yield lambda: number
     finally:

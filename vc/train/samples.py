@@ -62,10 +62,9 @@ class Samples(ABC):
 
         Failures are logged and never stop a training run.
         """
-        if self.utterances:
-            self.directory.mkdir(exist_ok=True)
         for utterance in self.utterances:
             try:
+                self.directory.mkdir(exist_ok=True)
                 sample = self.make(utterance, model, step)
                 path = self.directory / f"{sample.file_name}-{step:09d}"  # of the files, without their suffixes
                 audio.write(Path(f"{path}.wav"), sample.samples, sample.sample_rate)
@@ -73,7 +72,7 @@ class Samples(ABC):
                 image = picture(sample.panels(), sample.sample_rate, sample.frame_shift)
                 files.write_bytes(Path(f"{path}.png"), image)
                 run_log.picture(sample.board_name, image, step)
-            except (VCError, ImportError, OSError) as error:
+            except (VCError, ImportError, OSError, RuntimeError) as error:  # the last of too little memory
                 log.warning("no sample of %s: %s", utterance.id, error)
 
 

@@ -87,7 +87,7 @@ def train_vocoder(request: VocoderRequest) -> int:
     experiment = resolve(request.sections, data_digest, request.start)
     return train_in(
         request.output,
-        partial(VocoderRun, request, experiment, utterances),
+        partial(VocoderRun, request, experiment, utterances, digests),
         experiment,
         recordings=digests,
         device=request.device,
@@ -191,6 +191,7 @@ class VocoderRun(Run):
         request: VocoderRequest,
         experiment: VocoderExperiment,
         utterances: list[Utterance],
+        digests: Mapping[str, str],
         device: torch.device,
         processes: Processes,
     ):
@@ -200,7 +201,9 @@ class VocoderRun(Run):
             name = model.origin or f"{model.method} of step {model.step}, data {model.data_digest[:12]}"
             self.origin = f"trained on from {name}"
         rate = experiment.mel.sample_rate
-        self.held_out = HeldOutRecordings.read(request.held_out, utterances, rate) if request.held_out else None
+        self.held_out = None
+        if request.held_out:
+            self.held_out = HeldOutRecordings.read(request.held_out, utterances, rate, digests)
         self.samples = CopySamples(request.validation, experiment.training.samples, request.output / "samples")
         engine = make_engine(experiment, utterances, request.start, device=device, processes=processes)
         digest = self.held_out.digest if self.held_out else ""
@@ -242,7 +245,7 @@ class VocoderRun(Run):
             data_digest=self.experiment.data_digest,
             origin=self.origin,
             configuration=self.experiment.as_dict(),
-            metrics=self.state.best_scores,
+            metrics=self.state.best_scores if self.state.best_step == self.state.step else {},
         )
         vocoder_file.write(path, model, fold_weight_norm(self.engine.converter))
 
@@ -265,7 +268,9 @@ class HeldOutRecordings:
     digest: str  # of the data directory's recordings
 
     @classmethod
-    def read(cls, directory: Path, training: Iterable[Utterance], rate: int) -> "HeldOutRecordings":
+    def read(
+        cls, directory: Path, training: Iterable[Utterance], rate: int, training_digests: Mapping[str, str]
+    ) -> "HeldOutRecordings":
         """Read held-out recordings from a data directory.
 
         Parameters
@@ -275,25 +280,27 @@ class HeldOutRecordings:
             The training set.
         rate : int
             The vocoder's sample rate in Hz.
+        training_digests : mapping of str to str
+            Digests of the training set's recordings by id.
 
         Raises
         ------
         ConfigError
-            If it has one of the training utterances, or part of one.
+            If it has one of the training utterances, part of one, or a copy of one.
         """
 
         def span(utterance: Utterance) -> tuple[float, float]:  # seconds of its recording
             return utterance.start or 0.0, math.inf if utterance.end is None else utterance.end
 
-        utterances, digest, _ = read_data_directory(directory)
-        ids, spans = set(), {}
+        utterances, digest, digests = read_data_directory(directory)
+        ids, spans, known = set(), {}, set(training_digests.values())
         for utterance in training:
             ids.add(utterance.id)
             spans.setdefault(utterance.path.resolve(), []).append(span(utterance))
         for utterance in utterances:
             start, end = span(utterance)
             shared = any(start < last and first < end for first, last in spans.get(utterance.path.resolve(), ()))
-            if utterance.id in ids or shared:
+            if utterance.id in ids or shared or digests[utterance.id] in known:
                 raise ConfigError(f"{directory}: training learns from {utterance.id} too; hold out other utterances")
         scored = [utterances[index] for index in evenly_spread(len(utterances), MAX_SCORED)]
         return cls(read_recordings(scored, rate), digest)

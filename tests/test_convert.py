@@ -184,7 +184,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
         (("in.wav", "--otput", "x"), "unrecognized arguments"),
         (("",), "an input or --output is empty"),
         (("in.wav", "--output", "out.flac"), "the output is a WAV file"),
-        (("in.wav", "deep", "--output", "in.wav"), "is a file, but several recordings need a folder"),
+        (("in.wav", "deep", "--output", "in.wav"), "is a file; here a folder is needed"),
         (("--scp", "gone.scp"), "gone.scp: missing"),
         (("in.wav", "--device", "cuda"), "no CUDA device can be used here"),
     ],
@@ -326,6 +326,17 @@ def test_peaks_that_would_clip_are_limited_with_a_warning(converter, tmp_path, c
     anchor.convert_file(tmp_path / "in.wav", tmp_path / "out.wav")
     assert warned_of_peaks(caplog) == [line.replace("samples", str(tmp_path / "in.wav"))]
     np.testing.assert_allclose(audio.read(tmp_path / "out.wav")[0], anchor.convert(peaky(), 16000), atol=2**-14)
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [(np.full(800, np.nan), "holds samples that are not finite"), (np.zeros((800, 2)), r"expected shape \(samples,\)")],
+)
+def test_a_stream_names_the_block_that_is_at_fault(block, reason, converter):
+    with pytest.raises(DataError, match=f"^block 1 of the stream: {reason}"):
+        list(converter.convert_stream([np.zeros(1600), block]))
+    with pytest.raises(ConfigError, match="and finite, got inf"):
+        list(converter.convert_stream([np.zeros(1600)], longest=float("inf")))
 
 
 def test_a_limited_stream_keeps_its_length_and_warns_once(converter, caplog):

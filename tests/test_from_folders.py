@@ -153,6 +153,7 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
     [
         (("recordings/bert", "--config", "nearest"), "a pair needs two folders"),
         (("recordings/bert", "--method", "nearest"), "a pair needs two folders"),
+        (("recordings/bert", "--method", "unit_selection"), "features of kind world; give --config unit_selection"),
         (("recordings", "recordings/bert"), "is inside"),
         (("recordings/bert", "recordings/bert"), "both folders are called 'bert'"),
         (("recordings/bert", "--features", "dump"), "give FOLDERs of recordings, or --features"),

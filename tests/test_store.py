@@ -139,6 +139,12 @@ def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_file_that_cannot_be_begun_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError) as refused:
+        files.write_text(tmp_path / "none/out.json", "{}")
+    assert refused.value.filename == str(tmp_path / "none/out.json")
+
+
 def test_new_files_have_the_usual_mode(tmp_path):
     files.write_text(tmp_path / "ours", "")
     (tmp_path / "theirs").write_text("")

@@ -217,6 +217,18 @@ def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("import", "--config", "c.json", "--output", "o.safetensors"), "--config belongs to a checkpoint"),
+        (("copy", "in.wav", "--vocoder", "mine", "--set", "features.order=30"), "--set: for WORLD"),
+        (("copy", "in.wav", "--report", "none/r.json"), "--report none/r.json: no such folder"),
+    ],
+)
+def test_options_without_use_are_refused(words, said):
+    assert f"vc-vocoder: error: {said}" in command("vocoder", *words, check=2).stderr.decode()
+
+
 def test_a_converter_is_no_vocoder_and_the_other_way_round(model, small_file):
     with pytest.raises(ConfigError, match="holds no vocoder; give a converter to --model"):
         choice.choose(str(model))

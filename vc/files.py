@@ -118,7 +118,11 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.parent not in _swept:
         _swept.add(path.parent)
         remove_leftovers(path.parent)
-    handle, name = _temporary(path.parent)
+    try:
+        handle, name = _temporary(path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     temporary = Path(name)
     _unfinished.add(temporary)
     try:

@@ -177,6 +177,8 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     method = METHODS.get(str(sections.get("method")))
     require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
     require(method.serves != MANY_SPEAKERS, "one model for many speakers: prepare, extract and train in turn")
+    kind, name = sections.get("features", {}).get("kind", "world"), sections["method"]
+    require(kind in method.kinds, f"method {name} does not learn from features of kind {kind}; give --config {name}")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
 

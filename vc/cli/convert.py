@@ -88,12 +88,13 @@ def _work(args: argparse.Namespace) -> int:
             job.source, job.output, target, source, options=options, jobs=threads_for_pieces, advance=advance
         )
 
-    failed, start = 0, time.monotonic()
-    for _, result in map_threads(convert, missing, threads, "converting"):
+    failed, written, start = 0, [], time.monotonic()
+    for job, result in map_threads(convert, missing, threads, "converting"):
         if isinstance(result, DataError):
             failed += 1
             common.report(COMMAND, result)
-    written = [str(job.output) for job in missing if job.done]
+        elif job.done:  # and not standard output
+            written.append(str(job.output))
     if written and sys.stderr.isatty():  # for people; scripts do not need it
         place = written[0] if len(written) == 1 else f"{os.path.commonpath(written)}{os.sep}"
         elapsed = duration(time.monotonic() - start)

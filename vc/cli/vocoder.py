@@ -67,6 +67,8 @@ def import_vocoder(args: argparse.Namespace) -> int:
 
     if args.name is not None and args.output:
         raise ConfigError("--name and --output exclude each other")
+    if args.config and args.checkpoint is None:
+        raise ConfigError("--config belongs to a checkpoint, and none is given")
     checkpoint, configuration, origin = args.checkpoint, args.config, str(args.checkpoint)
     if checkpoint is None:
         (checkpoint, configuration), origin = published.universal(), published.ORIGIN
@@ -120,17 +122,21 @@ def copy_recordings(args: argparse.Namespace) -> int:
     import torch
 
     from vc import devices, files
-    from vc.config import read_sections
+    from vc.config import read_sections, require
     from vc.convert.copy_synthesis import Copier
     from vc.convert.inputs import plan
     from vc.corpus import audio
-    from vc.errors import DataError
+    from vc.errors import ConfigError, DataError
     from vc.features.kinds import build_features
     from vc.parallel import map_threads
     from vc.vocoders.choice import choose
 
     common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
+    settings = [name for name in ("config", "set") if getattr(args, name)]
+    require(not settings or args.vocoder == "world", f"--{' and --'.join(settings)}: for WORLD; a vocoder has its own")
+    if args.report and not args.report.parent.is_dir():
+        raise ConfigError(f"--report {args.report}: no such folder")
     config = build_features(read_sections(args.config, args.set).get("features", {}))
     device = devices.choose(args.device)
     devices.set_precision(args.precision, device)

@@ -76,6 +76,16 @@ class Overflow(DataError):
     """The output of a model is not finite."""
 
 
+def check_blocks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks `(samples,)` of a stream as they come; DataError for another shape or samples not finite."""
+    for number, block in enumerate(blocks):
+        if np.ndim(block) != 1:
+            raise DataError(f"block {number} of the stream: expected shape (samples,), got {np.shape(block)}")
+        if not np.isfinite(block).all():
+            raise DataError(f"block {number} of the stream: holds samples that are not finite")
+        yield block
+
+
 class Converter:
     """Converts recordings to a speaker of a model; thread-safe.
 
@@ -313,8 +323,10 @@ class Converter:
         ConfigError, DataError
             As for `convert`.
         """
-        require(longest >= SHORTEST, f"longest must be {SHORTEST} s or more, got {longest}")
+        in_range = SHORTEST <= longest < np.inf
+        require(in_range, f"longest must be {SHORTEST} s or more, and finite, got {longest}")
         level = Level()
+        blocks = check_blocks(blocks)
         converted = self._convert_blocks(blocks, to, source, options, level=level, recording="stream", longest=longest)
 
         def scaled() -> Iterator[np.ndarray]:

@@ -89,7 +89,7 @@ def is_batch(inputs: Sequence[str], scp: Path | None) -> bool:
 
 def _into_folder(inputs: Sequence[str], scp: Path | None, folder: Path) -> list[Job]:
     if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise ConfigError(f"--output {folder}: is a file, but several recordings need a folder")
+        raise ConfigError(f"--output {folder}: is a file; here a folder is needed")
     jobs = []
     for name in inputs:
         if name == STANDARD:

@@ -73,7 +73,8 @@ def from_folders(
     chosen = [folder_of.get(names.resolve(name, folder_of), name) for name in speakers or ()]
     missing = sorted(set(chosen) - set(folders))
     if missing:
-        raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; there are: {', '.join(folders)}")
+        there = f"there are: {', '.join(folders)}" if folders else "there is none (hidden folders are left out)"
+        raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; {there}")
     if not chosen:
         endings = formats.SUFFIXES | formats.FFMPEG_SUFFIXES
         loose = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())

@@ -205,9 +205,13 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     lowest = min(rates.values())
     left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
     rate = max((rate for rate in SETTINGS if rate <= lowest), default=None)
-    hint = f"--set features.sample_rate={rate} takes all" if rate else f"none below {min(SETTINGS)} Hz can be used"
     count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
-    message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
+    if config.cepstral:
+        hint = f"--set features.sample_rate={rate} takes all" if rate else f"none below {min(SETTINGS)} Hz can be used"
+        message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
+    else:
+        hint = "features of kind world, as --config nearest has them, take lower rates"
+        message = f"features of kind {config.kind} need {config.lowest_rate} Hz or more, above the rate of {count}; {hint}"
     if {u.speaker for u in left} != {u.speaker for u in utterances}:
         raise ConfigError(message)
     failures.append(message)

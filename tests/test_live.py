@@ -1,5 +1,6 @@
 """Laws of live conversion: blocks and the future change nothing, silence stays silent, and it equals torch's maps."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -399,6 +401,7 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
         (["--model", PAIR, "--slack", 101], "--slack must be in 1..100 blocks, got 101"),
         (["--model", PAIR, "--block", 201], "--block must be in 1..200 ms, got 201"),
+        (["--model", PAIR, "--realtime"], "--realtime: only with --input"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
         (["--model", "six_voices", "--input", "a", "--output", "b"], "method recognition_synthesis cannot run live"),
     ],
@@ -637,6 +640,59 @@ def test_the_other_direction_keeps_what_keys_have_set(sound_card, capsys):
     assert (last["muted"], last["passthrough"], last["f0_shift"]) == (True, True, 1)
 
 
+@pytest.mark.parametrize(("keys", "ranges"), [(b"t", [(90, 300), None]), (b"tt", [(90, 300), None, (90, 300)])])
+def test_an_f0_range_is_that_of_the_first_source(sound_card, monkeypatch, keys, ranges):
+    loaded, load = [], Stream.load
+
+    def record(*arguments: object, **options: object) -> Stream:
+        loaded.append(options["f0_range"])
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(Stream, "load", record)
+    assert sound_card("--model", PAIR, "--json", "--f0-range", 90, 300, keys=keys) == 0
+    assert loaded == [pair and F0Range(*pair) for pair in ranges]
+
+
+def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound_card, monkeypatch, capsys):
+    speakers = {name: replace(two_speakers()[name], f0_floor=floor) for name, floor in (("ann", 150.0), ("bob", 80.0))}
+    model = LinearModel(model_file.Model("mean_variance", WorldConfig(16000), {}, speakers, 0, "digest"), {})
+    monkeypatch.setattr(LinearModel, "read", lambda _: model)
+    words = ("--model", "pair", "--to", "bob", "--delay", 26)
+    assert sound_card(*words, "--json", keys=b"mt") == 0
+    shown = capsys.readouterr()
+    last = json.loads(shown.out.splitlines()[-1])
+    assert (last["source"], last["target"], last["muted"]) == ("ann", "bob", True)
+    message = "ann to bob as before: a delay must be in 28..1000 ms for this voice, got 26"
+    assert f"vc-live: warning: {message}" in shown.err.splitlines()
+    pressed = iter("tq")
+    monkeypatch.setattr(terminal, "keyboard", lambda pipe: contextlib.nullcontext(True))
+    monkeypatch.setattr(terminal, "key", lambda _: next(pressed))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert sound_card(*words) == 0
+    assert f"\r{message}\x1b[K\n" in capsys.readouterr().err  # a line of its own, which stays
+
+
+def test_samples_that_are_not_finite_are_counted_in_both_directions(sound_card, monkeypatch, capsys):
+    load = Stream.load
+
+    def spoilt(*arguments: object, **options: object) -> Stream:
+        stream = load(*arguments, **options)
+        push = stream.push
+        stream.push = lambda samples, hurry=False: push(samples * np.nan, hurry)
+        return stream
+
+    def key(seconds: float) -> str:
+        time.sleep(seconds)
+        return next(pressed)
+
+    pressed = iter(["", "", "", "t", "q"])
+    monkeypatch.setattr(terminal, "key", key)
+    monkeypatch.setattr(Stream, "load", spoilt)
+    assert sound_card("--model", PAIR, "--json") == 0
+    counts = [json.loads(line)["not_finite"] for line in capsys.readouterr().out.splitlines()]
+    assert counts == sorted(counts) and counts[-1] > 0
+
+
 class Broken(Doubled):
     """In place of a stream: fails at once."""
 
@@ -658,10 +714,20 @@ def test_levels_are_of_what_comes_and_of_what_goes(sound_card, capsys):
     assert max(json.loads(line)["level_in"] for line in capsys.readouterr().out.splitlines()) > -15
 
 
-@pytest.mark.parametrize("words", [("--input", "a.wav", "--output", "b.wav"), ("--measure",)])
-def test_states_are_told_of_a_sound_card_alone(words, capsys):
-    assert cli.main(["--model", str(PAIR), "--json", *words]) == 2
-    assert "--json: not with --input, nor with --measure" in capsys.readouterr().err
+SESSION = (["--json"], ["--virtual-mic", "a"], ["--seconds", "1"])  # options of a session with a sound card
+DEVICES = (["--input-device", "0"], ["--output-device", "0"], ["--block", "20"], ["--latency", "0"], ["--slack", "3"])
+
+
+@pytest.mark.parametrize("words", [*SESSION, *DEVICES, ["--measure"]], ids=" ".join)
+def test_options_of_the_sound_card_are_refused_without_one(words, capsys):
+    assert cli.main(["--model", str(PAIR), "--input", "a.wav", "--output", "b.wav", *words]) == 2
+    assert capsys.readouterr().err == f"vc-live: error: {words[0]}: not with --input\n"
+
+
+@pytest.mark.parametrize("words", SESSION, ids=" ".join)
+def test_options_of_a_session_are_refused_where_delays_are_measured(words, capsys):
+    assert cli.main(["--model", str(PAIR), "--measure", *words]) == 2
+    assert capsys.readouterr().err == f"vc-live: error: {words[0]}: not with --measure\n"
 
 
 @pytest.fixture

@@ -338,6 +338,13 @@ def test_a_model_of_somebody_else_becomes_a_voice(client, folder):
     assert all(voice["model"] != "their_model" for voice in state["voices"])
 
 
+def test_a_model_called_like_the_folder_of_features_gets_another_name(client, folder):
+    for name in ("features", "Features"):
+        assert client.upload("/api/models", f"{name}.safetensors", MODEL.read_bytes()).status == 201
+    names = {experiment["name"] for experiment in client("GET", "/api/state").json["experiments"]}
+    assert names == {"features-2", "Features-3"}
+
+
 def test_two_hundred_uploads_at_once_are_all_kept(client, folder):
     with ThreadPoolExecutor(200) as pool:
         names = pool.map(lambda _: client.upload("/api/recordings/anna", "a.wav", WAV).json["name"], range(200))
@@ -372,6 +379,28 @@ def test_a_conversion_comes_back_as_wav_flac_and_zip(client, folder):
     assert files(folder / ".incoming") == []
 
 
+def test_a_conversion_is_newer_than_its_source_and_its_model(client, folder):
+    """Times in seconds; a model that comes with the package has none."""
+    client.upload("/api/models", "mini", MODEL.read_bytes())
+    source, model = folder / "sources/a.wav", folder / "exp/mini/model.safetensors"
+    source.write_bytes(WAV)
+    voices = {"mini--rms", "six_voices--TM1"}
+    conversions = [folder / f"converted/{voice}/a.wav" for voice in voices]
+    for path in conversions:
+        path.parent.mkdir()
+        path.write_bytes(WAV)
+
+    def converted(source_time: int, model_time: int, conversion_time: int) -> set[str]:
+        times = {source: source_time, model: model_time} | dict.fromkeys(conversions, conversion_time)
+        for path, seconds in times.items():
+            os.utime(path, (seconds, seconds))
+        return set(client("GET", "/api/state").json["sources"][0]["converted"])
+
+    assert converted(10, 20, 30) == converted(10, 20, 20) == voices
+    assert converted(10, 40, 30) == {"six_voices--TM1"}
+    assert converted(40, 20, 30) == set()
+
+
 def test_what_is_heard_tells_its_level_and_lies_within_full_scale(client, folder):
     loud = 3 * vowel(0.5, 16000)
     soundfile.write(folder / "sources/loud.wav", loud, 16000, subtype="FLOAT")
@@ -402,6 +431,18 @@ def test_a_report_stands_in_a_frame_that_reaches_nothing(client, folder):
     policy = client("GET", "/frame/report/a").headers["content-security-policy"]
     assert "sandbox allow-scripts" in policy and "allow-same-origin" not in policy
     assert "default-src 'none'" in policy and "connect-src" not in policy and "frame-ancestors 'self'" in policy
+
+
+def test_a_new_report_has_another_time(client, folder):
+    report = folder / "exp/a/evaluation/report.html"
+    report.parent.mkdir(parents=True)
+    times = []
+    for seconds in (None, 10, 20):
+        if seconds:
+            report.write_text("<h1>Report</h1>")
+            os.utime(report, (seconds, seconds))
+        times += [experiment["report"] for experiment in client("GET", "/api/state").json["experiments"]]
+    assert times == [0, 10_000, 20_000]
 
 
 # What is asked for
@@ -498,6 +539,21 @@ def test_what_stopped_or_failed_can_be_gone_on_with(client, folder):
     assert client.wait(number, FAILED)["lines"] == ["vc-fake: error: wrong"]
     assert client("DELETE", f"/api/jobs/{number}").status == 200
     assert client("GET", f"/api/jobs/{number}").status == 404
+
+
+def test_a_training_that_can_be_resumed_stays_in_the_list(tmp_path):
+    """Behind any number of other jobs, unless a later training of the same experiment took its place."""
+    Workspace(tmp_path)
+    states = {"stopped": STOPPED, "failed": FAILED, "done": DONE, "again": STOPPED}
+    requests = [("train", {"target": "bert", "output": name}, state) for name, state in states.items()]
+    requests += [("train", {"target": "bert", "output": "again"}, DONE), ("live", {"voice": "a--b"}, STOPPED)]
+    requests += [("convert", {"voice": "a--b", "names": ["a.wav"]}, DONE)] * jobs.MOST_LISTED
+    for number, (kind, request, state) in enumerate(requests, 1):
+        job = {"number": number, "kind": kind, "request": request, "state": state}
+        (tmp_path / f"jobs/{number}.json").write_text(json.dumps(job))
+    listed = Jobs(Workspace(tmp_path)).listing()
+    assert [job.kind for job in listed] == ["convert"] * jobs.MOST_LISTED + ["train"] * 2
+    assert [job.task.output for job in listed[-2:]] == ["failed", "stopped"]
 
 
 def test_a_training_goes_on_when_the_server_is_started_again(tmp_path):

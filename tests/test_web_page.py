@@ -297,6 +297,26 @@ def filled(tmp_path_factory, sound_card) -> Iterator[Client]:
         yield client
 
 
+def test_a_new_report_takes_the_place_of_the_one_before(browser, client, tmp_path):
+    report = tmp_path / "voices/exp/one/evaluation/report.html"
+    report.parent.mkdir(parents=True)
+    with visit(browser, client, "measure") as page:
+        for seconds in (10, 20):
+            report.write_text(f"<h1>{seconds}</h1>")
+            os.utime(report, (seconds, seconds))
+            page.evaluate("document.getElementById('agree').onclick()")  # reads the folder again, as the end of a job
+            page.wait(f"document.getElementById('report').src.endsWith('/frame/report/one?of={seconds}000')")
+        faultless(page, client)
+
+
+def test_times_are_rounded_before_they_are_split(browser, client):
+    with visit(browser, client) as page:
+        times = "[59.4, 59.6, 61, 3599.4, 3599.6, 7169, 7170, 7200, 86399]"
+        told = page.evaluate(f"import('/static/common.js').then(common => {times}.map(common.duration))")
+    assert told[:4] == ["59 s", "1 min 0 s", "1 min 1 s", "59 min 59 s"]
+    assert told[4:] == ["1 h 0 min", "1 h 59 min", "2 h 0 min", "2 h 0 min", "24 h 0 min"]
+
+
 def test_two_models_are_compared_blindly(browser, forked, client, tmp_path):
     folder = tmp_path / "voices"
     for name in ("one", "other"):
@@ -430,7 +450,7 @@ def test_two_piles_become_a_measured_voice_whatever_stops_it(recorder, tmp_path)
         assert len(page.evaluate("[...document.querySelectorAll('#queue .curves path')].map(each => 0)")) >= 3
         assert page.evaluate("document.querySelectorAll('#queue audio').length") > 0
         click(page, "#queue .action button:nth-of-type(2)")
-        page.wait("document.getElementById('report').src.endsWith('/frame/report/anna-bert')")
+        page.wait("document.getElementById('report').src.includes('/frame/report/anna-bert?of=')")
         [document] = client("GET", "/frame/report/anna-bert").body.decode().split("<h1>")[1:]
         assert "bert" in document
         page.evaluate("location.hash = '#train'")

@@ -85,7 +85,7 @@ def _work(args: argparse.Namespace) -> int:
             common.say("no devices")
         return 0
     require(args.model is not None, "give --model")
-    require(not args.json or (args.input is None and not args.measure), "--json: not with --input, nor with --measure")
+    _refuse_unused(args)
     require((args.input is None) == (args.output is None), "--input and --output go together")
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
@@ -114,12 +114,38 @@ def _work(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_unused(args: argparse.Namespace) -> None:
+    """Refuse options that what was asked for does not use."""
+    from vc.config import require
+
+    session = {
+        "--json": args.json,
+        "--virtual-mic": args.virtual_mic is not None,
+        "--seconds": args.seconds != math.inf,
+    }
+    card = {
+        "--measure": args.measure,
+        "--input-device": args.input_device is not None,
+        "--output-device": args.output_device is not None,
+        "--block": args.block != BLOCK,
+        "--latency": args.latency is not None,
+        "--slack": args.slack != SLACK,
+    }
+    cases = {"--input": (args.input is not None, session | card), "--measure": (args.measure, session)}
+    for reason, (applies, options) in cases.items():
+        unused = ", ".join(name for name, given in options.items() if given)
+        require(not (applies and unused), f"{unused}: not with {reason}")
+    require(not args.realtime or args.input is not None, "--realtime: only with --input")
+
+
 def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
     """Convert from device to device until a key, a signal or the time limit ends it."""
+    from vc.errors import VCError
     from vc.live import device, terminal
     from vc.live.stream import Stream
     from vc.live.virtual_microphone import virtual_microphone
 
+    first_source = stream.source
     ended: list[int] = []
     for number in stop_signals():  # so that everything that was set up is removed first
         signal.signal(number, lambda number, _: ended.append(number))
@@ -142,18 +168,29 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
             else:
                 time.sleep(REFRESH)
             if pressed == "t":
-                before, stream = stream, Stream.load(args.model, stream.source, stream.target, **settings)
-                stream.muted, stream.passthrough = before.muted, before.passthrough
-                stream.f0_options = before.f0_options
-                loop.converter = stream
-                message = f"{stream.source} to {stream.target}"
+                # --f0-range is that of the speaker with whom the session began
+                f0_range = settings["f0_range"] if stream.target == first_source else None
+                options = {**settings, "f0_options": stream.f0_options, "f0_range": f0_range}
+                try:
+                    other = Stream.load(args.model, stream.source, stream.target, **options)
+                except VCError as error:  # such as a delay that is too short for the other voice
+                    message = f"{stream.source} to {stream.target} as before: {error}"
+                    if not shows:
+                        common.warn(COMMAND, message)
+                else:
+                    other.muted, other.passthrough = stream.muted, stream.passthrough
+                    other.not_finite = stream.not_finite
+                    loop.converter = stream = other
+                    message = f"{stream.source} to {stream.target}"
             else:
                 message = terminal.obey(pressed, stream)
+            if message and shows:
+                print(f"\r{message}\x1b[K", file=sys.stderr)  # a line of its own, which stays
             if args.json:
                 print(terminal.as_json(connection, stream, time.monotonic() - begin), flush=True)
             elif shows:
                 status = terminal.status(loop, stream, time.monotonic() - begin)
-                print(f"\r{status} {message}\x1b[K", end="", file=sys.stderr)
+                print(f"\r{status}\x1b[K", end="", file=sys.stderr)
         seconds = time.monotonic() - begin
     if shows:
         print(file=sys.stderr)

@@ -155,12 +155,16 @@ class Endpoints:
         voices, faults = workspace.voices()
         speakers = {name: workspace.folder(layout.RECORDINGS, name) for name in workspace.speakers()}
         experiments = {name: workspace.folder(layout.EXPERIMENTS, name) for name in workspace.experiments()}
+        model_times = {name: _modification_time(folder / NAME) for name, folder in experiments.items()}
         sources = []
         for name in recordings.list_names(workspace.folder(layout.SOURCES)):
             path = workspace.file(layout.SOURCES, name)
             changed = _modification_time(path)
-            times = {voice.id: _modification_time(workspace.conversion(voice, name)) for voice in voices}
-            converted = {id: time for id, time in times.items() if time >= changed}
+            converted = {}
+            for voice in voices:
+                time = _modification_time(workspace.conversion(voice, name))
+                if time >= max(changed, model_times.get(voice.model, 0)):  # carried models do not change
+                    converted[voice.id] = time
             seconds = recordings.seconds(path)
             sources.append({"name": name, "seconds": seconds, "converted": converted, "changed": changed})
         return JSONResponse(
@@ -184,7 +188,7 @@ class Endpoints:
                     {
                         "name": name,
                         "model": (folder / NAME).is_file(),
-                        "report": (folder / "evaluation/report.html").is_file(),
+                        "report": _modification_time(folder / "evaluation/report.html"),
                         "comparable": (folder / "evaluation/metrics.json").is_file()
                         and (folder / "converted").is_dir(),
                     }

@@ -33,7 +33,7 @@ PATIENCE = 60.0  # seconds for a command to save and end
 LONGEST_QUERY = 300.0  # seconds
 LARGEST_JOB = 1 << 16  # bytes of its file
 LARGEST_TAIL = 1 << 15  # bytes read from the end of a command's output
-MOST_LISTED = 30  # jobs that have ended, of those that the page lists
+MOST_LISTED = 30  # jobs that the page lists because they are the newest
 # Settings with which one can watch a run of minutes, and the configurations that get them.
 FREQUENT_REPORTS = ["training.log_every=10", "training.checkpoint_every=50", "training.sample_every=100"]
 SHORT_RUNS = (USUAL, f"{USUAL}_anew")
@@ -296,9 +296,19 @@ class Jobs:
         return self._jobs[number]
 
     def listing(self) -> list[Job]:
-        """Jobs that the page lists, the newest first: the last MOST_LISTED, and all that have not ended."""
+        """Jobs that the page lists, the newest first.
+
+        The last MOST_LISTED, all that have not ended, and each experiment's last training if that was stopped or
+        failed: it can only be resumed from the list.
+        """
         newest = sorted(self._jobs.values(), key=lambda job: job.number, reverse=True)
-        return [job for rank, job in enumerate(newest) if rank < MOST_LISTED or job.state in (WAITING, RUNNING)]
+        trainings = {job.task.output: job for job in reversed(newest) if isinstance(job.task, Train)}  # the last ones
+        resumable = {job.number for job in trainings.values() if job.state in (STOPPED, FAILED)}
+        return [
+            job
+            for rank, job in enumerate(newest)
+            if rank < MOST_LISTED or job.state in (WAITING, RUNNING) or job.number in resumable
+        ]
 
     async def stop(self, number: int) -> None:
         """Stop a job: end its command, which saves what it can, or take a waiting job out of its queue."""

@@ -262,7 +262,8 @@ class Workspace:
         if isinstance(speakers, str):
             raise DataError(speakers.replace(str(upload), name))
         with self._naming:
-            folder = path_inside(self.root / EXPERIMENTS, _free_name(self.root / EXPERIMENTS, Path(name).stem))
+            experiment = _free_name(self.root / EXPERIMENTS, Path(name).stem, reserved=FEATURES)
+            folder = path_inside(self.root / EXPERIMENTS, experiment)
             folder.mkdir()
             upload.rename(folder / NAME)
         return folder.name
@@ -321,12 +322,12 @@ def identifier(name: str) -> str:
     return speaker_ids([name[:LONGEST_NAME] or "recording"]).popitem()[1]
 
 
-def _free_name(folder: Path, stem: str) -> str:
-    """An identifier made of `stem` that no entry of a folder has, regardless of extension and case."""
+def _free_name(folder: Path, stem: str, reserved: str = "") -> str:
+    """An identifier made of `stem` that no entry of a folder has, regardless of extension and case, nor `reserved`."""
     present = [path.name for path in folder.iterdir()]
     if len(present) >= MOST_FILES:
         raise DataError(f"{folder.name}: at most {MOST_FILES} files are accepted")
-    names = {Path(name).stem.lower() for name in present} | {name.lower() for name in present}
+    names = {Path(name).stem.lower() for name in present} | {name.lower() for name in present} | {reserved}
     first = identifier(stem)
     numbered = (f"{first}-{number}" for number in range(2, MOST_FILES + 3))
     return next(name for name in chain([first], numbered) if name.lower() not in names)

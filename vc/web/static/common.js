@@ -18,10 +18,10 @@ export const button = (key, onclick, properties = {}) =>
   make('button', {type: 'button', textContent: say(key), onclick, ...properties});
 
 export const duration = seconds => {
-  const whole = Math.round(seconds);
+  const whole = Math.round(seconds), minutes = Math.round(seconds / 60);
   if (whole < 60) return say('seconds', {seconds: whole});
   if (whole < 3600) return say('minutes_seconds', {minutes: Math.floor(whole / 60), seconds: whole % 60});
-  return say('hours_minutes', {hours: Math.floor(whole / 3600), minutes: Math.round(whole % 3600 / 60)});
+  return say('hours_minutes', {hours: Math.floor(minutes / 60), minutes: minutes % 60});
 };
 export const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 

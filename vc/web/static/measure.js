@@ -20,6 +20,7 @@ export const begin = () => {
   });
 };
 
+// A report is loaded again once it has changed.
 const open = name => {
   const known = shared.state.experiments.find(each => each.name === name);
   at('report').hidden = !known?.report;
@@ -27,7 +28,7 @@ const open = name => {
   if (!known || at('report').dataset.name === `${name} ${known.report}`) return;
   at('report').dataset.name = `${name} ${known.report}`;
   at('report').title = say('measure_report', {name});
-  if (known.report) at('report').src = `/frame/report/${place(name)}`;
+  if (known.report) at('report').src = `/frame/report/${place(name)}?of=${known.report}`;
   at('model-download').href = `/api/experiments/${place(name, 'model')}`;
 };
 

@@ -211,7 +211,8 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
         message = f"features.sample_rate {config.sample_rate} is above the rate of {count}; {hint}"
     else:
         hint = "features of kind world, as --config nearest has them, take lower rates"
-        message = f"features of kind {config.kind} need {config.lowest_rate} Hz or more, above the rate of {count}; {hint}"
+        needed = f"features of kind {config.kind} need {config.lowest_rate} Hz or more"
+        message = f"{needed}, above the rate of {count}; {hint}"
     if {u.speaker for u in left} != {u.speaker for u in utterances}:
         raise ConfigError(message)
     failures.append(message)

@@ -547,6 +547,15 @@ def test_tables_are_written_between_their_marks(tmp_path):
     assert (tmp_path / "RESULTS.md").read_text() == text
 
 
+def test_the_live_recipe_has_a_table_of_the_ways_of_this_run_alone(checkout, tmp_path):
+    for way in ("A-B", "B-A", "A-C", "C-A"):
+        evaluated(tmp_path / f"live/evaluation/{way}/metrics.json", {"diff_50": [1.0] * 3})
+    words = ("--work", tmp_path, "--sources", "A", "--targets", "B", "--stage", 2, "--train_cmd", "true")
+    done = run(checkout / "recipes/live/run.sh", *words)
+    assert done.returncode == 0 and "| A-B, diff 50 |" in done.stdout and "| B-A, diff 50 |" in done.stdout, done.stderr
+    assert "A-C" not in done.stdout and "C-A" not in (tmp_path / "live/results.md").read_text()
+
+
 def test_grades_stand_in_a_table_of_their_own(tmp_path):
     path = evaluated(tmp_path / "A-B/metrics.json", {"converted": [1.0] * 7, "unconverted": [8.0] * 7})
     lines = results("--verdicts", path).stdout.splitlines()

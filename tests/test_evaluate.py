@@ -225,6 +225,16 @@ def test_figures_that_coincide_are_all_shown_but_phone_errors_added_to_none(idea
     assert {name for name in figures if METRICS[name].label in heads} == wanted
 
 
+def test_systems_whose_names_differ_in_case_alone_have_a_column_each_in_the_table_of_sentences(ideal):
+    systems = ["First", "Base", "base"]
+    scores = dict.fromkeys([*systems, "copy_synthesis"], ideal.scores["converted"])
+    recordings = {"First": ideal.recordings["converted"]}
+    table = sentences(replace(ideal, systems=systems, scores=scores, recordings=recordings))
+    named = [head.text.rpartition(", ")[2] for head in table.heads if METRICS["mcd"].label + ", " in head.text]
+    assert named == ["Base", "base", "target through the vocoder"]
+    assert {len(row) for row in table.rows} == {len(table.heads)}
+
+
 @pytest.mark.parametrize(
     ("value", "interval", "shown"),
     [

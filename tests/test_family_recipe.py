@@ -99,6 +99,17 @@ def test_what_cannot_be_is_refused_by_name(checkout, three, recipe, words, messa
     assert not (checkout / "refused").exists()
 
 
+def test_conversions_of_a_model_that_has_been_replaced_are_not_compared(checkout, three, confs, tmp_path):
+    experiment = tmp_path / "exp/slt-rms_xgan"
+    (experiment / "converted").mkdir(parents=True)
+    (experiment / "model.safetensors").write_text("another model")
+    (experiment / "converted/slt-rms.sha256").write_text(f"{'0' * 64}  exp/slt-rms_xgan/model.safetensors\n")
+    words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms", "--methods", "xgan")
+    words += ("--pair_confs", confs / "pair", "--many_confs", confs / "many", "--stage", 3, "--work", tmp_path)
+    done = made("family", checkout, three, *words)
+    assert done.returncode == 1 and "slt-rms.sha256 is missing or out of date: stage 2 makes it" in done.stderr
+
+
 @pytest.mark.parametrize("methods", ["xgan", "gan_encoder", "gan_encoder xgan"])
 def test_an_encoder_that_no_method_uses_is_named(checkout, three, confs, methods):
     words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms", "--encoder", "unit", "--methods", methods)

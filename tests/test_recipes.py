@@ -226,7 +226,7 @@ def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout
         (["--stage", "1"], "data/train/wav.scp is missing: stage 0 makes it"),
         (["--stage", "2"], "dump/train/config.yaml is missing: stage 1 makes it"),
         (["--stage", "3"], "model.safetensors is missing: stage 2 makes it"),
-        (["--stage", "4"], "converted/slt-rms.sha256 is missing: stage 3 makes it"),
+        (["--stage", "4"], "converted/slt-rms.sha256 is missing or out of date: stage 3 makes it"),
     ],
 )
 def test_the_recipe_refuses_by_name(checkout, tmp_path, words, message):
@@ -336,6 +336,55 @@ def test_many_pairs_are_one_array_and_one_table(checkout, three):
     again = recipe(checkout, *words)
     assert again.returncode == 0 and again.stdout.count("nothing to do") == 9, again.stdout + again.stderr
     assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_what_is_converted_and_evaluated_is_of_this_model_and_these_options(checkout, tmp_path):
+    """Stages 3 and 4, with doubles of the commands that write down their options."""
+    double = """#!/usr/bin/env bash
+        [ "$1" != --pairs ] || exit 0
+        words=("$@")
+        while [ "$1" != --output ]; do shift; done
+        mkdir -p "$2"
+        for id in 1 2; do echo "$$" > "$2/$id.wav"; done
+        echo "${words[@]}" > "$2/options"
+        [ "${0##*/}" = vc-convert ] || { cp metrics.json "$2"; echo page > "$2/report.html"; }"""
+    bin_folder, work = tmp_path / "bin", tmp_path / "work"
+    experiment = work / "exp/slt-rms_tiny"
+    for folder in (bin_folder, experiment, *(work / "data/eval" / speaker for speaker in ("slt", "rms"))):
+        folder.mkdir(parents=True)
+    for name in ("vc-convert", "vc-evaluate"):
+        (bin_folder / name).write_text(double)
+        (bin_folder / name).chmod(0o755)
+    for speaker in ("slt", "rms"):
+        (work / f"data/eval/{speaker}/wav.scp").write_text("1 1.wav\n2 2.wav\n")
+        (work / f"data/eval/{speaker}/utt2spk").write_text(f"1 {speaker}\n2 {speaker}\n")
+    (experiment / "model.safetensors").write_text("a model")
+    content = evaluated(work / "metrics.json", {"converted": [1.0, 2.0]})
+    content.write_text(json.dumps({**json.loads(content.read_text()), "title": "slt to rms"}))
+
+    def stages(first: int, convert: str, evaluate: str) -> subprocess.CompletedProcess:
+        words = (checkout / "egs/mini/vc2/run.sh", "--conf", TINY, "--work", work, "--stage", first, "--nj", 1)
+        words += ("--convert_opts", convert, "--evaluate_opts", evaluate)
+        return run(*words, PATH=f"{bin_folder}:{environment()['PATH']}")
+
+    def options(kind: str) -> list[str]:
+        return [(experiment / kind / way / "options").read_text() for way in ("slt-rms", "rms-slt")]
+
+    for convert, evaluate, unchanged in (
+        ("--keep-f0", "--measures none", 0),
+        ("--keep-f0", "--measures phones", 2),
+        ("", "--measures phones", 0),
+        ("", "--measures  phones", 4),
+    ):
+        done = stages(3, convert, evaluate)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("nothing to do") == unchanged, (convert, evaluate, done.stdout)
+        assert all(("--keep-f0" in line) == bool(convert) for line in options("converted"))
+        assert all(line.split()[-1] == evaluate.split()[-1] for line in options("evaluation"))
+    (experiment / "model.safetensors").write_text("another model")
+    done = stages(4, "", "")
+    assert done.returncode == 1 and "slt-rms.sha256 is missing or out of date: stage 3 makes it" in done.stderr
+    assert "mcd" not in done.stdout
 
 
 @pytest.mark.slow
@@ -496,6 +545,15 @@ def test_tables_are_written_between_their_marks(tmp_path):
     done = results("--into", tmp_path / "RESULTS.md", "--name", "y", path)
     assert done.returncode == 1 and "no lines '<!-- results: y -->'" in done.stderr
     assert (tmp_path / "RESULTS.md").read_text() == text
+
+
+def test_the_live_recipe_has_a_table_of_the_ways_of_this_run_alone(checkout, tmp_path):
+    for way in ("A-B", "B-A", "A-C", "C-A"):
+        evaluated(tmp_path / f"live/evaluation/{way}/metrics.json", {"diff_50": [1.0] * 3})
+    words = ("--work", tmp_path, "--sources", "A", "--targets", "B", "--stage", 2, "--train_cmd", "true")
+    done = run(checkout / "recipes/live/run.sh", *words)
+    assert done.returncode == 0 and "| A-B, diff 50 |" in done.stdout and "| B-A, diff 50 |" in done.stdout, done.stderr
+    assert "A-C" not in done.stdout and "C-A" not in (tmp_path / "live/results.md").read_text()
 
 
 def test_grades_stand_in_a_table_of_their_own(tmp_path):

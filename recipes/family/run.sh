@@ -91,16 +91,19 @@ folder_of() { # KIND NAME
 }
 
 evaluate() {
-    local words=() systems=() models=() way kind name
+    local words=() systems=() models=() way kind name folder
     read -ra words <<< "$evaluate_opts"
     for way in "$source $target" "$target $source"; do
         systems=() models=()
         for name in "${names[@]}"; do
             kind=pair
             [ -f "$pair_confs/$name.yaml" ] || kind=many
-            need "$(folder_of "$kind" "$name")/model.safetensors" 2
-            systems+=("$name=$(folder_of "$kind" "$name")/converted/${way/ /-}")
-            models+=("$name=$(folder_of "$kind" "$name")")
+            folder=$(folder_of "$kind" "$name")
+            need "$folder/model.safetensors" 2
+            sealed "$folder/converted/${way/ /-}.sha256" ||
+                fail "$folder/converted/${way/ /-}.sha256 is missing or out of date: stage 2 makes it"
+            systems+=("$name=$folder/converted/${way/ /-}")
+            models+=("$name=$folder")
         done
         # shellcheck disable=SC2086 # the way is two words
         evaluate_way $way "${systems[@]}"

@@ -65,7 +65,7 @@ convert_way() { # SOURCE TARGET METHOD DELAY
 }
 
 evaluate() {
-    local way system converted words=()
+    local way system converted words=() metrics=()
     each_way
     read -ra words <<< "$evaluate_opts"
     for way in "${ways[@]}"; do
@@ -75,8 +75,9 @@ evaluate() {
             --converted "${converted[@]}" --reference "data/eval/${way#*:}" --source "data/eval/${way%:*}" \
             --from "${way%:*}" --to "${way#*:}" --output "live/evaluation/${way/:/-}" \
             --cache exp/speech_model_results --jobs "$nj" "${words[@]}"
+        metrics+=("live/evaluation/${way/:/-}/metrics.json")
     done
-    results.py live/evaluation/*/metrics.json | tee live/results.md
+    results.py "${metrics[@]}" | tee live/results.md
 }
 
 model_of() { # SOURCE TARGET

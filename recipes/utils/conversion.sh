@@ -34,8 +34,9 @@ shared_help="  --conf YAML           method, network, training
   --device D            auto, cpu or cuda (default: auto)
   --tag NAME            told apart by it: exp/NAMES_CONF_NAME
   --train_opts 'WORDS'  further options of vc-train, such as '--set training.steps=100'
-  --convert_opts 'WORDS'  further options of vc-convert, such as '--vocoder hifigan'; with a --tag of their own
-  --evaluate_opts 'WORDS'  further options of vc-evaluate, such as '--measures none --conventions sprocket'
+  --convert_opts 'WORDS'  further options of vc-convert, such as '--vocoder hifigan'; others convert again
+  --evaluate_opts 'WORDS'  further options of vc-evaluate, such as '--measures none --conventions sprocket'; others
+                        evaluate again
   --train_cmd 'WORDS'   how jobs are run (default: on this machine; under Slurm after  export cmd_backend=slurm,
                         with WORK/conf/slurm.conf if there is one; see cmd.sh)
   --config FILE         a shell file that sets any of these"
@@ -135,7 +136,7 @@ convert() {
     read -ra more <<< "$convert_opts"
     for_remaining need_model "$pair_list"
     for_remaining need_list "$way_list"
-    find_missing converted "$way_list"
+    find_missing converted "$way_list" "${more[@]}"
     cores=$(cores_per_job "$missing")
     array convert "$missing" --num-threads "$cores" -- vc-convert --model "$exp_pattern" "${source_option[@]}" --to '{2}' \
         --scp 'data/eval/{1}/wav.scp' --output "$exp_pattern/converted/{1}-{2}" --jobs "$cores" "${more[@]}"
@@ -161,7 +162,7 @@ evaluate() {
     for_remaining need_converted "$way_list"
     for_remaining need_speakers "$way_list"
     read -ra more <<< "$evaluate_opts"
-    find_missing evaluation "$way_list"
+    find_missing evaluation "$way_list" "${more[@]}"
     cores=$(cores_per_job "$missing")
     array evaluate "$missing" --num-threads "$cores" -- env OMP_NUM_THREADS=1 vc-evaluate \
         --converted "$exp_pattern/converted/{1}-{2}" --reference 'data/eval/{2}' --source 'data/eval/{1}' \
@@ -172,7 +173,11 @@ evaluate() {
     print_results "$(remaining "$way_list")"
 }
 
-need_converted() { [ -s "$(converted "$@").sha256" ] || drop_pair "$3" "$PWD/$(converted "$@").sha256 is missing: stage 3 makes it"; }
+need_converted() {
+    local seal
+    seal=$(converted "$@").sha256
+    sealed "$seal" || drop_pair "$3" "$PWD/$seal is missing or out of date: stage 3 makes it"
+}
 
 need_speakers() { need "data/eval/$1/utt2spk" 0; }
 

@@ -132,17 +132,18 @@ cores_per_job() {
     esac
 }
 
-# FOLDER LIST -> $missing, the lines whose folder is not sealed, and is cleared; FOLDER SOURCE TARGET PAIR names it.
+# FOLDER LIST OPTION ... -> $missing, the lines whose folder is not sealed or was made with other options, and is cleared;
+# FOLDER SOURCE TARGET PAIR names it.
 find_missing() {
     local one other pair folder
     missing=''
     while read -r one other pair <&3; do
         [ -n "$pair" ] || continue
         folder=$("$1" "$one" "$other" "$pair")
-        if sealed "$folder.sha256"; then
+        if made_with "$folder" "${@:3}"; then
             echo "$folder: nothing to do"
         else
-            rm -rf "$folder" "$folder.sha256"
+            clear_for "$folder" "${@:3}"
             missing+="$one $other $pair"$'\n'
         fi
     done 3<<< "$(remaining "$2")"

@@ -83,6 +83,17 @@ seal() {
 }
 sealed() { [ -s "$1" ] && sha256sum --check --status "$1" 2> /dev/null; }
 
+# FOLDER OPTION ...: whether a folder that is sealed when it is complete has been made with these options.
+made_with() { sealed "$1.sha256" && cmp -s "$1.options" <(printf '%s\n' "${*:2}"); }
+
+# FOLDER OPTION ...: remove a folder that is to be made with these options. Its seal goes before they are noted, so that
+# a job that fails leaves nothing that counts as made with them.
+clear_for() {
+    rm -rf -- "$1" "$1.sha256"
+    mkdir -p -- "$(dirname -- "$1")"
+    printf '%s\n' "${*:2}" > "$1.options"
+}
+
 # FIRST LAST FUNCTION ...: run the functions numbered FIRST to LAST (from 0 on), each timed, in a process group of its own.
 run_stages() {
     local first=$1 last=$2 number=-1 function began

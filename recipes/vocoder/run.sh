@@ -112,13 +112,11 @@ choose_sentences() { # SPEAKER: the recordings that are copied, in copies/SPEAKE
 
 copy_by() { # SPEAKER NAME OPTION ...
     local output=copies/$1/$2 log=copies/log/$1_$2.log option made_by=()
-    mkdir -p "$output"
-    echo "${*:3} $rate" > "$output.options.part"
     for option in "${@:3}"; do
         if [ -f "$option/model.safetensors" ]; then made_by+=("$option/model.safetensors"); fi
     done
-    if sealed "$output.sha256" && cmp -s "$output.options.part" "$output.options"; then return 0; fi
-    mv "$output.options.part" "$output.options"
+    if made_with "$output" "${@:3}" "$rate"; then return 0; fi
+    clear_for "$output" "${@:3}" "$rate"
     # One thread: seconds of CPU can be compared. The last of equal options counts: a list cannot say what is written where.
     job --num-threads 1 "$log" env OMP_NUM_THREADS=1 vc-vocoder copy --set "features.sample_rate=$(world_rate "$1")" \
         "${@:3}" --scp "copies/$1/data/wav.scp" --output "$output" --report "$output.json"
@@ -138,7 +136,8 @@ evaluate() {
     for speaker in $heard; do
         words=()
         while read -r name _; do
-            need "copies/$speaker/$name.sha256" 2
+            sealed "copies/$speaker/$name.sha256" ||
+                fail "$PWD/copies/$speaker/$name.sha256 is missing or out of date: stage 2 makes it"
             words+=("$name=copies/$speaker/$name")
         done < <(listed)
         log=evaluation/log/$speaker.log

@@ -7,7 +7,7 @@ from vc.evaluate.anchors import ANCHORS, says_source
 from vc.evaluate.results import Evaluation
 from vc.evaluate.verdict import SIGNIFICANCE
 from vc.metrics.registry import METRICS, RANKING, SUMMARY
-from vc.report.html import as_number, name_of
+from vc.report.html import NAMES, as_number, name_of
 
 UNITS = {"hz": "Hz", "ms": "ms", "db": "dB", "samples": "samples", "frames": "frames"}
 
@@ -90,24 +90,25 @@ def sentences(evaluation: Evaluation) -> Table:
     first, metric = evaluation.systems[0], ranking_metric(evaluation)
     present = {name for row in evaluation.scores[first].rows for name in row}
     names = [metric, *(name for name in evaluation.metrics if name in present and name != metric)]
-    columns = {METRICS[name].label: (name, first) for name in names}
-    label = METRICS[metric].label
+    columns = {(name, first): METRICS[name].label for name in names}
     for system, scores in evaluation.scores.items():
         same_sentences = evaluation.parallel or says_source(system)
         if system != first and same_sentences and any(metric in row for row in scores.rows):
-            columns[f"{label}, {name_of(system).lower()}"] = metric, system
-    texts: dict[str, list[str]] = {}
-    for head, (name, system) in columns.items():
+            shown = name_of(system).lower() if system in NAMES else name_of(system)
+            columns[metric, system] = f"{METRICS[metric].label}, {shown}"
+    heads, texts = [], []
+    for (name, system), head in columns.items():
         cells = [as_number(row.get(name, math.nan), name) for row in evaluation.scores[system].rows]
         if set(cells) != {"-"}:
-            texts[head] = cells
+            heads.append(Cell(head))
+            texts.append(cells)
     fault = METRICS[metric].fault
     values = [row[metric] for row in evaluation.scores[first].rows]
     order = sorted(range(len(values)), key=lambda index: -fault(values[index]))
     names = [evaluation.recording_names[sentence] for sentence in evaluation.sentences]
     return Table(
-        [Cell("sentence"), *map(Cell, texts)],
-        [[Cell(names[index]), *(Cell(cells[index]) for cells in texts.values())] for index in order],
+        [Cell("sentence"), *heads],
+        [[Cell(names[index]), *(Cell(cells[index]) for cells in texts)] for index in order],
         "ascending" if fault(2) < fault(1) else "descending",
     )
 

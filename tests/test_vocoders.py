@@ -221,11 +221,10 @@ def test_refuses_a_file_that_is_none(small, change, message, tmp_path):
     ("words", "said"),
     [
         (("import", "--config", "c.json", "--output", "o.safetensors"), "--config belongs to a checkpoint"),
-        (("copy", "in.wav", "--vocoder", "mine", "--set", "features.order=30"), "--set: for WORLD"),
         (("copy", "in.wav", "--report", "none/r.json"), "--report none/r.json: no such folder"),
     ],
 )
-def test_options_without_use_are_refused(words, said):
+def test_options_that_cannot_be_followed_are_refused_at_once(words, said):
     assert f"vc-vocoder: error: {said}" in command("vocoder", *words, check=2).stderr.decode()
 
 

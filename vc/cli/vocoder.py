@@ -122,7 +122,7 @@ def copy_recordings(args: argparse.Namespace) -> int:
     import torch
 
     from vc import devices, files
-    from vc.config import read_sections, require
+    from vc.config import read_sections
     from vc.convert.copy_synthesis import Copier
     from vc.convert.inputs import plan
     from vc.corpus import audio
@@ -133,8 +133,6 @@ def copy_recordings(args: argparse.Namespace) -> int:
 
     common.log_to_stderr(COMMAND)
     jobs = plan(args.inputs, args.scp, args.output)
-    settings = [name for name in ("config", "set") if getattr(args, name)]
-    require(not settings or args.vocoder == "world", f"--{' and --'.join(settings)}: for WORLD; a vocoder has its own")
     if args.report and not args.report.parent.is_dir():
         raise ConfigError(f"--report {args.report}: no such folder")
     config = build_features(read_sections(args.config, args.set).get("features", {}))

@@ -33,6 +33,7 @@ def from_folders(
     *,
     include: Sequence[str] | None = None,
     output: Path | None = None,
+    siblings: bool = True,
 ) -> list[Utterance]:
     """Find all recordings in `folder/<speaker>/**`, without duplicates (recordings with the same samples).
 
@@ -49,6 +50,9 @@ def from_folders(
         Globs; a file's path below the speaker's folder must match one of them. Default: all files.
     output : Path, optional
         The data directory that will be written. It may lie in `folder`; recordings in it are left out.
+    siblings : bool
+        Whether `folder` is a corpus, in which ids also differ from those of speakers who were not asked for. If false,
+        `speakers` must be names of folders, and no other folder in `folder` is looked at.
 
     Returns
     -------
@@ -64,7 +68,10 @@ def from_folders(
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     output_path = os.path.realpath(output) if output else None
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if siblings:
+        subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    else:
+        subfolders = [folder / name for name in speakers or ()]
     folders = [path.name for path in subfolders if os.path.realpath(path) != output_path]
     if len(folders) < len(subfolders):
         log.info("%s: left out: the data directory to be written", escaped(output))

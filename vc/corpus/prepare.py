@@ -218,7 +218,7 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     if commands:
         folder = path_inside(output, RECORDINGS)
         make_directory(folder)
-        outputs = {id: folder.absolute() / f"{id}.wav" for id in commands}
+        outputs = {id: folder.absolute() / names.file_name(id, ".wav") for id in commands}
         for id, command in commands.items():
             with replacing(outputs[id]) as temporary, temporary.open("wb") as file:
                 process = subprocess.run(["sh", "-c", command], stdout=file, stderr=subprocess.PIPE, check=False)
@@ -265,8 +265,9 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
             samples = np.float32(scale * samples.astype(float))
             if np.abs(samples).max() > 1:  # possible in floating-point files
                 samples = limit(samples, rate, id)
-            audio.write(folder / f"{id}.wav", samples, rate)
-            parts.append(replace(utterance, id=id, path=folder / f"{id}.wav"))
+            path = folder / names.file_name(id, ".wav")
+            audio.write(path, samples, rate)
+            parts.append(replace(utterance, id=id, path=path))
     return parts
 
 
@@ -275,8 +276,9 @@ def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utte
     listed = []
     for utterance in utterances:
         if "\n" in str(utterance.path):
-            link = path_inside(output.absolute(), RECORDINGS) / f"{utterance.id}{utterance.path.suffix}"
-            make_directory(link.parent)
+            folder = path_inside(output.absolute(), RECORDINGS)
+            link = folder / names.file_name(utterance.id, utterance.path.suffix)
+            make_directory(folder)
             link.unlink(missing_ok=True)
             link.symlink_to(utterance.path)
             utterance = replace(utterance, path=link)

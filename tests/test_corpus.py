@@ -365,6 +365,16 @@ def test_pieces_of_a_recording_of_integers_are_those_of_the_same_at_full_scale(t
     assert max(np.abs(u.read()[0]).max() for u in other) > 0.999  # nothing was limited
 
 
+def test_transcripts_that_are_lost_by_cutting_are_told(folder, data, tmp_path, caplog):
+    text = {utterance.id: "words" for utterance in data_directory.read(data)}
+    data_directory.write(tmp_path / "whole", data_directory.read(data), text)
+    assert data_directory.read_text(tmp_path / "whole") == text and not caplog.text
+    record(folder / "ann/c.wav", seconds=20, rate=8000)
+    done = command("prepare", tmp_path / "whole", tmp_path / "cut", "--cut").stderr.decode()
+    assert f"{tmp_path}/cut: no transcripts are written: none for 2 of 5 utterances, such as ann-c-0000000-000" in done
+    assert not (tmp_path / "cut/text").exists()
+
+
 def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path):
     record(tmp_path / "in/ann/a.wav")
     (tmp_path / "in/ann/b.wav").write_text("hello")

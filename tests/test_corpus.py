@@ -296,6 +296,25 @@ def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):
     assert (tmp_path / "wav.scp").read_text() == f"tape {path}\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "mended"),
+    [
+        ("bob Bö\nann Anna B\nbob B\n", "ann Anna B\nbob Bö\n"),
+        ("ann Anna\r\nbob", "ann Anna\n"),
+        ("carl Karl\nbob B", "bob B\n"),
+        ("", None),
+        ("carl Karl\nbob\n", None),
+    ],
+)
+def test_mending_the_names_of_speakers(content, mended, data):
+    path = data / "spk2name"
+    path.write_bytes(content.encode())
+    before = data_directory.parse(data).utterances
+    check.fix(data)
+    assert (path.read_text() if path.exists() else None) == mended
+    assert data_directory.read(data) == before and (data / ".backup/spk2name").read_bytes() == content.encode()
+
+
 def test_what_cannot_be_mended_is_still_said(data, folder):
     os.link(folder / "ann/a.wav", folder / "bob/same.wav")
     data_directory.write(data, prepare.from_folders(folder))

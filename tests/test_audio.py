@@ -41,6 +41,20 @@ def test_reads_lossy_formats(suffix, tmp_path):
     assert rate == 32000 and abs(len(read) - len(samples)) < 3000 and np.abs(read).max() > 0.3
 
 
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_mp3_in_blocks_and_from_a_start_is_what_one_read_gives(rate, tmp_path, random, capfd):
+    """libmpg123 decodes wrongly after a seek, and soundfile seeks after each block."""
+    samples = vowel(3.0, rate) * (1 + 0.5 * random.standard_normal(3 * rate).clip(-1, 1))  # every frame needs its bits
+    soundfile.write(tmp_path / "a.mp3", samples, rate)
+    whole, _ = soundfile.read(tmp_path / "a.mp3", dtype="float32")
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.mp3")[0], whole)
+    for start, end in ((0.1, 0.3), (1.234, None), (2.0, 2.9)):
+        part, _ = audio.read(tmp_path / "a.mp3", start=start, end=end)
+        expected = whole[round(start * rate) : None if end is None else round(end * rate)]
+        np.testing.assert_allclose(part, expected, atol=1e-6)
+    assert not capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("rate", "new"), [(8000, 16000), (44100, 16000), (48000, 22050), (16000, 16000), (11025, 24000)]
 )

@@ -296,6 +296,25 @@ def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):
     assert (tmp_path / "wav.scp").read_text() == f"tape {path}\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "mended"),
+    [
+        ("bob Bö\nann Anna B\nbob B\n", "ann Anna B\nbob Bö\n"),
+        ("ann Anna\r\nbob", "ann Anna\n"),
+        ("carl Karl\nbob B", "bob B\n"),
+        ("", None),
+        ("carl Karl\nbob\n", None),
+    ],
+)
+def test_mending_the_names_of_speakers(content, mended, data):
+    path = data / "spk2name"
+    path.write_bytes(content.encode())
+    before = data_directory.parse(data).utterances
+    check.fix(data)
+    assert (path.read_text() if path.exists() else None) == mended
+    assert data_directory.read(data) == before and (data / ".backup/spk2name").read_bytes() == content.encode()
+
+
 def test_what_cannot_be_mended_is_still_said(data, folder):
     os.link(folder / "ann/a.wav", folder / "bob/same.wav")
     data_directory.write(data, prepare.from_folders(folder))
@@ -363,6 +382,16 @@ def test_pieces_of_a_recording_of_integers_are_those_of_the_same_at_full_scale(t
     for ours, theirs in zip(one, other, strict=True):
         np.testing.assert_allclose(theirs.read()[0], ours.read()[0], atol=2**-15)
     assert max(np.abs(u.read()[0]).max() for u in other) > 0.999  # nothing was limited
+
+
+def test_transcripts_that_are_lost_by_cutting_are_told(folder, data, tmp_path, caplog):
+    text = {utterance.id: "words" for utterance in data_directory.read(data)}
+    data_directory.write(tmp_path / "whole", data_directory.read(data), text)
+    assert data_directory.read_text(tmp_path / "whole") == text and not caplog.text
+    record(folder / "ann/c.wav", seconds=20, rate=8000)
+    done = command("prepare", tmp_path / "whole", tmp_path / "cut", "--cut").stderr.decode()
+    assert f"{tmp_path}/cut: no transcripts are written: none for 2 of 5 utterances, such as ann-c-0000000-000" in done
+    assert not (tmp_path / "cut/text").exists()
 
 
 def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path):

@@ -232,6 +232,19 @@ def test_ids_are_unique_over_both_folders(recordings):
     assert len({u.id for own in found for u in own}) == 2
 
 
+@pytest.mark.parametrize("second", ["bert", "deep/bert"])
+def test_ids_do_not_depend_on_other_folders_beside_those_given(second, tmp_path, monkeypatch):
+    folders = [tmp_path / "anna", tmp_path / second]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        shutil.copy(CORPUS / "train/slt/001.flac", folder / "дом.flac")
+    before = _recordings(folders)
+    (tmp_path / "музыка").mkdir()
+    shutil.copy(CORPUS / "train/rms/041.flac", tmp_path / "музыка/кот.flac")
+    monkeypatch.setattr(Path, "iterdir", lambda path: pytest.fail(f"{path} is listed"))
+    assert _recordings(folders) == before
+
+
 def test_a_damaged_recording_is_named_and_the_rest_is_done(recordings):
     (recordings / "bert/zz.wav").write_bytes(b"RIFF\x10\0\0\0WAVEfmt ")
     done = train(recordings, "recordings/bert", "--output", "exp/bert", "--set", "training.steps=1", check=1)

@@ -278,6 +278,19 @@ def extracted(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "data", folder / "dump"
 
 
+def test_names_as_long_as_they_can_be_stop_nothing(tmp_path, random):
+    folder, name = tmp_path / "in/ann", "x" * 251
+    folder.mkdir(parents=True)
+    audio.write(folder / f"{name}.wav", vowel(0.6, 16000), 16000)
+    audio.write(folder / "line\nbreak.wav", vowel(0.6, 16000, 150.0), 16000)
+    audio.write(folder / f"{'y' * 251}.wav", 0.1 * random.standard_normal(20 * 8000).clip(-3, 3), 8000)
+    utterances = prepare.link_line_breaks(prepare.cut(prepare.from_folders(tmp_path / "in"), tmp_path), tmp_path)
+    assert len(utterances) == 4 and all(u.path.is_file() for u in utterances)
+    data_directory.write(tmp_path / "data", [u for u in utterances if u.id.endswith(("x", "k"))])
+    assert extract(tmp_path / "data", tmp_path / "dump", EXTRACTED).done == 2
+    assert set(store.read_features(tmp_path / "dump").utterances) == {f"ann-{name}", "ann-line_break"}
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"PK\x03\x04" + bytes(500), b"\x93NUMPY\x01\x00"])
 def test_what_an_interrupted_extraction_left_is_whole_or_made_again(content, extracted, tmp_path):
     data, dump = extracted

@@ -33,6 +33,15 @@ def test_a_moved_directory_is_still_read(tmp_path, random):
     assert next(store.read_archive(tmp_path / "two/x.scp", ["a"])).shape == (2, 2)
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", "a\u2028b\x85c\x0bd\re".encode()])
+def test_features_are_read_below_a_folder_of_any_name(name, tmp_path, random):
+    folder, array = tmp_path / os.fsdecode(name), random.random((2, 2)).astype(np.float32)
+    folder.mkdir()
+    store.write_archive(folder / "x", [("a", array), ("b", array)])
+    for read in store.read_archive(folder / "x.scp", ["a", "b"]):
+        np.testing.assert_array_equal(read, array)
+
+
 class Payload:
     def __init__(self, path):
         self.path = str(path)

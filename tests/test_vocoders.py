@@ -454,6 +454,18 @@ def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     assert b"method diff uses no vocoder" in done.stderr
 
 
+@pytest.mark.parametrize(("peak", "scale"), [(1.0, 32768.0), (0.1, 2**-8)])
+def test_a_neural_vocoder_hears_every_recording_at_a_usual_level(peak, scale, model, small, small_file):
+    samples, rate = audio.read(SPEECH, small.native_rate, end=1.0)
+    samples *= np.float32(peak) / np.abs(samples).max()
+    copier, converter = Copier(small, WorldConfig()), Converter.load(model, device="cpu", vocoder=str(small_file))
+    copied = copier.copy(samples, None)
+    np.testing.assert_allclose(copier.copy(scale * samples, None) / scale, copied, atol=1e-3 * np.abs(copied).max())
+    converted = converter.convert(samples, rate)
+    other = converter.convert(scale * samples, rate) / min(scale, 1)
+    np.testing.assert_allclose(other, converted, atol=1e-2 * np.abs(converted).max())
+
+
 def test_sizes_that_cannot_be_are_refused():
     for given, key in (
         ({"channels": 20}, "channels"), ({"upsample_rates": []}, "upsample_rates"), ({"kernels": [4]}, "kernels"),

@@ -205,9 +205,9 @@ def _check_folders(folders: Sequence[Path], output: Path) -> None:
 def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
     """The utterances of each folder, whose name is the speaker's; ids are unique across folders."""
     if len({folder.parent for folder in folders}) == 1:
-        utterances = prepare.from_folders(folders[0].parent, [folder.name for folder in folders])
+        utterances = prepare.from_folders(folders[0].parent, [folder.name for folder in folders], siblings=False)
         return [[u for u in utterances if u.path.is_relative_to(folder)] for folder in folders]
-    source, target = (prepare.from_folders(folder.parent, [folder.name]) for folder in folders)
+    source, target = (prepare.from_folders(folder.parent, [folder.name], siblings=False) for folder in folders)
     unique = not {u.id for u in source} & {u.id for u in target} and source[0].speaker != target[0].speaker
     require(unique, "the folders' names give the same ids; rename one")
     return [source, target]

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--split", type=common.positive, metavar="N", help="split into N parts of equal size, DATA/1 to DATA/N"
     )
-    cut_help = "cut recordings longer than 12 s at pauses, into pieces in DATA/recordings"
+    cut_help = "cut recordings longer than 12 s at pauses, into pieces in DATA/recordings, which have no transcripts"
     parser.add_argument("--cut", action="store_true", help=cut_help)
     pipes_help = "run the commands in FOLDER's wav.scp, once, and store their output in DATA/recordings"
     parser.add_argument("--allow-pipes", action="store_true", help=pipes_help)

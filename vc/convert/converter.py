@@ -9,7 +9,7 @@ import torch
 
 from vc import devices, model_file
 from vc.config import require
-from vc.convert.level import Level, speech_energy, to_usual_level
+from vc.convert.level import Level, speech_energy, usual_level_gain
 from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import limit, limit_blocks
@@ -423,7 +423,8 @@ class Converter:
     def _with_content(self, source: SourcePiece, content: SourceContent) -> SourcePiece:
         """Add frames, content and the speaker's content statistics to a piece."""
         settings = self.model.features
-        samples = self._pad(to_usual_level(source.piece.samples))
+        samples = source.piece.samples
+        samples = self._pad(usual_level_gain(samples) * samples)
         excited = self.vocoder.needs_excitation(settings)
         frames = settings.analyse(samples, source.voice.f0_range, excitation=excited)
         vectors = content_of(samples, settings, self.encoder)
@@ -463,12 +464,14 @@ class Converter:
             converted = differential.filter_samples(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
-            frames = settings.analyse(padded, voice.f0_range, excitation=excited)
+            # The output of a neural vocoder is within -1..1, whatever the level of its input.
+            gain = np.float32(1) if self.vocoder.native_rate is None else usual_level_gain(padded)
+            frames = settings.analyse(gain * padded, voice.f0_range, excitation=excited)
             spectrum = self.convert_frames(frames.spectrum, source, target)
             self._refuse_overflow(spectrum)
             spectrum = settings.restore_power(spectrum, frames.spectrum)
             f0 = map_f0(frames.f0, voice.log_f0, speaker.log_f0, options.f0) if excited else None
-            converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
+            converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings) / gain
         self._refuse_overflow(converted)
         return audio.fit_length(converted.astype(np.float32), len(samples))
 

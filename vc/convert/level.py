@@ -47,8 +47,8 @@ class Level:
         return np.float32(gain * to_full_scale(self.peak, recording))
 
 
-def to_usual_level(samples: np.ndarray) -> np.ndarray:
-    """Scale samples whose peak is far from those of recordings in training.
+def usual_level_gain(samples: np.ndarray) -> np.float32:
+    """Gain for samples whose peak is far from those of recordings in training, which networks do not know.
 
     Parameters
     ----------
@@ -57,13 +57,12 @@ def to_usual_level(samples: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
-        Same shape; unchanged if the peak is in FAINTEST_PEAK..HOTTEST, else with a peak of 1 (if it was above) or
-        FAINTEST_PEAK.
+    np.float32
+        Linear gain: 1 if the peak is in FAINTEST_PEAK..HOTTEST, else that which gives a peak of 1 (if it was above) or
+        FAINTEST_PEAK, at most LARGEST_GAIN.
     """
     peak = float(np.abs(samples).max(initial=0))
-    gain = min(FAINTEST_PEAK / peak, LARGEST_GAIN) if 0 < peak < FAINTEST_PEAK else to_full_scale(peak)
-    return samples if gain == 1 else np.float32(gain) * samples
+    return np.float32(min(FAINTEST_PEAK / peak, LARGEST_GAIN) if 0 < peak < FAINTEST_PEAK else to_full_scale(peak))
 
 
 def speech_energy(samples: np.ndarray, rate: int) -> float:

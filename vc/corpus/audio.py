@@ -25,6 +25,7 @@ from vc.messages import warn_once
 
 LARGEST_IN_MEMORY = 1 << 26  # bytes of samples buffered in memory; more are buffered on disk
 BLOCK = 1 << 14  # frames per read: memory is bounded, and a damaged file is decoded up to the damage
+MP3_CONTEXT = 1 << 14  # frames to decode after a seek before those wanted, because MP3 uses bits of earlier blocks
 KNOWN_ENDINGS = f"known endings: {' '.join(sorted(SUFFIXES))}; by ffmpeg: {' '.join(sorted(FFMPEG_SUFFIXES))}"
 RATES = (50, 768_000)  # Hz, lowest and highest accepted
 SILENT_CHANNEL = 1e-4  # of the loudest channel's power: 40 dB below it
@@ -374,7 +375,7 @@ def _open_sound(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F
                 raise DataError(f"{path}: {reason}")
             if by_ffmpeg:
                 descriptor = stack.enter_context(open_decoded(descriptor, by_ffmpeg[1], path)).fileno()
-            sound = stack.enter_context(soundfile.SoundFile(descriptor, closefd=False))
+            sound = stack.enter_context(_sequential(descriptor))
             if not RATES[0] <= sound.samplerate <= RATES[1]:
                 raise DataError(f"{path}: rate {sound.samplerate} Hz is outside {RATES[0]}..{RATES[1]} Hz")
             yield sound
@@ -382,6 +383,18 @@ def _open_sound(path: Path | str) -> Iterator["soundfile.SoundFile"]:  # noqa: F
         raise DataError(f"{path}: {error.strerror}") from error
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise DataError(f"{path}: not a recording that can be read: {_reason(error)}") from error
+
+
+def _sequential(descriptor: int) -> "soundfile.SoundFile":  # noqa: F821
+    """Open by descriptor for reading block by block.
+
+    soundfile seeks to where it is after every read of a file that can seek, and libmpg123 decodes wrongly after a seek.
+    """
+    import soundfile
+
+    sound = soundfile.SoundFile(descriptor, closefd=False)
+    sound.seekable = lambda: False
+    return sound
 
 
 @contextlib.contextmanager
@@ -417,10 +430,13 @@ def _mono_blocks(
 ) -> Iterator[np.ndarray]:
     """Samples `first` to `last`, mixed down from channels that are chosen by the whole recording."""
     chosen = _channels_of(sound, path) if sound.channels > 1 else None
+    first = min(first, sound.frames)
+    context = min(first, MP3_CONTEXT) if sound.format == "MP3" else 0
     if first:
-        first = sound.seek(min(first, sound.frames))
+        sound.seek(first - context)
     count = first
     for block in _multichannel_blocks(sound):
+        block, context = block[context:], max(0, context - len(block))
         if not (np.abs(block) <= LOUDEST).all():
             raise DataError(f"{path}: holds samples that are not finite, or above {LOUDEST:g}")
         block = block if last is None else block[: last - count]
@@ -451,8 +467,6 @@ def _missing_samples(sound: "soundfile.SoundFile", count: int) -> str:  # noqa: 
 
 def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  # noqa: F821
     """The channels to mix down, chosen by decoding the whole recording; `sound` keeps its position."""
-    import soundfile
-
     descriptor = sound.name
     status = os.fstat(descriptor)
     identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
@@ -461,7 +475,7 @@ def _channels_of(sound: "soundfile.SoundFile", path: Path | str) -> list[int]:  
     position = os.lseek(descriptor, 0, os.SEEK_CUR)
     os.lseek(descriptor, 0, os.SEEK_SET)
     products = np.zeros((sound.channels, sound.channels))
-    with soundfile.SoundFile(descriptor, closefd=False) as whole:
+    with _sequential(descriptor) as whole:
         for block in _multichannel_blocks(whole):
             if not (np.abs(block) <= LOUDEST).all():
                 break  # `_mono_blocks` refuses it

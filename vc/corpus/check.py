@@ -41,7 +41,7 @@ CONTRASTS = (
         " train on; shorten the pauses",
     ),
 )
-LISTS = ("wav.scp", "utt2spk", "spk2utt", "segments", "text")
+LISTS = ("wav.scp", "utt2spk", "spk2utt", "segments", "text", data_directory.SPEAKER_NAMES)
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,13 @@ def fix(directory: Path) -> tuple[int, int]:
     for name, rows in {"wav.scp": recordings, "segments": ids, "text": ids}.items():
         if name in tables:
             new_lists[name] = [f"{id} {tables[name].rows[id]}" for id in sorted(rows)]
+    if data_directory.SPEAKER_NAMES in tables:  # lists only speakers whose names differ from their ids
+        names = tables[data_directory.SPEAKER_NAMES].rows
+        speakers = sorted({utterance.speaker for utterance in usable} & names.keys())
+        new_lists[data_directory.SPEAKER_NAMES] = [f"{id} {names[id]}" for id in speakers]
     for name, lines in new_lists.items():
         content = (directory / name).read_bytes() if (directory / name).exists() else b""
-        if content == "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"):
+        if lines and content == "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"):
             continue
         backup = path_inside(directory, BACKUP)
         make_directory(backup)

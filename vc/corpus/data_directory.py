@@ -4,6 +4,7 @@ Every fault in a list is reported with its file and line.
 """
 
 import contextlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from vc import phrases
 from vc.corpus import audio
 from vc.corpus.lists import IDENTIFIER, Fault, Table
 from vc.corpus.names import identifier
-from vc.errors import DataError
+from vc.errors import DataError, escaped
 from vc.files import make_directory, write_text
 
 SPEAKER_NAMES = "spk2name"  # list of the names that differ from the speakers' ids
 LATEST = 1e9  # seconds, latest end of a segment
 MOST_NAMED = 20  # faults that one message lists
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Utterance:
 def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, str] | None = None) -> None:
     """Write wav.scp, utt2spk and spk2utt, sorted in the C locale.
 
-    Also writes segments if the utterances are parts of recordings, text if every utterance has a transcript, and
-    spk2name if a speaker's name differs from the id.
+    Also writes segments if the utterances are parts of recordings, text if every utterance has a transcript (with a
+    warning if only some have one), and spk2name if a speaker's name differs from the id.
 
     Parameters
     ----------
@@ -99,8 +102,11 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
         segments, scp = [], [f"{utterance.id} {utterance.path}" for utterance in utterances]
     speaker_names = {u.speaker: u.speaker_name for u in utterances if u.speaker_name}
     write_lines(directory / SPEAKER_NAMES, [f"{id} {name}" for id, name in sorted(speaker_names.items())])
-    complete = text is not None and all(utterance.id in text for utterance in utterances)
-    write_lines(directory / "text", [f"{u.id} {text[u.id]}" for u in utterances] if complete else [])
+    missing = [utterance.id for utterance in utterances if utterance.id not in (text or {})]
+    write_lines(directory / "text", [] if missing else [f"{u.id} {text[u.id]}" for u in utterances])
+    if text and missing:
+        utterances_without = f"{len(missing)} of {phrases.count(len(utterances), 'utterance')}, such as {missing[0]}"
+        log.warning("%s: no transcripts are written: none for %s", escaped(directory), utterances_without)
     write_lines(directory / "segments", segments)
     write_lines(directory / "wav.scp", scp)
     for name, lines in speaker_lists({utterance.id: utterance.speaker for utterance in utterances}).items():

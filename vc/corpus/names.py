@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vc.corpus.lists import IDENTIFIER
 
+LONGEST_FILE_NAME = 255  # bytes, on most file systems
 DIGITS = 8  # hexadecimal digits of a digest that distinguish names in other scripts
 
 
@@ -104,6 +105,13 @@ def resolve(name: str, speaker_names: Mapping[str, str]) -> str:
 def label(id: str, name: str) -> str:
     """A speaker's id, followed by the name if it differs."""
     return f"{id} ({name})" if name and name != id else id
+
+
+def file_name(id: str, ending: str) -> str:
+    """The name of an id's file: the id or, where that would be too long, its digest, and `ending`."""
+    if len(id) + len(ending) > LONGEST_FILE_NAME:
+        id = hashlib.sha256(id.encode()).hexdigest()
+    return f"{id}{ending}"
 
 
 def _stem(path: Path) -> str:

@@ -33,6 +33,7 @@ def from_folders(
     *,
     include: Sequence[str] | None = None,
     output: Path | None = None,
+    siblings: bool = True,
 ) -> list[Utterance]:
     """Find all recordings in `folder/<speaker>/**`, without duplicates (recordings with the same samples).
 
@@ -49,6 +50,9 @@ def from_folders(
         Globs; a file's path below the speaker's folder must match one of them. Default: all files.
     output : Path, optional
         The data directory that will be written. It may lie in `folder`; recordings in it are left out.
+    siblings : bool
+        Whether `folder` is a corpus, in which ids also differ from those of speakers who were not asked for. If false,
+        `speakers` must be names of folders, and no other folder in `folder` is looked at.
 
     Returns
     -------
@@ -64,7 +68,10 @@ def from_folders(
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     output_path = os.path.realpath(output) if output else None
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if siblings:
+        subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    else:
+        subfolders = [folder / name for name in speakers or ()]
     folders = [path.name for path in subfolders if os.path.realpath(path) != output_path]
     if len(folders) < len(subfolders):
         log.info("%s: left out: the data directory to be written", escaped(output))
@@ -212,7 +219,7 @@ def from_data(source: Path, output: Path, *, allow_pipes: bool = False) -> tuple
     if commands:
         folder = path_inside(output, RECORDINGS)
         make_directory(folder)
-        outputs = {id: folder.absolute() / f"{id}.wav" for id in commands}
+        outputs = {id: folder.absolute() / names.file_name(id, ".wav") for id in commands}
         for id, command in commands.items():
             with replacing(outputs[id]) as temporary, temporary.open("wb") as file:
                 process = subprocess.run(["sh", "-c", command], stdout=file, stderr=subprocess.PIPE, check=False)
@@ -259,8 +266,9 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
             samples = np.float32(scale * samples.astype(float))
             if np.abs(samples).max() > 1:  # possible in floating-point files
                 samples = limit(samples, rate, id)
-            audio.write(folder / f"{id}.wav", samples, rate)
-            parts.append(replace(utterance, id=id, path=folder / f"{id}.wav"))
+            path = folder / names.file_name(id, ".wav")
+            audio.write(path, samples, rate)
+            parts.append(replace(utterance, id=id, path=path))
     return parts
 
 
@@ -269,8 +277,9 @@ def link_line_breaks(utterances: Iterable[Utterance], output: Path) -> list[Utte
     listed = []
     for utterance in utterances:
         if "\n" in str(utterance.path):
-            link = path_inside(output.absolute(), RECORDINGS) / f"{utterance.id}{utterance.path.suffix}"
-            make_directory(link.parent)
+            folder = path_inside(output.absolute(), RECORDINGS)
+            link = folder / names.file_name(utterance.id, utterance.path.suffix)
+            make_directory(folder)
             link.unlink(missing_ok=True)
             link.symlink_to(utterance.path)
             utterance = replace(utterance, path=link)

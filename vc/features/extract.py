@@ -314,7 +314,7 @@ class _Task:
     @property
     def file(self) -> Path:
         ending = ".f0.safetensors" if self.f0 is None else ".safetensors"
-        return self.work / f"{self.window.utterance.id}.{self.window.number}{ending}"
+        return self.work / names.file_name(self.window.utterance.id, f".{self.window.number}{ending}")
 
     def run(self) -> None:
         """Write the window's arrays, unless an interrupted extraction has written them from the same input."""

@@ -177,7 +177,8 @@ def _pairs(path: Path) -> dict[str, str]:
     content = read_bytes(path, LARGEST_LIST)
     if content.count(b"\n") > MOST_LINES:
         raise ValueError(f"{path}: more than {MOST_LINES} lines")
-    return dict(line.split(" ", 1) for line in content.decode().splitlines())
+    lines = content.decode("utf-8", "surrogateescape").split("\n")  # as `write_text` wrote them
+    return dict(line.split(" ", 1) for line in (lines if lines[-1] else lines[:-1]))
 
 
 def write_digests(directory: Path, recordings: Mapping[str, str]) -> None:

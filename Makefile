@@ -39,5 +39,5 @@ clean:
 	rm -rf build dist ./*.egg-info .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean
-	rm -rf tools/venv tools/.stamp* converted
+	rm -rf tools/venv tools/.stamp*
 	rm -rf egs/mini/*/data egs/mini/*/dump egs/mini/*/exp

@@ -75,17 +75,29 @@ def test_the_example_trains_converts_and_measures(mini, tmp_path):
     assert without.returncode == 2 and b"one_layer" in without.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [("raise SystemExit('no licence')", "SystemExit: no licence"), ("MODEL = 'x'", "'x' is no int")]
+)
+def test_a_plug_in_that_exits_or_is_of_another_kind_cannot_be_loaded(text, reason, tmp_path, monkeypatch):
+    module = "exiting" if "Exit" in text else "unkind"
+    installed(tmp_path, module=module, groups={"vc.test": [("one", f"{module}:MODEL")]})
+    (tmp_path / f"{module}.py").write_text(f"{text}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=f"cannot be loaded: .*{reason}"):
+        Registry({"own": 1}, "vc.test", int)["one"]
+
+
 def test_a_plug_in_that_cannot_be_loaded_stops_nothing_else(tmp_path, monkeypatch, caplog):
     installed(tmp_path, module="broken", groups={"vc.test": [("broken", "broken:MODEL"), ("own", "broken:OTHER")]})
     (tmp_path / "broken.py").write_text("raise RuntimeError('no such card')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    registry = Registry({"own": 1}, "vc.test")
+    registry = Registry({"own": 1}, "vc.test", int)
     assert registry["own"] == 1 and not caplog.messages  # nothing is looked through
     with pytest.raises(
         ConfigError, match=r"plug-in 'broken' of vc-example \(vc.test\) cannot be loaded: RuntimeError: no"
     ):
         registry["broken"]
-    registry = Registry({"own": 1}, "vc.test")
+    registry = Registry({"own": 1}, "vc.test", int)
     assert list(registry) == ["own"] and len(registry) == 1 and "other" not in registry
     assert any("'own' of vc-example (vc.test) is left out: the name is vc's own" in line for line in caplog.messages)
     assert any("no such card; it is left out" in line for line in caplog.messages)

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Time this toolkit against the plain way of doing the same, in one run: ratios that a noisy machine cannot fake.
 
     tools/benchmark.py train            the training step against a textbook step

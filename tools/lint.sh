@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ruff over the Python, shellcheck over every shell script, with or without an extension.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f "$0")")/.."
 PATH="$PWD/tools/venv/bin:$PATH"
 
 shell_scripts() {

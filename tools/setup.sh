@@ -4,7 +4,7 @@
 # where there is an NVIDIA device; what has been set up for one stays so).
 set -euo pipefail
 shopt -s nullglob
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(readlink -f "$0")")/.."
 
 python=${PYTHON:-python3}
 venv=tools/venv
@@ -59,7 +59,8 @@ print(p.system().lower(), p.machine(), "py" + ".".join(p.python_version_tuple()[
     "$venv/bin/python" -m pip uninstall --yes vc &> /dev/null # what this checkout was called before nonparallel-vc
     install "${quiet[@]}" --no-deps --no-build-isolation --editable .
     install "${pinned[@]}" --requirement tools/requirements-optional.txt > "$log" 2>&1 ||
-        echo "tools/setup.sh: no pysptk (building it needs a C compiler; see $log): the tests against it will be skipped"
+        echo "tools/setup.sh: no pysptk (building it needs a C compiler; see $log): the tests against it will be" \
+            "skipped; to try again: rm $stamp; make setup"
 }
 
 check_python
@@ -82,5 +83,5 @@ fi
 rm -f "$stamp"
 "$python" -m venv "$fresh" "$venv"
 install_everything
-echo "$wanted" > "$stamp"
 "$venv/bin/python" tools/check_environment.py
+echo "$wanted" > "$stamp" # last: a set-up that fails is done again

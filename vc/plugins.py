@@ -23,10 +23,12 @@ class Registry(MutableMapping[str, Any]):
         The built-in objects.
     group : str
         Name of the group of entry points.
+    kind : type
+        What the objects are instances of; a plug-in of another kind cannot be loaded.
     """
 
-    def __init__(self, built_in: Mapping[str, Any], group: str):
-        self._objects, self.group = dict(built_in), group
+    def __init__(self, built_in: Mapping[str, Any], group: str, kind: type):
+        self._objects, self.group, self.kind = dict(built_in), group, kind
         self._entry_points: dict[str, EntryPoint] | None = None
 
     def __getitem__(self, name: str) -> Any:
@@ -71,8 +73,11 @@ class Registry(MutableMapping[str, Any]):
     def _load(self, name: str) -> None:
         point = self._entry_points[name]
         try:
-            self._objects[name] = point.load()
-        except Exception as error:  # importing another package's module may raise anything
+            loaded = point.load()
+            if not isinstance(loaded, self.kind):
+                raise TypeError(f"{loaded!r} is no {self.kind.__name__}")
+            self._objects[name] = loaded
+        except (Exception, SystemExit) as error:  # importing another package's module may raise anything
             del self._entry_points[name]
             raise ConfigError(f"{_describe(point)} cannot be loaded: {type(error).__name__}: {error}") from error
 

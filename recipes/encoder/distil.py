@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Distil one layer of Whisper's encoder into the small content encoder of vc/encoders/distilled.py.
 
 `prepare` reads voices (a folder of recordings each) and writes, for each, its samples at HiFi-GAN's rate and the

@@ -65,12 +65,15 @@ def parser(command: str, description: str, epilog: str = "") -> argparse.Argumen
     return parser
 
 
-def add_config(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+CONFIG_HELP = (
+    "settings: a file, or the name of one in the package (vc-train --configs lists them); settings that it omits have"
+    " defaults"
+)
+
+
+def add_config(parser: argparse.ArgumentParser, *, required: bool = False, help: str = CONFIG_HELP) -> None:
     """Add the options for settings, --config and --set."""
-    help_config = "settings: a file, or the name of one in the package (vc-train --configs lists them)"
-    parser.add_argument(
-        "--config", metavar="YAML", required=required, help=f"{help_config}; settings that it omits have defaults"
-    )
+    parser.add_argument("--config", metavar="YAML", required=required, help=help)
     parser.add_argument(
         "--set", metavar="KEY.SUB=VALUE", action="append", default=[], help="change one setting; may be repeated"
     )

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", choices=METHODS, default=METHODS[0], help=METHOD_HELP)
     help_delay = f"from a sample to its conversion, without the sound card's delay (default: {DELAY:g})"
     parser.add_argument("--delay", type=float, default=DELAY, metavar="MS", help=help_delay)
-    help_gate = f"of full scale; fainter input becomes silence (default: {GATE:g}; -inf: no gate)"
+    help_gate = f"of full scale; fainter input becomes silence (default: {GATE:g}; --gate=-inf: no gate)"
     parser.add_argument("--gate", type=float, default=GATE, metavar="DB", help=help_gate)
     parser.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
     parser.add_argument("--f0-scale", type=float, default=1.0, metavar="FACTOR", help="livelier above 1, flatter below")

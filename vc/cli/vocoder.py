@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     importer.set_defaults(work=import_vocoder)
     text = "Train or fine-tune a vocoder. Run the same command again to resume an interrupted run."
     train = commands.add_parser("train", help="train a vocoder on recordings", description=text)
-    common.add_config(train, required=True)
+    help_config = "settings: a file, such as those in recipes/vocoder/conf; settings that it omits have defaults"
+    common.add_config(train, required=True, help=help_config)
     train.add_argument("--data", type=Path, required=True, help="data directory of the training recordings")
     train.add_argument("--output", type=Path, required=True, help="experiment directory")
     train.add_argument("--start", metavar="VOCODER", help="vocoder to fine-tune (a name or a path, as for --vocoder)")

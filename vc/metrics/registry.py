@@ -187,7 +187,7 @@ METRICS = Registry({
         )
         for name, convention in CONVENTIONS.items()
     },
-}, "vc.metrics")  # fmt: skip
+}, "vc.metrics", Metric)  # fmt: skip
 
 # Metrics by use, in the order in which they are shown.
 SUMMARY = ("speaker_similarity", "timbre_distance", "phone_error", "content_distance", "distillmos", "mcd", "gv_ratio")

@@ -58,6 +58,7 @@ MODELS = Registry(
         "unit_selection": (UnitSelectionConfig, UnitSelection),
     },
     "vc.models",
+    tuple,
 )
 
 

@@ -131,6 +131,7 @@ METHODS = Registry(
         "vqvae": _many(VQVAEObjective, "common space: a codebook, no discriminator (after van den Oord et al., 2017)"),
     },
     "vc.methods",
+    Method,
 )
 
 

@@ -19,7 +19,7 @@ from vc.vocoders.world import WORLD
 
 SUFFIX = Path(NAME).suffix
 UNIVERSAL = "hifigan"  # the name of the published universal model
-VOCODERS = Registry({"world": WORLD}, "vc.vocoders")  # those without a model file
+VOCODERS = Registry({"world": WORLD}, "vc.vocoders", Vocoder)  # those without a model file
 log = logging.getLogger(__name__)
 
 
@@ -110,7 +110,8 @@ def find(name: str) -> Path:
         return imported
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
-    known = ", ".join([*VOCODERS, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
+    carried = [UNIVERSAL] if published.installed() and not path_of(UNIVERSAL).is_file() else []
+    known = ", ".join([*VOCODERS, *carried, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
     raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
 
 

@@ -615,8 +615,8 @@ def test_a_closed_terminal_stops_a_run_as_a_scheduler_does_but_under_nohup(ignor
 
 
 def test_what_is_printed_cannot_move_the_cursor(capsys):
-    common.say("a\x1b[2J\rb\nc\x07")
-    assert capsys.readouterr().out == "a\\x1b[2J\\rb\nc\\x07\n"
+    common.say("a\x1b[2J\rb\nc\x07\udcff")
+    assert capsys.readouterr().out == "a\\x1b[2J\\rb\nc\\x07\\udcff\n"
 
 
 def test_means_of_a_resumed_run_are_of_all_steps_since_the_last_report(engine, tmp_path):
@@ -645,6 +645,13 @@ LOG_LINES = [
     '{"step": 1, "losses": {"$\\\\frac$": 1}}',
     '{"step": 1, "held_out": {}}',
     '{"step": 1, "held_out": {"score": null}}',
+    '{"step": 1, "held_out": {"score": NaN}}',
+    '{"step": 1, "losses": {"a": Infinity}}',
+    '{"step": 1, "losses": {"a": -1e400}}',
+    '{"step": 1, "losses": {"a": 1}, "steps_per_second": NaN}',
+    '{"step": 1, "losses": {"a": 1}, "steps_per_second": -1}',
+    '{"step": 1, "losses": {"a": 1}, "steps_per_second": "a"}',
+    '{"step": 1, "losses": {"a": 1}, "steps_per_second": null}',
     '{"step": 1, "losses": {"a": 1}' + " " * 100_000 + "}",
     '{"step": 1, "losses": {' + ", ".join(f'"a{n}": 1' for n in range(10_000)) + "}}",
 ]

@@ -18,8 +18,10 @@ import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 from unittest.mock import Mock
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -36,6 +38,7 @@ from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 from vc.files import write_text
 from vc.live import settings
+from vc.tensor_file import read_content, tensor_file
 from vc.web import jobs, recordings, workspace
 from vc.web.jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, Jobs, start_process
 from vc.web.progress import progress
@@ -105,6 +108,15 @@ def test_only_the_browser_that_was_given_the_address_is_answered(client, changes
     for path in ("/api/state", "/static/main.js"):
         reply = client("GET", path, **changes)
         assert reply.status == status and (status != 403 or b"folder" not in reply.body)
+
+
+@pytest.mark.parametrize("other", ['a={"b": "c"}', "a=[1,2]", 'a="b', "a@b=1", "a", "", "name=Zoë", "vc_web_1=x"])
+def test_cookies_of_other_servers_on_this_machine_lock_nobody_out(client, other):
+    other = other.encode().decode("latin-1")
+    for cookies in (f"{other}; {client.cookie}", f"{client.cookie};{other}"):
+        assert client("GET", "/api/jobs", cookie=cookies).status == 200
+    for cookies in (other, f"{other}; {client.cookie}x", f"x{client.cookie}; {other}"):
+        assert client("GET", "/api/jobs", cookie=cookies).status == 403
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://{host}", "http://{host}0", None])
@@ -379,6 +391,58 @@ def test_a_conversion_comes_back_as_wav_flac_and_zip(client, folder):
     assert files(folder / ".incoming") == []
 
 
+@pytest.mark.parametrize("stem", ["plain", "a b", 'a"b', "naïve", "привет", "a%b;c"])
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_a_download_has_the_name_of_its_source_in_any_language(client, folder, stem, format):
+    voice = "six_voices--TM1"
+    (folder / f"converted/{voice}").mkdir()
+    (folder / f"converted/{voice}/{stem}.wav").write_bytes(WAV)
+    reply = client("GET", f"/api/converted/{voice}/{quote(stem)}.wav?format={format}")
+    disposition = reply.headers["content-disposition"]
+    assert re.fullmatch(r"""attachment; filename(="[\w.-]+"|\*=utf-8''[\w.%-]+)""", disposition, re.ASCII)
+    header = Message()
+    header["content-disposition"] = disposition
+    assert header.get_filename() == f"{stem}-{voice}.{format}"
+
+
+@pytest.mark.timeout(30)
+def test_what_is_not_a_file_is_not_listed_and_not_waited_for(client, folder, monkeypatch):
+    (folder / "recordings/anna").mkdir()
+    for place in (folder / "sources", folder / "recordings/anna"):
+        (place / "a.wav").write_bytes(WAV)
+        (place / "album.wav").mkdir()
+        (place / "dangling.wav").symlink_to("nowhere")
+        (place / "loop.wav").symlink_to("loop.wav")
+        os.mkfifo(place / "pipe.wav")
+    monkeypatch.setattr("vc.files.PATIENCE", 60)
+    state = client("GET", "/api/state").json
+    for listed in (state["sources"], state["speakers"][0]["recordings"]):
+        assert [(recording["name"], recording["seconds"]) for recording in listed] == [("a.wav", 0.5)]
+    assert client("GET", "/api/recordings/anna").json.keys() == {"a.wav"}
+
+
+def test_a_recording_that_is_removed_while_the_page_asks_is_no_fault_of_the_others(client, folder, monkeypatch):
+    (folder / "sources/a.wav").write_bytes(WAV)
+    list_names = recordings.list_names
+    monkeypatch.setattr(recordings, "list_names", lambda place: sorted([*list_names(place), "removed.wav"]))
+    (folder / "recordings/anna").mkdir()
+    state = client("GET", "/api/state").json
+    sources = {source["name"]: source["seconds"] for source in state["sources"]}
+    assert sources == {"a.wav": 0.5, "removed.wav": None}
+    assert state["speakers"][0]["recordings"] == [{"name": "removed.wav", "seconds": None}]
+
+
+def test_a_speaker_whose_name_is_no_unicode_hides_no_other_voice(client, folder):
+    with tensor_file(MODEL, "numpy") as file:
+        content = read_content(file, MODEL)[0]
+    content["speakers"]["rms"]["name"] = "\ud800x"
+    (folder / "exp/odd").mkdir()
+    (folder / "exp/odd/model.safetensors").write_bytes(tensors(**content))
+    reply = client("GET", "/api/state")
+    assert reply.status == 200 and reply.body.isascii()
+    assert "six_voices--TM1" in {voice["id"] for voice in reply.json["voices"]}
+
+
 def test_a_conversion_is_newer_than_its_source_and_its_model(client, folder):
     """Times in seconds; a model that comes with the package has none."""
     client.upload("/api/models", "mini", MODEL.read_bytes())
@@ -641,6 +705,47 @@ def test_a_folder_of_somebody_else_can_ask_for_nothing_new(tmp_path, changes):
     (tmp_path / "jobs/3.json").symlink_to("/dev/zero")
     read = Jobs(found)
     assert read.listing() == [] and len(read.faults) == 2
+
+
+@pytest.mark.timeout(30)
+def test_jobs_of_somebody_else_do_not_keep_the_list_from_the_page(tmp_path, monkeypatch):
+    """Their words may be no Unicode, and pipes may lie where their files and output should."""
+    monkeypatch.setattr("vc.files.PATIENCE", 60)
+    Workspace(tmp_path)
+    job = {"kind": "check", "request": {"speakers": ["\ud800"]}, "state": DONE}
+    for number in (1, 2):
+        (tmp_path / f"jobs/{number}.json").write_text(json.dumps({**job, "number": number}))
+    os.mkfifo(tmp_path / "jobs/2.log")
+    os.mkfifo(tmp_path / "jobs/3.json")
+    with serving(tmp_path) as client:
+        jobs = client("GET", "/api/jobs").json["jobs"]
+        assert [(job["number"], job["request"], job["lines"]) for job in jobs] == [
+            (number, {"speakers": ["\ud800"]}, []) for number in (2, 1)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("log.jsonl", '{"step": 10, "losses": {"a": NaN}}'),
+        ("log.jsonl", '{"step": 10, "losses": {"a": 1.0}, "steps_per_second": "a"}'),
+        ("log.jsonl", '{"step": 10, "losses": {"a": 1.0}, "steps_per_second": 5e-324}'),
+        ("data/held_out/anna/wav.scp", None),
+    ],
+)
+@pytest.mark.timeout(30)
+def test_an_experiment_of_somebody_else_does_not_keep_the_list_from_the_page(client, folder, name, content):
+    report = '{"step": 1, "losses": {"a": 1}, "steps_per_second": 1}'
+    contents = {"config.yaml": "training: {steps: 100}", "train.log": "", "log.jsonl": report}
+    for path, text in {**contents, name: content}.items():
+        (folder / "exp/theirs" / path).parent.mkdir(parents=True, exist_ok=True)
+        if text is None:
+            os.mkfifo(folder / "exp/theirs" / path)
+        else:
+            (folder / "exp/theirs" / path).write_text(f"{text}\n")
+    pile(client, "bert")
+    number = client.job("train", target="bert", output="theirs")
+    assert number in {job["number"] for job in client("GET", "/api/jobs").json["jobs"]}
 
 
 def test_a_process_that_is_not_ours_is_left_alone(tmp_path):
@@ -1009,6 +1114,21 @@ def test_a_port_in_use_and_a_folder_in_use_are_said(client, folder, tmp_path, ca
     with started(tmp_path / "mine"):
         assert main([str(tmp_path / "mine")]) == 1
     assert "in use by process" in capsys.readouterr().err
+
+
+def test_names_of_files_cannot_write_to_the_terminal_or_end_the_server(tmp_path):
+    Workspace(tmp_path)
+    for name in (b"\x1b[2J.json", b"\xff.json"):
+        (tmp_path / "jobs" / os.fsdecode(name)).write_text("{}")
+    script = "from unittest.mock import Mock; from vc.cli.web import main; from vc.web import server"
+    script += "; server.server_of = Mock(); raise SystemExit(main())"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8:strict"}
+    run = subprocess.run([sys.executable, "-c", script, tmp_path], env=env, capture_output=True, text=True, check=True)
+    lines = run.stdout.splitlines()
+    assert all(line.isprintable() for line in lines) and "?token=" in lines[-1]
+    assert {line.split(": ")[1] for line in lines if line.startswith("left out: ")} == {
+        f"{tmp_path}/jobs/{name}.json" for name in ("\\x1b[2J", "\\udcff")
+    }
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch, capsys):

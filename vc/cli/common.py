@@ -179,10 +179,10 @@ class _OneLine(logging.Formatter):
         return f"{self.command}: {level}{escaped(record.getMessage())}"
 
 
-def say(text: object, file: TextIO | None = None) -> None:
+def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> None:
     """Print lines to stdout or `file`, with control characters, which file names may contain, escaped."""
     for line in str(text).split("\n"):
-        print(escaped(line), file=file)
+        print(escaped(line), file=file, flush=flush)
 
 
 def report(command: str, error: object) -> None:

@@ -33,5 +33,5 @@ def _work(args: argparse.Namespace) -> int:
     from vc.web.server import serve
 
     common.log_to_stderr(COMMAND)
-    serve(args.folder, args.port, partial(print, flush=True))
+    serve(args.folder, args.port, partial(common.say, flush=True))
     return 0

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,17 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _is_report(line: Any) -> bool:
-    """Whether a line is one that `RunLog` may have written: a step, and numbers by name."""
+    """Whether a line is one that `RunLog` may have written: a step, a speed, and finite numbers by name."""
     if not isinstance(line, dict) or type(line.get("step")) is not int or not 0 <= line["step"] <= MAX_NUMBER:
         return False
     parts = [line.get("losses", {}), line.get("held_out", {"score": 0})]
     if not all(isinstance(part, dict) and len(part) <= MAX_LOSSES for part in parts) or "score" not in parts[1]:
         return False
     named = all(name.isidentifier() and len(name) <= 100 for part in parts for name in part)
-    values = [value for part in parts for value in part.values()]
-    return named and all(type(value) is float or (type(value) is int and abs(value) <= MAX_NUMBER) for value in values)
+    speed = line.get("steps_per_second", 0)
+    values = [speed, *(value for part in parts for value in part.values())]
+    finite = all(
+        math.isfinite(value) if type(value) is float else type(value) is int and abs(value) <= MAX_NUMBER
+        for value in values
+    )
+    return named and finite and speed >= 0

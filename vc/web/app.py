@@ -10,13 +10,15 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import soundfile
+from starlette import responses
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
@@ -43,6 +45,13 @@ PROMPTS = HERE / "text/prompts.tsv"
 LARGEST_REQUEST = 1 << 16  # bytes of JSON
 FORMATS = {"wav": "audio/wav", "flac": "audio/flac"}
 CONSENT_KEYS = ("consent_lead", "consent_1", "consent_2", "consent_3")  # of the texts that a user agrees to
+
+
+class JSONResponse(responses.JSONResponse):
+    """JSON in ASCII: files of other people may hold lone surrogates, which UTF-8 cannot encode."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def application(workspace: Workspace, jobs: Jobs, port: int, token: str) -> Guard:
@@ -157,8 +166,9 @@ class Endpoints:
         experiments = {name: workspace.folder(layout.EXPERIMENTS, name) for name in workspace.experiments()}
         model_times = {name: _modification_time(folder / NAME) for name, folder in experiments.items()}
         sources = []
-        for name in recordings.list_names(workspace.folder(layout.SOURCES)):
-            path = workspace.file(layout.SOURCES, name)
+        folder = workspace.folder(layout.SOURCES)
+        for name in recordings.list_names(folder):
+            path = folder / name  # which may have been removed by now
             changed = _modification_time(path)
             converted = {}
             for voice in voices:
@@ -504,7 +514,9 @@ def _attachment(file: BinaryIO, name: str, kind: str) -> StreamingResponse:
             while block := file.read(BLOCK):
                 yield block
 
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size)}
+    quoted = quote(name)  # as FileResponse does; headers are Latin-1
+    parameter = f'filename="{name}"' if quoted == name else f"filename*=utf-8''{quoted}"
+    headers = {"Content-Disposition": f"attachment; {parameter}", "Content-Length": str(size)}
     return StreamingResponse(blocks(), media_type=kind, headers=headers)
 
 

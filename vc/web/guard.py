@@ -1,7 +1,6 @@
 """Access control: only the browser that opened the address with the token, and no other site's page in it."""
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -88,13 +87,11 @@ class Guard:
             response = RedirectResponse("/", 303)
             response.set_cookie(self.cookie, self.token, path="/", httponly=True, samesite="strict")
             return response
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            cookie = None
-        if cookie is None or not self._is_token(cookie.value):
-            return PlainTextResponse(NO_TOKEN, 403)
-        return None
+        # SimpleCookie would drop all cookies after one that it cannot parse, which another server may have set
+        cookies = (cookie.partition("=") for cookie in headers.get("cookie", "").split(";"))
+        if any(name.strip() == self.cookie and self._is_token(value.strip()) for name, _, value in cookies):
+            return None
+        return PlainTextResponse(NO_TOKEN, 403)
 
     def _is_token(self, text: str) -> bool:
         return secrets.compare_digest(text.encode("utf-8", "replace"), self.token.encode())

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 from vc import system
 from vc.config import USUAL, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
-from vc.files import open_in_place, write_text
+from vc.files import open_in_place, reading, write_text
 from vc.live.settings import DELAY, LONGEST_DELAY, METHODS, MOST_SLACK, SLACK
 from vc.web import workspace as layout
 from vc.web.workspace import Missing, Workspace
@@ -229,7 +229,7 @@ class Jobs:
         self._workers: list[asyncio.Task] = []
         for path in self._folder.glob("*.json"):
             try:
-                job = build(Job, read_json(path, LARGEST_JOB), path.name)
+                job = build(Job, read_json(path, LARGEST_JOB, pipes=False), path.name)
                 require(path.name == f"{job.number}.json", f"{path.name}: is the file of job {job.number}")
             except VCError as error:
                 self.faults.append(f"{path}: {error}")
@@ -339,7 +339,8 @@ class Jobs:
     def output_lines(self, job: Job) -> list[str]:
         """The last lines of a command's output, and after them the job's fault, if any, as an error of vc-web."""
         lines = []
-        with contextlib.suppress(FileNotFoundError), self._log_path(job).open("rb") as file:
+        # of any size, because only the end is read
+        with contextlib.suppress(OSError), reading(self._log_path(job), sys.maxsize, pipes=False) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - LARGEST_TAIL))
             lines = file.read(LARGEST_TAIL).decode(errors="replace").splitlines()[size > LARGEST_TAIL :]

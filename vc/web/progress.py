@@ -1,16 +1,20 @@
 """Progress of a training according to its experiment's folder, during and after the run."""
 
+import contextlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vc.config import read_yaml
+from vc.corpus.lists import LARGEST_LIST
 from vc.errors import VCError
+from vc.files import read_bytes
 from vc.train import log
 
 PREPARING, TRAINING, MEASURING = "preparing", "training", "measuring"  # stages of vc-train on folders
 MOST_POINTS = 200  # of a curve
 MOST_SAMPLES = 60
+SLOWEST = 0.001  # steps per second, the least that a report can hold; with less, the time left could be infinite
 
 
 def progress(experiment: Path, began: float | None) -> dict[str, Any]:
@@ -37,7 +41,8 @@ def progress(experiment: Path, began: float | None) -> dict[str, Any]:
         lines = []
     steps = _total_steps(experiment / "config.yaml") if any("losses" in line for line in lines) else 0
     step = max((line["step"] for line in lines), default=0)
-    speed = next((line["steps_per_second"] for line in reversed(lines) if line.get("steps_per_second")), 0)
+    speeds = (line.get("steps_per_second", 0) for line in reversed(lines))
+    speed = next((speed for speed in speeds if speed >= SLOWEST), 0)
     conversions = sorted((experiment / "converted").glob("*.wav"))
     new = [path for path in conversions if _modification_time(path) >= (began or 0.0)]
     stage = PREPARING if _modification_time(experiment / "train.log") < (began or 0.0) else TRAINING
@@ -93,7 +98,8 @@ def _total_conversions(held_out: Path, conversions: list[Path]) -> int:
     counts = []
     for path in sorted(held_out.glob("*/wav.scp")):
         converted = sum(conversion.name.startswith(path.parent.name) for conversion in conversions)
-        counts.append((converted, len(path.read_bytes().splitlines())))
+        with contextlib.suppress(OSError):
+            counts.append((converted, len(read_bytes(path, LARGEST_LIST, pipes=False).splitlines())))
     return max(counts, default=(0, 0))[1]
 
 

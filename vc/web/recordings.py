@@ -1,5 +1,6 @@
 """Recordings in the page's folder: their names, length and condition, and what of them is played."""
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +23,11 @@ HIGHEST_PLAYBACK_RATE = 48000  # Hz
 
 
 def list_names(folder: Path) -> list[str]:
-    """Sorted names of the recordings in a folder; hidden files and names that JSON cannot carry are left out."""
-    names = (path.name for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    """Sorted names of the recordings in a folder.
+
+    Hidden files, names that a browser cannot send back, and what is not a file, such as a pipe, are left out.
+    """
+    names = (path.name for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and os.path.isfile(path))
     return sorted(name for name in names if not name.startswith(".") and is_text(name))
 
 

@@ -348,6 +348,10 @@ def test_a_model_of_somebody_else_becomes_a_voice(client, folder):
     state = client("GET", "/api/state").json
     assert "damaged" in state["faults"]["their_model"]
     assert all(voice["model"] != "their_model" for voice in state["voices"])
+    (folder / "exp/looped").mkdir()
+    (folder / "exp/looped/model.safetensors").symlink_to("model.safetensors")
+    reply = client("GET", "/api/state")
+    assert reply.status == 200 and "looped" in reply.json["faults"]
 
 
 def test_a_model_called_like_the_folder_of_features_gets_another_name(client, folder):

@@ -143,13 +143,18 @@ class Workspace:
         voices, faults = [], {}
         for name in self.experiments():
             path = self.root / EXPERIMENTS / name / NAME
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 status = path.stat()
-                speakers = _speakers(path, status.st_mtime_ns, status.st_size)
-                if isinstance(speakers, str):
-                    faults[name] = speakers
-                else:
-                    voices += [Voice(name, *speaker) for speaker in speakers]
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # such as a link to itself
+                faults[name] = f"{path}: {error.strerror}"
+                continue
+            speakers = _speakers(path, status.st_mtime_ns, status.st_size)
+            if isinstance(speakers, str):
+                faults[name] = speakers
+            else:
+                voices += [Voice(name, *speaker) for speaker in speakers]
         for name, path in CARRIED.items():
             if not isinstance(speakers := _speakers(path, 0, 0), str):
                 voices += [Voice(name, *speaker) for speaker in speakers]

@@ -302,6 +302,14 @@ def test_an_archive_with_two_directories_is_refused(tmp_path):
         torch_file.read(tmp_path / "both.pt")
 
 
+def test_an_archive_with_a_zero_byte_in_a_name_is_refused(tmp_path):
+    """Python ends the name there, and would not see that it ends in .pkl."""
+    content = torch_archive(tmp_path / "a.pt", b"\x80\x02}.").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content.replace(b"archive/data.pkl", b"archive\0data.pkl"))
+    with pytest.raises(ConfigError, match="a zero byte in a name"):
+        torch_file.read(tmp_path / "a.pt")
+
+
 def test_an_archive_whose_64_bit_record_lies_elsewhere_is_refused(tmp_path):
     """Python reads the record directly before its locator, torch the one that the locator names."""
     torch.save({"a": torch.zeros(3)}, tmp_path / "a.pt")
@@ -483,6 +491,16 @@ def test_a_name_that_is_shown_is_one_line():
         speakers.speakers_from_json({"ann": statistics | {"name": "Ann\nvc-convert: error: run this"}})
     with pytest.raises(ConfigError, match="one line of valid Unicode"):  # JSON can hold it, an answer in UTF-8 cannot
         speakers.speakers_from_json({"ann": statistics | {"name": "\ud800x"}})
+
+
+def test_a_folder_whose_name_is_not_utf8_gives_a_speaker_without_a_name(tmp_path):
+    folder = tmp_path / os.fsdecode(b"in/Ren\xe9")
+    folder.mkdir(parents=True)
+    audio.write(folder / "1.wav", vowel(0.6, 16000, 120.0), 16000)
+    data_directory.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    extract(tmp_path / "data", tmp_path / "dump", EXTRACTED)
+    assert [speaker.name for speaker in store.read_features(tmp_path / "dump").speakers.values()] == [""]
+    assert extract(tmp_path / "data", tmp_path / "dump", EXTRACTED).up_to_date
 
 
 @pytest.mark.parametrize("log_f0", [{}, {"log_f0_mean": None, "log_f0_deviation": None}], ids=["voiced", "whispered"])

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -87,6 +88,13 @@ def test_aliases_of_ordinary_size_are_taken(tmp_path):
     (tmp_path / "c.yaml").write_text("a: &a {x: 1, y: [1, 2]}\nb: {<<: *a, y: 3}\nc: [*a, *a]\n")
     first = {"x": 1, "y": [1, 2]}
     assert config.read_yaml(tmp_path / "c.yaml") == {"a": first, "b": {"x": 1, "y": 3}, "c": [first, first]}
+
+
+@pytest.mark.parametrize("value", ["{}", "[{}]", "{{? {} : 1}}", "!!omap [x: {}]", "!!pairs [x: {}]", "!!set {{{}}}"])
+def test_a_number_that_cannot_be_printed_is_refused_wherever_it_stands(value, tmp_path):
+    (tmp_path / "c.yaml").write_text("features: {kind: " + value.format("0x" + "f" * 20_000) + "}")
+    with pytest.raises(ConfigError, match="a number of 80000 bits"):
+        config.read_yaml(tmp_path / "c.yaml")
 
 
 @pytest.mark.parametrize("text", ["steps: 1\nsteps: 2\n", "a: {b: 1, b: 1}", "[{x: 1, 'x': 2}]"])
@@ -211,6 +219,107 @@ def test_a_key_that_takes_for_ever_to_look_up_is_refused(new, tmp_path):
     for read in (published_encoders.read, lambda path: published_vocoders.read(path, None, "")):
         with pytest.raises(ConfigError, match=r"bad\.pt: a tuple of far more values"):
             read(tmp_path / "bad.pt")
+
+
+def torch_archive(path: Path, program: bytes, name: str = "data.pkl") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        parts = {name: program, "version": b"3\n", "byteorder": b"little", "data/0": bytes(64)}
+        for part, content in parts.items():
+            archive.writestr(f"archive/{part}", content)
+    return path
+
+
+def test_a_pickle_is_scanned_whatever_the_case_of_its_name(tmp_path):
+    path = torch_archive(tmp_path / "a.pt", doubling_tuples(), "DATA.PKL")
+    with pytest.raises(ConfigError, match="a tuple of far more values"):
+        torch_file.read(path)
+
+
+def doubling_lists() -> bytes:
+    """A pickle that ends with a list of two lists of two lists ... on the stack."""
+    steps = b"".join(b"](h" + bytes([n]) + b"h" + bytes([n]) + b"eq" + bytes([n + 1]) for n in range(60))
+    return b"\x80\x02]q\x00" + steps
+
+
+GIBIBYTES = b"\x8a\x05\x00\x00\x00\xc0\x00"  # 3 GiB, as a number
+STORAGE = b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000X\3\0\0\0cpuK\x10tQ"
+CALLS = {  # of what is not a tensor's
+    "a list": doubling_lists() + b")R.",
+    "memory": b"\x80\x02c__builtin__\nbytearray\n" + GIBIBYTES + b"\x85R.",
+    "memory, by its new name": b"\x80\x02cbuiltins\nbytearray\n" + GIBIBYTES + b"\x85R.",
+    "an empty tensor": b"\x80\x02ctorch\nFloatTensor\n" + GIBIBYTES + b"\x85R.",
+    "an empty storage": b"\x80\x02ctorch.storage\nUntypedStorage\n" + GIBIBYTES + b"\x85R.",
+    "a new object": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+    "a call of a call": b"\x80\x02ccollections\nOrderedDict\n)R)R.",
+    "a copy": b"\x80\x02ccollections\nOrderedDict\n]\x85R.",
+    "shared attributes": b"\x80\x02}q\x00ccollections\nOrderedDict\n)Rh\x00b.",
+    "a tensor's attributes": b"\x80\x02ctorch._utils\n_rebuild_tensor\n(" + STORAGE + b"K\0K\1\x85K\1\x85tR}b.",
+}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_checkpoint_calls_only_what_makes_tensors(call, tmp_path):
+    torch_archive(tmp_path / "a.pt", CALLS[call])
+    with pytest.raises(ConfigError, match="one that holds more than tensors") as caught:
+        torch_file.read(tmp_path / "a.pt")
+    assert caught.value.__cause__ is None  # refused by the scan, before torch reads anything
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_what_real_checkpoints_hold_beside_tensors_is_read(new, tmp_path):
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    optimiser = torch.optim.AdamW(network.parameters())
+    network(torch.ones(2, 3)).sum().backward()
+    optimiser.step()
+    kinds = [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.bool]
+    content = {"generator": network.state_dict(), "optim_g": optimiser.state_dict(), "steps": 3, "epoch": (1, [2])}
+    content |= {"parameter": network[0].weight, "dims": {"n_mels": 80}}
+    content |= {str(kind): torch.ones(2, dtype=kind) for kind in kinds}
+    torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+    read = torch_file.read(tmp_path / "a.pt")
+    assert read["generator"]._metadata == network.state_dict()._metadata and str(read) == str(content)
+
+
+def test_calls_that_multiply_what_they_are_given_are_refused(tmp_path):
+    """A tensor of 4,000 dimensions, made from one shape again and again."""
+    shape = b"(" + b"K\1" * 4000 + b"tq\0"
+    program = b"\x80\x02" + shape + STORAGE + b"q\1ctorch._utils\n_rebuild_tensor\nq\2("
+    torch_archive(tmp_path / "a.pt", program + b"h\2(h\1K\0h\0h\0tR" * 300 + b"t.")
+    with pytest.raises(ConfigError, match="its pickle is too long"):
+        torch_file.read(tmp_path / "a.pt")
+
+
+def test_an_archive_with_two_directories_is_refused(tmp_path):
+    """Of two archives in a row, alike but for their pickles, Python reads the second, as it corrects offsets."""
+    first = torch_archive(tmp_path / "first.pt", b"\x80\x02}K\1K\2s.").read_bytes()
+    second = torch_archive(tmp_path / "second.pt", b"\x80\x02}K\1K\3s.").read_bytes()
+    (tmp_path / "both.pt").write_bytes(first + second)
+    assert torch.load(tmp_path / "both.pt", weights_only=True) == {1: 2}
+    with zipfile.ZipFile(tmp_path / "both.pt") as archive:
+        assert archive.read("archive/data.pkl") == b"\x80\x02}K\1K\3s."
+    with pytest.raises(ConfigError, match="more than one directory"):
+        torch_file.read(tmp_path / "both.pt")
+
+
+def test_an_archive_with_a_zero_byte_in_a_name_is_refused(tmp_path):
+    """Python ends the name there, and would not see that it ends in .pkl."""
+    content = torch_archive(tmp_path / "a.pt", b"\x80\x02}.").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content.replace(b"archive/data.pkl", b"archive\0data.pkl"))
+    with pytest.raises(ConfigError, match="a zero byte in a name"):
+        torch_file.read(tmp_path / "a.pt")
+
+
+def test_an_archive_whose_64_bit_record_lies_elsewhere_is_refused(tmp_path):
+    """Python reads the record directly before its locator, torch the one that the locator names."""
+    torch.save({"a": torch.zeros(3)}, tmp_path / "a.pt")
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    locator = len(content) - 42
+    assert content[locator : locator + 4] == b"PK\6\7" and list(torch_file.read(tmp_path / "a.pt")) == ["a"]
+    content[locator + 8 : locator + 16] = struct.pack("<Q", 64)
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match="more than one directory"):
+        torch_file.read(tmp_path / "a.pt")
 
 
 def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path):
@@ -393,6 +502,25 @@ def test_a_name_that_is_shown_is_one_line():
     statistics = speakers.speakers_to_json(two_speakers())["ann"]
     with pytest.raises(ConfigError, match="name must be one line"):
         speakers.speakers_from_json({"ann": statistics | {"name": "Ann\nvc-convert: error: run this"}})
+    with pytest.raises(ConfigError, match="one line of valid Unicode"):  # JSON can hold it, an answer in UTF-8 cannot
+        speakers.speakers_from_json({"ann": statistics | {"name": "\ud800x"}})
+
+
+def test_a_folder_whose_name_is_not_utf8_gives_a_speaker_without_a_name(tmp_path):
+    folder = tmp_path / os.fsdecode(b"in/Ren\xe9")
+    folder.mkdir(parents=True)
+    audio.write(folder / "1.wav", vowel(0.6, 16000, 120.0), 16000)
+    data_directory.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    extract(tmp_path / "data", tmp_path / "dump", EXTRACTED)
+    assert [speaker.name for speaker in store.read_features(tmp_path / "dump").speakers.values()] == [""]
+    assert extract(tmp_path / "data", tmp_path / "dump", EXTRACTED).up_to_date
+
+
+@pytest.mark.parametrize("log_f0", [{}, {"log_f0_mean": None, "log_f0_deviation": None}], ids=["voiced", "whispered"])
+def test_statistics_of_no_coefficients_are_refused(log_f0):
+    empty = {"mel_cepstrum_mean": [], "mel_cepstrum_deviation": []} | log_f0
+    with pytest.raises(ConfigError, match="must not be empty"):
+        speakers.speakers_from_json({"ann": speakers.speakers_to_json(two_speakers())["ann"] | empty})
 
 
 # Hangs

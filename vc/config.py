@@ -243,9 +243,9 @@ def _refuse_growth(node: yaml.Node | None, sizes: dict[yaml.Node, int]) -> int:
 
 def _refuse_endless_numbers(content: Any) -> None:
     """Raise ValueError if YAML content has an integer of more than 1,000 bits."""
-    parts = content if isinstance(content, list) else [*content, *content.values()] if isinstance(content, dict) else ()
-    for part in parts:
-        _refuse_endless_numbers(part)
+    if isinstance(content, list | tuple | set | dict):  # !!omap and !!pairs give tuples
+        for part in [*content, *content.values()] if isinstance(content, dict) else content:
+            _refuse_endless_numbers(part)
     if isinstance(content, int) and content.bit_length() > 1000:  # Python refuses to print more than 4,300 digits
         raise ValueError(f"a number of {content.bit_length()} bits")
 

@@ -1,10 +1,14 @@
 """Read untrusted torch archives: only tensors, and never more memory than their size on disk."""
 
+import math
+import os
 import pickletools
+import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from vc.config import require
 from vc.errors import ConfigError
@@ -13,11 +17,23 @@ from vc.files import reading
 if TYPE_CHECKING:
     from torch import Tensor
 
+REFUSED = "not a checkpoint, damaged, or one that holds more than tensors"
 LARGEST_ARCHIVE = 8 << 30  # bytes
 LARGEST_TUPLE = 10_000  # values of a tuple, including those of nested tuples
-MOST_STEPS = 2_000_000  # opcodes of an archive's pickle; a model of a thousand tensors has about 50,000
+MOST_STEPS = 2_000_000  # opcodes and values of calls in a pickle; a model of a thousand tensors has about 80,000
 LEGACY_PARTS = 5  # pickles at the start of an archive in the old format
 MARK = None  # a mark on the pickle's stack
+ORDERED = "collections OrderedDict"
+CALLED = re.compile(ORDERED + r"|torch\._utils _rebuild_(tensor(_v[23])?|parameter)")  # what a pickle may call
+TYPES = re.compile(r"torch (\w+Storage|bool|b?float\d\w*|u?int\d+|complex\d+)|torch\.storage UntypedStorage")
+ENDS = struct.Struct("<4s44xQ 4s4xQ4x 4s12xLH")  # the end record of the 64-bit format, its locator, the end record
+
+
+class _Item(NamedTuple):
+    """A value on the pickle's stack."""
+
+    origin: str  # the global's name, with () if it is what a call gave, or the opcode; "" for other values of the memo
+    size: float = 1  # values of a tuple, including those of nested tuples; infinite if lists or dictionaries are in it
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -34,15 +50,15 @@ def read(path: Path) -> dict[Any, Any]:
 
     try:
         with reading(path, LARGEST_ARCHIVE, pipes=False) as file:
-            zipped = zipfile.is_zipfile(file)
+            zipped = file.read(4) == b"PK\3\4"  # as torch tells the formats apart
             file.seek(0)
             for program in _pickles(file) if zipped else [file] * LEGACY_PARTS:
-                _refuse_nested_tuples(program)
+                _scan(program)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (ConfigError, PermissionError):
         raise
     except Exception as error:  # damage may raise anything; torch's own message recommends running the file's code
-        raise ConfigError("not a checkpoint, damaged, or one that holds more than tensors") from error
+        raise ConfigError(REFUSED) from error
     require(isinstance(content, dict), "no tensors found")
     return content
 
@@ -54,30 +70,45 @@ def refuse_growth(tensors: dict[str, "Tensor"], path: Path) -> None:
 
 
 def _pickles(file: BinaryIO) -> Iterator[BinaryIO]:
-    """The pickles in an archive of the zip format."""
+    """The pickles in an archive of the zip format, which torch must find in the same places as Python does."""
     with zipfile.ZipFile(file) as archive:
-        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+        size = file.seek(-ENDS.size, os.SEEK_END) + ENDS.size
+        signature64, start64, locator, place64, signature, start, comment = ENDS.unpack(file.read())
+        one = signature == b"PK\5\6" and comment == 0
+        if locator == b"PK\6\7":
+            one &= signature64 == b"PK\6\6" and place64 == size - ENDS.size and start == min(start64, 0xFFFFFFFF)
+            start = start64
+        # Python looks for the directory directly before the end records, torch where they say that it is.
+        require(one and archive.start_dir == start, "an archive with more than one directory")
+        entries = archive.infolist()
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
         require(stored, "an archive with compressed parts, which torch does not write")
-        for entry in archive.infolist():
-            if entry.filename.endswith(".pkl"):
+        require(not any("\0" in entry.orig_filename for entry in entries), "an archive with a zero byte in a name")
+        for entry in entries:
+            if entry.filename.lower().endswith(".pkl"):  # torch finds its parts in any case
                 with archive.open(entry) as program:
                     yield program
 
 
-def _refuse_nested_tuples(program: BinaryIO) -> None:
-    """Scan a pickle, without running it, and refuse tuples that contain others repeatedly.
+def _scan(program: BinaryIO) -> None:
+    """Scan a pickle, without running it, and refuse what takes torch's own reader more time or memory than its size.
 
-    Hashing such a tuple, as torch's own reader does, takes time exponential in the depth of nesting.
+    These are tuples that contain others repeatedly (hashing takes time exponential in the depth of nesting), calls of
+    anything but a global (the message of refusal shows it, with the same growth), of globals that allocate memory, or
+    of any with copies of what the pickle holds once.
     """
-    stack: list[int | None] = []  # expanded size of each item; only tuples are hashed and can be large
-    memo: dict[int, int] = {}
-    for step, (operation, argument, _) in enumerate(pickletools.genops(program)):
-        name, before = operation.name, operation.stack_before
-        require(step < MOST_STEPS, "its pickle is too long")
+    stack: list[_Item | None] = []
+    memo: dict[int, _Item] = {}
+    copied = 0  # values that calls may copy
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(program)):
+        name, before = opcode.name, opcode.stack_before
+        require(step + copied < MOST_STEPS, "its pickle is too long")
         if name in ("GET", "BINGET", "LONG_BINGET"):
             stack.append(memo[int(argument)])
         elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if argument is None else int(argument)] = stack[-1]
+            item = stack[-1]
+            known = CALLED.fullmatch(item.origin)
+            memo[len(memo) if argument is None else int(argument)] = item if known else item._replace(origin="")
         elif name == "MARK":
             stack.append(MARK)
         elif name == "DUP":
@@ -89,6 +120,27 @@ def _refuse_nested_tuples(program: BinaryIO) -> None:
                     operands.append(item)
                 before = before[: before.index(pickletools.markobject)]
             operands += [stack.pop() for _ in before]
-            size = 1 + sum(operands) if "TUPLE" in name or name in ("REDUCE", "NEWOBJ") else 1
-            require(size <= LARGEST_TUPLE, "a tuple of far more values than a tensor has dimensions")
-            stack += [size] * len(operation.stack_after)
+            result = _Item(name)
+            if name == "GLOBAL":
+                require(bool(CALLED.fullmatch(argument) or TYPES.fullmatch(argument)), REFUSED)
+                result = _Item(argument)
+            elif name in ("REDUCE", "NEWOBJ"):
+                values, function = operands
+                plain = values.origin == "EMPTY_TUPLE" if function.origin == ORDERED else values.size < math.inf
+                called = name == "REDUCE" and CALLED.fullmatch(function.origin) and "TUPLE" in values.origin
+                require(bool(plain and called), REFUSED)
+                copied += values.size
+                result = _Item(f"{function.origin}()")
+            elif name == "BUILD":  # the attributes of a state_dict
+                attributes, result = operands
+                known = result.origin == f"{ORDERED}()" and attributes.origin == "EMPTY_DICT"
+                require(known, REFUSED)
+            elif name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS"):
+                result = operands[-1]
+            elif "LIST" in name or "DICT" in name or "SET" in name:
+                result = _Item(name, math.inf)
+            elif "TUPLE" in name:
+                result = _Item(name, 1 + sum(item.size for item in operands))
+                short = result.size <= LARGEST_TUPLE or result.size == math.inf
+                require(short, "a tuple of far more values than a tensor has dimensions")
+            stack += [result] * len(opcode.stack_after)

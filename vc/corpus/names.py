@@ -102,6 +102,11 @@ def resolve(name: str, speaker_names: Mapping[str, str]) -> str:
     return ids[0] if name not in speaker_names and len(ids) == 1 else name
 
 
+def is_line(name: str) -> bool:
+    """Whether a name is one line of valid Unicode; names of folders that are not UTF-8 hold surrogates."""
+    return not any(character == "\n" or "\ud800" <= character <= "\udfff" for character in name)
+
+
 def label(id: str, name: str) -> str:
     """A speaker's id, followed by the name if it differs."""
     return f"{id} ({name})" if name and name != id else id

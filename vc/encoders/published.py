@@ -304,7 +304,7 @@ def rename(
                 part = torch.zeros_like(parts[0])
             require(part is not None, f"no tensor {source}")
             shape = [rows // len(sources), *others]
-            fits = list(part.shape) == shape and _is_dense(part)
+            fits = list(part.shape) == shape and part.dtype in (torch.float16, torch.bfloat16, torch.float32)
             require(fits, f"tensor {source} is {part.dtype} {list(part.shape)}, not {shape} of float16 or float32")
             require(bool(part.isfinite().all()), f"tensor {source} holds values that are not finite")
             parts.append(part if part.dtype == torch.float16 else part.float())
@@ -324,12 +324,6 @@ def _published_names(name: str, table: Mapping[str, str], separator: str) -> lis
             parameter = {"weight": "gamma", "bias": "beta"}[parameter]
         published = "|".join(f"{source}{separator}{parameter}" for source in table[module].split("|"))
     return (published.replace("N", number[1]) if number else published).split("|")
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    """Whether it is a dense float16, bfloat16 or float32 tensor in memory."""
-    kinds = (torch.float16, torch.bfloat16, torch.float32)
-    return tensor.dtype in kinds and tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _short_names(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, str]:

@@ -414,5 +414,5 @@ def _summarise(recordings: list[_Recording], f0: F0Statistics, config: FeatureCo
         utterances=len(recordings),
         range_given=range_given,
         content=content,
-        speaker_name=utterance.speaker_name,
+        speaker_name=utterance.speaker_name if names.is_line(utterance.speaker_name) else "",
     )

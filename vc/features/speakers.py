@@ -8,6 +8,7 @@ import numpy as np
 
 from vc.config import build, plain, require
 from vc.corpus.lists import IDENTIFIER
+from vc.corpus.names import is_line
 from vc.errors import ConfigError, DataError
 from vc.features.content import ContentStatistics
 from vc.features.f0 import HIGHEST_F0, LOWEST_F0, WIDEST_RANGE, F0Range, F0Statistics, LogF0
@@ -96,6 +97,8 @@ class Speaker:
             raise ConfigError("a speaker's statistics must be finite numbers")
         if len(self.mel_cepstrum_mean) != len(self.mel_cepstrum_deviation):
             raise ConfigError("a speaker's means and deviations must be of equal length")
+        if not self.mel_cepstrum_mean:
+            raise ConfigError("a speaker's statistics must not be empty")
         if min([*self.mel_cepstrum_deviation, *log_f0[1:]]) <= 0:
             raise ConfigError("a speaker's deviations must be above 0")
         possible = not log_f0 or (
@@ -104,8 +107,8 @@ class Speaker:
         if max(map(abs, numbers)) > LARGEST_STATISTIC or not possible:
             raise ConfigError("a speaker's statistics are outside the range of speech")
         F0Range(self.f0_floor, self.f0_ceiling)  # raises ConfigError if it is not a range
-        if "\n" in self.name:
-            raise ConfigError("a speaker's name must be one line")
+        if not is_line(self.name):
+            raise ConfigError("a speaker's name must be one line of valid Unicode")
 
     @property
     def normaliser(self) -> MeanVariance:

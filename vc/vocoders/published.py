@@ -10,7 +10,6 @@ import re
 from math import prod
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vc import torch_file
@@ -112,7 +111,6 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         key: value
         for key, value in content.items()
         if isinstance(key, str) and isinstance(value, Tensor) and value.is_floating_point()
-        if value.layout is torch.strided and not value.is_meta  # dense and in memory
     }
     torch_file.refuse_growth(plain, path)
     tensors = {key: value.float() for key, value in plain.items()}

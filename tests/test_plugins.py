@@ -76,7 +76,8 @@ def test_the_example_trains_converts_and_measures(mini, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("raise SystemExit('no licence')", "SystemExit: no licence"), ("MODEL = 'x'", "'x' is no int")]
+    ("text", "reason"),
+    [("raise SystemExit('no licence')", "SystemExit: no licence"), ("MODEL = 'x'", "'x' is not of type int")],
 )
 def test_a_plug_in_that_exits_or_is_of_another_kind_cannot_be_loaded(text, reason, tmp_path, monkeypatch):
     module = "exiting" if "Exit" in text else "unkind"

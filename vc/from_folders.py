@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vc import devices, phrases
-from vc.config import USUAL, digest, plain, read_sections, require
+from vc.config import USUAL, configuration_names, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
@@ -177,8 +177,9 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     method = METHODS.get(str(sections.get("method")))
     require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
     require(method.serves != MANY_SPEAKERS, "one model for many speakers: prepare, extract and train in turn")
-    kind, name = sections.get("features", {}).get("kind", "world"), sections["method"]
-    require(kind in method.kinds, f"method {name} does not learn from features of kind {kind}; give --config {name}")
+    kind, name = build_features(sections.get("features") or {}).kind, sections["method"]
+    advice = f"; give --config {name}" if name in configuration_names() else ""
+    require(kind in method.kinds, f"method {name} does not learn from features of kind {kind}{advice}")
     require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
     return method
 

@@ -114,7 +114,7 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
     """
     if encoder is not None:
         content = model.features.content
-        content = replace(content, encoder=Path(content.encoder).stem)
+        content = replace(content, encoder=_name_of(Path(content.encoder)))
         model = replace(model, encoder=encoder.description, features=replace(model.features, content=content))
         weights = {**weights, **{f"{ENCODER}{name}": tensor for name, tensor in encoder.weights.items()}}
     model = replace(model, configuration=_without_paths(model.configuration))
@@ -126,12 +126,16 @@ def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encod
 def _without_paths(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with names in place of paths of this machine, which a model file must not publish."""
     public = copy.deepcopy(dict(configuration))
-    sections = public.get("objective"), public.get("features", {}).get("content")
-    for section, keys in zip(sections, (("start", "encoder"), ("encoder",)), strict=True):
-        for key in keys:
-            if section and section.get(key):
-                section[key] = Path(section[key]).stem
+    objective, content = public.get("objective"), public.get("features", {}).get("content")
+    for section, key in ((objective, "start"), (objective, "encoder"), (content, "encoder")):
+        if section and section.get(key):
+            section[key] = _name_of(Path(section[key]))
     return public
+
+
+def _name_of(path: Path) -> str:
+    """The name of a model or encoder without its place."""
+    return path.parent.name if path.name == NAME else path.name.removesuffix(".safetensors")
 
 
 def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Tensor"]]:
@@ -235,7 +239,7 @@ def read_network(
             encoder = encoder_file.load_encoder(description, encoder_weights, device)
         with torch.device("meta"):
             config = network_config(model.method, model.network)
-            parts = getattr(MODELS[model.method][1], "parts", lambda speakers: 0)(len(model.speakers))
+            parts = MODELS[model.method][1].fewest_parts(len(model.speakers))
             if parts > len(weights):  # seen before a network for so many speakers is built
                 raise RuntimeError(f"{len(weights)} tensors for {parts} parts of {len(model.speakers)} speakers")
             restored = build_network(model.method, config, model.features, tuple(model.speakers))

@@ -75,7 +75,7 @@ class Registry(MutableMapping[str, Any]):
         try:
             loaded = point.load()
             if not isinstance(loaded, self.kind):
-                raise TypeError(f"{loaded!r} is no {self.kind.__name__}")
+                raise TypeError(f"{loaded!r} is not of type {self.kind.__name__}")
             self._objects[name] = loaded
         except (Exception, SystemExit) as error:  # importing another package's module may raise anything
             del self._entry_points[name]

@@ -93,9 +93,9 @@ def _pickles(file: BinaryIO) -> Iterator[BinaryIO]:
 def _scan(program: BinaryIO) -> None:
     """Scan a pickle, without running it, and refuse what takes torch's own reader more time or memory than its size.
 
-    These are tuples that contain others repeatedly (hashing takes time exponential in the depth of nesting), calls of
-    anything but a global (the message of refusal shows it, with the same growth), of globals that allocate memory, or
-    of any with copies of what the pickle holds once.
+    Refused are tuples nested so that hashing them takes time exponential in the depth; calls of anything but known
+    globals, as torch's message would print what is called, with the same growth; calls of globals that allocate memory;
+    and calls that repeat large arguments so often that they outgrow the file.
     """
     stack: list[_Item | None] = []
     memo: dict[int, _Item] = {}

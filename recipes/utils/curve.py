@@ -3,8 +3,8 @@
 
     curve.py evaluation/*/metrics.json --output curve.png
 
-A system NAME-STEP, such as narrow-5000, is a point of the curve NAME. Other systems, and the anchors, are horizontal
-lines. Means over the directions, with 95 % intervals of the points.
+A system NAME-STEP, such as narrow-5000, is a point of the curve NAME. Other systems, and the anchors but the
+reference, are horizontal lines. Means over the directions, with 95 % intervals of the points.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import systems
 
 from vc.errors import DataError, VCError
 from vc.evaluate.several import evaluation_figures, half_interval
-from vc.files import replacing
+from vc.files import write_bytes
 from vc.metrics.registry import METHOD_CRITERIA, METRICS
 from vc.plots import GREY, as_image, require_matplotlib
 
@@ -34,11 +34,12 @@ def main() -> int:
     args = parser.parse_args()
     try:
         require_matplotlib()
-        content = picture(list(systems.read(args.metrics).values()))
-        with replacing(args.output) as file:
-            file.write_bytes(content)
-    except (VCError, OSError, ValueError, KeyError) as error:
+        write_bytes(args.output, picture(list(systems.read(args.metrics).values())))
+    except (VCError, OSError) as error:
         print(f"curve.py: error: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, KeyError) as error:
+        print(f"curve.py: error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -55,10 +56,17 @@ def picture(contents: Sequence[systems.Content]) -> bytes:
     figure = Figure(figsize=(COLUMNS * PANEL[0], rows * PANEL[1] + 0.4), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis, metric in zip(axes, metrics):
-        for name, curve in curves.items():
+        for name, systems_by_step in curves.items():
+            curve = {
+                step: system for step, system in systems_by_step.items() if evaluation_figures(contents, system, metric)
+            }
+            if not curve:
+                continue
             means = [fmean(evaluation_figures(contents, system, metric)) for system in curve.values()]
             halves = [half_interval(contents, system, metric) or 0 for system in curve.values()]
-            axis.errorbar([*curve], means, halves, marker="o", markersize=4, capsize=2, label=name)
+            axis.errorbar(
+                [*curve], means, halves, marker="o", markersize=4, capsize=2, label=systems.display_name(name)
+            )
         for name in lines:
             values = evaluation_figures(contents, name, metric)
             if values:
@@ -69,6 +77,7 @@ def picture(contents: Sequence[systems.Content]) -> bytes:
         axis.set_title(metric + unit, color=GREY, loc="left", fontsize=9, parse_math=False)
         axis.tick_params(colors=GREY, labelsize=8)
         axis.spines[:].set_edgecolor(GREY)
+    figure.supxlabel("steps", color=GREY, fontsize=9)
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     handles = {label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels())}

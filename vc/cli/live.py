@@ -140,7 +140,7 @@ def _refuse_unused(args: argparse.Namespace) -> None:
 
 def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
     """Convert from device to device until a key, a signal or the time limit ends it."""
-    from vc.errors import VCError
+    from vc.errors import VCError, escaped
     from vc.live import device, terminal
     from vc.live.stream import Stream
     from vc.live.virtual_microphone import virtual_microphone
@@ -185,7 +185,7 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
             else:
                 message = terminal.obey(pressed, stream)
             if message and shows:
-                print(f"\r{message}\x1b[K", file=sys.stderr)  # a line of its own, which stays
+                print(f"\r{escaped(message)}\x1b[K", file=sys.stderr)  # a line of its own, which stays
             if args.json:
                 print(terminal.as_json(connection, stream, time.monotonic() - begin), flush=True)
             elif shows:

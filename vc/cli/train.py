@@ -126,9 +126,10 @@ def _work(args: argparse.Namespace) -> int:
         step, elapsed = train(request), phrases.duration(time.monotonic() - start)
         if METHODS[sections["method"]].fit:
             state = "fitted"
-        else:  # the best one's, where held-out recordings choose
-            kept = model_file.read(args.output, "numpy")[0].step if common.first_process() else step
-            state = f"step {kept}" if kept == step else f"step {kept} of {step}"
+        elif args.held_out and common.first_process():  # the best model's step, not the last
+            state = f"step {model_file.read(args.output, 'numpy')[0].step} of {step}"
+        else:
+            state = f"step {step}"
         result = f"{args.output / NAME}: {state}, after {elapsed}\n{next_command(args.output, request.speakers)}"
     if common.first_process():
         common.say(result)

@@ -9,7 +9,7 @@ import torch
 
 from vc import devices, model_file
 from vc.config import require
-from vc.convert.level import Level, speech_energy, usual_level_gain
+from vc.convert.level import Level, speech_energy, usual_level_gain, vocoder_gain
 from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import limit, limit_blocks
@@ -464,8 +464,7 @@ class Converter:
             converted = differential.filter_samples(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
-            # The output of a neural vocoder is within -1..1, whatever the level of its input.
-            gain = np.float32(1) if self.vocoder.native_rate is None else usual_level_gain(padded)
+            gain = vocoder_gain(self.vocoder.native_rate, padded)
             frames = settings.analyse(gain * padded, voice.f0_range, excitation=excited)
             spectrum = self.convert_frames(frames.spectrum, source, target)
             self._refuse_overflow(spectrum)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vc.convert.level import usual_level_gain
+from vc.convert.level import vocoder_gain
 from vc.convert.source import SourceVoice
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import to_full_scale
@@ -50,8 +50,7 @@ class Copier:
             Same shape, float64; not limited to -1..1.
         """
         whole = audio.fit_length(samples, max(len(samples), round(SHORTEST * self.sample_rate)))
-        # The output of a neural vocoder is within -1..1, whatever the level of its input.
-        gain = np.float32(1) if self.vocoder.native_rate is None else usual_level_gain(samples)
+        gain = vocoder_gain(self.vocoder.native_rate, samples)
         return self.vocoder.copy(gain * whole, self.config, f0_range)[: len(samples)] / gain
 
     def copy_file(

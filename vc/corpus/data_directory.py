@@ -66,7 +66,7 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     """Write wav.scp, utt2spk and spk2utt, sorted in the C locale.
 
     Also writes segments if the utterances are parts of recordings, text if every utterance has a transcript (with a
-    warning if only some have one), and spk2name if a speaker's name differs from the id.
+    warning if they are given, but not for all), and spk2name if a speaker's name differs from the id.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ def write(directory: Path, utterances: Sequence[Utterance], text: Mapping[str, s
     missing = [utterance.id for utterance in utterances if utterance.id not in (text or {})]
     write_lines(directory / "text", [] if missing else [f"{u.id} {text[u.id]}" for u in utterances])
     if text and missing:
-        utterances_without = f"{len(missing)} of {phrases.count(len(utterances), 'utterance')}, such as {missing[0]}"
-        log.warning("%s: no transcripts are written: none for %s", escaped(directory), utterances_without)
+        count = f"{len(missing)} of {phrases.count(len(utterances), 'utterance')}"
+        log.warning("%s: no transcripts are written: none for %s, such as %s", escaped(directory), count, missing[0])
     write_lines(directory / "segments", segments)
     write_lines(directory / "wav.scp", scp)
     for name, lines in speaker_lists({utterance.id: utterance.speaker for utterance in utterances}).items():

@@ -15,24 +15,28 @@ from vc.features.speakers import MeanVariance
 RandomDraws = Callable[[int], Tensor]
 
 
-class AbstractConverter(nn.Module, ABC):
+class AbstractNetwork(nn.Module, ABC):
+    """What a model file holds: the network of a method."""
+
+    @staticmethod
+    def fewest_parts(speakers: int) -> int:
+        """How many parts with weights of their own a network of so many speakers has at least."""
+        return 0
+
+
+class AbstractConverter(AbstractNetwork):
     """Converts one speaker's normalised features to another's.
 
     Features are `(batch, bands, frames)`, normalised by the source's statistics before and by the target's after. There
     may be any number of frames; it stays the same.
     """
 
-    @staticmethod
-    def parts(speakers: int) -> int:
-        """How many parts with weights of their own a network of so many speakers has at least."""
-        return 0
-
     @abstractmethod
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:
         """Convert `(batch, bands, frames)` from speaker `source` to the same shape of speaker `target`."""
 
 
-class AbstractDecoder(nn.Module, ABC):
+class AbstractDecoder(AbstractNetwork):
     """Decodes the content of any speaker's speech, as an encoder recognised it, to a target's features.
 
     Content is `(batch, dims, frames)`, less its speaker's mean and divided by the target's deviation; prosody is

@@ -79,7 +79,7 @@ class CommonSpace(BottleneckConverter):
     extensible = True
 
     @staticmethod
-    def parts(speakers: int) -> int:
+    def fewest_parts(speakers: int) -> int:
         return speakers
 
     def __init__(self, config: CommonSpaceConfig, bands: int, speakers: tuple[str, ...]):

@@ -66,7 +66,7 @@ class LinearConverter(AbstractConverter):
     extensible = True
 
     @staticmethod
-    def parts(speakers: int) -> int:
+    def fewest_parts(speakers: int) -> int:
         return speakers * (speakers - 1)
 
     def __init__(self, config: WarpConfig | NearestConfig, bands: int, speakers: tuple[str, ...]):
@@ -111,7 +111,7 @@ class FactorisedConverter(AbstractConverter):
     extensible = True
 
     @staticmethod
-    def parts(speakers: int) -> int:
+    def fewest_parts(speakers: int) -> int:
         return speakers
 
     def __init__(self, config: FactorisedConfig, bands: int, speakers: tuple[str, ...]):

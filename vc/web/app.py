@@ -173,7 +173,7 @@ class Endpoints:
             converted = {}
             for voice in voices:
                 time = _modification_time(workspace.conversion(voice, name))
-                if time >= max(changed, model_times.get(voice.model, 0)):  # carried models do not change
+                if time and time >= max(changed, model_times.get(voice.model, 0)):  # carried models stay
                     converted[voice.id] = time
             seconds = recordings.seconds(path)
             sources.append({"name": name, "seconds": seconds, "converted": converted, "changed": changed})

@@ -196,8 +196,9 @@ def test_learning_curves_have_a_point_for_each_kept_model(tmp_path, monkeypatch)
     path = tmp_path / "A-B/metrics.json"
     path.parent.mkdir()
     figures = {"narrow-1000": 8.0, "narrow-500": 9.0, "nearest": 7.0}
-    interval = {"intervals": {"mcd": [6.5, 9.5]}}
+    interval = {"intervals": {"mcd": [6.5, 9.5], "dnsmos": [2.5, 3.5]}}
     content = {"systems": {name: {"mcd": mcd, **interval} for name, mcd in figures.items()}}
+    content["systems"]["narrow-500"]["dnsmos"] = 3.0  # which the other point lacks
     anchors = {"copy_synthesis": {"mcd": 2.0}, "reference": {"mcd": None}}
     path.write_text(json.dumps(content | {"anchors": anchors, "counts": {"utterances": 1}}))
     monkeypatch.syspath_prepend(ROOT / "recipes/utils")  # for its import of systems.py

@@ -77,7 +77,8 @@ def picture(contents: Sequence[systems.Content]) -> bytes:
         axis.set_title(metric + unit, color=GREY, loc="left", fontsize=9, parse_math=False)
         axis.tick_params(colors=GREY, labelsize=8)
         axis.spines[:].set_edgecolor(GREY)
-    figure.supxlabel("steps", color=GREY, fontsize=9)
+    for axis in axes[-COLUMNS:]:
+        axis.set_xlabel("steps", color=GREY, fontsize=8)
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     handles = {label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels())}

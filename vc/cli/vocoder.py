@@ -91,7 +91,7 @@ def train_vocoder(args: argparse.Namespace) -> int:
     from vc import phrases
     from vc.config import VOCODER_SECTIONS, read_sections
     from vc.train import vocoder
-    from vc.vocoders import choice
+    from vc.vocoders import choice, vocoder_file
     from vc.vocoders.vocoder_file import NAME
 
     common.log_to_stderr(COMMAND)
@@ -109,7 +109,8 @@ def train_vocoder(args: argparse.Namespace) -> int:
     start_time = time.monotonic()
     step, elapsed = vocoder.train_vocoder(request), phrases.duration(time.monotonic() - start_time)
     if common.first_process():
-        common.say(f"{args.output / NAME}: step {step}, after {elapsed}")
+        state = f"step {vocoder_file.read(args.output)[0].step} of {step}" if args.held_out else f"step {step}"
+        common.say(f"{args.output / NAME}: {state}, after {elapsed}")
         common.say(f"next: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ...")
     return 0
 

@@ -13,6 +13,7 @@ from conftest import ROOT, commands, environment
 
 from vc.errors import ConfigError
 from vc.plugins import Registry
+from vc.train.methods import METHODS, describe
 
 PAGE = (ROOT / "docs/plugins.md").read_text()
 WORK = """
@@ -104,3 +105,9 @@ def test_a_plug_in_that_cannot_be_loaded_stops_nothing_else(tmp_path, monkeypatc
     assert any("no such card; it is left out" in line for line in caplog.messages)
     with pytest.raises(KeyError):
         registry["other"]
+
+
+def test_a_method_without_a_network_of_its_name_is_refused(monkeypatch):
+    monkeypatch.setitem(METHODS, "lonely", METHODS["nearest"])
+    with pytest.raises(ConfigError, match="unknown 'lonely'"):
+        describe("lonely")

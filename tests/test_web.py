@@ -462,7 +462,11 @@ def test_a_conversion_is_newer_than_its_source_and_its_model(client, folder):
         times = {source: source_time, model: model_time} | dict.fromkeys(conversions, conversion_time)
         for path, seconds in times.items():
             os.utime(path, (seconds, seconds))
-        return set(client("GET", "/api/state").json["sources"][0]["converted"])
+        listed = set(client("GET", "/api/state").json["sources"][0]["converted"])
+        for voice in voices:
+            with zipfile.ZipFile(io.BytesIO(client("GET", f"/api/archive/{voice}?format=wav").body)) as archive:
+                assert archive.namelist() == ([f"{voice}/a.wav"] if voice in listed else [])
+        return listed
 
     assert converted(10, 20, 30) == converted(10, 20, 20) == voices
     assert converted(10, 40, 30) == {"six_voices--TM1"}

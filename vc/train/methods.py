@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from vc.config import plain, require
-from vc.models import MODELS
+from vc.models import network_config
 from vc.models.linear import MeanVarianceConfig
 from vc.plugins import Registry
 from vc.train import unit_selection
@@ -142,7 +142,7 @@ def describe(name: str = "") -> str:
         return "\n".join(f"{name:{width}}  {method.serves}: {method.summary}" for name, method in METHODS.items())
     require(name in METHODS, f"--method: unknown {name!r}; known: {', '.join(METHODS)}")
     method = METHODS[name]
-    settings = {"method": name, "network": plain(MODELS[name][0]()), "objective": plain(method.objective())}
+    settings = {"method": name, "network": plain(network_config(name, {})), "objective": plain(method.objective())}
     training = "fitted at once" if method.fit else "by steps"
     head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {training}."
     return (

@@ -164,18 +164,13 @@ class Endpoints:
         voices, faults = workspace.voices()
         speakers = {name: workspace.folder(layout.RECORDINGS, name) for name in workspace.speakers()}
         experiments = {name: workspace.folder(layout.EXPERIMENTS, name) for name in workspace.experiments()}
-        model_times = {name: _modification_time(folder / NAME) for name, folder in experiments.items()}
         sources = []
         folder = workspace.folder(layout.SOURCES)
         for name in recordings.list_names(folder):
             path = folder / name  # which may have been removed by now
-            changed = _modification_time(path)
-            converted = {}
-            for voice in voices:
-                time = _modification_time(workspace.conversion(voice, name))
-                if time and time >= max(changed, model_times.get(voice.model, 0)):  # carried models stay
-                    converted[voice.id] = time
-            seconds = recordings.seconds(path)
+            times = {voice.id: workspace.conversion_time(voice, name) for voice in voices}
+            converted = {id: time for id, time in times.items() if time}
+            seconds, changed = recordings.seconds(path), layout.modification_time(path)
             sources.append({"name": name, "seconds": seconds, "converted": converted, "changed": changed})
         return JSONResponse(
             {
@@ -198,7 +193,7 @@ class Endpoints:
                     {
                         "name": name,
                         "model": (folder / NAME).is_file(),
-                        "report": _modification_time(folder / "evaluation/report.html"),
+                        "report": layout.modification_time(folder / "evaluation/report.html"),
                         "comparable": (folder / "evaluation/metrics.json").is_file()
                         and (folder / "converted").is_dir(),
                     }
@@ -307,21 +302,23 @@ class Endpoints:
         return _attachment(file, name, FORMATS[format])
 
     def archive(self, request: Request) -> Response:
-        """All conversions to a voice in a zip file."""
-        voice, format = request.path_params["voice"], _format(request)
-        folder = self.workspace.folder(layout.CONVERTED, voice)
+        """All conversions to a voice that `state` lists, in a zip file."""
+        workspace, format = self.workspace, _format(request)
+        voice = workspace.voice(request.path_params["voice"])
+        names = recordings.list_names(workspace.folder(layout.SOURCES))
+        paths = [workspace.conversion(voice, name) for name in names if workspace.conversion_time(voice, name)]
         file = self._temporary()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name in recordings.list_names(folder):
-                with archive.open(f"{voice}/{Path(name).stem}.{format}", "w", force_zip64=True) as entry:
+            for path in paths:
+                with archive.open(f"{voice.id}/{path.stem}.{format}", "w", force_zip64=True) as entry:
                     if format == "wav":
-                        with (folder / name).open("rb") as source:
-                            _copy(source, entry)
+                        with path.open("rb") as conversion:
+                            _copy(conversion, entry)
                     else:
                         with self._temporary() as encoded:
-                            _encode_flac(folder / name, encoded)
+                            _encode_flac(path, encoded)
                             _copy(encoded, entry)
-        return _attachment(file, f"{voice}-{format}.zip", "application/zip")
+        return _attachment(file, f"{voice.id}-{format}.zip", "application/zip")
 
     def _temporary(self) -> BinaryIO:
         """An unnamed file, removed once closed, on the disk that also holds the uploads."""
@@ -426,14 +423,6 @@ class Endpoints:
 
     def test(self, request: Request) -> Response:
         return _frame(self.workspace.file(layout.TESTS, request.path_params["name"], "test.html"))
-
-
-def _modification_time(path: Path) -> int:
-    """Modification time of a file in milliseconds since the epoch; 0 if it does not exist."""
-    try:
-        return path.stat().st_mtime_ns // 1_000_000
-    except OSError:
-        return 0
 
 
 def _condition_fields(condition: Condition) -> dict[str, float]:

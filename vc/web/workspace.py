@@ -176,6 +176,13 @@ class Workspace:
         """Path of a recording's conversion, which need not exist."""
         return self.root / CONVERTED / voice.id / f"{Path(source).stem}.wav"
 
+    def conversion_time(self, voice: Voice, source: str) -> int:
+        """Time of a recording's conversion; 0 if it is missing, or older than the recording or the model."""
+        time = modification_time(self.conversion(voice, source))
+        changed = modification_time(self.root / SOURCES / source)
+        trained = modification_time(self.root / EXPERIMENTS / voice.model / NAME)  # 0 for a carried model
+        return time if time >= max(changed, trained) else 0
+
     # Uploads
 
     async def receive(self, stream: AsyncIterator[bytes], declared_size: int | None, largest: int) -> Path:
@@ -320,6 +327,14 @@ def child(folder: Path, name: str) -> Path:
         if any(entry.name == name and not name.startswith(".") for entry in entries):
             return folder / name
     raise Missing(f"{name}: nothing of that name")
+
+
+def modification_time(path: Path) -> int:
+    """Modification time of a file in milliseconds since the epoch; 0 if it does not exist."""
+    try:
+        return path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return 0
 
 
 def identifier(name: str) -> str:

@@ -125,6 +125,7 @@ def test_a_published_checkpoint_is_the_same_network(config, suffix, tmp_path):
     names = {theirs: getattr(config, ours) for ours, theirs in published.NETWORK_KEYS.items()}
     settings.write_text(json.dumps({**names, "resblock": "1" if config.paired else "2", "num_mels": 80, "fmax": 8000}))
     command("vocoder", "import", checkpoint, "--config", settings, "--output", tmp_path / "out.safetensors")
+    assert str(tmp_path).encode() not in (tmp_path / "out.safetensors").read_bytes()
     vocoder = NeuralVocoder.load(tmp_path / "out.safetensors")
     x = torch.randn(2, 80, 20)
     with torch.inference_mode():

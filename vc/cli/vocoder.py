@@ -70,9 +70,10 @@ def import_vocoder(args: argparse.Namespace) -> int:
         raise ConfigError("--name and --output exclude each other")
     if args.config and args.checkpoint is None:
         raise ConfigError("--config belongs to a checkpoint, and none is given")
-    checkpoint, configuration, origin = args.checkpoint, args.config, str(args.checkpoint)
-    if checkpoint is None:
+    if args.checkpoint is None:
         (checkpoint, configuration), origin = published.universal(), published.ORIGIN
+    else:
+        checkpoint, configuration, origin = args.checkpoint, args.config, args.checkpoint.name
     model, weights = published.read(checkpoint, configuration, origin)
     output = args.output or choice.path_of("hifigan" if args.name is None else args.name)
     if args.checkpoint and os.path.realpath(output) == os.path.realpath(args.checkpoint):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from vc.config import require
-from vc.corpus.limiter import HOTTEST, Limiter
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
+from vc.live.base import AbstractStream
 from vc.live.delay import PERIODS, Delay
 from vc.live.f0 import F0Tracker
 from vc.live.gate import Gate
@@ -34,11 +34,8 @@ APERIODICITY_SHIFT = 2  # frames from one estimate of the aperiodicity to the ne
 SEED = 0  # of the noise excitation
 
 
-class Stream:
-    """The state of an online conversion by one direction of a linear model.
-
-    The output depends only on the samples, not on how they are divided into blocks, and is causal with the given delay.
-    Memory is bounded.
+class Stream(AbstractStream):
+    """Online conversion by one direction of a linear model, frame by frame.
 
     Parameters
     ----------
@@ -56,17 +53,6 @@ class Stream:
         Threshold of the noise gate in dB of full scale; -inf: always open.
     f0_range : F0Range, optional
         Search range for F0. Default: the model's for the source.
-
-    Attributes
-    ----------
-    f0_options : F0Options
-        May be changed during conversion.
-    muted, passthrough : bool
-        Output silence, or the delayed input; may be changed during conversion.
-    hurried_frames : int
-        Number of frames whose envelope was copied from the previous one because `push` had to hurry.
-    not_finite : int
-        Number of input or output samples that were not finite and were replaced by 0.
 
     Raises
     ------
@@ -99,6 +85,7 @@ class Stream:
         pulse = pulse_delay(config.sample_rate) if method == "world" else 0
         self.delay = Delay.of(delay, config, f0_range, span=self._span, pulse=pulse)
         self._hop = config.sample_rate * config.frame_shift / 1000
+        self.step = math.ceil(self._hop)
         ahead = self.delay.look_ahead
         self._tracker = F0Tracker(config, f0_range, self.delay.window, ahead)
         self._map = model.frame_map(self.source, self.target, ahead)
@@ -126,64 +113,23 @@ class Stream:
         return self._config.sample_rate
 
     def reset(self) -> None:
-        """Start over with a recording's first sample."""
+        self._start(self._near + self._span * math.ceil(self._hop))
         for part in (self._tracker, self._map, self._power, self._gate, self._overlap, self._pulses):
             part.reset()
-        self._limiter = Limiter(self.sample_rate)
         self._random = np.random.default_rng(SEED)
         self._noise = self._random.standard_normal(self._position(0) - self._position(-1))  # up to the next frame
         self._frame = 0  # index of the next frame to analyse
-        self._begin = -self._near - self._span * math.ceil(self._hop)  # position of the first sample in `_input`
-        self._input = np.zeros(-self._begin)  # samples that are still needed
-        self._ready = np.zeros(self.delay.samples - self._limiter.delay, np.float32)
         self._mel_cepstrum: np.ndarray | None = None  # of the last frame analysed
         self._excitation: Excitation | None = None  # of the last voiced frame, by `world`
         self._f0 = 0.0  # Hz, of the last frame synthesised
-        self._gains = np.zeros(2)  # of the conversion and of the input, at the last frame synthesised
-        self.hurried_frames = self.not_finite = 0
 
-    def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
-        """Convert the next samples.
-
-        Parameters
-        ----------
-        samples : np.ndarray
-            Shape `(samples,)`, at `sample_rate`; full scale is 1.
-        hurry : bool
-            Skip the most expensive analysis and keep the last envelope, for a caller that cannot keep up.
-
-        Returns
-        -------
-        np.ndarray
-            As many samples, float32.
-        """
-        samples = np.asarray(samples, np.float64)
-        finite = np.isfinite(samples)
-        if not finite.all():
-            self.not_finite += len(samples) - int(finite.sum())
-            samples = np.where(finite, samples, 0.0)
-        self._input = np.concatenate([self._input, np.clip(samples, -HOTTEST, HOTTEST)])
-        parts = [self._ready]
-        with np.errstate(all="ignore"):  # a bad model may overflow; `_next` replaces what is not finite
-            while self._position(self._frame) + self.delay.window <= self._begin + len(self._input):
-                parts.append(self._limiter.push(self._next(hurry)))
-        ready = np.concatenate(parts)
-        output, self._ready = ready[: len(samples)], ready[len(samples) :]
-        return output
-
-    def convert(self, samples: np.ndarray) -> np.ndarray:
-        """Convert a whole recording `(samples,)` as it would be live, but without the delay; resets the stream."""
-        self.reset()
-        rest = np.zeros(self.delay.samples)
-        return np.concatenate([self.push(samples), self.push(rest)])[self.delay.samples :]
+    @property
+    def _needed(self) -> int:
+        return self._position(self._frame) + self.delay.window
 
     def _position(self, frame: int) -> int:
         """Position of a frame's centre in samples since the start."""
         return round(frame * self._hop)
-
-    def _between(self, first: int, last: int) -> np.ndarray:
-        """Input samples between two positions."""
-        return self._input[first - self._begin : last - self._begin]
 
     def _next(self, hurry: bool) -> np.ndarray:
         """Process the next frame; return the output samples that it completes, none at the start."""
@@ -218,15 +164,8 @@ class Stream:
             output = np.zeros(len(output))
             self._overlap.reset()
             self._pulses.reset()
-        # Gains are interpolated linearly from frame to frame
-        gains = np.array([not self.passthrough, self.passthrough]) * float(is_open and not self.muted)
-        weight = (np.arange(len(output)) + 1) / len(output)
-        converted_gain, original_gain = self._gains[:, None] + (gains - self._gains)[:, None] * weight
-        self._gains = gains
-        output = converted_gain * output + original_gain * original
-        oldest = positions[self._span] - self._near - self._span * math.ceil(self._hop)
-        if oldest > self._begin:
-            self._input, self._begin = self._input[oldest - self._begin :], oldest
+        output = self._mix(output, original, is_open)
+        self._forget(positions[self._span] - self._near - self._span * math.ceil(self._hop))
         return output if number >= self._span else np.zeros(0)  # positions before the first frame have no samples
 
     def _envelope(self, samples: np.ndarray, f0: float) -> np.ndarray:

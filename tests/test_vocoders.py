@@ -5,6 +5,7 @@ import json
 import os
 import resource
 from dataclasses import replace
+from itertools import cycle
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from vc.features.world import WorldConfig
 from vc.vocoders import choice, published, vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.neural import NeuralVocoder
+from vc.vocoders.online import OnlineHiFiGAN
 from vc.vocoders.vocoder_file import VocoderModel, generator, network_config
 from vc.vocoders.world import WORLD
 
@@ -169,6 +171,30 @@ def test_chunks_and_batches_change_nothing(small):
     for settings in ({}, {"chunk": 50}, {"chunk": 50, "batch": 7}, {"batch": 3}):
         for got, expected in zip(small.vocode(mels, **settings), whole):
             np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [SMALL, replace(V2, channels=16), replace(V3, channels=16)])
+@pytest.mark.parametrize("lengths", [[1], [7, 1, 20], [60]])
+def test_frames_that_arrive_one_after_the_other_give_the_whole_with_a_constant_lag(config, lengths, random):
+    torch.manual_seed(0)
+    network = HiFiGAN(config, MEL)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    vocoder = NeuralVocoder(network, MEL)
+    log_mel = random.normal(size=(60, MEL.bands))
+    online = OnlineHiFiGAN(vocoder)
+    for _ in range(2):  # after a reset as at first
+        frames = np.concatenate([log_mel, np.repeat(log_mel[-1:], online.lag, axis=0)])
+        samples, sizes = [], cycle(lengths)
+        while len(frames):
+            block, frames = np.split(frames, [next(sizes)])
+            samples.append(online.push(block))
+            assert len(samples[-1]) == len(block) * MEL.hop
+        lag = online.lag * MEL.hop
+        samples = np.concatenate(samples)
+        assert not samples[:lag].any()
+        np.testing.assert_allclose(samples[lag:], vocoder.vocode([log_mel])[0], atol=1e-5)
+        online.reset()
 
 
 @pytest.mark.skipif(not devices.computes_bf16(torch.device("cpu")), reason="no instructions for bfloat16")

@@ -1,0 +1,162 @@
+"""Neural vocoding of log-mel frames as they arrive, with a constant lag and each layer's outputs computed once.
+
+Every layer keeps the inputs that its next outputs depend on, so that a block of frames costs what it costs within a
+recording. The result is that of the whole log-mel (`NeuralVocoder.vocode`).
+"""
+
+from itertools import repeat
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
+
+from vc import devices
+from vc.config import require
+from vc.vocoders.base import Vocoder
+from vc.vocoders.hifigan import LAST_SLOPE, SLOPE, HiFiGAN, ResidualBlock
+from vc.vocoders.neural import NeuralVocoder
+
+
+class OnlineHiFiGAN:
+    """Vocodes blocks of log-mel frames by a HiFi-GAN, `lag` frames late.
+
+    Parameters
+    ----------
+    vocoder : Vocoder
+        A neural vocoder whose network is a HiFi-GAN.
+
+    Attributes
+    ----------
+    lag : int
+        Number of frames by which the samples lag the log-mel.
+
+    Raises
+    ------
+    ConfigError
+        It is another one.
+    """
+
+    def __init__(self, vocoder: Vocoder):
+        is_hifigan = isinstance(vocoder, NeuralVocoder) and isinstance(vocoder.network, HiFiGAN)
+        require(is_hifigan, "live conversion of log-mel needs a HiFi-GAN vocoder; to get one: vc-vocoder import --help")
+        self.vocoder, self.lag = vocoder, vocoder.network.context
+        self.reset()
+
+    def reset(self) -> None:
+        """Start over with a recording's first frame."""
+        self._generator = _Generator(self.vocoder.network)
+        self._samples = np.zeros(0, np.float32)
+        self._surplus = 2 * self.lag * self.vocoder.mel.hop  # samples still to come of frames before the first
+        self._begun = False
+
+    @torch.inference_mode()
+    def push(self, log_mel: np.ndarray) -> np.ndarray:
+        """Take the next frames of log-mel; return as many frames' samples.
+
+        Parameters
+        ----------
+        log_mel : np.ndarray
+            Shape `(frames, bands)`, at least one frame.
+
+        Returns
+        -------
+        np.ndarray
+            Shape `(frames * hop,)`, float32: silence for the first `lag` frames, then the recording's samples.
+        """
+        count = len(log_mel) * self.vocoder.mel.hop
+        if not self._begun:  # as `vocode` pads: with the first frame
+            log_mel = np.concatenate([*repeat(log_mel[:1], 2 * self.lag), log_mel])
+            self._samples, self._begun = np.zeros(self.lag * self.vocoder.mel.hop, np.float32), True
+        frames = torch.from_numpy(log_mel.T[None].astype(np.float32)).to(self.vocoder.device)
+        with devices.autocast(self.vocoder.precision, self.vocoder.device):
+            samples = self._generator(frames)[0, 0].float().cpu().numpy()
+        skipped = min(self._surplus, len(samples))
+        self._surplus -= skipped
+        self._samples = np.concatenate([self._samples, samples[skipped:]])
+        samples, self._samples = self._samples[:count], self._samples[count:]
+        return samples
+
+
+class _Generator:
+    """HiFi-GAN's generator: log-mel `(1, bands, frames)` to all samples `(1, 1, samples)` that can be computed."""
+
+    def __init__(self, network: HiFiGAN):
+        self._enter, self._leave = _Convolution(network.enter), _Convolution(network.leave)
+        self._stages = [
+            (_Upsampling(up), [_Residual(block) for block in blocks], _Meeting(len(blocks)))
+            for up, blocks in zip(network.up, network.blocks)
+        ]
+
+    def __call__(self, log_mel: Tensor) -> Tensor:
+        x = self._enter(log_mel)
+        for up, blocks, meeting in self._stages:
+            x = up(leaky_relu(x, SLOPE))
+            x = sum(meeting([block(x) for block in blocks])) / len(blocks)
+        return torch.tanh(self._leave(leaky_relu(x, LAST_SLOPE)))
+
+
+class _Convolution:
+    """A convolution that returns the outputs whose inputs are all there; before the first input there are zeros."""
+
+    def __init__(self, layer: nn.Conv1d):
+        self._layer = layer
+        self._past: Tensor | None = None  # inputs that later outputs depend on
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layer = self._layer
+        if self._past is None:
+            self._past = x.new_zeros(*x.shape[:2], layer.padding[0])
+        x = torch.cat([self._past, x], dim=-1)
+        reach = layer.dilation[0] * (layer.kernel_size[0] - 1)
+        self._past = x[..., -reach:] if reach else x[..., :0]
+        return conv1d(x, layer.weight, layer.bias, dilation=layer.dilation)
+
+
+class _Upsampling:
+    """A transposed convolution that returns the outputs to which no later input will add."""
+
+    def __init__(self, layer: nn.ConvTranspose1d):
+        self._layer = layer
+        self._unfinished: Tensor | None = None  # outputs
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layer, count = self._layer, x.shape[-1] * self._layer.stride[0]
+        outputs = conv_transpose1d(x, layer.weight, None, layer.stride).float()
+        first = self._unfinished is None
+        if not first:
+            outputs[..., : self._unfinished.shape[-1]] += self._unfinished
+        self._unfinished = outputs[..., count:].clone()
+        return outputs[..., layer.padding[0] if first else 0 : count] + layer.bias[:, None]
+
+
+class _Residual:
+    """A residual block, whose inputs wait for the convolutions' outputs."""
+
+    def __init__(self, block: ResidualBlock):
+        plain = block.plain or repeat(None, len(block.dilated))
+        self._layers = [
+            ([_Convolution(layer) for layer in layers if layer is not None], _Meeting(2))
+            for layers in zip(block.dilated, plain)
+        ]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for convolutions, meeting in self._layers:
+            y = x
+            for convolution in convolutions:
+                y = convolution(leaky_relu(y, SLOPE))
+            x = sum(meeting([x, y]))
+        return x
+
+
+class _Meeting:
+    """Signals that arrive at different times: returns of each what is there of all."""
+
+    def __init__(self, signals: int):
+        self._waiting: list[Tensor | None] = [None] * signals
+
+    def __call__(self, signals: list[Tensor]) -> list[Tensor]:
+        arrived = [x if past is None else torch.cat([past, x], dim=-1) for past, x in zip(self._waiting, signals)]
+        count = min(x.shape[-1] for x in arrived)
+        self._waiting = [x[..., count:] for x in arrived]
+        return [x[..., :count] for x in arrived]

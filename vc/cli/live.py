@@ -9,19 +9,22 @@ import time
 from collections.abc import Sequence
 
 from vc.cli import common
-from vc.live.settings import BLOCK, BLOCKS, DELAY, GATE, LONGEST_SLACK, METHODS, MOST_SLACK, SLACK
+from vc.live.settings import BLOCK, BLOCKS, DECODER_DELAY, DELAY, GATE, LONGEST_SLACK, METHODS, MOST_SLACK, SLACK
 from vc.signals import exit_status, stop_signals
 
 COMMAND = "vc-live"
-METHOD_HELP = "diff: filter the input and keep its F0 (default); world: synthesise with the target's F0"
+METHOD_HELP = "of a linear model: filter the input and keep its F0 (diff, the default), or synthesise (world)"
+OF_ENGINES = ("method", "delay", "device", "vocoder")  # options whose defaults depend on the model
 REFRESH = 0.1  # seconds between readings of keys and meters
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Convert from the microphone to the loudspeaker with a linear model (nearest, parallel, warp, mean_variance).",
-        "examples:\n  vc-live --model exp/anna-bert --method world --delay 80\n"
+        "Convert from the microphone to the loudspeaker with a model of recognition_synthesis, or of a linear method "
+        "(nearest, parallel, warp, mean_variance).",
+        "examples:\n  vc-live --model six_voices --to TM1\n"
+        "  vc-live --model exp/anna-bert --method world --delay 80\n"
         "  vc-live --model exp/anna-bert --virtual-mic vc_live   (other programs can choose that microphone)\n"
         "  vc-live --model exp/anna-bert --input anna.wav --output as_bert.wav\n"
         "  vc-live --model exp/anna-bert --input - --output - < anna.raw > bert.raw\n"
@@ -30,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", help=common.MODEL_HELP)
     common.add_direction(parser)
-    parser.add_argument("--method", choices=METHODS, default=METHODS[0], help=METHOD_HELP)
-    help_delay = f"from a sample to its conversion, without the sound card's delay (default: {DELAY:g})"
-    parser.add_argument("--delay", type=float, default=DELAY, metavar="MS", help=help_delay)
+    parser.add_argument("--method", choices=METHODS, help=METHOD_HELP)
+    default = f"default: {DELAY:g}; recognition_synthesis: {DECODER_DELAY:g}"
+    help_delay = f"from a sample to its conversion, without the sound card's delay ({default})"
+    parser.add_argument("--delay", type=float, metavar="MS", help=help_delay)
     help_gate = f"of full scale; fainter input becomes silence (default: {GATE:g}; --gate=-inf: no gate)"
     parser.add_argument("--gate", type=float, default=GATE, metavar="DB", help=help_gate)
     parser.add_argument("--f0-shift", type=float, default=0.0, metavar="SEMITONES", help="higher (or lower, below 0)")
@@ -42,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     help_range = "search range for the source's F0 in Hz (default: the model's)"
     parser.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
+    parser.add_argument("--device", help="of recognition_synthesis: cpu (default), cuda or auto")
+    help_vocoder = "of recognition_synthesis: a HiFi-GAN, as for vc-convert (default: the universal one)"
+    parser.add_argument("--vocoder", metavar="NAME", help=help_vocoder)
     files = parser.add_argument_group("without a sound card")
     files.add_argument("--input", metavar="FILE", help="a recording, or - for raw 16-bit samples at the model's rate")
     files.add_argument("--output", metavar="FILE", help="a WAV, or - for raw samples")
@@ -55,10 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     help_block = f"block size of the sound card (default: {BLOCK:g})"
     card.add_argument("--block", type=float, default=BLOCK, metavar="MS", help=help_block)
     most_slack = f"{MOST_SLACK} and {LONGEST_SLACK:g} s"
-    help_slack = f"blocks that the conversion may be late (default: {SLACK}, at most {most_slack})"
+    usual = f"{SLACK}, or as many as the model converts at once"
+    help_slack = f"blocks that the conversion may be late (default: {usual}; at most {most_slack})"
     help_latency = "latency to request of each device (default: the lowest that it reports)"
     card.add_argument("--latency", type=float, metavar="MS", help=help_latency)
-    card.add_argument("--slack", type=common.positive, default=SLACK, metavar="N", help=help_slack)
+    card.add_argument("--slack", type=common.positive, metavar="N", help=help_slack)
     card.add_argument("--virtual-mic", metavar="NAME", help="a microphone that other programs can choose (needs pactl)")
     card.add_argument("--seconds", type=float, default=math.inf, metavar="N", help="stop after so many seconds")
     card.add_argument("--measure", action="store_true", help="measure the actual delay with clicks")
@@ -68,8 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(args: argparse.Namespace) -> int:
     from vc.config import require
     from vc.features.f0 import F0Options
-    from vc.live import recording
-    from vc.live.stream import Stream
+    from vc.live import choice, recording
 
     common.log_to_stderr(COMMAND)
     if args.devices:
@@ -90,18 +97,18 @@ def _work(args: argparse.Namespace) -> int:
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")
-    require(args.slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {args.slack}")
-    seconds = args.slack * args.block / 1000
-    require(seconds <= LONGEST_SLACK, f"--slack of {args.slack} blocks is {seconds:g} s, at most {LONGEST_SLACK:g} s")
+    slack = args.slack or SLACK
+    require(slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {slack}")
+    seconds = slack * args.block / 1000
+    require(seconds <= LONGEST_SLACK, f"--slack of {slack} blocks is {seconds:g} s, at most {LONGEST_SLACK:g} s")
     settings = {
-        "method": args.method,
-        "delay": args.delay,
+        **{name: value for name in OF_ENGINES if (value := getattr(args, name)) is not None},
         "f0_options": F0Options(args.keep_f0, args.f0_shift, args.f0_scale),
         "gate": args.gate,
         "f0_range": args.f0_range and common.f0_range(*args.f0_range),
     }
-    stream = Stream.load(args.model, args.to, args.source, **settings)
-    common.say(f"{stream.source} to {stream.target}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
+    stream = choice.load(args.model, args.to, args.source, **settings)
+    common.say(f"{_direction(stream)}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
     common.say(f"delay: {stream.delay}", file=sys.stderr)
     if args.input is None:
         return _measure(args, stream) if args.measure else _run_session(args, stream, settings)
@@ -129,7 +136,7 @@ def _refuse_unused(args: argparse.Namespace) -> None:
         "--output-device": args.output_device is not None,
         "--block": args.block != BLOCK,
         "--latency": args.latency is not None,
-        "--slack": args.slack != SLACK,
+        "--slack": args.slack is not None,
     }
     cases = {"--input": (args.input is not None, session | card), "--measure": (args.measure, session)}
     for reason, (applies, options) in cases.items():
@@ -138,11 +145,10 @@ def _refuse_unused(args: argparse.Namespace) -> None:
     require(not args.realtime or args.input is not None, "--realtime: only with --input")
 
 
-def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> int:  # noqa: F821 - imported late
+def _run_session(args: argparse.Namespace, stream: "AbstractStream", settings: dict) -> int:  # noqa: F821 - imported late
     """Convert from device to device until a key, a signal or the time limit ends it."""
     from vc.errors import VCError, escaped
-    from vc.live import device, terminal
-    from vc.live.stream import Stream
+    from vc.live import choice, device, terminal
     from vc.live.virtual_microphone import virtual_microphone
 
     first_source = stream.source
@@ -152,7 +158,7 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
     with contextlib.ExitStack() as stack:
         if args.virtual_mic:
             device.play_to_sink(stack.enter_context(virtual_microphone(args.virtual_mic)))
-        connection = stack.enter_context(device.connect(stream, **_device_options(args)))
+        connection = stack.enter_context(device.connect(stream, **_device_options(args, stream)))
         loop = connection.loop
         common.say(f"from {connection.devices[0]} to {connection.devices[1]}", file=sys.stderr)
         common.say(f"and {_card_delay(connection)}", file=sys.stderr)
@@ -167,21 +173,23 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
                 pressed = terminal.key(REFRESH)
             else:
                 time.sleep(REFRESH)
-            if pressed == "t":
+            if pressed == "t" and stream.source is None:
+                message = f"{_direction(stream)}: there is no other direction"
+            elif pressed == "t":
                 # --f0-range is that of the speaker with whom the session began
                 f0_range = settings["f0_range"] if stream.target == first_source else None
                 options = {**settings, "f0_options": stream.f0_options, "f0_range": f0_range}
                 try:
-                    other = Stream.load(args.model, stream.source, stream.target, **options)
+                    other = choice.load(args.model, stream.source, stream.target, **options)
                 except VCError as error:  # such as a delay that is too short for the other voice
-                    message = f"{stream.source} to {stream.target} as before: {error}"
+                    message = f"{_direction(stream)} as before: {error}"
                     if not shows:
                         common.warn(COMMAND, message)
                 else:
                     other.muted, other.passthrough = stream.muted, stream.passthrough
                     other.not_finite = stream.not_finite
                     loop.converter = stream = other
-                    message = f"{stream.source} to {stream.target}"
+                    message = _direction(stream)
             else:
                 message = terminal.obey(pressed, stream)
             if message and shows:
@@ -203,10 +211,10 @@ def _run_session(args: argparse.Namespace, stream: "Stream", settings: dict) -> 
     return exit_status(ended[0]) if ended and ended[0] != signal.SIGINT else 0
 
 
-def _measure(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
+def _measure(args: argparse.Namespace, stream: "AbstractStream") -> int:  # noqa: F821
     from vc.live import device
 
-    delays, connection = device.measure(stream.sample_rate, **_device_options(args))
+    delays, connection = device.measure(stream.sample_rate, **_device_options(args, stream))
     card, engine = float(delays.mean()), stream.delay.milliseconds
     common.say(f"from {connection.devices[0]} to {connection.devices[1]}")
     common.say(f"computed: {engine:.1f} ms, and {_card_delay(connection)}")
@@ -218,10 +226,16 @@ def _measure(args: argparse.Namespace, stream: "Stream") -> int:  # noqa: F821
     return 0
 
 
-def _device_options(args: argparse.Namespace) -> dict:
+def _device_options(args: argparse.Namespace, stream: "AbstractStream") -> dict:  # noqa: F821
+    step = 1000 * stream.step / stream.sample_rate  # milliseconds, the longest that computing a step may take
+    slack = args.slack or max(SLACK, math.ceil(step / args.block))
     devices = {"input": args.input_device, "output": args.output_device}
     latency = "low" if args.latency is None else args.latency / 1000
-    return {**devices, "block": args.block / 1000, "slack": args.slack, "latency": latency}
+    return {**devices, "block": args.block / 1000, "slack": slack, "latency": latency}
+
+
+def _direction(stream: "AbstractStream") -> str:  # noqa: F821
+    return f"{stream.source or 'anyone'} to {stream.target}"
 
 
 def _card_delay(connection: "Connection") -> str:  # noqa: F821

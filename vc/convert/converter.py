@@ -450,7 +450,7 @@ class Converter:
             if source is None and source_f0 and target_f0:  # one recording gives the mean of F0, but not its deviation
                 source_f0 = replace(source_f0, deviation=target_f0.deviation)
             f0 = map_f0(frames.f0, source_f0, target_f0, options.f0)
-            spectrum = self._decode(frames.content, frames.spectrum, f0, piece.statistics, target)
+            spectrum = self.decode(frames.content, frames.spectrum, f0, piece.statistics, target)
             self._refuse_overflow(spectrum)
             converted = self.vocoder.synthesise(Frames(f0, spectrum, frames.aperiodicity), settings)
             # A decoder turns whatever is loudest in a piece into speech, so restore the pieces' relative levels.
@@ -498,13 +498,32 @@ class Converter:
             Log-mel, shape `(frames, bands)`, float64.
         """
         content = self.model.features.content_at_frames(content, len(log_mel))
-        return self._decode(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
+        return self.decode(content, log_mel, f0, self.model.speakers[speaker].content, speaker)
 
     @torch.inference_mode()
-    def _decode(
+    def decode(
         self, content: np.ndarray, log_mel: np.ndarray, f0: np.ndarray, source: ContentStatistics, target: str
     ) -> np.ndarray:
-        """Decode the target's log-mel `(frames, bands)` from the source's content and loudness, and the target's F0."""
+        """Decode a target's log-mel from a source's content and loudness.
+
+        Parameters
+        ----------
+        content : np.ndarray
+            The source's content at the log-mel frames, shape `(frames, dims)`.
+        log_mel : np.ndarray
+            The source's log-mel, shape `(frames, bands)`; only its loudness is used.
+        f0 : np.ndarray
+            The target's F0, shape `(frames,)`, Hz, 0 where unvoiced.
+        source : ContentStatistics
+            The source's.
+        target : str
+            Speaker id.
+
+        Returns
+        -------
+        np.ndarray
+            Shape `(frames, bands)`, float64.
+        """
         speaker, settings = self.model.speakers[target], self.model.features
         normalised = (content - np.asarray(source.mean)) / speaker.content.deviation
         arrays = normalised, prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)

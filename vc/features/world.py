@@ -132,8 +132,14 @@ class WorldConfig(FeatureConfig):
             f0, times = track.f0, track.times
         else:
             f0, times = pyworld.dio(*arguments, frame_period=self.frame_shift)
-        refined = pyworld.stonemask(samples, f0, times, self.sample_rate)
-        return np.where(refined > 0, refined, f0), times  # StoneMask fails below 40 Hz and above rate / 12
+        return self.refine_f0(samples, f0, times), times
+
+    def refine_f0(self, samples: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Refine F0 `(frames,)` at `times` in seconds to the frequency at each frame by StoneMask."""
+        import pyworld
+
+        refined = pyworld.stonemask(samples.astype(np.float64), f0, times, self.sample_rate)
+        return np.where(refined > 0, refined, f0)  # it fails below 40 Hz and above rate / 12
 
     def to_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
         return frames

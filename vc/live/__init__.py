@@ -1,5 +1,6 @@
 """Live conversion: samples in, as many converted samples out, at a delay that is constant to the sample.
 
-`stream.Stream` is the engine: no thread, no device, no clock, and no torch. The other modules are its parts, and what
-stands around it: a sound card (`device`), files (`recording`), a virtual microphone (`virtual_microphone`).
+The engines are `stream.Stream`, for linear models, and `decoder.DecoderStream`, for any speaker: no thread, no device,
+no clock, and the first without torch. `choice.load` makes whichever suits a model. The other modules are their parts,
+and what stands around them: a sound card (`device`), files (`recording`), a virtual microphone (`virtual_microphone`).
 """

@@ -6,7 +6,7 @@ import numpy as np
 
 from vc.corpus.limiter import HOTTEST, Limiter
 from vc.features.f0 import F0Options
-from vc.live.delay import Delay
+from vc.live.delay import AbstractDelay
 
 
 class AbstractStream(ABC):
@@ -19,7 +19,7 @@ class AbstractStream(ABC):
     ----------
     sample_rate : int
         Hz, of input and output.
-    delay : Delay
+    delay : AbstractDelay
         From input to output.
     step : int
         Number of samples that are converted at once: a caller that must never wait for them needs as many in reserve.
@@ -40,7 +40,7 @@ class AbstractStream(ABC):
     """
 
     sample_rate: int
-    delay: Delay
+    delay: AbstractDelay
     step: int
     source: str | None
     target: str

@@ -33,7 +33,7 @@ CLICKS = 1.0  # seconds between the clicks of a measurement
 
 
 class Converter(Protocol):
-    """What a worker calls: a `Stream`, or a stand-in such as `Clicks`."""
+    """What a worker calls: an `AbstractStream`, or a stand-in such as `Clicks`."""
 
     sample_rate: int
 

@@ -43,7 +43,11 @@ class LinearModel:
         ConfigError
             It is not a model, or not one that can be used live.
         """
-        model, weights = model_file.read(Path(path), "numpy")
+        return cls.of(*model_file.read(Path(path), "numpy"), path)
+
+    @classmethod
+    def of(cls, model: Model, weights: Mapping[str, np.ndarray], path: object) -> "LinearModel":
+        """Take the content of the model file at `path`; ConfigError if it cannot be used live."""
         try:
             live = ", ".join(METHODS)
             require(model.method in METHODS, f"method {model.method} cannot run live; these can: {live}")
@@ -53,12 +57,12 @@ class LinearModel:
             for name, speaker in model.speakers.items():
                 bands = len(speaker.mel_cepstrum_mean)
                 require(bands == model.features.bands, f"speaker {name} has {bands} bands, not {model.features.bands}")
-            read = cls(model, weights)
+            linear = cls(model, weights)
             for pair in permutations(range(len(model.speakers)), 2) if weights else ():
-                read._refuse_other_shapes(direction_name(*pair))
+                linear._refuse_other_shapes(direction_name(*pair))
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
-        return read
+        return linear
 
     def _refuse_other_shapes(self, direction: str) -> None:
         bands = self.model.features.bands

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from vc.corpus import audio
-from vc.live.stream import Stream
+from vc.live.base import AbstractStream
 
 BLOCK = 0.01  # seconds converted at once
 FULL_SCALE = 32768.0
 
 
-def convert_file(stream: Stream, path: str | Path, output: str | Path, realtime: bool = False) -> int:
+def convert_file(stream: AbstractStream, path: str | Path, output: str | Path, realtime: bool = False) -> int:
     """Convert a recording to a mono 16-bit WAV of equal length, without the delay; written atomically.
 
     Parameters
     ----------
-    stream : Stream
+    stream : AbstractStream
         The conversion; it is reset first.
     path : str or Path
         A recording of any sample rate and number of channels.
@@ -64,12 +64,12 @@ def convert_file(stream: Stream, path: str | Path, output: str | Path, realtime:
     return count
 
 
-def convert_raw(stream: Stream, realtime: bool = False) -> int:
+def convert_raw(stream: AbstractStream, realtime: bool = False) -> int:
     """Convert raw 16-bit mono samples at the stream's rate from standard input to standard output, with the delay.
 
     Parameters
     ----------
-    stream : Stream
+    stream : AbstractStream
         The conversion; it is reset first.
     realtime : bool
         Read the samples in real time.

@@ -1,7 +1,8 @@
 """Default settings of live conversion and their limits, for engine, command and page; importing it is light."""
 
 METHODS = ("diff", "world")
-DELAY = 50.0  # milliseconds
+DELAY = 50.0  # milliseconds, of a linear model
+DECODER_DELAY = 300.0  # milliseconds, of a decoder
 LONGEST_DELAY = 1000.0  # milliseconds; the shortest depends on the voice (vc/live/delay.py)
 GATE = -60.0  # dB of full scale
 BLOCK = 10.0  # milliseconds, block size of the sound card

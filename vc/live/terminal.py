@@ -12,9 +12,9 @@ import numpy as np
 
 from vc import system
 from vc.errors import ConfigError
+from vc.live.base import AbstractStream
 from vc.live.device import Connection, Loop
 from vc.live.settings import METER_FLOOR
-from vc.live.stream import Stream
 
 try:
     import termios
@@ -56,7 +56,7 @@ def key(seconds: float) -> str:
     return pressed.decode(errors="replace") if pressed else QUIT
 
 
-def obey(pressed: str, stream: Stream) -> str:
+def obey(pressed: str, stream: AbstractStream) -> str:
     """Execute a key's command; return a message for the user."""
     if pressed == "p":
         stream.passthrough = not stream.passthrough
@@ -65,7 +65,7 @@ def obey(pressed: str, stream: Stream) -> str:
         stream.muted = not stream.muted
         return "muted" if stream.muted else "unmuted"
     if pressed and pressed in "+-=_":
-        if stream.method != "world":
+        if stream.method == "diff":
             return "method diff keeps F0; world can shift it"
         try:
             semitones = 1 if pressed in "+=" else -1
@@ -88,7 +88,7 @@ def meter(peak: float) -> str:
     return f"{'#' * filled}{'.' * (WIDTH - filled)} {level:4.0f} dB"
 
 
-def counts(loop: Loop, stream: Stream) -> dict[str, float]:
+def counts(loop: Loop, stream: AbstractStream) -> dict[str, float]:
     """Counts of what went wrong, by names that docs/live.md explains; `late` is in milliseconds."""
     return {
         "underruns": loop.underruns,
@@ -106,7 +106,7 @@ def counts_text(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count:.0f}{units.get(name, '')}" for name, count in counts.items())
 
 
-def status(loop: Loop, stream: Stream, seconds: float) -> str:
+def status(loop: Loop, stream: AbstractStream, seconds: float) -> str:
     """A status line with levels, CPU load over `seconds` of running time, and the counts that are not 0."""
     peak_in, peak_out = loop.levels
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
@@ -114,7 +114,7 @@ def status(loop: Loop, stream: Stream, seconds: float) -> str:
     return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core  {faults}"
 
 
-def as_json(connection: Connection, stream: Stream, seconds: float) -> str:
+def as_json(connection: Connection, stream: AbstractStream, seconds: float) -> str:
     """The status as a line of JSON, after `seconds` of running time; docs/live.md explains each name."""
     loop = connection.loop
     level_in, level_out = (round(decibels(peak), 1) for peak in loop.levels)

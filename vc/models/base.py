@@ -41,7 +41,14 @@ class AbstractDecoder(AbstractNetwork):
 
     Content is `(batch, dims, frames)`, less its speaker's mean and divided by the target's deviation; prosody is
     `(batch, bands + 3, frames)`, as vc/features/content.py defines it, normalised by the target's statistics.
+
+    Attributes
+    ----------
+    reach : int or None
+        Number of frames before and after a frame on which it depends; None: all.
     """
+
+    reach: int | None = None
 
     @abstractmethod
     def decode(self, content: Tensor, prosody: Tensor, target: str) -> Tensor:

@@ -64,6 +64,7 @@ class RecognitionSynthesis(AbstractDecoder):
         self.blocks = nn.Sequential(*(Block(config.channels, config.kernel, dilation) for dilation in config.dilations))
         self.leave = nn.Conv1d(config.channels, bands, config.kernel, padding=config.kernel // 2)
         self.variance = VarianceRestoration(bands, len(speakers), config.restoration)
+        self.reach = config.kernel // 2 * (2 + sum(config.dilations))
 
     def initialise_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a decoder of other speakers; each speaker of this one starts from the mean of theirs.

@@ -1,0 +1,267 @@
+"""Laws of live conversion by a decoder: blocks and the future change nothing; looking far ahead, it equals offline."""
+
+import json
+from dataclasses import replace
+from itertools import cycle
+
+import numpy as np
+import pytest
+import torch
+from conftest import CORPUS, command, two_speakers, vowel
+from test_live import sound_card, spoken  # noqa: F401 - a fixture
+
+from vc import model_file
+from vc.cli import live as cli
+from vc.convert.converter import Converter
+from vc.corpus import audio
+from vc.corpus.limiter import CEILING
+from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
+from vc.encoders.features import complete, content_of
+from vc.errors import ConfigError
+from vc.features.content import ContentFeatures, ContentStatistics
+from vc.features.f0 import F0Options, LogF0
+from vc.live import choice
+from vc.live.decoder import BLOCK, DecoderStream, SourcePitch
+from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
+from vc.vocoders import vocoder_file
+from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
+from vc.vocoders.neural import NeuralVocoder
+from vc.vocoders.vocoder_file import VocoderModel
+from vc.vocoders.world import WORLD
+
+SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
+DIMS = 6
+GENERATOR = HiFiGANConfig(16, [16, 16], [32, 32], [3, 5], [[1, 2], [1]])
+
+
+@pytest.fixture(scope="module")
+def vocoder() -> NeuralVocoder:
+    torch.manual_seed(0)
+    network = HiFiGAN(GENERATOR, ContentFeatures().mel)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    return NeuralVocoder(network, ContentFeatures().mel)
+
+
+@pytest.fixture(scope="module")
+def vocoder_path(vocoder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("vocoder") / "small.safetensors"
+    vocoder_file.write(path, VocoderModel("hifigan", vocoder.mel, vars(GENERATOR)), vocoder.network.state_dict())
+    return path
+
+
+@pytest.fixture(scope="module")
+def converter(vocoder) -> Converter:
+    """Small and random: from anyone to Ann or Bob, of whom Ann whispers."""
+    torch.manual_seed(0)
+    encoder = DistilledEncoder(DistilledNetwork(DistilledConfig(dims=DIMS, channels=8, kernel=3, dilations=[1, 2])))
+    features = complete(ContentFeatures(), encoder)
+    speakers = {}
+    for number, (name, speaker) in enumerate(two_speakers().items()):
+        content = ContentStatistics(np.full(DIMS, 0.1 * number).tolist(), 1.0, -4.0, 1.5)
+        moments = {"mel_cepstrum_mean": [-5.0] * features.bands, "mel_cepstrum_deviation": [2.0] * features.bands}
+        speakers[name] = replace(speaker, **moments, content=content)
+    speakers["ann"] = replace(speakers["ann"], log_f0_mean=None, log_f0_deviation=None)
+    config = RecognitionSynthesisConfig(channels=16, content_channels=8, kernel=3, dilations=[1, 2])
+    network = RecognitionSynthesis(config, features.bands, DIMS, tuple(speakers))
+    model = model_file.Model("recognition_synthesis", features, {}, speakers, 0, "digest")
+    return Converter(model, network, vocoder=vocoder, encoder=encoder)
+
+
+@pytest.fixture(scope="module")
+def stream(converter) -> DecoderStream:
+    return DecoderStream(converter, "bob")
+
+
+def pushed(stream: DecoderStream, samples: np.ndarray, *lengths: int) -> np.ndarray:
+    """What a stream makes of samples that come in blocks of the lengths given, over and over."""
+    stream.reset()
+    outputs, lengths = [], cycle(lengths)
+    while len(samples):
+        block, samples = np.split(samples, [next(lengths)])
+        outputs.append(stream.push(block))
+        assert len(outputs[-1]) == len(block)
+    return np.concatenate(outputs)
+
+
+@pytest.mark.parametrize("lengths", [[7, 1, 3000], [2048]])
+def test_blocks_of_any_length_give_the_same_samples(stream, lengths):
+    samples = spoken(22050)
+    whole = pushed(stream, samples, len(samples))
+    assert whole.any() and np.array_equal(pushed(stream, samples, *lengths), whole)
+
+
+def test_nothing_depends_on_samples_that_come_later_than_the_delay(stream):
+    samples, place = spoken(22050, 1.0), 14000
+    changed = samples.copy()
+    changed[place:] = vowel(1.0, 22050, f0=230.0)[: len(samples) - place]
+    before, after = (pushed(stream, each, len(samples)) for each in (samples, changed))
+    assert before[:place].any() and np.array_equal(before[:place], after[:place])
+    assert not np.array_equal(before[place:], after[place:])
+
+
+@pytest.mark.parametrize("milliseconds", [280.0, 300.0, 1000.0])
+def test_the_delay_is_that_which_was_asked_for_and_passthrough_has_it_too(converter, milliseconds):
+    stream = DecoderStream(converter, "bob", delay=milliseconds, gate=-np.inf)
+    assert abs(stream.delay.milliseconds - milliseconds) <= 0.03
+    stream.passthrough = True
+    samples, lag = 0.5 * spoken(22050, 1.0), stream.delay.samples
+    output = pushed(stream, np.concatenate([samples, np.zeros(lag, np.float32)]), 1000)
+    settled = 256  # the gains begin at silence
+    np.testing.assert_allclose(output[lag + settled :], samples[settled:], atol=1e-6)
+    assert not output[:lag].any()
+
+
+@pytest.mark.parametrize("milliseconds", [0.0, 100.0, 1001.0, float("nan")])
+def test_a_delay_that_cannot_be_is_refused(converter, milliseconds):
+    with pytest.raises(ConfigError, match=r"a delay must be in \d+..1000 ms"):
+        DecoderStream(converter, "bob", delay=milliseconds)
+
+
+def test_far_enough_ahead_a_frame_is_that_of_the_whole_recording(converter, monkeypatch):
+    """For a source whose statistics are known, and a target who whispers: F0 depends on more than a decoder reaches."""
+    stream = DecoderStream(converter, "ann", "bob", delay=700.0)
+    samples, settings = spoken(22050, 1.0), converter.model.features
+    blocks, decode = [], stream._decode
+    monkeypatch.setattr(
+        stream, "_decode", lambda *args, **options: blocks.append(decode(*args, **options)) or blocks[-1]
+    )
+    stream.convert(samples)
+    padded = np.pad(samples, (0, 22050))
+    f0, log_mel = settings.extract(padded, None)
+    content = settings.content_at_frames(content_of(padded, settings, converter.encoder), len(log_mel))
+    whole = converter.decode(content, log_mel, f0, converter.model.speakers["bob"].content, "ann")
+    online, first = np.concatenate(blocks), 20  # before the recording there is silence, which offline is not there
+    count = len(samples) // 256
+    np.testing.assert_allclose(online[first:count], whole[first:count], atol=1e-3)
+
+
+def test_reset_is_a_fresh_start(stream, converter):
+    samples = spoken(22050)
+    stream.push(vowel(0.7, 22050, f0=250.0))
+    stream.reset()
+    assert np.array_equal(stream.push(samples), DecoderStream(converter, "bob").push(samples))
+
+
+def test_silence_stays_silent_and_what_is_muted_is(stream):
+    assert not pushed(stream, np.zeros(22050, np.float32), 500).any()
+    assert not pushed(stream, 1e-4 * spoken(22050), 500).any()  # below the gate
+    stream.muted = True
+    assert not pushed(stream, spoken(22050), 500).any()
+    stream.muted = False
+    assert pushed(stream, spoken(22050), 500).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_nothing_that_is_not_finite_or_too_loud_gets_out(stream, bad):
+    samples = spoken(22050)
+    samples[5000:5200] = bad
+    output = pushed(stream, samples, 700)
+    assert np.isfinite(output).all() and np.abs(output).max() <= CEILING
+    assert stream.not_finite == (0 if np.isfinite(bad) else 200)
+
+
+def test_a_model_out_of_its_mind_gives_silence(converter):
+    network = RecognitionSynthesis(
+        RecognitionSynthesisConfig(channels=8, kernel=3, dilations=[1]), 80, DIMS, ("ann", "bob")
+    )
+    torch.nn.init.constant_(network.leave.weight, torch.inf)
+    wild = Converter(converter.model, network, vocoder=converter.vocoder, encoder=converter.encoder)
+    stream = DecoderStream(wild, "bob")
+    output = pushed(stream, spoken(22050), 700)
+    assert np.isfinite(output).all() and stream.not_finite > 0
+
+
+def test_the_output_is_as_loud_as_the_input(stream):
+    samples = vowel(3.0, 22050)
+    levels = []
+    for gain in (1.0, 0.1):
+        output = stream.convert(gain * samples)[44100:]
+        levels.append(np.sqrt(np.mean(output**2) / np.mean((gain * samples[44100:]) ** 2)))
+    assert all(0.5 < level < 2 for level in levels)
+
+
+def test_state_is_of_constant_size(stream):
+    def size(value: object) -> int:
+        if isinstance(value, np.ndarray | torch.Tensor):
+            return value.nbytes
+        if isinstance(value, (list, tuple)) or hasattr(value, "maxlen"):
+            return sum(map(size, value)) + len(value)
+        inner = type(value).__module__ in ("vc.live.decoder", "vc.live.gate", "vc.vocoders.online")
+        return sum(map(size, vars(value).values())) if inner else 0
+
+    stream.reset()
+    step, sizes = vowel(3.0, 22050)[: 30 * 2048].reshape(30, 2048), []
+    for block in step:
+        stream.push(block)
+        sizes.append(size(stream) - stream._pitch._clear.nbytes)  # which grows to a minute
+    assert len(set(sizes[5:])) == 1
+
+
+@pytest.mark.parametrize("f0", [90.0, 220.0])
+def test_the_pitch_of_an_unknown_voice_is_learnt(stream, f0):
+    pushed(stream, vowel(4.0, 22050, f0=f0), 2048)
+    assert np.exp(stream._pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
+    assert stream._pitch.search.floor > 0.6 * f0 and stream._pitch.search.ceiling < 1.7 * f0
+
+
+def test_until_it_is_heard_a_voice_is_taken_for_the_targets():
+    target = LogF0(5.0, 0.2)
+    pitch = SourcePitch(None, target, None, 86.0)
+    assert pitch.log_f0 == target
+    assert SourcePitch(None, None, None, 86.0).log_f0 is None  # a target who whispers
+
+
+def test_f0_may_be_shifted_meanwhile(stream):
+    samples = vowel(1.0, 22050)
+    usual = pushed(stream, samples, 2048)
+    stream.f0_options = F0Options(shift=5.0)
+    assert not np.array_equal(pushed(stream, samples, 2048), usual)
+    stream.f0_options = F0Options()
+    assert np.array_equal(pushed(stream, samples, 2048), usual)
+
+
+def test_what_cannot_run_live_is_refused_by_name(converter):
+    other = Converter(converter.model, converter.network, vocoder=WORLD, encoder=converter.encoder)
+    with pytest.raises(ConfigError, match="live conversion of log-mel needs a HiFi-GAN vocoder"):
+        DecoderStream(other, "bob")
+    with pytest.raises(ConfigError, match="the gate must be below 0 dB"):
+        DecoderStream(converter, "bob", gate=0.0)
+
+
+def test_the_command_converts_a_file_as_the_stream_does(vocoder_path, tmp_path):
+    recording = audio.read(SPEECH)[0][:12000]
+    audio.write(tmp_path / "in.wav", recording, 16000)
+    words = ("--model", "six_voices", "--to", "TM1", "--vocoder", vocoder_path)
+    done = command("live", *words, "--input", tmp_path / "in.wav", "--output", tmp_path / "out.wav")
+    assert b"anyone to TM1, decoder, 22050 Hz" in done.stderr and b"delay: 300.0 ms (block 92.9" in done.stderr
+    stream = choice.load("six_voices", "TM1", vocoder=str(vocoder_path))
+    expected = stream.convert(np.concatenate([*audio.blocks(tmp_path / "in.wav", 22050)]))
+    samples, rate = audio.read(tmp_path / "out.wav")
+    assert rate == 22050 and len(samples) == len(expected)
+    np.testing.assert_allclose(samples, expected, atol=2 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "six_voices", "--to", "TM1", "--method", "diff"), "has no --method"),
+        (("--model", "six_voices"), "name the target (--to)"),
+        (("--model", "six_voices", "--to", "TM1", "--vocoder", "world"), "needs a HiFi-GAN vocoder"),
+        (("--model", "six_voices", "--to", "TM1", "--delay", "50"), "a delay must be in"),
+        (("--model", "egs/mini/model.safetensors", "--device", "cpu"), "--device has no effect on a nearest model"),
+    ],
+)
+def test_wrong_usage_is_one_line(words, said, tmp_path):
+    done = command("live", *words, "--input", SPEECH, "--output", tmp_path / "out.wav", check=2)
+    assert said in done.stderr.decode() and len(done.stderr.splitlines()) == 1 and not (tmp_path / "out.wav").exists()
+
+
+def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, capsys):  # noqa: F811
+    words = ("--model", "six_voices", "--to", "TM1", "--vocoder", vocoder_path, "--json", "--seconds", "0.4")
+    assert sound_card(*words, keys=b"+t") == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["source"], last["target"], last["f0_shift"]) == (None, "TM1", 1)
+    step = BLOCK * 256 / 22.05
+    assert step <= last["delay"]["slack"] <= step + 10 and last["delay"]["conversion"] == 300.0
+    assert step > cli.SLACK * 10

@@ -1,0 +1,250 @@
+"""Online conversion of anyone's speech by a decoder (vc/models/recognition_synthesis.py), block by block.
+
+Each block of frames is analysed within a window of past samples and a few future ones. The decoder sees as much of the
+past as offline, the encoder nearly; of the future both see the look-ahead only. The vocoder's result is that of the
+whole log-mel (vc/vocoders/online.py). Statistics of the speaker and the level are those of the speech so far.
+"""
+
+from collections import deque
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+
+from vc.config import require
+from vc.convert.converter import Converter
+from vc.convert.level import speech_energy
+from vc.convert.source import SourceContent
+from vc.encoders.features import content_of
+from vc.errors import ConfigError
+from vc.features import mel
+from vc.features.base import Frames
+from vc.features.f0 import (
+    DEFAULT_F0,
+    WIDEST_RANGE,
+    F0Options,
+    F0Range,
+    F0Statistics,
+    F0Track,
+    LogF0,
+    clear_frames,
+    loud_frames,
+    map_f0,
+)
+from vc.live.base import AbstractStream
+from vc.live.delay import DecoderDelay
+from vc.live.gate import Gate
+from vc.live.settings import DECODER_DELAY, GATE
+from vc.vocoders.online import OnlineHiFiGAN
+
+BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
+LEAST = 2  # frames of look-ahead that the window of a log-mel frame reaches into
+CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
+F0_PAST = 0.7  # seconds before a block in which F0 is tracked
+LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
+GAINS = (0.05, 20.0)  # smallest and largest gain of the output
+FAINTEST = 2e-7  # mean square (full scale is 1) below which nothing is clearly voiced
+
+
+class DecoderStream(AbstractStream):
+    """Online conversion by a decoder.
+
+    Parameters
+    ----------
+    converter : Converter
+        The model, encoder and vocoder.
+    to, source : str, optional
+        Speakers, as for `vc.Converter`.
+    delay : float
+        Delay from input to output in milliseconds.
+    f0_options : F0Options
+        Changes to F0.
+    gate : float
+        Threshold of the noise gate in dB of full scale; -inf: always open.
+    f0_range : F0Range, optional
+        Search range for F0. Default: the model's for a known source, otherwise estimated.
+
+    Raises
+    ------
+    ConfigError
+        A setting is invalid, or the model cannot be used live.
+    """
+
+    method = "decoder"
+
+    def __init__(
+        self,
+        converter: Converter,
+        to: str | None = None,
+        source: str | None = None,
+        *,
+        delay: float = DECODER_DELAY,
+        f0_options: F0Options = DEFAULT_F0,
+        gate: float = GATE,
+        f0_range: F0Range | None = None,
+    ):
+        require(not isnan(gate) and gate < 0, f"the gate must be below 0 dB of full scale, got {gate:g}")
+        model, self._reach = converter.model, getattr(converter.network, "reach", None)
+        require(self._reach is not None, f"method {model.method} cannot run live")
+        self.source, self.target = converter.direction(to, source)
+        self.f0_options, self.muted, self.passthrough = f0_options, False, False
+        self._converter, self._config = converter, model.features
+        self._vocoder = OnlineHiFiGAN(converter.vocoder)
+        rate, self._hop = self._config.sample_rate, self._config.hop
+        self.sample_rate, self.step = rate, BLOCK * self._hop
+        self.delay = DecoderDelay.of(delay, self._config, block=BLOCK, lag=self._vocoder.lag, least=LEAST)
+        self._ahead = self.delay.look_ahead // self._hop  # frames
+        # Frames before a block that are analysed
+        self._f0_past = max(self._reach, round(F0_PAST * rate / self._hop))
+        self._past = max(self._f0_past, self._vocoder.lag, round(CONTENT_PAST * rate / self._hop))
+        self._past += self._past % 2  # a content frame may be of two frames: the same two in each window
+        known = model.speakers.get(self.source)
+        self._known, self._prior = known, model.speakers[self.target]
+        self._pitch = SourcePitch(known and known.f0_statistics, self._prior.log_f0, f0_range, self._config.frame_rate)
+        self._gate = Gate(gate, self._config.frame_rate, self._ahead)
+        self.reset()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        to: str | None = None,
+        source: str | None = None,
+        *,
+        device: str = "cpu",
+        vocoder: str | None = None,
+        **settings: object,
+    ) -> "DecoderStream":
+        """Read a model, as `vc.Converter.load` does; other arguments as for `DecoderStream`."""
+        converter = Converter.load(path, device, precision="auto", vocoder=vocoder)
+        try:
+            return cls(converter, to, source, **settings)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def reset(self) -> None:
+        self._start(self._past * self._hop)
+        for part in (self._pitch, self._gate, self._vocoder):
+            part.reset()
+        self._content = SourceContent(self._known and self._known.content, self._prior.content, self._config)
+        self._statistics = self._known.content if self._known else self._prior.content
+        self._frame = 0  # the first of the next block
+        self._open = deque([False] * self._vocoder.lag)  # whether the gate is, from the next frame to be output
+        self._gated = 0  # frames that the gate has seen
+        self._energies = np.zeros(2)  # of recent input and output
+        self._gain = 1.0  # at the end of the last block
+
+    @property
+    def _needed(self) -> int:
+        return (self._frame + BLOCK + self._ahead) * self._hop
+
+    def _next(self, hurry: bool) -> np.ndarray:
+        hop, first, lag = self._hop, self._frame, self._vocoder.lag
+        self._frame += BLOCK
+        for frame in range(self._gated, self._frame + self._ahead):
+            samples = self._between(frame * hop, (frame + 1) * hop)
+            is_open = self._gate.push(float(samples @ samples) / hop)
+            if frame >= self._ahead:
+                self._open.append(is_open)
+        self._gated = self._frame + self._ahead
+        decoded = self._decode(first, learn=any([*self._open][-BLOCK:]))
+        if not np.isfinite(decoded).all():  # overflow in a bad model
+            self.not_finite += decoded.size
+            decoded = np.full(decoded.shape, np.log(mel.FLOOR))
+        converted = self._vocoder.push(decoded).astype(np.float64)
+        original = self._between((first - lag) * hop, (self._frame - lag) * hop)
+        converted = self._level(converted, original) * converted
+        mixed = [
+            self._mix(converted[start : start + hop], original[start : start + hop], self._open.popleft())
+            for start in range(0, len(converted), hop)
+        ]
+        self._forget((self._frame - self._past) * hop)
+        return np.concatenate(mixed)[max(0, lag - first) * hop :]
+
+    def _decode(self, first: int, *, learn: bool) -> np.ndarray:
+        """Log-mel `(BLOCK, bands)` from frame `first` on; with `learn`, the source's statistics are updated."""
+        config, hop, last = self._config, self._hop, first + BLOCK + self._ahead
+        window = self._between((first - self._past) * hop, last * hop).astype(np.float32)
+        content = content_of(window, config, self._converter.encoder)
+        content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
+        recent = window[(self._past - self._f0_past) * hop :]
+        log_mel = mel.analyse(recent, config)[self._f0_past - self._reach :].astype(np.float64)
+        block = slice(self._reach, self._reach + BLOCK)
+        centred = recent[config.first_centre :].astype(np.float64)
+        track = config.world.track_f0(centred, self._pitch.search)
+        if learn:
+            self._pitch.add(track, slice(self._f0_past, self._f0_past + BLOCK))
+            if self._known is None:
+                self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
+        f0 = config.world.refine_f0(centred, track.f0, track.times)[self._f0_past - self._reach :][: len(log_mel)]
+        f0 = np.pad(f0, (0, len(log_mel) - len(f0)))
+        f0 = map_f0(f0, self._pitch.log_f0, self._prior.log_f0, self.f0_options)
+        decoded = self._converter.decode(content, log_mel, f0, self._statistics, self.target)
+        return decoded[block]
+
+    def _level(self, converted: np.ndarray, original: np.ndarray) -> np.ndarray:
+        """Gain `(samples,)` that gives the output the input's level over the last seconds."""
+        energies = [speech_energy(samples, self.sample_rate) for samples in (original, converted)]
+        self._energies = self._energies * np.exp(-self.step / self.sample_rate / LEVEL_MEMORY) + energies
+        before, (original_energy, converted_energy) = self._gain, self._energies
+        if converted_energy > 0 and np.isfinite(self._energies).all():
+            self._gain = float(np.clip(np.sqrt(original_energy / converted_energy), *GAINS))
+        return np.linspace(before, self._gain, len(converted))
+
+
+class SourcePitch:
+    """Search range and log-F0 statistics of a speaker, from the speech so far.
+
+    Parameters
+    ----------
+    known : F0Statistics or None
+        Those of a speaker whom the model knows, which are kept.
+    target : LogF0 or None
+        The target's: until the speaker's voice has been heard, theirs is taken for the same, and its deviation remains
+        a prior.
+    search : F0Range or None
+        Search range set by the user.
+    frame_rate : float
+        Frames per second.
+
+    Attributes
+    ----------
+    search : F0Range
+        Where F0 is searched.
+    log_f0 : LogF0 or None
+        None for a speaker who whispers.
+    """
+
+    MEMORY = 60.0  # seconds of clearly voiced frames
+    ENOUGH = 2.0  # seconds of clearly voiced frames that narrow the search range
+    PRIOR = 2.0  # seconds, weight of the target's deviation
+
+    def __init__(self, known: F0Statistics | None, target: LogF0 | None, search: F0Range | None, frame_rate: float):
+        self._known, self._target, self._given, self._frame_rate = known, target, search, frame_rate
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the voice."""
+        self.search = self._given or (self._known and self._known.f0_range) or WIDEST_RANGE
+        self.log_f0 = self._known.log_f0 if self._known else self._target
+        self._clear = np.zeros(0)  # Hz, clearly voiced frames
+        self._narrowed = 0  # number of them at the last change of the search range
+
+    def add(self, track: F0Track, frames: slice) -> None:
+        """Learn from the clearly voiced ones among `frames` of a track."""
+        if self._known is not None or self._target is None:
+            return
+        clear = clear_frames(track, loud_frames(track.power, FAINTEST))[frames]
+        self._clear = np.concatenate([self._clear, track.f0[frames][clear]])[-round(self.MEMORY * self._frame_rate) :]
+        if not len(self._clear):
+            return
+        values, weight = np.log(self._clear), self.PRIOR * self._frame_rate
+        centre = np.median(values)
+        values = values[np.abs(values - centre) < np.log(2) * 0.8]  # no errors of an octave
+        mean = values.mean()
+        spread = np.square(values - mean).sum()
+        variance = (weight * self._target.deviation**2 + spread) / (weight + len(values))
+        self.log_f0 = LogF0(float(mean), float(np.sqrt(variance)))
+        enough = max(self.ENOUGH * self._frame_rate, self._narrowed + self._frame_rate)
+        if self._given is None and len(self._clear) >= enough:
+            self.search, self._narrowed = F0Statistics.of(self._clear).f0_range, len(self._clear)

@@ -447,6 +447,20 @@ def test_a_speaker_whose_name_is_no_unicode_hides_no_other_voice(client, folder)
     assert "six_voices--TM1" in {voice["id"] for voice in reply.json["voices"]}
 
 
+def test_voices_are_live_as_vc_live_takes_them(client, folder):
+    with tensor_file(MODEL, "numpy") as file:
+        content = read_content(file, MODEL)[0]
+    for name, method in (("linear", "nearest"), ("network", "cyclegan_vc2")):
+        (folder / "exp" / name).mkdir()
+        (folder / "exp" / name / "model.safetensors").write_bytes(tensors(**{**content, "method": method}))
+    live = {voice["id"]: voice["live"] for voice in client("GET", "/api/state").json["voices"]}
+    assert (live["linear--rms"], live["network--rms"], live["six_voices--TM1"]) == ("linear", "", "decoder")
+    command = {"kind": "live", "request": {"voice": "six_voices--TM1"}}
+    assert client("POST", "/api/command", command).json["command"] == "vc-live --model six_voices --to TM1 --json"
+    command["request"]["voice"] = "network--rms"
+    assert "its method cannot convert live; these can: nearest" in client("POST", "/api/command", command).json["error"]
+
+
 def test_a_conversion_is_newer_than_its_source_and_its_model(client, folder):
     """Times in seconds; a model that comes with the package has none."""
     client.upload("/api/models", "mini", MODEL.read_bytes())
@@ -559,7 +573,7 @@ def test_a_job_is_the_command_that_is_shown(client, folder):
         ("compare", {"one": "a", "other": "a"}, "two different models"),
         ("compare", {"one": "a", "other": "../b"}, "nothing of that name"),
         ("score", {"test": "x"}, "nothing of that name"),
-        ("live", {"voice": "six_voices--TM1"}, "six_voices: its method cannot convert live; these can: nearest"),
+        ("live", {"voice": "six_voices--TM1", "method": "diff"}, "method: unknown 'diff'; known: none"),
         ("live", {"voice": "mini--rms", "method": "--help"}, "method: unknown '--help'"),
         ("live", {"voice": "mini--rms", "delay": 0.0}, "delay: 0.0 is not above 0 and at most 1000 ms"),
         ("live", {"voice": "mini--rms", "delay": float("nan")}, "delay"),
@@ -805,7 +819,7 @@ def test_a_device_is_one_word_of_the_command_whatever_its_name(client, name):
     until(lambda: client("GET", f"/api/jobs/{number}/status").json)
     job = client("GET", f"/api/jobs/{number}").json
     devices = [f"--input-device={name}", f"--output-device={name}"]
-    words = ["live", "--model", "exp/mini", "--to", "rms", "--method", "diff", "--delay", "50", *devices, "--json"]
+    words = ["live", "--model", "exp/mini", "--to", "rms", *devices, "--json"]
     assert shlex.split(job["command"]) == ["vc-live", *words[1:]]
     assert job["log"][0].endswith(" ".join(words[3:]))
 
@@ -1075,12 +1089,13 @@ def test_progress_follows_the_folder(tmp_path):
 def test_the_page_has_the_limits_of_the_command(client):
     page = client("GET", "/").body.decode()
     fields = {
-        id: dict(re.findall(r'(min|max|value)="(-?[\d.]+)"', attributes))
+        id: dict(re.findall(r'(min|max|value|data-linear|data-decoder)="(-?[\d.]+)"', attributes))
         for id, attributes in re.findall(r'id="live-([\w-]+)"([^>]*)', page)
     }
     delay, slack, level = (fields[name] for name in ("delay", "slack", "level-in"))
-    assert (float(delay["value"]), float(delay["max"])) == (settings.DELAY, settings.LONGEST_DELAY)
-    assert (int(slack["value"]), int(slack["max"])) == (settings.SLACK, settings.MOST_SLACK)
+    usual = float(delay["data-linear"]), float(delay["data-decoder"])
+    assert usual == (settings.DELAY, settings.DECODER_DELAY) and float(delay["max"]) == settings.LONGEST_DELAY
+    assert (int(slack["data-linear"]), int(slack["max"])) == (settings.SLACK, settings.MOST_SLACK)
     assert float(level["min"]) == float(level["value"]) == settings.METER_FLOOR
     assert f"blocks of {settings.BLOCK:g} milliseconds" in page
 

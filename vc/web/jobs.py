@@ -20,7 +20,7 @@ from vc import system
 from vc.config import USUAL, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, reading, write_text
-from vc.live.settings import DELAY, LONGEST_DELAY, METHODS, MOST_SLACK, SLACK
+from vc.live.settings import LONGEST_DELAY, METHODS, MOST_SLACK
 from vc.web import workspace as layout
 from vc.web.workspace import Missing, Workspace
 
@@ -139,22 +139,28 @@ class Live:
 
     queue: ClassVar[str] = LIVE
     voice: str  # id
-    method: str = METHODS[0]
-    delay: float = DELAY  # milliseconds
+    method: str = ""  # of a linear model; empty: vc-live's default, as with the other options
+    delay: float | None = None  # milliseconds
     input: str = ""  # device; empty: the system's default
     output: str = ""  # device; empty: the system's default
-    slack: int = SLACK  # blocks, as for vc-live
+    slack: int | None = None  # blocks
     measure: bool = False  # measure the delay of the devices with clicks instead
 
     def words(self, workspace: Workspace) -> list[str]:
         voice = workspace.voice(self.voice)
-        methods = ", ".join(layout.LIVE_METHODS)
-        require(voice.live, f"{voice.model}: its method cannot convert live; these can: {methods}")
-        require(self.method in METHODS, f"method: unknown {self.method!r}; known: {', '.join(METHODS)}")
-        require(0 < self.delay <= LONGEST_DELAY, f"delay: {self.delay} is not above 0 and at most {LONGEST_DELAY:g} ms")
-        words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to, "--method", self.method]
-        require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
-        words += ["--delay", f"{self.delay:g}", *(["--slack", str(self.slack)] if self.slack != SLACK else [])]
+        methods = ", ".join((*layout.LIVE_METHODS, "recognition_synthesis"))
+        require(bool(voice.live), f"{voice.model}: its method cannot convert live; these can: {methods}")
+        known = METHODS if voice.live == layout.LINEAR else ()
+        require(self.method in ("", *known), f"method: unknown {self.method!r}; known: {', '.join(known) or 'none'}")
+        words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to]
+        words += ["--method", self.method] if self.method else []
+        if self.delay is not None:
+            in_range = 0 < self.delay <= LONGEST_DELAY
+            require(in_range, f"delay: {self.delay} is not above 0 and at most {LONGEST_DELAY:g} ms")
+            words += ["--delay", f"{self.delay:g}"]
+        if self.slack is not None:
+            require(0 < self.slack <= MOST_SLACK, f"slack: {self.slack} is outside 1..{MOST_SLACK} blocks")
+            words += ["--slack", str(self.slack)]
         for option, device in {"input": self.input, "output": self.output}.items():
             valid = device.isprintable() and len(device) <= LONGEST_DEVICE
             text = f"{option}: a device's name has at most {LONGEST_DEVICE} characters and no control characters"

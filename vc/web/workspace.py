@@ -37,6 +37,7 @@ EXPERIMENTS, TESTS, JOBS = "exp", "tests", "jobs"
 FEATURES = "features"  # in EXPERIMENTS, but not an experiment
 INCOMING = ".incoming"  # uploads that are incomplete or not yet examined, and temporary files
 CONSENT = "consent.txt"
+LINEAR, DECODER = "linear", "decoder"  # engines of vc/live
 LARGEST_ANSWERS = 1 << 20  # bytes
 RESERVE = 1 << 29  # bytes of the disk that uploads leave free
 LONGEST_NAME = 80  # characters of a file's name without its extension
@@ -59,7 +60,7 @@ class Voice:
     to: str  # id in the model
     name: str  # name for people
     source: str  # id of the source of a pair; empty if the model converts any speaker
-    live: bool  # whether vc-live can convert to it
+    live: str  # how vc-live converts to it: LINEAR or DECODER; empty if it cannot
 
     @property
     def id(self) -> str:
@@ -363,7 +364,7 @@ def _is_identifier(name: str) -> bool:
 
 
 @lru_cache(256)
-def _speakers(path: Path, modified: int, size: int) -> list[tuple[str, str, str, bool]] | str:
+def _speakers(path: Path, modified: int, size: int) -> list[tuple[str, str, str, str]] | str:
     """Fields of `Voice` other than `model`, for each speaker that a model converts to; or why it cannot be used."""
     try:
         with tensor_file(path, "numpy") as file:
@@ -373,7 +374,9 @@ def _speakers(path: Path, modified: int, size: int) -> list[tuple[str, str, str,
         names = {id: speaker.name or id for id, speaker in speakers_from_json(content["speakers"]).items()}
         features = content["features"]
         kind = features.get("kind", "world") if isinstance(features, dict) else None
-        live = content.get("method") in LIVE_METHODS and kind == "world"
+        method = content.get("method")
+        live = LINEAR if method in LIVE_METHODS and kind == "world" else ""
+        live = DECODER if method == "recognition_synthesis" and kind == "content" else live
     except ConfigError as error:
         return str(error)
     if kind == "content":

@@ -53,9 +53,11 @@ const findDevices = async () => {
   await preview();
 };
 
+const chosen = () => shared.state.voices.find(voice => voice.id === at('live-voice').value);
+const number = name => at(`live-${name}`).value === '' ? null : Number(at(`live-${name}`).value);
 const request = measure => ({
-  voice: at('live-voice').value, method: at('live-form').querySelector('[name=live-method]:checked').value,
-  delay: Number(at('live-delay').value), slack: Number(at('live-slack').value),
+  voice: at('live-voice').value, method: chosen()?.live === 'linear' ? at('live-form').querySelector('[name=live-method]:checked').value : '',
+  delay: number('delay'), slack: number('slack'),
   input: at('live-input').value, output: at('live-output').value, measure,
 });
 
@@ -69,7 +71,9 @@ const start = async measure => {
 // Show the command that would run, or why the server would refuse it.
 let previewNumber = 0;
 const preview = async () => {
-  const number = ++previewNumber;
+  const current = ++previewNumber, kind = chosen()?.live ?? 'linear';
+  at('live-methods').hidden = kind !== 'linear';
+  for (const name of ['delay', 'slack']) at(`live-${name}`).placeholder = at(`live-${name}`).dataset[kind];
   let refused = '', command = '';
   if (at('live-voice').value) {
     try {
@@ -79,7 +83,7 @@ const preview = async () => {
       refused = error.message;
     }
   }
-  if (number !== previewNumber) return; // there is a later request
+  if (current !== previewNumber) return; // there is a later request
   at('live-refused').hidden = !refused;
   if (at('live-refused').textContent !== refused) at('live-refused').textContent = refused;
   at('live-command-box').hidden = !command;
@@ -91,7 +95,7 @@ export const render = () => {
   const {state, jobs} = shared, voices = state.voices.filter(voice => voice.live), select = at('live-voice');
   const isShown = !at('live').hidden, first = !select.options.length;
   if (isShown && devices === null && at('live-missing').hidden) guarded(findDevices)();
-  const options = voices.map(voice => [voice.id, say('live_voice', voice)]);
+  const options = voices.map(voice => [voice.id, say('live_voice', {...voice, source: voice.source || say('live_anyone')})]);
   if (select.dataset.signature !== JSON.stringify([['', options]])) {
     choices(select, [['', options]]);
     if (first && options.some(([value]) => value === kept('live-voice'))) select.value = kept('live-voice');
@@ -141,7 +145,7 @@ const show = (job, isMeasurement) => {
   const message = !job ? '' : job.state === 'failed' ? say('live_failed') : !active(job) ? (isMeasurement && job.state === 'done' ? '' : say('live_ended'))
     : isMeasurement ? say('live_measuring') : !hasStatus ? say('live_starting')
       : status.muted ? say('live_on_muted') : status.passthrough ? say('live_on_passthrough')
-        : say('live_on', {...status, input: status.input_device, output: status.output_device});
+        : say('live_on', {...status, source: status.source ?? say('live_anyone'), input: status.input_device, output: status.output_device});
   if (at('live-state').textContent !== message) at('live-state').textContent = message;
   if (!hasStatus) return;
   at('live-mute').ariaPressed = String(status.muted);

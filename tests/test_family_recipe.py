@@ -110,6 +110,15 @@ def test_conversions_of_a_model_that_has_been_replaced_are_not_compared(checkout
     assert done.returncode == 1 and "slt-rms.sha256 is missing or out of date: stage 2 makes it" in done.stderr
 
 
+def test_a_method_of_both_kinds_is_compared_as_it_is_trained(checkout, three, confs, tmp_path):
+    (tmp_path / "xgan.yaml").write_text("method: cyclegan_vc2\n")
+    words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms kal", "--methods", "xgan", "--stage", 3)
+    words += ("--pair_confs", tmp_path, "--many_confs", confs / "many", "--work", tmp_path / "work")
+    done = made("family", checkout, three, *words)
+    missing = tmp_path / "work/exp/slt-rms-kal_xgan/model.safetensors"
+    assert done.returncode == 1 and done.stderr == f"run.sh: error: {missing} is missing: stage 2 makes it\n"
+
+
 @pytest.mark.parametrize("methods", ["xgan", "gan_encoder", "gan_encoder xgan"])
 def test_an_encoder_that_no_method_uses_is_named(checkout, three, confs, methods):
     words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms", "--encoder", "unit", "--methods", methods)

@@ -1,6 +1,7 @@
 """Content encoders: equal to the networks that were published, of any length, whatever else is encoded beside."""
 
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import vowel
+from conftest import ROOT, vowel
 
 from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
@@ -352,3 +353,32 @@ def test_the_carried_encoder_is_small_and_says_where_it_comes_from():
     carried = choice.choose(choice.DISTILLED)
     content = carried.encode(vowel(1, carried.sample_rate))
     assert content.shape == (44, 512) and np.isfinite(content).all()
+
+
+# In place of the tools that voices.sh calls; the one that the file `broken` names breaks off.
+TOOLS = {
+    "apt-get": 'touch "${2}_1.deb"',
+    "dpkg": """mkdir -p "$3"
+case $2 in *hedgewars*) voice=$3/usr/share/games/hedgewars/Data/Sounds/voices/A
+mkdir -p "$voice"; touch "$voice/a.ogg" ;;
+*) touch "$3/"{a,b}.{g722,gsm} ;; esac""",
+    "ffmpeg": 'case $8 in *b.g722) [ "$(< ../broken)" != ffmpeg ] || exit 1 ;; esac; touch "$9"',
+    "python": """mkdir -p "$6/espeak+croak" "$6/flite-slt"
+[ "$(< ../broken)" != python ] || exit 1
+touch "$6/espeak+croak/1.wav\"""",
+}
+
+
+def test_voices_that_broke_off_are_made_whole_and_those_of_the_evaluation_are_never_learnt_from(tmp_path):
+    for name, text in TOOLS.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    surroundings = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON": str(tmp_path / "python")}
+    folders = [tmp_path / name for name in ("downloads", "heard", "unheard")]
+    for broken in ("ffmpeg", "python", "nothing"):
+        (tmp_path / "broken").write_text(broken)
+        words = ["bash", ROOT / "recipes/encoder/voices.sh", *folders]
+        done = subprocess.run(words, env=surroundings, capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode == 0) == (broken == "nothing"), done.stderr
+    assert {path.name for path in (tmp_path / "heard/asterisk-en").iterdir()} == {"a.flac", "b.flac"}
+    assert not (tmp_path / "heard/espeak+croak").exists() and (tmp_path / "unheard/espeak+croak/1.wav").exists()

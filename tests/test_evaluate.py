@@ -47,7 +47,7 @@ from vc.metrics import crossed_interval, mel_cepstral_distortion_by
 from vc.metrics.registry import METRICS
 from vc.metrics.scores import Scores
 from vc.metrics.statistics import UNKNOWN
-from vc.plots import LOWEST, ROWS, spectrogram
+from vc.plots import LOWEST, RANGE, ROWS, spectrogram
 from vc.report import write_report
 from vc.report.tables import sentences
 
@@ -508,6 +508,8 @@ def test_spectrogram_shows_a_tone_at_its_frequency():
     levels = spectrogram(tone, RATE)
     brightest = np.geomspace(LOWEST, RATE / 2, ROWS)[levels[:, 100].argmax()]
     assert levels.shape[0] == ROWS and levels.max() == 0 and brightest == pytest.approx(1000, rel=0.03)
+    assert spectrogram(0.001 * tone, RATE) == pytest.approx(levels, abs=1e-6)
+    assert (spectrogram(np.zeros(RATE), RATE) == -RANGE).all()
 
 
 @pytest.fixture(scope="module")

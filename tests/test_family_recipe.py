@@ -110,6 +110,15 @@ def test_conversions_of_a_model_that_has_been_replaced_are_not_compared(checkout
     assert done.returncode == 1 and "slt-rms.sha256 is missing or out of date: stage 2 makes it" in done.stderr
 
 
+def test_a_method_of_both_kinds_is_compared_as_it_is_trained(checkout, three, confs, tmp_path):
+    (tmp_path / "xgan.yaml").write_text("method: cyclegan_vc2\n")
+    words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms kal", "--methods", "xgan", "--stage", 3)
+    words += ("--pair_confs", tmp_path, "--many_confs", confs / "many", "--work", tmp_path / "work")
+    done = made("family", checkout, three, *words)
+    missing = tmp_path / "work/exp/slt-rms-kal_xgan/model.safetensors"
+    assert done.returncode == 1 and done.stderr == f"run.sh: error: {missing} is missing: stage 2 makes it\n"
+
+
 @pytest.mark.parametrize("methods", ["xgan", "gan_encoder", "gan_encoder xgan"])
 def test_an_encoder_that_no_method_uses_is_named(checkout, three, confs, methods):
     words = ("--source", "slt", "--target", "rms", "--speakers", "slt rms", "--encoder", "unit", "--methods", methods)
@@ -157,6 +166,32 @@ def test_systems_of_one_way_are_put_together(tmp_path):
     assert done.returncode == 1 and "x once more" in done.stderr
 
 
+def test_a_system_of_some_ways_has_a_row_that_says_of_how_many(tmp_path):
+    paths = [tmp_path / way / "metrics.json" for way in ("A-B", "B-A")]
+    for path, systems in zip(paths, ({"x": {"mcd": 7.0}}, {"x": {"mcd": 8.0}, "y": {"mcd": 5.0}})):
+        path.parent.mkdir()
+        path.write_text(json.dumps({"systems": systems, "anchors": {}, "counts": {"utterances": 1}}))
+    for name in ("family", "vocoders"):
+        done = run(ROOT / f"recipes/utils/{name}.py", *paths)
+        assert done.returncode == 0 and "| x | 7.50 |" in done.stdout and "| y (of 1) | 5.00 |" in done.stdout
+    for word in ("x", "x=", "z=exp"):
+        done = run(ROOT / "recipes/utils/family.py", *paths, "--models", word)
+        assert done.returncode == 1 and done.stderr == (
+            f"family.py: error: --models {word}: expected NAME=DIR, NAME one of x, y\n"
+        )
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"systems": {}}', "no JSON"])
+@pytest.mark.parametrize("name", ["family", "vocoders", "results", "curve"])
+def test_a_file_that_is_no_evaluation_is_named(tmp_path, name, content):
+    path = tmp_path / "metrics.json"
+    path.write_text(content)
+    words = ["--output", tmp_path / "curve.png"] if name == "curve" else []
+    done = run(commands() / SCRIPT, ROOT / f"recipes/utils/{name}.py", path, *words)
+    assert done.returncode == 1 and done.stderr.startswith(f"{name}.py: error: {path}: not ")
+    assert done.stderr.count("\n") == 1
+
+
 def script(name: str):
     """A script of recipes/utils as a module."""
     found = importlib.util.spec_from_file_location(name, ROOT / f"recipes/utils/{name}.py")
@@ -176,6 +211,21 @@ def test_a_probe_names_speakers_by_what_tells_them_apart_alone(random, monkeypat
     assert low < probe.accuracy(codes) < high
 
 
+def test_a_probe_reports_on_every_model_whatever_its_name(random, monkeypatch, capsys):
+    probe = script("probe")
+    codes = {name: [random.standard_normal((40, 4)) for _ in range(2)] for name in ("a", "b")}
+    known = type("Features", (), {"require": lambda self, speaker: None})()
+    model = type("Model", (), {"speakers": codes})(), None
+    for name, value in (("read_features", known), ("read_multi_speaker_model", model), ("normalised_frames", codes)):
+        monkeypatch.setattr(probe, name, lambda *_, value=value: value)
+    monkeypatch.setattr(probe, "codes_of", lambda *_: codes)
+    monkeypatch.setattr(probe, "STEPS", 1)
+    paths = ["one/model.safetensors", "two/model.safetensors"]
+    monkeypatch.setattr("sys.argv", ["probe.py", *paths, "--features", "dump"])
+    assert probe.main() == 0
+    assert [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()] == ["features", *paths]
+
+
 def test_a_probe_asks_models_with_a_code(model, mini):
     done = run(commands() / SCRIPT, ROOT / "recipes/utils/probe.py", model, "--features", mini / "dump/train")
     assert done.returncode == 1 and done.stderr == f"probe.py: error: {model}: method cyclegan_vc2 has no code\n"
@@ -188,8 +238,9 @@ def test_a_picture_shows_each_recording(tmp_path):
     content = (tmp_path / "two.png").read_bytes()
     width, height = struct.unpack(">II", content[16:24])
     assert content[:8] == b"\x89PNG\r\n\x1a\n" and (width, height) == (640, 280) and len(content) < 100_000
-    done = run(ROOT / "recipes/utils/pictures.py", *words[:2], "source=none.wav")
-    assert done.returncode == 1 and done.stderr.startswith("pictures.py: error: none.wav: ")
+    for word, message in (("source=none.wav", "none.wav: "), ("none.wav", "none.wav: expected TITLE=FILE")):
+        done = run(ROOT / "recipes/utils/pictures.py", *words[:2], word)
+        assert done.returncode == 1 and done.stderr.startswith(f"pictures.py: error: {message}")
 
 
 def test_learning_curves_have_a_point_for_each_kept_model(tmp_path, monkeypatch):

@@ -65,11 +65,13 @@ def test_timbre_is_the_target_s_own_at_any_rate_and_loudness_and_far_from_anothe
         ("slt", "other", True, "does not say the sentences that the names claim"),
         ("slt", "other", False, "says the same sentences, although the names differ"),
         ("half", "rest", False, None),
+        ("copies", "rms", True, None),
     ],
 )
 def test_whether_sentences_are_the_same_is_found_from_what_is_said(source, target, parallel, said):
     rms = spoken("rms")
     sides = {"slt": spoken("slt"), "rms": rms, "other": [*rms[1:], rms[0]], "half": spoken("slt")[:2], "rest": rms[2:]}
+    sides["copies"] = spoken("slt")[:1] * len(rms)
     found = judge_sentences(sides[source], sides[target], parallel=parallel)
     assert found is None if said is None else found.grade == BAD and said in found.text and "--" not in found.text
     assert found is None or found.brief == f"the target says {'other' if parallel else 'the same'} sentences"

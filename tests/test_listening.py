@@ -447,6 +447,14 @@ def test_folders_come_from_an_evaluation(folders, tests, tmp_path):
     assert (tmp_path / "o/test.html").read_bytes() == (tests["mos"] / "test.html").read_bytes()
 
 
+def test_an_evaluation_whose_reference_has_other_sentences_is_refused_though_names_are_alike(folders, tmp_path):
+    measured = {"systems": {"a": str(folders["giraffe"])}, "reference": str(folders["reference"]), "source": None}
+    content = {"configuration": {"folders": measured}, "parallel": False}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"metrics.json: the reference has other sentences"):
+        kit.from_results(tmp_path)
+
+
 def test_an_evaluation_of_nothing_is_refused(tmp_path):
     folders = {"systems": {}, "reference": "r", "source": None}
     (tmp_path / "metrics.json").write_text(json.dumps({"configuration": {"folders": folders}}))

@@ -39,6 +39,7 @@ from vc.metrics import (
     speech_path,
     voicing_error,
 )
+from vc.metrics.content import Content
 from vc.metrics.registry import HALF, HIGHER, LOWER, METRICS, ONE
 from vc.metrics.scores import Observation, Scores, Track, summarise
 from vc.metrics.sets import MAX_PAIRS, Moments, frechet_distance_of_moments
@@ -362,6 +363,33 @@ def test_an_utterance_without_voice_leaves_the_mean_of_the_others(random):
     silent = [Track(track.mel_cepstrum, np.zeros(len(track.f0))) for track in converted]
     scores = scores_of(silent, reference)
     assert math.isnan(scores.means["log_f0_rmse"]) and all(map(math.isnan, scores.intervals["log_f0_rmse"]))
+
+
+def spoken(tracks: list[Track], contents: list[Content]) -> list[Observation]:
+    return [Observation.of(track, 200, content=content) for track, content in zip(tracks, contents)]
+
+
+def random_content(random: np.random.Generator) -> Content:
+    vectors, cepstra = (random.standard_normal((30, bands)).astype(np.float32) for bands in (8, 20))
+    return Content(vectors, cepstra, np.ones(30, bool))
+
+
+def test_copies_of_one_recording_are_no_reference_for_other_sentences(random):
+    converted = spoken(tracks(random, 3), [random_content(random) for _ in range(3)])
+    copies = spoken(tracks(random, 1) * 3, [random_content(random)] * 3)
+    scores = summarise(converted, copies, source=copies, paired=True)
+    assert math.isnan(scores.means["content_distance"]) and math.isnan(scores.means["diversity"])
+    assert math.isfinite(scores.means["frechet_distance"]) and "content_distance" not in scores.rows[0]
+    own = summarise(copies, converted, source=converted, paired=True)
+    assert own.means["diversity"] == 0 and own.means["content_distance"] > 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_single_frame_has_no_distribution(random, count):
+    sides = [[Track(track.mel_cepstrum[:1], track.f0[:1]) for track in tracks(random, count)] for _ in range(3)]
+    scores = scores_of(*sides)
+    assert math.isnan(scores.intervals["frechet_distance"][0]) and math.isfinite(scores.means["mcd"])
+    assert math.isnan(scores.means["frechet_distance"]) == math.isnan(scores.means["approach"]) == (count == 1)
 
 
 @pytest.mark.parametrize(

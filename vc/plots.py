@@ -14,6 +14,7 @@ MIN_FFT = 2048  # samples
 LOWEST = 60.0  # Hz, lower end of the logarithmic axis
 ROWS = 192  # frequency bins
 RANGE = 70.0  # dB below the maximum
+MIN_POWER = 1e-12  # of a frequency bin; silence has this
 WIDTH = 8.0  # inches of a figure
 LEFT, ABOVE, BELOW = 0.85, 0.28, 0.5  # inches for frequency labels, a panel's title and time labels
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
@@ -103,7 +104,7 @@ def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        Shape `(ROWS, frames)`, dB relative to the maximum, -RANGE..0.
+        Shape `(ROWS, frames)`, dB relative to the maximum, -RANGE..0; -RANGE for silence.
     """
     window, shift = round(WINDOW * rate), round(SHIFT * rate)
     padded = np.pad(samples, window // 2)
@@ -112,8 +113,8 @@ def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
     size = max(MIN_FFT, 2 ** int(np.ceil(np.log2(window))))
     power = np.square(np.abs(np.fft.rfft(frames, size)))
     nearest = np.rint(np.geomspace(LOWEST, rate / 2, ROWS) * size / rate).astype(int)
-    decibels = 10 * np.log10(np.maximum(power[:, nearest].T, 1e-12))
-    return np.maximum(decibels - decibels.max(), -RANGE)
+    decibels = 10 * np.log10(np.maximum(power[:, nearest].T, MIN_POWER))
+    return np.maximum(decibels - max(decibels.max(), 10 * np.log10(MIN_POWER) + RANGE), -RANGE)
 
 
 def _height(frequencies: np.ndarray, rate: int) -> np.ndarray:

@@ -387,7 +387,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         mean, deviation = initial[1:] if initial else target_statistics(voices)
     begun, sums, count = time.monotonic() - spent, {}, 0
-    progress = 0.0
+    progress = max(step / args.steps, spent / 60 / args.minutes)
     while progress < 1.0:
         spent = time.monotonic() - begun
         progress = max((step + 1) / args.steps, spent / 60 / args.minutes)

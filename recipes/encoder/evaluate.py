@@ -124,6 +124,9 @@ def main() -> None:
     parser.add_argument("--unheard", type=Path, required=True, help="a folder of recordings for each voice")
     parser.add_argument("--utterances", type=int, default=20, help="of each speaker and part")
     args = parser.parse_args()
+    names = [path.stem for path in args.encoders]
+    if len({*names, "teacher"}) <= len(names):
+        parser.error(f"encoders need names of their own, other than teacher: {', '.join(names)}")
     torch.set_num_threads(1)
     whisper = load_teacher(args.teacher)
 

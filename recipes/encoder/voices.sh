@@ -22,8 +22,8 @@ cd "$downloads"
 for package in "${packages[@]}"; do
     [ -d "$package" ] && continue
     apt-get download "$package"
-    mkdir "$package"
-    dpkg -x "$package"_*.deb "$package"
+    dpkg -x "$package"_*.deb "$package.part"
+    mv "$package.part" "$package"
 done
 
 take() { # take VOICE FILE...: hard links, named by number
@@ -36,22 +36,25 @@ take() { # take VOICE FILE...: hard links, named by number
     done
 }
 
+decode() { # decode VOICE FORMAT PACKAGE: all or none, so that a run that was cut off can be repeated
+    [ -d "$1" ] && return
+    local part file
+    part=part-$(basename "$1")
+    mkdir -p "$part"
+    find "$3" -name "*.$2" ! -path "*/silence/*" | sort | while read -r file; do
+        ffmpeg -nostdin -v error -y -f "$2" -i "$file" "$part/$(basename "${file%."$2"}").flac"
+    done
+    mv "$part" "$1"
+}
+
 # Telephone exchanges' prompts: one speaker each.
 for language in en es fr it ru; do
     folder=$voices/asterisk-$language
     if [ $language = ru ]; then folder=$unheard/asterisk-ru; fi
-    [ -d "$folder" ] && continue
-    mkdir -p "$folder"
-    find "asterisk-core-sounds-$language-g722" -name "*.g722" ! -path "*/silence/*" | sort | while read -r file; do
-        ffmpeg -nostdin -v error -y -f g722 -i "$file" "$folder/$(basename "${file%.g722}").flac"
-    done
+    decode "$folder" g722 "asterisk-core-sounds-$language-g722"
 done
 for prompt in es-co fr-armelle; do # 8 kHz
-    [ -d "$voices/asterisk-$prompt" ] && continue
-    mkdir -p "$voices/asterisk-$prompt"
-    find "asterisk-prompt-$prompt" -name "*.gsm" | sort | while read -r file; do
-        ffmpeg -nostdin -v error -y -f gsm -i "$file" "$voices/asterisk-$prompt/$(basename "${file%.gsm}").flac"
-    done
+    decode "$voices/asterisk-$prompt" gsm "asterisk-prompt-$prompt"
 done
 mapfile -t files < <(find asterisk-prompt-it-menardi-wav -name "*.wav" ! -path "*/silence/*" | sort) # 8 kHz
 take "$voices/asterisk-it-menardi" "${files[@]}"
@@ -89,7 +92,7 @@ done
 
 # Synthetic voices.
 text=$downloads/debian-handbook/usr/share/doc/debian-handbook/html
-if ! [ -d "$voices/flite-slt" ]; then
+if ! [ -d "$unheard/espeak+croak" ]; then
     "$python" "$here/synthesise.py" debian --text "$text" --out "$voices" --sentences 25
     mv "$voices/espeak+croak" "$unheard"
 fi

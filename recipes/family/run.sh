@@ -87,7 +87,7 @@ options() { # CONF: the encoder's path is as seen from the folder of work
 }
 
 folder_of() { # KIND NAME
-    if [ "$1" = many ]; then echo "$PWD/exp/${list_name}_$2"; else echo "$PWD/exp/$source-${target}_$2"; fi
+    if [ "$1" = many ]; then echo "exp/${list_name}_$2"; else echo "exp/$source-${target}_$2"; fi
 }
 
 evaluate() {
@@ -96,12 +96,12 @@ evaluate() {
     for way in "$source $target" "$target $source"; do
         systems=() models=()
         for name in "${names[@]}"; do
-            kind=pair
-            [ -f "$pair_confs/$name.yaml" ] || kind=many
+            kind=many
+            [ -f "$many_confs/$name.yaml" ] || kind=pair
             folder=$(folder_of "$kind" "$name")
             need "$folder/model.safetensors" 2
             sealed "$folder/converted/${way/ /-}.sha256" ||
-                fail "$folder/converted/${way/ /-}.sha256 is missing or out of date: stage 2 makes it"
+                fail "$PWD/$folder/converted/${way/ /-}.sha256 is missing or out of date: stage 2 makes it"
             systems+=("$name=$folder/converted/${way/ /-}")
             models+=("$name=$folder")
         done
@@ -131,6 +131,7 @@ done
 of_pairs=() of_many=() names=()
 for name in ${methods:-$(cd "$many_confs" && ls ./*.yaml) $(cd "$pair_confs" && ls ./*.yaml)}; do
     name=$(basename "$name" .yaml)
+    [[ " ${names[*]} " != *" $name "* ]] || continue # of both folders
     if [ -f "$many_confs/$name.yaml" ]; then
         of_many+=("$many_confs/$name.yaml")
     elif [ -f "$pair_confs/$name.yaml" ]; then

@@ -48,9 +48,10 @@ def picture(contents: Sequence[systems.Content]) -> bytes:
     """A panel for each metric, with steps on a logarithmic axis, as a PNG file."""
     from matplotlib.figure import Figure
 
-    curves = learning_curves(list(contents[0]["systems"]))
+    curves = learning_curves(systems.converted(contents))
     points = {name for curve in curves.values() for name in curve.values()}
-    lines = [name for name in systems.scores(contents[0]) if name not in points and name != "reference"]
+    names = dict.fromkeys(name for content in contents for name in systems.scores(content))
+    lines = [name for name in names if name not in points and name != "reference"]
     metrics = systems.known_metrics(contents, SHOWN, [*points])
     rows = -(-len(metrics) // COLUMNS)
     figure = Figure(figsize=(COLUMNS * PANEL[0], rows * PANEL[1] + 0.4), layout="constrained")

@@ -25,9 +25,13 @@ SHOWN = (*METHOD_CRITERIA, "nearer_target", "msd", "approach", "content_lost")
 def table(args: Namespace) -> str:
     """A row for each method, then for each anchor."""
     contents = systems.read(args.metrics)
-    models = {name: Path(folder) for name, found, folder in (word.partition("=") for word in args.models) if found}
-    first = next(iter(contents.values()))
-    rows = [*first["systems"], *(name for name in systems.ANCHORS if name in first["anchors"])]
+    rows, models = systems.converted([*contents.values()]), {}
+    for word in args.models:
+        name, _, folder = word.partition("=")
+        if not folder or name not in rows:
+            raise DataError(f"--models {word}: expected NAME=DIR, NAME one of {', '.join(rows)}")
+        models[name] = Path(folder)
+    rows += [name for name in systems.ANCHORS if any(name in content["anchors"] for content in contents.values())]
     counts = {content["counts"]["utterances"] for content in contents.values()}
     head = f"{' and '.join(map(str, sorted(counts)))} sentences, {', '.join(contents)}"
     costs = {

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from vc.corpus import audio
-from vc.errors import VCError
+from vc.errors import DataError, VCError
 from vc.features.f0 import f0_statistics
 from vc.features.world import WorldConfig
 from vc.files import replacing
@@ -49,6 +49,8 @@ def reduce_colours(png: bytes) -> bytes:
 def panel(word: str, settings: WorldConfig) -> Panel:
     """A recording by `TITLE=FILE`; its F0 is looked for where its own voice lies."""
     title, _, path = word.partition("=")
+    if not path:
+        raise DataError(f"{word}: expected TITLE=FILE")
     samples, _ = audio.read(Path(path), RATE)
     voice = f0_statistics([settings.track_f0(samples)], settings.frame_rate, title)
     return Panel(title, samples, settings.estimate_f0(samples, voice.f0_range)[0])

@@ -34,15 +34,20 @@ def main() -> int:
     args = parser.parse_args()
     try:
         features = read_features(args.features)
-        models = [(path.name, *read_multi_speaker_model(path)) for path in args.models]
-        codes = {"features": normalised_frames(features, tuple(models[0][1].speakers))}
-        codes |= {name: codes_of(network, features) for name, _, network in models}
-        for name, each in codes.items():
-            print(f"{name}: {accuracy(each):.0%} of segments named rightly, chance {1 / len(each):.0%}")
+        models = [read_multi_speaker_model(path) for path in args.models]
+        for speaker in [speaker for model, _ in models for speaker in model.speakers]:
+            features.require(speaker)
+        report("features", normalised_frames(features, tuple(models[0][0].speakers)))
+        for path, (_, network) in zip(args.models, models):
+            report(path, codes_of(network, features))
     except (VCError, OSError) as error:
         print(f"probe.py: error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def report(name: object, codes: dict[str, list[np.ndarray]]) -> None:
+    print(f"{name}: {accuracy(codes):.0%} of segments named rightly, chance {1 / len(codes):.0%}", flush=True)
 
 
 def normalised_frames(features: Features, speakers: tuple[str, ...]) -> dict[str, list[np.ndarray]]:

@@ -4,14 +4,14 @@ A cell is a figure with half of its 95 % interval (`vc.evaluate.several`).
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from vc.errors import DataError
+from vc.config import read_json
+from vc.errors import DataError, VCError
 from vc.evaluate.several import evaluation_figures, half_interval
 from vc.files import write_text
 from vc.metrics.registry import METRICS
@@ -42,7 +42,10 @@ def main(
             print(text, end="", flush=True)
     except BrokenPipeError:
         return 0
-    except (DataError, OSError, ValueError, KeyError) as error:
+    except VCError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, KeyError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -55,7 +58,10 @@ def read(paths: Sequence[Path], names: Sequence[Mapping[str, str]] = ()) -> dict
     """
     contents: dict[str, Content] = {}
     for number, path in enumerate(paths):
-        content = rename_systems(json.loads(path.read_text()), names[number] if names else {})
+        content = read_json(path)
+        if not isinstance(content, dict) or not {"systems", "anchors"} <= content.keys():
+            raise DataError(f"{path}: not an evaluation's metrics.json")
+        content = rename_systems(content, names[number] if names else {})
         known = contents.setdefault(path.resolve().parent.name, content)
         if known is not content:
             add_systems(known, content, path)
@@ -83,6 +89,11 @@ def add_systems(known: Content, content: Content, path: Path) -> None:
     for row in content["utterances"]:
         rows.setdefault(row["sentence"], {"sentence": row["sentence"], "systems": {}})["systems"] |= row["systems"]
     known["utterances"] = list(rows.values())
+
+
+def converted(contents: Sequence[Content]) -> list[str]:
+    """Names of the converted systems of all directions, in order of appearance."""
+    return list(dict.fromkeys(name for content in contents for name in content["systems"]))
 
 
 def scores(content: Content) -> dict[str, Mapping]:
@@ -140,12 +151,14 @@ def table(
     shown: Sequence[str],
     costs: Mapping[str, Callable[[str], str]],
 ) -> str:
-    """A row for each system: its metrics' means over all directions, and what it costs."""
+    """A row for each system: its metrics' means over the directions that have it, and what it costs."""
     known = known_metrics(contents, shown, systems)
     rows = [[head, *headings(known), *costs]]
     for name in systems:
+        count = sum(name in scores(content) for content in contents)
+        label = display_name(name) + (f" (of {count})" if 0 < count < len(contents) else "")
         cells = [mean(metric, contents, name) for metric in known]
-        rows.append([display_name(name), *cells, *(cost(name) for cost in costs.values())])
+        rows.append([label, *cells, *(cost(name) for cost in costs.values())])
     return markdown(rows)
 
 

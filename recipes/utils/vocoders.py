@@ -23,7 +23,7 @@ ORIGINAL = "reference"
 def table(args: Namespace) -> str:
     """A row for each system, the recordings themselves first; the last column is CPU seconds a second of sound."""
     contents = systems.read(args.metrics)
-    rows = [ORIGINAL, *next(iter(contents.values()))["systems"]]
+    rows = [ORIGINAL, *systems.converted([*contents.values()])]
     counts = sum(content["counts"]["utterances"] for content in contents.values())
     head = f"{counts} recordings of {', '.join(contents)}"
     return systems.table(head, list(contents.values()), rows, SHOWN, {"CPU s/s": partial(cost, args.metrics)})

@@ -338,7 +338,10 @@ def judge_sentences(source: Sequence[Content], target: Sequence[Content], *, par
     if len(source) < 2 or not target:
         return None
     centre = content.centre_of(source)
-    same = SAME_SENTENCE * content.different_sentences(source, centre)
+    unrelated = content.different_sentences(source, centre)
+    if unrelated <= content.COPIES:
+        return None
+    same = SAME_SENTENCE * unrelated
     if parallel:
         alike = sum(content.distance(one, other, centre) < same for one, other in zip(source, target, strict=True))
         if alike >= SAME_SHARE * len(source):

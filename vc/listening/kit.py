@@ -105,15 +105,19 @@ def from_results(folder: Path) -> Folders:
     Raises
     ------
     DataError
-        If its metrics.json does not name them.
+        If its metrics.json does not name them, or the reference has other sentences.
     """
     content = read_json(folder / "metrics.json")
     try:
-        measured = content["configuration"]["folders"]
+        measured, parallel = content["configuration"]["folders"], content.get("parallel", True)
         systems = {name: Path(path) for name, path in measured["systems"].items()}
-        return Folders(systems, Path(measured["reference"]), Path(measured["source"]) if measured["source"] else None)
+        source = Path(measured["source"]) if measured["source"] else None
+        folders = Folders(systems, Path(measured["reference"]), source)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / 'metrics.json'}: does not name the measured folders") from error
+    if not parallel:  # names may be alike by chance
+        raise DataError(f"{folder / 'metrics.json'}: the reference has other sentences; a test requires the same ones")
+    return folders
 
 
 def make(kind: str, folders: Folders, *, sentences: int | None, seed: int, pattern: str | None = None) -> Kit:

@@ -25,6 +25,7 @@ MODULES = ("torch",)
 BANDS = slice(2, 74)  # of log-mel: 70 Hz to 7 kHz
 COEFFICIENTS = 20  # of the spectrum's cosine transform, without the zeroth
 MAX_PAIRS = 20  # of different sentences
+COPIES = 1e-6  # distance up to which recordings are copies of one another
 MIN_LENGTH = 1e-9  # of a content vector, so that a zero vector can be normalised
 
 
@@ -117,7 +118,7 @@ def different_sentences(utterances: Sequence[Content], centre: np.ndarray) -> fl
     Returns
     -------
     float
-        In 0..2.
+        In 0..2; at most COPIES if the utterances are copies of one recording, and then no reference.
 
     Raises
     ------

@@ -198,7 +198,7 @@ def utterance_figures(
         centre = content.centre_of(contents)
         unrelated = content.different_sentences(contents, centre)
         for row, utterance, original in zip(rows, system, contents, strict=True):
-            if utterance.content:
+            if utterance.content and unrelated > content.COPIES:
                 row["content_distance"] = content.distance(utterance.content, original, centre) / unrelated
 
     if source is not None:

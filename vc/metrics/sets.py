@@ -117,7 +117,9 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def frechet_distance_of_moments(one: Moments, other: Moments, unit: np.ndarray | float = 1.0) -> float:
-    """`frechet_distance` from two sets' moments, with bands divided by `unit` (bands,) first."""
+    """`frechet_distance` from two sets' moments, with bands divided by `unit` (bands,) first; NaN for one frame."""
+    if min(one.count, other.count) < 2:
+        return float("nan")
     first, second = (side.covariance / np.outer(unit, unit) for side in (one, other))
     values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -233,9 +235,9 @@ def diversity(converted: np.ndarray, reference: np.ndarray) -> float:
     Returns
     -------
     float
-        Dimensionless, 0 or above; 1 is as diverse as the target.
+        Dimensionless, 0 or above; 1 is as diverse as the target. NaN if the target's recordings are copies of one.
     """
-    return float(converted.mean() / reference.mean())
+    return float(converted.mean() / reference.mean()) if reference.any() else float("nan")
 
 
 def with_interval(figure: Figure, utterances: int, references: int, *, paired: bool) -> tuple[float, Interval]:
@@ -438,7 +440,9 @@ def _mean_off_diagonal(square: np.ndarray) -> float:
 
 
 def _content_lost_of_moments(joint: Moments, bands: int) -> float:
-    """`content_lost` from the joint moments of source frames, the first `bands`, and converted frames."""
+    """`content_lost` from joint moments of source frames, the first `bands`, and converted ones; NaN for one frame."""
+    if joint.count < 2:
+        return float("nan")
     covariance = joint.covariance
     source, converted, crossed = covariance[:bands, :bands], covariance[bands:, bands:], covariance[:bands, bands:]
     explained = np.einsum("sc,cs->s", crossed, np.linalg.pinv(converted, hermitian=True) @ crossed.T)

@@ -1,14 +1,17 @@
 """The checks of tools/gpu.py, rehearsed on a CPU: each is tried, and what needs CUDA is skipped by name."""
 
 import json
+import subprocess
 import sys
 
 import gpu
 import numpy as np
 import pytest
+import textbook
 import torch
 
 from vc.tensor_file import read_tensors
+from vc.train.engine import Engine
 
 NEED_CUDA = {"cuda_graphs", "compilation"}
 COMMANDS = {"processes", "commands"}  # start the commands themselves
@@ -53,6 +56,48 @@ def test_a_check_that_breaks_does_not_stop_the_others(rehearsal):
     assert status == 1 and [*rows] == ["precisions", "cuda_graphs", "saving"]
     assert "no speaker 'nobody'" in rows["precisions"]["error"] and rows["cuda_graphs"]["skipped"]
     assert last.split()[:2] == ["saving", "FAILED"]
+
+
+def test_a_fault_of_the_gpu_costs_one_check_and_a_process(rehearsal, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    lines = []
+
+    def run(line: list[str], **_: object) -> subprocess.CompletedProcess:
+        lines.append(line)
+        return subprocess.CompletedProcess(line, 0)
+
+    monkeypatch.setattr(gpu.Bench, "on_gpu", True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    monkeypatch.setattr(gpu.subprocess, "run", run)
+    monkeypatch.setitem(gpu.CHECKS, "saving", lambda bench: {"passed": True})
+    status, _, rows = rehearsal("--commit", "abc", "--seconds", "0", "--checks", "saving", "precisions")
+    assert status == 1 and [*rows] == ["saving"] and "illegal memory access" in rows["saving"]["error"]
+    [line] = lines  # of the process that does the rest, with the same options
+    assert line[line.index("--checks") + 1] == "precisions" and line[-1] == "--again"
+    assert [line[line.index(option) + 1] for option in ("--seconds", "--commit")] == ["0.0", "abc"]
+
+
+def test_figures_that_are_not_numbers_pass_no_check(rehearsal, monkeypatch):
+    gradients, calls = gpu._gradients, []
+
+    def spoilt(engine: Engine) -> list[torch.Tensor]:
+        """Those of the second engine of each pair are NaN, of its last optimiser."""
+        calls.append(engine)
+        *others, last = gradients(engine)
+        return [*others, last * float("nan") if len(calls) % 2 == 0 else last]
+
+    monkeypatch.setattr(gpu, "_gradients", spoilt)
+    monkeypatch.setattr(gpu, "METHODS", ("cyclegan_vc2",))
+    _, _, rows = rehearsal("--checks", "same_step", "precisions")
+    assert not rows["same_step"]["passed"] and not rows["precisions"]["passed"], rows
+
+
+def test_the_commit_is_unknown_where_there_is_no_git(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert textbook.commit() == ""
 
 
 def test_without_a_gpu_there_is_one_line(held_out_dump, tmp_path, monkeypatch, capsys):

@@ -58,6 +58,12 @@ def test_a_check_that_breaks_does_not_stop_the_others(rehearsal):
     assert last.split()[:2] == ["saving", "FAILED"]
 
 
+def test_a_training_of_measured_length_begins_anew(rehearsal):
+    for words, steps in ((("--settings", '{"training": {"steps": 4}}'), 4), (("--seconds", "0"), 3)):
+        status, _, rows = rehearsal("--checks", "training", *words)
+        assert status == 0 and rows["training"]["steps"] == steps, rows
+
+
 def test_a_fault_of_the_gpu_costs_one_check_and_a_process(rehearsal, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

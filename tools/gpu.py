@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -603,6 +604,8 @@ def training(bench: Bench) -> Figures:
     sections["training"] = {**sections["training"], "steps": steps, "checkpoint_every": max(1, steps // 2)}
     sections["training"]["log_every"] = max(1, steps // 100)
     sections["objective"] = {"identity_steps": steps // 20, "decay_from": steps // 2, **sections.get("objective", {})}
+    if "steps" not in bench.settings.get("training", {}):  # the run of an earlier call had others
+        shutil.rmtree(bench.output / "run", ignore_errors=True)
     request = bench.request("cyclegan_vc2", bench.output / "run", small=False, **sections)
     plan = Plan.from_request(request)
     devices.set_precision(plan.experiment.compute.precision, bench.device)

@@ -382,8 +382,19 @@ def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(ConfigError, match=r"process 2 \(from 0\) of this machine has no GPU: there are 2"):
+    with pytest.raises(ConfigError, match="device cuda:2: there are 2 CUDA devices here"):
         join_processes("auto").__enter__()
+
+
+def test_streams_and_recorded_steps_are_on_the_gpu_that_was_named(monkeypatch):
+    present = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", present.append)
+    for name, expected in {"cuda:1": [torch.device("cuda", 1)], "cuda": [], "cpu": []}.items():
+        present.clear()
+        with join_processes(name) as (_, device):
+            assert device == torch.device(name) and present == expected
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(mini, tmp_path):

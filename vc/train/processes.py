@@ -100,14 +100,13 @@ def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     own_device = devices.choose(device)
+    if launched_together() and own_device.type == "cuda":
+        own_device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
+    if own_device.type == "cuda" and own_device.index is not None:
+        torch.cuda.set_device(own_device)  # for streams and recorded steps, which take the present one
     if not launched_together():
         yield SINGLE_PROCESS, own_device
         return
-    if own_device.type == "cuda":
-        own_device, count = torch.device("cuda", int(os.environ["LOCAL_RANK"])), torch.cuda.device_count()
-        enough = own_device.index < count
-        require(enough, f"torchrun: process {own_device.index} (from 0) of this machine has no GPU: there are {count}")
-        torch.cuda.set_device(own_device)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
     processes = Processes(rank, size, connected=True)
     try:

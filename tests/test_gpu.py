@@ -12,6 +12,7 @@ import torch
 
 from vc.tensor_file import read_tensors
 from vc.train.engine import Engine
+from vc.train.sampling import PairSampler
 
 NEED_CUDA = {"cuda_graphs", "compilation"}
 COMMANDS = {"processes", "commands"}  # start the commands themselves
@@ -101,9 +102,22 @@ def test_figures_that_are_not_numbers_pass_no_check(rehearsal, monkeypatch):
     assert not rows["same_step"]["passed"] and not rows["precisions"]["passed"], rows
 
 
+def test_steps_that_are_all_refused_resume_nothing(rehearsal, monkeypatch):
+    draw, nan = PairSampler.draw, torch.tensor(torch.nan)
+    monkeypatch.setattr(PairSampler, "draw", lambda sampler: gpu._spoilt(draw(sampler), nan))
+    _, _, rows = rehearsal("--checks", "resumption")
+    assert rows["resumption"]["eager"]["finite"] is False and not rows["resumption"]["passed"]
+
+
 def test_the_commit_is_unknown_where_there_is_no_git(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert textbook.commit() == ""
+
+
+def test_settings_that_are_no_json_are_refused_in_one_line(rehearsal, capsys):
+    with pytest.raises(SystemExit) as ended:
+        rehearsal("--settings", "steps=3")
+    assert ended.value.code == 2 and "error: --settings: " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_without_a_gpu_there_is_one_line(held_out_dump, tmp_path, monkeypatch, capsys):

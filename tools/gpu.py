@@ -250,9 +250,11 @@ def resumption(bench: Bench) -> Figures:
             back = bench.engine("mask_cyclegan_vc", **sections)
             _steps(back, checkpoint.resume(Path(folder), back).step, 2 * half + 4)
         weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
+        none_refused = [engine.refused.read()[0] == 0 for engine in (whole, second, elsewhere, back)]
         figures["recorded" if record else "eager"] = {
             "equal": all(map(_equal, *weights)) and whole.meter.means() == second.meter.means(),
-            "elsewhere_and_back": not list(Path(folder).glob("*.corrupt")) and all(map(np.isfinite, _means(back))),
+            "elsewhere_and_back": not list(Path(folder).glob("*.corrupt")),
+            "finite": all(none_refused),
         }
     return {"passed": all(all(each.values()) for each in figures.values()), **figures}
 
@@ -260,10 +262,6 @@ def resumption(bench: Bench) -> Figures:
 def _steps(engine: Engine, first: int, end: int) -> None:
     for step in range(first, end):
         engine.step(step)
-
-
-def _means(engine: Engine) -> list[float]:
-    return [*engine.meter.means().values()]
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -695,10 +693,13 @@ def main() -> int:
     args = parser.parse_args()
     try:
         device = devices.choose(args.device)
+        settings = json.loads(args.settings)
     except ConfigError as error:
         parser.error(str(error))
+    except ValueError as error:
+        parser.error(f"--settings: {error}")
     args.output.mkdir(parents=True, exist_ok=True)
-    speakers, settings = (args.source, args.target), json.loads(args.settings)
+    speakers = (args.source, args.target)
     bench = Bench(args.features, args.held_out, speakers, args.output, device, args.small, args.seconds, settings)
     card = torch.cuda.get_device_name() if bench.on_gpu else "CPU"
     about = {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda}

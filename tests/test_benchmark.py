@@ -61,6 +61,30 @@ def test_live_conversion_is_compared_with_another_checkout(monkeypatch, capsys):
         assert row["other_over_ours"] == pytest.approx(row["other"] / row["ours"]) and row["ours"] > 0
 
 
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("live", "--repeats", "0"), "--repeats: must be 1 or more, got 0"),
+        (("train", "--batch", "1", "0"), "--batch: must be 1 or more, got 0"),
+        (("convert", "--seconds", "0"), "--seconds: must be 0.1 or more, got 0"),
+        (("convert", "--seconds", "nan"), "--seconds: must be 0.1 or more, got nan"),
+        (("resynthesise", "--vocoder", "nosuch"), "benchmark: error: "),
+    ],
+)
+def test_what_cannot_be_timed_is_refused_in_one_line(words, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+    try:
+        status = benchmark.main()
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2 and message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_command_that_fails_is_quoted(tmp_path):
+    with pytest.raises(SystemExit, match=r"vc-convert of .* failed:\n.*no-such-model"):
+        benchmark.command_seconds("convert", "--model", tmp_path / "no-such-model", tmp_path)
+
+
 def test_a_step_of_the_paper_costs_what_it_must():
     config = CycleGANVC2Config()
     one = step_flops(config, 1)

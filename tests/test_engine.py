@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,13 @@ from vc.train import vocoder
 from vc.train.converter import make_engine
 from vc.train.cyclegan import LOSSES as PAIR_LOSSES
 from vc.train.cyclegan import ROUND_TRIP, CycleGANObjective, CycleGANTraining
-from vc.train.engine import Engine, RefusedSteps, Setup
+from vc.train.engine import WARM_UP, Engine, RefusedSteps, Setup
+from vc.train.estimate import mean_step_seconds
 from vc.train.methods import METHODS
 from vc.train.multi_speaker import LOSSES
 from vc.train.optimise import Optimiser, WeightAverage
 from vc.train.plan import Plan, Request
-from vc.train.processes import SINGLE_PROCESS, Processes
+from vc.train.processes import SINGLE_PROCESS, Processes, join_processes
 from vc.train.recognition_synthesis import CONVERSIONS
 from vc.train.sampling import Batch, PairSampler, Segments
 from vc.vocoders.vocoder_file import GENERATORS
@@ -180,6 +182,27 @@ def test_the_layout_of_weights_does_not_change_what_is_learnt(mini, model, tmp_p
 @pytest.mark.slow
 def test_compiled_networks_learn_the_same(mini, model, tmp_path):
     assert converts_alike(trained(mini, tmp_path, "--set", "compute.compile=true"), model)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_an_estimate_is_of_all_phases_and_of_no_preparation(prepared, monkeypatch):
+    """With `prepared`, the first steps of each phase, which are recorded or compiled, take a hundred seconds."""
+
+    class Schedule:
+        training = property(lambda self: self)
+
+        def schedule(self, number: int, scale: float) -> dict[str, float]:
+            return {"identity_mapping": 5.0, "cycle": 10.0} if number < 30 else {"cycle": 10.0}
+
+    phases = []  # of the steps so far
+
+    def seconds(engine: Schedule, number: int) -> float:
+        phases.append(engine.schedule(number, 1.0))
+        in_a_row = len([*takewhile(phases[-1].__eq__, reversed(phases))])
+        return 100.0 if prepared and in_a_row <= WARM_UP + 1 else float(len(phases[-1]))
+
+    monkeypatch.setattr("vc.train.estimate._step_seconds", seconds)
+    assert mean_step_seconds(Schedule(), 100, prepared=prepared) == pytest.approx(0.3 * 2 + 0.7 * 1)
 
 
 # Several processes
@@ -344,6 +367,34 @@ def test_processes_stop_together_and_go_on_alone_or_together(mini, tmp_path):
     step = int(max((tmp_path / "checkpoints").iterdir()).stem.split("-")[1])
     done = command(*training(mini, tmp_path, *changes, "--set", f"training.steps={step + 2}"))
     assert f"step {step} of {step + 2}" in done.stderr.decode()
+
+
+def test_what_the_first_process_refuses_is_a_line_for_each(mini, tmp_path):
+    (tmp_path / "config.yaml").write_text("method: linear\n")
+    done = subprocess.run(together(mini, tmp_path, "--set", "training.batch=2"), capture_output=True, text=True)
+    assert done.returncode != 0 and "the training data has changed" in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("vc-train: error: ", "[rank"))]
+    assert lines and all(line.startswith("vc-train: error: ") for line in lines), done.stderr
+
+
+def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch):
+    for name, value in {"RANK": "2", "LOCAL_RANK": "2", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="device cuda:2: there are 2 CUDA devices here"):
+        join_processes("auto").__enter__()
+
+
+def test_streams_and_recorded_steps_are_on_the_gpu_that_was_named(monkeypatch):
+    present = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", present.append)
+    for name, expected in {"cuda:1": [torch.device("cuda", 1)], "cuda": [], "cpu": []}.items():
+        present.clear()
+        with join_processes(name) as (_, device):
+            assert device == torch.device(name) and present == expected
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(mini, tmp_path):

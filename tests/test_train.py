@@ -1,5 +1,6 @@
 """Training through its command: logs, samples, exact resume, refusals."""
 
+import gc
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -464,6 +466,38 @@ def test_a_checkpoint_of_another_version_is_refused_and_kept(mini, tmp_path):
     with pytest.raises(TrainingError, match="checkpoint of format 99; this version"):
         checkpoint.resume(tmp_path, made)
     assert path.is_file()
+
+
+def test_a_run_on_the_cpu_leaves_a_gpu_alone(mini, tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", full)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", full)
+    made = engine(mini)
+    checkpoint.save(tmp_path, made, State(step=3), keep=2)
+    [path] = tmp_path.iterdir()
+    tensors, content = read_tensors(path)
+    write_tensors(path, {**tensors, "random.cuda": torch.zeros(16, dtype=torch.uint8)}, content)  # of earlier versions
+    assert checkpoint.resume(tmp_path, made).step == 3
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_what_an_estimate_built_is_free_when_the_run_begins(recorded, mini):
+    made = engine(mini)
+    if recorded:  # as on a GPU, but for the steps
+        made.record = True
+        made.reset()
+    else:
+        made.step(0)
+    networks = weakref.ref(made.training.network)
+    gc.disable()  # whose collections may be late
+    try:
+        del made
+        assert networks() is None
+    finally:
+        gc.enable()
 
 
 def test_a_checkpoint_brings_back_everything(mini, tmp_path):

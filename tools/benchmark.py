@@ -33,9 +33,11 @@ import torch
 from textbook import FRAMES, ROWS, Ours, Textbook, commit, matrix_rate, step_flops, wait
 
 from vc import devices, model_file
+from vc.cli.common import positive
 from vc.convert.converter import Converter
 from vc.corpus import audio
 from vc.encoders.base import Encoder
+from vc.errors import VCError
 from vc.features import mel_cepstrum
 from vc.features.base import FeatureConfig
 from vc.features.speakers import Speaker
@@ -373,7 +375,9 @@ def command_seconds(name: str, *words: object, checkout: Path = ROOT, **environm
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     line = [sys.executable, "-m", "vc", name, *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(checkout), **environment}
-    subprocess.run(line, check=True, capture_output=True, cwd=checkout, env=environment)
+    done = subprocess.run(line, capture_output=True, cwd=checkout, env=environment)
+    if done.returncode:
+        sys.exit(f"benchmark: error: vc-{name} of {checkout} failed:\n{done.stderr.decode(errors='replace').strip()}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -384,52 +388,66 @@ def processor() -> str:
     return f"{names[0].strip() if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
+def duration(text: str) -> float:
+    """Parse seconds of audio, for argparse."""
+    seconds = float(text)
+    if not 0.1 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0.1 or more, got {text}")
+    return seconds
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="WHAT")
     training = commands.add_parser("train", help="the training step against a textbook step")
-    training.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    training.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="on a CPU")
+    training.add_argument("--batch", type=positive, nargs="+", default=[1, 8])
+    training.add_argument("--threads", type=positive, nargs="+", default=[1, 2], help="on a CPU")
     training.add_argument(
-        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+        "--repeats", type=positive, default=3, help="turns of which the median is taken, after one to warm up"
     )
     training.add_argument("--device", choices=devices.NAMES, default="auto")
     training.add_argument(
         "--precision", choices=devices.PRECISIONS, default="float32", help="of all contestants' networks"
     )
-    training.add_argument("--channels", type=int, default=128, help="width of the networks (default: the paper's)")
+    training.add_argument("--channels", type=positive, default=128, help="width of the networks (default: the paper's)")
     training.add_argument("--json", action="store_true", help="end with one JSON object")
     training.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     training.set_defaults(run=train)
     conversion = commands.add_parser("convert", help="conversion, stage by stage, against the plain path")
-    conversion.add_argument("--seconds", type=float, default=30.0, help="of audio")
+    conversion.add_argument("--seconds", type=duration, default=30.0, help="of audio")
     conversion.add_argument(
-        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+        "--repeats", type=positive, default=3, help="turns of which the median is taken, after one to warm up"
     )
-    conversion.add_argument("--channels", type=int, default=128, help="width of the network (default: the paper's)")
+    conversion.add_argument(
+        "--channels", type=positive, default=128, help="width of the network (default: the paper's)"
+    )
     conversion.add_argument("--json", action="store_true", help="end with one JSON object")
     conversion.set_defaults(run=convert)
     resynthesis = commands.add_parser("resynthesise", help="recognition-synthesis, stage by stage, in two precisions")
-    resynthesis.add_argument("--seconds", type=float, default=30.0, help="of audio; 30 at most, one piece")
+    resynthesis.add_argument("--seconds", type=duration, default=30.0, help="of audio; 30 at most, one piece")
     resynthesis.add_argument(
-        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+        "--repeats", type=positive, default=3, help="turns of which the median is taken, after one to warm up"
     )
     resynthesis.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
     resynthesis.add_argument("--json", action="store_true", help="end with one JSON object")
     resynthesis.set_defaults(run=resynthesise)
     streaming = commands.add_parser("live", help="live conversion by both methods, against that of another checkout")
-    streaming.add_argument("--seconds", type=float, default=60.0, help="of audio")
+    streaming.add_argument("--seconds", type=duration, default=60.0, help="of audio")
     streaming.add_argument(
-        "--repeats", type=int, default=3, help="turns of which the median is taken, after one to warm up"
+        "--repeats", type=positive, default=3, help="turns of which the median is taken, after one to warm up"
     )
     streaming.add_argument("--other", type=Path, metavar="CHECKOUT", help="of another commit (git worktree add)")
     streaming.add_argument("--json", action="store_true", help="end with one JSON object")
     streaming.set_defaults(run=live)
     args = parser.parse_args()
-    if getattr(args, "contestant", None):
-        take_steps_on_request(args)
-        return 0
-    return args.run(args)
+    try:
+        if getattr(args, "contestant", None):
+            take_steps_on_request(args)
+            return 0
+        return args.run(args)
+    except VCError as error:
+        print(f"benchmark: error: {error}", file=sys.stderr)
+        return error.code
 
 
 if __name__ == "__main__":

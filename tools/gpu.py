@@ -4,19 +4,20 @@
     tools/gpu.py --features dump/train --held-out dump/dev --source SF1 --target TM3 --output gpu
 
 A check that fails does not stop the others. With --device cpu it is a rehearsal: what needs CUDA is skipped
-by name. Beside torch it needs numpy, PyYAML, safetensors and tqdm; --checks names some of the checks, and --small
-takes networks of a sixteenth of the width.
+by name. Beside torch it needs numpy, PyYAML, safetensors and tqdm, and where the toolkit is not installed PYTHONPATH=.
+in a checkout; --checks names some of the checks, and --small takes networks of a sixteenth of the width.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from itertools import islice, product
@@ -111,7 +112,7 @@ def same_step(bench: Bench) -> Figures:
     for method in METHODS:
         exact = {"precision": "float32"}
         here, there = (bench.engine(method, device, compute=exact) for device in (CPU, bench.device))
-        worst, least = 0.0, 1.0
+        differences, cosines = [], []
         for number in range(5 if bench.on_gpu else 1):
             for name, module in there.modules.items():
                 module.load_state_dict(here.modules[name].state_dict())
@@ -120,8 +121,9 @@ def same_step(bench: Bench) -> Figures:
             losses = _step(here, number, _recording_draws(batch, draws))
             others = _step(there, number, _on_device(batch, bench.device, iter(draws)))
             for name, loss in losses.items():
-                worst = max(worst, abs(float(loss) - float(others[name])) / max(abs(float(loss)), 1e-3))
-            least = min(least, *(_cosine(one, other) for one, other in zip(_gradients(here), _gradients(there))))
+                differences.append(abs(float(loss) - float(others[name])) / max(abs(float(loss)), 1e-3))
+            cosines += [_cosine(one, other) for one, other in zip(_gradients(here), _gradients(there))]
+        worst, least = _largest(differences), _smallest(cosines)
         figures[method] = {"loss": worst, "gradients": least}
         same &= worst <= SAME_LOSS and least >= SAME_DIRECTION
     return {"passed": same, **figures}
@@ -169,6 +171,15 @@ def _gradients(engine: Engine) -> list[Tensor]:
 def _cosine(one: Tensor, other: Tensor) -> float:
     """Cosine of two vectors."""
     return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
+
+
+def _largest(values: Iterable[float]) -> float:
+    """The largest of some figures; NaN if one is, which `max` may leave out."""
+    return float(np.max([*values]))
+
+
+def _smallest(values: Iterable[float]) -> float:
+    return float(np.min([*values]))
 
 
 # Recorded steps and resumption
@@ -239,9 +250,11 @@ def resumption(bench: Bench) -> Figures:
             back = bench.engine("mask_cyclegan_vc", **sections)
             _steps(back, checkpoint.resume(Path(folder), back).step, 2 * half + 4)
         weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
+        none_refused = [engine.refused.read()[0] == 0 for engine in (whole, second, elsewhere, back)]
         figures["recorded" if record else "eager"] = {
             "equal": all(map(_equal, *weights)) and whole.meter.means() == second.meter.means(),
-            "elsewhere_and_back": not list(Path(folder).glob("*.corrupt")) and all(map(np.isfinite, _means(back))),
+            "elsewhere_and_back": not list(Path(folder).glob("*.corrupt")),
+            "finite": all(none_refused),
         }
     return {"passed": all(all(each.values()) for each in figures.values()), **figures}
 
@@ -249,10 +262,6 @@ def resumption(bench: Bench) -> Figures:
 def _steps(engine: Engine, first: int, end: int) -> None:
     for step in range(first, end):
         engine.step(step)
-
-
-def _means(engine: Engine) -> list[float]:
-    return [*engine.meter.means().values()]
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -264,7 +273,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    return max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
+    return _largest(float((one[key].double() - other[key].double()).abs().max()) for key in one)
 
 
 @contextlib.contextmanager
@@ -290,7 +299,7 @@ def precisions(bench: Bench) -> Figures:
             continue
         gradients = _first_gradients(bench, {**compute, "precision": precision})
         figures[variant] = [_cosine(one, other) for one, other in zip(exact, gradients)]
-        passed &= min(figures[variant]) >= PRECISE[precision]
+        passed &= _smallest(figures[variant]) >= PRECISE[precision]
     return {"passed": passed, "cosines of generators and discriminators": figures}
 
 
@@ -327,7 +336,7 @@ def compilation(bench: Bench) -> Figures:
             "graphs after conversions": counters["stats"]["unique_graphs"],
             "seconds": seconds,
         }
-    passed = all(min(each["cosines"]) >= SAME_DIRECTION for each in figures.values())
+    passed = all(_smallest(each["cosines"]) >= SAME_DIRECTION for each in figures.values())
     passed &= all(each["graphs"] == each["graphs after conversions"] for each in figures.values())
     return {"passed": passed, **figures}
 
@@ -349,7 +358,7 @@ def processes(bench: Bench) -> Figures:
             rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
             losses.append([row["losses"] for row in rows if "losses" in row])
     pairs = [(one[name], other[name]) for one, other in zip(*losses) for name in one]
-    farthest = max(abs(one - other) / max(abs(one), 1e-3) for one, other in pairs)
+    farthest = _largest(abs(one - other) / max(abs(one), 1e-3) for one, other in pairs)
     return {"passed": len(pairs) > 0 and farthest < 1e-2, "losses compared": len(pairs), "farthest": farthest}
 
 
@@ -429,6 +438,7 @@ def commands(bench: Bench) -> Figures:
     try:
         import pyworld  # noqa: F401
         import soundfile
+        import soxr  # noqa: F401
     except ImportError as error:
         raise Skipped(f"needs {error.name}") from error
     recording = sorted((Path(__file__).parents[1] / "egs/mini/corpus/eval/slt").glob("*.flac"))[0]
@@ -592,6 +602,8 @@ def training(bench: Bench) -> Figures:
     sections["training"] = {**sections["training"], "steps": steps, "checkpoint_every": max(1, steps // 2)}
     sections["training"]["log_every"] = max(1, steps // 100)
     sections["objective"] = {"identity_steps": steps // 20, "decay_from": steps // 2, **sections.get("objective", {})}
+    if "steps" not in bench.settings.get("training", {}):  # the run of an earlier call had others
+        shutil.rmtree(bench.output / "run", ignore_errors=True)
     request = bench.request("cyclegan_vc2", bench.output / "run", small=False, **sections)
     plan = Plan.from_request(request)
     devices.set_precision(plan.experiment.compute.precision, bench.device)
@@ -681,10 +693,13 @@ def main() -> int:
     args = parser.parse_args()
     try:
         device = devices.choose(args.device)
+        settings = json.loads(args.settings)
     except ConfigError as error:
         parser.error(str(error))
+    except ValueError as error:
+        parser.error(f"--settings: {error}")
     args.output.mkdir(parents=True, exist_ok=True)
-    speakers, settings = (args.source, args.target), json.loads(args.settings)
+    speakers = (args.source, args.target)
     bench = Bench(args.features, args.held_out, speakers, args.output, device, args.small, args.seconds, settings)
     card = torch.cuda.get_device_name() if bench.on_gpu else "CPU"
     about = {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda}
@@ -723,13 +738,17 @@ def _tried(check: Callable[[Bench], Figures], bench: Bench) -> Figures:
     except Exception as error:  # the next check is to be tried all the same
         figures = {"passed": False, "error": f"{type(error).__name__}: {error}"[:600]}
     if bench.on_gpu:
-        torch.cuda.empty_cache()
+        try:
+            torch.cuda.empty_cache()
+        except RuntimeError as error:  # after a fault this process can use the GPU no more, not even for that
+            reasons = [figures["error"]] if "error" in figures else []
+            figures = {**figures, "passed": False, "error": "; ".join([*reasons, f"CUDA: {error}"[:600]])}
     return {**figures, "took": time.perf_counter() - start}
 
 
 def _option(name: str, value: Any) -> list[str]:
     """An argument as it was given."""
-    if value in (None, "", False):
+    if value is None or value is False or value == "":
         return []
     return [
         f"--{name.replace('_', '-')}",

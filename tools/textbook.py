@@ -131,5 +131,9 @@ def wait(device: torch.device) -> None:
 
 
 def commit() -> str:
+    """The checkout's commit; empty if there is none, or no git."""
     line = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(line, capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(line, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""

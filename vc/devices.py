@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def choose(name: str | torch.device) -> torch.device:
-    """The device of a name; `auto` is a GPU if there is one. ConfigError for an unknown name or if there is no GPU."""
+    """The device of a name; `auto` is a GPU if there is one. ConfigError for an unknown name or a missing GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     unknown = f"device: unknown {name!r}; known: {', '.join(NAMES)}"
@@ -27,8 +27,10 @@ def choose(name: str | torch.device) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(unknown) from error
     require(device.type in NAMES, unknown)  # torch knows more than this toolkit
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name}: no CUDA device can be used here")
+    if device.type == "cuda":
+        require(torch.cuda.is_available(), f"device {name}: no CUDA device can be used here")
+        exists = device.index is None or device.index < torch.cuda.device_count()
+        require(exists, f"device {name}: there are {torch.cuda.device_count()} CUDA devices here, counted from 0")
     return device
 
 

@@ -48,8 +48,8 @@ def save(directory: Path, engine: Engine, state: State, *, keep: int) -> None:
     make_directory(directory)
     sampler = engine.sampler
     tensors = {"random.sampler": sampler.generator.get_state(), "random.torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    if sampler.generator.device.type == "cuda":  # a run on the CPU leaves a GPU alone, which may be full
+        tensors["random.cuda"] = torch.cuda.get_rng_state(sampler.generator.device)
     for name, module in engine.modules.items():
         tensors |= {f"module.{name}.{key}": tensor for key, tensor in module.state_dict().items()}
     for name, optimiser in engine.training.optimisers.items():  # rates follow from the step and are not kept
@@ -161,6 +161,6 @@ def _restore_random_states(sampler: Sampler, states: dict[str, Tensor], step: in
         sampler.generator.manual_seed(sampler.generator.initial_seed() + step)
         torch.manual_seed(sampler.generator.initial_seed())  # of all devices
     torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])
+    if sampler.generator.device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], sampler.generator.device)
     return same_device

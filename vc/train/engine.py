@@ -116,7 +116,7 @@ class Engine:
     def reset(self) -> None:
         """Discard counts and recorded steps, after weights, moments and random states have been replaced."""
         self.refused.reset()
-        self._compute = RecordedStep(self._step, self.sampler.generator) if self.record else self._step
+        self._recorded = RecordedStep(self.sampler.generator) if self.record else None
 
     @property
     def converter(self) -> nn.Module:
@@ -132,7 +132,8 @@ class Engine:
     def step(self, number: int, scale: float = 1.0) -> dict[str, Tensor]:
         """Take step `number` (from 0) with all rates times `scale`; return the unweighted losses, on the device."""
         self.training.network.train()  # a conversion in between leaves it in evaluation mode
-        return self._compute(self.training.schedule(number, scale))
+        weights = self.training.schedule(number, scale)
+        return self._step(weights) if self._recorded is None else self._recorded(self._step, weights)
 
     def _step(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
         losses = self.training.step(self.sampler.draw(), weights)
@@ -174,21 +175,27 @@ class RefusedSteps:
 
 
 class RecordedStep:
-    """A step recorded as a CUDA graph, once for each set of loss weights, and replayed from then on."""
+    """A step recorded as a CUDA graph, once for each set of loss weights, and replayed from then on.
 
-    def __init__(self, compute: Callable[[Mapping[str, float]], dict[str, Tensor]], generator: torch.Generator):
-        self._compute, self._generator = compute, generator
+    It does not hold the step, which is its owner's: their memory on the GPU would be free only after a garbage
+    collection.
+    """
+
+    def __init__(self, generator: torch.Generator):
+        self._generator = generator
         self._counts: dict[tuple, int] = {}  # of steps, by their weights
         self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, dict[str, Tensor]]] = {}
 
-    def __call__(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    def __call__(
+        self, compute: Callable[[Mapping[str, float]], dict[str, Tensor]], weights: Mapping[str, float]
+    ) -> dict[str, Tensor]:
         key = tuple(weights.items())
         self._counts[key] = self._counts.get(key, 0) + 1
         if self._counts[key] <= WARM_UP:
             stream = torch.cuda.Stream()  # recording requires warm-up steps on a side stream
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                losses = self._compute(weights)
+                losses = compute(weights)
             torch.cuda.current_stream().wait_stream(stream)
             return losses
         if key not in self._graphs:
@@ -196,7 +203,7 @@ class RecordedStep:
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(self._generator)
             with torch.cuda.graph(graph):
-                losses = self._compute(weights)
+                losses = compute(weights)
             self._graphs[key] = graph, losses
         graph, losses = self._graphs[key]
         graph.replay()

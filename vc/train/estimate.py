@@ -11,13 +11,12 @@ import torch
 from vc import devices, phrases
 from vc.messages import errors_only
 from vc.train.converter import make_engine
-from vc.train.engine import Engine
+from vc.train.engine import WARM_UP, Engine
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
 from vc.train.processes import join_processes, launched_together
 
-WARM_UP_STEPS, TIMED_STEPS = 3, 10  # steps before timing, and timed steps
-STRIDE = 7  # coprime to TIMED_STEPS: even the first few timed steps are from all over the schedule
+TIMED_STEPS = 10  # at most, from all over the schedule
 MAX_SECONDS = 10.0  # after which no more steps are timed
 FIT_SECONDS = 60.0  # of a fit at most, for an hour of each speaker
 SHORT_RUN = 100  # steps of a run that takes no longer than the measurement
@@ -71,7 +70,6 @@ def estimate(request: Request) -> Estimate | str:
 
 
 def _estimate(plan: Plan, device: str) -> Estimate | str:
-    """Time steps from all over the schedule, whose phases differ in cost."""
     experiment = plan.experiment
     if METHODS[experiment.method].fit:
         length = f"a minute at most for an hour of each ({experiment.method} takes no steps)"
@@ -80,20 +78,43 @@ def _estimate(plan: Plan, device: str) -> Estimate | str:
         devices.set_precision(experiment.compute.precision, device)
         engine = make_engine(plan, device, processes)
         steps, training = experiment.training.steps, engine.training
-        for _ in range(WARM_UP_STEPS):
-            _step_seconds(engine, 0)
-        start, seconds = time.monotonic(), []
-        for number in range(TIMED_STEPS):
-            seconds.append(_step_seconds(engine, steps * (STRIDE * number % TIMED_STEPS) // TIMED_STEPS))
-            if time.monotonic() - start > MAX_SECONDS:
-                break
+        seconds = mean_step_seconds(engine, steps, prepared=engine.record or experiment.compute.compile)
         states = [module.state_dict() for module in engine.modules.values()]
         for optimiser in training.optimisers.values():
             states += optimiser.adam.state_dict()["state"].values()
         checkpoint, model = sum(map(_size, states)), _size(engine.converter.state_dict())
         kept = steps // experiment.training.keep_every if experiment.training.keep_every else 0
         disk = experiment.training.checkpoints * checkpoint + (1 + kept) * model
-        return Estimate(experiment.speakers, steps, mean(seconds), device, disk, _memory(device))
+        return Estimate(experiment.speakers, steps, seconds, device, disk, _memory(device))
+
+
+def mean_step_seconds(engine: Engine, steps: int, *, prepared: bool) -> float:
+    """Mean duration in seconds of the steps of a run, timed from all over its schedule, whose phases differ in cost.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of no other use from then on.
+    steps : int
+        Of the run.
+    prepared : bool
+        Whether the first steps of each phase are slow, because they are recorded or compiled: they are not timed.
+    """
+    phases: dict[tuple, list[int]] = {}  # timed steps by the weights of their losses: those of a phase cost the same
+    for part in range(TIMED_STEPS):
+        number = steps * part // TIMED_STEPS
+        phases.setdefault(tuple(engine.training.schedule(number, 1.0).items()), []).append(number)
+    total = 0.0
+    for index, numbers in enumerate(phases.values()):  # one after the other: only one is recorded at a time
+        for _ in range(WARM_UP + 1 if prepared else WARM_UP if index == 0 else 0):
+            _step_seconds(engine, numbers[0])
+        start, seconds = time.monotonic(), []
+        for number in numbers:
+            seconds.append(_step_seconds(engine, number))
+            if time.monotonic() - start > MAX_SECONDS * len(numbers) / TIMED_STEPS:
+                break
+        total += len(numbers) * mean(seconds)
+    return total / TIMED_STEPS
 
 
 def _step_seconds(engine: Engine, number: int) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 
 from vc import devices
 from vc.config import require
+from vc.errors import TrainingError, shorten
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Processes:
         if not self.connected:
             return
         joined = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(joined)
+        with _communication():
+            distributed.all_reduce(joined)
         joined /= self.size
         for gradient, mean in zip(gradients, joined.split([gradient.numel() for gradient in gradients])):
             gradient.copy_(mean.view_as(gradient))
@@ -48,7 +50,8 @@ class Processes:
     def largest(self, value: Tensor) -> Tensor:
         """Replace `value` by its maximum over the processes, in place, and return it."""
         if self.connected:
-            distributed.all_reduce(value, distributed.ReduceOp.MAX)
+            with _communication():
+                distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return value
 
     def agree(self, number: int) -> int:
@@ -60,7 +63,8 @@ class Processes:
         if not self.connected:
             return values
         all_values: list[dict[str, float]] = [{}] * self.size
-        distributed.all_gather_object(all_values, values)
+        with _communication():
+            distributed.all_gather_object(all_values, values)
         return {name: fmean(other[name] for other in all_values if name in other) for name in values}
 
     def wait(self) -> None:
@@ -71,6 +75,15 @@ class Processes:
 SINGLE_PROCESS = Processes()
 
 
+@contextmanager
+def _communication() -> Iterator[None]:
+    """Raise TrainingError if another process cannot be reached: one that was refused something has said so itself."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(f"another process of this run has ended, or cannot be reached: {shorten(error)}") from error
+
+
 def launched_together() -> bool:
     """Whether `torchrun` started this process, even a single one; clusters may set WORLD_SIZE for other purposes."""
     return {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
@@ -78,15 +91,22 @@ def launched_together() -> bool:
 
 @contextmanager
 def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
-    """Connect the processes of `torchrun`, or take this one alone; yields them and this one's device."""
+    """Connect the processes of `torchrun`, or take this one alone; yields them and this one's device.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device, or no GPU for this process.
+    """
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     own_device = devices.choose(device)
+    if launched_together() and own_device.type == "cuda":
+        own_device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
+    if own_device.type == "cuda" and own_device.index is not None:
+        torch.cuda.set_device(own_device)  # for streams and recorded steps, which take the present one
     if not launched_together():
         yield SINGLE_PROCESS, own_device
         return
-    if own_device.type == "cuda":
-        own_device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(own_device)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
     processes = Processes(rank, size, connected=True)
     try:

@@ -169,3 +169,11 @@ def test_without_a_terminal_the_log_says_how_far_it_is(monkeypatch, caplog):
         bar.update(3)
         wait_until(lambda: caplog.messages)
     assert re.fullmatch(r"measuring: 5 of 8, \d+ s left", caplog.messages[0]) and not sys.stderr.getvalue()
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from vc.parallel import map_processes\nlist(map_processes(len, ['a', 'b'], 2, 'measuring'))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment())
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith('not guarded by `if __name__ == "__main__":` needs jobs=1')

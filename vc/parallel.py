@@ -124,7 +124,9 @@ class ProcessPool:
                     warn_once(logging.getLogger(name), text)
                 yield result
         except BrokenProcessPool:
-            raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
+            text = "a worker process was killed, perhaps because memory ran out; try fewer --jobs"
+            guard = 'a script that is not guarded by `if __name__ == "__main__":` needs jobs=1'
+            raise DataError(f"{text}; {guard}") from None
 
 
 def map_threads(

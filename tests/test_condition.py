@@ -85,6 +85,15 @@ def test_what_differs_between_speakers_is_said_with_its_cost(change, words, tmp_
     assert not findings.faults and words in said and bool(said) == bool(words)
 
 
+def test_warnings_give_the_name_of_a_speaker_beside_the_id(tmp_path):
+    for name, samples in (("Ánn", SPEECH), ("bob", 0.01 * SPEECH)):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / f"in/{name}/1.wav", samples, 16000)
+    data_directory.write(tmp_path / "data", prepare.from_folders(tmp_path / "in"))
+    [warning] = check.check(tmp_path / "data").warnings
+    assert "Ann (Ánn) speaks at" in str(warning) and ", bob at" in str(warning)
+
+
 def test_a_speaker_of_whom_nothing_is_usable_is_a_fault_and_no_traceback(tmp_path):
     for speaker, samples in (("ann", np.zeros(16000)), ("bob", SPEECH)):
         (tmp_path / "in" / speaker).mkdir(parents=True)

@@ -284,6 +284,22 @@ def test_mending_keeps_what_is_whole_and_a_copy_of_what_was(data):
     assert (data / ".backup/utt2spk").read_bytes() == messed  # a second time changes nothing
 
 
+def test_a_check_that_finds_faults_names_the_option_that_repairs(data):
+    with (data / "utt2spk").open("ab") as file:
+        file.write(b"zoe-a zoe\n")
+    done = command("prepare", "--check", data, check=1)
+    assert done.stdout.decode().endswith(f"; vc-prepare --fix {data} drops unusable utterances\n")
+    command("prepare", "--fix", data)
+    command("prepare", "--check", data)
+
+
+@pytest.mark.parametrize("words", [("prepare", "--check"), ("extract",)])
+def test_a_folder_of_recordings_is_no_data_directory(words, folder, tmp_path):
+    output = () if "--check" in words else (tmp_path / "out",)
+    [line] = command(*words, folder, *output, check=1).stderr.decode().splitlines()
+    assert "not a data directory" in line and "vc-prepare makes one" in line
+
+
 def test_mending_segments_keeps_the_names_of_recordings(folder, tmp_path):
     path = folder / "bob/a.wav"
     data_directory.write(

@@ -163,6 +163,10 @@ def test_one_folder_becomes_a_voice_for_whoever_speaks(recordings):
             "nowhere: no such file, nor a configuration of the package: cycle",
         ),
         (("recordings/anna", "recordings/bert", "--config", "stargan_vc2_narrow"), "one model for many speakers"),
+        (("recordings/bert", "--set", "training.stpes=3"), "training: unknown key stpes; known: steps, "),
+        (("recordings/bert", "--set", "training.steps=0"), "training.steps must be "),
+        (("recordings/bert", "--set", "network.widht=8"), "network: unknown key widht"),
+        (("recordings/anna", "recordings/bert", "--method", "nearest", "--set", "objective.x=1"), "objective: unknown"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_name(recordings, words, said):
@@ -249,6 +253,20 @@ def test_a_damaged_recording_is_named_and_the_rest_is_done(recordings):
     (recordings / "bert/zz.wav").write_bytes(b"RIFF\x10\0\0\0WAVEfmt ")
     done = train(recordings, "recordings/bert", "--output", "exp/bert", "--set", "training.steps=1", check=1)
     assert "zz.wav" in done.stderr.decode() and (recordings.parent / "exp/bert/model.safetensors").is_file()
+
+
+def test_no_unusable_recording_is_held_out_or_trained_on(recordings):
+    lengths = {"truncated": 1.0, "short": 0.1, "silent": 1.0}  # seconds
+    for name, seconds in lengths.items():
+        noise = np.random.default_rng(0).normal(0, 0.0 if name == "silent" else 0.1, int(16000 * seconds))
+        soundfile.write(recordings / f"anna/{name}.flac", noise, 16000)
+    content = (recordings / "anna/truncated.flac").read_bytes()
+    (recordings / "anna/truncated.flac").write_bytes(content[: len(content) // 2])
+    words = ("recordings/anna", "recordings/bert", "--output", "exp/x", "--method", "mean_variance")
+    errors = [line for line in train(recordings, *words, check=1).stderr.decode().splitlines() if "error:" in line]
+    assert [sum(f"{name}.flac" in line for line in errors) for name in lengths] == [1, 1, 1] and len(errors) == 3
+    sets = [recordings.parent / "exp/x/data" / name for name in ("train", "held_out/anna", "held_out/bert")]
+    assert not {u.path.stem for data in sets for u in data_directory.read(data)} & set(lengths)
 
 
 def test_the_package_lists_its_configurations():

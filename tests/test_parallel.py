@@ -161,11 +161,22 @@ with parallel.progress(1, 'x'):
     assert shown.count("x:   0%") > 5 and shown.endswith("\n")
 
 
-def test_without_a_terminal_the_log_says_how_far_it_is(monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("total", "initial", "done", "said"), [(8, 2, 3, "measuring: 5 of 8"), (1, 0, 0.1578, "measuring: 16 %")]
+)
+def test_without_a_terminal_the_log_says_how_far_it_is(total, initial, done, said, monkeypatch, caplog):
     monkeypatch.setattr(parallel, "LOG_EVERY", 0.01)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(logging, "raiseExceptions", False)  # of handlers that other tests' commands have left
-    with caplog.at_level(logging.INFO, "vc"), parallel.progress(8, "measuring", 2) as bar:
-        bar.update(3)
+    with caplog.at_level(logging.INFO, "vc"), parallel.progress(total, "measuring", initial) as bar:
+        bar.update(done)
         wait_until(lambda: caplog.messages)
-    assert re.fullmatch(r"measuring: 5 of 8, \d+ s left", caplog.messages[0]) and not sys.stderr.getvalue()
+    assert re.fullmatch(rf"{said}, \d+ s left", caplog.messages[0]) and not sys.stderr.getvalue()
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from vc.parallel import map_processes\nlist(map_processes(len, ['a', 'b'], 2, 'measuring'))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment())
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith('not guarded by `if __name__ == "__main__":` needs jobs=1')

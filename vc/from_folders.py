@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vc import devices, phrases
 from vc.config import USUAL, configuration_names, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
+from vc.corpus.check import usable_condition
 from vc.corpus.data_directory import Utterance
 from vc.corpus.names import label
 from vc.errors import DataError, VCError, escaped
@@ -34,6 +35,7 @@ from vc.messages import errors_only
 from vc.report import write_report
 from vc.train.converter import train
 from vc.train.estimate import FIT_SECONDS, announce, estimate
+from vc.train.experiment import build_settings
 from vc.train.held_out import read_held_out
 from vc.train.methods import MANY_SPEAKERS, METHODS, TARGETS, Method
 from vc.train.plan import Request
@@ -99,7 +101,9 @@ def train_from_folders(
     """
     automatic, device = sections is None, devices.choose(device).type
     choose_measures(measures)  # raises errors now, not after the training
-    sections, method, recordings, failures = _training_inputs(folders, output, sections, changes)
+    sections, method, recordings, unreadable = _training_inputs(folders, output, sections, changes)
+    recordings, unusable = _usable(recordings, usable_condition)
+    failures = unreadable + unusable
     speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
@@ -150,18 +154,7 @@ def _training_inputs(
     sections = read_sections(USUAL, changes) if automatic else sections
     method = _method(sections, folders)
     _check_folders(folders, output)
-    recordings, failures = [], []
-    for utterances in _recordings(folders):
-        usable = []
-        for utterance in utterances:
-            try:
-                audio.info(utterance.path)
-                usable.append(utterance)
-            except DataError as error:
-                failures.append(str(error))
-        if not usable:
-            raise DataError(*failures)
-        recordings.append(usable)
+    recordings, failures = _usable(_recordings(folders), lambda utterance: audio.info(utterance.path))
     for folder, utterances in zip(folders, recordings):
         _warn_of_several(folder, utterances)
     if automatic and len(folders) == 2:
@@ -169,13 +162,14 @@ def _training_inputs(
         if all(audio.info(u.path).sample_rate < lowest_rate for u in recordings[-1]):
             sections = read_sections(LOW_RATE_CONFIG, changes)
             method = _method(sections, folders)
+    build_settings(str(sections["method"]), sections)  # raises errors now, not after the extraction
     return sections, method, recordings, failures
 
 
 def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     """The method of a configuration; ConfigError if it cannot be trained on these folders."""
     method = METHODS.get(str(sections.get("method")))
-    require(method is not None, f"method: {sections.get('method')!r} cannot be trained; vc-train --method lists them")
+    require(method is not None, f"method: unknown {sections.get('method')!r}; vc-train --method lists all")
     require(method.serves != MANY_SPEAKERS, "one model for many speakers: prepare, extract and train in turn")
     kind, name = build_features(sections.get("features") or {}).kind, sections["method"]
     advice = f"; give --config {name}" if name in configuration_names() else ""
@@ -212,6 +206,28 @@ def _recordings(folders: Sequence[Path]) -> list[list[Utterance]]:
     unique = not {u.id for u in source} & {u.id for u in target} and source[0].speaker != target[0].speaker
     require(unique, "the folders' names give the same ids; rename one")
     return [source, target]
+
+
+def _usable(
+    recordings: Sequence[Sequence[Utterance]], check: Callable[[Utterance], object]
+) -> tuple[list[list[Utterance]], list[str]]:
+    """The recordings for which `check` raises no DataError, and the messages of the others.
+
+    Raises DataError if a speaker has no recording left.
+    """
+    usable: list[list[Utterance]] = []
+    failures: list[str] = []
+    for utterances in recordings:
+        usable.append([])
+        for utterance in utterances:
+            try:
+                check(utterance)
+                usable[-1].append(utterance)
+            except DataError as error:
+                failures.append(str(error))
+        if not usable[-1]:
+            raise DataError(*failures)
+    return usable, failures
 
 
 def _warn_of_several(folder: Path, recordings: Sequence[Utterance]) -> None:

@@ -124,7 +124,9 @@ class ProcessPool:
                     warn_once(logging.getLogger(name), text)
                 yield result
         except BrokenProcessPool:
-            raise DataError("a worker process was killed, perhaps because memory ran out; try fewer --jobs") from None
+            text = "a worker process was killed, perhaps because memory ran out; try fewer --jobs"
+            guard = 'a script that is not guarded by `if __name__ == "__main__":` needs jobs=1'
+            raise DataError(f"{text}; {guard}") from None
 
 
 def map_threads(
@@ -239,7 +241,8 @@ def progress(total: int, title: str, initial: int = 0) -> Iterator[Any]:
                 bar.refresh()
             elif bar.n > initial:
                 left = phrases.duration(bar.format_dict["elapsed"] * (total - bar.n) / (bar.n - initial))
-                log.info("%s: %.4g of %d, %s left", title, bar.n, total, left)
+                done = f"{100 * bar.n:.0f} %" if total == 1 else f"{bar.n:.4g} of {total}"
+                log.info("%s: %s, %s left", title, done, left)
 
     with (
         Path(os.devnull).open("w") as devnull,

@@ -1,6 +1,7 @@
 """Shared by the commands: a strict parser, common options, one-line error messages."""
 
 import argparse
+import itertools
 import logging
 import multiprocessing
 import os
@@ -39,6 +40,8 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line, as the commands do; for an unknown option, lists the known ones, too.
 
+    An unknown option is reported even if a required one is missing, which may be the same one misspelt.
+
     Subcommands' parsers, too, accept no abbreviated options, so that misspelt ones are rejected.
     """
 
@@ -46,6 +49,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, **{**settings, "allow_abbrev": False})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        self._words = sys.argv[1:] if args is None else list(args)
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown and " " in self.prog:  # `vc-vocoder copy`: vc-vocoder would report it, but has other options
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -53,6 +57,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        if "are required:" in message:
+            options = [word for word in itertools.takewhile(lambda word: word != "--", self._words) if word[:2] == "--"]
+            unknown = [option for option in options if option.partition("=")[0] not in known]
+            message = f"unrecognized arguments: {' '.join(unknown)}" if unknown else message
         more = f"known: {', '.join(known)}" if message.startswith("unrecognized") else f"{self.prog} --help says more"
         self.exit(2, f"{self.prog}: error: {escaped(message)}; {more}\n")
 

@@ -67,6 +67,7 @@ def import_encoder(args: argparse.Namespace) -> int:
 
 def list_encoders(args: argparse.Namespace) -> int:
     """Print a line for each encoder available by name; return the exit status."""
+    from vc import phrases
     from vc.encoders import choice, encoder_file
     from vc.errors import ConfigError
 
@@ -82,5 +83,5 @@ def list_encoders(args: argparse.Namespace) -> int:
             size = path.stat().st_size / 1e6
             layer = f"layer {model.layer} of {config.layers}"
             common.say(f"{name}: {model.kind}, {config.dims} dims, {layer}, {size:.1f} MB, of {model.origin or path}")
-    common.say(f"{len(known) - failed} encoders, {failed} unreadable")
+    common.say(f"{phrases.count(len(known) - failed, 'encoder')}, {failed} unreadable")
     return 1 if failed else 0

@@ -1,6 +1,7 @@
 """vc-prepare: make a data directory from folders of recordings or from another one; check or repair one."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _work(args: argparse.Namespace) -> int:
     if args.fix:
         kept, before = fix(args.data)
         common.say(f"{args.data}: {kept} of {before} utterances kept")
-    return max(report(data) for data in (write(args) if args.folder else [args.data]))
+    return max(report(data, fixed=args.fix) for data in (write(args) if args.folder else [args.data]))
 
 
 def write(args: argparse.Namespace) -> list[Path]:
@@ -97,8 +98,11 @@ def write(args: argparse.Namespace) -> list[Path]:
     return parts
 
 
-def report(data: Path) -> int:
-    """Print the errors in a data directory, or a summary of it; return the exit status."""
+def report(data: Path, *, fixed: bool) -> int:
+    """Print the errors in a data directory, or a summary of it; return the exit status.
+
+    `fixed` says that the lists have just been repaired, so that --fix is not recommended again.
+    """
     from vc.corpus import data_directory
     from vc.corpus.check import check
     from vc.corpus.names import label
@@ -110,7 +114,8 @@ def report(data: Path) -> int:
     for fault in findings.faults:
         common.report(COMMAND, fault)
     if findings.faults:
-        common.say(f"{data}: {count(len(findings.faults), 'error')}")
+        advice = f"; vc-prepare --fix {shlex.quote(str(data))} drops unusable utterances"
+        common.say(f"{data}: {count(len(findings.faults), 'error')}{'' if fixed else advice}")
         return 1
     utterances = data_directory.read(data)
     names = {utterance.speaker: utterance.speaker_name for utterance in utterances}

@@ -13,6 +13,7 @@ from vc.corpus import audio, data_directory
 from vc.corpus.condition import SAMPLE_RATES, Condition, filled_rate, measure_usable
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import Fault, Table
+from vc.corpus.names import label
 from vc.errors import DataError
 from vc.files import make_directory, path_inside, write_bytes
 
@@ -58,7 +59,7 @@ def check(directory: Path) -> Findings:
     Raises
     ------
     DataError
-        There is no such directory.
+        There is no such directory, or it has none of the lists.
     """
     lists = data_directory.parse(directory)
     utterances, faults, lines = lists.utterances, lists.faults, lists.lines
@@ -66,11 +67,12 @@ def check(directory: Path) -> Findings:
     conditions: dict[str, list[Condition]] = {}
     for utterance in utterances:
         try:
-            condition = _usable_condition(utterance)
+            condition = usable_condition(utterance)
         except DataError as error:
             faults.append(Fault(utt2spk, lines[utterance.id], f"{utterance.id}: {error}"))
         else:
-            conditions.setdefault(utterance.speaker, []).append(condition)
+            speaker = label(utterance.speaker, utterance.speaker_name)
+            conditions.setdefault(speaker, []).append(condition)
     by_path = {utterance.path: utterance for utterance in utterances}
     for path, original_path in audio.first_of_each(by_path).items():
         copy, original = by_path[path], by_path[original_path]
@@ -122,8 +124,14 @@ def _quality_warnings(conditions: Mapping[str, Sequence[Condition]]) -> list[str
     return remarks
 
 
-def _usable_condition(utterance: Utterance) -> Condition:
-    """The condition of an utterance; DataError if it is of no use for training."""
+def usable_condition(utterance: Utterance) -> Condition:
+    """Measure the condition of an utterance.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, is silent, or is too short to train on.
+    """
     return measure_usable(utterance.blocks(), audio.info(utterance.path).sample_rate, utterance.path)
 
 
@@ -148,7 +156,7 @@ def fix(directory: Path) -> tuple[int, int]:
     for utterance in lists.utterances:
         if "text" not in tables or utterance.id in tables["text"].rows:
             with contextlib.suppress(DataError):
-                _usable_condition(utterance)
+                usable_condition(utterance)
                 usable.append(utterance)
     if not usable:
         raise DataError(f"{directory}: no utterance would be left")

@@ -210,10 +210,13 @@ def parse(directory: Path, outputs: Mapping[str, Path] | None = None) -> Lists:
     Raises
     ------
     DataError
-        There is no such directory.
+        There is no such directory, or it has none of the lists.
     """
     if not os.path.isdir(directory):
         raise DataError(f"{directory}: no such data directory")
+    if not any((directory / name).exists() for name in ("wav.scp", "utt2spk", "spk2utt")):
+        advice = "vc-prepare makes one from folders of recordings"
+        raise DataError(f"{directory}: not a data directory, for it has no wav.scp, utt2spk and spk2utt; {advice}")
     faults: list[Fault] = []
     recordings = Table(directory / "wav.scp", faults)
     recordings.rows |= {id: str(path) for id, path in (outputs or {}).items()}

@@ -1,5 +1,6 @@
 """A training run's whole configuration: the settings of the YAML over the defaults of each part."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +48,22 @@ class Experiment:
         )
 
 
+def build_settings(method: str, sections: Mapping[str, Any]) -> tuple[Any, Any, TrainingConfig, ComputeConfig]:
+    """Build the sections `network`, `objective`, `training` and `compute` for a method of METHODS.
+
+    Raises
+    ------
+    ConfigError
+        Names the setting that is unknown or out of range.
+    """
+    return (
+        network_config(method, sections.get("network", {})),
+        build(METHODS[method].objective, sections.get("objective", {}), "objective"),
+        build(TrainingConfig, sections.get("training", {}), "training"),
+        build(ComputeConfig, sections.get("compute", {}), "compute"),
+    )
+
+
 def resolve(
     sections: dict[str, Any], features: FeatureConfig, speakers: tuple[str, ...], data_digest: str
 ) -> Experiment:
@@ -84,7 +101,7 @@ def resolve(
     require(any_source or len(speakers) > 1, f"method {method} needs two speakers or more: {options}")
     kinds, kind = METHODS[method].kinds, features.kind
     require(kind in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {kind}")
-    network = network_config(method, sections.get("network", {}))
+    network, objective, training, compute = build_settings(method, sections)
     section = sections.get("features", {})
     requested = build_features(section)
     if section and requested.kind != kind:
@@ -95,7 +112,4 @@ def resolve(
             raise ConfigError(
                 f"features.{key} is {requested[key]}, but the features were extracted with {extracted[key]}"
             )
-    objective = build(METHODS[method].objective, sections.get("objective", {}), "objective")
-    training = build(TrainingConfig, sections.get("training", {}), "training")
-    compute = build(ComputeConfig, sections.get("compute", {}), "compute")
     return Experiment(method, features, network, objective, training, compute, speakers, data_digest)

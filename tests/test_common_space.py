@@ -32,7 +32,7 @@ from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
 from vc.train.multi_speaker import LOSSES, MultiSpeakerTraining
-from vc.train.plan import Plan
+from vc.train.plan import InitialModel, Plan
 from vc.train.processes import SINGLE_PROCESS
 from vc.train.sampling import MultiSpeakerBatch, MultiSpeakerSampler, Segments
 
@@ -213,6 +213,83 @@ def test_the_classifier_learns_names_of_real_speech_and_the_model_is_asked_for_t
 
 
 # What makes a method what its name says.
+
+TO_THE_END = {  # the losses that docs/methods.md gives each method
+    "conditional_gan": {"adversarial"},
+    "ac_gan": {"adversarial", "classification", "identity_mapping"},
+    "stargan_vc": {"adversarial", "classification", "cycle_consistency", "identity_mapping"},
+    "stargan_vc2": {"adversarial", "cycle_consistency"},
+    "dr_gan": {"classification", "identity_mapping", "fusion"},
+    "reversed_gradient": {"adversarial", "classification", "identity_mapping", "code_speaker"},
+    "cogan": {"adversarial", "identity_mapping"},
+    "unit": {"adversarial", "cycle_consistency", "identity_mapping", "code_cost", "cycle_code_cost"},
+    "combogan": {"adversarial", "cycle_consistency"},
+    "xgan": {"adversarial", "identity_mapping", "code_speaker", "code_consistency"},
+    "vqvae": {"identity_mapping", "code_speaker", "code_cost"},
+}
+ADVERSARIAL = {"stargan_vc": "wasserstein_gp", "ac_gan": "original"}  # all others: least squares
+
+
+@pytest.mark.parametrize("method", MANY)
+def test_losses_are_those_of_the_method(method):
+    objective, late = METHODS[method].objective(), TO_THE_END[method]
+    assert objective.adversarial_loss == ADVERSARIAL.get(method, "least_squares")
+    assert objective.wrong_name == (method == "conditional_gan") and objective.classified_fakes == (method == "ac_gan")
+    assert objective.weights(10_000).keys() == objective.weights(399_999).keys() == late
+    assert objective.weights(9_999).keys() == late | {"identity_mapping"}
+    assert set(objective.discriminator_weights) == (
+        ({"discriminator"} if "adversarial" in late else set())
+        | ({"classifier"} if "classification" in late else set())
+    )
+
+
+def test_every_layer_of_stargan_vcs_decoder_has_the_target(batch):
+    made, given = network("stargan_vc"), []
+    for layer in made.decoder:
+        layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    made.convert_batch(batch.frames, batch.speakers, batch.targets)
+    embedding = made.speakers(batch.targets)[..., None]
+    assert len(given) == len(made.decoder) == 5
+    assert all(torch.equal(x[:, -16:], embedding.expand(-1, -1, x.shape[-1])) for x in given)
+
+
+def test_what_is_smallest_and_what_is_cheapest(batch):
+    def size(method: str) -> int:
+        with torch.device("meta"):
+            made = build_converter(method, network_config(method, {}), 35, NAMES)
+        return sum(parameter.numel() for parameter in made.parameters())
+
+    assert min((name for name in MANY if name not in COMMON), key=size) == "stargan_vc"
+    costs = {name: cost(name, batch) for name in COMMON}
+    assert min(costs, key=costs.get) == "vqvae" and costs["xgan"] < costs["unit"]
+
+
+def cost(method: str, batch: MultiSpeakerBatch) -> int:
+    """Multiplications of a step's convolutions forwards."""
+    made, total = training(method), []
+    for module in (each for part in made.modules.values() for each in part.modules()):
+        if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+            weights = module.weight.numel() // module.out_channels
+            module.register_forward_hook(lambda _, __, output, weights=weights: total.append(output.numel() * weights))
+    with torch.no_grad():
+        _, fakes = made.model_losses(batch, made.objective.weights(0))
+        if made.discriminator is not None:
+            made.discriminator_losses(batch, fakes)
+    return sum(total)
+
+
+@pytest.mark.parametrize("method", COMMON)
+def test_an_added_speaker_has_parts_of_its_own_and_the_others_stay_as_they_are(method, batch):
+    two = build_converter(method, network_config(method, small(method)), 9, NAMES[:2]).eval()
+    known = copy.deepcopy(two.state_dict())
+    config, three = network_config(method, small(method)), network(method)
+    InitialModel(Path(), None, known, adds_speakers=True).initialise(three)
+    made = MultiSpeakerTraining(three, config, METHODS[method].objective(), Setup(10))
+    before, x = copy.deepcopy(three.state_dict()), torch.randn(1, 9, 32)
+    made.step(batch, made.schedule(0))
+    for name, value in three.state_dict().items():
+        assert value.equal(known.get(name, before[name])) == (name in known), name
+    assert torch.equal(three.eval().convert(x, *NAMES[:2]), two.convert(x, *NAMES[:2]))
 
 
 def test_noise_is_one_vector_for_each_item_and_none_in_conversion():

@@ -26,6 +26,7 @@ from vc.features.f0 import WHISPER, F0Options, F0Range, f0_statistics
 from vc.features.world import WorldConfig
 from vc.tensor_file import read_tensors, write_tensors
 from vc.vocoders import differential
+from vc.vocoders.world import World
 
 UTTERANCE = CORPUS / "eval/slt/101.flac"
 
@@ -285,6 +286,28 @@ def test_statistics_move_from_source_to_target(converter):
     length = min(len(frames), len(before))
     assert np.abs(frames[:, 1:].mean(axis=0) - mean).sum() < np.abs(before[:, 1:].mean(axis=0) - mean).sum()
     assert np.corrcoef(frames[:length, 0], before[:length, 0])[0, 1] > 0.95
+
+
+def test_what_is_synthesised_has_the_sources_aperiodicity_and_f0_by_both_statistics(converter, monkeypatch):
+    analyse, synthesise, seen = WorldConfig.analyse, World.synthesise, {}
+    monkeypatch.setattr(WorldConfig, "analyse", lambda *given, **more: seen.setdefault("in", analyse(*given, **more)))
+
+    def spy(vocoder, frames, config):
+        seen["out"] = frames
+        return synthesise(vocoder, frames, config)
+
+    monkeypatch.setattr(World, "synthesise", spy)
+    samples, rate = audio.read(UTTERANCE)
+    converter.convert(samples[:rate], rate, source="slt", to="rms")
+    taken, given = seen["in"], seen["out"]
+    source, target = (converter.model.speakers[name].log_f0 for name in ("slt", "rms"))
+    assert given.aperiodicity is taken.aperiodicity and np.array_equal(given.f0 > 0, taken.f0 > 0)
+    voiced = taken.f0 > 0
+    standard = np.clip((np.log(taken.f0[voiced]) - source.mean) / source.deviation, -4, 4)
+    np.testing.assert_allclose(np.log(given.f0[voiced]), standard * target.deviation + target.mean)
+    converted = converter.convert_frames(taken.spectrum, "slt", "rms")
+    assert np.array_equal(converted[:, 0], taken.spectrum[:, 0])
+    assert np.array_equal(converted[:, 1:], given.spectrum[:, 1:])
 
 
 def test_silence_stays_silent(converter):

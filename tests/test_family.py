@@ -12,7 +12,7 @@ import torch
 import yaml
 from conftest import CORPUS, ROOT, TINY, command, count
 from torch import nn
-from torch.nn.functional import glu, instance_norm
+from torch.nn.functional import conv1d, conv2d, glu, instance_norm, pad
 
 from vc import losses, model_file
 from vc.config import build, read_sections
@@ -116,6 +116,111 @@ def test_parameters_of_cyclegan_vc3():
     assert around(80, 1) + norms == 27_321_665
 
 
+class Reading:
+    """The papers' tables read anew: layers written out, which take the weights of `network` in their order."""
+
+    def __init__(self, network: nn.Module):
+        self.weights = iter(network.state_dict().values())
+
+    def conv(self, x: torch.Tensor, stride: int | tuple[int, int] = 1) -> torch.Tensor:
+        weight, bias = next(self.weights), next(self.weights)
+        sides = [side for size in reversed(weight.shape[2:]) for side in ((size - 1) // 2, size // 2)]
+        return (conv1d if x.dim() == 3 else conv2d)(pad(x, sides), weight, bias, stride)
+
+    def norm(self, x: torch.Tensor) -> torch.Tensor:
+        scale, shift = (next(self.weights).view(-1, *[1] * (x.dim() - 2)) for _ in "ab")
+        return scale * standard(x) + shift
+
+    def adapt(self, x: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        for axis, size in enumerate(x.shape[2:], start=2):  # the nearest value
+            source = source.index_select(axis, torch.arange(size) * source.shape[axis] // size)
+        for _ in range(3):
+            source = self.conv(source).clamp(min=0)
+        scale, shift = self.conv(source).chunk(2, dim=1)
+        return standard(x) * (1 + scale) + shift
+
+    def generator(self, x: torch.Tensor, method: str) -> torch.Tensor:
+        bands, frames = x.shape[-2:]
+        x = torch.cat([x, x[..., -1:].expand(*x.shape[:-1], -frames % 4)], dim=-1)
+        source, flat, adaptive = x, method == "cyclegan_vc", method == "cyclegan_vc3"
+        if method == "mask_cyclegan_vc":
+            x = torch.stack([x, torch.ones_like(x)], dim=1)
+        x = gated(self.conv(x if flat or x.dim() == 4 else x[:, None]))
+        for _ in range(2):
+            x = gated(self.norm(self.conv(x, 2)))
+        x = x if flat else self.norm(self.conv(x.flatten(1, 2)))
+        for _ in range(2):
+            x = x + self.norm(self.conv(gated(self.norm(self.conv(x)))))
+        if not flat:
+            x = self.conv(x)
+            x = (self.adapt(x, source) if adaptive else self.norm(x)).unflatten(1, (-1, -(-bands // 4)))
+        for _ in range(2):
+            x = shuffled(self.conv(x))
+            x = gated(self.adapt(x, source[:, None]) if adaptive else self.norm(x))
+        x = self.conv(x)
+        return (x if flat else x[:, 0])[:, :bands, :frames]
+
+    def discriminator(self, x: torch.Tensor, method: str) -> torch.Tensor:
+        strides = [(1, 2), 2, 2, (1, 2)] if method == "cyclegan_vc" else [1, 2, 2, 2, 1]
+        x = gated(self.conv(x[:, None], strides[0]))
+        for stride in strides[1:]:
+            x = gated(self.norm(self.conv(x, stride)))
+        if method == "cyclegan_vc":
+            return x.flatten(1) @ next(self.weights).flatten(1).T + next(self.weights)
+        return self.conv(x)[:, 0]
+
+
+def standard(x: torch.Tensor) -> torch.Tensor:
+    places = tuple(range(2, x.dim()))
+    return (x - x.mean(places, keepdim=True)) / (x.var(places, unbiased=False, keepdim=True) + 1e-5).sqrt()
+
+
+def gated(x: torch.Tensor) -> torch.Tensor:
+    values, gates = x.chunk(2, dim=1)
+    return values * gates.sigmoid()
+
+
+def shuffled(x: torch.Tensor) -> torch.Tensor:
+    if x.dim() == 3:
+        return x.unflatten(1, (-1, 2)).transpose(2, 3).flatten(2)
+    return x.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3).flatten(4).flatten(2, 3)
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_networks_are_the_papers_tables_read_anew(method):
+    config = network_config(method, small(method) | {"residual_blocks": 2})
+    network = build_converter(method, config, 10, ("a", "b")).double()
+    judge, x = network.segment_discriminator(config, 36).double(), torch.randn(2, 10, 36).double()
+    with torch.no_grad():
+        for parameter in (*network.parameters(), *judge.parameters()):
+            parameter += torch.randn_like(parameter) / 10  # scales and shifts too
+        for frames in (36, 35):
+            wanted = Reading(network.generators["to_target"]).generator(x[..., :frames], method)
+            torch.testing.assert_close(network.convert(x[..., :frames], "a", "b"), wanted)
+        torch.testing.assert_close(judge(x), Reading(judge).discriminator(x, method))
+
+
+def cost(method: str) -> int:
+    """Multiplications of a step's convolutions forwards, once identity mapping is over, at a sixteenth of the width."""
+    sizes = {"channels": 8, "residual_channels": 64 if method == "cyclegan_vc" else 32}
+    config = network_config(method, sizes | ({"adaptive_channels": 8} if method == "cyclegan_vc3" else {}))
+    network = build_converter(method, config, 24, ("a", "b"))
+    made, total = CycleGANTraining(network, config, METHODS[method].objective(), Setup(STEPS, segment=64)), []
+    for module in (*network.modules(), *made.discriminators.modules()):
+        if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+            weights = module.weight.numel() // module.out_channels
+            module.register_forward_hook(lambda _, __, output, weights=weights: total.append(output.numel() * weights))
+    with torch.no_grad():
+        _, fakes = made.generator_losses(batch(24), made.objective.weights(LATE))
+        made.discriminator_losses(batch(24), fakes)
+    return sum(total)
+
+
+def test_a_step_of_each_costs_what_is_said_of_it():
+    first, second, third, mask = (cost(method) for method in FAMILY)
+    assert first < second < mask < 1.2 * second and 2 < third / second < 3
+
+
 @pytest.mark.parametrize("method", FAMILY)
 @pytest.mark.parametrize("bands", [17, 24, 80])
 @pytest.mark.parametrize("frames", [1, 5, 32, 101])
@@ -195,6 +300,28 @@ def test_an_adaptive_norm_changes_only_near_where_the_source_does():
     other[..., 30] += 1
     changed = (norm(x, source) != norm(x, other)).any(dim=1)[0]
     assert changed[30] and not changed[: 30 - 8].any() and not changed[30 + 9 :].any()  # four kernels of 5
+
+
+CONFIGURATIONS = {  # -> sampling rate, bands, frames of a segment, steps
+    "cyclegan_vc": (16000, 24, 128, 200_000),
+    "cyclegan_vc2": (22050, 35, 128, 400_000),
+    "cyclegan_vc3": (22050, 80, 64, 400_000),
+    "mask_cyclegan_vc": (22050, 80, 64, 400_000),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_losses_and_schedule_are_those_of_the_method_with_a_configuration_and_without(name):
+    sections = read_sections(name)
+    features = build_features(sections.get("features", {}))
+    experiment = resolve(sections, features, ("a", "b"), "")
+    settings, objective = experiment.training, experiment.objective
+    assert (features.sample_rate, features.bands, settings.segment, settings.steps) == CONFIGURATIONS[name]
+    assert objective == METHODS[name].objective() and objective.adversarial_loss == "least_squares"
+    second = {} if name == "cyclegan_vc" else {"second_adversarial": 1.0}
+    late = {"adversarial": 1.0, "cycle_consistency": 10.0} | second
+    assert objective.weights(9_999) == late | {"identity_mapping": 5.0} and objective.weights(10_000) == late
+    assert settings.batch == 1 and objective.decay_from == 200_000  # the last step of CycleGAN-VC: rates do not fall
 
 
 # Parts, each on or off.

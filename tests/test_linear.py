@@ -170,6 +170,14 @@ def test_slow_movement_is_the_regressions_and_fast_movement_the_warps(period, ga
     torch.testing.assert_close(parted(-3.0)(wave)[..., inner], gain * wave[..., inner], atol=0.15, rtol=0)
 
 
+def test_a_movement_of_nine_hertz_is_half_the_regressions_by_power():
+    """At 200 frames a second, with the default `slow`."""
+    linear = parted(0.0, fitting.NearestObjective().slow)
+    wave = torch.sin(2 * torch.pi * 9 / 200 * torch.arange(1600)).expand(1, 5, -1)
+    slow = linear(wave).detach()[..., 100:-100]
+    assert float(slow.square().mean() / wave.square().mean()) == pytest.approx(0.5, abs=0.03)
+
+
 def test_gains_are_those_of_both_ways(random):
     frames = torch.from_numpy(random.standard_normal((1, 5, 300))).float()
     linear = parted(1.0)
@@ -222,6 +230,7 @@ def test_a_voice_of_far_fewer_frames_is_fitted_and_progress_shown(cepstral, rand
     voices = {name: replace(frames, cepstral=cepstral) for name, frames in voices.items()}
     fitting.fit_nearest(network, fitting.NearestObjective(), voices)
     assert all(weight.isfinite().all() for weight in network.state_dict().values())
+    assert network.maps["to_target"].warp.weight.any() == cepstral  # of log-mel, all movement is the regression's
     assert sum(shares) == pytest.approx(1) and len(shares) == (66 if cepstral else 4)
 
 
@@ -437,7 +446,10 @@ def test_means_and_variances_alone_are_a_model_too(mini, tmp_path, random):
     fitted(mini, tmp_path / "exp", "mean_variance")
     made, frames = Converter.load(tmp_path / "exp"), random.standard_normal((50, 25))
     moved = made.mean_variance().convert_frames(frames, *PAIR)
-    assert np.array_equal(made.convert_frames(frames, *PAIR), moved) and not np.array_equal(moved, frames)
+    assert np.array_equal(made.convert_frames(frames, *PAIR), moved)
+    source, target = (made.model.speakers[name].normaliser for name in PAIR)
+    wanted = (frames - source.mean_) / source.deviation_ * target.deviation_ + target.mean_
+    np.testing.assert_allclose(moved, np.column_stack([frames[:, 0], wanted[:, 1:]]), atol=1e-5)
 
 
 def test_the_same_fit_makes_the_same_file_and_is_done_once(mini, tmp_path):

@@ -162,6 +162,7 @@ def test_parameters_are_those_of_the_layers(speakers):
     embedding = len(speakers) * channels if len(speakers) > 1 else 0
     content = dims * config.content_channels + config.content_channels
     assert count(network) == content + ends + len(config.dilations) * block + embedding
+    assert count(network) == pytest.approx(2.5e6, abs=0.05e6)  # as docs/methods.md has it
     width = config.discriminator_channels
     layers = [(1, width, 15), (width, width, 15), (width, 2 * width, 15), (2 * width, 2 * width, 9), (2 * width, 1, 9)]
     assert count(network.discriminator(config)) == sum((size * given + 2) * made for given, made, size in layers)

@@ -154,6 +154,7 @@ def rates(training: CycleGANTraining, step: int) -> tuple[float, float]:
 
 def test_both_rates_are_constant_then_fall_linearly_and_keep_their_ratio():
     training = make(decay_from=50)
+    assert {optimiser.adam.defaults["betas"] for optimiser in training.optimisers.values()} == {(0.5, 0.999)}
     assert rates(training, 49) == (2e-4, 1e-4)
     assert rates(training, 50) == pytest.approx((2e-4, 1e-4))
     assert rates(training, 75) == pytest.approx((1e-4, 0.5e-4))

@@ -234,6 +234,12 @@ def test_what_is_left_out_is_said(caplog):
     assert not caplog.text and len(network.units[0].log_mel) == 10000
 
 
+def test_a_minute_takes_six_megabytes():
+    units = Units(80, 512)
+    frame = sum(buffer[0].numel() * buffer.element_size() for name, buffer in units.named_buffers() if name != "louder")
+    assert round(frame * 60 * MelFeatures().frame_rate / 1e6) == 6
+
+
 def test_minutes_are_bounded():
     for minutes in (0.5, 31.0):
         with pytest.raises(ConfigError, match=r"objective.minutes must be in 1..30"):

@@ -130,7 +130,7 @@ class CommonSpace(BottleneckConverter):
 
 
 class CoupledDiscriminators(nn.Module):
-    """CycleGAN-VC2's discriminator for each speaker, chosen by the target; all but the first layers are shared.
+    """CycleGAN-VC2's discriminator for each speaker, chosen by the target; all but the first two layers are shared.
 
     | block  | kernel | channels before GLU | stride | owner       | size for 35 x 128 |
     |--------|--------|---------------------|--------|-------------|-------------------|

@@ -16,7 +16,7 @@ from vc.models.base import PairConverter
 
 @dataclass(frozen=True)
 class CycleGANVCConfig:
-    """Sizes of the networks; the defaults are the paper's."""
+    """Sizes of the networks; the defaults are those on which public reproductions agree."""
 
     channels: int = 128  # of the first convolution of generator and discriminator, after the GLU
     residual_blocks: int = 6

@@ -118,6 +118,13 @@ class CycleGANObjective(AdversarialConfig):
 
 
 @dataclass(frozen=True)
+class CycleGANVCObjective(CycleGANObjective):
+    """No second adversarial loss, which CycleGAN-VC2 introduced."""
+
+    second_adversarial: float = 0.0
+
+
+@dataclass(frozen=True)
 class Fakes:
     """What the generators made in their step, for the discriminators to learn from; detached, None where not needed."""
 

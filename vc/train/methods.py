@@ -12,7 +12,7 @@ from vc.models.linear import MeanVarianceConfig
 from vc.plugins import Registry
 from vc.train import unit_selection
 from vc.train.alignment import SpeakerFrames
-from vc.train.cyclegan import CycleGANObjective, CycleGANTraining
+from vc.train.cyclegan import CycleGANObjective, CycleGANTraining, CycleGANVCObjective
 from vc.train.linear import (
     NearestObjective,
     ParallelObjective,
@@ -55,8 +55,8 @@ class Method:
     kinds: tuple[str, ...] = ("world", "mel")  # of features
 
 
-def _pair(summary: str) -> Method:
-    return Method(PAIR, summary, CycleGANObjective, CycleGANTraining)
+def _pair(summary: str, objective: type = CycleGANObjective) -> Method:
+    return Method(PAIR, summary, objective, CycleGANTraining)
 
 
 def _many(objective: type, summary: str) -> Method:
@@ -106,7 +106,7 @@ METHODS = Registry(
             "vocal-tract length alone; an anchor", WarpObjective, fit_warp, serves=ANY_NUMBER, kinds=("world",)
         ),
         "mean_variance": _fit("statistics alone; an anchor", MeanVarianceConfig, lambda *_: None, serves=ANY_NUMBER),
-        "cyclegan_vc": _pair("CycleGAN with one-dimensional networks (Kaneko and Kameoka, 2018)"),
+        "cyclegan_vc": _pair("CycleGAN with one-dimensional networks (Kaneko and Kameoka, 2018)", CycleGANVCObjective),
         "cyclegan_vc2": _pair("CycleGAN with 2-1-2-D networks and two-step adversarial losses (Kaneko et al., 2019)"),
         "cyclegan_vc3": _pair("CycleGAN-VC2 with time-frequency adaptive normalisation (Kaneko et al., 2020)"),
         "mask_cyclegan_vc": _pair("CycleGAN-VC2 that learns to fill in frames (Kaneko et al., 2021)"),

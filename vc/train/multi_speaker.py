@@ -133,9 +133,12 @@ class ConditionalGANObjective(MultiSpeakerObjective):
 
 @dataclass(frozen=True)
 class StarGANVCObjective(MultiSpeakerObjective):
-    """The authors' later code: losses of weight 1, a critic with gradient penalty (10 here), rates 100 times apart.
+    """The authors' later code: losses of weight 1, a critic with gradient penalty, rates 100 times apart.
 
     As there, segments decoded as their own speaker are fakes, and classification is divided by the number of speakers.
+    Differs from it: the penalty has a weight of 10, is of the critic's mean over positions, and lies between fakes and
+    the target's speech (there 1, of the sum, and between segments and their own conversions); beta1 is 0.5 for all
+    networks (there 0.9 for the generator); gradients are not clipped (there to a norm of 1).
     """
 
     classification: float = 1.0

@@ -23,7 +23,7 @@ class AdversarialConfig:
 
     generator_rate: float = 2e-4
     discriminator_rate: float = 1e-4
-    decay_from: int = 200_000  # step from which both rates decay linearly, to 0 at the last step
+    decay_from: int = 200_000  # step from which both rates decay linearly, to 0 after the last step
     beta1: float = 0.5
     beta2: float = 0.999
     adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL

@@ -22,6 +22,7 @@ from web_server import COMMAND, Client, serving, until
 from vc.convert.level import speech_level
 from vc.corpus import audio, data_directory
 from vc.corpus.data_directory import Utterance
+from vc.live import settings
 from vc.web import jobs
 
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
@@ -351,16 +352,21 @@ def test_one_speaks_live_on_the_devices_that_are_chosen(browser, client, sound_c
     device = "--model <b>$(touch x), OSS"
     with visit(browser, client, "live") as page:
         count(page, "#live-input option", 3)
-        assert page.evaluate("document.getElementById('live-none').checkVisibility()")
-        assert page.evaluate("document.getElementById('live-start').disabled")
         client.upload("/api/models", "mini", MODEL.read_bytes())
         page.reload()
         count(page, "#live-input option", 3)
+        fill(page, "#live-voice", "six_voices--TM1")
+        wanted = "vc-live --model six_voices --to TM1 --json"
+        page.wait(f"document.getElementById('live-command').textContent === '{wanted}'")
+        assert not page.evaluate("document.getElementById('live-methods').checkVisibility()")
+        assert page.evaluate("document.getElementById('live-delay').placeholder") == f"{settings.DECODER_DELAY:g}"
+        fill(page, "#live-voice", "mini--rms")
         fill(page, "#live-input", device)
         fill(page, "#live-delay", "80")
         page.wait("document.getElementById('live-command').textContent.includes('--delay 80')")
         shown = "vc-live --model exp/mini --to rms --method diff --delay 80 '--input-device=--model <b>$(touch x), OSS'"
         assert text(page, "#live-command") == f"{shown} --json"
+        assert page.evaluate("document.getElementById('live-methods').checkVisibility()")
         click(page, "#live-start")
         seen(page, "#live-state", "^Live: slt is heard as rms. From --model <b>.* to Loudspeaker", 60)
         assert text(page, "nav a[href='#live']") == "Live: on"

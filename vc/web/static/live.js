@@ -101,8 +101,6 @@ export const render = () => {
     if (first && options.some(([value]) => value === kept('live-voice'))) select.value = kept('live-voice');
     preview();
   }
-  select.hidden = !voices.length;
-  at('live-none').hidden = voices.length > 0;
   const running = jobs.find(job => job.kind === 'live' && active(job));
   jobNumber = running?.number ?? jobNumber;
   const job = running ?? jobs.find(each => each.number === jobNumber);

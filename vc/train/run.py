@@ -139,8 +139,6 @@ class Run(ABC):
             If the directory cannot be resumed, or losses stay not finite.
         """
         self._restore()
-        if self.state.held_out != self.held_out_digest:  # scores of another held-out set cannot be compared
-            self.state.held_out, self.state.best_scores, self.state.stale = self.held_out_digest, {}, 0
         if self.finished():
             log.info("%s: finished at step %d; nothing to do", self.output, self.state.step)
             return self.state.step
@@ -233,20 +231,17 @@ class Run(ABC):
         """Score the held-out set, if there is one; where it chooses, note whether the model is the best so far."""
         with eager_mode():
             scores = self.scores() if self.processes.first else {}
-        if not self.held_out_digest:
-            if self.log and scores:
-                self.log.score(self.state.step, scores)
-                log.info("step %d: held-out score %.*f", self.state.step, self.score_digits, scores["score"])
-            return
-        better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
-        if self.processes.agree(better):
-            self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
-        else:
-            self.state.stale += 1
+        rank = ""
+        if self.held_out_digest:
+            better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
+            if self.processes.agree(better):
+                self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
+            else:
+                self.state.stale += 1
+            rank = ", the best so far" if better else f", the best is that of step {self.state.best_step}"
         if self.log and scores:
             self.log.score(self.state.step, scores)
-            best = "the best so far" if better else f"the best is that of step {self.state.best_step}"
-            log.info("step %d: held-out score %.*f, %s", self.state.step, self.score_digits, scores["score"], best)
+            log.info("step %d: held-out score %.*f%s", self.state.step, self.score_digits, scores["score"], rank)
 
     def save(self) -> None:
         """Write a checkpoint, and the model if it is the best so far."""
@@ -278,6 +273,8 @@ class Run(ABC):
         is_best = self.state.best_step == self.state.step > 0
         if is_best and self.processes.first and self.model_step() != self.state.step:
             self.write_model(self.output / NAME)  # the run was killed between the checkpoint and the model
+        if self.state.held_out != self.held_out_digest:  # scores of another held-out set cannot be compared
+            self.state.held_out, self.state.best_scores, self.state.stale = self.held_out_digest, {}, 0
 
     def _save_checkpoint(self) -> None:
         if self.processes.first:

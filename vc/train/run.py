@@ -15,10 +15,11 @@ from types import FrameType
 
 import torch
 
-from vc import model_file, phrases
+from vc import phrases
 from vc.config import require
 from vc.errors import TrainingError
 from vc.files import make_directory
+from vc.model_file import NAME
 from vc.parallel import progress
 from vc.signals import exit_status, stop_signals
 from vc.train import checkpoint
@@ -27,7 +28,6 @@ from vc.train.engine import Engine
 from vc.train.log import RunLog
 from vc.train.processes import Processes
 
-NAME = model_file.NAME  # of the model file in the experiment directory
 # A context in which nothing is compiled: each conversion has another length, and would be compiled anew.
 eager_mode = partial(torch.compiler.set_stance, "force_eager")
 log = logging.getLogger(__name__)

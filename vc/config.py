@@ -287,3 +287,42 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigError unless `condition`; `message` names the setting, its value and the allowed values."""
     if not condition:
         raise ConfigError(message)
+
+
+def require_range(
+    settings: Any,
+    section: str,
+    *names: str,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
+    unit: str = "",
+) -> None:
+    """Raise ConfigError unless the numbers `names` of the dataclass `settings` are within bounds.
+
+    Parameters
+    ----------
+    settings : dataclass
+    section : str
+        Name of the section in the error message.
+    names : str
+        Names of the fields.
+    at_least, above, at_most, below : float, optional
+        Bounds; `above` and `below` are not allowed themselves.
+    unit : str, optional
+        Unit of the bounds in the error message.
+    """
+    unit = unit and f" {unit}"
+    if math.isfinite(at_least) and math.isfinite(at_most):
+        allowed = f"in {at_least:g}..{at_most:g}{unit}"
+    elif math.isfinite(at_least) and math.isfinite(below):
+        allowed = f"from {at_least:g} to below {below:g}{unit}"
+    else:
+        bounds = {"{:g}{} or more": at_least, "above {:g}{}": above, "at most {:g}{}": at_most, "below {:g}{}": below}
+        allowed = " and ".join(text.format(bound, unit) for text, bound in bounds.items() if math.isfinite(bound))
+    for name in names:
+        value = getattr(settings, name)
+        require(
+            at_least <= value <= at_most and above < value < below, f"{section}.{name} must be {allowed}, got {value}"
+        )

@@ -28,12 +28,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.errors import DataError
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models.linear import FactorisedConverter, LinearConverter, LinearMap, NearestConfig, SpeakerMaps
@@ -55,17 +54,15 @@ class WarpObjective:
     frames: int = 2_000  # of each speaker, to compare
 
     def __post_init__(self) -> None:
-        require(0 <= self.largest <= 0.5, f"objective.largest must be in 0..0.5, got {self.largest}")
+        require_range(self, "objective", "largest", at_least=0, at_most=0.5)
         odd = 3 <= self.tried <= 999 and self.tried % 2 == 1
         require(odd, f"objective.tried must be odd and in 3..999, got {self.tried}")
-        require(self.frames >= 100, f"objective.frames must be 100 or more, got {self.frames}")
+        require_range(self, "objective", "frames", at_least=100)
 
 
 @dataclass(frozen=True)
 class ParallelObjective:
     """How frames aligned by shared sentences are fitted."""
-
-    lowest: ClassVar[dict[str, int]] = {"passes": 1, "loudness": 0, "ridge": 0, "slow": 0}
 
     passes: int = 2  # alignments, each with the map fitted in the previous one
     loudness: float = Aligner.loudness  # weight of c0 in a comparison
@@ -73,8 +70,8 @@ class ParallelObjective:
     slow: float = 3.0  # frames, deviation of the Gaussian that separates slow from fast; 0: all is the regression's
 
     def __post_init__(self) -> None:
-        for name, least in self.lowest.items():
-            require(getattr(self, name) >= least, f"objective.{name} must be {least} or more, got {vars(self)[name]}")
+        require_range(self, "objective", "passes", at_least=1)
+        require_range(self, "objective", "loudness", "ridge", "slow", at_least=0)
 
     @property
     def aligner(self) -> SentenceAligner:
@@ -85,11 +82,15 @@ class ParallelObjective:
 class NearestObjective(ParallelObjective):
     """How frames aligned by nearest neighbours are compared and fitted; see vc/train/alignment.py."""
 
-    lowest: ClassVar[dict[str, int]] = {**ParallelObjective.lowest, "frames": 100, "reach": 0, "stride": 1}
-
     frames: int = Aligner.max_frames  # of each speaker, to align
     reach: int = Aligner.reach  # frames to each side that are compared
     stride: int = Aligner.stride  # between frames that are compared
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, "objective", "frames", at_least=100)
+        require_range(self, "objective", "reach", at_least=0)
+        require_range(self, "objective", "stride", at_least=1)
 
     @property
     def aligner(self) -> Aligner:

@@ -16,7 +16,7 @@ from types import FrameType
 import torch
 
 from vc import phrases
-from vc.config import require
+from vc.config import require, require_range
 from vc.errors import TrainingError
 from vc.files import make_directory
 from vc.model_file import NAME
@@ -55,12 +55,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         from_zero = ("seed", "samples", "average", "patience", "retreats", "save_minutes", "keep_every")
-        for name, value in vars(self).items():
-            lowest = 0 if name in from_zero else 1
-            require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
+        for name in vars(self):
+            require_range(self, "training", name, at_least=0 if name in from_zero else 1)
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
-        require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
-        require(self.average < 1, f"training.average must be below 1, got {self.average}")
+        require_range(self, "training", "segment", at_least=32, unit="frames")
+        require_range(self, "training", "average", below=1)
 
 
 class Stopped(TrainingError):

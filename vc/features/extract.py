@@ -234,7 +234,7 @@ class Window:
 
 def claims_to_be_long(utterance: Utterance) -> bool:
     """Whether an utterance is long enough for analysis in windows, according to its recording's header."""
-    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    start, end = utterance.span
     if end - start <= LONGEST_WHOLE:
         return False
     try:
@@ -247,7 +247,7 @@ def windows_of(utterance: Utterance) -> list[Window]:
     """The windows of an utterance. A long one is decoded once to count its samples, because headers may be wrong."""
     if not claims_to_be_long(utterance):
         return [Window(utterance)]
-    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    start, end = utterance.span
     seconds = min(audio.count(utterance.path) / audio.info(utterance.path).sample_rate, end) - start
     count = int(seconds // WINDOW) if seconds > LONGEST_WHOLE else 1
     return [Window(utterance, number, number == count - 1) for number in range(count)]
@@ -264,7 +264,7 @@ class _Span:
         self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample
         self.part = window.utterance
         if not window.whole:
-            start = (self.part.start or 0.0) + first / frame_rate
+            start = self.part.span[0] + first / frame_rate
             end = self.part.end if window.last else start + (after - first) / frame_rate + overlap / frame_rate
             self.part = replace(self.part, start=start - before / frame_rate, end=end)
 

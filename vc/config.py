@@ -202,11 +202,15 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def difference(before: Any, after: Any) -> str:
-    """Describe the settings in which two dataclasses differ."""
-    one, other = flatten(plain(before)), flatten(plain(after))
-    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
-    return ", ".join(f"{key} ({one.get(key)} -> {other.get(key)})" for key in keys)
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Describe each flattened setting that differs, by its key, as `key (before -> after)`."""
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return {key: f"{key} ({before.get(key)} -> {after.get(key)})" for key in keys}
+
+
+def difference(before: Any, after: Any, prefix: str = "") -> str:
+    """Describe the settings in which two dataclasses differ, with `prefix` before their keys; empty if in none."""
+    return ", ".join(changes(flatten(plain(before), prefix), flatten(plain(after), prefix)).values())
 
 
 def _parse(text: str | bytes) -> Any:

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from vc import devices, phrases
-from vc.config import earlier_defaults, flatten, read_yaml
+from vc.config import changes, earlier_defaults, flatten, read_yaml
 from vc.errors import ConfigError
 from vc.features.store import read_digests, write_digests
 from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers, write_text
@@ -153,11 +153,7 @@ def write_settings(
             return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE_SETTINGS)
 
         previous, current = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
-        changed = {
-            key: f"{key} ({previous.get(key)} -> {current.get(key)})"
-            for key in sorted({**previous, **current})
-            if previous.get(key) != current.get(key) and is_fixed(key)
-        }
+        changed = {key: text for key, text in sorted(changes(previous, current).items()) if is_fixed(key)}
         if DATA_DIGEST in changed:
             differences = _differences(read_digests(directory), recordings)
             others = [text for key, text in changed.items() if key != DATA_DIGEST]

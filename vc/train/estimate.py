@@ -14,7 +14,7 @@ from vc.train.converter import make_engine
 from vc.train.engine import Engine
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
-from vc.train.processes import join_processes, launched_together
+from vc.train.processes import join_processes, started_by_torchrun
 
 WARM_UP_STEPS, TIMED_STEPS = 3, 10  # steps before timing, and timed steps
 STRIDE = 7  # coprime to TIMED_STEPS: even the first few timed steps are from all over the schedule
@@ -50,7 +50,7 @@ def announce(request: Request) -> None:
     is resumed or refused, which is one line.
     """
     entries = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
-    if launched_together() or entries - {"data", "log"}:
+    if started_by_torchrun() or entries - {"data", "log"}:
         return
     plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT_RUN:

@@ -71,8 +71,9 @@ class Processes:
 SINGLE_PROCESS = Processes()
 
 
-def launched_together() -> bool:
-    """Whether `torchrun` started this process, even a single one; clusters may set WORLD_SIZE for other purposes."""
+def started_by_torchrun() -> bool:
+    """Whether `torchrun` started this process, even as its only one."""
+    # clusters may set WORLD_SIZE for other purposes
     return {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
@@ -81,7 +82,7 @@ def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """Connect the processes of `torchrun`, or take this one alone; yields them and this one's device."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     own_device = devices.choose(device)
-    if not launched_together():
+    if not started_by_torchrun():
         yield SINGLE_PROCESS, own_device
         return
     if own_device.type == "cuda":

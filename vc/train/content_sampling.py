@@ -100,7 +100,7 @@ class ContentSampler(BatchSampler):
                     kinds_of_content.append((weight, align_renderings(speaker, partner, fallback)))
             weights, contents = zip(*kinds_of_content)
             recordings.append(Recordings.from_features(features, name, contents, settings.segment, device))
-        converts = len(speakers) > 1 and objective.has_conversion_losses
+        converts = len(speakers) > 1 and bool(objective.conversion_losses)
         size = {"batch": settings.batch, "seed": settings.seed, "share": share}
         return cls(recordings, weights, **size, conversions=converts)
 

@@ -145,6 +145,5 @@ def describe(name: str = "") -> str:
     settings = {"method": name, "network": plain(network_config(name, {})), "objective": plain(method.objective())}
     training = "fitted at once" if method.fit else "by steps"
     head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {training}."
-    return (
-        f"{head}\n{yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)}".rstrip()
-    )
+    sections = yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)
+    return f"{head}\n{sections}".rstrip()

@@ -87,18 +87,19 @@ class RecognitionSynthesisObjective:
         return rising * max(self.last, 1 - decayed)
 
     @property
-    def has_conversion_losses(self) -> bool:
-        return any(getattr(self, name) > 0 for name in CONVERSIONS)
+    def conversion_losses(self) -> set[str]:
+        """The losses on conversions that count."""
+        return {name for name in CONVERSIONS if getattr(self, name) > 0}
 
     def conversions(self, speakers: Mapping[str, Speaker], config: ContentFeatures) -> "Conversions | None":
         """Build what losses on conversions between these speakers need, if any; ConfigError if it is impossible."""
-        if not self.has_conversion_losses:
+        names = self.conversion_losses
+        if not names:
             return None
-        counted = {name for name in CONVERSIONS if getattr(self, name) > 0}
-        for name in sorted(counted - {"content_consistency"}):
+        for name in sorted(names - {"content_consistency"}):
             options = "--source and --target, or --speakers"
             require(len(speakers) > 1, f"objective.{name} needs two speakers or more: {options}")
-        encoder = differentiable_encoder(config) if counted & {"content_consistency", "cycle"} else None
+        encoder = differentiable_encoder(config) if names & {"content_consistency", "cycle"} else None
         return Conversions(speakers, config, encoder)
 
 

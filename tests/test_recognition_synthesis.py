@@ -1332,7 +1332,7 @@ def compact_model(*words: object) -> CompletedProcess:
 
 
 def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
-    path = model_file.CARRIED["six_voices"]
+    path = model_file.BUNDLED_MODELS["six_voices"]
     model, weights = model_file.read(path)
     assert path.stat().st_size < 6e6 and {each.dtype for each in weights.values()} == {torch.float16}
     assert model.encoder is None and model.features.content.digest == choice.choose("distilled").digest

@@ -19,9 +19,9 @@ from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of a vocoder's configuration
-CARRIED = Path(__file__).with_name("conf")
-USUAL = "recognition_synthesis"  # in CARRIED: best scores among those that need only minutes of speech; docs/figures.md
-LARGEST = 64 * 1024  # bytes of a configuration file
+CONFIGURATIONS = Path(__file__).with_name("conf")  # folder of the package's configuration files
+DEFAULT_CONFIG = "recognition_synthesis"  # best scores of those that need only minutes of speech; docs/figures.md
+LARGEST_YAML = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of a configuration file with all aliases expanded
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
@@ -88,12 +88,12 @@ def earlier_defaults(cls: type) -> dict[str, Any]:
 
 def configuration_names() -> list[str]:
     """The names of the package's configurations."""
-    return sorted(path.stem for path in CARRIED.glob("*.yaml"))
+    return sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
 
 
 def summary(name: str) -> str:
     """The first sentence of the opening comment in one of the package's configurations."""
-    line = (CARRIED / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
+    line = (CONFIGURATIONS / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
     return re.split("[:;.] ", line)[0]
 
 
@@ -103,7 +103,7 @@ def _find_file(name: str | Path) -> Path:
     if len(path.parts) != 1 or path.is_file():
         return path
     if path.name.removesuffix(".yaml") in configuration_names():
-        return CARRIED / f"{path.name.removesuffix('.yaml')}.yaml"
+        return CONFIGURATIONS / f"{path.name.removesuffix('.yaml')}.yaml"
     names = "" if path.suffix else f", nor a configuration of the package: {', '.join(configuration_names())}"
     require(not names or path.exists(), f"{path}: no such file{names}")
     return path
@@ -112,7 +112,7 @@ def _find_file(name: str | Path) -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping of at most 64 KiB with the safe loader; ConfigError for any other file."""
     try:
-        content = _parse(read_bytes(path, LARGEST))
+        content = _parse(read_bytes(path, LARGEST_YAML))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ConfigError, ValueError) as error:  # ValueError: a NUL in the name

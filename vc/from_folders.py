@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vc import devices, phrases
-from vc.config import USUAL, configuration_names, digest, plain, read_sections, require
+from vc.config import DEFAULT_CONFIG, configuration_names, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.data_directory import Utterance
@@ -38,7 +38,7 @@ from vc.train.held_out import read_held_out
 from vc.train.methods import MANY_SPEAKERS, METHODS, TARGETS, Method
 from vc.train.plan import Request
 
-LOW_RATE_CONFIG = "nearest"  # configuration for recordings of which none has the sample rate that USUAL needs
+LOW_RATE_CONFIG = "nearest"  # configuration for recordings of which none has the sample rate that DEFAULT_CONFIG needs
 MAX_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
 MAX_NAMED = 3  # folders named in a warning
 MIN_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
@@ -147,7 +147,7 @@ def _training_inputs(
     """Check the arguments; return sections, method, usable recordings by folder, and errors of the other recordings."""
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
     automatic = sections is None
-    sections = read_sections(USUAL, changes) if automatic else sections
+    sections = read_sections(DEFAULT_CONFIG, changes) if automatic else sections
     method = _method(sections, folders)
     _check_folders(folders, output)
     recordings, failures = [], []
@@ -350,12 +350,12 @@ def _log_method(method: str, target: Sequence[Utterance], device: str, *, automa
     others = "vc-train --configs lists others for --config"
     if not automatic:
         log.info("method: %s on %s; %s", method, device, others)
-    elif method == USUAL:
+    elif method == DEFAULT_CONFIG:
         reason = "the most similar to a target's voice in our measurements"
         log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, reason, others)
     else:
         rate = max(audio.info(u.path).sample_rate for u in target)
-        log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, USUAL, others)
+        log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, DEFAULT_CONFIG, others)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class ConversionOptions:
         self.f0.check_method(self.method)
 
 
-USUAL = ConversionOptions()
+DEFAULT_OPTIONS = ConversionOptions()
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ class Converter:
         to: str | None = None,
         source: str | None = None,
         *,
-        options: ConversionOptions = USUAL,
+        options: ConversionOptions = DEFAULT_OPTIONS,
     ) -> np.ndarray:
         """Convert a recording in memory; a long one is converted in pieces.
 
@@ -294,7 +294,7 @@ class Converter:
         source: str | None = None,
         *,
         longest: float = 2.0,
-        options: ConversionOptions = USUAL,
+        options: ConversionOptions = DEFAULT_OPTIONS,
     ) -> Iterator[np.ndarray]:
         """Convert blocks of samples as they arrive.
 
@@ -344,7 +344,7 @@ class Converter:
         to: str | None = None,
         source: str | None = None,
         *,
-        options: ConversionOptions = USUAL,
+        options: ConversionOptions = DEFAULT_OPTIONS,
         jobs: int = 1,
         advance: Callable[[float], None] | None = None,
     ) -> None:

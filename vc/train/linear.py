@@ -225,23 +225,23 @@ def fit_factorised(
     (pivot_name, pivot), *_ = speakers.items()
     parts = dict(zip(speakers, network.parts, strict=True))
     new_names = [name for name in speakers if parts[name].inward.weight.requires_grad]
-    first, slow = network.parts[0], slow_deviation(objective, network.parts[0].movement, pivot)
-    indices, pairs = pivot.sample(objective.frames), {}
+    first, rank, bands = network.parts[0], network.parts[0].inward.out_channels, pivot.frames.shape[1]
+    slow = slow_deviation(objective, first.movement, pivot)
+    indices = pivot.sample(objective.frames)
     other_names = [name for name in new_names if name != pivot_name]
+    pairs = {}  # of indices of the pivot's and the speaker's frames, by the speaker's name
     with progress(len(other_names), "fitting") as bar:
         for name in other_names:
-            temporary = LinearMap(NearestConfig(first.inward.padding[0]), pivot.frames.shape[1]).to(pivot.frames.device)
+            temporary = LinearMap(NearestConfig(first.inward.padding[0]), bands).to(pivot.frames.device)
             pairs[name] = fit_regression_map(temporary, objective, pivot, speakers[name], advance=bar.update)
             set_matrix(parts[name].warp_out, temporary.warp.weight.detach()[..., 0].T)
-    common = torch.zeros(len(pivot.frames), first.inward.out_channels, device=pivot.frames.device)
     if len(new_names) == len(speakers):
         # the first pairs of an alignment are the pivot's sampled frames, in order, with their neighbours
         frames = [pivot.frames[indices], *(speakers[name].frames[pairs[name][1][: len(indices)]] for name in pairs)]
         matrix = torch.cat([part - part.mean(0) for part in frames], dim=1)
-        require(
-            common.shape[1] <= min(matrix.shape), f"network.rank must be at most {min(matrix.shape)}, the bands of all"
-        )
-        vectors = torch.linalg.svd(matrix, full_matrices=False)[0][:, : common.shape[1]]
+        require(rank <= min(matrix.shape), f"network.rank must be at most {min(matrix.shape)}, the bands of all")
+        vectors = torch.linalg.svd(matrix, full_matrices=False)[0][:, :rank]
+        common = pivot.frames.new_zeros(len(pivot.frames), rank)
         common[indices] = vectors * len(indices) ** 0.5
         fit_regression(first.inward, pivot, indices, common[indices], ridge=objective.ridge)
         fit_least_squares(first.outward, common[indices], pivot.frames[indices], ridge=objective.ridge)
@@ -254,7 +254,7 @@ def fit_factorised(
     for name in new_names:
         if name == pivot_name or not pivot.cepstral:
             for warp in (parts[name].warp_in, parts[name].warp_out):
-                set_matrix(warp, torch.eye(pivot.frames.shape[1], device=pivot.frames.device))
+                set_matrix(warp, torch.eye(bands, device=pivot.frames.device))
         else:
             set_matrix(parts[name].warp_in, best_warp(speakers[name], pivot, WarpObjective()))
     for name in new_names:  # the conversion of one source stands for those of all

@@ -132,7 +132,7 @@ def train_from_folders(
         output=output,
         sections=dict(sections),
         held_out=scored,
-        chooses=False,  # the recordings used for evaluation must not influence the model
+        keep_best=False,  # the recordings used for evaluation must not influence the model
         validation=validation,
         device=device,
     )

@@ -86,7 +86,7 @@ class ConverterRun(Run):
         self.encoder = encoder_of(self.features.config)  # refused now rather than at the first model
         self.initial_model = plan.initial_model
         self.samples = ConversionSamples(request.validation, settings.samples, request.output / "samples")
-        digest = self.held_out.digest if self.held_out and request.chooses else ""
+        digest = self.held_out.digest if self.held_out and request.keep_best else ""
         engine = make_engine(plan, device, processes)
         super().__init__(request.output, settings, engine, processes=processes, held_out=digest)
 

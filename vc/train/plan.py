@@ -31,7 +31,7 @@ class Request:
     output: Path
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # features directory of utterances to score at intervals
-    chooses: bool = True  # whether these scores choose the best model; else the newest is kept
+    keep_best: bool = True  # whether the model of the best of these scores is kept; else the newest
     validation: Path | None = None  # data directory of recordings to convert at intervals
     add_to: Path | None = None  # model to which speakers are added, leaving its own unchanged
     device: str = "auto"

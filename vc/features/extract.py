@@ -199,12 +199,12 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     for path in {utterance.path for utterance in utterances}:
         with contextlib.suppress(DataError):
             rates[path] = audio.info(path).sample_rate
-    below = [u for u in utterances if rates.get(u.path, config.lowest_rate) < config.lowest_rate]
-    if not below:
+    low_paths = {path for path, rate in rates.items() if rate < config.lowest_rate}
+    if not low_paths:
         return utterances
-    lowest = min(rates.values())
-    left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
-    rate = max((rate for rate in SETTINGS if rate <= lowest), default=None)
+    below = [u for u in utterances if u.path in low_paths]
+    left = [u for u in utterances if u.path not in low_paths]
+    rate = max((rate for rate in SETTINGS if rate <= min(rates.values())), default=None)
     count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
     if config.cepstral:
         hint = f"--set features.sample_rate={rate} takes all" if rate else f"none below {min(SETTINGS)} Hz can be used"

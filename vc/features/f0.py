@@ -315,11 +315,12 @@ def f0_statistics(
     DataError
         Too few frames are voiced to estimate F0, and too few are loud to conclude that the speaker whispers.
     """
-    masks = []  # of each recording separately, so that a louder or noisier one does not affect the others
-    for track in tracks:
-        loud = loud_frames(track.power)
-        masks.append((track.f0, loud, clear_frames(track, loud)))
-    f0, loud, clear = (np.concatenate(parts) for parts in zip((np.zeros(0), *[np.zeros(0, bool)] * 2), *masks))
+    f0, loud, clear = [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0, bool)]
+    for track in tracks:  # each by itself, so that a louder or noisier recording does not affect the others
+        f0.append(track.f0)
+        loud.append(loud_frames(track.power))
+        clear.append(clear_frames(track, loud[-1]))
+    f0, loud, clear = map(np.concatenate, (f0, loud, clear))
     if search is None and whispers(clear, loud, frame_rate):
         return WHISPER
     if clear.sum() < FEWEST_CLEAR:

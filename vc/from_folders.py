@@ -35,7 +35,7 @@ from vc.report import write_report
 from vc.train.converter import train
 from vc.train.estimate import FIT_SECONDS, announce, estimate
 from vc.train.held_out import read_held_out
-from vc.train.methods import MANY_SPEAKERS, METHODS, TARGETS, Method
+from vc.train.methods import MANY_SPEAKERS, METHODS, Method
 from vc.train.plan import Request
 
 LOW_RATE_CONFIG = "nearest"  # configuration for recordings of which none has the sample rate that DEFAULT_CONFIG needs
@@ -103,7 +103,7 @@ def train_from_folders(
     speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
-    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    training_sets = recordings[-1:] if method.any_source else recordings
     held_out = _held_out(recordings, training_sets) if len(folders) > 1 else set()
     training = [u for utterances in training_sets for u in utterances if u.id not in held_out]
     data_directory.write(lists / "train", training)
@@ -180,7 +180,7 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     kind, name = build_features(sections.get("features") or {}).kind, sections["method"]
     advice = f"; give --config {name}" if name in configuration_names() else ""
     require(kind in method.kinds, f"method {name} does not learn from features of kind {kind}{advice}")
-    require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
+    require(len(folders) == 2 or method.any_source, "a pair needs two folders: the source's and the target's")
     return method
 
 
@@ -292,7 +292,7 @@ def estimate_from_folders(
     """
     device = devices.choose(device).type
     sections, method, recordings, _ = _training_inputs(folders, output, sections, changes)
-    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    training_sets = recordings[-1:] if method.any_source else recordings
     with errors_only(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
         data, features = Path(name) / "data", Path(name) / "features"
         excerpts = [u for utterances in training_sets for u in _excerpts(utterances)]

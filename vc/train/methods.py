@@ -54,6 +54,11 @@ class Method:
     frames: type = SpeakerFrames  # its `read` reads a speaker's frames for `fit`
     kinds: tuple[str, ...] = ("world", "mel")  # of features
 
+    @property
+    def any_source(self) -> bool:
+        """Whether a model converts any speaker, for which it learns from the targets' recordings alone."""
+        return self.serves == TARGETS
+
 
 def _pair(summary: str) -> Method:
     return Method(PAIR, summary, CycleGANObjective, CycleGANTraining)

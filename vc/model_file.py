@@ -240,7 +240,7 @@ def read_network(
         with torch.device("meta"):
             config = network_config(model.method, model.network)
             parts = MODELS[model.method][1].fewest_parts(len(model.speakers))
-            if parts > len(weights):  # seen before a network for so many speakers is built
+            if parts > len(weights):  # refused before a network for so many speakers is built
                 raise RuntimeError(f"{len(weights)} tensors for {parts} parts of {len(model.speakers)} speakers")
             restored = build_network(model.method, config, model.features, tuple(model.speakers))
         decodes = isinstance(restored, AbstractDecoder)

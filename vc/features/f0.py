@@ -47,7 +47,7 @@ TINY = np.finfo(float).tiny  # makes digital silence correlate 0
 
 LOUD_RANGE = 15.0  # dB below the power-weighted mean power: includes speech and, where there is speech, excludes hum
 CLEAR_PERIODICITY = 0.8  # exceeded by two thirds or more of loud voiced frames and 6 % or fewer of loud whispered ones
-WHISPERED_SHARE = 0.2  # of loud frames are clearly voiced; with fewer, there is no F0
+WHISPERED_SHARE = 0.2  # of loud frames; if fewer are clearly voiced, the speaker whispers
 ENOUGH_LOUD = 1.0  # seconds of loud frames needed to decide that a speaker whispers
 FEWEST_CLEAR = 20  # clearly voiced frames needed to estimate a range
 QUANTILES = (0.01, 0.99)  # of the clearly voiced frames within the main lobe

@@ -30,7 +30,7 @@ from vc.train.sampling import BatchSampler, Segments, spread_indices
 
 CHUNK = 2048  # content frames that are matched at a time
 MAX_CANDIDATES = 40_000  # content frames among which neighbours are searched: about fifteen minutes
-UNSEEN_EVERY = 10  # one recording in so many is excluded from the losses, if there are at least twice as many
+UNSEEN_EVERY = 10  # every tenth recording is excluded from the losses, if there are at least twice as many
 UNSEEN_SHARE = 4  # segments of a batch for each one of the excluded recordings
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 WINDOW = 512  # frames of a modulation spectrum
 MAX_GAIN = 20.0  # of a modulation frequency: the regression leaves almost nothing of some
 MAX_WINDOWS = 64  # whose spectra are computed together, which bounds memory
-DEVIATIONS = 3  # the filters' taps must cover so many of the Gaussian's deviations to each side
+DEVIATIONS = 3  # of the Gaussian to each side that the filters' taps must cover
 
 
 @dataclass(frozen=True)

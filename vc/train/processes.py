@@ -79,7 +79,7 @@ def started_by_torchrun() -> bool:
 
 @contextmanager
 def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
-    """Connect the processes of `torchrun`, or take this one alone; yields them and this one's device."""
+    """Connect the processes of `torchrun`, if it started this one; yields them and this process's device."""
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     own_device = devices.choose(device)
     if not started_by_torchrun():

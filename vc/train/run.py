@@ -28,7 +28,7 @@ from vc.train.engine import Engine
 from vc.train.log import RunLog
 from vc.train.processes import Processes
 
-# A context in which nothing is compiled: each conversion has another length, and would be compiled anew.
+# A context in which nothing is compiled: each conversion has another length and would be compiled again.
 eager_mode = partial(torch.compiler.set_stance, "force_eager")
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Stopped(TrainingError):
 
 
 class Run(ABC):
-    """A training run. Of several processes all take steps; the first alone writes and measures.
+    """A training run. Of several processes, all take steps; only the first writes and scores.
 
     The abstract methods are all that differs between what is trained; all but `title` are called in the first process
     only.
@@ -113,7 +113,7 @@ class Run(ABC):
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
-        """Scores on the held-out set by name, `score` among them, lower is better; empty where none can be had."""
+        """Scores on the held-out set by name, `score` among them, lower is better; empty if there are none."""
 
     @abstractmethod
     def write_model(self, path: Path) -> None:

@@ -154,7 +154,7 @@ class BatchSampler(ABC):
         return torch.rand(*shape, generator=self.generator, device=self.generator.device)
 
     def _step_draws(self, speakers: int, count: int) -> Tensor:
-        """Random numbers `(segments, count)` in 0..1 for this process's segments of so many speakers."""
+        """Random numbers `(segments, count)` in 0..1 for this process's segments of a number of speakers."""
         return self._rand(speakers, self.batch, count)[:, self.share].flatten(0, 1)
 
     def _draw_targets(self, speakers: int) -> Tensor:

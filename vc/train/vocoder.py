@@ -219,7 +219,7 @@ class VocoderRun(Run):
             log.info("held out: %s; score before the first step: %.4f", phrases.count(count, "recording"), score)
 
     def score(self) -> None:
-        """Score the model; models of the mel loss alone, nearest in mel but worst in sound, do not stay the best."""
+        """Score the model; a best model from before the adversarial losses, which sounds poor, no longer counts."""
         if self.state.best_step <= self.experiment.objective.adversarial_from < self.state.step:
             self.state.best_scores, self.state.stale = {}, 0
         super().score()

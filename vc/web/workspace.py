@@ -180,7 +180,7 @@ class Workspace:
         """Time of a recording's conversion; 0 if it is missing, or older than the recording or the model."""
         time = modification_time(self.conversion(voice, source))
         changed = modification_time(self.root / SOURCES / source)
-        trained = modification_time(self.root / EXPERIMENTS / voice.model / NAME)  # 0 for a carried model
+        trained = modification_time(self.root / EXPERIMENTS / voice.model / NAME)  # 0 for a bundled model
         return time if time >= max(changed, trained) else 0
 
     # Uploads

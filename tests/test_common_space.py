@@ -27,7 +27,7 @@ from vc.tensor_file import read_tensors, write_tensors
 from vc.train import checkpoint
 from vc.train.checkpoint import State
 from vc.train.converter import make_engine
-from vc.train.directory import defaults
+from vc.train.directory import earlier_settings
 from vc.train.engine import Setup
 from vc.train.experiment import resolve
 from vc.train.methods import METHODS
@@ -481,7 +481,7 @@ def test_a_model_from_before_there_were_these_settings_converts_as_it_did(method
 )
 def test_a_run_from_before_there_were_settings_had_none_of_what_they_do(method, earlier):
     experiment = resolve({"method": method}, WorldConfig(16000), NAMES[:2], "")
-    known = defaults(experiment)
+    known = earlier_settings(experiment)
     assert all(known[part][name] == value for part, values in earlier.items() for name, value in values.items())
     assert known["training"] == plain(experiment.training)
 

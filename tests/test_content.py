@@ -262,7 +262,7 @@ def test_settings_are_built_from_yaml():
     ("given", "message"),
     [
         ({"encoder": ""}, r"features\.content\.encoder"),
-        ({"layer": -1}, r"features\.content\.layer must be 0 or more"),
+        ({"layer": -1}, r"features\.content\.layer must be in 0\.\.1000, got -1"),
         ({"encoder": 5}, r"features\.content\.encoder: expected str"),
         ({"size": 5}, r"features\.content: unknown key size"),
         ({"frame_rate": -1.0}, r"features\.content\.frame_rate"),

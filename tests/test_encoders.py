@@ -319,7 +319,7 @@ def test_other_files_are_no_encoders(tmp_path):
 
 def test_names_are_the_carried_one_and_those_imported(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "kept"))
-    monkeypatch.setattr(choice, "CARRIED", tmp_path / "distilled.safetensors")
+    monkeypatch.setattr(choice, "BUNDLED_ENCODER", tmp_path / "distilled.safetensors")
     with pytest.raises(ConfigError, match=r"'distilled' is missing from this installation: .*distilled\.safetensors"):
         choice.choose("distilled")
     written(tmp_path, "distilled")
@@ -347,8 +347,8 @@ def test_sizes_are_the_published_ones():
 
 
 def test_the_carried_encoder_is_small_and_says_where_it_comes_from():
-    model = encoder_file.describe(choice.CARRIED)
-    assert choice.CARRIED.stat().st_size < 6e6
+    model = encoder_file.describe(choice.BUNDLED_ENCODER)
+    assert choice.BUNDLED_ENCODER.stat().st_size < 6e6
     assert "Whisper base" in model.licence and "recipes/encoder" in model.origin
     carried = choice.choose(choice.DISTILLED)
     content = carried.encode(vowel(1, carried.sample_rate))

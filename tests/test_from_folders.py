@@ -81,7 +81,7 @@ def test_what_is_held_out_is_scored_while_it_learns_and_chooses_nothing(
         raise DataError("damaged")
 
     request = request_for_training()
-    assert not request.chooses
+    assert not request.keep_best
     features = read_features(request.features)
     scored = HeldOutResynthesis.read(request.held_out, features, request.speakers)
     listed = data_directory.read(recordings.parent / "exp/x/data/held_out/bert")

@@ -31,7 +31,7 @@ from vc.errors import ConfigError
 from vc.features.content import PROSODY, log_mel_loudness, prosody, standard_loudness
 from vc.features.f0 import F0Options, clear_frames, loud_frames, map_f0
 from vc.features.mel import MelFeatures
-from vc.features.store import Features, read_features
+from vc.features.store import read_features
 from vc.models.recognition_synthesis import (
     PAUSES,
     RecognitionSynthesis,
@@ -332,7 +332,7 @@ def test_aligned_content_is_drawn_where_sentences_are_shared_and_refused_where_n
         ContentSampler.from_features(experiment(dump, "slt", "rms", aligned=0.5), dump, CPU, slice(None))
     arrays = {name: getattr(dump, name) for name in ("frames", "f0", "content")}
     said = {f"{name}-{number}": name for number in range(3) for name in ("rms", "slt")}
-    sentences = partial(Features.sentences, SimpleNamespace(utterances=said))
+    sentences = replace(dump, utterances=said).sentences
     parallel = SimpleNamespace(
         config=dump.config, speakers=dump.speakers, utterances=said, sentences=sentences, **arrays
     )
@@ -1333,7 +1333,7 @@ def compact_model(*words: object) -> CompletedProcess:
 
 
 def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
-    path = model_file.CARRIED["six_voices"]
+    path = model_file.BUNDLED_MODELS["six_voices"]
     model, weights = model_file.read(path)
     assert path.stat().st_size < 6e6 and {each.dtype for each in weights.values()} == {torch.float16}
     assert model.encoder is None and model.features.content.digest == choice.choose("distilled").digest

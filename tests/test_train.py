@@ -388,6 +388,15 @@ def test_a_run_rolls_back_after_too_many_refused_steps():
     assert run.rollbacks == []
 
 
+def test_a_rollback_to_a_run_with_another_held_out_set_compares_no_scores_with_that_set(monkeypatch):
+    run = CountingRun(patience=2)
+    before = State(step=4, best_step=2, held_out="another set", best_scores={"score": 1.0}, stale=1)
+    monkeypatch.setattr(checkpoint, "resume", lambda *_: replace(before))
+    monkeypatch.setattr(checkpoint, "save", lambda *_, **__: None)
+    Run.roll_back(run)
+    assert (run.state.held_out, run.state.best_scores, run.state.stale) == ("set", {}, 0)
+
+
 def test_a_run_ends_when_its_model_has_long_not_become_better():
     run = CountingRun(steps=100, checkpoint_every=10, patience=3)
     run.take_steps()

@@ -19,9 +19,9 @@ from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
 VOCODER_SECTIONS = ("method", "mel", "network", "objective", "training", "compute")  # of a vocoder's configuration
-CARRIED = Path(__file__).with_name("conf")
-USUAL = "recognition_synthesis"  # in CARRIED: best scores among those that need only minutes of speech; docs/figures.md
-LARGEST = 64 * 1024  # bytes of a configuration file
+CONFIGURATIONS = Path(__file__).with_name("conf")  # folder of the package's configuration files
+DEFAULT_CONFIG = "recognition_synthesis"  # best scores of those that need only minutes of speech; docs/figures.md
+LARGEST_YAML = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of a configuration file with all aliases expanded
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
@@ -88,12 +88,12 @@ def earlier_defaults(cls: type) -> dict[str, Any]:
 
 def configuration_names() -> list[str]:
     """The names of the package's configurations."""
-    return sorted(path.stem for path in CARRIED.glob("*.yaml"))
+    return sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
 
 
 def summary(name: str) -> str:
     """The first sentence of the opening comment in one of the package's configurations."""
-    line = (CARRIED / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
+    line = (CONFIGURATIONS / f"{name}.yaml").read_text().split("\n")[0].removeprefix("# ")
     return re.split("[:;.] ", line)[0]
 
 
@@ -103,7 +103,7 @@ def _find_file(name: str | Path) -> Path:
     if len(path.parts) != 1 or path.is_file():
         return path
     if path.name.removesuffix(".yaml") in configuration_names():
-        return CARRIED / f"{path.name.removesuffix('.yaml')}.yaml"
+        return CONFIGURATIONS / f"{path.name.removesuffix('.yaml')}.yaml"
     names = "" if path.suffix else f", nor a configuration of the package: {', '.join(configuration_names())}"
     require(not names or path.exists(), f"{path}: no such file{names}")
     return path
@@ -112,7 +112,7 @@ def _find_file(name: str | Path) -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping of at most 64 KiB with the safe loader; ConfigError for any other file."""
     try:
-        content = _parse(read_bytes(path, LARGEST))
+        content = _parse(read_bytes(path, LARGEST_YAML))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ConfigError, ValueError) as error:  # ValueError: a NUL in the name
@@ -202,11 +202,15 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def difference(before: Any, after: Any) -> str:
-    """Describe the settings in which two dataclasses differ."""
-    one, other = flatten(plain(before)), flatten(plain(after))
-    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
-    return ", ".join(f"{key} ({one.get(key)} -> {other.get(key)})" for key in keys)
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Describe each flattened setting that differs, by its key, as `key (before -> after)`."""
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return {key: f"{key} ({before.get(key)} -> {after.get(key)})" for key in keys}
+
+
+def difference(before: Any, after: Any, prefix: str = "") -> str:
+    """Describe the settings in which two dataclasses differ, with `prefix` before their keys; empty if in none."""
+    return ", ".join(changes(flatten(plain(before), prefix), flatten(plain(after), prefix)).values())
 
 
 def _parse(text: str | bytes) -> Any:
@@ -287,3 +291,42 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigError unless `condition`; `message` names the setting, its value and the allowed values."""
     if not condition:
         raise ConfigError(message)
+
+
+def require_range(
+    settings: Any,
+    section: str,
+    *names: str,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
+    unit: str = "",
+) -> None:
+    """Raise ConfigError unless the numbers `names` of the dataclass `settings` are within bounds.
+
+    Parameters
+    ----------
+    settings : dataclass
+    section : str
+        Name of the section in the error message.
+    names : str
+        Names of the fields.
+    at_least, above, at_most, below : float, optional
+        Bounds; `above` and `below` are not allowed themselves.
+    unit : str, optional
+        Unit of the bounds in the error message.
+    """
+    unit = unit and f" {unit}"
+    if math.isfinite(at_least) and math.isfinite(at_most):
+        allowed = f"in {at_least:g}..{at_most:g}{unit}"
+    elif math.isfinite(at_least) and math.isfinite(below):
+        allowed = f"from {at_least:g} to below {below:g}{unit}"
+    else:
+        bounds = {"{:g}{} or more": at_least, "above {:g}{}": above, "at most {:g}{}": at_most, "below {:g}{}": below}
+        allowed = " and ".join(text.format(bound, unit) for text, bound in bounds.items() if math.isfinite(bound))
+    for name in names:
+        value = getattr(settings, name)
+        require(
+            at_least <= value <= at_most and above < value < below, f"{section}.{name} must be {allowed}, got {value}"
+        )

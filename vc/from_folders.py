@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vc import devices, phrases
-from vc.config import USUAL, configuration_names, digest, plain, read_sections, require
+from vc.config import DEFAULT_CONFIG, configuration_names, digest, plain, read_sections, require
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.check import usable_condition
@@ -37,10 +37,10 @@ from vc.train.converter import train
 from vc.train.estimate import FIT_SECONDS, announce, estimate
 from vc.train.experiment import build_settings
 from vc.train.held_out import read_held_out
-from vc.train.methods import MANY_SPEAKERS, METHODS, TARGETS, Method
+from vc.train.methods import MANY_SPEAKERS, METHODS, Method
 from vc.train.plan import Request
 
-LOW_RATE_CONFIG = "nearest"  # configuration for recordings of which none has the sample rate that USUAL needs
+LOW_RATE_CONFIG = "nearest"  # configuration for recordings of which none has the sample rate that DEFAULT_CONFIG needs
 MAX_HELD_OUT = 10  # held-out recordings per speaker, but at most half of them
 MAX_NAMED = 3  # folders named in a warning
 MIN_SHARED = 4  # held-out sentences common to all; with fewer, each speaker's are chosen separately
@@ -107,7 +107,7 @@ def train_from_folders(
     speakers = [utterances[0].speaker for utterances in recordings]
     lists = path_inside(output, "data")
     recordings = [prepare.link_line_breaks(prepare.cut(utterances, lists), lists) for utterances in recordings]
-    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    training_sets = recordings[-1:] if method.any_source else recordings
     held_out = _held_out(recordings, training_sets) if len(folders) > 1 else set()
     training = [u for utterances in training_sets for u in utterances if u.id not in held_out]
     data_directory.write(lists / "train", training)
@@ -136,7 +136,7 @@ def train_from_folders(
         output=output,
         sections=dict(sections),
         held_out=scored,
-        chooses=False,  # the recordings used for evaluation must not influence the model
+        keep_best=False,  # the recordings used for evaluation must not influence the model
         validation=validation,
         device=device,
     )
@@ -151,7 +151,7 @@ def _training_inputs(
     """Check the arguments; return sections, method, usable recordings by folder, and errors of the other recordings."""
     folders = [(folder if folder.name not in ("", "..") else folder.resolve()).absolute() for folder in folders]
     automatic = sections is None
-    sections = read_sections(USUAL, changes) if automatic else sections
+    sections = read_sections(DEFAULT_CONFIG, changes) if automatic else sections
     method = _method(sections, folders)
     _check_folders(folders, output)
     recordings, failures = _usable(_recordings(folders), lambda utterance: audio.info(utterance.path))
@@ -174,7 +174,7 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     kind, name = build_features(sections.get("features") or {}).kind, sections["method"]
     advice = f"; give --config {name}" if name in configuration_names() else ""
     require(kind in method.kinds, f"method {name} does not learn from features of kind {kind}{advice}")
-    require(len(folders) == 2 or method.serves == TARGETS, "a pair needs two folders: the source's and the target's")
+    require(len(folders) == 2 or method.any_source, "a pair needs two folders: the source's and the target's")
     return method
 
 
@@ -308,7 +308,7 @@ def estimate_from_folders(
     """
     device = devices.choose(device).type
     sections, method, recordings, _ = _training_inputs(folders, output, sections, changes)
-    training_sets = recordings[-1:] if method.serves == TARGETS else recordings
+    training_sets = recordings[-1:] if method.any_source else recordings
     with errors_only(), tempfile.TemporaryDirectory(prefix="vc-estimate-") as name:
         data, features = Path(name) / "data", Path(name) / "features"
         excerpts = [u for utterances in training_sets for u in _excerpts(utterances)]
@@ -366,12 +366,12 @@ def _log_method(method: str, target: Sequence[Utterance], device: str, *, automa
     others = "vc-train --configs lists others for --config"
     if not automatic:
         log.info("method: %s on %s; %s", method, device, others)
-    elif method == USUAL:
+    elif method == DEFAULT_CONFIG:
         reason = "the most similar to a target's voice in our measurements"
         log.info("method: %s on %s, %s; --config nearest loses fewer words; %s", method, device, reason, others)
     else:
         rate = max(audio.info(u.path).sample_rate for u in target)
-        log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, USUAL, others)
+        log.info("method: %s on %s, because %d Hz is too low for %s; %s", method, device, rate, DEFAULT_CONFIG, others)
 
 
 @dataclass(frozen=True)

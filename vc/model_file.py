@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NAME = "model.safetensors"
-CARRIED = {"six_voices": Path(__file__).with_name("models") / "six_voices.safetensors"}  # by name
+BUNDLED_MODELS = {"six_voices": Path(__file__).with_name("models") / "six_voices.safetensors"}  # by name
 ENCODER = "encoder."  # prefix of the names of a content encoder's weights
 KINDS = {str: "text", dict: "mapping", int: "number"}
 TYPES = {  # of the values that `build` does not check
@@ -160,12 +160,12 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     ConfigError
         There is no such file, or it is not a model of this version; the message begins with the path.
     """
-    if str(path) in CARRIED and not os.path.isfile(path) and not os.path.isfile(path / NAME):
-        path = CARRIED[str(path)]  # even if there is an unrelated folder of that name
+    if str(path) in BUNDLED_MODELS and not os.path.isfile(path) and not os.path.isfile(path / NAME):
+        path = BUNDLED_MODELS[str(path)]  # even if there is an unrelated folder of that name
     if os.path.isdir(path):
         path = path / NAME
     if not os.path.isfile(path):
-        raise ConfigError(f"{path}: no such model file; the package has {', '.join(CARRIED)}")
+        raise ConfigError(f"{path}: no such model file; the package has {', '.join(BUNDLED_MODELS)}")
     weights, content = read_tensors(path, framework)
     if "mel" in content:
         raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
@@ -240,7 +240,7 @@ def read_network(
         with torch.device("meta"):
             config = network_config(model.method, model.network)
             parts = MODELS[model.method][1].fewest_parts(len(model.speakers))
-            if parts > len(weights):  # seen before a network for so many speakers is built
+            if parts > len(weights):  # refused before a network for so many speakers is built
                 raise RuntimeError(f"{len(weights)} tensors for {parts} parts of {len(model.speakers)} speakers")
             restored = build_network(model.method, config, model.features, tuple(model.speakers))
         decodes = isinstance(restored, AbstractDecoder)

@@ -150,13 +150,13 @@ def train_from_recordings(args: argparse.Namespace, sections: dict[str, Any] | N
     from vc.from_folders import estimate_from_folders, train_from_folders
     from vc.model_file import NAME
     from vc.parallel import default_jobs
-    from vc.train.processes import launched_together
+    from vc.train.processes import started_by_torchrun
 
     others = {"source": args.source, "target": args.target, "speakers": args.speakers, "held-out": args.held_out}
     others |= {"add-to": args.add_to, "validation": args.validation}
     excluded = ", ".join(f"--{name}" for name, value in others.items() if value)
     require(not excluded, f"{excluded}: only with --features")
-    require(not launched_together(), "FOLDERs of recordings: not under torchrun, which needs --features")
+    require(not started_by_torchrun(), "FOLDERs of recordings: not under torchrun, which needs --features")
     extras.ensure_numba_cache()
     measures = [] if args.measures == ["none"] else args.measures
     jobs, start = args.jobs or default_jobs(), time.monotonic()

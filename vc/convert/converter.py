@@ -59,7 +59,7 @@ class ConversionOptions:
         self.f0.check_method(self.method)
 
 
-USUAL = ConversionOptions()
+DEFAULT_OPTIONS = ConversionOptions()
 
 
 @dataclass(frozen=True)
@@ -157,16 +157,16 @@ class Converter:
         ConfigError
             The file is not a model, or the device, precision or vocoder cannot be used with it.
         """
-        chosen = devices.choose(device)
-        devices.set_precision(precision, chosen)
-        model, network, encoder = model_file.read_network(Path(path), chosen)
+        torch_device = devices.choose(device)
+        devices.set_precision(precision, torch_device)
+        model, network, encoder = model_file.read_network(Path(path), torch_device)
         network.to(memory_format=LAYOUT)
         if vocoder is None:
-            synthesiser = choice.usual(model.features, chosen, precision)
+            synthesiser = choice.usual(model.features, torch_device, precision)
         else:
-            synthesiser = choice.choose(vocoder, chosen, precision)
+            synthesiser = choice.choose(vocoder, torch_device, precision)
         synthesiser.check_features(model.features)
-        converter = cls(model, network, chosen, precision, vocoder=synthesiser, encoder=encoder)
+        converter = cls(model, network, torch_device, precision, vocoder=synthesiser, encoder=encoder)
         converter.path = Path(path)
         return converter
 
@@ -245,7 +245,7 @@ class Converter:
         to: str | None = None,
         source: str | None = None,
         *,
-        options: ConversionOptions = USUAL,
+        options: ConversionOptions = DEFAULT_OPTIONS,
     ) -> np.ndarray:
         """Convert a recording in memory; a long one is converted in pieces.
 
@@ -294,7 +294,7 @@ class Converter:
         source: str | None = None,
         *,
         longest: float = 2.0,
-        options: ConversionOptions = USUAL,
+        options: ConversionOptions = DEFAULT_OPTIONS,
     ) -> Iterator[np.ndarray]:
         """Convert blocks of samples as they arrive.
 
@@ -344,7 +344,7 @@ class Converter:
         to: str | None = None,
         source: str | None = None,
         *,
-        options: ConversionOptions = USUAL,
+        options: ConversionOptions = DEFAULT_OPTIONS,
         jobs: int = 1,
         advance: Callable[[float], None] | None = None,
     ) -> None:
@@ -397,14 +397,14 @@ class Converter:
         source, target = self.direction(to, source)
         known, settings = self.model.speakers.get(source), self.model.features
         search = options.f0_range or (known.f0_range if known and known.f0_range_given else None)
-        cut = pieces.split(blocks, self.sample_rate, longest)
+        parts = pieces.split(blocks, self.sample_rate, longest)
         if options.method == "diff" or self._uses_f0:
             voice = SourceVoice(
                 known and known.f0_statistics, settings, recording=recording, name=source, search=search
             )
-            inputs = (SourcePiece(*pair) for pair in voice.with_voices(cut))
+            inputs = (SourcePiece(*pair) for pair in voice.with_voices(parts))
         else:
-            inputs = (SourcePiece(piece, known.f0_statistics) for piece in cut)
+            inputs = (SourcePiece(piece, known.f0_statistics) for piece in parts)
         if self.decodes:
             content = SourceContent(known and known.content, self.model.speakers[target].content, settings)
             inputs = (self._with_content(piece, content) for piece in inputs)

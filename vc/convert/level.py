@@ -50,7 +50,7 @@ class Level:
 def vocoder_gain(native_rate: int | None, samples: np.ndarray) -> np.float32:
     """Gain before a vocoder, by which its output is to be divided; 1 for WORLD, which has no `native_rate`.
 
-    Neural vocoders know usual levels alone, and their output is within -1..1.
+    Neural vocoders have learnt from usual levels only, and their output is within -1..1.
     """
     return np.float32(1) if native_rate is None else usual_level_gain(samples)
 

@@ -77,10 +77,10 @@ class SourceVoice:
         self._loudest = 0.0  # mean square of clearly voiced frames in the loudest piece so far
         self._warned: set[str] = set()
 
-    def with_voices(self, cut: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
+    def with_voices(self, parts: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
         """Pieces with their speakers' F0 statistics; a piece in which the speaker changes is split there."""
         rate = self.config.sample_rate
-        for piece in cut:
+        for piece in parts:
             spans = self.spans(piece.samples)
             positions = [round(start * rate / self.config.frame_rate) for start, _ in spans[1:]]
             for part, number in pieces.cut_at(piece, positions, rate):

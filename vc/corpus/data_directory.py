@@ -5,6 +5,7 @@ Every fault in a list is reported with its file and line.
 
 import contextlib
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,11 @@ class Utterance:
     def sentence(self) -> str:
         """The id without the speaker prefix: the same for all speakers of the sentence."""
         return self.id.removeprefix(self.speaker).lstrip("-_.") or self.id
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Start and end in its recording in seconds; infinity for the recording's own end."""
+        return self.start or 0.0, math.inf if self.end is None else self.end
 
     def read(self, rate: int | None = None) -> tuple[np.ndarray, int]:
         """Read `(samples,)` float32, resampled to `rate` Hz if given, and the sample rate in Hz."""

@@ -14,7 +14,7 @@ from vc.encoders.encoder_file import SUFFIX
 from vc.errors import ConfigError
 
 DISTILLED = "distilled"
-CARRIED = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
+BUNDLED_ENCODER = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
 
 
 def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Encoder:
@@ -62,8 +62,9 @@ def find(name: str) -> Path:
         There is no encoder of this name.
     """
     if name == DISTILLED:
-        require(CARRIED.is_file(), f"the encoder {DISTILLED!r} is missing from this installation: {CARRIED}")
-        return CARRIED
+        message = f"the encoder {DISTILLED!r} is missing from this installation: {BUNDLED_ENCODER}"
+        require(BUNDLED_ENCODER.is_file(), message)
+        return BUNDLED_ENCODER
     if name.endswith(SUFFIX) or os.sep in name:
         return Path(name)
     imported = path_of(name)
@@ -78,8 +79,8 @@ def find(name: str) -> Path:
 
 def named_files() -> dict[str, Path]:
     """The files of all encoders that have names, by name."""
-    carried = {DISTILLED: CARRIED} if CARRIED.is_file() else {}
-    return carried | {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
+    bundled = {DISTILLED: BUNDLED_ENCODER} if BUNDLED_ENCODER.is_file() else {}
+    return bundled | {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
 
 
 def path_of(name: str) -> Path:

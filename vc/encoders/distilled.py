@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.encoders.base import Encoder
 from vc.errors import DataError
 from vc.features import mel
@@ -36,14 +36,13 @@ class DistilledConfig:
 
     def __post_init__(self) -> None:
         for name, highest in (("bands", 512), ("dims", 4096), ("channels", 4096)):
-            number = getattr(self, name)
-            require(1 <= number <= highest, f"encoder.{name} must be in 1..{highest}, got {number}")
+            require_range(self, "encoder", name, at_least=1, at_most=highest)
         odd = self.kernel % 2 == 1 and 1 <= self.kernel <= 63
         require(odd, f"encoder.kernel must be odd and in 1..63, got {self.kernel}")
         count, in_range = len(self.dilations), all(1 <= dilation <= 64 for dilation in self.dilations)
         require(1 <= count <= 64, f"encoder.dilations must be 1 to 64 numbers, got {count}")
         require(in_range, f"encoder.dilations must be in 1..64 each, got {self.dilations}")
-        require(-1 <= self.lookahead <= 64, f"encoder.lookahead must be in -1..64, got {self.lookahead}")
+        require_range(self, "encoder", "lookahead", at_least=-1, at_most=64)
 
     @property
     def layers(self) -> int:  # only the output of the last can be the content

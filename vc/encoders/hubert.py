@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, gelu, layer_norm, pad, scaled_dot_product_attention
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.encoders.base import Encoder
 
 SAMPLE_RATE = 16000  # Hz
@@ -46,8 +46,7 @@ class HubertConfig:
     def __post_init__(self) -> None:
         limits = {"width": 4096, "layers": 128, "hidden": 16384, "position_kernel": 1024, "position_groups": 1024}
         for name, highest in limits.items():
-            number = getattr(self, name)
-            require(1 <= number <= highest, f"encoder.{name} must be in 1..{highest}, got {number}")
+            require_range(self, "encoder", name, at_least=1, at_most=highest)
         for name in ("heads", "position_groups"):
             number = getattr(self, name)
             divides = number > 0 and self.width % number == 0
@@ -61,7 +60,7 @@ class HubertConfig:
         require((reach, stride) == (REACH, FRAME), message)
         possible = self.buckets == 0 or (4 <= self.buckets <= 4096 and self.buckets // 4 < self.farthest <= 100_000)
         require(possible, f"encoder.buckets must be 0 or 4..4096, with farthest above a quarter, got {self.buckets}")
-        require(0 < self.epsilon < 1, f"encoder.epsilon must be above 0 and below 1, got {self.epsilon}")
+        require_range(self, "encoder", "epsilon", above=0, below=1)
 
     @property
     def dims(self) -> int:

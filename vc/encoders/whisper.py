@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.encoders.base import Encoder
 from vc.features.mel import MelConfig, mel_filters
 
@@ -40,8 +40,7 @@ class WhisperConfig:
     def __post_init__(self) -> None:
         limits = {"bands": (8, 200), "width": (8, 4096), "layers": (1, 128), "hidden": (1, 16384)}
         for name, (lowest, highest) in {**limits, "positions": (500, 6000)}.items():
-            number = getattr(self, name)
-            require(lowest <= number <= highest, f"encoder.{name} must be in {lowest}..{highest}, got {number}")
+            require_range(self, "encoder", name, at_least=lowest, at_most=highest)
         divides = self.heads > 0 and self.width % self.heads == 0
         require(divides, f"encoder.heads must divide encoder.width, {self.width}, got {self.heads}")
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.features.base import Frames
 from vc.features.f0 import HIGHEST_F0, LOWEST_F0, F0Range, LogF0
 from vc.features.mel import MelConfig, MelFeatures, mel_filters
@@ -33,10 +33,9 @@ class ContentConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.encoder), "features.content.encoder must name an encoder")
-        require(0 <= self.layer <= 1000, f"features.content.layer must be 0 or more, got {self.layer}")
-        require(0 <= self.dims <= 65536, f"features.content.dims must be in 0..65536, got {self.dims}")
-        require(0 <= self.frame_rate <= 1000, f"features.content.frame_rate must be in 0..1000, got {self.frame_rate}")
-        require(0 <= self.first <= 1, f"features.content.first must be in 0..1 s, got {self.first}")
+        require_range(self, "features.content", "layer", "frame_rate", at_least=0, at_most=1000)
+        require_range(self, "features.content", "dims", at_least=0, at_most=65536)
+        require_range(self, "features.content", "first", at_least=0, at_most=1, unit="s")
 
 
 @dataclass(frozen=True)

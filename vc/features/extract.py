@@ -199,12 +199,12 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     for path in {utterance.path for utterance in utterances}:
         with contextlib.suppress(DataError):
             rates[path] = audio.info(path).sample_rate
-    below = [u for u in utterances if rates.get(u.path, config.lowest_rate) < config.lowest_rate]
-    if not below:
+    low_paths = {path for path, rate in rates.items() if rate < config.lowest_rate}
+    if not low_paths:
         return utterances
-    lowest = min(rates.values())
-    left = [u for u in utterances if rates.get(u.path, config.lowest_rate) >= config.lowest_rate]
-    rate = max((rate for rate in SETTINGS if rate <= lowest), default=None)
+    below = [u for u in utterances if u.path in low_paths]
+    left = [u for u in utterances if u.path not in low_paths]
+    rate = max((rate for rate in SETTINGS if rate <= min(rates.values())), default=None)
     count = f"{len(below)} of {len(utterances)} recordings, such as {below[0].path} at {rates[below[0].path]} Hz"
     if config.cepstral:
         hint = f"--set features.sample_rate={rate} takes all" if rate else f"none below {min(SETTINGS)} Hz can be used"
@@ -234,7 +234,7 @@ class Window:
 
 def claims_to_be_long(utterance: Utterance) -> bool:
     """Whether an utterance is long enough for analysis in windows, according to its recording's header."""
-    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    start, end = utterance.span
     if end - start <= LONGEST_WHOLE:
         return False
     try:
@@ -247,7 +247,7 @@ def windows_of(utterance: Utterance) -> list[Window]:
     """The windows of an utterance. A long one is decoded once to count its samples, because headers may be wrong."""
     if not claims_to_be_long(utterance):
         return [Window(utterance)]
-    start, end = utterance.start or 0.0, np.inf if utterance.end is None else utterance.end
+    start, end = utterance.span
     seconds = min(audio.count(utterance.path) / audio.info(utterance.path).sample_rate, end) - start
     count = int(seconds // WINDOW) if seconds > LONGEST_WHOLE else 1
     return [Window(utterance, number, number == count - 1) for number in range(count)]
@@ -264,7 +264,7 @@ class _Span:
         self.begin = (first - before) / frame_rate  # seconds of the utterance before the first sample
         self.part = window.utterance
         if not window.whole:
-            start = (self.part.start or 0.0) + first / frame_rate
+            start = self.part.span[0] + first / frame_rate
             end = self.part.end if window.last else start + (after - first) / frame_rate + overlap / frame_rate
             self.part = replace(self.part, start=start - before / frame_rate, end=end)
 

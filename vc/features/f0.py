@@ -47,7 +47,7 @@ TINY = np.finfo(float).tiny  # makes digital silence correlate 0
 
 LOUD_RANGE = 15.0  # dB below the power-weighted mean power: includes speech and, where there is speech, excludes hum
 CLEAR_PERIODICITY = 0.8  # exceeded by two thirds or more of loud voiced frames and 6 % or fewer of loud whispered ones
-WHISPERED_SHARE = 0.2  # of loud frames are clearly voiced; with fewer, there is no F0
+WHISPERED_SHARE = 0.2  # of loud frames; if fewer are clearly voiced, the speaker whispers
 ENOUGH_LOUD = 1.0  # seconds of loud frames needed to decide that a speaker whispers
 FEWEST_CLEAR = 20  # clearly voiced frames needed to estimate a range
 QUANTILES = (0.01, 0.99)  # of the clearly voiced frames within the main lobe
@@ -315,11 +315,12 @@ def f0_statistics(
     DataError
         Too few frames are voiced to estimate F0, and too few are loud to conclude that the speaker whispers.
     """
-    masks = []  # of each recording separately, so that a louder or noisier one does not affect the others
-    for track in tracks:
-        loud = loud_frames(track.power)
-        masks.append((track.f0, loud, clear_frames(track, loud)))
-    f0, loud, clear = (np.concatenate(parts) for parts in zip((np.zeros(0), *[np.zeros(0, bool)] * 2), *masks))
+    f0, loud, clear = [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0, bool)]
+    for track in tracks:  # each by itself, so that a louder or noisier recording does not affect the others
+        f0.append(track.f0)
+        loud.append(loud_frames(track.power))
+        clear.append(clear_frames(track, loud[-1]))
+    f0, loud, clear = map(np.concatenate, (f0, loud, clear))
     if search is None and whispers(clear, loud, frame_rate):
         return WHISPER
     if clear.sum() < FEWEST_CLEAR:

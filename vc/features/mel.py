@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.corpus import audio
 from vc.features import mel_cepstrum
 from vc.features.base import FeatureConfig, Frames
@@ -44,7 +44,7 @@ class MelConfig:
     highest: float = 8000.0  # Hz
 
     def __post_init__(self) -> None:
-        require(8000 <= self.sample_rate <= 96000, f"mel.sample_rate must be in 8000..96000, got {self.sample_rate}")
+        require_range(self, "mel", "sample_rate", at_least=8000, at_most=96000)
         possible = 64 <= self.fft_size <= 16384 and self.fft_size % 2 == 0
         require(possible, f"mel.fft_size must be even and in 64..16384, got {self.fft_size}")
         fits = 16 <= self.hop <= self.fft_size and self.hop % 2 == 0

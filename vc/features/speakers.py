@@ -88,27 +88,22 @@ class Speaker:
     name: str = ""  # if it differs from the id
 
     def __post_init__(self) -> None:
-        log_f0 = [self.log_f0_mean, self.log_f0_deviation]
-        if (log_f0[0] is None) != (log_f0[1] is None):
-            raise ConfigError("a speaker has a mean and a deviation of log F0, or neither")
-        log_f0 = [] if None in log_f0 else log_f0
-        numbers = [*self.mel_cepstrum_mean, *self.mel_cepstrum_deviation, *log_f0]
-        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-            raise ConfigError("a speaker's statistics must be finite numbers")
-        if len(self.mel_cepstrum_mean) != len(self.mel_cepstrum_deviation):
-            raise ConfigError("a speaker's means and deviations must be of equal length")
-        if not self.mel_cepstrum_mean:
-            raise ConfigError("a speaker's statistics must not be empty")
-        if min([*self.mel_cepstrum_deviation, *log_f0[1:]]) <= 0:
-            raise ConfigError("a speaker's deviations must be above 0")
+        means, deviations = self.mel_cepstrum_mean, self.mel_cepstrum_deviation
+        log_f0 = [value for value in (self.log_f0_mean, self.log_f0_deviation) if value is not None]
+        require(len(log_f0) != 1, "a speaker has a mean and a deviation of log F0, or neither")
+        numbers = [*means, *deviations, *log_f0]
+        finite = all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+        require(finite, "a speaker's statistics must be finite numbers")
+        require(len(means) == len(deviations), "a speaker's means and deviations must be of equal length")
+        require(bool(means), "a speaker's statistics must not be empty")
+        require(min([*deviations, *log_f0[1:]]) > 0, "a speaker's deviations must be above 0")
         possible = not log_f0 or (
             LOWEST_F0 < math.exp(min(log_f0[0], 10)) < HIGHEST_F0 and log_f0[1] <= LARGEST_LOG_F0_DEVIATION
         )
-        if max(map(abs, numbers)) > LARGEST_STATISTIC or not possible:
-            raise ConfigError("a speaker's statistics are outside the range of speech")
+        possible = possible and max(map(abs, numbers)) <= LARGEST_STATISTIC
+        require(possible, "a speaker's statistics are outside the range of speech")
         F0Range(self.f0_floor, self.f0_ceiling)  # raises ConfigError if it is not a range
-        if not is_line(self.name):
-            raise ConfigError("a speaker's name must be one line of valid Unicode")
+        require(is_line(self.name), "a speaker's name must be one line of valid Unicode")
 
     @property
     def normaliser(self) -> MeanVariance:

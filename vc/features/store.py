@@ -60,8 +60,10 @@ class Features:
 
         Two speakers' utterances with the same name are assumed to be the same sentence.
         """
-        ids = (id for id, owner in self.utterances.items() if owner == speaker)
-        return [Utterance(id, speaker, Path()).sentence for id in ids]
+        return [Utterance(id, speaker, Path()).sentence for id in self._ids(speaker)]
+
+    def _ids(self, speaker: str) -> list[str]:
+        return [id for id, speaker_of_id in self.utterances.items() if speaker_of_id == speaker]
 
     def frames(self, speaker: str) -> list[np.ndarray]:
         """A speaker's `(frames, bands)` arrays, sorted by utterance id."""
@@ -86,10 +88,9 @@ class Features:
         """A speaker's arrays of one name; each has at least one frame."""
         self.require(speaker)
         archive, shape = self.config.archives[name]
-        ids = [id for id, speaker_id in self.utterances.items() if speaker_id == speaker]
-        for id, array in zip(
-            ids, read_archive(self.directory / f"{archive}.scp", ids, signed=self.signed), strict=True
-        ):
+        ids = self._ids(speaker)
+        arrays = read_archive(self.directory / f"{archive}.scp", ids, signed=self.signed)
+        for id, array in zip(ids, arrays, strict=True):
             if array.shape[1:] != shape or len(array) == 0 or not np.isfinite(array).all():
                 expected = ", ".join(map(str, ("frames", *shape)))
                 raise DataError(f"{self.directory}/{archive}.ark: {id}: expected finite ({expected})")

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.errors import ConfigError
 from vc.features import mel_cepstrum
 from vc.features.base import FeatureConfig, Frames
@@ -37,7 +37,7 @@ class WorldConfig(FeatureConfig):
     unvoiced_f0: float = 150.0  # Hz, whose period sets CheapTrick's window in unvoiced frames
 
     def __post_init__(self) -> None:
-        require(1.0 <= self.frame_shift <= 20.0, f"features.frame_shift must be in 1..20 ms, got {self.frame_shift}")
+        require_range(self, "features", "frame_shift", at_least=1, at_most=20, unit="ms")
         methods = ", ".join(F0_METHODS)
         require(self.f0_method in F0_METHODS, f"features.f0_method must be one of {methods}, got {self.f0_method!r}")
         if self.sample_rate not in mel_cepstrum.SETTINGS:
@@ -46,10 +46,9 @@ class WorldConfig(FeatureConfig):
         order, warping = mel_cepstrum.SETTINGS[self.sample_rate]
         object.__setattr__(self, "order", order if self.order is None else self.order)
         object.__setattr__(self, "warping", warping if self.warping is None else self.warping)
-        require(4 <= self.order <= 100, f"features.order must be in 4..100, got {self.order}")
-        require(0 <= self.warping < 1, f"features.warping must be from 0 to below 1, got {self.warping}")
-        f0 = self.unvoiced_f0
-        require(FFT_FLOOR <= f0 <= 1000, f"features.unvoiced_f0 must be in {FFT_FLOOR:g}..1000 Hz, got {f0}")
+        require_range(self, "features", "order", at_least=4, at_most=100)
+        require_range(self, "features", "warping", at_least=0, below=1)
+        require_range(self, "features", "unvoiced_f0", at_least=FFT_FLOOR, at_most=1000, unit="Hz")
 
     @property
     def world(self) -> "WorldConfig":

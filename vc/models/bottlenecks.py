@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import losses
-from vc.config import require
+from vc.config import require, require_range
 from vc.models.base import MultiSpeakerConverter, RandomDraws
 from vc.models.cyclegan_vc2 import NetworkSizes
 
@@ -26,11 +26,9 @@ class CodeConfig(NetworkSizes):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.code in BOTTLENECKS, f"network.code must be one of {', '.join(BOTTLENECKS)}, got {self.code!r}")
-        blocks = self.residual_blocks  # on both sides of the code
-        require(blocks >= 2, f"network.residual_blocks must be 2 or more, got {blocks}")
-        for name in ("code_channels", "entries"):
-            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
-        require(self.noise_channels >= 0, f"network.noise_channels must be 0 or more, got {self.noise_channels}")
+        require_range(self, "network", "residual_blocks", at_least=2)  # on both sides of the code
+        require_range(self, "network", "code_channels", "entries", at_least=1)
+        require_range(self, "network", "noise_channels", at_least=0)
 
     @property
     def blocks_before(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
-from vc.config import newer, require
+from vc.config import newer, require_range
 from vc.layers import GatedConv1d, GatedConv2d, ResidualBlock, UpsampleBlock1d, pad_frames
 from vc.models.base import PairConverter
 
@@ -24,12 +24,8 @@ class CycleGANVCConfig:
     fully_connected: bool = newer(True, earlier=False)  # the discriminator's last layer, over a whole segment
 
     def __post_init__(self) -> None:
-        require(self.channels >= 1, f"network.channels must be 1 or more, got {self.channels}")
-        in_range = 1 <= self.residual_blocks <= 100
-        require(in_range, f"network.residual_blocks must be in 1..100, got {self.residual_blocks}")
-        require(
-            self.residual_channels >= 1, f"network.residual_channels must be 1 or more, got {self.residual_channels}"
-        )
+        require_range(self, "network", "channels", "residual_channels", at_least=1)
+        require_range(self, "network", "residual_blocks", at_least=1, at_most=100)
 
 
 class CycleGANVC(PairConverter):

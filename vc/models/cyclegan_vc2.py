@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import glu, pad
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.layers import STRIDE, GatedConv2d, ResidualBlock, UpsampleBlock, pad_frames
 from vc.models.base import PairConverter
 
@@ -26,8 +26,7 @@ class NetworkSizes:
     def __post_init__(self) -> None:
         multiple = self.channels >= 4 and self.channels % 4 == 0
         require(multiple, f"network.channels must be a multiple of 4, at least 4, got {self.channels}")
-        in_range = 1 <= self.residual_blocks <= 100
-        require(in_range, f"network.residual_blocks must be in 1..100, got {self.residual_blocks}")
+        require_range(self, "network", "residual_blocks", at_least=1, at_most=100)
         even = self.residual_channels >= 2 and self.residual_channels % 2 == 0
         require(even, f"network.residual_channels must be even, at least 2, got {self.residual_channels}")
 

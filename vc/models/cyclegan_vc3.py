@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import glu, instance_norm, interpolate
 
-from vc.config import newer, require
+from vc.config import newer, require_range
 from vc.models.base import PairConverter
 from vc.models.cyclegan_vc2 import (
     Discriminator,
@@ -32,8 +32,7 @@ class LogMelSizes(NetworkSizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range = 1 <= self.discriminator_kernel <= 100
-        require(in_range, f"network.discriminator_kernel must be in 1..100, got {self.discriminator_kernel}")
+        require_range(self, "network", "discriminator_kernel", at_least=1, at_most=100)
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,8 @@ class CycleGANVC3Config(LogMelSizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.adaptive_channels >= 1, f"network.adaptive_channels must be 1 or more, got {self.adaptive_channels}"
-        )
-        in_range = 1 <= self.adaptive_layers <= 20
-        require(in_range, f"network.adaptive_layers must be in 1..20, got {self.adaptive_layers}")
+        require_range(self, "network", "adaptive_channels", at_least=1)
+        require_range(self, "network", "adaptive_layers", at_least=1, at_most=20)
 
 
 class CycleGANVC3(PairConverter):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.features.speakers import direction_name
 from vc.models.base import AbstractConverter
 
@@ -50,8 +50,8 @@ class NearestConfig:
     reach: int = 64  # frames to each side that a filter covers; 0: a factor only
 
     def __post_init__(self) -> None:
-        require(0 <= self.context <= 50, f"network.context must be in 0..50 frames, got {self.context}")
-        require(0 <= self.reach <= 255, f"network.reach must be in 0..255 frames, got {self.reach}")
+        require_range(self, "network", "context", at_least=0, at_most=50, unit="frames")
+        require_range(self, "network", "reach", at_least=0, at_most=255, unit="frames")
 
 
 class LinearConverter(AbstractConverter):
@@ -88,7 +88,7 @@ class FactorisedConfig(NearestConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(1 <= self.rank <= 1000, f"network.rank must be in 1..1000, got {self.rank}")
+        require_range(self, "network", "rank", at_least=1, at_most=1000)
 
 
 class FactorisedConverter(AbstractConverter):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import require_range
 from vc.models.base import PairConverter, RandomDraws
 from vc.models.cyclegan_vc2 import Discriminator, build_generator
 from vc.models.cyclegan_vc3 import LogMelSizes
@@ -25,7 +25,7 @@ class MaskCycleGANVCConfig(LogMelSizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.masked <= 1, f"network.masked must be in 0..1, got {self.masked}")
+        require_range(self, "network", "masked", at_least=0, at_most=1)
 
 
 class MaskCycleGANVC(PairConverter):

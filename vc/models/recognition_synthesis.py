@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot
 from torch.nn.utils.parametrizations import weight_norm
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.features.content import PROSODY
 from vc.layers import ChannelNorm
 from vc.models.base import AbstractDecoder, RandomDraws
@@ -39,15 +39,15 @@ class RecognitionSynthesisConfig:
     restoration: float = 1.5  # exponent of the ratio of deviations, real to decoded; 0: means alone are restored
 
     def __post_init__(self) -> None:
-        for name in ("channels", "content_channels", "discriminator_channels"):
-            require(1 <= getattr(self, name) <= 4096, f"network.{name} must be in 1..4096, got {getattr(self, name)}")
+        sizes = ("channels", "content_channels", "discriminator_channels")
+        require_range(self, "network", *sizes, at_least=1, at_most=4096)
         odd = self.kernel % 2 == 1 and 1 <= self.kernel <= 63
         require(odd, f"network.kernel must be odd and in 1..63 frames, got {self.kernel}")
         count, in_range = len(self.dilations), all(1 <= dilation <= 64 for dilation in self.dilations)
         require(1 <= count <= 64, f"network.dilations must be 1 to 64 numbers, got {count}")
         require(in_range, f"network.dilations must be in 1..64 each, got {self.dilations}")
-        require(0 <= self.restoration <= 10, f"network.restoration must be in 0..10, got {self.restoration}")
-        require(0 <= self.dropout < 1, f"network.dropout must be from 0 to below 1, got {self.dropout}")
+        require_range(self, "network", "restoration", at_least=0, at_most=10)
+        require_range(self, "network", "dropout", at_least=0, below=1)
 
 
 class RecognitionSynthesis(AbstractDecoder):

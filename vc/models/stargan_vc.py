@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vc.config import newer, require
+from vc.config import newer, require_range
 from vc.layers import GatedConv1d, UpsampleBlock1d, pad_frames
 from vc.models.base import DiscriminatorOutput, MultiSpeakerConverter, RandomDraws
 from vc.models.bottlenecks import append_noise
@@ -30,10 +30,10 @@ class StarGANVCConfig:
     noise_channels: int = 0  # inputs of the decoder beside the code; drawn in training, 0 in conversion
 
     def __post_init__(self) -> None:
-        for name in ("channels", "code_channels", "speaker_channels", "judge_channels"):
-            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more, got {getattr(self, name)}")
-        require(0 <= self.dropout < 1, f"network.dropout must be from 0 to below 1, got {self.dropout}")
-        require(self.noise_channels >= 0, f"network.noise_channels must be 0 or more, got {self.noise_channels}")
+        sizes = ("channels", "code_channels", "speaker_channels", "judge_channels")
+        require_range(self, "network", *sizes, at_least=1)
+        require_range(self, "network", "dropout", at_least=0, below=1)
+        require_range(self, "network", "noise_channels", at_least=0)
 
 
 @dataclass(frozen=True)

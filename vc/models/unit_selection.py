@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from vc.config import require
+from vc.config import require_range
 from vc.features.content import PROSODY
 from vc.models.base import AbstractDecoder
 
@@ -39,11 +39,10 @@ class UnitSelectionConfig:
     louder: float = 1.5  # largest change of a frame's loudness towards the query's, in deviations
 
     def __post_init__(self) -> None:
-        require(1 <= self.candidates <= 1000, f"network.candidates must be in 1..1000, got {self.candidates}")
-        require(0 <= self.reach <= 10, f"network.reach must be in 0..10 frames, got {self.reach}")
-        for name in ("melody", "voicing", "loudness", "jump", "join", "louder"):
-            value = getattr(self, name)
-            require(0 <= value <= 100, f"network.{name} must be in 0..100, got {value}")
+        require_range(self, "network", "candidates", at_least=1, at_most=1000)
+        require_range(self, "network", "reach", at_least=0, at_most=10, unit="frames")
+        weights = ("melody", "voicing", "loudness", "jump", "join", "louder")
+        require_range(self, "network", *weights, at_least=0, at_most=100)
 
 
 class UnitSelection(AbstractDecoder):

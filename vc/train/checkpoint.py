@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class State:
-    """What a checkpoint holds of a run beside its tensors."""
+    """What a checkpoint holds of a run besides its tensors."""
 
     step: int = 0  # steps done
     rate_scale: float = 1.0  # on all learning rates; halved at each rollback
@@ -117,7 +117,7 @@ def _restore(tensors: dict[str, Tensor], content: dict, engine: Engine, path: Pa
             _restore_optimiser(optimiser.adam, _part(tensors, f"optimiser.{name}."))
         engine.meter.restore(_part(tensors, "losses."), engine.sampler.generator.device)
         same_device = _restore_random_states(engine.sampler, _part(tensors, "random."), state.step)
-    except (ConfigError, KeyError, AttributeError, TypeError) as error:  # the last of a random state that is no bytes
+    except (ConfigError, KeyError, AttributeError, TypeError) as error:  # TypeError: a random state that is not bytes
         raise Damaged(f"{path}: does not fit this configuration: {shorten(error)}") from error
     except RuntimeError as error:  # such as too little memory
         raise TrainingError(f"{path}: whole, but cannot be restored here: {shorten(error)}") from error
@@ -150,7 +150,7 @@ def _restore_optimiser(adam: torch.optim.Optimizer, tensors: dict[str, Tensor]) 
 
 
 def _restore_random_states(sampler: Sampler, states: dict[str, Tensor], step: int) -> bool:
-    """Restore the random states; return False where the generator is of another kind of device, and seed it anew."""
+    """Restore the random states; return False if the device is of another kind: then the sampler is seeded again."""
     size, own_size = states["sampler"].numel(), sampler.generator.get_state().numel()
     if {size, own_size} - RANDOM_STATE_BYTES:
         raise KeyError("random.sampler")

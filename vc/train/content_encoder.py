@@ -38,31 +38,36 @@ MAX_CONSTANTS = 1 << 26  # values of a network that are not weights, such as its
 
 
 class ContentEncoder(ABC, nn.Module):
-    """A speaker's normalised `(batch, bands, frames)` to embeddings `(batch, channels, frames)`; never trained."""
+    """A speaker's normalised `(batch, bands, frames)` to embeddings `(batch, channels, frames)`; never trained.
 
-    digest = ""  # of the weights
+    Parameters
+    ----------
+    network : nn.Module
+        The encoder, which is frozen.
+    digest : str
+        Digest of its weights.
+    """
+
+    def __init__(self, network: nn.Module, digest: str):
+        super().__init__()
+        self.network, self.digest = network.float().eval().requires_grad_(False), digest
 
     @abstractmethod
     def forward(self, frames: Tensor, speaker: str) -> Tensor: ...
 
 
 class CodeEncoder(ContentEncoder):
-    """The encoder and bottleneck of a model of this toolkit."""
-
-    def __init__(self, network: MultiSpeakerConverter):
-        super().__init__()
-        self.network = _freeze(network)
+    """The encoder and bottleneck of a model of this toolkit, a MultiSpeakerConverter."""
 
     def forward(self, frames: Tensor, speaker: str) -> Tensor:
         return self.network.apply_bottleneck(self.network.code(frames, speaker))[0]
 
 
 class NaturalScaleEncoder(ContentEncoder):
-    """A function of features as they are extracted, not normalised, in the frozen network `network`."""
+    """A function of features as they are extracted, not normalised."""
 
-    def __init__(self, network: nn.Module, speakers: Mapping[str, Speaker]):
-        super().__init__()
-        self.network = _freeze(network)
+    def __init__(self, network: nn.Module, digest: str, speakers: Mapping[str, Speaker]):
+        super().__init__(network, digest)
         self.speaker_indices = {name: index for index, name in enumerate(speakers)}
         for side in ("mean", "deviation"):
             values = [getattr(speaker.normaliser, f"{side}_") for speaker in speakers.values()]
@@ -130,12 +135,11 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         If `path` is not an encoder, or does not fit these features.
     """
     path = path or choice.DISTILLED
-    place, carried = Path(path), path == choice.DISTILLED  # whatever is called so in the working folder
-    if not carried and (place / "config.json").is_file():
-        network = _read_transformer(place)
-        encoder = NaturalScaleEncoder(FramesFirst(network), speakers)
-        encoder.digest = tensors_digest(network.state_dict())
-    elif carried or (not place.is_dir() and encoder_file.is_one(choice.find(path))):
+    bundled = path == choice.DISTILLED  # even if there is a file or folder of that name
+    if not bundled and Path(path, "config.json").is_file():
+        network = _read_transformer(Path(path))
+        encoder = NaturalScaleEncoder(FramesFirst(network), tensors_digest(network.state_dict()), speakers)
+    elif bundled or (not Path(path).is_dir() and encoder_file.is_one(choice.find(path))):
         source = choice.choose(path)
         takes_log_mel = isinstance(source, DistilledEncoder)
         advice = "objective.content needs an encoder that takes log-mel, such as distilled"
@@ -144,35 +148,26 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         if features.cepstral:
             network = FromMelCepstra(network, features, source.mel)
         else:
-            expected, given = asdict(source.mel), asdict(features.mel)
-            different = ", ".join(f"features.{key} {value}" for key, value in expected.items() if given[key] != value)
+            needed, extracted = asdict(source.mel), asdict(features.mel)
+            different = ", ".join(f"features.{key} {value}" for key, value in needed.items() if extracted[key] != value)
             advice = f"it needs {different}; or name another objective.encoder"
             require(not different, f"objective.encoder: {path} takes other features than these: {advice}")
-        encoder = NaturalScaleEncoder(network, speakers)
-        encoder.digest = source.digest
+        encoder = NaturalScaleEncoder(network, source.digest, speakers)
     else:
-        model, network = read_multi_speaker_model(place)
-        require(model.features == features, f"{place}: trained on features of other settings")
+        model, network = read_multi_speaker_model(Path(path))
+        require(model.features == features, f"{path}: trained on features of other settings")
         for name, speaker in speakers.items():
             matches = model.speakers.get(name) == speaker
-            require(matches, f"{place}: was not trained on the same features of {name}")
-        encoder = CodeEncoder(network)
-        encoder.digest = tensors_digest(network.state_dict())
+            require(matches, f"{path}: was not trained on the same features of {name}")
+        encoder = CodeEncoder(network, tensors_digest(network.state_dict()))
     bands = features.bands
     try:  # an encoder that a training step could not use is refused now
         embeddings = encoder(torch.zeros(2, bands, TRIAL_FRAMES), next(iter(speakers)))
     except Exception as error:  # with arbitrary settings a network may fail in any way
         reason = shorten(error)
-        raise ConfigError(f"{place}: not an encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
-    require(bool(embeddings.isfinite().all()), f"{place}: gives embeddings that are not finite")
+        raise ConfigError(f"{path}: not an encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
+    require(bool(embeddings.isfinite().all()), f"{path}: gives embeddings that are not finite")
     return encoder
-
-
-def _freeze(network: nn.Module) -> nn.Module:
-    network = network.float().eval()
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    return network
 
 
 def read_multi_speaker_model(path: Path) -> tuple[Model, MultiSpeakerConverter]:

@@ -11,6 +11,7 @@ kind: another speaker's rendering of the sentence, aligned in time, as a convers
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress, cycle, islice
 from typing import Any
 
@@ -25,11 +26,11 @@ from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
 from vc.models.base import RandomDraws
-from vc.train.sampling import Segments, spread_indices
+from vc.train.sampling import BatchSampler, Segments, spread_indices
 
 CHUNK = 2048  # content frames that are matched at a time
 MAX_CANDIDATES = 40_000  # content frames among which neighbours are searched: about fifteen minutes
-UNSEEN_EVERY = 10  # one recording in so many is excluded from the losses, if there are at least twice as many
+UNSEEN_EVERY = 10  # every tenth recording is excluded from the losses, if there are at least twice as many
 UNSEEN_SHARE = 4  # segments of a batch for each one of the excluded recordings
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,8 @@ class ContentBatch:
     random_draws: RandomDraws | None = None  # for the step
 
 
-class ContentSampler:
-    """Draws batches of the speakers' segments on the training device; its random state is part of a checkpoint.
-
-    Several processes draw the same batch and each takes its share, as in vc/train/sampling.py.
+class ContentSampler(BatchSampler):
+    """Draws batches of the speakers' segments.
 
     Parameters
     ----------
@@ -59,14 +58,10 @@ class ContentSampler:
         One for each speaker.
     weights : sequence of float
         Relative frequencies of the kinds of content.
-    batch : int
-        Segments of each speaker.
-    seed : int
-    share : slice
-        This process's part of the batch.
     conversions : bool, optional
-        Whether each segment also has its own content, and another speaker, drawn uniformly: the n-th segments of all
-        speakers have different ones.
+        Whether each segment also has its own content, and another speaker as its target.
+    options
+        As of BatchSampler.
     """
 
     def __init__(
@@ -74,15 +69,13 @@ class ContentSampler:
         recordings: Sequence["Recordings"],
         weights: Sequence[float],
         *,
-        batch: int,
-        seed: int,
-        share: slice,
         conversions: bool = False,
+        **options: Any,
     ):
-        self.recordings, self.batch, self.share, self.conversions = recordings, batch, share, conversions
         device = recordings[0].segments.frames.device
+        super().__init__(device, **options)
+        self.recordings, self.conversions = recordings, conversions
         self.bounds = torch.cumsum(torch.tensor(weights, dtype=torch.float64, device=device), 0) / sum(weights)
-        self.generator = torch.Generator(device).manual_seed(seed)
 
     @classmethod
     def from_features(cls, experiment: Any, features: Features, device: torch.device, share: slice) -> "ContentSampler":
@@ -107,19 +100,17 @@ class ContentSampler:
                     kinds_of_content.append((weight, align_renderings(speaker, partner, fallback)))
             weights, contents = zip(*kinds_of_content)
             recordings.append(Recordings.from_features(features, name, contents, settings.segment, device))
-        converts = len(speakers) > 1 and objective.has_conversion_losses
+        converts = len(speakers) > 1 and bool(objective.conversion_losses)
         size = {"batch": settings.batch, "seed": settings.seed, "share": share}
         return cls(recordings, weights, **size, conversions=converts)
 
     def draw(self) -> ContentBatch:
-        """The next batch."""
         draws = [recordings.draw(self.batch, self.bounds, self.generator) for recordings in self.recordings]
         parts = [recordings.parts(*draw) for recordings, draw in zip(self.recordings, draws)]
-        batch = replace(_join(parts, self.share), random_draws=self._random_draws)
+        speakers = len(self.recordings)
+        batch = replace(_join(parts, self.share), random_draws=partial(self._step_draws, speakers))
         if self.conversions:
-            count, device = len(self.recordings), self.generator.device
-            shifts = torch.rand(self.batch, generator=self.generator, device=device)[self.share] * (count - 1)
-            targets = (batch.speakers + (1 + shifts.long()).repeat(count)) % count
+            targets = self._draw_targets(speakers)
             contents = [recordings.content(rows[self.share]) for recordings, (rows, _) in zip(self.recordings, draws)]
             batch = replace(batch, own_content=torch.cat(contents), targets=targets)
         if any(recordings.unseen is None for recordings in self.recordings):
@@ -127,10 +118,6 @@ class ContentSampler:
         count = max(1, self.batch // UNSEEN_SHARE)
         unseen = [recordings.parts(*recordings.draw_unseen(count, self.generator)) for recordings in self.recordings]
         return replace(batch, unseen=_join(unseen, slice(None)))  # the same in all processes
-
-    def _random_draws(self, count: int) -> Tensor:
-        shape, generator = (len(self.recordings), self.batch, count), self.generator
-        return torch.rand(*shape, generator=generator, device=generator.device)[:, self.share].flatten(0, 1)
 
 
 def _join(parts: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> ContentBatch:

@@ -20,7 +20,7 @@ from vc.train.log import RunLog
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
 from vc.train.processes import Processes
-from vc.train.run import NAME, Run
+from vc.train.run import Run
 from vc.train.samples import ConversionSamples
 
 FITTED_STEP = 1  # step of a model that is fitted directly
@@ -86,7 +86,7 @@ class ConverterRun(Run):
         self.encoder = encoder_of(self.features.config)  # refused now rather than at the first model
         self.initial_model = plan.initial_model
         self.samples = ConversionSamples(request.validation, settings.samples, request.output / "samples")
-        digest = self.held_out.digest if self.held_out and request.chooses else ""
+        digest = self.held_out.digest if self.held_out and request.keep_best else ""
         engine = make_engine(plan, device, processes)
         super().__init__(request.output, settings, engine, processes=processes, held_out=digest)
 
@@ -144,7 +144,7 @@ class FittedRun:
 
     def __init__(self, request: Request, plan: Plan, device: torch.device, processes: Processes):
         self.request, self.plan, self.processes = request, plan, processes
-        self.path = request.output / NAME
+        self.path = request.output / model_file.NAME
         if self.path.is_file() or not processes.first:
             return
         experiment, features = plan.experiment, plan.features

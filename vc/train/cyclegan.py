@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import devices, losses
-from vc.config import require
+from vc.config import require, require_range
 from vc.models.base import PairConverter
 from vc.train.engine import Setup
 from vc.train.held_out import HeldOut
@@ -90,8 +90,7 @@ class CycleGANObjective(AdversarialConfig):
     def __post_init__(self) -> None:
         factors = (f"{direction}_{part}" for direction in DIRECTIONS for part in LOSSES.values())
         super().__post_init__()
-        for name in (*LOSSES, *factors, "identity_steps"):
-            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        require_range(self, "objective", *LOSSES, *factors, "identity_steps", at_least=0)
         used = self.content == 0 or bool(self.factors("content"))
         require(used, "objective.content counts in no direction that learns")
         nothing = "adversarial, second_adversarial and cycle_consistency are 0 in both directions: nothing is learnt"

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from vc import devices, phrases
-from vc.config import earlier_defaults, flatten, read_yaml
+from vc.config import changes, earlier_defaults, flatten, read_yaml
 from vc.errors import ConfigError
 from vc.features.store import read_digests, write_digests
 from vc.files import locked, make_directory, open_in_place, path_inside, remove_leftovers, write_text
@@ -71,7 +71,8 @@ def train_in(
         with locked_directory(output, processes):
             run = make_run(own_device, processes)
             if processes.first:
-                write_settings(output, experiment.as_dict(), defaults=defaults(experiment), recordings=recordings)
+                earlier = earlier_settings(experiment)
+                write_settings(output, experiment.as_dict(), earlier=earlier, recordings=recordings)
             return run.train()
 
 
@@ -124,7 +125,7 @@ def write_settings(
     directory: Path,
     settings: Mapping[str, Any],
     *,
-    defaults: Mapping[str, Any] | None = None,
+    earlier: Mapping[str, Any] | None = None,
     recordings: Mapping[str, str] | None = None,
 ) -> None:
     """Write config.yaml; if it exists, first compare it with the settings of the resumed run.
@@ -135,8 +136,8 @@ def write_settings(
         Experiment directory.
     settings : mapping
         All settings of the run.
-    defaults : mapping, optional
-        What settings newer than the run were for it.
+    earlier : mapping, optional
+        Values of the settings that an older run's config.yaml lacks.
     recordings : mapping of str to str, optional
         Digests of the training recordings by id. If they have changed, the message names them.
 
@@ -152,12 +153,8 @@ def write_settings(
             is_path = key in ("objective.encoder", "objective.start")  # its digest is a setting of its own
             return not (is_path or key.startswith("compute.") or key.removeprefix("training.") in CHANGEABLE_SETTINGS)
 
-        previous, current = flatten(defaults or {}) | flatten(read_yaml(path)), flatten(settings)
-        changed = {
-            key: f"{key} ({previous.get(key)} -> {current.get(key)})"
-            for key in sorted({**previous, **current})
-            if previous.get(key) != current.get(key) and is_fixed(key)
-        }
+        previous, current = flatten(earlier or {}) | flatten(read_yaml(path)), flatten(settings)
+        changed = {key: text for key, text in sorted(changes(previous, current).items()) if is_fixed(key)}
         if DATA_DIGEST in changed:
             differences = _differences(read_digests(directory), recordings)
             others = [text for key, text in changed.items() if key != DATA_DIGEST]
@@ -173,10 +170,10 @@ def write_settings(
     write_digests(directory, recordings)
 
 
-def defaults(experiment: Any) -> dict[str, Any]:
-    """What settings that are newer than a run were for it: the behaviour of each part before they existed.
+def earlier_settings(experiment: Any) -> dict[str, Any]:
+    """Settings with the values that they have in a run whose config.yaml is from before they existed.
 
-    Features and mel are left out, which are always in the file.
+    Those of features and mel are left out: every config.yaml has them.
     """
     parts = ("network", "objective", "training", "compute")
     digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}

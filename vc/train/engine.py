@@ -35,7 +35,7 @@ class ComputeConfig:
 
 @dataclass(frozen=True)
 class Setup:
-    """Arguments of a method's training beside its network and its objective."""
+    """Arguments of a method's training besides its network and its objective."""
 
     steps: int
     precision: str = "float32"

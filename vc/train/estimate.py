@@ -14,7 +14,7 @@ from vc.train.converter import make_engine
 from vc.train.engine import WARM_UP, Engine
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
-from vc.train.processes import join_processes, launched_together
+from vc.train.processes import join_processes, started_by_torchrun
 
 TIMED_STEPS = 10  # at most, from all over the schedule
 MAX_SECONDS = 10.0  # after which no more steps are timed
@@ -49,7 +49,7 @@ def announce(request: Request) -> None:
     is resumed or refused, which is one line.
     """
     entries = {path.name for path in request.output.iterdir()} if request.output.is_dir() else set()
-    if launched_together() or entries - {"data", "log"}:
+    if started_by_torchrun() or entries - {"data", "log"}:
         return
     plan = Plan.from_request(request)
     if METHODS[plan.experiment.method].fit or plan.experiment.training.steps > SHORT_RUN:

@@ -12,7 +12,7 @@ from vc.features.kinds import build_features
 from vc.features.store import Features
 from vc.models import network_config
 from vc.train.engine import ComputeConfig
-from vc.train.methods import METHODS, TARGETS
+from vc.train.methods import METHODS
 from vc.train.run import TrainingConfig
 
 
@@ -97,8 +97,8 @@ def resolve(
         isinstance(method, str) and method in METHODS,
         f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
     )
-    any_source, options = METHODS[method].serves == TARGETS, "--source and --target, or --speakers"
-    require(any_source or len(speakers) > 1, f"method {method} needs two speakers or more: {options}")
+    enough = len(speakers) > 1 or METHODS[method].any_source
+    require(enough, f"method {method} needs two speakers or more: --source and --target, or --speakers")
     kinds, kind = METHODS[method].kinds, features.kind
     require(kind in kinds, f"method {method} learns from features of kind {', '.join(kinds)}, not {kind}")
     network, objective, training, compute = build_settings(method, sections)

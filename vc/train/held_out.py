@@ -102,11 +102,10 @@ class HeldOut:
 
     def _score_direction(self, converter: Converter, source: str, target: str) -> dict[str, float]:
         features = converter.model.features
-        originals, references = self.utterances[source], self.utterances[target]
+        originals = self.utterances[source]
         converted = {name: converter.convert_frames(frames, source, target) for name, frames in originals.items()}
-        originals, references, converted = (
-            _mel_cepstra(utterances, features) for utterances in (originals, references, converted)
-        )
+        originals, converted = _mel_cepstra(originals, features), _mel_cepstra(converted, features)
+        references = _mel_cepstra(self.utterances[target], features)
         normaliser = converter.model.speakers[target].normaliser
         if features.cepstral is False:  # the speaker's statistics are not of mel-cepstra
             normaliser = MeanVariance().fit(references.values())
@@ -116,10 +115,8 @@ class HeldOut:
             masks = {name: metrics.audible(loudness[name]) for name in utterances}
             return np.concatenate([frames[masks[name]] for name, frames in utterances.items()])
 
-        before, after, reference = (
-            audible(*sides) for sides in ((originals, originals), (converted, originals), (references, references))
-        )
-        normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, reference)]
+        before, after = audible(originals, originals), audible(converted, originals)
+        normalised = [normaliser.transform(frames)[:, 1:] for frames in (after, audible(references, references))]
         scores = {
             "msd": _modulation_distance(converted, references, features.frame_rate),
             "held_out_frechet_distance": metrics.frechet_distance(*normalised),

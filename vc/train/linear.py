@@ -28,12 +28,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.errors import DataError
 from vc.features.mel_cepstrum import warping_matrix
 from vc.models.linear import FactorisedConverter, LinearConverter, LinearMap, NearestConfig, SpeakerMaps
@@ -43,7 +42,7 @@ from vc.train.alignment import Aligner, SentenceAligner, SpeakerFrames
 WINDOW = 512  # frames of a modulation spectrum
 MAX_GAIN = 20.0  # of a modulation frequency: the regression leaves almost nothing of some
 MAX_WINDOWS = 64  # whose spectra are computed together, which bounds memory
-DEVIATIONS = 3  # the filters' taps must cover so many of the Gaussian's deviations to each side
+DEVIATIONS = 3  # of the Gaussian to each side that the filters' taps must cover
 
 
 @dataclass(frozen=True)
@@ -55,17 +54,15 @@ class WarpObjective:
     frames: int = 2_000  # of each speaker, to compare
 
     def __post_init__(self) -> None:
-        require(0 <= self.largest <= 0.5, f"objective.largest must be in 0..0.5, got {self.largest}")
+        require_range(self, "objective", "largest", at_least=0, at_most=0.5)
         odd = 3 <= self.tried <= 999 and self.tried % 2 == 1
         require(odd, f"objective.tried must be odd and in 3..999, got {self.tried}")
-        require(self.frames >= 100, f"objective.frames must be 100 or more, got {self.frames}")
+        require_range(self, "objective", "frames", at_least=100)
 
 
 @dataclass(frozen=True)
 class ParallelObjective:
     """How frames aligned by shared sentences are fitted."""
-
-    lowest: ClassVar[dict[str, int]] = {"passes": 1, "loudness": 0, "ridge": 0, "slow": 0}
 
     passes: int = 2  # alignments, each with the map fitted in the previous one
     loudness: float = Aligner.loudness  # weight of c0 in a comparison
@@ -73,8 +70,8 @@ class ParallelObjective:
     slow: float = 3.0  # frames, deviation of the Gaussian that separates slow from fast; 0: all is the regression's
 
     def __post_init__(self) -> None:
-        for name, least in self.lowest.items():
-            require(getattr(self, name) >= least, f"objective.{name} must be {least} or more, got {vars(self)[name]}")
+        require_range(self, "objective", "passes", at_least=1)
+        require_range(self, "objective", "loudness", "ridge", "slow", at_least=0)
 
     @property
     def aligner(self) -> SentenceAligner:
@@ -85,11 +82,15 @@ class ParallelObjective:
 class NearestObjective(ParallelObjective):
     """How frames aligned by nearest neighbours are compared and fitted; see vc/train/alignment.py."""
 
-    lowest: ClassVar[dict[str, int]] = {**ParallelObjective.lowest, "frames": 100, "reach": 0, "stride": 1}
-
     frames: int = Aligner.max_frames  # of each speaker, to align
     reach: int = Aligner.reach  # frames to each side that are compared
     stride: int = Aligner.stride  # between frames that are compared
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_range(self, "objective", "frames", at_least=100)
+        require_range(self, "objective", "reach", at_least=0)
+        require_range(self, "objective", "stride", at_least=1)
 
     @property
     def aligner(self) -> Aligner:
@@ -224,23 +225,23 @@ def fit_factorised(
     (pivot_name, pivot), *_ = speakers.items()
     parts = dict(zip(speakers, network.parts, strict=True))
     new_names = [name for name in speakers if parts[name].inward.weight.requires_grad]
-    first, slow = network.parts[0], slow_deviation(objective, network.parts[0].movement, pivot)
-    indices, pairs = pivot.sample(objective.frames), {}
+    first, rank, bands = network.parts[0], network.parts[0].inward.out_channels, pivot.frames.shape[1]
+    slow = slow_deviation(objective, first.movement, pivot)
+    indices = pivot.sample(objective.frames)
     other_names = [name for name in new_names if name != pivot_name]
+    pairs = {}  # of indices of the pivot's and the speaker's frames, by the speaker's name
     with progress(len(other_names), "fitting") as bar:
         for name in other_names:
-            temporary = LinearMap(NearestConfig(first.inward.padding[0]), pivot.frames.shape[1]).to(pivot.frames.device)
+            temporary = LinearMap(NearestConfig(first.inward.padding[0]), bands).to(pivot.frames.device)
             pairs[name] = fit_regression_map(temporary, objective, pivot, speakers[name], advance=bar.update)
             set_matrix(parts[name].warp_out, temporary.warp.weight.detach()[..., 0].T)
-    common = torch.zeros(len(pivot.frames), first.inward.out_channels, device=pivot.frames.device)
     if len(new_names) == len(speakers):
         # the first pairs of an alignment are the pivot's sampled frames, in order, with their neighbours
         frames = [pivot.frames[indices], *(speakers[name].frames[pairs[name][1][: len(indices)]] for name in pairs)]
         matrix = torch.cat([part - part.mean(0) for part in frames], dim=1)
-        require(
-            common.shape[1] <= min(matrix.shape), f"network.rank must be at most {min(matrix.shape)}, the bands of all"
-        )
-        vectors = torch.linalg.svd(matrix, full_matrices=False)[0][:, : common.shape[1]]
+        require(rank <= min(matrix.shape), f"network.rank must be at most {min(matrix.shape)}, the bands of all")
+        vectors = torch.linalg.svd(matrix, full_matrices=False)[0][:, :rank]
+        common = pivot.frames.new_zeros(len(pivot.frames), rank)
         common[indices] = vectors * len(indices) ** 0.5
         fit_regression(first.inward, pivot, indices, common[indices], ridge=objective.ridge)
         fit_least_squares(first.outward, common[indices], pivot.frames[indices], ridge=objective.ridge)
@@ -253,7 +254,7 @@ def fit_factorised(
     for name in new_names:
         if name == pivot_name or not pivot.cepstral:
             for warp in (parts[name].warp_in, parts[name].warp_out):
-                set_matrix(warp, torch.eye(pivot.frames.shape[1], device=pivot.frames.device))
+                set_matrix(warp, torch.eye(bands, device=pivot.frames.device))
         else:
             set_matrix(parts[name].warp_in, best_warp(speakers[name], pivot, WarpObjective()))
     for name in new_names:  # the conversion of one source stands for those of all

@@ -54,6 +54,11 @@ class Method:
     frames: type = SpeakerFrames  # its `read` reads a speaker's frames for `fit`
     kinds: tuple[str, ...] = ("world", "mel")  # of features
 
+    @property
+    def any_source(self) -> bool:
+        """Whether a model converts any speaker, for which it learns from the targets' recordings alone."""
+        return self.serves == TARGETS
+
 
 def _pair(summary: str, objective: type = CycleGANObjective) -> Method:
     return Method(PAIR, summary, objective, CycleGANTraining)
@@ -145,6 +150,5 @@ def describe(name: str = "") -> str:
     settings = {"method": name, "network": plain(network_config(name, {})), "objective": plain(method.objective())}
     training = "fitted at once" if method.fit else "by steps"
     head = f"# {method.summary[:1].upper()}{method.summary[1:]}.\n# One model serves {method.serves}; {training}."
-    return (
-        f"{head}\n{yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)}".rstrip()
-    )
+    sections = yaml.safe_dump({key: value for key, value in settings.items() if value}, sort_keys=False)
+    return f"{head}\n{sections}".rstrip()

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import losses
-from vc.config import newer, require
+from vc.config import newer, require, require_range
 from vc.models.base import MultiSpeakerConverter
 from vc.models.bottlenecks import CodeClassifier
 from vc.train.engine import Setup
@@ -84,8 +84,7 @@ class MultiSpeakerObjective(AdversarialConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (*LOSSES, "identity_steps", "wrong_name", "classified_fakes"):
-            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
+        require_range(self, "objective", *LOSSES, "identity_steps", "wrong_name", "classified_fakes", at_least=0)
         has_effect = self.wrong_name == 0 or self.adversarial > 0
         require(has_effect, "objective.wrong_name counts beside objective.adversarial, which is 0")
         trains = sum(getattr(self, name) for name in ESSENTIAL) > 0

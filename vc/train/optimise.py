@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vc import devices, losses
-from vc.config import require
+from vc.config import require, require_range
 from vc.train.processes import SINGLE_PROCESS, Processes
 
 
@@ -32,13 +32,9 @@ class AdversarialConfig:
 
     def __post_init__(self) -> None:
         require(not self.encoder or self.content > 0, "objective.encoder is named, but objective.content is 0")
-        require(self.decay_from >= 0, f"objective.decay_from must be 0 or more, got {self.decay_from}")
-        for name in ("generator_rate", "discriminator_rate"):
-            value = getattr(self, name)
-            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
-        for name in ("beta1", "beta2"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"objective.{name} must be from 0 to below 1, got {value}")
+        require_range(self, "objective", "decay_from", at_least=0)
+        require_range(self, "objective", "generator_rate", "discriminator_rate", above=0, below=1)
+        require_range(self, "objective", "beta1", "beta2", at_least=0, below=1)
         names, exists = ", ".join(losses.ADVERSARIAL), self.adversarial_loss in losses.ADVERSARIAL
         require(exists, f"objective.adversarial_loss must be one of {names}, got {self.adversarial_loss!r}")
 

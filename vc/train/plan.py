@@ -1,14 +1,14 @@
 """The request for a training run, and its plan: features, settings and models, checked before anything is written."""
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vc.config import flatten, plain, require
+from vc.config import difference, require
 from vc.corpus import names
 from vc.features.store import Features, read_features
 from vc.model_file import Model, read_network
@@ -31,7 +31,7 @@ class Request:
     output: Path
     sections: dict[str, Any]  # of the configuration file
     held_out: Path | None = None  # features directory of utterances to score at intervals
-    chooses: bool = True  # whether these scores choose the best model; else the newest is kept
+    keep_best: bool = True  # whether the model of the best of these scores is kept; else the newest
     validation: Path | None = None  # data directory of recordings to convert at intervals
     add_to: Path | None = None  # model to which speakers are added, leaving its own unchanged
     device: str = "auto"
@@ -57,7 +57,7 @@ class InitialModel:
 
     def check(self, experiment: Experiment, features: Features) -> None:
         """Raise ConfigError for an experiment that cannot start from this model."""
-        method, settings = experiment.method, asdict(experiment.network)
+        method = experiment.method
         option, advice = "objective.start", "; --config recognition_synthesis_anew begins anew"
         if self.adds_speakers:
             option, advice = "--add-to", ""
@@ -66,13 +66,12 @@ class InitialModel:
             require(method in extensible, f"{option}: {method} cannot add a speaker; these can: {names}")
         where = f"{option}: {self.path}"
         require(self.model.method == method, f"{where}: of method {self.model.method}, not {method}")
-        model_settings = asdict(network_config(method, self.model.network))  # complete, even of an older file
-        different = [key for key in settings if settings[key] != model_settings[key]]
-        require(not different, f"{where}: made with other settings: network.{', network.'.join(different)}")
-        before, now = flatten(plain(self.model.features)), flatten(plain(features.config))
-        differences = ", ".join(f"features.{key}" for key in before if before[key] != now.get(key))
+        network = network_config(method, self.model.network)  # complete, even of an older file
+        different = difference(network, experiment.network, "network.")
+        require(not different, f"{where}: made with other settings: {different}")
+        different = difference(self.model.features, features.config, "features.")
         matches = self.model.features == features.config
-        require(matches, f"{where}: trained on features of other settings ({differences}){advice}")
+        require(matches, f"{where}: trained on features of other settings: {different}{advice}")
         if not self.adds_speakers:
             return
         model_speakers, speakers = tuple(self.model.speakers), experiment.speakers

@@ -84,14 +84,15 @@ def _communication() -> Iterator[None]:
         raise TrainingError(f"another process of this run has ended, or cannot be reached: {shorten(error)}") from error
 
 
-def launched_together() -> bool:
-    """Whether `torchrun` started this process, even a single one; clusters may set WORLD_SIZE for other purposes."""
+def started_by_torchrun() -> bool:
+    """Whether `torchrun` started this process, even as its only one."""
+    # clusters may set WORLD_SIZE for other purposes
     return {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
 @contextmanager
 def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
-    """Connect the processes of `torchrun`, or take this one alone; yields them and this one's device.
+    """Connect the processes of `torchrun`, if it started this one; yields them and this process's device.
 
     Raises
     ------
@@ -100,11 +101,11 @@ def join_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
     """
     rank, size = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     own_device = devices.choose(device)
-    if launched_together() and own_device.type == "cuda":
+    if started_by_torchrun() and own_device.type == "cuda":
         own_device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
     if own_device.type == "cuda" and own_device.index is not None:
         torch.cuda.set_device(own_device)  # for streams and recorded steps, which take the present one
-    if not launched_together():
+    if not started_by_torchrun():
         yield SINGLE_PROCESS, own_device
         return
     distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from vc import devices, losses
-from vc.config import require
+from vc.config import require, require_range
 from vc.encoders.distilled import STRIDE, DistilledEncoder, DistilledNetwork
 from vc.encoders.features import encoder_of
 from vc.features.content import PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
@@ -72,18 +72,13 @@ class RecognitionSynthesisObjective:
     start: str = ""  # name or path of a model with whose weights the decoder starts; empty: none
 
     def __post_init__(self) -> None:
-        names = ("adversarial", "feature_matching", *CONVERSIONS, "unmatched", "prematched", "matched", "aligned")
-        for name in names:
-            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
-        require(self.spectrum > 0, f"objective.spectrum must be above 0, got {self.spectrum}")
-        require(self.unmatched > 0, f"objective.unmatched must be above 0, got {self.unmatched}")
-        for name in ("generator_rate", "discriminator_rate"):
-            value = getattr(self, name)
-            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
-        for name in ("adversarial_from", "adversarial_rate", "decay_from", "last", "weight_decay"):
-            require(0 <= getattr(self, name) <= 1, f"objective.{name} must be in 0..1, got {getattr(self, name)}")
-        require(self.warm_up >= 0, f"objective.warm_up must be 0 or more, got {self.warm_up}")
-        require(1 <= self.neighbours <= 100, f"objective.neighbours must be in 1..100, got {self.neighbours}")
+        require_range(self, "objective", "spectrum", "unmatched", above=0)
+        losses_and_kinds = ("adversarial", "feature_matching", *CONVERSIONS, "prematched", "matched", "aligned")
+        require_range(self, "objective", *losses_and_kinds, "warm_up", at_least=0)
+        require_range(self, "objective", "generator_rate", "discriminator_rate", above=0, below=1)
+        shares = ("adversarial_from", "adversarial_rate", "decay_from", "last", "weight_decay")
+        require_range(self, "objective", *shares, at_least=0, at_most=1)
+        require_range(self, "objective", "neighbours", at_least=1, at_most=100)
 
     def rate(self, step: int, steps: int) -> float:
         """Factor on the decoder's learning rate at `step` (from 0) of `steps`."""
@@ -92,18 +87,19 @@ class RecognitionSynthesisObjective:
         return rising * max(self.last, 1 - decayed)
 
     @property
-    def has_conversion_losses(self) -> bool:
-        return any(getattr(self, name) > 0 for name in CONVERSIONS)
+    def conversion_losses(self) -> set[str]:
+        """The losses on conversions that count."""
+        return {name for name in CONVERSIONS if getattr(self, name) > 0}
 
     def conversions(self, speakers: Mapping[str, Speaker], config: ContentFeatures) -> "Conversions | None":
         """Build what losses on conversions between these speakers need, if any; ConfigError if it is impossible."""
-        if not self.has_conversion_losses:
+        names = self.conversion_losses
+        if not names:
             return None
-        counted = {name for name in CONVERSIONS if getattr(self, name) > 0}
-        for name in sorted(counted - {"content_consistency"}):
+        for name in sorted(names - {"content_consistency"}):
             options = "--source and --target, or --speakers"
             require(len(speakers) > 1, f"objective.{name} needs two speakers or more: {options}")
-        encoder = differentiable_encoder(config) if counted & {"content_consistency", "cycle"} else None
+        encoder = differentiable_encoder(config) if names & {"content_consistency", "cycle"} else None
         return Conversions(speakers, config, encoder)
 
 

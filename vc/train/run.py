@@ -15,10 +15,11 @@ from types import FrameType
 
 import torch
 
-from vc import model_file, phrases
-from vc.config import require
+from vc import phrases
+from vc.config import require, require_range
 from vc.errors import TrainingError
 from vc.files import make_directory
+from vc.model_file import NAME
 from vc.parallel import progress
 from vc.signals import exit_status, stop_signals
 from vc.train import checkpoint
@@ -27,8 +28,7 @@ from vc.train.engine import Engine
 from vc.train.log import RunLog
 from vc.train.processes import Processes
 
-NAME = model_file.NAME  # of the model file in the experiment directory
-# A context in which nothing is compiled: each conversion has another length, and would be compiled anew.
+# A context in which nothing is compiled: each conversion has another length and would be compiled again.
 eager_mode = partial(torch.compiler.set_stance, "force_eager")
 log = logging.getLogger(__name__)
 
@@ -55,12 +55,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         from_zero = ("seed", "samples", "average", "patience", "retreats", "save_minutes", "keep_every")
-        for name, value in vars(self).items():
-            lowest = 0 if name in from_zero else 1
-            require(value >= lowest, f"training.{name} must be {lowest} or more, got {value}")
+        for name in vars(self):
+            require_range(self, "training", name, at_least=0 if name in from_zero else 1)
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
-        require(self.segment >= 32, f"training.segment must be 32 frames or more, got {self.segment}")
-        require(self.average < 1, f"training.average must be below 1, got {self.average}")
+        require_range(self, "training", "segment", at_least=32, unit="frames")
+        require_range(self, "training", "average", below=1)
 
 
 class Stopped(TrainingError):
@@ -72,7 +71,7 @@ class Stopped(TrainingError):
 
 
 class Run(ABC):
-    """A training run. Of several processes all take steps; the first alone writes and measures.
+    """A training run. Of several processes, all take steps; only the first writes and scores.
 
     The abstract methods are all that differs between what is trained; all but `title` are called in the first process
     only.
@@ -114,7 +113,7 @@ class Run(ABC):
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
-        """Scores on the held-out set by name, `score` among them, lower is better; empty where none can be had."""
+        """Scores on the held-out set by name, `score` among them, lower is better; empty if there are none."""
 
     @abstractmethod
     def write_model(self, path: Path) -> None:
@@ -139,8 +138,6 @@ class Run(ABC):
             If the directory cannot be resumed, or losses stay not finite.
         """
         self._restore()
-        if self.state.held_out != self.held_out_digest:  # scores of another held-out set cannot be compared
-            self.state.held_out, self.state.best_scores, self.state.stale = self.held_out_digest, {}, 0
         if self.finished():
             log.info("%s: finished at step %d; nothing to do", self.output, self.state.step)
             return self.state.step
@@ -233,20 +230,17 @@ class Run(ABC):
         """Score the held-out set, if there is one; where it chooses, note whether the model is the best so far."""
         with eager_mode():
             scores = self.scores() if self.processes.first else {}
-        if not self.held_out_digest:
-            if self.log and scores:
-                self.log.score(self.state.step, scores)
-                log.info("step %d: held-out score %.*f", self.state.step, self.score_digits, scores["score"])
-            return
-        better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
-        if self.processes.agree(better):
-            self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
-        else:
-            self.state.stale += 1
+        rank = ""
+        if self.held_out_digest:
+            better = scores.get("score", math.inf) < self.state.best_scores.get("score", math.inf)
+            if self.processes.agree(better):
+                self.state.best_step, self.state.best_scores, self.state.stale = self.state.step, scores, 0
+            else:
+                self.state.stale += 1
+            rank = ", the best so far" if better else f", the best is that of step {self.state.best_step}"
         if self.log and scores:
             self.log.score(self.state.step, scores)
-            best = "the best so far" if better else f"the best is that of step {self.state.best_step}"
-            log.info("step %d: held-out score %.*f, %s", self.state.step, self.score_digits, scores["score"], best)
+            log.info("step %d: held-out score %.*f%s", self.state.step, self.score_digits, scores["score"], rank)
 
     def save(self) -> None:
         """Write a checkpoint, and the model if it is the best so far."""
@@ -278,6 +272,8 @@ class Run(ABC):
         is_best = self.state.best_step == self.state.step > 0
         if is_best and self.processes.first and self.model_step() != self.state.step:
             self.write_model(self.output / NAME)  # the run was killed between the checkpoint and the model
+        if self.state.held_out != self.held_out_digest:  # scores of another held-out set cannot be compared
+            self.state.held_out, self.state.best_scores, self.state.stale = self.held_out_digest, {}, 0
 
     def _save_checkpoint(self) -> None:
         if self.processes.first:

@@ -5,6 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -16,6 +17,7 @@ from vc import phrases
 from vc.errors import DataError
 from vc.features.mel import MelConfig, log_mel
 from vc.features.speech import speech as find_speech
+from vc.features.store import Features
 from vc.models.base import RandomDraws
 
 log = logging.getLogger(__name__)
@@ -123,8 +125,8 @@ class MultiSpeakerBatch:
     random_draws: RandomDraws | None = None  # for the step
 
 
-class SegmentSampler(ABC):
-    """Draws batches of speakers' segments, independently; its random state is part of a checkpoint.
+class BatchSampler(ABC):
+    """Draws batches on the training device; its random state is part of a checkpoint.
 
     Several processes draw the same batch and each takes its share, so that together they see what one would see alone.
     A step's own draws come from the same generator, so that a resumed run has the same; a step without draws leaves the
@@ -132,22 +134,56 @@ class SegmentSampler(ABC):
 
     Parameters
     ----------
-    segments : sequence of Segments
-        One for each speaker.
+    device : torch.device
     batch : int
-        Segments of each speaker.
+        Segments of each speaker, over all processes.
     seed : int
     share : slice, optional
         This process's part of the batch.
     """
 
-    def __init__(self, segments: Sequence[Segments], *, batch: int, seed: int, share: slice = slice(None)):
-        self.segments, self.batch, self.share = segments, batch, share
-        self.generator = torch.Generator(segments[0].frames.device).manual_seed(seed)
+    def __init__(self, device: torch.device, *, batch: int, seed: int, share: slice = slice(None)):
+        self.batch, self.share = batch, share
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    @abstractmethod
+    def draw(self) -> Any:
+        """The next batch."""
+
+    def _rand(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self.generator, device=self.generator.device)
+
+    def _step_draws(self, speakers: int, count: int) -> Tensor:
+        """Random numbers `(segments, count)` in 0..1 for this process's segments of a number of speakers."""
+        return self._rand(speakers, self.batch, count)[:, self.share].flatten(0, 1)
+
+    def _draw_targets(self, speakers: int) -> Tensor:
+        """Index `(segments,)` of another speaker, drawn uniformly, for each of this process's segments of all speakers.
+
+        The n-th segments of all speakers have different targets, so that all speakers are targets equally often.
+        """
+        shifts = 1 + (self._rand(self.batch)[self.share] * (speakers - 1)).long()
+        return ((torch.arange(speakers, device=shifts.device)[:, None] + shifts) % speakers).flatten()
+
+
+class SegmentSampler(BatchSampler):
+    """Draws batches of speakers' segments, independently.
+
+    Parameters
+    ----------
+    segments : sequence of Segments
+        One for each speaker.
+    options
+        As of BatchSampler.
+    """
+
+    def __init__(self, segments: Sequence[Segments], **options: Any):
+        super().__init__(segments[0].frames.device, **options)
+        self.segments = segments
 
     @classmethod
-    def from_features(cls, experiment: Any, features: Any, device: torch.device, share: slice) -> "SegmentSampler":
-        """Build the sampler of an experiment (vc/train/experiment.py) from features (vc/features/store.py)."""
+    def from_features(cls, experiment: Any, features: Features, device: torch.device, share: slice) -> "SegmentSampler":
+        """Build the sampler of an experiment (vc/train/experiment.py) from features."""
         settings, segments = experiment.training, []
         for speaker in experiment.speakers:
             normaliser, utterances = features.speakers[speaker].normaliser, features.frames(speaker)
@@ -156,43 +192,25 @@ class SegmentSampler(ABC):
             segments.append(Segments(normalised, settings.segment, device, speaker, speech=masks))
         return cls(segments, batch=settings.batch, seed=settings.seed, share=share)
 
-    @abstractmethod
-    def draw(self) -> Any:
-        """The next batch."""
-
     def _draw_segments(self) -> list[Tensor]:
         """Segments `(batch, bands, frames)` of each speaker."""
         return [segments.draw(self.batch, self.generator)[self.share] for segments in self.segments]
-
-    def _rand(self, *shape: int) -> Tensor:
-        return torch.rand(*shape, generator=self.generator, device=self.generator.device)
 
 
 class PairSampler(SegmentSampler):
     """Draws batches of two speakers, independently of each other."""
 
     def draw(self) -> Batch:
-        return Batch(*self._draw_segments(), lambda count: self._rand(self.batch, count)[self.share])
+        return Batch(*self._draw_segments(), partial(self._step_draws, 1))
 
 
 class MultiSpeakerSampler(SegmentSampler):
-    """Draws batches of any number of speakers, each segment with a target drawn uniformly from the others.
-
-    The n-th segments of all speakers have different targets, so that all speakers are targets equally often.
-    """
+    """Draws batches of any number of speakers, each segment with another speaker as its target."""
 
     def draw(self) -> MultiSpeakerBatch:
-        count = len(self.segments)
-        frames = torch.stack(self._draw_segments())  # (speakers, batch, bands, frames)
-        shifts = 1 + (self._rand(self.batch)[self.share] * (count - 1)).long()
-        speakers = torch.arange(count, device=frames.device)[:, None].expand(frames.shape[:2])
-        targets = (speakers + shifts) % count
-        return MultiSpeakerBatch(
-            frames.flatten(0, 1),
-            speakers.flatten(),
-            targets.flatten(),
-            lambda size: self._rand(count, self.batch, size)[:, self.share].flatten(0, 1),
-        )
+        count, frames = len(self.segments), torch.cat(self._draw_segments())
+        speakers = torch.arange(count, device=frames.device).repeat_interleave(len(frames) // count)
+        return MultiSpeakerBatch(frames, speakers, self._draw_targets(count), partial(self._step_draws, count))
 
 
 @dataclass(frozen=True)
@@ -203,8 +221,8 @@ class WaveBatch:
     samples: Tensor  # (batch, frames * hop), aligned with them
 
 
-class WaveSampler:
-    """Draws batches of random segments of recordings for a vocoder; its random state is part of a checkpoint.
+class WaveSampler(BatchSampler):
+    """Draws batches of random segments of recordings for a vocoder.
 
     Log-mel frames are computed after drawing and equal those of the whole recording: a segment is drawn with enough
     samples beyond either end that no window reaches the reflection padding of `log_mel`.
@@ -217,31 +235,20 @@ class WaveSampler:
     device : torch.device
     frames : int
         Length of a segment.
-    batch, seed : int
-    share : slice, optional
-        This process's part of the batch.
+    options
+        As of BatchSampler.
     """
 
     def __init__(
-        self,
-        recordings: Sequence[np.ndarray],
-        mel: MelConfig,
-        device: torch.device,
-        *,
-        frames: int,
-        batch: int,
-        seed: int,
-        share: slice = slice(None),
+        self, recordings: Sequence[np.ndarray], mel: MelConfig, device: torch.device, *, frames: int, **options: Any
     ):
-        self.mel, self.batch, self.share = mel, batch, share
-        self.margin = math.ceil(mel.margin / mel.hop)  # frames beyond either end
+        super().__init__(device, **options)
+        self.mel, self.margin = mel, math.ceil(mel.margin / mel.hop)  # frames beyond either end
         length = (frames + 2 * self.margin) * mel.hop
         columns = [samples[:, None] for samples in recordings]
         self.segments = Segments(columns, length, device, "the data", unit=f"samples at {mel.sample_rate} Hz")
-        self.generator = torch.Generator(device).manual_seed(seed)
 
     def draw(self) -> WaveBatch:
-        """The next batch."""
         samples = self.segments.draw(self.batch, self.generator)[self.share, 0]
         inner, hop = slice(self.margin, -self.margin or None), self.mel.hop
         frames = log_mel(samples, self.mel)[:, :, inner]

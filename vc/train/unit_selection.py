@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vc.config import require
+from vc.config import require_range
 from vc.features.content import PROSODY, prosody, standard_loudness
 from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
@@ -22,7 +22,7 @@ class UnitSelectionObjective:
     minutes: float = 10.0  # of each target at most; 62 MB of a model file with content of 512 dims
 
     def __post_init__(self) -> None:
-        require(1 <= self.minutes <= 30, f"objective.minutes must be in 1..30, got {self.minutes}")
+        require_range(self, "objective", "minutes", at_least=1, at_most=30)
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ class VocoderRun(Run):
             log.info("held out: %s; score before the first step: %.4f", phrases.count(count, "recording"), score)
 
     def score(self) -> None:
-        """Score the model; models of the mel loss alone, nearest in mel but worst in sound, do not stay the best."""
+        """Score the model; a best model from before the adversarial losses, which sounds poor, no longer counts."""
         if self.state.best_step <= self.experiment.objective.adversarial_from < self.state.step:
             self.state.best_scores, self.state.stale = {}, 0
         super().score()
@@ -288,17 +288,13 @@ class HeldOutRecordings:
         ConfigError
             If it has one of the training utterances, part of one, or a copy of one.
         """
-
-        def span(utterance: Utterance) -> tuple[float, float]:  # seconds of its recording
-            return utterance.start or 0.0, math.inf if utterance.end is None else utterance.end
-
         utterances, digest, digests = read_data_directory(directory)
         ids, spans, known = set(), {}, set(training_digests.values())
         for utterance in training:
             ids.add(utterance.id)
-            spans.setdefault(utterance.path.resolve(), []).append(span(utterance))
+            spans.setdefault(utterance.path.resolve(), []).append(utterance.span)
         for utterance in utterances:
-            start, end = span(utterance)
+            start, end = utterance.span
             shared = any(start < last and first < end for first, last in spans.get(utterance.path.resolve(), ()))
             if utterance.id in ids or shared or digests[utterance.id] in known:
                 raise ConfigError(f"{directory}: training learns from {utterance.id} too; hold out other utterances")

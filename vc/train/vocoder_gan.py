@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import losses
-from vc.config import require
+from vc.config import require, require_range
 from vc.features.mel import MelConfig, log_mel
 from vc.train.optimise import Optimiser
 from vc.train.processes import SINGLE_PROCESS, Processes
@@ -53,17 +53,13 @@ class VocoderObjective:
     discriminator_width: float = 1.0  # factor on all their channels, smaller on a CPU
 
     def __post_init__(self) -> None:
-        for name in ("feature_matching", "adversarial", "spectrum", "adversarial_from", "warm_up"):
-            require(getattr(self, name) >= 0, f"objective.{name} must be 0 or more, got {getattr(self, name)}")
-        require(self.mel > 0, f"objective.mel must be above 0, got {self.mel}")
-        for name in ("generator_rate", "discriminator_rate"):
-            value = getattr(self, name)
-            require(0 < value < 1, f"objective.{name} must be above 0 and below 1, got {value}")
-        for name in ("beta1", "beta2", "weight_decay"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"objective.{name} must be from 0 to below 1, got {value}")
-        require(0 < self.decay <= 1, f"objective.decay must be above 0 and at most 1, got {self.decay}")
-        require(self.decay_every >= 1, f"objective.decay_every must be 1 or more, got {self.decay_every}")
+        require_range(self, "objective", "mel", above=0)
+        from_zero = ("feature_matching", "adversarial", "spectrum", "adversarial_from", "warm_up")
+        require_range(self, "objective", *from_zero, at_least=0)
+        require_range(self, "objective", "generator_rate", "discriminator_rate", above=0, below=1)
+        require_range(self, "objective", "beta1", "beta2", "weight_decay", at_least=0, below=1)
+        require_range(self, "objective", "decay", above=0, at_most=1)
+        require_range(self, "objective", "decay_every", at_least=1)
         widths, width = ", ".join(map(str, WIDTHS)), self.discriminator_width
         require(width in WIDTHS, f"objective.discriminator_width must be one of {widths}, got {width}")
 

@@ -110,8 +110,8 @@ def find(name: str) -> Path:
         return imported
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
-    carried = [UNIVERSAL] if published.installed() and not path_of(UNIVERSAL).is_file() else []
-    known = ", ".join([*VOCODERS, *carried, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
+    installed = [UNIVERSAL] if published.installed() and not path_of(UNIVERSAL).is_file() else []
+    known = ", ".join([*VOCODERS, *installed, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
     raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
 
 

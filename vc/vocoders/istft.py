@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import fold, gelu
 
-from vc.config import require
+from vc.config import require, require_range
 from vc.features.mel import MelConfig
 
 KERNEL = 7  # frames
@@ -27,9 +27,9 @@ class ISTFTConfig:
     widening: int = 3  # ratio of a block's inner channels to `channels`
 
     def __post_init__(self) -> None:
-        require(8 <= self.channels <= 4096, f"network.channels must be in 8..4096, got {self.channels}")
-        require(1 <= self.blocks <= 100, f"network.blocks must be in 1..100, got {self.blocks}")
-        require(1 <= self.widening <= 8, f"network.widening must be in 1..8, got {self.widening}")
+        require_range(self, "network", "channels", at_least=8, at_most=4096)
+        require_range(self, "network", "blocks", at_least=1, at_most=100)
+        require_range(self, "network", "widening", at_least=1, at_most=8)
 
 
 class ISTFT(nn.Module):

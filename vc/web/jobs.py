@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from vc import system
-from vc.config import USUAL, build, configuration_names, read_json, require
+from vc.config import DEFAULT_CONFIG, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, reading, write_text
 from vc.live.settings import LONGEST_DELAY, METHODS, MOST_SLACK
@@ -36,7 +36,7 @@ LARGEST_TAIL = 1 << 15  # bytes read from the end of a command's output
 MOST_LISTED = 30  # jobs that the page lists because they are the newest
 # Settings with which one can watch a run of minutes, and the configurations that get them.
 FREQUENT_REPORTS = ["training.log_every=10", "training.checkpoint_every=50", "training.sample_every=100"]
-SHORT_RUNS = (USUAL, f"{USUAL}_anew")
+SHORT_RUNS = (DEFAULT_CONFIG, f"{DEFAULT_CONFIG}_anew")
 # Runs a command in a fresh interpreter that imports nothing from its working directory.
 LAUNCHER = "import sys; sys.path[:] = filter(None, sys.path); from vc.cli.main import main; sys.exit(main())"
 
@@ -64,7 +64,7 @@ class Train:
     queue: ClassVar[str] = LONG
     target: str
     output: str  # experiment
-    config: str = USUAL
+    config: str = DEFAULT_CONFIG
     source: str = ""  # empty: none
     steps: int = 0  # 0: as the configuration says
 
@@ -75,7 +75,7 @@ class Train:
         output = workspace.output(layout.EXPERIMENTS, experiment_name(self.output))
         speakers = [name for name in (self.source, self.target) if name]
         folders = [str(workspace.folder(layout.RECORDINGS, name)) for name in speakers]
-        options = ["--config", self.config] if self.config != USUAL else []
+        options = ["--config", self.config] if self.config != DEFAULT_CONFIG else []
         settings = FREQUENT_REPORTS if self.config in SHORT_RUNS else []
         settings = [*settings, *([f"training.steps={self.steps}"] if self.steps else [])]
         options += [word for setting in settings for word in ("--set", setting)]

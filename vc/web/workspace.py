@@ -28,7 +28,7 @@ from vc.errors import ConfigError, DataError
 from vc.features.speakers import speakers_from_json
 from vc.files import path_inside
 from vc.live.linear import METHODS as LIVE_METHODS
-from vc.model_file import CARRIED, NAME
+from vc.model_file import BUNDLED_MODELS, NAME
 from vc.tensor_file import read_content, tensor_file
 from vc.web import recordings
 
@@ -56,7 +56,7 @@ class TooLarge(DataError):
 class Voice:
     """A speaker whom a model can convert to."""
 
-    model: str  # name of an experiment or of a carried model
+    model: str  # name of an experiment or of a bundled model
     to: str  # id in the model
     name: str  # name for people
     source: str  # id of the source of a pair; empty if the model converts any speaker
@@ -137,7 +137,7 @@ class Workspace:
         Returns
         -------
         list of Voice
-            Those of the experiments first, then the carried ones.
+            Those of the experiments first, then the bundled ones.
         dict
             Why a model cannot be used, by experiment.
         """
@@ -156,7 +156,7 @@ class Workspace:
                 faults[name] = speakers
             else:
                 voices += [Voice(name, *speaker) for speaker in speakers]
-        for name, path in CARRIED.items():
+        for name, path in BUNDLED_MODELS.items():
             if not isinstance(speakers := _speakers(path, 0, 0), str):
                 voices += [Voice(name, *speaker) for speaker in speakers]
         return voices, faults
@@ -169,9 +169,9 @@ class Workspace:
         raise Missing(f"{id}: no such voice")
 
     def model(self, voice: Voice) -> str:
-        """Value of `--model` for a voice; an experiment takes precedence over a carried model of the same name."""
-        carried = voice.model in CARRIED and voice.model not in self.experiments()
-        return voice.model if carried else str(self.root / EXPERIMENTS / voice.model)
+        """Value of `--model` for a voice; an experiment takes precedence over a bundled model of the same name."""
+        bundled = voice.model in BUNDLED_MODELS and voice.model not in self.experiments()
+        return voice.model if bundled else str(self.root / EXPERIMENTS / voice.model)
 
     def conversion(self, voice: Voice, source: str) -> Path:
         """Path of a recording's conversion, which need not exist."""
@@ -181,7 +181,7 @@ class Workspace:
         """Time of a recording's conversion; 0 if it is missing, or older than the recording or the model."""
         time = modification_time(self.conversion(voice, source))
         changed = modification_time(self.root / SOURCES / source)
-        trained = modification_time(self.root / EXPERIMENTS / voice.model / NAME)  # 0 for a carried model
+        trained = modification_time(self.root / EXPERIMENTS / voice.model / NAME)  # 0 for a bundled model
         return time if time >= max(changed, trained) else 0
 
     # Uploads

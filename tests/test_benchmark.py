@@ -56,7 +56,19 @@ def test_resynthesis_is_timed_by_stage_in_two_precisions(monkeypatch, capsys):
 
 
 def test_live_conversion_is_compared_with_another_checkout(monkeypatch, capsys):
-    words = ("live", "--seconds", "1", "--repeats", "1", "--other", str(benchmark.ROOT), "--json")
+    words = (
+        "live",
+        "--methods",
+        "diff",
+        "world",
+        "--seconds",
+        "1",
+        "--repeats",
+        "1",
+        "--other",
+        str(benchmark.ROOT),
+        "--json",
+    )
     for row in result_of(words, monkeypatch, capsys)["methods"].values():
         assert row["other_over_ours"] == pytest.approx(row["other"] / row["ours"]) and row["ours"] > 0
 

@@ -4,7 +4,7 @@
     tools/benchmark.py train            the training step against a textbook step
     tools/benchmark.py convert          conversion, stage by stage, against the plain path
     tools/benchmark.py resynthesise     recognition-synthesis, stage by stage, in float32 and as --precision auto has it
-    tools/benchmark.py live             live conversion by both methods, against that of another checkout
+    tools/benchmark.py live             live conversion by each method, against that of another checkout
 
 With --json the last line is one JSON object.
 """
@@ -251,8 +251,14 @@ def resynthesise(args: argparse.Namespace) -> int:
     return 0
 
 
+LIVE_METHODS = {  # method -> options of vc-live
+    **{method: ("--model", ROOT / "egs/mini/model.safetensors", "--method", method) for method in METHODS},
+    "decoder": ("--model", "six_voices", "--to", "TM1"),
+}
+
+
 def live(args: argparse.Namespace) -> int:
-    """Both methods of vc-live, start-up included, of this checkout and another in turns: CPU seconds a second, medians.
+    """What vc-live costs, start-up included, in this checkout and another in turns: CPU seconds a second, medians.
 
     The median ratio is that of turns, which are next to each other in time.
     """
@@ -261,21 +267,22 @@ def live(args: argparse.Namespace) -> int:
     for checkout in checkouts.values():
         if not (checkout / "vc/__main__.py").is_file():
             sys.exit(f"benchmark: error: --other: no checkout of this toolkit: {checkout}")
-    taken = {method: {name: [] for name in checkouts} for method in METHODS}
+    taken = {method: {name: [] for name in checkouts} for method in args.methods}
     with tempfile.TemporaryDirectory() as folder:
         recording, output = Path(folder) / "in.wav", Path(folder) / "out.wav"
         audio.write(recording, samples, rate)
-        words = ("--model", ROOT / "egs/mini/model.safetensors", "--input", recording, "--output", output)
+        files = ("--input", recording, "--output", output)
         for _ in range(1 + args.repeats):
             for method, seconds in taken.items():
                 for name, checkout in checkouts.items():
-                    one = command_seconds("live", *words, "--method", method, checkout=checkout, OMP_NUM_THREADS="1")
+                    words = LIVE_METHODS[method]
+                    one = command_seconds("live", *words, *files, checkout=checkout, OMP_NUM_THREADS="1")
                     seconds[name].append(one)
     print(f"{processor()}; {args.seconds:.1f} s at {rate} Hz, one thread; CPU seconds a second of audio:")
     rows = {}
     for method, seconds in taken.items():
         rows[method] = {name: median(turns[1:]) / args.seconds for name, turns in seconds.items()}
-        print(f"  {method:5s} " + ", ".join(f"{name} {row:.3f}" for name, row in rows[method].items()), end="")
+        print(f"  {method:7s} " + ", ".join(f"{name} {row:.3f}" for name, row in rows[method].items()), end="")
         if args.other is not None:
             ratio = median(other / ours for ours, other in list(zip(seconds["ours"], seconds["other"]))[1:])
             rows[method]["other_over_ours"] = ratio
@@ -431,7 +438,8 @@ def main() -> int:
     resynthesis.add_argument("--vocoder", help="default: HiFi-GAN where it is installed, else WORLD")
     resynthesis.add_argument("--json", action="store_true", help="end with one JSON object")
     resynthesis.set_defaults(run=resynthesise)
-    streaming = commands.add_parser("live", help="live conversion by both methods, against that of another checkout")
+    streaming = commands.add_parser("live", help="live conversion by each method, against that of another checkout")
+    streaming.add_argument("--methods", nargs="+", choices=LIVE_METHODS, default=[*LIVE_METHODS])
     streaming.add_argument("--seconds", type=duration, default=60.0, help="of audio")
     streaming.add_argument(
         "--repeats", type=positive, default=3, help="turns of which the median is taken, after one to warm up"

@@ -14,7 +14,7 @@ import numpy as np
 from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy
-from vc.convert.source import SourceContent
+from vc.convert.source import FAINTEST, SourceContent
 from vc.encoders.features import content_of
 from vc.errors import ConfigError
 from vc.features import mel
@@ -38,12 +38,11 @@ from vc.live.settings import DECODER_DELAY, GATE
 from vc.vocoders.online import OnlineHiFiGAN
 
 BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
-LEAST = 2  # frames of look-ahead that the window of a log-mel frame reaches into
+LEAST = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
 CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
 GAINS = (0.05, 20.0)  # smallest and largest gain of the output
-FAINTEST = 2e-7  # mean square (full scale is 1) below which nothing is clearly voiced
 
 
 class DecoderStream(AbstractStream):
@@ -238,13 +237,9 @@ class SourcePitch:
         self._clear = np.concatenate([self._clear, track.f0[frames][clear]])[-round(self.MEMORY * self._frame_rate) :]
         if not len(self._clear):
             return
-        values, weight = np.log(self._clear), self.PRIOR * self._frame_rate
-        centre = np.median(values)
-        values = values[np.abs(values - centre) < np.log(2) * 0.8]  # no errors of an octave
-        mean = values.mean()
-        spread = np.square(values - mean).sum()
-        variance = (weight * self._target.deviation**2 + spread) / (weight + len(values))
-        self.log_f0 = LogF0(float(mean), float(np.sqrt(variance)))
+        statistics, count, weight = F0Statistics.of(self._clear), len(self._clear), self.PRIOR * self._frame_rate
+        variance = weight * self._target.deviation**2 + count * statistics.log_f0.deviation**2
+        self.log_f0 = LogF0(statistics.log_f0.mean, float(np.sqrt(variance / (weight + count))))
         enough = max(self.ENOUGH * self._frame_rate, self._narrowed + self._frame_rate)
-        if self._given is None and len(self._clear) >= enough:
-            self.search, self._narrowed = F0Statistics.of(self._clear).f0_range, len(self._clear)
+        if self._given is None and count >= enough:
+            self.search, self._narrowed = statistics.f0_range, count

@@ -401,6 +401,7 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
         (["--model", PAIR, "--slack", 101], "--slack must be in 1..100 blocks, got 101"),
         (["--model", PAIR, "--block", 201], "--block must be in 1..200 ms, got 201"),
+        (["--model", PAIR, "--input", "a.wav", "--output", "b.mp3"], "b.mp3: the output is a WAV file"),
         (["--model", PAIR, "--realtime"], "--realtime: only with --input"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
     ],

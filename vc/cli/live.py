@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     from vc.config import require
+    from vc.corpus import audio
     from vc.features.f0 import F0Options
     from vc.live import choice, recording
 
@@ -94,6 +95,8 @@ def _work(args: argparse.Namespace) -> int:
     require(args.model is not None, "give --model")
     _refuse_unused(args)
     require((args.input is None) == (args.output is None), "--input and --output go together")
+    if args.output is not None:
+        audio.check_output_name(args.output)
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")

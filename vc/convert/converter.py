@@ -373,6 +373,7 @@ class Converter:
         ConfigError, DataError
             As for `convert`; DataError also for a file that cannot be read or written.
         """
+        audio.check_output_name(output)
         level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
         converted = self._convert_blocks(blocks, to, source, options, level=level, recording=path, jobs=jobs)
         try:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vc.corpus import data_directory, discovery, formats
+from vc.corpus import audio, data_directory, discovery
 from vc.corpus.audio import STANDARD
 from vc.errors import ConfigError, DataError
 from vc.files import path_inside
@@ -62,8 +62,7 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
     if output is None or is_batch(inputs, scp) or output.endswith("/") or os.path.isdir(output):
         jobs = _into_folder(inputs, scp, Path(output or "converted"))
     else:
-        if Path(output).suffix.lower() in (formats.SUFFIXES | formats.FFMPEG_SUFFIXES) - {".wav", ".wave"}:
-            raise ConfigError(f"--output {output}: the output is a WAV file; give a name that ends in .wav")
+        audio.check_output_name(output)
         if os.path.exists(output) and not os.path.isfile(output):
             raise ConfigError(f"--output {output}: exists and is not a file")
         jobs = [Job(*(name if name == STANDARD else _path(name) for name in (inputs[0], output)))]

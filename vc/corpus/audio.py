@@ -19,7 +19,7 @@ import numpy as np
 from vc import system
 from vc.corpus.formats import FFMPEG_SUFFIXES, HEAD, SUFFIXES, ffmpeg_format, needs_ffmpeg, open_decoded
 from vc.corpus.limiter import limit_blocks
-from vc.errors import DataError, escaped
+from vc.errors import ConfigError, DataError, escaped
 from vc.files import LARGEST_STREAM, make_directory, reading, replacing, temporary_space
 from vc.messages import warn_once
 
@@ -228,6 +228,12 @@ def count(path: Path) -> int:
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
     """Truncate `(samples,)` to `(length,)`, or pad it with silence at the end."""
     return np.pad(samples[:length], (0, max(0, length - len(samples))))
+
+
+def check_output_name(path: Path | str) -> None:
+    """Raise ConfigError for an output whose name ends like those of another audio or video format than WAV."""
+    if Path(path).suffix.lower() in (SUFFIXES | FFMPEG_SUFFIXES) - {".wav", ".wave"}:
+        raise ConfigError(f"{path}: the output is a WAV file; give a name that ends in .wav")
 
 
 def write(path: Path | str, samples: np.ndarray, rate: int) -> None:

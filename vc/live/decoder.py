@@ -126,6 +126,8 @@ class DecoderStream(AbstractStream):
         self._start(self._past * self._hop)
         for part in (self._pitch, self._gate, self._vocoder):
             part.reset()
+        # Here rather than in the first block, which would take several times as long as others
+        self._vocoder.begin(np.full(self._config.bands, np.log(mel.FLOOR)))
         self._content = SourceContent(self._known and self._known.content, self._prior.content, self._config)
         self._statistics = self._known.content if self._known else self._prior.content
         self._frame = 0  # the first of the next block

@@ -270,9 +270,11 @@ def test_wrong_usage_is_one_line(words, said, tmp_path):
     assert said in done.stderr.decode() and len(done.stderr.splitlines()) == 1 and not (tmp_path / "out.wav").exists()
 
 
-def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, capsys):  # noqa: F811
+def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, monkeypatch, capsys):  # noqa: F811
     words = ("--model", "six_voices", "--to", "TM1", "--vocoder", vocoder_path, "--json", "--seconds", "0.4")
-    assert sound_card(*words, keys=b"+t") == 0
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert sound_card(*words, keys=b"+t") == 0 and threads == [1]
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["source"], last["target"], last["f0_shift"]) == (None, "TM1", 1)
     step = BLOCK * 256 / 22.05

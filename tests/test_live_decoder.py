@@ -181,6 +181,21 @@ def test_the_output_is_as_loud_as_the_input(stream):
     assert all(0.5 < level < 2 for level in levels)
 
 
+def test_noise_in_pauses_stays_faint_and_speech_after_it_has_its_level_at_once(stream):
+    stream.reset()
+    speech = vowel(0.1, 22050)[:2048].astype(float)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(2048)
+    for _ in range(20):
+        stream._level(2 * speech, speech)
+    for _ in range(20):
+        gains = stream._level(10 * noise, noise)
+    assert gains[-1] == pytest.approx(0.2)  # in place of the speech's 0.5
+    gains = stream._level(2 * speech, speech)
+    np.testing.assert_allclose(gains[255:], 0.5, rtol=0.15)
+    assert np.abs(np.diff(gains)).max() < 0.002
+    assert stream._level(noise, 0 * noise)[-1] == 0
+
+
 def test_state_is_of_constant_size(stream):
     def size(value: object) -> int:
         if isinstance(value, np.ndarray | torch.Tensor):

@@ -44,6 +44,7 @@ CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
 GAINS = (0.05, 20.0)  # smallest and largest gain of the output
+EXCESS = 2.0  # largest amplitude of a block's output, relative to its input
 
 
 class DecoderStream(AbstractStream):
@@ -185,13 +186,19 @@ class DecoderStream(AbstractStream):
         return decoded[block]
 
     def _level(self, converted: np.ndarray, original: np.ndarray) -> np.ndarray:
-        """Gain `(samples,)` that gives the output the input's level over the last seconds."""
-        energies = [speech_energy(samples, self.sample_rate) for samples in (original, converted)]
+        """Gain `(samples,)` that gives the output the input's level over the last seconds.
+
+        A decoder makes noise in pauses louder than it was, so no block is raised far above its own input. The gain
+        changes within a hop, because a block in which speech begins needs it from there on.
+        """
+        energies = np.array([speech_energy(samples, self.sample_rate) for samples in (original, converted)])
         self._energies = self._energies * np.exp(-self.step / self.sample_rate / LEVEL_MEMORY) + energies
-        before, (original_energy, converted_energy) = self._gain, self._energies
-        if converted_energy > 0 and np.isfinite(self._energies).all():
-            self._gain = float(np.clip(np.sqrt(original_energy / converted_energy), *GAINS))
-        return np.linspace(before, self._gain, len(converted))
+        before = self._gain
+        if energies[1] > 0 and np.isfinite(self._energies).all():
+            usual, now = (float(np.sqrt(pair[0] / pair[1])) for pair in (self._energies, energies))
+            self._gain = min(float(np.clip(usual, *GAINS)), EXCESS * now)
+        weight = np.minimum((np.arange(len(converted)) + 1) / self._hop, 1)
+        return before + (self._gain - before) * weight
 
 
 class SourcePitch:

@@ -14,7 +14,7 @@ import numpy as np
 from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy
-from vc.convert.source import FAINTEST, MEDIAN_WINDOW, PAUSE, SourceContent
+from vc.convert.source import FAINTEST, MEDIAN_WINDOW, MEMORY, PAUSE, SourceContent
 from vc.encoders.features import content_of
 from vc.errors import ConfigError
 from vc.features import mel
@@ -225,7 +225,6 @@ class SourcePitch:
         None for a speaker who whispers.
     """
 
-    MEMORY = 60.0  # seconds of clearly voiced frames
     ENOUGH = 2.0  # seconds of clearly voiced frames that narrow the search range
     PRIOR = 2.0  # seconds, weight of the target's deviation
     INTERVAL = 0.6  # seconds of speech from one search in the widest range to the next
@@ -270,7 +269,7 @@ class SourcePitch:
         if not len(f0):
             return
         self._loudest = max(self._loudest, float(track.power[clear].mean()))
-        self._clear = np.concatenate([self._clear, f0])[-round(self.MEMORY * self._frame_rate) :]
+        self._clear = np.concatenate([self._clear, f0])[-round(MEMORY * self._frame_rate) :]
         median = np.median(self._clear[-round(MEDIAN_WINDOW * self._frame_rate) :])
         same = self._clear[np.abs(np.log2(self._clear / median)) < min(MAIN_LOBE)]
         statistics, count, weight = F0Statistics.of(same), len(same), self.PRIOR * self._frame_rate

@@ -181,6 +181,21 @@ def test_the_output_is_as_loud_as_the_input(stream):
     assert all(0.5 < level < 2 for level in levels)
 
 
+def test_noise_in_pauses_stays_faint_and_speech_after_it_has_its_level_at_once(stream):
+    stream.reset()
+    speech = vowel(0.1, 22050)[:2048].astype(float)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(2048)
+    for _ in range(20):
+        stream._level(2 * speech, speech)
+    for _ in range(20):
+        gains = stream._level(10 * noise, noise)
+    assert gains[-1] == pytest.approx(0.2)  # in place of the speech's 0.5
+    gains = stream._level(2 * speech, speech)
+    np.testing.assert_allclose(gains[255:], 0.5, rtol=0.15)
+    assert np.abs(np.diff(gains)).max() < 0.002
+    assert stream._level(noise, 0 * noise)[-1] == 0
+
+
 def test_state_is_of_constant_size(stream):
     def size(value: object) -> int:
         if isinstance(value, np.ndarray | torch.Tensor):
@@ -203,6 +218,19 @@ def test_the_pitch_of_an_unknown_voice_is_learnt(stream, f0):
     pushed(stream, vowel(4.0, 22050, f0=f0), 2048)
     assert np.exp(stream._pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
     assert stream._pitch.search.floor > 0.6 * f0 and stream._pitch.search.ceiling < 1.7 * f0
+
+
+@pytest.mark.parametrize("f0", [100.0, 220.0])
+def test_a_voice_is_found_after_one_an_octave_from_it(f0):
+    """Such as hum; within a search range that was narrowed for the first, the second would be found an octave off."""
+    config, first, past = ContentFeatures(), 300.0 - f0 + 20.0, 60
+    pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config.frame_rate)
+    samples = np.concatenate([vowel(2.8, 22050, f0=first), vowel(2.3, 22050, f0=f0)])
+    for start in range(0, len(samples) - (past + BLOCK) * 256, BLOCK * 256):
+        track = config.world.track_f0(samples[start:][: (past + BLOCK) * 256], pitch.search)
+        pitch.add(track, slice(past, past + BLOCK))
+    assert np.exp(pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
+    assert pitch.search.floor < f0 < pitch.search.ceiling
 
 
 def test_until_it_is_heard_a_voice_is_taken_for_the_targets():
@@ -257,9 +285,11 @@ def test_wrong_usage_is_one_line(words, said, tmp_path):
     assert said in done.stderr.decode() and len(done.stderr.splitlines()) == 1 and not (tmp_path / "out.wav").exists()
 
 
-def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, capsys):  # noqa: F811
+def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, monkeypatch, capsys):  # noqa: F811
     words = ("--model", "six_voices", "--to", "TM1", "--vocoder", vocoder_path, "--json", "--seconds", "0.4")
-    assert sound_card(*words, keys=b"+t") == 0
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert sound_card(*words, keys=b"+t") == 0 and threads == [1]
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["source"], last["target"], last["f0_shift"]) == (None, "TM1", 1)
     step = BLOCK * 256 / 22.05

@@ -111,6 +111,10 @@ def _work(args: argparse.Namespace) -> int:
         "f0_range": args.f0_range and common.f0_range(*args.f0_range),
     }
     stream = choice.load(args.model, args.to, args.source, **settings)
+    if stream.method == "decoder":
+        import torch
+
+        torch.set_num_threads(1)  # on all cores, at the priority of the sound card's threads, torch would block those
     common.say(f"{_direction(stream)}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
     common.say(f"delay: {stream.delay}", file=sys.stderr)
     if args.input is None:

@@ -81,7 +81,8 @@ class AbstractStream(ABC):
         samples : np.ndarray
             Shape `(samples,)`, at `sample_rate`; full scale is 1.
         hurry : bool
-            Skip the most expensive analysis and keep the last envelope, for a caller that cannot keep up.
+            Skip the most expensive analysis and keep the last envelope, for a caller that cannot keep up; a decoder
+            skips nothing.
 
         Returns
         -------

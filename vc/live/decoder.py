@@ -14,13 +14,14 @@ import numpy as np
 from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy
-from vc.convert.source import FAINTEST, SourceContent
+from vc.convert.source import FAINTEST, MEDIAN_WINDOW, MEMORY, PAUSE, SourceContent
 from vc.encoders.features import content_of
 from vc.errors import ConfigError
 from vc.features import mel
 from vc.features.base import Frames
 from vc.features.f0 import (
     DEFAULT_F0,
+    MAIN_LOBE,
     WIDEST_RANGE,
     F0Options,
     F0Range,
@@ -43,6 +44,7 @@ CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
 GAINS = (0.05, 20.0)  # smallest and largest gain of the output
+EXCESS = 2.0  # largest amplitude of a block's output, relative to its input
 
 
 class DecoderStream(AbstractStream):
@@ -125,6 +127,8 @@ class DecoderStream(AbstractStream):
         self._start(self._past * self._hop)
         for part in (self._pitch, self._gate, self._vocoder):
             part.reset()
+        # Here rather than in the first block, which would take several times as long as others
+        self._vocoder.begin(np.full(self._config.bands, np.log(mel.FLOOR)))
         self._content = SourceContent(self._known and self._known.content, self._prior.content, self._config)
         self._statistics = self._known.content if self._known else self._prior.content
         self._frame = 0  # the first of the next block
@@ -182,17 +186,26 @@ class DecoderStream(AbstractStream):
         return decoded[block]
 
     def _level(self, converted: np.ndarray, original: np.ndarray) -> np.ndarray:
-        """Gain `(samples,)` that gives the output the input's level over the last seconds."""
-        energies = [speech_energy(samples, self.sample_rate) for samples in (original, converted)]
+        """Gain `(samples,)` that gives the output the input's level over the last seconds.
+
+        A decoder makes noise in pauses louder than it was, so no block is raised far above its own input. The gain
+        changes within a hop, because a block in which speech begins needs it from there on.
+        """
+        energies = np.array([speech_energy(samples, self.sample_rate) for samples in (original, converted)])
         self._energies = self._energies * np.exp(-self.step / self.sample_rate / LEVEL_MEMORY) + energies
-        before, (original_energy, converted_energy) = self._gain, self._energies
-        if converted_energy > 0 and np.isfinite(self._energies).all():
-            self._gain = float(np.clip(np.sqrt(original_energy / converted_energy), *GAINS))
-        return np.linspace(before, self._gain, len(converted))
+        before = self._gain
+        if energies[1] > 0 and np.isfinite(self._energies).all():
+            usual, now = (float(np.sqrt(pair[0] / pair[1])) for pair in (self._energies, energies))
+            self._gain = min(float(np.clip(usual, *GAINS)), EXCESS * now)
+        weight = np.minimum((np.arange(len(converted)) + 1) / self._hop, 1)
+        return before + (self._gain - before) * weight
 
 
 class SourcePitch:
     """Search range and log-F0 statistics of a speaker, from the speech so far.
+
+    They are those of whoever spoke last: hum, music or another voice before them is forgotten within seconds. For that,
+    F0 is searched in the widest range now and then, because a voice outside the range would be found an octave off.
 
     Parameters
     ----------
@@ -201,45 +214,66 @@ class SourcePitch:
     target : LogF0 or None
         The target's: until the speaker's voice has been heard, theirs is taken for the same, and its deviation remains
         a prior.
-    search : F0Range or None
-        Search range set by the user.
+    given : F0Range or None
+        Search range set by the user, which is kept.
     frame_rate : float
         Frames per second.
 
     Attributes
     ----------
-    search : F0Range
-        Where F0 is searched.
     log_f0 : LogF0 or None
         None for a speaker who whispers.
     """
 
-    MEMORY = 60.0  # seconds of clearly voiced frames
     ENOUGH = 2.0  # seconds of clearly voiced frames that narrow the search range
     PRIOR = 2.0  # seconds, weight of the target's deviation
+    INTERVAL = 0.6  # seconds of speech from one search in the widest range to the next
 
-    def __init__(self, known: F0Statistics | None, target: LogF0 | None, search: F0Range | None, frame_rate: float):
-        self._known, self._target, self._given, self._frame_rate = known, target, search, frame_rate
+    def __init__(self, known: F0Statistics | None, target: LogF0 | None, given: F0Range | None, frame_rate: float):
+        self._known, self._target, self._given, self._frame_rate = known, target, given, frame_rate
         self.reset()
 
     def reset(self) -> None:
         """Forget the voice."""
-        self.search = self._given or (self._known and self._known.f0_range) or WIDEST_RANGE
+        self._range = self._given or (self._known and self._known.f0_range) or WIDEST_RANGE
         self.log_f0 = self._known.log_f0 if self._known else self._target
         self._clear = np.zeros(0)  # Hz, clearly voiced frames
-        self._narrowed = 0  # number of them at the last change of the search range
+        self._loudest = 0.0  # mean square of the clearly voiced frames of a track
+        self._unheard = 0  # frames that have not been learnt from
+
+    @property
+    def search(self) -> F0Range:
+        """Where F0 is to be searched next."""
+        return WIDEST_RANGE if self._learns and self._given is None and self._is_due else self._range
+
+    @property
+    def _learns(self) -> bool:
+        return self._known is None and self._target is not None
+
+    @property
+    def _is_due(self) -> bool:
+        return self._unheard >= self.INTERVAL * self._frame_rate
 
     def add(self, track: F0Track, frames: slice) -> None:
-        """Learn from the clearly voiced ones among `frames` of a track."""
-        if self._known is not None or self._target is None:
+        """Learn from a track in `search`, whose `frames` are the next to be converted."""
+        if not self._learns:
             return
-        clear = clear_frames(track, loud_frames(track.power, FAINTEST))[frames]
-        self._clear = np.concatenate([self._clear, track.f0[frames][clear]])[-round(self.MEMORY * self._frame_rate) :]
-        if not len(self._clear):
+        is_due = self._is_due
+        self._unheard += frames.stop - frames.start
+        if self._range not in (self._given, WIDEST_RANGE) and not is_due:
             return
-        statistics, count, weight = F0Statistics.of(self._clear), len(self._clear), self.PRIOR * self._frame_rate
+        clear = clear_frames(track, loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest)))
+        new = slice(max(0, frames.stop - self._unheard), frames.stop)
+        self._unheard = 0
+        f0 = track.f0[new][clear[new]]
+        if not len(f0):
+            return
+        self._loudest = max(self._loudest, float(track.power[clear].mean()))
+        self._clear = np.concatenate([self._clear, f0])[-round(MEMORY * self._frame_rate) :]
+        median = np.median(self._clear[-round(MEDIAN_WINDOW * self._frame_rate) :])
+        same = self._clear[np.abs(np.log2(self._clear / median)) < min(MAIN_LOBE)]
+        statistics, count, weight = F0Statistics.of(same), len(same), self.PRIOR * self._frame_rate
         variance = weight * self._target.deviation**2 + count * statistics.log_f0.deviation**2
         self.log_f0 = LogF0(statistics.log_f0.mean, float(np.sqrt(variance / (weight + count))))
-        enough = max(self.ENOUGH * self._frame_rate, self._narrowed + self._frame_rate)
-        if self._given is None and count >= enough:
-            self.search, self._narrowed = statistics.f0_range, count
+        if self._given is None:
+            self._range = statistics.f0_range if count >= self.ENOUGH * self._frame_rate else WIDEST_RANGE

@@ -50,7 +50,12 @@ class OnlineHiFiGAN:
         self._surplus = 2 * self.lag * self.vocoder.mel.hop  # samples still to come of frames before the first
         self._begun = False
 
-    @torch.inference_mode()
+    def begin(self, frame: np.ndarray) -> None:
+        """Compute what precedes the first frame, as if it were `frame` `(bands,)`; otherwise the first `push` does."""
+        self._begun = True
+        self._generate(np.tile(frame, (2 * self.lag, 1)))
+        self._samples = np.concatenate([np.zeros(self.lag * self.vocoder.mel.hop, np.float32), self._samples])
+
     def push(self, log_mel: np.ndarray) -> np.ndarray:
         """Take the next frames of log-mel; return as many frames' samples.
 
@@ -64,18 +69,21 @@ class OnlineHiFiGAN:
         np.ndarray
             Shape `(frames * hop,)`, float32: silence for the first `lag` frames, then the recording's samples.
         """
-        count = len(log_mel) * self.vocoder.mel.hop
         if not self._begun:  # as `vocode` pads: with the first frame
-            log_mel = np.concatenate([*repeat(log_mel[:1], 2 * self.lag), log_mel])
-            self._samples, self._begun = np.zeros(self.lag * self.vocoder.mel.hop, np.float32), True
+            self.begin(log_mel[0])
+        self._generate(log_mel)
+        count = len(log_mel) * self.vocoder.mel.hop
+        samples, self._samples = self._samples[:count], self._samples[count:]
+        return samples
+
+    @torch.inference_mode()
+    def _generate(self, log_mel: np.ndarray) -> None:
         frames = torch.from_numpy(log_mel.T[None].astype(np.float32)).to(self.vocoder.device)
         with devices.autocast(self.vocoder.precision, self.vocoder.device):
             samples = self._generator(frames)[0, 0].float().cpu().numpy()
         skipped = min(self._surplus, len(samples))
         self._surplus -= skipped
         self._samples = np.concatenate([self._samples, samples[skipped:]])
-        samples, self._samples = self._samples[:count], self._samples[count:]
-        return samples
 
 
 class _Generator:

@@ -12,7 +12,7 @@ import yaml
 from conftest import ENCODER, command
 
 from vc.config import read_sections
-from vc.convert.source import PRIOR_SECONDS, SourceContent
+from vc.convert.source import PRIOR, SourceContent
 from vc.corpus import data_directory
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
@@ -186,7 +186,7 @@ def test_an_unknown_speaker_is_gathered_and_a_silent_piece_after_speech_changes_
     config, target = ContentFeatures(), replace(FLAT, mean=[9.0] * 4)
     source = SourceContent(None, target, config)
     first, second = piece(random, -4, 1.0), piece(random, -4, 3.0)
-    prior = PRIOR_SECONDS * config.frame_rate
+    prior = PRIOR * config.frame_rate
     expected = (prior * 9.0 + first.content.astype(np.float64).sum(axis=0)) / (prior + 200)
     gathered = source.statistics(first)
     np.testing.assert_allclose(gathered.mean, expected, rtol=1e-6)

@@ -55,10 +55,14 @@ def set_precision(precision: str, device: torch.device) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
 
 
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether networks compute in bfloat16: if `precision` is `bf16`, or `auto` and the device supports it."""
+    return precision == "bf16" or (precision == "auto" and computes_bf16(device))
+
+
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """Context in which networks compute in bfloat16 if `precision` is `bf16`, or `auto` and the device supports it."""
-    enabled = precision == "bf16" or (precision == "auto" and computes_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    """Context in which networks compute in bfloat16 if `uses_bf16`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device))
 
 
 def side_by_side(parts: Sequence[Callable[[], Result]], device: torch.device) -> list[Result]:

@@ -36,7 +36,7 @@ MEMORY = 60.0  # seconds of clearly voiced frames that an unknown speaker's stat
 FAINTEST = 2e-7  # mean square (full scale is 1): there is no speech below -67 dB
 PAUSE = 10**-2.5  # of the power of the loudest speech so far; quieter pieces do not identify a speaker
 MEDIAN_OF = 200  # values; more in one second do not improve the median
-PRIOR_SECONDS = 0.5  # weight of the target's content statistics as a prior
+PRIOR = 0.5  # seconds, weight of the target's content statistics as a prior
 log = logging.getLogger(__name__)
 
 
@@ -179,10 +179,19 @@ class SourceContent:
         Statistics of the target, the prior of that estimate.
     config : ContentFeatures
         Settings of the analysis.
+    prior : float
+        Weight of the prior in seconds.
     """
 
-    def __init__(self, known: ContentStatistics | None, target: ContentStatistics, config: FeatureConfig):
-        self.known, self.target, self.config = known, target, config
+    def __init__(
+        self,
+        known: ContentStatistics | None,
+        target: ContentStatistics,
+        config: FeatureConfig,
+        *,
+        prior: float = PRIOR,
+    ):
+        self.known, self.target, self.config, self.prior = known, target, config, prior
         self._meter = ContentMeter()
         self._loudest = -np.inf  # dB, of a piece's loud frames
 
@@ -193,7 +202,7 @@ class SourceContent:
         level = loudness(self.config.to_mel_cepstrum(frames.spectrum))
         loud = float(np.quantile(level, LOUD_QUANTILE))
         if loud > self._loudest + DYNAMIC_RANGE:  # all earlier pieces were pauses
-            self._meter = ContentMeter(self.target, PRIOR_SECONDS * self.config.frame_rate)
+            self._meter = ContentMeter(self.target, self.prior * self.config.frame_rate)
         self._loudest = max(self._loudest, loud)
         self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
         return self._meter.statistics()

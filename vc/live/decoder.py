@@ -21,17 +21,19 @@ from vc.features import mel
 from vc.features.base import Frames
 from vc.features.f0 import (
     DEFAULT_F0,
+    HIGHEST_F0,
+    LOWEST_F0,
     MAIN_LOBE,
     WIDEST_RANGE,
     F0Options,
     F0Range,
     F0Statistics,
-    F0Track,
     LogF0,
     clear_frames,
     loud_frames,
     map_f0,
 )
+from vc.features.world import WorldConfig
 from vc.live.base import AbstractStream
 from vc.live.delay import DecoderDelay
 from vc.live.gate import Gate
@@ -41,6 +43,7 @@ from vc.vocoders.online import OnlineHiFiGAN
 BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
 LEAST = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
 CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
+CONTENT_PRIOR = 2.0  # seconds, weight of the target's content statistics, for an unknown speaker
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
 GAINS = (0.05, 20.0)  # smallest and largest gain of the output
@@ -101,7 +104,7 @@ class DecoderStream(AbstractStream):
         self._past += self._past % 2  # a content frame may be of two frames: the same two in each window
         known = model.speakers.get(self.source)
         self._known, self._prior = known, model.speakers[self.target]
-        self._pitch = SourcePitch(known and known.f0_statistics, self._prior.log_f0, f0_range, self._config.frame_rate)
+        self._pitch = SourcePitch(known and known.f0_statistics, self._prior.log_f0, f0_range, self._config.world)
         self._gate = Gate(gate, self._config.frame_rate, self._ahead)
         self.reset()
 
@@ -129,7 +132,8 @@ class DecoderStream(AbstractStream):
             part.reset()
         # Here rather than in the first block, which would take several times as long as others
         self._vocoder.begin(np.full(self._config.bands, np.log(mel.FLOOR)))
-        self._content = SourceContent(self._known and self._known.content, self._prior.content, self._config)
+        known = self._known and self._known.content
+        self._content = SourceContent(known, self._prior.content, self._config, prior=CONTENT_PRIOR)
         self._statistics = self._known.content if self._known else self._prior.content
         self._frame = 0  # the first of the next block
         self._open = deque([False] * self._vocoder.lag)  # whether the gate is, from the next frame to be output
@@ -174,11 +178,11 @@ class DecoderStream(AbstractStream):
         log_mel = mel.analyse(recent, config)[self._f0_past - self._reach :].astype(np.float64)
         block = slice(self._reach, self._reach + BLOCK)
         centred = recent[config.first_centre :].astype(np.float64)
-        track = config.world.track_f0(centred, self._pitch.search)
         if learn:
-            self._pitch.add(track, slice(self._f0_past, self._f0_past + BLOCK))
+            self._pitch.add(centred, self._f0_past + BLOCK, BLOCK)
             if self._known is None:
                 self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
+        track = config.world.track_f0(centred, self._pitch.search)
         f0 = config.world.refine_f0(centred, track.f0, track.times)[self._f0_past - self._reach :][: len(log_mel)]
         f0 = np.pad(f0, (0, len(log_mel) - len(f0)))
         f0 = map_f0(f0, self._pitch.log_f0, self._prior.log_f0, self.f0_options)
@@ -205,7 +209,8 @@ class SourcePitch:
     """Search range and log-F0 statistics of a speaker, from the speech so far.
 
     They are those of whoever spoke last: hum, music or another voice before them is forgotten within seconds. For that,
-    F0 is searched in the widest range now and then, because a voice outside the range would be found an octave off.
+    they are learnt in the widest range, in which a voice outside the range so far is not found an octave off; but what
+    is converted is searched in the range so far, because in the widest one unvoiced frames are voiced more often.
 
     Parameters
     ----------
@@ -216,64 +221,62 @@ class SourcePitch:
         a prior.
     given : F0Range or None
         Search range set by the user, which is kept.
-    frame_rate : float
-        Frames per second.
+    config : WorldConfig
+        Settings of the analysis.
 
     Attributes
     ----------
+    search : F0Range
+        Where F0 is searched.
     log_f0 : LogF0 or None
         None for a speaker who whispers.
     """
 
-    ENOUGH = 2.0  # seconds of clearly voiced frames that narrow the search range
-    PRIOR = 2.0  # seconds, weight of the target's deviation
-    INTERVAL = 0.6  # seconds of speech from one search in the widest range to the next
+    USUAL = F0Range(65.0, 500.0)  # in which nearly everybody speaks, until the voice has been heard
+    SOME = 0.3  # seconds of clearly voiced frames that set the search range to an octave on either side of their median
+    ENOUGH = 2.0  # seconds of clearly voiced frames that set it to their range
+    PRIOR = 10.0  # seconds, weight of the target's deviation: that of a sentence is a poor estimate
+    INTERVAL = 0.3  # seconds of speech that are learnt at once
 
-    def __init__(self, known: F0Statistics | None, target: LogF0 | None, given: F0Range | None, frame_rate: float):
-        self._known, self._target, self._given, self._frame_rate = known, target, given, frame_rate
+    def __init__(self, known: F0Statistics | None, target: LogF0 | None, given: F0Range | None, config: WorldConfig):
+        self._known, self._target, self._given, self._config = known, target, given, config
         self.reset()
 
     def reset(self) -> None:
         """Forget the voice."""
-        self._range = self._given or (self._known and self._known.f0_range) or WIDEST_RANGE
+        self.search = self._given or (self._known and self._known.f0_range) or self.USUAL
         self.log_f0 = self._known.log_f0 if self._known else self._target
         self._clear = np.zeros(0)  # Hz, clearly voiced frames
         self._loudest = 0.0  # mean square of the clearly voiced frames of a track
-        self._unheard = 0  # frames that have not been learnt from
+        self._new = 0  # frames that have not been learnt from
 
-    @property
-    def search(self) -> F0Range:
-        """Where F0 is to be searched next."""
-        return WIDEST_RANGE if self._learns and self._given is None and self._is_due else self._range
-
-    @property
-    def _learns(self) -> bool:
-        return self._known is None and self._target is not None
-
-    @property
-    def _is_due(self) -> bool:
-        return self._unheard >= self.INTERVAL * self._frame_rate
-
-    def add(self, track: F0Track, frames: slice) -> None:
-        """Learn from a track in `search`, whose `frames` are the next to be converted."""
-        if not self._learns:
+    def add(self, samples: np.ndarray, stop: int, frames: int) -> None:
+        """Learn from speech: samples around the last `frames` frames before frame `stop` of theirs, which are new."""
+        if self._known is not None or self._target is None:
             return
-        is_due = self._is_due
-        self._unheard += frames.stop - frames.start
-        if self._range not in (self._given, WIDEST_RANGE) and not is_due:
+        self._new += frames
+        rate = self._config.frame_rate
+        if self._new < self.INTERVAL * rate:
             return
+        track = self._config.track_f0(samples, self._given or WIDEST_RANGE)
         clear = clear_frames(track, loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest)))
-        new = slice(max(0, frames.stop - self._unheard), frames.stop)
-        self._unheard = 0
+        new = slice(max(0, stop - self._new), stop)
+        self._new = 0
         f0 = track.f0[new][clear[new]]
         if not len(f0):
             return
         self._loudest = max(self._loudest, float(track.power[clear].mean()))
-        self._clear = np.concatenate([self._clear, f0])[-round(MEMORY * self._frame_rate) :]
-        median = np.median(self._clear[-round(MEDIAN_WINDOW * self._frame_rate) :])
+        self._clear = np.concatenate([self._clear, f0])[-round(MEMORY * rate) :]
+        median = float(np.median(self._clear[-round(MEDIAN_WINDOW * rate) :]))
         same = self._clear[np.abs(np.log2(self._clear / median)) < min(MAIN_LOBE)]
-        statistics, count, weight = F0Statistics.of(same), len(same), self.PRIOR * self._frame_rate
+        statistics, count, weight = F0Statistics.of(same), len(same), self.PRIOR * rate
         variance = weight * self._target.deviation**2 + count * statistics.log_f0.deviation**2
         self.log_f0 = LogF0(statistics.log_f0.mean, float(np.sqrt(variance / (weight + count))))
-        if self._given is None:
-            self._range = statistics.f0_range if count >= self.ENOUGH * self._frame_rate else WIDEST_RANGE
+        if self._given is not None:
+            return
+        if count >= self.ENOUGH * rate:
+            self.search = statistics.f0_range
+        elif count >= self.SOME * rate:
+            self.search = F0Range(max(LOWEST_F0, median / 2), min(2 * median, HIGHEST_F0))
+        else:
+            self.search = self.USUAL

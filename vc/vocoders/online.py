@@ -4,6 +4,7 @@ Every layer keeps the inputs that its next outputs depend on, so that a block of
 recording. The result is that of the whole log-mel (`NeuralVocoder.vocode`).
 """
 
+from copy import deepcopy
 from itertools import repeat
 
 import numpy as np
@@ -41,11 +42,14 @@ class OnlineHiFiGAN:
         is_hifigan = isinstance(vocoder, NeuralVocoder) and isinstance(vocoder.network, HiFiGAN)
         require(is_hifigan, "live conversion of log-mel needs a HiFi-GAN vocoder; to get one: vc-vocoder import --help")
         self.vocoder, self.lag = vocoder, vocoder.network.context
+        # Under autocast, each block would cast the weights anew
+        self._dtype = torch.bfloat16 if devices.uses_bf16(vocoder.precision, vocoder.device) else torch.float32
+        self._network = deepcopy(vocoder.network).to(self._dtype)
         self.reset()
 
     def reset(self) -> None:
         """Start over with a recording's first frame."""
-        self._generator = _Generator(self.vocoder.network)
+        self._generator = _Generator(self._network)
         self._samples = np.zeros(0, np.float32)
         self._surplus = 2 * self.lag * self.vocoder.mel.hop  # samples still to come of frames before the first
         self._begun = False
@@ -78,9 +82,8 @@ class OnlineHiFiGAN:
 
     @torch.inference_mode()
     def _generate(self, log_mel: np.ndarray) -> None:
-        frames = torch.from_numpy(log_mel.T[None].astype(np.float32)).to(self.vocoder.device)
-        with devices.autocast(self.vocoder.precision, self.vocoder.device):
-            samples = self._generator(frames)[0, 0].float().cpu().numpy()
+        frames = torch.from_numpy(log_mel.T[None].astype(np.float32)).to(self.vocoder.device, self._dtype)
+        samples = self._generator(frames)[0, 0].float().cpu().numpy()
         skipped = min(self._surplus, len(samples))
         self._surplus -= skipped
         self._samples = np.concatenate([self._samples, samples[skipped:]])
@@ -135,7 +138,7 @@ class _Upsampling:
         if not first:
             outputs[..., : self._unfinished.shape[-1]] += self._unfinished
         self._unfinished = outputs[..., count:].clone()
-        return outputs[..., layer.padding[0] if first else 0 : count] + layer.bias[:, None]
+        return (outputs[..., layer.padding[0] if first else 0 : count] + layer.bias[:, None]).to(x.dtype)
 
 
 class _Residual:

@@ -223,21 +223,20 @@ def test_the_pitch_of_an_unknown_voice_is_learnt(stream, f0):
 @pytest.mark.parametrize("f0", [100.0, 220.0])
 def test_a_voice_is_found_after_one_an_octave_from_it(f0):
     """Such as hum; within a search range that was narrowed for the first, the second would be found an octave off."""
-    config, first, past = ContentFeatures(), 300.0 - f0 + 20.0, 60
-    pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config.frame_rate)
+    config, first, past = ContentFeatures().world, 300.0 - f0 + 20.0, 60
+    pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config)
     samples = np.concatenate([vowel(2.8, 22050, f0=first), vowel(2.3, 22050, f0=f0)])
     for start in range(0, len(samples) - (past + BLOCK) * 256, BLOCK * 256):
-        track = config.world.track_f0(samples[start:][: (past + BLOCK) * 256], pitch.search)
-        pitch.add(track, slice(past, past + BLOCK))
+        pitch.add(samples[start:][: (past + BLOCK) * 256], past + BLOCK, BLOCK)
     assert np.exp(pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
     assert pitch.search.floor < f0 < pitch.search.ceiling
 
 
 def test_until_it_is_heard_a_voice_is_taken_for_the_targets():
     target = LogF0(5.0, 0.2)
-    pitch = SourcePitch(None, target, None, 86.0)
-    assert pitch.log_f0 == target
-    assert SourcePitch(None, None, None, 86.0).log_f0 is None  # a target who whispers
+    config = ContentFeatures().world
+    assert SourcePitch(None, target, None, config).log_f0 == target
+    assert SourcePitch(None, None, None, config).log_f0 is None  # a target who whispers
 
 
 def test_f0_may_be_shifted_meanwhile(stream):

@@ -84,6 +84,7 @@ def converted(folder: Path) -> None:
     speakers = {SPEAKERS[name]: known for name, known in model.speakers.items()}
     (folder / "exp/anna-bert").mkdir(parents=True)
     model_file.write(folder / "exp/anna-bert/model.safetensors", replace(model, speakers=speakers), weights)
+    shutil.copytree(folder / "exp/anna-bert", folder / "exp/anna-bert-nearest")
     for output, options in {"as_bert": "", "a": "--f0-shift 1", "b": "--keep-f0", "c": "--f0-scale 0.8"}.items():
         shell(f"vc-convert --model exp/anna-bert {options} eval/anna --output {output}", folder)
     shutil.copytree(folder / "a", folder / "other")
@@ -103,7 +104,7 @@ def answered(folder: Path) -> None:
 BEFORE = {  # what a block finds beside what the blocks before it made
     "vc-evaluate --converted as_bert --reference eval/bert": converted,
     "vc-convert --model exp/anna-bert --vocoder hifigan": converted,
-    "vc-live --model exp/anna-bert": converted,
+    "vc-live --model exp/anna-bert-nearest": converted,
 }
 
 

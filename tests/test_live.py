@@ -377,7 +377,7 @@ def test_the_command_converts_a_file_as_the_stream_does(tmp_path):
     done = command("live", "--model", PAIR, "--input", path, "--output", tmp_path / "new/one.wav", "--delay", 80)
     assert "slt to rms, diff, 16000 Hz" in done.stderr.decode() and "delay: 80.0 ms (" in done.stderr.decode()
     samples = np.concatenate(list(audio.blocks(path, 16000)))
-    audio.write(tmp_path / "two.wav", Stream.load(PAIR, delay=80.0).convert(samples), 16000)
+    audio.write(tmp_path / "two.wav", choice.load(PAIR, delay=80.0).convert(samples), 16000)
     assert (tmp_path / "new/one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
 
 
@@ -386,7 +386,7 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
     words = ("--model", PAIR, "--input", "-", "--output", "-", "--method", "world")
     done = command("live", *words, input=samples.tobytes())
     made = np.frombuffer(done.stdout, "<i2")
-    wanted = Stream.load(PAIR, method="world").push(samples / 32768)
+    wanted = choice.load(PAIR, method="world").push(samples / 32768)
     assert len(made) == len(samples) and np.abs(made / 32768 - wanted).max() < 1 / 32768
 
 
@@ -428,7 +428,7 @@ def test_weights_of_other_shapes_are_refused(tmp_path):
     ):
         model_file.write(tmp_path / "m.safetensors", model, {**weights, name: other})
         with pytest.raises(ConfigError, match=r"m\.safetensors: weights do not fit nearest"):
-            LinearModel.read(tmp_path / "m.safetensors")
+            choice.load(tmp_path / "m.safetensors")
 
 
 def test_live_conversion_starts_without_torch(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import cycle
+from itertools import chain, cycle, repeat
 
 import numpy as np
 import pytest
@@ -159,6 +159,16 @@ def test_nothing_that_is_not_finite_or_too_loud_gets_out(stream, bad):
     output = pushed(stream, samples, 700)
     assert np.isfinite(output).all() and np.abs(output).max() <= CEILING
     assert stream.not_finite == (0 if np.isfinite(bad) else 200)
+
+
+def test_an_overflow_in_the_vocoder_is_silent_and_over_with_the_block(stream, monkeypatch):
+    samples, push = vowel(2.0, 22050), stream._vocoder.push
+    usual = pushed(stream, samples, 2048)
+    factors = chain([np.nan], repeat(1.0))
+    monkeypatch.setattr(stream._vocoder, "push", lambda log_mel: next(factors) * push(log_mel))
+    output = pushed(stream, samples, 2048)
+    assert np.isfinite(output).all() and stream.not_finite == stream.step
+    np.testing.assert_allclose(output[-4096:], usual[-4096:], atol=0.05)
 
 
 def test_a_model_out_of_its_mind_gives_silence(converter):

@@ -14,7 +14,8 @@ from vc.signals import exit_status, stop_signals
 
 COMMAND = "vc-live"
 METHOD_HELP = "of a linear model: filter the input and keep its F0 (diff, the default), or synthesise (world)"
-OF_ENGINES = ("method", "delay", "device", "vocoder")  # options whose defaults depend on the model
+MODEL_OPTIONS = ("method", "delay", "device", "vocoder")  # options whose defaults depend on the model
+MOST_THREADS = 4  # of torch; more make blocks of 93 ms no faster
 REFRESH = 0.1  # seconds between readings of keys and meters
 
 
@@ -24,11 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Convert from the microphone to the loudspeaker with a model of recognition_synthesis, or of a linear method "
         "(nearest, parallel, warp, mean_variance).",
         "examples:\n  vc-live --model six_voices --to TM1\n"
-        "  vc-live --model exp/anna-bert --method world --delay 80\n"
-        "  vc-live --model exp/anna-bert --virtual-mic vc_live   (other programs can choose that microphone)\n"
-        "  vc-live --model exp/anna-bert --input anna.wav --output as_bert.wav\n"
-        "  vc-live --model exp/anna-bert --input - --output - < anna.raw > bert.raw\n"
-        "  vc-live --model exp/anna-bert --json          (for programs: docs/live.md)\n"
+        "  vc-live --model exp/anna-bert-nearest --method world --delay 80\n"
+        "  vc-live --model exp/anna-bert-nearest --virtual-mic vc_live   (other programs can choose that microphone)\n"
+        "  vc-live --model exp/anna-bert-nearest --input anna.wav --output as_bert.wav\n"
+        "  vc-live --model exp/anna-bert-nearest --input - --output - < anna.raw > bert.raw\n"
+        "  vc-live --model exp/anna-bert-nearest --json          (for programs: docs/live.md)\n"
         "keys: p passthrough, m mute, + and - a semitone up and down, t other direction, q quit",
     )
     parser.add_argument("--model", help=common.MODEL_HELP)
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep-f0", action="store_true", help="keep the source's F0 instead of mapping it to the target's"
     )
-    help_range = "search range for the source's F0 in Hz (default: the model's)"
+    help_range = "search range for the source's F0 in Hz (default: the model's, or estimated)"
     parser.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
     parser.add_argument("--device", help="of recognition_synthesis: cpu (default), cuda or auto")
     help_vocoder = "of recognition_synthesis: a HiFi-GAN, as for vc-convert (default: the universal one)"
@@ -105,7 +106,7 @@ def _work(args: argparse.Namespace) -> int:
     seconds = slack * args.block / 1000
     require(seconds <= LONGEST_SLACK, f"--slack of {slack} blocks is {seconds:g} s, at most {LONGEST_SLACK:g} s")
     settings = {
-        **{name: value for name in OF_ENGINES if (value := getattr(args, name)) is not None},
+        **{name: value for name in MODEL_OPTIONS if (value := getattr(args, name)) is not None},
         "f0_options": F0Options(args.keep_f0, args.f0_shift, args.f0_scale),
         "gate": args.gate,
         "f0_range": args.f0_range and common.f0_range(*args.f0_range),
@@ -114,7 +115,10 @@ def _work(args: argparse.Namespace) -> int:
     if stream.method == "decoder":
         import torch
 
-        torch.set_num_threads(1)  # on all cores, at the priority of the sound card's threads, torch would block those
+        from vc.parallel import default_jobs
+
+        # One core is left to the sound card's threads, whose priority torch's have, too
+        torch.set_num_threads(max(1, min(MOST_THREADS, default_jobs() - 1)))
     common.say(f"{_direction(stream)}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
     common.say(f"delay: {stream.delay}", file=sys.stderr)
     if args.input is None:

@@ -28,13 +28,11 @@ class AbstractStream(ABC):
     target : str
         Speaker id.
     method : str
-        One of vc.live.settings.METHODS.
+        One of vc.live.settings.METHODS, or `decoder`.
     f0_options : F0Options
         Changes to F0; may be changed during conversion.
     muted, passthrough : bool
         Output silence, or the delayed input; may be changed during conversion.
-    hurried_frames : int
-        Number of frames whose analysis was skipped because `push` had to hurry.
     not_finite : int
         Number of input or output samples that were not finite and were replaced by 0.
     """
@@ -48,7 +46,6 @@ class AbstractStream(ABC):
     f0_options: F0Options
     muted: bool
     passthrough: bool
-    hurried_frames: int
     not_finite: int
 
     @abstractmethod
@@ -71,7 +68,7 @@ class AbstractStream(ABC):
         self._input = np.zeros(past)  # samples that are still needed
         self._ready = np.zeros(self.delay.samples - self._limiter.delay, np.float32)
         self._gains = np.zeros(2)  # of the conversion and of the input, at the end of the last step
-        self.hurried_frames = self.not_finite = 0
+        self.not_finite = 0
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
         """Convert the next samples.

@@ -6,6 +6,7 @@ from vc import model_file
 from vc.config import require
 from vc.live.base import AbstractStream
 from vc.live.linear import LinearModel
+from vc.live.settings import DECODER_METHODS, LINEAR_METHODS
 from vc.live.stream import Stream
 
 
@@ -44,7 +45,9 @@ def load(
         It is not a model, or not one that can be used live, or a setting does not suit it.
     """
     model, weights = model_file.read(Path(path), "numpy")
-    if model.features.kind == "content":
+    known = (*LINEAR_METHODS, *DECODER_METHODS)
+    require(model.method in known, f"{path}: method {model.method} cannot run live; these can: {', '.join(known)}")
+    if model.method in DECODER_METHODS:
         require(method is None, f"{path}: a {model.method} model has no --method")
         from vc.live.decoder import DecoderStream  # imports torch
 

@@ -6,12 +6,10 @@ whole log-mel (vc/vocoders/online.py). Statistics of the speaker and the level a
 """
 
 from collections import deque
-from math import isnan
 from pathlib import Path
 
 import numpy as np
 
-from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy
 from vc.convert.source import FAINTEST, MEDIAN_WINDOW, MEMORY, PAUSE, SourceContent
@@ -41,7 +39,7 @@ from vc.live.settings import DECODER_DELAY, GATE
 from vc.vocoders.online import OnlineHiFiGAN
 
 BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
-LEAST = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
+MIN_LOOK_AHEAD = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
 CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
 CONTENT_PRIOR = 2.0  # seconds, weight of the target's content statistics, for an unknown speaker
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
@@ -87,16 +85,14 @@ class DecoderStream(AbstractStream):
         gate: float = GATE,
         f0_range: F0Range | None = None,
     ):
-        require(not isnan(gate) and gate < 0, f"the gate must be below 0 dB of full scale, got {gate:g}")
-        model, self._reach = converter.model, getattr(converter.network, "reach", None)
-        require(self._reach is not None, f"method {model.method} cannot run live")
+        model, self._reach = converter.model, converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
         self._converter, self._config = converter, model.features
         self._vocoder = OnlineHiFiGAN(converter.vocoder)
         rate, self._hop = self._config.sample_rate, self._config.hop
         self.sample_rate, self.step = rate, BLOCK * self._hop
-        self.delay = DecoderDelay.of(delay, self._config, block=BLOCK, lag=self._vocoder.lag, least=LEAST)
+        self.delay = DecoderDelay.of(delay, self._config, block=BLOCK, lag=self._vocoder.lag, least=MIN_LOOK_AHEAD)
         self._ahead = self.delay.look_ahead // self._hop  # frames
         # Frames before a block that are analysed
         self._f0_past = max(self._reach, round(F0_PAST * rate / self._hop))
@@ -105,6 +101,7 @@ class DecoderStream(AbstractStream):
         known = model.speakers.get(self.source)
         self._known, self._prior = known, model.speakers[self.target]
         self._pitch = SourcePitch(known and known.f0_statistics, self._prior.log_f0, f0_range, self._config.world)
+        self._silence = np.full(self._config.bands, np.log(mel.FLOOR))  # a frame
         self._gate = Gate(gate, self._config.frame_rate, self._ahead)
         self.reset()
 
@@ -131,7 +128,7 @@ class DecoderStream(AbstractStream):
         for part in (self._pitch, self._gate, self._vocoder):
             part.reset()
         # Here rather than in the first block, which would take several times as long as others
-        self._vocoder.begin(np.full(self._config.bands, np.log(mel.FLOOR)))
+        self._vocoder.begin(self._silence)
         known = self._known and self._known.content
         self._content = SourceContent(known, self._prior.content, self._config, prior=CONTENT_PRIOR)
         self._statistics = self._known.content if self._known else self._prior.content
@@ -157,8 +154,13 @@ class DecoderStream(AbstractStream):
         decoded = self._decode(first, learn=any([*self._open][-BLOCK:]))
         if not np.isfinite(decoded).all():  # overflow in a bad model
             self.not_finite += decoded.size
-            decoded = np.full(decoded.shape, np.log(mel.FLOOR))
+            decoded = np.tile(self._silence, (BLOCK, 1))
         converted = self._vocoder.push(decoded).astype(np.float64)
+        if not np.isfinite(converted).all():
+            self.not_finite += len(converted)
+            converted = np.zeros(len(converted))
+            self._vocoder.reset()
+            self._vocoder.begin(self._silence)
         original = self._between((first - lag) * hop, (self._frame - lag) * hop)
         converted = self._level(converted, original) * converted
         mixed = [
@@ -219,7 +221,7 @@ class SourcePitch:
     target : LogF0 or None
         The target's: until the speaker's voice has been heard, theirs is taken for the same, and its deviation remains
         a prior.
-    given : F0Range or None
+    search : F0Range or None
         Search range set by the user, which is kept.
     config : WorldConfig
         Settings of the analysis.
@@ -232,19 +234,19 @@ class SourcePitch:
         None for a speaker who whispers.
     """
 
-    USUAL = F0Range(65.0, 500.0)  # in which nearly everybody speaks, until the voice has been heard
-    SOME = 0.3  # seconds of clearly voiced frames that set the search range to an octave on either side of their median
-    ENOUGH = 2.0  # seconds of clearly voiced frames that set it to their range
+    INITIAL_RANGE = F0Range(65.0, 500.0)  # in which nearly everybody speaks, until the voice has been heard
+    OCTAVE_AFTER = 0.3  # seconds of clearly voiced frames that set the search range to an octave around their median
+    RANGE_AFTER = 2.0  # seconds of clearly voiced frames that set it to their range
     PRIOR = 10.0  # seconds, weight of the target's deviation: that of a sentence is a poor estimate
     INTERVAL = 0.3  # seconds of speech that are learnt at once
 
-    def __init__(self, known: F0Statistics | None, target: LogF0 | None, given: F0Range | None, config: WorldConfig):
-        self._known, self._target, self._given, self._config = known, target, given, config
+    def __init__(self, known: F0Statistics | None, target: LogF0 | None, search: F0Range | None, config: WorldConfig):
+        self._known, self._target, self._given, self._config = known, target, search, config
         self.reset()
 
     def reset(self) -> None:
         """Forget the voice."""
-        self.search = self._given or (self._known and self._known.f0_range) or self.USUAL
+        self.search = self._given or (self._known and self._known.f0_range) or self.INITIAL_RANGE
         self.log_f0 = self._known.log_f0 if self._known else self._target
         self._clear = np.zeros(0)  # Hz, clearly voiced frames
         self._loudest = 0.0  # mean square of the clearly voiced frames of a track
@@ -274,9 +276,9 @@ class SourcePitch:
         self.log_f0 = LogF0(statistics.log_f0.mean, float(np.sqrt(variance / (weight + count))))
         if self._given is not None:
             return
-        if count >= self.ENOUGH * rate:
+        if count >= self.RANGE_AFTER * rate:
             self.search = statistics.f0_range
-        elif count >= self.SOME * rate:
+        elif count >= self.OCTAVE_AFTER * rate:
             self.search = F0Range(max(LOWEST_F0, median / 2), min(2 * median, HIGHEST_F0))
         else:
-            self.search = self.USUAL
+            self.search = self.INITIAL_RANGE

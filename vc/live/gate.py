@@ -3,6 +3,8 @@
 import math
 from collections import deque
 
+from vc.config import require
+
 HYSTERESIS = 6.0  # dB between the thresholds that open and close the gate
 HOLD = 0.2  # seconds that the gate stays open after the last frame above the lower threshold
 
@@ -13,14 +15,20 @@ class Gate:
     Parameters
     ----------
     level : float
-        Mean power of a frame, in dB of full scale, that opens the gate; -inf: always open.
+        Mean power of a frame, in dB of full scale, that opens the gate, below 0; -inf: always open.
     frame_rate : float
         Frames per second.
     look_ahead : int
         Number of future frames that are seen, so that the gate opens before speech begins.
+
+    Raises
+    ------
+    ConfigError
+        The level is not below 0.
     """
 
     def __init__(self, level: float, frame_rate: float, look_ahead: int):
+        require(level < 0, f"the gate must be below 0 dB of full scale, got {level:g}")
         self._opening, self._closing = 10 ** (level / 10), 10 ** ((level - HYSTERESIS) / 10)  # power thresholds
         self._always = level == -math.inf
         self._look_ahead, self._hold = look_ahead, round(HOLD * frame_rate)

@@ -1,6 +1,8 @@
 """Default settings of live conversion and their limits, for engine, command and page; importing it is light."""
 
-METHODS = ("diff", "world")
+METHODS = ("diff", "world")  # of linear models
+LINEAR_METHODS = ("nearest", "parallel", "warp", "mean_variance")  # of training
+DECODER_METHODS = ("recognition_synthesis",)
 DELAY = 50.0  # milliseconds, of a linear model
 DECODER_DELAY = 300.0  # milliseconds, of a decoder
 LONGEST_DELAY = 1000.0  # milliseconds; the shortest depends on the voice (vc/live/delay.py)

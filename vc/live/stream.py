@@ -1,8 +1,7 @@
-"""Online conversion of a stream of samples with a fixed delay."""
+"""Online conversion by a linear model, with a fixed delay."""
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -40,7 +39,7 @@ class Stream(AbstractStream):
     Parameters
     ----------
     model : LinearModel
-        As from `LinearModel.read`.
+        As from `LinearModel.of`.
     to, source : str, optional
         Speakers, as for `vc.Converter`.
     method : str
@@ -53,6 +52,11 @@ class Stream(AbstractStream):
         Threshold of the noise gate in dB of full scale; -inf: always open.
     f0_range : F0Range, optional
         Search range for F0. Default: the model's for the source.
+
+    Attributes
+    ----------
+    hurried_frames : int
+        Number of frames whose envelope was copied from the previous one because `push` had to hurry.
 
     Raises
     ------
@@ -74,7 +78,6 @@ class Stream(AbstractStream):
     ):
         require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
         f0_options.check_method(method)
-        require(not math.isnan(gate) and gate < 0, f"the gate must be below 0 dB of full scale, got {gate:g}")
         self.source, self.target = model.model.direction(to, source)
         self.method, self.f0_options, self.muted, self.passthrough = method, f0_options, False, False
         speakers = model.model.speakers
@@ -103,11 +106,6 @@ class Stream(AbstractStream):
         self._resolved = lowest_resolved_f0(self.delay.window, config.sample_rate)
         self.reset()
 
-    @classmethod
-    def load(cls, path: str | Path, to: str | None = None, source: str | None = None, **settings: object) -> "Stream":
-        """Read a model file or an experiment directory (see `LinearModel.read`); other arguments as for `Stream`."""
-        return cls(LinearModel.read(path), to, source, **settings)
-
     @property
     def sample_rate(self) -> int:  # Hz, both input and output
         return self._config.sample_rate
@@ -122,6 +120,7 @@ class Stream(AbstractStream):
         self._mel_cepstrum: np.ndarray | None = None  # of the last frame analysed
         self._excitation: Excitation | None = None  # of the last voiced frame, by `world`
         self._f0 = 0.0  # Hz, of the last frame synthesised
+        self.hurried_frames = 0
 
     @property
     def _needed(self) -> int:

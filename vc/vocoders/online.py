@@ -95,15 +95,15 @@ class _Generator:
     def __init__(self, network: HiFiGAN):
         self._enter, self._leave = _Convolution(network.enter), _Convolution(network.leave)
         self._stages = [
-            (_Upsampling(up), [_Residual(block) for block in blocks], _Meeting(len(blocks)))
+            (_Upsampling(up), [_Residual(block) for block in blocks], _Synchroniser(len(blocks)))
             for up, blocks in zip(network.up, network.blocks)
         ]
 
     def __call__(self, log_mel: Tensor) -> Tensor:
         x = self._enter(log_mel)
-        for up, blocks, meeting in self._stages:
+        for up, blocks, synchronise in self._stages:
             x = up(leaky_relu(x, SLOPE))
-            x = sum(meeting([block(x) for block in blocks])) / len(blocks)
+            x = sum(synchronise([block(x) for block in blocks])) / len(blocks)
         return torch.tanh(self._leave(leaky_relu(x, LAST_SLOPE)))
 
 
@@ -147,21 +147,21 @@ class _Residual:
     def __init__(self, block: ResidualBlock):
         plain = block.plain or repeat(None, len(block.dilated))
         self._layers = [
-            ([_Convolution(layer) for layer in layers if layer is not None], _Meeting(2))
+            ([_Convolution(layer) for layer in layers if layer is not None], _Synchroniser(2))
             for layers in zip(block.dilated, plain)
         ]
 
     def __call__(self, x: Tensor) -> Tensor:
-        for convolutions, meeting in self._layers:
+        for convolutions, synchronise in self._layers:
             y = x
             for convolution in convolutions:
                 y = convolution(leaky_relu(y, SLOPE))
-            x = sum(meeting([x, y]))
+            x = sum(synchronise([x, y]))
         return x
 
 
-class _Meeting:
-    """Signals that arrive at different times: returns of each what is there of all."""
+class _Synchroniser:
+    """Delays signals so that all have the same number of samples."""
 
     def __init__(self, signals: int):
         self._waiting: list[Tensor | None] = [None] * signals

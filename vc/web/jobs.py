@@ -20,7 +20,7 @@ from vc import system
 from vc.config import DEFAULT_CONFIG, build, configuration_names, read_json, require
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, reading, write_text
-from vc.live.settings import LONGEST_DELAY, METHODS, MOST_SLACK
+from vc.live.settings import DECODER_METHODS, LINEAR_METHODS, LONGEST_DELAY, METHODS, MOST_SLACK
 from vc.web import workspace as layout
 from vc.web.workspace import Missing, Workspace
 
@@ -148,7 +148,7 @@ class Live:
 
     def words(self, workspace: Workspace) -> list[str]:
         voice = workspace.voice(self.voice)
-        methods = ", ".join((*layout.LIVE_METHODS, "recognition_synthesis"))
+        methods = ", ".join((*LINEAR_METHODS, *DECODER_METHODS))
         require(bool(voice.live), f"{voice.model}: its method cannot convert live; these can: {methods}")
         known = METHODS if voice.live == layout.LINEAR else ()
         require(self.method in ("", *known), f"method: unknown {self.method!r}; known: {', '.join(known) or 'none'}")

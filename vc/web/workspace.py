@@ -27,7 +27,7 @@ from vc.corpus.names import speaker_ids
 from vc.errors import ConfigError, DataError
 from vc.features.speakers import speakers_from_json
 from vc.files import path_inside
-from vc.live.linear import METHODS as LIVE_METHODS
+from vc.live.settings import DECODER_METHODS, LINEAR_METHODS
 from vc.model_file import BUNDLED_MODELS, NAME
 from vc.tensor_file import read_content, tensor_file
 from vc.web import recordings
@@ -375,8 +375,7 @@ def _speakers(path: Path, modified: int, size: int) -> list[tuple[str, str, str,
         features = content["features"]
         kind = features.get("kind", "world") if isinstance(features, dict) else None
         method = content.get("method")
-        live = LINEAR if method in LIVE_METHODS and kind == "world" else ""
-        live = DECODER if method == "recognition_synthesis" and kind == "content" else live
+        live = LINEAR if method in LINEAR_METHODS and kind == "world" else DECODER if method in DECODER_METHODS else ""
     except ConfigError as error:
         return str(error)
     if kind == "content":

@@ -40,7 +40,7 @@ from vc.vocoders.online import OnlineHiFiGAN
 
 BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
 MIN_LOOK_AHEAD = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
-CONTENT_PAST = 2.0  # seconds before a block from which its content is encoded
+CONTENT_PAST = 1.0  # seconds before a block from which its content is encoded
 CONTENT_PRIOR = 2.0  # seconds, weight of the target's content statistics, for an unknown speaker
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared

@@ -262,6 +262,9 @@ def test_what_cannot_run_live_is_refused_by_name(converter):
     other = Converter(converter.model, converter.network, vocoder=WORLD, encoder=converter.encoder)
     with pytest.raises(ConfigError, match="live conversion of log-mel needs a HiFi-GAN vocoder"):
         DecoderStream(other, "bob")
+    pair = Converter(replace(converter.model, method="cyclegan_vc2"), converter.network, encoder=converter.encoder)
+    with pytest.raises(ConfigError, match="method cyclegan_vc2 cannot run live by a decoder"):
+        DecoderStream(pair, "bob")
     with pytest.raises(ConfigError, match="the gate must be below 0 dB"):
         DecoderStream(converter, "bob", gate=0.0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy
 from vc.convert.source import FAINTEST, MEDIAN_WINDOW, MEMORY, PAUSE, SourceContent
@@ -35,7 +36,7 @@ from vc.features.world import WorldConfig
 from vc.live.base import AbstractStream
 from vc.live.delay import DecoderDelay
 from vc.live.gate import Gate
-from vc.live.settings import DECODER_DELAY, GATE
+from vc.live.settings import DECODER_DELAY, DECODER_METHODS, GATE
 from vc.vocoders.online import OnlineHiFiGAN
 
 BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
@@ -85,7 +86,9 @@ class DecoderStream(AbstractStream):
         gate: float = GATE,
         f0_range: F0Range | None = None,
     ):
-        model, self._reach = converter.model, converter.network.reach
+        model = converter.model
+        require(model.method in DECODER_METHODS, f"method {model.method} cannot run live by a decoder")
+        self._reach = converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
         self._converter, self._config = converter, model.features

@@ -55,7 +55,10 @@ class OnlineHiFiGAN:
         self._begun = False
 
     def begin(self, frame: np.ndarray) -> None:
-        """Compute what precedes the first frame, as if it were `frame` `(bands,)`; otherwise the first `push` does."""
+        """Compute what precedes the first frame, as if that were `frame` `(bands,)`.
+
+        Otherwise the first `push` does it, and takes several times as long as the others.
+        """
         self._begun = True
         self._generate(np.tile(frame, (2 * self.lag, 1)))
         self._samples = np.concatenate([np.zeros(self.lag * self.vocoder.mel.hop, np.float32), self._samples])

@@ -493,16 +493,20 @@ def test_a_command_that_is_stopped_leaves_no_unfinished_file(number, code, tmp_p
 
         def threaded(args):
             threading.Thread(target=work, args=[args]).start()
-            time.sleep(60)
+            while True:  # a signal that arrives just before a sleep begins is handled after it
+                time.sleep(0.1)
 
         sys.exit(common.run("vc-convert", threaded, common.parser("vc-convert", ""), []))
     """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "writing\n" and len(list(tmp_path.iterdir())) == 1
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    ) as process:
+        try:
+            assert process.stdout.readline() == "writing\n" and len(list(tmp_path.iterdir())) == 1
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == code and errors == f"vc-convert: error: stopped by {number.name}\n"
     assert not list(tmp_path.iterdir())
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import doctest
+import importlib
 import inspect
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +57,18 @@ def test_packages_are_called_like_their_functions(name):
     assert inspect.ismodule(package) and inspect.signature(package) == inspect.signature(getattr(api, name))
     with pytest.raises(TypeError, match="output"):
         package("folder")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "listen", "prepare", "train"])
+def test_options_of_several_values_add_up_when_repeated(name, monkeypatch):
+    module, parsers = importlib.import_module(f"vc.cli.{name}"), []
+    monkeypatch.setattr("vc.cli.common.run", lambda command, work, parser, *args, **settings: parsers.append(parser))
+    module.main([])
+    [(parser,)] = [parsers]
+    groups = [action.choices.values() for action in parser._actions if isinstance(action.choices, dict)]
+    options = [action for one in (parser, *chain(*groups)) for action in one._actions if action.option_strings]
+    several = [action for action in options if action.nargs in ("+", "*")]
+    assert several and {type(action).__name__ for action in several} == {"_ExtendAction"}
 
 
 def test_what_is_asked_of_an_evaluation_is_what_the_command_asks(monkeypatch, tmp_path):

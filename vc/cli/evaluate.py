@@ -25,9 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     subject = parser.add_mutually_exclusive_group(required=True)
     help_converted = "converted recordings of one or more systems"
-    subject.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help=help_converted)
+    subject.add_argument("--converted", action="extend", nargs="+", metavar="[NAME=]DIR", help=help_converted)
     subject.add_argument(
         "--pairs",
+        action="extend",
         nargs="+",
         type=Path,
         metavar="RESULTS",
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     common.add_match(parser)
     add(
         "--measures",
+        action="extend",
         nargs="+",
         metavar="MEASURE",
         help="speech models to use: speaker, content (the bundled encoder), phones, quality (DNSMOS), mos (DistillMOS),"
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add(
         "--conventions",
+        action="extend",
         nargs="+",
         default=[],
         metavar="TOOLKIT",

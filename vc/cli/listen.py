@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     kind_help = "mos: rate naturalness, 1 to 5, also of source and target; abx: which of two is closer to the target"
     make.add_argument("--kind", required=True, choices=("mos", "abx"), help=kind_help)
-    make.add_argument("--converted", nargs="+", metavar="[NAME=]DIR", help="converted recordings of each system")
+    help_converted = "converted recordings of each system"
+    make.add_argument("--converted", action="extend", nargs="+", metavar="[NAME=]DIR", help=help_converted)
     make.add_argument("--reference", type=Path, metavar="DIR", help="the target's own recordings")
     make.add_argument(
         "--source", type=Path, metavar="DIR", help="the source's recordings, with which abx compares a single system"

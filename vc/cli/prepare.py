@@ -31,10 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     fix_help = "sort DATA's lists and drop unusable utterances; the previous lists are kept in DATA/.backup"
     mode.add_argument("--fix", action="store_true", help=fix_help)
     parser.add_argument(
-        "--speakers", nargs="+", metavar="NAME", help="only these speakers, by name or id (default: all)"
+        "--speakers",
+        action="extend",
+        nargs="+",
+        metavar="NAME",
+        help="only these speakers, by name or id (default: all)",
     )
     parser.add_argument(
         "--include",
+        action="extend",
         nargs="+",
         metavar="GLOB",
         help="only recordings whose path in the speaker's folder (in a data directory: whose id) matches",

@@ -50,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", metavar="SPEAKER", help="source of a pair; the model converts in both directions")
     parser.add_argument("--target", metavar="SPEAKER", help="target; needs no --source if the method does not")
     parser.add_argument(
-        "--speakers", nargs="+", metavar="SPEAKER", help="in place of both: the speakers of one network"
+        "--speakers",
+        action="extend",
+        nargs="+",
+        metavar="SPEAKER",
+        help="in place of both: the speakers of one network",
     )
     parser.add_argument("--output", type=Path, required=True, help="experiment directory")
     parser.add_argument(
@@ -71,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one per core)"
     )
-    parser.add_argument("--measures", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate")
+    parser.add_argument(
+        "--measures", action="extend", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate"
+    )
     parser.add_argument("--estimate", action="store_true", help="only estimate the training time; nothing is written")
     return common.run(COMMAND, _work, parser, argv, intermixed=True)
 

@@ -425,7 +425,7 @@ def test_every_adversarial_loss_moves_everybody(name):
         ({"forward_cycle": -1}, r"objective\.forward_cycle must be 0 or more, got -1"),
         (
             {"adversarial_loss": "quadratic"},
-            r"adversarial_loss must be one of least_squares, original, hinge, wasserstein_gp, got 'quadratic'",
+            r"adversarial_loss: unknown 'quadratic'; known: least_squares, original, hinge, wasserstein_gp",
         ),
     ],
 )

@@ -225,7 +225,7 @@ def test_an_output_among_the_recordings_is_refused(recordings):
         done = train(recordings, "recordings/bert", "--output", output, check=2)
         assert "among the recordings" in done.stderr.decode() and sorted((recordings / "bert").iterdir()) == before
     done = train(recordings, "recordings", "--output", "voice", check=2, measures="nothing")
-    assert "unknown measure 'nothing'" in done.stderr.decode()
+    assert "measure: unknown 'nothing'" in done.stderr.decode()
 
 
 def test_ids_are_unique_over_both_folders(recordings):

@@ -78,24 +78,32 @@ class Model:
         if len(speakers) > 2 and None in (to, source):
             options = {"source (--from)": source, "target (--to)": to}
             missing = " and ".join(name for name, speaker in options.items() if speaker is None)
-            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self.known_speakers}")
+            raise ConfigError(f"the model has several speakers: name the {missing}; {self.there_are()}")
         to = to or (speakers[1] if source in (None, speakers[0]) else speakers[0])
         for name in (to, source or to):
-            if name not in speakers:
-                raise ConfigError(f"the model has no speaker {name!r}; there are: {self.known_speakers}")
+            self.require_speaker(name)
         source = source or next(name for name in speakers if name != to)
         if source == to:
             raise ConfigError(f"source and target are both {to!r}")
         return source, to
 
+    @property
+    def speaker_names(self) -> dict[str, str]:
+        """Speakers' names by id; empty if the same as the id."""
+        return {id: speaker.name for id, speaker in self.speakers.items()}
+
     def speaker_id(self, name: str | None) -> str | None:
         """The id of a speaker given by id or name."""
-        return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
+        return name and names.resolve(name, self.speaker_names)
 
-    @property
-    def known_speakers(self) -> str:
-        """The speakers' ids and names, for error messages."""
-        return ", ".join(names.label(id, speaker.name) for id, speaker in self.speakers.items())
+    def there_are(self, *unknown: str) -> str:
+        """The speakers, as in `vc.corpus.names.there_are`."""
+        return names.there_are(self.speaker_names, *unknown)
+
+    def require_speaker(self, id: str) -> None:
+        """Raise ConfigError unless the model has a speaker."""
+        if id not in self.speakers:
+            raise ConfigError(f"the model has no speaker {id!r}; {self.there_are(id)}")
 
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:

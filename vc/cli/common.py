@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from vc import __version__
-from vc.errors import ConfigError, VCError, escaped
+from vc.errors import ConfigError, VCError, escaped, suggestion
 from vc.files import abandon
 from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
@@ -61,7 +61,10 @@ class _Parser(argparse.ArgumentParser):
             options = [word for word in itertools.takewhile(lambda word: word != "--", self._words) if word[:2] == "--"]
             unknown = [option for option in options if option.partition("=")[0] not in known]
             message = f"unrecognized arguments: {' '.join(unknown)}" if unknown else message
-        more = f"known: {', '.join(known)}" if message.startswith("unrecognized") else f"{self.prog} --help says more"
+        more = f"{self.prog} --help says more"
+        if message.startswith("unrecognized"):
+            misspelt = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+            more = f"known: {', '.join(known)}{suggestion(known, *misspelt)}"
         self.exit(2, f"{self.prog}: error: {escaped(message)}; {more}\n")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vc import devices, model_file
-from vc.config import require
+from vc.config import require, require_known
 from vc.convert.level import Level, speech_energy, usual_level_gain, vocoder_gain
 from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio, pieces
@@ -16,7 +16,7 @@ from vc.corpus.limiter import limit, limit_blocks
 from vc.corpus.pieces import SHORTEST, Piece
 from vc.encoders.base import Encoder
 from vc.encoders.features import content_of, encoder_of
-from vc.errors import DataError
+from vc.errors import ConfigError, DataError, suggestion
 from vc.features.base import Frames
 from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
@@ -55,7 +55,7 @@ class ConversionOptions:
     f0_range: F0Range | None = None
 
     def __post_init__(self) -> None:
-        require(self.method in METHODS, f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        require_known("method", self.method, METHODS)
         self.f0.check_method(self.method)
 
 
@@ -213,12 +213,14 @@ class Converter:
         """
         if not self.decodes:
             return self.model.direction(to, source)
-        to, source, known = self.model.speaker_id(to), self.model.speaker_id(source), self.model.known_speakers
-        require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
+        to, source = self.model.speaker_id(to), self.model.speaker_id(source)
+        require(to is not None or len(self.speakers) <= 2, f"name the target (--to); {self.model.there_are()}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]
-        require(target in self.speakers, f"the model has no speaker {target!r}; there are: {known}")
-        require(source is None or source in self.speakers, f"the model does not know {source!r}: leave --from out")
+        self.model.require_speaker(target)
+        if source is not None and source not in self.speakers:
+            hint = suggestion(self.model.speaker_names, source)
+            raise ConfigError(f"the model does not know {source!r}: leave --from out{hint}")
         require(source != target, f"source and target are both {target!r}")
         return source, target
 

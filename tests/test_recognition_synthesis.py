@@ -1012,7 +1012,7 @@ def test_directions(one, two):
     assert both.direction(source="rms") == ("rms", "slt")
     for made, to, source, message in (
         (alone, "zoe", None, "no speaker 'zoe'; there are: rms"),
-        (alone, None, "zoe", "does not know 'zoe': leave --from out"),
+        (alone, None, "zoe", "does not know 'zoe': leave the source (--from) out"),
         (alone, None, "rms", "source and target are both 'rms'"),
         (both, "rms", "zoe", "does not know 'zoe'"),
     ):

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+import os
 import re
 import reprlib
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, field, fields, is_dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,8 @@ LARGEST_YAML = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of a configuration file with all aliases expanded
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
+AnyPath = str | os.PathLike
+TYPE_NAMES = {os.PathLike: "path", Real: "number", Integral: "int", types.NoneType: "None"}  # for messages
 EARLIER = "earlier"  # metadata of a field: the value that applies to runs from before the setting existed
 _short = reprlib.Repr()  # for values in messages
 _short.maxlevel = 2
@@ -300,6 +304,14 @@ def require_known(what: str, name: object, known: Collection[str]) -> None:
     """Raise ConfigError unless `name` is one of `known`; the message lists them, and suggests the one most like it."""
     if not (isinstance(name, str) and name in known):
         raise ConfigError(f"{what}: unknown {name!r}; known: {', '.join(known) or 'none'}{suggestion(known, name)}")
+
+
+def require_type(kind: Any, **arguments: object) -> None:
+    """Raise ConfigError unless each argument of a public function is of the type, or of one of the union, `kind`."""
+    for name, value in arguments.items():
+        if not isinstance(value, kind):
+            expected = " or ".join(TYPE_NAMES.get(one, one.__name__) for one in typing.get_args(kind) or (kind,))
+            raise ConfigError(f"{name}: expected {expected}, got {_short.repr(value)}")
 
 
 def require_range(

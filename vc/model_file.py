@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vc.config import build, plain, require
+from vc.config import build, plain, require, require_type
 from vc.corpus import names
 from vc.errors import ConfigError, shorten
 from vc.features.base import FeatureConfig
@@ -94,6 +94,7 @@ class Model:
 
     def speaker_id(self, name: str | None) -> str | None:
         """The id of a speaker given by id or name."""
+        require_type(str | None, speaker=name)
         return name and names.resolve(name, self.speaker_names)
 
     def there_are(self, *unknown: str) -> str:

@@ -509,6 +509,22 @@ def run(dumps: dict[str, Path], method: str, output: Path, *changes: str, check:
     return command("train", "--config", TINY, *pair, *(w for word in words for w in ("--set", word)), check=check)
 
 
+def test_a_method_without_its_configuration_names_the_settings_that_differ(dumps, tmp_path):
+    def warnings(*words: object) -> list[str]:
+        stopped = command("train", *words, "--output", tmp_path / "x", "--set", "network.widht=1", check=None)
+        return stopped.stderr.decode().splitlines()[:-1]
+
+    start = "vc-train: warning: --method {0} leaves settings at their defaults; --config {0} has "
+    pair = ("--source", "slt", "--target", "rms", "--features", dumps["mask_cyclegan_vc"])
+    masked = ("--method", "mask_cyclegan_vc", *pair)
+    assert warnings(*masked) == [start.format("mask_cyclegan_vc") + "training.segment=64"]
+    assert warnings("a", "b", "--method", "cyclegan_vc3") == [
+        start.format("cyclegan_vc3") + "features.kind=mel, training.segment=64"
+    ]
+    assert not warnings(*masked, "--set", "training.segment=64") and not warnings(*masked, "--config", "nearest")
+    assert not warnings("--method", "cyclegan_vc2", *pair)
+
+
 @pytest.mark.parametrize("method", RUNS)
 def test_every_method_trains_goes_on_bit_for_bit_and_converts(method, dumps, tmp_path):
     run(dumps, method, tmp_path / "whole")

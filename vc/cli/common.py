@@ -20,6 +20,7 @@ from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, the name of an imported vocoder, a vocoder file, or the directory of a vocoder's training run"
 MODEL_HELP = "model.safetensors, or an experiment directory"
+CONVERTING_MODEL_HELP = f"{MODEL_HELP}, or six_voices, which comes with the package"
 SOURCE_HELP = "source speaker (default: the other speaker of a pair; not needed if the model converts any speaker)"
 PRECISION_HELP = (
     "precision of the networks (default: float32); bf16 is faster on processors that support it, tf32 on GPUs; auto:"

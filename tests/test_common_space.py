@@ -587,7 +587,7 @@ def test_what_cannot_be_learnt_is_refused_by_name_and_leaves_the_output_free(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"code": "sparse"}, "network.code must be one of plain, variational, quantised, got 'sparse'"),
+        ({"code": "sparse"}, "network.code: unknown 'sparse'; known: plain, variational, quantised"),
         ({"shared_blocks": 4}, r"network.shared_blocks must be in 0..3, half of residual_blocks, got 4"),
         ({"residual_blocks": 1}, "network.residual_blocks must be 2 or more"),
         ({"entries": 0}, "network.entries must be 1 or more, got 0"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from vc.config import build, digest, plain, read_sections, read_yaml
+from vc.config import build, digest, plain, read_sections, read_yaml, require_known
 from vc.errors import ConfigError
 from vc.features.world import WorldConfig
 
@@ -44,6 +44,44 @@ def test_round_trip_through_plain_values():
 def test_refusals_name_the_key(given, named):
     with pytest.raises(ConfigError, match=named):
         build(Outer, given, "outer")
+
+
+@dataclass(frozen=True)
+class Crowd:
+    sources: int = 1
+    targets: int = 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "nearest"),
+    [
+        (lambda: require_known("method", "Nerest", ["warp", "nearest"]), "known: warp, nearest; did you mean nearest?"),
+        (lambda: require_known("method", "gmm", ["warp", "nearest"]), "known: warp, nearest"),
+        (
+            lambda: require_known("method", ["warp"], ["warp", "gmm"]),
+            "method: unknown ['warp']; known: warp, gmm; did you mean warp?",
+        ),
+        (lambda: require_known("method", "warp", []), "known: none"),
+        (lambda: build(Outer, {"stpes": 3}, "outer"), "known: inner, steps, flag; did you mean steps?"),
+        (lambda: build(Crowd, {"source": 1, "traget": 1}, "crowd"), "did you mean sources, targets?"),
+        (lambda: read_sections(None, ["trainig.steps=1"]), "compute; did you mean training?"),
+        (lambda: read_sections("neerest"), "warp; did you mean nearest?"),
+    ],
+)
+def test_a_refusal_ends_with_the_name_that_was_probably_meant(refusal, nearest):
+    with pytest.raises(ConfigError) as caught:
+        refusal()
+    assert str(caught.value).endswith(nearest) and "\n" not in str(caught.value)
+
+
+def test_names_that_are_known_are_not_listed():
+    """Plug-ins are loaded when all names are listed."""
+
+    class Known(list):
+        def __iter__(self):
+            raise AssertionError
+
+    require_known("method", "warp", Known(["warp"]))
 
 
 def test_numbers_as_yaml_writes_them(tmp_path):
@@ -117,7 +155,7 @@ def test_digest_tells_settings_apart_and_only_settings():
     ("given", "named"),
     [
         ({"sample_rate": 12345}, r"features\.sample_rate must be one of"),
-        ({"f0_method": "crepe"}, r"features\.f0_method must be one of autocorrelation, harvest, dio, got 'crepe'"),
+        ({"f0_method": "crepe"}, r"features\.f0_method: unknown 'crepe'; known: autocorrelation, harvest, dio"),
         ({"frame_shift": 0.0}, r"features\.frame_shift"),
         ({"order": 1}, r"features\.order"),
         ({"warping": 1.0}, r"features\.warping"),

@@ -196,7 +196,7 @@ def test_f0_limits_are_the_caller_s(name):
 @pytest.mark.parametrize(
     ("name", "samples", "rate", "said"),
     [
-        ("pymcd", np.zeros(9000), 16000, "unknown convention 'pymcd'; known ones are sprocket, seq2seq-vc"),
+        ("pymcd", np.zeros(9000), 16000, "convention: unknown 'pymcd'; known: sprocket, seq2seq-vc"),
         ("crank", np.zeros(9000), 16000, "crank has settings for 22050, 24000 Hz, got 16000 Hz: resample"),
         ("parallel-wavegan", np.zeros(9000), 8000, "48000 Hz, got 8000 Hz"),
         ("sprocket", np.zeros(1023), 16000, r"sprocket: expected at least 1024 finite samples.*\(1023,\)"),

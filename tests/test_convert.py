@@ -177,6 +177,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
     [
         ((), "nothing to convert"),
         (("in.wav", "--to", "nobody"), "no speaker 'nobody'; there are: slt, rms"),
+        (("in.wav", "--to", "RMS"), "no speaker 'RMS'; there are: slt, rms; did you mean rms?"),
         (("in.wav", "--to", "slt", "--from", "slt"), "source and target are both 'slt'"),
         (("in.wav", "--output", "in.wav"), "is also an input"),
         (("in.wav", "deep/in.wav"), "would both become converted/in.wav"),

@@ -254,7 +254,7 @@ def test_an_encoder_is_loaded_once_while_its_file_stays(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "wavenet"}, "unknown encoder 'wavenet'; known: distilled, whisper, hubert, wavlm"),
+        ({"kind": "wavenet"}, "encoder.kind: unknown 'wavenet'; known: distilled, whisper, hubert, wavlm"),
         ({"format": 9}, "format 9; this version reads 1"),
         ({"network": {**vars(WHISPER), "layers": 4}}, "weights do not fit whisper"),
         ({"network": {**vars(WHISPER), "hidden": 9999, "layers": 99}}, "weights do not fit whisper"),

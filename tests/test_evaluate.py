@@ -593,10 +593,10 @@ def test_a_target_that_says_other_sentences_is_measured_as_a_set(tmp_path):
         (["--converted", "a\x1b=a"], "cannot name a converted system"),
         (["--converted", "x="], "'x=': expected NAME=DIR or DIR"),
         (["--converted", "a", "--model", "m"], "--model needs --source"),
-        (["--converted", "a", "--conventions", "mine"], "unknown convention 'mine'; known ones are sprocket"),
+        (["--converted", "a", "--conventions", "mine"], "convention: unknown 'mine'; known: sprocket"),
         (
             ["--converted", "a", "--measures", "taste"],
-            "unknown measure 'taste'; known ones are speaker, content, phones",
+            "measure: unknown 'taste'; known: speaker, content, phones",
         ),
     ],
 )

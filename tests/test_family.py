@@ -425,7 +425,7 @@ def test_every_adversarial_loss_moves_everybody(name):
         ({"forward_cycle": -1}, r"objective\.forward_cycle must be 0 or more, got -1"),
         (
             {"adversarial_loss": "quadratic"},
-            r"adversarial_loss must be one of least_squares, original, hinge, wasserstein_gp, got 'quadratic'",
+            r"adversarial_loss: unknown 'quadratic'; known: least_squares, original, hinge, wasserstein_gp",
         ),
     ],
 )
@@ -507,6 +507,22 @@ def run(dumps: dict[str, Path], method: str, output: Path, *changes: str, check:
     words = [f"method={method}", "training.segment=32", "training.batch=2", *settings, *RUNS[method], *changes]
     pair = ["--features", dumps[method], "--source", "slt", "--target", "rms", "--output", output]
     return command("train", "--config", TINY, *pair, *(w for word in words for w in ("--set", word)), check=check)
+
+
+def test_a_method_without_its_configuration_names_the_settings_that_differ(dumps, tmp_path):
+    def warnings(*words: object) -> list[str]:
+        stopped = command("train", *words, "--output", tmp_path / "x", "--set", "network.widht=1", check=None)
+        return stopped.stderr.decode().splitlines()[:-1]
+
+    start = "vc-train: warning: --method {0} leaves settings at their defaults; --config {0} has "
+    pair = ("--source", "slt", "--target", "rms", "--features", dumps["mask_cyclegan_vc"])
+    masked = ("--method", "mask_cyclegan_vc", *pair)
+    assert warnings(*masked) == [start.format("mask_cyclegan_vc") + "training.segment=64"]
+    assert warnings("a", "b", "--method", "cyclegan_vc3") == [
+        start.format("cyclegan_vc3") + "features.kind=mel, training.segment=64"
+    ]
+    assert not warnings(*masked, "--set", "training.segment=64") and not warnings(*masked, "--config", "nearest")
+    assert not warnings("--method", "cyclegan_vc2", *pair)
 
 
 @pytest.mark.parametrize("method", RUNS)

@@ -225,7 +225,7 @@ def test_an_output_among_the_recordings_is_refused(recordings):
         done = train(recordings, "recordings/bert", "--output", output, check=2)
         assert "among the recordings" in done.stderr.decode() and sorted((recordings / "bert").iterdir()) == before
     done = train(recordings, "recordings", "--output", "voice", check=2, measures="nothing")
-    assert "unknown measure 'nothing'" in done.stderr.decode()
+    assert "measure: unknown 'nothing'" in done.stderr.decode()
 
 
 def test_ids_are_unique_over_both_folders(recordings):
@@ -271,5 +271,7 @@ def test_no_unusable_recording_is_held_out_or_trained_on(recordings):
 
 def test_the_package_lists_its_configurations():
     lines = command("train", "--configs").stdout.decode().splitlines()
+    assert "\n  --configs " in command("train", "--help").stdout.decode()
+    assert command("train", "--config", "nearest", "--configs").stdout.decode().splitlines() == lines
     told = dict(line.split(maxsplit=1) for line in lines)
     assert told.keys() == set(configuration_names()) and len(set(told.values())) == len(told)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CORPUS, command, two_speakers, vowel
-from test_live import sound_card, spoken  # noqa: F401 - a fixture
+from test_live import PAIR, sound_card, spoken  # noqa: F401 - a fixture
 
 from vc import model_file
 from vc.cli import live as cli
@@ -285,16 +285,29 @@ def test_the_command_converts_a_file_as_the_stream_does(vocoder_path, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--model", "six_voices", "--to", "TM1", "--method", "diff"), "has no --method"),
+        (
+            ("--model", "six_voices", "--to", "TM1", "--method", "diff"),
+            ": method has no effect on a recognition_synthesis",
+        ),
         (("--model", "six_voices"), "name the target (--to)"),
         (("--model", "six_voices", "--to", "TM1", "--vocoder", "world"), "needs a HiFi-GAN vocoder"),
         (("--model", "six_voices", "--to", "TM1", "--delay", "50"), "a delay must be in"),
-        (("--model", "egs/mini/model.safetensors", "--device", "cpu"), "--device has no effect on a nearest model"),
+        (("--model", "egs/mini/model.safetensors", "--device", "cpu"), ": device has no effect on a nearest model"),
     ],
 )
 def test_wrong_usage_is_one_line(words, said, tmp_path):
     done = command("live", *words, "--input", SPEECH, "--output", tmp_path / "out.wav", check=2)
     assert said in done.stderr.decode() and len(done.stderr.splitlines()) == 1 and not (tmp_path / "out.wav").exists()
+
+
+def test_the_weights_of_a_model_are_read_once(monkeypatch, vocoder_path):
+    paths, read = [], model_file.read_tensors
+    monkeypatch.setattr(model_file, "read_tensors", lambda path, framework: paths.append(path) or read(path, framework))
+    choice.load("six_voices", "TM1", vocoder=str(vocoder_path))
+    choice.load(PAIR)
+    assert len(paths) == len(set(paths)) == 2
+    with pytest.raises(ConfigError, match="path: expected str or path, got None"):
+        choice.load(None)
 
 
 def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, monkeypatch, capsys):  # noqa: F811

@@ -310,6 +310,7 @@ def test_methods_are_listed_and_described_so_that_they_can_be_trained():
     assert command("train", "--method=unit").stdout == command("train", "--method", "unit").stdout
     done = command("train", "--method", "unti", check=2).stderr.decode()
     assert "unknown 'unti'; known: recognition_synthesis, unit_selection, nearest," in done
+    assert done.endswith("; did you mean unit?\n")
 
 
 def test_a_method_replaces_the_configurations(three_dump, tmp_path):

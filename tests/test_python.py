@@ -21,10 +21,12 @@ from vc.cli import convert as convert_command
 from vc.cli import evaluate as evaluate_command
 from vc.cli import train as train_command
 from vc.config import read_sections
-from vc.errors import ConfigError, DataError
+from vc.errors import ConfigError, DataError, VCError
 from vc.evaluate import Request
+from vc.features.f0 import F0Options, F0Range
 
 CORPUS = ROOT / "egs/mini/corpus"
+MINI = ROOT / "egs/mini/model.safetensors"
 
 
 @pytest.fixture
@@ -39,6 +41,11 @@ def recordings(tmp_path, monkeypatch):
         for path in sorted((CORPUS / "eval" / who).iterdir())[:2]:
             shutil.copy(path, tmp_path / folder)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def converter():
+    return vc.Converter.load(MINI)
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate"])
@@ -128,7 +135,66 @@ def test_an_unknown_device_is_refused_by_name(name, tmp_path):
         vc.Converter.load(ROOT / "egs/mini/model.safetensors", device=name)
 
 
+@pytest.mark.parametrize(
+    ("work", "refusal"),
+    [
+        (lambda _: vc.Converter.load(None), "path: expected str or path, got None"),
+        (lambda _: vc.Converter.load(MINI, device=None), "device: unknown None; known: auto, cpu, cuda"),
+        (lambda _: vc.Converter.load(MINI, precision="fp16"), "precision: unknown 'fp16'; known: float32, tf32, bf16"),
+        (lambda _: vc.Converter.load(MINI, vocoder=3), "vocoder: expected str or path or None, got 3"),
+        (lambda converter: converter.convert([0.1], "16000"), "sample_rate: expected number, got '16000'"),
+        (
+            lambda converter: converter.convert("a.wav", 16000),
+            "samples: expected an array, .*; convert_file converts files",
+        ),
+        (lambda converter: converter.convert({}, 16000), "samples: .*'dict'"),
+        (
+            lambda converter: converter.convert([0.1], 16000, to=["rms"]),
+            r"speaker: expected str or None, got \['rms'\]",
+        ),
+        (lambda converter: converter.convert([0.1], 16000, options={}), r"options: expected ConversionOptions, got {}"),
+        (lambda converter: list(converter.convert_stream(None)), "blocks: expected Iterable, got None"),
+        (lambda converter: list(converter.convert_stream([], longest="2")), "longest: expected number, got '2'"),
+        (lambda converter: converter.convert_file("a.wav", None), "output: expected str or path, got None"),
+        (lambda converter: converter.convert_file("a.wav", "b.wav", jobs="2"), "jobs: expected int, got '2'"),
+        (lambda _: vc.ConversionOptions(f0={"shift": 2}), "f0: expected F0Options, got {'shift': 2}"),
+        (lambda _: vc.ConversionOptions(f0_range=(60, 400)), r"f0_range: expected F0Range or None, got \(60, 400\)"),
+        (lambda _: F0Options(shift="2"), "shift: expected number, got '2'"),
+        (lambda _: F0Range("60", "400"), "floor: expected number, got '60'"),
+        (lambda _: vc.train(3, "b"), "recordings: expected str or path or Iterable, got 3"),
+        (lambda _: vc.train(["a", None], "b"), "recordings: expected str or path, got None"),
+        (lambda _: vc.train("a", None), "output: expected str or path, got None"),
+        (lambda _: vc.train("a", "b", config=3), "config: expected str or path or None, got 3"),
+        (lambda _: vc.train("a", "b", settings=["training.steps=3"]), "settings: expected Mapping or None, got "),
+        (lambda _: vc.train("a", "b", device=3.5), "device: unknown 3.5; known: auto, cpu, cuda"),
+        (lambda _: vc.train("a", "b", jobs="2"), "jobs: expected int or None, got '2'"),
+        (lambda _: vc.train("a", "b", jobs=-1), "jobs must be 1 or more, got -1"),
+        (lambda _: vc.evaluate(["a", "b"], "c", "d"), r"converted: expected str or path or Mapping, got \['a', 'b'\]"),
+        (lambda _: vc.evaluate({"x": None}, "c", "d"), r"converted\['x'\]: expected str or path, got None"),
+        (lambda _: vc.evaluate("a", None, "d"), "reference: expected str or path, got None"),
+        (lambda _: vc.evaluate("a", "c", "d", cache=3), "cache: expected str or path or None, got 3"),
+        (lambda _: vc.evaluate("a", "c", "d", match=3), "match: expected str or None, got 3"),
+        (lambda _: vc.evaluate("a", "c", "d", measures=3), "measures: expected Iterable or None, got 3"),
+        (lambda _: vc.evaluate("a", "c", "d", measures=[3]), "measures: expected str, got 3"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_name(work, refusal, converter):
+    with pytest.raises(VCError, match=f"^{refusal}") as caught:
+        work(converter)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_and_numbers_of_other_libraries_are_taken(converter):
+    tone = np.sin(np.arange(4000) / 9)
+    for rate in (np.int64(8000), np.float32(8000), 8000.0):
+        np.testing.assert_array_equal(converter.convert(tone, rate), converter.convert(tone, 8000))
+    with pytest.raises(ConfigError, match="no vocoder 'mine'"):
+        vc.Converter.load(MINI, vocoder=Path("mine"))
+
+
 def test_one_name_is_no_list_of_names():
+    with pytest.raises(ConfigError, match="conventions: expected a list of names"):
+        vc.evaluate("a", "b", "c", conventions="sprocket")
     with pytest.raises(ConfigError, match="measures: expected a list of names"):
         vc.evaluate("a", "b", "c", measures="speaker")
     with pytest.raises(ConfigError, match="measures: expected a list of names"):
@@ -162,8 +228,7 @@ def test_errors_of_measures_name_the_shape(work, said):
         work()
 
 
-def test_errors_of_a_conversion_name_the_shape():
-    converter = vc.Converter.load(ROOT / "egs/mini/model.safetensors")
+def test_errors_of_a_conversion_name_the_shape(converter):
     with pytest.raises(DataError, match=r"got shape \(2, 16000\): give samples.T"):
         converter.convert(np.zeros((2, 16000)), 16000)
     with pytest.raises(DataError, match="rows of unequal lengths"):

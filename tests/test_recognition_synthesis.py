@@ -1012,7 +1012,7 @@ def test_directions(one, two):
     assert both.direction(source="rms") == ("rms", "slt")
     for made, to, source, message in (
         (alone, "zoe", None, "no speaker 'zoe'; there are: rms"),
-        (alone, None, "zoe", "does not know 'zoe': leave --from out"),
+        (alone, None, "zoe", "does not know 'zoe': leave the source (--from) out"),
         (alone, None, "rms", "source and target are both 'rms'"),
         (both, "rms", "zoe", "does not know 'zoe'"),
     ):
@@ -1284,7 +1284,7 @@ HOSTILE = {  # how a model is changed, and the reason that is given
     "nobody": (partial(put, "speakers", {}), "a model has 1 speakers or more"),
     "no encoder": (partial(put, "encoder", None), "holds no content encoder"),
     "no encoder's weights": (without_encoder, "weights do not fit distilled: "),
-    "an unknown encoder": (partial(put, "encoder.kind", "ear"), "unknown encoder 'ear'"),
+    "an unknown encoder": (partial(put, "encoder.kind", "ear"), "encoder.kind: unknown 'ear'"),
     "an encoder of another type": (partial(put, "encoder", []), "encoder must be a mapping"),
     "an endless encoder": (partial(put, "encoder.network.channels", 10**9), "encoder.channels must be in"),
     "an encoder of other dims": (partial(other_encoder, seed=0, dims=13), OTHER),

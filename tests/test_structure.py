@@ -136,6 +136,7 @@ def test_one_command_has_all_the_others(name, capsys):
         (["--version"], 0, f"vc {__version__}\n"),
         (["--help"], 0, "  convert   convert recordings with a model\n"),
         (["convert", "--modle", "none"], 2, "vc-convert: error: unrecognized arguments: --modle; known: --help, "),
+        (["convert", "--modle", "none"], 2, "; did you mean --model?\n"),
         (["train", "anna", "--outptu=x", "--set", "a=1"], 2, "vc-train: error: unrecognized arguments: --outptu=x; "),
         (["convert", "--", "--modle"], 2, "vc-convert: error: the following arguments are required: --model; "),
         (["vocoder", "copy", "--vocodr", "x", "y"], 2, "vc-vocoder copy: error: unrecognized arguments: --vocodr"),

@@ -3,19 +3,18 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from vc import extras
-from vc.config import read_sections, require
+from vc.config import AnyPath, read_sections, require, require_type
 from vc.errors import ConfigError, shorten
 from vc.evaluate import Evaluation, Request
 from vc.evaluate.run import evaluate as measure
 from vc.from_folders import Voice, train_from_folders
 from vc.parallel import default_jobs
 from vc.report import write_report
-
-AnyPath = str | os.PathLike[str]
 
 
 def train(
@@ -67,8 +66,14 @@ def train(
     >>> vc.Converter.load(voice.model).sample_rate
     22050
     """
-    _refuse_one_name(measures)
-    folders = [recordings] if isinstance(recordings, str | os.PathLike) else list(recordings)
+    require_type(AnyPath | Iterable, recordings=recordings)
+    folders = [recordings] if isinstance(recordings, AnyPath) else list(recordings)
+    for folder in folders:
+        require_type(AnyPath, recordings=folder)
+    require_type(AnyPath, output=output)
+    require_type(AnyPath | None, config=config)
+    require_type(Mapping | None, settings=settings)
+    jobs, measures = _number_of_processes(jobs), _list_of_names("measures", measures)
     changes = []
     for key, value in (settings or {}).items():
         try:
@@ -83,8 +88,8 @@ def train(
         None if config is None else read_sections(config, changes),
         changes,
         device=device,
-        jobs=jobs or default_jobs(),
-        measures=None if measures is None else list(measures),
+        jobs=jobs,
+        measures=measures,
     )
 
 
@@ -150,7 +155,13 @@ def evaluate(
     2
     """
     systems = converted if isinstance(converted, Mapping) else {"converted": converted}
-    _refuse_one_name(measures)
+    require_type(AnyPath | Mapping, converted=converted)
+    for name, folder in systems.items():
+        require_type(AnyPath, **{f"converted[{name!r}]": folder})
+    require_type(AnyPath, reference=reference, output=output)
+    require_type(AnyPath | None, source=source, model=model, cache=cache)
+    require_type(str | None, to=to, source_speaker=source_speaker, match=match)
+    jobs = _number_of_processes(jobs)
     request = Request(
         {name: Path(folder) for name, folder in systems.items()},
         Path(reference),
@@ -158,17 +169,28 @@ def evaluate(
         model=None if model is None else Path(model),
         other_sentences=other_sentences,
         match=match,
-        measures=None if measures is None else list(measures),
-        conventions=list(conventions),
+        measures=_list_of_names("measures", measures),
+        conventions=_list_of_names("conventions", conventions) or [],
         to=to,
         source_speaker=source_speaker,
         cache=None if cache is None else Path(cache),
     )
     extras.ensure_numba_cache()
-    evaluation = measure(request, Path(output), jobs=jobs or default_jobs())
+    evaluation = measure(request, Path(output), jobs=jobs)
     write_report(evaluation, Path(output) / "report.html")
     return evaluation
 
 
-def _refuse_one_name(measures: object) -> None:
-    require(not isinstance(measures, str), f"measures: expected a list of names, got the single name {measures!r}")
+def _list_of_names(argument: str, names: Iterable[str] | None) -> list[str] | None:
+    require(not isinstance(names, str), f"{argument}: expected a list of names, got the single name {names!r}")
+    require_type(Iterable | None, **{argument: names})
+    names = None if names is None else list(names)
+    for name in names or ():
+        require_type(str, **{argument: name})
+    return names
+
+
+def _number_of_processes(jobs: int | None) -> int:
+    require_type(Integral | None, jobs=jobs)
+    require((jobs or 0) >= 0, f"jobs must be 1 or more, got {jobs}")
+    return jobs or default_jobs()

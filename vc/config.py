@@ -3,18 +3,20 @@
 import hashlib
 import json
 import math
+import os
 import re
 import reprlib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, field, fields, is_dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from vc.errors import ConfigError, shorten
+from vc.errors import ConfigError, shorten, suggestion
 from vc.files import read_bytes
 
 SECTIONS = ("method", "features", "network", "objective", "training", "compute")  # of a configuration file
@@ -25,6 +27,8 @@ LARGEST_YAML = 64 * 1024  # bytes of a configuration file
 MOST_NODES = 100_000  # values of a configuration file with all aliases expanded
 LARGEST_JSON = 16 << 20  # bytes
 T = TypeVar("T")
+AnyPath = str | os.PathLike
+TYPE_NAMES = {os.PathLike: "path", Real: "number", Integral: "int", types.NoneType: "None"}  # for messages
 EARLIER = "earlier"  # metadata of a field: the value that applies to runs from before the setting existed
 _short = reprlib.Repr()  # for values in messages
 _short.maxlevel = 2
@@ -71,7 +75,8 @@ def read_sections(
             raise ConfigError(f"--set {override}: {error}") from error
     unknown = sorted(set(sections) - set(allowed))
     if unknown:
-        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {', '.join(allowed)}")
+        known = f"{', '.join(allowed)}{suggestion(allowed, *unknown)}"
+        raise ConfigError(f"{path or '--set'}: unknown section {', '.join(unknown)}; known: {known}")
     return sections
 
 
@@ -104,8 +109,9 @@ def _find_file(name: str | Path) -> Path:
         return path
     if path.name.removesuffix(".yaml") in configuration_names():
         return CONFIGURATIONS / f"{path.name.removesuffix('.yaml')}.yaml"
-    names = "" if path.suffix else f", nor a configuration of the package: {', '.join(configuration_names())}"
-    require(not names or path.exists(), f"{path}: no such file{names}")
+    if not path.suffix and not path.exists():
+        known = f"{', '.join(configuration_names())}{suggestion(configuration_names(), path.name)}"
+        raise ConfigError(f"{path}: no such file, nor a configuration of the package: {known}")
     return path
 
 
@@ -165,7 +171,8 @@ def build(cls: type[T], values: Any, name: str) -> T:
     keys = [field.name for field in fields(cls)]
     unknown = sorted(str(key) for key in values if key not in keys)
     if unknown:
-        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {', '.join(keys)}")
+        known = f"{', '.join(keys)}{suggestion(keys, *unknown)}"
+        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {known}")
     checked = {key: _check_type(value, annotations[key], f"{name}.{key}") for key, value in values.items()}
     try:
         return cls(**checked)
@@ -291,6 +298,20 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigError unless `condition`; `message` names the setting, its value and the allowed values."""
     if not condition:
         raise ConfigError(message)
+
+
+def require_known(what: str, name: object, known: Collection[str]) -> None:
+    """Raise ConfigError unless `name` is one of `known`; the message lists them, and suggests the one most like it."""
+    if not (isinstance(name, str) and name in known):
+        raise ConfigError(f"{what}: unknown {name!r}; known: {', '.join(known) or 'none'}{suggestion(known, name)}")
+
+
+def require_type(kind: Any, **arguments: object) -> None:
+    """Raise ConfigError unless each argument of a public function is of the type, or of one of the union, `kind`."""
+    for name, value in arguments.items():
+        if not isinstance(value, kind):
+            expected = " or ".join(TYPE_NAMES.get(one, one.__name__) for one in typing.get_args(kind) or (kind,))
+            raise ConfigError(f"{name}: expected {expected}, got {_short.repr(value)}")
 
 
 def require_range(

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from vc.config import require
-from vc.errors import ConfigError
+from vc.config import require, require_known
 
 NAMES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "tf32", "bf16", "auto")
@@ -21,12 +20,12 @@ def choose(name: str | torch.device) -> torch.device:
     """The device of a name; `auto` is a GPU if there is one. ConfigError for an unknown name or a missing GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    unknown = f"device: unknown {name!r}; known: {', '.join(NAMES)}"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(unknown) from error
-    require(device.type in NAMES, unknown)  # torch knows more than this toolkit
+        known = device.type in NAMES  # torch knows more than this toolkit
+    except (RuntimeError, TypeError):
+        known = False
+    require(known, f"device: unknown {name!r}; known: {', '.join(NAMES)}")
     if device.type == "cuda":
         require(torch.cuda.is_available(), f"device {name}: no CUDA device can be used here")
         exists = device.index is None or device.index < torch.cuda.device_count()
@@ -48,8 +47,9 @@ def set_precision(precision: str, device: torch.device) -> None:
     Raises
     ------
     ConfigError
-        `precision` is `bf16`, which `device` does not support natively.
+        `precision` is unknown, or `bf16`, which `device` does not support natively.
     """
+    require_known("precision", precision, PRECISIONS)
     possible = precision != "bf16" or computes_bf16(device)
     require(possible, f"precision bf16: {device} has no instructions for it; use float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"

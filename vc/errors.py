@@ -1,5 +1,7 @@
 """Errors that a user can cause, each with the exit status of a command."""
 
+from collections.abc import Iterable
+
 LONGEST = 5000  # characters of a line of an error message, enough for any path and a reason
 
 
@@ -31,6 +33,16 @@ def naming(place: object, error: Exception) -> str:
     """An error's text with the name of a file or folder as prefix, unless it has that already."""
     text = str(error)
     return text if text.startswith(f"{place}: ") else f"{place}: {text.removeprefix(f'{place}/')}"
+
+
+def suggestion(known: Iterable[str], *misspelt: object) -> str:
+    """The end of a message that refuses names: the known names most like them, whatever their case; else nothing."""
+    import difflib  # not light
+
+    known = {name.casefold(): name for name in known}
+    nearest = [difflib.get_close_matches(str(name).casefold(), known, n=1) for name in misspelt]
+    meant = dict.fromkeys(known[name] for names in nearest for name in names)
+    return f"; did you mean {', '.join(meant)}?" if meant else ""
 
 
 class ConfigError(VCError):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vc import devices, phrases
-from vc.config import DEFAULT_CONFIG, configuration_names, digest, plain, read_sections, require
+from vc.config import DEFAULT_CONFIG, configuration_names, digest, plain, read_sections, require, require_known
 from vc.convert.converter import Converter
 from vc.corpus import audio, data_directory, prepare
 from vc.corpus.check import usable_condition
@@ -168,8 +168,8 @@ def _training_inputs(
 
 def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     """The method of a configuration; ConfigError if it cannot be trained on these folders."""
-    method = METHODS.get(str(sections.get("method")))
-    require(method is not None, f"method: unknown {sections.get('method')!r}; vc-train --method lists all")
+    require_known("method", sections.get("method"), METHODS)
+    method = METHODS[sections["method"]]
     require(method.serves != MANY_SPEAKERS, "one model for many speakers: prepare, extract and train in turn")
     kind, name = build_features(sections.get("features") or {}).kind, sections["method"]
     advice = f"; give --config {name}" if name in configuration_names() else ""

@@ -1,23 +1,23 @@
 """Read and write model files: the network's weights, and everything else as JSON.
 
-`read` returns the description and the tensors, `read_network` the network. Nothing else reads model files.
+`read_description` returns the description, `read` also the tensors, `read_network` the network.
 """
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vc.config import build, plain, require
+from vc.config import build, plain, require, require_type
 from vc.corpus import names
 from vc.errors import ConfigError, shorten
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
 from vc.features.speakers import Speaker, speakers_from_json, speakers_to_json
 from vc.features.world import WORLD_UNVOICED_F0
-from vc.tensor_file import read_tensors, write_tensors
+from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -78,24 +78,33 @@ class Model:
         if len(speakers) > 2 and None in (to, source):
             options = {"source (--from)": source, "target (--to)": to}
             missing = " and ".join(name for name, speaker in options.items() if speaker is None)
-            raise ConfigError(f"the model has several speakers: name the {missing}; there are: {self.known_speakers}")
+            raise ConfigError(f"the model has several speakers: name the {missing}; {self.there_are()}")
         to = to or (speakers[1] if source in (None, speakers[0]) else speakers[0])
         for name in (to, source or to):
-            if name not in speakers:
-                raise ConfigError(f"the model has no speaker {name!r}; there are: {self.known_speakers}")
+            self.require_speaker(name)
         source = source or next(name for name in speakers if name != to)
         if source == to:
             raise ConfigError(f"source and target are both {to!r}")
         return source, to
 
+    @property
+    def speaker_names(self) -> dict[str, str]:
+        """Speakers' names by id; empty if the same as the id."""
+        return {id: speaker.name for id, speaker in self.speakers.items()}
+
     def speaker_id(self, name: str | None) -> str | None:
         """The id of a speaker given by id or name."""
-        return name and names.resolve(name, {id: speaker.name for id, speaker in self.speakers.items()})
+        require_type(str | None, speaker=name)
+        return name and names.resolve(name, self.speaker_names)
 
-    @property
-    def known_speakers(self) -> str:
-        """The speakers' ids and names, for error messages."""
-        return ", ".join(names.label(id, speaker.name) for id, speaker in self.speakers.items())
+    def there_are(self, *unknown: str) -> str:
+        """The speakers, as in `vc.corpus.names.there_are`."""
+        return names.there_are(self.speaker_names, *unknown)
+
+    def require_speaker(self, id: str) -> None:
+        """Raise ConfigError unless the model has a speaker."""
+        if id not in self.speakers:
+            raise ConfigError(f"the model has no speaker {id!r}; {self.there_are(id)}")
 
 
 def write(path: Path, model: Model, weights: Mapping[str, "torch.Tensor"], encoder: "Encoder | None" = None) -> None:
@@ -160,13 +169,30 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
     ConfigError
         There is no such file, or it is not a model of this version; the message begins with the path.
     """
+    path = _find_file(path)
+    weights, content = read_tensors(path, framework)
+    return _model(path, content, weights), weights
+
+
+def read_description(path: Path) -> Model:
+    """Read a model file except the weights, which are not checked; parameters and errors as for `read`."""
+    path = _find_file(path)
+    with tensor_file(path, "numpy") as file:
+        return _model(path, read_content(file, path)[0], file.keys())
+
+
+def _find_file(path: Path) -> Path:
     if str(path) in BUNDLED_MODELS and not os.path.isfile(path) and not os.path.isfile(path / NAME):
         path = BUNDLED_MODELS[str(path)]  # even if there is an unrelated folder of that name
     if os.path.isdir(path):
         path = path / NAME
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: no such model file; the package has {', '.join(BUNDLED_MODELS)}")
-    weights, content = read_tensors(path, framework)
+    return path
+
+
+def _model(path: Path, content: dict[str, Any], tensors: Collection[str]) -> Model:
+    """The description in a file's content, given the names of its tensors."""
     if "mel" in content:
         raise ConfigError(f"{path}: is a vocoder; give it to --vocoder")
     if "state" in content:
@@ -179,7 +205,7 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
         # In files written before `unvoiced_f0` was a setting, it was WORLD's, not today's default.
         features = {"unvoiced_f0": WORLD_UNVOICED_F0, **features}
     network = content.get("network")
-    newer = (isinstance(network, dict) and "fake_class" in network) or "confidence.weight" in weights
+    newer = (isinstance(network, dict) and "fake_class" in network) or "confidence.weight" in tensors
     if content.get("method") == "dr_gan" and not newer:
         content["method"] = "reversed_gradient"  # what was called so before DR-GAN's own game was there
     try:
@@ -190,7 +216,7 @@ def read(path: Path, framework: str = "pt") -> tuple[Model, dict[str, "torch.Ten
                 require(type(content.get(key, kind())) is kind, f"{key} must be a {KINDS[kind]}")
         require(isinstance(content.get("encoder"), dict | None), "encoder must be a mapping")
         require(content.get("step", -1) >= 0, "step must be 0 or more")
-        return Model(**content), weights
+        return Model(**content)
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 

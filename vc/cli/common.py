@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from vc import __version__
-from vc.errors import ConfigError, VCError, escaped
+from vc.errors import ConfigError, VCError, escaped, suggestion
 from vc.files import abandon
 from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
 
 VOCODER_HELP = "world, the name of an imported vocoder, a vocoder file, or the directory of a vocoder's training run"
 MODEL_HELP = "model.safetensors, or an experiment directory"
+CONVERTING_MODEL_HELP = f"{MODEL_HELP}, or six_voices, which comes with the package"
 SOURCE_HELP = "source speaker (default: the other speaker of a pair; not needed if the model converts any speaker)"
 PRECISION_HELP = (
     "precision of the networks (default: float32); bf16 is faster on processors that support it, tf32 on GPUs; auto:"
@@ -61,7 +62,10 @@ class _Parser(argparse.ArgumentParser):
             options = [word for word in itertools.takewhile(lambda word: word != "--", self._words) if word[:2] == "--"]
             unknown = [option for option in options if option.partition("=")[0] not in known]
             message = f"unrecognized arguments: {' '.join(unknown)}" if unknown else message
-        more = f"known: {', '.join(known)}" if message.startswith("unrecognized") else f"{self.prog} --help says more"
+        more = f"{self.prog} --help says more"
+        if message.startswith("unrecognized"):
+            misspelt = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+            more = f"known: {', '.join(known)}{suggestion(known, *misspelt)}"
         self.exit(2, f"{self.prog}: error: {escaped(message)}; {more}\n")
 
 

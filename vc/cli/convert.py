@@ -29,9 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "exit status: 0 all converted, 1 some failed, 2 wrong usage or invalid model",
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="recording, folder, or -")
-    parser.add_argument(
-        "--model", required=True, help=f"{common.MODEL_HELP}, or six_voices, which comes with the package"
-    )
+    parser.add_argument("--model", required=True, help=common.CONVERTING_MODEL_HELP)
     common.add_direction(parser)
     parser.add_argument("--scp", type=Path, metavar="WAV.SCP", help="list of recordings: an id and a path per line")
     parser.add_argument("--output", help="for one recording: a file or -; else a folder (default: converted/)")

@@ -42,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="number of sentences, in addition to one for practice (default: 12, or all but one if there are fewer)",
     )
-    make.add_argument("--seed", type=int, default=0, help="random seed for the choice and order of sentences")
-    make.add_argument("--title", default="Listening test", help="heading of the page")
+    make.add_argument(
+        "--seed", type=int, default=0, help="random seed for the choice and order of sentences (default: 0)"
+    )
+    make.add_argument("--title", default="Listening test", help="heading of the page (default: %(default)s)")
     make.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write")
     score = steps.add_parser("score", help="score answers with key.json")
     score.set_defaults(work=score_answers)

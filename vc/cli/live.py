@@ -22,7 +22,7 @@ REFRESH = 0.1  # seconds between readings of keys and meters
 def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(
         COMMAND,
-        "Convert from the microphone to the loudspeaker with a model of recognition_synthesis, or of a linear method "
+        "Convert from the microphone to the loudspeaker with a model of recognition_synthesis, or of a linear method\n"
         "(nearest, parallel, warp, mean_variance).",
         "examples:\n  vc-live --model six_voices --to TM1\n"
         "  vc-live --model exp/anna-bert-nearest --method world --delay 80\n"
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  vc-live --model exp/anna-bert-nearest --json          (for programs: docs/live.md)\n"
         "keys: p passthrough, m mute, + and - a semitone up and down, t other direction, q quit",
     )
-    parser.add_argument("--model", help=common.MODEL_HELP)
+    parser.add_argument("--model", help=f"{common.CONVERTING_MODEL_HELP}; not needed with --devices")
     common.add_direction(parser)
     parser.add_argument("--method", choices=METHODS, help=METHOD_HELP)
     default = f"default: {DELAY:g}; recognition_synthesis: {DECODER_DELAY:g}"

@@ -19,7 +19,7 @@ STEPS_NEEDED = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if words == ["--configs"]:
+    if "--configs" in words:
         return common.run(COMMAND, list_configs, common.parser(COMMAND, "List the package's configurations."), [])
     if words and words[0].partition("=")[0] == "--method" and len(words) <= 2:
         parser = common.parser(COMMAND, "Describe a method, or list all.")
@@ -40,45 +40,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         " --target TM3 --output exp/TM3",
     )
     common.add_config(parser)
+    parser.add_argument("--configs", action="store_true", help="list the configurations in the package")
     parser.add_argument(
         "--method",
         metavar="NAME",
         help="overrides the configuration's method; by itself, --method lists all methods, --method NAME describes one",
     )
     parser.add_argument("recordings", nargs="*", type=Path, metavar="FOLDER", help="recordings of one speaker")
-    parser.add_argument("--features", type=Path, help="features directory of the speakers, in place of FOLDERs")
-    parser.add_argument("--source", metavar="SPEAKER", help="source of a pair; the model converts in both directions")
-    parser.add_argument("--target", metavar="SPEAKER", help="target; needs no --source if the method does not")
+    parser.add_argument("--output", type=Path, required=True, help="experiment directory")
     parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+    )
+    parser.add_argument("--estimate", action="store_true", help="only estimate the training time; nothing is written")
+    folders = parser.add_argument_group("with FOLDERs of recordings")
+    folders.add_argument("--jobs", type=common.positive, metavar="N", help="processes (default: one per core)")
+    folders.add_argument("--measures", action="extend", nargs="+", metavar="MEASURE", help="as in vc-evaluate")
+    extracted = parser.add_argument_group("with features, in place of FOLDERs")
+    extracted.add_argument("--features", type=Path, help="features directory of the speakers, by vc-extract")
+    extracted.add_argument(
+        "--source", metavar="SPEAKER", help="source of a pair; the model converts in both directions"
+    )
+    extracted.add_argument("--target", metavar="SPEAKER", help="target; needs no --source if the method does not")
+    extracted.add_argument(
         "--speakers",
         action="extend",
         nargs="+",
         metavar="SPEAKER",
         help="in place of both: the speakers of one network",
     )
-    parser.add_argument("--output", type=Path, required=True, help="experiment directory")
-    parser.add_argument(
+    extracted.add_argument(
         "--held-out",
         type=Path,
         help="features directory of utterances not used in training, by which the best model is chosen",
     )
-    parser.add_argument(
+    extracted.add_argument(
         "--add-to",
         type=Path,
         metavar="MODEL",
         help="add the last of --speakers to this model without changing the others; --features has all of them",
     )
-    parser.add_argument("--validation", type=Path, help="data directory of recordings to convert during training")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
-    )
-    parser.add_argument(
-        "--jobs", type=common.positive, metavar="N", help="with FOLDERs: processes (default: one per core)"
-    )
-    parser.add_argument(
-        "--measures", action="extend", nargs="+", metavar="MEASURE", help="with FOLDERs: as in vc-evaluate"
-    )
-    parser.add_argument("--estimate", action="store_true", help="only estimate the training time; nothing is written")
+    extracted.add_argument("--validation", type=Path, help="data directory of recordings to convert during training")
     return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
 
@@ -108,6 +109,8 @@ def _work(args: argparse.Namespace) -> int:
         default_steps = not args.config and "training.steps" not in flatten(sections)
         fits = args.method != "recognition_synthesis" or not default_steps
         require(fits, f"--method {args.method}: {STEPS_NEEDED}")
+        if not args.config and common.first_process():
+            warn_of_defaults(args.method, sections, extracted=bool(args.features))
     if args.recordings:
         return train_from_recordings(args, sections)
     pair = (args.source, args.target)
@@ -140,6 +143,20 @@ def _work(args: argparse.Namespace) -> int:
     if common.first_process():
         common.say(result)
     return 0
+
+
+def warn_of_defaults(method: str, sections: dict[str, Any], *, extracted: bool) -> None:
+    """Name the settings that the package's configuration called like the method has, and `sections` have not."""
+    from vc.config import CONFIGURATIONS, configuration_names, flatten, read_yaml
+
+    if method not in configuration_names():
+        return
+    ignored = ("method", "compute", *(["features"] if extracted else []))  # have no part in what is learnt
+    settings = flatten(read_yaml(CONFIGURATIONS / f"{method}.yaml"))
+    differing = [key for key in settings if key not in flatten(sections) and key.split(".")[0] not in ignored]
+    if differing:
+        others = ", ".join(f"{key}={settings[key]}" for key in differing)
+        common.warn(COMMAND, f"--method {method} leaves settings at their defaults; --config {method} has {others}")
 
 
 def next_command(output: Path, speakers: Sequence[str]) -> str:

@@ -1,14 +1,16 @@
 """Convert recordings with a trained model, from waveform to waveform."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vc import devices, model_file
-from vc.config import require
+from vc.config import AnyPath, require, require_known, require_type
 from vc.convert.level import Level, speech_energy, usual_level_gain, vocoder_gain
 from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio, pieces
@@ -16,7 +18,7 @@ from vc.corpus.limiter import limit, limit_blocks
 from vc.corpus.pieces import SHORTEST, Piece
 from vc.encoders.base import Encoder
 from vc.encoders.features import content_of, encoder_of
-from vc.errors import DataError
+from vc.errors import ConfigError, DataError, shorten, suggestion
 from vc.features.base import Frames
 from vc.features.content import ContentStatistics, prosody, standard_loudness
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
@@ -55,7 +57,9 @@ class ConversionOptions:
     f0_range: F0Range | None = None
 
     def __post_init__(self) -> None:
-        require(self.method in METHODS, f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        require_type(F0Options, f0=self.f0)
+        require_type(F0Range | None, f0_range=self.f0_range)
+        require_known("method", self.method, METHODS)
         self.f0.check_method(self.method)
 
 
@@ -132,7 +136,7 @@ class Converter:
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "cpu", *, precision: str = "float32", vocoder: str | None = None
+        cls, path: AnyPath, device: str = "cpu", *, precision: str = "float32", vocoder: AnyPath | None = None
     ) -> "Converter":
         """Read a model.
 
@@ -145,7 +149,7 @@ class Converter:
         precision : str
             Precision of the networks' forward passes, one of devices.PRECISIONS; WORLD always computes in float64.
             Whether a GPU may use TF32 is a setting of the whole process, so the last call decides.
-        vocoder : str, optional
+        vocoder : str or path, optional
             A name or path, as in vc/vocoders/choice.py. Default: the usual one for the model's features.
 
         Returns
@@ -157,6 +161,8 @@ class Converter:
         ConfigError
             The file is not a model, or the device, precision or vocoder cannot be used with it.
         """
+        require_type(AnyPath, path=path)
+        require_type(AnyPath | None, vocoder=vocoder)
         torch_device = devices.choose(device)
         devices.set_precision(precision, torch_device)
         model, network, encoder = model_file.read_network(Path(path), torch_device)
@@ -164,7 +170,7 @@ class Converter:
         if vocoder is None:
             synthesiser = choice.usual(model.features, torch_device, precision)
         else:
-            synthesiser = choice.choose(vocoder, torch_device, precision)
+            synthesiser = choice.choose(os.fspath(vocoder), torch_device, precision)
         synthesiser.check_features(model.features)
         converter = cls(model, network, torch_device, precision, vocoder=synthesiser, encoder=encoder)
         converter.path = Path(path)
@@ -213,17 +219,20 @@ class Converter:
         """
         if not self.decodes:
             return self.model.direction(to, source)
-        to, source, known = self.model.speaker_id(to), self.model.speaker_id(source), self.model.known_speakers
-        require(to is not None or len(self.speakers) <= 2, f"name the target (--to); there are: {known}")
+        to, source = self.model.speaker_id(to), self.model.speaker_id(source)
+        require(to is not None or len(self.speakers) <= 2, f"name the target (--to); {self.model.there_are()}")
         others = [name for name in self.speakers if name != source]
         target = to or (others or self.speakers)[-1]
-        require(target in self.speakers, f"the model has no speaker {target!r}; there are: {known}")
-        require(source is None or source in self.speakers, f"the model does not know {source!r}: leave --from out")
+        self.model.require_speaker(target)
+        if source is not None and source not in self.speakers:
+            hint = suggestion(self.model.speaker_names, source)
+            raise ConfigError(f"the model does not know {source!r}: leave the source (--from) out{hint}")
         require(source != target, f"source and target are both {target!r}")
         return source, target
 
     def check(self, options: ConversionOptions) -> None:
         """Raise ConfigError for options that this model or its vocoder does not support."""
+        require_type(ConversionOptions, options=options)
         method = options.method
         if method != "world":
             require(self.vocoder is WORLD, f"method {method} uses no vocoder")
@@ -273,10 +282,15 @@ class Converter:
         DataError
             The samples cannot be converted, or the model's output is not finite.
         """
+        if isinstance(samples, AnyPath):
+            raise ConfigError(f"samples: expected an array, got {samples!r}; convert_file converts files")
+        require_type(Real, sample_rate=sample_rate)
         try:
             samples = np.asarray(samples, np.float32)
         except ValueError:
             raise DataError("expected samples (samples,) or (samples, channels), got rows of unequal lengths") from None
+        except (TypeError, RuntimeError) as error:  # such as tensors on a GPU or with gradients
+            raise DataError(f"samples: {shorten(error)}") from error
         if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
         if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
@@ -323,6 +337,8 @@ class Converter:
         ConfigError, DataError
             As for `convert`.
         """
+        require_type(Iterable, blocks=blocks)
+        require_type(Real, longest=longest)
         in_range = SHORTEST <= longest < np.inf
         require(in_range, f"longest must be {SHORTEST} s or more, and finite, got {longest}")
         level = Level()
@@ -373,6 +389,8 @@ class Converter:
         ConfigError, DataError
             As for `convert`; DataError also for a file that cannot be read or written.
         """
+        require_type(AnyPath, path=path, output=output)
+        require_type(Integral, jobs=jobs)
         audio.check_output_name(output)
         level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
         converted = self._convert_blocks(blocks, to, source, options, level=level, recording=path, jobs=jobs)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vc.corpus.lists import IDENTIFIER
+from vc.errors import suggestion
 
 LONGEST_FILE_NAME = 255  # bytes, on most file systems
 DIGITS = 8  # hexadecimal digits of a digest that distinguish names in other scripts
@@ -110,6 +111,12 @@ def is_line(name: str) -> bool:
 def label(id: str, name: str) -> str:
     """A speaker's id, followed by the name if it differs."""
     return f"{id} ({name})" if name and name != id else id
+
+
+def there_are(speaker_names: Mapping[str, str], *unknown: str) -> str:
+    """The speakers' ids and names, and those most like the `unknown` ones, for a message that refuses these."""
+    known = ", ".join(label(*both) for both in speaker_names.items())
+    return f"there are: {known}{suggestion([*speaker_names, *filter(None, speaker_names.values())], *unknown)}"
 
 
 def file_name(id: str, ending: str) -> str:

@@ -18,7 +18,7 @@ from vc.corpus import audio, data_directory, discovery, formats, names, pieces
 from vc.corpus.data_directory import Utterance
 from vc.corpus.limiter import limit, to_full_scale
 from vc.corpus.lists import Table
-from vc.errors import DataError, escaped
+from vc.errors import DataError, escaped, suggestion
 from vc.files import make_directory, path_inside, replacing
 
 RECORDINGS = "recordings"  # subfolder of a data directory for the output of commands and pieces of long recordings
@@ -81,7 +81,8 @@ def from_folders(
     missing = sorted(set(chosen) - set(folders))
     if missing:
         there = f"there are: {', '.join(folders)}" if folders else "there is none (hidden folders are left out)"
-        raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; {there}")
+        hint = suggestion(folders, *missing)
+        raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; {there}{hint}")
     if not chosen:
         endings = formats.SUFFIXES | formats.FFMPEG_SUFFIXES
         loose = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
@@ -171,7 +172,8 @@ def choose(
     wanted = {names.resolve(name, speaker_names) for name in speakers or speaker_names}
     missing = sorted(wanted - speaker_names.keys())
     if missing:
-        raise DataError(f"no speaker {', '.join(missing)}; there are: {', '.join(sorted(speaker_names))}")
+        known = names.there_are(dict(sorted(speaker_names.items())), *missing)
+        raise DataError(f"no speaker {', '.join(missing)}; {known}")
     counts: Counter[str] = Counter()
     chosen = []
     for utterance in utterances:

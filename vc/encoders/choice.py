@@ -11,7 +11,7 @@ from vc.config import require
 from vc.encoders import encoder_file
 from vc.encoders.base import Encoder
 from vc.encoders.encoder_file import SUFFIX
-from vc.errors import ConfigError
+from vc.errors import ConfigError, suggestion
 
 DISTILLED = "distilled"
 BUNDLED_ENCODER = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
@@ -72,9 +72,9 @@ def find(name: str) -> Path:
         return imported
     if os.path.isfile(name):
         return Path(name)
-    raise ConfigError(
-        f"no encoder {name!r}; there are: {', '.join(named_files())}; to get one: vc-encoder import --help"
-    )
+    known = named_files()
+    advice = f"to get one: vc-encoder import --help{suggestion(known, name)}"
+    raise ConfigError(f"no encoder {name!r}; there are: {', '.join(known)}; {advice}")
 
 
 def named_files() -> dict[str, Path]:

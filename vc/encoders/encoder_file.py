@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vc.config import build, require
+from vc.config import build, require, require_known
 from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
@@ -110,7 +110,7 @@ def network_config(kind: str, section: Mapping[str, Any]) -> Any:
     ConfigError
         The kind, a key or a value is unknown.
     """
-    require(kind in NETWORKS, f"kind: unknown encoder {kind!r}; known: {', '.join(NETWORKS)}")
+    require_known("encoder.kind", kind, NETWORKS)
     return build(NETWORKS[kind][0], section, "encoder")
 
 

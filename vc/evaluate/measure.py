@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vc import __version__
+from vc.config import require_known
 from vc.corpus import audio
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError
@@ -293,8 +294,7 @@ def score_systems(
 
 def _require(measure: str) -> None:
     name, equals, path = measure.partition("=")
-    if name not in MEASURES:
-        raise ConfigError(f"unknown measure {name!r}; known ones are {', '.join(MEASURES)}")
+    require_known("measure", name, MEASURES)
     if name not in OWN_MODELS:
         if equals:
             raise ConfigError(f"measure {name} takes no path, got {measure!r}")

@@ -131,8 +131,8 @@ def extract(
     searches = {names.resolve(name, speaker_names): f0_range for name, f0_range in (ranges or {}).items()}
     unknown = sorted(searches.keys() - speaker_names.keys())
     if unknown:
-        known = ", ".join(names.label(*both) for both in sorted(speaker_names.items()))
-        raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; there are: {known}")
+        known = names.there_are(dict(sorted(speaker_names.items())), *unknown)
+        raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; {known}")
     total, failures = len(utterances), []
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}

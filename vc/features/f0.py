@@ -17,10 +17,11 @@ frames, they would be those of the hum even where it is 40 dB below the speech (
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
-from vc.config import require
+from vc.config import require, require_type
 from vc.corpus import audio
 from vc.errors import ConfigError, DataError
 
@@ -65,6 +66,7 @@ class F0Range:
     ceiling: float = 1400.0  # Hz
 
     def __post_init__(self) -> None:
+        require_type(Real, floor=self.floor, ceiling=self.ceiling)
         if not LOWEST_F0 <= self.floor < self.ceiling <= HIGHEST_F0:
             raise ConfigError(
                 f"F0 range must satisfy {LOWEST_F0:g} <= floor < ceiling <= {HIGHEST_F0:g} Hz,"
@@ -338,6 +340,7 @@ class F0Options:
     scale: float = 1.0  # factor on the deviation of log F0 from its mean: below 1 flatter, above 1 livelier
 
     def __post_init__(self) -> None:
+        require_type(Real, shift=self.shift, scale=self.scale)
         require(abs(self.shift) <= 48, f"an F0 shift must be within 48 semitones, got {self.shift}")
         require(0 <= self.scale <= 10, f"an F0 scale must be in 0..10, got {self.scale}")
 

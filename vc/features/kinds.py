@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vc.config import build, require
+from vc.config import build, require_known
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.content import ContentFeatures
@@ -34,5 +34,5 @@ def build_features(section: Any, name: str = "features") -> FeatureConfig:
     if not isinstance(section, dict):
         raise ConfigError(f"{name}: expected a mapping")
     kind = section.get("kind", "world")
-    require(isinstance(kind, str) and kind in KINDS, f"{name}.kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    require_known(f"{name}.kind", kind, KINDS)
     return build(KINDS[kind], {key: section[key] for key in section if key != "kind" or kind != "world"}, name)

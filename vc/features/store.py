@@ -19,7 +19,7 @@ import yaml
 from vc.config import plain, read_yaml
 from vc.corpus.data_directory import Utterance
 from vc.corpus.lists import LARGEST_LIST, MOST_LINES
-from vc.corpus.names import label
+from vc.corpus.names import there_are
 from vc.errors import ConfigError, DataError
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
@@ -52,8 +52,7 @@ class Features:
     def require(self, speaker: str) -> None:
         """Raise ConfigError if there are no features of a speaker."""
         if speaker not in self.speakers:
-            speakers = ", ".join(map(label, self.speaker_names, self.speaker_names.values()))
-            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; there are: {speakers}")
+            raise ConfigError(f"{self.directory}: no speaker {speaker!r}; {there_are(self.speaker_names, speaker)}")
 
     def sentences(self, speaker: str) -> list[str]:
         """Names of a speaker's utterances without the speaker's id, sorted by utterance id.

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vc.config import require, require_range
+from vc.config import require_known, require_range
 from vc.errors import ConfigError
 from vc.features import mel_cepstrum
 from vc.features.base import FeatureConfig, Frames
@@ -38,8 +38,7 @@ class WorldConfig(FeatureConfig):
 
     def __post_init__(self) -> None:
         require_range(self, "features", "frame_shift", at_least=1, at_most=20, unit="ms")
-        methods = ", ".join(F0_METHODS)
-        require(self.f0_method in F0_METHODS, f"features.f0_method must be one of {methods}, got {self.f0_method!r}")
+        require_known("features.f0_method", self.f0_method, F0_METHODS)
         if self.sample_rate not in mel_cepstrum.SETTINGS:
             rates = ", ".join(map(str, mel_cepstrum.SETTINGS))
             raise ConfigError(f"features.sample_rate must be one of {rates} Hz, got {self.sample_rate}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vc import model_file
-from vc.config import require
+from vc.config import AnyPath, require, require_type
 from vc.live.base import AbstractStream
 from vc.live.linear import LinearModel
 from vc.live.settings import DECODER_METHODS, LINEAR_METHODS
@@ -44,16 +44,16 @@ def load(
     ConfigError
         It is not a model, or not one that can be used live, or a setting does not suit it.
     """
-    model, weights = model_file.read(Path(path), "numpy")
-    known = (*LINEAR_METHODS, *DECODER_METHODS)
-    require(model.method in known, f"{path}: method {model.method} cannot run live; these can: {', '.join(known)}")
-    if model.method in DECODER_METHODS:
-        require(method is None, f"{path}: a {model.method} model has no --method")
+    require_type(AnyPath, path=path)
+    trained, known = model_file.read_description(Path(path)).method, (*LINEAR_METHODS, *DECODER_METHODS)
+    require(trained in known, f"{path}: method {trained} cannot run live; these can: {', '.join(known)}")
+    decodes = trained in DECODER_METHODS
+    unused = {"method": method} if decodes else {"device": device, "vocoder": vocoder}
+    for name, value in unused.items():
+        require(value is None, f"{path}: {name} has no effect on a {trained} model")
+    if decodes:
         from vc.live.decoder import DecoderStream  # imports torch
 
         return DecoderStream.load(path, to, source, device=device or "cpu", vocoder=vocoder, **settings)
-    for option, value in {"--device": device, "--vocoder": vocoder}.items():
-        require(value is None, f"{path}: {option} has no effect on a {model.method} model")
-    return Stream(
-        LinearModel.of(model, weights, path), to, source, **({"method": method} if method else {}), **settings
-    )
+    model = LinearModel.of(*model_file.read(Path(path), "numpy"), path)
+    return Stream(model, to, source, **({"method": method} if method else {}), **settings)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vc.config import require
+from vc.config import require_known
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
 from vc.live.base import AbstractStream
@@ -76,7 +76,7 @@ class Stream(AbstractStream):
         gate: float = GATE,
         f0_range: F0Range | None = None,
     ):
-        require(method in METHODS, f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        require_known("method", method, METHODS)
         f0_options.check_method(method)
         self.source, self.target = model.model.direction(to, source)
         self.method, self.f0_options, self.muted, self.passthrough = method, f0_options, False, False

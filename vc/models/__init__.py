@@ -1,7 +1,6 @@
 """Every method by name: its configuration and its network."""
 
-from vc.config import build, require
-from vc.errors import ConfigError
+from vc.config import build, require, require_known
 from vc.features.base import FeatureConfig
 from vc.models.base import AbstractConverter, AbstractDecoder
 from vc.models.common_space import (
@@ -77,8 +76,7 @@ def network_config(method: str, section: dict) -> object:
     ConfigError
         If the method, a key or a value is unknown.
     """
-    if not isinstance(method, str) or method not in MODELS:
-        raise ConfigError(f"method: unknown {method!r}; known: {', '.join(MODELS)}")
+    require_known("method", method, MODELS)
     return build(MODELS[method][0], section, "network")
 
 

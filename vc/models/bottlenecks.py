@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vc import losses
-from vc.config import require, require_range
+from vc.config import require_known, require_range
 from vc.models.base import MultiSpeakerConverter, RandomDraws
 from vc.models.cyclegan_vc2 import NetworkSizes
 
@@ -25,7 +25,7 @@ class CodeConfig(NetworkSizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.code in BOTTLENECKS, f"network.code must be one of {', '.join(BOTTLENECKS)}, got {self.code!r}")
+        require_known("network.code", self.code, BOTTLENECKS)
         require_range(self, "network", "residual_blocks", at_least=2)  # on both sides of the code
         require_range(self, "network", "code_channels", "entries", at_least=1)
         require_range(self, "network", "noise_channels", at_least=0)

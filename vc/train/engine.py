@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from vc.config import require
+from vc.config import require_known
 from vc.devices import PRECISIONS
 from vc.train.optimise import Optimiser, WeightAverage
 from vc.train.processes import SINGLE_PROCESS, Processes
@@ -29,8 +29,7 @@ class ComputeConfig:
     record: bool = False  # on a GPU, in one process: record the whole step as one CUDA graph
 
     def __post_init__(self) -> None:
-        names = ", ".join(PRECISIONS)
-        require(self.precision in PRECISIONS, f"compute.precision must be one of {names}, got {self.precision!r}")
+        require_known("compute.precision", self.precision, PRECISIONS)
 
 
 @dataclass(frozen=True)

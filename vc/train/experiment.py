@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vc import model_file
-from vc.config import build, flatten, plain, require
+from vc.config import build, flatten, plain, require, require_known
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
 from vc.features.kinds import build_features
@@ -93,10 +93,7 @@ def resolve(
     duplicate = next((name for name in speakers if speakers.count(name) > 1), None)
     pair = "source and target are both" if len(speakers) == 2 else "two speakers are"
     require(duplicate is None, f"{pair} {duplicate!r}")
-    require(
-        isinstance(method, str) and method in METHODS,
-        f"method: {method!r} cannot be trained; methods to train: {', '.join(METHODS)}",
-    )
+    require_known("method", method, METHODS)
     enough = len(speakers) > 1 or METHODS[method].any_source
     require(enough, f"method {method} needs two speakers or more: --source and --target, or --speakers")
     kinds, kind = METHODS[method].kinds, features.kind

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from vc.config import plain, require
+from vc.config import plain, require_known
 from vc.models import network_config
 from vc.models.linear import MeanVarianceConfig
 from vc.plugins import Registry
@@ -145,7 +145,7 @@ def describe(name: str = "") -> str:
     if not name:
         width = max(map(len, METHODS))
         return "\n".join(f"{name:{width}}  {method.serves}: {method.summary}" for name, method in METHODS.items())
-    require(name in METHODS, f"--method: unknown {name!r}; known: {', '.join(METHODS)}")
+    require_known("--method", name, METHODS)
     method = METHODS[name]
     settings = {"method": name, "network": plain(network_config(name, {})), "objective": plain(method.objective())}
     training = "fitted at once" if method.fit else "by steps"

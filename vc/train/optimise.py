@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vc import devices, losses
-from vc.config import require, require_range
+from vc.config import require, require_known, require_range
 from vc.train.processes import SINGLE_PROCESS, Processes
 
 
@@ -35,8 +35,7 @@ class AdversarialConfig:
         require_range(self, "objective", "decay_from", at_least=0)
         require_range(self, "objective", "generator_rate", "discriminator_rate", above=0, below=1)
         require_range(self, "objective", "beta1", "beta2", at_least=0, below=1)
-        names, exists = ", ".join(losses.ADVERSARIAL), self.adversarial_loss in losses.ADVERSARIAL
-        require(exists, f"objective.adversarial_loss must be one of {names}, got {self.adversarial_loss!r}")
+        require_known("objective.adversarial_loss", self.adversarial_loss, losses.ADVERSARIAL)
 
     @property
     def betas(self) -> tuple[float, float]:

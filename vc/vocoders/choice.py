@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from vc.config import require
-from vc.errors import ConfigError
+from vc.errors import ConfigError, suggestion
 from vc.features.base import FeatureConfig
 from vc.plugins import Registry
 from vc.vocoders import published, vocoder_file
@@ -111,8 +111,9 @@ def find(name: str) -> Path:
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
     installed = [UNIVERSAL] if published.installed() and not path_of(UNIVERSAL).is_file() else []
-    known = ", ".join([*VOCODERS, *installed, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))])
-    raise ConfigError(f"no vocoder {name!r}; there are: {known}; to get one: vc-vocoder import --help")
+    known = [*VOCODERS, *installed, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))]
+    advice = f"to get one: vc-vocoder import --help{suggestion(known, name)}"
+    raise ConfigError(f"no vocoder {name!r}; there are: {', '.join(known)}; {advice}")
 
 
 def path_of(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from vc.config import build, require
+from vc.config import build, require, require_known
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig
 from vc.layers import build_with_weights
@@ -104,8 +104,7 @@ def network_config(method: str, section: dict) -> object:
     ConfigError
         The method, a key or a value is unknown.
     """
-    if method not in GENERATORS:
-        raise ConfigError(f"method: unknown vocoder {method!r}; known: {', '.join(GENERATORS)}")
+    require_known("method", method, GENERATORS)
     return build(GENERATORS[method][0], section, "network")
 
 

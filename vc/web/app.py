@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from vc import __version__
-from vc.config import require
+from vc.config import require, require_known
 from vc.corpus import audio
 from vc.corpus.condition import Condition
 from vc.errors import ConfigError, DataError, VCError
@@ -458,7 +458,7 @@ def _file_name(request: Request) -> str:
 
 def _format(request: Request) -> str:
     format = request.query_params.get("format", "wav")
-    require(format in FORMATS, f"format: {format!r}; known: {', '.join(FORMATS)}")
+    require_known("format", format, FORMATS)
     return format
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from vc import system
-from vc.config import DEFAULT_CONFIG, build, configuration_names, read_json, require
+from vc.config import DEFAULT_CONFIG, build, configuration_names, read_json, require, require_known
 from vc.errors import ConfigError, DataError, VCError, escaped
 from vc.files import open_in_place, reading, write_text
 from vc.live.settings import DECODER_METHODS, LINEAR_METHODS, LONGEST_DELAY, METHODS, MOST_SLACK
@@ -69,8 +69,7 @@ class Train:
     steps: int = 0  # 0: as the configuration says
 
     def words(self, workspace: Workspace) -> list[str]:
-        known = configuration_names()
-        require(self.config in known, f"config: unknown {self.config!r}; known: {', '.join(known)}")
+        require_known("config", self.config, configuration_names())
         require(0 <= self.steps <= 10_000_000, f"steps: {self.steps} is outside 0..10,000,000")
         output = workspace.output(layout.EXPERIMENTS, experiment_name(self.output))
         speakers = [name for name in (self.source, self.target) if name]
@@ -151,7 +150,8 @@ class Live:
         methods = ", ".join((*LINEAR_METHODS, *DECODER_METHODS))
         require(bool(voice.live), f"{voice.model}: its method cannot convert live; these can: {methods}")
         known = METHODS if voice.live == layout.LINEAR else ()
-        require(self.method in ("", *known), f"method: unknown {self.method!r}; known: {', '.join(known) or 'none'}")
+        if self.method:
+            require_known("method", self.method, known)
         words = ["vc-live", "--model", workspace.model(voice), "--to", voice.to]
         words += ["--method", self.method] if self.method else []
         if self.delay is not None:
@@ -194,8 +194,8 @@ class Job:
     fault: str = ""  # why the server could not run the command, or could not record what became of it
 
     def __post_init__(self) -> None:
-        require(self.kind in KINDS, f"kind: unknown {self.kind!r}")
-        require(self.state in STATES, f"state: unknown {self.state!r}")
+        require_known("kind", self.kind, KINDS)
+        require_known("state", self.state, STATES)
         self.task = build(KINDS[self.kind], self.request, self.kind)
 
     def line(self, workspace: Workspace) -> str:
@@ -416,7 +416,7 @@ class Jobs:
 
     async def press(self, number: int, key: str) -> None:
         """Send one of KEYS to a live session."""
-        require(key in KEYS, f"key: unknown {key!r}; known: {', '.join(KEYS)}")
+        require_known("key", key, KEYS)
         process = self._processes.get(self.find(number).number)
         require(process is not None and process.stdin is not None, f"job {number} is not a running live session")
         with contextlib.suppress(ConnectionError):  # it has just ended

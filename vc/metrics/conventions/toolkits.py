@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vc.errors import ConfigError, DataError
+from vc.config import require_known
+from vc.errors import DataError
 from vc.features import mel_cepstrum
 from vc.features.f0 import F0Range
 from vc.metrics.conventions.fastdtw import fast_align
@@ -127,8 +128,7 @@ def rate_of(name: str, rate: int) -> int:
 
 def find_convention(name: str) -> Convention:
     """The convention of this name; raises ConfigError if there is none."""
-    if name not in CONVENTIONS:
-        raise ConfigError(f"unknown convention {name!r}; known ones are {', '.join(CONVENTIONS)}")
+    require_known("convention", name, CONVENTIONS)
     return CONVENTIONS[name]
 
 

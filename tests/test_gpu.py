@@ -1,8 +1,10 @@
 """The checks of tools/gpu.py, rehearsed on a CPU: each is tried, and what needs CUDA is skipped by name."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import gpu
 import numpy as np
@@ -11,6 +13,7 @@ import textbook
 import torch
 
 from vc.tensor_file import read_tensors
+from vc.train import checkpoint
 from vc.train.engine import Engine
 from vc.train.sampling import PairSampler
 
@@ -27,7 +30,8 @@ def rehearsal(held_out_dump, tmp_path, monkeypatch, capsys):
         line = ["gpu.py", *pair, "--output", tmp_path, "--device", "cpu", "--small", *words]
         monkeypatch.setattr(sys, "argv", [*map(str, line)])
         status = gpu.main()
-        rows = [json.loads(row) for row in (tmp_path / "checks.jsonl").read_text().splitlines()]
+        lines = (tmp_path / "checks.jsonl").read_text().splitlines()
+        rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]  # JSON has no NaN
         return status, capsys.readouterr().out.splitlines()[-1], {row["check"]: row for row in rows}
 
     return run
@@ -59,10 +63,44 @@ def test_a_check_that_breaks_does_not_stop_the_others(rehearsal):
     assert last.split()[:2] == ["saving", "FAILED"]
 
 
-def test_a_training_of_measured_length_begins_anew(rehearsal):
-    for words, steps in ((("--settings", '{"training": {"steps": 4}}'), 4), (("--seconds", "0"), 3)):
-        status, _, rows = rehearsal("--checks", "training", *words)
-        assert status == 0 and rows["training"]["steps"] == steps, rows
+def test_a_call_replaces_what_its_checks_left_in_the_folder(rehearsal, tmp_path, monkeypatch):
+    monkeypatch.setitem(gpu.CHECKS, "saving", lambda bench: {"passed": True})
+    of_four_steps = ("training", "--settings", '{"training": {"steps": 4}}')
+    for words, frames in (
+        (of_four_steps, "frames-000004.npz"),
+        (("saving",), "frames-000004.npz"),  # what another check left stays
+        (of_four_steps, "frames-000004.npz"),  # resumed, with nothing left to do
+        (("training", "--seconds", "0"), "frames-000003.npz"),
+    ):
+        status, _, rows = rehearsal("--checks", *words)
+        assert status == 0 and [*rows] == [words[0]], rows
+        assert [path.name for path in tmp_path.glob("frames-*")] == [frames]
+
+
+def test_a_folder_that_no_call_left_is_not_removed(rehearsal, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/model.safetensors").touch()
+    with pytest.raises(SystemExit):
+        rehearsal("--checks", "training")
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: no earlier call left run; take another --output\n")
+    assert (tmp_path / "run/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("heed", [True, False])
+def test_a_process_that_hangs_is_stopped_and_fails_in_one_line(heed, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "TIME_LIMIT", 5)
+    monkeypatch.setattr(gpu, "GRACE", 0.1)
+    ignore = "" if heed else "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    hang = f"import os, signal, sys, time; {ignore}print(os.getpid(), file=sys.stderr, flush=True); time.sleep(600)"
+    with pytest.raises(RuntimeError, match=r"^vc-train under torchrun: stopped, because .* after 5 s: \d+$") as caught:
+        gpu._run("train", [], tmp_path, runner=("-S", "-c", hang))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(str(caught.value).split()[-1]), 0)
+
+
+def test_a_command_that_fails_is_named_with_its_message(tmp_path):
+    with pytest.raises(RuntimeError, match=r"^vc-train: exit status 2: .*--no-such-option"):
+        gpu._run("train", ["--no-such-option"], tmp_path)
 
 
 def test_a_fault_of_the_gpu_costs_one_check_and_a_process(rehearsal, tmp_path, monkeypatch):
@@ -102,6 +140,33 @@ def test_figures_that_are_not_numbers_pass_no_check(rehearsal, monkeypatch):
     assert not rows["same_step"]["passed"] and not rows["precisions"]["passed"], rows
 
 
+def test_a_checkpoint_that_is_set_aside_on_the_way_back_fails_the_resumption(rehearsal, monkeypatch):
+    save = checkpoint.save
+
+    def save_half(folder: Path, engine: Engine, state: checkpoint.State, *, keep: int) -> None:
+        save(folder, engine, state, keep=keep)
+        if state.step == 8:
+            path = folder / "checkpoint-000000008.safetensors"
+            path.write_bytes(path.read_bytes()[:-100])
+
+    monkeypatch.setattr(checkpoint, "save", save_half)
+    _, _, rows = rehearsal("--checks", "resumption")
+    assert rows["resumption"]["eager"]["elsewhere_and_back"] is False and not rows["resumption"]["passed"]
+
+
+def test_a_gpu_without_bf16_is_timed_and_trains_in_tf32(rehearsal, monkeypatch):
+    compiled, set_ = [], gpu._set
+    monkeypatch.setattr(gpu.Bench, "on_gpu", True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    monkeypatch.setattr(gpu.devices, "computes_bf16", lambda device: False)
+    monkeypatch.setattr(gpu, "_set", lambda engine, precision, _, device: set_(engine, precision, False, device))
+    monkeypatch.setattr(gpu, "_compiled_speed", lambda bench, *row: compiled.append(row) or {"textbook": True})
+    status, _, rows = rehearsal("--checks", "speed", "training", "--seconds", "0")
+    assert status == 0, rows
+    assert {row.get("precision") for row in rows["speed"]["rows"]} == {"tf32", None}
+    assert compiled == [(1, "tf32"), (8, "tf32")]
+
+
 def test_steps_that_are_all_refused_resume_nothing(rehearsal, monkeypatch):
     draw, nan = PairSampler.draw, torch.tensor(torch.nan)
     monkeypatch.setattr(PairSampler, "draw", lambda sampler: gpu._spoilt(draw(sampler), nan))
@@ -114,9 +179,10 @@ def test_the_commit_is_unknown_where_there_is_no_git(monkeypatch, tmp_path):
     assert textbook.commit() == ""
 
 
-def test_settings_that_are_no_json_are_refused_in_one_line(rehearsal, capsys):
+@pytest.mark.parametrize("settings", ["steps=3", "[]", '{"training": 3}'])
+def test_settings_that_are_no_sections_of_json_are_refused_in_one_line(settings, rehearsal, capsys):
     with pytest.raises(SystemExit) as ended:
-        rehearsal("--settings", "steps=3")
+        rehearsal("--settings", settings)
     assert ended.value.code == 2 and "error: --settings: " in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -1,6 +1,7 @@
 """What Linux has and other systems lack may be absent: the package imports, and its commands do their work."""
 
 import errno
+import getpass
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from conftest import ROOT, environment
 
 from vc import files, signals, system
+from vc.cli import common
 from vc.corpus import formats
 
 # What Windows' Python lacks and the package has uses for, taken away from it after the standard library's own modules.
@@ -119,6 +121,23 @@ def test_a_process_is_ended_with_and_without_process_groups(groups, number, monk
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
         system.kill_group(process.pid)
         assert process.wait(10) == -number
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError, ImportError])
+def test_a_command_names_a_user_who_has_none(error, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
+
+    def getpwuid(number: int) -> None:
+        raise error(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", getpwuid)
+    with pytest.raises(error):
+        getpass.getuser()
+    names = []
+    common.run("vc-x", lambda _: names.append(getpass.getuser()) or 0, common.parser("vc-x", ""), [])
+    assert names == [f"user-{os.getuid()}"]
 
 
 def test_signals_that_a_system_lacks_are_not_listened_to():

@@ -4,20 +4,23 @@
     tools/gpu.py --features dump/train --held-out dump/dev --source SF1 --target TM3 --output gpu
 
 A check that fails does not stop the others. With --device cpu it is a rehearsal: what needs CUDA is skipped
-by name. Beside torch it needs numpy, PyYAML, safetensors and tqdm, and where the toolkit is not installed PYTHONPATH=.
-in a checkout; --checks names some of the checks, and --small takes networks of a sixteenth of the width.
+by name. In the output folder each check replaces the files of an earlier call; only a training whose number of steps
+stands in --settings resumes. Beside torch it needs numpy, PyYAML, safetensors and tqdm, and where the toolkit is not
+installed PYTHONPATH=. in a checkout; --checks names some of the checks, and --small takes networks of a sixteenth of
+the width.
 """
 
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from itertools import islice, product
@@ -31,8 +34,9 @@ from textbook import Textbook, commit, matrix_rate, step_flops, wait
 from torch import Tensor
 
 from vc import devices, model_file
+from vc.config import require
 from vc.convert.converter import Converter
-from vc.errors import ConfigError
+from vc.errors import VCError
 from vc.features.store import read_features
 from vc.models import MODELS, build_network
 from vc.train import checkpoint
@@ -44,7 +48,7 @@ from vc.train.engine import WARM_UP, Engine
 from vc.train.linear import fit_nearest
 from vc.train.plan import Plan, Request
 from vc.train.processes import SINGLE_PROCESS
-from vc.train.run import Stopped
+from vc.train.run import Stopped, eager_mode
 from vc.train.sampling import Batch
 
 CPU = torch.device("cpu")
@@ -58,6 +62,9 @@ LAYOUTS = {"NCHW": False, "channels_last": True}
 MOST = 20  # utterances of each speaker
 PART = 15 << 20  # bytes of a model's parts, for those who carry them in pieces
 LATE = 1_000_000  # a step of no identity mapping
+TIME_LIMIT = 300  # seconds of a process that a check starts, which may hang in NCCL
+GRACE = 60  # seconds that it has to end after SIGTERM: torchrun kills the processes that it has started after 30
+FILES = {"speed": ("speed.jsonl",), "training": ("run", "frames-*.npz", "weights-*.npz")}  # of a check, in the output
 Figures = dict[str, Any]
 
 
@@ -81,6 +88,11 @@ class Bench:
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
+
+    @property
+    def precisions(self) -> list[str]:
+        """The reduced precisions that this GPU has; bf16, the quickest, is the last."""
+        return ["tf32", "bf16"] if devices.computes_bf16(self.device) else ["tf32"]
 
     def need_gpu(self) -> None:
         if not self.on_gpu:
@@ -189,8 +201,7 @@ def cuda_graphs(bench: Bench) -> Figures:
     """Steps with a moving average, the identity mapping's end, a bad batch and a rollback, as CUDA graphs."""
     bench.need_gpu()
     figures, passed = {}, True
-    precisions = [name for name in ("tf32", "bf16") if name != "bf16" or devices.computes_bf16(bench.device)]
-    for precision, small in product(precisions, (True, False)):
+    for precision, small in product(bench.precisions, (True, False)):
         with _deterministic(), tempfile.TemporaryDirectory() as folder:
             one, other = (
                 _eventful(bench, {"record": record, "precision": precision}, small, Path(folder) / str(record))
@@ -249,11 +260,12 @@ def resumption(bench: Bench) -> Figures:
             checkpoint.save(Path(folder), elsewhere, State(step=2 * half + 2), keep=2)
             back = bench.engine("mask_cyclegan_vc", **sections)
             _steps(back, checkpoint.resume(Path(folder), back).step, 2 * half + 4)
+            damaged = list(Path(folder).glob("*.corrupt"))
         weights = [[module.state_dict() for module in engine.modules.values()] for engine in (whole, second)]
         none_refused = [engine.refused.read()[0] == 0 for engine in (whole, second, elsewhere, back)]
         figures["recorded" if record else "eager"] = {
             "equal": all(map(_equal, *weights)) and whole.meter.means() == second.meter.means(),
-            "elsewhere_and_back": not list(Path(folder).glob("*.corrupt")),
+            "elsewhere_and_back": not damaged,
             "finite": all(none_refused),
         }
     return {"passed": all(all(each.values()) for each in figures.values()), **figures}
@@ -347,14 +359,14 @@ def compilation(bench: Bench) -> Figures:
 def processes(bench: Bench) -> Figures:
     """vc-train under torchrun with one process, over NCCL on a GPU, against vc-train: the losses of five steps."""
     with tempfile.TemporaryDirectory() as folder:
-        losses, torchrun = [], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
-        for name, runner in {"alone": [], "torchrun": torchrun}.items():
+        losses, torchrun = [], ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1")
+        for name, runner in {"alone": (), "torchrun": torchrun}.items():
             output = Path(folder) / name
             settings = ("training.steps=5", "training.log_every=1", "network.channels=8")
             words = ["--method", "cyclegan_vc2", "--features", bench.features, "--output", output]
             words += ["--source", bench.speakers[0], "--target", bench.speakers[1], "--device", bench.device.type]
             words += [word for setting in settings for word in ("--set", setting)]
-            _run([sys.executable, *runner, _script("train", Path(folder)), *words])
+            _run("train", words, Path(folder), runner=runner)
             rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
             losses.append([row["losses"] for row in rows if "losses" in row])
     pairs = [(one[name], other[name]) for one, other in zip(*losses) for name in one]
@@ -362,19 +374,29 @@ def processes(bench: Bench) -> Figures:
     return {"passed": len(pairs) > 0 and farthest < 1e-2, "losses compared": len(pairs), "farthest": farthest}
 
 
-def _script(command: str, folder: Path) -> Path:
-    """A command of the toolkit as a script, for where it is not installed."""
-    path = folder / f"{command}.py"
-    path.write_text(f"from vc.cli.{command} import main\n\nraise SystemExit(main())\n")
-    return path
-
-
-def _run(line: list[Any]) -> None:
+def _run(command: str, words: Sequence[Any], folder: Path, *, runner: Sequence[str] = ()) -> None:
+    """Run a command of the toolkit, which need not be installed; RuntimeError if it fails or takes too long."""
+    script = folder / f"{command}.py"
+    script.write_text(f"from vc.cli.{command} import main\n\nraise SystemExit(main())\n")
+    line = [*map(str, [sys.executable, *runner, script, *words])]
     root = Path(__file__).parents[1]
     paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run([*map(str, line)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip()[-600:])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:  # a pipe is open until the last process has ended
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=errors, env=environment) as process:
+            try:
+                status = process.wait(TIME_LIMIT)
+                failure = f"exit status {status}" if status else ""
+            except subprocess.TimeoutExpired:
+                failure = f"stopped, because it was not done after {TIME_LIMIT} s"
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE)
+                process.kill()
+        if failure:
+            errors.seek(0)
+            name = f"vc-{command} under torchrun" if runner else f"vc-{command}"
+            raise RuntimeError(f"{name}: {failure}: {errors.read().strip()[-450:]}")
 
 
 # Conversion
@@ -455,20 +477,11 @@ def commands(bench: Bench) -> Figures:
             outputs = []
             for device in ("cpu", bench.device.type):
                 path = Path(folder) / f"{name}-{device}.wav"
-                line = [
-                    sys.executable,
-                    _script("convert", Path(folder)),
-                    *words,
-                    recording,
-                    "--output",
-                    path,
-                    "--device",
-                    device,
-                ]
-                _run([*line, "--precision", "float32"])
+                options = ["--output", path, "--device", device, "--precision", "float32"]
+                _run("convert", [*words, recording, *options], Path(folder))
                 outputs.append(soundfile.read(path)[0])
             figures[name] = _spectral_decibels(*outputs)
-    return {"passed": max(figures.values()) < 1.0, "dB": figures}
+    return {"passed": _largest(figures.values()) < 1.0, "dB": figures}
 
 
 def _spectral_decibels(one: np.ndarray, other: np.ndarray) -> float:
@@ -486,7 +499,7 @@ def _spectral_decibels(one: np.ndarray, other: np.ndarray) -> float:
 
 def speed(bench: Bench) -> Figures:
     """Steps a second by layout, precision and recording, and of the textbook step, row by row in speed.jsonl."""
-    batches, precisions = ((1, 8), ("tf32", "bf16")) if bench.on_gpu else ((1,), ("float32",))
+    batches, precisions = ((1, 8), bench.precisions) if bench.on_gpu else ((1,), ["float32"])
     bands = read_features(bench.features).config.bands
     config = Plan.from_request(bench.request("cyclegan_vc2", small=False)).experiment.network
     rates = {precision: matrix_rate(bench.device, precision) for precision in precisions}
@@ -498,23 +511,23 @@ def speed(bench: Bench) -> Figures:
                 row["tflops"] = flops * row["steps_per_second"] / 1e12
                 row["share_of_matrix_rate"] = row["tflops"] * 1e12 / rates[row["precision"]]
             rows.append(row)
-            file.write(json.dumps(row) + "\n")
+            file.write(_json(row) + "\n")
     passed = not any(row.get("steps_refused") for row in rows)
     return {"passed": passed, "matrix_tflops": {key: rate / 1e12 for key, rate in rates.items()}, "rows": rows}
 
 
 def _speeds(
-    bench: Bench, batches: tuple[int, ...], precisions: tuple[str, ...], config: Any, bands: int
+    bench: Bench, batches: tuple[int, ...], precisions: list[str], config: Any, bands: int
 ) -> Iterator[Figures]:
     for batch, layout in product(batches, LAYOUTS):
         yield from _our_speeds(bench, batch, layout, precisions)
     for batch, precision in product(batches, precisions):
         yield _textbook_speed(bench, batch, precision, config, bands)
     for batch in batches if bench.on_gpu else ():
-        yield _compiled_speed(bench, batch)
+        yield _compiled_speed(bench, batch, precisions[-1])
 
 
-def _our_speeds(bench: Bench, batch: int, layout: str, precisions: tuple[str, ...]) -> Iterator[Figures]:
+def _our_speeds(bench: Bench, batch: int, layout: str, precisions: list[str]) -> Iterator[Figures]:
     compute = {"channels_last": LAYOUTS[layout]}
     engine = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute)
     steps = product(precisions, (True, False) if bench.on_gpu else (False,), (0, LATE))
@@ -525,8 +538,8 @@ def _our_speeds(bench: Bench, batch: int, layout: str, precisions: tuple[str, ..
         yield {**row, "identity_mapping": step == 0, **timed, **_refusals(engine)}
 
 
-def _compiled_speed(bench: Bench, batch: int) -> Figures:
-    row = {"batch": batch, "layout": "channels_last", "precision": "bf16", "compile": True, "record": True}
+def _compiled_speed(bench: Bench, batch: int, precision: str) -> Figures:
+    row = {"batch": batch, "layout": "channels_last", "precision": precision, "compile": True, "record": True}
     compute = {name: row[name] for name in ("precision", "compile", "record")} | {"channels_last": True}
     engine = bench.engine("cyclegan_vc2", small=False, training={"batch": batch}, compute=compute)
     timed = _timed(lambda: engine.step(LATE), bench.device)
@@ -593,7 +606,7 @@ def saving(bench: Bench) -> Figures:
 
 def training(bench: Bench) -> Figures:
     """CycleGAN-VC2 at full size for --seconds: converted frames on the way, the generator to the target at the end."""
-    compute = {"precision": "bf16", "channels_last": False, "record": True} if bench.on_gpu else {}
+    compute = {"precision": bench.precisions[-1], "channels_last": False, "record": True} if bench.on_gpu else {}
     sections: dict[str, Any] = {"compute": compute, **bench.settings}
     sections.setdefault("training", {})
     rate = _rate(bench, sections)
@@ -602,8 +615,6 @@ def training(bench: Bench) -> Figures:
     sections["training"] = {**sections["training"], "steps": steps, "checkpoint_every": max(1, steps // 2)}
     sections["training"]["log_every"] = max(1, steps // 100)
     sections["objective"] = {"identity_steps": steps // 20, "decay_from": steps // 2, **sections.get("objective", {})}
-    if "steps" not in bench.settings.get("training", {}):  # the run of an earlier call had others
-        shutil.rmtree(bench.output / "run", ignore_errors=True)
     request = bench.request("cyclegan_vc2", bench.output / "run", small=False, **sections)
     plan = Plan.from_request(request)
     devices.set_precision(plan.experiment.compute.precision, bench.device)
@@ -636,13 +647,14 @@ class Milestones(ConverterRun):
         if self.state.step not in self.marks:
             return
         converter, arrays = self.converter(), {}
-        for source, target in (self.experiment.speakers, self.experiment.speakers[::-1]):
-            ids = [id for id, owner in self.frames.utterances.items() if owner == source]
-            for id, frames in islice(zip(ids, self.frames.frames(source)), MOST):
-                arrays[f"{id}-to-{target}"] = converter.convert_frames(frames, source, target).astype(np.float16)
+        with eager_mode():
+            for source, target in (self.experiment.speakers, self.experiment.speakers[::-1]):
+                ids = [id for id, owner in self.frames.utterances.items() if owner == source]
+                for id, frames in islice(zip(ids, self.frames.frames(source)), MOST):
+                    arrays[f"{id}-to-{target}"] = converter.convert_frames(frames, source, target).astype(np.float16)
+            if self.held_out:
+                self.held_out_scores[self.state.step] = self.scores()
         np.savez_compressed(self.output.parent / f"frames-{self.state.step:06d}.npz", **arrays)
-        if self.held_out:
-            self.held_out_scores[self.state.step] = self.held_out.score(converter)
 
 
 def _write_parts(state: dict[str, Tensor], folder: Path) -> None:
@@ -694,26 +706,34 @@ def main() -> int:
     try:
         device = devices.choose(args.device)
         settings = json.loads(args.settings)
-    except ConfigError as error:
+        sections = [*settings.values()] if isinstance(settings, dict) else [settings]
+        require(
+            all(isinstance(section, dict) for section in sections),
+            '--settings: expected sections of a configuration, such as {"training": {"batch": 8}}',
+        )
+        for folder in filter(None, (args.features, args.held_out)):
+            read_features(folder)  # refused before anything is removed
+        args.output.mkdir(parents=True, exist_ok=True)
+        if not args.again:
+            resumes = "steps" in settings.get("training", {})
+            _clear(args.output, [check for check in args.checks if check != "training" or not resumes])
+    except (VCError, OSError) as error:
         parser.error(str(error))
     except ValueError as error:
         parser.error(f"--settings: {error}")
-    args.output.mkdir(parents=True, exist_ok=True)
     speakers = (args.source, args.target)
     bench = Bench(args.features, args.held_out, speakers, args.output, device, args.small, args.seconds, settings)
     card = torch.cuda.get_device_name() if bench.on_gpu else "CPU"
     about = {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda}
     about |= {"date": date.today().isoformat(), "commit": args.commit or commit()}
     print(json.dumps(about), flush=True)
-    if not args.again:
-        (args.output / "checks.jsonl").unlink(missing_ok=True)
     args.again = False
     rows, remaining = [], list(args.checks)
     while remaining:
         rows.append({"check": remaining[0], **_tried(CHECKS[remaining.pop(0)], bench), **about})
         with (args.output / "checks.jsonl").open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps(rows[-1]), flush=True)
+            file.write(_json(rows[-1]) + "\n")
+        print(_json(rows[-1]), flush=True)
         if "CUDA" in rows[-1].get("error", "") and remaining:
             break
     print("\n".join(f"{row['check']:12s} {_verdict(row):8s} {row['took']:6.1f} s" for row in rows), flush=True)
@@ -728,6 +748,17 @@ def main() -> int:
     return int(failed)
 
 
+def _clear(output: Path, checks: list[str]) -> None:
+    """Begin a new checks.jsonl, and remove what these checks left in an earlier call, if there was one."""
+    record = output / "checks.jsonl"
+    paths = [path for check in checks for pattern in FILES.get(check, ()) for path in output.glob(pattern)]
+    in_the_way = ", ".join(path.name for path in paths)  # such as `run` in a folder of somebody's experiments
+    require(record.exists() or not paths, f"{output}: no earlier call left {in_the_way}; take another --output")
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    record.write_text("")
+
+
 def _tried(check: Callable[[Bench], Figures], bench: Bench) -> Figures:
     """The figures of a check, or why there are none."""
     start = time.perf_counter()
@@ -739,11 +770,25 @@ def _tried(check: Callable[[Bench], Figures], bench: Bench) -> Figures:
         figures = {"passed": False, "error": f"{type(error).__name__}: {error}"[:600]}
     if bench.on_gpu:
         try:
+            wait(bench.device)
             torch.cuda.empty_cache()
         except RuntimeError as error:  # after a fault this process can use the GPU no more, not even for that
             reasons = [figures["error"]] if "error" in figures else []
             figures = {**figures, "passed": False, "error": "; ".join([*reasons, f"CUDA: {error}"[:600]])}
     return {**figures, "took": time.perf_counter() - start}
+
+
+def _json(figures: Figures) -> str:
+    """JSON of one line; null stands for numbers that JSON does not have."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [*map(finite, value)]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(figures), allow_nan=False)
 
 
 def _option(name: str, value: Any) -> list[str]:

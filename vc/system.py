@@ -1,6 +1,7 @@
 """System calls that not every platform has (locks, process groups, polling, syncing, scheduling), with fallbacks."""
 
 import contextlib
+import getpass
 import os
 import select
 import signal
@@ -74,6 +75,17 @@ def realtime_scheduling() -> Iterator[None]:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
             stack.callback(os.sched_setscheduler, 0, *before)
         yield
+
+
+def name_user() -> None:
+    """Give a user without a name one, in the environment: torch asks for it, and fails if there is none.
+
+    A container's user often has a number alone (`docker run --user 1000`).
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):  # the second from Python 3.13 on, the third on Windows before it
+        os.environ["LOGNAME"] = f"user-{os.getuid()}" if hasattr(os, "getuid") else "user"
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from vc import __version__
+from vc import __version__, system
 from vc.errors import ConfigError, VCError, escaped, suggestion
 from vc.files import abandon
 from vc.parallel import end_processes
@@ -247,6 +247,7 @@ def run(
     # (docs/experiments.md). GNU's OpenMP reads this once, when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    system.name_user()
 
     def stop(number: int, _: object) -> None:
         """Exit soon, whatever threads and other processes are doing, and remove unfinished files."""

@@ -258,6 +258,14 @@ def test_a_speaker_who_is_not_there_is_refused_by_name(tmp_path, name):
         assert not list(tmp_path.glob("data/**/wav.scp"))
 
 
+def test_vctk_without_the_first_microphone_is_refused_by_name(tmp_path):
+    for speaker in ("p225", "p226"):
+        record(tmp_path / f"wav48_silence_trimmed/{speaker}/{speaker}_001_mic2.flac", np.random.default_rng(0))
+    done = run(data_script("vctk"), tmp_path, "data", "p225", "p226", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "wav48_silence_trimmed/p225: no recordings such as p225_001_mic1.flac" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["vctk", "jvs", "own"])
 def test_a_corpus_that_is_not_downloaded_is_asked_for(tmp_path, name):
     words = ("--work", tmp_path, "--source", "anna", "--target", "bert", "--stop_stage", 0)

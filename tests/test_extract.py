@@ -249,6 +249,21 @@ def test_damaged_features_and_leftovers_are_made_again(data, tmp_path):
     assert (tmp_path / "dump/mcep.ark").read_bytes() == whole and read_features(tmp_path / "dump").speakers
 
 
+def test_features_of_mp3s_that_an_earlier_reader_decoded_are_extracted_again(data, tmp_path, monkeypatch):
+    """That reader decoded them with glitches."""
+    config, utterances = WorldConfig(16000, f0_method="dio"), data_directory.read(data)
+    samples, rate = audio.read(utterances[0].path)
+    soundfile.write(tmp_path / "first.mp3", samples, rate)
+    first = Utterance(utterances[0].id, utterances[0].speaker, tmp_path / "first.mp3")
+    data_directory.write(tmp_path / "other", [first, *utterances[1:]])
+    sets = [(tmp_path / "other", tmp_path / "mp3"), (data, tmp_path / "flac")]
+    with monkeypatch.context() as patch:
+        patch.setattr("vc.features.extract._reading", lambda utterance: [])
+        assert [extract(*each, config).up_to_date for each in sets] == [False, False]
+    assert [extract(*each, config).up_to_date for each in sets] == [False, True]
+    assert [extract(*each, config).up_to_date for each in sets] == [True, True]
+
+
 def test_damaged_statistics_are_named(data, tmp_path):
     command("extract", data, tmp_path / "dump", *SETTINGS)
     content = json.loads((tmp_path / "dump/speakers.json").read_text())

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -12,7 +13,6 @@ from conftest import CORPUS, ROOT, TINY, commands, run
 from fork_server import SCRIPT
 
 from vc import model_file
-from vc.tensor_file import write_tensors
 
 TWO = ("--speakers", "a b")
 WAYS = "slt:kal kal:rms"
@@ -89,6 +89,11 @@ def test_methods_are_compared_in_one_table(checkout, three, confs):
             [*TWO, "--source", "a", "--target", "b", "--pair_confs", "no"],
             "--pair_confs: no such folder: 'no'",
         ),
+        (
+            "family",
+            [*TWO, "--source", "a", "--target", "b", "--pair_confs", "egs", "--many_confs", "egs"],
+            "--many_confs, --pair_confs: no *.yaml in ",
+        ),
         ("many", ["--conf", TINY, "--speakers", "a b a"], "--speakers: a stands twice"),
         ("family", [*TWO, "--source", "a", "--target", "c"], "--ways: 'a:c' is no SOURCE:TARGET"),
     ],
@@ -148,10 +153,15 @@ def test_a_table_without_a_log_is_refused(tmp_path):
     (tmp_path / "A-B").mkdir()
     content = {"systems": {"x": {}}, "anchors": {}, "counts": {"utterances": 1}}
     (tmp_path / "A-B/metrics.json").write_text(json.dumps(content))
-    write_tensors(tmp_path / "model.safetensors", {}, {"speakers": {"a": 1}, "step": 3})
-    script = ROOT / "recipes/utils/family.py"
-    done = run(script, tmp_path / "A-B/metrics.json", "--models", f"x={tmp_path}")
-    assert done.returncode == 1 and "no log.jsonl" in done.stderr
+    words = (ROOT / "recipes/utils/family.py", tmp_path / "A-B/metrics.json", "--models", f"x={tmp_path}")
+    done = run(*words)
+    assert done.returncode == 1 and f"{tmp_path}/model.safetensors: no such model file" in done.stderr
+    shutil.copy(ROOT / "egs/mini/model.safetensors", tmp_path)
+    done = run(*words)
+    assert done.returncode == 1 and done.stderr == f"family.py: error: {tmp_path}: no log.jsonl\n"
+    (tmp_path / "log.jsonl").write_text('{"step": 4, "losses": {}, "steps_per_second": 0.0}\n{"step": 8, "los')
+    done = run(*words)
+    assert done.returncode == 0 and "| x | 2 | " in done.stdout and " | 4 | 0 |" in done.stdout
 
 
 def test_systems_of_one_way_are_put_together(tmp_path):
@@ -181,8 +191,36 @@ def test_a_system_of_some_ways_has_a_row_that_says_of_how_many(tmp_path):
         )
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"systems": {}}', "no JSON"])
-@pytest.mark.parametrize("name", ["family", "vocoders", "results", "curve"])
+def test_a_file_that_says_no_cost_is_named(tmp_path):
+    for folder in ("evaluation/a", "copies/a"):
+        (tmp_path / folder).mkdir(parents=True)
+    path, report = tmp_path / "evaluation/a/metrics.json", tmp_path / "copies/a/x.json"
+    path.write_text(json.dumps({"systems": {"x": {"mcd": 7.0}}, "anchors": {}, "counts": {"utterances": 1}}))
+    for content in ("[]", "{}", '{"cpu_seconds": "1", "audio_seconds": 2}', "no JSON"):
+        report.write_text(content)
+        done = run(ROOT / "recipes/utils/vocoders.py", path)
+        assert done.returncode == 1 and done.stderr.startswith(f"vocoders.py: error: {report}: not ")
+        assert done.stderr.count("\n") == 1
+
+
+NO_EVALUATIONS = (
+    "[]",
+    "{}",
+    "no JSON",
+    '{"systems": {}}',
+    '{"systems": {}, "anchors": {}, "counts": {"utterances": 1}}',
+    '{"systems": {"x-1": 3}, "anchors": {}, "counts": {"utterances": 1}}',
+    '{"systems": {"x-1": {"mcd": "low"}}, "anchors": {}, "counts": {"utterances": 1}}',
+    '{"systems": {"x-1": {}}, "anchors": [], "counts": {"utterances": 1}}',
+    '{"systems": {"x-1": {}}, "anchors": {}}',
+    '{"systems": {"x-1": {}}, "anchors": {}, "counts": {"utterances": 1}, "utterances": [null]}',
+    '{"systems": {"x-1": {}}, "anchors": {}, "counts": {"utterances": 1}, "verdicts": {"x-1": [{}]}}',
+    '{"systems": {"x-1": {}}, "anchors": {}, "counts": {"utterances": 1}, "headlines": []}',
+)
+
+
+@pytest.mark.parametrize("content", NO_EVALUATIONS)
+@pytest.mark.parametrize("name", ["family", "vocoders", "results", "curve", "headlines"])
 def test_a_file_that_is_no_evaluation_is_named(tmp_path, name, content):
     path = tmp_path / "metrics.json"
     path.write_text(content)
@@ -214,8 +252,8 @@ def test_a_probe_names_speakers_by_what_tells_them_apart_alone(random, monkeypat
 def test_a_probe_reports_on_every_model_whatever_its_name(random, monkeypatch, capsys):
     probe = script("probe")
     codes = {name: [random.standard_normal((40, 4)) for _ in range(2)] for name in ("a", "b")}
-    known = type("Features", (), {"require": lambda self, speaker: None})()
-    model = type("Model", (), {"speakers": codes})(), None
+    known = type("Features", (), {"require": lambda self, speaker: None, "config": None})()
+    model = type("Model", (), {"speakers": codes, "features": None})(), None
     for name, value in (("read_features", known), ("read_multi_speaker_model", model), ("normalised_frames", codes)):
         monkeypatch.setattr(probe, name, lambda *_, value=value: value)
     monkeypatch.setattr(probe, "codes_of", lambda *_: codes)
@@ -224,6 +262,9 @@ def test_a_probe_reports_on_every_model_whatever_its_name(random, monkeypatch, c
     monkeypatch.setattr("sys.argv", ["probe.py", *paths, "--features", "dump"])
     assert probe.main() == 0
     assert [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()] == ["features", *paths]
+    model[0].features = "others"
+    message = f"probe.py: error: {paths[0]}: trained on features of other settings than dump\n"
+    assert probe.main() == 1 and capsys.readouterr().err == message
 
 
 def test_a_probe_asks_models_with_a_code(model, mini):
@@ -257,7 +298,8 @@ def test_learning_curves_have_a_point_for_each_kept_model(tmp_path, monkeypatch)
     assert curves == {"narrow": {500: "narrow-500", 1000: "narrow-1000"}}  # and nearest is a line
     done = run(commands() / SCRIPT, ROOT / "recipes/utils/curve.py", path, "--output", tmp_path / "curve.png")
     assert done.returncode == 0 and (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    path.write_text(json.dumps(content | {"systems": {"nearest": {"mcd": 7.0}}, "anchors": anchors}))
+    content |= {"systems": {"nearest": {"mcd": 7.0}}, "anchors": anchors, "counts": {"utterances": 1}}
+    path.write_text(json.dumps(content))
     done = run(commands() / SCRIPT, ROOT / "recipes/utils/curve.py", path, "--output", tmp_path / "none.png")
     refusal = "curve.py: error: no system is called NAME-STEP; there are: nearest\n"
     assert done.returncode == 1 and done.stderr == refusal

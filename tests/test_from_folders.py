@@ -255,6 +255,16 @@ def test_a_damaged_recording_is_named_and_the_rest_is_done(recordings):
     assert "zz.wav" in done.stderr.decode() and (recordings.parent / "exp/bert/model.safetensors").is_file()
 
 
+def test_why_no_held_out_recording_was_converted_is_said(recordings):
+    """Names of 247 bytes are ids of 252, too long for a file `ID.wav`."""
+    for folder in ("anna", "bert"):
+        for path in sorted((recordings / folder).iterdir()):
+            path.rename(path.with_stem(path.stem.ljust(247, "x")))
+    words = ("recordings/anna", "recordings/bert", "--output", "exp", "--method", "mean_variance")
+    errors = [line for line in train(recordings, *words, check=1).stderr.decode().splitlines() if "error: " in line]
+    assert len(errors) == 2 and all(line.endswith(".wav: File name too long") for line in errors)
+
+
 def test_no_unusable_recording_is_held_out_or_trained_on(recordings):
     lengths = {"truncated": 1.0, "short": 0.1, "silent": 1.0}  # seconds
     for name, seconds in lengths.items():

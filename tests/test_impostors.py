@@ -150,3 +150,13 @@ def test_the_folders_that_are_written_can_be_handed_to_the_evaluation_as_documen
         *made,
     ]
     assert all([path.stem for path in sorted(folder.iterdir())] == ["101", "103"] for folder in given)
+
+
+@pytest.mark.parametrize(("source", "reason"), [("void", "no recordings"), ("nowhere", "No such file or directory")])
+def test_a_source_without_recordings_is_named(tmp_path, capsys, monkeypatch, source, reason):
+    (tmp_path / "void").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["impostors.py", "--source", source, "--target", source, "--output", "x"])
+    assert impostors.main() == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and source in message and reason in message

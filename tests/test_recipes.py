@@ -217,6 +217,8 @@ def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout
     [
         (["--stagges", "2"], "unknown option --stagges; known: --stage --stop_stage --prepare --corpus"),
         (["--stage", "two"], "take whole numbers, not 'two'"),
+        (["--nj", "two"], "--nj takes a whole number from 1 on, not 'two'"),
+        (["--nj", "0"], "--nj takes a whole number from 1 on, not '0'"),
         (["two"], "unexpected argument 'two'"),
         (["--conf", "none.yaml"], "--conf: no such YAML file: 'none.yaml'"),
         (["--features_conf", "none.yaml"], "--features_conf: no such YAML file: 'none.yaml'"),
@@ -554,6 +556,9 @@ def test_the_live_recipe_has_a_table_of_the_ways_of_this_run_alone(checkout, tmp
     done = run(checkout / "recipes/live/run.sh", *words)
     assert done.returncode == 0 and "| A-B, diff 50 |" in done.stdout and "| B-A, diff 50 |" in done.stdout, done.stderr
     assert "A-C" not in done.stdout and "C-A" not in (tmp_path / "live/results.md").read_text()
+    done = run(checkout / "recipes/live/run.sh", *words, "--sources", "A B", "--targets", "A B")
+    ways = [row.split(",")[0] for row in done.stdout.splitlines() if row.endswith("|") and ", diff 50 |" in row]
+    assert done.returncode == 0 and ways == ["| A-B", "| B-A", "| mean"]  # each once, and nobody to themselves
 
 
 def test_grades_stand_in_a_table_of_their_own(tmp_path):

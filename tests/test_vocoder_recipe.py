@@ -80,6 +80,8 @@ def test_the_recipe_refuses_by_name(checkout, tmp_path):
         (("--prepare", "none.sh"), "no such executable script"),
         (("--stage", 3), "is missing or out of date: stage 2 makes it"),
         (("--systems", "none.list"), "no such list"),
+        (("--sentences", "all"), "--sentences takes a whole number from 1 on, not 'all'"),
+        (("--rate", "16k"), "--rate takes a whole number from 1 on, not '16k'"),
         (("--systems", "twice.list"), "two systems have one name: world;"),
     ):
         done = recipe(checkout, tmp_path / "work", *words)

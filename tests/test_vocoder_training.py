@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from conftest import CORPUS, ROOT, equal
@@ -27,7 +28,14 @@ from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.tensor_file import read_tensors
 from vc.train.run import Stopped
 from vc.train.sampling import WaveBatch, WaveSampler
-from vc.train.vocoder import HeldOutRecordings, VocoderRequest, read_data_directory, resolve, train_vocoder
+from vc.train.vocoder import (
+    HeldOutRecordings,
+    VocoderRequest,
+    read_data_directory,
+    read_recordings,
+    resolve,
+    train_vocoder,
+)
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.vocoders import vocoder_file
 from vc.vocoders.discriminators import WIDTHS, Discriminators, MultiPeriod, MultiScale
@@ -180,6 +188,18 @@ def test_frames_of_a_segment_are_those_of_the_recording():
 def test_recordings_shorter_than_a_segment_are_refused():
     with pytest.raises(DataError, match=r"the data: no utterance has 2304 samples at 16000 Hz"):
         WaveSampler([np.zeros(2303, np.float32)], MEL, CPU, frames=32, batch=1, seed=0)
+
+
+def test_recordings_of_another_scale_are_learnt_from_at_full_scale(tmp_path, caplog):
+    samples = 0.5 * np.sin(np.arange(16000)).astype(np.float32)
+    utterances = [Utterance(name, "s", tmp_path / f"{name}.wav") for name in ("usual", "integers")]
+    for utterance, scale in zip(utterances, (1, 32768)):
+        soundfile.write(utterance.path, scale * samples, 16000, subtype="FLOAT")
+    usual, integers = read_recordings(utterances, 16000)
+    np.testing.assert_array_equal(usual, samples)
+    np.testing.assert_allclose(integers, samples / np.abs(samples).max(), atol=1e-6)
+    [line] = caplog.messages
+    assert line == f"{tmp_path}/integers.wav: 84.3 dB above full scale; scaled down to it"
 
 
 @pytest.mark.parametrize("method", SMALL)

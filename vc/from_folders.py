@@ -426,6 +426,8 @@ def _evaluate_voice(
             converter.convert_file(utterance.path, converted / f"{utterance.id}.wav", voice.target, speaker, jobs=jobs)
         except DataError as error:
             failures.append(str(error))
+    if not any(converted.glob("*.wav")):
+        raise DataError(*failures)
     request = Measurement(
         {"converted": converted},
         lists / "held_out" / voice.target,

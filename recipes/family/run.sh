@@ -33,6 +33,8 @@ help_message="usage: run.sh [--name value ...]
 . "$recipes/utils/pairs.sh" || exit 1
 set -euo pipefail
 
+yaml_files() { (cd "$1" && compgen -G '*.yaml' | sort) || true; } # FOLDER: their names
+
 make_data() { many --stage 0 --stop_stage 0; }
 
 extract_features() { many --stage 1 --stop_stage 1; }
@@ -123,13 +125,14 @@ evaluate_way() { # SOURCE TARGET NAME=FOLDER ...
 for name in source target speakers; do [ -n "${!name}" ] || fail "give --$name"; done
 need_names speaker "$source" "$target"
 [ -z "$encoder" ] || need_names --encoder "$encoder"
+need_count --nj "$nj"
 for name in pair_confs many_confs; do [ -d "${!name}" ] || fail "--$name: no such folder: '${!name}'"; done
 [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
 for variable in prepare corpus features_conf work pair_confs many_confs; do
     printf -v "$variable" '%s' "$(absolute "${!variable}")"
 done
 of_pairs=() of_many=() names=()
-for name in ${methods:-$(cd "$many_confs" && ls ./*.yaml) $(cd "$pair_confs" && ls ./*.yaml)}; do
+for name in ${methods:-$(yaml_files "$many_confs") $(yaml_files "$pair_confs")}; do
     name=$(basename "$name" .yaml)
     [[ " ${names[*]} " != *" $name "* ]] || continue # of both folders
     if [ -f "$many_confs/$name.yaml" ]; then
@@ -141,6 +144,7 @@ for name in ${methods:-$(cd "$many_confs" && ls ./*.yaml) $(cd "$pair_confs" && 
     fi
     names+=("$name")
 done
+[ "${#names[@]}" -gt 0 ] || fail "--many_confs, --pair_confs: no *.yaml in $many_confs or $pair_confs"
 if [ -n "$encoder" ]; then
     used=
     for conf in "${of_pairs[@]}"; do ! takes_encoder "$conf" || used=1; done

@@ -90,10 +90,15 @@ model_of() { # SOURCE TARGET
 }
 
 each_way() { # leaves SOURCE:TARGET of both ways in $ways
-    local source target
+    local source target way
     ways=()
     for source in $sources; do
-        for target in $targets; do ways+=("$source:$target" "$target:$source"); done
+        for target in $targets; do
+            if [ "$source" = "$target" ]; then continue; fi
+            for way in "$source:$target" "$target:$source"; do
+                [[ " ${ways[*]} " == *" $way "* ]] || ways+=("$way")
+            done
+        done
     done
 }
 
@@ -103,7 +108,8 @@ read -ra speakers <<< "$sources $targets"
 read -ra names <<< "$systems"
 need_names speaker "${speakers[@]}"
 need_names --systems "${names[@]}"
-[[ $sentences =~ ^[1-9][0-9]*$ ]] || fail "--sentences takes a whole number from 1 on, not '$sentences'"
+need_count --sentences "$sentences"
+need_count --nj "$nj"
 for variable in prepare corpus conf features_conf work; do
     printf -v "$variable" '%s' "$(absolute "${!variable}")"
 done

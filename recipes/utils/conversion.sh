@@ -218,6 +218,7 @@ run_conversion() {
     # shellcheck disable=SC2086 # words
     need_names --speakers $speakers
     [ -z "$tag" ] || need_names --tag "$tag"
+    need_count --nj "$nj"
     [ -r "$conf" ] || fail "--conf: no such YAML file: '$conf'"
     [ -z "$features_conf" ] || [ -r "$features_conf" ] || fail "--features_conf: no such YAML file: '$features_conf'"
     for variable in prepare corpus conf features_conf work; do

@@ -16,7 +16,7 @@ from statistics import fmean
 
 import systems
 
-from vc.errors import DataError, VCError
+from vc.errors import DataError
 from vc.evaluate.several import evaluation_figures, half_interval
 from vc.files import write_bytes
 from vc.metrics.registry import METHOD_CRITERIA, METRICS
@@ -32,16 +32,12 @@ def main() -> int:
     parser.add_argument("metrics", nargs="+", type=Path)
     parser.add_argument("--output", type=Path, required=True, metavar="PNG")
     args = parser.parse_args()
-    try:
+
+    def draw() -> None:
         require_matplotlib()
         write_bytes(args.output, picture(list(systems.read(args.metrics).values())))
-    except (VCError, OSError) as error:
-        print(f"curve.py: error: {error}", file=sys.stderr)
-        return 1
-    except (ValueError, KeyError) as error:
-        print(f"curve.py: error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return systems.exit_status(draw)
 
 
 def picture(contents: Sequence[systems.Content]) -> bytes:

@@ -8,16 +8,16 @@ the lines `<!-- results: NAME -->` and `<!-- end -->`. --models says where a sys
 and its training time stand there.
 """
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import systems
-from safetensors import safe_open
 
+from vc import model_file
 from vc.errors import DataError
 from vc.metrics.registry import METHOD_CRITERIA
+from vc.train import log
 
 SHOWN = (*METHOD_CRITERIA, "nearer_target", "msd", "approach", "content_lost")
 
@@ -35,7 +35,7 @@ def table(args: Namespace) -> str:
     counts = {content["counts"]["utterances"] for content in contents.values()}
     head = f"{' and '.join(map(str, sorted(counts)))} sentences, {', '.join(contents)}"
     costs = {
-        "speakers": lambda name: str(len(description(models[name])["speakers"])) if name in models else "-",
+        "speakers": lambda name: str(speakers(models[name])) if name in models else "-",
         "parameters (million)": lambda name: f"{parameters(models[name]) / 1e6:.2f}" if name in models else "-",
         "steps": lambda name: f"{steps(models[name]):,}" if name in models else "-",
         "minutes": lambda name: f"{minutes(models[name]):.0f}" if name in models else "-",
@@ -47,36 +47,34 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=[], metavar="NAME=DIR", help="experiments of the systems")
 
 
-def description(folder: Path) -> dict:
-    """The description of a model in its file's metadata."""
-    with safe_open(folder / "model.safetensors", "np") as file:
-        return json.loads(file.metadata()["vc"])
+def speakers(folder: Path) -> int:
+    """Number of speakers of a model."""
+    return len(model_file.read(folder, "numpy")[0].speakers)
 
 
 def parameters(folder: Path) -> int:
     """Number of parameters of the whole model."""
-    with safe_open(folder / "model.safetensors", "np") as file:
-        return sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118  # no mapping
+    return sum(array.size for array in model_file.read(folder, "numpy")[1].values())
 
 
 def reports(folder: Path) -> list[dict]:
     """A run's reports of its losses, in order; a method without steps has none."""
-    if not (folder / "log.jsonl").is_file():
-        raise DataError(f"{folder}: no log.jsonl")
-    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [row for row in rows if "steps_per_second" in row]
+    if not (folder / log.NAME).is_file():
+        raise DataError(f"{folder}: no {log.NAME}")
+    return [row for row in log.read(folder) if "steps_per_second" in row]
 
 
 def steps(folder: Path) -> int:
     """Steps that a run took, whichever model was kept as the best."""
-    return reports(folder)[-1]["step"] if reports(folder) else 0
+    return max((row["step"] for row in reports(folder)), default=0)
 
 
 def minutes(folder: Path) -> float:
     """Wall time of a run's steps, with the saving and scoring between them."""
     rows = reports(folder)
     counts = [now["step"] - before for now, before in zip(rows, [0, *(row["step"] for row in rows)])]
-    return sum(count / row["steps_per_second"] for count, row in zip(counts, rows)) / 60
+    speeds = [row["steps_per_second"] for row in rows]
+    return sum(count / speed for count, speed in zip(counts, speeds) if speed) / 60
 
 
 if __name__ == "__main__":

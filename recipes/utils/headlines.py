@@ -4,12 +4,22 @@
 headlines.py exp/*/evaluation/*/metrics.json
 """
 
-import json
 import sys
-from pathlib import Path
+from argparse import Namespace
 
-for path in map(Path, sys.argv[1:]):
-    content = json.loads(path.read_text())
-    for headline in content.get("headlines", {}).values():
-        print(f"{content['title']}: {headline}")
-    print(f"Report: {(path.absolute().parent / 'report.html').as_uri()}")
+import systems
+
+
+def text(args: Namespace) -> str:
+    """Lines for each evaluation."""
+    lines = []
+    for path in args.metrics:
+        content = systems.read_evaluation(path)
+        title = content.get("title", path.resolve().parent.name)
+        lines += [f"{title}: {headline}\n" for headline in content.get("headlines", {}).values()]
+        lines.append(f"Report: {(path.absolute().parent / 'report.html').as_uri()}\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(systems.main(__doc__, text))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vc.corpus import audio
-from vc.errors import VCError
+from vc.errors import DataError, VCError
 from vc.features.base import Frames
 from vc.features.f0 import WIDEST_RANGE, f0_statistics
 from vc.features.world import WorldConfig
@@ -154,10 +154,12 @@ def main() -> int:
     parser.add_argument("--sentences", nargs="+", help="names without ending (default: all of the source's)")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    names = args.sentences or sorted(path.stem for path in args.source.iterdir())
     folders = {"source": args.source, "target": args.target, "other_man": args.man, "other_woman": args.woman}
     folders["converted"] = args.converted
     try:
+        names = args.sentences or sorted(path.stem for path in args.source.iterdir())
+        if not names:
+            raise DataError(f"{args.source}: no recordings")
         rate = audio.info(_path(args.source, names[0])).sample_rate
         recordings = {
             name: [audio.read(_path(folder, sentence), rate)[0] for sentence in names]
@@ -184,7 +186,7 @@ def _path(folder: Path, sentence: str) -> Path:
     for path in sorted(folder.iterdir()):
         if path.stem == sentence or path.stem.endswith(f"-{sentence}"):
             return path
-    raise VCError(f"{folder}: no recording of {sentence}")
+    raise DataError(f"{folder}: no recording of {sentence}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vc.config import require
 from vc.errors import VCError
 from vc.features.store import Features, read_features
 from vc.losses import classification
@@ -35,8 +36,11 @@ def main() -> int:
     try:
         features = read_features(args.features)
         models = [read_multi_speaker_model(path) for path in args.models]
-        for speaker in [speaker for model, _ in models for speaker in model.speakers]:
-            features.require(speaker)
+        for path, (model, _) in zip(args.models, models):
+            same = model.features == features.config
+            require(same, f"{path}: trained on features of other settings than {args.features}")
+            for speaker in model.speakers:
+                features.require(speaker)
         report("features", normalised_frames(features, tuple(models[0][0].speakers)))
         for path, (_, network) in zip(args.models, models):
             report(path, codes_of(network, features))

@@ -12,6 +12,9 @@ fail() {
 # FILE STAGE: an input that an earlier stage makes.
 need() { [ -s "$1" ] || fail "$PWD/$1 is missing: stage $2 makes it"; }
 
+# OPTION VALUE: refuse a value that is no count.
+need_count() { [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "$1 takes a whole number from 1 on, not '$2'"; }
+
 # PATH -> absolute, as seen from the caller's folder; nothing stays nothing.
 absolute() { [ -z "$1" ] || realpath -m -- "$1"; }
 

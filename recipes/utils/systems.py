@@ -1,4 +1,4 @@
-"""Evaluations as Markdown tables: what results.py, family.py and vocoders.py share.
+"""Evaluations read and as Markdown tables: what the utilities that take metrics.json files share.
 
 A cell is a figure with half of its 95 % interval (`vc.evaluate.several`).
 """
@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from vc.config import read_json
 from vc.errors import DataError, VCError
-from vc.evaluate.several import evaluation_figures, half_interval
+from vc.evaluate.several import evaluation_figures, half_interval, sentence_figures
 from vc.files import write_text
 from vc.metrics.registry import METRICS
 
@@ -34,19 +35,25 @@ def main(
     parser.add_argument("--name", default="", help="of the tables in that file")
     add_options(parser)
     args = parser.parse_args()
-    try:
+
+    def write() -> None:
         text = make(args)
         if args.into:
             write_text(args.into, replace_results(args.into, args.name, text))
         else:
             print(text, end="", flush=True)
+
+    return exit_status(write)
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Do the work; its errors are lines on stderr and status 1."""
+    try:
+        work()
     except BrokenPipeError:
         return 0
-    except VCError as error:
+    except (VCError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, KeyError) as error:
-        print(f"{Path(sys.argv[0]).name}: error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -58,14 +65,34 @@ def read(paths: Sequence[Path], names: Sequence[Mapping[str, str]] = ()) -> dict
     """
     contents: dict[str, Content] = {}
     for number, path in enumerate(paths):
-        content = read_json(path)
-        if not isinstance(content, dict) or not {"systems", "anchors"} <= content.keys():
-            raise DataError(f"{path}: not an evaluation's metrics.json")
-        content = rename_systems(content, names[number] if names else {})
+        content = read_evaluation(path, names[number] if names else {})
         known = contents.setdefault(path.resolve().parent.name, content)
         if known is not content:
             add_systems(known, content, path)
     return contents
+
+
+def read_evaluation(path: Path, names: Mapping[str, str] = MappingProxyType({})) -> Content:
+    """The content of a metrics.json, with other names for some of its systems; DataError for any other file."""
+    content = read_json(path)
+    try:
+        content = rename_systems(content, names)
+        anchors, count = content["anchors"], content["counts"]["utterances"]
+        if not (content["systems"] and isinstance(anchors, dict) and isinstance(count, int)):
+            raise ValueError("no systems, anchors or count of utterances")
+        for system, figures in scores(content).items():  # all that tables are made of, so that the file is named
+            for metric in METRICS:
+                half_interval([content], system, metric)
+                sentence_figures([content], system, metric)
+                if figures.get(metric) is not None:
+                    format_figure(metric, figures[metric])
+        for findings in content["verdicts"].values():
+            for finding in findings:
+                " ".join(finding[part] for part in ("aspect", "grade", "text"))
+        " ".join(content.get("headlines", {}).values())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: not an evaluation's metrics.json: {type(error).__name__}: {error}") from error
+    return content
 
 
 def rename_systems(content: Content, names: Mapping[str, str]) -> Content:
@@ -164,7 +191,7 @@ def table(
 
 def replace_results(path: Path, name: str, text: str) -> str:
     """The file's content with `text` between the comments that mark the place `name`."""
-    content, begin = path.read_text(), f"<!-- results: {name} -->"
+    content, begin = path.read_text("utf-8", "surrogateescape"), f"<!-- results: {name} -->"
     before, found, rest = content.partition(begin + "\n")
     _, ended, after = rest.partition(END)
     if not found or not ended:

@@ -8,13 +8,15 @@ writes it into RESULTS.md, between the lines `<!-- results: vcc2016 -->` and `<!
 `vc-vocoder copy --report` said of copies/SPEAKER/SYSTEM.json, beside the folder evaluation/.
 """
 
-import json
 import sys
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
 import systems
+
+from vc.config import read_json
+from vc.errors import DataError
 
 SHOWN = ("distillmos", "dnsmos", "speaker_similarity", "phone_error", "mcd", "gv_ratio", "log_f0_rmse", "voicing_error")
 ORIGINAL = "reference"
@@ -32,9 +34,15 @@ def table(args: Namespace) -> str:
 def cost(paths: list[Path], name: str) -> str:
     """CPU seconds a second of sound, over all speakers."""
     reports = [path.resolve().parents[2] / "copies" / path.resolve().parent.name / f"{name}.json" for path in paths]
-    found = [json.loads(report.read_text()) for report in reports if report.is_file()]
-    seconds = sum(each["audio_seconds"] for each in found)
-    return f"{sum(each['cpu_seconds'] for each in found) / seconds:.3f}" if seconds else "-"
+    cpu_seconds = audio_seconds = 0.0
+    for report in filter(Path.is_file, reports):
+        try:
+            content = read_json(report)
+            cpu_seconds += content["cpu_seconds"]
+            audio_seconds += content["audio_seconds"]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{report}: not a report of vc-vocoder copy") from error
+    return f"{cpu_seconds / audio_seconds:.3f}" if audio_seconds else "-"
 
 
 if __name__ == "__main__":

@@ -162,6 +162,9 @@ table() {
 heard=${heard:-$speakers}
 # shellcheck disable=SC2086 # words
 need_names speaker $speakers $heard
+need_count --nj "$nj"
+[ -z "$sentences" ] || need_count --sentences "$sentences"
+[ -z "$rate" ] || need_count --rate "$rate"
 prepare=$(absolute "$prepare") corpus=$(absolute "$corpus") systems=$(absolute "$systems")
 [ ! -e "$start" ] || start=$(absolute "$start")
 conf_files=()

@@ -51,6 +51,7 @@ class AudioInfo:
     sample_rate: int  # Hz
     channels: int
     frames: int  # as the header says; a truncated or streamed file may hold fewer
+    format: str = ""  # libsndfile's name, such as `WAV`; of what ffmpeg decodes, that of its output
 
     @property
     def seconds(self) -> float:
@@ -66,7 +67,7 @@ def info(path: Path) -> AudioInfo:
         The file cannot be opened or decoded.
     """
     with _open_sound(path) as sound:
-        return AudioInfo(sound.samplerate, sound.channels, sound.frames)
+        return AudioInfo(sound.samplerate, sound.channels, sound.frames, sound.format)
 
 
 def read(

@@ -137,8 +137,7 @@ def extract(
     utterances = _at_sufficient_rate(utterances, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
     identities = {  # what each utterance's features depend on, apart from the settings
-        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *(["in windows"] if claims_to_be_long(u) else [])]
-        for u in utterances
+        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *_reading(u)] for u in utterances
     }
 
     def origin(ids: Iterable[str]) -> str:
@@ -217,6 +216,15 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
         raise ConfigError(message)
     failures.append(message)
     return left
+
+
+def _reading(utterance: Utterance) -> list[str]:
+    """How an utterance is read, where that has changed: its features of earlier versions are not up to date."""
+    reading = ["in windows"] if claims_to_be_long(utterance) else []
+    with contextlib.suppress(DataError):  # the analysis will raise it again
+        if audio.info(utterance.path).format == "MP3":  # decoded with glitches before
+            reading.append("MP3 in sequence")
+    return reading
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vc import files, phrases
 from vc.config import build, digest, plain, require
 from vc.corpus import audio, data_directory
 from vc.corpus.data_directory import Utterance
+from vc.corpus.limiter import to_full_scale
 from vc.errors import ConfigError
 from vc.features.mel import MelConfig, log_mel
 from vc.layers import apply_weight_norm, fold_weight_norm
@@ -329,7 +330,7 @@ def read_data_directory(directory: Path) -> tuple[list[Utterance], str, dict[str
 
 
 def read_recordings(utterances: Sequence[Utterance], rate: int) -> list[np.ndarray]:
-    """Read the samples `(samples,)` of each utterance at `rate` Hz."""
+    """Read `(samples,)` of each utterance at `rate` Hz; recordings of another scale are scaled to full scale."""
     narrowband = [utterance for utterance in utterances if audio.info(utterance.path).sample_rate < rate]
     if narrowband:
         log.warning(
@@ -341,6 +342,8 @@ def read_recordings(utterances: Sequence[Utterance], rate: int) -> list[np.ndarr
     recordings = []
     with progress(len(utterances), "reading") as bar:
         for utterance in utterances:
-            recordings.append(utterance.read(rate)[0])
+            samples = utterance.read(rate)[0]
+            gain = to_full_scale(float(np.abs(samples).max()), utterance.path)  # as vocoders are given them
+            recordings.append(samples * np.float32(gain) if gain != 1 else samples)
             bar.update()
     return recordings

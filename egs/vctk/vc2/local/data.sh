@@ -17,6 +17,7 @@ link_first_microphone() { # SPEAKER
     local folder file name
     need_speaker "$1" "$corpus/wav48_silence_trimmed/$1"
     folder=$(realpath -- "$corpus/wav48_silence_trimmed/$1")
+    compgen -G "$folder/$1_???_mic1.flac" > /dev/null || fail "$folder: no recordings such as $1_001_mic1.flac"
     rm -rf "$data/links/$1"
     mkdir -p "$data/links/$1"
     for file in "$folder/$1"_???_mic1.flac; do

@@ -532,6 +532,56 @@ def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
     assert loop.left_out > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
 
 
+@pytest.mark.parametrize("tardiness", [0, 3])  # blocks for which the worker waits, at times
+def test_a_slower_microphone_leaves_no_gap(tardiness, random):
+    """One in 500 of its blocks never comes; before, the output fell silent for 0.3 s at a time."""
+    loop, samples, outputs = Loop(Doubled(), block=100, slack=5), random.uniform(0.5, 1, 800000).astype(np.float32), []
+    for number, block in enumerate(cut(samples, (100,))):
+        if number % 500 != 250:
+            loop.take(block)
+        if number % 40 < 40 - tardiness:
+            while loop.work():
+                pass
+        outputs.append(loop.give(100))
+    assert loop.underruns == loop.late == loop.left_out == 0
+    in_flight = len(loop._input) + len(loop._output)
+    assert loop.repeated == pytest.approx(16 * 100, abs=200) and in_flight == pytest.approx(500, abs=200)
+    assert np.concatenate(outputs)[500:].min() > 0.99  # neither silence nor a fade
+
+
+@pytest.mark.parametrize("block", [16, 100])  # shorter than a cross-fade, and longer
+@pytest.mark.parametrize(("more", "count"), [(1, "left_out"), (-1, "repeated")])
+def test_a_correction_is_a_cross_fade_within_a_block(block, more, count):
+    """Of a ramp, whose slope shows that no two samples are farther apart than the fade makes them."""
+    loop, position, outputs = Loop(Doubled(), block=block, slack=8), 0, []
+    for number in range(8 * 16000 // block):
+        taken = block + more * (number % (25600 // block**2) == 0)  # more than a block in DRIFT seconds
+        loop.take(np.arange(position, position + taken, dtype=np.float32) / 2**20)
+        position += taken
+        while loop.work():
+            pass
+        outputs.append(loop.give(block) * 2**19)
+    assert getattr(loop, count) >= block and loop.underruns == 0
+    steps = np.diff(np.concatenate(outputs)[9 * block :])
+    assert 0.5 < np.abs(steps - 1).max() < 2 * block / min(block, 32)
+
+
+def test_a_loudspeaker_that_takes_nothing_loses_no_count_of_what_it_missed(random):
+    loop, seconds = Loop(Doubled(), block=100, slack=1), 10
+    for block in cut(random.standard_normal(seconds * 16000).astype(np.float32), (100,)):
+        loop.take(block)
+        loop.work()
+    assert loop.lost == 0 and loop.left_out == 100 + seconds * 16000 - round(CAPACITY * 16000)
+
+
+def test_levels_of_samples_that_are_not_finite_are_of_the_others():
+    loop = Loop(Doubled(), block=100)
+    loop.take(np.array([np.nan, 0.5, np.inf, -np.inf], np.float32))
+    assert loop.levels == (0.5, 0.0)
+    loop.take(np.full(4, np.inf, np.float32))
+    assert loop.levels == (0.0, 0.0)
+
+
 def test_clicks_tell_the_delay(random):
     clicks = Clicks(16000, 6.0)
     loop = Loop(clicks, block=160, slack=2)
@@ -626,9 +676,9 @@ def test_counts_have_the_same_names_everywhere(sound_card, capsys):
     for name, number in counts.items():
         setattr(stream if name == "not_finite" else loop, name, 16 * number if name == "late" else number)
     assert terminal.counts(loop, stream) == counts and set(counts) < set(state)
-    words = "underruns 1, hurried 2, lost 3, left out 4, late 5 ms, not finite 6"
+    words = "underruns 1, hurried 2, lost 3, left out 4, repeated 5, late 6 ms, not finite 7"
     assert terminal.counts_text(counts) == words and words in terminal.status(loop, stream, 1.0)
-    loop.hurried = loop.lost = loop.left_out = loop.late = stream.not_finite = 0
+    loop.hurried = loop.lost = loop.left_out = loop.repeated = loop.late = stream.not_finite = 0
     line = terminal.status(loop, stream, 1.0)
     assert "underruns 1" in line and "hurried" not in line and "late" not in line
 

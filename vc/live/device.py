@@ -3,10 +3,11 @@
 The sound card's callbacks only copy samples, from the microphone into one ring buffer and from another to the
 loudspeaker. In between, a worker thread converts. The output buffer starts with some silence, which is the time that
 the worker has. On an underrun the output fades to silence, and the missing samples are dropped when they arrive, so
-that the delay stays constant.
+that the delay stays constant. Where the two clocks differ, a block is left out or repeated now and then.
 """
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ FADE = 0.002  # seconds to fade out on an underrun, and back in
 CAPACITY = 2 * LONGEST_SLACK  # seconds, size of a ring buffer
 WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
-DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are left out
+DRIFT = 2.0  # seconds in which the output buffer holds surplus samples, or too few, before that is corrected
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
 SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
@@ -61,10 +62,18 @@ class Ring:
 
     def read(self, count: int) -> np.ndarray:
         """Remove and return the next samples, at most `count`."""
-        count = min(count, len(self))
-        samples = self._samples[(self._read + np.arange(count)) % len(self._samples)]
-        self._read += count
+        samples = self.peek(count)
+        self.skip(len(samples))
         return samples
+
+    def peek(self, count: int, offset: int = 0) -> np.ndarray:
+        """Samples from `offset` on, at most `count`; below 0, the offset is of samples that have been read."""
+        count = min(count, len(self) - offset)
+        return self._samples[(self._read + offset + np.arange(count)) % len(self._samples)]
+
+    def skip(self, count: int) -> None:
+        """Remove samples that are there; below 0, bring back samples that have been read."""
+        self._read += count
 
 
 class Loop:
@@ -88,7 +97,10 @@ class Loop:
     lost : int
         Number of the microphone's samples lost because the buffer was full.
     left_out : int
-        Number of samples left out because the microphone's clock is faster than the loudspeaker's.
+        Number of samples left out because the microphone's clock is faster than the loudspeaker's, or because the
+        loudspeaker took none for so long that there was no room.
+    repeated : int
+        Number of samples repeated because the microphone's clock is slower than the loudspeaker's.
     late : int
         Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
     levels : tuple of float
@@ -118,8 +130,9 @@ class Loop:
         self._filled = 0  # samples of silence in place of the lost ones
         self._wake = threading.Event()
         self._stopped = False
-        self.underruns = self.hurried = self.lost = self.left_out = self.late = 0
-        self._lowest, self._counted = float(capacity), 0  # lowest fill of the output, over so many samples
+        self.underruns = self.hurried = self.lost = self.left_out = self.repeated = self.late = 0
+        self._lowest, self._highest = math.inf, -math.inf  # fill of the output after recent calls of `give`
+        self._counted = 0  # samples output by these calls
         self.busy = 0.0  # seconds of computing time of the worker
         self.fault: Exception | None = None
         self._levels = [0.0, 0.0]
@@ -127,7 +140,8 @@ class Loop:
     def take(self, samples: np.ndarray) -> None:
         """Take the microphone's next samples `(samples,)`; never blocks."""
         self.lost += len(samples) - self._input.write(samples)  # the worker replaces them by silence
-        self._levels[0] = max(self._levels[0], float(np.abs(samples).max(initial=0)))
+        finite = np.isfinite(samples)
+        self._levels[0] = max(self._levels[0], float(np.abs(samples).max(initial=0, where=finite)))
         self._wake.set()
 
     def give(self, count: int) -> np.ndarray:
@@ -140,11 +154,14 @@ class Loop:
             self._owed = self._owed_for = 0
         self._owed -= len(self._output.read(min(self._owed, len(self._output))))
         surplus = self._surplus(count)
-        samples = self._output.read(count + surplus) if self._owed == 0 else np.zeros(0, np.float32)
-        if surplus:
-            before, after = samples[:count], samples[surplus:]  # a cross-fade leaves out the surplus
-            weight = np.clip(np.arange(1, len(before) + 1) / self._fade, 0, 1).astype(np.float32)
-            samples = before * (1 - weight) + after * weight
+        samples = self._output.peek(count) if self._owed == 0 else np.zeros(0, np.float32)
+        if surplus and len(samples) == count:  # a cross-fade leaves out the surplus, or repeats what is missing
+            weight = np.clip(np.arange(1, count + 1) / min(self._fade, count), 0, 1).astype(np.float32)
+            samples = samples * (1 - weight) + self._output.peek(count, surplus) * weight
+            self._output.skip(surplus)
+            self.left_out += max(surplus, 0)
+            self.repeated += max(-surplus, 0)
+        self._output.skip(len(samples))
         if self._interrupted and len(samples):
             ramp = min(self._fade, len(samples))
             samples[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
@@ -162,15 +179,21 @@ class Loop:
         return samples
 
     def _surplus(self, count: int) -> int:
-        """Number of surplus output samples, which accumulate if the microphone's clock is the faster one."""
-        self._lowest = min(self._lowest, len(self._output) - count)
+        """Number of samples that the output has too many, or (below 0) too few, because the two clocks differ.
+
+        That is found out every DRIFT seconds, from the lowest and the highest fill of that time, so that neither bursts
+        nor a worker that is late for a moment are taken for it.
+        """
+        fill = len(self._output) - count
+        self._lowest, self._highest = min(self._lowest, fill), max(self._highest, fill)
         self._counted += count
         if self._counted < DRIFT * self.converter.sample_rate:
             return 0
-        surplus = self._lowest - self.slack if self._lowest >= self.slack + self.block else 0
-        self._lowest, self._counted = self.slack + CAPACITY * self.converter.sample_rate, 0
-        self.left_out += int(surplus)
-        return int(surplus)
+        lowest, highest = self._lowest, self._highest
+        self._lowest, self._highest, self._counted = math.inf, -math.inf, 0
+        if lowest >= self.slack + self.block:
+            return lowest - self.slack
+        return highest - self.slack if highest <= self.slack - self.block else 0
 
     def work(self) -> bool:
         """Convert the next block of input; return whether there was any."""
@@ -183,7 +206,8 @@ class Loop:
             self._output.write(np.zeros(self.slack, np.float32))
             self._started = True
         begin = time.thread_time()
-        self._output.write(self.converter.push(self._input.read(self.block), hurry))
+        converted = self.converter.push(self._input.read(self.block), hurry)
+        self.left_out += len(converted) - self._output.write(converted)
         self._filled += self._output.write(np.zeros(self.lost - self._filled, np.float32))
         self.busy += time.thread_time() - begin
         return True

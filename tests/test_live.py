@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import os
 import re
 import resource
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +23,7 @@ from conftest import CORPUS, ROOT, command, run, two_speakers, vowel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vc import model_file
+from vc import model_file, system
 from vc.cli import live as cli
 from vc.corpus import audio
 from vc.errors import ConfigError
@@ -466,7 +468,7 @@ def test_the_recipe_refuses_by_name(words, said, tmp_path):
 class Doubled:
     """In place of a stream: twice what comes, at once."""
 
-    sample_rate = 16000
+    sample_rate, can_hurry = 16000, True
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
         return 2 * samples
@@ -690,17 +692,61 @@ def test_the_other_direction_keeps_what_keys_have_set(sound_card, capsys):
     assert (last["muted"], last["passthrough"], last["f0_shift"]) == (True, True, 1)
 
 
-@pytest.mark.parametrize(("keys", "ranges"), [(b"t", [(90, 300), None]), (b"tt", [(90, 300), None, (90, 300)])])
+@pytest.mark.parametrize(("keys", "ranges"), [(b"t", [None]), (b"tt", [None, F0Range(90, 300)])])
 def test_an_f0_range_is_that_of_the_first_source(sound_card, monkeypatch, keys, ranges):
-    loaded, load = [], choice.load
+    searched, other_direction = [], Stream.other_direction
 
-    def record(*arguments: object, **options: object) -> Stream:
-        loaded.append(options["f0_range"])
-        return load(*arguments, **options)
+    def record(stream: Stream, f0_range: F0Range | None) -> Stream:
+        searched.append(f0_range)
+        return other_direction(stream, f0_range)
 
-    monkeypatch.setattr(choice, "load", record)
+    monkeypatch.setattr(Stream, "other_direction", record)
     assert sound_card("--model", PAIR, "--json", "--f0-range", 90, 300, keys=keys) == 0
-    assert loaded == [pair and F0Range(*pair) for pair in ranges]
+    assert searched == ranges
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_other_direction_is_of_the_same_model_and_settings(method, monkeypatch):
+    model, samples, settings = linear_model(22050), spoken(22050), {"method": method, "delay": 73.7, "gate": -50.0}
+    stream = Stream(model, **settings)
+    stream.muted, stream.passthrough, stream.not_finite = True, True, 3
+    other = stream.other_direction(F0Range(90, 310))
+    assert (other.source, other.target) == (stream.target, stream.source) == ("bob", "ann")
+    assert (other.muted, other.passthrough, other.not_finite) == (True, True, 3) and other.delay == stream.delay
+    other.muted = other.passthrough = False
+    expected = Stream(model, "ann", "bob", f0_range=F0Range(90, 310), **settings)
+    assert np.array_equal(other.push(samples), expected.push(samples))
+
+
+def test_a_converter_that_is_replaced_is_heard_to_its_end():
+    """What was said before comes from it, what was said after from the other, and no sample is missing."""
+    streams, expected = ([Stream(linear_model(16000), to) for to in ("bob", "ann")] for _ in range(2))
+    samples, place, fade = vowel(1.0, 16000).astype(np.float32), 50 * 160, 32
+    loop, converted = Loop(streams[0], block=160), []
+    for block in cut(samples, (160,)):
+        if sum(map(len, converted)) == place:
+            loop.replace(streams[1], streams[1].delay.samples)
+        converted.append(loop._convert(block, hurry=False))
+    converted, change = np.concatenate(converted), place + streams[0].delay.samples
+    first, second = expected[0].push(samples), expected[1].push(samples[place:])
+    assert np.array_equal(converted[:change], first[:change])
+    assert np.array_equal(converted[change + fade :], second[change + fade - place :])
+    weight = np.arange(1, fade + 1) / fade
+    faded = (1 - weight) * first[change:][:fade] + weight * second[change - place :][:fade]
+    assert np.allclose(converted[change:][:fade], faded, atol=1e-6)
+
+
+def test_converters_that_are_replaced_twice_at_once_follow_each_other():
+    streams = [Stream(linear_model(16000), to) for to in ("bob", "ann", "bob")]
+    loop, block, delay = Loop(streams[0], block=160), vowel(0.01, 16000).astype(np.float32), streams[0].delay.samples
+    for stream in streams[1:]:
+        loop.replace(stream, delay)
+    used = []
+    for _ in range(20):
+        loop.take(block)
+        loop.work()
+        used.append(streams.index(loop.converter))
+    assert used == sorted(used) and used.count(1) == math.ceil((delay + 32) / 160) and loop._former is None
 
 
 def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound_card, monkeypatch, capsys):
@@ -723,13 +769,7 @@ def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound
 
 
 def test_samples_that_are_not_finite_are_counted_in_both_directions(sound_card, monkeypatch, capsys):
-    load = choice.load
-
-    def spoilt(*arguments: object, **options: object) -> Stream:
-        stream = load(*arguments, **options)
-        push = stream.push
-        stream.push = lambda samples, hurry=False: push(samples * np.nan, hurry)
-        return stream
+    push = Stream.push
 
     def key(seconds: float) -> str:
         time.sleep(seconds)
@@ -737,7 +777,7 @@ def test_samples_that_are_not_finite_are_counted_in_both_directions(sound_card, 
 
     pressed = iter(["", "", "", "t", "q"])
     monkeypatch.setattr(terminal, "key", key)
-    monkeypatch.setattr(choice, "load", spoilt)
+    monkeypatch.setattr(Stream, "push", lambda self, samples, hurry=False: push(self, samples * np.nan, hurry))
     assert sound_card("--model", PAIR, "--json") == 0
     counts = [json.loads(line)["not_finite"] for line in capsys.readouterr().out.splitlines()]
     assert counts == sorted(counts) and counts[-1] > 0
@@ -757,6 +797,28 @@ def test_a_fault_of_the_conversion_is_not_blamed_on_the_sound_card(sound_card):
             time.sleep(0.01)
     with pytest.raises(ConfigError, match="sound card: No input device"), connect(Broken(), input="none"):
         pass
+
+
+def test_the_sound_cards_threads_run_before_the_worker(sound_card, monkeypatch):
+    """Which would keep them waiting for as long as it computes."""
+    priorities, started, start = [0], {}, threading.Thread.start
+
+    @contextlib.contextmanager
+    def scheduling(priority: int) -> Iterator[None]:
+        priorities.append(priority)
+        yield
+        priorities.pop()
+
+    def record(thread: threading.Thread) -> None:
+        started[thread.name] = priorities[-1]
+        start(thread)
+
+    monkeypatch.setattr(system, "realtime_scheduling", scheduling)
+    monkeypatch.setattr(threading.Thread, "start", record)
+    with connect(Doubled()):
+        pass
+    worker = started.pop("vc-live")
+    assert len(started) == 2 and 0 < worker < min(started.values())
 
 
 def test_levels_are_of_what_comes_and_of_what_goes(sound_card, capsys):

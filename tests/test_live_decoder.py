@@ -22,6 +22,7 @@ from vc.features.content import ContentFeatures, ContentStatistics
 from vc.features.f0 import F0Options, LogF0
 from vc.live import choice
 from vc.live.decoder import BLOCK, DecoderStream, SourcePitch
+from vc.live.device import Loop
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
@@ -247,6 +248,25 @@ def test_until_it_is_heard_a_voice_is_taken_for_the_targets():
     config = ContentFeatures().world
     assert SourcePitch(None, target, None, config).log_f0 == target
     assert SourcePitch(None, None, None, config).log_f0 is None  # a target who whispers
+
+
+def test_the_other_direction_of_a_decoder_is_of_the_same_model(converter):
+    samples, settings = spoken(22050), {"delay": 290.0, "f0_options": F0Options(shift=2.0)}
+    other = DecoderStream(converter, "bob", "ann", **settings).other_direction()
+    assert (other.source, other.target) == ("bob", "ann") and other._converter is converter
+    assert np.array_equal(other.push(samples), DecoderStream(converter, "ann", "bob", **settings).push(samples))
+    with pytest.raises(ConfigError, match="there is no other direction"):
+        DecoderStream(converter, "bob").other_direction()
+
+
+def test_who_skips_nothing_has_not_hurried(stream):
+    stream.reset()
+    loop = Loop(stream, block=500, slack=1)
+    for _ in range(4):
+        loop.take(np.zeros(1500, np.float32))
+        loop.work()
+        loop.give(1000)
+    assert loop.hurried == 0 and len(loop._input) > 500 > len(loop._output)  # where a linear model hurries
 
 
 def test_f0_may_be_shifted_meanwhile(stream):

@@ -73,7 +73,7 @@ class DecoderStream(AbstractStream):
         A setting is invalid, or the model cannot be used live.
     """
 
-    method = "decoder"
+    method, can_hurry = "decoder", False
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class DecoderStream(AbstractStream):
         self._reach = converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
-        self._converter, self._config = converter, model.features
+        self._converter, self._config, self._settings = converter, model.features, {"delay": delay, "gate": gate}
         self._vocoder = OnlineHiFiGAN(converter.vocoder)
         rate, self._hop = self._config.sample_rate, self._config.hop
         self.sample_rate, self.step = rate, BLOCK * self._hop
@@ -140,6 +140,10 @@ class DecoderStream(AbstractStream):
         self._gated = 0  # frames that the gate has seen
         self._energies = np.zeros(2)  # of recent input and output
         self._gain = 1.0  # at the end of the last block
+
+    def _between_speakers(self, source: str, target: str, f0_range: F0Range | None) -> "DecoderStream":
+        settings = {**self._settings, "f0_options": self.f0_options, "f0_range": f0_range}
+        return DecoderStream(self._converter, target, source, **settings)
 
     @property
     def _needed(self) -> int:

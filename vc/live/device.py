@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,6 +38,7 @@ class Converter(Protocol):
     """What a worker calls: an `AbstractStream`, or a stand-in such as `Clicks`."""
 
     sample_rate: int
+    can_hurry: bool
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
         """Take samples `(samples,)` and return as many."""
@@ -93,7 +95,7 @@ class Loop:
     underruns : int
         Number of times that the loudspeaker ran out of samples.
     hurried : int
-        Number of times that the worker hurried.
+        Number of times that the converter hurried, if it can.
     lost : int
         Number of the microphone's samples lost because the buffer was full.
     left_out : int
@@ -128,6 +130,9 @@ class Loop:
         self._fade = max(1, round(FADE * converter.sample_rate))
         self._interrupted = False  # whether the output ended in silence, so that it must fade in
         self._filled = 0  # samples of silence in place of the lost ones
+        self._successors: deque[tuple[Converter, int]] = deque()  # what `replace` was called with
+        self._former: Converter | None = None  # which is being replaced
+        self._change = 0  # samples since the converter has been heard; below 0, until then
         self._wake = threading.Event()
         self._stopped = False
         self.underruns = self.hurried = self.lost = self.left_out = self.repeated = self.late = 0
@@ -200,17 +205,41 @@ class Loop:
         waiting = len(self._input)
         if waiting == 0:
             return False
-        hurry = self._started and waiting > self.block > len(self._output) - self._owed  # an underrun is near
+        is_late = self._started and waiting > self.block > len(self._output) - self._owed  # an underrun is near
+        hurry = is_late and self.converter.can_hurry
         self.hurried += hurry
         if not self._started:
             self._output.write(np.zeros(self.slack, np.float32))
             self._started = True
         begin = time.thread_time()
-        converted = self.converter.push(self._input.read(self.block), hurry)
+        converted = self._convert(self._input.read(self.block), hurry)
         self.left_out += len(converted) - self._output.write(converted)
         self._filled += self._output.write(np.zeros(self.lost - self._filled, np.float32))
         self.busy += time.thread_time() - begin
         return True
+
+    def replace(self, converter: Converter, delay: int) -> None:
+        """Convert by another converter from the next block on; may be called while the worker works.
+
+        During its delay, in samples, the former one is heard, whose delay must be the same: nothing is lost, and there
+        is no gap. A cross-fade follows.
+        """
+        self._successors.append((converter, delay))
+
+    def _convert(self, samples: np.ndarray, hurry: bool) -> np.ndarray:
+        """Convert `(samples,)` by the converter, and while it replaces another one, by both."""
+        if self._former is None and self._successors:
+            self._former, (self.converter, delay) = self.converter, self._successors.popleft()
+            self._change = -delay
+        converted = self.converter.push(samples, hurry)
+        if self._former is None:
+            return converted
+        before = self._former.push(samples, hurry)
+        weight = np.clip((self._change + np.arange(1, len(samples) + 1)) / self._fade, 0, 1).astype(np.float32)
+        self._change += len(samples)
+        if self._change >= self._fade:
+            self._former = None
+        return before * (1 - weight) + converted * weight
 
     def run(self) -> None:
         """Work until stopped; the worker thread's main function."""
@@ -348,7 +377,7 @@ def connect(
     settings = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
         with contextlib.ExitStack() as stack:
-            with system.realtime_scheduling():  # for PortAudio's threads and the worker
+            with system.realtime_scheduling(2):  # for PortAudio's threads: before the worker, which may take longer
                 try:
                     # Two streams, because a duplex stream fails if a sound server has two separate devices.
                     cards = (
@@ -358,7 +387,8 @@ def connect(
                     names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
                 except (sounddevice.PortAudioError, ValueError) as error:
                     raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
-                sys.setswitchinterval(SWITCH)
+            sys.setswitchinterval(SWITCH)
+            with system.realtime_scheduling(1):
                 worker.start()
             yield Connection(loop, tuple(card.latency for card in cards), names, cards)
     finally:
@@ -378,6 +408,8 @@ def warm_up(converter: Converter) -> None:
 
 class Clicks:
     """A stand-in for a stream that outputs clicks at regular intervals and records the input."""
+
+    can_hurry = False
 
     def __init__(self, sample_rate: int, seconds: float):
         self.sample_rate, self.interval = sample_rate, round(CLICKS * sample_rate)

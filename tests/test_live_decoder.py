@@ -13,11 +13,13 @@ from test_live import sound_card, spoken  # noqa: F401 - a fixture
 from vc import model_file
 from vc.cli import live as cli
 from vc.convert.converter import Converter
+from vc.convert.source import SourceContent
 from vc.corpus import audio
 from vc.corpus.limiter import CEILING
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.features import complete, content_of
 from vc.errors import ConfigError
+from vc.features.base import Frames
 from vc.features.content import ContentFeatures, ContentStatistics
 from vc.features.f0 import F0Options, LogF0
 from vc.live import choice
@@ -190,6 +192,46 @@ def test_the_output_is_as_loud_as_the_input(stream):
         output = stream.convert(gain * samples)[44100:]
         levels.append(np.sqrt(np.mean(output**2) / np.mean((gain * samples[44100:]) ** 2)))
     assert all(0.5 < level < 2 for level in levels)
+
+
+def test_a_faint_voice_is_analysed_as_one_at_a_usual_level(stream):
+    """From the block on in which its peak was heard; of what is louder, nothing changes."""
+    samples = 0.1 * vowel(2.0, 22050) / np.abs(vowel(2.0, 22050)).max()
+    usual, faint = stream.convert(samples), stream.convert(0.1 * samples)
+    settled = slice(round(0.5 * 22050), None)
+    np.testing.assert_allclose(10 * faint[settled], usual[settled], atol=2e-2 * np.abs(usual).max())
+    assert stream._peak == pytest.approx(0.01, rel=0.1)
+
+
+def test_noise_before_and_between_speech_is_not_amplified(stream):
+    noise = 0.003 * np.random.default_rng(0).standard_normal(3 * 22050).astype(np.float32)
+    pushed(stream, noise, 2048)
+    assert stream._peak == 0  # which means a gain of 1
+    stream.push(vowel(1.0, 22050))
+    peak = stream._peak
+    stream.push(noise)
+    assert stream._peak > 0.9 * peak > 0.1
+
+
+def test_content_of_an_earlier_voice_is_forgotten(converter, random):
+    """After hours, too; before there is more than is remembered, it is that of everything so far."""
+    features, target = converter.model.features, converter.model.speakers["bob"].content
+    seconds, span = 10, round(10 * features.frame_rate)
+    everything, recent = (SourceContent(None, target, features, memory=memory) for memory in (np.inf, float(seconds)))
+
+    def hear(mean: float, blocks: int) -> list[ContentStatistics]:
+        log_mel = random.normal(mean, 1.0, (blocks, BLOCK, features.bands))
+        content = random.normal(mean, 1.0, (blocks, BLOCK, DIMS))
+        for pair in zip(log_mel, content, strict=True):
+            heard = [source.statistics(Frames(None, pair[0], None, pair[1])) for source in (everything, recent)]
+        return heard
+
+    before = hear(-3.0, span // BLOCK // 2)
+    assert before[0] == before[1]
+    hear(-3.0, 20 * span // BLOCK)
+    after = hear(-1.0, 5 * span // BLOCK)
+    assert np.mean(after[0].mean) < -2 and np.mean(after[1].mean) == pytest.approx(-1.0, abs=0.1)
+    assert after[1].loudness_mean == pytest.approx(-0.5, abs=0.1) and after[1].deviation == pytest.approx(1, abs=0.1)
 
 
 def test_noise_in_pauses_stays_faint_and_speech_after_it_has_its_level_at_once(stream):

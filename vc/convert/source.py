@@ -181,6 +181,8 @@ class SourceContent:
         Settings of the analysis.
     prior : float
         Weight of the prior in seconds.
+    memory : float
+        Seconds of speech that are remembered; earlier ones are forgotten little by little.
     """
 
     def __init__(
@@ -190,8 +192,9 @@ class SourceContent:
         config: FeatureConfig,
         *,
         prior: float = PRIOR,
+        memory: float = np.inf,
     ):
-        self.known, self.target, self.config, self.prior = known, target, config, prior
+        self.known, self.target, self.config, self.prior, self.memory = known, target, config, prior, memory
         self._meter = ContentMeter()
         self._loudest = -np.inf  # dB, of a piece's loud frames
 
@@ -204,5 +207,6 @@ class SourceContent:
         if loud > self._loudest + DYNAMIC_RANGE:  # all earlier pieces were pauses
             self._meter = ContentMeter(self.target, self.prior * self.config.frame_rate)
         self._loudest = max(self._loudest, loud)
+        self._meter.forget(self.memory * self.config.frame_rate)
         self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
         return self._meter.statistics()

@@ -13,7 +13,7 @@ from test_live import sound_card, spoken  # noqa: F401 - a fixture
 from vc import model_file
 from vc.cli import live as cli
 from vc.convert.converter import Converter
-from vc.convert.source import SourceContent
+from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio
 from vc.corpus.limiter import CEILING
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
@@ -255,14 +255,15 @@ def test_state_is_of_constant_size(stream):
             return value.nbytes
         if isinstance(value, (list, tuple)) or hasattr(value, "maxlen"):
             return sum(map(size, value)) + len(value)
-        inner = type(value).__module__ in ("vc.live.decoder", "vc.live.gate", "vc.vocoders.online")
+        modules = ("live.decoder", "live.gate", "vocoders.online", "convert.source", "features.content")
+        inner = type(value).__module__ in [f"vc.{name}" for name in modules]
         return sum(map(size, vars(value).values())) if inner else 0
 
     stream.reset()
     step, sizes = vowel(3.0, 22050)[: 30 * 2048].reshape(30, 2048), []
     for block in step:
         stream.push(block)
-        sizes.append(size(stream) - stream._pitch._clear.nbytes)  # which grows to a minute
+        sizes.append(size(stream) - stream._pitch._speech.f0.nbytes)  # which grows to a minute
     assert len(set(sizes[5:])) == 1
 
 
@@ -271,6 +272,20 @@ def test_the_pitch_of_an_unknown_voice_is_learnt(stream, f0):
     pushed(stream, vowel(4.0, 22050, f0=f0), 2048)
     assert np.exp(stream._pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
     assert stream._pitch.search.floor > 0.6 * f0 and stream._pitch.search.ceiling < 1.7 * f0
+
+
+@pytest.mark.parametrize("speaker", ["slt", "rms"])
+def test_the_pitch_of_a_recording_is_that_of_an_offline_conversion(speaker):
+    config, past = ContentFeatures().world, 60
+    paths = (CORPUS / f"eval/{speaker}/{number}.flac" for number in (101, 102, 103))
+    samples = np.concatenate([block for path in paths for block in audio.blocks(path, 22050)]).astype(float)
+    pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config)
+    for start in range(0, len(samples) - (past + BLOCK) * 256, BLOCK * 256):
+        pitch.add(samples[start:][: (past + BLOCK) * 256], past + BLOCK, BLOCK)
+    offline = SourceVoice(None, config).spans(samples)[-1][1]
+    assert pitch.log_f0.mean == pytest.approx(offline.log_f0.mean, abs=0.03)
+    assert pitch.search.floor == pytest.approx(offline.f0_range.floor, rel=0.15)
+    assert pitch.search.ceiling == pytest.approx(offline.f0_range.ceiling, rel=0.15)
 
 
 @pytest.mark.parametrize("f0", [100.0, 220.0])

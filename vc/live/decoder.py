@@ -13,7 +13,7 @@ import numpy as np
 from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy, usual_peak_gain
-from vc.convert.source import FAINTEST, MEDIAN_WINDOW, MEMORY, PAUSE, SourceContent
+from vc.convert.source import FAINTEST, MEDIAN_WINDOW, SourceContent, VoicedSpeech
 from vc.encoders.features import content_of
 from vc.errors import ConfigError
 from vc.features import mel
@@ -22,7 +22,6 @@ from vc.features.f0 import (
     DEFAULT_F0,
     HIGHEST_F0,
     LOWEST_F0,
-    MAIN_LOBE,
     WIDEST_RANGE,
     F0Options,
     F0Range,
@@ -271,8 +270,7 @@ class SourcePitch:
         """Forget the voice."""
         self.search = self._given or (self._known and self._known.f0_range) or self.INITIAL_RANGE
         self.log_f0 = self._known.log_f0 if self._known else self._target
-        self._clear = np.zeros(0)  # Hz, clearly voiced frames
-        self._loudest = 0.0  # mean square of the clearly voiced frames of a track
+        self._speech = VoicedSpeech(self._config)
         self._new = 0  # frames that have not been learnt from
 
     def add(self, samples: np.ndarray, stop: int, frames: int) -> None:
@@ -283,17 +281,16 @@ class SourcePitch:
         rate = self._config.frame_rate
         if self._new < self.INTERVAL * rate:
             return
-        track = self._config.track_f0(samples, self._given or WIDEST_RANGE)
-        clear = clear_frames(track, loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest)))
+        track, _, clear = self._speech.track(samples, self._given or WIDEST_RANGE)
         new = slice(max(0, stop - self._new), stop)
         self._new = 0
         f0 = track.f0[new][clear[new]]
         if not len(f0):
             return
-        self._loudest = max(self._loudest, float(track.power[clear].mean()))
-        self._clear = np.concatenate([self._clear, f0])[-round(MEMORY * rate) :]
-        median = float(np.median(self._clear[-round(MEDIAN_WINDOW * rate) :]))
-        same = self._clear[np.abs(np.log2(self._clear / median)) < min(MAIN_LOBE)]
+        self._speech.learn_level(track.power[clear])
+        self._speech.add(f0)
+        median = float(np.median(self._speech.f0[-round(MEDIAN_WINDOW * rate) :]))
+        same = self._speech.of_voice(median)
         statistics, count, weight = F0Statistics.of(same), len(same), self.PRIOR * rate
         variance = weight * self._target.deviation**2 + count * statistics.log_f0.deviation**2
         self.log_f0 = LogF0(statistics.log_f0.mean, float(np.sqrt(variance / (weight + count))))

@@ -403,6 +403,9 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
         (["--model", PAIR, "--slack", 101], "--slack must be in 1..100 blocks, got 101"),
         (["--model", PAIR, "--block", 201], "--block must be in 1..200 ms, got 201"),
+        (["--model", PAIR, "--latency", "nan"], "--latency must be 0 ms or more, and finite, got nan"),
+        (["--model", PAIR, "--latency", -1], "--latency must be 0 ms or more, and finite, got -1"),
+        (["--model", PAIR, "--seconds", "nan"], "--seconds must be above 0, got nan"),
         (["--model", PAIR, "--input", "a.wav", "--output", "b.mp3"], "b.mp3: the output is a WAV file"),
         (["--model", PAIR, "--realtime"], "--realtime: only with --input"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
@@ -795,7 +798,8 @@ def test_a_fault_of_the_conversion_is_not_blamed_on_the_sound_card(sound_card):
         for _ in range(500):
             connection.check()
             time.sleep(0.01)
-    with pytest.raises(ConfigError, match="sound card: No input device"), connect(Broken(), input="none"):
+    message = r"sound card: No input device.* must take 16000 Hz"
+    with pytest.raises(ConfigError, match=message), connect(Broken(), input="none"):
         pass
 
 

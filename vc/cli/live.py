@@ -101,6 +101,9 @@ def _work(args: argparse.Namespace) -> int:
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")
+    latency_valid = args.latency is None or 0 <= args.latency < math.inf
+    require(latency_valid, f"--latency must be 0 ms or more, and finite, got {args.latency}")
+    require(args.seconds > 0, f"--seconds must be above 0, got {args.seconds:g}")
     slack = args.slack or SLACK
     require(slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {slack}")
     seconds = slack * args.block / 1000

@@ -386,7 +386,8 @@ def connect(
                     )
                     names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
                 except (sounddevice.PortAudioError, ValueError) as error:
-                    raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
+                    hint = f"vc-live --devices lists the devices, which must take {rate} Hz"
+                    raise ConfigError(f"sound card: {shorten(error)}; {hint}") from error
             sys.setswitchinterval(SWITCH)
             with system.realtime_scheduling(1):
                 worker.start()

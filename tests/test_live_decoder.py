@@ -234,6 +234,21 @@ def test_content_of_an_earlier_voice_is_forgotten(converter, random):
     assert after[1].loudness_mean == pytest.approx(-0.5, abs=0.1) and after[1].deviation == pytest.approx(1, abs=0.1)
 
 
+def test_a_knock_does_not_hide_faint_speech_for_ever(converter, random):
+    features, target = converter.model.features, converter.model.speakers["bob"].content
+    levels = random.uniform(-5.0, -1.5, (5 * round(10 * features.frame_rate) // BLOCK, BLOCK))
+    means = []
+    for lead in (-1.5, 2.0):
+        source = SourceContent(None, target, features, memory=10.0)
+        for block in (np.full(BLOCK, lead), *levels):
+            frames = Frames(None, np.tile(block[:, None], features.bands), None, np.zeros((BLOCK, DIMS)))
+            means.append(source.statistics(frames).loudness_mean)
+    usual, behind = np.split(np.array(means), 2)
+    assert behind[len(levels) // 10] > usual[len(levels) // 10] + 0.5 and behind[-1] == pytest.approx(
+        usual[-1], abs=0.05
+    )
+
+
 def test_noise_in_pauses_stays_faint_and_speech_after_it_has_its_level_at_once(stream):
     stream.reset()
     speech = vowel(0.1, 22050)[:2048].astype(float)

@@ -239,5 +239,7 @@ class SourceContent:
             self._meter = ContentMeter(self.target, self.prior * self.config.frame_rate)
         self._loudest = max(self._loudest, loud)
         self._meter.forget(self.memory * self.config.frame_rate)
-        self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
+        speech = level > self._loudest - DYNAMIC_RANGE
+        self._meter.add(frames.content, frames.spectrum, speech)
+        self._loudest -= DYNAMIC_RANGE * speech.sum() / (self.memory * self.config.frame_rate)  # it may be of a knock
         return self._meter.statistics()

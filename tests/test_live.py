@@ -588,7 +588,7 @@ def test_levels_of_samples_that_are_not_finite_are_of_the_others():
 
 
 def test_clicks_tell_the_delay(random):
-    clicks = Clicks(16000, 6.0)
+    clicks = Clicks(16000, 8.0)
     loop = Loop(clicks, block=160, slack=2)
     room = np.zeros(800, np.float32)  # between loudspeaker and microphone
     while not clicks.full:

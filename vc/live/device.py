@@ -30,7 +30,7 @@ WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
 DRIFT = 2.0  # seconds in which the output buffer holds surplus samples, or too few, before that is corrected
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
-SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
+SETTLING_TIME = 4.5  # seconds ignored at the start of a measurement: sound servers adjust, and a loop after 2 * DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
 
 
@@ -437,7 +437,7 @@ class Clicks:
         return np.array(delays)
 
 
-def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.ndarray, Connection]:
+def measure(sample_rate: int, seconds: float = 10.0, **options: Any) -> tuple[np.ndarray, Connection]:
     """Measure the round-trip delay from the worker through loudspeaker and microphone back to the worker.
 
     Parameters

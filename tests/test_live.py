@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import os
 import re
 import resource
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +23,7 @@ from conftest import CORPUS, ROOT, command, run, two_speakers, vowel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vc import model_file
+from vc import model_file, system
 from vc.cli import live as cli
 from vc.corpus import audio
 from vc.errors import ConfigError
@@ -401,6 +403,9 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--f0-shift", 1, "--input", "a", "--output", "b"], "method diff cannot change F0"),
         (["--model", PAIR, "--slack", 101], "--slack must be in 1..100 blocks, got 101"),
         (["--model", PAIR, "--block", 201], "--block must be in 1..200 ms, got 201"),
+        (["--model", PAIR, "--latency", "nan"], "--latency must be 0 ms or more, and finite, got nan"),
+        (["--model", PAIR, "--latency", -1], "--latency must be 0 ms or more, and finite, got -1"),
+        (["--model", PAIR, "--seconds", "nan"], "--seconds must be above 0, got nan"),
         (["--model", PAIR, "--input", "a.wav", "--output", "b.mp3"], "b.mp3: the output is a WAV file"),
         (["--model", PAIR, "--realtime"], "--realtime: only with --input"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
@@ -466,7 +471,7 @@ def test_the_recipe_refuses_by_name(words, said, tmp_path):
 class Doubled:
     """In place of a stream: twice what comes, at once."""
 
-    sample_rate = 16000
+    sample_rate, can_hurry = 16000, True
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
         return 2 * samples
@@ -532,8 +537,58 @@ def test_a_quicker_microphone_does_not_make_the_delay_grow(random):
     assert loop.left_out > 1000 and loop.underruns == 0 and most < 200 + DRIFT * 160 * 3
 
 
+@pytest.mark.parametrize("tardiness", [0, 3])  # blocks for which the worker waits, at times
+def test_a_slower_microphone_leaves_no_gap(tardiness, random):
+    """One in 500 of its blocks never comes; before, the output fell silent for 0.3 s at a time."""
+    loop, samples, outputs = Loop(Doubled(), block=100, slack=5), random.uniform(0.5, 1, 800000).astype(np.float32), []
+    for number, block in enumerate(cut(samples, (100,))):
+        if number % 500 != 250:
+            loop.take(block)
+        if number % 40 < 40 - tardiness:
+            while loop.work():
+                pass
+        outputs.append(loop.give(100))
+    assert loop.underruns == loop.late == loop.left_out == 0
+    in_flight = len(loop._input) + len(loop._output)
+    assert loop.repeated == pytest.approx(16 * 100, abs=200) and in_flight == pytest.approx(500, abs=200)
+    assert np.concatenate(outputs)[500:].min() > 0.99  # neither silence nor a fade
+
+
+@pytest.mark.parametrize("block", [16, 100])  # shorter than a cross-fade, and longer
+@pytest.mark.parametrize(("more", "count"), [(1, "left_out"), (-1, "repeated")])
+def test_a_correction_is_a_cross_fade_within_a_block(block, more, count):
+    """Of a ramp, whose slope shows that no two samples are farther apart than the fade makes them."""
+    loop, position, outputs = Loop(Doubled(), block=block, slack=8), 0, []
+    for number in range(8 * 16000 // block):
+        taken = block + more * (number % (25600 // block**2) == 0)  # more than a block in DRIFT seconds
+        loop.take(np.arange(position, position + taken, dtype=np.float32) / 2**20)
+        position += taken
+        while loop.work():
+            pass
+        outputs.append(loop.give(block) * 2**19)
+    assert getattr(loop, count) >= block and loop.underruns == 0
+    steps = np.diff(np.concatenate(outputs)[9 * block :])
+    assert 0.5 < np.abs(steps - 1).max() < 2 * block / min(block, 32)
+
+
+def test_a_loudspeaker_that_takes_nothing_loses_no_count_of_what_it_missed(random):
+    loop, seconds = Loop(Doubled(), block=100, slack=1), 10
+    for block in cut(random.standard_normal(seconds * 16000).astype(np.float32), (100,)):
+        loop.take(block)
+        loop.work()
+    assert loop.lost == 0 and loop.left_out == 100 + seconds * 16000 - round(CAPACITY * 16000)
+
+
+def test_levels_of_samples_that_are_not_finite_are_of_the_others():
+    loop = Loop(Doubled(), block=100)
+    loop.take(np.array([np.nan, 0.5, np.inf, -np.inf], np.float32))
+    assert loop.levels == (0.5, 0.0)
+    loop.take(np.full(4, np.inf, np.float32))
+    assert loop.levels == (0.0, 0.0)
+
+
 def test_clicks_tell_the_delay(random):
-    clicks = Clicks(16000, 6.0)
+    clicks = Clicks(16000, 8.0)
     loop = Loop(clicks, block=160, slack=2)
     room = np.zeros(800, np.float32)  # between loudspeaker and microphone
     while not clicks.full:
@@ -626,9 +681,9 @@ def test_counts_have_the_same_names_everywhere(sound_card, capsys):
     for name, number in counts.items():
         setattr(stream if name == "not_finite" else loop, name, 16 * number if name == "late" else number)
     assert terminal.counts(loop, stream) == counts and set(counts) < set(state)
-    words = "underruns 1, hurried 2, lost 3, left out 4, late 5 ms, not finite 6"
+    words = "underruns 1, hurried 2, lost 3, left out 4, repeated 5, late 6 ms, not finite 7"
     assert terminal.counts_text(counts) == words and words in terminal.status(loop, stream, 1.0)
-    loop.hurried = loop.lost = loop.left_out = loop.late = stream.not_finite = 0
+    loop.hurried = loop.lost = loop.left_out = loop.repeated = loop.late = stream.not_finite = 0
     line = terminal.status(loop, stream, 1.0)
     assert "underruns 1" in line and "hurried" not in line and "late" not in line
 
@@ -640,17 +695,61 @@ def test_the_other_direction_keeps_what_keys_have_set(sound_card, capsys):
     assert (last["muted"], last["passthrough"], last["f0_shift"]) == (True, True, 1)
 
 
-@pytest.mark.parametrize(("keys", "ranges"), [(b"t", [(90, 300), None]), (b"tt", [(90, 300), None, (90, 300)])])
+@pytest.mark.parametrize(("keys", "ranges"), [(b"t", [None]), (b"tt", [None, F0Range(90, 300)])])
 def test_an_f0_range_is_that_of_the_first_source(sound_card, monkeypatch, keys, ranges):
-    loaded, load = [], choice.load
+    searched, other_direction = [], Stream.other_direction
 
-    def record(*arguments: object, **options: object) -> Stream:
-        loaded.append(options["f0_range"])
-        return load(*arguments, **options)
+    def record(stream: Stream, f0_range: F0Range | None) -> Stream:
+        searched.append(f0_range)
+        return other_direction(stream, f0_range)
 
-    monkeypatch.setattr(choice, "load", record)
+    monkeypatch.setattr(Stream, "other_direction", record)
     assert sound_card("--model", PAIR, "--json", "--f0-range", 90, 300, keys=keys) == 0
-    assert loaded == [pair and F0Range(*pair) for pair in ranges]
+    assert searched == ranges
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_other_direction_is_of_the_same_model_and_settings(method, monkeypatch):
+    model, samples, settings = linear_model(22050), spoken(22050), {"method": method, "delay": 73.7, "gate": -50.0}
+    stream = Stream(model, **settings)
+    stream.muted, stream.passthrough, stream.not_finite = True, True, 3
+    other = stream.other_direction(F0Range(90, 310))
+    assert (other.source, other.target) == (stream.target, stream.source) == ("bob", "ann")
+    assert (other.muted, other.passthrough, other.not_finite) == (True, True, 3) and other.delay == stream.delay
+    other.muted = other.passthrough = False
+    expected = Stream(model, "ann", "bob", f0_range=F0Range(90, 310), **settings)
+    assert np.array_equal(other.push(samples), expected.push(samples))
+
+
+def test_a_converter_that_is_replaced_is_heard_to_its_end():
+    """What was said before comes from it, what was said after from the other, and no sample is missing."""
+    streams, expected = ([Stream(linear_model(16000), to) for to in ("bob", "ann")] for _ in range(2))
+    samples, place, fade = vowel(1.0, 16000).astype(np.float32), 50 * 160, 32
+    loop, converted = Loop(streams[0], block=160), []
+    for block in cut(samples, (160,)):
+        if sum(map(len, converted)) == place:
+            loop.replace(streams[1], streams[1].delay.samples)
+        converted.append(loop._convert(block, hurry=False))
+    converted, change = np.concatenate(converted), place + streams[0].delay.samples
+    first, second = expected[0].push(samples), expected[1].push(samples[place:])
+    assert np.array_equal(converted[:change], first[:change])
+    assert np.array_equal(converted[change + fade :], second[change + fade - place :])
+    weight = np.arange(1, fade + 1) / fade
+    faded = (1 - weight) * first[change:][:fade] + weight * second[change - place :][:fade]
+    assert np.allclose(converted[change:][:fade], faded, atol=1e-6)
+
+
+def test_converters_that_are_replaced_twice_at_once_follow_each_other():
+    streams = [Stream(linear_model(16000), to) for to in ("bob", "ann", "bob")]
+    loop, block, delay = Loop(streams[0], block=160), vowel(0.01, 16000).astype(np.float32), streams[0].delay.samples
+    for stream in streams[1:]:
+        loop.replace(stream, delay)
+    used = []
+    for _ in range(20):
+        loop.take(block)
+        loop.work()
+        used.append(streams.index(loop.converter))
+    assert used == sorted(used) and used.count(1) == math.ceil((delay + 32) / 160) and loop._former is None
 
 
 def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound_card, monkeypatch, capsys):
@@ -673,13 +772,7 @@ def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound
 
 
 def test_samples_that_are_not_finite_are_counted_in_both_directions(sound_card, monkeypatch, capsys):
-    load = choice.load
-
-    def spoilt(*arguments: object, **options: object) -> Stream:
-        stream = load(*arguments, **options)
-        push = stream.push
-        stream.push = lambda samples, hurry=False: push(samples * np.nan, hurry)
-        return stream
+    push = Stream.push
 
     def key(seconds: float) -> str:
         time.sleep(seconds)
@@ -687,7 +780,7 @@ def test_samples_that_are_not_finite_are_counted_in_both_directions(sound_card, 
 
     pressed = iter(["", "", "", "t", "q"])
     monkeypatch.setattr(terminal, "key", key)
-    monkeypatch.setattr(choice, "load", spoilt)
+    monkeypatch.setattr(Stream, "push", lambda self, samples, hurry=False: push(self, samples * np.nan, hurry))
     assert sound_card("--model", PAIR, "--json") == 0
     counts = [json.loads(line)["not_finite"] for line in capsys.readouterr().out.splitlines()]
     assert counts == sorted(counts) and counts[-1] > 0
@@ -705,8 +798,31 @@ def test_a_fault_of_the_conversion_is_not_blamed_on_the_sound_card(sound_card):
         for _ in range(500):
             connection.check()
             time.sleep(0.01)
-    with pytest.raises(ConfigError, match="sound card: No input device"), connect(Broken(), input="none"):
+    message = r"sound card: No input device.* must take 16000 Hz"
+    with pytest.raises(ConfigError, match=message), connect(Broken(), input="none"):
         pass
+
+
+def test_the_sound_cards_threads_run_before_the_worker(sound_card, monkeypatch):
+    """Which would keep them waiting for as long as it computes."""
+    priorities, started, start = [0], {}, threading.Thread.start
+
+    @contextlib.contextmanager
+    def scheduling(priority: int) -> Iterator[None]:
+        priorities.append(priority)
+        yield
+        priorities.pop()
+
+    def record(thread: threading.Thread) -> None:
+        started[thread.name] = priorities[-1]
+        start(thread)
+
+    monkeypatch.setattr(system, "realtime_scheduling", scheduling)
+    monkeypatch.setattr(threading.Thread, "start", record)
+    with connect(Doubled()):
+        pass
+    worker = started.pop("vc-live")
+    assert len(started) == 2 and 0 < worker < min(started.values())
 
 
 def test_levels_are_of_what_comes_and_of_what_goes(sound_card, capsys):

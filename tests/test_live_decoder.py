@@ -13,15 +13,18 @@ from test_live import PAIR, sound_card, spoken  # noqa: F401 - a fixture
 from vc import model_file
 from vc.cli import live as cli
 from vc.convert.converter import Converter
+from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio
 from vc.corpus.limiter import CEILING
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.features import complete, content_of
 from vc.errors import ConfigError
+from vc.features.base import Frames
 from vc.features.content import ContentFeatures, ContentStatistics
 from vc.features.f0 import F0Options, LogF0
 from vc.live import choice
 from vc.live.decoder import BLOCK, DecoderStream, SourcePitch
+from vc.live.device import Loop
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
@@ -191,6 +194,61 @@ def test_the_output_is_as_loud_as_the_input(stream):
     assert all(0.5 < level < 2 for level in levels)
 
 
+def test_a_faint_voice_is_analysed_as_one_at_a_usual_level(stream):
+    """From the block on in which its peak was heard; of what is louder, nothing changes."""
+    samples = 0.1 * vowel(2.0, 22050) / np.abs(vowel(2.0, 22050)).max()
+    usual, faint = stream.convert(samples), stream.convert(0.1 * samples)
+    settled = slice(round(0.5 * 22050), None)
+    np.testing.assert_allclose(10 * faint[settled], usual[settled], atol=2e-2 * np.abs(usual).max())
+    assert stream._peak == pytest.approx(0.01, rel=0.1)
+
+
+def test_noise_before_and_between_speech_is_not_amplified(stream):
+    noise = 0.003 * np.random.default_rng(0).standard_normal(3 * 22050).astype(np.float32)
+    pushed(stream, noise, 2048)
+    assert stream._peak == 0  # which means a gain of 1
+    stream.push(vowel(1.0, 22050))
+    peak = stream._peak
+    stream.push(noise)
+    assert stream._peak > 0.9 * peak > 0.1
+
+
+def test_content_of_an_earlier_voice_is_forgotten(converter, random):
+    """After hours, too; before there is more than is remembered, it is that of everything so far."""
+    features, target = converter.model.features, converter.model.speakers["bob"].content
+    seconds, span = 10, round(10 * features.frame_rate)
+    everything, recent = (SourceContent(None, target, features, memory=memory) for memory in (np.inf, float(seconds)))
+
+    def hear(mean: float, blocks: int) -> list[ContentStatistics]:
+        log_mel = random.normal(mean, 1.0, (blocks, BLOCK, features.bands))
+        content = random.normal(mean, 1.0, (blocks, BLOCK, DIMS))
+        for pair in zip(log_mel, content, strict=True):
+            heard = [source.statistics(Frames(None, pair[0], None, pair[1])) for source in (everything, recent)]
+        return heard
+
+    before = hear(-3.0, span // BLOCK // 2)
+    assert before[0] == before[1]
+    hear(-3.0, 20 * span // BLOCK)
+    after = hear(-1.0, 5 * span // BLOCK)
+    assert np.mean(after[0].mean) < -2 and np.mean(after[1].mean) == pytest.approx(-1.0, abs=0.1)
+    assert after[1].loudness_mean == pytest.approx(-0.5, abs=0.1) and after[1].deviation == pytest.approx(1, abs=0.1)
+
+
+def test_a_knock_does_not_hide_faint_speech_for_ever(converter, random):
+    features, target = converter.model.features, converter.model.speakers["bob"].content
+    levels = random.uniform(-5.0, -1.5, (5 * round(10 * features.frame_rate) // BLOCK, BLOCK))
+    means = []
+    for lead in (-1.5, 2.0):
+        source = SourceContent(None, target, features, memory=10.0)
+        for block in (np.full(BLOCK, lead), *levels):
+            frames = Frames(None, np.tile(block[:, None], features.bands), None, np.zeros((BLOCK, DIMS)))
+            means.append(source.statistics(frames).loudness_mean)
+    usual, behind = np.split(np.array(means), 2)
+    assert behind[len(levels) // 10] > usual[len(levels) // 10] + 0.5 and behind[-1] == pytest.approx(
+        usual[-1], abs=0.05
+    )
+
+
 def test_noise_in_pauses_stays_faint_and_speech_after_it_has_its_level_at_once(stream):
     stream.reset()
     speech = vowel(0.1, 22050)[:2048].astype(float)
@@ -212,14 +270,15 @@ def test_state_is_of_constant_size(stream):
             return value.nbytes
         if isinstance(value, (list, tuple)) or hasattr(value, "maxlen"):
             return sum(map(size, value)) + len(value)
-        inner = type(value).__module__ in ("vc.live.decoder", "vc.live.gate", "vc.vocoders.online")
+        modules = ("live.decoder", "live.gate", "vocoders.online", "convert.source", "features.content")
+        inner = type(value).__module__ in [f"vc.{name}" for name in modules]
         return sum(map(size, vars(value).values())) if inner else 0
 
     stream.reset()
     step, sizes = vowel(3.0, 22050)[: 30 * 2048].reshape(30, 2048), []
     for block in step:
         stream.push(block)
-        sizes.append(size(stream) - stream._pitch._clear.nbytes)  # which grows to a minute
+        sizes.append(size(stream) - stream._pitch._speech.f0.nbytes)  # which grows to a minute
     assert len(set(sizes[5:])) == 1
 
 
@@ -228,6 +287,20 @@ def test_the_pitch_of_an_unknown_voice_is_learnt(stream, f0):
     pushed(stream, vowel(4.0, 22050, f0=f0), 2048)
     assert np.exp(stream._pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
     assert stream._pitch.search.floor > 0.6 * f0 and stream._pitch.search.ceiling < 1.7 * f0
+
+
+@pytest.mark.parametrize("speaker", ["slt", "rms"])
+def test_the_pitch_of_a_recording_is_that_of_an_offline_conversion(speaker):
+    config, past = ContentFeatures().world, 60
+    paths = (CORPUS / f"eval/{speaker}/{number}.flac" for number in (101, 102, 103))
+    samples = np.concatenate([block for path in paths for block in audio.blocks(path, 22050)]).astype(float)
+    pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config)
+    for start in range(0, len(samples) - (past + BLOCK) * 256, BLOCK * 256):
+        pitch.add(samples[start:][: (past + BLOCK) * 256], past + BLOCK, BLOCK)
+    offline = SourceVoice(None, config).spans(samples)[-1][1]
+    assert pitch.log_f0.mean == pytest.approx(offline.log_f0.mean, abs=0.03)
+    assert pitch.search.floor == pytest.approx(offline.f0_range.floor, rel=0.15)
+    assert pitch.search.ceiling == pytest.approx(offline.f0_range.ceiling, rel=0.15)
 
 
 @pytest.mark.parametrize("f0", [100.0, 220.0])
@@ -247,6 +320,25 @@ def test_until_it_is_heard_a_voice_is_taken_for_the_targets():
     config = ContentFeatures().world
     assert SourcePitch(None, target, None, config).log_f0 == target
     assert SourcePitch(None, None, None, config).log_f0 is None  # a target who whispers
+
+
+def test_the_other_direction_of_a_decoder_is_of_the_same_model(converter):
+    samples, settings = spoken(22050), {"delay": 290.0, "f0_options": F0Options(shift=2.0)}
+    other = DecoderStream(converter, "bob", "ann", **settings).other_direction()
+    assert (other.source, other.target) == ("bob", "ann") and other._converter is converter
+    assert np.array_equal(other.push(samples), DecoderStream(converter, "ann", "bob", **settings).push(samples))
+    with pytest.raises(ConfigError, match="there is no other direction"):
+        DecoderStream(converter, "bob").other_direction()
+
+
+def test_who_skips_nothing_has_not_hurried(stream):
+    stream.reset()
+    loop = Loop(stream, block=500, slack=1)
+    for _ in range(4):
+        loop.take(np.zeros(1500, np.float32))
+        loop.work()
+        loop.give(1000)
+    assert loop.hurried == 0 and len(loop._input) > 500 > len(loop._output)  # where a linear model hurries
 
 
 def test_f0_may_be_shifted_meanwhile(stream):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import CORPUS, vowel
 
-from vc.convert.source import SourceVoice
+from vc.convert.source import MEMORY, SourceVoice, VoicedSpeech
 from vc.corpus import audio, pieces
 from vc.features.base import Frames
 from vc.features.f0 import WHISPER, F0Range, F0Statistics, LogF0, f0_statistics
@@ -43,6 +43,14 @@ def voices(samples: np.ndarray, longest: float = pieces.LONGEST, **more) -> list
 def test_hum_before_speech_does_not_decide(level, longest):
     lead = hum(35, level) if longest == 30 else hum(3, level)
     assert voices(np.concatenate([lead, said("slt", 101)]), longest)[-1][1] == SLT
+
+
+def test_voiced_speech_is_remembered_for_a_minute_and_told_apart_by_its_median():
+    speech, minute = VoicedSpeech(CONFIG), round(MEMORY * CONFIG.frame_rate)
+    speech.add(np.full(minute, 240.0))
+    speech.add(np.full(minute // 3, 100.0))
+    assert len(speech.f0) == minute
+    assert len(speech.of_voice(100.0)) == minute // 3 and len(speech.of_voice(235.0)) == minute - minute // 3
 
 
 def test_noise_and_silence_before_speech_do_not_decide(random):

@@ -166,6 +166,22 @@ def test_threads_that_start_within_realtime_scheduling_have_it_and_no_others():
     assert os.sched_getscheduler(0) == before
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="scheduling is Linux's")
+@pytest.mark.parametrize("limit", [1, 2, 99])
+def test_a_realtime_priority_is_the_highest_that_is_permitted(limit, monkeypatch):
+    policies = []
+
+    def set_scheduler(_: int, policy: int, param: os.sched_param) -> None:
+        if param.sched_priority > limit:
+            raise PermissionError
+        policies.append((policy, param.sched_priority))
+
+    monkeypatch.setattr(os, "sched_setscheduler", set_scheduler)
+    with system.realtime_scheduling(2):
+        assert policies == [(os.SCHED_RR, min(2, limit))]
+    assert len(policies) == 2
+
+
 @pytest.mark.parametrize("fault", [PermissionError, AttributeError])
 def test_realtime_scheduling_that_is_not_permitted_or_not_there_is_done_without(fault, monkeypatch):
     def refuse(*_: object) -> None:

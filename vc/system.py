@@ -64,16 +64,25 @@ def kill_group(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def realtime_scheduling() -> Iterator[None]:
+def realtime_scheduling(priority: int = 1) -> Iterator[None]:
     """Let threads that are started during the `with` block run before all ordinary ones, if the system permits it.
 
     They inherit the scheduling of the calling thread, which gets its own back.
+
+    Parameters
+    ----------
+    priority : int
+        1 or more; threads of a higher one run before those of a lower one. Where the system permits only lower ones,
+        it is the highest of these.
     """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(AttributeError, OSError):  # not Linux, or not permitted to this user
-            before = os.sched_getscheduler(0), os.sched_getparam(0)  # 0: of this thread
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
-            stack.callback(os.sched_setscheduler, 0, *before)
+        for number in range(priority, 0, -1):
+            with contextlib.suppress(AttributeError, OSError):  # not Linux, or not permitted to this user
+                before = os.sched_getscheduler(0), os.sched_getparam(0)  # 0: of this thread
+                lowest = os.sched_get_priority_min(os.SCHED_RR)
+                os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(lowest + number - 1))
+                stack.callback(os.sched_setscheduler, 0, *before)
+                break
         yield
 
 

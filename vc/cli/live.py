@@ -101,6 +101,9 @@ def _work(args: argparse.Namespace) -> int:
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")
+    latency_valid = args.latency is None or 0 <= args.latency < math.inf
+    require(latency_valid, f"--latency must be 0 ms or more, and finite, got {args.latency}")
+    require(args.seconds > 0, f"--seconds must be above 0, got {args.seconds:g}")
     slack = args.slack or SLACK
     require(slack <= MOST_SLACK, f"--slack must be in 1..{MOST_SLACK} blocks, got {slack}")
     seconds = slack * args.block / 1000
@@ -117,12 +120,12 @@ def _work(args: argparse.Namespace) -> int:
 
         from vc.parallel import default_jobs
 
-        # One core is left to the sound card's threads, whose priority torch's have, too
+        # One core is left to the sound card's threads, and to a sound server that has no real-time priority
         torch.set_num_threads(max(1, min(MOST_THREADS, default_jobs() - 1)))
     common.say(f"{_direction(stream)}, {stream.method}, {stream.sample_rate} Hz", file=sys.stderr)
     common.say(f"delay: {stream.delay}", file=sys.stderr)
     if args.input is None:
-        return _measure(args, stream) if args.measure else _run_session(args, stream, settings)
+        return _measure(args, stream) if args.measure else _run_session(args, stream, settings["f0_range"])
     if args.input == "-":
         recording.convert_raw(stream, args.realtime)
     else:
@@ -156,10 +159,10 @@ def _refuse_unused(args: argparse.Namespace) -> None:
     require(not args.realtime or args.input is not None, "--realtime: only with --input")
 
 
-def _run_session(args: argparse.Namespace, stream: "AbstractStream", settings: dict) -> int:  # noqa: F821 - imported late
-    """Convert from device to device until a key, a signal or the time limit ends it."""
+def _run_session(args: argparse.Namespace, stream: "AbstractStream", f0_range: "F0Range | None") -> int:  # noqa: F821
+    """Convert from device to device until a key, a signal or the time limit ends it; `f0_range` is of the source."""
     from vc.errors import VCError, escaped
-    from vc.live import choice, device, terminal
+    from vc.live import device, terminal
     from vc.live.virtual_microphone import virtual_microphone
 
     first_source = stream.source
@@ -187,19 +190,15 @@ def _run_session(args: argparse.Namespace, stream: "AbstractStream", settings: d
             if pressed == "t" and stream.source is None:
                 message = f"{_direction(stream)}: there is no other direction"
             elif pressed == "t":
-                # --f0-range is that of the speaker with whom the session began
-                f0_range = settings["f0_range"] if stream.target == first_source else None
-                options = {**settings, "f0_options": stream.f0_options, "f0_range": f0_range}
                 try:
-                    other = choice.load(args.model, stream.source, stream.target, **options)
+                    other = stream.other_direction(f0_range if stream.target == first_source else None)
                 except VCError as error:  # such as a delay that is too short for the other voice
                     message = f"{_direction(stream)} as before: {error}"
                     if not shows:
                         common.warn(COMMAND, message)
                 else:
-                    other.muted, other.passthrough = stream.muted, stream.passthrough
-                    other.not_finite = stream.not_finite
-                    loop.converter = stream = other
+                    loop.replace(other, other.delay.samples)
+                    stream = other
                     message = _direction(stream)
             else:
                 message = terminal.obey(pressed, stream)

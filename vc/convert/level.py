@@ -56,20 +56,24 @@ def vocoder_gain(native_rate: int | None, samples: np.ndarray) -> np.float32:
 
 
 def usual_level_gain(samples: np.ndarray) -> np.float32:
+    """`usual_peak_gain` of `(samples,)`."""
+    return usual_peak_gain(float(np.abs(samples).max(initial=0)))
+
+
+def usual_peak_gain(peak: float) -> np.float32:
     """Gain for samples whose peak is far from those of recordings in training, which networks do not know.
 
     Parameters
     ----------
-    samples : np.ndarray
-        Shape `(samples,)`; full scale is 1.
+    peak : float
+        Largest magnitude of a sample; full scale is 1.
 
     Returns
     -------
     np.float32
         Linear gain: 1 if the peak is in FAINTEST_PEAK..HOTTEST, else that which gives a peak of 1 (if it was above) or
-        FAINTEST_PEAK, at most LARGEST_GAIN.
+        FAINTEST_PEAK, at most LARGEST_GAIN; 1 for a peak of 0.
     """
-    peak = float(np.abs(samples).max(initial=0))
     return np.float32(min(FAINTEST_PEAK / peak, LARGEST_GAIN) if 0 < peak < FAINTEST_PEAK else to_full_scale(peak))
 
 

@@ -29,6 +29,7 @@ from vc.features.f0 import (
     whispers,
 )
 from vc.features.speech import DYNAMIC_RANGE, LOUD_QUANTILE, loudness
+from vc.features.world import WorldConfig
 
 MEDIAN_WINDOW = 1.0  # seconds of clearly voiced frames whose median F0 identifies the speaker
 SHORTEST_TURN = 0.3  # seconds of clearly voiced frames before a change of speaker is accepted
@@ -38,6 +39,44 @@ PAUSE = 10**-2.5  # of the power of the loudest speech so far; quieter pieces do
 MEDIAN_OF = 200  # values; more in one second do not improve the median
 PRIOR = 0.5  # seconds, weight of the target's content statistics as a prior
 log = logging.getLogger(__name__)
+
+
+class VoicedSpeech:
+    """Clearly voiced frames of the pieces so far, from which an unknown speaker's F0 statistics are estimated.
+
+    Parameters
+    ----------
+    config : FeatureConfig or WorldConfig
+        Settings of the analysis.
+
+    Attributes
+    ----------
+    f0 : np.ndarray
+        Hz, shape `(frames,)`: the last MEMORY seconds of what was added.
+    """
+
+    def __init__(self, config: FeatureConfig | WorldConfig):
+        self.config = config
+        self.f0 = np.zeros(0)
+        self._loudest = 0.0  # mean square of clearly voiced frames in the loudest piece so far
+
+    def track(self, samples: np.ndarray, search: F0Range) -> tuple[F0Track, np.ndarray, np.ndarray]:
+        """F0 track in a search range, and masks of the loud frames and of the clearly voiced ones among them."""
+        track = self.config.track_f0(samples, search)
+        loud = loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
+        return track, loud, clear_frames(track, loud)
+
+    def learn_level(self, power: np.ndarray) -> None:
+        """Learn how loud the speech is from the power `(frames,)` of a piece's clearly voiced frames."""
+        self._loudest = max(self._loudest, float(power.mean()))
+
+    def add(self, f0: np.ndarray) -> None:
+        """Remember `(frames,)` in Hz."""
+        self.f0 = np.concatenate([self.f0, f0])[-round(MEMORY * self.config.frame_rate) :]
+
+    def of_voice(self, median: float) -> np.ndarray:
+        """Remembered F0 that may be of the voice with a median in Hz; not that of hum, music or most other voices."""
+        return self.f0[np.abs(np.log2(self.f0 / median)) < min(MAIN_LOBE)]
 
 
 class SourceVoice:
@@ -73,8 +112,7 @@ class SourceVoice:
         self.recording, self.name, self.warn_whispers = recording, name, warn_whispers
         self._voice = self._in_search_range(known or F0Statistics(WIDEST_RANGE, None))
         self._recent = np.zeros(0)  # Hz, clearly voiced frames of the previous piece
-        self._unknown = np.zeros(0)  # Hz, clearly voiced frames of speakers other than the known one
-        self._loudest = 0.0  # mean square of clearly voiced frames in the loudest piece so far
+        self._speech = VoicedSpeech(config)  # its F0 is of speakers other than the known one
         self._warned: set[str] = set()
 
     def with_voices(self, parts: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
@@ -91,10 +129,10 @@ class SourceVoice:
 
         A piece with too little voiced speech gets the speaker of the previous piece, or at first the known speaker.
         """
-        track, loud, clear = self._voiced(samples, self.search or WIDEST_RANGE)
+        track, loud, clear = self._speech.track(samples, self.search or WIDEST_RANGE)
         if self.search is None and whispers(clear, loud, self.config.frame_rate):
             known_range = self.known and self.known.f0_range
-            if known_range and not whispers(*self._voiced(samples, known_range)[:0:-1], self.config.frame_rate):
+            if known_range and not whispers(*self._speech.track(samples, known_range)[:0:-1], self.config.frame_rate):
                 return [(0, self.known)]  # in noise, F0 may be found in the speaker's range but not in the widest one
             if self.known is not WHISPER and self.warn_whispers:
                 hint = "in noise, an F0 range (--f0-range) may help to find it"
@@ -103,7 +141,7 @@ class SourceVoice:
         numbers = np.flatnonzero(clear)
         if len(numbers) < FEWEST_CLEAR:
             return [(0, self._voice)]
-        self._loudest = max(self._loudest, float(track.power[numbers].mean()))
+        self._speech.learn_level(track.power[numbers])
         f0 = track.f0[numbers]
         if len(self._recent) + len(f0) < self._frames(SHORTEST_TURN):
             self._recent = np.concatenate([self._recent, f0])
@@ -118,12 +156,6 @@ class SourceVoice:
         self._voice = spans[-1][1]
         self._recent = np.concatenate([self._recent, f0])[-self._frames(MEDIAN_WINDOW) :]
         return spans
-
-    def _voiced(self, samples: np.ndarray, search: F0Range) -> tuple[F0Track, np.ndarray, np.ndarray]:
-        """F0 track in a search range, and masks of the loud frames and of the clearly voiced ones among them."""
-        track = self.config.track_f0(samples, search)
-        loud = loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
-        return track, loud, clear_frames(track, loud)
 
     def _frames(self, seconds: float) -> int:
         return round(seconds * self.config.frame_rate)
@@ -150,13 +182,12 @@ class SourceVoice:
     def _unknown_voice(self, f0: np.ndarray) -> F0Statistics:
         """F0 statistics of a speaker who is not the known one, from `f0` and similar earlier frames."""
         median = float(np.median(f0))
-        self._unknown = np.concatenate([self._unknown, f0])[-self._frames(MEMORY) :]
+        self._speech.add(f0)
         if self.known is not None:
             known = self.known.f0_range
             usual = f"speaks at {known.floor:.0f} to {known.ceiling:.0f} Hz" if known else "whispers"
             self._warn("other", f"F0 around {median:.0f} Hz, but {self.name} {usual}; its own F0 is used")
-        same = np.abs(np.log2(self._unknown / median)) < min(MAIN_LOBE)
-        return self._in_search_range(F0Statistics.of(self._unknown[same]))
+        return self._in_search_range(F0Statistics.of(self._speech.of_voice(median)))
 
     def _in_search_range(self, voice: F0Statistics) -> F0Statistics:
         return voice if self.search is None else F0Statistics(self.search, voice.log_f0)
@@ -181,6 +212,8 @@ class SourceContent:
         Settings of the analysis.
     prior : float
         Weight of the prior in seconds.
+    memory : float
+        Seconds of speech that are remembered; earlier ones are forgotten little by little.
     """
 
     def __init__(
@@ -190,8 +223,9 @@ class SourceContent:
         config: FeatureConfig,
         *,
         prior: float = PRIOR,
+        memory: float = np.inf,
     ):
-        self.known, self.target, self.config, self.prior = known, target, config, prior
+        self.known, self.target, self.config, self.prior, self.memory = known, target, config, prior, memory
         self._meter = ContentMeter()
         self._loudest = -np.inf  # dB, of a piece's loud frames
 
@@ -204,5 +238,8 @@ class SourceContent:
         if loud > self._loudest + DYNAMIC_RANGE:  # all earlier pieces were pauses
             self._meter = ContentMeter(self.target, self.prior * self.config.frame_rate)
         self._loudest = max(self._loudest, loud)
-        self._meter.add(frames.content, frames.spectrum, level > self._loudest - DYNAMIC_RANGE)
+        self._meter.forget(self.memory * self.config.frame_rate)
+        speech = level > self._loudest - DYNAMIC_RANGE
+        self._meter.add(frames.content, frames.spectrum, speech)
+        self._loudest -= DYNAMIC_RANGE * speech.sum() / (self.memory * self.config.frame_rate)  # it may be of a knock
         return self._meter.statistics()

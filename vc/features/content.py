@@ -125,6 +125,13 @@ class ContentMeter:
         self.loudness += float(loudness.sum())
         self.loudness_squares += float(np.square(loudness).sum())
 
+    def forget(self, frames: float) -> None:
+        """Reduce the weight of what was added, and of the prior, to that of `frames` frames if it is more."""
+        if self.count > frames:
+            weight = frames / self.count
+            for name in ("count", "content", "squares", "loudness", "loudness_squares"):
+                setattr(self, name, weight * getattr(self, name))
+
     def statistics(self) -> ContentStatistics:
         """Statistics of the prior and all frames added; there must be at least one frame."""
         mean, level = self.content / self.count, self.loudness / self.count

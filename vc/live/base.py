@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from vc.config import require
 from vc.corpus.limiter import HOTTEST, Limiter
-from vc.features.f0 import F0Options
+from vc.features.f0 import F0Options, F0Range
 from vc.live.delay import AbstractDelay
 
 
@@ -29,6 +30,8 @@ class AbstractStream(ABC):
         Speaker id.
     method : str
         One of vc.live.settings.METHODS, or `decoder`.
+    can_hurry : bool
+        Whether `push` can hurry.
     f0_options : F0Options
         Changes to F0; may be changed during conversion.
     muted, passthrough : bool
@@ -43,6 +46,7 @@ class AbstractStream(ABC):
     source: str | None
     target: str
     method: str
+    can_hurry: bool
     f0_options: F0Options
     muted: bool
     passthrough: bool
@@ -51,6 +55,28 @@ class AbstractStream(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Start over with a recording's first sample; calls `_start`."""
+
+    def other_direction(self, f0_range: F0Range | None = None) -> "AbstractStream":
+        """A stream from the target to the source, of the same model and settings; nothing is read again.
+
+        Parameters
+        ----------
+        f0_range : F0Range, optional
+            Search range for the F0 of the speaker who is then the source. Default: as for the class.
+
+        Raises
+        ------
+        ConfigError
+            The source is unknown to the model, or the delay is too short for the target's voice.
+        """
+        require(self.source is not None, "there is no other direction")
+        other = self._between_speakers(self.target, self.source, f0_range)
+        other.muted, other.passthrough, other.not_finite = self.muted, self.passthrough, self.not_finite
+        return other
+
+    @abstractmethod
+    def _between_speakers(self, source: str, target: str, f0_range: F0Range | None) -> "AbstractStream":
+        """A stream of the same model and settings in another direction."""
 
     @property
     @abstractmethod
@@ -78,8 +104,8 @@ class AbstractStream(ABC):
         samples : np.ndarray
             Shape `(samples,)`, at `sample_rate`; full scale is 1.
         hurry : bool
-            Skip the most expensive analysis and keep the last envelope, for a caller that cannot keep up; a decoder
-            skips nothing.
+            Skip the most expensive analysis and keep the last envelope, for a caller that cannot keep up; of no effect
+            unless `can_hurry`.
 
         Returns
         -------

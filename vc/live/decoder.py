@@ -12,8 +12,8 @@ import numpy as np
 
 from vc.config import require
 from vc.convert.converter import Converter
-from vc.convert.level import speech_energy
-from vc.convert.source import FAINTEST, MEDIAN_WINDOW, MEMORY, PAUSE, SourceContent
+from vc.convert.level import speech_energy, usual_peak_gain
+from vc.convert.source import FAINTEST, MEDIAN_WINDOW, SourceContent, VoicedSpeech
 from vc.encoders.features import content_of
 from vc.errors import ConfigError
 from vc.features import mel
@@ -22,11 +22,11 @@ from vc.features.f0 import (
     DEFAULT_F0,
     HIGHEST_F0,
     LOWEST_F0,
-    MAIN_LOBE,
     WIDEST_RANGE,
     F0Options,
     F0Range,
     F0Statistics,
+    F0Track,
     LogF0,
     clear_frames,
     loud_frames,
@@ -43,9 +43,11 @@ BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost
 MIN_LOOK_AHEAD = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
 CONTENT_PAST = 1.0  # seconds before a block from which its content is encoded
 CONTENT_PRIOR = 2.0  # seconds, weight of the target's content statistics, for an unknown speaker
+CONTENT_MEMORY = 60.0  # seconds of speech whose statistics of content are remembered
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
-GAINS = (0.05, 20.0)  # smallest and largest gain of the output
+LARGEST_GAIN = 20.0  # of the output
+PEAK_MEMORY = 60.0  # seconds of voiced speech in which the peak that decides how much a faint voice is amplified halves
 EXCESS = 2.0  # largest amplitude of a block's output, relative to its input
 
 
@@ -73,7 +75,7 @@ class DecoderStream(AbstractStream):
         A setting is invalid, or the model cannot be used live.
     """
 
-    method = "decoder"
+    method, can_hurry = "decoder", False
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class DecoderStream(AbstractStream):
         self._reach = converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
-        self._converter, self._config = converter, model.features
+        self._converter, self._config, self._settings = converter, model.features, {"delay": delay, "gate": gate}
         self._vocoder = OnlineHiFiGAN(converter.vocoder)
         rate, self._hop = self._config.sample_rate, self._config.hop
         self.sample_rate, self.step = rate, BLOCK * self._hop
@@ -133,13 +135,20 @@ class DecoderStream(AbstractStream):
         # Here rather than in the first block, which would take several times as long as others
         self._vocoder.begin(self._silence)
         known = self._known and self._known.content
-        self._content = SourceContent(known, self._prior.content, self._config, prior=CONTENT_PRIOR)
+        self._content = SourceContent(
+            known, self._prior.content, self._config, prior=CONTENT_PRIOR, memory=CONTENT_MEMORY
+        )
         self._statistics = self._known.content if self._known else self._prior.content
         self._frame = 0  # the first of the next block
         self._open = deque([False] * self._vocoder.lag)  # whether the gate is, from the next frame to be output
         self._gated = 0  # frames that the gate has seen
+        self._peak = 0.0  # of the voiced speech so far
         self._energies = np.zeros(2)  # of recent input and output
         self._gain = 1.0  # at the end of the last block
+
+    def _between_speakers(self, source: str, target: str, f0_range: F0Range | None) -> "DecoderStream":
+        settings = {**self._settings, "f0_options": self.f0_options, "f0_range": f0_range}
+        return DecoderStream(self._converter, target, source, **settings)
 
     @property
     def _needed(self) -> int:
@@ -177,22 +186,32 @@ class DecoderStream(AbstractStream):
         """Log-mel `(BLOCK, bands)` from frame `first` on; with `learn`, the source's statistics are updated."""
         config, hop, last = self._config, self._hop, first + BLOCK + self._ahead
         window = self._between((first - self._past) * hop, last * hop).astype(np.float32)
-        content = content_of(window, config, self._converter.encoder)
-        content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
         recent = window[(self._past - self._f0_past) * hop :]
-        log_mel = mel.analyse(recent, config)[self._f0_past - self._reach :].astype(np.float64)
-        block = slice(self._reach, self._reach + BLOCK)
         centred = recent[config.first_centre :].astype(np.float64)
         if learn:
             self._pitch.add(centred, self._f0_past + BLOCK, BLOCK)
-            if self._known is None:
-                self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
         track = config.world.track_f0(centred, self._pitch.search)
+        if learn:
+            self._learn_peak(track, recent[self._f0_past * hop :])
+        gain = usual_peak_gain(self._peak)
+        content = content_of(gain * window, config, self._converter.encoder)
+        content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
+        log_mel = mel.analyse(gain * recent, config)[self._f0_past - self._reach :].astype(np.float64)
+        block = slice(self._reach, self._reach + BLOCK)
+        if learn and self._known is None:
+            self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
         f0 = config.world.refine_f0(centred, track.f0, track.times)[self._f0_past - self._reach :][: len(log_mel)]
         f0 = np.pad(f0, (0, len(log_mel) - len(f0)))
         f0 = map_f0(f0, self._pitch.log_f0, self._prior.log_f0, self.f0_options)
         decoded = self._converter.decode(content, log_mel, f0, self._statistics, self.target)
         return decoded[block]
+
+    def _learn_peak(self, track: F0Track, samples: np.ndarray) -> None:
+        """Learn the voice's peak from a block `(samples,)`, unless most of it is noise, which is not amplified."""
+        clear = clear_frames(track, loud_frames(track.power, FAINTEST))[self._f0_past :][:BLOCK]
+        if clear.mean() > 0.5:
+            forgotten = 2 ** (-self.step / self.sample_rate / PEAK_MEMORY)
+            self._peak = max(forgotten * self._peak, float(np.abs(samples).max()))
 
     def _level(self, converted: np.ndarray, original: np.ndarray) -> np.ndarray:
         """Gain `(samples,)` that gives the output the input's level over the last seconds.
@@ -205,7 +224,7 @@ class DecoderStream(AbstractStream):
         before = self._gain
         if energies[1] > 0 and np.isfinite(self._energies).all():
             usual, now = (float(np.sqrt(pair[0] / pair[1])) for pair in (self._energies, energies))
-            self._gain = min(float(np.clip(usual, *GAINS)), EXCESS * now)
+            self._gain = min(usual, LARGEST_GAIN, EXCESS * now)
         weight = np.minimum((np.arange(len(converted)) + 1) / self._hop, 1)
         return before + (self._gain - before) * weight
 
@@ -251,8 +270,7 @@ class SourcePitch:
         """Forget the voice."""
         self.search = self._given or (self._known and self._known.f0_range) or self.INITIAL_RANGE
         self.log_f0 = self._known.log_f0 if self._known else self._target
-        self._clear = np.zeros(0)  # Hz, clearly voiced frames
-        self._loudest = 0.0  # mean square of the clearly voiced frames of a track
+        self._speech = VoicedSpeech(self._config)
         self._new = 0  # frames that have not been learnt from
 
     def add(self, samples: np.ndarray, stop: int, frames: int) -> None:
@@ -263,17 +281,16 @@ class SourcePitch:
         rate = self._config.frame_rate
         if self._new < self.INTERVAL * rate:
             return
-        track = self._config.track_f0(samples, self._given or WIDEST_RANGE)
-        clear = clear_frames(track, loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest)))
+        track, _, clear = self._speech.track(samples, self._given or WIDEST_RANGE)
         new = slice(max(0, stop - self._new), stop)
         self._new = 0
         f0 = track.f0[new][clear[new]]
         if not len(f0):
             return
-        self._loudest = max(self._loudest, float(track.power[clear].mean()))
-        self._clear = np.concatenate([self._clear, f0])[-round(MEMORY * rate) :]
-        median = float(np.median(self._clear[-round(MEDIAN_WINDOW * rate) :]))
-        same = self._clear[np.abs(np.log2(self._clear / median)) < min(MAIN_LOBE)]
+        self._speech.learn_level(track.power[clear])
+        self._speech.add(f0)
+        median = float(np.median(self._speech.f0[-round(MEDIAN_WINDOW * rate) :]))
+        same = self._speech.of_voice(median)
         statistics, count, weight = F0Statistics.of(same), len(same), self.PRIOR * rate
         variance = weight * self._target.deviation**2 + count * statistics.log_f0.deviation**2
         self.log_f0 = LogF0(statistics.log_f0.mean, float(np.sqrt(variance / (weight + count))))

@@ -3,14 +3,16 @@
 The sound card's callbacks only copy samples, from the microphone into one ring buffer and from another to the
 loudspeaker. In between, a worker thread converts. The output buffer starts with some silence, which is the time that
 the worker has. On an underrun the output fades to silence, and the missing samples are dropped when they arrive, so
-that the delay stays constant.
+that the delay stays constant. Where the two clocks differ, a block is left out or repeated now and then.
 """
 
 import contextlib
+import math
 import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,9 +28,9 @@ FADE = 0.002  # seconds to fade out on an underrun, and back in
 CAPACITY = 2 * LONGEST_SLACK  # seconds, size of a ring buffer
 WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
-DRIFT = 2.0  # seconds of surplus samples in the output buffer before they are left out
+DRIFT = 2.0  # seconds in which the output buffer holds surplus samples, or too few, before that is corrected
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
-SETTLING_TIME = 2.5  # seconds ignored at the start of a measurement: sound servers adjust, as does a loop after DRIFT
+SETTLING_TIME = 4.5  # seconds ignored at the start of a measurement: sound servers adjust, and a loop after 2 * DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
 
 
@@ -36,6 +38,7 @@ class Converter(Protocol):
     """What a worker calls: an `AbstractStream`, or a stand-in such as `Clicks`."""
 
     sample_rate: int
+    can_hurry: bool
 
     def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
         """Take samples `(samples,)` and return as many."""
@@ -61,10 +64,18 @@ class Ring:
 
     def read(self, count: int) -> np.ndarray:
         """Remove and return the next samples, at most `count`."""
-        count = min(count, len(self))
-        samples = self._samples[(self._read + np.arange(count)) % len(self._samples)]
-        self._read += count
+        samples = self.peek(count)
+        self.skip(len(samples))
         return samples
+
+    def peek(self, count: int, offset: int = 0) -> np.ndarray:
+        """Samples from `offset` on, at most `count`; below 0, the offset is of samples that have been read."""
+        count = min(count, len(self) - offset)
+        return self._samples[(self._read + offset + np.arange(count)) % len(self._samples)]
+
+    def skip(self, count: int) -> None:
+        """Remove samples that are there; below 0, bring back samples that have been read."""
+        self._read += count
 
 
 class Loop:
@@ -84,11 +95,14 @@ class Loop:
     underruns : int
         Number of times that the loudspeaker ran out of samples.
     hurried : int
-        Number of times that the worker hurried.
+        Number of times that the converter hurried, if it can.
     lost : int
         Number of the microphone's samples lost because the buffer was full.
     left_out : int
-        Number of samples left out because the microphone's clock is faster than the loudspeaker's.
+        Number of samples left out because the microphone's clock is faster than the loudspeaker's, or because the
+        loudspeaker took none for so long that there was no room.
+    repeated : int
+        Number of samples repeated because the microphone's clock is slower than the loudspeaker's.
     late : int
         Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
     levels : tuple of float
@@ -116,10 +130,14 @@ class Loop:
         self._fade = max(1, round(FADE * converter.sample_rate))
         self._interrupted = False  # whether the output ended in silence, so that it must fade in
         self._filled = 0  # samples of silence in place of the lost ones
+        self._successors: deque[tuple[Converter, int]] = deque()  # what `replace` was called with
+        self._former: Converter | None = None  # which is being replaced
+        self._change = 0  # samples since the converter has been heard; below 0, until then
         self._wake = threading.Event()
         self._stopped = False
-        self.underruns = self.hurried = self.lost = self.left_out = self.late = 0
-        self._lowest, self._counted = float(capacity), 0  # lowest fill of the output, over so many samples
+        self.underruns = self.hurried = self.lost = self.left_out = self.repeated = self.late = 0
+        self._lowest, self._highest = math.inf, -math.inf  # fill of the output after recent calls of `give`
+        self._counted = 0  # samples output by these calls
         self.busy = 0.0  # seconds of computing time of the worker
         self.fault: Exception | None = None
         self._levels = [0.0, 0.0]
@@ -127,7 +145,8 @@ class Loop:
     def take(self, samples: np.ndarray) -> None:
         """Take the microphone's next samples `(samples,)`; never blocks."""
         self.lost += len(samples) - self._input.write(samples)  # the worker replaces them by silence
-        self._levels[0] = max(self._levels[0], float(np.abs(samples).max(initial=0)))
+        finite = np.isfinite(samples)
+        self._levels[0] = max(self._levels[0], float(np.abs(samples).max(initial=0, where=finite)))
         self._wake.set()
 
     def give(self, count: int) -> np.ndarray:
@@ -140,11 +159,14 @@ class Loop:
             self._owed = self._owed_for = 0
         self._owed -= len(self._output.read(min(self._owed, len(self._output))))
         surplus = self._surplus(count)
-        samples = self._output.read(count + surplus) if self._owed == 0 else np.zeros(0, np.float32)
-        if surplus:
-            before, after = samples[:count], samples[surplus:]  # a cross-fade leaves out the surplus
-            weight = np.clip(np.arange(1, len(before) + 1) / self._fade, 0, 1).astype(np.float32)
-            samples = before * (1 - weight) + after * weight
+        samples = self._output.peek(count) if self._owed == 0 else np.zeros(0, np.float32)
+        if surplus and len(samples) == count:  # a cross-fade leaves out the surplus, or repeats what is missing
+            weight = np.clip(np.arange(1, count + 1) / min(self._fade, count), 0, 1).astype(np.float32)
+            samples = samples * (1 - weight) + self._output.peek(count, surplus) * weight
+            self._output.skip(surplus)
+            self.left_out += max(surplus, 0)
+            self.repeated += max(-surplus, 0)
+        self._output.skip(len(samples))
         if self._interrupted and len(samples):
             ramp = min(self._fade, len(samples))
             samples[:ramp] *= np.linspace(0, 1, ramp, dtype=np.float32)
@@ -162,31 +184,62 @@ class Loop:
         return samples
 
     def _surplus(self, count: int) -> int:
-        """Number of surplus output samples, which accumulate if the microphone's clock is the faster one."""
-        self._lowest = min(self._lowest, len(self._output) - count)
+        """Number of samples that the output has too many, or (below 0) too few, because the two clocks differ.
+
+        That is found out every DRIFT seconds, from the lowest and the highest fill of that time, so that neither bursts
+        nor a worker that is late for a moment are taken for it.
+        """
+        fill = len(self._output) - count
+        self._lowest, self._highest = min(self._lowest, fill), max(self._highest, fill)
         self._counted += count
         if self._counted < DRIFT * self.converter.sample_rate:
             return 0
-        surplus = self._lowest - self.slack if self._lowest >= self.slack + self.block else 0
-        self._lowest, self._counted = self.slack + CAPACITY * self.converter.sample_rate, 0
-        self.left_out += int(surplus)
-        return int(surplus)
+        lowest, highest = self._lowest, self._highest
+        self._lowest, self._highest, self._counted = math.inf, -math.inf, 0
+        if lowest >= self.slack + self.block:
+            return lowest - self.slack
+        return highest - self.slack if highest <= self.slack - self.block else 0
 
     def work(self) -> bool:
         """Convert the next block of input; return whether there was any."""
         waiting = len(self._input)
         if waiting == 0:
             return False
-        hurry = self._started and waiting > self.block > len(self._output) - self._owed  # an underrun is near
+        is_late = self._started and waiting > self.block > len(self._output) - self._owed  # an underrun is near
+        hurry = is_late and self.converter.can_hurry
         self.hurried += hurry
         if not self._started:
             self._output.write(np.zeros(self.slack, np.float32))
             self._started = True
         begin = time.thread_time()
-        self._output.write(self.converter.push(self._input.read(self.block), hurry))
+        converted = self._convert(self._input.read(self.block), hurry)
+        self.left_out += len(converted) - self._output.write(converted)
         self._filled += self._output.write(np.zeros(self.lost - self._filled, np.float32))
         self.busy += time.thread_time() - begin
         return True
+
+    def replace(self, converter: Converter, delay: int) -> None:
+        """Convert by another converter from the next block on; may be called while the worker works.
+
+        During its delay, in samples, the former one is heard, whose delay must be the same: nothing is lost, and there
+        is no gap. A cross-fade follows.
+        """
+        self._successors.append((converter, delay))
+
+    def _convert(self, samples: np.ndarray, hurry: bool) -> np.ndarray:
+        """Convert `(samples,)` by the converter, and while it replaces another one, by both."""
+        if self._former is None and self._successors:
+            self._former, (self.converter, delay) = self.converter, self._successors.popleft()
+            self._change = -delay
+        converted = self.converter.push(samples, hurry)
+        if self._former is None:
+            return converted
+        before = self._former.push(samples, hurry)
+        weight = np.clip((self._change + np.arange(1, len(samples) + 1)) / self._fade, 0, 1).astype(np.float32)
+        self._change += len(samples)
+        if self._change >= self._fade:
+            self._former = None
+        return before * (1 - weight) + converted * weight
 
     def run(self) -> None:
         """Work until stopped; the worker thread's main function."""
@@ -324,7 +377,7 @@ def connect(
     settings = {"samplerate": rate, "blocksize": loop.block, "channels": 1, "dtype": "float32", "latency": latency}
     try:
         with contextlib.ExitStack() as stack:
-            with system.realtime_scheduling():  # for PortAudio's threads and the worker
+            with system.realtime_scheduling(2):  # for PortAudio's threads: before the worker, which may take longer
                 try:
                     # Two streams, because a duplex stream fails if a sound server has two separate devices.
                     cards = (
@@ -333,8 +386,10 @@ def connect(
                     )
                     names = tuple(sounddevice.query_devices(card.device)["name"] for card in cards)
                 except (sounddevice.PortAudioError, ValueError) as error:
-                    raise ConfigError(f"sound card: {shorten(error)}; vc-live --devices lists the devices") from error
-                sys.setswitchinterval(SWITCH)
+                    hint = f"vc-live --devices lists the devices, which must take {rate} Hz"
+                    raise ConfigError(f"sound card: {shorten(error)}; {hint}") from error
+            sys.setswitchinterval(SWITCH)
+            with system.realtime_scheduling(1):
                 worker.start()
             yield Connection(loop, tuple(card.latency for card in cards), names, cards)
     finally:
@@ -354,6 +409,8 @@ def warm_up(converter: Converter) -> None:
 
 class Clicks:
     """A stand-in for a stream that outputs clicks at regular intervals and records the input."""
+
+    can_hurry = False
 
     def __init__(self, sample_rate: int, seconds: float):
         self.sample_rate, self.interval = sample_rate, round(CLICKS * sample_rate)
@@ -380,7 +437,7 @@ class Clicks:
         return np.array(delays)
 
 
-def measure(sample_rate: int, seconds: float = 8.0, **options: Any) -> tuple[np.ndarray, Connection]:
+def measure(sample_rate: int, seconds: float = 10.0, **options: Any) -> tuple[np.ndarray, Connection]:
     """Measure the round-trip delay from the worker through loudspeaker and microphone back to the worker.
 
     Parameters

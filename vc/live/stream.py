@@ -64,6 +64,8 @@ class Stream(AbstractStream):
         A setting is invalid, or does not fit the model.
     """
 
+    can_hurry = True
+
     def __init__(
         self,
         model: LinearModel,
@@ -78,6 +80,7 @@ class Stream(AbstractStream):
     ):
         require_known("method", method, METHODS)
         f0_options.check_method(method)
+        self._model, self._settings = model, {"method": method, "delay": delay, "gate": gate}
         self.source, self.target = model.model.direction(to, source)
         self.method, self.f0_options, self.muted, self.passthrough = method, f0_options, False, False
         speakers = model.model.speakers
@@ -121,6 +124,9 @@ class Stream(AbstractStream):
         self._excitation: Excitation | None = None  # of the last voiced frame, by `world`
         self._f0 = 0.0  # Hz, of the last frame synthesised
         self.hurried_frames = 0
+
+    def _between_speakers(self, source: str, target: str, f0_range: F0Range | None) -> "Stream":
+        return Stream(self._model, target, source, f0_options=self.f0_options, f0_range=f0_range, **self._settings)
 
     @property
     def _needed(self) -> int:

@@ -95,6 +95,7 @@ def counts(loop: Loop, stream: AbstractStream) -> dict[str, float]:
         "hurried": loop.hurried,
         "lost": loop.lost,
         "left_out": loop.left_out,
+        "repeated": loop.repeated,
         "late": round(1000 * loop.late / stream.sample_rate, 1),
         "not_finite": stream.not_finite,
     }

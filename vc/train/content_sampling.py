@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vc.config import require
-from vc.features.content import prosody, standard_loudness
+from vc.features.content import normalise_content, prosody, standard_loudness
 from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
@@ -139,7 +139,7 @@ class SpeakerContent:
     def from_features(cls, features: Features, name: str, device: torch.device) -> "SpeakerContent":
         """Read a speaker's content and normalise it."""
         contents, statistics = features.content(name), features.speakers[name].content
-        frames = (np.concatenate(contents) - np.asarray(statistics.mean)) / statistics.deviation
+        frames = normalise_content(np.concatenate(contents), statistics, statistics)
         indices = torch.from_numpy(np.repeat(np.arange(len(contents)), [len(content) for content in contents]))
         frames = torch.from_numpy(frames.astype(np.float32)).to(device)
         return cls(frames, indices.to(device), tuple(features.sentences(name)))

@@ -310,9 +310,7 @@ def sampled_kernel(
     sides = []
     for side in (converted, reference):
         most = max(MIN_KERNEL_FRAMES, min(MAX_KERNEL_FRAMES, KERNEL_FRAMES // len(side)))
-        chosen = [
-            frames[np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)] for frames in side
-        ]
+        chosen = [frames[evenly_spread(len(frames), most)] for frames in side]
         sides.append([(frames.astype(np.float64) - centre) / unit for frames in chosen])
     return kernel(*sides, paired=paired)
 

@@ -18,6 +18,8 @@ RandomDraws = Callable[[int], Tensor]
 class AbstractNetwork(nn.Module, ABC):
     """What a model file holds: the network of a method."""
 
+    extensible = False  # whether speakers can be added without changing the others' parts
+
     @staticmethod
     def fewest_parts(speakers: int) -> int:
         """How many parts with weights of their own a network of so many speakers has at least."""
@@ -131,7 +133,7 @@ class MultiSpeakerConverter(AbstractConverter):
         If there are fewer than two speakers.
     """
 
-    extensible = False  # whether speakers can be added without changing the others' parts
+    code_channels: int  # of a code at the decoder's input
     code_has_cost = False  # whether part of the network learns from the cost of the code alone
     classifies = False  # whether its discriminator classifies speakers instead of being conditioned on them
     has_fake_class = False  # whether fakes are one more of its classes, in place of real-or-fake logits
@@ -149,11 +151,6 @@ class MultiSpeakerConverter(AbstractConverter):
     @abstractmethod
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         """Decode a code of `source` to `(batch, bands, frames)` of `target`, both indices `(batch,)`."""
-
-    @property
-    @abstractmethod
-    def code_channels(self) -> int:
-        """Channels of a code at the decoder's input."""
 
     @abstractmethod
     def discriminator(self, config: Any) -> nn.Module:

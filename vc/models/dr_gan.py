@@ -67,8 +67,8 @@ class DRGAN(BottleneckConverter):
     classifies = True
 
     def __init__(self, config: DRGANConfig, bands: int, speakers: tuple[str, ...]):
-        super().__init__(speakers)
-        self.fuses, self.has_fake_class, self.noise_channels = config.fuses, config.fake_class, config.noise_channels
+        super().__init__(config, speakers)
+        self.fuses, self.has_fake_class = config.fuses, config.fake_class
         self.encoder = nn.Sequential(
             Downsampler(config, bands),
             build_residual_blocks(config, config.blocks_before),
@@ -80,10 +80,6 @@ class DRGAN(BottleneckConverter):
         self.read = decoder_input_layer(config)
         self.inner = ConditionalResidual(config, config.blocks_after, len(speakers), use_source=False)
         self.outward, self.bands = Upsampler(config, bands), bands
-
-    @property
-    def code_channels(self) -> int:
-        return self.read.in_channels
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         if not self.fuses:

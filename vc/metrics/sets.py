@@ -305,7 +305,10 @@ def frechet(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], un
 def sampled_kernel(
     converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray, *, paired: bool
 ) -> Figure:
-    """Kernel distance over KERNEL_FRAMES frames, minus the reference's mean and divided by `unit` (bands,)."""
+    """Kernel distance between utterances' frames `(frames, bands)`, of which about KERNEL_FRAMES a side are compared.
+
+    The reference's mean is subtracted from them, and they are divided by `unit` (bands,).
+    """
     centre = np.concatenate(reference).mean(axis=0)
     sides = []
     for side in (converted, reference):
@@ -318,7 +321,8 @@ def sampled_kernel(
 def sound_score(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
     """Score of the target's sounds, divided by that of its own frames; from c1..D, the first half of a frame's bands.
 
-    The classifier is always that of the whole reference, whichever utterances are kept.
+    Frames are `(frames, bands)` of each utterance, and are divided by `unit` (bands,). The classifier is always that of
+    the whole reference, whichever utterances are kept.
     """
     bands = len(unit) // 2
     sides = [[frames[:, :bands] / unit[:bands] for frames in side] for side in (converted, reference)]

@@ -41,8 +41,8 @@ class AbstractConverter(AbstractNetwork):
 class AbstractDecoder(AbstractNetwork):
     """Decodes the content of any speaker's speech, as an encoder recognised it, to a target's features.
 
-    Content is `(batch, dims, frames)`, less its speaker's mean and divided by the target's deviation; prosody is
-    `(batch, bands + 3, frames)`, as vc/features/content.py defines it, normalised by the target's statistics.
+    Content `(batch, dims, frames)` and prosody `(batch, bands + 3, frames)` come from `normalise_content` and `prosody`
+    of vc/features/content.py.
 
     Attributes
     ----------
@@ -163,7 +163,8 @@ class MultiSpeakerConverter(AbstractConverter):
     def apply_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
         """The code after the bottleneck between encoder and decoder, and its cost: here the code itself, and 0.
 
-        With `draws`, in training, it may be sampled.
+        From `encode`'s output to `decode`'s input `(batch, code_channels, positions)`, and a scalar. With `draws`, in
+        training, the code may be sampled.
         """
         return code, code.new_zeros(())
 
@@ -173,7 +174,7 @@ class MultiSpeakerConverter(AbstractConverter):
         return self.decode(code, source, target, frames.shape[-1])
 
     def code(self, frames: Tensor, speaker: str) -> Tensor:
-        """Encode one speaker's frames, as `encode` does."""
+        """Encode `(batch, bands, frames)` of one speaker, as `encode` does."""
         return self.encode(frames, self._indices(speaker, frames))
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:

@@ -90,7 +90,8 @@ class DRGAN(BottleneckConverter):
     def fuse(self, codes: Sequence[Tensor]) -> Tensor:
         """Average the codes of several renderings of the same content, weighted by the sigmoids of their confidences.
 
-        The confidence of the result is the largest of theirs.
+        Codes are outputs of `encode`, `(batch, channels + 1, positions)` each, and so is the result; its confidence is
+        the largest of theirs.
         """
         stacked = torch.stack([*codes])
         weights = stacked[:, :, -1:].sigmoid()

@@ -136,9 +136,10 @@ class Discriminator(nn.Module):
 
 
 def dropout(x: Tensor, share: float, draws: RandomDraws | None) -> Tensor:
-    """Dropout (Srivastava et al., JMLR 2014) of a `share` of the values, reproducible by `draws`.
+    """Dropout (Srivastava et al., JMLR 2014) of a `share`, in 0..1, of the values of `x` `(batch, ...)`.
 
-    Resumed runs and several processes have the same draws. Without draws, or for a share of 0, it returns `x`.
+    Which values is up to `draws`, which are the same in resumed runs and in several processes. Without draws, or for a
+    share of 0, it returns `x`.
     """
     if draws is None or not share:
         return x

@@ -131,7 +131,7 @@ def _join(parts: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> Conte
 class SpeakerContent:
     """A speaker's content, recording after recording."""
 
-    frames: Tensor  # (content frames, dims), normalised by the speaker's statistics
+    frames: Tensor  # (content frames, dims), normalised by the speaker's own statistics, whoever is the target
     recording: Tensor  # (content frames,) index of the recording
     sentences: tuple[str, ...] = ()  # of the recordings, by index
 
@@ -220,7 +220,11 @@ def align_renderings(speaker: SpeakerContent, other: SpeakerContent, fallback: T
 
 @dataclass(frozen=True)
 class Recordings:
-    """A speaker's recordings as segments of log-mel, prosody and positions in content frames."""
+    """A speaker's recordings as segments, and the content from which to decode them.
+
+    The rows of a segment are `bands` of normalised log-mel, `bands + 3` of prosody, and 2 of the position in content
+    frames: its whole part and its fraction. Content is interpolated only when it is drawn, which saves memory.
+    """
 
     segments: Segments
     contents: Tensor  # (kinds, content frames, dims), float16: the kinds of content from which to decode segments
@@ -231,7 +235,10 @@ class Recordings:
     def from_features(
         cls, features: Features, name: str, contents: Sequence[Tensor], length: int, device: torch.device
     ) -> "Recordings":
-        """Build segments of `length` frames; each of `contents` is of all recordings, one after the other."""
+        """Build segments of `length` frames of a speaker.
+
+        Each of `contents` is a kind of content of all recordings, one after the other, `(content frames, dims)`.
+        """
         speaker, config = features.speakers[name], features.config
         log_mels, start, rows = features.frames(name), 0, []
         for log_mel, f0, content in zip(log_mels, features.f0(name), features.content(name), strict=True):

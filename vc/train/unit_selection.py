@@ -31,7 +31,7 @@ class TargetFrames:
 
     log_mel: list[np.ndarray]  # (frames, bands), normalised
     content: list[np.ndarray]  # (frames, dims), as decoders take it
-    manner: list[np.ndarray]  # (frames, 3): melody, voicing, loudness
+    manner: list[np.ndarray]  # (frames, 3), `contours`: melody, voicing, loudness
     louder: np.ndarray  # (bands,), change of normalised log-mel for a deviation of loudness
     frame_rate: float  # frames per second
 

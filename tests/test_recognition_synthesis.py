@@ -40,6 +40,7 @@ from vc.models.recognition_synthesis import (
 )
 from vc.tensor_file import read_tensors, tensors_digest
 from vc.train import content_sampling
+from vc.train.content_encoder import differentiable_encoder
 from vc.train.content_sampling import (
     ContentBatch,
     ContentSampler,
@@ -60,7 +61,6 @@ from vc.train.recognition_synthesis import (
     Conversions,
     RecognitionSynthesisObjective,
     RecognitionSynthesisTraining,
-    differentiable_encoder,
 )
 from vc.train.sampling import Segments
 from vc.vocoders.world import WORLD

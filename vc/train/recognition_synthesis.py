@@ -18,7 +18,6 @@ Near the ends of a segment, where E lacks context, its content is less reliable:
 no separate identity mapping loss: `unmatched` segments are decoded in their own voice from their own content.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,13 +29,12 @@ from torch.nn.functional import interpolate
 
 from vc import devices, losses
 from vc.config import require, require_range
-from vc.encoders.distilled import STRIDE, DistilledEncoder
-from vc.encoders.features import encoder_of
+from vc.encoders.distilled import STRIDE
 from vc.features.content import PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
 from vc.features.f0 import FARTHEST, HIGHEST_F0, LOWEST_F0
 from vc.features.speakers import Speaker
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
-from vc.train.content_encoder import NaturalScaleEncoder
+from vc.train.content_encoder import NaturalScaleEncoder, differentiable_encoder
 from vc.train.content_sampling import ContentBatch, ContentSampler
 from vc.train.engine import Setup
 from vc.train.held_out import HeldOutResynthesis
@@ -256,13 +254,3 @@ class Conversions(nn.Module):
         encoded = self.encoder.encode(log_mel, speakers).float()
         content = interpolate(encoded, scale_factor=STRIDE, mode="linear")
         return (content[..., : log_mel.shape[-1]] - self.content_mean[speakers]) / self.content_deviation[speakers]
-
-
-def differentiable_encoder(speakers: Mapping[str, Speaker], config: ContentFeatures) -> NaturalScaleEncoder:
-    """A copy of these features' content encoder that passes gradients to log-mel; ConfigError if it cannot."""
-    name, encoder = config.content.encoder, encoder_of(config)
-    differentiable = isinstance(encoder, DistilledEncoder) and encoder.mel == config.mel
-    message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
-    require(differentiable, f"{message} log-mel of these features; take features.content.encoder=distilled")
-    network = copy.deepcopy(encoder.network)  # the original stays on the CPU, for other users
-    return NaturalScaleEncoder(network, encoder.digest, speakers)

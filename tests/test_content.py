@@ -28,6 +28,7 @@ from vc.features.content import (
     ContentStatistics,
     excitation,
     log_mel_loudness,
+    normalise_content,
     prosody,
     standard_loudness,
 )
@@ -137,6 +138,17 @@ def test_a_meter_has_the_statistics_of_all_frames_however_they_are_cut(cuts, ran
     assert (found.loudness_mean, found.loudness_deviation) == pytest.approx((level.mean(), level.std()), rel=1e-6)
     loud = standard_loudness(log_mel[speech], found)
     assert (loud.mean(), loud.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
+
+
+def test_content_has_mean_0_and_the_deviation_relative_to_the_target(random):
+    content, log_mel, speech = heard(random)
+    meter = ContentMeter()
+    meter.add(content, log_mel, speech)
+    speaker = meter.statistics()
+    for target, deviation in ((speaker, 1.0), (replace(speaker, mean=[0.0] * 4, deviation=2 * speaker.deviation), 0.5)):
+        normalised = normalise_content(content[speech], speaker, target)
+        np.testing.assert_allclose(normalised.mean(axis=0), 0, atol=1e-9)
+        assert np.sqrt(np.square(normalised).mean()) == pytest.approx(deviation)
 
 
 def test_a_prior_counts_as_frames_that_were_heard(random):

@@ -222,8 +222,8 @@ def test_a_step_of_each_costs_what_is_said_of_it():
 
 
 @pytest.mark.parametrize("method", FAMILY)
-@pytest.mark.parametrize("bands", [17, 24, 80])
-@pytest.mark.parametrize("frames", [1, 5, 32, 101])
+@pytest.mark.parametrize("bands", [17, 24, 35, 36, 80])
+@pytest.mark.parametrize("frames", [1, 4, 5, 32, 101, 130])
 def test_any_height_and_any_length_are_kept(method, bands, frames):
     network = build_converter(method, network_config(method, small(method)), bands, ("a", "b"))
     made = network.convert(torch.randn(2, bands, frames), "a", "b")
@@ -422,6 +422,7 @@ def test_every_adversarial_loss_moves_everybody(name):
     ("given", "message"),
     [
         ({"adversarial": 0, "second_adversarial": 0, "cycle_consistency": 0}, "in both directions: nothing is learnt"),
+        ({"cycle_consistency": -1}, r"objective\.cycle_consistency must be 0 or more, got -1"),
         ({"forward_cycle": -1}, r"objective\.forward_cycle must be 0 or more, got -1"),
         (
             {"adversarial_loss": "quadratic"},

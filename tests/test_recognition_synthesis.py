@@ -40,6 +40,7 @@ from vc.models.recognition_synthesis import (
 )
 from vc.tensor_file import read_tensors, tensors_digest
 from vc.train import content_sampling
+from vc.train.content_encoder import differentiable_encoder
 from vc.train.content_sampling import (
     ContentBatch,
     ContentSampler,
@@ -60,7 +61,6 @@ from vc.train.recognition_synthesis import (
     Conversions,
     RecognitionSynthesisObjective,
     RecognitionSynthesisTraining,
-    differentiable_encoder,
 )
 from vc.train.sampling import Segments
 from vc.vocoders.world import WORLD
@@ -628,9 +628,8 @@ CONVERTING = dict.fromkeys(CONVERSIONS, 0.5)
 @pytest.fixture(scope="module")
 def tools(dump) -> Conversions:
     """Of slt and rms."""
-    return Conversions(
-        {name: dump.speakers[name] for name in ("slt", "rms")}, dump.config, differentiable_encoder(dump.config)
-    )
+    speakers = {name: dump.speakers[name] for name in ("slt", "rms")}
+    return Conversions(speakers, dump.config, differentiable_encoder(speakers, dump.config))
 
 
 @pytest.mark.parametrize("whisper", [None, 0, 1])
@@ -676,7 +675,7 @@ def test_what_is_heard_in_a_recording_is_the_content_of_the_features(odd, dump, 
         np.testing.assert_allclose(heard[0].T.detach()[sure], expected[:length][sure], atol=1e-3)
         [gradient] = torch.autograd.grad(heard.square().sum(), given)
         assert gradient.any() and not any(each.requires_grad for each in tools.parameters())
-    assert not tools.encoder.training
+    assert not tools.encoder.network.training
 
 
 def sampler_of(dump, *speakers: str, **objective) -> ContentSampler:
@@ -830,7 +829,7 @@ def test_an_encoder_that_cannot_hear_log_mel_is_refused_by_name(dump, tmp_path):
     samples = replace(dump.config, content=replace(dump.config.content, encoder=str(path), digest=""))
     for config in (samples, replace(dump.config, highest=7000.0)):
         with pytest.raises(ConfigError, match=r"cycle: through the content encoder .* no gradient") as refused:
-            differentiable_encoder(config)
+            differentiable_encoder(dump.speakers, config)
         assert config.content.encoder in str(refused.value) and "\n" not in str(refused.value)
 
 

@@ -20,7 +20,7 @@ from vc.encoders.base import Encoder
 from vc.encoders.features import content_of, encoder_of
 from vc.errors import ConfigError, DataError, shorten, suggestion
 from vc.features.base import Frames
-from vc.features.content import ContentStatistics, prosody, standard_loudness
+from vc.features.content import ContentStatistics, normalise_content, prosody, standard_loudness
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
@@ -544,8 +544,10 @@ class Converter:
             Shape `(frames, bands)`, float64.
         """
         speaker, settings = self.model.speakers[target], self.model.features
-        normalised = (content - np.asarray(source.mean)) / speaker.content.deviation
-        arrays = normalised, prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings)
+        arrays = (
+            normalise_content(content, source, speaker.content),
+            prosody(f0, standard_loudness(log_mel, source), speaker.log_f0, settings),
+        )
         inputs = (torch.from_numpy(array.astype(np.float32).T[None]).to(self.device) for array in arrays)
         with devices.autocast(self.precision, self.device):
             decoded = self.network.decode(*inputs, target)

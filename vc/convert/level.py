@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vc.corpus.limiter import to_full_scale
+from vc.features.speech import DYNAMIC_RANGE
 
 FAINTEST_PEAK = 0.1  # smallest usual peak of a recording
 LARGEST_GAIN = 1e3  # largest gain; an even quieter conversion is silence
 LOWEST_FREQUENCY = 70.0  # Hz; lower frequencies are ignored in loudness
 FRAME = 0.02  # seconds
-PAUSE = 35.0  # dB; frames farther below the loudest one are pauses
 
 
 @dataclass
@@ -93,7 +93,8 @@ def speech_level(samples: np.ndarray, rate: int) -> float:
     padded = np.pad(np.fft.irfft(spectrum, length)[: len(samples)], (0, -len(samples) % frame))
     powers = np.square(padded).reshape(-1, frame).mean(axis=1)
     loudest = powers.max(initial=0)
-    return float(10 * np.log10(powers[powers >= loudest * 10 ** (-PAUSE / 10)].mean())) if loudest > 0 else -np.inf
+    speech = powers[powers >= loudest * 10 ** (-DYNAMIC_RANGE / 10)]
+    return float(10 * np.log10(speech.mean())) if loudest > 0 else -np.inf
 
 
 def _spectrum_above_lowest(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:

@@ -1,7 +1,8 @@
-"""Features of kind content: log-mel frames and an encoder's content vectors, and the prosody that a decoder takes.
+"""Features of kind content: log-mel frames, F0 and an encoder's content vectors; and the inputs of a decoder.
 
 An encoder (vc/encoders) encodes what is spoken. Most of the speaker information in its vectors is in their mean, which
-is subtracted before frames of two speakers are compared or decoded.
+is subtracted before frames of two speakers are compared or decoded. In training as in conversion, a decoder takes what
+is spoken from `normalise_content` and how it is spoken from `prosody`.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from vc.features.mel import MelConfig, MelFeatures, mel_filters
 
 STEPS_PER_OCTAVE = 48  # of F0: steps of a quarter of a semitone
 ASPIRATION = 0.003  # power of the noise in voiced frames, relative to the pulses
-PROSODY = 3  # rows of a decoder's prosody input, without the excitation
+PROSODY = 3  # rows of a decoder's prosody input without the excitation: `contours`
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,24 @@ def log_mel_loudness(log_mel: np.ndarray) -> np.ndarray:
     return np.log(np.exp(log_mel.astype(np.float64)).mean(axis=1))
 
 
+def normalise_content(content: np.ndarray, speaker: ContentStatistics, target: ContentStatistics) -> np.ndarray:
+    """The content input of a decoder: content less its speaker's mean, divided by the target's deviation.
+
+    Parameters
+    ----------
+    content : np.ndarray
+        Shape `(frames, dims)`.
+    speaker, target : ContentStatistics
+        Statistics of who is speaking and of who is decoded; in training the same.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(frames, dims)`, float64.
+    """
+    return (content - np.asarray(speaker.mean)) / target.deviation
+
+
 def standard_loudness(log_mel: np.ndarray, speaker: ContentStatistics) -> np.ndarray:
     """Loudness `(frames,)` of a speaker's log-mel `(frames, bands)`, standardised by the speaker's statistics."""
     return (log_mel_loudness(log_mel) - speaker.loudness_mean) / speaker.loudness_deviation
@@ -172,15 +191,26 @@ def prosody(f0: np.ndarray, loudness: np.ndarray, log_f0: LogF0 | None, config: 
     Returns
     -------
     np.ndarray
-        Shape `(frames, bands + 3)`, float32: the bands of `excitation`; standardised log F0, linearly interpolated
-        where unvoiced; voicing, 1 where voiced; loudness.
+        Shape `(frames, bands + 3)`, float32: the bands of `excitation`, then `contours`.
+    """
+    return np.column_stack([excitation(f0, config), contours(f0, loudness, log_f0)]).astype(np.float32)
+
+
+def contours(f0: np.ndarray, loudness: np.ndarray, log_f0: LogF0 | None) -> np.ndarray:
+    """`prosody` without the excitation, which alone depends on the settings of the log-mel; parameters as there.
+
+    Returns
+    -------
+    np.ndarray
+        Shape `(frames, 3)`, float32: standardised log F0, linearly interpolated where unvoiced; voicing, 1 where
+        voiced; loudness.
     """
     voiced = f0 > 0
-    contour = np.zeros(len(f0))
+    melody = np.zeros(len(f0))
     if log_f0 is not None and voiced.any():
         standard = (np.log(f0[voiced]) - log_f0.mean) / log_f0.deviation
-        contour = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), standard)
-    return np.column_stack([excitation(f0, config), contour, voiced, loudness]).astype(np.float32)
+        melody = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), standard)
+    return np.column_stack([melody, voiced, loudness]).astype(np.float32)
 
 
 def excitation(f0: np.ndarray, config: MelConfig) -> np.ndarray:

@@ -287,7 +287,10 @@ def clear_frames(track: F0Track, loud: np.ndarray) -> np.ndarray:
 
 
 def whispers(clear: np.ndarray, loud: np.ndarray, frame_rate: float) -> bool:
-    """Whether there is enough loud speech, and too little of it is voiced, to conclude that it is whispered."""
+    """Whether there is enough loud speech, and too little of it is voiced, to conclude that it is whispered.
+
+    `clear` and `loud` are the masks `(frames,)` of `clear_frames` and `loud_frames`; `frame_rate` is frames per second.
+    """
     return loud.sum() >= ENOUGH_LOUD * frame_rate and clear.sum() < WHISPERED_SHARE * loud.sum()
 
 

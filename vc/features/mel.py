@@ -235,6 +235,6 @@ def hertz_to_mel(hertz: float) -> float:
 
 
 def mel_to_hertz(mel: np.ndarray) -> np.ndarray:
-    """The inverse of `hertz_to_mel`."""
+    """The inverse of `hertz_to_mel`, of an array of any shape."""
     knee = LINEAR_BELOW / LINEAR_STEP
     return np.where(mel < knee, mel * LINEAR_STEP, LINEAR_BELOW * np.exp(LOG_STEP * (mel - knee)))

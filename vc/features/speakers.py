@@ -57,7 +57,7 @@ class MeanVariance:
         return (frames - self.mean_) / self.deviation_
 
     def inverse(self, frames: np.ndarray) -> np.ndarray:
-        """Undo `transform`."""
+        """Undo `transform`: standardised `(frames, bands)` to the speaker's own scale."""
         return frames * self.deviation_ + self.mean_
 
 

@@ -305,14 +305,15 @@ def frechet(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], un
 def sampled_kernel(
     converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray, *, paired: bool
 ) -> Figure:
-    """Kernel distance over KERNEL_FRAMES frames, minus the reference's mean and divided by `unit` (bands,)."""
+    """Kernel distance between utterances' frames `(frames, bands)`, of which about KERNEL_FRAMES a side are compared.
+
+    The reference's mean is subtracted from them, and they are divided by `unit` (bands,).
+    """
     centre = np.concatenate(reference).mean(axis=0)
     sides = []
     for side in (converted, reference):
         most = max(MIN_KERNEL_FRAMES, min(MAX_KERNEL_FRAMES, KERNEL_FRAMES // len(side)))
-        chosen = [
-            frames[np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)] for frames in side
-        ]
+        chosen = [frames[evenly_spread(len(frames), most)] for frames in side]
         sides.append([(frames.astype(np.float64) - centre) / unit for frames in chosen])
     return kernel(*sides, paired=paired)
 
@@ -320,7 +321,8 @@ def sampled_kernel(
 def sound_score(converted: Sequence[np.ndarray], reference: Sequence[np.ndarray], unit: np.ndarray) -> Figure:
     """Score of the target's sounds, divided by that of its own frames; from c1..D, the first half of a frame's bands.
 
-    The classifier is always that of the whole reference, whichever utterances are kept.
+    Frames are `(frames, bands)` of each utterance, and are divided by `unit` (bands,). The classifier is always that of
+    the whole reference, whichever utterances are kept.
     """
     bands = len(unit) // 2
     sides = [[frames[:, :bands] / unit[:bands] for frames in side] for side in (converted, reference)]

@@ -73,11 +73,14 @@ def sums_of_shares(sounds: Sounds, utterances: Sequence[np.ndarray]) -> np.ndarr
 
 
 def score(sums: np.ndarray) -> float:
-    """Score by `sums_of_shares` of some utterances: from 1 (one sound, or none clearly) to the number of sounds."""
+    """Score by `sums_of_shares` of some utterances `(utterances, sounds + 2)`.
+
+    From 1 (one sound, or none clearly) to the number of sounds.
+    """
     *shares, entropies, count = sums.sum(axis=0)
     return float(np.exp(entropy(np.array(shares) / count) - entropies / count))
 
 
 def entropy(shares: np.ndarray) -> np.ndarray:
-    """Entropy in nats along the last axis."""
+    """Entropy in nats of probabilities `(..., sounds)`, along the last axis."""
     return -(shares * np.log(np.maximum(shares, np.finfo(float).tiny))).sum(axis=-1)

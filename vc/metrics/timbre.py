@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vc.metrics.arrays import evenly_spread
 from vc.metrics.content import Content, centre_of, directions
 
 NEIGHBOURS = 8  # target frames nearest in content, whose mean is the reference for a frame
@@ -30,7 +31,7 @@ class Timbre:
         self.vectors = [directions(utterance.vectors[utterance.audible], self.centre) for utterance in target]
         self.cepstra = [utterance.cepstra[utterance.audible] for utterance in target]
         vectors = np.concatenate(self.vectors)
-        self.landmarks = vectors[np.linspace(0, len(vectors) - 1, SOUNDS).round().astype(int)]
+        self.landmarks = vectors[evenly_spread(len(vectors), SOUNDS)]
         self.unit = np.maximum(np.concatenate(self.cepstra).std(axis=0), MIN_DEVIATION)
 
     def deviations(self, utterances: Sequence[Content], *, paired: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,8 @@ RandomDraws = Callable[[int], Tensor]
 class AbstractNetwork(nn.Module, ABC):
     """What a model file holds: the network of a method."""
 
+    extensible = False  # whether speakers can be added without changing the others' parts
+
     @staticmethod
     def fewest_parts(speakers: int) -> int:
         """How many parts with weights of their own a network of so many speakers has at least."""
@@ -39,8 +41,8 @@ class AbstractConverter(AbstractNetwork):
 class AbstractDecoder(AbstractNetwork):
     """Decodes the content of any speaker's speech, as an encoder recognised it, to a target's features.
 
-    Content is `(batch, dims, frames)`, less its speaker's mean and divided by the target's deviation; prosody is
-    `(batch, bands + 3, frames)`, as vc/features/content.py defines it, normalised by the target's statistics.
+    Content `(batch, dims, frames)` and prosody `(batch, bands + 3, frames)` come from `normalise_content` and `prosody`
+    of vc/features/content.py.
 
     Attributes
     ----------
@@ -131,7 +133,7 @@ class MultiSpeakerConverter(AbstractConverter):
         If there are fewer than two speakers.
     """
 
-    extensible = False  # whether speakers can be added without changing the others' parts
+    code_channels: int  # of a code at the decoder's input
     code_has_cost = False  # whether part of the network learns from the cost of the code alone
     classifies = False  # whether its discriminator classifies speakers instead of being conditioned on them
     has_fake_class = False  # whether fakes are one more of its classes, in place of real-or-fake logits
@@ -150,11 +152,6 @@ class MultiSpeakerConverter(AbstractConverter):
     def decode(self, code: Tensor, source: Tensor, target: Tensor, frames: int) -> Tensor:
         """Decode a code of `source` to `(batch, bands, frames)` of `target`, both indices `(batch,)`."""
 
-    @property
-    @abstractmethod
-    def code_channels(self) -> int:
-        """Channels of a code at the decoder's input."""
-
     @abstractmethod
     def discriminator(self, config: Any) -> nn.Module:
         """A network `(frames, source, target, draws) -> DiscriminatorOutput`.
@@ -166,7 +163,8 @@ class MultiSpeakerConverter(AbstractConverter):
     def apply_bottleneck(self, code: Tensor, draws: RandomDraws | None = None) -> tuple[Tensor, Tensor]:
         """The code after the bottleneck between encoder and decoder, and its cost: here the code itself, and 0.
 
-        With `draws`, in training, it may be sampled.
+        From `encode`'s output to `decode`'s input `(batch, code_channels, positions)`, and a scalar. With `draws`, in
+        training, the code may be sampled.
         """
         return code, code.new_zeros(())
 
@@ -176,7 +174,7 @@ class MultiSpeakerConverter(AbstractConverter):
         return self.decode(code, source, target, frames.shape[-1])
 
     def code(self, frames: Tensor, speaker: str) -> Tensor:
-        """Encode one speaker's frames, as `encode` does."""
+        """Encode `(batch, bands, frames)` of one speaker, as `encode` does."""
         return self.encode(frames, self._indices(speaker, frames))
 
     def convert(self, frames: Tensor, source: str, target: str) -> Tensor:

@@ -31,6 +31,11 @@ class CodeConfig(NetworkSizes):
         require_range(self, "network", "noise_channels", at_least=0)
 
     @property
+    def decoder_channels(self) -> int:
+        """Channels of the decoder's input: code and noise."""
+        return self.code_channels + self.noise_channels
+
+    @property
     def blocks_before(self) -> int:
         """Residual blocks before the code."""
         return self.residual_blocks // 2
@@ -102,7 +107,10 @@ class BottleneckConverter(MultiSpeakerConverter):
     """A converter of many speakers whose code goes through `bottleneck`, one of BOTTLENECKS."""
 
     bottleneck: nn.Module
-    noise_channels: int
+
+    def __init__(self, config: CodeConfig, speakers: tuple[str, ...]):
+        super().__init__(speakers)
+        self.noise_channels, self.code_channels = config.noise_channels, config.decoder_channels
 
     @property
     def code_has_cost(self) -> bool:
@@ -134,7 +142,7 @@ def encoder_output_layer(config: CodeConfig) -> nn.Conv1d:
 
 def decoder_input_layer(config: CodeConfig) -> nn.Conv1d:
     """The first layer of a decoder."""
-    return nn.Conv1d(config.code_channels + config.noise_channels, config.inner, 1)
+    return nn.Conv1d(config.decoder_channels, config.inner, 1)
 
 
 class CodeClassifier(nn.Module):

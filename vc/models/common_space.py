@@ -83,7 +83,7 @@ class CommonSpace(BottleneckConverter):
         return speakers
 
     def __init__(self, config: CommonSpaceConfig, bands: int, speakers: tuple[str, ...]):
-        super().__init__(speakers)
+        super().__init__(config, speakers)
         shared = config.shared_blocks
         before, after = config.blocks_before - shared, config.blocks_after - shared
         shared_output = [encoder_output_layer(config)] if shared else []
@@ -102,12 +102,7 @@ class CommonSpace(BottleneckConverter):
         self.bottleneck = BOTTLENECKS[config.code](config)
         self.behind = nn.Sequential(*shared_input, build_residual_blocks(config, shared))
         self.decoders = BySpeaker(decoder, len(speakers))
-        self.noise_channels, self.code_width = config.noise_channels, config.code_channels + config.noise_channels
         self.bands = bands
-
-    @property
-    def code_channels(self) -> int:
-        return self.code_width
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.before(self.encoders(pad_frames(frames), speakers))

@@ -67,8 +67,8 @@ class DRGAN(BottleneckConverter):
     classifies = True
 
     def __init__(self, config: DRGANConfig, bands: int, speakers: tuple[str, ...]):
-        super().__init__(speakers)
-        self.fuses, self.has_fake_class, self.noise_channels = config.fuses, config.fake_class, config.noise_channels
+        super().__init__(config, speakers)
+        self.fuses, self.has_fake_class = config.fuses, config.fake_class
         self.encoder = nn.Sequential(
             Downsampler(config, bands),
             build_residual_blocks(config, config.blocks_before),
@@ -81,10 +81,6 @@ class DRGAN(BottleneckConverter):
         self.inner = ConditionalResidual(config, config.blocks_after, len(speakers), use_source=False)
         self.outward, self.bands = Upsampler(config, bands), bands
 
-    @property
-    def code_channels(self) -> int:
-        return self.read.in_channels
-
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         if not self.fuses:
             return self.encoder(pad_frames(frames))
@@ -94,7 +90,8 @@ class DRGAN(BottleneckConverter):
     def fuse(self, codes: Sequence[Tensor]) -> Tensor:
         """Average the codes of several renderings of the same content, weighted by the sigmoids of their confidences.
 
-        The confidence of the result is the largest of theirs.
+        Codes are outputs of `encode`, `(batch, channels + 1, positions)` each, and so is the result; its confidence is
+        the largest of theirs.
         """
         stacked = torch.stack([*codes])
         weights = stacked[:, :, -1:].sigmoid()

@@ -65,7 +65,7 @@ class StarGANVC(MultiSpeakerConverter):
     def __init__(self, config: StarGANVCConfig, bands: int, speakers: tuple[str, ...]):
         super().__init__(speakers)
         width, condition = config.channels, config.speaker_channels
-        self.noise_channels, self.code_width = config.noise_channels, config.code_channels + config.noise_channels
+        self.noise_channels, self.code_channels = config.noise_channels, config.code_channels + config.noise_channels
         self.encoder = nn.Sequential(
             GatedConv1d(bands, width, 9),
             GatedConv1d(width, width, 8, stride=2),
@@ -76,17 +76,13 @@ class StarGANVC(MultiSpeakerConverter):
         self.speakers = nn.Embedding(len(speakers), condition)
         self.decoder = nn.ModuleList(
             [
-                GatedConv1d(self.code_width + condition, width, 5),
+                GatedConv1d(self.code_channels + condition, width, 5),
                 GatedConv1d(width + condition, width, 5),
                 UpsampleBlock1d(width + condition, width),
                 UpsampleBlock1d(width + condition, width),
                 nn.Conv1d(width + condition, bands, 9, padding=4),
             ]
         )
-
-    @property
-    def code_channels(self) -> int:
-        return self.code_width
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.encoder(pad_frames(frames))
@@ -140,9 +136,10 @@ class Discriminator(nn.Module):
 
 
 def dropout(x: Tensor, share: float, draws: RandomDraws | None) -> Tensor:
-    """Dropout (Srivastava et al., JMLR 2014) of a `share` of the values, reproducible by `draws`.
+    """Dropout (Srivastava et al., JMLR 2014) of a `share`, in 0..1, of the values of `x` `(batch, ...)`.
 
-    Resumed runs and several processes have the same draws. Without draws, or for a share of 0, it returns `x`.
+    Which values is up to `draws`, which are the same in resumed runs and in several processes. Without draws, or for a
+    share of 0, it returns `x`.
     """
     if draws is None or not share:
         return x

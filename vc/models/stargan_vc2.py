@@ -46,10 +46,7 @@ class StarGANVC2(MultiSpeakerConverter):
         self.inward = Downsampler(config, bands)
         self.inner = ConditionalResidual(config, config.residual_blocks, len(speakers), use_source=config.told_source)
         self.outward, self.bands = Upsampler(config, bands), bands
-
-    @property
-    def code_channels(self) -> int:
-        return self.inner.width
+        self.code_channels = config.inner
 
     def encode(self, frames: Tensor, speakers: Tensor) -> Tensor:
         return self.inward(pad_frames(frames))
@@ -66,10 +63,9 @@ class ConditionalResidual(nn.Module):
 
     def __init__(self, config: NetworkSizes, blocks: int, speakers: int, *, use_source: bool):
         super().__init__()
-        self.width = config.inner
-        inner = config.residual_channels
+        width, inner = config.inner, config.residual_channels
         self.blocks = nn.ModuleList(
-            ConditionalBlock(self.width, inner, speakers, use_source=use_source) for _ in range(blocks)
+            ConditionalBlock(width, inner, speakers, use_source=use_source) for _ in range(blocks)
         )
 
     def forward(self, hidden: Tensor, source: Tensor, target: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Units(nn.Module):
         super().__init__()
         self.register_buffer("log_mel", torch.zeros(1, bands, dtype=torch.float16))  # (units, bands), normalised
         self.register_buffer("content", torch.zeros(1, dims, dtype=torch.float16))  # (units, dims), as decoders take it
-        self.register_buffer("manner", torch.zeros(1, PROSODY))  # (units, 3): melody, voicing, loudness
+        self.register_buffer("manner", torch.zeros(1, PROSODY))  # (units, 3), `contours`: melody, voicing, loudness
         self.register_buffer("recording", torch.zeros(1, dtype=torch.int32))  # (units,), indices
         self.register_buffer("louder", torch.zeros(bands))  # change of normalised log-mel for a deviation of loudness
         self.register_load_state_dict_pre_hook(_resize_buffers)

@@ -1,9 +1,10 @@
-"""Frozen content encoders for a loss that preserves the source's content in a conversion.
+"""Frozen content encoders for losses that preserve the source's content in a conversion.
 
-An encoder is a content encoder of `vc-encoder` that takes log-mel, which is also computed from mel-cepstra; a model of
-this toolkit with a speaker-independent code; or a folder of Hugging Face's transformers whose network takes features as
-they are extracted, and was trained on such. All are weights for a network that this package or transformers defines: no
-code in the files is run.
+For recognition-synthesis it is the content encoder of its features. For other methods it is a content encoder of
+`vc-encoder` that takes log-mel, which is also computed from mel-cepstra; a model of this toolkit with a
+speaker-independent code; or a folder of Hugging Face's transformers whose network takes features as they are extracted,
+and was trained on such. All are weights for a network that this package or transformers defines: no code in the files
+is run.
 """
 
 import copy
@@ -21,6 +22,7 @@ from vc import extras
 from vc.config import require
 from vc.encoders import choice, encoder_file, published
 from vc.encoders.distilled import DistilledEncoder
+from vc.encoders.features import encoder_of
 from vc.errors import ConfigError, naming, shorten
 from vc.features import mel
 from vc.features.base import FeatureConfig
@@ -168,6 +170,29 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         raise ConfigError(f"{path}: not an encoder of (batch, bands, frames) of {bands} bands: {reason}") from error
     require(bool(embeddings.isfinite().all()), f"{path}: gives embeddings that are not finite")
     return encoder
+
+
+def differentiable_encoder(speakers: Mapping[str, Speaker], features: FeatureConfig) -> NaturalScaleEncoder:
+    """Copy the content encoder of features with content, for gradients to reach their log-mel.
+
+    Parameters
+    ----------
+    speakers : mapping of str to Speaker
+        Speakers with their statistics.
+    features : FeatureConfig
+        Settings of the features.
+
+    Raises
+    ------
+    ConfigError
+        If the encoder does not take the log-mel of these features.
+    """
+    name, source = features.content.encoder, encoder_of(features)
+    takes_log_mel = isinstance(source, DistilledEncoder) and source.mel == features.mel
+    message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
+    require(takes_log_mel, f"{message} log-mel of these features; take features.content.encoder=distilled")
+    network = copy.deepcopy(source.network)  # the original stays on the CPU, for other users
+    return NaturalScaleEncoder(network, source.digest, speakers)
 
 
 def read_multi_speaker_model(path: Path) -> tuple[Model, MultiSpeakerConverter]:

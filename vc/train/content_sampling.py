@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vc.config import require
-from vc.features.content import prosody, standard_loudness
+from vc.features.content import normalise_content, prosody, standard_loudness
 from vc.features.speech import speech
 from vc.features.store import Features
 from vc.metrics.alignment import align
@@ -131,7 +131,7 @@ def _join(parts: Sequence[tuple[Tensor, Tensor, Tensor]], share: slice) -> Conte
 class SpeakerContent:
     """A speaker's content, recording after recording."""
 
-    frames: Tensor  # (content frames, dims), normalised by the speaker's statistics
+    frames: Tensor  # (content frames, dims), normalised by the speaker's own statistics, whoever is the target
     recording: Tensor  # (content frames,) index of the recording
     sentences: tuple[str, ...] = ()  # of the recordings, by index
 
@@ -139,7 +139,7 @@ class SpeakerContent:
     def from_features(cls, features: Features, name: str, device: torch.device) -> "SpeakerContent":
         """Read a speaker's content and normalise it."""
         contents, statistics = features.content(name), features.speakers[name].content
-        frames = (np.concatenate(contents) - np.asarray(statistics.mean)) / statistics.deviation
+        frames = normalise_content(np.concatenate(contents), statistics, statistics)
         indices = torch.from_numpy(np.repeat(np.arange(len(contents)), [len(content) for content in contents]))
         frames = torch.from_numpy(frames.astype(np.float32)).to(device)
         return cls(frames, indices.to(device), tuple(features.sentences(name)))
@@ -220,7 +220,11 @@ def align_renderings(speaker: SpeakerContent, other: SpeakerContent, fallback: T
 
 @dataclass(frozen=True)
 class Recordings:
-    """A speaker's recordings as segments of log-mel, prosody and positions in content frames."""
+    """A speaker's recordings as segments, and the content from which to decode them.
+
+    The rows of a segment are `bands` of normalised log-mel, `bands + 3` of prosody, and 2 of the position in content
+    frames: its whole part and its fraction. Content is interpolated only when it is drawn, which saves memory.
+    """
 
     segments: Segments
     contents: Tensor  # (kinds, content frames, dims), float16: the kinds of content from which to decode segments
@@ -231,7 +235,10 @@ class Recordings:
     def from_features(
         cls, features: Features, name: str, contents: Sequence[Tensor], length: int, device: torch.device
     ) -> "Recordings":
-        """Build segments of `length` frames; each of `contents` is of all recordings, one after the other."""
+        """Build segments of `length` frames of a speaker.
+
+        Each of `contents` is a kind of content of all recordings, one after the other, `(content frames, dims)`.
+        """
         speaker, config = features.speakers[name], features.config
         log_mels, start, rows = features.frames(name), 0, []
         for log_mel, f0, content in zip(log_mels, features.f0(name), features.content(name), strict=True):

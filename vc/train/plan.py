@@ -61,7 +61,7 @@ class InitialModel:
         option, advice = "objective.start", "; --config recognition_synthesis_anew begins anew"
         if self.adds_speakers:
             option, advice = "--add-to", ""
-            extensible = [name for name, (_, network) in MODELS.items() if getattr(network, "extensible", False)]
+            extensible = [name for name, (_, network) in MODELS.items() if network.extensible]
             names = ", ".join(extensible)
             require(method in extensible, f"{option}: {method} cannot add a speaker; these can: {names}")
         where = f"{option}: {self.path}"

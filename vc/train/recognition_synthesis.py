@@ -18,7 +18,6 @@ Near the ends of a segment, where E lacks context, its content is less reliable:
 no separate identity mapping loss: `unmatched` segments are decoded in their own voice from their own content.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,12 +29,12 @@ from torch.nn.functional import interpolate
 
 from vc import devices, losses
 from vc.config import require, require_range
-from vc.encoders.distilled import STRIDE, DistilledEncoder, DistilledNetwork
-from vc.encoders.features import encoder_of
+from vc.encoders.distilled import STRIDE
 from vc.features.content import PROSODY, STEPS_PER_OCTAVE, ContentFeatures, pulses
 from vc.features.f0 import FARTHEST, HIGHEST_F0, LOWEST_F0
 from vc.features.speakers import Speaker
 from vc.models.recognition_synthesis import PAUSES, RecognitionSynthesis, RecognitionSynthesisConfig
+from vc.train.content_encoder import NaturalScaleEncoder, differentiable_encoder
 from vc.train.content_sampling import ContentBatch, ContentSampler
 from vc.train.engine import Setup
 from vc.train.held_out import HeldOutResynthesis
@@ -99,8 +98,8 @@ class RecognitionSynthesisObjective:
         for name in sorted(names - {"content_consistency"}):
             options = "--source and --target, or --speakers"
             require(len(speakers) > 1, f"objective.{name} needs two speakers or more: {options}")
-        encoder = differentiable_encoder(config) if names & {"content_consistency", "cycle"} else None
-        return Conversions(speakers, config, encoder)
+        encodes = bool(names & {"content_consistency", "cycle"})
+        return Conversions(speakers, config, differentiable_encoder(speakers, config) if encodes else None)
 
 
 class RecognitionSynthesisTraining:
@@ -210,22 +209,19 @@ class Conversions(nn.Module):
         In the order of their indices.
     config : ContentFeatures
         Settings of the training features.
-    network : DistilledNetwork, optional
+    encoder : NaturalScaleEncoder, optional
         The frozen content encoder, from `differentiable_encoder`. Default: `encode` cannot be called.
     """
 
     def __init__(
-        self, speakers: Mapping[str, Speaker], config: ContentFeatures, network: DistilledNetwork | None = None
+        self, speakers: Mapping[str, Speaker], config: ContentFeatures, encoder: NaturalScaleEncoder | None = None
     ):
         super().__init__()
-        self.encoder = network
+        self.encoder = encoder
 
         def store(name: str, values: list) -> None:
             self.register_buffer(name, torch.tensor(np.array(values), dtype=torch.float32))
 
-        normalisers = [speaker.normaliser for speaker in speakers.values()]
-        store("log_mel_mean", [normaliser.mean_[:, None] for normaliser in normalisers])  # (speakers, bands, 1)
-        store("log_mel_deviation", [normaliser.deviation_[:, None] for normaliser in normalisers])
         contents = [speaker.content for speaker in speakers.values()]
         store("content_mean", [np.array(content.mean)[:, None] for content in contents])  # (speakers, dims, 1)
         store("content_deviation", [[[content.deviation]] for content in contents])
@@ -255,15 +251,6 @@ class Conversions(nn.Module):
 
         It is interpolated linearly to the positions of the log-mel frames, as in `Recordings`.
         """
-        natural = log_mel * self.log_mel_deviation[speakers] + self.log_mel_mean[speakers]
-        content = interpolate(self.encoder(natural).float(), scale_factor=STRIDE, mode="linear")
+        encoded = self.encoder.encode(log_mel, speakers).float()
+        content = interpolate(encoded, scale_factor=STRIDE, mode="linear")
         return (content[..., : log_mel.shape[-1]] - self.content_mean[speakers]) / self.content_deviation[speakers]
-
-
-def differentiable_encoder(config: ContentFeatures) -> DistilledNetwork:
-    """A copy of these features' content encoder that passes gradients to log-mel; ConfigError if it cannot."""
-    name, encoder = config.content.encoder, encoder_of(config)
-    differentiable = isinstance(encoder, DistilledEncoder) and encoder.mel == config.mel
-    message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
-    require(differentiable, f"{message} log-mel of these features; take features.content.encoder=distilled")
-    return copy.deepcopy(encoder.network)  # the original stays on the CPU, for other users

@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 
 def spread_indices(count: int, largest: int, device: torch.device) -> Tensor:
-    """Indices of `count` items on `device`, or of `largest` of them, evenly spread."""
+    """Indices of `count` items on `device`, or of `largest` of them, evenly spread.
+
+    As `vc.metrics.arrays.evenly_spread`, but for rounding: in float32, some indices of a long list are one off.
+    """
     positions = torch.linspace(0, count - 1, min(largest, count), device=device)
     return positions.round().long().clamp(max=count - 1)  # float32 has no odd numbers above 2**24
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vc.config import require_range
-from vc.features.content import PROSODY, prosody, standard_loudness
+from vc.features.content import contours, normalise_content, standard_loudness
 from vc.features.store import Features
 from vc.models.unit_selection import UnitSelection
 
@@ -31,7 +31,7 @@ class TargetFrames:
 
     log_mel: list[np.ndarray]  # (frames, bands), normalised
     content: list[np.ndarray]  # (frames, dims), as decoders take it
-    manner: list[np.ndarray]  # (frames, 3): melody, voicing, loudness
+    manner: list[np.ndarray]  # (frames, 3), `contours`: melody, voicing, loudness
     louder: np.ndarray  # (bands,), change of normalised log-mel for a deviation of loudness
     frame_rate: float  # frames per second
 
@@ -39,13 +39,12 @@ class TargetFrames:
     def read(cls, features: Features, name: str, device: torch.device) -> "TargetFrames":
         """Read a speaker's features; they stay on the host, whatever the device."""
         speaker, config = features.speakers[name], features.config
-        mean, deviation = np.asarray(speaker.content.mean), speaker.content.deviation
         log_mels, contents, manners = [], [], []
         for log_mel, f0, content in zip(features.frames(name), features.f0(name), features.content(name), strict=True):
             log_mels.append(speaker.normaliser.transform(log_mel))
-            contents.append((config.content_at_frames(content, len(log_mel)) - mean) / deviation)
-            loudness = standard_loudness(log_mel, speaker.content)
-            manners.append(prosody(f0, loudness, speaker.log_f0, config)[:, -PROSODY:])
+            content = config.content_at_frames(content, len(log_mel))
+            contents.append(normalise_content(content, speaker.content, speaker.content))
+            manners.append(contours(f0, standard_loudness(log_mel, speaker.content), speaker.log_f0))
         louder = speaker.content.loudness_deviation / speaker.normaliser.deviation_
         return cls(log_mels, contents, manners, louder, config.frame_rate)
 

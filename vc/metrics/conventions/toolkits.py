@@ -38,6 +38,8 @@ class Analysis:
     fft_size: int = 1024  # samples, of WORLD's envelope
 
 
+# From samples `(samples,)` in -32768..32767, their rate in Hz, an analysis and an F0 range to the frames that are
+# compared, `(frames, coefficients)`.
 FrameMaker = Callable[[np.ndarray, int, Analysis, F0Range | None], np.ndarray]
 
 
@@ -47,7 +49,7 @@ class Convention:
 
     description: str  # to be shown with every figure
     source: str  # code from which it was taken
-    frames: FrameMaker  # 16-bit samples, rate, analysis, F0 range -> frames to compare
+    frames: FrameMaker
     analyses: Mapping[int, Analysis]  # sample rate in Hz -> settings
     f0_range: F0Range | None = None  # the toolkit's default search range; None if it does not use F0
 

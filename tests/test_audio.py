@@ -86,7 +86,8 @@ def test_round_trip_through_a_file(tmp_path, random):
     info = soundfile.info(tmp_path / "a.wav")
     assert (info.channels, info.subtype, info.samplerate) == (1, "PCM_16", 16000)
     np.testing.assert_allclose(audio.read(tmp_path / "a.wav")[0], samples, atol=2**-14)
-    assert audio.info(tmp_path / "a.wav") == audio.AudioInfo(16000, 1, 5000, "WAV")
+    info = audio.info(tmp_path / "a.wav")
+    assert info == audio.AudioInfo(16000, 1, 5000) and info.format == "WAV"
 
 
 @pytest.mark.parametrize("bad", [np.array([0.0, np.nan]), np.array([0.0, 1.5])])

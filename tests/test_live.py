@@ -755,6 +755,7 @@ def test_converters_that_are_replaced_twice_at_once_follow_each_other():
 def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound_card, monkeypatch, capsys):
     speakers = {name: replace(two_speakers()[name], f0_floor=floor) for name, floor in (("ann", 150.0), ("bob", 80.0))}
     model = LinearModel(model_file.Model("mean_variance", WorldConfig(16000), {}, speakers, 0, "digest"), {})
+    monkeypatch.setattr(model_file, "read_description", lambda _: model.model)
     monkeypatch.setattr(model_file, "read", lambda *_: (model.model, model.weights))
     words = ("--model", "pair", "--to", "bob", "--delay", 26)
     assert sound_card(*words, "--json", keys=b"mt") == 0

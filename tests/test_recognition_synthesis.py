@@ -1011,7 +1011,7 @@ def test_directions(one, two):
     assert both.direction(source="rms") == ("rms", "slt")
     for made, to, source, message in (
         (alone, "zoe", None, "no speaker 'zoe'; there are: rms"),
-        (alone, None, "zoe", "does not know 'zoe': leave the source (--from) out"),
+        (alone, None, "zoe", r"does not know 'zoe': leave the source \(--from\) out"),
         (alone, None, "rms", "source and target are both 'rms'"),
         (both, "rms", "zoe", "does not know 'zoe'"),
     ):

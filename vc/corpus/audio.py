@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -51,7 +51,8 @@ class AudioInfo:
     sample_rate: int  # Hz
     channels: int
     frames: int  # as the header says; a truncated or streamed file may hold fewer
-    format: str = ""  # libsndfile's name, such as `WAV`; of what ffmpeg decodes, that of its output
+    # libsndfile's name, such as `WAV`; of what ffmpeg decodes, that of its output
+    format: str = field(default="", compare=False)
 
     @property
     def seconds(self) -> float:

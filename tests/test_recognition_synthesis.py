@@ -1111,6 +1111,18 @@ def test_a_run_begins_from_a_model_wherever_that_lies(content, two, tmp_path):
     assert train(lost) == 6
 
 
+def test_a_run_begins_from_a_model_of_another_encoder_of_the_same_size(content, encoder, two, tmp_path):
+    description, weights = encoder_file.read(encoder)
+    other = tmp_path / "other.safetensors"
+    encoder_file.write(other, description, {name: tensor + 0.01 for name, tensor in weights.items()})
+    dump = shutil.copytree(content / "dump/train", tmp_path / "dump")
+    settings = (dump / "config.yaml").read_text().replace(str(encoder), str(other))
+    digests = [choice.choose(str(path)).digest for path in (encoder, other)]
+    (dump / "config.yaml").write_text(settings.replace(*digests))
+    train(replace(request(content, tmp_path / "exp", "rms", settings=(f"objective.start={two}",)), features=dump))
+    assert model_file.read(tmp_path / "exp")[0].features.content.digest == digests[1] != digests[0]
+
+
 def test_the_licence_of_a_start_goes_on(content, two, tmp_path):
     weights, told = read_tensors(two / "model.safetensors")
     start = forged(tmp_path / "start", {**told, "licence": "CC BY 4.0, Ann"}, weights)

@@ -258,7 +258,7 @@ def test_features_of_mp3s_that_an_earlier_reader_decoded_are_extracted_again(dat
     data_directory.write(tmp_path / "other", [first, *utterances[1:]])
     sets = [(tmp_path / "other", tmp_path / "mp3"), (data, tmp_path / "flac")]
     with monkeypatch.context() as patch:
-        patch.setattr("vc.features.extract._reading", lambda utterance: [])
+        patch.setattr("vc.features.extract._reading", lambda *_: [])
         assert [extract(*each, config).up_to_date for each in sets] == [False, False]
     assert [extract(*each, config).up_to_date for each in sets] == [False, True]
     assert [extract(*each, config).up_to_date for each in sets] == [True, True]

@@ -72,6 +72,20 @@ def test_sizes_inside_the_generator_are_those_of_the_figure():
     ]
 
 
+def test_the_map_of_the_discriminator_is_linear():
+    discriminator = Discriminator(NARROW)
+    with torch.no_grad():
+        discriminator.leave.bias += 5
+    assert discriminator(torch.randn(1, 25, 64)).max() > 1.5  # a sigmoid could not
+
+
+def test_the_gate_is_a_sigmoid_of_the_second_half():
+    block = build_generator(NARROW, 25).inward.down[0]
+    x = torch.randn(1, 4, 25, 32)
+    values, gates = block.norm(block.convolution(x)).chunk(2, dim=1)
+    torch.testing.assert_close(block(x), values * torch.sigmoid(gates))
+
+
 def test_map_of_the_discriminator():
     assert Discriminator(CycleGANVC2Config())(torch.randn(2, 35, 128)).shape == (2, 5, 16)
 

@@ -150,7 +150,7 @@ def test_an_unknown_device_is_refused_by_name(name, tmp_path):
         (lambda converter: converter.convert({}, 16000), "samples: .*'dict'"),
         (
             lambda converter: converter.convert([0.1], 16000, to=["rms"]),
-            r"speaker: expected str or None, got \['rms'\]",
+            r"to: expected str or None, got \['rms'\]",
         ),
         (lambda converter: converter.convert([0.1], 16000, options={}), r"options: expected ConversionOptions, got {}"),
         (lambda converter: list(converter.convert_stream(None)), "blocks: expected Iterable, got None"),

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
-from itertools import islice, product
+from itertools import chain, islice, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -751,10 +751,10 @@ def main() -> int:
 def _clear(output: Path, checks: list[str]) -> None:
     """Begin a new checks.jsonl, and remove what these checks left in an earlier call, if there was one."""
     record = output / "checks.jsonl"
-    paths = [path for check in checks for pattern in FILES.get(check, ()) for path in output.glob(pattern)]
-    in_the_way = ", ".join(path.name for path in paths)  # such as `run` in a folder of somebody's experiments
-    require(record.exists() or not paths, f"{output}: no earlier call left {in_the_way}; take another --output")
-    for path in paths:
+    found = {check: [path for pattern in FILES[check] for path in output.glob(pattern)] for check in FILES}
+    in_the_way = ", ".join(path.name for path in chain(*found.values()))  # such as `run` of somebody's experiments
+    require(record.exists() or not in_the_way, f"{output}: no earlier call left {in_the_way}; take another --output")
+    for path in chain(*(found.get(check, ()) for check in checks)):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     record.write_text("")
 

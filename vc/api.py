@@ -157,6 +157,7 @@ def evaluate(
     systems = converted if isinstance(converted, Mapping) else {"converted": converted}
     require_type(AnyPath | Mapping, converted=converted)
     for name, folder in systems.items():
+        require_type(str, **{"a name in converted": name})
         require_type(AnyPath, **{f"converted[{name!r}]": folder})
     require_type(AnyPath, reference=reference, output=output)
     require_type(AnyPath | None, source=source, model=model, cache=cache)
@@ -192,5 +193,5 @@ def _list_of_names(argument: str, names: Iterable[str] | None) -> list[str] | No
 
 def _number_of_processes(jobs: int | None) -> int:
     require_type(Integral | None, jobs=jobs)
-    require((jobs or 0) >= 0, f"jobs must be 1 or more, got {jobs}")
+    require(jobs is None or jobs >= 1, f"jobs must be 1 or more, got {jobs}")
     return jobs or default_jobs()

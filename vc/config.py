@@ -309,7 +309,8 @@ def require_known(what: str, name: object, known: Collection[str]) -> None:
 def require_type(kind: Any, **arguments: object) -> None:
     """Raise ConfigError unless each argument of a public function is of the type, or of one of the union, `kind`."""
     for name, value in arguments.items():
-        if not isinstance(value, kind):
+        number = value.item() if getattr(value, "ndim", None) == 0 else value  # an array or a tensor of one number
+        if not isinstance(number, kind):
             expected = " or ".join(TYPE_NAMES.get(one, one.__name__) for one in typing.get_args(kind) or (kind,))
             raise ConfigError(f"{name}: expected {expected}, got {_short.repr(value)}")
 

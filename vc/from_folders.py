@@ -427,7 +427,7 @@ def _evaluate_voice(
         except DataError as error:
             failures.append(str(error))
     if not any(converted.glob("*.wav")):
-        raise DataError(*failures)
+        raise DataError(*failures, f"{voice.model} is trained, but none of the held-out recordings could be converted")
     request = Measurement(
         {"converted": converted},
         lists / "held_out" / voice.target,

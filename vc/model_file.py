@@ -73,6 +73,7 @@ class Model:
         ConfigError
             A speaker is unknown, or missing although there are more than two, or both are the same.
         """
+        require_type(str | None, to=to, source=source)
         to, source = self.speaker_id(to), self.speaker_id(source)
         speakers = tuple(self.speakers)
         if len(speakers) > 2 and None in (to, source):
@@ -94,7 +95,6 @@ class Model:
 
     def speaker_id(self, name: str | None) -> str | None:
         """The id of a speaker given by id or name."""
-        require_type(str | None, speaker=name)
         return name and names.resolve(name, self.speaker_names)
 
     def there_are(self, *unknown: str) -> str:

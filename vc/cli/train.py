@@ -19,7 +19,7 @@ STEPS_NEEDED = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if "--configs" in words:
+    if words == ["--configs"]:
         return common.run(COMMAND, list_configs, common.parser(COMMAND, "List the package's configurations."), [])
     if words and words[0].partition("=")[0] == "--method" and len(words) <= 2:
         parser = common.parser(COMMAND, "Describe a method, or list all.")
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         " --target TM3 --output exp/TM3",
     )
     common.add_config(parser)
-    parser.add_argument("--configs", action="store_true", help="list the configurations in the package")
+    parser.add_argument("--configs", action="store_true", help="by itself, lists the configurations in the package")
     parser.add_argument(
         "--method",
         metavar="NAME",
@@ -80,12 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="add the last of --speakers to this model without changing the others; --features has all of them",
     )
     extracted.add_argument("--validation", type=Path, help="data directory of recordings to convert during training")
+    if "--configs" in words:
+        parser.error("--configs stands by itself")
     return common.run(COMMAND, _work, parser, argv, intermixed=True)
 
 
 def _work(args: argparse.Namespace) -> int:
     from vc import model_file, phrases
-    from vc.config import flatten, read_sections, require
+    from vc.config import configuration_names, flatten, read_sections, require
     from vc.errors import ConfigError
     from vc.model_file import NAME
     from vc.train.converter import train
@@ -109,7 +111,9 @@ def _work(args: argparse.Namespace) -> int:
         default_steps = not args.config and "training.steps" not in flatten(sections)
         fits = args.method != "recognition_synthesis" or not default_steps
         require(fits, f"--method {args.method}: {STEPS_NEEDED}")
-        if not args.config and common.first_process():
+        configuration = args.method not in METHODS and args.method in configuration_names()
+        require(not configuration, f"--method: {args.method} is a configuration: give --config {args.method}")
+        if not args.config and common.first_process() and not (args.output / "config.yaml").exists():
             warn_of_defaults(args.method, sections, extracted=bool(args.features))
     if args.recordings:
         return train_from_recordings(args, sections)
@@ -146,12 +150,12 @@ def _work(args: argparse.Namespace) -> int:
 
 
 def warn_of_defaults(method: str, sections: dict[str, Any], *, extracted: bool) -> None:
-    """Name the settings that the package's configuration called like the method has, and `sections` have not."""
+    """Warn of settings that the package's configuration of the method's name has and `sections` does not."""
     from vc.config import CONFIGURATIONS, configuration_names, flatten, read_yaml
 
     if method not in configuration_names():
         return
-    ignored = ("method", "compute", *(["features"] if extracted else []))  # have no part in what is learnt
+    ignored = ("method", "compute", *(["features"] if extracted else []))  # those of features are fixed already
     settings = flatten(read_yaml(CONFIGURATIONS / f"{method}.yaml"))
     differing = [key for key in settings if key not in flatten(sections) and key.split(".")[0] not in ignored]
     if differing:

@@ -219,6 +219,7 @@ class Converter:
         """
         if not self.decodes:
             return self.model.direction(to, source)
+        require_type(str | None, to=to, source=source)
         to, source = self.model.speaker_id(to), self.model.speaker_id(source)
         require(to is not None or len(self.speakers) <= 2, f"name the target (--to); {self.model.there_are()}")
         others = [name for name in self.speakers if name != source]
@@ -391,6 +392,7 @@ class Converter:
         """
         require_type(AnyPath, path=path, output=output)
         require_type(Integral, jobs=jobs)
+        require(jobs >= 1, f"jobs must be 1 or more, got {jobs}")
         audio.check_output_name(output)
         level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
         converted = self._convert_blocks(blocks, to, source, options, level=level, recording=path, jobs=jobs)

@@ -134,10 +134,14 @@ def extract(
         known = names.there_are(dict(sorted(speaker_names.items())), *unknown)
         raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; {known}")
     total, failures = len(utterances), []
-    utterances = _at_sufficient_rate(utterances, config, failures)
+    infos = {}
+    for path in {utterance.path for utterance in utterances}:
+        with contextlib.suppress(DataError):  # the analysis will raise it again
+            infos[path] = audio.info(path)
+    utterances = _at_sufficient_rate(utterances, infos, config, failures)
     contents = {path: files.sha256(path) if path.is_file() else None for path in {u.path for u in utterances}}
     identities = {  # what each utterance's features depend on, apart from the settings
-        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *_reading(u)] for u in utterances
+        u.id: [u.id, u.speaker, contents[u.path], u.start, u.end, *_reading(u, infos.get(u.path))] for u in utterances
     }
 
     def origin(ids: Iterable[str]) -> str:
@@ -189,15 +193,14 @@ def extract(
     return Report(len(recordings), total - len(recordings), failures, speakers)
 
 
-def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, failures: list[str]) -> list[Utterance]:
+def _at_sufficient_rate(
+    utterances: list[Utterance], infos: Mapping[Path, audio.AudioInfo], config: FeatureConfig, failures: list[str]
+) -> list[Utterance]:
     """Drop utterances whose sample rate is too low for the analysis, and report them as one failure.
 
     If no recording of a speaker would be left, the settings are wrong, not the recordings: ConfigError.
     """
-    rates = {}
-    for path in {utterance.path for utterance in utterances}:
-        with contextlib.suppress(DataError):
-            rates[path] = audio.info(path).sample_rate
+    rates = {path: info.sample_rate for path, info in infos.items()}
     low_paths = {path for path, rate in rates.items() if rate < config.lowest_rate}
     if not low_paths:
         return utterances
@@ -218,12 +221,11 @@ def _at_sufficient_rate(utterances: list[Utterance], config: FeatureConfig, fail
     return left
 
 
-def _reading(utterance: Utterance) -> list[str]:
+def _reading(utterance: Utterance, info: audio.AudioInfo | None) -> list[str]:
     """How an utterance is read, where that has changed: its features of earlier versions are not up to date."""
     reading = ["in windows"] if claims_to_be_long(utterance) else []
-    with contextlib.suppress(DataError):  # the analysis will raise it again
-        if audio.info(utterance.path).format == "MP3":  # decoded with glitches before
-            reading.append("MP3 in sequence")
+    if info and info.format == "MP3":  # decoded with glitches before
+        reading.append("MP3 in sequence")
     return reading
 
 

@@ -1,5 +1,6 @@
 """The request for a training run, and its plan: features, settings and models, checked before anything is written."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -37,6 +38,9 @@ class Request:
     device: str = "auto"
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class InitialModel:
     """A finished model with whose weights a run starts, for other speakers or to add speakers to its own."""
@@ -71,7 +75,10 @@ class InitialModel:
         require(not different, f"{where}: made with other settings: {different}")
         trained_on, content = self.model.features, features.config.content
         if not self.adds_speakers and trained_on.content and content and trained_on.content.dims == content.dims:
-            # Another encoder of the same size may follow: weights learnt from a student's content suit its teacher's.
+            # Vectors of another encoder, but of the same size, may mean the same: those of its teacher do.
+            if trained_on.content != content:
+                message = "%s: it learnt from another content encoder; if neither was distilled from the other, try %s"
+                log.info(message, where, "--config recognition_synthesis_anew")
             trained_on = replace(trained_on, content=content)
         different = difference(trained_on, features.config, "features.")
         require(trained_on == features.config, f"{where}: trained on features of other settings: {different}{advice}")

@@ -554,6 +554,49 @@ def test_a_slower_microphone_leaves_no_gap(tardiness, random):
     assert np.concatenate(outputs)[500:].min() > 0.99  # neither silence nor a fade
 
 
+class Interrupted(Doubled):
+    """The loudspeaker takes its samples while a block is converted."""
+
+    def __init__(self, give: Callable[[], None]):
+        self.give = give
+
+    def push(self, samples: np.ndarray, hurry: bool = False) -> np.ndarray:
+        self.give()
+        return super().push(samples, hurry)
+
+
+@pytest.mark.parametrize("slack", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("take work give", "take work give"),
+        ("take work give", "take give work"),
+        ("take work give", "take interrupted-work"),
+        ("take interrupted-work", "take interrupted-work"),
+        ("take interrupted-work", "take give work"),
+        ("take interrupted-work", "take work give"),
+        ("take give work", "take give work"),
+        ("give take work", "give take work"),
+    ],
+)
+def test_with_equal_clocks_nothing_is_repeated_and_the_delay_is_constant(first, then, slack, random):
+    """Before, a worker that regularly ended after the loudspeaker's turn was taken for a slower microphone."""
+    heard, outputs, loop = random.standard_normal(8 * 16000).astype(np.float32), [], Loop(Doubled(), 100, slack)
+    interrupted = Interrupted(lambda: outputs.append(loop.give(100)))
+    for number, block in enumerate(cut(heard, (100,))):
+        for turn in (then if number else first).split():
+            if turn == "take":
+                loop.take(block)
+            elif turn == "give":
+                outputs.append(loop.give(100))
+            else:
+                loop.converter = interrupted if turn == "interrupted-work" else Doubled()
+                loop.work()
+    assert loop.repeated == loop.left_out == loop.late == loop.underruns == 0
+    delay = 100 * (slack + first.endswith("give work") + first.startswith("give"))  # the first turn is silence
+    assert np.array_equal(np.concatenate(outputs)[delay:], 2 * heard[:-delay])
+
+
 @pytest.mark.parametrize("block", [16, 100])  # shorter than a cross-fade, and longer
 @pytest.mark.parametrize(("more", "count"), [(1, "left_out"), (-1, "repeated")])
 def test_a_correction_is_a_cross_fade_within_a_block(block, more, count):
@@ -750,6 +793,33 @@ def test_converters_that_are_replaced_twice_at_once_follow_each_other():
         loop.work()
         used.append(streams.index(loop.converter))
     assert used == sorted(used) and used.count(1) == math.ceil((delay + 32) / 160) and loop._former is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", ["muted", "passthrough"])
+def test_keys_act_at_once_on_what_is_replaced(name, count):
+    """Before, the former stream, which is heard for the length of the delay, was deaf to them."""
+    streams, expected = ([Stream(linear_model(16000), to) for to in ("bob", "ann", "bob")] for _ in range(2))
+    samples, loop = cut(vowel(1.0, 16000).astype(np.float32), (160,)), Loop(streams[0], block=160)
+    for block in samples[:50]:
+        assert np.array_equal(loop._convert(block, hurry=False), expected[0].push(block))
+    for stream in streams[1 : count + 1]:
+        loop.replace(stream, stream.delay.samples)
+    loop._convert(samples[50], hurry=False)
+    expected[0].push(samples[50])
+    setattr(streams[count], name, True)
+    setattr(expected[0], name, True)
+    for block in samples[51:54]:  # within the delay
+        assert np.array_equal(loop._convert(block, hurry=False), expected[0].push(block))
+
+
+def test_f0_is_shifted_at_once_in_what_is_replaced():
+    former, other = (Stream(linear_model(16000), to, method="world") for to in ("bob", "ann"))
+    loop = Loop(former, block=160)
+    loop.replace(other, other.delay.samples)
+    other.f0_options = F0Options(shift=3)
+    loop._convert(np.zeros(160, np.float32), hurry=False)
+    assert former.f0_options.shift == 3
 
 
 def test_a_delay_that_is_too_short_for_the_other_voice_keeps_the_direction(sound_card, monkeypatch, capsys):

@@ -379,12 +379,15 @@ def test_the_command_converts_a_file_as_the_stream_does(vocoder_path, tmp_path):
     [
         (
             ("--model", "six_voices", "--to", "TM1", "--method", "diff"),
-            ": method has no effect on a recognition_synthesis",
+            ": method (--method) has no effect on a model of recognition_synthesis",
         ),
         (("--model", "six_voices"), "name the target (--to)"),
         (("--model", "six_voices", "--to", "TM1", "--vocoder", "world"), "needs a HiFi-GAN vocoder"),
         (("--model", "six_voices", "--to", "TM1", "--delay", "50"), "a delay must be in"),
-        (("--model", "egs/mini/model.safetensors", "--device", "cpu"), ": device has no effect on a nearest model"),
+        (
+            ("--model", "egs/mini/model.safetensors", "--device", "cpu"),
+            ": device (--device) has no effect on a model of nearest",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(words, said, tmp_path):

@@ -50,7 +50,7 @@ def load(
     decodes = trained in DECODER_METHODS
     unused = {"method": method} if decodes else {"device": device, "vocoder": vocoder}
     for name, value in unused.items():
-        require(value is None, f"{path}: {name} has no effect on a {trained} model")
+        require(value is None, f"{path}: {name} (--{name}) has no effect on a model of {trained}")
     if decodes:
         from vc.live.decoder import DecoderStream  # imports torch
 

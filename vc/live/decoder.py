@@ -47,7 +47,7 @@ CONTENT_MEMORY = 60.0  # seconds of speech whose statistics of content are remem
 F0_PAST = 0.7  # seconds before a block in which F0 is tracked
 LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are compared
 LARGEST_GAIN = 20.0  # of the output
-PEAK_MEMORY = 60.0  # seconds of voiced speech in which the peak that decides how much a faint voice is amplified halves
+PEAK_MEMORY = 60.0  # seconds of voiced speech after which the remembered peak has halved
 EXCESS = 2.0  # largest amplitude of a block's output, relative to its input
 
 

@@ -7,6 +7,7 @@ that the delay stays constant. Where the two clocks differ, a block is left out 
 """
 
 import contextlib
+import itertools
 import math
 import os
 import sys
@@ -28,10 +29,11 @@ FADE = 0.002  # seconds to fade out on an underrun, and back in
 CAPACITY = 2 * LONGEST_SLACK  # seconds, size of a ring buffer
 WARM_UP = 0.5  # seconds of noise converted before the first block
 SWITCH = 0.0005  # seconds, Python's thread switch interval while running, instead of 0.005
-DRIFT = 2.0  # seconds in which the output buffer holds surplus samples, or too few, before that is corrected
+DRIFT = 2.0  # seconds in which there are surplus samples, or too few, before that is corrected
 LATE = 0.3  # seconds without output because samples are late, before the delay is allowed to grow
 SETTLING_TIME = 4.5  # seconds ignored at the start of a measurement: sound servers adjust, and a loop after 2 * DRIFT
 CLICKS = 1.0  # seconds between the clicks of a measurement
+CONTROLS = ("muted", "passthrough", "f0_options")  # what keys change in a stream
 
 
 class Converter(Protocol):
@@ -136,7 +138,8 @@ class Loop:
         self._wake = threading.Event()
         self._stopped = False
         self.underruns = self.hurried = self.lost = self.left_out = self.repeated = self.late = 0
-        self._lowest, self._highest = math.inf, -math.inf  # fill of the output after recent calls of `give`
+        # After recent calls of `give`: the lowest fill of the output, and the most samples in both buffers
+        self._lowest, self._highest = math.inf, -math.inf
         self._counted = 0  # samples output by these calls
         self.busy = 0.0  # seconds of computing time of the worker
         self.fault: Exception | None = None
@@ -184,13 +187,15 @@ class Loop:
         return samples
 
     def _surplus(self, count: int) -> int:
-        """Number of samples that the output has too many, or (below 0) too few, because the two clocks differ.
+        """Number of samples that there are too many, or (below 0) too few, because the two clocks differ.
 
-        That is found out every DRIFT seconds, from the lowest and the highest fill of that time, so that neither bursts
-        nor a worker that is late for a moment are taken for it.
+        That is determined every DRIFT seconds. Surplus samples are those that the output never ran below, so that they
+        can be left out. Samples are missing if the two buffers together never held enough: a sample that has not been
+        converted yet is late, not missing. So neither bursts nor a late worker are taken for clocks that differ.
         """
         fill = len(self._output) - count
-        self._lowest, self._highest = min(self._lowest, fill), max(self._highest, fill)
+        in_flight = fill + len(self._input) - self._owed
+        self._lowest, self._highest = min(self._lowest, fill), max(self._highest, in_flight)
         self._counted += count
         if self._counted < DRIFT * self.converter.sample_rate:
             return 0
@@ -212,17 +217,19 @@ class Loop:
             self._output.write(np.zeros(self.slack, np.float32))
             self._started = True
         begin = time.thread_time()
-        converted = self._convert(self._input.read(self.block), hurry)
+        converted = self._convert(self._input.peek(self.block), hurry)
         self.left_out += len(converted) - self._output.write(converted)
+        self._input.skip(len(converted))  # only now, so that `_surplus` sees the block while it is being converted
         self._filled += self._output.write(np.zeros(self.lost - self._filled, np.float32))
         self.busy += time.thread_time() - begin
         return True
 
     def replace(self, converter: Converter, delay: int) -> None:
-        """Convert by another converter from the next block on; may be called while the worker works.
+        """Convert by another stream from the next block on; may be called while the worker works.
 
         During its delay, in samples, the former one is heard, whose delay must be the same: nothing is lost, and there
-        is no gap. A cross-fade follows.
+        is no gap, if both can be computed in time. A cross-fade follows. Until then, the CONTROLS of the stream that
+        was given last apply to all.
         """
         self._successors.append((converter, delay))
 
@@ -231,9 +238,12 @@ class Loop:
         if self._former is None and self._successors:
             self._former, (self.converter, delay) = self.converter, self._successors.popleft()
             self._change = -delay
-        converted = self.converter.push(samples, hurry)
         if self._former is None:
-            return converted
+            return self.converter.push(samples, hurry)
+        newest = self._successors[-1][0] if self._successors else self.converter  # on which the keys act
+        for stream, name in itertools.product((self._former, self.converter), CONTROLS):
+            setattr(stream, name, getattr(newest, name))
+        converted = self.converter.push(samples, hurry)
         before = self._former.push(samples, hurry)
         weight = np.clip((self._change + np.arange(1, len(samples) + 1)) / self._fade, 0, 1).astype(np.float32)
         self._change += len(samples)

@@ -426,7 +426,7 @@ def test_an_imported_encoder_is_known_by_name_and_listed(tmp_path, monkeypatch, 
     np.testing.assert_array_equal(got.encode(samples), choice.choose("whisper", 1).encode(samples))
     assert usual.digest != got.digest
     choice.path_of("bad").write_bytes(b"bad")
-    monkeypatch.setattr(choice, "BUNDLED_ENCODER", tmp_path / "none.safetensors")
+    monkeypatch.setattr(choice, "BUNDLED_ENCODERS", {"distilled": tmp_path / "none.safetensors"})
     assert encoder.main(["list"]) == 1
     said = capsys.readouterr()
     size = choice.path_of("first").stat().st_size / 1e6

@@ -254,7 +254,10 @@ def test_an_encoder_is_loaded_once_while_its_file_stays(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "wavenet"}, "encoder.kind: unknown 'wavenet'; known: distilled, whisper, hubert, wavlm"),
+        (
+            {"kind": "wavenet"},
+            "encoder.kind: unknown 'wavenet'; known: distilled, whisper, whisper_blocks, hubert, wavlm",
+        ),
         ({"format": 9}, "format 9; this version reads 1"),
         ({"network": {**vars(WHISPER), "layers": 4}}, "weights do not fit whisper"),
         ({"network": {**vars(WHISPER), "hidden": 9999, "layers": 99}}, "weights do not fit whisper"),
@@ -317,9 +320,9 @@ def test_other_files_are_no_encoders(tmp_path):
         assert str(caught.value).count("\n") == 0 and f"{name}.safetensors" in str(caught.value)
 
 
-def test_names_are_the_carried_one_and_those_imported(tmp_path, monkeypatch):
+def test_names_are_the_bundled_ones_and_those_imported(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "kept"))
-    monkeypatch.setattr(choice, "BUNDLED_ENCODER", tmp_path / "distilled.safetensors")
+    monkeypatch.setattr(choice, "BUNDLED_ENCODERS", {"distilled": tmp_path / "distilled.safetensors"})
     with pytest.raises(ConfigError, match=r"'distilled' is missing from this installation: .*distilled\.safetensors"):
         choice.choose("distilled")
     written(tmp_path, "distilled")
@@ -346,13 +349,15 @@ def test_sizes_are_the_published_ones():
             assert sum(one.numel() for one in made(config).parameters()) == pytest.approx(count, rel=1e-3)
 
 
-def test_the_carried_encoder_is_small_and_says_where_it_comes_from():
-    model = encoder_file.describe(choice.BUNDLED_ENCODER)
-    assert choice.BUNDLED_ENCODER.stat().st_size < 6e6
-    assert "Whisper base" in model.licence and "recipes/encoder" in model.origin
-    carried = choice.choose(choice.DISTILLED)
-    content = carried.encode(vowel(1, carried.sample_rate))
-    assert content.shape == (44, 512) and np.isfinite(content).all()
+@pytest.mark.parametrize(("name", "frames"), [("quantised", 50), ("distilled", 44)])
+def test_a_bundled_encoder_is_small_and_says_where_it_comes_from(name, frames):
+    path = choice.BUNDLED_ENCODERS[name]
+    model = encoder_file.describe(path)
+    assert path.stat().st_size < 6e6
+    assert "MIT" in model.licence and "Whisper base" in model.origin and "recipes/encoder" in model.origin
+    encoder = choice.choose(name)
+    content = encoder.encode(vowel(1, encoder.sample_rate))
+    assert content.shape == (frames, 512) and np.isfinite(content).all()
 
 
 # In place of the tools that voices.sh calls; the one that the file `broken` names breaks off.

@@ -16,14 +16,17 @@ from vc.convert.converter import Converter
 from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio
 from vc.corpus.limiter import CEILING
+from vc.encoders import choice as encoders
+from vc.encoders import encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
+from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.features import complete, content_of
 from vc.errors import ConfigError
 from vc.features.base import Frames
 from vc.features.content import ContentFeatures, ContentStatistics
 from vc.features.f0 import F0Options, LogF0
 from vc.live import choice
-from vc.live.decoder import BLOCK, DecoderStream, SourcePitch
+from vc.live.decoder import BLOCK, DecoderStream, SourcePitch, live_encoder
 from vc.live.device import Loop
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.vocoders import vocoder_file
@@ -359,6 +362,15 @@ def test_what_cannot_run_live_is_refused_by_name(converter):
         DecoderStream(pair, "bob")
     with pytest.raises(ConfigError, match="the gate must be below 0 dB"):
         DecoderStream(converter, "bob", gate=0.0)
+
+
+def test_the_slow_bundled_encoder_gives_way_to_the_fast_one(converter):
+    """For a model that names it, and for one that contains it; any other encoder is used as it is."""
+    quantised, distilled = (encoders.choose(name) for name in (encoders.QUANTISED, encoders.DISTILLED))
+    contained = encoder_file.load_encoder(EncoderModel(**quantised.description), quantised.weights)
+    for encoder in (quantised, contained, distilled):
+        assert live_encoder(encoder) is distilled
+    assert live_encoder(converter.encoder) is converter.encoder
 
 
 def test_the_command_converts_a_file_as_the_stream_does(vocoder_path, tmp_path):

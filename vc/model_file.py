@@ -224,7 +224,7 @@ def _model(path: Path, content: dict[str, Any], tensors: Collection[str]) -> Mod
 def read_network(
     path: Path, device: "torch.device | str" = "cpu"
 ) -> tuple[Model, "AbstractConverter | AbstractDecoder", "Encoder | None"]:
-    """Read a model file and build its network, in no more memory than the file, whatever sizes it claims.
+    """Read a model file and build its network, in memory in proportion to the file, whatever sizes it claims.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def read_network(
     network : AbstractConverter or AbstractDecoder
         The network with its weights.
     encoder : Encoder or None
-        The content encoder of a decoder: the file's, or the one that comes with the package.
+        The content encoder of a decoder: the file's, or one that comes with the package.
 
     Raises
     ------
@@ -280,7 +280,10 @@ def read_network(
                 raise ConfigError(f"speaker {name} has no statistics of {content.dims} dims of content")
         if decodes:
             stored = "another content encoder than" if encoder else "no content encoder, and the bundled one is not"
-            encoder = encoder or choice.choose(choice.DISTILLED, device=device)
+            if encoder is None:
+                name = model.features.content.encoder
+                bundled = name in choice.BUNDLED_ENCODERS
+                encoder = choice.choose(name if bundled else choice.QUANTISED, device=device)
             same = complete(model.features, encoder) == model.features
             require(same, f"holds {stored} the one that its features are of")
         for name, expected in restored.state_dict().items():

@@ -1,12 +1,12 @@
-"""How near a distilled encoder comes to its teacher, and how well its content aligns speakers that read the same.
+"""How near a small encoder comes to its teacher, and how well its content aligns speakers that read the same.
 
     python evaluate.py --teacher whisper_base_encoder.safetensors --vcc vcc2016 --unheard unheard ENCODER...
 
-Cosine: of the student's vectors with the teacher's, less the mean of the targets, over frames that are no pause; the
-teacher hears the clean recording, the student also noise and a telephone's band. `teacher` is the teacher itself,
-hearing what the student hears. Alignment: less each speaker's mean over audible frames, how often the frame of the
-target speaker's ten sentences that is nearest (by cosine) to a source frame lies within 40 ms of where dynamic time
-warping of mel-cepstra puts it.
+ENCODER is what `distil.py train` or `quantise.py` wrote. Cosine: of the student's vectors with the teacher's, less the
+mean of the targets, over frames that are no pause; the teacher hears the clean recording, the student also noise and a
+telephone's band. `teacher` is the teacher itself, hearing what the student hears. Alignment: less each speaker's mean
+over audible frames, how often the frame of the target speaker's ten sentences that is nearest (by cosine) to a source
+frame lies within 40 ms of where dynamic time warping of mel-cepstra puts it.
 """
 
 import argparse
@@ -19,9 +19,11 @@ import soundfile
 import soxr
 import torch
 from distil import MEL, SAMPLES, TEACHER_RATE, at_content_frames, audible, load, load_teacher, utterances
+from safetensors import safe_open
 from scipy.signal import butter, sosfilt
 
 from vc import metrics
+from vc.encoders import choice
 from vc.features.f0 import F0Range
 from vc.features.mel import analyse
 from vc.features.world import WorldConfig
@@ -128,14 +130,38 @@ def main() -> None:
     if len({*names, "teacher"}) <= len(names):
         parser.error(f"encoders need names of their own, other than teacher: {', '.join(names)}")
     torch.set_num_threads(1)
-    whisper = load_teacher(args.teacher)
 
-    def teacher(samples: np.ndarray) -> np.ndarray:
-        vectors = whisper(soxr.resample(samples, MEL.sample_rate, TEACHER_RATE).astype(np.float32))
-        return at_content_frames(vectors, len(samples) // SAMPLES)
+    def at_frames(encode: Vectors) -> Vectors:
+        """Vectors at the student's frames, of an encoder that takes samples at 16 kHz and gives 50 vectors a second."""
+
+        def vectors(samples: np.ndarray) -> np.ndarray:
+            content = encode(soxr.resample(samples, MEL.sample_rate, TEACHER_RATE).astype(np.float32))
+            return at_content_frames(content, len(samples) // SAMPLES)
+
+        return vectors
+
+    teacher = at_frames(load_teacher(args.teacher))
+    sets = {
+        f"{speaker} {part}": [read(path) for path in sorted((args.vcc / speaker / part).glob("*"))[: args.utterances]]
+        for speaker in ("SF1", "SM1")
+        for part in ("train", "eval")
+    }
+
+    def mean_of(vectors: Vectors) -> np.ndarray:
+        recordings = sets["SF1 train"] + sets["SM1 train"]
+        return np.concatenate([vectors(samples)[audible(samples)] for samples in recordings]).mean(0)
+
+    teachers_mean = mean_of(teacher)
 
     systems: dict[str, tuple[Vectors, np.ndarray]] = {}
     for path in args.encoders:
+        with safe_open(path, "np") as file:
+            quantised = "vc" in file.metadata()
+        if quantised:  # their mean was moved
+            vectors = at_frames(choice.choose(str(path)).encode)
+            offset = teachers_mean - mean_of(vectors)
+            systems[path.stem] = lambda x, vectors=vectors, offset=offset: vectors(x) + offset, teachers_mean
+            continue
         network, mean, scale = load(path)
 
         @torch.inference_mode()
@@ -144,13 +170,7 @@ def main() -> None:
             return (content * scale + mean).numpy()
 
         systems[path.stem] = student, mean.numpy()
-    systems["teacher"] = teacher, mean.numpy()
-
-    sets = {
-        f"{speaker} {part}": [read(path) for path in sorted((args.vcc / speaker / part).glob("*"))[: args.utterances]]
-        for speaker in ("SF1", "SM1")
-        for part in ("train", "eval")
-    }
+    systems["teacher"] = teacher, teachers_mean
     for folder in sorted(args.unheard.iterdir()):
         drawn = islice(utterances(folder, np.random.default_rng(0)), args.utterances)
         sets[folder.name] = [whole(soxr.resample(x, rate, MEL.sample_rate).astype(np.float32)) for x, rate in drawn]

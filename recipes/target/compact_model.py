@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a recognition_synthesis model at less than half its size: in float16, without the bundled content encoder.
+"""Write a recognition_synthesis model at less than half its size: in float16, without its bundled content encoder.
 
 compact_model.py exp/six six_voices.safetensors --licence 'CC BY 4.0, ...'
 """
@@ -26,8 +26,9 @@ def main() -> int:
     try:
         model, network, encoder = model_file.read_network(args.model)
         require(model.method == METHOD, f"{args.model}: of method {model.method}, not {METHOD}")
-        carried = encoder is not None and encoder.digest == choice.choose(choice.DISTILLED).digest
-        require(carried, f"{args.model}: its content encoder is not the bundled one, and is needed")
+        name = model.features.content.encoder
+        bundled = name in choice.BUNDLED_ENCODERS and encoder.digest == choice.choose(name).digest
+        require(bundled, f"{args.model}: its content encoder is not a bundled one, and is needed")
         weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
         model_file.write(args.output, replace(model, encoder=None, licence=args.licence), weights)
     except (VCError, OSError) as error:

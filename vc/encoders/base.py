@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vc import config
 from vc.config import require
+from vc.encoders.quantised import CODES
 from vc.errors import DataError
 from vc.tensor_file import tensors_digest
 
@@ -38,6 +39,8 @@ class Encoder(ABC):
         The network, in evaluation mode and float32.
     description : dict
         As in an encoder's file (vc/encoders/encoder_file.py).
+    quantised : dict of str to Tensor
+        The tensors of an encoder's file that are codes and steps (vc/encoders/quantised.py).
     digest : str
         SHA-256 of weights and settings: content vectors of different encoders are never mixed.
     sample_rate : int
@@ -61,6 +64,7 @@ class Encoder(ABC):
         layers = network.config.layers
         require(1 <= layer <= layers, f"layer must be in 1..{layers}, got {layer}")
         self.digest = digest_of(network, layer)
+        self.quantised: dict[str, Tensor] = {}
         self.network, self.layer, self.device = network.to(device).eval(), layer, torch.device(device)
         self.sample_rate, self.frame = sample_rate, frame
         self.frame_rate, self.first = sample_rate / frame, frame / 2 / sample_rate
@@ -106,9 +110,11 @@ class Encoder(ABC):
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """State of the network; tensors that float16 represents exactly are float16."""
-        weights = {}
+        """State of the network as files hold it: quantised as it was read, or in float16 where that is exact."""
+        weights = dict(self.quantised)
         for name, tensor in self.network.state_dict().items():
+            if f"{name}{CODES}" in weights:
+                continue
             half = tensor.half()
             weights[name] = half if torch.equal(half.float(), tensor) else tensor
         return weights

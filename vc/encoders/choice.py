@@ -13,8 +13,8 @@ from vc.encoders.base import Encoder
 from vc.encoders.encoder_file import SUFFIX
 from vc.errors import ConfigError, suggestion
 
-DISTILLED = "distilled"
-BUNDLED_ENCODER = Path(__file__).with_name(f"{DISTILLED}{SUFFIX}")
+QUANTISED, DISTILLED = "quantised", "distilled"  # the encoders that come with the package; the first is the default
+BUNDLED_ENCODERS = {name: Path(__file__).with_name(f"{name}{SUFFIX}") for name in (QUANTISED, DISTILLED)}
 
 
 def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Encoder:
@@ -23,7 +23,7 @@ def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Enc
     Parameters
     ----------
     name : str
-        `distilled`, the name of an imported encoder (`vc-encoder import`), or a path.
+        `quantised`, `distilled`, the name of an imported encoder (`vc-encoder import`), or a path.
     layer : int
         The layer whose output is the content, 1..layers; 0 for the default in the file.
     device : torch.device or str
@@ -54,17 +54,17 @@ def _load(path: Path, modified: int, layer: int, device: str) -> Encoder:
 
 
 def find(name: str) -> Path:
-    """The file of an encoder, by path or name: `distilled`, or that of an imported one.
+    """The file of an encoder, by path or name: a bundled or an imported one.
 
     Raises
     ------
     ConfigError
         There is no encoder of this name.
     """
-    if name == DISTILLED:
-        message = f"the encoder {DISTILLED!r} is missing from this installation: {BUNDLED_ENCODER}"
-        require(BUNDLED_ENCODER.is_file(), message)
-        return BUNDLED_ENCODER
+    if name in BUNDLED_ENCODERS:
+        path = BUNDLED_ENCODERS[name]
+        require(path.is_file(), f"the encoder {name!r} is missing from this installation: {path}")
+        return path
     if name.endswith(SUFFIX) or os.sep in name:
         return Path(name)
     imported = path_of(name)
@@ -79,13 +79,14 @@ def find(name: str) -> Path:
 
 def named_files() -> dict[str, Path]:
     """The files of all encoders that have names, by name."""
-    bundled = {DISTILLED: BUNDLED_ENCODER} if BUNDLED_ENCODER.is_file() else {}
+    bundled = {name: path for name, path in BUNDLED_ENCODERS.items() if path.is_file()}
     return bundled | {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
 
 
 def path_of(name: str) -> Path:
     """The file for an imported encoder, in the user's $XDG_DATA_HOME/vc/encoders; ConfigError for an invalid name."""
-    plain = name not in ("", DISTILLED) and os.sep not in name and not name.endswith(SUFFIX)
-    require(plain, f"{name!r} cannot be the name of an encoder: use a word other than {DISTILLED!r}, not a path")
+    plain = name not in ("", *BUNDLED_ENCODERS) and os.sep not in name and not name.endswith(SUFFIX)
+    others = " and ".join(map(repr, BUNDLED_ENCODERS))
+    require(plain, f"{name!r} cannot be the name of an encoder: use a word other than {others}, not a path")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(home) / "vc/encoders" / f"{name}{SUFFIX}"

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from vc.config import build, require, require_known
+from vc.encoders import quantised
 from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
-from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperNetwork
+from vc.encoders.whisper import FirstBlocks, WhisperConfig, WhisperEncoder, WhisperNetwork
 from vc.errors import ConfigError
 from vc.layers import build_with_weights
 from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
@@ -25,6 +26,7 @@ LICENCE = "The weights belong to their authors; see their source for the licence
 NETWORKS = {
     "distilled": (DistilledConfig, DistilledNetwork),
     "whisper": (WhisperConfig, WhisperNetwork),
+    "whisper_blocks": (WhisperConfig, FirstBlocks),
     "hubert": (HubertConfig, HubertNetwork),
     "wavlm": (HubertConfig, HubertNetwork),
 }
@@ -52,7 +54,7 @@ def write(path: Path, model: EncoderModel, weights: Mapping[str, Tensor]) -> Non
     model : EncoderModel
         Everything except the weights.
     weights : mapping of str to Tensor
-        The network's state, float16 or float32.
+        The network's state, float16 or float32, or quantised (vc/encoders/quantised.py).
     """
     write_tensors(path, weights, asdict(model))
 
@@ -65,7 +67,7 @@ def read(path: Path) -> tuple[EncoderModel, dict[str, Tensor]]:
     model : EncoderModel
         Everything except the weights.
     weights : dict of str to Tensor
-        The network's state.
+        The network's state as stored.
 
     Raises
     ------
@@ -116,7 +118,12 @@ def network_config(kind: str, section: Mapping[str, Any]) -> Any:
 
 def load_network(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
     """Build a network with `weights`, which are not trained; raises ConfigError if they do not fit."""
-    return build_with_weights(lambda: NETWORKS[kind][1](config), weights, kind).requires_grad_(False)
+    build_network = lambda: NETWORKS[kind][1](config)  # noqa: E731
+    if any(map(quantised.is_quantised, weights)):
+        with torch.device("meta"):
+            shapes = {name: tensor.shape for name, tensor in build_network().state_dict().items()}
+        weights = quantised.decode(weights, shapes)
+    return build_with_weights(build_network, weights, kind).requires_grad_(False)
 
 
 def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
@@ -125,6 +132,7 @@ def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: tor
     network = load_network(model.kind, network_config(model.kind, model.network), weights)
     encoder = make_encoder(model.kind, network, model.layer, device)
     encoder.description = asdict(model)
+    encoder.quantised = {name: tensor for name, tensor in weights.items() if quantised.is_quantised(name)}
     return encoder
 
 
@@ -133,4 +141,4 @@ def make_encoder(kind: str, network: nn.Module, layer: int, device: torch.device
     if kind == "distilled":
         require(layer == 1, f"a distilled encoder has one layer, not {layer}")
         return DistilledEncoder(network, device)
-    return (WhisperEncoder if kind == "whisper" else HubertEncoder)(network, layer, device)
+    return (WhisperEncoder if kind.startswith("whisper") else HubertEncoder)(network, layer, device)

@@ -64,12 +64,29 @@ class WhisperNetwork(nn.Module):
     def forward(self, log_mel: Tensor, layer: int) -> Tensor:
         """The output of block `layer`, 1..layers; that of the last one is normalised."""
         frames = gelu(self.halve(gelu(self.enter(log_mel)))).transpose(1, 2)
-        frames = frames + self.positions[: frames.shape[1]]
+        frames = frames + self.embeddings(frames)
         for block in self.blocks[:layer]:
             frames = block(frames)
         if layer == self.config.layers:
             frames = self.norm(frames)
         return frames.transpose(1, 2)
+
+    def embeddings(self, frames: Tensor) -> Tensor:
+        """Embeddings of the positions of `(batch, frames, width)`: `(frames, width)`."""
+        return self.positions[: frames.shape[1]]
+
+
+class FirstBlocks(WhisperNetwork):
+    """A Whisper encoder without its last blocks, so that no output is normalised, and with computed positions."""
+
+    def __init__(self, config: WhisperConfig):
+        super().__init__(config)
+        require(config.width % 2 == 0, f"encoder.width must be even, got {config.width}")
+        self.norm = nn.Identity()
+        del self.positions
+
+    def embeddings(self, frames: Tensor) -> Tensor:
+        return sinusoids(frames.shape[1], self.config.width).to(frames)
 
 
 class Block(nn.Module):
@@ -91,6 +108,13 @@ class Block(nn.Module):
         mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         frames = frames + self.gather(mixed)
         return frames + self.narrow(gelu(self.widen(self.wide_norm(frames))))
+
+
+def sinusoids(positions: int, width: int) -> Tensor:
+    """Embeddings of positions `(positions, width)`: sines, then cosines, as close as the release's float16."""
+    periods = 10000 ** (np.arange(width // 2) / max(width // 2 - 1, 1))
+    phases = np.arange(positions)[:, None] / periods
+    return torch.from_numpy(np.concatenate([np.sin(phases), np.cos(phases)], axis=1)).half()
 
 
 def log_mel(samples: Tensor, bands: int = 80) -> Tensor:

@@ -25,7 +25,7 @@ class ContentConfig:
     """Settings of the content encoder; extraction fills in those that only the encoder knows (from `digest` on)."""
 
     # A name or path, as for vc-encoder; encoders are compared by digest instead.
-    encoder: str = field(default="distilled", compare=False)
+    encoder: str = field(default="quantised", compare=False)
     layer: int = 0  # of the encoder; 0: its default
     digest: str = ""  # of its weights: content vectors of different encoders are not comparable
     dims: int = 0

@@ -1,8 +1,9 @@
 """Online conversion of anyone's speech by a decoder (vc/models/recognition_synthesis.py), block by block.
 
 Each block of frames is analysed within a window of past samples and a few future ones. The decoder sees as much of the
-past as offline, the encoder nearly; of the future both see the look-ahead only. The vocoder's result is that of the
-whole log-mel (vc/vocoders/online.py). Statistics of the speaker and the level are those of the speech so far.
+past as offline, the encoder, which may be a faster one, nearly; of the future both see the look-ahead only. The
+vocoder's result is that of the whole log-mel (vc/vocoders/online.py). Statistics of the speaker and the level are those
+of the speech so far.
 """
 
 from collections import deque
@@ -14,7 +15,9 @@ from vc.config import require
 from vc.convert.converter import Converter
 from vc.convert.level import speech_energy, usual_peak_gain
 from vc.convert.source import FAINTEST, MEDIAN_WINDOW, SourceContent, VoicedSpeech
-from vc.encoders.features import content_of
+from vc.encoders import choice
+from vc.encoders.base import Encoder
+from vc.encoders.features import complete, content_of
 from vc.errors import ConfigError
 from vc.features import mel
 from vc.features.base import Frames
@@ -49,6 +52,15 @@ LEVEL_MEMORY = 2.0  # seconds over which the levels of input and output are comp
 LARGEST_GAIN = 20.0  # of the output
 PEAK_MEMORY = 60.0  # seconds of voiced speech after which the remembered peak has halved
 EXCESS = 2.0  # largest amplitude of a block's output, relative to its input
+
+
+def live_encoder(encoder: Encoder) -> Encoder:
+    """The encoder for live use of a model of `encoder`: `distilled` in place of `quantised`, whose vectors it imitates.
+
+    Each block is encoded with a second of its past, which takes `quantised` longer than the block lasts.
+    """
+    bundled = encoder.quantised and encoder.digest == choice.choose(choice.QUANTISED).digest
+    return choice.choose(choice.DISTILLED, device=encoder.device) if bundled else encoder
 
 
 class DecoderStream(AbstractStream):
@@ -93,7 +105,9 @@ class DecoderStream(AbstractStream):
         self._reach = converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
-        self._converter, self._config, self._settings = converter, model.features, {"delay": delay, "gate": gate}
+        self._encoder = live_encoder(converter.encoder)
+        self._converter, self._config = converter, complete(model.features, self._encoder)
+        self._settings = {"delay": delay, "gate": gate}
         self._vocoder = OnlineHiFiGAN(converter.vocoder)
         rate, self._hop = self._config.sample_rate, self._config.hop
         self.sample_rate, self.step = rate, BLOCK * self._hop
@@ -194,7 +208,7 @@ class DecoderStream(AbstractStream):
         if learn:
             self._learn_peak(track, recent[self._f0_past * hop :])
         gain = usual_peak_gain(self._peak)
-        content = content_of(gain * window, config, self._converter.encoder)
+        content = content_of(gain * window, config, self._encoder)
         content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
         log_mel = mel.analyse(gain * recent, config)[self._f0_past - self._reach :].astype(np.float64)
         block = slice(self._reach, self._reach + BLOCK)

@@ -77,7 +77,7 @@ class InitialModel:
         if not self.adds_speakers and trained_on.content and content and trained_on.content.dims == content.dims:
             # Vectors of another encoder, but of the same size, may mean the same: those of its teacher do.
             if trained_on.content != content:
-                message = "%s: it learnt from another content encoder; if neither was distilled from the other, try %s"
+                message = "%s: it learnt from another content encoder; if their vectors are not alike, try %s"
                 log.info(message, where, "--config recognition_synthesis_anew")
             trained_on = replace(trained_on, content=content)
         different = difference(trained_on, features.config, "features.")

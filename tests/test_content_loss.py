@@ -57,9 +57,9 @@ def pair(dump: Path, output: Path, *more: str) -> list:
 
 
 def test_a_pair_learns_by_any_encoder(known, three_dump, tmp_path):
-    """The carried one unless another is named, which is named only where it counts."""
+    """`distilled` unless another is named, which is named only where it counts."""
     alone = settings(objective__cycle_consistency=0, objective__second_adversarial=0, objective__content=5)
-    for name, encoder in {"carried": "", "model": known / "three.safetensors"}.items():
+    for name, encoder in {"distilled": "", "model": known / "three.safetensors"}.items():
         more = settings(objective__encoder=encoder) if encoder else []
         command(*pair(three_dump, tmp_path / name, *alone, *more))
         logged = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
@@ -77,7 +77,7 @@ def test_a_content_loss_that_counts_in_no_direction_is_refused():
         CycleGANObjective(content=5, forward_content=0, backward_content=0)
 
 
-def test_the_carried_encoder_is_meant_whatever_is_called_so_here(three_dump, tmp_path, monkeypatch):
+def test_distilled_is_meant_whatever_is_called_so_here(three_dump, tmp_path, monkeypatch):
     (tmp_path / "distilled").mkdir()
     (tmp_path / "distilled/config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
@@ -159,9 +159,9 @@ def test_an_envelope_has_the_log_mel_of_its_noise(rate):
 
 @pytest.mark.parametrize("speaker", ["slt", "rms"])
 def test_content_of_mel_cepstra_is_that_of_the_recording(speaker):
-    """The carried encoder hears the same in WORLD's envelope as in log-mel, and not the same a fifth of a second on."""
+    """`distilled` hears the same in WORLD's envelope as in log-mel, and not the same a fifth of a second on."""
     samples, _ = audio.read(sorted((CORPUS / "eval" / speaker).iterdir())[0], 16000)
-    config, carried = WorldConfig(16000), choice.choose("distilled")
+    config, distilled = WorldConfig(16000), choice.choose("distilled")
     _, cepstra = config.extract(samples, F0Range(60.0, 400.0))
     mean, deviation = cepstra.mean(0), cepstra.std(0)
     known = Speaker(mean.tolist(), deviation.tolist(), 5.0, 0.2, 60.0, 400.0, 1, len(cepstra))
@@ -169,7 +169,7 @@ def test_content_of_mel_cepstra_is_that_of_the_recording(speaker):
     of_cepstra = content_encoder.read("", {speaker: known}, config)(normalised, speaker)
     of_cepstra.sum().backward()
     assert normalised.grad.isfinite().all() and normalised.grad[0].any(1).all()  # every coefficient tells
-    of_recording = carried.encode_window(audio.resample(samples, 16000, carried.sample_rate))
+    of_recording = distilled.encode_window(audio.resample(samples, 16000, distilled.sample_rate))
     count = min(len(of_recording), of_cepstra.shape[-1])
     ours, theirs = of_cepstra.detach()[0, :, :count].T, torch.from_numpy(of_recording[:count])
     assert cosine_similarity(ours, theirs).median() > 0.85
@@ -177,7 +177,7 @@ def test_content_of_mel_cepstra_is_that_of_the_recording(speaker):
 
 
 def read_encoder(path: Path | str, **changes) -> content_encoder.ContentEncoder:
-    """For a speaker's log-mel as the carried encoder takes it, but for these settings."""
+    """For a speaker's log-mel as `distilled` takes it, but for these settings."""
     deviation = [0.5 + 0.01 * band for band in range(80)]
     speakers = {"slt": Speaker([-4.0] * 80, deviation, 5.0, 0.2, 80.0, 300.0, 1, 100)}
     return content_encoder.read(str(path), speakers, MelFeatures(**changes))

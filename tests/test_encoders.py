@@ -24,7 +24,7 @@ WHISPER = WhisperConfig(width=32, heads=4, layers=3, hidden=48, positions=500)
 HUBERT = HubertConfig(32, 4, 3, 48, convolutions=[[16, *sizes] for _, *sizes in HubertConfig().convolutions])
 WAVLM = replace(HUBERT, buckets=32, farthest=80, norm_each=True, norm_first=True, normalise=True)
 DISTILLED = DistilledConfig(dims=24, channels=16, dilations=[1, 2])
-KINDS = {"whisper": WHISPER, "hubert": HUBERT, "wavlm": WAVLM, "distilled": DISTILLED}
+KINDS = {"whisper": WHISPER, "whisper_blocks": WHISPER, "hubert": HUBERT, "wavlm": WAVLM, "distilled": DISTILLED}
 # Hugging Face's settings of a small network of each family.
 SIZES = {
     "hidden_size": 32,

@@ -128,7 +128,7 @@ MADE = {
         ("one_sentence", {"variety": BAD}),
     ],
 )
-def test_an_impostor_is_caught_by_the_carried_encoder_alone(name, grades):
+def test_an_impostor_is_caught_by_the_encoder_alone(name, grades):
     found = verdict(MADE[name](list(speech("slt")), list(speech("rms"))))
     assert {aspect: found[aspect] for aspect in grades} == grades
 

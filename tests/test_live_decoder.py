@@ -373,6 +373,15 @@ def test_the_slow_bundled_encoder_gives_way_to_the_fast_one(converter):
     assert live_encoder(converter.encoder) is converter.encoder
 
 
+def test_a_known_speakers_content_is_learnt_anew_if_the_encoder_is_another(vocoder_path):
+    """Statistics of the model's own encoder are a first guess only; of the same encoder they are kept."""
+    stream = choice.load("six_voices", "TM1", "SF2", vocoder=str(vocoder_path))
+    assert stream._config.content.frame_rate == encoders.choose(encoders.DISTILLED).frame_rate
+    before = stream._statistics.mean
+    stream.convert(audio.resample(audio.read(SPEECH)[0][:24000], 16000, stream.sample_rate))
+    assert stream._statistics.mean != before
+
+
 def test_the_command_converts_a_file_as_the_stream_does(vocoder_path, tmp_path):
     recording = audio.read(SPEECH)[0][:12000]
     audio.write(tmp_path / "in.wav", recording, 16000)

@@ -138,7 +138,7 @@ RANGES = {  # what a message says is allowed, and whether a value is
 @pytest.mark.parametrize("value", [-1, -0.5, 0, 0.5, 1, 2, 7, 10**9])
 def test_what_is_refused_is_named_and_not_in_the_range_that_is_allowed(value):
     parts = {("network", config) for config, _ in (*MODELS.values(), *GENERATORS.values())}
-    parts |= {("encoder", config) for config, _ in NETWORKS.values()}
+    parts |= {("encoder", config) for config, _, _ in NETWORKS.values()}
     parts |= {("objective", method.objective) for method in METHODS.values()}
     for section, cls in sorted({*parts, ("objective", VocoderObjective), ("training", TrainingConfig)}, key=str):
         for name in [field.name for field in fields(cls)]:

@@ -26,6 +26,7 @@ from vc.corpus import audio, pieces
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.encoder_file import EncoderModel
+from vc.encoders.features import complete
 from vc.encoders.whisper import WhisperConfig, WhisperNetwork
 from vc.errors import ConfigError
 from vc.features.content import PROSODY, log_mel_loudness, prosody, standard_loudness
@@ -1351,6 +1352,15 @@ def test_the_carried_model_is_small_and_takes_the_carried_encoder(tmp_path):
     assert compact_model(path, tmp_path / "again", "--licence", model.licence).returncode == 0
     again, weights_again = model_file.read(tmp_path / "again")
     assert again == model and tensors_digest(weights_again) == tensors_digest(weights)
+
+
+def test_a_model_without_an_encoder_takes_the_bundled_one_that_its_features_name(tmp_path):
+    model, weights = model_file.read(model_file.BUNDLED_MODELS["six_voices"])
+    for name in (choice.DISTILLED, choice.QUANTISED):
+        named = replace(model.features, content=replace(model.features.content, encoder=name))
+        encoder = choice.choose(name)
+        model_file.write(tmp_path / name, replace(model, features=complete(named, encoder)), weights)
+        assert model_file.read_network(tmp_path / name)[2] is encoder
 
 
 def test_a_model_with_an_encoder_of_its_own_cannot_be_made_compact(one, tmp_path):

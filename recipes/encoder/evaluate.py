@@ -3,10 +3,11 @@
     python evaluate.py --teacher whisper_base_encoder.safetensors --vcc vcc2016 --unheard unheard ENCODER...
 
 ENCODER is what `distil.py train` or `quantise.py` wrote. Cosine: of the student's vectors with the teacher's, less the
-mean of the targets, over frames that are no pause; the teacher hears the clean recording, the student also noise and a
-telephone's band. `teacher` is the teacher itself, hearing what the student hears. Alignment: less each speaker's mean
-over audible frames, how often the frame of the target speaker's ten sentences that is nearest (by cosine) to a source
-frame lies within 40 ms of where dynamic time warping of mel-cepstra puts it.
+mean (of a quantised encoder, its own and the teacher's of TF2 and TM3), over frames that are no pause; the teacher
+hears the clean recording, the student also noise and a telephone's band. `teacher` is the teacher itself, hearing what
+the student hears. Alignment: less each speaker's mean over audible frames, how often the frame of the target speaker's
+ten sentences that is nearest (by cosine) to a source frame lies within 40 ms of where dynamic time warping of
+mel-cepstra puts it.
 """
 
 import argparse
@@ -18,7 +19,17 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from distil import MEL, SAMPLES, TEACHER_RATE, at_content_frames, audible, load, load_teacher, utterances
+from distil import (
+    MEL,
+    SAMPLES,
+    TEACHER_FRAMES,
+    TEACHER_RATE,
+    at_content_frames,
+    audible,
+    load,
+    load_teacher,
+    utterances,
+)
 from safetensors import safe_open
 from scipy.signal import butter, sosfilt
 
@@ -140,25 +151,24 @@ def main() -> None:
 
         return vectors
 
-    teacher = at_frames(load_teacher(args.teacher))
-    sets = {
-        f"{speaker} {part}": [read(path) for path in sorted((args.vcc / speaker / part).glob("*"))[: args.utterances]]
-        for speaker in ("SF1", "SM1")
-        for part in ("train", "eval")
-    }
+    def recordings_of(speaker: str, part: str) -> list[np.ndarray]:
+        return [read(path) for path in sorted((args.vcc / speaker / part).glob("*"))[: args.utterances]]
 
     def mean_of(vectors: Vectors) -> np.ndarray:
-        recordings = sets["SF1 train"] + sets["SM1 train"]
-        return np.concatenate([vectors(samples)[audible(samples)] for samples in recordings]).mean(0)
+        used = recordings_of("TF2", "train") + recordings_of("TM3", "train")  # none of those that are measured
+        return np.concatenate([vectors(samples)[audible(samples)] for samples in used]).mean(0)
 
+    teacher = at_frames(load_teacher(args.teacher))
     teachers_mean = mean_of(teacher)
-
     systems: dict[str, tuple[Vectors, np.ndarray]] = {}
     for path in args.encoders:
         with safe_open(path, "np") as file:
-            quantised = "vc" in file.metadata()
-        if quantised:  # their mean was moved
-            vectors = at_frames(choice.choose(str(path)).encode)
+            exported = "vc" in (file.metadata() or {})
+        if exported:  # the toolkit's own file, whose mean is not the teacher's
+            encoder = choice.choose(str(path))
+            if (encoder.sample_rate, encoder.frame_rate) != (TEACHER_RATE, TEACHER_FRAMES):
+                parser.error(f"{path}: of a distilled encoder, name what `distil.py train` wrote")
+            vectors = at_frames(encoder.encode)
             offset = teachers_mean - mean_of(vectors)
             systems[path.stem] = lambda x, vectors=vectors, offset=offset: vectors(x) + offset, teachers_mean
             continue
@@ -171,6 +181,10 @@ def main() -> None:
 
         systems[path.stem] = student, mean.numpy()
     systems["teacher"] = teacher, teachers_mean
+
+    sets = {
+        f"{speaker} {part}": recordings_of(speaker, part) for speaker in ("SF1", "SM1") for part in ("train", "eval")
+    }
     for folder in sorted(args.unheard.iterdir()):
         drawn = islice(utterances(folder, np.random.default_rng(0)), args.utterances)
         sets[folder.name] = [whole(soxr.resample(x, rate, MEL.sample_rate).astype(np.float32)) for x, rate in drawn]

@@ -4,13 +4,13 @@
     python quantise.py --teacher whisper_base_encoder.safetensors --voices voices --out quantised.safetensors
 
 After Frantar et al., "GPTQ", ICLR 2023: matrix by matrix, and in each input by input, weights are rounded, and those of
-the inputs that follow make up for the error where the recordings' inputs allow. Three things differ. Steps are
-wide where an error can be made up for and narrow where it cannot, which for a given error costs the fewest bits once
-the numbers are entropy-coded. Each matrix is first fitted anew to its outputs in the whole encoder, given what the
-quantised layers before it make of the same recordings. Numbers have no narrow range.
+the inputs that follow make up for the error where the recordings' inputs allow. Three things differ. Steps are wide
+where an error can be made up for and narrow where it cannot, which for a given error costs the fewest bits once the
+codes are entropy-coded. Each matrix is first fitted anew to its outputs in the full network, given what the quantised
+layers before it make of the same recordings. Codes are not clipped to a few levels.
 
-Last, the mean of the vectors over the recordings is moved to that of the distilled encoder's, so that a model of one
-encoder can be used with the other.
+Last, the mean of the vectors over speech is moved to that of the distilled encoder's, so that a model of one encoder
+can be used with the other.
 """
 
 import argparse
@@ -23,25 +23,24 @@ from pathlib import Path
 import numpy as np
 import soxr
 import torch
-from distil import LAYER, MEL, TEACHER_RATE, utterances
-from evaluate import heard as heard_under
+from distil import LAYER, MEL, TEACHER_FRAMES, TEACHER_RATE, at_content_frames, audible, utterances
+from evaluate import heard, whole
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from vc.encoders import choice, encoder_file, published, quantised
 from vc.encoders.base import Encoder
 from vc.encoders.encoder_file import EncoderModel
-from vc.encoders.whisper import FirstBlocks, WhisperEncoder, WhisperNetwork, log_mel
+from vc.encoders.whisper import AbstractWhisperNetwork, WhisperEncoder, WhisperFirstBlocks, log_mel
 
 CONDITIONS = ["clean", "clean", "noise 20 dB", "telephone"]  # of recordings in turn
-BETTER = {"enter": 2.0, "halve": 1.0}  # bits more than others: small, and all that follows needs them
+EXTRA_BITS = {"enter": 2.0, "halve": 1.0}  # layers that are small, and on which all others depend
 DAMPING = 0.01  # added to the inputs' mean squares, as a share of their mean
 LAST_BIAS = f"blocks.{LAYER - 1}.narrow.bias"
-DOUBLE = torch.float64
 
 
-def recordings(folder: Path, minutes: float) -> Iterator[np.ndarray]:
-    """Samples at TEACHER_RATE of voices' recordings, the same minutes of each, some noisy or by telephone."""
+def read_recordings(folder: Path, minutes: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Samples at MEL.sample_rate of voices' recordings, the same minutes of each: clean, and under CONDITIONS."""
     voices = sorted(path for path in folder.iterdir() if path.is_dir())
     rng = np.random.default_rng(0)
     for voice in voices:
@@ -50,45 +49,56 @@ def recordings(folder: Path, minutes: float) -> Iterator[np.ndarray]:
             if seconds > 60 * minutes / len(voices):
                 break
             seconds += len(samples) / rate
-            samples = soxr.resample(samples, rate, MEL.sample_rate).astype(np.float32)
-            samples = heard_under(samples, CONDITIONS[number % len(CONDITIONS)], rng)
-            yield soxr.resample(samples, MEL.sample_rate, TEACHER_RATE).astype(np.float32)
+            clean = soxr.resample(samples, rate, MEL.sample_rate).astype(np.float32)
+            yield clean, heard(clean, CONDITIONS[number % len(CONDITIONS)], rng)
 
 
-class Reached(Exception):
-    """The layer whose inputs are wanted has been called; what follows it need not be computed."""
+def whisper_input(samples: np.ndarray) -> Tensor:
+    """Log-mel `(1, bands, frames)` of samples at MEL.sample_rate and a second of silence, as in use."""
+    resampled = soxr.resample(samples, MEL.sample_rate, TEACHER_RATE).astype(np.float32)
+    return log_mel(pad(torch.from_numpy(resampled), (0, TEACHER_RATE))[None])
 
 
-def inputs_of(network: WhisperNetwork, name: str, spectrum: Tensor) -> Tensor:
-    """What reaches a layer of the network: `(frames, inputs)`, in the order of its weights flattened."""
-    layer, reached = network.get_submodule(name), []
+class LayerReached(Exception):
+    """A layer has been called; what follows it need not be computed."""
 
-    def take(_: nn.Module, arguments: tuple[Tensor]) -> None:
-        reached.append(arguments[0][0])
-        raise Reached
 
-    hook = layer.register_forward_pre_hook(take)
+def layer_inputs(network: AbstractWhisperNetwork, name: str, spectrum: Tensor) -> Tensor:
+    """What reaches a layer of the network: `(frames, inputs)`, in the order of its weights when flattened."""
+    layer, captured = network.get_submodule(name), []
+
+    def capture(_: nn.Module, arguments: tuple[Tensor]) -> None:
+        captured.append(arguments[0][0])
+        raise LayerReached
+
+    hook = layer.register_forward_pre_hook(capture)
     try:
         network(spectrum, LAYER)
-    except Reached:
+    except LayerReached:
         pass
     finally:
         hook.remove()
     if isinstance(layer, nn.Conv1d):
         (size,), (stride,), (edge,) = layer.kernel_size, layer.stride, layer.padding
-        return pad(reached[0], (edge, edge)).unfold(1, size, stride).transpose(0, 1).flatten(1)
-    return reached[0]
+        return pad(captured[0], (edge, edge)).unfold(1, size, stride).transpose(0, 1).flatten(1)
+    return captured[0]
 
 
-def mean_vector(encoder: Encoder, heard: list[np.ndarray]) -> Tensor:
-    """The mean `(dims,)` of an encoder's vectors of recordings at TEACHER_RATE."""
-    recordings = (soxr.resample(samples, TEACHER_RATE, encoder.sample_rate).astype(np.float32) for samples in heard)
-    return torch.from_numpy(np.concatenate([encoder.encode(samples) for samples in recordings]).mean(axis=0))
+def speech_mean(encoder: Encoder, recordings: list[np.ndarray]) -> Tensor:
+    """The mean `(dims,)` of an encoder's vectors over audible frames of recordings at MEL.sample_rate."""
+    vectors = []
+    for samples in map(whole, recordings):
+        content = encoder.encode(soxr.resample(samples, MEL.sample_rate, encoder.sample_rate).astype(np.float32))
+        mask = audible(samples)
+        if encoder.frame_rate == TEACHER_FRAMES:
+            content = at_content_frames(content, len(mask))
+        vectors.append(content[mask])
+    return torch.from_numpy(np.concatenate(vectors).mean(axis=0))
 
 
-def entropy(numbers: Tensor) -> float:
-    """Bits a number, of whole numbers that are coded one by one."""
-    counts = numbers.unique(return_counts=True)[1].double()
+def entropy(codes: Tensor) -> float:
+    """Bits a code, of integers that are coded one by one."""
+    counts = codes.unique(return_counts=True)[1].double()
     shares = counts / counts.sum()
     return float(-(shares * shares.log2()).sum())
 
@@ -98,35 +108,39 @@ def quantise(weight: Tensor, squares: Tensor, products: Tensor, bits: float) -> 
 
     Parameters
     ----------
-    weight
+    weight : Tensor
         Shape `(outputs, inputs)`.
-    squares, products
-        Shape `(inputs, inputs)`, float64: mean products of the inputs with each other as the quantised network has
-        them, and of the whole network's inputs with these.
-    bits
-        Of a number, on average.
+    squares : Tensor
+        Shape `(inputs, inputs)`, float64: mean products of the inputs with each other in the quantised network.
+    products : Tensor
+        Shape `(inputs, inputs)`, float64: mean products of the full network's inputs with the quantised network's.
+    bits : float
+        Of a code, on average.
 
     Returns
     -------
-    Numbers `(outputs, inputs)`, int8, and steps `(inputs,)`, float32.
+    codes : Tensor
+        Shape `(outputs, inputs)`, int8.
+    scales : Tensor
+        Shape `(inputs,)`, float32.
     """
     inputs = len(squares)
-    damping = DAMPING * squares.diagonal().mean() * torch.eye(inputs, dtype=DOUBLE)
+    damping = DAMPING * squares.diagonal().mean() * torch.eye(inputs, dtype=torch.float64)
     squares, products = squares + damping, products + damping
-    weight = torch.linalg.solve(squares, (weight.double() @ products).T).T  # nearest outputs of the inputs at hand
-    spread = torch.linalg.cholesky(torch.linalg.inv(squares), upper=True)
-    own = spread.diagonal()  # an error of this size in an input's weights costs as much as in any other's
+    weight = torch.linalg.solve(squares, (weight.double() @ products).T).T  # least squares, for the quantised inputs
+    factor = torch.linalg.cholesky(torch.linalg.inv(squares), upper=True)
+    diagonal = factor.diagonal()  # errors in proportion to it cost the same in each input
     low, high = -20.0, 20.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if entropy((weight / own / 2**middle).round()) > bits else (low, middle)
-    steps = (own * 2**high).maximum(weight.abs().amax(0) / (quantised.LARGEST_CODE - 7)).float()
-    numbers = torch.zeros_like(weight)
+        low, high = (middle, high) if entropy((weight / diagonal / 2**middle).round()) > bits else (low, middle)
+    scales = (diagonal * 2**high).maximum(weight.abs().amax(0) / (quantised.LARGEST_CODE - 7)).float()
+    codes = torch.zeros_like(weight)
     for j in range(inputs):
-        numbers[:, j] = (weight[:, j] / steps[j]).round().clamp(-quantised.LARGEST_CODE, quantised.LARGEST_CODE)
-        error = (weight[:, j] - numbers[:, j] * steps[j]) / own[j]
-        weight[:, j:] -= error[:, None] * spread[j, j:]
-    return numbers.to(torch.int8), steps
+        codes[:, j] = (weight[:, j] / scales[j]).round().clamp(-quantised.LARGEST_CODE, quantised.LARGEST_CODE)
+        error = (weight[:, j] - codes[:, j] * scales[j]) / diagonal[j]
+        weight[:, j:] -= error[:, None] * factor[j, j:]
+    return codes.to(torch.int8), scales
 
 
 @torch.inference_mode()
@@ -141,27 +155,28 @@ def main() -> None:
     torch.set_num_threads(1)
     model, weights = published.read(args.teacher)
     config = encoder_file.network_config(model.kind, {**model.network, "layers": LAYER})
-    kept = {name: weights[name] for name in FirstBlocks(config).state_dict()}
-    whole = encoder_file.load_network("whisper_blocks", config, kept)
-    partly = copy.deepcopy(whole)
-    heard, stored = list(recordings(args.voices, args.minutes)), {}
-    spectra = [log_mel(pad(torch.from_numpy(samples), (0, TEACHER_RATE))[None]) for samples in heard]  # ends as in use
-    for name, layer in partly.named_modules():
+    weights = {name: weights[name] for name in WhisperFirstBlocks(config).state_dict()}
+    full_network = encoder_file.load_network("whisper_blocks", config, weights)
+    network, stored = copy.deepcopy(full_network), {}
+    clean, distorted = zip(*read_recordings(args.voices, args.minutes))
+    spectra = [whisper_input(samples) for samples in distorted]
+    for name, layer in network.named_modules():
         if not isinstance(layer, nn.Linear | nn.Conv1d):
             continue
         squares, products, frames = 0.0, 0.0, 0
         for spectrum in spectra:
-            wanted, given = (inputs_of(network, name, spectrum).double() for network in (whole, partly))
-            squares, products, frames = squares + given.T @ given, products + wanted.T @ given, frames + len(given)
-        bits = args.bits + BETTER.get(name, 0.0)
-        numbers, steps = quantise(layer.weight.flatten(1), squares / frames, products / frames, bits)
-        layer.weight.copy_((numbers * steps).view_as(layer.weight))
-        stored |= quantised.encode(numbers, steps, f"{name}.weight")
+            full, inputs = (layer_inputs(each, name, spectrum).double() for each in (full_network, network))
+            squares, products, frames = squares + inputs.T @ inputs, products + full.T @ inputs, frames + len(inputs)
+        bits = args.bits + EXTRA_BITS.get(name, 0.0)
+        codes, scales = quantise(layer.weight.flatten(1), squares / frames, products / frames, bits)
+        layer.weight.copy_((codes * scales).view_as(layer.weight))
+        stored |= quantised.encode(codes, scales, f"{name}.weight")
         size = sum(tensor.nbytes for tensor in stored.values())
-        print(f"{name}: {entropy(numbers):.2f} bits, {size / 1e6:.2f} MB so far", flush=True)
-    encoder, distilled = WhisperEncoder(partly, LAYER), choice.choose(choice.DISTILLED)
-    kept[LAST_BIAS] = kept[LAST_BIAS] + mean_vector(distilled, heard) - mean_vector(encoder, heard)
-    stored |= {name: tensor.half() for name, tensor in kept.items() if f"{name}{quantised.CODES}" not in stored}
+        print(f"{name}: {entropy(codes):.2f} bits, {size / 1e6:.2f} MB so far", flush=True)
+    encoders = (choice.choose(choice.DISTILLED), WhisperEncoder(network, LAYER))
+    aim, mean = (speech_mean(encoder, clean) for encoder in encoders)
+    weights[LAST_BIAS] = weights[LAST_BIAS] + aim - mean
+    stored |= {name: tensor.half() for name, tensor in weights.items() if f"{name}{quantised.CODES}" not in stored}
     origin = f"the first {LAYER} layers of the encoder of OpenAI's Whisper base, quantised: recipes/encoder"
     licence = "MIT, Copyright (c) 2022 OpenAI; quantised on recordings of VCC2016 (CC BY 4.0)"
     description = EncoderModel("whisper_blocks", asdict(config), LAYER, origin, licence)

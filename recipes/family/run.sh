@@ -23,7 +23,7 @@ help_message="usage: run.sh [--name value ...]
   --pair_confs FOLDER, --many_confs FOLDER  configurations, one a method (default: those of ten minutes on one core)
   --methods 'X Y ...'   names of those that are taken (default: all)
   --encoder NAME        method of many speakers whose code pairs with objective.content use (default: they use the
-                        content encoder that comes with the toolkit)
+                        content encoder distilled)
   --max_jobs N          methods at once, a core each (default: what the backend does)
   --work, --nj, --device, --train_opts, --convert_opts, --evaluate_opts, --train_cmd, --config
                         as for recipes/pair/run.sh"

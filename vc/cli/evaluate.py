@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="extend",
         nargs="+",
         metavar="MEASURE",
-        help="speech models to use: speaker, content (the bundled encoder), phones, quality (DNSMOS), mos (DistillMOS),"
+        help="speech models to use: speaker, content (by distilled), phones, quality (DNSMOS), mos (DistillMOS),"
         " utmos=PATH (UTMOS, with its weights as SpeechMOS publishes them), wer=PATH (word errors by a Whisper of your"
         " own in transformers format), or none (default: all installed, without utmos and wer); quality and mos take at"
         " least 0.3 CPU seconds each per recording",

@@ -80,7 +80,8 @@ def find(name: str) -> Path:
 def named_files() -> dict[str, Path]:
     """The files of all encoders that have names, by name."""
     bundled = {name: path for name, path in BUNDLED_ENCODERS.items() if path.is_file()}
-    return bundled | {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
+    imported = {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
+    return bundled | imported | bundled  # in this order; a bundled one takes precedence, as in `find`
 
 
 def path_of(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""The content encoder that comes with this toolkit: Whisper's encoder, distilled into a small convolutional network.
+"""A small and fast content encoder: Whisper's encoder, distilled into a convolutional network.
 
 Its input is HiFi-GAN's log-mel (vc/features/mel.py), so that gradients flow from content back to log-mel. Blocks after
 Liu et al., "A ConvNet for the 2020s", CVPR 2022: depthwise convolution, layer normalisation, two pointwise layers, and
@@ -97,11 +97,12 @@ class Block(nn.Module):
 class DistilledEncoder(Encoder):
     """A distilled network with its front end."""
 
-    def __init__(self, network: DistilledNetwork, device: torch.device | str = "cpu"):
+    def __init__(self, network: DistilledNetwork, layer: int = 1, device: torch.device | str = "cpu"):
+        require(layer == 1, f"a distilled encoder has one layer, not {layer}")
         self.mel = MelConfig()
         bands = network.config.bands
         require(bands == self.mel.bands, f"encoder.bands must be {self.mel.bands}, the front end's, got {bands}")
-        super().__init__(network, 1, device, sample_rate=self.mel.sample_rate, frame=STRIDE * self.mel.hop)
+        super().__init__(network, layer, device, sample_rate=self.mel.sample_rate, frame=STRIDE * self.mel.hop)
 
     def encode_window(self, samples: np.ndarray) -> np.ndarray:
         return self.encode_log_mel(mel.analyse(samples, self.mel, self.device))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from vc.encoders import quantised
 from vc.encoders.base import Encoder
 from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNetwork
 from vc.encoders.hubert import HubertConfig, HubertEncoder, HubertNetwork
-from vc.encoders.whisper import FirstBlocks, WhisperConfig, WhisperEncoder, WhisperNetwork
+from vc.encoders.whisper import WhisperConfig, WhisperEncoder, WhisperFirstBlocks, WhisperNetwork
 from vc.errors import ConfigError
 from vc.layers import build_with_weights
 from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
@@ -24,11 +25,11 @@ SUFFIX = ".safetensors"
 LICENCE = "The weights belong to their authors; see their source for the licence."
 
 NETWORKS = {
-    "distilled": (DistilledConfig, DistilledNetwork),
-    "whisper": (WhisperConfig, WhisperNetwork),
-    "whisper_blocks": (WhisperConfig, FirstBlocks),
-    "hubert": (HubertConfig, HubertNetwork),
-    "wavlm": (HubertConfig, HubertNetwork),
+    "distilled": (DistilledConfig, DistilledNetwork, DistilledEncoder),
+    "whisper": (WhisperConfig, WhisperNetwork, WhisperEncoder),
+    "whisper_blocks": (WhisperConfig, WhisperFirstBlocks, WhisperEncoder),
+    "hubert": (HubertConfig, HubertNetwork, HubertEncoder),
+    "wavlm": (HubertConfig, HubertNetwork, HubertEncoder),
 }
 
 
@@ -118,12 +119,12 @@ def network_config(kind: str, section: Mapping[str, Any]) -> Any:
 
 def load_network(kind: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
     """Build a network with `weights`, which are not trained; raises ConfigError if they do not fit."""
-    build_network = lambda: NETWORKS[kind][1](config)  # noqa: E731
+    make_network = partial(NETWORKS[kind][1], config)
     if any(map(quantised.is_quantised, weights)):
         with torch.device("meta"):
-            shapes = {name: tensor.shape for name, tensor in build_network().state_dict().items()}
+            shapes = {name: tensor.shape for name, tensor in make_network().state_dict().items()}
         weights = quantised.decode(weights, shapes)
-    return build_with_weights(build_network, weights, kind).requires_grad_(False)
+    return build_with_weights(make_network, weights, kind).requires_grad_(False)
 
 
 def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Encoder:
@@ -138,7 +139,4 @@ def load_encoder(model: EncoderModel, weights: Mapping[str, Tensor], device: tor
 
 def make_encoder(kind: str, network: nn.Module, layer: int, device: torch.device | str = "cpu") -> Encoder:
     """Build the encoder of a network, whose content is the output of `layer`, 1..layers; ConfigError for others."""
-    if kind == "distilled":
-        require(layer == 1, f"a distilled encoder has one layer, not {layer}")
-        return DistilledEncoder(network, device)
-    return (WhisperEncoder if kind.startswith("whisper") else HubertEncoder)(network, layer, device)
+    return NETWORKS[kind][2](network, layer, device)

@@ -1,53 +1,55 @@
-"""Weights quantised to few bits: whole numbers times a step for each input, the numbers deflated.
+"""Weights quantised to few bits: integer codes times a scale for each input, the codes deflated.
 
 A tensor `weight` of a network, whose first dimension is the outputs, is stored as two: `weight.codes`, the deflated
-whole numbers of all outputs for the first input, then for the second, and so on; and `weight.steps`, one for each
-input. Which numbers they are is decided elsewhere (recipes/encoder/quantise.py).
+codes of all outputs for the first input, then for the second, and so on; and `weight.scales`, one for each input. How
+the codes are chosen is not decided here (recipes/encoder/quantise.py).
 """
 
 import zlib
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vc.config import require
+from vc.tensor_file import LARGEST_TENSORS
 
-CODES, STEPS = ".codes", ".steps"
+CODES, SCALES = ".codes", ".scales"
 LARGEST_CODE = 127
-SMALLEST_RATE = 1 / 16  # bytes of codes per number, below which they are not decoded: limits memory
+FEWEST_BITS = 1  # per code, as Huffman coding has: limits the memory that a file can ask for
 
 
-def encode(numbers: Tensor, steps: Tensor, name: str) -> dict[str, Tensor]:
-    """Deflate whole numbers.
+def encode(codes: Tensor, scales: Tensor, name: str) -> dict[str, Tensor]:
+    """Deflate the codes of a quantised tensor.
 
     Parameters
     ----------
-    numbers : Tensor
+    codes : Tensor
         Shape `(outputs, inputs)`, int8.
-    steps : Tensor
+    scales : Tensor
         Shape `(inputs,)`, float32.
     name : str
-        Name of the tensor that is `numbers * steps`.
+        Name of the tensor `codes * scales`.
 
     Returns
     -------
     dict of str to Tensor
         The two tensors to be stored, by name.
     """
-    # Without matches, which numbers that look random have by chance only, the result is smaller.
+    # Huffman coding alone: codes repeat by chance only, and references to repetitions would take more bits.
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
-    data = deflate.compress(numbers.T.contiguous().numpy().tobytes()) + deflate.flush()
-    return {f"{name}{CODES}": torch.frombuffer(bytearray(data), dtype=torch.uint8), f"{name}{STEPS}": steps}
+    data = deflate.compress(codes.T.contiguous().numpy().tobytes()) + deflate.flush()
+    return {f"{name}{CODES}": torch.frombuffer(bytearray(data), dtype=torch.uint8), f"{name}{SCALES}": scales}
 
 
-def decode(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """Restore quantised tensors, on the CPU, in at most 64 times the memory of their codes.
+def decode(stored: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Restore quantised tensors, on the CPU.
 
     Parameters
     ----------
-    weights : mapping of str to Tensor
-        The network's state, of which some tensors may be quantised.
+    stored : mapping of str to Tensor
+        The network's state, of which some tensors are quantised.
     shapes : mapping of str to torch.Size
         Shapes of the network's tensors by name.
 
@@ -59,31 +61,44 @@ def decode(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> d
     Raises
     ------
     ConfigError
-        Codes without steps, without a tensor of the network, or that do not fit it.
+        A quantised tensor is incomplete, damaged, stored twice, or does not fit the network; or all together are too
+        large. The last is found out before anything is decompressed.
     """
-    restored = {name: tensor for name, tensor in weights.items() if not is_quantised(name)}
-    for stored in filter(is_quantised, weights):
-        name = stored.removesuffix(CODES).removesuffix(STEPS)
-        if name in restored:
-            continue
-        codes, steps = weights.get(f"{name}{CODES}"), weights.get(f"{name}{STEPS}")
-        require(codes is not None and steps is not None, f"{stored}: codes and steps belong together")
-        shape = shapes.get(name)
-        require(shape is not None and len(shape) > 1, f"{stored}: no weight {name} in this network")
-        inputs = shape[1:].numel()
-        fits = codes.dtype == torch.uint8 and codes.ndim == 1 and steps.shape == (inputs,)
-        require(fits and SMALLEST_RATE * shape.numel() <= len(codes), f"{stored}: does not fit {list(shape)}")
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            data = inflate.decompress(codes.cpu().numpy().tobytes(), shape.numel())
-        except zlib.error:
-            data = b""
-        require(len(data) == shape.numel() and inflate.eof, f"{stored}: damaged, or not of {list(shape)}")
-        numbers = torch.frombuffer(bytearray(data), dtype=torch.int8).view(inputs, shape[0])
-        restored[name] = (numbers.float() * steps.float()[:, None]).T.contiguous().view(shape)
-    return restored
+    names = sorted({name.removesuffix(CODES).removesuffix(SCALES) for name in filter(is_quantised, stored)})
+    for name in names:
+        _check(name, stored, shapes)
+    size = 4 * sum(shapes[name].numel() for name in names)
+    require(size <= LARGEST_TENSORS, f"{size:,} bytes of weights once decompressed, more than {LARGEST_TENSORS:,}")
+    plain = {name: tensor for name, tensor in stored.items() if not is_quantised(name)}
+    return plain | {name: _restore(name, stored, shapes[name]) for name in names}
 
 
 def is_quantised(name: str) -> bool:
-    """Whether a stored tensor is half of a quantised one."""
-    return name.endswith((CODES, STEPS))
+    """Whether a stored tensor is one of the two of a quantised one."""
+    return name.endswith((CODES, SCALES))
+
+
+def _check(name: str, stored: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
+    codes, scales, shape = stored.get(f"{name}{CODES}"), stored.get(f"{name}{SCALES}"), shapes.get(name)
+    require(codes is not None and scales is not None, f"{name}: quantised, but without its codes or its scales")
+    require(name not in stored, f"{name}: stored twice, quantised and not")
+    require(shape is not None and len(shape) > 1, f"{name}: no weight of this network")
+    fits = codes.dtype == torch.uint8 and codes.ndim == 1 and 8 * len(codes) >= FEWEST_BITS * shape.numel()
+    fits = fits and scales.is_floating_point() and scales.shape == (shape[1:].numel(),)
+    require(fits, f"{name}: codes or scales do not fit {list(shape)}")
+
+
+def _restore(name: str, stored: Mapping[str, Tensor], shape: torch.Size) -> Tensor:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflate.decompress(stored[f"{name}{CODES}"].cpu().numpy(), shape.numel())
+    except zlib.error:
+        data = b""
+    ended = inflate.eof and not inflate.unused_data
+    require(len(data) == shape.numel() and ended, f"{name}: codes are damaged, or not of {list(shape)}")
+    codes = np.frombuffer(data, np.int8).reshape(-1, shape[0]).T
+    weight = codes.astype(np.float32, order="C")
+    with np.errstate(over="ignore"):
+        weight *= stored[f"{name}{SCALES}"].float().cpu().numpy()
+    require(bool(np.isfinite(weight).all()), f"{name}: weights are not finite")
+    return torch.from_numpy(weight).view(shape)

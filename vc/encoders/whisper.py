@@ -6,6 +6,7 @@ Differs from the release: recordings are not padded to 30 seconds but by one sec
 dropped, because frames at the very end of the input differ from others.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ class WhisperConfig:
         return self.width
 
 
-class WhisperNetwork(nn.Module):
+class AbstractWhisperNetwork(ABC, nn.Module):
     """Log-mel `(batch, bands, frames)`, at most 2 * positions frames, to content `(batch, width, ceil(frames / 2))`."""
 
     def __init__(self, config: WhisperConfig):
@@ -57,36 +58,54 @@ class WhisperNetwork(nn.Module):
         self.config = config
         self.enter = nn.Conv1d(config.bands, config.width, 3, padding=1)
         self.halve = nn.Conv1d(config.width, config.width, 3, stride=STRIDE, padding=1)
-        self.positions = nn.Parameter(torch.zeros(config.positions, config.width))
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.hidden) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
 
     def forward(self, log_mel: Tensor, layer: int) -> Tensor:
-        """The output of block `layer`, 1..layers; that of the last one is normalised."""
+        """The output of block `layer`, 1..layers."""
         frames = gelu(self.halve(gelu(self.enter(log_mel)))).transpose(1, 2)
-        frames = frames + self.embeddings(frames)
+        frames = frames + self.position_embeddings(frames)
         for block in self.blocks[:layer]:
             frames = block(frames)
         if layer == self.config.layers:
-            frames = self.norm(frames)
+            frames = self.finish(frames)
         return frames.transpose(1, 2)
 
-    def embeddings(self, frames: Tensor) -> Tensor:
+    @abstractmethod
+    def position_embeddings(self, frames: Tensor) -> Tensor:
         """Embeddings of the positions of `(batch, frames, width)`: `(frames, width)`."""
-        return self.positions[: frames.shape[1]]
+
+    @abstractmethod
+    def finish(self, frames: Tensor) -> Tensor:
+        """What follows the last block."""
 
 
-class FirstBlocks(WhisperNetwork):
-    """A Whisper encoder without its last blocks, so that no output is normalised, and with computed positions."""
+class WhisperNetwork(AbstractWhisperNetwork):
+    """A whole encoder: the output of the last block is normalised."""
 
     def __init__(self, config: WhisperConfig):
         super().__init__(config)
-        require(config.width % 2 == 0, f"encoder.width must be even, got {config.width}")
-        self.norm = nn.Identity()
-        del self.positions
+        self.positions = nn.Parameter(torch.zeros(config.positions, config.width))
+        self.norm = nn.LayerNorm(config.width)
 
-    def embeddings(self, frames: Tensor) -> Tensor:
+    def position_embeddings(self, frames: Tensor) -> Tensor:
+        return self.positions[: frames.shape[1]]
+
+    def finish(self, frames: Tensor) -> Tensor:
+        return self.norm(frames)
+
+
+class WhisperFirstBlocks(AbstractWhisperNetwork):
+    """An encoder without its last blocks; the embeddings of positions are computed rather than stored."""
+
+    def __init__(self, config: WhisperConfig):
+        require(config.width % 2 == 0, f"encoder.width must be even, got {config.width}")
+        super().__init__(config)
+
+    def position_embeddings(self, frames: Tensor) -> Tensor:
         return sinusoids(frames.shape[1], self.config.width).to(frames)
+
+    def finish(self, frames: Tensor) -> Tensor:
+        return frames
 
 
 class Block(nn.Module):
@@ -111,7 +130,7 @@ class Block(nn.Module):
 
 
 def sinusoids(positions: int, width: int) -> Tensor:
-    """Embeddings of positions `(positions, width)`: sines, then cosines, as close as the release's float16."""
+    """Embeddings of positions `(positions, width)`: sines, then cosines, rounded to float16 as in the release."""
     periods = 10000 ** (np.arange(width // 2) / max(width // 2 - 1, 1))
     phases = np.arange(positions)[:, None] / periods
     return torch.from_numpy(np.concatenate([np.sin(phases), np.cos(phases)], axis=1)).half()
@@ -130,7 +149,7 @@ def log_mel(samples: Tensor, bands: int = 80) -> Tensor:
 class WhisperEncoder(Encoder):
     """One layer of Whisper's encoder, at 50 frames per second: `ceil(samples / 320)` frames."""
 
-    def __init__(self, network: WhisperNetwork, layer: int, device: torch.device | str = "cpu"):
+    def __init__(self, network: AbstractWhisperNetwork, layer: int, device: torch.device | str = "cpu"):
         super().__init__(network, layer, device, sample_rate=SAMPLE_RATE, frame=FRAME)
 
     @property

@@ -112,7 +112,7 @@ def choose_measures(requested: Sequence[str] | None) -> tuple[list[str], list[st
 
 
 def measure_versions(measures: Sequence[str]) -> dict[str, str]:
-    """Versions of the measures' packages, of the bundled content encoder and of UTMOS's weights, by name."""
+    """Versions of the measures' packages, of the content encoder and of UTMOS's weights, by name."""
     from vc.encoders import utmos as published_utmos
     from vc.encoders.choice import DISTILLED
 

@@ -57,7 +57,7 @@ EXCESS = 2.0  # largest amplitude of a block's output, relative to its input
 def live_encoder(encoder: Encoder) -> Encoder:
     """The encoder for live use of a model of `encoder`: `distilled` in place of `quantised`, whose vectors it imitates.
 
-    Each block is encoded with a second of its past, which takes `quantised` longer than the block lasts.
+    Each block is encoded with a second of its past, which takes `quantised` nearly as long as the block lasts.
     """
     bundled = encoder.quantised and encoder.digest == choice.choose(choice.QUANTISED).digest
     return choice.choose(choice.DISTILLED, device=encoder.device) if bundled else encoder
@@ -119,6 +119,9 @@ class DecoderStream(AbstractStream):
         self._past += self._past % 2  # a content frame may be of two frames: the same two in each window
         known = model.speakers.get(self.source)
         self._known, self._prior = known, model.speakers[self.target]
+        # Statistics of another encoder's vectors are no more than a first guess.
+        self._known_content = known.content if known and self._encoder is converter.encoder else None
+        self._content_prior = (known or self._prior).content
         self._pitch = SourcePitch(known and known.f0_statistics, self._prior.log_f0, f0_range, self._config.world)
         self._silence = np.full(self._config.bands, np.log(mel.FLOOR))  # a frame
         self._gate = Gate(gate, self._config.frame_rate, self._ahead)
@@ -148,11 +151,10 @@ class DecoderStream(AbstractStream):
             part.reset()
         # Here rather than in the first block, which would take several times as long as others
         self._vocoder.begin(self._silence)
-        known = self._known and self._known.content
         self._content = SourceContent(
-            known, self._prior.content, self._config, prior=CONTENT_PRIOR, memory=CONTENT_MEMORY
+            self._known_content, self._content_prior, self._config, prior=CONTENT_PRIOR, memory=CONTENT_MEMORY
         )
-        self._statistics = self._known.content if self._known else self._prior.content
+        self._statistics = self._content_prior
         self._frame = 0  # the first of the next block
         self._open = deque([False] * self._vocoder.lag)  # whether the gate is, from the next frame to be output
         self._gated = 0  # frames that the gate has seen
@@ -212,7 +214,7 @@ class DecoderStream(AbstractStream):
         content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
         log_mel = mel.analyse(gain * recent, config)[self._f0_past - self._reach :].astype(np.float64)
         block = slice(self._reach, self._reach + BLOCK)
-        if learn and self._known is None:
+        if learn and self._known_content is None:
             self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
         f0 = config.world.refine_f0(centred, track.f0, track.times)[self._f0_past - self._reach :][: len(log_mel)]
         f0 = np.pad(f0, (0, len(log_mel) - len(f0)))

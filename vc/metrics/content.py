@@ -1,4 +1,4 @@
-"""Content distance, by the bundled content encoder, and the frames that timbre distance needs; no transcripts.
+"""Content distance, by the encoder `distilled`, and the frames that timbre distance needs; no transcripts.
 
 Recordings are compared by dynamic time warping of their content vectors, which contain little about the speaker, and in
 timbre by the spectra of frames with similar content (`vc.metrics.timbre`). Spectra are log-mel below 7 kHz, so that
@@ -6,7 +6,8 @@ the filter of an analysis at another sample rate, which cuts off above, has no i
 
 Reliability: the same sentence by another speaker has 0.25 to 0.34 of the distance between different sentences, and
 sentences played backwards or shifted out of a voice's range 0.8 and more (docs/impostors.md). Systems that synthesise
-from this encoder's content are favoured: at 0.13 they have as many phone errors as others at 0.3.
+from this encoder's content are favoured: at 0.13 they have as many phone errors as others at 0.3. Those that synthesise
+from `quantised`, whose vectors it imitates, may be.
 """
 
 from collections.abc import Sequence

@@ -125,7 +125,7 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
     Parameters
     ----------
     path : str
-        Name of a content encoder, or path of an encoder, a model or a folder; empty: the bundled encoder.
+        Name of a content encoder, or path of an encoder, a model or a folder; empty: `distilled`.
     speakers : mapping of str to Speaker
         Speakers with their statistics.
     features : FeatureConfig
@@ -190,7 +190,10 @@ def differentiable_encoder(speakers: Mapping[str, Speaker], features: FeatureCon
     name, source = features.content.encoder, encoder_of(features)
     takes_log_mel = isinstance(source, DistilledEncoder) and source.mel == features.mel
     message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
-    require(takes_log_mel, f"{message} log-mel of these features; take features.content.encoder=distilled")
+    require(
+        takes_log_mel,
+        f"{message} log-mel of these features; extract with features.content.encoder=distilled",
+    )
     network = copy.deepcopy(source.network)  # the original stays on the CPU, for other users
     return NaturalScaleEncoder(network, source.digest, speakers)
 

@@ -28,7 +28,7 @@ class AdversarialConfig:
     beta2: float = 0.999
     adversarial_loss: str = "least_squares"  # one of vc.losses.ADVERSARIAL
     content: float = 0.0  # weight of `vc.losses.content` between a conversion and its source
-    encoder: str = ""  # frozen encoder of `content`: a name or path; empty: the one that comes with this toolkit
+    encoder: str = ""  # frozen encoder of `content`: a name or path; empty: `distilled`
 
     def __post_init__(self) -> None:
         require(not self.encoder or self.content > 0, "objective.encoder is named, but objective.content is 0")

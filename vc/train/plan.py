@@ -80,6 +80,8 @@ class InitialModel:
                 message = "%s: it learnt from another content encoder; if their vectors are not alike, try %s"
                 log.info(message, where, "--config recognition_synthesis_anew")
             trained_on = replace(trained_on, content=content)
+        elif trained_on.content and content and replace(trained_on, content=content) == features.config:
+            advice = f"; extract the features with --set features.content.encoder={trained_on.content.encoder}"
         different = difference(trained_on, features.config, "features.")
         require(trained_on == features.config, f"{where}: trained on features of other settings: {different}{advice}")
         if not self.adds_speakers:
@@ -137,7 +139,7 @@ class Plan:
         if getattr(objective, "content", 0) > 0:
             encoder = content_encoder.read(objective.encoder, speakers, features.config)
             suits = isinstance(encoder, NaturalScaleEncoder) or not isinstance(objective, MultiSpeakerObjective)
-            advice = "name a content encoder, or none for the one that comes with this toolkit"
+            advice = "name a content encoder, or none for the bundled one, distilled"
             limit = "is a model's code, which only methods of a pair can use"
             require(suits, f"objective.encoder: {objective.encoder} {limit}; {advice}")
         digests = {

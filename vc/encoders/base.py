@@ -40,7 +40,7 @@ class Encoder(ABC):
     description : dict
         As in an encoder's file (vc/encoders/encoder_file.py).
     quantised : dict of str to Tensor
-        The tensors of an encoder's file that are codes and steps (vc/encoders/quantised.py).
+        The tensors of an encoder's file that are codes and scales (vc/encoders/quantised.py).
     digest : str
         SHA-256 of weights and settings: content vectors of different encoders are never mixed.
     sample_rate : int

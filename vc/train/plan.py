@@ -74,14 +74,15 @@ class InitialModel:
         different = difference(network, experiment.network, "network.")
         require(not different, f"{where}: made with other settings: {different}")
         trained_on, content = self.model.features, features.config.content
-        if not self.adds_speakers and trained_on.content and content and trained_on.content.dims == content.dims:
+        same_size = trained_on.content and content and trained_on.content.dims == content.dims
+        if same_size and self.adds_speakers and replace(trained_on, content=content) == features.config:
+            advice = f"; extract the features with --set features.content.encoder={trained_on.content.encoder}"
+        elif same_size and not self.adds_speakers:
             # Vectors of another encoder, but of the same size, may mean the same: those of its teacher do.
             if trained_on.content != content:
                 message = "%s: it learnt from another content encoder; if their vectors are not alike, try %s"
                 log.info(message, where, "--config recognition_synthesis_anew")
             trained_on = replace(trained_on, content=content)
-        elif trained_on.content and content and replace(trained_on, content=content) == features.config:
-            advice = f"; extract the features with --set features.content.encoder={trained_on.content.encoder}"
         different = difference(trained_on, features.config, "features.")
         require(trained_on == features.config, f"{where}: trained on features of other settings: {different}{advice}")
         if not self.adds_speakers:

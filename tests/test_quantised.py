@@ -123,7 +123,7 @@ def test_the_bundled_encoders_give_vectors_of_one_space():
 
 
 def test_the_bundled_encoders_have_one_mean_over_speech():
-    """So that one's statistics of a speaker are a good guess of the other's; Whisper's own mean lies .8 away."""
+    """So that one's statistics of a speaker are a good guess of the other's; Whisper's own mean lies .9 away."""
     from vc import model_file
 
     six, distilled = model_file.read(model_file.BUNDLED_MODELS["six_voices"])[0], choice.choose(choice.DISTILLED)

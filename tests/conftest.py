@@ -228,7 +228,7 @@ def write_untrained(path: Path, dump: Path, speakers: tuple[str, ...], method: s
     plan = Plan.from_request(Request(dump, speakers, output=path, sections={"method": method, "network": sizes}))
     config = plan.features.config
     weights = build_network(method, plan.experiment.network, config, speakers).state_dict()
-    encoder = choose(config.content.encoder) if config.kind == "content" else None
+    encoder = choose(config.content.encoder) if config.content is not None else None
     model_file.write(path, plan.experiment.model(plan.features, 1, {}), weights, encoder)
 
 

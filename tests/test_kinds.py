@@ -15,9 +15,10 @@ from vc.config import plain
 from vc.convert.converter import ConversionOptions, Converter
 from vc.corpus import audio
 from vc.errors import ConfigError
-from vc.features import kinds, world
+from vc.features import kinds, mel, world
+from vc.features.content import ContentWorldFeatures
 from vc.features.f0 import F0Options, F0Range
-from vc.features.mel import MelConfig, MelFeatures
+from vc.features.mel import MelConfig, MelFeatures, log_mel_of_envelope
 from vc.features.store import read_features
 from vc.features.world import WorldConfig
 from vc.vocoders import choice, vocoder_file
@@ -25,7 +26,7 @@ from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
 from vc.vocoders.vocoder_file import VocoderModel
 from vc.vocoders.world import WORLD
 
-MEL = MelFeatures()
+MEL, ENVELOPE = MelFeatures(), ContentWorldFeatures()
 RANGE = F0Range(100, 400)
 SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
 
@@ -124,6 +125,36 @@ def test_f0_and_log_mel_are_of_the_same_moment():
     loud = spectrum.mean(axis=1) > spectrum.mean(axis=1).max() - 3
     assert abs(int(np.argmax(loud)) - int(np.argmax(f0 > 0))) <= 2
     assert abs(int(np.argmax(loud)) - 22050 // 2 // 256) <= 2
+
+
+@pytest.mark.parametrize("fft_size", [1024, 2048])
+def test_log_mel_of_an_envelope_is_that_of_noise_with_the_envelope(fft_size, random):
+    config = replace(ENVELOPE, fft_size=fft_size)
+    noise = 0.1 * random.standard_normal(10 * config.sample_rate)
+    flat = np.full((1, config.world.bins), 0.01)
+    expected = np.log(np.exp(mel.analyse(noise, config)).mean(axis=0)) - np.log(np.pi / 4) / 2  # mean of magnitudes
+    wide = slice(25, None)  # narrower filters hold few bins
+    np.testing.assert_allclose(log_mel_of_envelope(flat, config)[0, wide], expected[wide], atol=0.07)
+
+
+def test_an_envelope_has_no_harmonics():
+    """One vowel at two pitches: the spectra differ between and at harmonics, the envelopes hardly."""
+    low, high = (vowel(0.5, MEL.sample_rate, pitch) for pitch in (110.0, 233.0))
+
+    def distance(config: MelFeatures) -> float:
+        spectra = [np.median(config.extract(samples, RANGE)[1], axis=0) for samples in (low, high)]
+        different = (spectra[0] - spectra[1])[8:40]
+        return float(np.std(different))
+
+    assert distance(ENVELOPE) < 0.5 * distance(replace(MEL, hop=ENVELOPE.hop))
+
+
+def test_no_neural_vocoder_takes_the_log_mel_of_envelopes(tmp_path, caplog):
+    assert choice.usual(ENVELOPE) is WORLD and not caplog.messages
+    vocoder = choice.choose(str(vocoder_of(replace(MelConfig(), hop=ENVELOPE.hop), tmp_path / "v.safetensors")))
+    vocoder.check_features(ENVELOPE)  # as of WORLD's mel-cepstra, it takes the log-mel of what WORLD synthesises
+    frames = ENVELOPE.analyse(vowel(0.3, MEL.sample_rate, 150.0), RANGE)
+    assert vocoder.needs_excitation(ENVELOPE) and np.isfinite(vocoder.synthesise(frames, ENVELOPE)).all()
 
 
 def test_mel_cepstra_follow_gain_alone_in_c0():

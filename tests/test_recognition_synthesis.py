@@ -1124,6 +1124,43 @@ def test_a_run_begins_from_a_model_of_another_encoder_of_the_same_size(content, 
     assert model_file.read(tmp_path / "exp")[0].features.content.digest == digests[1] != digests[0]
 
 
+@pytest.fixture(scope="module")
+def of_world(content, encoder, tmp_path_factory) -> Path:
+    """dump with content and the log-mel of WORLD's envelopes, of the recordings of `content`."""
+    folder = tmp_path_factory.mktemp("world")
+    settings = (*("--set", "features.kind=content_world"), *("--set", f"features.content.encoder={encoder}"))
+    command("extract", content / "data/train", folder / "dump/train", *settings, "--jobs", 1)
+    return folder
+
+
+def test_a_decoder_of_envelopes_speaks_through_world(of_world, speech, tmp_path):
+    train(request(of_world, tmp_path / "exp", "rms"))
+    made = Converter.load(tmp_path / "exp")
+    assert made.vocoder is WORLD and made.model.features.kind == "content_world"
+    converted = made.convert(speech, made.sample_rate)
+    assert len(converted) == len(speech) and np.isfinite(converted).all() and converted.any()
+    done = command("live", "--model", tmp_path / "exp", "--input", SPEECH, "--output", tmp_path / "out.wav", check=2)
+    assert "for recordings only" in done.stderr.decode() and len(done.stderr.splitlines()) == 1
+
+
+def test_a_decoder_of_envelopes_begins_from_one_of_log_mel(of_world, two, tmp_path, caplog):
+    """Its frames are half as far apart, so that its dilations may be twice as large; nothing else may differ."""
+
+    def begin(*settings: str) -> Plan:
+        wanted = request(of_world, tmp_path / "exp", "rms", settings=(f"objective.start={two}", *settings))
+        return Plan.from_request(wanted)
+
+    plan = begin("network.dilations=[2]")
+    assert plan.features.config.hop == MelFeatures().hop // 2 and "another content encoder" not in caplog.text
+    begun = make_engine(plan, CPU, SINGLE_PROCESS).converter.state_dict()
+    weights = model_file.read_network(two)[1].state_dict()
+    assert torch.equal(begun["leave.weight"], weights["leave.weight"])
+    with pytest.raises(ConfigError, match=r"made with other settings: network.dilations \(\[1\] -> \[2, 4\]\)"):
+        begin("network.dilations=[2, 4]")
+    with pytest.raises(ConfigError, match=r"made with other settings: network\.kernel"):
+        begin("network.kernel=5")
+
+
 def test_the_licence_of_a_start_goes_on(content, two, tmp_path):
     weights, told = read_tensors(two / "model.safetensors")
     start = forged(tmp_path / "start", {**told, "licence": "CC BY 4.0, Ann"}, weights)

@@ -5,11 +5,17 @@ from typing import Any
 from vc.config import build, require_known
 from vc.errors import ConfigError
 from vc.features.base import FeatureConfig
-from vc.features.content import ContentFeatures
+from vc.features.content import ContentFeatures, ContentWorldFeatures
 from vc.features.mel import MelFeatures
 from vc.features.world import WorldConfig
 
-KINDS: dict[str, type[FeatureConfig]] = {"world": WorldConfig, "mel": MelFeatures, "content": ContentFeatures}
+KINDS: dict[str, type[FeatureConfig]] = {
+    "world": WorldConfig,
+    "mel": MelFeatures,
+    "content": ContentFeatures,
+    "content_world": ContentWorldFeatures,
+}
+CONTENT_KINDS = tuple(name for name, kind in KINDS.items() if issubclass(kind, ContentFeatures))
 
 
 def build_features(section: Any, name: str = "features") -> FeatureConfig:

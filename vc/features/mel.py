@@ -7,7 +7,7 @@ as needed to train a vocoder.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
@@ -100,15 +100,15 @@ class MelFeatures(MelConfig, FeatureConfig):
     def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
         """F0 `(frames,)` and log-mel `(frames, bands)` of `(samples,)`, as in FeatureConfig."""
         spectrum = analyse(samples, self).astype(np.float64)
-        f0, _ = self.world.estimate_f0(self._from_first_centre(samples), f0_range)
-        return _extend(f0, len(spectrum)), spectrum
+        f0, _ = self.world.estimate_f0(self.from_first_centre(samples), f0_range)
+        return extend(f0, len(spectrum)), spectrum
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
         spectrum = analyse(samples, self).astype(np.float64)
         if not excitation:
             return Frames(None, spectrum, None)
-        frames = self.world.analyse(self._from_first_centre(samples), f0_range)
-        f0, aperiodicity = (_extend(values, len(spectrum)) for values in (frames.f0, frames.aperiodicity))
+        frames = self.world.analyse(self.from_first_centre(samples), f0_range)
+        f0, aperiodicity = (extend(values, len(spectrum)) for values in (frames.f0, frames.aperiodicity))
         return Frames(f0, spectrum, aperiodicity)
 
     def to_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
@@ -121,13 +121,13 @@ class MelFeatures(MelConfig, FeatureConfig):
         cepstra = frames.astype(np.float64) @ weights + offset
         return mel_cepstrum.to_envelope(cepstra, self.world.warping, self.world.bins)
 
-    def _from_first_centre(self, samples: np.ndarray) -> np.ndarray:
+    def from_first_centre(self, samples: np.ndarray) -> np.ndarray:
         """Shift the samples so that WORLD's frame i is centred on log-mel frame i; at least one sample is left."""
         start = self.first_centre
         return audio.fit_length(samples, max(len(samples), start + 1))[start:]
 
 
-def _extend(values: np.ndarray, frames: int) -> np.ndarray:
+def extend(values: np.ndarray, frames: int) -> np.ndarray:
     """Extend or cut `values` to `frames` frames; the last one is repeated."""
     return values[np.minimum(np.arange(frames), len(values) - 1)]
 
@@ -139,7 +139,7 @@ def _to_mel_cepstrum(config: MelFeatures, order: int) -> tuple[np.ndarray, np.nd
     The log envelope is interpolated linearly between the bands' centres, from each band's magnitude divided by its
     filter's sum and the window's gain. Nearly the inverse of `log_mel_matrices`.
     """
-    world, filters = config.world, mel_filters(config.mel)
+    world, filters = config.world, mel_filters(config)
     sums = filters.sum(axis=1)
     frequencies = np.linspace(0, config.sample_rate / 2, filters.shape[1])
     centres = filters @ frequencies / sums
@@ -149,6 +149,22 @@ def _to_mel_cepstrum(config: MelFeatures, order: int) -> tuple[np.ndarray, np.nd
     envelopes = np.exp(np.vstack([2 * interpolation, constant]))  # from_envelope takes the logarithm
     cepstra = mel_cepstrum.from_envelope(envelopes, order, world.warping)
     return cepstra[:-1], cepstra[-1]
+
+
+def log_mel_of_envelope(envelope: np.ndarray, config: MelFeatures) -> np.ndarray:
+    """Log-mel `(frames, bands)` of a power spectral envelope `(frames, bins)` as WORLD's, so without harmonics.
+
+    It is that of noise with this envelope; a recording's differs at the lowest bands, which lie below F0.
+    """
+    magnitudes = np.sqrt(_window_energy(config) * envelope)
+    return np.log(np.maximum(magnitudes @ _envelope_filters(config), FLOOR))
+
+
+@lru_cache(maxsize=8)
+def _envelope_filters(config: MelFeatures) -> np.ndarray:
+    """Mel filters at the bins of WORLD's envelope, `(bins, bands)`, with the gain of the log-mel's own FFT size."""
+    size = config.world.fft_size
+    return config.fft_size / size * mel_filters(replace(config, fft_size=size)).T
 
 
 def _window_energy(config: MelConfig) -> float:

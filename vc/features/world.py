@@ -75,12 +75,16 @@ class WorldConfig(FeatureConfig):
 
     def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
         """F0 `(frames,)` and mel-cepstrum `(frames, order + 1)` of `(samples,)`, as in FeatureConfig."""
+        f0, envelope = self.extract_envelope(samples, f0_range)
+        return f0, mel_cepstrum.from_envelope(envelope, self.order, self.warping)
+
+    def extract_envelope(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
+        """F0 `(frames,)` and CheapTrick's power spectral envelope `(frames, bins)`; parameters as for `extract`."""
         import pyworld
 
         f0, times = self.estimate_f0(samples, f0_range)
         samples = samples.astype(np.float64)
-        envelope = pyworld.cheaptrick(samples, self.window_f0(f0), times, self.sample_rate, fft_size=self.fft_size)
-        return f0, mel_cepstrum.from_envelope(envelope, self.order, self.warping)
+        return f0, pyworld.cheaptrick(samples, self.window_f0(f0), times, self.sample_rate, fft_size=self.fft_size)
 
     def window_f0(self, f0: np.ndarray) -> np.ndarray:
         """The F0 `(frames,)` whose period sets CheapTrick's window, from `f0` `(frames,)` in Hz, 0 where unvoiced.
@@ -94,12 +98,15 @@ class WorldConfig(FeatureConfig):
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
         """F0, mel-cepstrum and aperiodicity of `(samples,)`, whether or not `excitation` is set."""
+        f0, spectrum = self.extract(samples, f0_range)
+        return Frames(f0, spectrum, self.aperiodicity(samples, f0))
+
+    def aperiodicity(self, samples: np.ndarray, f0: np.ndarray) -> np.ndarray:
+        """D4C's aperiodicity `(frames, bins)`, in 0..1, of `(samples,)` with F0 `(frames,)`."""
         import pyworld
 
-        f0, spectrum = self.extract(samples, f0_range)
         times = frame_times(len(samples), self.sample_rate, self.frame_shift)
-        aperiodicity = pyworld.d4c(samples.astype(np.float64), f0, times, self.sample_rate, fft_size=self.fft_size)
-        return Frames(f0, spectrum, aperiodicity)
+        return pyworld.d4c(samples.astype(np.float64), f0, times, self.sample_rate, fft_size=self.fft_size)
 
     def estimate_f0(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
         """Estimate F0 by `f0_method`.

@@ -102,6 +102,8 @@ class DecoderStream(AbstractStream):
     ):
         model = converter.model
         require(model.method in DECODER_METHODS, f"method {model.method} cannot run live by a decoder")
+        content_world = "its log-mel is of WORLD's envelope (features.kind content_world), for recordings only"
+        require(model.features.mel is not None, content_world)
         self._reach = converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False

@@ -150,6 +150,8 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         if features.cepstral:
             network = FromMelCepstra(network, features, source.mel)
         else:
+            of_recordings = features.mel is not None
+            require(of_recordings, f"objective.encoder: {path} does not take features of kind {features.kind}")
             needed, extracted = asdict(source.mel), asdict(features.mel)
             different = ", ".join(f"features.{key} {value}" for key, value in needed.items() if extracted[key] != value)
             advice = f"it needs {different}; or name another objective.encoder"

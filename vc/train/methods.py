@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from vc.config import plain, require_known
+from vc.features.kinds import CONTENT_KINDS
 from vc.models import network_config
 from vc.models.linear import MeanVarianceConfig
 from vc.plugins import Registry
@@ -79,7 +80,7 @@ METHODS = Registry(
             "any speaker, in a target's voice; minutes (after Sun et al., 2016)",
             RecognitionSynthesisObjective,
             RecognitionSynthesisTraining,
-            kinds=("content",),
+            kinds=CONTENT_KINDS,
         ),
         "unit_selection": _fit(
             "any speaker, by the target's own frames; seconds (Hunt and Black, 1996)",
@@ -87,7 +88,7 @@ METHODS = Registry(
             unit_selection.fit,
             serves=TARGETS,
             frames=TargetFrames,
-            kinds=("content",),
+            kinds=CONTENT_KINDS,
         ),
         "nearest": _fit(
             "regression on frames aligned by their nearest neighbours; seconds",

@@ -71,8 +71,6 @@ class InitialModel:
         where = f"{option}: {self.path}"
         require(self.model.method == method, f"{where}: of method {self.model.method}, not {method}")
         network = network_config(method, self.model.network)  # complete, even of an older file
-        different = difference(network, experiment.network, "network.")
-        require(not different, f"{where}: made with other settings: {different}")
         trained_on, content = self.model.features, features.config.content
         same_size = trained_on.content and content and trained_on.content.dims == content.dims
         if same_size and self.adds_speakers and replace(trained_on, content=content) == features.config:
@@ -83,6 +81,13 @@ class InitialModel:
                 message = "%s: it learnt from another content encoder; if their vectors are not alike, try %s"
                 log.info(message, where, "--config recognition_synthesis_anew")
             trained_on = replace(trained_on, content=content)
+            dilations = experiment.network.dilations
+            if trained_on.kind != features.config.kind and len(network.dilations) == len(dilations):
+                # Log-mel of the other kind is alike, at frames further apart or closer together.
+                alike = {name: value for name, value in vars(trained_on).items() if name not in ("kind", "hop")}
+                network, trained_on = replace(network, dilations=dilations), replace(features.config, **alike)
+        different = difference(network, experiment.network, "network.")
+        require(not different, f"{where}: made with other settings: {different}")
         different = difference(trained_on, features.config, "features.")
         require(trained_on == features.config, f"{where}: trained on features of other settings: {different}{advice}")
         if not self.adds_speakers:

@@ -25,6 +25,7 @@ from vc.corpus.condition import Condition
 from vc.corpus.lists import IDENTIFIER
 from vc.corpus.names import speaker_ids
 from vc.errors import ConfigError, DataError
+from vc.features.kinds import CONTENT_KINDS
 from vc.features.speakers import speakers_from_json
 from vc.files import path_inside
 from vc.live.settings import DECODER_METHODS, LINEAR_METHODS
@@ -375,10 +376,11 @@ def _speakers(path: Path, modified: int, size: int) -> list[tuple[str, str, str,
         features = content["features"]
         kind = features.get("kind", "world") if isinstance(features, dict) else None
         method = content.get("method")
-        live = LINEAR if method in LINEAR_METHODS and kind == "world" else DECODER if method in DECODER_METHODS else ""
+        live = LINEAR if kind == "world" and method in LINEAR_METHODS else ""
+        live = DECODER if kind == "content" and method in DECODER_METHODS else live
     except ConfigError as error:
         return str(error)
-    if kind == "content":
+    if kind in CONTENT_KINDS:
         return [(id, name, "", live) for id, name in names.items()]
     if len(names) != 2:
         return f"{path}: a model of {len(names)} speakers, of whom source and target must be given: use vc-convert"

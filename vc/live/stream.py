@@ -7,7 +7,7 @@ import numpy as np
 
 from vc.config import require_known
 from vc.features import mel_cepstrum
-from vc.features.f0 import DEFAULT_F0, HIGHEST_F0, LOWEST_F0, F0Options, F0Range, map_f0
+from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, map_f0
 from vc.live.base import AbstractStream
 from vc.live.delay import PERIODS, Delay
 from vc.live.f0 import F0Tracker
@@ -21,7 +21,7 @@ from vc.live.synthesis import (
     Filter,
     MinimumPhase,
     Overlap,
-    Pulses,
+    Synthesiser,
     filter_size,
     frequency_response,
     pulse_delay,
@@ -30,7 +30,6 @@ from vc.live.synthesis import (
 SPANS = {"diff": 2, "world": 1}  # frames to each side over which a frame's filter fades; difference filters vary slowly
 POWER_WINDOW = 0.0125  # seconds to each side of a frame over which its power is averaged, as far as available
 APERIODICITY_SHIFT = 2  # frames from one estimate of the aperiodicity to the next, while there are pulses
-SEED = 0  # of the noise excitation
 
 
 class Stream(AbstractStream):
@@ -97,11 +96,13 @@ class Stream(AbstractStream):
         self._map = model.frame_map(self.source, self.target, ahead)
         self._power = Power(config)
         self._gate = Gate(gate, config.frame_rate, ahead)
-        size = filter_size(config, 2 * self._span * math.ceil(self._hop))
-        self._overlap = Overlap(size + pulse)
-        self._filter = Filter(size, self._overlap)
-        self._pulses = Pulses(config, self._overlap)
-        self._response = MinimumPhase(config, self._filter.size)
+        if method == "diff":
+            size = filter_size(config, 2 * self._span * self.step)
+            self._overlap, self._response = Overlap(size), MinimumPhase(config, size)
+            self._filter = Filter(size, self._overlap)
+        else:
+            self._synthesiser = Synthesiser(config, self.step)
+            self._overlap = self._synthesiser.overlap
         lowest = self._tracker.lowest
         # samples before a frame that its analysis uses, and after one whose F0 is decided
         self._near = max(self._tracker.before, math.ceil(2.5 / lowest * config.sample_rate))
@@ -115,10 +116,10 @@ class Stream(AbstractStream):
 
     def reset(self) -> None:
         self._start(self._near + self._span * math.ceil(self._hop))
-        for part in (self._tracker, self._map, self._power, self._gate, self._overlap, self._pulses):
+        for part in (self._tracker, self._map, self._power, self._gate, self._overlap):
             part.reset()
-        self._random = np.random.default_rng(SEED)
-        self._noise = self._random.standard_normal(self._position(0) - self._position(-1))  # up to the next frame
+        if self.method == "world":
+            self._synthesiser.reset(self._position(0) - self._position(-1))
         self._frame = 0  # index of the next frame to analyse
         self._mel_cepstrum: np.ndarray | None = None  # of the last frame analysed
         self._excitation: Excitation | None = None  # of the last voiced frame, by `world`
@@ -168,7 +169,8 @@ class Stream(AbstractStream):
             self.not_finite += len(output)
             output = np.zeros(len(output))
             self._overlap.reset()
-            self._pulses.reset()
+            if self.method == "world":
+                self._synthesiser.clear()
         output = self._mix(output, original, is_open)
         self._forget(positions[self._span] - self._near - self._span * math.ceil(self._hop))
         return output if number >= self._span else np.zeros(0)  # positions before the first frame have no samples
@@ -199,16 +201,11 @@ class Stream(AbstractStream):
                 self._f0 = float(refined[0])
                 if before == 0 or self._excitation.periodic is None or number % APERIODICITY_SHIFT == 0:
                     aperiodicity = pyworld.d4c(around, refined, time, rate, fft_size=config.fft_size)[0]
-                    self._excitation = Excitation.of(aperiodicity, self._filter.size, self._pulses.size)
-        mapped, periodic, log_response = 0.0, None, self._response.log(target)
+                    self._excitation = self._synthesiser.excitation(aperiodicity)
+        mapped, excitation = 0.0, None
         if self._f0 > 0:
-            mapped = float(map_f0(np.array([self._f0]), *self._voices, self.f0_options)[0])
-            mapped = mapped and min(max(mapped, LOWEST_F0), HIGHEST_F0)
-            periodic = self._excitation.periodic if mapped > 0 else None
-            log_response += self._excitation.aperiodic
-        self._pulses.add(centre - start, mapped, target, periodic)
-        noise, self._noise = self._noise, self._random.standard_normal(end - centre)
-        self._filter.add([noise, self._noise], frequency_response(log_response), self._pulses.delay)
+            mapped, excitation = map_f0(np.array([self._f0]), *self._voices, self.f0_options)[0], self._excitation
+        self._synthesiser.add(centre - start, end - centre, mapped, target, excitation)
 
 
 def lowest_resolved_f0(window: int, rate: int) -> float:

@@ -13,11 +13,13 @@ from functools import lru_cache
 import numpy as np
 
 from vc.features import mel_cepstrum
+from vc.features.f0 import HIGHEST_F0, LOWEST_F0
 from vc.features.world import WorldConfig
 
 LOUDEST = 4.6  # largest gain of a filter, natural log of amplitude (40 dB)
 AHEAD = 0.001  # seconds that a pulse rings before its position, because that lies between two samples
 FAINTEST = 1e-6  # smallest periodic fraction of the power with a pulse
+SEED = 0  # of the noise
 
 
 class MinimumPhase:
@@ -203,3 +205,67 @@ class Pulses:
         spectrum[0] = 0  # speech has no DC offset
         samples = np.fft.irfft(spectrum, self.size) * np.sqrt(self.rate / f0)
         self._overlap.add(max(offset, 0), samples)
+
+
+class Synthesiser:
+    """WORLD's synthesis, frame by frame, `delay` samples late: noise and pulses are added to the overlap.
+
+    Parameters
+    ----------
+    config : WorldConfig
+        Settings of the mel-cepstra.
+    hop : int
+        Largest number of samples from a frame to the next.
+
+    Attributes
+    ----------
+    overlap : Overlap
+        From which finished samples are to be taken.
+    """
+
+    def __init__(self, config: WorldConfig, hop: int):
+        size = filter_size(config, 2 * hop)
+        self.overlap = Overlap(size + pulse_delay(config.sample_rate))
+        self._response, self._filter = MinimumPhase(config, size), Filter(size, self.overlap)
+        self._pulses = Pulses(config, self.overlap)
+        self.delay = self._pulses.delay
+        self.reset(hop)
+
+    def reset(self, before: int) -> None:
+        """Start over, `before` samples before the first frame."""
+        self._random = np.random.default_rng(SEED)
+        self._noise = self._random.standard_normal(before)  # up to the next frame
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget earlier frames, because they were not finite."""
+        self.overlap.reset()
+        self._pulses.reset()
+
+    def excitation(self, aperiodicity: np.ndarray) -> Excitation:
+        """A frame's excitation from its aperiodicity `(bins,)`."""
+        return Excitation.of(aperiodicity, self._filter.size, self._pulses.size)
+
+    def add(
+        self, before: int, after: int, f0: float, mel_cepstrum: np.ndarray, excitation: Excitation | None = None
+    ) -> None:
+        """Add a frame.
+
+        Parameters
+        ----------
+        before, after : int
+            Samples from the previous frame, and to the next.
+        f0 : float
+            Hz, 0 if unvoiced.
+        mel_cepstrum : np.ndarray
+            Shape `(order + 1,)`.
+        excitation : Excitation, optional
+            Of a frame that is not noise alone.
+        """
+        log_response = self._response.log(mel_cepstrum)
+        if excitation is not None:
+            log_response += excitation.aperiodic
+        f0 = float(f0) and min(max(float(f0), LOWEST_F0), HIGHEST_F0)
+        self._pulses.add(before, f0, mel_cepstrum, excitation.periodic if excitation is not None and f0 > 0 else None)
+        noise, self._noise = self._noise, self._random.standard_normal(after)
+        self._filter.add([noise, self._noise], frequency_response(log_response), self.delay)

@@ -22,21 +22,25 @@ from vc.encoders.distilled import DistilledConfig, DistilledEncoder, DistilledNe
 from vc.encoders.encoder_file import EncoderModel
 from vc.encoders.features import complete, content_of
 from vc.errors import ConfigError
+from vc.features import mel
 from vc.features.base import Frames
-from vc.features.content import ContentFeatures, ContentStatistics
-from vc.features.f0 import F0Options, LogF0
+from vc.features.content import ContentFeatures, ContentStatistics, ContentWorldFeatures
+from vc.features.f0 import F0Options, F0Range, LogF0
+from vc.features.mel import MelFeatures
 from vc.live import choice
-from vc.live.decoder import BLOCK, DecoderStream, SourcePitch, live_encoder
+from vc.live.decoder import DecoderStream, SourcePitch, live_encoder
 from vc.live.device import Loop
+from vc.live.envelopes import OnlineWorld
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.vocoders import vocoder_file
 from vc.vocoders.hifigan import HiFiGAN, HiFiGANConfig
+from vc.vocoders.istft import ISTFT, ISTFTConfig
 from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.vocoder_file import VocoderModel
 from vc.vocoders.world import WORLD
 
 SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
-DIMS = 6
+DIMS, FRAMES = 6, 8  # of a block
 GENERATOR = HiFiGANConfig(16, [16, 16], [32, 32], [3, 5], [[1, 2], [1]])
 
 
@@ -56,12 +60,12 @@ def vocoder_path(vocoder, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def converter(vocoder) -> Converter:
-    """Small and random: from anyone to Ann or Bob, of whom Ann whispers."""
+@pytest.fixture(scope="module", params=[ContentFeatures(), ContentWorldFeatures()], ids=lambda features: features.kind)
+def converter(request, vocoder) -> Converter:
+    """Small and random: from anyone to Ann or Bob, of whom Ann whispers; through HiFi-GAN or WORLD."""
     torch.manual_seed(0)
     encoder = DistilledEncoder(DistilledNetwork(DistilledConfig(dims=DIMS, channels=8, kernel=3, dilations=[1, 2])))
-    features = complete(ContentFeatures(), encoder)
+    features = complete(request.param, encoder)
     speakers = {}
     for number, (name, speaker) in enumerate(two_speakers().items()):
         content = ContentStatistics(np.full(DIMS, 0.1 * number).tolist(), 1.0, -4.0, 1.5)
@@ -71,7 +75,7 @@ def converter(vocoder) -> Converter:
     config = RecognitionSynthesisConfig(channels=16, content_channels=8, kernel=3, dilations=[1, 2])
     network = RecognitionSynthesis(config, features.bands, DIMS, tuple(speakers))
     model = model_file.Model("recognition_synthesis", features, {}, speakers, 0, "digest")
-    return Converter(model, network, vocoder=vocoder, encoder=encoder)
+    return Converter(model, network, vocoder=vocoder if features.mel else WORLD, encoder=encoder)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,47 @@ def pushed(stream: DecoderStream, samples: np.ndarray, *lengths: int) -> np.ndar
         outputs.append(stream.push(block))
         assert len(outputs[-1]) == len(block)
     return np.concatenate(outputs)
+
+
+def assert_alike(stream: DecoderStream, one: np.ndarray, other: np.ndarray, tolerance: float) -> None:
+    """Equal samples but for `tolerance`; of WORLD, whose pulses and noise may begin elsewhere, equal levels."""
+    if isinstance(stream._vocoder, OnlineWorld):
+        levels = [
+            np.sqrt(np.square(each[: len(each) // 2048 * 2048].reshape(-1, 2048)).mean(1)) for each in (one, other)
+        ]
+        np.testing.assert_allclose(*levels, rtol=0.3)
+    else:
+        np.testing.assert_allclose(one, other, atol=tolerance)
+
+
+def vocoded_online(frames: Frames, config: MelFeatures) -> np.ndarray:
+    """What OnlineWorld makes of frames that come in blocks, without its lag."""
+    online, parts = OnlineWorld(config), []
+    for first in range(0, len(frames.f0), 16):
+        block = (part[first : first + 16] for part in (frames.f0, frames.spectrum, frames.aperiodicity))
+        parts.append(online.push(Frames(*block)))
+        assert len(parts[-1]) == config.hop * len(frames.f0[first : first + 16])
+    return np.concatenate(parts)[online.lag * config.hop :]
+
+
+def test_world_synthesises_the_same_spectrum_online():
+    config = ContentWorldFeatures()
+    frames = config.analyse(vowel(1.0, config.sample_rate, f0=150.0), F0Range(100, 300))
+    middle = slice(4000, 18000)
+    both = (vocoded_online(frames, config), WORLD.synthesise(frames, config))
+    spectra = [np.abs(np.fft.rfft(samples[middle] * np.hanning(14000))) for samples in both]
+    assert abs(np.argmax(spectra[0]) - np.argmax(spectra[1])) <= 1  # the loudest harmonic
+    levels = [np.log(np.add.reduceat(spectrum, np.arange(0, 2000, 250))) for spectrum in spectra]
+    np.testing.assert_allclose(*levels, atol=0.2)
+
+
+@pytest.mark.parametrize("config", [ContentFeatures(), ContentWorldFeatures()], ids=lambda config: config.kind)
+def test_world_puts_sound_where_its_frames_are(config):
+    log_mel = np.full((200, config.bands), -9.0)
+    log_mel[100:104] = -2.0
+    noise = Frames(np.zeros(200), log_mel, np.ones((200, config.world.bins)))
+    power = np.square(vocoded_online(noise, config))
+    assert np.average(np.arange(len(power)), weights=power) == pytest.approx(102 * config.hop, abs=config.hop / 4)
 
 
 @pytest.mark.parametrize("lengths", [[7, 1, 3000], [2048]])
@@ -134,11 +179,15 @@ def test_far_enough_ahead_a_frame_is_that_of_the_whole_recording(converter, monk
     )
     stream.convert(samples)
     padded = np.pad(samples, (0, 22050))
-    f0, log_mel = settings.extract(padded, None)
+    log_mel = mel.analyse(padded, settings)  # of the recording even where a decoder's is of envelopes
     content = settings.content_at_frames(content_of(padded, settings, converter.encoder), len(log_mel))
-    whole = converter.decode(content, log_mel, f0, converter.model.speakers["bob"].content, "ann")
-    online, first = np.concatenate(blocks), 20  # before the recording there is silence, which offline is not there
-    count = len(samples) // 256
+    unvoiced = np.zeros(len(log_mel))
+    whole = converter.decode(content, log_mel, unvoiced, converter.model.speakers["bob"].content, "ann")
+    online, first = (
+        np.concatenate([block.spectrum for block in blocks]),
+        40,
+    )  # before the recording there is silence, which offline is not there
+    count = len(samples) // settings.hop
     np.testing.assert_allclose(online[first:count], whole[first:count], atol=1e-3)
 
 
@@ -171,10 +220,10 @@ def test_an_overflow_in_the_vocoder_is_silent_and_over_with_the_block(stream, mo
     samples, push = vowel(2.0, 22050), stream._vocoder.push
     usual = pushed(stream, samples, 2048)
     factors = chain([np.nan], repeat(1.0))
-    monkeypatch.setattr(stream._vocoder, "push", lambda log_mel: next(factors) * push(log_mel))
+    monkeypatch.setattr(stream._vocoder, "push", lambda frames: next(factors) * push(frames))
     output = pushed(stream, samples, 2048)
     assert np.isfinite(output).all() and stream.not_finite == stream.step
-    np.testing.assert_allclose(output[-4096:], usual[-4096:], atol=0.05)
+    assert_alike(stream, output[-4096:], usual[-4096:], 0.05)
 
 
 def test_a_model_out_of_its_mind_gives_silence(converter):
@@ -202,7 +251,7 @@ def test_a_faint_voice_is_analysed_as_one_at_a_usual_level(stream):
     samples = 0.1 * vowel(2.0, 22050) / np.abs(vowel(2.0, 22050)).max()
     usual, faint = stream.convert(samples), stream.convert(0.1 * samples)
     settled = slice(round(0.5 * 22050), None)
-    np.testing.assert_allclose(10 * faint[settled], usual[settled], atol=2e-2 * np.abs(usual).max())
+    assert_alike(stream, 10 * faint[settled], usual[settled], 2e-2 * np.abs(usual).max())
     assert stream._peak == pytest.approx(0.01, rel=0.1)
 
 
@@ -223,28 +272,28 @@ def test_content_of_an_earlier_voice_is_forgotten(converter, random):
     everything, recent = (SourceContent(None, target, features, memory=memory) for memory in (np.inf, float(seconds)))
 
     def hear(mean: float, blocks: int) -> list[ContentStatistics]:
-        log_mel = random.normal(mean, 1.0, (blocks, BLOCK, features.bands))
-        content = random.normal(mean, 1.0, (blocks, BLOCK, DIMS))
+        log_mel = random.normal(mean, 1.0, (blocks, FRAMES, features.bands))
+        content = random.normal(mean, 1.0, (blocks, FRAMES, DIMS))
         for pair in zip(log_mel, content, strict=True):
             heard = [source.statistics(Frames(None, pair[0], None, pair[1])) for source in (everything, recent)]
         return heard
 
-    before = hear(-3.0, span // BLOCK // 2)
+    before = hear(-3.0, span // FRAMES // 2)
     assert before[0] == before[1]
-    hear(-3.0, 20 * span // BLOCK)
-    after = hear(-1.0, 5 * span // BLOCK)
+    hear(-3.0, 20 * span // FRAMES)
+    after = hear(-1.0, 5 * span // FRAMES)
     assert np.mean(after[0].mean) < -2 and np.mean(after[1].mean) == pytest.approx(-1.0, abs=0.1)
     assert after[1].loudness_mean == pytest.approx(-0.5, abs=0.1) and after[1].deviation == pytest.approx(1, abs=0.1)
 
 
 def test_a_knock_does_not_hide_faint_speech_for_ever(converter, random):
     features, target = converter.model.features, converter.model.speakers["bob"].content
-    levels = random.uniform(-5.0, -1.5, (5 * round(10 * features.frame_rate) // BLOCK, BLOCK))
+    levels = random.uniform(-5.0, -1.5, (5 * round(10 * features.frame_rate) // FRAMES, FRAMES))
     means = []
     for lead in (-1.5, 2.0):
         source = SourceContent(None, target, features, memory=10.0)
-        for block in (np.full(BLOCK, lead), *levels):
-            frames = Frames(None, np.tile(block[:, None], features.bands), None, np.zeros((BLOCK, DIMS)))
+        for block in (np.full(FRAMES, lead), *levels):
+            frames = Frames(None, np.tile(block[:, None], features.bands), None, np.zeros((FRAMES, DIMS)))
             means.append(source.statistics(frames).loudness_mean)
     usual, behind = np.split(np.array(means), 2)
     assert behind[len(levels) // 10] > usual[len(levels) // 10] + 0.5 and behind[-1] == pytest.approx(
@@ -298,8 +347,8 @@ def test_the_pitch_of_a_recording_is_that_of_an_offline_conversion(speaker):
     paths = (CORPUS / f"eval/{speaker}/{number}.flac" for number in (101, 102, 103))
     samples = np.concatenate([block for path in paths for block in audio.blocks(path, 22050)]).astype(float)
     pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config)
-    for start in range(0, len(samples) - (past + BLOCK) * 256, BLOCK * 256):
-        pitch.add(samples[start:][: (past + BLOCK) * 256], past + BLOCK, BLOCK)
+    for start in range(0, len(samples) - (past + FRAMES) * 256, FRAMES * 256):
+        pitch.add(samples[start:][: (past + FRAMES) * 256], past + FRAMES, FRAMES)
     offline = SourceVoice(None, config).spans(samples)[-1][1]
     assert pitch.log_f0.mean == pytest.approx(offline.log_f0.mean, abs=0.03)
     assert pitch.search.floor == pytest.approx(offline.f0_range.floor, rel=0.15)
@@ -312,8 +361,8 @@ def test_a_voice_is_found_after_one_an_octave_from_it(f0):
     config, first, past = ContentFeatures().world, 300.0 - f0 + 20.0, 60
     pitch = SourcePitch(None, LogF0(5.0, 0.2), None, config)
     samples = np.concatenate([vowel(2.8, 22050, f0=first), vowel(2.3, 22050, f0=f0)])
-    for start in range(0, len(samples) - (past + BLOCK) * 256, BLOCK * 256):
-        pitch.add(samples[start:][: (past + BLOCK) * 256], past + BLOCK, BLOCK)
+    for start in range(0, len(samples) - (past + FRAMES) * 256, FRAMES * 256):
+        pitch.add(samples[start:][: (past + FRAMES) * 256], past + FRAMES, FRAMES)
     assert np.exp(pitch.log_f0.mean) == pytest.approx(f0, rel=0.02)
     assert pitch.search.floor < f0 < pitch.search.ceiling
 
@@ -353,10 +402,13 @@ def test_f0_may_be_shifted_meanwhile(stream):
     assert np.array_equal(pushed(stream, samples, 2048), usual)
 
 
-def test_what_cannot_run_live_is_refused_by_name(converter):
-    other = Converter(converter.model, converter.network, vocoder=WORLD, encoder=converter.encoder)
-    with pytest.raises(ConfigError, match="live conversion of log-mel needs a HiFi-GAN vocoder"):
-        DecoderStream(other, "bob")
+def test_what_cannot_run_live_is_refused_by_name(converter, vocoder):
+    other = "only WORLD synthesises features of kind content_world"
+    if converter.model.features.mel:
+        mel_config, other = converter.model.features.mel, "needs a HiFi-GAN vocoder"
+        vocoder = NeuralVocoder(ISTFT(ISTFTConfig(), mel_config), mel_config)
+    with pytest.raises(ConfigError, match=other):
+        DecoderStream(Converter(converter.model, converter.network, vocoder=vocoder, encoder=converter.encoder), "bob")
     pair = Converter(replace(converter.model, method="cyclegan_vc2"), converter.network, encoder=converter.encoder)
     with pytest.raises(ConfigError, match="method cyclegan_vc2 cannot run live by a decoder"):
         DecoderStream(pair, "bob")
@@ -403,7 +455,6 @@ def test_the_command_converts_a_file_as_the_stream_does(vocoder_path, tmp_path):
             ": method (--method) has no effect on a model of recognition_synthesis",
         ),
         (("--model", "six_voices"), "name the target (--to)"),
-        (("--model", "six_voices", "--to", "TM1", "--vocoder", "world"), "needs a HiFi-GAN vocoder"),
         (("--model", "six_voices", "--to", "TM1", "--delay", "50"), "a delay must be in"),
         (
             ("--model", "egs/mini/model.safetensors", "--device", "cpu"),
@@ -433,6 +484,6 @@ def test_a_session_waits_as_long_as_a_block_may_take(sound_card, vocoder_path, m
     assert sound_card(*words, keys=b"+t") == 0 and threads == [1]
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["source"], last["target"], last["f0_shift"]) == (None, "TM1", 1)
-    step = BLOCK * 256 / 22.05
+    step = FRAMES * 256 / 22.05
     assert step <= last["delay"]["slack"] <= step + 10 and last["delay"]["conversion"] == 300.0
     assert step > cli.SLACK * 10

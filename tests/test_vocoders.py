@@ -24,6 +24,7 @@ from vc.corpus import audio
 from vc.corpus.limiter import CEILING
 from vc.errors import ConfigError, DataError
 from vc.features import mel
+from vc.features.base import Frames
 from vc.features.mel import MelConfig, log_mel
 from vc.features.world import WorldConfig
 from vc.vocoders import choice, published, vocoder_file
@@ -188,7 +189,7 @@ def test_frames_that_arrive_one_after_the_other_give_the_whole_with_a_constant_l
         samples, sizes = [], cycle(lengths)
         while len(frames):
             block, frames = np.split(frames, [next(sizes)])
-            samples.append(online.push(block))
+            samples.append(online.push(Frames(None, block, None)))
             assert len(samples[-1]) == len(block) * MEL.hop
         lag = online.lag * MEL.hop
         samples = np.concatenate(samples)

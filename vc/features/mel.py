@@ -117,9 +117,17 @@ class MelFeatures(MelConfig, FeatureConfig):
 
     def envelope(self, frames: np.ndarray) -> np.ndarray:
         """As in FeatureConfig, finer than the mel-cepstra on which distances are measured."""
+        return mel_cepstrum.to_envelope(self.to_fine_mel_cepstrum(frames), self.world.warping, self.world.bins)
+
+    @property
+    def fine_world(self) -> WorldConfig:
+        """Settings of the mel-cepstra that WORLD synthesises."""
+        return replace(self.world, order=ENVELOPE_ORDER)
+
+    def to_fine_mel_cepstrum(self, frames: np.ndarray) -> np.ndarray:
+        """`(frames, bands)` to mel-cepstra `(frames, ENVELOPE_ORDER + 1)`."""
         weights, offset = _to_mel_cepstrum(self, ENVELOPE_ORDER)
-        cepstra = frames.astype(np.float64) @ weights + offset
-        return mel_cepstrum.to_envelope(cepstra, self.world.warping, self.world.bins)
+        return frames.astype(np.float64) @ weights + offset
 
     def from_first_centre(self, samples: np.ndarray) -> np.ndarray:
         """Shift the samples so that WORLD's frame i is centred on log-mel frame i; at least one sample is left."""

@@ -101,11 +101,11 @@ class WorldConfig(FeatureConfig):
         f0, spectrum = self.extract(samples, f0_range)
         return Frames(f0, spectrum, self.aperiodicity(samples, f0))
 
-    def aperiodicity(self, samples: np.ndarray, f0: np.ndarray) -> np.ndarray:
-        """D4C's aperiodicity `(frames, bins)`, in 0..1, of `(samples,)` with F0 `(frames,)`."""
+    def aperiodicity(self, samples: np.ndarray, f0: np.ndarray, first: int = 0) -> np.ndarray:
+        """D4C's aperiodicity `(frames, bins)`, in 0..1, of `(samples,)` with F0 `(frames,)` from frame `first` on."""
         import pyworld
 
-        times = frame_times(len(samples), self.sample_rate, self.frame_shift)
+        times = (first + np.arange(len(f0))) * self.frame_shift / 1000
         return pyworld.d4c(samples.astype(np.float64), f0, times, self.sample_rate, fft_size=self.fft_size)
 
     def estimate_f0(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,13 @@
 
 Each block of frames is analysed within a window of past samples and a few future ones. The decoder sees as much of the
 past as offline, the encoder, which may be a faster one, nearly; of the future both see the look-ahead only. The
-vocoder's result is that of the whole log-mel (vc/vocoders/online.py). Statistics of the speaker and the level are those
-of the speech so far.
+vocoder's result is that of the whole log-mel (vc/vocoders/online.py), or nearly WORLD's (vc/live/envelopes.py).
+Statistics of the speaker and the level are those of the speech so far.
 """
 
+import math
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from vc.encoders.features import complete, content_of
 from vc.errors import ConfigError
 from vc.features import mel
 from vc.features.base import Frames
+from vc.features.content import ContentFeatures
 from vc.features.f0 import (
     DEFAULT_F0,
     HIGHEST_F0,
@@ -38,12 +41,14 @@ from vc.features.f0 import (
 from vc.features.world import WorldConfig
 from vc.live.base import AbstractStream
 from vc.live.delay import DecoderDelay
+from vc.live.envelopes import OnlineWorld
 from vc.live.gate import Gate
 from vc.live.settings import DECODER_DELAY, DECODER_METHODS, GATE
+from vc.vocoders.base import Vocoder
 from vc.vocoders.online import OnlineHiFiGAN
+from vc.vocoders.world import WORLD
 
-BLOCK = 8  # frames converted at once: fewer cost more computing time, more cost more delay
-MIN_LOOK_AHEAD = 2  # frames of look-ahead, which the window of a block's last log-mel frame reaches into
+BLOCK = 2048  # samples converted at once: fewer cost more computing time, more cost more delay
 CONTENT_PAST = 1.0  # seconds before a block from which its content is encoded
 CONTENT_PRIOR = 2.0  # seconds, weight of the target's content statistics, for an unknown speaker
 CONTENT_MEMORY = 60.0  # seconds of speech whose statistics of content are remembered
@@ -61,6 +66,15 @@ def live_encoder(encoder: Encoder) -> Encoder:
     """
     bundled = encoder.quantised and encoder.digest == choice.choose(choice.QUANTISED).digest
     return choice.choose(choice.DISTILLED, device=encoder.device) if bundled else encoder
+
+
+def online_vocoder(vocoder: Vocoder, config: ContentFeatures) -> OnlineHiFiGAN | OnlineWorld:
+    """The online form of a model's vocoder, for features with these settings; ConfigError if there is none."""
+    if vocoder is WORLD:
+        return OnlineWorld(config)
+    of_recordings = config.mel is not None
+    require(of_recordings, f"live, only WORLD synthesises features of kind {config.kind}: --vocoder world, the default")
+    return OnlineHiFiGAN(vocoder)
 
 
 class DecoderStream(AbstractStream):
@@ -102,23 +116,24 @@ class DecoderStream(AbstractStream):
     ):
         model = converter.model
         require(model.method in DECODER_METHODS, f"method {model.method} cannot run live by a decoder")
-        content_world = "its log-mel is of WORLD's envelope (features.kind content_world), for recordings only"
-        require(model.features.mel is not None, content_world)
         self._reach = converter.network.reach
         self.source, self.target = converter.direction(to, source)
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
         self._encoder = live_encoder(converter.encoder)
         self._converter, self._config = converter, complete(model.features, self._encoder)
         self._settings = {"delay": delay, "gate": gate}
-        self._vocoder = OnlineHiFiGAN(converter.vocoder)
+        self._vocoder = online_vocoder(converter.vocoder, self._config)
         rate, self._hop = self._config.sample_rate, self._config.hop
-        self.sample_rate, self.step = rate, BLOCK * self._hop
-        self.delay = DecoderDelay.of(delay, self._config, block=BLOCK, lag=self._vocoder.lag, least=MIN_LOOK_AHEAD)
+        self._block = max(1, BLOCK // self._hop)  # frames
+        self.sample_rate, self.step = rate, self._block * self._hop
+        reached = math.ceil(self._config.margin / self._hop)  # into which a block's last window reaches
+        self.delay = DecoderDelay.of(delay, self._config, block=self._block, lag=self._vocoder.lag, least=reached)
         self._ahead = self.delay.look_ahead // self._hop  # frames
         # Frames before a block that are analysed
         self._f0_past = max(self._reach, round(F0_PAST * rate / self._hop))
         self._past = max(self._f0_past, self._vocoder.lag, round(CONTENT_PAST * rate / self._hop))
-        self._past += self._past % 2  # a content frame may be of two frames: the same two in each window
+        in_content = max(1, round(self._config.frame_rate / self._config.content.frame_rate))
+        self._past += -self._past % in_content  # a content frame is of the same frames in each window
         known = model.speakers.get(self.source)
         self._known, self._prior = known, model.speakers[self.target]
         # Statistics of another encoder's vectors are no more than a first guess.
@@ -170,21 +185,21 @@ class DecoderStream(AbstractStream):
 
     @property
     def _needed(self) -> int:
-        return (self._frame + BLOCK + self._ahead) * self._hop
+        return (self._frame + self._block + self._ahead) * self._hop
 
     def _next(self, hurry: bool) -> np.ndarray:
         hop, first, lag = self._hop, self._frame, self._vocoder.lag
-        self._frame += BLOCK
+        self._frame += self._block
         for frame in range(self._gated, self._frame + self._ahead):
             samples = self._between(frame * hop, (frame + 1) * hop)
             is_open = self._gate.push(float(samples @ samples) / hop)
             if frame >= self._ahead:
                 self._open.append(is_open)
         self._gated = self._frame + self._ahead
-        decoded = self._decode(first, learn=any([*self._open][-BLOCK:]))
-        if not np.isfinite(decoded).all():  # overflow in a bad model
-            self.not_finite += decoded.size
-            decoded = np.tile(self._silence, (BLOCK, 1))
+        decoded = self._decode(first, learn=any([*self._open][-self._block :]))
+        if not np.isfinite(decoded.spectrum).all():  # overflow in a bad model
+            self.not_finite += decoded.spectrum.size
+            decoded = replace(decoded, spectrum=np.tile(self._silence, (self._block, 1)))
         converted = self._vocoder.push(decoded).astype(np.float64)
         if not np.isfinite(converted).all():
             self.not_finite += len(converted)
@@ -200,14 +215,14 @@ class DecoderStream(AbstractStream):
         self._forget((self._frame - self._past) * hop)
         return np.concatenate(mixed)[max(0, lag - first) * hop :]
 
-    def _decode(self, first: int, *, learn: bool) -> np.ndarray:
-        """Log-mel `(BLOCK, bands)` from frame `first` on; with `learn`, the source's statistics are updated."""
-        config, hop, last = self._config, self._hop, first + BLOCK + self._ahead
+    def _decode(self, first: int, *, learn: bool) -> Frames:
+        """The frames of the block from frame `first` on; with `learn`, the source's statistics are updated."""
+        config, hop, last = self._config, self._hop, first + self._block + self._ahead
         window = self._between((first - self._past) * hop, last * hop).astype(np.float32)
         recent = window[(self._past - self._f0_past) * hop :]
         centred = recent[config.first_centre :].astype(np.float64)
         if learn:
-            self._pitch.add(centred, self._f0_past + BLOCK, BLOCK)
+            self._pitch.add(centred, self._f0_past + self._block, self._block)
         track = config.world.track_f0(centred, self._pitch.search)
         if learn:
             self._learn_peak(track, recent[self._f0_past * hop :])
@@ -215,18 +230,21 @@ class DecoderStream(AbstractStream):
         content = content_of(gain * window, config, self._encoder)
         content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
         log_mel = mel.analyse(gain * recent, config)[self._f0_past - self._reach :].astype(np.float64)
-        block = slice(self._reach, self._reach + BLOCK)
+        block = slice(self._reach, self._reach + self._block)
         if learn and self._known_content is None:
             self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
         f0 = config.world.refine_f0(centred, track.f0, track.times)[self._f0_past - self._reach :][: len(log_mel)]
         f0 = np.pad(f0, (0, len(log_mel) - len(f0)))
+        aperiodicity = None
+        if self._vocoder.needs_excitation:
+            aperiodicity = config.world.aperiodicity(centred, f0[block], self._f0_past)
         f0 = map_f0(f0, self._pitch.log_f0, self._prior.log_f0, self.f0_options)
         decoded = self._converter.decode(content, log_mel, f0, self._statistics, self.target)
-        return decoded[block]
+        return Frames(f0[block], decoded[block], aperiodicity)
 
     def _learn_peak(self, track: F0Track, samples: np.ndarray) -> None:
         """Learn the voice's peak from a block `(samples,)`, unless most of it is noise, which is not amplified."""
-        clear = clear_frames(track, loud_frames(track.power, FAINTEST))[self._f0_past :][:BLOCK]
+        clear = clear_frames(track, loud_frames(track.power, FAINTEST))[self._f0_past :][: self._block]
         if clear.mean() > 0.5:
             forgotten = 2 ** (-self.step / self.sample_rate / PEAK_MEMORY)
             self._peak = max(forgotten * self._peak, float(np.abs(samples).max()))

@@ -14,6 +14,7 @@ from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
 
 from vc import devices
 from vc.config import require
+from vc.features.base import Frames
 from vc.vocoders.base import Vocoder
 from vc.vocoders.hifigan import LAST_SLOPE, SLOPE, HiFiGAN, ResidualBlock
 from vc.vocoders.neural import NeuralVocoder
@@ -37,6 +38,8 @@ class OnlineHiFiGAN:
     ConfigError
         It is another one.
     """
+
+    needs_excitation = False
 
     def __init__(self, vocoder: Vocoder):
         is_hifigan = isinstance(vocoder, NeuralVocoder) and isinstance(vocoder.network, HiFiGAN)
@@ -63,19 +66,20 @@ class OnlineHiFiGAN:
         self._generate(np.tile(frame, (2 * self.lag, 1)))
         self._samples = np.concatenate([np.zeros(self.lag * self.vocoder.mel.hop, np.float32), self._samples])
 
-    def push(self, log_mel: np.ndarray) -> np.ndarray:
-        """Take the next frames of log-mel; return as many frames' samples.
+    def push(self, frames: Frames) -> np.ndarray:
+        """Take the next frames; return as many frames' samples.
 
         Parameters
         ----------
-        log_mel : np.ndarray
-            Shape `(frames, bands)`, at least one frame.
+        frames : Frames
+            Log-mel of at least one frame; nothing else of them is used.
 
         Returns
         -------
         np.ndarray
             Shape `(frames * hop,)`, float32: silence for the first `lag` frames, then the recording's samples.
         """
+        log_mel = frames.spectrum
         if not self._begun:  # as `vocode` pads: with the first frame
             self.begin(log_mel[0])
         self._generate(log_mel)

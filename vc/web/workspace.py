@@ -376,8 +376,7 @@ def _speakers(path: Path, modified: int, size: int) -> list[tuple[str, str, str,
         features = content["features"]
         kind = features.get("kind", "world") if isinstance(features, dict) else None
         method = content.get("method")
-        live = LINEAR if kind == "world" and method in LINEAR_METHODS else ""
-        live = DECODER if kind == "content" and method in DECODER_METHODS else live
+        live = LINEAR if method in LINEAR_METHODS and kind == "world" else DECODER if method in DECODER_METHODS else ""
     except ConfigError as error:
         return str(error)
     if kind in CONTENT_KINDS:

@@ -254,6 +254,7 @@ def resynthesise(args: argparse.Namespace) -> int:
 LIVE_METHODS = {  # method -> options of vc-live
     **{method: ("--model", ROOT / "egs/mini/model.safetensors", "--method", method) for method in METHODS},
     "decoder": ("--model", "six_voices", "--to", "TM1"),
+    "decoder_world": ("--model", "six_voices", "--to", "TM1", "--vocoder", "world"),
 }
 
 

@@ -73,7 +73,7 @@ def online_vocoder(vocoder: Vocoder, config: ContentFeatures) -> OnlineHiFiGAN |
     if vocoder is WORLD:
         return OnlineWorld(config)
     of_recordings = config.mel is not None
-    require(of_recordings, f"live, only WORLD synthesises features of kind {config.kind}: --vocoder world, the default")
+    require(of_recordings, f"live, only WORLD synthesises features of kind {config.kind}; leave out --vocoder")
     return OnlineHiFiGAN(vocoder)
 
 

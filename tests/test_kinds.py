@@ -73,6 +73,8 @@ def test_settings_choose_their_kind(given, expected):
         ({"hop": 256}, "features: unknown key hop"),
         ({"kind": "mel", "f0_method": "ear"}, "f0_method: unknown 'ear'"),
         ({"kind": "mel", "hop": 4, "fft_size": 64}, r"mel\.hop must be"),
+        ({"kind": "content", "fft_size": 256}, "80 are too narrow for an FFT of 256 samples"),
+        ({"kind": "content_world", "fft_size": 8192, "bands": 600}, "600 are too narrow for an FFT of 1024 samples"),
         ([], "features: expected a mapping"),
     ],
 )

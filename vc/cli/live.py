@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     help_range = "search range for the source's F0 in Hz (default: the model's, or estimated)"
     parser.add_argument("--f0-range", nargs=2, metavar=("FLOOR", "CEILING"), help=help_range)
     parser.add_argument("--device", help="of recognition_synthesis: cpu (default), cuda or auto")
-    help_vocoder = "of recognition_synthesis: world, or a HiFi-GAN, as for vc-convert (default: as there)"
+    default = "default: HiFi-GAN, or WORLD for models made for it"
+    help_vocoder = f"of recognition_synthesis: world, or a HiFi-GAN, as for vc-convert ({default})"
     parser.add_argument("--vocoder", metavar="NAME", help=help_vocoder)
     files = parser.add_argument_group("without a sound card")
     files.add_argument("--input", metavar="FILE", help="a recording, or - for raw 16-bit samples at the model's rate")

@@ -1,4 +1,4 @@
-"""Content encoders of features of kind content."""
+"""Content encoders of features with content."""
 
 from dataclasses import replace
 

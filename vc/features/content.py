@@ -1,4 +1,4 @@
-"""Features of kind content: log-mel frames, F0 and an encoder's content vectors; and the inputs of a decoder.
+"""Features with content: log-mel frames, F0 and an encoder's content vectors; and the inputs of a decoder.
 
 An encoder (vc/encoders) encodes what is spoken. Most of the speaker information in its vectors is in their mean, which
 is subtracted before frames of two speakers are compared or decoded. In training as in conversion, a decoder takes what
@@ -86,7 +86,7 @@ class ContentFeatures(MelFeatures):
 
 @dataclass(frozen=True)
 class ContentWorldFeatures(ContentFeatures):
-    """The same, but the log-mel is that of WORLD's envelope, for synthesis by WORLD.
+    """Features of kind content_world: as of kind content, but log-mel of WORLD's envelope, for synthesis by WORLD.
 
     WORLD takes a tenth of a neural vocoder's time, and no weights. An envelope has no harmonics, and is analysed in a
     shorter window than a log-mel spectrogram, so that frames are closer together.
@@ -97,6 +97,10 @@ class ContentWorldFeatures(ContentFeatures):
 
     mel: ClassVar[None] = None  # a neural vocoder takes log-mel of recordings
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_bands(self.world.fft_size)
+
     def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
         """F0 `(frames,)` and log-mel `(frames, bands)` of `(samples,)`, as in FeatureConfig."""
         frames = self.analyse(samples, f0_range, excitation=False)
@@ -104,10 +108,11 @@ class ContentWorldFeatures(ContentFeatures):
 
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
         """F0, log-mel, and aperiodicity if `excitation`."""
-        count, world, samples = -(-len(samples) // self.hop), self.world, self.from_first_centre(samples)
-        f0, envelope = world.extract_envelope(samples, f0_range)
-        aperiodicity = extend(world.aperiodicity(samples, f0), count) if excitation else None
-        return Frames(extend(f0, count), extend(log_mel_of_envelope(envelope, self), count), aperiodicity)
+        count, samples = -(-len(samples) // self.hop), self.from_first_centre(samples)
+        f0, _ = self.world.estimate_f0(samples, f0_range)
+        log_mel = log_mel_of_envelope(self.world.cheaptrick(samples, f0), self)
+        aperiodicity = extend(self.world.d4c(samples, f0), count) if excitation else None
+        return Frames(extend(f0, count), extend(log_mel, count), aperiodicity)
 
 
 @dataclass(frozen=True)

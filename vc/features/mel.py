@@ -80,6 +80,13 @@ class MelFeatures(MelConfig, FeatureConfig):
         kind = type(self).kind
         require(self.kind == kind, f"features.kind must be {kind}, got {self.kind!r}")
         _ = self.world  # raises ConfigError for settings that WORLD does not support
+        self.check_bands(self.fft_size)
+
+    def check_bands(self, fft_size: int) -> None:
+        """Raise ConfigError if a band lies between two bins of an FFT of `fft_size` samples."""
+        edges, bins = _band_edges(self), np.linspace(0, self.sample_rate / 2, fft_size // 2 + 1)
+        counts = np.searchsorted(bins, edges[2:]) - np.searchsorted(bins, edges[:-2], side="right")
+        require(counts.min() > 0, f"features.bands: {self.bands} are too narrow for an FFT of {fft_size} samples")
 
     @property
     def mel(self) -> MelConfig:
@@ -171,8 +178,7 @@ def log_mel_of_envelope(envelope: np.ndarray, config: MelFeatures) -> np.ndarray
 @lru_cache(maxsize=8)
 def _envelope_filters(config: MelFeatures) -> np.ndarray:
     """Mel filters at the bins of WORLD's envelope, `(bins, bands)`, with the gain of the log-mel's own FFT size."""
-    size = config.world.fft_size
-    return config.fft_size / size * mel_filters(replace(config, fft_size=size)).T
+    return config.fft_size / config.world.fft_size * _triangles(config, config.world.bins).T
 
 
 def _window_energy(config: MelConfig) -> float:
@@ -242,13 +248,22 @@ def _filters_on(config: MelConfig, device: "torch.device", dtype: "torch.dtype")
 @lru_cache(maxsize=8)
 def mel_filters(config: MelConfig) -> np.ndarray:
     """Triangular filters `(bands, fft_size / 2 + 1)`, evenly spaced in mel and normalised to equal area over Hz."""
-    edges = mel_to_hertz(np.linspace(hertz_to_mel(config.lowest), hertz_to_mel(config.highest), config.bands + 2))
-    bins = np.linspace(0, config.sample_rate / 2, config.fft_size // 2 + 1)
+    return _triangles(config, config.fft_size // 2 + 1)
+
+
+def _triangles(config: MelConfig, bins: int) -> np.ndarray:
+    """The filters of `mel_filters` at `bins` frequencies from 0 to the Nyquist frequency."""
+    edges, bins = _band_edges(config), np.linspace(0, config.sample_rate / 2, bins)
     widths = np.diff(edges)
     rising = (bins - edges[:-2, None]) / widths[:-1, None]
     falling = (edges[2:, None] - bins) / widths[1:, None]
     heights = 2 / (edges[2:] - edges[:-2])
     return np.maximum(0, np.minimum(rising, falling)) * heights[:, None]
+
+
+def _band_edges(config: MelConfig) -> np.ndarray:
+    """Frequencies `(bands + 2,)` in Hz at which the filters begin, peak and end."""
+    return mel_to_hertz(np.linspace(hertz_to_mel(config.lowest), hertz_to_mel(config.highest), config.bands + 2))
 
 
 def hertz_to_mel(hertz: float) -> float:

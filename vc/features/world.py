@@ -75,16 +75,16 @@ class WorldConfig(FeatureConfig):
 
     def extract(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
         """F0 `(frames,)` and mel-cepstrum `(frames, order + 1)` of `(samples,)`, as in FeatureConfig."""
-        f0, envelope = self.extract_envelope(samples, f0_range)
-        return f0, mel_cepstrum.from_envelope(envelope, self.order, self.warping)
+        f0, _ = self.estimate_f0(samples, f0_range)
+        return f0, mel_cepstrum.from_envelope(self.cheaptrick(samples, f0), self.order, self.warping)
 
-    def extract_envelope(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
-        """F0 `(frames,)` and CheapTrick's power spectral envelope `(frames, bins)`; parameters as for `extract`."""
+    def cheaptrick(self, samples: np.ndarray, f0: np.ndarray, first: int = 0) -> np.ndarray:
+        """Power spectral envelope `(frames, bins)` of `(samples,)` with F0 `(frames,)` from frame `first` on."""
         import pyworld
 
-        f0, times = self.estimate_f0(samples, f0_range)
+        times = self._times(first, len(f0))
         samples = samples.astype(np.float64)
-        return f0, pyworld.cheaptrick(samples, self.window_f0(f0), times, self.sample_rate, fft_size=self.fft_size)
+        return pyworld.cheaptrick(samples, self.window_f0(f0), times, self.sample_rate, fft_size=self.fft_size)
 
     def window_f0(self, f0: np.ndarray) -> np.ndarray:
         """The F0 `(frames,)` whose period sets CheapTrick's window, from `f0` `(frames,)` in Hz, 0 where unvoiced.
@@ -99,14 +99,18 @@ class WorldConfig(FeatureConfig):
     def analyse(self, samples: np.ndarray, f0_range: F0Range | None, *, excitation: bool = True) -> Frames:
         """F0, mel-cepstrum and aperiodicity of `(samples,)`, whether or not `excitation` is set."""
         f0, spectrum = self.extract(samples, f0_range)
-        return Frames(f0, spectrum, self.aperiodicity(samples, f0))
+        return Frames(f0, spectrum, self.d4c(samples, f0))
 
-    def aperiodicity(self, samples: np.ndarray, f0: np.ndarray, first: int = 0) -> np.ndarray:
-        """D4C's aperiodicity `(frames, bins)`, in 0..1, of `(samples,)` with F0 `(frames,)` from frame `first` on."""
+    def d4c(self, samples: np.ndarray, f0: np.ndarray, first: int = 0) -> np.ndarray:
+        """Aperiodicity `(frames, bins)`, in 0..1, of `(samples,)` with F0 `(frames,)` from frame `first` on."""
         import pyworld
 
-        times = (first + np.arange(len(f0))) * self.frame_shift / 1000
+        times = self._times(first, len(f0))
         return pyworld.d4c(samples.astype(np.float64), f0, times, self.sample_rate, fft_size=self.fft_size)
+
+    def _times(self, first: int, frames: int) -> np.ndarray:
+        """Times in seconds of `frames` frames from frame `first` on."""
+        return np.arange(first, first + frames) * self.frame_shift / 1000
 
     def estimate_f0(self, samples: np.ndarray, f0_range: F0Range | None) -> tuple[np.ndarray, np.ndarray]:
         """Estimate F0 by `f0_method`.

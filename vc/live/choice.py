@@ -31,7 +31,7 @@ def load(
     method : str, optional
         For a linear model only: how it converts, as for `Stream`.
     device, vocoder : str, optional
-        For a decoder only: as for `vc.Converter.load`. Default: the CPU, and as there.
+        For a decoder only: as for `vc.Converter.load`. Default: the CPU, and what suits the model.
     **settings
         As for `Stream` and `DecoderStream`.
 

@@ -2,7 +2,7 @@
 
 Each block of frames is analysed within a window of past samples and a few future ones. The decoder sees as much of the
 past as offline, the encoder, which may be a faster one, nearly; of the future both see the look-ahead only. The
-vocoder's result is that of the whole log-mel (vc/vocoders/online.py), or nearly WORLD's (vc/live/envelopes.py).
+vocoder's result is that of the whole log-mel (vc/vocoders/online.py), or nearly WORLD's (vc/live/online_world.py).
 Statistics of the speaker and the level are those of the speech so far.
 """
 
@@ -41,14 +41,14 @@ from vc.features.f0 import (
 from vc.features.world import WorldConfig
 from vc.live.base import AbstractStream
 from vc.live.delay import DecoderDelay
-from vc.live.envelopes import OnlineWorld
 from vc.live.gate import Gate
+from vc.live.online_world import OnlineWorld
 from vc.live.settings import DECODER_DELAY, DECODER_METHODS, GATE
 from vc.vocoders.base import Vocoder
 from vc.vocoders.online import OnlineHiFiGAN
 from vc.vocoders.world import WORLD
 
-BLOCK = 2048  # samples converted at once: fewer cost more computing time, more cost more delay
+BLOCK = 0.093  # seconds converted at once: fewer cost more computing time, more cost more delay
 CONTENT_PAST = 1.0  # seconds before a block from which its content is encoded
 CONTENT_PRIOR = 2.0  # seconds, weight of the target's content statistics, for an unknown speaker
 CONTENT_MEMORY = 60.0  # seconds of speech whose statistics of content are remembered
@@ -72,8 +72,8 @@ def online_vocoder(vocoder: Vocoder, config: ContentFeatures) -> OnlineHiFiGAN |
     """The online form of a model's vocoder, for features with these settings; ConfigError if there is none."""
     if vocoder is WORLD:
         return OnlineWorld(config)
-    of_recordings = config.mel is not None
-    require(of_recordings, f"live, only WORLD synthesises features of kind {config.kind}; leave out --vocoder")
+    takes_log_mel = config.mel is not None
+    require(takes_log_mel, f"live, only WORLD synthesises features of kind {config.kind}; leave out --vocoder")
     return OnlineHiFiGAN(vocoder)
 
 
@@ -124,16 +124,17 @@ class DecoderStream(AbstractStream):
         self._settings = {"delay": delay, "gate": gate}
         self._vocoder = online_vocoder(converter.vocoder, self._config)
         rate, self._hop = self._config.sample_rate, self._config.hop
-        self._block = max(1, BLOCK // self._hop)  # frames
+        # Frames of a block: whole content frames, so that these are of the same samples in each window
+        content_hop = max(1, round(self._config.frame_rate / self._config.content.frame_rate))
+        self._block = content_hop * max(1, round(BLOCK * rate / self._hop / content_hop))
         self.sample_rate, self.step = rate, self._block * self._hop
-        reached = math.ceil(self._config.margin / self._hop)  # into which a block's last window reaches
-        self.delay = DecoderDelay.of(delay, self._config, block=self._block, lag=self._vocoder.lag, least=reached)
+        window_reach = math.ceil(self._config.margin / self._hop)  # frames after a block in its last window
+        self.delay = DecoderDelay.of(delay, self._config, block=self._block, lag=self._vocoder.lag, least=window_reach)
         self._ahead = self.delay.look_ahead // self._hop  # frames
         # Frames before a block that are analysed
         self._f0_past = max(self._reach, round(F0_PAST * rate / self._hop))
         self._past = max(self._f0_past, self._vocoder.lag, round(CONTENT_PAST * rate / self._hop))
-        in_content = max(1, round(self._config.frame_rate / self._config.content.frame_rate))
-        self._past += -self._past % in_content  # a content frame is of the same frames in each window
+        self._past += -self._past % content_hop
         known = model.speakers.get(self.source)
         self._known, self._prior = known, model.speakers[self.target]
         # Statistics of another encoder's vectors are no more than a first guess.
@@ -229,15 +230,19 @@ class DecoderStream(AbstractStream):
         gain = usual_peak_gain(self._peak)
         content = content_of(gain * window, config, self._encoder)
         content = config.content_at_frames(content, self._past + last - first)[self._past - self._reach :]
-        log_mel = mel.analyse(gain * recent, config)[self._f0_past - self._reach :].astype(np.float64)
+        before, frames = self._f0_past - self._reach, self._reach + last - first  # of `recent`; of the decoder
+        f0 = config.world.refine_f0(centred, track.f0, track.times)[before:][:frames]
+        f0 = np.pad(f0, (0, frames - len(f0)))
+        if config.mel is None:
+            log_mel = mel.log_mel_of_envelope(config.world.cheaptrick(gain * centred, f0, before), config)
+        else:
+            log_mel = mel.analyse(gain * recent, config)[before:].astype(np.float64)
         block = slice(self._reach, self._reach + self._block)
         if learn and self._known_content is None:
             self._statistics = self._content.statistics(Frames(None, log_mel[block], None, content[block]))
-        f0 = config.world.refine_f0(centred, track.f0, track.times)[self._f0_past - self._reach :][: len(log_mel)]
-        f0 = np.pad(f0, (0, len(log_mel) - len(f0)))
         aperiodicity = None
         if self._vocoder.needs_excitation:
-            aperiodicity = config.world.aperiodicity(centred, f0[block], self._f0_past)
+            aperiodicity = config.world.d4c(centred, f0[block], self._f0_past)
         f0 = map_f0(f0, self._pitch.log_f0, self._prior.log_f0, self.f0_options)
         decoded = self._converter.decode(content, log_mel, f0, self._statistics, self.target)
         return Frames(f0[block], decoded[block], aperiodicity)

@@ -110,7 +110,7 @@ class DecoderDelay(AbstractDelay):
     sample_rate: int  # Hz
     block: int  # samples converted at once
     look_ahead: int  # future samples that the analysis sees
-    vocoder: int  # future samples that the vocoder sees
+    vocoder: int  # samples by which the vocoder lags, most of them future ones that it sees
     limiter: int  # look-ahead of the peak limiter
     spare: int  # remainder of the requested delay, less than a frame
 

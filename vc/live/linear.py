@@ -36,7 +36,7 @@ class LinearModel:
         """Take the content of the model file at `path`; ConfigError if it cannot be used live."""
         try:
             world = isinstance(model.features, WorldConfig)
-            require(world, "log-mel features cannot run live: features.kind must be world")
+            require(world, "linear models run live on features of kind world alone")
             require(len(model.speakers) >= 2, f"a model has 2 speakers or more, this one {len(model.speakers)}")
             for name, speaker in model.speakers.items():
                 bands = len(speaker.mel_cepstrum_mean)

@@ -169,7 +169,7 @@ class Stream(AbstractStream):
             self.not_finite += len(output)
             output = np.zeros(len(output))
             self._overlap.reset()
-            if self.method == "world":
+            if self.method == "world":  # its pulses as well
                 self._synthesiser.clear()
         output = self._mix(output, original, is_open)
         self._forget(positions[self._span] - self._near - self._span * math.ceil(self._hop))

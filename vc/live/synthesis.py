@@ -238,7 +238,7 @@ class Synthesiser:
         self.clear()
 
     def clear(self) -> None:
-        """Forget earlier frames, because they were not finite."""
+        """Forget earlier frames."""
         self.overlap.reset()
         self._pulses.reset()
 

@@ -150,8 +150,8 @@ def read(path: str, speakers: Mapping[str, Speaker], features: FeatureConfig) ->
         if features.cepstral:
             network = FromMelCepstra(network, features, source.mel)
         else:
-            of_recordings = features.mel is not None
-            require(of_recordings, f"objective.encoder: {path} does not take features of kind {features.kind}")
+            takes_log_mel = features.mel is not None
+            require(takes_log_mel, f"objective.encoder: {path} does not take features of kind {features.kind}")
             needed, extracted = asdict(source.mel), asdict(features.mel)
             different = ", ".join(f"features.{key} {value}" for key, value in needed.items() if extracted[key] != value)
             advice = f"it needs {different}; or name another objective.encoder"
@@ -190,12 +190,11 @@ def differentiable_encoder(speakers: Mapping[str, Speaker], features: FeatureCon
         If the encoder does not take the log-mel of these features.
     """
     name, source = features.content.encoder, encoder_of(features)
+    losses = "objective.content_consistency and cycle"
+    require(features.mel is not None, f"{losses}: no encoder takes the log-mel of features of kind {features.kind}")
     takes_log_mel = isinstance(source, DistilledEncoder) and source.mel == features.mel
-    message = f"objective.content_consistency and cycle: through the content encoder {name!r} no gradient reaches the"
-    require(
-        takes_log_mel,
-        f"{message} log-mel of these features; extract with features.content.encoder=distilled",
-    )
+    message = f"{losses}: through the content encoder {name!r} no gradient reaches the log-mel of these features"
+    require(takes_log_mel, f"{message}; extract with features.content.encoder=distilled")
     network = copy.deepcopy(source.network)  # the original stays on the CPU, for other users
     return NaturalScaleEncoder(network, source.digest, speakers)
 

@@ -81,11 +81,14 @@ class InitialModel:
                 message = "%s: it learnt from another content encoder; if their vectors are not alike, try %s"
                 log.info(message, where, "--config recognition_synthesis_anew")
             trained_on = replace(trained_on, content=content)
-            dilations = experiment.network.dilations
-            if trained_on.kind != features.config.kind and len(network.dilations) == len(dilations):
-                # Log-mel of the other kind is alike, at frames further apart or closer together.
-                alike = {name: value for name, value in vars(trained_on).items() if name not in ("kind", "hop")}
-                network, trained_on = replace(network, dilations=dilations), replace(features.config, **alike)
+            if trained_on.kind != features.config.kind:
+                # The other kind of log-mel is alike. If its frames are closer together, dilations make up for that.
+                scale = trained_on.hop / features.config.hop
+                network = replace(
+                    network, dilations=[max(1, round(scale * dilation)) for dilation in network.dilations]
+                )
+                others = {name: value for name, value in vars(trained_on).items() if name not in ("kind", "hop")}
+                trained_on = replace(features.config, **others)
         different = difference(network, experiment.network, "network.")
         require(not different, f"{where}: made with other settings: {different}")
         different = difference(trained_on, features.config, "features.")

@@ -92,7 +92,7 @@ class NeuralVocoder(Vocoder):
             Each of shape `(frames, bands)`, with at least one frame.
         chunk : int
             Frames in a chunk.
-        batch : int
+        batch : int, optional
             Chunks in a batch. Default: 16 on a GPU, 1 on a CPU.
 
         Returns

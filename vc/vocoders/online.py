@@ -43,7 +43,8 @@ class OnlineHiFiGAN:
 
     def __init__(self, vocoder: Vocoder):
         is_hifigan = isinstance(vocoder, NeuralVocoder) and isinstance(vocoder.network, HiFiGAN)
-        require(is_hifigan, "live conversion of log-mel needs a HiFi-GAN vocoder; to get one: vc-vocoder import --help")
+        advice = "--vocoder world needs none, and to get one: vc-vocoder import --help"
+        require(is_hifigan, f"live conversion of log-mel needs a HiFi-GAN vocoder; {advice}")
         self.vocoder, self.lag = vocoder, vocoder.network.context
         # Under autocast, each block would cast the weights anew
         self._dtype = torch.bfloat16 if devices.uses_bf16(vocoder.precision, vocoder.device) else torch.float32

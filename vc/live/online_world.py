@@ -39,7 +39,7 @@ class OnlineWorld:
         self._samples = np.zeros(self.lag * hop - centre - self._synthesiser.delay)
 
     def begin(self, frame: np.ndarray) -> None:
-        """Nothing precedes the first frame."""
+        """Does nothing: no sample depends on frames before the first."""
 
     def push(self, frames: Frames) -> np.ndarray:
         """Take the next frames; return as many frames' samples.

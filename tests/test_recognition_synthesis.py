@@ -1144,6 +1144,14 @@ def test_a_decoder_of_envelopes_speaks_through_world(of_world, speech, tmp_path)
     assert len(audio.read(tmp_path / "out.wav", made.sample_rate)[0]) == len(speech)
 
 
+def test_units_of_envelopes_speak_through_world(of_world, speech, tmp_path):
+    fit = replace(request(of_world, tmp_path / "exp", "rms"), sections={"method": "unit_selection"})
+    assert train(fit) == 1
+    made = Converter.load(tmp_path / "exp")
+    converted = made.convert(speech, made.sample_rate)
+    assert made.vocoder is WORLD and len(converted) == len(speech) and converted.any()
+
+
 def test_a_decoder_of_envelopes_begins_from_one_of_log_mel(of_world, two, tmp_path, caplog):
     """Its frames are half as far apart, so that its dilations may be twice as large; nothing else may differ."""
 

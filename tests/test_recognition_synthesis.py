@@ -1043,7 +1043,8 @@ def test_methods_between_speakers_still_need_two_and_other_features(content, dum
             resolve({"method": method}, MelFeatures(), ("rms",), "digest")
         with pytest.raises(ConfigError, match=f"method {method} learns from features of kind .*, not content"):
             resolve({"method": method}, dump.config, ("slt", "rms"), "digest")
-    with pytest.raises(ConfigError, match="recognition_synthesis learns from features of kind content, content_world, not mel"):
+    kinds = "recognition_synthesis learns from features of kind content, content_world, not mel"
+    with pytest.raises(ConfigError, match=kinds):
         resolve({"method": "recognition_synthesis"}, MelFeatures(), ("rms",), "digest")
     with pytest.raises(ConfigError, match="source and target are both 'rms'"):
         experiment(dump, "rms", "rms")

@@ -22,7 +22,8 @@ from vc.cli import train as train_command
 from vc.config import read_sections
 from vc.convert.converter import ConversionOptions, Converter
 from vc.convert.export import export
-from vc.corpus import audio, pieces
+from vc.corpus import audio, data_directory, pieces
+from vc.corpus.limiter import limit
 from vc.encoders import choice, encoder_file
 from vc.encoders.distilled import DistilledConfig, DistilledNetwork
 from vc.encoders.encoder_file import EncoderModel
@@ -51,6 +52,7 @@ from vc.train.content_sampling import (
     match,
 )
 from vc.train.converter import make_engine, train
+from vc.train.decoded_log_mel import DecodedLogMel
 from vc.train.engine import Engine, Setup
 from vc.train.estimate import estimate
 from vc.train.experiment import Experiment, resolve
@@ -64,6 +66,9 @@ from vc.train.recognition_synthesis import (
     RecognitionSynthesisTraining,
 )
 from vc.train.sampling import Segments
+from vc.train.vocoder import HeldOutRecordings
+from vc.vocoders import vocoder_file
+from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.world import WORLD
 
 CPU = torch.device("cpu")
@@ -76,6 +81,11 @@ SMALL = (
     *("network.channels=16", "network.content_channels=8", "network.kernel=3", "network.dilations=[1]"),
     *("network.discriminator_channels=4", "training.batch=2", "training.segment=32", "training.steps=6"),
     *("training.checkpoint_every=3", "training.log_every=1", "objective.warm_up=0"),
+)
+VOCODER = ROOT / "recipes/vocoder/conf/tiny.yaml"
+OF_VOCODER = (
+    *("mel.sample_rate=22050", "mel.fft_size=1024", "mel.hop=256", "mel.bands=80", "training.steps=2"),
+    *("training.log_every=1", "training.checkpoint_every=2", "training.sample_every=2", "network.channels=8"),
 )
 SPEECH = sorted((CORPUS / "eval/slt").iterdir())[0]
 
@@ -894,6 +904,81 @@ def test_a_target_is_enough_and_the_best_of_held_out_recordings_is_kept(one, con
     held_out = HeldOutResynthesis.read(content / "dump/held_out", dump, ("rms",))
     assert held_out.score(made) == pytest.approx(made.model.metrics, rel=1e-4)
     assert str(held_out) == "2 recordings of rms"
+
+
+@pytest.fixture(scope="module")
+def of_rms(content, tmp_path_factory) -> Path:
+    """data/train and data/held_out of rms alone."""
+    folder = tmp_path_factory.mktemp("of rms")
+    for part in ("train", "held_out"):
+        utterances = data_directory.read(content / "data" / part)
+        data_directory.write(folder / "data" / part, [each for each in utterances if each.speaker == "rms"])
+    return folder
+
+
+def vocoder_training(model: Path, data: Path, output: Path, *more: object, check: int = 0) -> CompletedProcess:
+    settings = [word for each in OF_VOCODER for word in ("--set", each)]
+    known = ("--model", model, "--config", VOCODER, *settings, "--data", data, "--output", output)
+    return command("vocoder", "train", *known, *more, "--device", "cpu", check=check)
+
+
+def test_a_decoders_log_mel_of_a_recording_is_that_of_its_features(one, of_rms, dump):
+    """Of a recording of rms: as made of what was extracted from it."""
+    decoder = DecodedLogMel.read(one)
+    utterance = data_directory.read(of_rms / "data/train")[0]
+    number = dump.sentences("rms").index(utterance.sentence)
+    content, f0, log_mel = (values[number] for values in (dump.content("rms"), dump.f0("rms"), dump.frames("rms")))
+    expected = decoder.converter.resynthesise(content, f0, log_mel, "rms")
+    [made] = decoder.decode([utterance.read(22050)[0]], [utterance])
+    assert made.dtype == np.float32 and np.abs(expected - log_mel).mean() > 0.1
+    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-3)
+
+
+def test_a_vocoder_learns_from_what_a_decoder_makes_of_recordings(one, of_rms, tmp_path):
+    """By the commands: the run, its scores and samples are of decoded log-mel; interrupted, it goes on exactly."""
+    parts = ("--held-out", of_rms / "data/held_out", "--validation", of_rms / "data/held_out")
+    said = vocoder_training(one, of_rms / "data/train", tmp_path / "exp", *parts).stdout.decode()
+    assert f"next: vc-convert --model {one} --vocoder {tmp_path / 'exp'} RECORDING" in said
+    model, weights = vocoder_file.read(tmp_path / "exp")
+    decoder = DecodedLogMel.read(one)
+    assert model.configuration["decoder"] == decoder.digest
+    vocoder = NeuralVocoder.load(tmp_path / "exp")
+    decoded, own = (
+        HeldOutRecordings.read(of_rms / "data/held_out", [], 22050, {}, each).score(vocoder) for each in (decoder, None)
+    )
+    assert decoded == pytest.approx(model.metrics, rel=1e-4)
+    assert decoded["score"] != pytest.approx(own["score"], rel=1e-3)
+    [sample] = (tmp_path / "exp/samples").glob("*.wav")
+    utterance = data_directory.read(of_rms / "data/held_out")[0]
+    samples = utterance.read(22050)[0]
+    copied = limit(vocoder.resynthesise(samples, decoder(samples, "rms")), 22050)
+    np.testing.assert_allclose(audio.read(sample, 22050)[0], copied, rtol=0, atol=1e-3)
+    half = ("--set", "training.steps=1", "--set", "training.checkpoint_every=1", *parts)
+    vocoder_training(one, of_rms / "data/train", tmp_path / "halves", *half)
+    vocoder_training(one, of_rms / "data/train", tmp_path / "halves", *parts)
+    halves = vocoder_file.read(tmp_path / "halves")[1]
+    assert all(torch.equal(halves[name], tensor) for name, tensor in weights.items())
+    command("convert", "--model", one, "--vocoder", tmp_path / "exp", SPEECH, "--output", tmp_path / "out.wav")
+    assert audio.read(tmp_path / "out.wav", 22050)[0].any()
+
+
+def test_what_a_vocoder_cannot_learn_from_a_decoder_is_refused_by_name(one, two, model, content, of_rms, tmp_path):
+    everyone, train = content / "data/train", of_rms / "data/train"
+
+    def refused(*arguments: object) -> str:
+        return vocoder_training(*arguments, check=2).stderr.decode()
+
+    assert f"of 'slt', who is no target of {one}: rms" in refused(one, everyone, tmp_path / "a")
+    assert f"{content / 'data/held_out'}: " in refused(
+        one, train, tmp_path / "b", "--held-out", content / "data/held_out"
+    )
+    assert "the vocoder takes other log-mel: mel.hop 128, not 256" in refused(
+        one, train, tmp_path / "c", "--set", "mel.hop=128"
+    )
+    assert "does not decode log-mel" in refused(model, train, tmp_path / "d")
+    vocoder_training(one, train, tmp_path / "e")
+    assert "started with other settings: decoder (" in refused(two, train, tmp_path / "e")
+    assert not any((tmp_path / name / "config.yaml").exists() for name in "abcd")
 
 
 def test_samples_of_everyone_are_written_while_it_learns(one):

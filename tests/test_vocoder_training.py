@@ -27,7 +27,7 @@ from vc.features.mel import MelConfig, log_mel
 from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.tensor_file import read_tensors
 from vc.train.run import Stopped
-from vc.train.sampling import WaveBatch, WaveSampler
+from vc.train.sampling import DecodedWaveSampler, WaveBatch, WaveSampler
 from vc.train.vocoder import (
     HeldOutRecordings,
     VocoderRequest,
@@ -183,6 +183,28 @@ def test_frames_of_a_segment_are_those_of_the_recording():
         wider = recording[:, start % 64 :]
         expected = log_mel(wider, MEL)[0, :, start // 64 : start // 64 + 32]
         torch.testing.assert_close(frames, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("last", [MEL.hop, 1])
+def test_frames_that_are_given_are_drawn_with_the_samples_of_their_hops(last):
+    """The last hop of a recording is whole or a single sample."""
+    lengths = (50, 35)
+    recordings = [noise(count * MEL.hop - MEL.hop + last, seed=count).numpy() for count in lengths]
+    log_mels = [noise(count, MEL.bands, seed=count).numpy() for count in lengths]
+    sampler = DecodedWaveSampler(recordings, log_mels, MEL.hop, CPU, frames=32, batch=60, seed=0)
+    drawn, places = sampler.draw(), set()
+    assert drawn.samples.shape == (60, 32 * MEL.hop) and drawn.mel.shape == (60, MEL.bands, 32)
+    for samples, frames in zip(drawn.samples.numpy(), drawn.mel.numpy()):
+        [(number, start)] = [
+            (number, start)
+            for number, log_mel in enumerate(log_mels)
+            for start in range(len(log_mel) - 31)
+            if np.array_equal(frames.T, log_mel[start : start + 32])
+        ]
+        padded = np.pad(recordings[number], (0, MEL.hop))
+        np.testing.assert_array_equal(samples, padded[start * MEL.hop : (start + 32) * MEL.hop])
+        places.add((number, start))
+    assert {(1, 3), (0, 0)} & places and len(places) > 15  # the ends, too
 
 
 def test_recordings_shorter_than_a_segment_are_refused():

@@ -40,6 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     train.add_argument("--data", type=Path, required=True, help="data directory of the training recordings")
     train.add_argument("--output", type=Path, required=True, help="experiment directory")
     train.add_argument("--start", metavar="VOCODER", help="vocoder to fine-tune (a name or a path, as for --vocoder)")
+    train.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="learn from the log-mel that this model (of recognition_synthesis) decodes from recordings of its targets,"
+        " not from the recordings' own",
+    )
     train.add_argument("--held-out", type=Path, help="data directory of recordings by which the best model is chosen")
     train.add_argument("--validation", type=Path, help="data directory of recordings to resynthesise during training")
     train.add_argument(
@@ -92,6 +98,7 @@ def train_vocoder(args: argparse.Namespace) -> int:
     from vc import phrases
     from vc.config import VOCODER_SECTIONS, read_sections
     from vc.train import vocoder
+    from vc.train.decoded_log_mel import DecodedLogMel
     from vc.vocoders import choice, vocoder_file
     from vc.vocoders.vocoder_file import NAME
 
@@ -105,6 +112,7 @@ def train_vocoder(args: argparse.Namespace) -> int:
         held_out=args.held_out,
         validation=args.validation,
         start=start,
+        decoder=DecodedLogMel.read(args.model) if args.model else None,
         device=args.device,
     )
     start_time = time.monotonic()
@@ -112,7 +120,10 @@ def train_vocoder(args: argparse.Namespace) -> int:
     if common.first_process():
         state = f"step {vocoder_file.read(args.output)[0].step} of {step}" if args.held_out else f"step {step}"
         common.say(f"{args.output / NAME}: {state}, after {elapsed}")
-        common.say(f"next: vc-vocoder copy --vocoder {shlex.quote(str(args.output))} --output COPIES RECORDING ...")
+        command = "vc-vocoder copy --output COPIES"
+        if args.model:
+            command = f"vc-convert --model {shlex.quote(args.model)}"
+        common.say(f"next: {command} --vocoder {shlex.quote(str(args.output))} RECORDING ...")
     return 0
 
 

@@ -176,7 +176,7 @@ def earlier_settings(experiment: Any) -> dict[str, Any]:
     Those of features and mel are left out: every config.yaml has them.
     """
     parts = ("network", "objective", "training", "compute")
-    digests = {name: "" for name in ("start", "encoder") if hasattr(experiment, name)}
+    digests = {name: "" for name in ("start", "encoder", "decoder") if hasattr(experiment, name)}
     return digests | {name: earlier_defaults(type(getattr(experiment, name))) for name in parts}
 
 

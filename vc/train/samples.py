@@ -17,6 +17,7 @@ from vc.corpus.limiter import limit
 from vc.errors import VCError
 from vc.features.f0 import F0Range
 from vc.plots import Panel, picture
+from vc.train.decoded_log_mel import DecodedLogMel
 from vc.train.log import RunLog
 from vc.vocoders.neural import NeuralVocoder
 
@@ -101,11 +102,16 @@ class ConversionSamples(Samples):
 
 
 class CopySamples(Samples):
-    """Utterances copied through a vocoder, as <id>."""
+    """Utterances copied through a vocoder, as <id>: from their own log-mel, or from what `decoder` makes of them."""
+
+    def __init__(self, data: Path | None, count: int, directory: Path, decoder: DecodedLogMel | None = None):
+        super().__init__(data, count, directory)
+        self.decoder = decoder
 
     def make(self, utterance: Utterance, vocoder: NeuralVocoder, step: int) -> Sample:
         rate = vocoder.mel.sample_rate
         original, _ = utterance.read(rate)
-        copied = limit(vocoder.resynthesise(original), rate)
+        log_mel = self.decoder and self.decoder(original, utterance.speaker)
+        copied = limit(vocoder.resynthesise(original, log_mel), rate)
         panels = [Panel(utterance.id, original, UNVOICED), Panel(f"copy, step {step}", copied, UNVOICED)]
         return Sample(utterance.id, utterance.id, copied, rate, lambda: panels, 1.0)

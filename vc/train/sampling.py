@@ -256,3 +256,45 @@ class WaveSampler(BatchSampler):
         inner, hop = slice(self.margin, -self.margin or None), self.mel.hop
         frames = log_mel(samples, self.mel)[:, :, inner]
         return WaveBatch(frames, samples.unflatten(1, (-1, hop))[:, inner].flatten(1))
+
+
+class DecodedWaveSampler(BatchSampler):
+    """Draws batches of random segments of recordings for a vocoder, with log-mel frames that are given.
+
+    Parameters
+    ----------
+    recordings : sequence of np.ndarray
+        Shape `(samples,)` each.
+    log_mels : sequence of np.ndarray
+        Of each recording, shape `(ceil(samples / hop), bands)`.
+    hop : int
+        Samples of a frame.
+    device : torch.device
+    frames : int
+        Length of a segment.
+    options
+        As of BatchSampler.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[np.ndarray],
+        log_mels: Sequence[np.ndarray],
+        hop: int,
+        device: torch.device,
+        *,
+        frames: int,
+        **options: Any,
+    ):
+        super().__init__(device, **options)
+        self.hop = hop
+        rows = []  # of each recording: a frame's log-mel and its samples
+        for samples, decoded in zip(recordings, log_mels, strict=True):
+            padding = len(decoded) * hop - len(samples)
+            rows.append(np.hstack([decoded, np.pad(samples, (0, padding)).reshape(-1, hop)]))
+        self.segments = Segments(rows, frames, device, "the data")
+
+    def draw(self) -> WaveBatch:
+        segments = self.segments.draw(self.batch, self.generator)[self.share]
+        decoded, samples = segments.split([segments.shape[1] - self.hop, self.hop], dim=1)
+        return WaveBatch(decoded, samples.transpose(1, 2).flatten(1))

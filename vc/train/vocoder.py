@@ -22,13 +22,14 @@ from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.metrics.arrays import evenly_spread
 from vc.parallel import progress
 from vc.tensor_file import tensors_digest
+from vc.train.decoded_log_mel import DecodedLogMel
 from vc.train.directory import train_in
 from vc.train.engine import ComputeConfig, Engine
 from vc.train.held_out import MAX_SCORED
 from vc.train.processes import Processes
 from vc.train.run import Run, TrainingConfig
 from vc.train.samples import CopySamples
-from vc.train.sampling import WaveSampler
+from vc.train.sampling import DecodedWaveSampler, WaveSampler
 from vc.train.vocoder_gan import VocoderObjective, VocoderTraining
 from vc.vocoders import vocoder_file
 from vc.vocoders.neural import NeuralVocoder
@@ -49,6 +50,7 @@ class VocoderRequest:
     held_out: Path | None = None  # data directory of recordings that choose the best model
     validation: Path | None = None  # data directory of recordings to copy at intervals
     start: StoredVocoder | None = None  # vocoder with whose weights to start
+    decoder: DecodedLogMel | None = None  # makes the vocoder's log-mel of the recordings; default: their own
     device: str = "auto"
 
 
@@ -63,7 +65,8 @@ class VocoderExperiment:
     training: TrainingConfig
     compute: ComputeConfig
     data_digest: str
-    start: str  # digest of the initial weights; empty: none
+    start: str = ""  # digest of the initial weights; empty: none
+    decoder: str = ""  # digest of the weights of the model that makes the log-mel; empty: the recordings' own
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -85,7 +88,9 @@ def train_vocoder(request: VocoderRequest) -> int:
         If the run stops; its `code` is the exit status.
     """
     utterances, data_digest, digests = read_data_directory(request.data)
-    experiment = resolve(request.sections, data_digest, request.start)
+    experiment = resolve(request.sections, data_digest, request.start, request.decoder)
+    if request.decoder:
+        request.decoder.check_speakers(utterances, request.data)
     return train_in(
         request.output,
         partial(VocoderRun, request, experiment, utterances, digests),
@@ -96,7 +101,12 @@ def train_vocoder(request: VocoderRequest) -> int:
     )
 
 
-def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | None = None) -> VocoderExperiment:
+def resolve(
+    sections: dict[str, Any],
+    data_digest: str,
+    start: StoredVocoder | None = None,
+    decoder: DecodedLogMel | None = None,
+) -> VocoderExperiment:
     """Build an experiment from the sections of a configuration file, with all defaults.
 
     Parameters
@@ -107,6 +117,8 @@ def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | N
         Digest of the recordings.
     start : StoredVocoder, optional
         Vocoder with whose weights to start; it determines method, mel and network.
+    decoder : DecodedLogMel, optional
+        Makes the vocoder's log-mel of the recordings.
 
     Returns
     -------
@@ -115,7 +127,7 @@ def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | N
     Raises
     ------
     ConfigError
-        Names the setting that is unknown, out of range or contradicts `start`.
+        Names the setting that is unknown, out of range or contradicts `start` or `decoder`.
     """
     training = build(TrainingConfig, sections.get("training", {}), "training")
     compute = build(ComputeConfig, sections.get("compute", {}), "compute")
@@ -147,13 +159,17 @@ def resolve(sections: dict[str, Any], data_digest: str, start: StoredVocoder | N
     longest, samples = objective.reflection(mel), training.segment * mel.hop
     require(samples > longest, f"training.segment: {samples} samples are too few, the losses take more than {longest}")
     network = network_config(method, section("network"))
-    return VocoderExperiment(method, mel, network, objective, training, compute, data_digest, start_digest)
+    if decoder:
+        decoder.check_mel(mel)
+    digests = data_digest, start_digest, decoder.digest if decoder else ""
+    return VocoderExperiment(method, mel, network, objective, training, compute, *digests)
 
 
 def make_engine(
     experiment: VocoderExperiment,
     utterances: list[Utterance],
     start: StoredVocoder | None,
+    decoder: DecodedLogMel | None = None,
     *,
     device: torch.device,
     processes: Processes,
@@ -170,15 +186,13 @@ def make_engine(
         network = apply_weight_norm(network)
     objective, precision = experiment.objective, compute.precision
     training = VocoderTraining(network.to(device), mel, objective, precision=precision, processes=processes)
-    sampler = WaveSampler(
-        read_recordings(utterances, mel.sample_rate),
-        mel,
-        device,
-        frames=settings.segment,
-        batch=settings.batch,
-        seed=settings.seed,
-        share=processes.share(settings.batch),
-    )
+    recordings = read_recordings(utterances, mel.sample_rate)
+    options = {"frames": settings.segment, "batch": settings.batch, "seed": settings.seed}
+    options["share"] = processes.share(settings.batch)
+    if decoder is None:
+        sampler = WaveSampler(recordings, mel, device, **options)
+    else:
+        sampler = DecodedWaveSampler(recordings, decoder.decode(recordings, utterances), mel.hop, device, **options)
     return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)
 
 
@@ -204,9 +218,13 @@ class VocoderRun(Run):
         rate = experiment.mel.sample_rate
         self.held_out = None
         if request.held_out:
-            self.held_out = HeldOutRecordings.read(request.held_out, utterances, rate, digests)
-        self.samples = CopySamples(request.validation, experiment.training.samples, request.output / "samples")
-        engine = make_engine(experiment, utterances, request.start, device=device, processes=processes)
+            self.held_out = HeldOutRecordings.read(request.held_out, utterances, rate, digests, request.decoder)
+        self.samples = CopySamples(
+            request.validation, experiment.training.samples, request.output / "samples", request.decoder
+        )
+        if request.decoder:
+            request.decoder.check_speakers(self.samples.utterances, request.validation)
+        engine = make_engine(experiment, utterances, request.start, request.decoder, device=device, processes=processes)
         digest = self.held_out.digest if self.held_out else ""
         super().__init__(request.output, experiment.training, engine, processes=processes, held_out=digest)
 
@@ -267,10 +285,16 @@ class HeldOutRecordings:
 
     recordings: list[np.ndarray]  # (samples,) each
     digest: str  # of the data directory's recordings
+    log_mels: list[np.ndarray] | None = None  # of each, from a decoder; None: the recordings' own
 
     @classmethod
     def read(
-        cls, directory: Path, training: Iterable[Utterance], rate: int, training_digests: Mapping[str, str]
+        cls,
+        directory: Path,
+        training: Iterable[Utterance],
+        rate: int,
+        training_digests: Mapping[str, str],
+        decoder: DecodedLogMel | None = None,
     ) -> "HeldOutRecordings":
         """Read held-out recordings from a data directory.
 
@@ -283,11 +307,14 @@ class HeldOutRecordings:
             The vocoder's sample rate in Hz.
         training_digests : mapping of str to str
             Digests of the training set's recordings by id.
+        decoder : DecodedLogMel, optional
+            Makes the vocoder's log-mel of the recordings.
 
         Raises
         ------
         ConfigError
-            If it has one of the training utterances, part of one, or a copy of one.
+            If it has one of the training utterances, part of one, or a copy of one, or somebody who is no target of
+            the decoder.
         """
         utterances, digest, digests = read_data_directory(directory)
         ids, spans, known = set(), {}, set(training_digests.values())
@@ -300,7 +327,11 @@ class HeldOutRecordings:
             if utterance.id in ids or shared or digests[utterance.id] in known:
                 raise ConfigError(f"{directory}: training learns from {utterance.id} too; hold out other utterances")
         scored = [utterances[index] for index in evenly_spread(len(utterances), MAX_SCORED)]
-        return cls(read_recordings(scored, rate), digest)
+        recordings = read_recordings(scored, rate)
+        if decoder is None:
+            return cls(recordings, digest)
+        decoder.check_speakers(scored, directory)
+        return cls(recordings, digest, decoder.decode(recordings, scored))
 
     @torch.inference_mode()
     def score(self, vocoder: NeuralVocoder) -> dict[str, float]:
@@ -309,9 +340,10 @@ class HeldOutRecordings:
         `score` is the same; lower is better.
         """
         full_band, distances = replace(vocoder.mel, highest=vocoder.mel.sample_rate / 2), []
-        for samples in self.recordings:
+        for samples, decoded in zip(self.recordings, self.log_mels or [None] * len(self.recordings)):
             samples = audio.fit_length(samples, max(len(samples), full_band.fft_size))  # one window at least
-            pair = torch.from_numpy(np.stack([samples, vocoder.resynthesise(samples)])).to(vocoder.device)
+            copy = audio.fit_length(vocoder.resynthesise(samples, decoded), len(samples))
+            pair = torch.from_numpy(np.stack([samples, copy])).to(vocoder.device)
             real, copy = log_mel(pair, full_band)
             distances.append(float((real - copy).abs().mean()))
         mean = float(np.mean(distances))

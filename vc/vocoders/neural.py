@@ -137,9 +137,11 @@ class NeuralVocoder(Vocoder):
         """Copy-synthesis with the vocoder's own front end; `config` and `f0_range` are ignored."""
         return self.resynthesise(samples).astype(np.float64)
 
-    def resynthesise(self, samples: np.ndarray) -> np.ndarray:
-        """Analyse `(samples,)` at `native_rate` and synthesise as many samples from the log-mel, float32."""
-        return self.vocode([mel.analyse(samples, self.mel, self.device)])[0][: len(samples)]
+    def resynthesise(self, samples: np.ndarray, log_mel: np.ndarray | None = None) -> np.ndarray:
+        """Synthesise as many samples as `(samples,)` at `native_rate` from their log-mel or another; float32."""
+        if log_mel is None:
+            log_mel = mel.analyse(samples, self.mel, self.device)
+        return self.vocode([log_mel])[0][: len(samples)]
 
     def check_features(self, config: FeatureConfig) -> None:
         if config.mel is None:

@@ -162,6 +162,11 @@ def test_the_delay_is_that_which_was_asked_for_and_passthrough_has_it_too(conver
     assert not output[:lag].any()
 
 
+def test_the_usual_delay_is_of_the_vocoder(converter):
+    usual = 160.0 if converter.vocoder is WORLD else 300.0
+    assert DecoderStream(converter, "bob").delay.milliseconds == pytest.approx(usual, abs=0.03)
+
+
 @pytest.mark.parametrize("milliseconds", [0.0, 100.0, 1001.0, float("nan")])
 def test_a_delay_that_cannot_be_is_refused(converter, milliseconds):
     with pytest.raises(ConfigError, match=r"a delay must be in \d+..1000 ms"):

@@ -450,11 +450,14 @@ def test_a_speaker_whose_name_is_no_unicode_hides_no_other_voice(client, folder)
 def test_voices_are_live_as_vc_live_takes_them(client, folder):
     with tensor_file(MODEL, "numpy") as file:
         content = read_content(file, MODEL)[0]
-    for name, method in (("linear", "nearest"), ("network", "cyclegan_vc2")):
+    of_world = {"method": "recognition_synthesis", "features": {**content["features"], "kind": "content_world"}}
+    changes = {"linear": {"method": "nearest"}, "network": {"method": "cyclegan_vc2"}, "of_world": of_world}
+    for name, change in changes.items():
         (folder / "exp" / name).mkdir()
-        (folder / "exp" / name / "model.safetensors").write_bytes(tensors(**{**content, "method": method}))
+        (folder / "exp" / name / "model.safetensors").write_bytes(tensors(**{**content, **change}))
     live = {voice["id"]: voice["live"] for voice in client("GET", "/api/state").json["voices"]}
     assert (live["linear--rms"], live["network--rms"], live["six_voices--TM1"]) == ("linear", "", "decoder")
+    assert live["of_world--rms"] == "world"
     command = {"kind": "live", "request": {"voice": "six_voices--TM1"}}
     assert client("POST", "/api/command", command).json["command"] == "vc-live --model six_voices --to TM1 --json"
     command["request"]["voice"] = "network--rms"
@@ -1089,12 +1092,13 @@ def test_progress_follows_the_folder(tmp_path):
 def test_the_page_has_the_limits_of_the_command(client):
     page = client("GET", "/").body.decode()
     fields = {
-        id: dict(re.findall(r'(min|max|value|data-linear|data-decoder)="(-?[\d.]+)"', attributes))
+        id: dict(re.findall(r'(min|max|value|data-linear|data-decoder|data-world)="(-?[\d.]+)"', attributes))
         for id, attributes in re.findall(r'id="live-([\w-]+)"([^>]*)', page)
     }
     delay, slack, level = (fields[name] for name in ("delay", "slack", "level-in"))
-    usual = float(delay["data-linear"]), float(delay["data-decoder"])
-    assert usual == (settings.DELAY, settings.DECODER_DELAY) and float(delay["max"]) == settings.LONGEST_DELAY
+    usual = [float(delay[f"data-{kind}"]) for kind in ("linear", "decoder", "world")]
+    assert usual == [settings.DELAY, settings.DECODER_DELAY, settings.WORLD_DECODER_DELAY]
+    assert float(delay["max"]) == settings.LONGEST_DELAY
     assert (int(slack["data-linear"]), int(slack["max"])) == (settings.SLACK, settings.MOST_SLACK)
     assert float(level["min"]) == float(level["value"]) == settings.METER_FLOOR
     assert f"blocks of {settings.BLOCK:g} milliseconds" in page

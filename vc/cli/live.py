@@ -9,7 +9,18 @@ import time
 from collections.abc import Sequence
 
 from vc.cli import common
-from vc.live.settings import BLOCK, BLOCKS, DECODER_DELAY, DELAY, GATE, LONGEST_SLACK, METHODS, MOST_SLACK, SLACK
+from vc.live.settings import (
+    BLOCK,
+    BLOCKS,
+    DECODER_DELAY,
+    DELAY,
+    GATE,
+    LONGEST_SLACK,
+    METHODS,
+    MOST_SLACK,
+    SLACK,
+    WORLD_DECODER_DELAY,
+)
 from vc.signals import exit_status, stop_signals
 
 COMMAND = "vc-live"
@@ -35,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", help=f"{common.CONVERTING_MODEL_HELP}; not needed with --devices")
     common.add_direction(parser)
     parser.add_argument("--method", choices=METHODS, help=METHOD_HELP)
-    default = f"default: {DELAY:g}; recognition_synthesis: {DECODER_DELAY:g}"
+    default = f"default: {DELAY:g}; recognition_synthesis: {DECODER_DELAY:g}, through WORLD {WORLD_DECODER_DELAY:g}"
     help_delay = f"from a sample to its conversion, without the sound card's delay ({default})"
     parser.add_argument("--delay", type=float, metavar="MS", help=help_delay)
     help_gate = f"of full scale; fainter input becomes silence (default: {GATE:g}; --gate=-inf: no gate)"

@@ -43,7 +43,7 @@ from vc.live.base import AbstractStream
 from vc.live.delay import DecoderDelay
 from vc.live.gate import Gate
 from vc.live.online_world import OnlineWorld
-from vc.live.settings import DECODER_DELAY, DECODER_METHODS, GATE
+from vc.live.settings import DECODER_DELAY, DECODER_METHODS, GATE, WORLD_DECODER_DELAY
 from vc.vocoders.base import Vocoder
 from vc.vocoders.online import OnlineHiFiGAN
 from vc.vocoders.world import WORLD
@@ -86,8 +86,8 @@ class DecoderStream(AbstractStream):
         The model, encoder and vocoder.
     to, source : str, optional
         Speakers, as for `vc.Converter`.
-    delay : float
-        Delay from input to output in milliseconds.
+    delay : float, optional
+        Delay from input to output in milliseconds. Default: DECODER_DELAY, through WORLD WORLD_DECODER_DELAY.
     f0_options : F0Options
         Changes to F0.
     gate : float
@@ -109,7 +109,7 @@ class DecoderStream(AbstractStream):
         to: str | None = None,
         source: str | None = None,
         *,
-        delay: float = DECODER_DELAY,
+        delay: float | None = None,
         f0_options: F0Options = DEFAULT_F0,
         gate: float = GATE,
         f0_range: F0Range | None = None,
@@ -121,6 +121,8 @@ class DecoderStream(AbstractStream):
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
         self._encoder = live_encoder(converter.encoder)
         self._converter, self._config = converter, complete(model.features, self._encoder)
+        if delay is None:
+            delay = WORLD_DECODER_DELAY if converter.vocoder is WORLD else DECODER_DELAY
         self._settings = {"delay": delay, "gate": gate}
         self._vocoder = online_vocoder(converter.vocoder, self._config)
         rate, self._hop = self._config.sample_rate, self._config.hop

@@ -1239,13 +1239,14 @@ def test_units_of_envelopes_speak_through_world(of_world, speech, tmp_path):
 
 
 def test_a_decoder_of_envelopes_begins_from_one_of_log_mel(of_world, two, tmp_path, caplog):
-    """Its frames are half as far apart, so that its dilations may be twice as large; nothing else may differ."""
+    """Its frames are half as far apart: its dilations may be twice as large; of the rest, what shapes no weight."""
 
     def begin(*settings: str) -> Plan:
         wanted = request(of_world, tmp_path / "exp", "rms", settings=(f"objective.start={two}", *settings))
         return Plan.from_request(wanted)
 
-    plan = begin("network.dilations=[2]")
+    free = ("dropout=0.2", "discriminator_channels=5", "restoration=3")
+    plan = begin("network.dilations=[2]", *(f"network.{each}" for each in free))
     assert plan.features.config.hop == MelFeatures().hop // 2 and "another content encoder" not in caplog.text
     begun = make_engine(plan, CPU, SINGLE_PROCESS).converter.state_dict()
     weights = model_file.read_network(two)[1].state_dict()

@@ -36,7 +36,7 @@ class RecognitionSynthesisConfig:
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 1, 2])
     dropout: float = 0.1  # of the content in training
     discriminator_channels: int = 24
-    restoration: float = 1.5  # exponent of the ratio of deviations, real to decoded; 0: means alone are restored
+    restoration: float = 2.0  # exponent of the ratio of deviations, real to decoded; 0: means alone are restored
 
     def __post_init__(self) -> None:
         sizes = ("channels", "content_channels", "discriminator_channels")

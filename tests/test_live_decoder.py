@@ -25,9 +25,10 @@ from vc.errors import ConfigError
 from vc.features.base import Frames
 from vc.features.content import ContentFeatures, ContentStatistics, ContentWorldFeatures
 from vc.features.f0 import F0Options, F0Range, LogF0
-from vc.features.mel import MelFeatures
+from vc.features.mel import MelConfig, MelFeatures
 from vc.live import choice
 from vc.live.decoder import DecoderStream, SourcePitch, live_encoder
+from vc.live.delay import DecoderDelay
 from vc.live.device import Loop
 from vc.live.online_world import OnlineWorld
 from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
@@ -165,6 +166,9 @@ def test_the_delay_is_that_which_was_asked_for_and_passthrough_has_it_too(conver
 def test_the_usual_delay_is_of_the_vocoder(converter):
     usual = 160.0 if converter.vocoder is WORLD else 300.0
     assert DecoderStream(converter, "bob").delay.milliseconds == pytest.approx(usual, abs=0.03)
+    for usual, found in ((160.0, 160.0), (100.0, 122.0)):  # the latter is the shortest
+        delay = DecoderDelay.of(None, MelConfig(), usual=usual, block=8, lag=1, least=1)
+        assert delay.milliseconds == pytest.approx(found, abs=0.03)
 
 
 @pytest.mark.parametrize("milliseconds", [0.0, 100.0, 1001.0, float("nan")])

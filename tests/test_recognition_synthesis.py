@@ -52,11 +52,11 @@ from vc.train.content_sampling import (
     match,
 )
 from vc.train.converter import make_engine, train
-from vc.train.decoded_log_mel import DecodedLogMel
 from vc.train.engine import Engine, Setup
 from vc.train.estimate import estimate
 from vc.train.experiment import Experiment, resolve
 from vc.train.held_out import HeldOutResynthesis
+from vc.train.log_mel_decoder import LogMelDecoder
 from vc.train.plan import Plan, Request
 from vc.train.processes import SINGLE_PROCESS
 from vc.train.recognition_synthesis import (
@@ -912,73 +912,96 @@ def of_rms(content, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("of rms")
     for part in ("train", "held_out"):
         utterances = data_directory.read(content / "data" / part)
-        data_directory.write(folder / "data" / part, [each for each in utterances if each.speaker == "rms"])
+        data_directory.write(folder / "data" / part, [item for item in utterances if item.speaker == "rms"])
     return folder
 
 
-def vocoder_training(model: Path, data: Path, output: Path, *more: object, check: int = 0) -> CompletedProcess:
-    settings = [word for each in OF_VOCODER for word in ("--set", each)]
-    known = ("--model", model, "--config", VOCODER, *settings, "--data", data, "--output", output)
-    return command("vocoder", "train", *known, *more, "--device", "cpu", check=check)
+def train_vocoder(model: Path, data: Path, output: Path, *more: object, check: int = 0) -> CompletedProcess:
+    settings = [word for setting in OF_VOCODER for word in ("--set", setting)]
+    arguments = ("--model", model, "--config", VOCODER, *settings, "--data", data, "--output", output)
+    return command("vocoder", "train", *arguments, *more, "--device", "cpu", check=check)
 
 
-def test_a_decoders_log_mel_of_a_recording_is_that_of_its_features(one, of_rms, dump):
-    """Of a recording of rms: as made of what was extracted from it."""
-    decoder = DecodedLogMel.read(one)
-    utterance = data_directory.read(of_rms / "data/train")[0]
-    number = dump.sentences("rms").index(utterance.sentence)
-    content, f0, log_mel = (values[number] for values in (dump.content("rms"), dump.f0("rms"), dump.frames("rms")))
-    expected = decoder.converter.resynthesise(content, f0, log_mel, "rms")
-    [made] = decoder.decode([utterance.read(22050)[0]], [utterance])
-    assert made.dtype == np.float32 and np.abs(expected - log_mel).mean() > 0.1
-    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-3)
+def test_a_decoders_log_mel_of_a_recording_is_that_of_its_features(two, content, dump):
+    """Of both speakers' recordings: as decoded from what was extracted from them, each as their own speaker."""
+    decoder, utterances = LogMelDecoder(two), data_directory.read(content / "data/train")
+    decoded = decoder.decode_all([utterance.read(22050)[0] for utterance in utterances], utterances)
+    for utterance, log_mel in zip(utterances, decoded):
+        name = utterance.speaker
+        number = dump.sentences(name).index(utterance.sentence)
+        vectors, f0, original = (values[number] for values in (dump.content(name), dump.f0(name), dump.frames(name)))
+        assert log_mel.dtype == np.float32 and np.abs(log_mel - original).mean() > 0.1
+        expected = decoder.converter.resynthesise(vectors, f0, original, name)
+        np.testing.assert_allclose(log_mel, expected, rtol=0, atol=1e-3)
 
 
 def test_a_vocoder_learns_from_what_a_decoder_makes_of_recordings(one, of_rms, tmp_path):
     """By the commands: the run, its scores and samples are of decoded log-mel; interrupted, it goes on exactly."""
     parts = ("--held-out", of_rms / "data/held_out", "--validation", of_rms / "data/held_out")
-    said = vocoder_training(one, of_rms / "data/train", tmp_path / "exp", *parts).stdout.decode()
-    assert f"next: vc-convert --model {one} --vocoder {tmp_path / 'exp'} RECORDING" in said
+    printed = train_vocoder(one, of_rms / "data/train", tmp_path / "exp", *parts).stdout.decode()
+    assert f"next: vc-convert --model {one} --vocoder {tmp_path / 'exp'} RECORDING" in printed
     model, weights = vocoder_file.read(tmp_path / "exp")
-    decoder = DecodedLogMel.read(one)
+    decoder, vocoder = LogMelDecoder(one), NeuralVocoder.load(tmp_path / "exp")
     assert model.configuration["decoder"] == decoder.digest
-    vocoder = NeuralVocoder.load(tmp_path / "exp")
-    decoded, own = (
-        HeldOutRecordings.read(of_rms / "data/held_out", [], 22050, {}, each).score(vocoder) for each in (decoder, None)
+    scores, of_recordings = (
+        HeldOutRecordings.read(of_rms / "data/held_out", [], 22050, {}, which).score(vocoder)
+        for which in (decoder, None)
     )
-    assert decoded == pytest.approx(model.metrics, rel=1e-4)
-    assert decoded["score"] != pytest.approx(own["score"], rel=1e-3)
+    assert scores == pytest.approx(model.metrics, rel=1e-4)
+    assert scores["score"] != pytest.approx(of_recordings["score"], rel=1e-3)
     [sample] = (tmp_path / "exp/samples").glob("*.wav")
-    utterance = data_directory.read(of_rms / "data/held_out")[0]
-    samples = utterance.read(22050)[0]
-    copied = limit(vocoder.resynthesise(samples, decoder(samples, "rms")), 22050)
+    samples = data_directory.read(of_rms / "data/held_out")[0].read(22050)[0]
+    copied = limit(vocoder.resynthesise(samples, decoder.decode(samples, "rms")), 22050)
     np.testing.assert_allclose(audio.read(sample, 22050)[0], copied, rtol=0, atol=1e-3)
     half = ("--set", "training.steps=1", "--set", "training.checkpoint_every=1", *parts)
-    vocoder_training(one, of_rms / "data/train", tmp_path / "halves", *half)
-    vocoder_training(one, of_rms / "data/train", tmp_path / "halves", *parts)
-    halves = vocoder_file.read(tmp_path / "halves")[1]
-    assert all(torch.equal(halves[name], tensor) for name, tensor in weights.items())
-    command("convert", "--model", one, "--vocoder", tmp_path / "exp", SPEECH, "--output", tmp_path / "out.wav")
+    train_vocoder(one, of_rms / "data/train", tmp_path / "halves", *half)
+    train_vocoder(one, of_rms / "data/train", tmp_path / "halves", *parts)
+    resumed = vocoder_file.read(tmp_path / "halves")[1]
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_command_that_is_printed_converts(two, content, tmp_path):
+    """With a model of two targets, one of them is named."""
+    printed = train_vocoder(two, content / "data/train", tmp_path / "exp").stdout.decode()
+    words = printed.split("next: vc-")[1].replace("RECORDING ...", f"{SPEECH} --output {tmp_path / 'out.wav'}").split()
+    assert words[words.index("--to") + 1] in ("rms", "slt")
+    command(*words)
     assert audio.read(tmp_path / "out.wav", 22050)[0].any()
 
 
-def test_what_a_vocoder_cannot_learn_from_a_decoder_is_refused_by_name(one, two, model, content, of_rms, tmp_path):
-    everyone, train = content / "data/train", of_rms / "data/train"
+def test_what_a_vocoder_cannot_learn_from_a_decoder_is_refused_by_name(
+    one, two, model, of_world, content, of_rms, tmp_path
+):
+    both, recordings = content / "data/train", of_rms / "data/train"
 
     def refused(*arguments: object) -> str:
-        return vocoder_training(*arguments, check=2).stderr.decode()
+        return train_vocoder(*arguments, check=2).stderr.decode()
 
-    assert f"of 'slt', who is no target of {one}: rms" in refused(one, everyone, tmp_path / "a")
-    assert f"{content / 'data/held_out'}: " in refused(
-        one, train, tmp_path / "b", "--held-out", content / "data/held_out"
-    )
-    assert "the vocoder takes other log-mel: mel.hop 128, not 256" in refused(
-        one, train, tmp_path / "c", "--set", "mel.hop=128"
-    )
-    assert "does not decode log-mel" in refused(model, train, tmp_path / "d")
-    vocoder_training(one, train, tmp_path / "e")
-    assert "started with other settings: decoder (" in refused(two, train, tmp_path / "e")
+    assert f"of 'slt', who is not among the targets of {one}: rms" in refused(one, both, tmp_path / "a")
+    for part in ("--held-out", "--validation"):
+        printed = refused(one, recordings, tmp_path / "b", part, content / "data/held_out")
+        assert f"{content / 'data/held_out'}: " in printed and "who is not among the targets" in printed
+    expected = f"mel.hop is 128, but {one} decodes log-mel with 256"
+    assert expected in refused(one, recordings, tmp_path / "c", "--set", "mel.hop=128")
+    world = tmp_path / "world"
+    train(request(of_world, world, "rms"))
+    for wrong in (model, world):
+        assert f"{wrong}: decodes no log-mel for a neural vocoder" in refused(wrong, recordings, tmp_path / "d")
+    assert "no such model" in refused("", recordings, tmp_path / "d")
     assert not any((tmp_path / name / "config.yaml").exists() for name in "abcd")
+
+
+def test_a_run_goes_on_only_with_the_log_mel_that_it_began_with(one, of_rms, tmp_path):
+    """A model that differs in its restoration or a speaker's statistics decodes other log-mel, by equal weights."""
+    recordings = of_rms / "data/train"
+    train_vocoder(one, recordings, tmp_path / "exp")
+    weights, content = read_tensors(one / "model.safetensors")
+    network = {**content["network"], "restoration": 3.0}
+    louder = {"rms": {**content["speakers"]["rms"], "mel_cepstrum_mean": [0.0] * 80}}
+    for change in ({"network": network}, {"speakers": louder}):
+        other = forged(tmp_path / "other", {**content, **change}, weights)
+        printed = train_vocoder(other, recordings, tmp_path / "exp", check=2).stderr.decode()
+        assert "started with other settings: decoder (" in printed and "decoding" not in printed
 
 
 def test_samples_of_everyone_are_written_while_it_learns(one):

@@ -8,7 +8,7 @@ from vc.errors import ConfigError, DataError
 from vc.features.speakers import Speaker
 from vc.features.store import read_features, write_features
 from vc.features.world import WorldConfig
-from vc.train.directory import write_settings
+from vc.train.directory import check_settings, write_settings
 from vc.train.held_out import HeldOut
 
 ANN = Speaker([0.0] * 25, [1.0] * 25, 5.0, 0.2, 80.0, 300.0, 1, 100)
@@ -57,10 +57,11 @@ def test_a_recording_that_is_learnt_from_is_not_held_out_under_another_name(tmp_
     ],
 )
 def test_a_run_says_which_recordings_are_other(now, said, tmp_path):
-    write_settings(tmp_path, SETTINGS, recordings=LEARNT)
-    write_settings(tmp_path, SETTINGS, recordings=LEARNT)
+    check_settings(tmp_path, SETTINGS, recordings=LEARNT)  # there are none yet
+    write_settings(tmp_path, SETTINGS, LEARNT)
+    check_settings(tmp_path, SETTINGS, recordings=LEARNT)
     with pytest.raises(ConfigError, match=f"has changed since this run started: {said}") as caught:
-        write_settings(tmp_path, {**SETTINGS, "data_digest": "b" * 64}, recordings=now)
+        check_settings(tmp_path, {**SETTINGS, "data_digest": "b" * 64}, recordings=now)
     assert "a" * 64 not in str(caught.value)
     with pytest.raises(ConfigError, match="and other settings: method"):
-        write_settings(tmp_path, {"method": "warp", "data_digest": "b" * 64}, recordings=now)
+        check_settings(tmp_path, {"method": "warp", "data_digest": "b" * 64}, recordings=now)

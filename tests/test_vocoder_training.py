@@ -207,6 +207,16 @@ def test_frames_that_are_given_are_drawn_with_the_samples_of_their_hops(last):
     assert {(1, 3), (0, 0)} & places and len(places) > 15  # the ends, too
 
 
+def test_processes_share_the_frames_that_one_would_draw():
+    recordings, log_mels = [noise(40 * MEL.hop).numpy()], [noise(40, MEL.bands).numpy()]
+    whole, *shares = (
+        DecodedWaveSampler(recordings, log_mels, MEL.hop, CPU, frames=32, batch=4, seed=0, share=share).draw()
+        for share in (slice(None), slice(0, 2), slice(2, 4))
+    )
+    assert torch.equal(torch.cat([share.mel for share in shares]), whole.mel)
+    assert torch.equal(torch.cat([share.samples for share in shares]), whole.samples)
+
+
 def test_recordings_shorter_than_a_segment_are_refused():
     with pytest.raises(DataError, match=r"the data: no utterance has 2304 samples at 16000 Hz"):
         WaveSampler([np.zeros(2303, np.float32)], MEL, CPU, frames=32, batch=1, seed=0)

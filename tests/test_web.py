@@ -457,7 +457,7 @@ def test_voices_are_live_as_vc_live_takes_them(client, folder):
         (folder / "exp" / name / "model.safetensors").write_bytes(tensors(**{**content, **change}))
     live = {voice["id"]: voice["live"] for voice in client("GET", "/api/state").json["voices"]}
     assert (live["linear--rms"], live["network--rms"], live["six_voices--TM1"]) == ("linear", "", "decoder")
-    assert live["of_world--rms"] == "world"
+    assert live["of_world--rms"] == "decoder_world"
     command = {"kind": "live", "request": {"voice": "six_voices--TM1"}}
     assert client("POST", "/api/command", command).json["command"] == "vc-live --model six_voices --to TM1 --json"
     command["request"]["voice"] = "network--rms"
@@ -1092,11 +1092,11 @@ def test_progress_follows_the_folder(tmp_path):
 def test_the_page_has_the_limits_of_the_command(client):
     page = client("GET", "/").body.decode()
     fields = {
-        id: dict(re.findall(r'(min|max|value|data-linear|data-decoder|data-world)="(-?[\d.]+)"', attributes))
+        id: dict(re.findall(r'(min|max|value|data-linear|data-decoder|data-decoder_world)="(-?[\d.]+)"', attributes))
         for id, attributes in re.findall(r'id="live-([\w-]+)"([^>]*)', page)
     }
     delay, slack, level = (fields[name] for name in ("delay", "slack", "level-in"))
-    usual = [float(delay[f"data-{kind}"]) for kind in ("linear", "decoder", "world")]
+    usual = [float(delay[f"data-{kind}"]) for kind in ("linear", "decoder", "decoder_world")]
     assert usual == [settings.DELAY, settings.DECODER_DELAY, settings.WORLD_DECODER_DELAY]
     assert float(delay["max"]) == settings.LONGEST_DELAY
     assert (int(slack["data-linear"]), int(slack["max"])) == (settings.SLACK, settings.MOST_SLACK)

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     train.add_argument(
         "--model",
         metavar="MODEL",
-        help="learn from the log-mel that this model (of recognition_synthesis) decodes from recordings of its targets,"
-        " not from the recordings' own",
+        help="learn from the log-mel that this model of recognition_synthesis decodes from the recordings, which must"
+        " all be of its targets; default: from the recordings' own log-mel",
     )
     train.add_argument("--held-out", type=Path, help="data directory of recordings by which the best model is chosen")
     train.add_argument("--validation", type=Path, help="data directory of recordings to resynthesise during training")
@@ -98,13 +98,14 @@ def train_vocoder(args: argparse.Namespace) -> int:
     from vc import phrases
     from vc.config import VOCODER_SECTIONS, read_sections
     from vc.train import vocoder
-    from vc.train.decoded_log_mel import DecodedLogMel
+    from vc.train.log_mel_decoder import LogMelDecoder
     from vc.vocoders import choice, vocoder_file
     from vc.vocoders.vocoder_file import NAME
 
     common.log_to_stderr(COMMAND)
     sections = read_sections(args.config, args.set, VOCODER_SECTIONS)
-    start = choice.read(args.start) if args.start else None
+    start = None if args.start is None else choice.read(args.start)
+    decoder = None if args.model is None else LogMelDecoder(args.model)
     request = vocoder.VocoderRequest(
         args.data,
         output=args.output,
@@ -112,7 +113,7 @@ def train_vocoder(args: argparse.Namespace) -> int:
         held_out=args.held_out,
         validation=args.validation,
         start=start,
-        decoder=DecodedLogMel.read(args.model) if args.model else None,
+        decoder=decoder,
         device=args.device,
     )
     start_time = time.monotonic()
@@ -121,8 +122,9 @@ def train_vocoder(args: argparse.Namespace) -> int:
         state = f"step {vocoder_file.read(args.output)[0].step} of {step}" if args.held_out else f"step {step}"
         common.say(f"{args.output / NAME}: {state}, after {elapsed}")
         command = "vc-vocoder copy --output COPIES"
-        if args.model:
+        if decoder:
             command = f"vc-convert --model {shlex.quote(args.model)}"
+            command += f" --to {shlex.quote(decoder.targets[0])}" if len(decoder.targets) > 1 else ""
         common.say(f"next: {command} --vocoder {shlex.quote(str(args.output))} RECORDING ...")
     return 0
 

@@ -87,7 +87,8 @@ class DecoderStream(AbstractStream):
     to, source : str, optional
         Speakers, as for `vc.Converter`.
     delay : float, optional
-        Delay from input to output in milliseconds. Default: DECODER_DELAY, through WORLD WORLD_DECODER_DELAY.
+        Delay from input to output in milliseconds. Default: DECODER_DELAY, or WORLD_DECODER_DELAY through
+        WORLD; the shortest possible one, if that is longer.
     f0_options : F0Options
         Changes to F0.
     gate : float
@@ -121,8 +122,6 @@ class DecoderStream(AbstractStream):
         self.f0_options, self.muted, self.passthrough = f0_options, False, False
         self._encoder = live_encoder(converter.encoder)
         self._converter, self._config = converter, complete(model.features, self._encoder)
-        if delay is None:
-            delay = WORLD_DECODER_DELAY if converter.vocoder is WORLD else DECODER_DELAY
         self._settings = {"delay": delay, "gate": gate}
         self._vocoder = online_vocoder(converter.vocoder, self._config)
         rate, self._hop = self._config.sample_rate, self._config.hop
@@ -131,7 +130,14 @@ class DecoderStream(AbstractStream):
         self._block = content_hop * max(1, round(BLOCK * rate / self._hop / content_hop))
         self.sample_rate, self.step = rate, self._block * self._hop
         window_reach = math.ceil(self._config.margin / self._hop)  # frames after a block in its last window
-        self.delay = DecoderDelay.of(delay, self._config, block=self._block, lag=self._vocoder.lag, least=window_reach)
+        self.delay = DecoderDelay.of(
+            delay,
+            self._config,
+            usual=WORLD_DECODER_DELAY if converter.vocoder is WORLD else DECODER_DELAY,
+            block=self._block,
+            lag=self._vocoder.lag,
+            least=window_reach,
+        )
         self._ahead = self.delay.look_ahead // self._hop  # frames
         # Frames before a block that are analysed
         self._f0_past = max(self._reach, round(F0_PAST * rate / self._hop))

@@ -115,15 +115,19 @@ class DecoderDelay(AbstractDelay):
     spare: int  # remainder of the requested delay, less than a frame
 
     @classmethod
-    def of(cls, milliseconds: float, config: MelConfig, *, block: int, lag: int, least: int) -> "DecoderDelay":
+    def of(
+        cls, milliseconds: float | None, config: MelConfig, *, usual: float, block: int, lag: int, least: int
+    ) -> "DecoderDelay":
         """Divide a requested delay into its parts, with as much look-ahead as possible.
 
         Parameters
         ----------
-        milliseconds : float
-            The requested delay.
+        milliseconds : float, optional
+            The requested delay. Default: `usual`, or the shortest that is possible, if that is longer.
         config : MelConfig
             Settings of the log-mel frames.
+        usual : float
+            Milliseconds.
         block, lag, least : int
             Frames converted at once, frames that the vocoder lags, and the shortest look-ahead in frames.
 
@@ -138,7 +142,10 @@ class DecoderDelay(AbstractDelay):
         """
         rate, hop = config.sample_rate, config.hop
         limiter = limiter_delay(rate)
-        remaining = _requested(milliseconds, rate, (block + lag + least) * hop + limiter)
+        fixed = (block + lag + least) * hop + limiter
+        remaining = _requested(
+            max(usual, _shortest(rate, fixed)) if milliseconds is None else milliseconds, rate, fixed
+        )
         look_ahead = least + remaining // hop
         return cls(rate, block * hop, look_ahead * hop, lag * hop, limiter, remaining % hop)
 
@@ -157,6 +164,11 @@ def _requested(milliseconds: float, rate: int, fixed: int) -> int:
     """Samples of a requested delay beyond the `fixed` ones that no setting can save; ConfigError if it is shorter."""
     remaining = round(milliseconds / 1000 * rate) - fixed if 0 < milliseconds <= LONGEST_DELAY else -1
     if remaining < 0:
-        shortest = math.ceil(1000 * fixed / rate)
-        raise ConfigError(f"a delay must be in {shortest}..{LONGEST_DELAY:g} ms for this voice, got {milliseconds:g}")
+        bounds = f"{_shortest(rate, fixed)}..{LONGEST_DELAY:g} ms"
+        raise ConfigError(f"a delay must be in {bounds} for this voice, got {milliseconds:g}")
     return remaining
+
+
+def _shortest(rate: int, fixed: int) -> int:
+    """The shortest delay in whole milliseconds."""
+    return math.ceil(1000 * fixed / rate)

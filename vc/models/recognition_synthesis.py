@@ -8,6 +8,7 @@ trained adversarially; vc/train/recognition_synthesis.py has the losses.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ MOMENTUM = 0.01  # weight of a step in the running moments
 class RecognitionSynthesisConfig:
     """Sizes of the decoder and its discriminator."""
 
+    WITHOUT_WEIGHTS: ClassVar = ("dropout", "discriminator_channels", "restoration")  # may differ from those of a start
     channels: int = 256
     content_channels: int = 160  # of the content after the first layer
     kernel: int = 5  # frames

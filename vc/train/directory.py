@@ -69,10 +69,12 @@ def train_in(
     with join_processes(device) as (processes, own_device):
         devices.set_precision(precision, own_device)
         with locked_directory(output, processes):
+            settings = experiment.as_dict()
+            if processes.first:
+                check_settings(output, settings, earlier=earlier_settings(experiment), recordings=recordings)
             run = make_run(own_device, processes)
             if processes.first:
-                earlier = earlier_settings(experiment)
-                write_settings(output, experiment.as_dict(), earlier=earlier, recordings=recordings)
+                write_settings(output, settings, recordings)
             return run.train()
 
 
@@ -121,14 +123,14 @@ class _SilentHandler(logging.StreamHandler):
         pass
 
 
-def write_settings(
+def check_settings(
     directory: Path,
     settings: Mapping[str, Any],
     *,
     earlier: Mapping[str, Any] | None = None,
     recordings: Mapping[str, str] | None = None,
 ) -> None:
-    """Write config.yaml; if it exists, first compare it with the settings of the resumed run.
+    """Compare config.yaml, if there is one, with the settings of the run that is to be resumed.
 
     Parameters
     ----------
@@ -166,7 +168,11 @@ def write_settings(
         if changed:
             listed = ", ".join(changed.values())
             raise ConfigError(f"{directory}: started with other settings: {listed}; use another --output")
-    write_text(path, yaml.safe_dump(settings, sort_keys=False))
+
+
+def write_settings(directory: Path, settings: Mapping[str, Any], recordings: Mapping[str, str]) -> None:
+    """Write config.yaml, and the digests of the training recordings by id."""
+    write_text(directory / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     write_digests(directory, recordings)
 
 

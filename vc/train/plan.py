@@ -38,7 +38,6 @@ class Request:
     device: str = "auto"
 
 
-NOT_OF_WEIGHTS = ("dropout", "discriminator_channels", "restoration")  # a decoder's settings that shape no weight of it
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +73,7 @@ class InitialModel:
         network = network_config(method, self.model.network)  # complete, even of an older file
         trained_on, content = self.model.features, features.config.content
         if not self.adds_speakers:
-            network = replace(network, **{name: getattr(experiment.network, name) for name in NOT_OF_WEIGHTS})
+            network = replace(network, **{name: getattr(experiment.network, name) for name in network.WITHOUT_WEIGHTS})
         same_size = trained_on.content and content and trained_on.content.dims == content.dims
         if same_size and self.adds_speakers and replace(trained_on, content=content) == features.config:
             advice = f"; extract the features with --set features.content.encoder={trained_on.content.encoder}"

@@ -17,8 +17,8 @@ from vc.corpus.limiter import limit
 from vc.errors import VCError
 from vc.features.f0 import F0Range
 from vc.plots import Panel, picture
-from vc.train.decoded_log_mel import DecodedLogMel
 from vc.train.log import RunLog
+from vc.train.log_mel_decoder import LogMelDecoder
 from vc.vocoders.neural import NeuralVocoder
 
 UNVOICED = np.zeros(1)  # no F0 contour
@@ -102,16 +102,16 @@ class ConversionSamples(Samples):
 
 
 class CopySamples(Samples):
-    """Utterances copied through a vocoder, as <id>: from their own log-mel, or from what `decoder` makes of them."""
+    """Utterances copied through a vocoder, as <id>: from their own log-mel, or from that of `decoder`."""
 
-    def __init__(self, data: Path | None, count: int, directory: Path, decoder: DecodedLogMel | None = None):
+    def __init__(self, data: Path | None, count: int, directory: Path, decoder: LogMelDecoder | None = None):
         super().__init__(data, count, directory)
         self.decoder = decoder
 
     def make(self, utterance: Utterance, vocoder: NeuralVocoder, step: int) -> Sample:
         rate = vocoder.mel.sample_rate
         original, _ = utterance.read(rate)
-        log_mel = self.decoder and self.decoder(original, utterance.speaker)
+        log_mel = self.decoder and self.decoder.decode(original, utterance.speaker)
         copied = limit(vocoder.resynthesise(original, log_mel), rate)
         panels = [Panel(utterance.id, original, UNVOICED), Panel(f"copy, step {step}", copied, UNVOICED)]
         return Sample(utterance.id, utterance.id, copied, rate, lambda: panels, 1.0)

@@ -102,11 +102,18 @@ class Segments:
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw segments `(count, bands, length)`."""
+        return self.at(self.draw_positions(count, generator))
+
+    def draw_positions(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw positions of segments `(count,)`, for `at`."""
         draws = torch.rand(2, count, generator=generator, device=self.frames.device, dtype=torch.float64)
         utterance = (draws[0] * len(self.starts)).long()
         position = self.starts[utterance] + (draws[1] * self.counts[utterance]).long()
-        position = position if self.positions is None else self.positions[position]
-        return self.frames[:, position[:, None] + self.steps].transpose(0, 1)
+        return position if self.positions is None else self.positions[position]
+
+    def at(self, positions: Tensor) -> Tensor:
+        """The segments `(count, bands, length)` that begin at `positions`, of this or of an equally divided set."""
+        return self.frames[:, positions[:, None] + self.steps].transpose(0, 1)
 
 
 @dataclass(frozen=True)
@@ -259,7 +266,7 @@ class WaveSampler(BatchSampler):
 
 
 class DecodedWaveSampler(BatchSampler):
-    """Draws batches of random segments of recordings for a vocoder, with log-mel frames that are given.
+    """Draws batches of random segments of recordings and of log-mel frames that a decoder made of them.
 
     Parameters
     ----------
@@ -287,14 +294,15 @@ class DecodedWaveSampler(BatchSampler):
         **options: Any,
     ):
         super().__init__(device, **options)
-        self.hop = hop
-        rows = []  # of each recording: a frame's log-mel and its samples
-        for samples, decoded in zip(recordings, log_mels, strict=True):
-            padding = len(decoded) * hop - len(samples)
-            rows.append(np.hstack([decoded, np.pad(samples, (0, padding)).reshape(-1, hop)]))
-        self.segments = Segments(rows, frames, device, "the data")
+        self.log_mels = Segments(log_mels, frames, device, "the data")
+        hops = [  # of the same recordings as are in `log_mels`
+            np.pad(samples, (0, len(decoded) * hop - len(samples))).reshape(-1, hop)
+            for samples, decoded in zip(recordings, log_mels, strict=True)
+            if len(decoded) >= frames
+        ]
+        self.hops = Segments(hops, frames, device, "the data")
 
     def draw(self) -> WaveBatch:
-        segments = self.segments.draw(self.batch, self.generator)[self.share]
-        decoded, samples = segments.split([segments.shape[1] - self.hop, self.hop], dim=1)
-        return WaveBatch(decoded, samples.transpose(1, 2).flatten(1))
+        positions = self.log_mels.draw_positions(self.batch, self.generator)[self.share]
+        samples = self.hops.at(positions).transpose(1, 2).flatten(1)
+        return WaveBatch(self.log_mels.at(positions), samples)

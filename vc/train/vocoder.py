@@ -22,10 +22,10 @@ from vc.layers import apply_weight_norm, fold_weight_norm
 from vc.metrics.arrays import evenly_spread
 from vc.parallel import progress
 from vc.tensor_file import tensors_digest
-from vc.train.decoded_log_mel import DecodedLogMel
 from vc.train.directory import train_in
 from vc.train.engine import ComputeConfig, Engine
 from vc.train.held_out import MAX_SCORED
+from vc.train.log_mel_decoder import LogMelDecoder
 from vc.train.processes import Processes
 from vc.train.run import Run, TrainingConfig
 from vc.train.samples import CopySamples
@@ -50,7 +50,7 @@ class VocoderRequest:
     held_out: Path | None = None  # data directory of recordings that choose the best model
     validation: Path | None = None  # data directory of recordings to copy at intervals
     start: StoredVocoder | None = None  # vocoder with whose weights to start
-    decoder: DecodedLogMel | None = None  # makes the vocoder's log-mel of the recordings; default: their own
+    decoder: LogMelDecoder | None = None  # decodes the log-mel to learn from; default: that of the recordings
     device: str = "auto"
 
 
@@ -66,7 +66,7 @@ class VocoderExperiment:
     compute: ComputeConfig
     data_digest: str
     start: str = ""  # digest of the initial weights; empty: none
-    decoder: str = ""  # digest of the weights of the model that makes the log-mel; empty: the recordings' own
+    decoder: str = ""  # digest of the model whose log-mel is learnt from; empty: that of the recordings
 
     def as_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -91,6 +91,9 @@ def train_vocoder(request: VocoderRequest) -> int:
     experiment = resolve(request.sections, data_digest, request.start, request.decoder)
     if request.decoder:
         request.decoder.check_speakers(utterances, request.data)
+        for directory in (request.held_out, request.validation):
+            if directory:
+                request.decoder.check_speakers(data_directory.read(directory), directory)
     return train_in(
         request.output,
         partial(VocoderRun, request, experiment, utterances, digests),
@@ -105,7 +108,7 @@ def resolve(
     sections: dict[str, Any],
     data_digest: str,
     start: StoredVocoder | None = None,
-    decoder: DecodedLogMel | None = None,
+    decoder: LogMelDecoder | None = None,
 ) -> VocoderExperiment:
     """Build an experiment from the sections of a configuration file, with all defaults.
 
@@ -117,8 +120,8 @@ def resolve(
         Digest of the recordings.
     start : StoredVocoder, optional
         Vocoder with whose weights to start; it determines method, mel and network.
-    decoder : DecodedLogMel, optional
-        Makes the vocoder's log-mel of the recordings.
+    decoder : LogMelDecoder, optional
+        Decodes the log-mel to learn from. Default: that of the recordings.
 
     Returns
     -------
@@ -161,15 +164,24 @@ def resolve(
     network = network_config(method, section("network"))
     if decoder:
         decoder.check_mel(mel)
-    digests = data_digest, start_digest, decoder.digest if decoder else ""
-    return VocoderExperiment(method, mel, network, objective, training, compute, *digests)
+    return VocoderExperiment(
+        method,
+        mel,
+        network,
+        objective,
+        training,
+        compute,
+        data_digest,
+        start=start_digest,
+        decoder=decoder.digest if decoder else "",
+    )
 
 
 def make_engine(
     experiment: VocoderExperiment,
     utterances: list[Utterance],
     start: StoredVocoder | None,
-    decoder: DecodedLogMel | None = None,
+    decoder: LogMelDecoder | None = None,
     *,
     device: torch.device,
     processes: Processes,
@@ -187,12 +199,17 @@ def make_engine(
     objective, precision = experiment.objective, compute.precision
     training = VocoderTraining(network.to(device), mel, objective, precision=precision, processes=processes)
     recordings = read_recordings(utterances, mel.sample_rate)
-    options = {"frames": settings.segment, "batch": settings.batch, "seed": settings.seed}
-    options["share"] = processes.share(settings.batch)
+    options = {
+        "frames": settings.segment,
+        "batch": settings.batch,
+        "seed": settings.seed,
+        "share": processes.share(settings.batch),
+    }
     if decoder is None:
         sampler = WaveSampler(recordings, mel, device, **options)
     else:
-        sampler = DecodedWaveSampler(recordings, decoder.decode(recordings, utterances), mel.hop, device, **options)
+        log_mels = decoder.decode_all(recordings, utterances)
+        sampler = DecodedWaveSampler(recordings, log_mels, mel.hop, device, **options)
     return Engine(training, sampler, average=settings.average, compute=compute, processes=processes)
 
 
@@ -222,8 +239,6 @@ class VocoderRun(Run):
         self.samples = CopySamples(
             request.validation, experiment.training.samples, request.output / "samples", request.decoder
         )
-        if request.decoder:
-            request.decoder.check_speakers(self.samples.utterances, request.validation)
         engine = make_engine(experiment, utterances, request.start, request.decoder, device=device, processes=processes)
         digest = self.held_out.digest if self.held_out else ""
         super().__init__(request.output, experiment.training, engine, processes=processes, held_out=digest)
@@ -285,7 +300,7 @@ class HeldOutRecordings:
 
     recordings: list[np.ndarray]  # (samples,) each
     digest: str  # of the data directory's recordings
-    log_mels: list[np.ndarray] | None = None  # of each, from a decoder; None: the recordings' own
+    log_mels: list[np.ndarray] | None = None  # (frames, bands) of each, decoded; None: the recordings' own
 
     @classmethod
     def read(
@@ -294,7 +309,7 @@ class HeldOutRecordings:
         training: Iterable[Utterance],
         rate: int,
         training_digests: Mapping[str, str],
-        decoder: DecodedLogMel | None = None,
+        decoder: LogMelDecoder | None = None,
     ) -> "HeldOutRecordings":
         """Read held-out recordings from a data directory.
 
@@ -307,14 +322,13 @@ class HeldOutRecordings:
             The vocoder's sample rate in Hz.
         training_digests : mapping of str to str
             Digests of the training set's recordings by id.
-        decoder : DecodedLogMel, optional
-            Makes the vocoder's log-mel of the recordings.
+        decoder : LogMelDecoder, optional
+            Decodes the log-mel that is to be synthesised. Default: that of the recordings.
 
         Raises
         ------
         ConfigError
-            If it has one of the training utterances, part of one, or a copy of one, or somebody who is no target of
-            the decoder.
+            If it has one of the training utterances, part of one, or a copy of one.
         """
         utterances, digest, digests = read_data_directory(directory)
         ids, spans, known = set(), {}, set(training_digests.values())
@@ -330,8 +344,7 @@ class HeldOutRecordings:
         recordings = read_recordings(scored, rate)
         if decoder is None:
             return cls(recordings, digest)
-        decoder.check_speakers(scored, directory)
-        return cls(recordings, digest, decoder.decode(recordings, scored))
+        return cls(recordings, digest, decoder.decode_all(recordings, scored))
 
     @torch.inference_mode()
     def score(self, vocoder: NeuralVocoder) -> dict[str, float]:
@@ -340,10 +353,11 @@ class HeldOutRecordings:
         `score` is the same; lower is better.
         """
         full_band, distances = replace(vocoder.mel, highest=vocoder.mel.sample_rate / 2), []
-        for samples, decoded in zip(self.recordings, self.log_mels or [None] * len(self.recordings)):
+        log_mels = self.log_mels or [None] * len(self.recordings)
+        for samples, decoded in zip(self.recordings, log_mels, strict=True):
             samples = audio.fit_length(samples, max(len(samples), full_band.fft_size))  # one window at least
-            copy = audio.fit_length(vocoder.resynthesise(samples, decoded), len(samples))
-            pair = torch.from_numpy(np.stack([samples, copy])).to(vocoder.device)
+            copied = audio.fit_length(vocoder.resynthesise(samples, decoded), len(samples))
+            pair = torch.from_numpy(np.stack([samples, copied])).to(vocoder.device)
             real, copy = log_mel(pair, full_band)
             distances.append(float((real - copy).abs().mean()))
         mean = float(np.mean(distances))

@@ -138,7 +138,7 @@ class NeuralVocoder(Vocoder):
         return self.resynthesise(samples).astype(np.float64)
 
     def resynthesise(self, samples: np.ndarray, log_mel: np.ndarray | None = None) -> np.ndarray:
-        """Synthesise as many samples as `(samples,)` at `native_rate` from their log-mel or another; float32."""
+        """Synthesise as many samples as `(samples,)` at `native_rate`, from `log_mel` or else their own; float32."""
         if log_mel is None:
             log_mel = mel.analyse(samples, self.mel, self.device)
         return self.vocode([log_mel])[0][: len(samples)]

@@ -38,7 +38,7 @@ EXPERIMENTS, TESTS, JOBS = "exp", "tests", "jobs"
 FEATURES = "features"  # in EXPERIMENTS, but not an experiment
 INCOMING = ".incoming"  # uploads that are incomplete or not yet examined, and temporary files
 CONSENT = "consent.txt"
-LINEAR, DECODER, WORLD_DECODER = "linear", "decoder", "world"  # engines of vc/live; the last speaks through WORLD
+LINEAR, DECODER, WORLD_DECODER = "linear", "decoder", "decoder_world"  # how vc/live converts
 LARGEST_ANSWERS = 1 << 20  # bytes
 RESERVE = 1 << 29  # bytes of the disk that uploads leave free
 LONGEST_NAME = 80  # characters of a file's name without its extension
@@ -61,7 +61,7 @@ class Voice:
     to: str  # id in the model
     name: str  # name for people
     source: str  # id of the source of a pair; empty if the model converts any speaker
-    live: str  # how vc-live converts to it: one of the above; empty if it cannot
+    live: str  # how vc-live converts to it: LINEAR, DECODER or WORLD_DECODER; empty if it cannot
 
     @property
     def id(self) -> str:

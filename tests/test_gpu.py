@@ -154,6 +154,7 @@ def test_a_checkpoint_that_is_set_aside_on_the_way_back_fails_the_resumption(reh
     assert rows["resumption"]["eager"]["elsewhere_and_back"] is False and not rows["resumption"]["passed"]
 
 
+@pytest.mark.slow
 def test_a_gpu_without_bf16_is_timed_and_trains_in_tf32(rehearsal, monkeypatch):
     compiled, set_ = [], gpu._set
     monkeypatch.setattr(gpu.Bench, "on_gpu", True)

@@ -31,7 +31,8 @@ MOMENTUM = 0.01  # weight of a step in the running moments
 class RecognitionSynthesisConfig:
     """Sizes of the decoder and its discriminator."""
 
-    WITHOUT_WEIGHTS: ClassVar = ("dropout", "discriminator_channels", "restoration")  # may differ from those of a start
+    # No weight of the decoder depends on these, so that they may differ from those of the model it starts from.
+    WITHOUT_WEIGHTS: ClassVar[tuple[str, ...]] = ("dropout", "discriminator_channels", "restoration")
     channels: int = 256
     content_channels: int = 160  # of the content after the first layer
     kernel: int = 5  # frames

@@ -29,10 +29,12 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from vc import losses
 from vc.cli.train import main as train
@@ -116,6 +118,7 @@ def behave(request: dict) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    tqdm.set_lock(threading.RLock())  # all forks share its own, and one killed with it would stop the rest
     if "limit" in request:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], request["limit"]))
     if "poison" in request:

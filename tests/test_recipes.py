@@ -217,6 +217,7 @@ def test_a_recipe_with_held_out_utterances_keeps_the_best_model_by_them(checkout
     [
         (["--stagges", "2"], "unknown option --stagges; known: --stage --stop_stage --prepare --corpus"),
         (["--stage", "two"], "take whole numbers, not 'two'"),
+        (["--stage", "7"], "--stage 7: the last stage is 4"),
         (["--nj", "two"], "--nj takes a whole number from 1 on, not 'two'"),
         (["--nj", "0"], "--nj takes a whole number from 1 on, not '0'"),
         (["two"], "unexpected argument 'two'"),

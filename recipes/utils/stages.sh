@@ -101,6 +101,7 @@ clear_for() {
 run_stages() {
     local first=$1 last=$2 number=-1 function began
     [[ $1 =~ ^-?[0-9]+$ && $2 =~ ^-?[0-9]+$ ]] || fail "--stage and --stop_stage take whole numbers, not '$1' and '$2'"
+    [ "$first" -le $(($# - 3)) ] || fail "--stage $1: the last stage is $(($# - 3))"
     trap 'interrupt 130' INT
     trap 'interrupt 143' TERM
     trap 'interrupt 129' HUP

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FLOOR = 1e-5  # lowest magnitude of a mel band, before the logarithm
+MOST_BANDS = 1024  # so that the filters of a damaged configuration fit into memory
 TINY = 1e-9  # added to squared magnitudes to keep the gradient of the square root finite
 LINEAR_BELOW = 1000.0  # Hz; the mel scale of Slaney's toolbox is linear below
 LINEAR_STEP = 200 / 3  # Hz per mel below
@@ -49,7 +50,8 @@ class MelConfig:
         require(possible, f"mel.fft_size must be even and in 64..16384, got {self.fft_size}")
         fits = 16 <= self.hop <= self.fft_size and self.hop % 2 == 0
         require(fits, f"mel.hop must be even and in 16..fft_size, got {self.hop}")
-        require(8 <= self.bands <= self.fft_size // 2, f"mel.bands must be in 8..fft_size / 2, got {self.bands}")
+        most = min(self.fft_size // 2, MOST_BANDS)
+        require(8 <= self.bands <= most, f"mel.bands must be in 8..{most}, got {self.bands}")
         within = 0 <= self.lowest < self.highest <= self.sample_rate / 2
         require(within, f"mel.lowest and highest must satisfy 0 <= {self.lowest} < {self.highest} <= sample_rate / 2")
 

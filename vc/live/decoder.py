@@ -44,7 +44,7 @@ from vc.live.delay import DecoderDelay
 from vc.live.gate import Gate
 from vc.live.online_world import OnlineWorld
 from vc.live.settings import DECODER_DELAY, DECODER_METHODS, GATE, WORLD_DECODER_DELAY
-from vc.vocoders.base import Vocoder
+from vc.vocoders.base import OnlineVocoder, Vocoder
 from vc.vocoders.online import OnlineHiFiGAN
 from vc.vocoders.world import WORLD
 
@@ -68,7 +68,7 @@ def live_encoder(encoder: Encoder) -> Encoder:
     return choice.choose(choice.DISTILLED, device=encoder.device) if bundled else encoder
 
 
-def online_vocoder(vocoder: Vocoder, config: ContentFeatures) -> OnlineHiFiGAN | OnlineWorld:
+def online_vocoder(vocoder: Vocoder, config: ContentFeatures) -> OnlineVocoder:
     """The online form of a model's vocoder, for features with these settings; ConfigError if there is none."""
     if vocoder is WORLD:
         return OnlineWorld(config)

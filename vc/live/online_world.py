@@ -7,20 +7,16 @@ import numpy as np
 from vc.features.base import Frames
 from vc.features.mel import MelFeatures
 from vc.live.synthesis import Synthesiser
+from vc.vocoders.base import OnlineVocoder
 
 
-class OnlineWorld:
+class OnlineWorld(OnlineVocoder):
     """Synthesises blocks of frames by pulses and noise, `lag` frames late.
 
     Parameters
     ----------
     config : MelFeatures
         Settings of the frames.
-
-    Attributes
-    ----------
-    lag : int
-        Number of frames by which the samples lag the frames.
     """
 
     needs_excitation = True
@@ -32,7 +28,6 @@ class OnlineWorld:
         self.reset()
 
     def reset(self) -> None:
-        """Start over with a recording's first frame."""
         hop, centre = self._config.hop, self._config.first_centre
         self._synthesiser.reset(hop)
         # The samples between the last two frames' centres begin before those that are due.
@@ -42,18 +37,6 @@ class OnlineWorld:
         """Does nothing: no sample depends on frames before the first."""
 
     def push(self, frames: Frames) -> np.ndarray:
-        """Take the next frames; return as many frames' samples.
-
-        Parameters
-        ----------
-        frames : Frames
-            F0, log-mel and aperiodicity of at least one frame.
-
-        Returns
-        -------
-        np.ndarray
-            Shape `(frames * hop,)`, float64: silence for the first `lag` frames, then the recording's samples.
-        """
         hop, parts = self._config.hop, [self._samples]
         for f0, mel_cepstrum, aperiodicity in zip(
             frames.f0, self._config.to_fine_mel_cepstrum(frames.spectrum), frames.aperiodicity

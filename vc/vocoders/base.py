@@ -1,4 +1,4 @@
-"""The interface of a vocoder: features in, waveform out."""
+"""The interfaces of vocoders: features in, waveform out."""
 
 from abc import ABC, abstractmethod
 
@@ -6,6 +6,47 @@ import numpy as np
 
 from vc.features.base import FeatureConfig, Frames
 from vc.features.f0 import F0Range
+
+
+class OnlineVocoder(ABC):
+    """Synthesises frames of a recording as they arrive, block by block.
+
+    Attributes
+    ----------
+    lag : int
+        Number of frames by which the samples lag the frames.
+    needs_excitation : bool
+        Whether it needs F0 and aperiodicity in addition to the spectrum.
+    """
+
+    lag: int
+    needs_excitation: bool
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Start over with a recording's first frame."""
+
+    @abstractmethod
+    def begin(self, frame: np.ndarray) -> None:
+        """Compute what precedes the first frame, as if that were `frame` `(bands,)`.
+
+        Otherwise the first `push` does it, which may then take several times as long as the others.
+        """
+
+    @abstractmethod
+    def push(self, frames: Frames) -> np.ndarray:
+        """Take the next frames; return as many frames' samples.
+
+        Parameters
+        ----------
+        frames : Frames
+            At least one; F0 and aperiodicity if `needs_excitation`.
+
+        Returns
+        -------
+        np.ndarray
+            Shape `(frames * hop,)`: silence for the first `lag` frames, then the recording's samples.
+        """
 
 
 class Vocoder(ABC):

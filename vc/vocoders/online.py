@@ -15,23 +15,18 @@ from torch.nn.functional import conv1d, conv_transpose1d, leaky_relu
 from vc import devices
 from vc.config import require
 from vc.features.base import Frames
-from vc.vocoders.base import Vocoder
+from vc.vocoders.base import OnlineVocoder, Vocoder
 from vc.vocoders.hifigan import LAST_SLOPE, SLOPE, HiFiGAN, ResidualBlock
 from vc.vocoders.neural import NeuralVocoder
 
 
-class OnlineHiFiGAN:
+class OnlineHiFiGAN(OnlineVocoder):
     """Vocodes blocks of log-mel frames by a HiFi-GAN, `lag` frames late.
 
     Parameters
     ----------
     vocoder : Vocoder
         A neural vocoder whose network is a HiFi-GAN.
-
-    Attributes
-    ----------
-    lag : int
-        Number of frames by which the samples lag the log-mel.
 
     Raises
     ------
@@ -52,34 +47,17 @@ class OnlineHiFiGAN:
         self.reset()
 
     def reset(self) -> None:
-        """Start over with a recording's first frame."""
         self._generator = _Generator(self._network)
         self._samples = np.zeros(0, np.float32)
         self._surplus = 2 * self.lag * self.vocoder.mel.hop  # samples still to come of frames before the first
         self._begun = False
 
     def begin(self, frame: np.ndarray) -> None:
-        """Compute what precedes the first frame, as if that were `frame` `(bands,)`.
-
-        Otherwise the first `push` does it, and takes several times as long as the others.
-        """
         self._begun = True
         self._generate(np.tile(frame, (2 * self.lag, 1)))
         self._samples = np.concatenate([np.zeros(self.lag * self.vocoder.mel.hop, np.float32), self._samples])
 
     def push(self, frames: Frames) -> np.ndarray:
-        """Take the next frames; return as many frames' samples.
-
-        Parameters
-        ----------
-        frames : Frames
-            Log-mel of at least one frame; nothing else of them is used.
-
-        Returns
-        -------
-        np.ndarray
-            Shape `(frames * hop,)`, float32: silence for the first `lag` frames, then the recording's samples.
-        """
         log_mel = frames.spectrum
         if not self._begun:  # as `vocode` pads: with the first frame
             self.begin(log_mel[0])

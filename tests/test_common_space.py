@@ -729,4 +729,4 @@ def test_a_model_of_other_names_is_not_grown(grown, three_dump, tmp_path):
 def test_a_grown_run_is_not_resumed_from_another_start(grown, three_dump):
     known = ["--config", grown / "unit.yaml", "--features", three_dump, "--speakers", "slt", "rms", "kal"]
     done = command("train", *known, "--output", grown / "three", check=2).stderr.decode()
-    assert "started with other settings: start (" in done
+    assert "started with other settings: the model that it starts from; use" in done

@@ -98,7 +98,7 @@ def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies(known, three_dump,
     elsewhere.write_bytes((known / "three.safetensors").read_bytes())
     command(*words(elsewhere, 2))
     done = command(*words(known / "two.safetensors", 3), check=2).stderr.decode()
-    assert "started with other settings: encoder (" in done
+    assert "started with other settings: the weights of objective.encoder; use" in done
 
 
 def test_many_speakers_learn_by_an_encoder_of_speech_alone(known, three_dump, tmp_path):

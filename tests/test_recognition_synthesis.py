@@ -1001,7 +1001,7 @@ def test_a_run_goes_on_only_with_the_log_mel_that_it_began_with(one, of_rms, tmp
     for change in ({"network": network}, {"speakers": louder}):
         other = forged(tmp_path / "other", {**content, **change}, weights)
         printed = train_vocoder(other, recordings, tmp_path / "exp", check=2).stderr.decode()
-        assert "started with other settings: decoder (" in printed and "decoding" not in printed
+        assert "started with other settings: the decoder of --model; use" in printed and "decoding" not in printed
 
 
 def test_samples_of_everyone_are_written_while_it_learns(one):
@@ -1306,7 +1306,7 @@ def test_a_run_begins_only_from_a_model_that_fits(content, two, tmp_path):
 
 def test_a_run_that_began_elsewhere_is_not_gone_on_with(content, one, two, tmp_path):
     train(request(content, tmp_path, "rms", settings=(f"objective.start={two}",)))
-    with pytest.raises(ConfigError, match="started with other settings: start "):
+    with pytest.raises(ConfigError, match="started with other settings: the model that it starts from"):
         train(request(content, tmp_path, "rms", settings=(f"objective.start={one}",)))
 
 

@@ -403,7 +403,7 @@ def test_fine_tuning_begins_with_the_weights_that_are_given(trained, data, tmp_p
     for name, tensor in weights.items():
         torch.testing.assert_close(tensor, start[1][name], rtol=0, atol=1e-6)
     assert model.metrics["score"] == pytest.approx(start[0].metrics["score"], rel=1e-3)
-    with pytest.raises(ConfigError, match=r"started with other settings: start \("):
+    with pytest.raises(ConfigError, match=r"started with other settings: the model that it starts from"):
         train_vocoder(replace(again, start=None, sections=request(data, tmp_path, *changes).sections))
 
 

@@ -19,6 +19,11 @@ from vc.train.processes import Processes, join_processes
 
 FOLDERS = ("checkpoints", "models", "samples", "tensorboard")
 DATA_DIGEST = "data_digest"  # the setting that holds the digest of the training data
+MODELS = {  # settings that hold digests of models -> what a message calls them
+    "start": "the model that it starts from",
+    "encoder": "the weights of objective.encoder",
+    "decoder": "the decoder of --model",
+}
 MAX_NAMED = 3  # recordings of a kind that a message names
 CHANGEABLE_SETTINGS = {  # settings under `training` that may change when a run is resumed
     "steps",
@@ -166,7 +171,7 @@ def check_settings(
                 " another --output, or restore the data"
             )
         if changed:
-            listed = ", ".join(changed.values())
+            listed = ", ".join(MODELS.get(key, text) for key, text in changed.items())
             raise ConfigError(f"{directory}: started with other settings: {listed}; use another --output")
 
 
@@ -182,7 +187,7 @@ def earlier_settings(experiment: Any) -> dict[str, Any]:
     Those of features and mel are left out: every config.yaml has them.
     """
     parts = ("network", "objective", "training", "compute")
-    digests = {name: "" for name in ("start", "encoder", "decoder") if hasattr(experiment, name)}
+    digests = {name: "" for name in MODELS if hasattr(experiment, name)}
     return digests | {name: earlier_defaults(type(getattr(experiment, name))) for name in parts}
 
 

@@ -26,8 +26,10 @@ from vc.features.content import ContentConfig, ContentFeatures, ContentStatistic
 from vc.features.speakers import Speaker
 from vc.features.store import write_features
 from vc.models.cyclegan_vc2 import CycleGANVC2, CycleGANVC2Config
+from vc.models.recognition_synthesis import RecognitionSynthesis, RecognitionSynthesisConfig
 from vc.tensor_file import read_tensors
 from vc.train import vocoder
+from vc.train.content_sampling import ContentBatch
 from vc.train.converter import make_engine
 from vc.train.cyclegan import LOSSES as PAIR_LOSSES
 from vc.train.cyclegan import ROUND_TRIP, CycleGANObjective, CycleGANTraining
@@ -38,7 +40,11 @@ from vc.train.multi_speaker import LOSSES
 from vc.train.optimise import Optimiser, WeightAverage
 from vc.train.plan import Plan, Request
 from vc.train.processes import SINGLE_PROCESS, Processes, join_processes
-from vc.train.recognition_synthesis import CONVERSIONS
+from vc.train.recognition_synthesis import (
+    CONVERSIONS,
+    RecognitionSynthesisObjective,
+    RecognitionSynthesisTraining,
+)
 from vc.train.sampling import Batch, PairSampler, Segments
 from vc.vocoders.vocoder_file import GENERATORS
 
@@ -98,6 +104,31 @@ def test_refused_steps_are_counted_and_a_row_goes_on_across_readings():
     assert refused.read() == (1, 2)
     refused.count([no, no])
     assert refused.read() == (0, 2) and refused.read() == (0, 0)
+
+
+def test_a_run_that_goes_back_before_the_adversarial_losses_forgets_what_their_optimiser_refused():
+    config = RecognitionSynthesisConfig(channels=8, content_channels=8, discriminator_channels=2, dilations=[1])
+    network = RecognitionSynthesis(config, 20, 6, ("a",))
+    objective = RecognitionSynthesisObjective()
+    learning = RecognitionSynthesisTraining(network, config, objective, Setup(steps=400))
+
+    class Zeros:
+        generator, log_mel = torch.Generator(), torch.zeros(2, 20, 32)
+
+        def draw(self) -> ContentBatch:
+            return ContentBatch(
+                torch.zeros(2, 6, 32), torch.zeros(2, 23, 32), self.log_mel, torch.zeros(2, dtype=torch.long)
+            )
+
+    sampler = Zeros()
+    engine, late = Engine(learning, sampler), learning.adversarial_from
+    sampler.log_mel = torch.full((2, 20, 32), torch.nan)
+    engine.step(late)
+    assert engine.refused.read() == (1, 1)
+    sampler.log_mel = torch.zeros(2, 20, 32)
+    engine.reset()
+    engine.step(late - 1)
+    assert engine.refused.read() == (0, 0)
 
 
 def test_an_average_follows_the_weights():

@@ -115,6 +115,8 @@ class Engine:
     def reset(self) -> None:
         """Discard counts and recorded steps, after weights, moments and random states have been replaced."""
         self.refused.reset()
+        for optimiser in self.training.optimisers.values():
+            optimiser.forget_refusal()
         self._recorded = RecordedStep(self.sampler.generator) if self.record else None
 
     @property

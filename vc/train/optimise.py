@@ -54,7 +54,8 @@ class Optimiser:
     """Adam for the weights of networks that are trained together; a step that is not finite is not taken.
 
     If the loss or its gradient is not finite, the fused Adam itself leaves weights and moments unchanged, so that the
-    host need not wait for the device. `adam.found_inf` is 1 after such a step and 0 after any other.
+    host need not wait for the device. `adam.found_inf` is 1 after such a step and 0 after any other; an optimiser that
+    takes no part in a training's next steps keeps it.
 
     Parameters
     ----------
@@ -88,8 +89,13 @@ class Optimiser:
             self.adam = torch.optim.AdamW(self.parameters, rate, weight_decay=weight_decay, **options)
         else:
             self.adam = torch.optim.Adam(self.parameters, rate, **options)
-        self.adam.grad_scale, self.adam.found_inf = None, torch.zeros((), device=self.device)
+        self.adam.grad_scale = None
+        self.forget_refusal()
         self.frozen: list[nn.Parameter] = []  # weights of other networks, whose gradients a step must not compute
+
+    def forget_refusal(self) -> None:
+        """Count the last step as taken: after a return to an earlier state it is no part of the run any more."""
+        self.adam.found_inf = torch.zeros((), device=self.device)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the following steps."""

@@ -410,9 +410,13 @@ def test_transcripts_that_are_lost_by_cutting_are_told(folder, data, tmp_path, c
     assert not (tmp_path / "cut/text").exists()
 
 
-def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path):
+def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path, random):
     record(tmp_path / "in/ann/a.wav")
     (tmp_path / "in/ann/b.wav").write_text("hello")
+    late = 0.1 * random.standard_normal(40 * 8000)
+    late[30 * 8000] = np.nan
+    soundfile.write(tmp_path / "in/ann/c.wav", late, 8000, subtype="FLOAT")
     done = command("prepare", tmp_path / "in", tmp_path / "data", "--cut", check=1)
-    assert b"b.wav: not a recording that can be read" in done.stderr
+    assert b"b.wav: not a recording that can be read" in done.stderr and b"c.wav: " in done.stderr
+    assert not any("ann-c" in path.name for path in (tmp_path / "data").rglob("*"))
     assert b"--cut: only with FOLDER and DATA" in command("prepare", "--check", "x", "--cut", check=2).stderr

@@ -1,6 +1,5 @@
 """Make a data directory from folders of recordings, or from another data directory."""
 
-import contextlib
 import fnmatch
 import itertools
 import logging
@@ -247,13 +246,15 @@ def cut(utterances: Iterable[Utterance], output: Path) -> list[Utterance]:
     parts, folder = [], path_inside(output.absolute(), RECORDINGS)
     for utterance in utterances:
         lengths, rate, peak = [], 1, 0.0
-        with contextlib.suppress(DataError):  # `check` reports it
+        try:
             header = audio.info(utterance.path)
             if utterance.start is None and header.seconds > PIECE:
                 rate = header.sample_rate
                 for piece in pieces.split(audio.blocks(utterance.path), rate, PIECE):
                     lengths.append(len(piece.without_overlap(piece.samples)))
                     peak = max(peak, float(np.abs(piece.samples).max()))
+        except DataError:  # `check` reports it
+            lengths = []  # the pieces before the fault are not the recording
         if len(lengths) > 1 and lengths[-1] < SHORTEST_PIECE * rate:
             lengths[-2:] = [sum(lengths[-2:])]
         if len(lengths) < 2:

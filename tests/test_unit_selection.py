@@ -117,7 +117,7 @@ def test_the_path_is_the_cheapest_of_all(weights, chunk, monkeypatch):
 
 def test_candidates_are_the_nearest_units_and_those_that_continue_their_neighbours():
     assert search.add_continuations(torch.tensor([[2], [7], [8]]), 1).tolist() == [[2, 2, 6], [3, 7, 7], [8, 8, 8]]
-    everything = fitted(replace(CONFIG, candidates=1000, reach=0), ann=recordings(9))
+    everything = fitted(replace(CONFIG, candidates=500, reach=0), ann=recordings(9))
     wanted = given(recordings(30, seed=1))
     assert path(everything, *wanted) == path(fitted(replace(CONFIG, candidates=9), ann=recordings(9)), *wanted)
 
@@ -202,6 +202,8 @@ def test_each_target_has_frames_of_its_own():
 def test_impossible_settings_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=f"network.{next(iter(wrong))} must be"):
         replace(CONFIG, **wrong)
+    with pytest.raises(ConfigError, match=r"reach \+ 1\) must be at most 500, got 2100"):
+        replace(CONFIG, candidates=100, reach=10)
 
 
 # What a model holds

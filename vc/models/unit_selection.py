@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from vc.config import require_range
+from vc.config import require, require_range
 from vc.features.content import PROSODY
 from vc.models.base import AbstractDecoder
 
 CHUNK = 128  # frames of the query at a time, so that memory does not grow with its length
+MOST_CANDIDATES = 500  # of a frame, with the continuations; memory and time grow with its square
 JOIN_SMOOTHING = (0.26, 0.09)  # shares of the step at a join by which frames on either side move, the nearest first
 MAX_DEVIATION = 3.0  # deviations of log F0 and loudness from their means, to which they are clipped
 
@@ -39,8 +40,11 @@ class UnitSelectionConfig:
     louder: float = 1.5  # largest change of a frame's loudness towards the query's, in deviations
 
     def __post_init__(self) -> None:
-        require_range(self, "network", "candidates", at_least=1, at_most=1000)
+        require_range(self, "network", "candidates", at_least=1, at_most=MOST_CANDIDATES)
         require_range(self, "network", "reach", at_least=0, at_most=10, unit="frames")
+        count = self.candidates * (2 * self.reach + 1)
+        product = f"network.candidates * (2 * network.reach + 1) must be at most {MOST_CANDIDATES}, got {count}"
+        require(count <= MOST_CANDIDATES, product)
         weights = ("melody", "voicing", "loudness", "jump", "join", "louder")
         require_range(self, "network", *weights, at_least=0, at_most=100)
 

@@ -41,6 +41,7 @@ from vc.live.linear import FARTHEST, LinearModel
 from vc.live.power import Power
 from vc.live.stream import METHODS, Stream
 from vc.live.synthesis import MinimumPhase, frequency_response, minimum_phase_log
+from vc.live.virtual_microphone import virtual_microphone
 from vc.vocoders import differential
 
 PAIR = ROOT / "egs/mini/model.safetensors"  # `nearest`, slt to rms, 16 kHz
@@ -993,6 +994,20 @@ def test_the_whole_loop_has_the_delay_that_is_measured(sound_server):
 
 
 @pytest.mark.slow
+def test_a_sound_server_that_keeps_a_module_loses_the_others_and_hides_no_error(tmp_path, monkeypatch, caplog):
+    """Module 2 cannot be unloaded."""
+    pactl, calls = tmp_path / "pactl", tmp_path / "calls"
+    pactl.write_text(
+        f"#!/bin/sh\necho $1 $2 >> '{calls}'\ncase $1,$2 in load*) grep -c load '{calls}';; *,2) exit 1;; esac\n"
+    )
+    pactl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ValueError, match="of the body"), virtual_microphone("mic"):
+        raise ValueError("of the body")
+    assert calls.read_text().splitlines()[2:] == ["unload-module 2", "unload-module 1"]
+    assert "the sound server keeps module-remap-source" in caplog.text
+
+
 def test_a_virtual_microphone_is_there_while_one_speaks(sound_server):
     listed = ["pactl", "list", "short", "sources"]
     line = [sys.executable, "-m", "vc", "live", "--model", PAIR, "--virtual-mic", "vc_live", "--latency", "100"]

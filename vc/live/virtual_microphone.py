@@ -1,12 +1,14 @@
 """A virtual microphone for other programs, on Linux with PulseAudio or PipeWire's PulseAudio server."""
 
 import contextlib
+import logging
 import shutil
 import subprocess
 from collections.abc import Iterator
 
 from vc.errors import ConfigError
 
+log = logging.getLogger(__name__)
 PATIENCE = 10.0  # seconds for the sound server to answer
 
 
@@ -32,17 +34,25 @@ def virtual_microphone(name: str) -> Iterator[str]:
     if shutil.which("pactl") is None:
         raise ConfigError("a virtual microphone needs pactl; on Debian or Ubuntu: apt install pulseaudio-utils")
     sink = f"{name}_sink"
-    modules: list[str] = []
-    try:
-        modules.append(
-            _pactl("load-module", "module-null-sink", f"sink_name={sink}", f"sink_properties=device.description={sink}")
-        )
-        monitor = (f"master={sink}.monitor", f"source_name={name}", f"source_properties=device.description={name}")
-        modules.append(_pactl("load-module", "module-remap-source", *monitor))
+    monitor = (f"master={sink}.monitor", f"source_name={name}", f"source_properties=device.description={name}")
+    with (
+        _module("module-null-sink", f"sink_name={sink}", f"sink_properties=device.description={sink}"),
+        _module("module-remap-source", *monitor),
+    ):
         yield sink
+
+
+@contextlib.contextmanager
+def _module(*words: str) -> Iterator[None]:
+    """A module of the sound server; a failure to unload it is logged, so that what ended the block is not hidden."""
+    module = _pactl("load-module", *words)
+    try:
+        yield
     finally:
-        for module in reversed(modules):
+        try:
             _pactl("unload-module", module)
+        except ConfigError as error:
+            log.warning("%s: the sound server keeps %s", error, words[0])
 
 
 def _pactl(*words: str) -> str:

@@ -252,7 +252,7 @@ class Endpoints:
             self.workspace.add_answers(path, request.path_params["test"])
         return JSONResponse({}, 201)
 
-    def remove(self, request: Request) -> JSONResponse:
+    async def remove(self, request: Request) -> JSONResponse:
         """Remove a file or folder that the page lists."""
         names = [request.path_params[key] for key in ("kind", "first", "second") if key in request.path_params]
         removable = {layout.RECORDINGS: (2, 3), layout.SOURCES: (2,), layout.CONVERTED: (2,), layout.TESTS: (2,)}
@@ -263,11 +263,14 @@ class Endpoints:
             if job := self.jobs.user_of(name):
                 user = f"job {job.number} ({job.kind}), which is {job.state}"
                 raise ConfigError(f"{name}: {user}, needs it: stop that first")
+        await run_in_threadpool(self._remove, names)
+        return JSONResponse({})
+
+    def _remove(self, names: list[str]) -> None:
         self.workspace.remove(*names)
         if names[0] == layout.SOURCES:
             for voice in self.workspace.voices()[0]:
                 self.workspace.conversion(voice, names[1]).unlink(missing_ok=True)
-        return JSONResponse({})
 
     # Recordings
 

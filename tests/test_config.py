@@ -37,7 +37,7 @@ def test_round_trip_through_plain_values():
         ({"inner": {"rate": "fast"}}, r"outer\.inner\.rate: expected float, found 'fast'"),
         ({"inner": {"names": [1]}}, r"outer\.inner\.names: expected str, found 1"),
         ({"inner": 3}, r"outer\.inner: expected a mapping"),
-        ({}, r"outer: missing key"),
+        ({}, r"outer: missing key inner$"),
         ([1], r"outer: expected a mapping"),
     ],
 )

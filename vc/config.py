@@ -9,7 +9,7 @@ import reprlib
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, field, fields, is_dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,12 +173,10 @@ def build(cls: type[T], values: Any, name: str) -> T:
     if unknown:
         known = f"{', '.join(keys)}{suggestion(keys, *unknown)}"
         raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known: {known}")
-    checked = {key: _check_type(value, annotations[key], f"{name}.{key}") for key, value in values.items()}
-    try:
-        return cls(**checked)
-    except TypeError as error:  # a key without a default is missing
-        missing = [key for key in keys if key not in values]
-        raise ConfigError(f"{name}: missing key among {', '.join(missing)}") from error
+    required = [field.name for field in fields(cls) if field.default is field.default_factory is MISSING]
+    missing = ", ".join(key for key in required if key not in values)
+    require(not missing, f"{name}: missing key {missing}")
+    return cls(**{key: _check_type(value, annotations[key], f"{name}.{key}") for key, value in values.items()})
 
 
 def plain(config: Any) -> dict[str, Any]:

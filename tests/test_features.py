@@ -177,6 +177,12 @@ def test_a_search_range_ignores_octave_errors(centre, low, high, random):
         assert list(vars(one).values()) == pytest.approx(list(vars(other).values()), rel=0.1)
 
 
+@pytest.mark.parametrize("f0", [20.0, 24.0, 30.0, 1400.0, 1900.0])
+def test_an_extreme_voice_is_in_its_search_range(f0):
+    found = F0Statistics.of(np.full(50, f0)).f0_range
+    assert found.floor <= f0 <= found.ceiling
+
+
 @pytest.mark.parametrize(("speaker", "low", "high"), [("slt", 100, 300), ("rms", 50, 200)])
 def test_a_search_range_of_real_recordings_holds_the_speaker(speaker, low, high):
     recordings = [audio.read(path)[0] for path in sorted((CORPUS / "eval" / speaker).glob("*.flac"))[:4]]

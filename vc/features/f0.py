@@ -264,7 +264,9 @@ class F0Statistics:
         octaves = np.log2(f0 / np.median(f0))
         f0 = f0[(octaves > -MAIN_LOBE[0]) & (octaves < MAIN_LOBE[1])]
         low, high = np.quantile(f0, QUANTILES)
-        floor, ceiling = max(WIDEST_RANGE.floor, low / MARGIN), min(WIDEST_RANGE.ceiling, high * MARGIN)
+        # A range wider than the widest is only searched if a user asks for it, and then not widened further.
+        floor = max(min(WIDEST_RANGE.floor, low), low / MARGIN)
+        ceiling = min(max(WIDEST_RANGE.ceiling, high), high * MARGIN)
         return cls(F0Range(round(float(floor), 1), round(float(ceiling), 1)), LogF0.of(f0))
 
 

@@ -21,7 +21,7 @@ from vc.convert.converter import Converter
 from vc.corpus import audio
 from vc.corpus.data_directory import Utterance
 from vc.encoders.features import complete
-from vc.errors import ConfigError
+from vc.errors import ConfigError, TrainingError
 from vc.features.content import ContentConfig, ContentFeatures, ContentStatistics
 from vc.features.speakers import Speaker
 from vc.features.store import write_features
@@ -129,6 +129,25 @@ def test_a_run_that_goes_back_before_the_adversarial_losses_forgets_what_their_o
     engine.reset()
     engine.step(late - 1)
     assert engine.refused.read() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError("Unable to allocate 9 TiB"),
+    ],
+)
+def test_a_step_without_enough_memory_says_what_needs_less(error):
+    class Full:
+        generator = torch.Generator()
+
+        def draw(self) -> None:
+            raise error
+
+    with pytest.raises(TrainingError, match=r"not enough memory for a step: .*; a smaller training\.batch"):
+        Engine(step_of(), Full()).step(0)
 
 
 def test_an_average_follows_the_weights():

@@ -13,6 +13,7 @@ import soundfile
 from conftest import ROOT
 
 from vc import extras
+from vc.cli import common
 from vc.corpus import audio
 from vc.errors import DataError
 
@@ -81,3 +82,12 @@ def test_ids_and_lists_do_not_depend_on_the_locale(locale, charmap, tmp_path):
         shown = done.stdout.decode(charmap if "LOCPATH" in variables else "utf-8")
         assert ("José" if charmap != "KOI8-R" else "артём") in shown
     assert lists[0] == lists[1] and "Jose" in lists[0]["spk2utt"].decode()
+
+
+def test_too_little_memory_is_one_line(capsys):
+    def work(_: object) -> int:
+        return len(np.empty(1 << 60, np.uint8))
+
+    assert common.run("vc-x", work, common.parser("vc-x", ""), []) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("vc-x: error: not enough memory: Unable to allocate")

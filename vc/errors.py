@@ -29,6 +29,12 @@ def shorten(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory could not be allocated; torch has no type of its own for it on the CPU."""
+    said = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in str(error) for s in said))
+
+
 def naming(place: object, error: Exception) -> str:
     """An error's text with the name of a file or folder as prefix, unless it has that already."""
     text = str(error)

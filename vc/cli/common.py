@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from vc import __version__, system
-from vc.errors import ConfigError, VCError, escaped, suggestion
+from vc.errors import ConfigError, VCError, escaped, out_of_memory, shorten, suggestion
 from vc.files import abandon
 from vc.parallel import end_processes
 from vc.signals import exit_status, stop_signals
@@ -271,6 +271,11 @@ def run(
         return 128 + 13  # as of SIGPIPE, which Windows does not have
     except OSError as error:
         report(command, f"{error.filename or 'system'}: {error.strerror or error}")
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        report(command, f"not enough memory: {shorten(error)}")
         return 1
 
 

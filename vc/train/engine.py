@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vc.config import require_known
 from vc.devices import PRECISIONS
+from vc.errors import TrainingError, out_of_memory, shorten
 from vc.train.optimise import Optimiser, WeightAverage
 from vc.train.processes import SINGLE_PROCESS, Processes
 
@@ -131,10 +132,22 @@ class Engine:
         return {**self.training.modules, **averaged}
 
     def step(self, number: int, scale: float = 1.0) -> dict[str, Tensor]:
-        """Take step `number` (from 0) with all rates times `scale`; return the unweighted losses, on the device."""
+        """Take step `number` (from 0) with all rates times `scale`; return the unweighted losses, on the device.
+
+        Raises
+        ------
+        TrainingError
+            There is not enough memory for it.
+        """
         self.training.network.train()  # a conversion in between leaves it in evaluation mode
         weights = self.training.schedule(number, scale)
-        return self._step(weights) if self._recorded is None else self._recorded(self._step, weights)
+        try:
+            return self._step(weights) if self._recorded is None else self._recorded(self._step, weights)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            advice = "a smaller training.batch or training.segment needs less"
+            raise TrainingError(f"not enough memory for a step: {shorten(error)}; {advice}") from error
 
     def _step(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
         losses = self.training.step(self.sampler.draw(), weights)

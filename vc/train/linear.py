@@ -89,7 +89,7 @@ class NearestObjective(ParallelObjective):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range(self, "objective", "frames", at_least=100)
-        require_range(self, "objective", "reach", at_least=0)
+        require_range(self, "objective", "reach", at_least=0, at_most=1000, unit="frames")
         require_range(self, "objective", "stride", at_least=1)
 
     @property

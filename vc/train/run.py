@@ -58,7 +58,8 @@ class TrainingConfig:
         for name in vars(self):
             require_range(self, "training", name, at_least=0 if name in from_zero else 1)
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
-        require_range(self, "training", "segment", at_least=32, unit="frames")
+        require_range(self, "training", "segment", at_least=32, at_most=100_000, unit="frames")
+        require_range(self, "training", "batch", at_most=100_000)
         require_range(self, "training", "average", below=1)
 
 
@@ -133,7 +134,7 @@ class Run(ABC):
         Raises
         ------
         Stopped
-            After a signal, with a checkpoint of the last step.
+            After a signal, with a checkpoint of the last step, unless that was refused.
         TrainingError
             If the directory cannot be resumed, or losses stay not finite.
         """

@@ -441,8 +441,8 @@ def test_an_imported_encoder_is_known_by_name_and_listed(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--name", "distilled"], "'distilled' cannot be the name of an encoder"),
-        (["--name", "a/b"], "'a/b' cannot be the name of an encoder"),
+        (["--name", "distilled"], "'distilled' cannot be the name of an imported encoder"),
+        (["--name", "a/b"], "'a/b' cannot be the name of an imported encoder"),
         (["--name", "a", "--output", "b"], "--name and --output exclude each other"),
         (["--layer", "3"], "layer must be in 1..2, got 3"),
         (["--output", "plain.safetensors"], "is the source file itself; choose another --output"),

@@ -333,7 +333,7 @@ def test_names_are_the_bundled_ones_and_those_imported(tmp_path, monkeypatch):
     written(tmp_path).rename(choice.path_of("mine"))
     assert choice.choose("mine").dims == 32 and list(choice.named_files()) == ["distilled", "mine"]
     for name in ("", "distilled", "a/b", "a.safetensors"):
-        with pytest.raises(ConfigError, match="cannot be the name of an encoder"):
+        with pytest.raises(ConfigError, match="cannot be the name of an imported encoder"):
             choice.path_of(name)
 
 

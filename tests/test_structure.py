@@ -19,7 +19,7 @@ ROWS = (
     ("vc.errors", "vc.messages", "vc.phrases", "vc.plugins", "vc.system", "vc"),
     ("vc.callable_package",),
     ("vc.config", "vc.extras", "vc.files", "vc.parallel", "vc.devices", "vc.signals", "vc.layers", "vc.losses"),
-    ("vc.plots", "vc.tensor_file", "vc.torch_file"),
+    ("vc.plots", "vc.tensor_file", "vc.torch_file", "vc.user_files"),
     ("vc.corpus",),
     ("vc.features", "vc.encoders"),
     ("vc.models",),

@@ -394,7 +394,7 @@ def test_an_imported_vocoder_comes_before_a_folder_of_its_name(small_file, tmp_p
 def test_names_that_would_not_be_found_are_refused(name, tmp_path):
     torch.save(published_tensors(replace(V2, channels=32)), tmp_path / "g.pt")
     done = command("vocoder", "import", tmp_path / "g.pt", "--name", name, check=2)
-    assert f"{name!r} cannot be the name of a neural vocoder" in done.stderr.decode()
+    assert f"{name!r} cannot be the name of an imported vocoder" in done.stderr.decode()
 
 
 def test_an_import_does_not_replace_its_checkpoint(tmp_path):
@@ -476,7 +476,7 @@ def test_conversion_through_a_neural_vocoder(model, small_file, tmp_path):
     done = command("convert", "--model", model, "--vocoder", "none", SPEECH, check=2)
     assert b"error: no vocoder 'none'; there are: world" in done.stderr
     done = command("convert", "--model", model, "--vocoder", "", SPEECH, check=2)
-    assert b"'' cannot be the name of a neural vocoder" in done.stderr
+    assert b"'' cannot be the name of an imported vocoder" in done.stderr
     both = ("--vocoder", small_file, "--method", "diff")
     done = command("convert", "--model", model, *both, SPEECH, check=2)
     assert b"method diff uses no vocoder" in done.stderr

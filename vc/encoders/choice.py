@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
+from vc import user_files
 from vc.config import require
 from vc.encoders import encoder_file
 from vc.encoders.base import Encoder
-from vc.encoders.encoder_file import SUFFIX
 from vc.errors import ConfigError, suggestion
 
 QUANTISED, DISTILLED = "quantised", "distilled"  # the encoders that come with the package; the first is the default
-BUNDLED_ENCODERS = {name: Path(__file__).with_name(f"{name}{SUFFIX}") for name in (QUANTISED, DISTILLED)}
+BUNDLED_ENCODERS = {name: Path(__file__).with_name(f"{name}{user_files.SUFFIX}") for name in (QUANTISED, DISTILLED)}
 
 
 def choose(name: str, layer: int = 0, device: torch.device | str = "cpu") -> Encoder:
@@ -65,11 +65,10 @@ def find(name: str) -> Path:
         path = BUNDLED_ENCODERS[name]
         require(path.is_file(), f"the encoder {name!r} is missing from this installation: {path}")
         return path
-    if name.endswith(SUFFIX) or os.sep in name:
+    if user_files.is_path(name):
         return Path(name)
-    imported = path_of(name)
-    if imported.is_file():
-        return imported
+    if path_of(name).is_file():
+        return path_of(name)
     if os.path.isfile(name):
         return Path(name)
     known = named_files()
@@ -80,14 +79,9 @@ def find(name: str) -> Path:
 def named_files() -> dict[str, Path]:
     """The files of all encoders that have names, by name."""
     bundled = {name: path for name, path in BUNDLED_ENCODERS.items() if path.is_file()}
-    imported = {path.stem: path for path in sorted(path_of("any").parent.glob(f"*{SUFFIX}"))}
-    return bundled | imported | bundled  # in this order; a bundled one takes precedence, as in `find`
+    return bundled | user_files.named("encoder") | bundled  # in this order; bundled ones take precedence, as in `find`
 
 
 def path_of(name: str) -> Path:
-    """The file for an imported encoder, in the user's $XDG_DATA_HOME/vc/encoders; ConfigError for an invalid name."""
-    plain = name not in ("", *BUNDLED_ENCODERS) and os.sep not in name and not name.endswith(SUFFIX)
-    others = " and ".join(map(repr, BUNDLED_ENCODERS))
-    require(plain, f"{name!r} cannot be the name of an encoder: use a word other than {others}, not a path")
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    return Path(home) / "vc/encoders" / f"{name}{SUFFIX}"
+    """Path of an imported encoder's file; ConfigError for the name of a bundled one, or what looks like a path."""
+    return user_files.path_of("encoder", name, BUNDLED_ENCODERS)

@@ -21,7 +21,6 @@ from vc.layers import build_with_weights
 from vc.tensor_file import read_content, read_tensors, tensor_file, write_tensors
 
 FORMAT = 1
-SUFFIX = ".safetensors"
 LICENCE = "The weights belong to their authors; see their source for the licence."
 
 NETWORKS = {

@@ -113,8 +113,6 @@ class ContentSampler(BatchSampler):
             targets = self._draw_targets(speakers)
             contents = [recordings.content(rows[self.share]) for recordings, (rows, _) in zip(self.recordings, draws)]
             batch = replace(batch, own_content=torch.cat(contents), targets=targets)
-        if any(recordings.unseen is None for recordings in self.recordings):
-            return batch
         count = max(1, self.batch // UNSEEN_SHARE)
         unseen = [recordings.parts(*recordings.draw_unseen(count, self.generator)) for recordings in self.recordings]
         return replace(batch, unseen=_join(unseen, slice(None)))  # the same in all processes
@@ -229,7 +227,7 @@ class Recordings:
     segments: Segments
     contents: Tensor  # (kinds, content frames, dims), float16: the kinds of content from which to decode segments
     bands: int
-    unseen: Segments | None = None  # of recordings excluded from the losses, if there are enough
+    unseen: Segments  # of recordings excluded from the losses; where there are too few, `segments`
 
     @classmethod
     def from_features(

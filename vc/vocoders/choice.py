@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from vc.config import require
+from vc import user_files
 from vc.errors import ConfigError, suggestion
 from vc.features.base import FeatureConfig
 from vc.plugins import Registry
@@ -17,7 +17,6 @@ from vc.vocoders.neural import NeuralVocoder
 from vc.vocoders.vocoder_file import NAME, StoredVocoder
 from vc.vocoders.world import WORLD
 
-SUFFIX = Path(NAME).suffix
 UNIVERSAL = "hifigan"  # the name of the published universal model
 VOCODERS = Registry({"world": WORLD}, "vc.vocoders", Vocoder)  # those without a model file
 log = logging.getLogger(__name__)
@@ -103,28 +102,18 @@ def find(name: str) -> Path:
     ConfigError
         There is no such vocoder.
     """
-    if name.endswith(SUFFIX) or os.sep in name:
+    if user_files.is_path(name):
         return Path(name)
-    imported = path_of(name)
-    if imported.is_file():
-        return imported
+    if path_of(name).is_file():
+        return path_of(name)
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
     installed = [UNIVERSAL] if published.installed() and not path_of(UNIVERSAL).is_file() else []
-    known = [*VOCODERS, *installed, *(path.stem for path in sorted(imported.parent.glob(f"*{SUFFIX}")))]
+    known = [*VOCODERS, *installed, *user_files.named("vocoder")]
     advice = f"to get one: vc-vocoder import --help{suggestion(known, name)}"
     raise ConfigError(f"no vocoder {name!r}; there are: {', '.join(known)}; {advice}")
 
 
 def path_of(name: str) -> Path:
-    """Path of an imported vocoder's file, shared by all of a user's projects, in $XDG_DATA_HOME/vc/vocoders.
-
-    Raises
-    ------
-    ConfigError
-        The name is `world` or looks like a path.
-    """
-    plain = name not in ("", "world") and os.sep not in name and not name.endswith(SUFFIX)
-    require(plain, f"{name!r} cannot be the name of a neural vocoder: use a word other than 'world', not a path")
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    return Path(home) / "vc/vocoders" / f"{name}{SUFFIX}"
+    """Path of an imported vocoder's file; ConfigError if the name is `world` or looks like a path."""
+    return user_files.path_of("vocoder", name, ["world"])

@@ -5,6 +5,8 @@ import functools
 import itertools
 import json
 import multiprocessing
+import pickle
+import socket
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -163,8 +165,12 @@ def test_weights_are_loaded_without_pickle(monkeypatch):
     def refuse(*arguments, **settings):
         raise AssertionError("unpickled")
 
-    monkeypatch.setattr("pickle.Unpickler", refuse)
-    speaker.MODEL.load()
+    text = pickle.dumps("text")
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(f"pickle.{name}", refuse)
+    with pytest.raises(AssertionError, match="unpickled"):
+        pickle.loads(text)
+    assert speaker.MODEL.load() is not None
 
 
 def test_similarity_is_that_of_directions(random):
@@ -318,7 +324,9 @@ def test_the_network_of_the_predicted_opinion_is_in_its_package(monkeypatch):
         raise AssertionError("connected")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
-    mos.MODEL.load()
+    with socket.socket() as one, pytest.raises(AssertionError, match="connected"):
+        one.connect(("127.0.0.1", 9))
+    assert mos.MODEL.load() is not None
 
 
 @MOS

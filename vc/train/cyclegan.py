@@ -20,7 +20,7 @@ Instance normalisation sees each sample alone, so none of this changes a gradien
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -50,6 +50,12 @@ class Direction:
 
 
 DIRECTIONS = {"forward": Direction("source", "target"), "backward": Direction("target", "source")}
+DISCRIMINATORS = {  # name, of what it sees -> speaker of the recordings that it sees, and name of its loss
+    "source": ("source", "discriminator"),
+    "target": ("target", "discriminator"),
+    "restored_source": ("source", "second_discriminator"),
+    "restored_target": ("target", "second_discriminator"),
+}
 LOSSES = {  # loss -> what it is called in the names of its factors
     "adversarial": "adversarial",
     "second_adversarial": "second_adversarial",
@@ -147,11 +153,11 @@ class CycleGANTraining:
         device = next(network.parameters()).device
         self.encoder = setup.encoder and setup.encoder.to(device)
         used = {DIRECTIONS[key].discriminators[name] for name in ADVERSARIAL for key in self.factors[name]}
-        names = [field.name for field in fields(Fakes) if field.name in used]  # drawn in this order
+        names = [name for name in DISCRIMINATORS if name in used]  # drawn in this order
         self.discriminators = nn.ModuleDict(
             {name: network.segment_discriminator(config, setup.segment) for name in names}
         ).to(device)
-        self.discriminator_weights = dict.fromkeys(map(_loss_name, names), 1.0)
+        self.discriminator_weights = {DISCRIMINATORS[name][1]: 1.0 for name in names}
         self.modules, self.step_networks = {"network": network}, [*network.generators.values()]
         optimiser = partial(Optimiser, betas=objective.betas, precision=setup.precision, processes=setup.processes)
         one_way = len(objective.learning) == 1
@@ -193,11 +199,13 @@ class CycleGANTraining:
         parts = [partial(self._discriminator_loss, name, batch, getattr(fakes, name)) for name in names]
         terms: dict[str, Tensor] = {}
         for name, loss in zip(names, devices.side_by_side(parts, batch.source.device)):
-            terms[_loss_name(name)] = terms.get(_loss_name(name), 0) + loss
+            _, loss_name = DISCRIMINATORS[name]
+            terms[loss_name] = terms.get(loss_name, 0) + loss
         return terms, None
 
     def _discriminator_loss(self, name: str, batch: Batch, fake: Tensor) -> Tensor:
-        real = batch.target if name.endswith("target") else batch.source
+        speaker, _ = DISCRIMINATORS[name]
+        real = getattr(batch, speaker)
         on_real, on_fake = self.discriminators[name](torch.cat([real, fake])).chunk(2)
         loss = self.adversarial.discriminator_loss(on_real, real=True)
         loss = loss + self.adversarial.discriminator_loss(on_fake, real=False)
@@ -245,8 +253,3 @@ class CycleGANTraining:
     def _adversarial_loss(self, name: str, outputs: Mapping[str, Tensor]) -> Tensor:
         """The generator's loss on what the discriminator `name` says of the output of that name."""
         return self.adversarial.generator_loss(self.discriminators[name](outputs[name]))
-
-
-def _loss_name(name: str) -> str:
-    """Name of the loss of a discriminator: those of both speakers are summed under one."""
-    return "second_discriminator" if name.startswith("restored") else "discriminator"

@@ -36,7 +36,7 @@ CLICKS = 1.0  # seconds between the clicks of a measurement
 CONTROLS = ("muted", "passthrough", "f0_options")  # what keys change in a stream
 
 
-class Converter(Protocol):
+class SampleStream(Protocol):
     """What a worker calls: an `AbstractStream`, or a stand-in such as `Clicks`."""
 
     sample_rate: int
@@ -85,7 +85,7 @@ class Loop:
 
     Parameters
     ----------
-    converter : Converter
+    converter : SampleStream
         The conversion.
     block : int
         Block size in samples.
@@ -107,8 +107,6 @@ class Loop:
         Number of samples repeated because the microphone's clock is slower than the loudspeaker's.
     late : int
         Number of samples still missing after LATE seconds; if they arrive later, the delay has grown.
-    levels : tuple of float
-        Peaks of input and output since the last access.
 
     Raises
     ------
@@ -116,7 +114,7 @@ class Loop:
         The slack is longer than half of a ring buffer.
     """
 
-    def __init__(self, converter: Converter, block: int, slack: int = SLACK):
+    def __init__(self, converter: SampleStream, block: int, slack: int = SLACK):
         capacity = round(CAPACITY * converter.sample_rate)
         self.converter, self.block, self.slack = converter, block, slack * block
         seconds = self.slack / converter.sample_rate
@@ -132,8 +130,8 @@ class Loop:
         self._fade = max(1, round(FADE * converter.sample_rate))
         self._interrupted = False  # whether the output ended in silence, so that it must fade in
         self._filled = 0  # samples of silence in place of the lost ones
-        self._successors: deque[tuple[Converter, int]] = deque()  # what `replace` was called with
-        self._former: Converter | None = None  # which is being replaced
+        self._successors: deque[tuple[SampleStream, int]] = deque()  # what `replace` was called with
+        self._former: SampleStream | None = None  # which is being replaced
         self._change = 0  # samples since the converter has been heard; below 0, until then
         self._wake = threading.Event()
         self._stopped = False
@@ -224,7 +222,7 @@ class Loop:
         self.busy += time.thread_time() - begin
         return True
 
-    def replace(self, converter: Converter, delay: int) -> None:
+    def replace(self, converter: SampleStream, delay: int) -> None:
         """Convert by another stream from the next block on; may be called while the worker works.
 
         During its delay, in samples, the former one is heard, whose delay must be the same: nothing is lost, and there
@@ -266,8 +264,8 @@ class Loop:
         self._stopped = True
         self._wake.set()
 
-    @property
-    def levels(self) -> tuple[float, float]:
+    def take_levels(self) -> tuple[float, float]:
+        """Peaks of input and output since the last call."""
         levels, self._levels = self._levels, [0.0, 0.0]
         return float(levels[0]), float(levels[1])
 
@@ -339,7 +337,7 @@ def devices() -> list[Device]:
 
 @contextlib.contextmanager
 def connect(
-    converter: Converter,
+    converter: SampleStream,
     *,
     input: str | None = None,
     output: str | None = None,
@@ -351,7 +349,7 @@ def connect(
 
     Parameters
     ----------
-    converter : Converter
+    converter : SampleStream
         The conversion; the sound card runs at its sample rate.
     input, output : str, optional
         Numbers or names of devices, as in `devices`. Default: the system's.
@@ -409,7 +407,7 @@ def connect(
             worker.join()
 
 
-def warm_up(converter: Converter) -> None:
+def warm_up(converter: SampleStream) -> None:
     """Run a stream once on noise, so that nothing is loaded or compiled during conversion, and reset it."""
     if hasattr(converter, "reset"):
         noise = np.random.default_rng(0).standard_normal(round(WARM_UP * converter.sample_rate))

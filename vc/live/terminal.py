@@ -109,7 +109,7 @@ def counts_text(counts: Mapping[str, float]) -> str:
 
 def status(loop: Loop, stream: AbstractStream, seconds: float) -> str:
     """A status line with levels, CPU load over `seconds` of running time, and the counts that are not 0."""
-    peak_in, peak_out = loop.levels
+    peak_in, peak_out = loop.take_levels()
     load = 100 * loop.busy / seconds if seconds > 0 else 0.0
     faults = counts_text({name: count for name, count in counts(loop, stream).items() if count})
     return f"in {meter(peak_in)}  out {meter(peak_out)}  {load:3.0f} % of a core  {faults}"
@@ -118,7 +118,7 @@ def status(loop: Loop, stream: AbstractStream, seconds: float) -> str:
 def as_json(connection: Connection, stream: AbstractStream, seconds: float) -> str:
     """The status as a line of JSON, after `seconds` of running time; docs/live.md explains each name."""
     loop = connection.loop
-    level_in, level_out = (round(decibels(peak), 1) for peak in loop.levels)
+    level_in, level_out = (round(decibels(peak), 1) for peak in loop.take_levels())
     delays = {"conversion": stream.delay.milliseconds, **connection.delays}
     fields = {
         "seconds": round(seconds, 1),

@@ -19,7 +19,7 @@ SLOPE = 0.1  # negative slope of the leaky ReLU
 WIDTHS = (1.0, 0.5, 0.25, 0.125)  # with a smaller one, a group would have no channels
 
 
-class DiscriminatorOutput(NamedTuple):
+class SubDiscriminatorOutput(NamedTuple):
     """The output of one discriminator."""
 
     map: Tensor  # (batch, positions), linear: 1 for real samples
@@ -35,7 +35,7 @@ class Discriminators(nn.Module):
         self.periods = MultiPeriod(width)
         self.scales = MultiScale(width)
 
-    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
+    def forward(self, samples: Tensor) -> list[SubDiscriminatorOutput]:
         return self.periods(samples) + self.scales(samples)
 
 
@@ -46,7 +46,7 @@ class MultiPeriod(nn.Module):
         super().__init__()
         self.discriminators = nn.ModuleList(Period(period, width) for period in PERIODS)
 
-    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
+    def forward(self, samples: Tensor) -> list[SubDiscriminatorOutput]:
         return [discriminator(samples) for discriminator in self.discriminators]
 
 
@@ -61,7 +61,7 @@ class MultiScale(nn.Module):
         self.discriminators = nn.ModuleList(Scale(width, spectral=number == 0) for number in range(SCALES))
         self.halve = nn.AvgPool1d(4, stride=2, padding=2)
 
-    def forward(self, samples: Tensor) -> list[DiscriminatorOutput]:
+    def forward(self, samples: Tensor) -> list[SubDiscriminatorOutput]:
         x, outputs = samples[:, None], []
         for number, discriminator in enumerate(self.discriminators):
             x = self.halve(x) if number else x
@@ -93,7 +93,7 @@ class Period(nn.Module):
         self.leave = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
         apply_weight_norm(self)
 
-    def forward(self, samples: Tensor) -> DiscriminatorOutput:
+    def forward(self, samples: Tensor) -> SubDiscriminatorOutput:
         missing = -samples.shape[1] % self.period
         x = pad(samples[:, None], (0, missing), mode="reflect").unflatten(2, (-1, self.period))
         return _output(x, self.layers, self.leave)
@@ -129,14 +129,14 @@ class Scale(nn.Module):
         else:
             apply_weight_norm(self)
 
-    def forward(self, x: Tensor) -> DiscriminatorOutput:
+    def forward(self, x: Tensor) -> SubDiscriminatorOutput:
         return _output(x, self.layers, self.leave)
 
 
-def _output(x: Tensor, layers: nn.ModuleList, leave: nn.Module) -> DiscriminatorOutput:
+def _output(x: Tensor, layers: nn.ModuleList, leave: nn.Module) -> SubDiscriminatorOutput:
     features = []
     for layer in layers:
         x = leaky_relu(layer(x), SLOPE)
         features.append(x)
     x = leave(x)
-    return DiscriminatorOutput(x.flatten(1), [*features, x])
+    return SubDiscriminatorOutput(x.flatten(1), [*features, x])

@@ -1,4 +1,4 @@
-"""Metrics of converted speech: arrays in, numbers out; no files."""
+"""Metrics of converted speech: arrays in, numbers out. Files are read only for the weights of users' own models."""
 
 from vc.metrics import content, mos, phones, quality, speaker, timbre, utmos, words
 from vc.metrics.alignment import align

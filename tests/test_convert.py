@@ -180,6 +180,7 @@ def test_bad_recordings_are_named_and_the_rest_is_converted(model, tmp_path):
         (("in.wav", "--to", "RMS"), "no speaker 'RMS'; there are: slt, rms; did you mean rms?"),
         (("in.wav", "--to", "slt", "--from", "slt"), "source and target are both 'slt'"),
         (("in.wav", "--output", "in.wav"), "is also an input"),
+        (("in.wav", "--method", "diff", "--model", "six_voices", "--to", "TM1"), "diff needs a model of mel-cepstra"),
         (("in.wav", "deep/in.wav"), "would both become converted/in.wav"),
         (("in.wav", "in.wav"), "would both become converted/in.wav"),
         (("in.wav", "deep/in.wav", "--output", "-"), "only one recording"),

@@ -56,9 +56,24 @@ def test_the_same_again_does_nothing_and_other_settings_do(data, tmp_path):
     before = (tmp_path / "dump/mcep.ark").stat().st_mtime_ns
     assert b"nothing to do" in command("extract", data, tmp_path / "dump", *SETTINGS).stdout
     assert (tmp_path / "dump/mcep.ark").stat().st_mtime_ns == before
-    command("extract", data, tmp_path / "dump", *SETTINGS, "--set", "features.order=20")
+    done = command("extract", data, tmp_path / "dump", *SETTINGS, "--set", "features.order=20")
+    said = f"vc-extract: warning: {tmp_path}/dump: replaces features of other settings: features.order (24 -> 20)"
+    assert said in done.stderr.decode()
     assert read_features(tmp_path / "dump").config.order == 20
     assert yaml.safe_load((tmp_path / "dump/config.yaml").read_text())["features"]["order"] == 20
+
+
+def test_features_that_are_dropped_are_told(data, tmp_path):
+    command("extract", data, tmp_path / "dump", *SETTINGS)
+    everything = read_features(tmp_path / "dump").utterances
+    command("prepare", data, tmp_path / "fewer", "--speakers", "rms")
+    done = command("extract", tmp_path / "fewer", tmp_path / "dump", *SETTINGS).stderr.decode()
+    gone = [id for id, speaker in everything.items() if speaker == "slt"]
+    number = f"drops {len(gone)} utterance{'s' * (len(gone) > 1)} that this data directory does not have"
+    assert f"{tmp_path}/dump: {number}, such as {gone[0]}" in done
+    done = command("extract", data, tmp_path / "dump", *SETTINGS).stderr.decode()
+    assert "warning" not in done and read_features(tmp_path / "dump").utterances == everything
+    assert b"is the data directory" in command("extract", data, data, *SETTINGS, check=2).stderr
 
 
 def test_jobs_do_not_change_a_byte(data, tmp_path):

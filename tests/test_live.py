@@ -408,6 +408,8 @@ def test_raw_samples_pass_with_the_delay(tmp_path):
         (["--model", PAIR, "--latency", -1], "--latency must be 0 ms or more, and finite, got -1"),
         (["--model", PAIR, "--seconds", "nan"], "--seconds must be above 0, got nan"),
         (["--model", PAIR, "--input", "a.wav", "--output", "b.mp3"], "b.mp3: the output is a WAV file"),
+        (["--model", PAIR, "--input", "a.wav", "--output", "./a.wav"], "./a.wav: is also the input"),
+        (["--model", PAIR, "--input", ".", "--output", "b.wav"], "--input .: is a folder; vc-convert converts folders"),
         (["--model", PAIR, "--realtime"], "--realtime: only with --input"),
         (["--model", PAIR, "--gate", 3, "--input", "a", "--output", "b"], "the gate must be below 0 dB"),
     ],

@@ -174,7 +174,10 @@ def _method(sections: Mapping[str, Any], folders: Sequence[Path]) -> Method:
     kind, name = build_features(sections.get("features") or {}).kind, sections["method"]
     advice = f"; give --config {name}" if name in configuration_names() else ""
     require(kind in method.kinds, f"method {name} does not learn from features of kind {kind}{advice}")
-    require(len(folders) == 2 or method.any_source, "a pair needs two folders: the source's and the target's")
+    if not method.any_source:
+        more = "; for more speakers, see docs/training.md: vc-prepare, vc-extract, vc-train --speakers"
+        more = more if len(folders) > 2 else ""
+        require(len(folders) == 2, f"a pair needs two folders: the source's and the target's{more}")
     return method
 
 

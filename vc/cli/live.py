@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import math
+import os
 import signal
 import sys
 import time
@@ -109,7 +110,8 @@ def _work(args: argparse.Namespace) -> int:
     _refuse_unused(args)
     require((args.input is None) == (args.output is None), "--input and --output go together")
     if args.output is not None:
-        audio.check_output_name(args.output)
+        require(not os.path.isdir(args.input), f"--input {args.input}: is a folder; vc-convert converts folders")
+        audio.check_output(args.output, args.input)
     require((args.input == "-") == (args.output == "-"), "raw samples (-) go from --input - to --output -")
     smallest, largest = BLOCKS
     require(smallest <= args.block <= largest, f"--block must be in {smallest:g}..{largest:g} ms, got {args.block:g}")

@@ -85,6 +85,7 @@ def check_blocks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     for number, block in enumerate(blocks):
         if np.ndim(block) != 1:
             raise DataError(f"block {number} of the stream: expected shape (samples,), got {np.shape(block)}")
+        audio.require_floating_point(np.asarray(block), f"block {number} of the stream")
         if not np.isfinite(block).all():
             raise DataError(f"block {number} of the stream: holds samples that are not finite")
         yield block
@@ -236,8 +237,8 @@ class Converter:
         require_type(ConversionOptions, options=options)
         method = options.method
         if method != "world":
-            require(self.vocoder is WORLD, f"method {method} uses no vocoder")
             require(self.model.features.cepstral, f"method {method} needs a model of mel-cepstra")
+            require(self.vocoder is WORLD, f"method {method} uses no vocoder")
         elif not self._uses_f0:
             reason = "this vocoder takes F0 from the model's log-mel"
             require(options.f0 == DEFAULT_F0, f"F0 cannot be changed: {reason}")
@@ -287,11 +288,14 @@ class Converter:
             raise ConfigError(f"samples: expected an array, got {samples!r}; convert_file converts files")
         require_type(Real, sample_rate=sample_rate)
         try:
-            samples = np.asarray(samples, np.float32)
+            samples = np.asarray(samples)
+            samples = samples.astype(np.float32) if samples.dtype == object else samples
         except ValueError:
             raise DataError("expected samples (samples,) or (samples, channels), got rows of unequal lengths") from None
         except (TypeError, RuntimeError) as error:  # such as tensors on a GPU or with gradients
             raise DataError(f"samples: {shorten(error)}") from error
+        audio.require_floating_point(samples, "samples")
+        samples = samples.astype(np.float32, copy=False)
         if samples.ndim not in (1, 2) or samples.size == 0 or not np.isfinite(samples).all():
             raise DataError(f"expected finite samples (samples,) or (samples, channels), got shape {samples.shape}")
         if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
@@ -388,12 +392,13 @@ class Converter:
         Raises
         ------
         ConfigError, DataError
-            As for `convert`; DataError also for a file that cannot be read or written.
+            As for `convert`; ConfigError also if `output` is `path`, DataError for a file that cannot be read or
+            written.
         """
         require_type(AnyPath, path=path, output=output)
         require_type(Integral, jobs=jobs)
         require(jobs >= 1, f"jobs must be 1 or more, got {jobs}")
-        audio.check_output_name(output)
+        audio.check_output(output, path)
         level, blocks = Level(), audio.blocks(path, self.sample_rate, advance=advance)
         converted = self._convert_blocks(blocks, to, source, options, level=level, recording=path, jobs=jobs)
         try:

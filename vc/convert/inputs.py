@@ -76,7 +76,8 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
         if path in sources:
             raise ConfigError(f"{job.output}: is also an input; choose another --output")
         if path.lower() in outputs:
-            raise ConfigError(f"{job.source} and {outputs[path.lower()]} would both become {job.output}")
+            both = f"{job.source} and {outputs[path.lower()]} would both become {job.output}"
+            raise ConfigError(f"{both}; rename one, or convert them one by one with an --output each")
         outputs[path.lower()] = job.source
     return jobs
 

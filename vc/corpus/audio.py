@@ -232,6 +232,21 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
     return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
 
+def require_floating_point(samples: np.ndarray, name: str) -> None:
+    """Raise DataError for samples of another type, such as int16, whose full scale is not 1."""
+    kind = samples.dtype.kind
+    advice = f"; divide them by {np.iinfo(samples.dtype).max + 1}" if kind == "i" else ""
+    if kind != "f":
+        raise DataError(f"{name}: expected floating-point numbers of full scale 1, got {samples.dtype}{advice}")
+
+
+def check_output(path: Path | str, recording: Path | str) -> None:
+    """Raise ConfigError for an output that would replace the recording it is made of, or is not named like a WAV."""
+    check_output_name(path)
+    if STANDARD not in (str(path), str(recording)) and os.path.realpath(path) == os.path.realpath(recording):
+        raise ConfigError(f"{path}: is also the input; choose another output")
+
+
 def check_output_name(path: Path | str) -> None:
     """Raise ConfigError for an output whose name ends like those of another audio or video format than WAV."""
     if Path(path).suffix.lower() in (SUFFIXES | FFMPEG_SUFFIXES) - {".wav", ".wave"}:

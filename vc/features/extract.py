@@ -8,15 +8,15 @@ import hashlib
 import logging
 import multiprocessing
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vc import files, tensor_file
-from vc.config import digest
+from vc import files, phrases, tensor_file
+from vc.config import difference, digest
 from vc.corpus import audio, data_directory, names
 from vc.corpus.condition import Condition, filled_rate, measure
 from vc.corpus.data_directory import Utterance
@@ -125,6 +125,8 @@ def extract(
     ConfigError
         `config.sample_rate` is above that of all recordings of a speaker.
     """
+    if data.resolve() == output.resolve():
+        raise ConfigError(f"{output}: is the data directory; give another folder for the features")
     utterances = data_directory.read(data)
     config = config.complete()
     speaker_names = {utterance.speaker: utterance.speaker_name for utterance in utterances}
@@ -154,6 +156,7 @@ def extract(
         if features.digest == origin(identities) and features.signed:
             features.check()
             return Report(len(utterances), total - len(utterances), failures, features.speakers, up_to_date=True)
+        _warn_of_replaced(features, config, identities, output)
     files.make_directory(output)
     work = path_inside(output, WORK)
     files.make_directory(work)
@@ -191,6 +194,17 @@ def extract(
         store.write_features(output, config, origin(digests), speakers, rows, digests)
         shutil.rmtree(work)
     return Report(len(recordings), total - len(recordings), failures, speakers)
+
+
+def _warn_of_replaced(features: store.Features, config: FeatureConfig, kept: Collection[str], output: Path) -> None:
+    """Warn of features that are there and will not be afterwards."""
+    changed = difference(features.config, config, "features.")
+    gone = [id for id in features.utterances if id not in kept]
+    if changed:
+        log.warning("%s: replaces features of other settings: %s", output, changed)
+    if gone:
+        number = phrases.count(len(gone), "utterance")
+        log.warning("%s: drops %s that this data directory does not have, such as %s", output, number, gone[0])
 
 
 def _at_sufficient_rate(

@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from vc.config import require
+from vc.corpus.audio import require_floating_point
 from vc.corpus.limiter import HOTTEST, Limiter
+from vc.errors import DataError
 from vc.features.f0 import F0Options, F0Range
 from vc.live.delay import AbstractDelay
 
@@ -111,8 +113,17 @@ class AbstractStream(ABC):
         -------
         np.ndarray
             As many samples, float32.
+
+        Raises
+        ------
+        DataError
+            They are not floating-point numbers `(samples,)`.
         """
-        samples = np.asarray(samples, np.float64)
+        samples = np.asarray(samples)
+        if samples.ndim != 1:
+            raise DataError(f"expected samples (samples,), got shape {samples.shape}")
+        require_floating_point(samples, "samples")
+        samples = samples.astype(np.float64, copy=False)
         finite = np.isfinite(samples)
         if not finite.all():
             self.not_finite += len(samples) - int(finite.sum())

@@ -18,7 +18,7 @@ from conftest import CORPUS, beginning, command, vowel
 import vc
 from vc import devices, metrics, model_file
 from vc.convert.converter import ConversionOptions, Converter
-from vc.convert.level import speech_energy, speech_level
+from vc.convert.level import speech_energy, speech_level, training_level_gain
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import CEILING, LOOK_AHEAD
 from vc.errors import ConfigError, DataError
@@ -330,6 +330,30 @@ def test_the_output_is_as_loud_as_the_input(converter):
         converted = converter.mean_variance().convert(gain * samples + added, rate, to="rms")
         expected = gain**2 * speech_energy(samples, rate)
         assert speech_energy(converted, rate) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("level", "usual", "gain"),
+    [(-25, -20, 0), (-14, -20, 0), (-30, -20, 4), (-9, -20, -5), (-200, -20, 60), (None, -20, 0), (-50, None, 0)],
+)
+def test_a_level_far_from_that_in_training_is_brought_nearer(level, usual, gain):
+    assert 20 * np.log10(training_level_gain(level, usual)) == pytest.approx(gain, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["world", "diff"])
+def test_fainter_recordings_are_converted_alike(method, converter):
+    """From 6 dB below the level in training on, a factor changes nothing but the loudness."""
+    samples, rate = audio.read(UTTERANCE)
+
+    def difference(converter: Converter) -> float:
+        options = ConversionOptions(method=method)
+        one, other = (converter.convert(np.float32(g) * samples, rate, options=options) / g for g in (0.2, 0.02))
+        return np.linalg.norm(one - other) / np.linalg.norm(one)
+
+    model = converter.model
+    unknown = {name: replace(speaker, level=None) for name, speaker in model.speakers.items()}
+    assert difference(converter) < 0.02
+    assert difference(Converter(replace(model, speakers=unknown), converter.network)) > 0.05
 
 
 def peaky(seconds: float = 1.0) -> np.ndarray:

@@ -177,6 +177,14 @@ def test_a_search_range_ignores_octave_errors(centre, low, high, random):
         assert list(vars(one).values()) == pytest.approx(list(vars(other).values()), rel=0.1)
 
 
+@pytest.mark.parametrize("gain", [1.0, 0.1])
+def test_a_level_is_that_of_a_typical_recording_without_its_pauses(gain, random):
+    speech = [gain * np.sin(2 * np.pi * 150 * np.arange(16000) / 16000) * a for a in (0.1, 0.2, 0.9)]
+    padded = [np.concatenate([np.zeros(n), samples, np.zeros(n)]) for n, samples in zip((0, 16000, 4000), speech)]
+    found = f0_statistics([CONFIG.track_f0(samples) for samples in padded], CONFIG.frame_rate, "a")
+    assert found.level == pytest.approx(20 * np.log10(0.2 * gain / 2**0.5), abs=1)
+
+
 @pytest.mark.parametrize("f0", [20.0, 24.0, 30.0, 1400.0, 1900.0])
 def test_an_extreme_voice_is_in_its_search_range(f0):
     found = F0Statistics.of(np.full(50, f0)).f0_range
@@ -357,9 +365,14 @@ def test_a_band_that_never_varies_is_refused():
 
 
 def test_speakers_survive_json_and_bad_ones_are_named(random):
-    speaker = summarise("a", [random.random((30, 3))], F0Statistics(F0Range(60, 300), LogF0(5.0, 0.1)))
+    speaker = summarise("a", [random.random((30, 3))], F0Statistics(F0Range(60, 300), LogF0(5.0, 0.1), -20.0))
     content = speakers_to_json({"a": speaker})
-    assert speakers_from_json(content) == {"a": speaker}
+    assert speakers_from_json(content) == {"a": speaker} and speaker.f0_statistics.level == -20.0
+    del content["a"]["level"]  # as in earlier versions
+    assert speakers_from_json(content)["a"].level is None
+    for level, refusal in ((float("nan"), "finite"), (1e9, "outside the range of speech")):
+        with pytest.raises(ConfigError, match=refusal):
+            speakers_from_json({"a": {**content["a"], "level": level}})
     content["a"]["log_f0_mean"] = float("nan")
     with pytest.raises(ConfigError, match="finite"):
         speakers_from_json(content)

@@ -111,6 +111,41 @@ def test_blocks_of_any_length_give_the_same_samples(rate, method, lengths, strea
     assert np.abs(whole).max() > 0.01 and whole.dtype == np.float32
 
 
+def test_a_frame_is_converted_as_if_it_were_louder(random):
+    model = linear_model(16000)
+    frames = random.standard_normal((20, model.model.features.bands))
+    fainter = frames - np.log(10) * (np.arange(frames.shape[1]) == 0)
+    usual, louder = (model.frame_map("ann", "bob", 3) for _ in range(2))
+    for frame, faint in zip(frames, fainter):
+        source, converted = usual.push(frame)
+        faint_source, as_usual = louder.push(faint, 10.0)
+        np.testing.assert_allclose(as_usual[1:], converted[1:], rtol=1e-5, atol=1e-6)
+        assert as_usual[0] == faint_source[0] == pytest.approx(source[0] - np.log(10))
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.1])
+def test_the_level_of_the_voice_is_followed(gain):
+    tracker = F0Tracker(WorldConfig(16000), F0Range(80, 300), 800, 5)
+    samples = gain * np.concatenate([np.zeros(8000), vowel(1.0, 16000), np.zeros(8000)])
+    for place in range(tracker.before, len(samples) - 800, 80):
+        assert place > 8000 or tracker.level is None
+        tracker.push(samples[place - tracker.before : place + 801])
+    voiced = samples[8000:-8000]
+    assert tracker.level == pytest.approx(10 * np.log10(np.mean(voiced**2)), abs=2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_voice_far_below_the_level_in_training_is_converted_as_in_training(method):
+    model, samples = linear_model(16000), spoken(16000)
+    ann = model.model.speakers["ann"]
+    made = []
+    for level in (None, -60.0, 0.0):
+        model.model.speakers["ann"] = replace(ann, level=level)
+        made.append(Stream(model, method=method).convert(samples))
+    unknown, usual, faint = made
+    assert not np.allclose(usual, unknown, atol=1e-3) and not np.allclose(faint, unknown, atol=1e-3)
+
+
 @settings(max_examples=8, deadline=None)
 @given(lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=20), method=st.sampled_from(METHODS))
 def test_random_blocks_give_the_same_samples(lengths, method, streams):

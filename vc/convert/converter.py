@@ -11,7 +11,7 @@ import torch
 
 from vc import devices, model_file
 from vc.config import AnyPath, require, require_known, require_type
-from vc.convert.level import Level, speech_energy, usual_level_gain, vocoder_gain
+from vc.convert.level import Level, speech_energy, training_level_gain, usual_level_gain, vocoder_gain
 from vc.convert.source import SourceContent, SourceVoice
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import limit, limit_blocks
@@ -72,6 +72,7 @@ class SourcePiece:
 
     piece: Piece
     voice: F0Statistics
+    gain: float = 1.0  # before the analysis, only for a model that converts frames
     frames: Frames | None = None  # with content, only for a decoder
     statistics: ContentStatistics | None = None  # of the speaker's content, only for a decoder
 
@@ -428,7 +429,10 @@ class Converter:
             voice = SourceVoice(
                 known and known.f0_statistics, settings, recording=recording, name=source, search=search
             )
-            inputs = (SourcePiece(*pair) for pair in voice.with_voices(parts))
+            usual = None if self.decodes else known.level
+            inputs = (
+                SourcePiece(*pair, gain=training_level_gain(voice.level, usual)) for pair in voice.with_voices(parts)
+            )
         else:
             inputs = (SourcePiece(piece, known.f0_statistics) for piece in parts)
         if self.decodes:
@@ -483,14 +487,14 @@ class Converter:
             before, after = speech_energy(padded, self.sample_rate), speech_energy(converted, self.sample_rate)
             converted = np.sqrt(before / after if after > 0 else 0.0) * converted
         elif options.method == "diff":
-            _, mel_cepstrum = settings.extract(padded, voice.f0_range)
+            _, mel_cepstrum = settings.extract(piece.gain * padded, voice.f0_range)
             spectrum = self.convert_frames(mel_cepstrum, source, target)
             self._refuse_overflow(spectrum)
             spectrum = settings.restore_power(spectrum, mel_cepstrum)
             converted = differential.filter_samples(padded, spectrum - mel_cepstrum, settings)
         else:
             excited = self.vocoder.needs_excitation(settings)
-            gain = vocoder_gain(self.vocoder.native_rate, padded)
+            gain = piece.gain * vocoder_gain(self.vocoder.native_rate, piece.gain * padded)
             frames = settings.analyse(gain * padded, voice.f0_range, excitation=excited)
             spectrum = self.convert_frames(frames.spectrum, source, target)
             self._refuse_overflow(spectrum)

@@ -8,6 +8,7 @@ from vc.corpus.limiter import to_full_scale
 from vc.features.speech import DYNAMIC_RANGE
 
 FAINTEST_PEAK = 0.1  # smallest usual peak of a recording
+USUAL_RANGE = 6.0  # dB, distance of a recording's level from that in training up to which it is converted as it is
 LARGEST_GAIN = 1e3  # largest gain; an even quieter conversion is silence
 LOWEST_FREQUENCY = 70.0  # Hz; lower frequencies are ignored in loudness
 FRAME = 0.02  # seconds
@@ -53,6 +54,27 @@ def vocoder_gain(native_rate: int | None, samples: np.ndarray) -> np.float32:
     Neural vocoders have learnt from usual levels only, and their output is within -1..1.
     """
     return np.float32(1) if native_rate is None else usual_level_gain(samples)
+
+
+def training_level_gain(level: float | None, usual: float | None) -> np.float32:
+    """Gain before a model that converts frames: far from the level in training, it would give another voice.
+
+    Parameters
+    ----------
+    level : float or None
+        Level of a recording's speech in dB of full scale; None if there is none.
+    usual : float or None
+        The same of a typical recording in training; None if unknown.
+
+    Returns
+    -------
+    np.float32
+        Linear gain that brings the level to within USUAL_RANGE of the usual one, at most LARGEST_GAIN; 1 for None.
+    """
+    if level is None or usual is None:
+        return np.float32(1)
+    excess = level - usual
+    return np.float32(min(10 ** ((np.clip(excess, -USUAL_RANGE, USUAL_RANGE) - excess) / 20), LARGEST_GAIN))
 
 
 def usual_level_gain(samples: np.ndarray) -> np.float32:

@@ -7,6 +7,7 @@ the recording, so that what precedes speech (hum, noise, music, another voice) d
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +26,7 @@ from vc.features.f0 import (
     F0Statistics,
     F0Track,
     clear_frames,
+    decibels,
     loud_frames,
     whispers,
 )
@@ -65,6 +67,11 @@ class VoicedSpeech:
         track = self.config.track_f0(samples, search)
         loud = loud_frames(track.power, max(FAINTEST, PAUSE * self._loudest))
         return track, loud, clear_frames(track, loud)
+
+    @property
+    def level(self) -> float | None:
+        """Level in dB of full scale of the clearly voiced frames of the loudest piece so far; None before the first."""
+        return decibels(np.array(self._loudest)) if self._loudest > 0 else None
 
     def learn_level(self, power: np.ndarray) -> None:
         """Learn how loud the speech is from the power `(frames,)` of a piece's clearly voiced frames."""
@@ -114,6 +121,11 @@ class SourceVoice:
         self._recent = np.zeros(0)  # Hz, clearly voiced frames of the previous piece
         self._speech = VoicedSpeech(config)  # its F0 is of speakers other than the known one
         self._warned: set[str] = set()
+
+    @property
+    def level(self) -> float | None:
+        """Level of the speech so far, as `VoicedSpeech.level`."""
+        return self._speech.level
 
     def with_voices(self, parts: Iterable[Piece]) -> Iterator[tuple[Piece, F0Statistics]]:
         """Pieces with their speakers' F0 statistics; a piece in which the speaker changes is split there."""
@@ -190,7 +202,7 @@ class SourceVoice:
         return self._in_search_range(F0Statistics.of(self._speech.of_voice(median)))
 
     def _in_search_range(self, voice: F0Statistics) -> F0Statistics:
-        return voice if self.search is None else F0Statistics(self.search, voice.log_f0)
+        return voice if self.search is None else replace(voice, f0_range=self.search)
 
     def _warn(self, kind: str, text: str) -> None:
         """Warn once per recording."""

@@ -16,7 +16,7 @@ frames, they would be those of the hum even where it is 40 dB below the speech (
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -253,10 +253,11 @@ class LogF0:
 
 @dataclass(frozen=True)
 class F0Statistics:
-    """A speaker's F0 search range and distribution; both None for a speaker who whispers."""
+    """A speaker's F0 search range and distribution, and the level of voiced speech; None for one who whispers."""
 
     f0_range: F0Range | None
     log_f0: LogF0 | None
+    level: float | None = None  # dB of full scale, of clearly voiced frames; also None if unknown
 
     @classmethod
     def of(cls, f0: np.ndarray) -> "F0Statistics":
@@ -281,6 +282,11 @@ def loud_frames(power: np.ndarray, faintest: float = 0.0) -> np.ndarray:
     total = power.sum()
     reference = np.square(power).sum() / total if total > 0 else np.inf
     return power > max(reference * 10 ** (-LOUD_RANGE / 10), faintest)
+
+
+def decibels(power: np.ndarray) -> float:
+    """Level in dB of the mean of `power` `(frames,)`, mean squares above 0."""
+    return float(10 * np.log10(power.mean()))
 
 
 def clear_frames(track: F0Track, loud: np.ndarray) -> np.ndarray:
@@ -322,18 +328,20 @@ def f0_statistics(
     DataError
         Too few frames are voiced to estimate F0, and too few are loud to conclude that the speaker whispers.
     """
-    f0, loud, clear = [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0, bool)]
+    f0, loud, clear, levels = [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0, bool)], []
     for track in tracks:  # each by itself, so that a louder or noisier recording does not affect the others
         f0.append(track.f0)
         loud.append(loud_frames(track.power))
         clear.append(clear_frames(track, loud[-1]))
+        if clear[-1].any():
+            levels.append(decibels(track.power[clear[-1]]))
     f0, loud, clear = map(np.concatenate, (f0, loud, clear))
     if search is None and whispers(clear, loud, frame_rate):
         return WHISPER
     if clear.sum() < FEWEST_CLEAR:
         raise DataError(f"{speaker}: {clear.sum()} clearly voiced frames are too few to estimate an F0 range")
     statistics = F0Statistics.of(f0[clear])
-    return statistics if search is None else F0Statistics(search, statistics.log_f0)
+    return replace(statistics, f0_range=search or statistics.f0_range, level=float(np.median(levels)))
 
 
 @dataclass(frozen=True)

@@ -85,13 +85,14 @@ class Speaker:
     frames: int
     f0_range_given: bool = False  # set by the user, not estimated
     content: ContentStatistics | None = None  # if the features have content
+    level: float | None = None  # dB of full scale, clearly voiced frames of a typical recording; None if unknown
     name: str = ""  # if it differs from the id
 
     def __post_init__(self) -> None:
         means, deviations = self.mel_cepstrum_mean, self.mel_cepstrum_deviation
         log_f0 = [value for value in (self.log_f0_mean, self.log_f0_deviation) if value is not None]
         require(len(log_f0) != 1, "a speaker has a mean and a deviation of log F0, or neither")
-        numbers = [*means, *deviations, *log_f0]
+        numbers = [*means, *deviations, *log_f0, *([] if self.level is None else [self.level])]
         finite = all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
         require(finite, "a speaker's statistics must be finite numbers")
         require(len(means) == len(deviations), "a speaker's means and deviations must be of equal length")
@@ -119,7 +120,7 @@ class Speaker:
 
     @property
     def f0_statistics(self) -> F0Statistics:
-        return F0Statistics(self.f0_range, self.log_f0)
+        return F0Statistics(self.f0_range, self.log_f0, self.level)
 
 
 def summarise(
@@ -142,7 +143,7 @@ def summarise(
     frames : collection of np.ndarray
         Shape `(frames, bands)` each, one for each recording or part of one; iterated three times.
     f0 : F0Statistics
-        F0 search range and statistics.
+        F0 search range and statistics, and level.
     speech : sequence of np.ndarray, optional
         Masks, shape `(frames,)` each, of the frames to use: pauses carry no speaker information. Default: all frames.
     utterances : int, optional
@@ -179,6 +180,7 @@ def summarise(
         frames=sum(map(len, frames)),
         f0_range_given=range_given,
         content=content,
+        level=f0.level,
         name=speaker_name,
     )
 

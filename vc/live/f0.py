@@ -20,6 +20,7 @@ PARTS = 12  # of that time, which are dropped one at a time
 LOUD = 0.25  # of the loudest frame's power: close to the mean of the loud samples, which vc/features/f0.py uses
 USUAL = 1e-3  # power of loud samples (full scale is 1) in quiet speech, assumed before anybody has spoken
 ABOVE_LOWEST = 3.0  # times the lowest power: about the percentile QUIETEST of a whole recording
+LEVEL_MEMORY = 10.0  # seconds of voiced speech whose level is remembered
 EMPTY = 1e-10  # power of digital silence (full scale is 1)
 
 
@@ -56,6 +57,11 @@ class F0Tracker:
         Number of samples after a frame's centre that may be used.
     wait : int
         Number of frames after which a frame's F0 is decided.
+
+    Attributes
+    ----------
+    level : float or None
+        Level of the loud voiced frames so far in dB of full scale; None before the first.
     """
 
     def __init__(self, config: WorldConfig, f0_range: F0Range | None, after: int, wait: int):
@@ -101,6 +107,7 @@ class F0Tracker:
     def reset(self) -> None:
         """Start over with a recording's first frame."""
         self._extremes = Extremes(self._frame_rate)
+        self._power, self._count_voiced = 0.0, 0  # mean of loud voiced frames, and their number
         self._totals: np.ndarray | None = None
         self._f0: deque[np.ndarray] = deque(maxlen=self._wait + 1)
         self._back_pointers: deque[np.ndarray] = deque(maxlen=self._wait + 1)
@@ -137,7 +144,15 @@ class F0Tracker:
         f0, strength = offline.find_candidates(correlations[None], self._lags, self._search, rate=self._rate)
         if power < min(offline.ABOVE_QUIETEST * ABOVE_LOWEST * quietest, offline.PAUSE * loud):  # a pause
             strength = np.where(f0 > 0, offline.NO_CANDIDATE, strength)
-        return self._search_step(f0[0], strength[0])
+        decided = self._search_step(f0[0], strength[0])
+        if decided[0] > 0 and power > LOUD * loudest * 10 ** (-offline.LOUD_RANGE / 10):
+            self._count_voiced += 1
+            self._power += (power - self._power) / min(self._count_voiced, LEVEL_MEMORY * self._frame_rate)
+        return decided
+
+    @property
+    def level(self) -> float | None:
+        return offline.decibels(np.array(self._power)) if self._count_voiced else None
 
     def _search_step(self, f0: np.ndarray, strength: np.ndarray) -> tuple[float, float]:
         """One step of the Viterbi search, and back-tracking to the frame that is decided."""

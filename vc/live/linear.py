@@ -130,13 +130,14 @@ class FrameMap:
         self._frames: np.ndarray | None = None  # (frames * bands,), normalised
         self._waiting: deque[np.ndarray] = deque(maxlen=self._look_ahead + 1)
 
-    def push(self, mel_cepstrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def push(self, mel_cepstrum: np.ndarray, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Take a frame `(bands,)`; return the frame `look_ahead` frames earlier, and its conversion, `(bands,)` each.
 
-        Before the first frame, the first frame is repeated.
+        It is converted as if it were louder by `gain`. Before the first frame, the first frame is repeated.
         """
         self._waiting.append(mel_cepstrum)
-        frame = np.clip(self._before.transform(mel_cepstrum), -FARTHEST, FARTHEST).astype(np.float32)
+        louder = np.concatenate([[mel_cepstrum[0] + np.log(gain)], mel_cepstrum[1:]])
+        frame = np.clip(self._before.transform(louder), -FARTHEST, FARTHEST).astype(np.float32)
         if self._frames is None:
             self._frames = np.tile(frame, self._matrix.shape[1] // len(frame))
         self._frames = np.concatenate([self._frames[len(frame) :], frame])

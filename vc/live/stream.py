@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from vc.config import require_known
+from vc.convert.level import training_level_gain
 from vc.features import mel_cepstrum
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, map_f0
 from vc.live.base import AbstractStream
@@ -85,6 +86,7 @@ class Stream(AbstractStream):
         speakers = model.model.speakers
         self._config = config = model.model.features
         self._voices = speakers[self.source].log_f0, speakers[self.target].log_f0
+        self._usual_level = speakers[self.source].level
         f0_range = f0_range or speakers[self.source].f0_range
         self._span = SPANS[method]
         pulse = pulse_delay(config.sample_rate) if method == "world" else 0
@@ -150,7 +152,8 @@ class Stream(AbstractStream):
         if not hold:
             preliminary_f0, f0 = self._tracker.push(available[self._near - self._tracker.before :])
             self._mel_cepstrum = self._envelope(available, preliminary_f0)
-        source, converted = self._map.push(self._mel_cepstrum)
+        gain = training_level_gain(self._tracker.level, self._usual_level)
+        source, converted = self._map.push(self._mel_cepstrum, gain)
         number = self._frame - self.delay.look_ahead
         self._frame += 1
         if number < 0:

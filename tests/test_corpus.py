@@ -410,6 +410,11 @@ def test_transcripts_that_are_lost_by_cutting_are_told(folder, data, tmp_path, c
     assert not (tmp_path / "cut/text").exists()
 
 
+def test_a_speakers_folder_in_place_of_the_corpus_is_told(folder, tmp_path):
+    done = command("prepare", folder / "ann", tmp_path / "data", check=1).stderr.decode()
+    assert f"{folder}/ann: holds recordings itself; give the folder above" in done and not (tmp_path / "data").exists()
+
+
 def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path, random):
     record(tmp_path / "in/ann/a.wav")
     (tmp_path / "in/ann/b.wav").write_text("hello")

@@ -82,6 +82,7 @@ def from_folders(
         there = f"there are: {', '.join(folders)}" if folders else "there is none (hidden folders are left out)"
         hint = suggestion(folders, *missing)
         raise DataError(f"{folder}: no folder of speaker {', '.join(missing)}; {there}{hint}")
+    loose = []
     if not chosen:
         endings = formats.SUFFIXES | formats.FFMPEG_SUFFIXES
         loose = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
@@ -110,6 +111,8 @@ def from_folders(
         raise DataError(
             *(f"{folder / name}: no recordings{matching} that can be read; {audio.KNOWN_ENDINGS}" for name in empty)
         )
+    if not recordings and loose:
+        raise DataError(f"{folder}: holds recordings itself; give the folder above, which has a folder of each speaker")
     if not recordings:
         raise DataError(f"{folder}: no recordings{matching} in <speaker> folders below it; {audio.KNOWN_ENDINGS}")
     if others:

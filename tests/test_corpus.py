@@ -410,6 +410,13 @@ def test_transcripts_that_are_lost_by_cutting_are_told(folder, data, tmp_path, c
     assert not (tmp_path / "cut/text").exists()
 
 
+def test_a_link_to_the_corpus_itself_is_no_speaker(folder, tmp_path):
+    before = [utterance.id for utterance in prepare.from_folders(folder)]
+    (folder / "loop").symlink_to(".")
+    (folder / "up").symlink_to("..")
+    assert [utterance.id for utterance in prepare.from_folders(folder)] == before
+
+
 def test_a_speakers_folder_in_place_of_the_corpus_is_told(folder, tmp_path):
     done = command("prepare", folder / "ann", tmp_path / "data", check=1).stderr.decode()
     assert f"{folder}/ann: holds recordings itself; give the folder above" in done and not (tmp_path / "data").exists()

@@ -15,7 +15,7 @@ from vc.models import build_network
 from vc.models.base import AbstractConverter
 from vc.train.directory import train_in
 from vc.train.engine import Engine, Setup
-from vc.train.held_out import HeldOut, HeldOutResynthesis
+from vc.train.held_out import AbstractHeldOut, HeldOut, HeldOutResynthesis
 from vc.train.log import RunLog
 from vc.train.methods import METHODS
 from vc.train.plan import Plan, Request
@@ -126,7 +126,7 @@ class ConverterRun(Run):
         return Converter(model, self.engine.converter, self.device, encoder=self.encoder)
 
 
-def held_out_scores(held_out: HeldOut | HeldOutResynthesis, converter: Converter, name: str) -> dict[str, float]:
+def held_out_scores(held_out: AbstractHeldOut, converter: Converter, name: str) -> dict[str, float]:
     """The scores of a converter; none, with a warning about `name`, if recordings cannot be compared."""
     try:
         return held_out.score(converter)

@@ -5,7 +5,7 @@ Also the interfaces of a method's training and sampler to the engine, and counte
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +48,6 @@ class Setup:
 class Training(Protocol):
     """A method's networks, their optimisers and the step that they take."""
 
-    sampler: ClassVar[type]  # its `from_features` builds a Sampler
-    held_out: ClassVar[type]  # its `read` reads a held-out set, which scores a converter
     network: nn.Module  # for the model file
     modules: dict[str, nn.Module]  # by their names in a checkpoint
     step_networks: list[nn.Module]  # those that a step calls, for torch.compile

@@ -1,5 +1,6 @@
 """Utterances held out of training: the best scores of their conversions decide which model is kept."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -21,8 +22,44 @@ CONTENT_WEIGHT = 4.0  # of lost content relative to distances; see docs/experime
 Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 1)
 
 
+class AbstractHeldOut(ABC):
+    """Recordings that no loss uses, by which the models of one run are compared.
+
+    Attributes
+    ----------
+    digest : str
+        Of the features that they come from.
+    """
+
+    digest: str
+
+    @classmethod
+    @abstractmethod
+    def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "AbstractHeldOut":
+        """Read held-out recordings from a features directory.
+
+        Parameters
+        ----------
+        directory : Path
+            Extracted with the settings of the training features, from none of their recordings.
+        training : Features
+            Features of the training set.
+        speakers : tuple of str
+            Those of the model.
+
+        Raises
+        ------
+        ConfigError
+            If the settings differ, or one of the recordings is in the training set.
+        """
+
+    @abstractmethod
+    def score(self, converter: Converter) -> dict[str, float]:
+        """Score a converter; the lower `score` is, the better. The other scores are its parts."""
+
+
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOut(AbstractHeldOut):
     """Utterances of all speakers of a model, by sentence, to convert in all directions."""
 
     utterances: dict[str, Utterances]  # by speaker
@@ -37,21 +74,6 @@ class HeldOut:
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOut":
-        """Read held-out utterances from a features directory.
-
-        Parameters
-        ----------
-        directory : Path
-            Extracted with the settings of the training features, from none of their recordings.
-        training : Features
-            Features of the training set.
-        speakers : tuple of str
-
-        Raises
-        ------
-        ConfigError
-            If the settings differ, or one of the recordings is in the training set.
-        """
         features = read_held_out(directory, training)
         utterances = {}
         for speaker in speakers:
@@ -129,7 +151,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class HeldOutResynthesis:
+class HeldOutResynthesis(AbstractHeldOut):
     """Recordings of the targets, each to be decoded from its content and prosody in its own voice."""
 
     recordings: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]  # speaker -> content, F0, log-mel
@@ -142,7 +164,6 @@ class HeldOutResynthesis:
 
     @classmethod
     def read(cls, directory: Path, training: Features, speakers: tuple[str, ...]) -> "HeldOutResynthesis":
-        """Read held-out recordings from a features directory, as HeldOut.read does."""
         features = read_held_out(directory, training)
         recordings = {}
         for name in speakers:

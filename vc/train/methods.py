@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import yaml
 
@@ -14,6 +14,8 @@ from vc.plugins import Registry
 from vc.train import unit_selection
 from vc.train.alignment import SpeakerFrames
 from vc.train.cyclegan import CycleGANObjective, CycleGANTraining, CycleGANVCObjective
+from vc.train.engine import Training
+from vc.train.held_out import AbstractHeldOut
 from vc.train.linear import (
     NearestObjective,
     ParallelObjective,
@@ -43,6 +45,13 @@ PAIR, MANY_SPEAKERS, ANY_NUMBER = "a pair", "many speakers", "any number of spea
 TARGETS = "one target or several"
 
 
+class ConverterTraining(Training, Protocol):
+    """A training of a converter, from features."""
+
+    sampler: ClassVar[type]  # its `from_features` builds a Sampler
+    held_out: ClassVar[type[AbstractHeldOut]]
+
+
 @dataclass(frozen=True)
 class Method:
     """How a network of `vc.models.MODELS` is trained: by steps, or fitted directly to all frames of the speakers."""
@@ -50,7 +59,7 @@ class Method:
     serves: str  # number of speakers of one model
     summary: str  # one line
     objective: type
-    training: type | None = None
+    training: type[ConverterTraining] | None = None
     fit: Callable[..., None] | None = None
     frames: type = SpeakerFrames  # its `read` reads a speaker's frames for `fit`
     kinds: tuple[str, ...] = ("world", "mel")  # of features

@@ -495,6 +495,9 @@ def test_what_cannot_be_fitted_leaves_no_settings_behind(dump, tmp_path):
 def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
     done = fitted(mini, tmp_path / "exp", "nearest", "--estimate")
     assert done.stdout.decode() == "slt-rms: a minute at most for an hour of each (nearest takes no steps)\n"
+    assert b"warning" not in done.stderr
+    done = fitted(mini, tmp_path / "exp", "nearest", "--estimate", "--set", "training.steps=100")
+    assert b"vc-train: warning: training.steps: no effect, since nearest takes no steps\n" in done.stderr
     assert not (tmp_path / "exp").exists()
 
 

@@ -89,7 +89,7 @@ def export(converter: Converter, output: Path, to: str | None = None, source: st
 
 
 def description(converter: Converter, source: str, target: str) -> dict:
-    """What a program needs to use the graph: the analysis, and both speakers' log-F0 statistics and F0 search ranges.
+    """What a program needs to use the graph: the analysis, and both speakers' log-F0 statistics, F0 ranges and levels.
 
     The graph keeps the source's c0; vc-convert then adjusts it by WorldConfig.restore_power, whose smoothing is given.
 
@@ -114,6 +114,7 @@ def description(converter: Converter, source: str, target: str) -> dict:
             "log_f0_deviation": log_f0 and log_f0.deviation,
             "f0_floor": f0_range and f0_range.floor,
             "f0_ceiling": f0_range and f0_range.ceiling,
+            "level": voice.level,
         }
     features = {**plain(converter.model.features), "fft_size": converter.model.features.fft_size}
     general = {"source": source, "target": target, "fewest_frames": FEWEST, "licence": converter.model.licence}

@@ -420,6 +420,9 @@ def test_a_link_to_the_corpus_itself_is_no_speaker(folder, tmp_path):
 def test_a_speakers_folder_in_place_of_the_corpus_is_told(folder, tmp_path):
     done = command("prepare", folder / "ann", tmp_path / "data", check=1).stderr.decode()
     assert f"{folder}/ann: holds recordings itself; give the folder above" in done and not (tmp_path / "data").exists()
+    record(folder / "lonely.wav", seed=3)
+    done = command("prepare", folder, tmp_path / "data", "--include", "none*", check=1).stderr.decode()
+    assert f"{folder}: no recordings that match none* in <speaker> folders below it" in done
 
 
 def test_what_cannot_be_read_is_named_when_it_is_cut(tmp_path, random):

@@ -211,6 +211,26 @@ def test_every_band_of_log_mel_is_converted(mel_model, speech):
     np.testing.assert_allclose(converter.convert_frames(frames, "slt", "rms"), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["world", "neural"])
+def test_a_model_is_given_faint_recordings_at_one_level(name, mel_model, speech, tmp_path, monkeypatch):
+    """Whether or not its vocoder takes F0, from whose voiced frames the level is known."""
+    vocoder = "world" if name == "world" else vocoder_of(MEL.mel, tmp_path / "neural.safetensors")
+    converter, given = Converter.load(mel_model, vocoder=vocoder), []
+    convert_frames = converter.convert_frames
+
+    def noted(frames: np.ndarray, *direction: str) -> np.ndarray:
+        given.append(frames)
+        return convert_frames(frames, *direction)
+
+    monkeypatch.setattr(converter, "convert_frames", noted)
+    usual = converter.model.speakers["slt"].normaliser.mean_.mean()
+    for factor in (0.2, 0.05, 0.01):
+        converter.convert(np.float32(factor) * speech, MEL.sample_rate)
+    loud = np.exp(given[0]).mean(axis=1) > np.exp(given[0]).mean()
+    levels = [frames[loud].mean() for frames in given]
+    assert np.ptp(levels) < 0.05 and abs(levels[0] - usual) < 1.5
+
+
 def test_a_mel_model_speaks_through_any_vocoder_that_fits(mel_model, tmp_path):
     fits = vocoder_of(MEL.mel, tmp_path / "fits.safetensors")
     other = vocoder_of(replace(MEL.mel, hop=128, highest=7600.0), tmp_path / "other.safetensors")

@@ -501,6 +501,17 @@ def test_an_estimate_of_a_fit_takes_no_steps(mini, tmp_path):
     assert not (tmp_path / "exp").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [("method: nearest\ntraining: 3", "training: expected a mapping"), ("method: [a]", "method: unknown")],
+)
+def test_settings_of_another_shape_are_refused_in_one_line(text, refusal, mini, tmp_path):
+    (tmp_path / "odd.yaml").write_text(text)
+    pair = ("--features", mini / "dump/train", "--source", "slt", "--target", "rms", "--output", tmp_path / "exp")
+    [line] = command("train", "--config", tmp_path / "odd.yaml", *pair, check=2).stderr.decode().splitlines()
+    assert line.startswith(f"vc-train: error: {refusal}")
+
+
 @pytest.mark.parametrize("method", ["warp", "nearest", "parallel"])
 def test_unfitted_maps_are_the_identity_and_keep_the_frames(method):
     network = build_converter(method, network_config(method, {}), 25, PAIR)

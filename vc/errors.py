@@ -25,14 +25,14 @@ def escaped(text: object) -> str:
 
 
 def shorten(error: Exception) -> str:
-    """The text of another library's error on one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]
+    """The text of another library's error, or its type if it has none, on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory could not be allocated; torch has no type of its own for it on the CPU."""
-    said = ("out of memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in str(error) for s in said))
+    texts = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(t in str(error) for t in texts))
 
 
 def naming(place: object, error: Exception) -> str:

@@ -23,7 +23,7 @@ def path_of(kind: str, name: str, reserved: Collection[str]) -> Path:
         `vocoder` or `encoder`.
     name : str
     reserved : collection of str
-        Names with another meaning.
+        Names with another meaning, at least one.
 
     Raises
     ------
@@ -31,8 +31,8 @@ def path_of(kind: str, name: str, reserved: Collection[str]) -> Path:
         The name is reserved or looks like a path.
     """
     others = " and ".join(map(repr, reserved))
-    fits = name and name not in reserved and not is_path(name)
-    require(fits, f"{name!r} cannot be the name of an imported {kind}: use a word other than {others}, not a path")
+    usable = name and name not in reserved and not is_path(name)
+    require(usable, f"{name!r} cannot be the name of an imported {kind}: use a word other than {others}, not a path")
     return _folder(kind) / f"{name}{SUFFIX}"
 
 

@@ -115,9 +115,9 @@ def _work(args: argparse.Namespace) -> int:
         require(not configuration, f"--method: {args.method} is a configuration: give --config {args.method}")
         if not args.config and common.first_process() and not (args.output / "config.yaml").exists():
             warn_of_defaults(args.method, sections, extracted=bool(args.features))
-    fitted = METHODS[sections["method"]].fit if sections["method"] in METHODS else None
-    if fitted and sections.get("training") and common.first_process():
-        unused = ", ".join(f"training.{key}" for key in sections["training"])
+    method, settings = METHODS.get(str(sections["method"])), sections.get("training")
+    if method and method.fit and settings and isinstance(settings, dict) and common.first_process():
+        unused = ", ".join(f"training.{key}" for key in settings)
         common.warn(COMMAND, f"{unused}: no effect, since {sections['method']} takes no steps")
     if args.recordings:
         return train_from_recordings(args, sections)

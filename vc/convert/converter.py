@@ -12,16 +12,17 @@ import torch
 from vc import devices, model_file
 from vc.config import AnyPath, require, require_known, require_type
 from vc.convert.level import Level, speech_energy, training_level_gain, usual_level_gain, vocoder_gain
-from vc.convert.source import SourceContent, SourceVoice
+from vc.convert.source import SourceContent, SourceVoice, VoicedSpeech
 from vc.corpus import audio, pieces
 from vc.corpus.limiter import limit, limit_blocks
 from vc.corpus.pieces import SHORTEST, Piece
 from vc.encoders.base import Encoder
 from vc.encoders.features import content_of, encoder_of
 from vc.errors import ConfigError, DataError, shorten, suggestion
-from vc.features.base import Frames
+from vc.features.base import FeatureConfig, Frames
 from vc.features.content import ContentStatistics, normalise_content, prosody, standard_loudness
 from vc.features.f0 import DEFAULT_F0, F0Options, F0Range, F0Statistics, LogF0, map_f0
+from vc.features.speakers import Speaker
 from vc.models.base import AbstractConverter, AbstractDecoder, FrameMap
 from vc.models.linear import MeanVarianceConfig, MeanVarianceConverter
 from vc.parallel import map_ahead
@@ -75,6 +76,14 @@ class SourcePiece:
     gain: float = 1.0  # before the analysis, only for a model that converts frames
     frames: Frames | None = None  # with content, only for a decoder
     statistics: ContentStatistics | None = None  # of the speaker's content, only for a decoder
+
+
+def _with_level(parts: Iterable[Piece], settings: FeatureConfig, speaker: Speaker) -> Iterator[SourcePiece]:
+    """Pieces of a known speaker, whose F0 is not needed, each with the gain for its recording so far."""
+    speech = VoicedSpeech(settings)
+    for piece in parts:
+        speech.learn_level_of(piece.samples)
+        yield SourcePiece(piece, speaker.f0_statistics, gain=training_level_gain(speech.level, speaker.level))
 
 
 class Overflow(DataError):
@@ -434,7 +443,7 @@ class Converter:
                 SourcePiece(*pair, gain=training_level_gain(voice.level, usual)) for pair in voice.with_voices(parts)
             )
         else:
-            inputs = (SourcePiece(piece, known.f0_statistics) for piece in parts)
+            inputs = _with_level(parts, settings, known)
         if self.decodes:
             content = SourceContent(known and known.content, self.model.speakers[target].content, settings)
             inputs = (self._with_content(piece, content) for piece in inputs)

@@ -67,17 +67,17 @@ def plan(inputs: Sequence[str], scp: Path | None, output: str | None) -> list[Jo
             raise ConfigError(f"--output {output}: exists and is not a file")
         jobs = [Job(*(name if name == STANDARD else _path(name) for name in (inputs[0], output)))]
     # No output may be an input or occur twice; on some file systems, names that differ only in case are the same.
-    sources = {os.path.realpath(job.source) for job in jobs if job.source != STANDARD}
+    sources = {audio.file_identity(job.source) for job in jobs if job.source != STANDARD}
     outputs: dict[str, Path | str] = {}
     for job in jobs:
         if job.output == STANDARD or job.refusal or os.path.isdir(job.source):
             continue
         path = os.path.realpath(job.output)
-        if path in sources:
+        if audio.file_identity(job.output) in sources:
             raise ConfigError(f"{job.output}: is also an input; choose another --output")
         if path.lower() in outputs:
-            both = f"{job.source} and {outputs[path.lower()]} would both become {job.output}"
-            raise ConfigError(f"{both}; rename one, or convert them one by one with an --output each")
+            collision = f"{job.source} and {outputs[path.lower()]} would both become {job.output}"
+            raise ConfigError(f"{collision}; rename one, or convert them one by one with an --output each")
         outputs[path.lower()] = job.source
     return jobs
 

@@ -62,7 +62,7 @@ def training_level_gain(level: float | None, usual: float | None) -> np.float32:
     Parameters
     ----------
     level : float or None
-        Level of a recording's speech in dB of full scale; None if there is none.
+        Level of a recording's speech, as in F0Statistics; None if there is none.
     usual : float or None
         The same of a typical recording in training; None if unknown.
 

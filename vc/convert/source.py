@@ -70,8 +70,14 @@ class VoicedSpeech:
 
     @property
     def level(self) -> float | None:
-        """Level in dB of full scale of the clearly voiced frames of the loudest piece so far; None before the first."""
+        """Level, as in F0Statistics, of the loudest piece so far; None before the first."""
         return decibels(np.array(self._loudest)) if self._loudest > 0 else None
+
+    def learn_level_of(self, samples: np.ndarray) -> None:
+        """Learn how loud the speech is from the samples `(samples,)` of a piece."""
+        track, _, clear = self.track(samples, WIDEST_RANGE)
+        if clear.sum() >= FEWEST_CLEAR:
+            self.learn_level(track.power[clear])
 
     def learn_level(self, power: np.ndarray) -> None:
         """Learn how loud the speech is from the power `(frames,)` of a piece's clearly voiced frames."""

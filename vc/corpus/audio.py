@@ -234,17 +234,25 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
 
 def require_floating_point(samples: np.ndarray, name: str) -> None:
     """Raise DataError for samples of another type, such as int16, whose full scale is not 1."""
-    kind = samples.dtype.kind
-    advice = f"; divide them by {np.iinfo(samples.dtype).max + 1}" if kind == "i" else ""
-    if kind != "f":
-        raise DataError(f"{name}: expected floating-point numbers of full scale 1, got {samples.dtype}{advice}")
+    if samples.dtype.kind != "f":
+        advice = "divide samples of 16 bits by 32768, of 32 bits by 2147483648"
+        raise DataError(f"{name}: expected floating-point numbers of full scale 1, got {samples.dtype}; {advice}")
+
+
+def file_identity(path: Path | str) -> tuple[int, int] | str:
+    """What two names of the same file have in common, links included; of a file that is not there, its full path."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def check_output(path: Path | str, recording: Path | str) -> None:
-    """Raise ConfigError for an output that would replace the recording it is made of, or is not named like a WAV."""
+    """Raise ConfigError for an output that is the recording that it is made from, or not named like a WAV."""
     check_output_name(path)
-    if STANDARD not in (str(path), str(recording)) and os.path.realpath(path) == os.path.realpath(recording):
-        raise ConfigError(f"{path}: is also the input; choose another output")
+    if STANDARD not in (str(path), str(recording)) and file_identity(path) == file_identity(recording):
+        raise ConfigError(f"{path}: is also an input; choose another --output")
 
 
 def check_output_name(path: Path | str) -> None:

@@ -74,10 +74,10 @@ def from_folders(
     folders = [path.name for path in subfolders if os.path.realpath(path) != output_path]
     if len(folders) < len(subfolders):
         log.info("%s: left out: the data directory to be written", escaped(output))
-    around = [name for name in folders if folder.resolve().is_relative_to((folder / name).resolve())]
-    if around:
-        log.info("%s: left out: links to it or to a folder around it: %s", escaped(folder), escaped(", ".join(around)))
-        folders = [name for name in folders if name not in around]
+    loops = [name for name in folders if folder.resolve().is_relative_to((folder / name).resolve())]
+    if loops:
+        log.info("%s: left out: links to it or to a folder around it: %s", escaped(folder), escaped(", ".join(loops)))
+        folders = [name for name in folders if name not in loops]
     ids = names.speaker_ids(folders)
     folder_of = {id: name for name, id in ids.items()}
     chosen = [folder_of.get(names.resolve(name, folder_of), name) for name in speakers or ()]
@@ -115,7 +115,7 @@ def from_folders(
         raise DataError(
             *(f"{folder / name}: no recordings{matching} that can be read; {audio.KNOWN_ENDINGS}" for name in empty)
         )
-    if not recordings and loose:
+    if not recordings and loose and not others:
         raise DataError(f"{folder}: holds recordings itself; give the folder above, which has a folder of each speaker")
     if not recordings:
         raise DataError(f"{folder}: no recordings{matching} in <speaker> folders below it; {audio.KNOWN_ENDINGS}")

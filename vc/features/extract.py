@@ -135,7 +135,7 @@ def extract(
     if unknown:
         known = names.there_are(dict(sorted(speaker_names.items())), *unknown)
         raise DataError(f"{data}: no speaker {', '.join(unknown)}, for whom an F0 range is given; {known}")
-    total, failures = len(utterances), []
+    total, failures, listed = len(utterances), [], {utterance.id for utterance in utterances}
     infos = {}
     for path in {utterance.path for utterance in utterances}:
         with contextlib.suppress(DataError):  # the analysis will raise it again
@@ -156,7 +156,7 @@ def extract(
         if features.digest == origin(identities) and features.signed:
             features.check()
             return Report(len(utterances), total - len(utterances), failures, features.speakers, up_to_date=True)
-        _warn_of_replaced(features, config, identities, output)
+        _warn_of_replaced(features, config, listed, output)
     files.make_directory(output)
     work = path_inside(output, WORK)
     files.make_directory(work)
@@ -196,15 +196,17 @@ def extract(
     return Report(len(recordings), total - len(recordings), failures, speakers)
 
 
-def _warn_of_replaced(features: store.Features, config: FeatureConfig, kept: Collection[str], output: Path) -> None:
-    """Warn of features that are there and will not be afterwards."""
-    changed = difference(features.config, config, "features.")
-    gone = [id for id in features.utterances if id not in kept]
-    if changed:
-        log.warning("%s: replaces features of other settings: %s", output, changed)
-    if gone:
-        number = phrases.count(len(gone), "utterance")
-        log.warning("%s: drops %s that this data directory does not have, such as %s", output, number, gone[0])
+def _warn_of_replaced(features: store.Features, config: FeatureConfig, listed: Collection[str], output: Path) -> None:
+    """Warn of features of other settings, and of utterances that the data directory does not list."""
+    if features.config.kind != config.kind:
+        log.warning("%s: replaces features of kind %s", escaped(output), features.config.kind)
+    elif features.config != config:
+        changes = difference(features.config, config, "features.")
+        log.warning("%s: replaces features of other settings: %s", escaped(output), changes)
+    ids = [id for id in features.utterances if id not in listed]
+    if ids:
+        number = phrases.count(len(ids), "utterance")
+        log.warning("%s: drops %s that this data directory does not have, such as %s", escaped(output), number, ids[0])
 
 
 def _at_sufficient_rate(

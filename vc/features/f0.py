@@ -253,11 +253,11 @@ class LogF0:
 
 @dataclass(frozen=True)
 class F0Statistics:
-    """A speaker's F0 search range and distribution, and the level of voiced speech; None for one who whispers."""
+    """A speaker's F0 search range and distribution; both None for a speaker who whispers. And the level of speech."""
 
     f0_range: F0Range | None
     log_f0: LogF0 | None
-    level: float | None = None  # dB of full scale, of clearly voiced frames; also None if unknown
+    level: float | None = None  # dB, mean square of clearly voiced frames below about 2 kHz (F0Track); None if unknown
 
     @classmethod
     def of(cls, f0: np.ndarray) -> "F0Statistics":

@@ -50,8 +50,8 @@ class MelConfig:
         require(possible, f"mel.fft_size must be even and in 64..16384, got {self.fft_size}")
         fits = 16 <= self.hop <= self.fft_size and self.hop % 2 == 0
         require(fits, f"mel.hop must be even and in 16..fft_size, got {self.hop}")
-        most = min(self.fft_size // 2, MOST_BANDS)
-        require(8 <= self.bands <= most, f"mel.bands must be in 8..{most}, got {self.bands}")
+        limit = min(self.fft_size // 2, MOST_BANDS)
+        require(8 <= self.bands <= limit, f"mel.bands must be in 8..{limit}, got {self.bands}")
         within = 0 <= self.lowest < self.highest <= self.sample_rate / 2
         require(within, f"mel.lowest and highest must satisfy 0 <= {self.lowest} < {self.highest} <= sample_rate / 2")
 

@@ -85,7 +85,7 @@ class Speaker:
     frames: int
     f0_range_given: bool = False  # set by the user, not estimated
     content: ContentStatistics | None = None  # if the features have content
-    level: float | None = None  # dB of full scale, clearly voiced frames of a typical recording; None if unknown
+    level: float | None = None  # of a typical recording, as in F0Statistics; None if unknown
     name: str = ""  # if it differs from the id
 
     def __post_init__(self) -> None:

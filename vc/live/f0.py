@@ -20,7 +20,8 @@ PARTS = 12  # of that time, which are dropped one at a time
 LOUD = 0.25  # of the loudest frame's power: close to the mean of the loud samples, which vc/features/f0.py uses
 USUAL = 1e-3  # power of loud samples (full scale is 1) in quiet speech, assumed before anybody has spoken
 ABOVE_LOWEST = 3.0  # times the lowest power: about the percentile QUIETEST of a whole recording
-LEVEL_MEMORY = 10.0  # seconds of voiced speech whose level is remembered
+LEVEL_BLOCK = 0.5  # seconds of loud voiced frames over which the level is a mean
+ANOTHER_SOUND = 10.0  # times the mean power so far of such a block: a louder frame is no part of it
 EMPTY = 1e-10  # power of digital silence (full scale is 1)
 
 
@@ -61,7 +62,7 @@ class F0Tracker:
     Attributes
     ----------
     level : float or None
-        Level of the loud voiced frames so far in dB of full scale; None before the first.
+        Level as in F0Statistics of the loudest LEVEL_BLOCK of loud voiced frames so far; None before the first.
     """
 
     def __init__(self, config: WorldConfig, f0_range: F0Range | None, after: int, wait: int):
@@ -107,7 +108,8 @@ class F0Tracker:
     def reset(self) -> None:
         """Start over with a recording's first frame."""
         self._extremes = Extremes(self._frame_rate)
-        self._power, self._count_voiced = 0.0, 0  # mean of loud voiced frames, and their number
+        self._block = np.zeros(2)  # number and mean power of the latest loud voiced frames
+        self._loudest_block = 0.0  # mean power
         self._totals: np.ndarray | None = None
         self._f0: deque[np.ndarray] = deque(maxlen=self._wait + 1)
         self._back_pointers: deque[np.ndarray] = deque(maxlen=self._wait + 1)
@@ -146,13 +148,22 @@ class F0Tracker:
             strength = np.where(f0 > 0, offline.NO_CANDIDATE, strength)
         decided = self._search_step(f0[0], strength[0])
         if decided[0] > 0 and power > LOUD * loudest * 10 ** (-offline.LOUD_RANGE / 10):
-            self._count_voiced += 1
-            self._power += (power - self._power) / min(self._count_voiced, LEVEL_MEMORY * self._frame_rate)
+            self._learn_level(power)
         return decided
+
+    def _learn_level(self, power: float) -> None:
+        """Add a loud voiced frame to the present block, or begin another one."""
+        count, mean = self._block
+        if power > ANOTHER_SOUND * mean or count >= LEVEL_BLOCK * self._frame_rate:
+            count = 0
+        self._block = np.array([count + 1, (count * mean + power) / (count + 1)])
+        if self._block[0] >= LEVEL_BLOCK * self._frame_rate:
+            self._loudest_block = max(self._loudest_block, float(self._block[1]))
 
     @property
     def level(self) -> float | None:
-        return offline.decibels(np.array(self._power)) if self._count_voiced else None
+        loudest = max(self._loudest_block, float(self._block[1]))
+        return offline.decibels(np.array(loudest)) if loudest > 0 else None
 
     def _search_step(self, f0: np.ndarray, strength: np.ndarray) -> tuple[float, float]:
         """One step of the Viterbi search, and back-tracking to the frame that is decided."""

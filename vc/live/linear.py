@@ -136,8 +136,8 @@ class FrameMap:
         It is converted as if it were louder by `gain`. Before the first frame, the first frame is repeated.
         """
         self._waiting.append(mel_cepstrum)
-        louder = np.concatenate([[mel_cepstrum[0] + np.log(gain)], mel_cepstrum[1:]])
-        frame = np.clip(self._before.transform(louder), -FARTHEST, FARTHEST).astype(np.float32)
+        amplified = np.concatenate([[mel_cepstrum[0] + np.log(gain)], mel_cepstrum[1:]])
+        frame = np.clip(self._before.transform(amplified), -FARTHEST, FARTHEST).astype(np.float32)
         if self._frames is None:
             self._frames = np.tile(frame, self._matrix.shape[1] // len(frame))
         self._frames = np.concatenate([self._frames[len(frame) :], frame])

@@ -23,7 +23,7 @@ Utterances = dict[str, np.ndarray]  # sentence -> mel-cepstrum (frames, order + 
 
 
 class AbstractHeldOut(ABC):
-    """Recordings that no loss uses, by which the models of one run are compared.
+    """Recordings that no loss uses, by which the models of one run are compared; as text, what they are.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ WIDTHS = (1.0, 0.5, 0.25, 0.125)  # with a smaller one, a group would have no ch
 
 
 class SubDiscriminatorOutput(NamedTuple):
-    """The output of one discriminator."""
+    """The output of the discriminator of one period or scale."""
 
     map: Tensor  # (batch, positions), linear: 1 for real samples
     features: list[Tensor]  # feature maps of every layer, including the last

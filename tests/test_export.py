@@ -85,6 +85,12 @@ def test_a_missing_package_is_named_with_what_installs_it(converter, tmp_path, m
         export.export(converter, tmp_path / "x.onnx")
 
 
+def test_an_output_that_is_not_named_like_onnx_is_refused(model, tmp_path):
+    done = command("export", "--model", model, "--to", "slt", "--output", tmp_path / "n.txt", check=2)
+    assert b"n.txt: the output is an ONNX file; give a name that ends in .onnx" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bad_model_is_refused(tmp_path):
     done = command("export", "--model", tmp_path / "gone", "--output", tmp_path / "x.onnx", check=2)
     assert (

@@ -24,10 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(args: argparse.Namespace) -> int:
+    from vc.config import require
     from vc.convert.converter import Converter
     from vc.convert.export import export
 
     common.log_to_stderr(COMMAND)
+    named = args.output.suffix.lower() == ".onnx"
+    require(named, f"{args.output}: the output is an ONNX file; give a name that ends in .onnx")
     difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)
     common.say(f"{args.output}: differs from torch by at most {difference:.1g}")
     return 0

@@ -342,6 +342,14 @@ def test_a_second_run_does_not_measure_the_first_one_s_anchors(tmp_path):
         assert evaluation.counts["converted"] == 1 and evaluation.counts["unmatched"] == 0
 
 
+def test_anchors_of_another_evaluation_are_no_recordings(tmp_path, caplog):
+    folder = voices(tmp_path / "c", 120, "1")
+    evaluate(Request({"converted": folder}, folder, source=folder, measures=()), folder / "result")
+    other = evaluate(Request({"converted": folder}, folder, source=folder, measures=()), tmp_path / "other")
+    assert other.counts["reference"] == 1 and other.counts["unmatched"] == 0
+    assert f"{folder}: left out: anchors of another evaluation" in caplog.text
+
+
 def test_anchors_of_the_same_output_cannot_be_measured(tmp_path):
     folder = voices(tmp_path / "c", 120, "1")
     measure(tmp_path, folder, folder)

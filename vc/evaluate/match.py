@@ -12,6 +12,7 @@ from vc.corpus import audio, data_directory, discovery
 from vc.corpus.data_directory import Utterance
 from vc.errors import ConfigError, DataError, escaped
 
+RESULTS, ANCHORS_FOLDER = "metrics.json", "anchors"  # what an evaluation writes
 SEPARATORS = "_-."  # signs with which a common ending of names may begin
 Recordings = dict[str, Utterance]  # sentence -> recording
 log = logging.getLogger(__name__)
@@ -86,11 +87,19 @@ def read_side(folder: Path, *, exclude: Path | None = None) -> Side:
         raise DataError(f"{folder}: no such folder")
     files = discovery.recordings_below(folder, exclude)
     discovery.report(folder, files)
-    if not files.recordings:
+    recordings = [path for path in files.recordings if not _is_anchor(path.relative_to(folder), folder)]
+    if len(recordings) < len(files.recordings):
+        log.warning("%s: left out: anchors of another evaluation, which lies in this folder", escaped(folder))
+    if not recordings:
         raise DataError(f"{folder}: no readable recordings in it or its subfolders; {audio.KNOWN_ENDINGS}")
-    names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in files.recordings]
-    named = ((name, Utterance(name, "", path)) for name, path in zip(names, files.recordings))
+    names = ["-".join(path.relative_to(folder).with_suffix("").parts) for path in recordings]
+    named = ((name, Utterance(name, "", path)) for name, path in zip(names, recordings))
     return Side(folder, None, _by_sentence(named))
+
+
+def _is_anchor(path: Path, folder: Path) -> bool:
+    """Whether a recording, relative to `folder`, is one that an evaluation has made beside its results."""
+    return any(each.name == ANCHORS_FOLDER and (folder / each.parent / RESULTS).is_file() for each in path.parents)
 
 
 class Sentence(NamedTuple):

@@ -30,7 +30,18 @@ from vc.evaluate.anchors import (
     measure_cycle,
 )
 from vc.evaluate.compare import compare_systems, spread_of_runs
-from vc.evaluate.match import Match, Recordings, Sentence, Side, check_names, match, read_side, recording_names
+from vc.evaluate.match import (
+    ANCHORS_FOLDER,
+    RESULTS,
+    Match,
+    Recordings,
+    Sentence,
+    Side,
+    check_names,
+    match,
+    read_side,
+    recording_names,
+)
 from vc.evaluate.measure import (
     NO_OWN_MODELS,
     Measurement,
@@ -192,7 +203,7 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
         If no sentence can be measured.
     """
     # The recordings of every side, matched by sentence
-    folder = output / "anchors"
+    folder = output / ANCHORS_FOLDER
     for path in request.folders.values():
         if path.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"{path}: lies in {folder}, which is overwritten; choose another --output")
@@ -273,7 +284,7 @@ def evaluate(request: Request, output: Path, *, jobs: int = 1) -> Evaluation:
         failures=list(stages.failed.values()),
         notes=stages.notes,
     )
-    write_text(output / "metrics.json", json.dumps(to_json(evaluation), indent=1, allow_nan=False) + "\n")
+    write_text(output / RESULTS, json.dumps(to_json(evaluation), indent=1, allow_nan=False) + "\n")
     return evaluation
 
 

@@ -487,6 +487,8 @@ def test_a_neural_vocoder_hears_every_recording_at_a_usual_level(peak, scale, mo
     samples, rate = audio.read(SPEECH, small.native_rate, end=1.0)
     samples *= np.float32(peak) / np.abs(samples).max()
     copier, converter = Copier(small, WorldConfig()), Converter.load(model, device="cpu", vocoder=str(small_file))
+    slt = replace(converter.model.speakers["slt"], level=None)  # as in earlier models
+    converter.model = replace(converter.model, speakers={**converter.model.speakers, "slt": slt})
     copied = copier.copy(samples, None)
     np.testing.assert_allclose(copier.copy(scale * samples, None) / scale, copied, atol=1e-3 * np.abs(copied).max())
     converted = converter.convert(samples, rate)

@@ -59,7 +59,7 @@ class TrainingConfig:
             require_range(self, "training", name, at_least=0 if name in from_zero else 1)
         require(self.seed < 2**63, f"training.seed must be below 2**63, got {self.seed}")
         require_range(self, "training", "segment", at_least=32, at_most=100_000, unit="frames")
-        require_range(self, "training", "batch", at_most=100_000)
+        require_range(self, "training", "batch", at_least=1, at_most=100_000)
         require_range(self, "training", "average", below=1)
 
 
